@@ -42,10 +42,10 @@ class ExportResult(msgspec.Struct, frozen=True):
 
 
 def export(path: Path, out: TextIO, format: str = "json", *, raw: bool = False) -> ExportResult:  # noqa: A002
-    """Write every job, the archived ones last, to `out` as one of FORMATS.
+    """Write every job, the archived ones last, to `out` in one of FORMATS.
 
-    `json` is an array and `jsonl` one object a line, of full records with `archived` added. `csv` has the
-    columns that fit a row. Damage keeps no other job from being written. Nothing is changed on disk.
+    `json` is an array, `jsonl` one object per line, of full records with `archived` added. `csv` has the
+    columns that fit a row. Damaged jobs are skipped. Nothing is changed on disk.
 
     Args:
         raw: Do not guard the texts that a spreadsheet would take for formulas (CSV only).

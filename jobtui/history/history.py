@@ -63,7 +63,7 @@ class History:
         try:
             if not write:
                 return cls(real, disk, None, HistoryReader(disk, real))
-            # a reader never loads the writing side, a third of this package
+            # late: a command that only reads never loads the writing side, a third of this package (15 ms)
             from jobtui.history.write.store import Limits, Store
             from jobtui.history.write.writer import Writer
 
@@ -216,13 +216,13 @@ class History:
 
     @property
     def write_error(self) -> str:
-        """Why no changes are accepted and what to do about it, "" if they are."""
+        """The reason why no changes are accepted, with what to do about it; "" if they are."""
         return self._writer.store.write_error if self._writer is not None else ""
 
     def refresh(self) -> bool:
-        """Read what the writer changed since, if this is open for reading; return whether anything changed.
+        """Read the writer's changes if this is open for reading; return whether there were any.
 
-        Cheap if nothing changed: one read of LOCK and one `lstat`. Raises StoreError.
+        Cheap without a change: one read of LOCK and one `lstat`. Raises StoreError.
         """
         if self._follower is None:
             return False
@@ -247,21 +247,21 @@ class History:
 
 
 def _repair_hint(disk: Disk, path: Path) -> str:
-    # only a failed opening needs it, and it imports the reader
+    # late: only a failed opening needs the verification
     from jobtui.history.verify import find_wrong_types
 
     with contextlib.suppress(OSError):  # the error that is being reported already says what cannot be read
         if find_wrong_types(disk, path):
-            return "; jobtui history repair moves it to quarantine, unread"
+            return "; jobtui history repair moves it to the quarantine without reading it"
     return ""
 
 
 def _obstacle(path: Path) -> str:
-    """Return what is in the way of the directory, "" if nothing is."""
+    """Return what is in the place of the directory or of one above it, "" if nothing is."""
     with contextlib.suppress(OSError):  # the error of opening reports what cannot be examined
         for place in (*reversed(path.parents), path):
             if place.is_symlink() and not place.exists():
-                return f"{place} is a link to nothing"
+                return f"{place} is a link whose target does not exist"
             if place.exists() and not place.is_dir():
-                return f"{place} is a file, where a directory belongs"
+                return f"{place} is a file, and must be a directory"
     return ""

@@ -1,7 +1,7 @@
 """The repair of a damaged history, without deleting anything.
 
-Unreadable bytes are copied to `quarantine/`. If a record is lost, what the index knows of the job takes its
-place. A segment that is written again keeps its old file in `quarantine/`.
+Unreadable bytes are copied to `quarantine/`. A lost record is replaced by what the index knows of the job. The
+old file of a segment that is rewritten is moved to `quarantine/`.
 """
 
 from __future__ import annotations
@@ -41,13 +41,13 @@ from jobtui.history.write.store import Limits, Store, make_directories
 from jobtui.model import Job, Status
 from jobtui.os_errors import explain
 
-_INDEX_NOT_WRITTEN: Final = "it cannot be made again, and the records tell all"
+_INDEX_NOT_WRITTEN: Final = "it cannot be rebuilt now; nothing is lost, it only speeds up reading"
 
 
 def repair(path: Path, disk: Disk | None = None) -> list[str]:
-    """Make the history in `path` whole; returns what was done, a line each. Nothing: it was whole.
+    """Repair the history in `path`; return what was done, a line for each; none if it was undamaged.
 
-    Raises StoreLocked where a process has it open for writing, and StoreError where the disk fails.
+    Raises StoreLocked if a process has it open for writing, and StoreError if the disk fails.
     """
     disk, path = disk or Disk(), resolve_directory(path)
     try:
@@ -67,14 +67,14 @@ def repair(path: Path, disk: Disk | None = None) -> list[str]:
 
 
 def _clear_wrong_types(disk: Disk, path: Path) -> list[DamageNote]:
-    """Put away what stands where a file or a directory of the history belongs. Raises OSError."""
-    watch = WriterWatcher(disk, path)
+    """Move what is in the place of a file or a directory of the history to the quarantine. Raises OSError."""
+    watcher = WriterWatcher(disk, path)
     try:
-        found = [] if watch.has_writer() else find_wrong_types(disk, path)
+        found = [] if watcher.has_writer() else find_wrong_types(disk, path)
     finally:
-        watch.close()
+        watcher.close()
     moved = []
-    # the quarantine's own place first: the others are put there
+    # first what is in the place of the quarantine, to which the others are moved
     for note in sorted(found, key=lambda note: note.file != QUARANTINE):
         into = path if note.file == QUARANTINE else path / QUARANTINE
         if into != path:
@@ -119,7 +119,7 @@ class _Repair:
         return self._report
 
     def _collect_strays(self, sealed: Sequence[Segment], archives: Sequence[ArchiveEntry]) -> list[Segment]:
-        """Return a segment of the records that are nowhere else, if there are any."""
+        """Write the records that are in no segment as a new one, and return it, if there are any."""
         archived = (segment for archive in archives for segment in self._store.archives.segments(archive))
         known = set(self._store.state.recent)
         known.update(job_id for segment in (*sealed, *archived) for job_id in segment.columns.ids)
@@ -129,13 +129,13 @@ class _Repair:
         jobs = [job for job, _ in rows]
         steps = self._store.segments.write_segment(self._path, [line for _, line in rows], jobs)
         made = run_steps(steps)
-        self._report.append(f"{made.file}: made of {len(rows)} records that were found in other places")
+        self._report.append(f"{made.file}: created from {len(rows)} records that were found in other places")
         return [made]
 
     def _remove_duplicates(
         self, sealed: Sequence[Segment], archives: Sequence[ArchiveEntry]
     ) -> list[ArchiveEntry]:
-        """Leave out what is there twice: an archive's record counts before a segment's, and a later one's."""
+        """Hide duplicates: an archive's record counts before a segment's, and a later one before an earlier."""
         known, found = set[int](), list[ArchiveEntry]()
         for archive in archives:
             segments = self._store.archives.segments(archive)
@@ -154,26 +154,26 @@ class _Repair:
             ids = {segment.columns.ids[place] for place in segment.current_rows()}
             if twice := sorted(ids & known):
                 segment.mark_superseded(known.__contains__)
-                what = f"{len(twice)} jobs are elsewhere, too, and left out here"
+                what = f"{len(twice)} jobs are also elsewhere, and are ignored here"
                 self._report.append(f"{segment.file}: {what}")
                 is_twice = True
             known |= ids
         return is_twice
 
     def _repair_segment(self, segment: Segment, directory: Path) -> Segment | None:
-        """Return the segment, or another in its place; None where nothing is left of it."""
+        """Return the segment, or one that replaces it; None if nothing is left of it."""
         notes = check_segment(self._disk, segment)
         if not notes:
             return segment
         if notes[0].what.startswith(UNREADABLE):
-            self._report.append(f"{notes[0]}; it is left as it is")
+            self._report.append(f"{notes[0]}; it is left unchanged")
             return segment
         index_file = segment.file.replace(records_name(segment.name), index_name(segment.name))
         if all(note.file == index_file for note in notes):
             segment.rebuild_index()
             is_made = segment.index_is_intact()
             self._report.append(
-                f"{index_file}: {'made again from the records' if is_made else _INDEX_NOT_WRITTEN}"
+                f"{index_file}: {'rebuilt from the records' if is_made else _INDEX_NOT_WRITTEN}"
             )
             return segment
         for note in notes:
@@ -184,7 +184,7 @@ class _Repair:
         for name in (records_name, index_name):
             self._quarantine_name(directory / name(segment.name))
         if not whole and not left:
-            self._report.append(f"{segment.file}: nothing of it can be read, and it is not looked for any more")
+            self._report.append(f"{segment.file}: nothing in it can be read; the manifest no longer names it")
             self._move_superseded(segment, None)
             return None
         rows = sorted(
@@ -200,8 +200,8 @@ class _Repair:
             made.hide(job_id)
         self._move_superseded(segment, made)
         self._report.append(
-            f"{segment.file}: written anew as {made.file}, with {len(whole)} records as they were "
-            f"and {len(left)} that only the index knew; the old file is kept in {QUARANTINE}"
+            f"{segment.file}: rewritten as {made.file}, with {len(whole)} unchanged records "
+            f"and {len(left)} from the index only; the old file is in {QUARANTINE}"
         )
         return made
 
@@ -234,7 +234,10 @@ class _Repair:
         return found
 
     def _is_foreign_to(self, segment: Segment) -> Callable[[int], bool]:
-        """Whether a record is another segment's, should that one's file have been put in this one's place."""
+        """Return a function that returns whether a job belongs to another segment.
+
+        The file of another segment may have replaced this one's.
+        """
         columns = segment.indexed_columns()
         if columns is not None:
             own = set(columns.ids)
@@ -250,32 +253,32 @@ class _Repair:
         return elsewhere.difference(segment.entry.stale).__contains__
 
     def _repair_archive(self, archive: ArchiveEntry) -> ArchiveEntry | None:
-        """Return the archive as it is named from now on; None where it is gone."""
+        """Return the archive's entry from now on, None if it is missing."""
         place, name = self._path / ARCHIVE / archive.name, f"{ARCHIVE}/{archive.name}"
         before = self._store.archives.segments(archive)
-        told = self._has_manifest(archive)
-        if not before and not told:
+        has_manifest = self._has_manifest(archive)
+        if not before and not has_manifest:
             self._report.append(
-                f"{name}: it is gone with jobs {archive.first} to {archive.last}, and not looked for any more; "
-                "once it is back there, a repair takes it in again"
+                f"{name}: it is missing with jobs {archive.first} to {archive.last}, and the manifest no "
+                "longer names it; if you put it back, a repair adds it again"
             )
             return None
-        if not told:
+        if not has_manifest:
             known = self._ids_outside(archive)
             for segment in before:
                 segment.mark_superseded(known.__contains__)
         after = [each for segment in before if (each := self._repair_segment(segment, place)) is not None]
-        if list(before) == after and told:
+        if list(before) == after and has_manifest:
             return archive
         self._disk.sync_directory(place)
         replace_archive_manifest(self._disk, place, SCHEMA, [segment.entry for segment in after])
-        if not told:
-            self._report.append(f"{name}/{CONTENTS}: made again from the segments")
+        if not has_manifest:
+            self._report.append(f"{name}/{CONTENTS}: rebuilt from the segments")
         self._store.archives.invalidate(archive)
         return msgspec.structs.replace(archive, count=len([*current_ids(after)]))
 
     def _ids_outside(self, archive: ArchiveEntry) -> set[int]:
-        """Return the ids of all jobs that are somewhere else."""
+        """Return the ids of all jobs outside the archive."""
         state = self._store.state
         others = (each for each in state.manifest.archives if each is not archive)
         archived = (segment for each in others for segment in self._store.archives.segments(each))
@@ -289,11 +292,11 @@ class _Repair:
             return False
         except OSError as error:
             file = f"{ARCHIVE}/{archive.name}/{CONTENTS}"
-            self._report.append(f"{file}: {UNREADABLE}: {error.strerror or error}; it is left as it is")
+            self._report.append(f"{file}: {UNREADABLE}: {error.strerror or error}; it is left unchanged")
         return True
 
     def _readmit_archives(self, sealed: Sequence[Segment]) -> Iterator[ArchiveEntry]:
-        """Yield archives that the manifest does not name, with what is nowhere else; copies are put away."""
+        """Yield archives that the manifest does not name, and add them again; copies go to the quarantine."""
         manifest, archives = self._store.state.manifest, self._store.archives
         named = {entry.name for entry in manifest.archives}
         known = {*self._store.state.recent, *current_ids((*sealed, *archives.all_segments(manifest)))}
@@ -308,14 +311,14 @@ class _Repair:
             if entry is not None:
                 known.update(current_ids(found))
                 replace_archive_manifest(self._disk, place, SCHEMA, [segment.entry for segment in found])
-                self._report.append(f"{ARCHIVE}/{name}: taken in again, with {entry.count} jobs")
+                self._report.append(f"{ARCHIVE}/{name}: added again, with {entry.count} jobs")
                 yield entry
             elif found:
                 kept = self._quarantine_name(place)
-                self._report.append(f"{ARCHIVE}/{name}: its jobs are elsewhere, too; it is kept in {kept}")
+                self._report.append(f"{ARCHIVE}/{name}: its jobs are also elsewhere; it was moved to {kept}")
 
     def _save_manifest(self, segments: Sequence[Segment], archives: Sequence[ArchiveEntry]) -> None:
-        """Have the manifest name what there is now, and count it."""
+        """Save a manifest with these segments and archives, and their counts."""
         state, tally = self._store.state, Counter[tuple[str, Status]]()
         for segment in segments:
             tally.update(map(segment.space_and_status, segment.current_rows()))
@@ -330,17 +333,14 @@ class _Repair:
         self._report.append(f"{MANIFEST}: {sum(tally.values())} sealed jobs are named and counted")
 
     def _quarantine_name(self, old: Path) -> str:
-        """Return where a file is put away, relative to the history's directory.
-
-        "" where there is no such file.
-        """
+        """Return the file's future name in the quarantine, relative to the history; "" if there is no file."""
         if old not in self._replaced_files and self._disk.identity(old) is not None:
             taken = {*self._disk.list_names(self._path / QUARANTINE), *self._replaced_files.values()}
             self._replaced_files[old] = free_name(old.name, taken)
         return f"{QUARANTINE}/{self._replaced_files[old]}" if old in self._replaced_files else ""
 
     def _copy_to_quarantine(self) -> None:
-        """Have the quarantine hold what is put away before the manifest names it no more."""
+        """Link the replaced files into the quarantine, before the manifest stops naming them."""
         kept = self._path / QUARANTINE
         make_directories(self._disk, kept)
         for old, name in self._replaced_files.items():

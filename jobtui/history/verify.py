@@ -1,4 +1,4 @@
-"""The verification of a history: every byte is read, and nothing is changed, also while a writer is at work."""
+"""The verification of a history: it reads every byte and changes nothing, also while a writer is at work."""
 
 from __future__ import annotations
 
@@ -56,29 +56,28 @@ def check_segment(disk: Disk, segment: Segment) -> list[DamageNote]:
             notes.append(DamageNote(segment.file, start, jobs, DAMAGED))
     if len(data) != segment.entry.bytes:
         lost = {job_id for _, job_id in known}.difference(found, *(note.jobs for note in notes))
-        what = f"it has {len(data)} bytes and not {segment.entry.bytes}"
+        what = f"it has {len(data)} bytes instead of {segment.entry.bytes}"
         notes.append(DamageNote(segment.file, None, tuple(sorted(lost)), what))
     if not notes and len(found) != segment.entry.count:
-        notes.append(
-            DamageNote(segment.file, None, (), f"it has {len(found)} records and not {segment.entry.count}")
-        )
+        what = f"it has {len(found)} records instead of {segment.entry.count}"
+        notes.append(DamageNote(segment.file, None, (), what))
     own = set(columns.ids) if columns is not None else None
     others = {job_id for job_id in found if not (segment.covers(job_id) if own is None else job_id in own)}
     if others and segment.entry.count:
         entry = segment.entry
-        what = f"it holds records of other segments; its own are between job {entry.first} and {entry.last}"
+        what = f"it has records of other segments; its own are between job {entry.first} and {entry.last}"
         missing = set(own or range(entry.first, entry.last + 1)).difference(found, entry.stale)
         notes.append(DamageNote(segment.file, None, tuple(sorted(missing)), what))
     if any(map(ge, found, found[1:])):
         notes.append(DamageNote(segment.file, None, (), "its records are not in the order of their ids"))
     if not segment.index_is_intact() or (not notes and columns is not None and list(columns.ids) != found):
         file = segment.file.replace(records_name(segment.name), index_name(segment.name))
-        notes.append(DamageNote(file, None, (), "the index is missing or damaged; the records make it again"))
+        notes.append(DamageNote(file, None, (), "the index is missing or damaged; a repair rebuilds it"))
     return notes
 
 
 def find_wrong_types(disk: Disk, directory: Path) -> list[DamageNote]:
-    """Return a note for each wrong type of file where one of the history's belongs. Raises OSError."""
+    """Return a note for each file of the history that has another type, such as a link. Raises OSError."""
     archived, kept = directory / ARCHIVE, directory / QUARANTINE
     notes = [
         DamageNote(place.relative_to(directory).as_posix(), None, (), what)
@@ -113,9 +112,9 @@ def _is_ours(file: Path) -> bool:
 def find_unnamed_archives(
     disk: Disk, directory: Path, manifest: Manifest, *, is_written: bool
 ) -> Iterator[DamageNote]:
-    """Yield archives that the manifest does not name, but one that is just being made. Raises OSError.
+    """Yield archives that the manifest does not name, except one that is being written. Raises OSError.
 
-    `is_written`: a writer is at work, and may have made some since this manifest.
+    `is_written`: a writer is at work, and may have written some after this manifest.
     """
     named = {entry.name for entry in manifest.archives}
     for name in _directories(disk, directory / ARCHIVE):
@@ -129,7 +128,7 @@ def find_unnamed_archives(
 
 
 def check_counts(state: State, archived: Sequence[Segment]) -> Iterator[DamageNote]:
-    """Yield where jobs are counted as they are not, or are there twice. Raises OSError."""
+    """Yield a note for each wrong count, and for jobs that occur twice. Raises OSError."""
     tally: StatusCounts = Counter()
     with state.mutex:
         seen = set(state.recent)
@@ -138,19 +137,19 @@ def check_counts(state: State, archived: Sequence[Segment]) -> Iterator[DamageNo
         ids = [segment.columns.ids[place] for place in places]
         twice = seen.intersection(ids)
         if twice:
-            yield DamageNote(segment.file, None, tuple(sorted(twice)), "jobs are here and elsewhere, too")
+            yield DamageNote(segment.file, None, tuple(sorted(twice)), "these jobs are also elsewhere")
         seen.update(ids)
         if segment not in archived:
             tally.update(map(segment.space_and_status, places))
     tally.update((replaced.space, replaced.status) for replaced in state.superseded.values())
     counted = flatten_counts(state.manifest.counts)
     if +tally != +counted:
-        what = f"it counts {sum(counted.values())} sealed jobs; there are {sum(tally.values())}, or others"
+        what = f"its counts of {sum(counted.values())} sealed jobs are wrong; there are {sum(tally.values())}"
         yield DamageNote(MANIFEST, None, (), what)
 
 
 def decode_intact(line: bytes, schema: int) -> Job | None:
-    """Return the job of a whole line, None where it is none."""
+    """Return the job of an intact line, None if it is not a job."""
     try:
         return decode_job(line, schema)
     except DECODE_ERRORS:
@@ -167,9 +166,9 @@ def past_notes(path: Path, disk: Disk | None = None) -> list[DamageNote]:
 
 
 def verify(path: Path, disk: Disk | None = None) -> list[DamageNote]:
-    """Return all that is not as it was written: in which file, at which byte, which jobs. Nothing: all is well.
+    """Return a note for each damage, with its file, byte and jobs; none if there is no damage.
 
-    Raises StoreTooNew, and StoreError where the history cannot be read at all.
+    Raises StoreTooNew, and StoreError if the history cannot be read at all.
     """
     disk, path = disk or Disk(), resolve_directory(path)
     with convert_read_errors():
@@ -177,24 +176,24 @@ def verify(path: Path, disk: Disk | None = None) -> list[DamageNote]:
             named = disk.identity(path / MANIFEST)
             notes = _verify_once(disk, path)
             if not (notes and left) or disk.identity(path / MANIFEST) == named:
-                break  # or else a writer moved files meanwhile, and what was not there is elsewhere
+                break  # otherwise a writer moved files meanwhile, and a missing one may be elsewhere
     return notes
 
 
 def _verify_once(disk: Disk, path: Path) -> list[DamageNote]:
-    blocked = find_wrong_types(disk, path)
+    wrong_types = find_wrong_types(disk, path)
     try:
-        return [*blocked, *_damage_in(disk, path)]
+        return [*wrong_types, *_damage_in(disk, path)]
     except OSError:
-        if not blocked:
+        if not wrong_types:
             raise
-        return blocked  # and what is behind it cannot be seen
+        return wrong_types  # the files behind them cannot be read
 
 
 def _damage_in(disk: Disk, path: Path) -> list[DamageNote]:
-    follower = HistoryReader(disk, path)
-    follower.close()
-    state, quarantine = follower.state, follower.quarantine
+    reader = HistoryReader(disk, path)
+    reader.close()
+    state, quarantine = reader.state, reader.quarantine
     archived = Archives(disk, path, quarantine).all_segments(state.manifest)
     notes = [note for segment in (*state.segments, *archived) for note in check_segment(disk, segment)]
     notes += check_counts(state, archived)
@@ -203,8 +202,8 @@ def _damage_in(disk: Disk, path: Path) -> list[DamageNote]:
 
 
 def _is_written(disk: Disk, path: Path) -> bool:
-    watch = WriterWatcher(disk, path)
+    watcher = WriterWatcher(disk, path)
     try:
-        return watch.has_writer()
+        return watcher.has_writer()
     finally:
-        watch.close()
+        watcher.close()

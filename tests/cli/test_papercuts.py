@@ -62,7 +62,7 @@ def test_it_reads_without_a_home(jobtui: CommandLine, home: str | None) -> None:
 
 def test_a_home_that_can_t_be_written_is_said_with_what_to_do(jobtui: CommandLine) -> None:
     (jobtui.home / "file").write_text("")
-    in_the_way = f"{jobtui.home / 'file'} is a file, where a directory belongs"
+    in_the_way = f"{jobtui.home / 'file'} is a file, and must be a directory"
     for words, why in (
         (("-e", "CREATE SPACE nba"), in_the_way),
         (("serve",), in_the_way),

@@ -269,9 +269,9 @@ def test_a_disk_that_fails_while_it_is_looked_at_for_room_is_told_to_have_failed
     solo.heard.wait_for(lambda: "full" in solo.engine.write_error)
     fault.on_write = errno.EIO
     solo.clock.pass_by(2)
-    solo.heard.wait_for(lambda: any("cannot be written any more" in text for text in solo.heard.notices))
+    solo.heard.wait_for(lambda: any("can no longer be written" in text for text in solo.heard.notices))
     assert solo.engine.wait_ended([1]).result(WAIT)[0].status is Status.RUNNING
-    assert "cannot be written any more" in solo.refusal("ADMIN FLUSH solo")
+    assert "can no longer be written" in solo.refusal("ADMIN FLUSH solo")
 
 
 def test_after_a_failed_sync_that_can_t_be_mended_the_history_is_read_only_and_says_so(

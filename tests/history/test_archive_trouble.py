@@ -142,7 +142,7 @@ def doubled(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 class TestJobsThatAreLiveAndArchived:
     def test_verify_names_them(self, doubled: Path) -> None:
-        notes = [note for note in verify(doubled) if "archived, and in the journal" in note.what]
+        notes = [note for note in verify(doubled) if "archived and also in the journal" in note.what]
         assert [note.jobs for note in notes] == [(job_id,) for job_id in ARCHIVED]
 
     def test_listed_once(self, doubled: Path) -> None:
@@ -177,7 +177,7 @@ class TestGuards:
         dice = random.Random(1)
         history.commit(*(made_jobs.ended(history.new_id(), dice) for _ in range(9))).result()
         disk.is_failing = True
-        with pytest.raises(StoreError, match="are where they were"):
+        with pytest.raises(StoreError, match="nothing was changed"):
             history.archive(1, 5).result()
         assert list((tmp_path / "history" / "archive").iterdir()) == []
         disk.is_failing = False

@@ -390,6 +390,6 @@ def test_the_statuses_of_a_long_life_are_counted_exactly_all_the_way(tmp_path: P
 @pytest.mark.parametrize("write", [True, False])
 def test_a_file_in_the_way_of_the_history_is_named(tmp_path: Path, below: str, write: bool) -> None:
     (tmp_path / "data").write_text("mine")
-    with pytest.raises(StoreError, match=f"{tmp_path}/data is a file, where a directory belongs"):
+    with pytest.raises(StoreError, match=f"{tmp_path}/data is a file, and must be a directory"):
         History.open(tmp_path / "data" / below, write=write)
     assert (tmp_path / "data").read_text() == "mine"

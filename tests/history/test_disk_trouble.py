@@ -167,7 +167,7 @@ def test_a_disk_that_fails_for_good_makes_it_read_only_and_says_so(
     first = new_job(history)
     history.commit(first).result()
     disk.failing = {"sync_data": (errno.EIO, None), "sync": (errno.EIO, None)}
-    with pytest.raises(StoreFailed, match="cannot be written any more"):
+    with pytest.raises(StoreFailed, match="can no longer be written"):
         history.commit(new_job(history)).result()
     assert history.health is Health.READ_ONLY
     assert "Input/output error" in history.write_error
@@ -221,7 +221,7 @@ def test_a_seal_that_fails_is_put_off_and_nothing_is_lost(
     assert history.query(Query()).page(0, 999) == list(jobs.values())
     history.close()
     assert after_opening_again(history.path) == jobs
-    assert any("put off" in note.what for note in history.notes)
+    assert any("postponed" in note.what for note in history.notes)
     assert past_notes(history.path) == []
     assert not list(history.path.glob("**/NOTES*"))
 

@@ -264,7 +264,7 @@ def test_an_archive_takes_no_name_that_is_taken(sealed: Made, copied: Copied) ->
 
 def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
     (tmp_path / "history").symlink_to(tmp_path / "unmounted")
-    with pytest.raises(StoreError, match="history is a link to nothing"):
+    with pytest.raises(StoreError, match="history is a link whose target does not exist"):
         History.open(tmp_path / "history")
 
 

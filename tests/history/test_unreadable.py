@@ -76,7 +76,7 @@ def test_a_segment_that_can_t_be_read_is_named_and_a_repair_leaves_it_and_mends_
     other.write_bytes(other.read_bytes()[:-30])
     disk, before = BadSectors(one), one.read_bytes()
     assert {one.name, other.name} <= {note.file for note in verify(path, disk)}
-    assert any(one.name in said and "left as it is" in said for said in repair(path, disk))
+    assert any(one.name in said and "left unchanged" in said for said in repair(path, disk))
     assert {note.file for note in verify(path, disk)} == {one.name}
     assert one.read_bytes() == before
     assert verify(path) == []
@@ -92,7 +92,7 @@ def test_an_archive_whose_own_manifest_can_t_be_read_is_told_by_its_segments(
     assert len(history.query(Query(archived=True))) == 11
     assert [note.file for note in history.notes] == [contents.relative_to(path).as_posix()]
     history.close()
-    assert any("left as it is" in said for said in repair(path, disk))
+    assert any("left unchanged" in said for said in repair(path, disk))
     assert contents.read_bytes() == before
     assert verify(path) == []
 
@@ -132,7 +132,7 @@ def test_what_can_t_be_read_is_not_archived(sealed: Made, copied: Copied) -> Non
     path = copied(sealed)
     file = min(path.glob("seg-*.jsonl"))
     history = History.open(path, disk=BadSectors(file), limits=OPEN)
-    with pytest.raises(StoreError, match="are where they were"):
+    with pytest.raises(StoreError, match="nothing was changed"):
         history.archive(2, 3).result()
     assert history.get(2) is not None
     history.close()
@@ -163,8 +163,6 @@ def test_a_repair_does_not_say_that_an_index_was_made_which_could_not_be_written
     path = copied(sealed)
     index = min(path.glob("seg-*.idx.json"))
     index.write_bytes(b"")
-    assert [said.startswith(f"{index.name}: it cannot be made again") for said in repair(path, Full())] == [
-        True
-    ]
-    assert repair(path) == [f"{index.name}: made again from the records"]
+    assert [said.startswith(f"{index.name}: it cannot be rebuilt") for said in repair(path, Full())] == [True]
+    assert repair(path) == [f"{index.name}: rebuilt from the records"]
     assert verify(path) == []

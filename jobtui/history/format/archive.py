@@ -1,8 +1,8 @@
-"""Archived jobs: directories of segments under `archive/`, out of the normal views and never deleted.
+"""Archived jobs: directories of segments under `archive/`, outside the normal views and never deleted.
 
-An archive has the segments' own files: those whose jobs were all archived are moved whole, by a second
-name, and others are divided. `ARCHIVE.json` in it is its manifest. The history's manifest names the
-archives; a directory that it does not name is what an unfinished archiving left, or was put there by hand.
+A segment whose jobs were all archived is moved to the archive as a whole (by a second name); others are split.
+`ARCHIVE.json` is the archive's own manifest. The history's manifest names the archives; another directory was
+left by an unfinished archiving, or put there by hand.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import msgspec
 
@@ -27,20 +27,14 @@ from jobtui.history.format.manifest import (
 )
 from jobtui.history.format.quarantine import DamageNote, Quarantine
 from jobtui.history.format.record_finder import RecordFinder
-from jobtui.history.format.segment import (
-    UNREADABLE,
-    Segment,
-)
+from jobtui.history.format.segment import UNREADABLE, Segment, scan_segments
 from jobtui.model import Job
-
-if TYPE_CHECKING:
-    from jobtui.history.format.record_finder import RecordFinder
 
 ARCHIVE_MANIFEST_NAME: Final = "ARCHIVE.json"
 
 
 class ArchiveResult(msgspec.Struct, frozen=True):
-    """What was archived: the jobs' ids in rising order, and how many tasks they have."""
+    """The result of archiving: the ids of the archived jobs in rising order, and the number of their tasks."""
 
     ids: Sequence[int]
     tasks: int
@@ -54,7 +48,7 @@ class ArchiveManifest(msgspec.Struct, frozen=True):
 
 
 class ArchiveManifestDamaged(Exception):
-    """An archive's manifest is there and cannot be read; `data` is what it holds."""
+    """An archive's manifest that exists and cannot be decoded; `data` is its content."""
 
     def __init__(self, data: bytes) -> None:
         super().__init__("an archive's manifest is damaged")
@@ -62,7 +56,7 @@ class ArchiveManifestDamaged(Exception):
 
 
 def load_archive_manifest(disk: Disk, directory: Path, name: str) -> tuple[SegmentEntry, ...]:
-    """Return the segments of an archive. Raises OSError, StoreTooNew, and ContentsDamagedError."""
+    """Return the segments of an archive. Raises OSError, StoreTooNew and ArchiveManifestDamaged."""
     data = disk.read_file(directory / ARCHIVE_DIRECTORY / name / ARCHIVE_MANIFEST_NAME)
     line = data.removesuffix(b"\n")
     if not is_intact(line):
@@ -95,7 +89,7 @@ def current_ids(segments: Sequence[Segment]) -> Iterator[int]:
 
 
 def describe_archive(name: str, segments: Sequence[Segment]) -> ArchiveEntry | None:
-    """Return how the history's manifest names an archive of these segments; None: no job in them counts.
+    """Return the manifest's entry for an archive of these segments; None if no job in them counts.
 
     Raises OSError.
     """
@@ -109,7 +103,7 @@ def describe_archive(name: str, segments: Sequence[Segment]) -> ArchiveEntry | N
 
 
 class Archives:
-    """The archives of a history, each opened when it is first looked into."""
+    """The archives of a history, each opened when it is first needed."""
 
     def __init__(self, disk: Disk, directory: Path, quarantine: Quarantine) -> None:
         self._disk, self._directory, self._quarantine = disk, directory, quarantine
@@ -118,19 +112,16 @@ class Archives:
 
     @property
     def notes(self) -> tuple[DamageNote, ...]:
-        """What was found damaged, here or by whom this shares its quarantine with."""
+        """The notes about damage in the quarantine that is used here."""
         return self._quarantine.notes
 
     @property
     def opened(self) -> tuple[Segment, ...]:
-        """The segments of the archives that were looked into."""
+        """The segments of the archives that are open."""
         return tuple(segment for segments in tuple(self._open.values()) for segment in segments)
 
     def segments(self, archive: ArchiveEntry) -> tuple[Segment, ...]:
-        """Return an archive's segments; none where there are none, which is noted.
-
-        Raises OSError, StoreTooNew.
-        """
+        """Return an archive's segments, none if it is missing, which is noted. Raises OSError, StoreTooNew."""
         if archive.name not in self._open:
             place = self._directory / ARCHIVE_DIRECTORY / archive.name
             try:
@@ -150,24 +141,20 @@ class Archives:
         return self._open[archive.name]
 
     def _find_elsewhere(self, job_id: int) -> Job | None:
-        from jobtui.history.format.record_finder import RecordFinder  # which knows where archives are
-
         if self._scattered is None:
             archived = (segment for segments in self._open.values() for segment in segments)
             self._scattered = RecordFinder(self._disk, self._directory, archived)
         return self._scattered.find(job_id)
 
     def _scan(self, archive: ArchiveEntry, what: str, data: bytes) -> tuple[Segment, ...]:
-        """Return the segments that lie in the directory of an archive whose own manifest cannot be read."""
-        from jobtui.history.format.segment import scan_segments
-
+        """Return the segments in the directory of an archive whose own manifest cannot be read."""
         place, file = (
             self._directory / ARCHIVE_DIRECTORY / archive.name,
             f"{ARCHIVE_DIRECTORY}/{archive.name}/{ARCHIVE_MANIFEST_NAME}",
         )
         found = scan_segments(self._disk, place, self._quarantine) if self._disk.is_directory(place) else []
         if found:
-            self._quarantine.add(file, None, f"{what}: the segments beside it tell what is archived", data)
+            self._quarantine.add(file, None, f"{what}: the segments next to it show what is archived", data)
             newer = set[int]()
             for segment in reversed(found):
                 segment.mark_superseded(newer.__contains__)
@@ -189,7 +176,7 @@ class Archives:
         return tuple(segment for archive in manifest.archives for segment in self.segments(archive))
 
     def find(self, manifest: Manifest, job_id: int) -> tuple[Segment, int] | None:
-        """Return where an archived job is, None where there is no such. Raises OSError."""
+        """Return the segment and the row of an archived job, None if there is none. Raises OSError."""
         for archive in manifest.archives:
             if archive.first <= job_id <= archive.last:
                 for segment in self.segments(archive):
@@ -202,7 +189,7 @@ _ARCHIVE_NAME: Final = re.compile(r"jobs-\d+-\d+(\.\d+)?-(\d+)")
 
 
 def is_unfinished(name: str, manifest: Manifest) -> bool:
-    """Return whether a directory among the archives is what the manifest after this one would have named."""
+    """Return whether a directory is the archive that the manifest after this one would have named."""
     made = _ARCHIVE_NAME.fullmatch(name)
     return (
         made is not None
@@ -212,5 +199,5 @@ def is_unfinished(name: str, manifest: Manifest) -> bool:
 
 
 def is_archive_name(name: str) -> bool:
-    """Return whether a name is one that archiving gives to a directory."""
+    """Return whether a name has the form of an archive's directory."""
     return _ARCHIVE_NAME.fullmatch(name) is not None

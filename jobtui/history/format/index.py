@@ -1,11 +1,11 @@
 """The columns of a segment, in memory and in its index file, so that a query reads no record.
 
-At rest a segment keeps five columns, about eleven bytes a record: id, offset, status, space and command,
-and which job recovered which. The others are read when a sort or a filter needs them. A column of repeating
-values has each value once, and a code per record.
+At rest a segment keeps five columns in memory, about eleven bytes a record: id, offset, status, space and
+command, and which job recovered which. The others are read when a sort or a filter needs them. A column of
+repeating values has each value once, and a code per record.
 
 The index is a cache of framed lines: a header with the length of each other line, the columns that stay in
-memory, and one line per other column. If it is missing, damaged or of another segment, it is made again
+memory, and one line per other column. If it is missing, damaged or belongs to another segment, it is rebuilt
 from the records.
 """
 
@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
 
 import msgspec
+from typing_extensions import override
 
 from jobtui.errors import DECODE_ERRORS
 from jobtui.history.format.codec import frame, is_intact
@@ -35,17 +36,17 @@ STALE: Final = 255
 CODE_OF: Final[dict[Status, int]] = {status: code for code, status in enumerate(STATUSES)}
 
 MISSING: Final = -1.0
-"""What a number column holds where a job has no such value: below all that it may have."""
+"""The value of a number column for a job without the value: lower than every real value."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_microseconds(when: datetime | None) -> float:
-    """Return a time as a number column holds it: microseconds since 1970, MISSING for none."""
+    """Return a time for a number column: microseconds since 1970, MISSING for None."""
     return MISSING if when is None else (when - _EPOCH).total_seconds() * 1e6
 
 
 def to_number(value: float | None) -> float:
-    """Return a value as a number column holds it."""
+    """Return a value for a number column, MISSING for None."""
     return MISSING if value is None else float(value)
 
 
@@ -59,7 +60,7 @@ NUMBER_COLUMNS: Final[dict[str, Callable[[Job], float]]] = {
     "tasks": lambda job: float(len(job.tasks)),
     "origin": lambda job: to_number(job.origin.id if job.origin is not None else job.recovered_from),
 }
-"""The columns of numbers that are read when asked, and what each holds of a job."""
+"""The columns of numbers that are read on demand, and their value for a job."""
 
 
 def hosts_of(job: Job) -> tuple[str, ...]:
@@ -68,12 +69,12 @@ def hosts_of(job: Job) -> tuple[str, ...]:
 
 
 def reason_of(job: Job) -> str:
-    """Return the words that tell why: the job's reason and its tasks', a line each."""
+    """Return the reasons of the job and of its tasks, a line for each."""
     return "\n".join(dict.fromkeys(text for text in (job.reason, *(task.reason for task in job.tasks)) if text))
 
 
 def cluster_of(job: Job) -> str:
-    """Return the cluster that a mirrored job lives in, "" for any other."""
+    """Return the cluster of a job that a cluster runs, "" for any other."""
     return job.origin.cluster if job.origin is not None else ""
 
 
@@ -88,21 +89,27 @@ TEXT_COLUMNS: Final[dict[str, Callable[[Job], str]]] = {
     "cluster": cluster_of,
     "requester": requester_of,
 }
-"""The columns of texts that repeat and are read when asked, and what each holds of a job."""
+"""The columns of repeating texts that are read on demand, and their value for a job."""
 
 
 class CodedColumn(msgspec.Struct, Generic[T], frozen=True):
-    """A column of repeating values: `values` once each, `codes` a place in it for each record."""
+    """A column of repeating values: each once in `values`; `codes` has its place there for each record."""
 
     values: tuple[T, ...]
     codes: array[int]
 
 
 class Columns(msgspec.Struct):
-    """What is kept of a segment at rest, in the order of its records, which is that of their ids.
+    """The columns of a segment that stay in memory, in the order of its records, which is that of their ids.
 
-    `starts` has one entry more than there are records: where the last one ends. `recovered` are pairs of
-    a recovered job's id and the id of the job that recovered it, as two columns sorted by the first.
+    Attributes:
+        ids: The jobs' ids.
+        starts: The offsets of the records, and of the end of the last one.
+        statuses: The codes of the statuses (`CODE_OF`, `STALE`).
+        spaces: The spaces.
+        commands: The commands.
+        recovered: The ids of recovered jobs, in rising order.
+        recoverers: For each of them, the id of the job that recovered it.
     """
 
     ids: array[int]
@@ -115,7 +122,7 @@ class Columns(msgspec.Struct):
 
 
 def narrow_array(values: Sequence[int]) -> array[int]:
-    """Whole numbers from 0 in the narrowest array that holds them."""
+    """Return whole numbers from 0 in the narrowest array that can hold them."""
     highest = max(values, default=0)
     code = "B" if highest < 1 << 8 else "H" if highest < 1 << 16 else "I" if highest < 1 << 32 else "Q"
     return array(code, values)
@@ -129,7 +136,7 @@ def encode_column(values: Iterable[T]) -> CodedColumn[T]:
 
 
 def select_rows(column: CodedColumn[T], places: Sequence[int]) -> CodedColumn[T]:
-    """Return the column of some of the records; values that none of them has may be left in it."""
+    """Return the column of some of the records; it may have values that none of them has."""
     codes = array(column.codes.typecode, map(column.codes.__getitem__, places))
     return CodedColumn(column.values, codes)
 
@@ -141,7 +148,7 @@ _HOSTS: Final = "hosts"
 
 
 class IndexUnusable(Exception):
-    """There is no index that fits the segment: it must be made again."""
+    """An index that is missing, damaged or another segment's, and must be rebuilt."""
 
 
 class _StoredArray(msgspec.Struct, gc=False):
@@ -187,7 +194,7 @@ _encode: Final = msgspec.json.Encoder().encode
 
 
 def build_columns(jobs: Sequence[Job], starts: Sequence[int]) -> Columns:
-    """Return the columns that stay in memory, of jobs in id order; `starts` as in Columns."""
+    """Return the columns that stay in memory for jobs in id order; `starts` as in Columns."""
     pairs = sorted((job.recovered_from, job.id) for job in jobs if job.recovered_from is not None)
     return Columns(
         ids=array("I" if not jobs or jobs[-1].id < 1 << 32 else "Q", [job.id for job in jobs]),
@@ -201,7 +208,7 @@ def build_columns(jobs: Sequence[Job], starts: Sequence[int]) -> Columns:
 
 
 def select_columns(columns: Columns, places: Sequence[int], starts: Sequence[int]) -> Columns:
-    """Return the columns of some of a segment's records, which start elsewhere now."""
+    """Return the columns of some of a segment's records, with their new offsets."""
     ids = array(columns.ids.typecode, map(columns.ids.__getitem__, places))
     chosen = set(ids)
     pairs = [pair for pair in zip(columns.recovered, columns.recoverers, strict=True) if pair[1] in chosen]
@@ -217,10 +224,10 @@ def select_columns(columns: Columns, places: Sequence[int], starts: Sequence[int
 
 
 class ColumnSource(Protocol):
-    """Where the columns come from that are read when asked."""
+    """A source of the columns that are read on demand."""
 
     def numbers(self, name: str) -> array[float]:
-        """Return a column of columns.NUMBERS."""
+        """Return one of NUMBER_COLUMNS."""
         ...
 
     def hosts(self) -> CodedColumn[tuple[str, ...]]:
@@ -228,50 +235,50 @@ class ColumnSource(Protocol):
         ...
 
     def texts(self, name: str) -> CodedColumn[str]:
-        """Return a column of columns.TEXTS."""
+        """Return one of TEXT_COLUMNS."""
         ...
 
 
-class RecordColumns:
-    """Those of jobs."""
+class RecordColumns(ColumnSource):
+    """The columns of jobs."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._jobs = jobs
 
+    @override
     def numbers(self, name: str) -> array[float]:
-        """See Source."""
         return array("d", map(NUMBER_COLUMNS[name], self._jobs))
 
+    @override
     def hosts(self) -> CodedColumn[tuple[str, ...]]:
-        """See Source."""
         return encode_column(map(hosts_of, self._jobs))
 
+    @override
     def texts(self, name: str) -> CodedColumn[str]:
-        """See Source."""
         return encode_column(map(TEXT_COLUMNS[name], self._jobs))
 
 
-class PartialColumns:
-    """Those of some of the records of another source."""
+class PartialColumns(ColumnSource):
+    """The columns of some of the records of another source."""
 
     def __init__(self, whole: ColumnSource, places: Sequence[int]) -> None:
         self._whole, self._places = whole, places
 
+    @override
     def numbers(self, name: str) -> array[float]:
-        """See Source."""
         return array("d", map(self._whole.numbers(name).__getitem__, self._places))
 
+    @override
     def hosts(self) -> CodedColumn[tuple[str, ...]]:
-        """See Source."""
         return select_rows(self._whole.hosts(), self._places)
 
+    @override
     def texts(self, name: str) -> CodedColumn[str]:
-        """See Source."""
         return select_rows(self._whole.texts(name), self._places)
 
 
 def index_lines(columns: Columns, source: ColumnSource) -> Iterator[tuple[str, bytes]]:
-    """Yield the index's lines but the first, by name, one at a time: each takes its while for many jobs."""
+    """Yield the index's lines after the header, by name, one at a time: each takes time for many jobs."""
     core = _StoredCore(
         _pack(columns.ids),
         _pack(columns.starts),
@@ -292,19 +299,19 @@ def index_lines(columns: Columns, source: ColumnSource) -> Iterator[tuple[str, b
 
 
 class SegmentIndex:
-    """A segment's index file, which is opened for each look at it."""
+    """A segment's index file, which is opened for each request."""
 
     def __init__(self, disk: Disk, path: Path, size: int) -> None:
         self._disk, self._path, self._size = disk, path, size
 
     def write(self, count: int, lines: Sequence[tuple[str, bytes]]) -> None:
-        """Write the lines (index_lines) of the index of `count` records, where that works: it is a cache."""
+        """Write the index of `count` records with these `index_lines`, if possible: it is only a cache."""
         head = _Header(INDEX_FORMAT, self._size, count, tuple((name, len(line)) for name, line in lines))
         with contextlib.suppress(OSError):
             self._disk.create_with(self._path, [frame(_encode(head)), *(line for _, line in lines)], sync=False)
 
     def is_whole(self) -> bool:
-        """Return whether every line of it is as it was written, and of this segment."""
+        """Return whether all its lines are intact, and it belongs to this segment."""
         try:
             data = self._disk.read_file(self._path)
             found = list(framed_lines(data))
@@ -314,28 +321,28 @@ class SegmentIndex:
         return all(whole for _, _, whole in found) and len(found) == 1 + len(head.lines)
 
     def core(self) -> Columns:
-        """Return the columns that stay in memory. Raises IndexUnusableError."""
+        """Return the columns that stay in memory. Raises IndexUnusable."""
         columns = decode_core(self._line(_CORE))
         if STALE in columns.statuses:
-            raise IndexUnusable("it was made again where a newer version of a job was known")
+            raise IndexUnusable("it was rebuilt when a newer version of a job was known")
         return columns
 
     def numbers(self, name: str) -> array[float]:
-        """Return a column of numbers, of those in columns.NUMBERS. Raises IndexUnusableError."""
+        """Return one of NUMBER_COLUMNS. Raises IndexUnusable."""
         packed = _decode_numbers(self._line(name))
         values = array("d", packed.data)
         _swap_if_big_endian(values)
         return values
 
     def hosts(self) -> CodedColumn[tuple[str, ...]]:
-        """Return each job's hosts. Raises IndexUnusableError."""
+        """Return each job's hosts. Raises IndexUnusable."""
         packed = _decode_lists(self._line(_HOSTS))
         return CodedColumn(packed.values, _unpack(packed.places))
 
     def texts(self, name: str) -> CodedColumn[str]:
-        """Return a column of texts, of those in columns.TEXTS. Raises IndexUnusableError."""
+        """Return one of TEXT_COLUMNS. Raises IndexUnusable."""
         if name == "requester" and name not in self._names():
-            # the index is older than the column, and so are its jobs, which say nobody
+            # the index is older than the column, and so are its jobs, which have no requester
             return CodedColumn(("",), array("B", bytes(self._head_line().count)))
         packed = _decode_texts(self._line(name))
         return CodedColumn(packed.values, _unpack(packed.places))
@@ -382,10 +389,10 @@ class SegmentIndex:
 
     def _head(self, line: bytes) -> _Header:
         if not is_intact(line):
-            raise IndexUnusable("the head is damaged")
+            raise IndexUnusable("the header is damaged")
         head = _decode_header(line)
         if head.index != INDEX_FORMAT or head.bytes != self._size:
-            raise IndexUnusable("it is another segment's")
+            raise IndexUnusable("it belongs to another segment")
         return head
 
 

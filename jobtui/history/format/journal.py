@@ -360,7 +360,7 @@ class _BatchReader:
         expected = position.seq + 1
         if number != expected:
             if number < expected:
-                self._replay.quarantine.add(self._replay.file, None, f"change {number} is there more than once")
+                self._replay.quarantine.add(self._replay.file, None, f"change {number} occurs more than once")
                 return
             self._note_missing(expected, number)
         position.seq = number

@@ -1,4 +1,4 @@
-"""A sealed segment: ended jobs in id order, a framed record a line, never changed after it was written."""
+"""A sealed segment: ended jobs in id order, one framed record per line; it is never changed."""
 
 from __future__ import annotations
 
@@ -39,22 +39,22 @@ UNREADABLE: Final = "it cannot be read"
 DAMAGED: Final = "a record is damaged"
 _FIRST_RECORD: Final = re.compile(rb'\{"crc":"[0-9a-f]{8}","id":(\d+),')
 _FIRST_RECORD_BYTES: Final = 64
-"""Bytes, which hold the beginning of the first record up to its id."""
+"""Enough bytes for the beginning of the first record up to its id."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def records_name(name: str) -> str:
-    """Return the file of a segment's records."""
+    """Return the file name of a segment's records."""
     return f"{name}.jsonl"
 
 
 def index_name(name: str) -> str:
-    """Return the file of a segment's index."""
+    """Return the file name of a segment's index."""
     return f"{name}.idx.json"
 
 
 class Segment:
-    """A segment that is looked into as much as is asked for, and no more. Safe to use from several threads."""
+    """A segment, of which only what is needed is read. Safe to use from several threads."""
 
     def __init__(self, disk: Disk, directory: Path, entry: SegmentEntry, quarantine: Quarantine) -> None:
         self.entry = entry
@@ -62,22 +62,22 @@ class Segment:
         self._disk, self._directory, self._quarantine = disk, directory, quarantine
         self._mutex = threading.RLock()
         self._columns: Columns | None = None
-        # the columns were made from the records, and the index is of other rows
+        # whether the columns were built from the records, and the index has other rows
         self._index_differs = False
         self._stale: set[int] = set(entry.stale)
-        # its own records by id, if the file holds other segments' records; None: it holds its own
+        # its own records by id if the file also has records of other segments, otherwise None
         self._own_lines: dict[int, bytes] | None = None
         self.find_elsewhere: Callable[[int], Job | None] = lambda job_id: None
-        """Finds the record of a job that is not where the index says."""
+        """Returns the record of a job that is not where the index says."""
 
     @property
     def path(self) -> Path:
-        """The file of its records."""
+        """The path of its records."""
         return self._directory / records_name(self.name)
 
     @property
     def file(self) -> str:
-        """The same, relative to the history's directory."""
+        """The path of its records, relative to the history's directory."""
         return self.path.relative_to(self._quarantine.history_directory).as_posix()
 
     @property
@@ -86,7 +86,7 @@ class Segment:
 
     @property
     def columns(self) -> Columns:
-        """The columns that stay in memory, read or made now if they are not there yet. Raises OSError."""
+        """The columns that stay in memory; they are loaded if they are not there yet. Raises OSError."""
         return self._columns or self._load()
 
     @property
@@ -95,29 +95,26 @@ class Segment:
         return self._columns is not None
 
     def load(self) -> None:
-        """Have the columns in memory. Raises OSError."""
+        """Load the columns that stay in memory. Raises OSError."""
         _ = self.columns
 
     def set_columns(self, columns: Columns) -> None:
-        """Take the columns that were made when the segment was written."""
+        """Set the columns of a segment that was just written."""
         self._columns = columns
 
     # ---- finding
 
     def covers(self, job_id: int) -> bool:
-        """Return whether the id is between the lowest and the highest here."""
+        """Return whether the id is between the segment's lowest and highest."""
         return self.entry.first <= job_id <= self.entry.last
 
     def row_of(self, job_id: int) -> int | None:
-        """Return where the job's record is, None where it is not here or a newer one replaced it.
-
-        Raises OSError.
-        """
+        """Return the row of a job, None if it is not here or has a newer version elsewhere. Raises OSError."""
         place = self._row_of(job_id)
         return None if place is None or self.columns.statuses[place] == STALE else place
 
     def sealed_row_of(self, job_id: int) -> int | None:
-        """Return the same, where a newer one counts only if that is sealed, too. Raises OSError."""
+        """Return the row of a job, None if it is not here or has a newer sealed version. Raises OSError."""
         return None if job_id in self.entry.stale else self._row_of(job_id)
 
     def _row_of(self, job_id: int) -> int | None:
@@ -128,23 +125,23 @@ class Segment:
         return place if place < len(ids) and ids[place] == job_id else None
 
     def current_rows(self) -> list[int]:
-        """Return the places of the records that no newer one replaced. Raises OSError."""
+        """Return the rows of jobs that have no newer version elsewhere. Raises OSError."""
         return [place for place, status in enumerate(self.columns.statuses) if status != STALE]
 
     def space_and_status(self, place: int) -> tuple[str, Status]:
-        """Return the space and the status of the job at a place, as it is counted."""
+        """Return the space and the status of the job in a row."""
         columns = self.columns
         return columns.spaces.values[columns.spaces.codes[place]], STATUSES[columns.statuses[place]]
 
     def hide(self, job_id: int) -> None:
-        """Return a newer version of this job is known elsewhere: this one is not to be found any more."""
+        """Note that a job has a newer version elsewhere, so that this one is not found."""
         with self._mutex:
             self._stale.add(job_id)
             if self._columns is not None:
                 _set_status(self._columns, job_id, STALE)
 
     def mark_superseded(self, is_elsewhere: Callable[[int], bool]) -> None:
-        """Have the entry say that newer versions of some jobs here were sealed elsewhere. Raises OSError."""
+        """Note in the entry which jobs have a newer sealed version elsewhere. Raises OSError."""
         known = set(self.entry.stale)
         stale = [job_id for job_id in self.columns.ids if job_id not in known and is_elsewhere(job_id)]
         self.entry = msgspec.structs.replace(self.entry, stale=(*self.entry.stale, *stale))
@@ -152,12 +149,12 @@ class Segment:
             self.hide(job_id)
 
     def pending_changes(self) -> set[int]:
-        """Return the ids here of which there are newer versions that are not sealed themselves."""
+        """Return the ids of jobs that have a newer version which is not sealed."""
         with self._mutex:
             return self._stale.difference(self.entry.stale)
 
     def restore(self, job_id: int, status: Status) -> None:
-        """Forget that there is a newer version of this job, which is not sealed itself."""
+        """Undo `hide` for a job whose newer version is not sealed."""
         with self._mutex:
             self._stale.discard(job_id)
             if self._columns is not None:
@@ -166,9 +163,9 @@ class Segment:
     # ---- records
 
     def job(self, place: int) -> Job:
-        """Return the record at a place; what the index knows of it where it is damaged or cannot be read.
+        """Return the job in a row; if its record is damaged or cannot be read, what the index knows of it.
 
-        Raises FileNotFoundError where the segment is not there (any more), and OSError.
+        Raises FileNotFoundError if the segment does not exist (any more), and OSError.
         """
         self.load()
         if self._own_lines is not None:
@@ -185,15 +182,15 @@ class Segment:
         return self._decode_row(place, line)
 
     def matches_entry(self) -> bool:
-        """Return whether the file has the size, and begins with the record, that its entry says."""
+        """Return whether the file has the size and the first record that its entry states."""
         return self._has_its_size() and self._begins_with(self.entry.first)
 
     def exists(self) -> bool:
-        """Return whether its file exists, and is as its entry says."""
+        """Return whether its file exists and matches its entry."""
         return self._disk.identity(self.path) is not None and self.matches_entry()
 
     def _begins_with(self, job_id: int) -> bool:
-        """Return whether a job's record is the first one; also if that is damaged or cannot be read."""
+        """Return whether this job's record is the first one, or that one is damaged or cannot be read."""
         try:
             file = self._disk.open(self.path)
         except OSError:
@@ -207,7 +204,7 @@ class Segment:
         return found is None or int(found[1]) == job_id
 
     def line(self, place: int) -> bytes:
-        """Return the bytes of the record at a place, without its newline. Raises OSError."""
+        """Return the bytes of the record in a row, without its newline. Raises OSError."""
         self._refuse_if_mixed()
         starts = self.columns.starts
         file = self._disk.open(self.path)
@@ -218,7 +215,7 @@ class Segment:
         return _first_line(data)
 
     def lines(self) -> list[bytes]:
-        """Return all records as they lie there, without their newlines. Raises OSError."""
+        """Return the bytes of all records, without their newlines. Raises OSError."""
         self._refuse_if_mixed()
         data, starts = self._disk.read_file(self.path), self.columns.starts
         return [_first_line(data[start:end]) for start, end in pairwise(starts)]
@@ -227,21 +224,18 @@ class Segment:
         self.load()
         if self._own_lines is not None:
             raise OSError(
-                errno.EBADMSG, "it holds records of other segments: a repair sorts them", str(self.path)
+                errno.EBADMSG, "it has records of other segments: a repair separates them", str(self.path)
             )
 
     def salvage(self, place: int) -> Job:
-        """Return what the index knows of the job at a place whose record is gone; that is noted.
-
-        Raises OSError.
-        """
+        """Return what the index knows of a job whose record is gone, and note that. Raises OSError."""
         self._note_missing()
         if (job := self.find_elsewhere(self.columns.ids[place])) is not None:
             return job
         return self._from_index(self.columns, place)
 
     def salvage_missing(self, but: Collection[int]) -> list[Job]:
-        """Return what the index knows of the jobs that are in it, `but` these; nothing if it is of no use."""
+        """Return what the index knows of all jobs except `but`; nothing if it is unusable."""
         columns = self.indexed_columns()
         if columns is None:
             return []
@@ -250,39 +244,37 @@ class Segment:
         ]
 
     def rebuild_index(self) -> None:
-        """Make the index again from the records. Raises OSError."""
+        """Rebuild the index from the records. Raises OSError."""
         with self._mutex:
             self._columns = self._scan_records(None)
             for job_id in self._stale:
                 _set_status(self._columns, job_id, STALE)
 
-    # ---- columns that are read when asked
+    # ---- columns that are read on demand
 
     def numbers(self, name: str) -> array[float]:
-        """Return a column of numbers (columns.NUMBERS), read now. Raises OSError."""
+        """Read one of NUMBER_COLUMNS. Raises OSError."""
         try:
             return self._matching_index().numbers(name)
         except index.IndexUnusable:
             return array("d", map(NUMBER_COLUMNS[name], self._read_all()))
 
     def hosts(self) -> CodedColumn[tuple[str, ...]]:
-        """Return each job's hosts, read now. Raises OSError."""
+        """Read each job's hosts. Raises OSError."""
         try:
             return self._matching_index().hosts()
         except index.IndexUnusable:
             return encode_column(map(hosts_of, self._read_all()))
 
     def texts(self, name: str) -> CodedColumn[str]:
-        """Return a column of texts that repeat (columns.TEXTS), read now. Raises OSError."""
+        """Read one of TEXT_COLUMNS. Raises OSError."""
         try:
             return self._matching_index().texts(name)
         except index.IndexUnusable:
             return encode_column(map(TEXT_COLUMNS[name], self._read_all()))
 
-    # ---- inside
-
     def index_is_intact(self) -> bool:
-        """Return whether the whole index is as it was written."""
+        """Return whether the whole index is intact."""
         return self._index.is_whole()
 
     def _load(self) -> Columns:
@@ -297,21 +289,21 @@ class Segment:
             return self._columns
 
     def indexed_columns(self) -> Columns | None:
-        """Return the columns that stay in memory as the index has them; None where it is of no use."""
+        """Return the columns that stay in memory from the index; None if it is unusable."""
         try:
             columns = self._index.core()
         except index.IndexUnusable:
             return None
         ids, entry = columns.ids, self.entry
         if not ids or (entry.count and (len(ids), ids[0], ids[-1]) != (entry.count, entry.first, entry.last)):
-            return None  # it is another segment's
+            return None  # it belongs to another segment
         return columns
 
     def _matching_index(self) -> index.SegmentIndex:
-        """Return the index, where its rows are those of the columns. Raises IndexUnusableError and OSError."""
+        """Return the index if it has the rows of the columns. Raises IndexUnusable and OSError."""
         self.load()
         if self._index_differs:
-            raise index.IndexUnusable("the columns are those of the records that can be read")
+            raise index.IndexUnusable("the columns have only the records that can be read")
         return self._index
 
     def _has_its_size(self) -> bool:
@@ -321,7 +313,7 @@ class Segment:
             return True
 
     def _scan_records(self, indexed: Columns | None) -> Columns:
-        """Return the columns made again from what can be read; what cannot, and what is missing, is noted."""
+        """Rebuild the columns from the readable records, and note damaged and missing ones."""
         try:
             data = self._disk.read_file(self.path)
         except OSError as error:
@@ -338,28 +330,28 @@ class Segment:
             elif not self._may_be_own(job.id, own):
                 others[job.id] = line
             elif jobs and job.id <= jobs[-1].id:
-                apart.add(job.id)  # by what is sorted nothing else is found
+                apart.add(job.id)  # the columns are searched by bisection, so they must be sorted
             else:
                 jobs.append(job)
                 starts.append(start)
         if apart:
-            what = "records are there twice, or not in the order of their ids"
+            what = "records occur twice, or are not in the order of their ids"
             self._quarantine.add(self.file, None, what, jobs=tuple(sorted(apart)))
         if others:
-            what = "it holds records of other segments"
+            what = "it has records of other segments"
             self._quarantine.add(self.file, None, what, jobs=tuple(sorted(others)))
             if indexed is not None:
-                # what the index names is looked for elsewhere, or told by the index
+                # the other jobs of the index are searched for elsewhere, or restored from the index
                 self._own_lines = {
                     job.id: _first_line(data[start:]) for job, start in zip(jobs, starts, strict=True)
                 }
                 return indexed
         columns = index.build_columns(jobs, [*starts, len(data)])
-        sound = len(jobs) == self.entry.count or self._quarantine.can_write  # a writer makes the index again
+        sound = len(jobs) == self.entry.count or self._quarantine.can_write  # a writer rebuilds the index
         self._index_differs = len(data) != self.entry.bytes or not sound or bool(others)
         if not others and len(data) != self.entry.bytes:
             lost = sorted(set(indexed.ids).difference(columns.ids)) if indexed is not None else []
-            what = f"it has {len(data)} bytes and not {self.entry.bytes}"
+            what = f"it has {len(data)} bytes instead of {self.entry.bytes}"
             self._quarantine.add(self.file, None, what, jobs=tuple(lost))
         elif not others:
             self._write_index(columns, jobs)
@@ -371,20 +363,21 @@ class Segment:
         return not self.entry.count or self.covers(job_id)
 
     def _read_all(self) -> list[Job]:
-        """Return the jobs behind the columns that are in memory, and an index of them."""
+        """Return all jobs of the columns, and write the index again."""
         columns = self.columns
         try:
             jobs = [self._decode_row(place, line) for place, line in enumerate(self.lines())]
         except OSError as error:
             self._note_unreadable(error)
             return [self._from_index(columns, place) for place in range(len(columns.ids))]
-        if not self._index_differs:  # or it still knows of jobs whose records are gone
+        if not self._index_differs:  # otherwise the index still has jobs whose records are gone
             self._write_index(columns, jobs)
         return jobs
 
     def _write_index(self, columns: Columns, jobs: Sequence[Job]) -> None:
         if self._quarantine.can_write:
-            # what replaces a record is not told here: it may be in a journal, and look for this one
+            # the sealed statuses, not STALE: a newer version may be in a journal, whose replay needs this
+            # record
             statuses = bytearray(CODE_OF[job.status] for job in jobs)
             sealed = msgspec.structs.replace(columns, statuses=statuses)
             self._index.write(len(jobs), list(index.index_lines(sealed, index.RecordColumns(jobs))))
@@ -405,7 +398,7 @@ class Segment:
             return None
 
     def _note_unreadable(self, error: OSError) -> None:
-        """Note that the file is gone or not to be read; raise any other error."""
+        """Note that the file is missing or unreadable; raise any other error."""
         if isinstance(error, FileNotFoundError):
             self._note_missing()
         elif not is_unreadable(error):
@@ -420,7 +413,7 @@ class Segment:
         self._quarantine.add(self.file, None, what)
 
     def _is_in_manifest(self) -> bool:
-        """Whether the history still needs it: to a reader, what the writer just archived looks missing."""
+        """Return whether the manifest still names it: a reader finds a file missing that was just archived."""
         if self._quarantine.can_write or self._directory != self._quarantine.history_directory:
             return True
         try:
@@ -443,7 +436,7 @@ class Segment:
             status=STATUSES[status] if status != STALE else Status.FAILED,
             start=times.get("start"),
             stop=times.get("stop"),
-            reason="the record of this job is damaged: this is what the index still knows of it",
+            reason="the record of this job is damaged: this is what the index knows of it",
         )
 
 
@@ -466,10 +459,7 @@ SEGMENT_FILE: Final = re.compile(r"(seg-(\d{8,}))\.jsonl")
 
 
 def scan_segments(disk: Disk, directory: Path, quarantine: Quarantine) -> list[Segment]:
-    """The segments of a directory in the order in which they were sealed, but those of which nothing is left.
-
-    Raises OSError.
-    """
+    """Return the segments of a directory in the order of sealing, without unreadable ones. Raises OSError."""
     found = []
     for name in disk.list_names(directory):
         if match := SEGMENT_FILE.fullmatch(name):
@@ -489,12 +479,9 @@ def scan_segments(disk: Disk, directory: Path, quarantine: Quarantine) -> list[S
     return found
 
 
-_RECORDS: Final = ".jsonl"
-
-
 SEGMENT_FILES: Final = re.compile(r"seg-\d{8,}\.(jsonl|idx\.json)")
 
 
 def is_records_file(name: str) -> bool:
-    """Return whether a name is that of a segment's records, not of its index."""
-    return name.endswith(_RECORDS) and SEGMENT_FILES.fullmatch(name) is not None
+    """Return whether a file name is that of a segment's records, not of its index."""
+    return SEGMENT_FILE.fullmatch(name) is not None

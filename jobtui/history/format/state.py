@@ -1,8 +1,7 @@
-"""What the history holds at this moment, as its readers see it.
+"""The state of the history in memory.
 
-Only the newest versions that are not in a segment are held as records (`recent`: the live jobs, and those
-that ended since the last seal); of all others there are columns. The mutex is held for short, and never
-across a file operation.
+Only the newest versions that are not in a segment are records (`recent`: the live jobs, and those that ended
+since the last seal); all others are in columns. The mutex is held briefly, and never during a file operation.
 """
 
 from __future__ import annotations
@@ -26,12 +25,12 @@ StatusCounts = Counter[tuple[str, Status]]
 
 
 def flatten_counts(counts: Mapping[str, Mapping[str, int]]) -> StatusCounts:
-    """Counts as they are kept in memory, from those of a manifest."""
+    """Return a manifest's counts in the form of `StatusCounts`."""
     return Counter({(space, Status(status)): n for space, each in counts.items() for status, n in each.items()})
 
 
 def nest_counts(tally: StatusCounts) -> dict[str, dict[str, int]]:
-    """Counts as a manifest holds them, by space and status; what is 0 is left out."""
+    """Return counts in the form of a manifest, by space and status, without zeros."""
     result: dict[str, dict[str, int]] = {}
     for (space, status), count in tally.items():
         if count:
@@ -40,7 +39,7 @@ def nest_counts(tally: StatusCounts) -> dict[str, dict[str, int]]:
 
 
 class SupersededRecord(msgspec.Struct, frozen=True):
-    """A sealed record of which a newer version is in the journal: where it is, and how it is counted."""
+    """A sealed record with a newer version in the journal, and the space and status that it counts under."""
 
     segment: Segment
     space: str
@@ -48,7 +47,7 @@ class SupersededRecord(msgspec.Struct, frozen=True):
 
 
 class State:
-    """Segments, recent jobs and counts. The writer changes it; anyone may read it."""
+    """Segments, recent jobs and counts. Only the writer changes it; any thread may read it."""
 
     def __init__(self) -> None:
         self.mutex = threading.RLock()
@@ -62,11 +61,11 @@ class State:
         self.last_id = 0
         self.sealed_version = 0
         self.restated_in = 0
-        """The number of the last journal that restates all recent jobs, or may do so."""
+        """The number of the last journal that restates (or may restate) all recent jobs."""
         self._last_sealed = 0
 
     def apply_manifest(self, manifest: Manifest, segments: tuple[Segment, ...]) -> None:
-        """Take what is sealed from a manifest."""
+        """Set the sealed part from a manifest."""
         with self.mutex:
             self.manifest, self.segments = manifest, segments
             self._last_sealed = max((segment.entry.last for segment in segments), default=0)
@@ -76,12 +75,12 @@ class State:
             self.sealed_version += 1
 
     def reset_counts(self) -> None:
-        """Begin the counts with those of the manifest."""
+        """Reset the counts to those of the manifest."""
         with self.mutex:
             self.counts = flatten_counts(self.manifest.counts)
 
     def forget_recent(self) -> None:
-        """Drop everything that is not sealed: a journal that stands alone follows."""
+        """Discard everything that is not sealed: a journal follows that restates it."""
         with self.mutex:
             for job_id, replaced in self.superseded.items():
                 replaced.segment.restore(job_id, replaced.status)
@@ -89,7 +88,7 @@ class State:
             self.reset_counts()
 
     def get(self, job_id: int) -> Job | None:
-        """Return the job's newest version, None where there is none that is not archived. Raises OSError."""
+        """Return the job's newest version, None if there is none or it is archived. Raises OSError."""
         job = self.recent.get(job_id)
         if job is not None or (found := self.find_sealed(job_id)) is None:
             return job
@@ -97,14 +96,14 @@ class State:
         return segment.job(place)
 
     def get_sealed(self, job_id: int) -> Job | None:
-        """Return the job's newest version that is sealed, whatever a journal has of it. Raises OSError."""
+        """Return the job's newest sealed version, even if a journal has a newer one. Raises OSError."""
         for segment in reversed(self.segments):
             if (place := segment.sealed_row_of(job_id)) is not None:
                 return segment.job(place)
         return None
 
     def salvage(self, job_id: int) -> Job | None:
-        """As newest, with what the index knows of a job whose segment is gone. Raises OSError."""
+        """Return the job's newest version; if its segment is gone, what the index knows. Raises OSError."""
         job = self.recent.get(job_id)
         if job is not None or (found := self.find_sealed(job_id)) is None:
             return job
@@ -112,10 +111,7 @@ class State:
         return segment.salvage(place)
 
     def get_for_update(self, job_id: int) -> Job | None:
-        """Return the job's newest version, where that is sealed, to be changed.
-
-        Raises OSError and StoreTooNew.
-        """
+        """Return the job's newest version if it is sealed, to change it. Raises OSError and StoreTooNew."""
         found = self.find_sealed(job_id)
         if found is None:
             return None
@@ -127,10 +123,7 @@ class State:
         return job
 
     def find_sealed(self, job_id: int) -> tuple[Segment, int] | None:
-        """Return the segment and the place that hold the job, where its newest version is sealed.
-
-        Raises OSError.
-        """
+        """Return the segment and the row of the job if its newest version is sealed. Raises OSError."""
         if job_id > self._last_sealed:
             return None
         for segment in reversed(self.segments):
@@ -141,7 +134,7 @@ class State:
         return None
 
     def publish(self, job: Job) -> None:
-        """Make a version that is on disk the job's newest. Raises OSError."""
+        """Set the job's newest version, which is on disk. Raises OSError."""
         before = self.recent.get(job.id)
         if before is None and job.id <= self._last_sealed and (found := self.find_sealed(job.id)) is not None:
             segment, place = found
@@ -164,10 +157,10 @@ class State:
             self.next_id = max(self.next_id, self.last_id + 1)
 
     def mark_sealed(self, jobs: Iterable[Job], segment: Segment, journal: int) -> None:
-        """Take note that the segment holds these versions, which left the journals up to number `journal`.
+        """Note that a segment has these versions, which are no longer in journals before number `journal`.
 
-        Those that are still the newest need not be held here, unless a later journal has them again: after a
-        failed sync it restates what it finds here. They stay then, as an opening would find them there.
+        Those that are still the newest are discarded here, unless a later journal restates them after a failed
+        sync: then they stay, because an opening would find them there.
         """
         is_restated = self.restated_in > journal
         for job in jobs:
@@ -179,7 +172,7 @@ class State:
                 self.superseded[job.id] = SupersededRecord(segment, job.space, job.status)
 
     def drop_recent(self, job_id: int) -> None:
-        """Drop what a journal has of a job that is archived."""
+        """Discard a journal's version of a job that is archived."""
         with self.mutex:
             job = self.recent.pop(job_id)
             self.live.pop(job_id, None)
@@ -203,7 +196,7 @@ def recovered_as(state: State, archives: Archives, job_id: int) -> list[int]:
 def known_recoveries(state: State, archives: Archives, ids: Collection[int]) -> dict[int, int]:
     """Return the newest recovery of each of these jobs that has one, without reading from the disk.
 
-    A segment that is not in memory yet is left out: a screen asks this for each page of rows.
+    A segment that is not in memory yet is skipped: a screen needs the result for each page of rows.
     """
     found = {job.recovered_from: job.id for job in _recent_jobs(state) if job.recovered_from in ids}
     for segment in (*state.segments, *archives.opened):

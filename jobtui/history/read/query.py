@@ -107,33 +107,33 @@ _DIGITS: Final = 20
 
 
 def match_segment(query: Query, segment: Segment) -> bytes:
-    """Return a byte for each record of the segment: 1 where the query finds it. Raises OSError."""
+    """Return a byte for each record of the segment: 1 if the query finds it. Raises OSError."""
     columns = segment.columns
-    asked = [_by_status(query, segment)]
+    masks = [_by_status(query, segment)]
     if query.spaces or query.not_spaces:
-        asked.append(_by_value(columns.spaces, _includes(query.spaces, query.not_spaces)))
+        masks.append(_by_value(columns.spaces, _includes(query.spaces, query.not_spaces)))
     if query.commands or query.not_commands:
-        asked.append(_by_value(columns.commands, _includes(query.commands, query.not_commands)))
+        masks.append(_by_value(columns.commands, _includes(query.commands, query.not_commands)))
     if query.since is not None or query.until is not None:
-        asked += _by_time(query, segment)
+        masks += _by_time(query, segment)
     if query.hosts or query.not_hosts:
-        asked.append(_by_value(segment.hosts(), _wanted_hosts(query)))
+        masks.append(_by_value(segment.hosts(), _wanted_hosts(query)))
     if query.words or query.not_words:
-        asked += _by_words(query, segment)
+        masks += _by_words(query, segment)
     if query.reasons or query.not_reasons:
-        asked += _by_reasons(query, segment)
+        masks += _by_reasons(query, segment)
     if query.requesters or query.not_requesters:
-        asked += _by_requesters(query, segment)
-    asked += [_by_bound(bound, segment) for bound in query.bounds]
+        masks += _by_requesters(query, segment)
+    masks += [_by_bound(bound, segment) for bound in query.bounds]
     if query.ids is not None:
-        asked.append(bytes(map(query.ids.__contains__, segment.columns.ids)))
+        masks.append(bytes(map(query.ids.__contains__, segment.columns.ids)))
     if query.not_ids:
-        asked.append(bytes(map(query.not_ids.__contains__, segment.columns.ids)).translate(_NOT))
-    return _combine(asked, operator.and_)
+        masks.append(bytes(map(query.not_ids.__contains__, segment.columns.ids)).translate(_NOT))
+    return _combine(masks, operator.and_)
 
 
 def match_job(query: Query) -> Callable[[Job], bool]:
-    """Return the same of one job."""
+    """Return a function that returns whether the query finds a job."""
     tests = list(_tests(query))
     if len(tests) == 1:
         return tests[0]
@@ -141,7 +141,7 @@ def match_job(query: Query) -> Callable[[Job], bool]:
 
 
 def can_use_counts(query: Query) -> bool:
-    """Return whether how many jobs there are of each space and status says how many the query finds."""
+    """Return whether the counts by space and status are enough to know how many jobs the query finds."""
     return query == Query(
         statuses=query.statuses,
         spaces=query.spaces,
@@ -300,7 +300,7 @@ def _by_id(segment: Segment, job_id: int) -> bytes:
 
 
 def _combine(masks: Sequence[bytes], join: Callable[[int, int], int]) -> bytes:
-    """Masks made one, as one long number each: that is the quickest way there is without more libraries."""
+    """Combine masks as long integers, which is the fastest way without another library."""
     if len(masks) == 1:
         return masks[0]
     numbers = (int.from_bytes(each, "little") for each in masks)

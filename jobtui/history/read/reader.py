@@ -46,19 +46,21 @@ from jobtui.history.format.segment import (
 )
 from jobtui.history.format.state import State, StatusCounts, nest_counts
 
+_LOAD_ATTEMPTS: Final = 50
+"""A writer replaces the manifest between two attempts only if it seals or archives at the same time."""
+TEMPORARY_SUFFIX: Final = ".tmp"
+MAX_IDS_PER_JOURNAL: Final = 100_000
+"""A journal of 4 MiB has fewer new jobs: the line of one has more than 42 bytes."""
 UNKNOWN_SEQ: Final = -1
 _IDS: Final = (
     (re.compile(rb'(?:[{,]"id"|[{,]"set"|[{,]"last"):(\d{1,14})\b'), 0),
     (re.compile(rb'[{,]"next_id":(\d{1,14})\b'), 1),
 )
-"""Where ids stand, and by how much the number is higher. At most 14 digits: a damaged number may have more."""
+"""How ids are written, and by how much the number is higher. A damaged number may have more than 14 digits."""
 
 
 def rebuild_manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest:
-    """Return the manifest that names all segments, archives and journals there are.
-
-    Raises OSError, StoreTooNew.
-    """
+    """Return a manifest of all existing segments, archives and journals. Raises OSError, StoreTooNew."""
     found = scan_segments(disk, directory, quarantine)
     archives, taken = _find_archives(disk, directory, quarantine, found)
     segments: list[SegmentEntry] = []
@@ -86,9 +88,9 @@ def rebuild_manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Man
 
 
 def highest_id(disk: Disk, directory: Path) -> int:
-    """Return the highest id that any file has of a job: records, indexes, journals, what was quarantined.
+    """Return the highest id of a job in any file: records, indexes, journals, quarantined copies.
 
-    Files that cannot be read are passed over. Raises OSError if a directory cannot be read.
+    Files that cannot be read are skipped. Raises OSError if a directory cannot be read.
     """
     archived = directory / manifest.ARCHIVE_DIRECTORY
     places = [directory, directory / QUARANTINE, archived]
@@ -116,9 +118,9 @@ def _ids_in(data: bytes, name: str) -> Iterator[int]:
 def _find_archives(
     disk: Disk, directory: Path, quarantine: Quarantine, segments: Sequence[Segment]
 ) -> tuple[list[ArchiveEntry], set[int]]:
-    """Return the archives that there are, and the ids of the jobs in them.
+    """Return the existing archives, and the ids of the jobs in them.
 
-    A copy of an archive is none, nor is one that was not finished: its jobs are in the segments still.
+    A copy of an archive does not count, nor does an unfinished one: its jobs are still in the segments.
     """
     archives, entries, taken = archive.Archives(disk, directory, quarantine), [], set[int]()
     for name in disk.list_names(directory / manifest.ARCHIVE_DIRECTORY):
@@ -145,13 +147,11 @@ def _segment_numbers(disk: Disk, directory: Path) -> Iterator[tuple[int, Path]]:
                 yield int(match[2]), place / name
 
 
-TEMPORARY_SUFFIX: Final = ".tmp"
-
-
 def names_other_files(disk: Disk, directory: Path, manifest: Manifest, names: Sequence[str]) -> bool:
-    """Return whether a manifest names what is gone and not what is there: an older one, or another history's.
+    """Return whether a manifest names missing files and not the existing ones. Raises OSError.
 
-    `names` are those in the directory. Then nothing may be removed that it does not name. Raises OSError.
+    It is then an older one, or another history's, and nothing may be removed that it does not name. `names` are
+    the names in the directory.
     """
     there = set(names)
     gone = [
@@ -165,7 +165,7 @@ def names_other_files(disk: Disk, directory: Path, manifest: Manifest, names: Se
     except OSError as error:
         if not is_unreadable(error):
             raise
-        return False  # what is archived cannot be seen, and nothing else need suffer for that
+        return False  # the archives cannot be read; the rest of the history is used
     if not gone and named <= archives:
         return False
     segments = {records_name(entry.name) for entry in manifest.segments}
@@ -176,15 +176,15 @@ def names_other_files(disk: Disk, directory: Path, manifest: Manifest, names: Se
     )
 
 
-MAX_IDS_PER_JOURNAL: Final = 100_000
-"""No journal of 4 MiB holds so many jobs: the line of a new one has more than 42 bytes."""
-
-
 class LoadedHistory(msgspec.Struct, frozen=True):
-    """What was read: the state, and the replay that a reader goes on with.
+    """A history that was loaded.
 
-    `journals` are the numbers of the journals that were read. `sound`: the manifest is as it was written
-    and what it names is there, so that what it does not name is not needed.
+    Attributes:
+        state: Its state.
+        replay: The replay of its journals, which a reader continues.
+        journals: The numbers of the journals that were read.
+        manifest_is_valid: Whether the manifest is intact and names existing files, so that files that it does
+            not name are not needed.
     """
 
     state: State
@@ -198,8 +198,13 @@ def load_history(
 ) -> LoadedHistory:
     """Read the manifest and the journals. Raises StoreTooNew and OSError.
 
-    `mark` is what the last writer said, and `alive` says that it is at work: then nothing is taken that
-    goes beyond its mark, or no journal at all where that cannot be read, and what is incomplete is no damage.
+    Args:
+        disk: The disk.
+        directory: The history's directory.
+        quarantine: Receives the notes about damage.
+        mark: The status of the last writer, None if it cannot be read.
+        alive: Whether that writer is at work. Then nothing beyond its status is read, no journal at all without
+            a status, and incomplete data is not damage.
     """
     names = disk.list_names(directory)
     there = select_journals(directory, names)
@@ -207,7 +212,7 @@ def load_history(
     last_known = found.next_id if found is not None else 1
     sound = found is not None and (not there or any(number == found.journal for number, _ in there))
     if found is not None and sound and not alive and names_other_files(disk, directory, found, names):
-        what = "it names what is gone, and not what is there: it was made again from the files"
+        what = "it names missing files, and not the existing ones: it was rebuilt from the files"
         quarantine.add(manifest.MANIFEST_NAME, None, what, disk.read_file(directory / manifest.MANIFEST_NAME))
         sound = False
     if found is None or not sound:
@@ -233,7 +238,7 @@ def load_history(
             if not alive:
                 _note_truncated_journal(number, data, found, mark, replay)
     if not alive and not numbers and _has_been_sealed(found):
-        what = "it is missing, and the manifest names it: what changed since the last seal is lost"
+        what = "it is missing, and the manifest names it: changes since the last seal are lost"
         _note_lost(journal_name(found.journal), what, mark, replay)
     if not sound and quarantine.can_write:
         state.next_id = max(state.next_id, highest_id(disk, directory) + 1)
@@ -244,14 +249,14 @@ def load_history(
 
 
 def _drop_archived_jobs(archives: Archives, replay: Replay) -> None:
-    """Have each job once: what is archived is not looked for in a journal, too. Raises OSError."""
+    """Discard the journal's versions of archived jobs, so that each job occurs once. Raises OSError."""
     state = replay.state
     for job in list(state.recent.values()):
         if any(entry.first <= job.id <= entry.last for entry in state.manifest.archives) and (
             archives.find(state.manifest, job.id) is not None
         ):
             state.drop_recent(job.id)
-            what = f"job {job.id} is archived, and in the journal, too: the archived one counts"
+            what = f"job {job.id} is archived and also in the journal: the archived version counts"
             replay.quarantine.add_in_place(replay.file, None, what, encode(job), (job.id,))
 
 
@@ -259,19 +264,18 @@ def _load_manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Manif
     try:
         found = manifest.load(disk, directory)
     except manifest.ManifestDamaged as error:
-        what = "it is damaged: it was made again from the files"
+        what = "it is damaged: it was rebuilt from the files"
         quarantine.add(manifest.MANIFEST_NAME, None, what, error.data)
         return None
     return found
 
 
 def _rebuild_manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest:
-
-    made = rebuild_manifest(disk, directory, quarantine)
-    if (made.segments or made.archives or made.journal > 1) and not quarantine.notes:
-        what = "it is missing, or the journal that it names: it was made again from the files"
+    rebuilt = rebuild_manifest(disk, directory, quarantine)
+    if (rebuilt.segments or rebuilt.archives or rebuilt.journal > 1) and not quarantine.notes:
+        what = "it is missing, or the journal that it names is: it was rebuilt from the files"
         quarantine.add(manifest.MANIFEST_NAME, None, what)
-    return made
+    return rebuilt
 
 
 def _note_truncated_journal(
@@ -280,7 +284,7 @@ def _note_truncated_journal(
     """Note a journal that was emptied or cut off: the writer leaves a blank at its end at all times."""
     position = replay.position
     if position.offset == 0 and number == found.journal and _has_been_sealed(found):
-        what = "it is empty, or its beginning is gone: what changed since the last seal is lost"
+        what = "it is empty, or its beginning is missing: changes since the last seal are lost"
         _note_lost(replay.file, what, mark, replay)
     elif position.offset and mark is None and not _ends_in_blanks(data, position.offset):
         # a mark says what must be there
@@ -301,24 +305,21 @@ def _has_been_sealed(found: Manifest) -> bool:
 
 
 def _note_lost(file: str, what: str, mark: WriterStatus | None, replay: Replay) -> None:
-    """Note lost changes; without a mark, skip all ids that they may have had: none may be given out twice."""
+    """Note lost changes; without a status, skip all ids that they may have had, so that none is reused."""
     replay.quarantine.add(file, None, what)
     if mark is None:
         replay.state.next_id += MAX_IDS_PER_JOURNAL
 
 
 def _note_missing_commits(mark: WriterStatus, replay: Replay, quarantine: Quarantine) -> None:
-    """Return the last writer had more on disk than there is now."""
+    """Note that changes are missing which the last writer had on disk."""
     state, seq = replay.state, replay.position.seq
     state.next_id = max(state.next_id, mark.next_id)
     if mark.durable > seq:
         what = f"acknowledged changes are missing at the end: {seq + 1} to {mark.durable}"
         quarantine.add(replay.file, None, what)
-        # numbers never go back, or what is written next might be taken for what is missing
+        # the numbers continue after the missing ones: a later change must not be taken for one of them
         replay.position.seq = mark.durable
-
-
-_LOAD_ATTEMPTS = 50
 
 
 class HistoryReader:
@@ -336,11 +337,11 @@ class HistoryReader:
 
     @property
     def state(self) -> State:
-        """What the history holds, as far as it was taken up."""
+        """The state of the history at the last refresh."""
         return self._loaded.state
 
     def refresh(self) -> bool:
-        """Read what the writer changed since; return whether there was anything. Raises StoreError, OSError."""
+        """Read the writer's changes; return whether there were any. Raises StoreError, OSError."""
         with self._refresh_lock:
             return self._refresh()
 
@@ -359,7 +360,7 @@ class HistoryReader:
         return self._read_changes(seen)
 
     def _load(self) -> LoadedHistory:
-        # whatever fails on the way, it begins anew when it is tried again
+        # after an error, the next attempt loads everything again
         self._must_reload = True
         for left in reversed(range(_LOAD_ATTEMPTS)):
             self._status_bytes = self._watcher.read_raw()
@@ -382,7 +383,7 @@ class HistoryReader:
     def _read_changes(self, seen: bytes) -> bool:
         mark, alive = self._watcher.read_status(), self._watcher.has_writer()
         if mark is None and alive:
-            return False  # how far it has come is not to be told at this moment
+            return False  # without its status it is unknown what is durable
         replay = self._loaded.replay
         position = replay.position
         before = position.seq, position.journal

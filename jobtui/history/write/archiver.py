@@ -28,9 +28,14 @@ _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno
 
 
 class _Selection(msgspec.Struct, frozen=True):
-    """What is taken of one segment: places of records, and whether these are all that count in it.
+    """The rows of a segment to archive.
 
-    `changed` jobs stay: the journal has their newer versions, which are told by the older ones here.
+    Attributes:
+        segment: The segment.
+        places: The rows.
+        changed: The jobs that stay because the journal has newer versions of them, which refer to these
+            records.
+        whole: Whether the rows are all that count in the segment.
     """
 
     segment: Segment
@@ -40,7 +45,7 @@ class _Selection(msgspec.Struct, frozen=True):
 
 
 class _Division(msgspec.Struct):
-    """Segments of the archive, segments of what is left, and what was taken."""
+    """The result of dividing segments: those of the archive, those that remain, and what was archived."""
 
     moved: list[Segment] = []
     rest: list[Segment] = []
@@ -50,9 +55,9 @@ class _Division(msgspec.Struct):
     tasks: int = 0
 
 
-def archive(vault: SegmentStore, first: int, last: int) -> Steps[ArchiveResult]:
-    """Move the sealed jobs from `first` to `last` into an archive. Raises OSError, and all stays as it was."""
-    state, disk = vault.state, vault.disk
+def archive(store: SegmentStore, first: int, last: int) -> Steps[ArchiveResult]:
+    """Move the sealed jobs from `first` to `last` into an archive. After an OSError nothing has changed."""
+    state, disk = store.state, store.disk
     taken = []
     for segment in state.segments:
         if (some := _select(state, segment, first, last)) is not None:
@@ -60,19 +65,19 @@ def archive(vault: SegmentStore, first: int, last: int) -> Steps[ArchiveResult]:
             yield
     if not taken:
         return ArchiveResult(array("Q"), 0)
-    taken_names = disk.list_names(vault.directory / ARCHIVE_DIRECTORY)
+    taken_names = disk.list_names(store.directory / ARCHIVE_DIRECTORY)
     name = _free_name(f"jobs-{first}-{last}", state.manifest.generation + 1, taken_names)
-    place = vault.directory / ARCHIVE_DIRECTORY / name
+    place = store.directory / ARCHIVE_DIRECTORY / name
     disk.make_directory(place)
     gone = {some.segment.name for some in taken}
     try:
-        divided = yield from _divide(vault, taken, place)
+        divided = yield from _divide(store, taken, place)
         if not state.recent.keys().isdisjoint(divided.ids):
-            raise OSError(errno.EBUSY, "a journal has these jobs, too")  # they would be there twice
+            raise OSError(errno.EBUSY, "a journal also has these jobs")  # they would exist twice
         create_archive_manifest(disk, place, SCHEMA, [segment.entry for segment in divided.moved])
-        for directory in (place, place.parent, vault.directory):
+        for directory in (place, place.parent, store.directory):
             disk.sync_directory(directory)
-        after = vault.save_manifest(
+        after = store.save_manifest(
             segments=(
                 *(entry for entry in state.manifest.segments if entry.name not in gone),
                 *(segment.entry for segment in divided.rest),
@@ -83,7 +88,7 @@ def archive(vault: SegmentStore, first: int, last: int) -> Steps[ArchiveResult]:
     except CommitUncertain:
         raise
     except OSError:
-        remove_archive(disk, vault.directory, name)
+        remove_archive(disk, store.directory, name)
         raise
     with state.mutex:
         left = [segment for segment in state.segments if segment.name not in gone]
@@ -93,7 +98,7 @@ def archive(vault: SegmentStore, first: int, last: int) -> Steps[ArchiveResult]:
     for taken_name in gone:
         for file in (records_name(taken_name), index_name(taken_name)):
             with contextlib.suppress(OSError):
-                disk.remove(vault.directory / file)
+                disk.remove(store.directory / file)
     return ArchiveResult(divided.ids, divided.tasks)
 
 
@@ -118,8 +123,8 @@ def _select(state: State, segment: Segment, first: int, last: int) -> _Selection
     return _Selection(segment, places, changed, len(places) == len(present) and not changed)
 
 
-def _divide(vault: SegmentStore, taken: Sequence[_Selection], place: Path) -> Steps[_Division]:
-    """Have the archive hold what is taken, and new segments the rest."""
+def _divide(store: SegmentStore, taken: Sequence[_Selection], place: Path) -> Steps[_Division]:
+    """Write the selected rows as segments of the archive, and the others as new segments."""
     divided = _Division()
     for some in taken:
         segment, places = some.segment, some.places
@@ -127,11 +132,11 @@ def _divide(vault: SegmentStore, taken: Sequence[_Selection], place: Path) -> St
         yield
         if some.whole:
             if not segment.matches_entry():
-                what = "it is not as it was written: a repair finds out what is left"
+                what = "it does not match its entry: a repair finds out what is left"
                 raise OSError(errno.EBADMSG, what, str(segment.path))
             for file in (records_name(segment.name), index_name(segment.name)):
                 with contextlib.suppress(FileNotFoundError):
-                    link_or_copy(vault.disk, vault.directory / file, place / file)
+                    link_or_copy(store.disk, store.directory / file, place / file)
             divided.moved.append(segment)
             continue
         lines = segment.lines()
@@ -139,8 +144,8 @@ def _divide(vault: SegmentStore, taken: Sequence[_Selection], place: Path) -> St
         changed = (bisect_left(ids, job_id) for job_id in some.changed)
         others = sorted({*segment.current_rows(), *changed}.difference(places))
         yield
-        divided.moved.append((yield from vault.write_part(place, segment, lines, places)))
-        rest = yield from vault.write_part(vault.directory, segment, lines, others, some.changed)
+        divided.moved.append((yield from store.write_part(place, segment, lines, places)))
+        rest = yield from store.write_part(store.directory, segment, lines, others, some.changed)
         divided.rest.append(rest)
         for job_id, each in some.changed.items():
             divided.replaced[job_id] = SupersededRecord(rest, each.space, each.status)
@@ -159,7 +164,7 @@ def _count(some: _Selection, divided: _Division) -> None:
 
 
 def link_or_copy(disk: Disk, existing: Path, name: Path) -> None:
-    """Link a file, or copy it where there are no links. Raises OSError."""
+    """Link a file, or copy it if the file system has no links. Raises OSError."""
     try:
         disk.link(existing, name)
     except OSError as error:

@@ -38,6 +38,7 @@ from jobtui.history.format.manifest import ARCHIVE_DIRECTORY as ARCHIVE
 from jobtui.history.format.manifest import MANIFEST_NAME as MANIFEST
 from jobtui.history.format.manifest import Manifest, SegmentEntry
 from jobtui.history.format.quarantine import Quarantine
+from jobtui.history.format.record_finder import read_records
 from jobtui.history.format.segment import (
     SEGMENT_FILES,
     UNREADABLE,
@@ -45,6 +46,7 @@ from jobtui.history.format.segment import (
     index_name,
     is_records_file,
     records_name,
+    scan_segments,
 )
 from jobtui.history.format.state import State, SupersededRecord, flatten_counts, nest_counts
 from jobtui.history.read.reader import TEMPORARY_SUFFIX
@@ -52,15 +54,15 @@ from jobtui.history.steps import Steps
 from jobtui.model import Job
 
 _STEP: Final = 32
-"""Records that are encoded in one step."""
+"""The number of records that are encoded in one step."""
 
 
 class CommitUncertain(OSError):
-    """The manifest was renamed, and that may not be on disk: nothing may be removed or written any more."""
+    """A manifest that was renamed, perhaps not durably: nothing may be removed or written from now on."""
 
 
 class SealRequest(msgspec.Struct, frozen=True):
-    """Ended jobs that leave the journal for a segment, and where the journal goes on without them."""
+    """Ended jobs to seal, and where the journals continue without them."""
 
     jobs: tuple[Job, ...]
     journal: int
@@ -76,7 +78,7 @@ class SegmentStore:
         self._next_segment = state.manifest.next_segment
 
     def save_manifest(self, **changes: Any) -> Manifest:
-        """Write a manifest with these fields changed. Raises OSError, UnsureError if it may count already."""
+        """Write a manifest with these changes. Raises OSError, and CommitUncertain if it may count already."""
         before = self.state.manifest
         after = msgspec.structs.replace(
             before,
@@ -101,7 +103,7 @@ class SegmentStore:
             return True
 
     def seal(self, sealing: SealRequest) -> Steps[None]:
-        """Write the ended jobs as a segment, then forget older journals. After an OSError all is as it was."""
+        """Seal the ended jobs, then remove older journals. After an OSError nothing has changed."""
         if not sealing.jobs:
             self._commit(self.save_manifest(journal=sealing.journal, seq=sealing.seq), self.state.segments)
             return
@@ -125,7 +127,7 @@ class SegmentStore:
         self.remove_old_journals()
 
     def remove_old_journals(self) -> None:
-        """Remove the journals that the manifest does not need any more; one that stays does no harm."""
+        """Remove the journals that the manifest no longer needs; one that cannot be removed does no harm."""
         for number, path in list_journals(self.disk, self.directory):
             if number < self.state.manifest.journal:
                 with contextlib.suppress(OSError):
@@ -134,7 +136,7 @@ class SegmentStore:
     def write_segment(
         self, directory: Path, lines: Iterable[bytes], jobs: Sequence[Job], schema: int = SCHEMA
     ) -> Steps[Segment]:
-        """Write jobs' framed records, in id order, and their index; no directory is synced. Raises OSError."""
+        """Write framed records in id order, and their index, without syncing the directory. Raises OSError."""
         pieces = []
         for line in lines:
             pieces.append(line)
@@ -152,9 +154,14 @@ class SegmentStore:
         places: Sequence[int],
         changed: Mapping[int, SupersededRecord] = MappingProxyType({}),
     ) -> Steps[Segment]:
-        """Write some of the `lines` of a segment as one of their own, in the same way. Raises OSError.
+        """Write some records of a segment as a new segment, without syncing the directory. Raises OSError.
 
-        `changed` are those among them of which the journal has newer versions.
+        Args:
+            directory: The directory of the new segment.
+            segment: The segment that has the records.
+            lines: All its records.
+            places: The rows of the records to write.
+            changed: Those among them that have newer versions in the journal.
         """
         pieces = [lines[place] + b"\n" for place in places]
         columns = select_columns(segment.columns, places, [*accumulate(map(len, pieces), initial=0)])
@@ -186,7 +193,7 @@ class SegmentStore:
         return segment
 
     def _free_name(self, directory: Path) -> str:
-        """Return the next segment's; a repair that ended midway may have left one that has its number."""
+        """Return the next segment's name; an interrupted repair may have left files with the next number."""
         while True:
             name = f"seg-{self._next_segment:08d}"
             self._next_segment += 1
@@ -219,27 +226,29 @@ def _counted(
     return nest_counts(tally)
 
 
-def remove_leftovers(disk: Disk, directory: Path, state: State, kept: Quarantine) -> None:
-    """Remove what the manifest does not name, once it is certain that this manifest is on disk. Raises OSError.
+def remove_leftovers(disk: Disk, directory: Path, state: State, quarantine: Quarantine) -> None:
+    """Remove files that the manifest does not name, after syncing the directory. Raises OSError.
 
-    All that is removed is held elsewhere: an unfinished segment's jobs are in the journal, an unfinished
-    archive's in the segments. What cannot be removed does no harm. Any other directory among the archives is
-    left alone: it may be one that was put there by hand. A segment with a record that is nowhere else, and any
-    segment if something was found damaged, is put into quarantine: it may be all that is left.
+    Their jobs are elsewhere: those of an unfinished segment in the journal, those of an unfinished archive in
+    the segments. A file that cannot be removed does no harm. Any other directory among the archives stays: it
+    may have been put there by hand. A segment with a record that is nowhere else is moved to the quarantine,
+    and so is any segment if damage was found: it may be the only copy.
     """
     manifest = state.manifest
     named = {file(entry.name) for entry in manifest.segments for file in (records_name, index_name)}
-    left = [name for name in disk.list_names(directory) if name not in named and _is_leftover(name, manifest)]
+    leftovers = [
+        name for name in disk.list_names(directory) if name not in named and _is_leftover(name, manifest)
+    ]
     archives = [name for name in disk.list_names(directory / ARCHIVE) if is_unfinished(name, manifest)]
-    if left or archives:
+    if leftovers or archives:
         disk.sync_directory(directory)
-    is_damaged = any(note.what != UNFINISHED_CHANGE for note in kept.notes)
-    for name in left:
+    is_damaged = any(note.what != UNFINISHED_CHANGE for note in quarantine.notes)
+    for name in leftovers:
         with contextlib.suppress(OSError):
             if not is_records_file(name) or not (is_damaged or _has_only_copy(disk, directory, name, state)):
                 disk.remove(directory / name)
             else:
-                kept.move_in(name, "the manifest does not name it")
+                quarantine.move_in(name, "the manifest does not name it")
     for name in archives:
         if _holds_only_copies(disk, directory, name, state):
             remove_archive(disk, directory, name)
@@ -247,8 +256,6 @@ def remove_leftovers(disk: Disk, directory: Path, state: State, kept: Quarantine
 
 def _has_only_copy(disk: Disk, directory: Path, name: str, state: State) -> bool:
     """Return whether a segment has a job that is in no journal, segment or archive. Raises OSError."""
-    from jobtui.history.format.record_finder import read_records
-
     archives = Archives(disk, directory, Quarantine(disk, directory, write=False))
     for job, _ in read_records(disk.read_file(directory / name)):
         sealed = state.find_sealed(job.id)
@@ -262,9 +269,7 @@ def _has_only_copy(disk: Disk, directory: Path, name: str, state: State) -> bool
 
 
 def _holds_only_copies(disk: Disk, directory: Path, name: str, state: State) -> bool:
-    """Return whether an archive has nothing but records that are in the history anyway. Raises OSError."""
-    from jobtui.history.format.segment import scan_segments
-
+    """Return whether all records of an archive are also elsewhere in the history. Raises OSError."""
     place = directory / ARCHIVE / name
     if not disk.is_directory(place) or not all(map(_is_archive_file, disk.list_names(place))):
         return False
@@ -276,7 +281,7 @@ def _holds_only_copies(disk: Disk, directory: Path, name: str, state: State) -> 
     except OSError as error:
         if not (is_unreadable(error) or isinstance(error, FileNotFoundError)):
             raise
-        return False  # what cannot be compared stays
+        return False  # an archive that cannot be compared stays
 
 
 def _is_archive_file(name: str) -> bool:
@@ -284,7 +289,7 @@ def _is_archive_file(name: str) -> bool:
 
 
 def _is_copy(disk: Disk, segment: Segment, sealed: Sequence[Segment]) -> bool:
-    """Return whether all whole records of a segment are in those, too, to the byte. Raises OSError."""
+    """Return whether all intact records of a segment are, byte by byte, in other segments. Raises OSError."""
     first, last = segment.entry.first, segment.entry.last
     others = [each for each in sealed if each.entry.first <= last and first <= each.entry.last]
     same = disk.identity(segment.path)

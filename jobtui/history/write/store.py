@@ -1,4 +1,4 @@
-"""The writing side of the history: the journal, and when it is sealed; the changes that commits make.
+"""The writing side of the history: the changes of commits, the journal, and when it is sealed.
 
 Invariants, whatever the disk does:
 
@@ -40,11 +40,11 @@ from jobtui.model import Job
 from jobtui.os_errors import explain, explain_shortage, has_inodes
 
 _LINE_OVERHEAD = 96
-"""Bytes that a line may have more than the change in it: its checksum and its numbers."""
+"""The most bytes of a line in addition to its change: the checksum and the numbers."""
 
 
 class ChangeSet(msgspec.Struct):
-    """The changes to write, the versions that they make, and each commit's refusal (None: it is written)."""
+    """The changes to write, the resulting versions, and each commit's refusal (None: it is written)."""
 
     changes: list[bytes] = []
     jobs: list[Job] = []
@@ -52,24 +52,24 @@ class ChangeSet(msgspec.Struct):
 
     @property
     def size(self) -> int:
-        """How many bytes the changes' lines have, or somewhat more."""
+        """The size of the changes' lines in bytes, or somewhat more."""
         return _size(self.changes)
 
 
 class ChangeBuilder:
-    """A builder of changes from what is on disk at the time, so that a failed commit affects no later one."""
+    """A builder of changes from the versions on disk, so that a failed commit affects no later one."""
 
     def __init__(self, state: State, archives: Archives) -> None:
         self._state, self._archives = state, archives
         self.archive_lock = threading.Lock()
-        """Held while jobs are being archived: no ended job may change then."""
+        """Held while jobs are archived: no ended job may change then."""
 
     def build(self, commits: Sequence[Sequence[Job]]) -> ChangeSet:
-        """Return all that the commits change; those that cannot be are refused."""
+        """Return the changes of all commits, and the refusals of invalid ones."""
         return self._build(commits, None, "")
 
     def build_within(self, commits: Sequence[Sequence[Job]], room: int, trouble: str) -> ChangeSet:
-        """Build what still fits in `room` bytes on a full disk: changes to known jobs only."""
+        """Return the changes to known jobs that fit into `room` bytes on a full disk; refuse the others."""
         return self._build(commits, room, trouble)
 
     def _build(self, commits: Sequence[Sequence[Job]], room: int | None, trouble: str) -> ChangeSet:
@@ -95,7 +95,7 @@ class ChangeBuilder:
         return drafts
 
     def _changes(self, jobs: Sequence[Job], made: dict[int, Job]) -> tuple[list[bytes], dict[int, Job], bool]:
-        """Return a commit's changes, the versions that they make, and whether all its jobs are known."""
+        """Return a commit's changes, the resulting versions, and whether all its jobs are known."""
         batch: list[bytes] = []
         versions: dict[int, Job] = {}
         known = True
@@ -104,7 +104,8 @@ class ChangeBuilder:
             before = drafted or self._newest(job.id)
             known = known and before is not None
             sealed = drafted is None and job.id not in self._state.recent
-            # it gets a record of its own then: what becomes of the sealed one must not matter to it
+            # a sealed job gets a whole record: the change must not depend on the sealed one, which may be
+            # damaged
             written = encode_change(None, job) if sealed and before != job else encode_change(before, job)
             if written is not None:
                 batch.append(written)
@@ -112,15 +113,12 @@ class ChangeBuilder:
         return batch, versions, known
 
     def _newest(self, job_id: int) -> Job | None:
-        """Return the version that a change is made to.
-
-        Raises OSError, StoreTooNew; StoreError if it is archived.
-        """
+        """Return the version to change. Raises OSError, StoreTooNew, and StoreError if the job is archived."""
         job = self._state.recent.get(job_id)
         if job is not None and not job.status.ended:
             return job
         if job_id > self._state.last_id:
-            return None  # it is new: nothing of it is being moved
+            return None  # a new job cannot be in a move to the archive
         with self.archive_lock:
             job = self._state.recent.get(job_id) or self._state.get_for_update(job_id)
             if job is None and self._archives.find(self._state.manifest, job_id) is not None:
@@ -132,14 +130,17 @@ def _size(changes: Sequence[bytes]) -> int:
     return sum(map(len, changes)) + _LINE_OVERHEAD * len(changes)
 
 
-_PUBLISH_EVERY: Final = 0.02
-"""Seconds between two marks while commits come quickly: readers need no more, and each costs a write."""
+_STATUS_INTERVAL: Final = 0.02
+"""Seconds between two updates of LOCK during many commits: readers need no more, and each is a write."""
 
 
 class Limits(msgspec.Struct, frozen=True):
-    """Sizes in bytes: a journal is sealed beyond `journal`, and when the history is closed beyond `leftover`.
+    """Limits in bytes.
 
-    `blanks` are written ahead of the journal's end.
+    Attributes:
+        journal: A longer journal is sealed.
+        leftover: A longer journal is sealed when the history is closed.
+        blanks: The blanks that are written ahead of the journal's end.
     """
 
     journal: int = 4 << 20
@@ -173,13 +174,13 @@ class Store:
 
     @classmethod
     def open(cls, disk: Disk, directory: Path, limits: Limits) -> Store:
-        """Open the history for writing; make it where there is none. Raises StoreError and OSError.
+        """Open the history for writing; create it if there is none. Raises StoreError and OSError.
 
-        One in another user's profile is refused, or the files made here would lock that user out.
+        A history in another user's profile is refused: the files created here would lock that user out.
         """
         require_ownership(disk, directory)
         make_directories(disk, directory.parent)
-        # before anything is made: an owner may still live whose history was deleted here
+        # before anything is created: the owner of a deleted history may still run
         guard = Guard.take(disk, directory)
         try:
             for each in (directory, directory / ARCHIVE):
@@ -197,7 +198,7 @@ class Store:
     # ---- committing
 
     def write(self, commits: Sequence[Sequence[Job]]) -> list[StoreError | None]:
-        """Put commits on disk, then show them. Returns for each why it was refused; None: it is durable."""
+        """Write commits durably, then publish them. Return each one's refusal, None if it is durable."""
         if self.health is Health.READ_ONLY:
             return [StoreFailed(self.write_error) for _ in commits]
         drafts = self.changes.build(commits)
@@ -224,7 +225,7 @@ class Store:
         return drafts.refusals
 
     def retry(self) -> bool:
-        """Return whether commits can be taken (again); what a full disk prevented is tried."""
+        """Try again what a full disk prevented; return whether commits are accepted."""
         if self.health is Health.READ_ONLY:
             return False
         if self._journal_failed:
@@ -248,18 +249,18 @@ class Store:
             self.write_status()
 
     def set_address(self, address: str) -> None:
-        """Record where this process listens for others of the profile; "" where it does not any more."""
+        """Record where this process listens for others of the profile, "" if it no longer does."""
         self._lock.set_address(address)
         self._write_status()
 
     def write_status(self) -> None:
-        """Write how far the journal is on disk to LOCK, unless it says so already."""
+        """Write to LOCK how far the journal is on disk, unless it is up to date."""
         if not self._status_written:
             self._write_status()
 
     def _write_status(self, *, closed: bool = False) -> None:
         """Write LOCK. It only informs other processes: if it cannot be written, nothing is lost."""
-        self._status_written, self._next_status_at = True, time.monotonic() + _PUBLISH_EVERY
+        self._status_written, self._next_status_at = True, time.monotonic() + _STATUS_INTERVAL
         with contextlib.suppress(OSError):
             self._lock.write_status(
                 self._journal.number,
@@ -273,28 +274,28 @@ class Store:
 
     @property
     def health(self) -> Health:
-        """Whether changes are taken."""
+        """Whether changes are accepted."""
         if self._failed:
             return Health.READ_ONLY
         return Health.FULL if self._full else Health.OK
 
     @property
     def write_error(self) -> str:
-        """Why not, and what to do about it; "" while they are."""
+        """The reason why changes are not accepted, with what to do about it; "" if they are."""
         if self._full and not self._failed:
             if not has_inodes(self._directory):
                 return (
                     f"The file system that holds {self._directory} has no free inodes (df -i shows it): "
-                    "delete some files on it. No new job is taken until then; jobtui goes on by itself"
+                    "delete some files on it. No new job is accepted until then; jobtui continues by itself"
                 )
             return (
                 f"The disk that holds {self._directory} is full: free some space on it. "
-                "No new job is taken until then; jobtui goes on by itself"
+                "No new job is accepted until then; jobtui continues by itself"
             )
         return self._failed
 
     def refusal(self) -> StoreError | None:
-        """Return why nothing can be moved to another journal or file now; None where it can."""
+        """Return why no journal or segment can be written now, None if it can."""
         if self.health is Health.READ_ONLY:
             return StoreFailed(self.write_error)
         return StoreFull(self.write_error) if self._journal_failed else None
@@ -302,16 +303,16 @@ class Store:
     def fail(self, error: Exception) -> None:
         """Accept no changes from now on, because of this error."""
         why = explain(error, self._directory) if isinstance(error, OSError) else str(error)
-        at_fault = "see to that disk" if explain_shortage(error) == "" else "raise the limit"
+        remedy = "check that disk" if explain_shortage(error) == "" else "raise the limit"
         self._failed = (
-            f"The history in {self._directory} cannot be written any more ({why or type(error).__name__}): "
-            f"end jobtui, {at_fault}, and start it again. What is shown is as it is on disk"
+            f"The history in {self._directory} can no longer be written ({why or type(error).__name__}): "
+            f"end jobtui, {remedy}, and start it again. The jobs are shown as they are on disk"
         )
 
     def postpone_seal(self, error: OSError) -> None:
-        """Note a failed seal. Everything is still in the journals, and it is retried when they are longer."""
+        """Note a failed seal. The jobs are still in the journals, and it is retried when these are longer."""
         self._base_size = self._journal.end
-        what = f"sealing was put off: {explain(error)}"
+        what = f"sealing was postponed: {explain(error)}"
         self.quarantine.note(self._journal.path.name, what)
 
     # ---- journals
@@ -335,10 +336,7 @@ class Store:
             return self._reopen_journal(position)
 
     def _restart_journal(self) -> Journal:
-        """Return a fresh journal with all that was in those before, which are not needed any more.
-
-        Raises OSError.
-        """
+        """Restate all recent jobs in a new journal, and remove the older ones. Raises OSError."""
         start = self._seq
         journal = self._new_journal(self._jobs_to_restate(), base=True)
         manifest = self.segments.save_manifest(journal=journal.number, seq=start)
@@ -351,13 +349,13 @@ class Store:
         return Journal.reopen(self._disk, self._directory, position.journal, position.offset, blanks)
 
     def _can_reuse_journal(self, found: LoadedHistory, mark: WriterStatus | None) -> bool:
-        """Return whether the last writer ended in peace, and left the journal just as it is."""
+        """Return whether the last writer closed the history, and its journal is unchanged since."""
         position = found.replay.position
         file = journal_name(position.journal)
         if any(note.file == file for note in self.quarantine.notes):
-            return False  # what is damaged in it is left behind, or each opening would find it again
+            return False  # each opening would find the damage again
         if self._disk.has_second_name(self._directory / file):
-            return False  # a copy made of second names would change with it
+            return False  # a copy that was made with hard links would change with it
         return (
             mark is not None
             and mark.closed
@@ -367,13 +365,13 @@ class Store:
         )
 
     def _jobs_to_restate(self) -> list[Job]:
-        """Return what the next journal restates; a seal that ends meanwhile must know that it does."""
+        """Return the jobs for the next journal, and note its number for a seal that ends meanwhile."""
         with self.state.mutex:
             self.state.restated_in = self._last_number + 1
             return list(self.state.recent.values())
 
     def _new_journal(self, jobs: Iterable[Job], changes: Sequence[bytes] = (), *, base: bool) -> Journal:
-        """Return a fresh journal that restates `jobs`, then holds `changes`. Raises OSError."""
+        """Create a journal that restates `jobs`, then has `changes`. Raises OSError."""
         self._last_number += 1
         header = {
             "journal": self._last_number,
@@ -391,14 +389,14 @@ class Store:
     def _replace_failed_journal(
         self, drafts: ChangeSet, error: OSError | None = None
     ) -> list[StoreError | None]:
-        """The journal failed, and is never tried again: everything goes on in a fresh one, if that works.
+        """Continue in a new journal, if possible, after a write failed, which is never retried.
 
-        Not where the whole directory is another now, or none: what is sealed would not be found beside it.
+        This is not done if the directory was replaced or deleted: the sealed jobs would be missing there.
         """
         if not self._lock.is_held():
             self._failed = (
-                f"The history's directory {self._directory} was deleted, moved or unmounted while jobtui "
-                "ran: put it back, and start jobtui again. Until then nothing can be kept, and nothing begins"
+                f"The history's directory {self._directory} was deleted, moved or unmounted while jobtui ran: "
+                "put it back, and start jobtui again. Until then nothing can be stored, and no job starts"
             )
             self._journal.erase_failed_append()
             return [each or StoreFailed(self.write_error) for each in drafts.refusals]
@@ -432,14 +430,14 @@ class Store:
         return self._journal.end > self._limits.journal + 2 * self._base_size and self.refusal() is None
 
     def has_unsealed(self, first: int, last: int) -> bool:
-        """Return whether there are ended jobs from `first` to `last` that are in a journal that counts."""
+        """Return whether a journal has ended jobs with ids from `first` to `last`."""
         with self.state.mutex:
             return any(first <= job.id <= last and job.status.ended for job in self.state.recent.values())
 
     def must_seal_again(self, sealing: SealRequest) -> bool:
-        """Return whether jobs that were just sealed are in a journal again, which was written meanwhile.
+        """Return whether a journal that was written meanwhile restates jobs that were just sealed.
 
-        They must not be archived then: the next opening would find them live and archived at once.
+        They must not be archived then: the next opening would find them in the journal and in the archive.
         """
         with self.state.mutex:
             return self.state.restated_in > sealing.journal and any(
@@ -447,7 +445,7 @@ class Store:
             )
 
     def rotate(self) -> SealRequest:
-        """Go on in a fresh journal with the live jobs; the ended ones are to be sealed. Raises OSError."""
+        """Continue in a new journal with the live jobs; return the ended ones to seal. Raises OSError."""
         start = self._seq
         jobs = sorted(self.state.recent.values(), key=lambda job: job.id)
         try:
@@ -460,7 +458,7 @@ class Store:
         return SealRequest(tuple(job for job in jobs if job.status.ended), journal.number, start)
 
     def close(self) -> None:
-        """End in peace, so that the journal can be gone on with. What cannot be written is left as it is."""
+        """Close the history, so that the next writer can continue its journal; without one that failed."""
         try:
             if self.health is not Health.READ_ONLY and not self._journal_failed:
                 self._close_journal()
@@ -481,7 +479,7 @@ class Store:
 
 
 def make_directories(disk: Disk, directory: Path) -> None:
-    """Make a directory, and those above it, where there are none. Raises OSError."""
+    """Create a directory and its parents if they do not exist. Raises OSError."""
     if not disk.is_directory(directory):
         if directory.parent != directory:
             make_directories(disk, directory.parent)

@@ -16,6 +16,7 @@ from concurrent.futures import Future
 from typing import Any, Final
 
 import msgspec
+from typing_extensions import override
 
 from jobtui.errors import StoreError, StoreFailed, StoreFull
 from jobtui.history.format.archive import ArchiveResult
@@ -34,35 +35,34 @@ _SEAL_ATTEMPTS: Final = 8
 """Attempts to seal what is to be archived: only a sync that fails during each one takes more than one."""
 _POLL_SECONDS: Final = 0.01
 _STOP_POLLING_AFTER: Final = 0.1
-"""While commits come, the writer thread looks every few milliseconds for one that nobody waits for, and
-stops looking when none came for a while: seconds."""
+"""Seconds after the last commit until the writer thread stops polling for commits that no thread waits for."""
 
 
 class CommitFuture(Future[None]):
-    """A commit of `jobs`, done when it is durable. A thread that waits for it writes it now."""
+    """The future of a commit, done when it is durable. A thread that waits for it writes the commit."""
 
     def __init__(self, writer: Writer, jobs: tuple[Job, ...]) -> None:
         super().__init__()
         self._writer, self.jobs = writer, jobs
 
+    @override
     def cancel(self) -> bool:
-        """Return False: a commit cannot be withdrawn."""
-        return False
+        return False  # a commit cannot be withdrawn
 
+    @override
     def result(self, timeout: float | None = None) -> None:
-        """See concurrent.futures.Future."""
         if not self.done():
             self._writer.write_in_caller()
         return super().result(timeout)
 
+    @override
     def exception(self, timeout: float | None = None) -> BaseException | None:
-        """See concurrent.futures.Future."""
         if not self.done():
             self._writer.write_in_caller()
         return super().exception(timeout)
 
+    @override
     def add_done_callback(self, fn: Callable[[Future[None]], Any]) -> None:
-        """See concurrent.futures.Future."""
         super().add_done_callback(fn)
         if not self.done():
             self._writer.wake()
@@ -75,7 +75,7 @@ class _ArchiveRequest(msgspec.Struct, frozen=True):
 
 
 class Writer:
-    """A queue of commits and archive requests from any thread, carried out in order."""
+    """The writer: a queue of commits and archive requests from any thread, executed in order."""
 
     def __init__(self, store: Store) -> None:
         self.store = store
@@ -100,7 +100,7 @@ class Writer:
         return job_id
 
     def commit(self, jobs: tuple[Job, ...]) -> Future[None]:
-        """See History.commit."""
+        """Queue a commit, as described in History."""
         done = CommitFuture(self, jobs)
         if self._enqueue(done, done):
             self._has_new_commit = True
@@ -110,26 +110,26 @@ class Writer:
         return done
 
     def archive(self, first: int, last: int) -> Future[ArchiveResult]:
-        """See History.archive."""
+        """Queue an archive request, as described in History."""
         done: Future[ArchiveResult] = Future()
         if self._enqueue(_ArchiveRequest(first, last, done), done):
             self.wake()
         return done
 
     def retry(self) -> bool:
-        """See History.try_again."""
+        """Try again what a full disk prevented, as described in History."""
         with self._store_lock:
             return self.store.retry()
 
     def set_address(self, address: str) -> None:
-        """See History.listens_at."""
+        """Record this process's address in LOCK."""
         with self._store_lock:
             self.store.set_address(address)
 
     def write_in_caller(self) -> None:
-        """Write the commits that are waiting in this thread, unless another is just doing so.
+        """Write the waiting commits in this thread, unless another one is writing.
 
-        The main thread leaves it to the writer's: a signal's exception there could come between two steps.
+        The main thread leaves it to the writer thread: a signal handler's exception could interrupt a write.
         """
         if threading.get_ident() != self._main_thread and self._store_lock.acquire(blocking=False):
             try:
@@ -145,7 +145,7 @@ class Writer:
             self._wake.release()
 
     def close(self) -> None:
-        """Carry out the queued requests, then stop."""
+        """Execute the queued requests, then close the history."""
         with self._queue_lock:
             if self._closed:
                 return
@@ -159,10 +159,10 @@ class Writer:
                     self.store.close()
                     return
 
-    def _enqueue(self, order: CommitFuture | _ArchiveRequest, done: Future[Any]) -> bool:
+    def _enqueue(self, request: CommitFuture | _ArchiveRequest, done: Future[Any]) -> bool:
         with self._queue_lock:
             if not self._closed:
-                self._queue.append(order)
+                self._queue.append(request)
                 return True
         done.set_exception(StoreFailed("The history is closed"))
         return False
@@ -172,39 +172,39 @@ class Writer:
     def _run(self) -> None:
         quiet_at = 0.0
         while self._queue or not self._closed:
-            # what one group left behind goes on without a call: there may have been one for all of it
-            behind = len(self._queue) > (_MAX_GROUP if self._is_polling else 0)
-            woken = behind or self._wake.acquire(timeout=_POLL_SECONDS if self._is_polling else -1)
+            # commits that did not fit into the last group need no new call: one may have been made for all
+            is_behind = len(self._queue) > (_MAX_GROUP if self._is_polling else 0)
+            woken = is_behind or self._wake.acquire(timeout=_POLL_SECONDS if self._is_polling else -1)
             if self._has_new_commit:
                 self._has_new_commit, quiet_at = False, time.monotonic() + _STOP_POLLING_AFTER
             elif self._is_polling and time.monotonic() > quiet_at:
-                # before the last look: a commit that comes from now on wakes this thread
+                # before the queue is checked for the last time: a later commit wakes this thread
                 self._is_polling = False
-            # who is writing just now needs not be waited for while this comes back soon
+            # while it polls, it need not wait for a thread that is writing
             if self._store_lock.acquire(blocking=woken or not self._is_polling):
                 try:
                     self._write_waiting()
-                    order = self._next_archive()
+                    request = self._next_archive()
                     self.store.write_status()
                 finally:
                     self._store_lock.release()
-                if order is not None:
-                    self._start_archive(order)
+                if request is not None:
+                    self._start_archive(request)
 
     def _write_waiting(self, *, leading: bool = False) -> None:
-        """Write the commits up to the first other order. Only for who has `_one_at_a_time`."""
-        orders, commits = self._queue, list[CommitFuture]()
-        while orders and isinstance(order := orders[0], CommitFuture) and len(commits) < _MAX_GROUP:
-            commits.append(order)
-            orders.popleft()
+        """Write the commits before the first archive request. The caller holds `_store_lock`."""
+        queue, commits = self._queue, list[CommitFuture]()
+        while queue and isinstance(request := queue[0], CommitFuture) and len(commits) < _MAX_GROUP:
+            commits.append(request)
+            queue.popleft()
         if commits:
             self._write(commits, leading=leading)
 
     def _next_archive(self) -> _ArchiveRequest | None:
-        """Take the next order, if it is to archive."""
-        if self._queue and isinstance(order := self._queue[0], _ArchiveRequest):
+        """Remove and return the next request if it is to archive."""
+        if self._queue and isinstance(request := self._queue[0], _ArchiveRequest):
             self._queue.popleft()
-            return order
+            return request
         return None
 
     def _write(self, commits: Sequence[CommitFuture], *, leading: bool) -> None:
@@ -212,7 +212,7 @@ class Writer:
         try:
             refusals = self.store.write([commit.jobs for commit in commits])
         except Exception as error:
-            # not the disk's fault but ours: what is in memory may not be what is on disk any more
+            # a defect, not the disk: the state in memory may differ from the disk
             self.store.fail(error)
             for commit in commits:
                 commit.set_exception(error)
@@ -232,58 +232,58 @@ class Writer:
             sealing = self.store.rotate()
             self._start_keeper(lambda: self._run_seal(sealing))
 
-    def _start_archive(self, order: _ArchiveRequest) -> None:
-        if not order.done.set_running_or_notify_cancel():
+    def _start_archive(self, request: _ArchiveRequest) -> None:
+        if not request.done.set_running_or_notify_cancel():
             return
         while True:
             self._keeper_idle.wait()
             with self._store_lock:
                 if self._keeper_idle.is_set():
-                    self._rotate_for_archive(order)
+                    self._rotate_for_archive(request)
                     return
 
-    def _rotate_for_archive(self, order: _ArchiveRequest) -> None:
+    def _rotate_for_archive(self, request: _ArchiveRequest) -> None:
         refusal = self.store.refusal()
         if refusal is not None:
-            order.done.set_exception(refusal)
+            request.done.set_exception(refusal)
             return
         try:
-            sealing = self.store.rotate() if self.store.has_unsealed(order.first, order.last) else None
+            sealing = self.store.rotate() if self.store.has_unsealed(request.first, request.last) else None
         except OSError as error:
-            order.done.set_exception(self._archive_error(error))
+            request.done.set_exception(self._archive_error(error))
             return
         self.store.changes.archive_lock.acquire()
-        self._start_keeper(lambda: self._run_archive(sealing, order))
+        self._start_keeper(lambda: self._run_archive(sealing, request))
 
     def _archive_error(self, error: OSError) -> StoreError:
-        what = f"The jobs were not archived, and are where they were: {explain(error)}"
+        what = f"The jobs were not archived, and nothing was changed: {explain(error)}"
         if self.store.health is Health.READ_ONLY:
             return StoreFailed(self.store.write_error)
         return StoreFull(what) if is_full(error) else StoreError(what)
 
     # ---- the keeper's thread
 
-    def _start_keeper(self, chore: Callable[[], None]) -> None:
+    def _start_keeper(self, work: Callable[[], None]) -> None:
         self._keeper_idle.clear()
-        threading.Thread(target=self._run_keeper, args=(chore,), name="history-keeper", daemon=True).start()
+        threading.Thread(target=self._run_keeper, args=(work,), name="history-keeper", daemon=True).start()
 
-    def _run_keeper(self, chore: Callable[[], None]) -> None:
+    def _run_keeper(self, work: Callable[[], None]) -> None:
         try:
-            chore()
+            work()
         finally:
             self._keeper_idle.set()
 
     def _rotate_again(self) -> SealRequest:
-        """Rotate from the keeper's thread. Raises OSError, and StoreError where nothing can be written."""
-        moving = self.store.changes.archive_lock
-        moving.release()  # whoever writes may wait for it, and is waited for here
+        """Rotate from the keeper's thread. Raises OSError, and StoreError if nothing can be written."""
+        archive_lock = self.store.changes.archive_lock
+        archive_lock.release()  # a thread with the store's lock may wait for it: holding both would deadlock
         with self._store_lock:
             try:
                 if (refusal := self.store.refusal()) is not None:
                     raise refusal
                 return self.store.rotate()
             finally:
-                moving.acquire()
+                archive_lock.acquire()
 
     def _run_seal(self, sealing: SealRequest) -> None:
         try:
@@ -296,24 +296,24 @@ class Writer:
         except Exception as error:
             self.store.fail(error)
 
-    def _run_archive(self, sealing: SealRequest | None, order: _ArchiveRequest) -> None:
+    def _run_archive(self, sealing: SealRequest | None, request: _ArchiveRequest) -> None:
         try:
             for _ in range(_SEAL_ATTEMPTS):
                 if sealing is None:
                     break
                 run_cooperatively(self.store.segments.seal(sealing))
                 sealing = self._rotate_again() if self.store.must_seal_again(sealing) else None
-            result = run_cooperatively(archive(self.store.segments, order.first, order.last))
+            result = run_cooperatively(archive(self.store.segments, request.first, request.last))
         except OSError as error:
             if isinstance(error, CommitUncertain):
                 self.store.fail(error)
-            order.done.set_exception(self._archive_error(error))
+            request.done.set_exception(self._archive_error(error))
         except StoreError as refusal:
-            order.done.set_exception(refusal)
+            request.done.set_exception(refusal)
         except Exception as error:
             self.store.fail(error)
-            order.done.set_exception(error)
+            request.done.set_exception(error)
         else:
-            order.done.set_result(result)
+            request.done.set_result(result)
         finally:
             self.store.changes.archive_lock.release()
