@@ -123,6 +123,10 @@ class JobControl(Protocol):
         """Decide at the start what becomes of the jobs that the previous owner left behind."""
         ...
 
+    async def complete(self, job_id: int) -> None:
+        """Fetch what is not recorded of a job yet; if that is not possible, it stays as it is."""
+        ...
+
     async def submit(self, request: SubmitRequest) -> SubmittedJobs:
         """Create a job."""
         ...

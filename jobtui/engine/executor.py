@@ -43,6 +43,7 @@ from jobtui.language.ast import (
     SetRate,
     ShowAdvice,
     ShowHosts,
+    ShowJob,
     ShowJobs,
     ShowSchedules,
     ShowSpaces,
@@ -164,6 +165,8 @@ class StatementExecutor:
             and statement.space not in {*known, *self._history.spaces()}
         ):
             known = await self._inventory.fetch_spaces()  # it may have been created a moment ago
+        if isinstance(statement, ShowJob):
+            await self._control.complete(statement.job)
         # the ids of a cluster's jobs are in the order in which they were first seen here, not in that of time
         order = Sort.SUBMITTED if self._control.outlives_engine else Sort.ID
         return queries.show(statement, typed, self._history, self._find_job, known, order)

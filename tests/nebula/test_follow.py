@@ -312,12 +312,15 @@ def test_thousands_of_jobs_come_in_batches_those_under_way_first() -> None:
             mirror.put("nba", job_id, Status.FINISHED)
         mirror.put("nba", 3 * BATCH, Status.RUNNING)
         reader = Reader(JobPoller(mirror, clock=clock), clock)
-        batches = [[one.job.id for one in await reader.batch()] for _ in range(3)]
-        assert batches == [
-            [*range(1, BATCH), 3 * BATCH],
-            [*range(BATCH, 2 * BATCH)],
-            [*range(2 * BATCH, 3 * BATCH)],
-        ]
+        first, *others = [await reader.batch() for _ in range(4)]
+        assert [one.job.id for one in first] == [*range(1, 3 * BATCH + 1)]
+        # those that have ended come as they are listed, and later with their tasks
+        assert [one.job.id for one in first if one.job.tasks] == [3 * BATCH]
+        others.append(await reader.batch())
+        assert sorted(one.job.id for batch in others for one in batch) == [*range(1, 3 * BATCH)]
+        assert max(map(len, others)) <= BATCH
+        assert max(one.job.id for one in others[-1]) < max(one.job.id for one in others[0])  # the newest first
+        assert all(one.job.tasks for batch in others for one in batch)
         await reader.silence(5)
         await reader.close()
 

@@ -335,3 +335,25 @@ class TestHosts:
             "tasks on one address (10.0.0.5:9779, 10.0.0.5:9789) cannot be told apart: "
             "the cluster names no port"
         ]
+
+
+class TestFirstStart:
+    def test_many_old_jobs_are_there_at_once_and_complete_later(
+        self, graphd: GraphdDouble, cluster: Cluster, tmp_path: Path
+    ) -> None:
+        numbers = [cluster.ended_job("nba", "FLUSH", "FAILED") for _ in range(300)]
+        with working_on(graphd, root=tmp_path) as prod:
+            prod.caught_up()
+            assert prod.engine.history.counts()[Status.FAILED] == 300
+            shows = sum("SHOW JOB " in text for text in cluster.statements)
+            assert shows < 300
+            shown = prod.rows("SHOW JOB 300")  # what is asked for is complete
+            assert [row[2] for row in shown] == ["failed", "failed", "failed"]
+            assert prod.job(300).reason == "E_RPC_FAILURE"
+        with working_on(graphd, root=tmp_path) as prod:
+            prod.heard.wait_for(lambda: all(prod.job(number).tasks for number in (1, 150, 299)))
+            job = prod.job(150)
+        kinds = [event.kind for event in job.events]
+        assert kinds[0] is EventKind.SUBMITTED
+        assert kinds[-1] is EventKind.ENDED
+        assert len(numbers) == 300

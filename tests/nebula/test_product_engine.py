@@ -309,6 +309,8 @@ def test_thousands_of_jobs_in_a_space_are_taken_in_and_not_again_at_the_next_sta
     with working_on(graphd, root=tmp_path) as prod:
         prod.caught_up()
         assert prod.engine.history.counts()[Status.FINISHED] == count
+        prod.heard.wait_for(lambda: all(prod.job(job_id).tasks for job_id in range(1, count, 7)))
+        prod.heard.wait_for(lambda: prod.job(count).tasks)
     asked = len(cluster.statements)
     with working_on(graphd, root=tmp_path) as prod:
         prod.caught_up()

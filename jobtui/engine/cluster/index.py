@@ -14,7 +14,7 @@ from itertools import chain
 
 from jobtui.engine.jobs import Transaction
 from jobtui.history import History, Query
-from jobtui.model import Job
+from jobtui.model import Job, Status
 from jobtui.storage.base import ClusterJob
 
 WEEK = timedelta(days=7)  # a cluster lists a job for so long after its start
@@ -22,6 +22,8 @@ MARGIN = timedelta(days=2)  # between a job's start by the cluster's clock and i
 NEWEST = 10_000  # held whatever their age: a cluster may be set to keep its jobs for longer
 PAGE = 500
 
+_WITH_TASKS = frozenset({Status.FINISHED, Status.FAILED})
+_WITHOUT_TASKS = frozenset({"leader balance", "download"})  # the cluster lists none for these
 Known = dict[str, dict[int, ClusterJob]]
 _Entry = tuple[str, int, int]  # the space, the job's id there, our id
 
@@ -34,6 +36,17 @@ class ClusterJobIndex:
         self._cluster = cluster
         self._ours: dict[str, dict[int, int]] = {}
         self._since: datetime | None = None
+
+    def incomplete(self, known: Known) -> dict[str, list[int]]:
+        """Return the ids, by space, of ended jobs that are recorded without tasks: they were only listed."""
+        return {
+            space: [
+                job.id
+                for job in jobs.values()
+                if job.tasks == () and job.status in _WITH_TASKS and job.command not in _WITHOUT_TASKS
+            ]
+            for space, jobs in known.items()
+        }
 
     async def load(self, now: datetime) -> Known:
         """Read the jobs that the cluster may still list, and return how each was last known, by space.
@@ -87,7 +100,8 @@ class ClusterJobIndex:
         known: Known = {}
         for (space, cluster_id), job in newest.items():
             running = any(not task.status.ended for task in job.tasks) and job.status.ended
-            tasks = job.tasks if running else None  # these are still to be followed
+            # these are still to be followed, or to be fetched
+            tasks = job.tasks if running or not job.tasks else None
             found = ClusterJob(cluster_id, job.command, job.status, job.start, job.stop, job.reason, tasks)
             known.setdefault(space, {})[cluster_id] = found
         return entries, known

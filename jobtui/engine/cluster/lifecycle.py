@@ -120,6 +120,8 @@ def amend(job: Job, found: ClusterJob, now: datetime) -> Job:
         raise IllegalTransition(f"job {job.id} has no later end")
     start, stop = found.start or job.start, found.stop or job.stop
     is_same_end = found.status is job.status
+    if is_same_end and stop == job.stop and found.tasks and not job.tasks:
+        return _with_details(job, found, now)
     after = replace(
         job,
         status=found.status,
@@ -231,6 +233,14 @@ def add_note(job: Job, text: str, now: datetime) -> Job:
     """Return the job with a note among its events."""
     event = JobEvent(at=clamp_time(job, now), kind=EventKind.NOTE, reason=text)
     return replace(job, events=(*job.events, event))
+
+
+def _with_details(job: Job, found: ClusterJob, now: datetime) -> Job:
+    """Return an ended job that was only listed so far with its tasks, and with what happened in its order."""
+    first, *others = job.events
+    listed = replace(job, status=Status.QUEUE, start=None, stop=None, events=(first,))
+    notes = (event for event in others if event.kind is EventKind.NOTE)
+    return _add_events(apply_update(listed, found, now), notes)
 
 
 def _add_events(job: Job, new: Iterable[JobEvent]) -> Job:

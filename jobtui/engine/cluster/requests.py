@@ -10,6 +10,7 @@ A job that was requested and never existed on the cluster ends as stopped, with 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Sequence
 
 from jobtui.clock import Clock
@@ -60,6 +61,15 @@ class ClusterRequests:
     async def take_over(self) -> None:
         """Continue the jobs that run on the cluster, and follow it from now on."""
         await self._sync.start()
+
+    async def complete(self, job_id: int) -> None:
+        """Fetch the tasks of a job of which only the cluster's list is recorded."""
+        job = self._store.get(job_id)
+        if job is None or job.tasks or not job.status.ended or job.origin is None or not job.origin.id:
+            return
+        with contextlib.suppress(StoreError, StorageError):
+            await self._job_manager.ready()
+            await self._fetch(job)
 
     async def submit(self, request: SubmitRequest) -> SubmittedJobs:
         """Request a job from the cluster; if the answer is lost, the job waits until the outcome is known."""

@@ -145,6 +145,7 @@ class ClusterSync:
         self.poller = JobPoller(
             self.job_manager,
             {space: [*jobs.values()] for space, jobs in known.items()},
+            incomplete=self.index.incomplete(known),
             on_error=self._report_listing_error,
             on_caught_up=self._caught_up.set,
             on_layout=self._note_layout,

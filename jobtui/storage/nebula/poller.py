@@ -14,7 +14,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from itertools import count
+from itertools import count, islice
 from statistics import median
 
 from msgspec.structs import replace
@@ -38,6 +38,10 @@ IDLE_LISTS = 4.0  # lists a second of all idle spaces together: 20 spaces cost o
 IDLE_SECONDS = 10.0  # at most between two lists of an idle space, however many there are
 LINGER_SECONDS = 5.0  # between two looks at a job that has ended while tasks of it run
 BATCH = 200
+OUTLINES_FROM = 50
+"""Ended jobs that appear at once, from which on they are reported as listed, and each is shown later: at 5 ms a
+job, the first start on a cluster with thousands of jobs would take minutes."""
+OUTLINES = 2000  # jobs that are reported so in one batch
 BATCH_SECONDS = 1.0  # of querying jobs one by one, after which the updates so far are yielded
 MISSES = 2  # lists in a row without a job under way, before it counts as gone: one list can be incomplete
 GONE = "the cluster no longer knows this job"
@@ -84,6 +88,7 @@ class _PolledSpace:
     outlines: dict[int, _Outline] = field(default_factory=dict)
     durations: deque[float] = field(default_factory=lambda: deque(maxlen=COST_LISTS))
     job_due: dict[int, float] = field(default_factory=dict)
+    details: dict[int, ClusterJob] = field(default_factory=dict)  # reported, but only as they were listed
     changed: float = -BUSY_SECONDS
     due: float = 0.0
     backlog: dict[int, ClusterJob] = field(default_factory=dict)
@@ -121,6 +126,7 @@ class JobPoller:
         manager: The cluster.
         known: The jobs of the last week in the history, and all that have not ended, by space. Their tasks
             are not needed. `start` is the cluster's time: another start is another run.
+        incomplete: The ids of those of them that are known only as they were listed, without tasks.
         on_error: Called for a space whose jobs cannot be listed, once for each new reason.
         on_caught_up: Called when every update has been yielded and the consumer asks for more.
         on_layout: Called with the spaces and the hosts each time that they are listed.
@@ -133,6 +139,7 @@ class JobPoller:
         manager: ClusterJobManager,
         known: Mapping[str, Iterable[ClusterJob]] | None = None,
         *,
+        incomplete: Mapping[str, Iterable[int]] | None = None,
         on_error: Callable[[StorageError], None] = lambda error: None,
         on_caught_up: Callable[[], None] = lambda: None,
         on_layout: Callable[[tuple[Space, ...], tuple[Host, ...]], None] = lambda spaces, hosts: None,
@@ -143,6 +150,9 @@ class JobPoller:
         self._spaces = {
             space: _PolledSpace({job.id: job for job in jobs}) for space, jobs in (known or {}).items()
         }
+        for space, ids in (incomplete or {}).items():
+            watched = self._spaces[space]
+            watched.details = {job_id: watched.seen[job_id] for job_id in ids}
         self._on_error = on_error
         self._on_caught_up = on_caught_up
         self._on_layout = on_layout
@@ -209,8 +219,11 @@ class JobPoller:
                     took = self._clock.steady() - began
                     if took > max(SLOW_SECONDS, SLOW_SHARE * watched.usual_duration):
                         self.poll_soon()
+            listed_only = self._report_outlines()
             began = self._clock.steady()
             for space, job in self._due_jobs():
+                if listed_only and job.status.ended:
+                    break  # in the first batch those under way matter
                 await self._show(space, self._spaces[space], job)
                 if self._updates and self._clock.steady() - began >= BATCH_SECONDS:
                     break  # a job of hundreds of tasks takes long to show
@@ -259,6 +272,7 @@ class JobPoller:
         watched.misses = {job_id: count for job_id, count in watched.misses.items() if job_id not in found}
         for job_id in sorted(watched.seen.keys() - found):
             if watched.seen[job_id].is_settled:
+                watched.details.pop(job_id, None)
                 del watched.seen[job_id]  # the cluster has deleted it; the history keeps it
                 watched.outlines.pop(job_id, None)
                 continue
@@ -292,10 +306,30 @@ class JobPoller:
             and watched.job_due.get(job.id, 0.0) <= now
         ]
         active.sort(key=lambda one: (one[1].status.ended, one[1].id))
-        return [*changed, *active][:BATCH]
+        incomplete = (
+            (space, job)
+            for space, watched in self._spaces.items()
+            for job in watched.details.values()
+            if not watched.unlisted
+        )
+        return [*changed, *active, *islice(incomplete, BATCH)][:BATCH]
+
+    def _report_outlines(self) -> bool:
+        """Report the ended jobs of spaces with many new ones as listed; return whether there were any."""
+        for space, watched in self._spaces.items():
+            old = [job for job in watched.backlog.values() if job.status.ended and job.id not in watched.seen]
+            if len(old) < OUTLINES_FROM:
+                continue
+            for job in old[: OUTLINES - len(self._updates)]:
+                del watched.backlog[job.id]
+                watched.seen[job.id] = watched.details[job.id] = job
+                watched.outlines[job.id] = _outline(job)
+                self._updates.append(JobUpdate(space, job, UpdateKind.FIRST))
+        return bool(self._updates)
 
     async def _show(self, space: str, watched: _PolledSpace, job: ClusterJob) -> None:
         listed = watched.backlog.pop(job.id, None)
+        watched.details.pop(job.id, None)
         try:
             now = await self._manager.show(space, job.id)
         except StorageError as error:
