@@ -33,7 +33,7 @@ digits and _ is written between back-quotes: `my-space`. Numbers may be decimal,
 0x28 or octal (050). Sizes are 5 GiB or 10 GB, durations 90 s or 1 h 30 min,
 shares 10%."""
 
-_TERMS: Final = {
+TERMS: Final = {
     "advice": "What SHOW ADVICE says of a space on a host: compact, flush or fine, with the figures behind it.",
     "because": "Why a job was requested, paused or stopped, in the words of the user.",
     "compact": "COMPACT merges the SST files of a space on each host. It drops overwritten and deleted "
@@ -132,7 +132,7 @@ def has_help(words: str) -> bool:
 
 def _known_words() -> Iterator[str]:
     yield from dict.fromkeys(form.verb for form in SYNTAX)
-    yield from (*_TERMS, *METRICS, *_OPTIONS)
+    yield from (*TERMS, *METRICS, *_OPTIONS)
 
 
 def _term(words: list[str]) -> str:
@@ -141,14 +141,14 @@ def _term(words: list[str]) -> str:
         return ""
     term = words[0].lower()
     term = _SAME.get(term, term)
-    return term if term in _TERMS or term in METRICS or term in _OPTIONS else ""
+    return term if term in TERMS or term in METRICS or term in _OPTIONS else ""
 
 
 def _on_term(term: str) -> str:
     """Return what a term means: in general, as a metric, and as an option."""
     parts = [term]
-    if term in _TERMS:
-        parts.append(_filled(_TERMS[term]))
+    if term in TERMS:
+        parts.append(_filled(TERMS[term]))
     if term in METRICS:
         metric = METRICS[term]
         parts.append(_filled(f"In a condition: {metric.summary}, as in IF {metric.example}."))

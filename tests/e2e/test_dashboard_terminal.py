@@ -169,7 +169,7 @@ def test_a_text_of_several_lines_is_pasted_whole_and_run_as_one(jobtui: CommandL
         terminal.paste("CREATE SPACE nba; -- a space\r\nUSE nba;\r\nADMIN FLUSH\r\n")
         terminal.shows("CREATE SPACE nba", "USE nba;", "ADMIN FLUSH")
         terminal.press("enter")
-        terminal.shows("| New Job Id |", "local[nba]>", "flush nba")
+        terminal.shows("job 1: flush nba, ", "local[nba]>")
         terminal.press("escape")
         terminal.shows("s stop")
         terminal.press("q")
@@ -198,7 +198,7 @@ def test_hostile_bytes_on_the_keyboard_do_not_end_it(jobtui: CommandLine) -> Non
 def test_what_is_typed_in_one_go_reaches_the_bar_and_no_key(jobtui: CommandLine) -> None:
     with dashboard(jobtui) as terminal:
         terminal.send(b":CREATE SPACE srq; ADMIN FLUSH srq\r:")
-        terminal.shows("| New Job Id |", "flush srq", "✔ 1")
+        terminal.shows("job 1: flush srq, ", "✔ 1")
 
 
 def test_what_was_left_in_the_bar_is_cleared_by_keys_that_come_in_one_go(jobtui: CommandLine) -> None:
@@ -208,7 +208,7 @@ def test_what_was_left_in_the_bar_is_cleared_by_keys_that_come_in_one_go(jobtui:
         terminal.press("escape")
         terminal.shows("s stop")
         terminal.send(b":\x15CREATE SPACE srq; ADMIN FLUSH srq\r")
-        terminal.shows("| New Job Id |", "flush srq", "✔ 1")
+        terminal.shows("job 1: flush srq, ", "✔ 1")
 
 
 def test_three_thousand_keys_in_one_go_are_taken_in(jobtui: CommandLine) -> None:

@@ -77,7 +77,7 @@ def test_a_text_that_is_not_answered_yet_is_told_in_the_header(tmp_path: Path) -
             await shown.shows("waiting for 1 answer")
             prod.cluster(lambda mirror: mirror.answers.set())
             await shown.shows_no_more("waiting for")
-            await shown.shows("New Job Id")
+            await shown.until(lambda: "job 1: " in shown.transcript)
 
     asyncio.run(run())
 

@@ -21,14 +21,11 @@ def test_an_empty_history_tells_how_to_get_to_a_first_job(tmp_path: Path) -> Non
     asyncio.run(run())
 
 
-def test_a_statement_in_the_bar_becomes_a_job_in_the_table_and_its_result_a_box(tmp_path: Path) -> None:
+def test_a_statement_in_the_bar_becomes_a_job_in_the_table_and_its_result_a_line(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path) as shown:
             await shown.say("USE nba; ADMIN FLUSH")
-            assert (
-                "==============\n| New Job Id |\n==============\n| 1          |\n--------------"
-                in shown.transcript
-            )
+            assert "job 1: flush nba, " in shown.transcript
             await shown.shows("flush nba", "▶ running", "local[nba]>", "space nba", "▶ 1 running")
             assert shown.cursor == 1
 

@@ -43,7 +43,7 @@ def test_left_over_text_is_cleared_before_what_is_typed_next_is_sent(tmp_path: P
             await shown.press("escape", "escape")
             await shown.until(lambda: not shown.dashboard.console.bar.is_typing)
             at_once(shown, ":\x15ADMIN FLUSH nba\r")
-            await shown.until(lambda: "New Job Id" in shown.transcript)
+            await shown.until(lambda: "job 1: " in shown.transcript)
             await shown.shows("✔ 1")
             assert "left over" not in shown.transcript
 
@@ -58,7 +58,7 @@ def test_a_burst_that_ends_with_enter_is_sent_with_the_list_open_and_after_an_er
             await shown.until(lambda: shown.dashboard.console.completions.open)
             at_once(shown, "JBO\rx\x15ADMIN FLUSH nba\rSHOW JOBS\r")
             await shown.until(lambda: "did you mean JOB" in shown.transcript)
-            await shown.until(lambda: "New Job Id" in shown.transcript)
+            await shown.until(lambda: "job 1: " in shown.transcript)
             await shown.until(lambda: "Stop Time" in shown.transcript)
 
     asyncio.run(run())

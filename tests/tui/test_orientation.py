@@ -254,3 +254,62 @@ class TestFilter:
                 await shown.until(lambda: shown.dashboard.jobs.list.table.has_focus)
 
         asyncio.run(run())
+
+
+class TestWords:
+    def test_the_header_names_every_count_if_there_is_room(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, size=(120, 30), auto=True) as shown:
+                await shown.say("ADMIN FLUSH nba")
+                await shown.shows("✔ 1 finished  ✖ 0 failed  ■ 0 stopped")
+                await shown.pilot.resize_terminal(80, 24)
+                await shown.shows("✔ 1  ✖ 0  ■ 0")
+
+        asyncio.run(run())
+
+    def test_help_explains_signs_and_words(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, size=(100, 200)) as shown:
+                await shown.press("question_mark")
+                await shown.shows("job 16 ran this job again", "RocksDB's buffer in memory")
+
+        asyncio.run(run())
+
+    def test_help_on_a_word_explains_it(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES) as shown:
+                await shown.say("help memtable")
+                assert "buffer in memory" in shown.transcript
+
+        asyncio.run(run())
+
+    def test_a_statement_that_makes_a_job_answers_in_a_line(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES) as shown:
+                await shown.say("ADMIN COMPACT nba; ADMIN FLUSH nba")
+                assert "job 1: compact nba, running" in shown.transcript
+                assert "job 2: flush nba, queued" in shown.transcript
+                assert "New Job Id" not in shown.transcript
+
+        asyncio.run(run())
+
+    def test_examples_use_the_users_own_space(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, {"cities": ["local0"]}, size=(100, 30)) as shown:
+                await shown.shows("like SHOW JOBS or ADMIN COMPACT cities", "USE cities")
+
+        asyncio.run(run())
+
+    def test_an_empty_table_says_that_nothing_can_be_written(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        full = "no space left on device: free some, then go on"
+
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, size=(100, 30)) as shown:
+                monkeypatch.setattr(type(shown.behind.engine), "write_error", full)
+                shown.dashboard.on_overview()
+                await shown.shows("No job can be begun now", full)
+                assert "No jobs yet" not in shown.screen
+
+        asyncio.run(run())

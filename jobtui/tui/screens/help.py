@@ -10,15 +10,31 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from typing_extensions import override
 
+from jobtui.model import Status
 from jobtui.tui.commands import KeyCommand, KeyScope
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.screens.dialog import DismissOnceScreen
-from jobtui.tui.text.spans import Line, Span, TextRole, fit, line_width, width_of, wrapped
+from jobtui.tui.text.spans import (
+    AGAIN,
+    GLYPH,
+    MARKED,
+    PAUSED,
+    STOPPING,
+    WATCHED,
+    Line,
+    Span,
+    TextRole,
+    fit,
+    line_width,
+    width_of,
+    wrapped,
+)
 from jobtui.tui.widgets.base import LinesView
 
 _KEYS = 14
 _TITLE = 25
 _TERM = 38
+_SHORT_TERM = 14
 _WIDTH_WITH_TITLES = 88
 """From this width on, a command's title is shown next to its meaning."""
 _WIDEST = 100
@@ -26,8 +42,44 @@ _FILTER = (
     ("words", "jobs whose command, space, host or reason hold them all"),
     ("status:failed", "also queue, running, finished, stopped, ended, live; with commas: either"),
     ("space:nba  host:local0  cmd:compact", "of that space, host, command; a beginning will do"),
-    ("since:2h  until:2019-12-17", "submitted since, or until: s m h d w, or a date"),
+    ("since:2h  until:2019-12-17", "submitted since, or until: s m h d w, today, or a date"),
+    ("status:unrecovered", "failed or stopped, and not run again yet"),
+    ("took:>10min  reclaimed:<1GiB", "longer than that, less than that"),
+    ("id:40-60  reason:disk  by:anna", "these numbers, a word of the reason, who requested it"),
     ("!status:finished  !word", "the other way round"),
+)
+_SIGNS = (
+    (f"{GLYPH[Status.QUEUE]} {GLYPH[Status.RUNNING]}", "queued and running jobs"),
+    (
+        f"{GLYPH[Status.FINISHED]} {GLYPH[Status.FAILED]} {GLYPH[Status.STOPPED]}",
+        "finished, failed and stopped jobs",
+    ),
+    (f"{STOPPING} {PAUSED}", "a job that is being stopped, a paused job"),
+    (f"{AGAIN} 16", "job 16 ran this job again"),
+    (f"{MARKED} {WATCHED}", "a marked job, a job whose end is notified"),
+    ("▼ ▲", "the column that the rows are sorted by, and the direction"),
+)
+_WORDS = (
+    *(
+        "job",
+        "task",
+        "space",
+        "host",
+        "flush",
+        "memtable",
+        "compact",
+        "level",
+        "l0_files",
+        "deletions",
+        "pending",
+    ),
+    *("step", "condition", "schedule"),
+)
+_DASHBOARD_WORDS = (
+    ("reclaimed", "How much less disk the files took after the job than before it; negative if they grew."),
+    ("adopted", "A database of another program, which jobtui works on and never deletes."),
+    ("recover", "Runs a failed or stopped job again, as a new job."),
+    ("archive", "Moves ended jobs out of the list; key 4 shows them."),
 )
 
 
@@ -47,6 +99,16 @@ def help_lines(working: Sequence[KeyCommand], keymap: Keymap, width: int) -> lis
         lines.append((("Filter", TextRole.TITLE),))
         for words, what in _FILTER:
             lines.extend(_beside((words, TextRole.ACCENT), what, _TERM, width))
+        lines.append(())
+    # late: the language is loaded when the help is first opened
+    from jobtui.language.help import TERMS
+
+    words = (*((word, TERMS[word]) for word in _WORDS), *_DASHBOARD_WORDS)
+    for title, entries in (("Signs", _SIGNS), ("Words", words)):
+        lines.append(((title, TextRole.TITLE),))
+        for word, what in entries:
+            head: Line = ((f"  {fit(word, _SHORT_TERM)}", TextRole.ACCENT),)
+            lines.extend(wrapped((*head, (what, TextRole.MUTED)), width, hang=_SHORT_TERM + 2))
         lines.append(())
     lines.append((("Statements", TextRole.TITLE),))
     lines.extend(statement_lines(width))

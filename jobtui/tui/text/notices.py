@@ -118,6 +118,11 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
                 (" archives.", TextRole.MUTED),
             ),
         )
+    if context.client.write_error:
+        return (
+            (("  No job can be begun now:", TextRole.STRONG),),
+            ((f"  {context.client.write_error}", TextRole.FAILED),),
+        )
     if not context.client.writable:
         return ((("  No jobs yet. This profile is open for reading only.", TextRole.MUTED),),)
     bar, compact = keys.shown(BY_ID["bar"]), keys.shown(BY_ID["help"])

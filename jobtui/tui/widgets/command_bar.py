@@ -32,7 +32,9 @@ class CommandBar(Horizontal):
         self._usage = Usage()
         self._usage.display = False
         key = context.keymap.shown(BY_ID["bar"])
-        self._placeholder = PlaceholderText(f"{key} types a statement, like SHOW JOBS or ADMIN COMPACT nba")
+        self._placeholder = PlaceholderText(
+            f"{key} types a statement, like SHOW JOBS or ADMIN COMPACT {_example_space(context)}"
+        )
         self._input: CommandInput | None = None
 
     @override
@@ -130,6 +132,12 @@ class Prompt(OneLine):
     def get_content_width(self, container: Size, viewport: Size) -> int:
         # half of the bar is left for the input
         return min(line_width(self._text), max(8, container.width // 2))
+
+
+def _example_space(context: Context) -> str:
+    """Return a space of the user's for an example; one that may be created if there is none."""
+    names = sorted(context.client.space_names())
+    return next((name for name in (context.space, *names) if name and name.isidentifier()), "demo")
 
 
 class PlaceholderText(OneLine):

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from typing_extensions import override
 
 from jobtui.formatting import format_count
+from jobtui.model import Job, Status
 from jobtui.tui.text.spans import Line, TextRole, line_width, wrapped
 from jobtui.tui.widgets.base import LinesView
 
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
 
 MOST_ROWS = 1000
 _MOST_LINES = 20_000
+_MOST_JOB_LINES = 20
 
 
 class TranscriptLine(msgspec.Struct, frozen=True):
@@ -83,16 +85,33 @@ def sent(prompt: str, text: str) -> list[TranscriptLine]:
     ]
 
 
-def answered(answer: ExecuteResult) -> list[TranscriptLine]:
-    """Return the lines for an answer: a table for each result, and the failure that ended it."""
+def answered(
+    answer: ExecuteResult, job_of: Callable[[int], Job | None] = lambda job_id: None
+) -> list[TranscriptLine]:
+    """Return the lines for an answer: a table for each result, and the failure that ended it.
+
+    Of jobs that a statement made, a line each says which they are: `job 325: compact cities, running`.
+    `job_of` returns a job.
+    """
     said: list[TranscriptLine] = []
     for result in answer.results:
-        said.extend(_result(result))
+        jobs = [job_of(job_id) for job_id in result.jobs[:_MOST_JOB_LINES]]
+        if result.jobs and len(result.rows) == len(jobs) and None not in jobs:
+            said.extend(_job_line(job) for job in jobs if job is not None)
+            said.extend(TranscriptLine(((text, TextRole.MUTED),)) for text in result.notice.split("\n") if text)
+        else:
+            said.extend(_result(result))
     if answer.failure is not None:
         said.extend(_failure(answer.failure))
     if not said:
         said.append(TranscriptLine((("nothing to do", TextRole.MUTED),)))
     return said
+
+
+def _job_line(job: Job) -> TranscriptLine:
+    again = f", which runs job {job.recovered_from} again" if job.recovered_from is not None else ""
+    status = "queued" if job.status is Status.QUEUE else job.status.value
+    return TranscriptLine(((f"job {job.id}: {job.label}, {status}{again}", TextRole.PLAIN),))
 
 
 def _failure(failure: Failure) -> Iterator[TranscriptLine]:
@@ -224,7 +243,7 @@ class Console(Vertical):
 
     def log_statement(self, text: str, result: ExecuteResult) -> None:
         """Add a statement and its result to the transcript."""
-        self.transcript.add([*sent(self._shared.prompt, text), *answered(result)])
+        self.transcript.add([*sent(self._shared.prompt, text), *answered(result, self._shared.client.job)])
 
     def show_problems(self, problems: Sequence[str], many: str) -> None:
         """Show a problem as a toast; of several, `many` says what they are and the transcript names them."""
@@ -292,7 +311,9 @@ class Console(Vertical):
             result = await asyncio.wrap_future(self._shared.client.execute(text, self._shared.session))
         finally:
             self._unanswered.remove(sent_at)
-        self.transcript.add([*sent(prompt, text), *answered(with_console_commands(text, result))])
+        self.transcript.add(
+            [*sent(prompt, text), *answered(with_console_commands(text, result), self._shared.client.job)]
+        )
         if self.bar.is_typing:
             self.show_transcript()
             self._host.show_keys()

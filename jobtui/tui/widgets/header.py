@@ -90,6 +90,7 @@ def header_line(state: HeaderState, width: int) -> Line:
 class _Counts(enum.Enum):
     """The forms of the counts, the longest first."""
 
+    LABELS = enum.auto()
     WORDS = enum.auto()
     WHOLE = enum.auto()
     SHORT = enum.auto()
@@ -101,6 +102,8 @@ def _counts(counts: Mapping[Status, int], form: _Counts) -> Line:
         count = counts.get(status, 0)
         ink = STATUS_INK[status] if count else TextRole.MUTED
         match form:
+            case _Counts.LABELS:
+                pieces.append((f"{GLYPH[status]} {count:,} {word or status.value}  ", ink))
             case _Counts.WORDS:
                 pieces.append((f"{GLYPH[status]} {count:,}{' ' + word if word else ''}  ", ink))
             case _Counts.WHOLE:
