@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from jobtui.language.help import _OPTIONS, _TERMS, has_help, help_for
+from jobtui.language.help import _OPTIONS, TERMS, has_help, help_for
 from jobtui.language.parts import JOB_OPTIONS, METRICS
 from jobtui.language.syntax import SYNTAX
 from jobtui.language.tables import cell_width
@@ -67,7 +67,7 @@ def test_help_on_words_within_statements_lists_these_alone(topic: str, usages: l
     assert [line.split("  ")[0] for line in table if line] == usages
 
 
-@pytest.mark.parametrize("topic", [*_TERMS, *METRICS, *_OPTIONS, "Options", "L0", "tombstones"])
+@pytest.mark.parametrize("topic", [*TERMS, *METRICS, *_OPTIONS, "Options", "L0", "tombstones"])
 def test_every_term_is_explained(topic: str) -> None:
     told = help_for(topic)
     assert "No statement begins" not in told

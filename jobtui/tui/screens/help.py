@@ -103,8 +103,8 @@ def help_lines(working: Sequence[KeyCommand], keymap: Keymap, width: int) -> lis
     # late: the language is loaded when the help is first opened
     from jobtui.language.help import TERMS
 
-    words = (*((word, TERMS[word]) for word in _WORDS), *_DASHBOARD_WORDS)
-    for title, entries in (("Signs", _SIGNS), ("Words", words)):
+    explained = (*((word, TERMS[word]) for word in _WORDS), *_DASHBOARD_WORDS)
+    for title, entries in (("Signs", _SIGNS), ("Words", explained)):
         lines.append(((title, TextRole.TITLE),))
         for word, what in entries:
             head: Line = ((f"  {fit(word, _SHORT_TERM)}", TextRole.ACCENT),)
