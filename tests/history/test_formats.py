@@ -98,7 +98,7 @@ def test_a_newer_manifest_is_refused_and_nothing_is_touched(tmp_path: Path) -> N
 def test_a_newer_journal_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:
     path = _copy(released()[-1], tmp_path)
     journal = next(path.glob("journal-*"))
-    last = msgspec.json.decode(journal.read_bytes().splitlines()[-1])["n"]
+    last = msgspec.json.decode(journal.read_bytes().rstrip().splitlines()[-1])["n"]
     header = {
         "n": last + 1,
         "of": [last + 1, last + 1],
@@ -147,7 +147,7 @@ def test_a_record_with_a_field_that_is_not_known_is_not_written_again(
 ) -> None:
     path = _copy(released()[-1], tmp_path)
     journal = next(path.glob("journal-*"))
-    last = msgspec.json.decode(journal.read_bytes().splitlines()[-1])["n"] + 1
+    last = msgspec.json.decode(journal.read_bytes().rstrip().splitlines()[-1])["n"] + 1
     record = {"id": 50, "command": "flush", "space": "nba", "submitted": "2025-01-01T00:00:00Z"} | addition
     with journal.open("ab") as file:
         file.write(frame(msgspec.json.encode({"n": last, "of": [last, last], "put": record})))

@@ -16,7 +16,20 @@ import msgspec
 
 from jobtui.history import History
 from jobtui.history.write.store import Limits
-from jobtui.model import ClusterRef, EventKind, Job, JobEvent, Level, SpaceStats, Status, Task
+from jobtui.model import (
+    ClusterRef,
+    EventKind,
+    FailurePolicy,
+    HostOrder,
+    Job,
+    JobEvent,
+    JobOptions,
+    Level,
+    SpaceStats,
+    Status,
+    StepPosition,
+    Task,
+)
 from tests.support import made_jobs
 
 FORMATS = Path(__file__).parents[1] / "history" / "formats"
@@ -60,6 +73,8 @@ _RECORDS: Final = {
     "Stats": SpaceStats,
     "Level": Level,
     "Origin": ClusterRef,
+    "Options": JobOptions,
+    "Steps": StepPosition,
 }
 """Each record by its name in fields.json, which stays when the class gets another name."""
 
@@ -80,9 +95,27 @@ def _full(job_id: int) -> Job:
     """A job in which every field says something."""
     at = made_jobs.at(9000.25)
     stats = SpaceStats(levels=(Level(1, 2), Level(3, 4)), memtable=5, entries=6, pending=7)
-    task = Task(0, "host", Status.FAILED, 0.5, at, at, 1.25, stats, stats, "why", "io", True)
+    steps = StepPosition(1, 2, "database", "default", b"\x00key", 3, 4)
+    task = Task(0, "host", Status.FAILED, 0.5, at, at, 1.25, stats, stats, "why", "io", True, steps, 2, at)
     event = JobEvent(at, EventKind.TASK_ENDED, 0, Status.FAILED, "why")
     origin = ClusterRef("cluster", "there", 99)
+    options = JobOptions(
+        hosts=("host",),
+        condition="deletions > 10%",
+        rolling=1,
+        wait=1.5,
+        order=HostOrder.LARGEST,
+        on_failure=FailurePolicy.STOP,
+        retry=2,
+        retry_wait=30.0,
+        rate=1000,
+        families=("default", "图谱"),
+        from_key=b"\xff",
+        to_key=b"\x00",
+        room=1 << 30,
+        room_share=0.25,
+        because="the disk is full",
+    )
     return Job(
         job_id,
         "rebuild index",
@@ -96,8 +129,12 @@ def _full(job_id: int) -> Job:
         True,
         3,
         origin,
-        (task,),
-        (event,),
+        options=options,
+        paused=True,
+        requested_by="anna@db1, dashboard",
+        schedule="nightly",
+        tasks=(task,),
+        events=(event,),
     )
 
 

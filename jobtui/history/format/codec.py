@@ -65,11 +65,15 @@ def _split_damaged(data: bytes, start: int, stop: int, *, complete: bool) -> Ite
         start = following
 
 
-SCHEMA: Final = 1
+SCHEMA: Final = 2
 """The format that this version writes. A new field, or a new meaning of one, raises it by one."""
 
-UPGRADES: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {}
+UPGRADES: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {
+    # what 2 added has defaults: options, pauses, attempts, steps, the requester
+    1: lambda record: record,
+}
 """For each format n, the conversion of a record to format n + 1, applied when the record is read."""
+
 Fields = dict[str, msgspec.Raw]
 """Fields of a record by name, not decoded."""
 
