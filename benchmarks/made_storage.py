@@ -7,7 +7,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Level, SpaceStats
-from jobtui.storage.base import Capabilities, Host, Pair, Placement, ProgressCallback, Space, TaskResult
+from jobtui.storage.base import (
+    Capabilities,
+    CompactionFigures,
+    Host,
+    Pair,
+    Placement,
+    ProgressCallback,
+    Space,
+    TaskResult,
+)
 
 HOSTS = ("local0", "local1", "local2")
 STATS = SpaceStats(levels=(Level(4, 4 << 20),), memtable=0, entries=100, pending=4 << 20)
@@ -34,6 +43,9 @@ class InstantStorage:
 
     async def stats(self, space: str, host: str) -> SpaceStats:
         return STATS
+
+    async def figures(self, space: str, host: str) -> CompactionFigures:
+        return CompactionFigures()
 
     async def flush(
         self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event

@@ -95,6 +95,67 @@ class TaskResult(msgspec.Struct, frozen=True):
     note: str = ""
 
 
+class LevelFigures(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """One level of a column family: its files, their bytes, all entries, and the deletions among these."""
+
+    files: int
+    bytes: int
+    entries: int
+    deletions: int
+
+
+class FamilyFigures(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What is known of a column family on one host before a compaction; None stands for what is not known.
+
+    Attributes:
+        name: The family.
+        levels: Its levels, from level 0.
+        live: RocksDB's estimate of the bytes that are not overwritten or deleted.
+        live_share: The share of the entries that a reader would see, 0..1, by reading samples.
+        key_bytes: The mean length of the keys that were read.
+        value_bytes: The mean length of the values that were read.
+        blob_bytes: The bytes of its blob files.
+        blob_garbage: The bytes in them that RocksDB already knows to be unused.
+        is_fifo: A compaction would delete its oldest files, so that jobtui leaves it out.
+    """
+
+    name: str
+    levels: tuple[LevelFigures, ...] = ()
+    live: int | None = None
+    live_share: float | None = None
+    key_bytes: float | None = None
+    value_bytes: float | None = None
+    blob_bytes: int = 0
+    blob_garbage: int = 0
+    is_fifo: bool = False
+
+
+class CompactionFigures(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """What is known of a space on one host before a compaction; None stands for what is not known.
+
+    Attributes:
+        families: Its column families.
+        memtable: Bytes not yet flushed.
+        pending: RocksDB's estimate of the bytes to compact.
+        free: The free bytes of the disk.
+        disk: The size of the disk in bytes.
+        size: The bytes of all files, if the families are not known.
+        deletions: The share of deletions among all entries, 0..1, if the families are not known.
+        l0_files: The files in level 0, if the families are not known.
+        live: RocksDB's estimate of the bytes that are live, if the families are not known.
+    """
+
+    families: tuple[FamilyFigures, ...] = ()
+    memtable: int | None = None
+    pending: int | None = None
+    free: int | None = None
+    disk: int | None = None
+    size: int | None = None
+    deletions: float | None = None
+    l0_files: int | None = None
+    live: int | None = None
+
+
 class Placement(msgspec.Struct, frozen=True):
     """The hosts of a new space: all, `count` of them, `hosts`, or existing databases in `directories`."""
 
@@ -233,6 +294,13 @@ class TaskRunner(Inventory, Protocol):
         """Return what the space holds on the host now. Raises StorageError."""
         ...
 
+    async def figures(self, space: str, host: str) -> CompactionFigures:
+        """Return what is known of the space on the host before a compaction. Raises StorageError.
+
+        It writes nothing.
+        """
+        ...
+
     async def flush(
         self, space: str, host: str, progress: ProgressCallback, control: OperationControl
     ) -> TaskResult:
@@ -341,6 +409,10 @@ class ClusterJobManager(Inventory, Protocol):
 
     async def stats(self, space: str, host: str) -> SpaceStats:
         """Return what the space holds on the host now. Raises StorageError; needs no connection to graphd."""
+        ...
+
+    async def figures(self, space: str, host: str) -> CompactionFigures:
+        """Return what is known before a compaction. Raises StorageError; needs no connection to graphd."""
         ...
 
     async def jobs(self, space: str, since: int = 0) -> tuple[ClusterJob, ...]:

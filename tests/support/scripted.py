@@ -12,6 +12,7 @@ from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Level, SpaceStats, StepPosition
 from jobtui.storage.base import (
     Capabilities,
+    CompactionFigures,
     CompactionRequest,
     Host,
     OperationControl,
@@ -100,6 +101,7 @@ class ScriptedStorage:
         self.obey = obey
         self.begun: list[Operation] = []
         self.down: dict[str, str] = {}
+        self.measured: dict[str, CompactionFigures] = {}
         self._changed = threading.Condition()
 
     # ---- for the test
@@ -140,6 +142,9 @@ class ScriptedStorage:
         if host in self.down:
             await asyncio.get_running_loop().create_future()
         return FULL
+
+    async def figures(self, space: str, host: str) -> CompactionFigures:
+        return self.measured.get(host, CompactionFigures())
 
     async def flush(
         self, space: str, host: str, progress: ProgressCallback, control: OperationControl

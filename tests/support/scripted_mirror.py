@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionState, ConnectionStatus, SpaceStats, Status, Task
-from jobtui.storage.base import Capabilities, ClusterJob, Host, Space
+from jobtui.storage.base import Capabilities, ClusterJob, CompactionFigures, Host, Space
 
 WAIT = 20.0
 START = datetime(2019, 12, 17, 9, 21, 30, tzinfo=UTC)
@@ -106,6 +106,9 @@ class ScriptedMirror:
         if found is None:
             raise StorageError(ErrorCode.UNSUPPORTED, host, space, "no sizes here")
         return found
+
+    async def figures(self, space: str, host: str) -> CompactionFigures:
+        return CompactionFigures()
 
     async def jobs(self, space: str, since: int = 0) -> tuple[ClusterJob, ...]:
         await self._ask(f"jobs {space}", space)

@@ -21,6 +21,7 @@ from jobtui.model import Job, JobCommand, SpaceStats, Status
 from jobtui.storage.base import (
     Capabilities,
     ClusterJobManager,
+    CompactionFigures,
     CompactionRequest,
     Host,
     OperationControl,
@@ -65,6 +66,10 @@ class ClusterInventory:
     async def stats(self, space: str, host: str) -> SpaceStats:
         """Return what the space holds on the host now. Raises StorageError."""
         return await self._job_manager.stats(space, host)
+
+    async def figures(self, space: str, host: str) -> CompactionFigures:
+        """Return what is known of the space on the host before a compaction. Raises StorageError."""
+        return await self._job_manager.figures(space, host)
 
     async def flush(
         self, space: str, host: str, progress: ProgressCallback, control: OperationControl

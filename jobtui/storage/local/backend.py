@@ -22,6 +22,7 @@ from jobtui.formatting import format_bytes
 from jobtui.model import DiskReserve, SpaceStats
 from jobtui.storage.base import (
     Capabilities,
+    CompactionFigures,
     CompactionRequest,
     Host,
     OperationControl,
@@ -123,6 +124,12 @@ class LocalStorage:
                     p.ReadStats(self._place(space, host)), p.StatsReply, LOOK
                 )
             ).stats
+
+    async def figures(self, space: str, host: str) -> CompactionFigures:
+        """Return what is known of the space on the host before a compaction."""
+        with self._locate_errors(space, host):
+            order = p.ReadFigures(self._place(space, host))
+            return (await self._worker(space, host).request(order, p.FiguresReply, LOOK)).figures
 
     async def flush(
         self, space: str, host: str, progress: ProgressCallback, control: OperationControl

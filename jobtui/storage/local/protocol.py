@@ -12,7 +12,7 @@ import msgspec
 
 from jobtui.errors import ErrorCode
 from jobtui.model import DiskReserve, SpaceStats, StepPosition
-from jobtui.storage.base import CompactionRequest
+from jobtui.storage.base import CompactionFigures, CompactionRequest
 
 # bytes of a key and its value together that can be loaded and dumped, as a message is held in memory whole
 LONGEST_PAIR = 256 << 20
@@ -36,6 +36,12 @@ class CloseDatabase(_Message, frozen=True, tag="close"):
 
 class ReadStats(_Message, frozen=True, tag="look"):
     """Return what a database holds. Answered by StatsReply."""
+
+    place: str
+
+
+class ReadFigures(_Message, frozen=True, tag="figures"):
+    """Return what a compaction would find in a database. Answered by FiguresReply."""
 
     place: str
 
@@ -115,6 +121,7 @@ WorkerCommand = (
     CreateDatabase
     | CloseDatabase
     | ReadStats
+    | ReadFigures
     | FlushDatabase
     | CompactDatabase
     | WritePairs
@@ -153,6 +160,12 @@ class StatsReply(_Message, frozen=True, tag="seen"):
     stats: SpaceStats
 
 
+class FiguresReply(_Message, frozen=True, tag="measured"):
+    """What a compaction would find in a database."""
+
+    figures: CompactionFigures
+
+
 class OperationReply(_Message, frozen=True, tag="worked"):
     """The result of a flush or compaction that did not fail; the fields are those of `TaskResult`."""
 
@@ -189,7 +202,15 @@ class WarningReply(_Message, frozen=True, tag="remark"):
 
 
 WorkerMessage = (
-    Ready | Done | ProgressReply | StatsReply | OperationReply | PairsReply | FailureReply | WarningReply
+    Ready
+    | Done
+    | ProgressReply
+    | StatsReply
+    | FiguresReply
+    | OperationReply
+    | PairsReply
+    | FailureReply
+    | WarningReply
 )
 
 

@@ -10,10 +10,10 @@ from typing_extensions import override
 from jobtui.clock import Clock, SystemClock
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionStatus, SpaceStats
-from jobtui.storage.base import Capabilities, ClusterJob, ClusterJobManager, Host, Space
+from jobtui.storage.base import Capabilities, ClusterJob, ClusterJobManager, CompactionFigures, Host, Space
 from jobtui.storage.nebula import ngql
 from jobtui.storage.nebula.ngql import ErrorReply, NgqlTable
-from jobtui.storage.nebula.properties import HostFigures, StoragedStats
+from jobtui.storage.nebula.properties import StoragedStats
 from jobtui.storage.nebula.session import GraphdSession, Reconnector
 from jobtui.storage.nebula.settings import ClusterSettings
 
@@ -88,11 +88,11 @@ class GraphdJobManager(ClusterJobManager):
 
     @override
     async def stats(self, space: str, host: str) -> SpaceStats:
-        return (await self.figures(space, host)).stats
+        return (await self._stats.fetch(space, host)).stats
 
-    async def figures(self, space: str, host: str) -> HostFigures:
-        """Return what the host's storaged reports of the space now. Raises StorageError."""
-        return await self._stats.fetch(space, host)
+    @override
+    async def figures(self, space: str, host: str) -> CompactionFigures:
+        return (await self._stats.fetch(space, host)).for_compaction()
 
     @override
     async def jobs(self, space: str, since: int = 0) -> tuple[ClusterJob, ...]:

@@ -21,7 +21,7 @@ from jobtui.clock import Clock, SystemClock
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Level, SpaceStats
 from jobtui.os_errors import reason_of
-from jobtui.storage.base import NO_ADDRESS
+from jobtui.storage.base import NO_ADDRESS, CompactionFigures
 from jobtui.storage.nebula.settings import Address, ClusterSettings
 
 SENDABLE = re.compile(r"[^\x00-\x20\x7f&#\ud800-\udfff]+")
@@ -44,6 +44,16 @@ class HostFigures(msgspec.Struct, frozen=True):
     def level0_files(self) -> int:
         """The files at level 0, which a full compaction merges."""
         return self.stats.levels[0].files if self.stats.levels else 0
+
+    def for_compaction(self) -> CompactionFigures:
+        """Return what is known before a compaction; a storaged reports no deletions and no free disk."""
+        return CompactionFigures(
+            memtable=self.stats.memtable,
+            pending=self.stats.pending,
+            size=self.stats.bytes,
+            l0_files=self.level0_files,
+            live=self.live,
+        )
 
 
 PROPERTIES = (

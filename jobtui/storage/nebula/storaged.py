@@ -32,6 +32,7 @@ from jobtui.model import ConnectionStatus, SpaceStats
 from jobtui.os_errors import reason_of
 from jobtui.storage.base import (
     Capabilities,
+    CompactionFigures,
     CompactionRequest,
     Host,
     OperationControl,
@@ -104,6 +105,10 @@ class StoragedRunner(Storage):
         return (await self._stats.fetch(space, host)).stats
 
     @override
+    async def figures(self, space: str, host: str) -> CompactionFigures:
+        return (await self._stats.fetch(space, host)).for_compaction()
+
+    @override
     async def flush(
         self, space: str, host: str, progress: ProgressCallback, control: OperationControl
     ) -> TaskResult:
@@ -136,10 +141,6 @@ class StoragedRunner(Storage):
     async def dump(self, space: str) -> AsyncIterator[tuple[bytes, bytes]]:
         self._refuse(space, "dumping pairs")
         yield b"", b""
-
-    async def figures(self, space: str, host: str) -> HostFigures:
-        """Return what the host reports of the space now. Raises StorageError."""
-        return await self._stats.fetch(space, host)
 
     async def _run_operation(
         self, op: str, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event

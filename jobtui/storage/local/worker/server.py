@@ -20,6 +20,7 @@ from jobtui.storage.base import OperationProgress, ProgressCallback
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.worker import pairs
+from jobtui.storage.local.worker.advice import read_figures
 from jobtui.storage.local.worker.cancellation import OperationRequests
 from jobtui.storage.local.worker.compaction import compact
 from jobtui.storage.local.worker.database import Database, Opener
@@ -104,6 +105,11 @@ class WorkerServer:
                 return p.Done()
             case p.ReadStats(place):
                 return p.StatsReply(self._database(place).run(read_stats, write=False))
+            case p.ReadFigures(place):
+                database = self._database(place)
+                return p.FiguresReply(
+                    database.run(lambda handle: read_figures(handle, database.path), write=False)
+                )
             case p.FlushDatabase(place):
                 cancellation = self._operations[number].cancellation
                 return flush(self._database(place), cancellation, self._reporter(number))

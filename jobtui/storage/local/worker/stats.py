@@ -22,6 +22,7 @@ class LiveFile(msgspec.Struct, frozen=True, gc=False):
     first: bytes | None
     last: bytes | None
     entries: int = 0
+    deletions: int = 0
 
 
 def read_stats(opened: DatabaseHandle) -> SpaceStats:
@@ -81,6 +82,7 @@ def tables_by_family(opened: DatabaseHandle) -> dict[str, tuple[LiveFile, ...]]:
             first if plain else None,
             last if plain else None,
             file["num_entries"],
+            file["num_deletions"],
         )
     if len(opened.columns) == 1:
         return {opened.columns[0].name: tuple(tables.values())}

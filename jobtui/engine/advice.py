@@ -1,0 +1,192 @@
+"""The rules of SHOW ADVICE and the estimates of EXPLAIN: pure functions of what was measured.
+
+figures = await storage.figures("nba", "h1")
+estimate = estimate_compaction(figures)                # gain 36 MiB, deletions 0.02, …
+verdict, reason = judge(estimate, AdviceThresholds())  # compact, "≈ 36 MiB (66.7%) would be given back"
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Collection
+from datetime import datetime
+
+import msgspec
+
+from jobtui.formatting import format_bytes, format_count
+from jobtui.storage.base import CompactionFigures, FamilyFigures
+
+# what an entry costs in a compressed SST file: half of a key equals the one before it, and a deletion has a
+# sequence number and a length; fitted to the shapes of `python -m benchmarks.advice`
+_KEY_PART = 0.5
+_VALUE_COST = 4.0
+_DELETION_COST = 8.0
+_BLOB_REFERENCE = 16.0
+
+DEFAULT_RATE = 50 << 20
+"""Bytes per second of a compaction on a host without an earlier one; about what one core merges with lz4."""
+
+
+class Verdict(enum.StrEnum):
+    """What SHOW ADVICE recommends, worst first."""
+
+    COMPACT = "compact"
+    FLUSH = "flush"
+    FINE = "fine"
+
+
+class AdviceThresholds(msgspec.Struct, frozen=True):
+    """The thresholds of the rules; each is a setting of a profile.
+
+    Attributes:
+        gain: The share of the size that a compaction must give back.
+        deletions: The share of deletions among the entries.
+        l0_files: The files in level 0 of one column family.
+        memtable: The bytes in memory.
+    """
+
+    gain: float = 0.2
+    deletions: float = 0.2
+    l0_files: int = 8
+    memtable: int = 64 << 20
+
+
+class CompactionEstimate(msgspec.Struct, frozen=True):
+    """What a compaction of a space on one host would find and give back; None stands for what is not known.
+
+    Attributes:
+        size: The bytes of its SST and blob files, those of FIFO families included.
+        rewritten: The bytes that a compaction reads.
+        gain: The bytes that it gives back.
+        is_guess: The gain may be off by more than a factor of two.
+        deletions: The share of deletions among the entries, 0..1.
+        l0_files: The files in level 0, of the family that has most.
+        pending: RocksDB's estimate of the bytes to compact.
+        memtable: The bytes in memory.
+        free: The free bytes of the disk.
+        disk: The size of the disk.
+    """
+
+    size: int | None = None
+    rewritten: int | None = None
+    gain: int | None = None
+    is_guess: bool = False
+    deletions: float | None = None
+    l0_files: int | None = None
+    pending: int | None = None
+    memtable: int | None = None
+    free: int | None = None
+    disk: int | None = None
+
+    @property
+    def gain_share(self) -> float | None:
+        """The share of the size that would be given back, None if it is not known."""
+        return None if self.gain is None or self.size is None else self.gain / max(1, self.size)
+
+
+class HostAdvice(msgspec.Struct, frozen=True):
+    """The advice for a space on one host. `last_compact`: when jobtui last compacted it, None if never."""
+
+    space: str
+    host: str
+    verdict: Verdict
+    reason: str
+    estimate: CompactionEstimate
+    last_compact: datetime | None = None
+    statement: str = ""
+
+
+def estimate_compaction(figures: CompactionFigures, families: Collection[str] = ()) -> CompactionEstimate:
+    """Return what a compaction would find and give back, of these column families or of all."""
+    chosen = [one for one in figures.families if not families or one.name in families]
+    if not chosen:
+        return CompactionEstimate(
+            size=figures.size,
+            rewritten=figures.size,
+            gain=None if figures.size is None or figures.live is None else max(0, figures.size - figures.live),
+            is_guess=(figures.l0_files or 0) > 1,  # RocksDB's estimate counts one of the files that overlap
+            deletions=figures.deletions,
+            l0_files=figures.l0_files,
+            pending=figures.pending,
+            memtable=figures.memtable,
+            free=figures.free,
+            disk=figures.disk,
+        )
+    gains = [_gain(family) for family in chosen]
+    entries = sum(level.entries for family in chosen for level in family.levels)
+    deletions = sum(level.deletions for family in chosen for level in family.levels)
+    return CompactionEstimate(
+        size=sum(_sst_bytes(family) + family.blob_bytes for family in chosen),
+        rewritten=sum(_sst_bytes(family) for family in chosen if not family.is_fifo),
+        gain=sum(gain for gain, _ in gains),
+        is_guess=any(is_guess for _, is_guess in gains),
+        deletions=deletions / entries if entries else 0.0,
+        l0_files=max(family.levels[0].files if family.levels else 0 for family in chosen),
+        pending=figures.pending,
+        memtable=figures.memtable,
+        free=figures.free,
+        disk=figures.disk,
+    )
+
+
+def judge(estimate: CompactionEstimate, limits: AdviceThresholds) -> tuple[Verdict, str]:
+    """Return the verdict and its reason. The first rule that applies decides."""
+    share = estimate.gain_share
+    if share is not None and share >= limits.gain and estimate.gain:
+        mark = " (a guess)" if estimate.is_guess else ""
+        size = format_bytes(estimate.gain)
+        return Verdict.COMPACT, f"≈ {size} of {format_bytes(estimate.size)} would be given back{mark}"
+    if estimate.deletions is not None and estimate.deletions >= limits.deletions:
+        return Verdict.COMPACT, f"{estimate.deletions * 100:.3g}% of the entries are deletions"
+    if estimate.l0_files is not None and estimate.l0_files >= limits.l0_files:
+        return Verdict.COMPACT, f"{format_count(estimate.l0_files, 'file')} in level 0 of a column family"
+    if estimate.memtable and (
+        estimate.memtable >= limits.memtable or (estimate.size is not None and not estimate.size)
+    ):
+        only = " and in no file" if not estimate.size else ""
+        return Verdict.FLUSH, f"{format_bytes(estimate.memtable)} in memory{only}"
+    if share is None and estimate.deletions is None and estimate.l0_files is None:
+        return Verdict.FINE, "nothing is known: the storage reports no figures"
+    return Verdict.FINE, describe_estimate(estimate)
+
+
+def describe_estimate(estimate: CompactionEstimate) -> str:
+    """Return the known figures of the rules: `gives back ≈ 0 B, deletions 2%, L0 files 1`."""
+    parts = []
+    if estimate.gain is not None:
+        parts.append(f"gives back ≈ {format_bytes(estimate.gain)}")
+    if estimate.deletions is not None:
+        parts.append(f"deletions {estimate.deletions * 100:.3g}%")
+    if estimate.l0_files is not None:
+        parts.append(f"L0 files {estimate.l0_files}")
+    return ", ".join(parts)
+
+
+def _sst_bytes(family: FamilyFigures) -> int:
+    return sum(level.bytes for level in family.levels)
+
+
+def _gain(family: FamilyFigures) -> tuple[int, bool]:
+    """Return the bytes that a compaction of a family gives back, and whether that is a guess."""
+    if family.is_fifo:
+        return 0, False
+    size = _sst_bytes(family)
+    entries = sum(level.entries for level in family.levels)
+    deletions = sum(level.deletions for level in family.levels)
+    if family.live_share is None:
+        # too optimistic while files of level 0 overlap
+        overlapping = len(family.levels) > 0 and family.levels[0].files > 1
+        return max(0, size - (size if family.live is None else family.live)), overlapping
+    if not entries:
+        return 0, False
+    key = (family.key_bytes or 0.0) * _KEY_PART
+    value = _BLOB_REFERENCE if family.blob_bytes else family.value_bytes or 0.0
+    put = key + value + _VALUE_COST
+    live = family.live_share * entries
+    total = (entries - deletions) * put + deletions * (key + _DELETION_COST)
+    share = max(0.0, 1.0 - live * put / total) if total else 0.0
+    if not family.blob_bytes:
+        return int(size * share), False
+    # a blob file is deleted when nothing refers to it, so this depends on how the dead values are distributed
+    puts = max(1, entries - deletions)
+    return int(size * share + family.blob_bytes * max(0.0, 1.0 - live / puts)), True

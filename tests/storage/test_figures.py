@@ -1,0 +1,88 @@
+"""What a space would find if it were compacted: the figures, and that reading them writes nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from jobtui.engine.advice import estimate_compaction
+from jobtui.storage.base import Placement
+from tests.support.adoptable import adoptable, content
+from tests.support.storage import compact, flush, layer_pairs, layers, space_at, storage_at
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+
+
+async def estimate_and_outcome(storage) -> tuple[int, int]:
+    """The bytes that were predicted, and those that a compaction gave back."""
+    predicted = estimate_compaction(await storage.figures("nba", "h1")).gain
+    done = await compact(storage)
+    return predicted, done.before.bytes - done.after.bytes
+
+
+class TestGain:
+    async def test_overwritten_three_times(self, tmp_path):
+        async with space_at(tmp_path) as storage:
+            await layers(storage, 3, 4)
+            predicted, actual = await estimate_and_outcome(storage)
+        assert actual > 7_000_000
+        assert predicted == pytest.approx(actual, rel=0.1)
+
+    async def test_deleted_keys(self, tmp_path):
+        async with space_at(tmp_path) as storage:
+            held = list(await layers(storage, 1, 4))
+            await storage.load("nba", [(key, None) for key in held[::3]])
+            await flush(storage)
+            predicted, actual = await estimate_and_outcome(storage)
+        assert predicted == pytest.approx(actual, rel=0.15)
+
+    async def test_nothing_if_files_hold_different_keys(self, tmp_path):
+        async with space_at(tmp_path) as storage:
+            pairs = layer_pairs(0, 4)
+            for part in range(4):
+                await storage.load("nba", pairs[part::4])
+                await flush(storage)
+            figures = await storage.figures("nba", "h1")
+        assert figures.families[0].levels[0].files == 4
+        # RocksDB's own estimate sees one of the four files
+        assert figures.families[0].live < 2_000_000
+        assert estimate_compaction(figures).gain < 40_000
+
+    async def test_nothing_after_a_compaction(self, tmp_path):
+        async with space_at(tmp_path) as storage:
+            await layers(storage, 2, 1)
+            await compact(storage)
+            estimate = estimate_compaction(await storage.figures("nba", "h1"))
+        assert (estimate.gain, estimate.deletions, estimate.l0_files) == (0, 0.0, 0)
+
+    async def test_of_an_empty_space(self, tmp_path):
+        async with space_at(tmp_path) as storage:
+            estimate = estimate_compaction(await storage.figures("nba", "h1"))
+        assert (estimate.size, estimate.gain, estimate.memtable) == (0, 0, 0)
+
+
+class TestReadingWritesNothing:
+    async def test_in_a_space_of_jobtui(self, tmp_path):
+        async with space_at(tmp_path) as storage:
+            await layers(storage, 2, 1)
+            database = tmp_path / "h1" / "nba"
+            before = content(database)
+            assert "CURRENT" in before
+            await storage.figures("nba", "h1")
+            assert content(database) == before
+
+    async def test_in_an_adopted_database(self, tmp_path):
+        database = adoptable(tmp_path / "theirs")
+        before = content(database)
+        async with storage_at(tmp_path / "root") as storage:
+            await storage.create_space("chain", Placement(directories=(str(database),)))
+            figures = await storage.figures("chain", str(database))
+            assert content(database) == before
+        assert content(database) == before
+        assert {family.name for family in figures.families} == {"default", "edges"}
+        assert [family.levels[0].files for family in figures.families] == [2, 3]
+        assert estimate_compaction(figures).gain_share == pytest.approx(0.5, abs=0.1)
