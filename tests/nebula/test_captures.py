@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -250,3 +252,12 @@ def test_a_stopped_rebuild_is_stopped() -> None:
     assert stopped.status is Status.STOPPED
     assert "E_USER_CANCEL" in stopped.reason
     assert {task.status for task in stopped.tasks or ()} == {Status.STOPPED}
+
+
+def test_the_page_names_tests_that_are_there() -> None:
+    root = Path(__file__).parent
+    page = (root.parent.parent / "docs" / "nebulagraph.md").read_text("utf-8")
+    named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", page)
+    assert len(named) >= 28
+    for file, test in named:
+        assert f"def {test}(" in (root / file).read_text("utf-8"), test
