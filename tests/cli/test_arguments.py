@@ -197,7 +197,9 @@ Captured = pytest.CaptureFixture[str]
 
 def test_help_teaches_a_statement_by_its_first_words(capsys: Captured) -> None:
     assert main(["help", "recover"]) == Exit.DONE
-    assert "RECOVER JOB <id>[, …]\n" in capsys.readouterr().out
+    assert "RECOVER JOB <id>[, …] [WITH <option>[, …]]\n" in capsys.readouterr().out
+    assert main(["help", "memtable"]) == Exit.DONE
+    assert "In a condition:" in capsys.readouterr().out
     assert main(["help"]) == Exit.DONE
     assert "USE <space>" in capsys.readouterr().out
 

@@ -82,7 +82,7 @@ def test_spaces_and_ids_are_those_of_the_data_that_the_line_names(nba: CommandLi
     assert [(one.text, one.note) for one in offers([*place, "-e"], "STOP JOB ").found] == [
         ("1", "queue flush nba")
     ]
-    assert texts([*place, "-e"], "RECOVER JOB ") == []
+    assert texts([*place, "-e"], "RECOVER JOB ") == ["WITH "]
 
 
 def test_a_tab_beside_a_broken_config_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

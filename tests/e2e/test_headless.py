@@ -215,7 +215,7 @@ def test_a_text_that_does_not_parse_is_2_and_none_of_it_runs(nba: CommandLine) -
     assert ended.stderr == (
         "ADMIN FLUSH nba; SHOW JBO 40\n"
         "                      ^^^ syntax error at 1:23: "
-        "expected JOB, JOBS, SPACES, HOSTS or a status; did you mean JOB?\n"
+        "expected JOB, JOBS, SPACES, HOSTS, ADVICE, SCHEDULES or a status; did you mean JOB?\n"
     )
     assert nba.rows("SHOW JOBS") == []
 

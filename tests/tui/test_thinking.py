@@ -34,6 +34,7 @@ class NoNames:
         return ()
 
     hosts = spaces
+    schedules = spaces
 
     def jobs(self, kind: JobOperation, starting: str) -> Iterator[tuple[int, str]]:
         yield from ()
