@@ -31,6 +31,7 @@ from jobtui.engine.inventory import InventoryCache
 from jobtui.engine.jobs import JobStore, JobWaiters
 from jobtui.engine.profile import Profile
 from jobtui.engine.progress import ProgressTracker
+from jobtui.engine.schedule_runner import ScheduleRunner
 from jobtui.engine.scheduler import JobAdmission, RunPolicy
 from jobtui.engine.server import SocketServer
 from jobtui.engine.tasks import BackgroundTasks
@@ -106,8 +107,23 @@ class Engine:
                 clock=clock,
             )
             self.control = ClusterRequests(self.sync, self.store, self.waiters, tasks=self.tasks, clock=clock)
+        self.schedules = ScheduleRunner(
+            self.store,
+            self.control,
+            admission=self.admission,
+            events=self.events,
+            clock=clock,
+            submit=lambda schedule: self.executor.submit_scheduled(schedule),
+        )
         self.executor = StatementExecutor(
-            self.control, self.store, self.storage, self.inventory, self.events, clock, self.find_job
+            self.control,
+            self.store,
+            self.storage,
+            self.inventory,
+            self.events,
+            clock,
+            self.find_job,
+            self.schedules,
         )
         self.server = SocketServer(
             profile.root,
@@ -130,8 +146,10 @@ class Engine:
             await self.inventory.fetch_spaces()
         await self._fail_interrupted_jobs()
         await self.control.take_over()
+        await self.schedules.take_over()  # before a job can start whose window has ended
         self.store.on_writable = self.dispatcher.schedule_soon
         self.dispatcher.start()
+        self.tasks.spawn(self.schedules.run())
         status = None if self.connection is None else self.connection.status
         if status is None:
             self.inventory.refresh_soon()

@@ -24,6 +24,8 @@ from jobtui.engine.control import (
 from jobtui.engine.events import EventBus
 from jobtui.engine.inventory import InventoryCache, fetch_space_overviews
 from jobtui.engine.jobs import JobStore
+from jobtui.engine.schedule_runner import ScheduleRunner
+from jobtui.engine.schedules import Schedule
 from jobtui.errors import StatementRefused, StorageError
 from jobtui.history import Sort, StoreError
 from jobtui.language.ast import (
@@ -63,12 +65,6 @@ ARCHIVED_HERE = "Archived in jobtui's history alone: the cluster keeps its own l
 _NOT_YET = {
     Explain: "EXPLAIN",
     ShowAdvice: "SHOW ADVICE",
-    CreateSchedule: "CREATE SCHEDULE",
-    ShowSchedules: "SHOW SCHEDULES",
-    PauseSchedule: "PAUSE SCHEDULE",
-    ResumeSchedule: "RESUME SCHEDULE",
-    RunSchedule: "RUN SCHEDULE",
-    DropSchedule: "DROP SCHEDULE",
 }
 """The statements that are parsed, but not implemented yet. Whoever implements one removes it here."""
 
@@ -88,6 +84,7 @@ class StatementExecutor:
         events: EventBus,
         clock: Clock,
         find_job: Callable[[int], Job | None],
+        schedules: ScheduleRunner,
     ) -> None:
         self._control = control
         self._store = store
@@ -97,6 +94,7 @@ class StatementExecutor:
         self._events = events
         self._clock = clock
         self._find_job = find_job
+        self._schedules = schedules
         self._turns: WeakKeyDictionary[Session, asyncio.Lock] = WeakKeyDictionary()
 
     async def execute(self, text: str, session: Session) -> ExecuteResult:
@@ -154,6 +152,26 @@ class StatementExecutor:
                 return await self._create(statement, typed, session)
             case DropSpace():
                 return await self._drop(statement, typed, session)
+            case CreateSchedule():
+                return await self._create_schedule(statement, typed, session)
+            case ShowSchedules():
+                if self._schedules.refusal:
+                    raise StatementRefused(self._schedules.refusal)
+                found = self._schedules.all()
+                return queries.schedules_result(typed, found, self._find_job, self._clock.now())
+            case PauseSchedule():
+                await self._schedules.pause(statement.name)
+                return Result(typed)
+            case ResumeSchedule():
+                await self._schedules.resume(statement.name)
+                return Result(typed)
+            case RunSchedule():
+                job, resumed = await self._schedules.run_now(statement.name)
+                notice = f"Job {job.id} continues: the end of its window had paused it" if resumed else ""
+                return queries.new_jobs_result(typed, (job,), notice)
+            case DropSchedule():
+                notice = await self._schedules.drop(statement.name, if_exists=statement.if_exists)
+                return Result(typed, notice=notice)
             case _:
                 return await self._show(statement, typed)
 
@@ -174,23 +192,44 @@ class StatementExecutor:
     # ---- jobs
 
     async def _submit(self, statement: Submit, typed: str, session: Session) -> Result:
+        space = await self._checked_space(statement, session)
+        space = replace(space, hosts=await self._ordered_hosts(space, statement.options))
+        request = SubmitRequest(statement.command, space, statement.options, session.requested_by)
+        return _submitted_result(typed, await self._control.submit(request))
+
+    async def submit_scheduled(self, schedule: Schedule) -> SubmittedJobs:
+        """Submit the job of a schedule. Raises StatementRefused, StorageError and StoreError."""
+        statement = schedule.statement
+        space = await self._checked_space(statement, Session(schedule.space))
+        space = replace(space, hosts=await self._ordered_hosts(space, statement.options))
+        creator = schedule.requested_by.partition(",")[0]
+        return await self._control.submit(
+            SubmitRequest(
+                statement.command, space, statement.options, f"{creator}, schedule", schedule=schedule.name
+            )
+        )
+
+    async def _create_schedule(self, statement: CreateSchedule, typed: str, session: Session) -> Result:
+        space = await self._checked_space(statement.statement, session)
+        return Result(typed, notice=await self._schedules.create(statement, space.name, session.requested_by))
+
+    async def _checked_space(self, statement: Submit, session: Session) -> Space:
+        """Return the space of a job, after checking that its options are possible. Raises StatementRefused."""
         name = statement.space or session.space
         if name is None:
             command = statement.command.upper()
             raise StatementRefused(f"Space was not chosen: USE a space first, or name one: ADMIN {command} nba")
         require_options(statement, self._runner())
         space = await self._space(name)
-        space = replace(space, hosts=await self._ordered_hosts(space, statement.options))
-        request = SubmitRequest(statement.command, space, statement.options, session.requested_by)
-        return _submitted_result(typed, await self._control.submit(request))
+        for host in statement.options.hosts:
+            if host not in space.hosts:
+                raise StatementRefused(_no_such_host(host, space))
+        return space
 
     async def _ordered_hosts(self, space: Space, options: JobOptions) -> tuple[str, ...]:
         """Return the hosts of a job in the order of their turns: those of ON, or all of the space."""
         hosts = space.hosts
         if options.hosts:
-            for host in options.hosts:
-                if host not in space.hosts:
-                    raise StatementRefused(_no_such_host(host, space))
             hosts = tuple(dict.fromkeys(options.hosts))
         if options.order is HostOrder.LISTED:
             return hosts

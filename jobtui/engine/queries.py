@@ -7,10 +7,11 @@ from datetime import datetime
 from typing import overload
 
 from jobtui.engine.client import ExecuteResult, Failure, SpaceOverview
+from jobtui.engine.schedules import MOST_COUNTED, RunOutcome, Schedule, ScheduleRun, upcoming
 from jobtui.errors import StatementRefused
 from jobtui.formatting import format_bytes, format_count, format_ids, format_local_time, to_local
 from jobtui.history import History, Query, QueryResult, Sort
-from jobtui.language.ast import Parsed, ShowJob, ShowJobs, Statement, write_options
+from jobtui.language.ast import Parsed, ShowJob, ShowJobs, Statement, unparse, write_options
 from jobtui.language.tables import Result, Row
 from jobtui.model import NO_OPTIONS, Job, JobCommand, Status, Task
 from jobtui.storage.base import Host
@@ -21,8 +22,12 @@ JOBS = ("Job Id", "Command", "Status", "Start Time", "Stop Time")
 JOB = ("Job Id(TaskId)", "Command(Dest)", "Status", "Start Time", "Stop Time")
 SPACES = ("Name", "Hosts", "Size", "In Memory", "To Compact")
 HOSTS = ("Host", "Status", "Spaces", "Size", "Free")
+SCHEDULES = ("Schedule", "At", "Until", "Statement", "Next", "Last", "Result", "State")
 
 _PAGE = 500
+_DAYS_SHOWN = 7
+_MOST_UPCOMING = 200
+"""A week of a schedule that is due more often is not shown to its end."""
 
 
 def parse_or_answer(text: str) -> list[Parsed] | ExecuteResult:
@@ -208,6 +213,80 @@ def hosts_result(statement: str, hosts: Iterable[Host]) -> Result:
         }
         rows.append(Row(cells, values))
     return Result(statement, HOSTS, tuple(rows))
+
+
+def schedules_result(
+    statement: str,
+    found: Iterable[Schedule],
+    find_job: Callable[[int], Job | None],
+    now: datetime,
+    notice: str = "",
+) -> Result:
+    """Return a row for each schedule, with its next time and what came of the last one."""
+    rows = []
+    for schedule in found:
+        run = schedule.runs[-1] if schedule.runs else None
+        last = None if run is None else run.last or run.at
+        result = "" if run is None else _describe_run(run, find_job)
+        state = "paused" if schedule.paused else "active"
+        text = unparse(schedule.statement)
+        cells = (
+            schedule.name,
+            schedule.at,
+            schedule.until or "",
+            text,
+            format_local_time(schedule.next),
+            format_local_time(last),
+            result,
+            state,
+        )
+        values = dict(zip(SCHEDULES, cells, strict=True)) | {
+            "Until": schedule.until,
+            "Next": _iso(schedule.next),
+            "Last": _iso(last),
+            "timezone": schedule.timezone or None,
+            "created": _iso(schedule.created),
+            "requested_by": schedule.requested_by,
+            "job": schedule.job,
+            "window_end": _iso(schedule.window_end),
+            "runs": [_run_value(each, find_job) for each in schedule.runs],
+            "upcoming": [
+                [_iso(start), _iso(end)] for start, end in upcoming(schedule, now, _DAYS_SHOWN, _MOST_UPCOMING)
+            ],
+        }
+        rows.append(Row(cells, values))
+    return Result(statement, SCHEDULES, tuple(rows), notice=notice)
+
+
+def _describe_run(run: ScheduleRun, find_job: Callable[[int], Job | None]) -> str:
+    if run.job is None or run.outcome not in (RunOutcome.SUBMITTED, RunOutcome.CONTINUED):
+        times = f" {run.count} times" if run.count > 1 else ""
+        if run.count == MOST_COUNTED:
+            times = f" {run.count} times or more"
+        return f"{run.outcome}{times}" + (f": {run.reason}" if run.reason else "")
+    job = find_job(run.job)
+    if job is None:
+        return f"job {run.job} is archived"
+    paused = f"paused {job.ended_tasks}/{len(job.tasks)}" if job.paused else ""
+    return f"job {job.id} {paused or job.status.value}" + (f": {job.reason}" if job.reason else "")
+
+
+def _run_value(run: ScheduleRun, find_job: Callable[[int], Job | None]) -> dict[str, object]:
+    job = None if run.job is None else find_job(run.job)
+    return {
+        "at": _iso(run.at),
+        "last": _iso(run.last),
+        "outcome": run.outcome.value,
+        "count": run.count,
+        "job": run.job,
+        "reason": run.reason,
+        "by_hand": run.by_hand,
+        "until": _iso(run.end),
+        "status": None if job is None else job.status.value,
+        "start": None if job is None else _iso(job.start),
+        "stop": None if job is None else _iso(job.stop),
+        "result": _describe_run(run, find_job),
+    }
 
 
 class JobListing(Sequence[Row]):

@@ -6,14 +6,17 @@ It starts no thread, no worker and no asyncio loop. What would write is refused,
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from jobtui.engine import queries
+from jobtui.engine import queries, schedules
 from jobtui.engine.client import ExecuteResult, Listener, Overview, Session, SpaceOverview
 from jobtui.engine.profile import Profile
 from jobtui.errors import StatementRefused, StorageError
 from jobtui.history import History, StoreError
-from jobtui.language.ast import ShowHosts, ShowJob, ShowJobs, ShowSpaces, Statement, Use
+from jobtui.history.format.disk import Disk
+from jobtui.history.format.lock import WriterWatcher
+from jobtui.language.ast import ShowHosts, ShowJob, ShowJobs, ShowSchedules, ShowSpaces, Statement, Use
 from jobtui.language.tables import Result
 from jobtui.model import ConnectionStatus, Job, SpaceStats
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from jobtui.storage.base import Capabilities, Host, Space
 
 T = TypeVar("T")
-READ_ONLY = (Use, ShowJobs, ShowJob, ShowSpaces, ShowHosts)
+READ_ONLY = (Use, ShowJobs, ShowJob, ShowSpaces, ShowHosts, ShowSchedules)
 
 
 class ReadOnlyClient:
@@ -81,10 +84,34 @@ class ReadOnlyClient:
                 return queries.spaces_result(typed, self._look().spaces)
             case ShowHosts():
                 return queries.hosts_result(typed, self._look().hosts)
+            case ShowSchedules():
+                return self._show_schedules(typed)
             case ShowJobs(space=str()):
                 return queries.show(statement, typed, self.history, self.job, self.space_names())
             case _:
                 return queries.show(statement, typed, self.history, self.job, ())
+
+    def _show_schedules(self, typed: str) -> Result:
+        loaded = schedules.load(self.history.path)
+        if loaded.refusal:
+            raise StatementRefused(loaded.refusal)
+        found = [loaded.schedules[name] for name in sorted(loaded.schedules)]
+        notices = [f"{schedules.FILE}: {loaded.damage}"] if loaded.damage else []
+        if any(not schedule.paused for schedule in found) and not self._is_owned():
+            notices.append(schedules.NO_OWNER)
+        now = datetime.now(UTC)  # the clock's module imports asyncio
+        return queries.schedules_result(typed, found, self.job, now, "; ".join(notices))
+
+    def _is_owned(self) -> bool:
+        """Return whether a process owns the profile; True if that is not visible."""
+        try:
+            watcher = WriterWatcher(Disk(), self.history.path)
+            try:
+                return watcher.has_writer()
+            finally:
+                watcher.close()
+        except OSError:
+            return True
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Do nothing: this client publishes no messages, and its caller calls `history.refresh()`."""

@@ -103,6 +103,12 @@ class History:
         """Record in LOCK the address where this process listens for others of the profile."""
         self._writing.set_address(address)
 
+    def keep_damaged(self, file: str, what: str, data: bytes) -> str:
+        """Note damage in another part's file in this directory; return where its bytes are kept, "" if nowhere."""
+        quarantine = self._writing.store.quarantine
+        quarantine.add_in_place(file, None, what, data)
+        return next((note.kept for note in reversed(quarantine.notes) if note.file == file), "")
+
     def close(self) -> None:
         """Finish what was requested, then close the files."""
         if self._writer is not None:

@@ -46,6 +46,7 @@ def request(
     *,
     because: str = "",
     requested_by: str = "",
+    schedule: str = "",
 ) -> Job:
     """Return a job that is about to be requested; its origin's id is 0 if the cluster will give it one."""
     what = "asked" if recovered_from is None else f"asked to run job {recovered_from} again"
@@ -59,6 +60,7 @@ def request(
         origin=origin,
         options=JobOptions(because=because) if because else NO_OPTIONS,
         requested_by=requested_by,
+        schedule=schedule,
         events=(JobEvent(at=now, kind=EventKind.SUBMITTED, status=Status.QUEUE, reason=reason),),
     )
 

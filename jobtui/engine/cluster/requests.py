@@ -74,11 +74,21 @@ class ClusterRequests:
     async def submit(self, request: SubmitRequest) -> SubmittedJobs:
         """Request a job from the cluster; if the answer is lost, the job waits until the outcome is known."""
         return await self._request_job(
-            request.command, request.space.name, request.options.because, request.requested_by
+            request.command,
+            request.space.name,
+            request.options.because,
+            request.requested_by,
+            schedule=request.schedule,
         )
 
     async def _request_job(
-        self, command: str, space: str, because: str, requested_by: str, recovered_from: int | None = None
+        self,
+        command: str,
+        space: str,
+        because: str,
+        requested_by: str,
+        recovered_from: int | None = None,
+        schedule: str = "",
     ) -> SubmittedJobs:
         await self._sync.wait_loaded()
         await self._job_manager.ready()
@@ -95,6 +105,7 @@ class ClusterRequests:
                     recovered_from,
                     because=because,
                     requested_by=requested_by,
+                    schedule=schedule,
                 )
             ]
         )

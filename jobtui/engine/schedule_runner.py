@@ -1,0 +1,277 @@
+"""The runner of a profile's schedules: it carries out what is decided, and what statements say of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import msgspec
+
+from jobtui.clock import Clock, wait_all, wait_first
+from jobtui.engine import schedules
+from jobtui.engine.control import JobControl, SubmittedJobs
+from jobtui.engine.events import EventBus
+from jobtui.engine.jobs import JobStore
+from jobtui.engine.scheduler import JobAdmission, RunPolicy
+from jobtui.engine.schedules import FILE, RunAction, Schedule, ScheduleStep
+from jobtui.errors import StatementRefused, StorageError, StoreError
+from jobtui.files import write_atomically
+from jobtui.language.ast import CreateSchedule
+from jobtui.model import Job
+from jobtui.os_errors import explain
+
+CHECK_SECONDS = 30.0  # at most between two checks, since the wall clock may be set at any time
+SUBMIT_SECONDS = 60.0  # for a cluster that does not answer: the other schedules wait meanwhile
+
+
+class ScheduleRunner:
+    """The schedules of a profile, run in its owner. For the engine's loop alone.
+
+    `submit` submits a schedule's job. Each decision is on disk before it is carried out; if the disk refuses
+    it, nothing is done, and it is taken again at the next check.
+    """
+
+    def __init__(
+        self,
+        store: JobStore,
+        control: JobControl,
+        *,
+        admission: JobAdmission,
+        events: EventBus,
+        clock: Clock,
+        submit: Callable[[Schedule], Awaitable[SubmittedJobs]],
+    ) -> None:
+        self._store = store
+        self._control = control
+        self._admission = admission
+        self._events = events
+        self._clock = clock
+        self._submit = submit
+        self._directory = store.history.path
+        self._schedules: dict[str, Schedule] = {}
+        self._refusal = ""
+        self._write_error = ""
+        self._turn = asyncio.Lock()
+        self._changed = asyncio.Event()
+
+    async def take_over(self) -> None:
+        """Load the schedules, and pause the jobs whose windows ended while no owner was alive."""
+        loaded = schedules.load(self._directory)
+        self._schedules, self._refusal = dict(loaded.schedules), loaded.refusal
+        if loaded.refusal:
+            self._events.notify(loaded.refusal)
+        if loaded.damage:
+            kept = self._store.history.keep_damaged(FILE, loaded.damage, loaded.data)
+            where = f"; the file is kept in {kept}" if kept else ""
+            self._events.notify(f"{FILE}: {loaded.damage}; SHOW SCHEDULES lists what is left{where}")
+        for schedule in loaded.schedules.values():
+            if schedules.is_starting(schedule):
+                schedule = self._settled(schedule)
+            step = schedules.end_window(schedule, self._clock.now(), self._job_of(schedule))
+            await self._carry_out(step)
+
+    def _settled(self, schedule: Schedule) -> Schedule:
+        first, last = schedule.runs[-1].after + 1, self._store.history.last_id()
+        newer = [job for job_id in range(first, last + 1) if (job := self._store.get(job_id)) is not None]
+        job_id = schedule.runs[-1].job
+        return schedules.settle(schedule, newer, None if job_id is None else self._store.current(job_id))
+
+    async def run(self) -> None:
+        """Check the schedules whenever one of them is due. An engine without schedules is never woken."""
+        while True:
+            self._changed.clear()
+            async with self._turn:
+                if self._admission.policy is not RunPolicy.NONE:
+                    for name in list(self._schedules):
+                        await self._check(name)
+            moments = [schedules.next_moment(schedule) for schedule in self._schedules.values()]
+            due = [moment for moment in moments if moment is not None]
+            if due:
+                left = (min(due) - self._clock.now()).total_seconds()
+                seconds = CHECK_SECONDS if self._write_error else min(CHECK_SECONDS, max(left, 1.0))
+                await wait_first(self._clock.sleep(seconds), self._changed.wait())
+            else:
+                await self._changed.wait()
+
+    async def _check(self, name: str) -> None:
+        """Decide and act for one schedule until nothing is left to do now."""
+        action: RunAction | None = RunAction.SUBMIT
+        while action is not None:
+            schedule = self._schedules[name]
+            step = schedules.advance(
+                schedule, self._clock.now(), self._job_of(schedule), self._store.history.last_id()
+            )
+            action = step.action if await self._carry_out(step) else None
+
+    async def _carry_out(self, step: ScheduleStep) -> bool:
+        """Write a decision, then act; return whether it was written and carried out."""
+        schedule = step.schedule
+        if schedule != self._schedules.get(schedule.name) and not await self._try_save(schedule):
+            return False
+        try:
+            match step.action:
+                case RunAction.PAUSE if schedule.job is not None:
+                    because = f"the window of schedule '{schedule.name}' ended at {schedule.until}"
+                    await self._control.pause([schedule.job], because)
+                case RunAction.CONTINUE if schedule.job is not None:
+                    await self._control.resume([schedule.job], f"schedule '{schedule.name}'")
+                    await self._try_save(schedules.started(schedule, schedule.job))
+                case RunAction.SUBMIT:
+                    jobs = (await self._submit_in_time(schedule)).jobs
+                    await self._try_save(schedules.started(schedule, jobs[0].id))
+        except (StatementRefused, StorageError, StoreError, OSError) as error:
+            await self._give_up(step, error)
+            return False
+        return True
+
+    async def _submit_in_time(self, schedule: Schedule) -> SubmittedJobs:
+        submitting = asyncio.ensure_future(self._submit(schedule))
+        if not await wait_all(self._clock, SUBMIT_SECONDS, submitting):
+            submitting.cancel()
+            raise StatementRefused(f"the storage did not answer within {SUBMIT_SECONDS:g} s")
+        return submitting.result()
+
+    async def _give_up(self, step: ScheduleStep, error: Exception) -> None:
+        schedule = step.schedule
+        if step.action is not RunAction.PAUSE:
+            await self._try_save(schedules.not_started(schedule, str(error)))
+            self._events.notify(f"Schedule '{schedule.name}' could not start its job: {error}")
+        elif isinstance(error, StatementRefused) and self._job_of(schedule) is not None:
+            # asking again would be refused again; a disk that is full is asked again at the next check
+            await self._try_save(msgspec.structs.replace(schedule, held=False, window_end=None))
+            self._events.notify(f"Schedule '{schedule.name}' could not pause its job: {error}")
+
+    # ---- the file
+
+    async def _try_save(self, schedule: Schedule) -> bool:
+        """Write a schedule's new version; if the disk refuses it, notify the user once."""
+        try:
+            await self._save(schedule.name, schedule)
+        except StoreError as error:
+            if str(error) != self._write_error:
+                self._write_error = str(error)
+                self._events.notify(str(error))
+            # what has been done is known as long as this process lives
+            if not schedules.is_starting(schedule):
+                self._schedules[schedule.name] = schedule
+            return False
+        self._write_error = ""
+        return True
+
+    async def _save(self, name: str, schedule: Schedule | None) -> None:
+        """Write the file with one schedule changed, new or deleted (None). Raises StoreError."""
+        if self._refusal:
+            raise StoreError(self._refusal)
+        after = {**self._schedules, name: schedule}
+        kept = {each: found for each, found in after.items() if found is not None}
+        try:
+            await asyncio.to_thread(write_atomically, self._directory / FILE, schedules.encode(kept.values()))
+        except OSError as error:
+            raise StoreError(f"The schedules cannot be written: {explain(error)}") from None
+        self._schedules = kept
+        self._changed.set()
+
+    # ---- statements
+
+    def all(self) -> tuple[Schedule, ...]:
+        """Return all schedules, by name."""
+        return tuple(self._schedules[name] for name in sorted(self._schedules))
+
+    @property
+    def refusal(self) -> str:
+        """Why the schedules cannot be read, "" if they can."""
+        return self._refusal
+
+    async def create(self, statement: CreateSchedule, space: str, requested_by: str) -> str:
+        """Create a schedule on a space that exists; return what the user should know of it.
+
+        Raises StatementRefused and StoreError.
+        """
+        schedules.require_cron(statement.at)
+        zone = schedules.parse_zone(statement.timezone or "")
+        if statement.until is not None:
+            schedules.parse_until(statement.until)
+            if self._control.outlives_engine:
+                raise StatementRefused("UNTIL is not possible on a cluster that runs its jobs itself: no pause")
+        now = self._clock.now()
+        first = schedules.next_time(statement.at, now, zone)
+        async with self._turn:
+            if statement.name in self._schedules:
+                if statement.if_not_exists:
+                    return f"Schedule '{statement.name}' exists already"
+                raise StatementRefused(
+                    f"Schedule '{statement.name}' exists already; DROP SCHEDULE {statement.name} deletes it"
+                )
+            schedule = Schedule(
+                name=statement.name,
+                at=statement.at,
+                command=statement.statement.command,
+                space=space,
+                created=now,
+                handled=now,
+                options=statement.statement.options,
+                until=statement.until,
+                timezone=statement.timezone or "",
+                requested_by=requested_by,
+                next=first,
+            )
+            await self._save(schedule.name, schedule)
+        return ""
+
+    async def pause(self, name: str) -> None:
+        """Submit nothing until the schedule is resumed. Raises StatementRefused and StoreError."""
+        async with self._turn:
+            schedule = self._require(name)
+            if schedule.paused:
+                raise StatementRefused(f"Schedule '{name}' is already paused")
+            await self._save(name, schedules.suspend(schedule))
+
+    async def resume(self, name: str) -> None:
+        """Submit at the schedule's times again. Raises StatementRefused and StoreError."""
+        async with self._turn:
+            schedule = self._require(name)
+            if not schedule.paused:
+                raise StatementRefused(f"Schedule '{name}' is not paused")
+            await self._save(name, schedules.activate(schedule, self._clock.now()))
+
+    async def run_now(self, name: str) -> tuple[Job, bool]:
+        """Run a schedule now; return its job, and whether that is the one before, resumed.
+
+        Raises StatementRefused, StorageError and StoreError.
+        """
+        async with self._turn:
+            schedule = self._require(name)
+            last_id = self._store.history.last_id()
+            step = schedules.run_now(schedule, self._clock.now(), self._job_of(schedule), last_id)
+            await self._save(name, step.schedule)
+            if not await self._carry_out(step):
+                raise StatementRefused(self._schedules[name].runs[-1].reason)
+            job_id = self._schedules[name].job
+            job = None if job_id is None else self._store.get(job_id)
+            if job is None:
+                raise StatementRefused(f"Schedule '{name}' has started, but its job is no longer there")
+            return job, step.action is RunAction.CONTINUE
+
+    async def drop(self, name: str, *, if_exists: bool) -> str:
+        """Delete a schedule; return what becomes of its job. Raises StatementRefused and StoreError."""
+        async with self._turn:
+            if if_exists and name not in self._schedules:
+                return f"Schedule '{name}' does not exist"
+            job = self._job_of(self._require(name))
+            await self._save(name, None)
+        if job is None:
+            return ""
+        if job.paused:
+            return f"Job {job.id} stays paused; RESUME JOB {job.id} continues it, STOP JOB {job.id} ends it"
+        return f"Job {job.id} continues, and no schedule pauses it"
+
+    def _require(self, name: str) -> Schedule:
+        if self._refusal:
+            raise StatementRefused(self._refusal)
+        if name not in self._schedules:
+            raise StatementRefused(schedules.no_such_schedule(name, self._schedules))
+        return self._schedules[name]
+
+    def _job_of(self, schedule: Schedule) -> Job | None:
+        """Return the job of the last run if it has not ended."""
+        return None if schedule.job is None else self._store.current(schedule.job)

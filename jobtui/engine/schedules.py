@@ -1,0 +1,475 @@
+"""Schedules: their records, their times, and what is decided at each, as pure functions.
+
+The rules:
+    a time that does not exist (daylight saving) is moved by the missing hour; one that exists twice runs once;
+    a time that passed while no jobtui ran the profile, or while the machine slept, is recorded as skipped, all
+    such times in one record, and never run later; a time of the last minute still counts as now;
+    a run is skipped with the reason while the job of the run before still works, or if a user paused that job;
+    UNTIL pauses the job at its next step, and the next run resumes it instead of submitting another;
+    no time is run twice if the clock is set back, unless by more than a day: then the clock was wrong before,
+    and waiting until it has caught up could take years;
+    a run by hand does not move the next time, and a paused schedule records nothing.
+
+Each decision is written before it is carried out: `starting` is a run whose job was about to be submitted.
+
+`schedules.json` lies in the history's directory: a line with the number of schedules, then one line for each,
+every line with its checksum first, as in the journal. The file is replaced as a whole. The owner copies damaged
+bytes to the quarantine before that, and reports them; the intact schedules stay.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import UTC, datetime, time, timedelta, tzinfo
+from pathlib import Path
+
+import msgspec
+from cronsim import CronSim, CronSimError
+from msgspec.structs import replace
+
+from jobtui.errors import DECODE_ERRORS, StatementRefused
+from jobtui.files import read_regular
+from jobtui.history.format.codec import frame, split_lines
+from jobtui.language.ast import Submit
+from jobtui.model import NO_OPTIONS, Job, JobOptions
+from jobtui.os_errors import explain
+from jobtui.suggest import did_you_mean
+
+FILE = "schedules.json"
+FORMAT = 1
+NO_OWNER = (
+    "No jobtui runs this profile, so no schedule will start: keep the dashboard open, or run `jobtui serve` "
+    "(docs/schedules.md has a systemd unit and a crontab line)"
+)
+GRACE = timedelta(seconds=60)
+"""How late a run may begin. A change of the owner takes seconds; cron's times are a minute apart."""
+SET_BACK = timedelta(days=1)
+KEPT_RUNS = 100
+MOST_COUNTED = 1000
+"""The skipped times that are counted: those of a year, every minute, would take seconds."""
+NOT_OWNED = "no jobtui ran this profile at that time, or the machine slept"
+NICKNAMES = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@weekly": "0 0 * * 0"}
+
+
+class RunOutcome(enum.StrEnum):
+    """What came of one time of a schedule."""
+
+    STARTING = "starting"
+    SUBMITTED = "submitted"
+    CONTINUED = "continued"
+    SKIPPED = "skipped"
+    FAILED = "failed"
+
+
+class ScheduleRun(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A run of a schedule, or times that were skipped.
+
+    Attributes:
+        at: The time that was due; of a run by hand, when it was requested.
+        job: The job that was submitted or resumed.
+        end: When the run's window ends, None if it has none.
+        last: The last of several skipped times.
+        count: How many times were skipped; at least that many if it is `MOST_COUNTED`.
+        after: The highest job id before the run: its job has a higher one.
+    """
+
+    at: datetime
+    outcome: RunOutcome
+    job: int | None = None
+    reason: str = ""
+    end: datetime | None = None
+    last: datetime | None = None
+    count: int = 1
+    after: int = 0
+    by_hand: bool = False
+
+
+class Schedule(msgspec.Struct, frozen=True, omit_defaults=True):
+    """A job that is submitted again and again.
+
+    Attributes:
+        at: The cron expression, as typed.
+        until: The time of day at which a run is paused, None if it runs to its end.
+        timezone: The time zone of both, "" for that of the process that owns the profile.
+        requested_by: Who created it, and from where.
+        paused: It submits nothing until it is resumed.
+        next: The next time, None if it is paused.
+        handled: The time up to which everything is decided.
+        job: The job of the last run.
+        held: The window's end has paused that job, so that the next run resumes it.
+        window_end: When that job is to be paused, None if it is not.
+        runs: The newest runs, oldest first.
+    """
+
+    name: str
+    at: str
+    command: str
+    space: str
+    created: datetime
+    handled: datetime
+    options: JobOptions = NO_OPTIONS
+    until: str | None = None
+    timezone: str = ""
+    requested_by: str = ""
+    paused: bool = False
+    next: datetime | None = None
+    job: int | None = None
+    held: bool = False
+    window_end: datetime | None = None
+    runs: tuple[ScheduleRun, ...] = ()
+
+    @property
+    def statement(self) -> Submit:
+        """The statement that each run executes."""
+        return Submit(self.command, self.space, self.options)
+
+
+class RunAction(enum.Enum):
+    """What is to be done for a schedule now."""
+
+    SUBMIT = "submit"
+    CONTINUE = "continue"
+    PAUSE = "pause"
+
+
+class ScheduleStep(msgspec.Struct, frozen=True):
+    """The schedule after a decision, to be written first, and what is to be done then (None: nothing)."""
+
+    schedule: Schedule
+    action: RunAction | None = None
+
+
+# ---- times
+
+
+def parse_zone(name: str) -> tzinfo | None:
+    """Return a time zone by its name; None, the machine's own, for "". Raises StatementRefused."""
+    if not name:
+        return None
+    import zoneinfo  # late: a profile without schedules does without it
+
+    try:
+        return zoneinfo.ZoneInfo(name)
+    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
+        near = did_you_mean(name, zoneinfo.available_timezones())
+        hint = f"; did you mean '{near}'?" if near else ", as 'Europe/Berlin' or 'UTC' are"
+        raise StatementRefused(f"'{name}' is not a time zone that this machine knows{hint}") from None
+
+
+def require_cron(at: str) -> None:
+    """Raise StatementRefused if the text is no cron expression, or if its times never come."""
+    known = ", ".join(NICKNAMES)
+    right = (
+        "write five fields (minute, hour, day of the month, month, day of the week), "
+        f'for example "30 2 * * *" for 02:30 every day, or {known}'
+    )
+    try:
+        # cronsim knows seconds as well, which a schedule does not
+        if len(at.split()) == 6:
+            raise CronSimError("wrong number of fields")
+        if next_time(at, datetime(2000, 1, 1, tzinfo=UTC), UTC) is None:
+            raise CronSimError("such a day never comes")
+    except CronSimError as error:
+        reason = str(error).lower()
+        raise StatementRefused(f"'{at}' is no cron expression: {reason}; {right}") from None
+
+
+def parse_until(until: str) -> time:
+    """Return the time of day of `06:00`. Raises StatementRefused."""
+    hour, colon, minute = until.strip().partition(":")
+    if colon and hour.isdecimal() and minute.isdecimal() and len(minute) == 2:
+        hours, minutes = int(hour), int(minute)
+        if hours < 24 and minutes < 60:
+            return time(hours, minutes)
+    raise StatementRefused(f'\'{until}\' is no time of day: UNTIL takes one from "00:00" to "23:59"')
+
+
+def next_time(at: str, moment: datetime, zone: tzinfo | None) -> datetime | None:
+    """Return the first time of a cron expression after `moment`, in UTC; None if there is none for many years.
+
+    The library sees local times without a zone: it would run `*/10 * * * *` twice in an hour that exists
+    twice. Raises CronSimError for what is no cron expression.
+    """
+    local = _naive(moment, zone)
+    # a clock that was set forward in the last day: a time in the gap, moved by its size, may still come
+    gap = max(timedelta(0), _offset(moment, zone) - _offset(moment - timedelta(days=1), zone))
+    times = CronSim(NICKNAMES.get(at.strip().lower(), at), local - gap)
+    best = None
+    for found in times:
+        # a time that was moved can be later than those that follow it in the list
+        if best is not None and found >= _naive(best, zone):
+            break
+        instant = _instant(found, zone)
+        if instant > moment and (best is None or instant < best):
+            best = instant
+            if _naive(best, zone) == found:
+                break
+    return best
+
+
+def _naive(moment: datetime, zone: tzinfo | None) -> datetime:
+    return moment.astimezone(zone).replace(tzinfo=None)
+
+
+def _offset(moment: datetime, zone: tzinfo | None) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta(0)
+
+
+def _instant(local: datetime, zone: tzinfo | None, fold: int = 0) -> datetime:
+    """Return a local time in UTC. One that does not exist is moved forward by what is missing (PEP 495)."""
+    local = local.replace(fold=fold)
+    return (local if zone is None else local.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def window_end(until: str | None, start: datetime, zone: tzinfo | None) -> datetime | None:
+    """Return the first `until` after a run's start, None if there is no limit."""
+    if until is None:
+        return None
+    end, day = parse_until(until), _naive(start, zone).date()
+    ends = (
+        _instant(datetime.combine(day + timedelta(days=ahead), end), zone, fold)
+        for ahead in range(3)
+        for fold in (0, 1)
+    )
+    return next(found for found in ends if found > start)
+
+
+def upcoming(schedule: Schedule, now: datetime, days: int, most: int) -> list[tuple[datetime, datetime | None]]:
+    """Return the next times with the ends of their windows, of so many days."""
+    found: list[tuple[datetime, datetime | None]] = []
+    zone, at = parse_zone(schedule.timezone), schedule.next
+    while at is not None and at <= now + timedelta(days=days) and len(found) < most:
+        found.append((at, window_end(schedule.until, at, zone)))
+        at = next_time(schedule.at, at, zone)
+    return found
+
+
+# ---- decisions
+
+
+def activate(schedule: Schedule, now: datetime) -> Schedule:
+    """Return a schedule that was created or resumed now: no time that has passed is run."""
+    following = next_time(schedule.at, now, parse_zone(schedule.timezone))
+    return replace(schedule, paused=False, handled=now, next=following)
+
+
+def suspend(schedule: Schedule) -> Schedule:
+    """Return the schedule paused. A window that is open still ends."""
+    return replace(schedule, paused=True, next=None)
+
+
+def advance(schedule: Schedule, now: datetime, job: Job | None, last_id: int = 0) -> ScheduleStep:
+    """Return what follows now. It is called again after each action, until it returns none.
+
+    Args:
+        schedule: as it is written.
+        now: the time of the wall clock.
+        job: `schedule.job` as it is now, None if it has ended.
+        last_id: the highest id of a job.
+    """
+    step = end_window(schedule, now, job)
+    schedule = step.schedule
+    if step.action is not None or schedule.paused:
+        return step
+    if now < schedule.handled - SET_BACK:
+        schedule = activate(schedule, now)
+    if schedule.next is None or schedule.next > now:
+        return ScheduleStep(schedule)
+    return _decide_due(schedule, schedule.next, now, job, last_id)
+
+
+def end_window(schedule: Schedule, now: datetime, job: Job | None) -> ScheduleStep:
+    """Return whether the job of the last run must be paused now, because its window has ended."""
+    if job is None:
+        if schedule.held or schedule.window_end is not None:
+            schedule = replace(schedule, held=False, window_end=None)
+    elif schedule.window_end is not None and now >= schedule.window_end:
+        if job.paused or job.stopping:
+            return ScheduleStep(replace(schedule, window_end=None))
+        return ScheduleStep(replace(schedule, held=True), RunAction.PAUSE)
+    return ScheduleStep(schedule)
+
+
+def _decide_due(
+    schedule: Schedule, first: datetime, now: datetime, job: Job | None, last_id: int
+) -> ScheduleStep:
+    zone = parse_zone(schedule.timezone)
+    due = first if first > now - GRACE else next_time(schedule.at, now - GRACE, zone)
+    if due is not None and due > now:
+        due = None
+    if first <= now - GRACE:
+        schedule = _with_run(schedule, _missed(schedule, first, now - GRACE, zone))
+    schedule = replace(schedule, handled=now, next=next_time(schedule.at, now, zone))
+    if due is None:
+        return ScheduleStep(schedule)
+    end = window_end(schedule.until, due, zone)
+    if end is not None and end <= now:
+        return ScheduleStep(_skip(schedule, due, "its window had ended before it could begin"))
+    if job is None:
+        return _begin(schedule, due, end, last_id, RunAction.SUBMIT)
+    if not job.paused:
+        working = replace(schedule, window_end=end, held=False)
+        return ScheduleStep(_skip(working, due, f"job {job.id} of the run before still works"))
+    if schedule.held:
+        return _begin(schedule, due, end, last_id, RunAction.CONTINUE)
+    return ScheduleStep(_skip(schedule, due, f"job {job.id} is paused; RESUME JOB {job.id} continues it"))
+
+
+def run_now(schedule: Schedule, now: datetime, job: Job | None, last_id: int) -> ScheduleStep:
+    """Return what a run by hand does. Raises StatementRefused while the job of the run before works."""
+    end = window_end(schedule.until, now, parse_zone(schedule.timezone))
+    if job is None:
+        return _begin(schedule, now, end, last_id, RunAction.SUBMIT, by_hand=True)
+    if not job.paused or job.stopping:
+        raise StatementRefused(f"Job {job.id} of schedule '{schedule.name}' still works")
+    return _begin(schedule, now, end, last_id, RunAction.CONTINUE, by_hand=True)
+
+
+def _begin(
+    schedule: Schedule,
+    at: datetime,
+    end: datetime | None,
+    last_id: int,
+    action: RunAction,
+    *,
+    by_hand: bool = False,
+) -> ScheduleStep:
+    job = schedule.job if action is RunAction.CONTINUE else None
+    run = ScheduleRun(at, RunOutcome.STARTING, job, end=end, after=last_id, by_hand=by_hand)
+    return ScheduleStep(_with_run(schedule, run), action)
+
+
+def started(schedule: Schedule, job_id: int) -> Schedule:
+    """Return the schedule after its run has begun, with that job."""
+    run = schedule.runs[-1]
+    outcome = RunOutcome.SUBMITTED if run.job is None else RunOutcome.CONTINUED
+    run = replace(run, outcome=outcome, job=job_id)
+    return replace(schedule, runs=(*schedule.runs[:-1], run), job=job_id, held=False, window_end=run.end)
+
+
+def not_started(schedule: Schedule, reason: str) -> Schedule:
+    """Return the schedule after its run could not begin."""
+    run = replace(schedule.runs[-1], outcome=RunOutcome.FAILED, reason=reason)
+    return replace(schedule, runs=(*schedule.runs[:-1], run))
+
+
+def is_starting(schedule: Schedule) -> bool:
+    """Return whether the process that decided the last run has not written what came of it."""
+    return bool(schedule.runs) and schedule.runs[-1].outcome is RunOutcome.STARTING
+
+
+def settle(schedule: Schedule, newer: Sequence[Job], job: Job | None) -> Schedule:
+    """Return the schedule after its owner ended while a run was starting: its job exists, or it never ran.
+
+    Args:
+        schedule: as it was left, starting.
+        newer: the jobs with higher ids than the run's `after`.
+        job: the job to resume as it is now, None if it has ended or if there is none.
+    """
+    run = schedule.runs[-1]
+    if run.job is not None:
+        resumed = job is None or not job.paused
+        return started(schedule, run.job) if resumed else not_started(schedule, _LEFT)
+    found = next((each.id for each in newer if each.schedule == schedule.name), None)
+    return not_started(schedule, _LEFT) if found is None else started(schedule, found)
+
+
+_LEFT = "jobtui ended before the run had begun"
+
+
+def _missed(schedule: Schedule, first: datetime, until: datetime, zone: tzinfo | None) -> ScheduleRun:
+    """Return one record of all times from `first` to `until`."""
+    last, count = first, 1
+    while count < MOST_COUNTED:
+        following = next_time(schedule.at, last, zone)
+        if following is None or following > until:
+            break
+        last, count = following, count + 1
+    return ScheduleRun(
+        first, RunOutcome.SKIPPED, reason=NOT_OWNED, last=last if count > 1 else None, count=count
+    )
+
+
+def _skip(schedule: Schedule, at: datetime, reason: str) -> Schedule:
+    return _with_run(schedule, ScheduleRun(at, RunOutcome.SKIPPED, reason=reason))
+
+
+def _with_run(schedule: Schedule, run: ScheduleRun) -> Schedule:
+    return replace(schedule, runs=(*schedule.runs, run)[-KEPT_RUNS:])
+
+
+def next_moment(schedule: Schedule) -> datetime | None:
+    """Return when something is to be decided for the schedule next, None if nothing is."""
+    moments = [moment for moment in (schedule.next, schedule.window_end) if moment is not None]
+    return min(moments, default=None)
+
+
+# ---- the file
+
+_encode = msgspec.json.Encoder().encode
+_decode = msgspec.json.Decoder(Schedule).decode
+
+
+class _Header(msgspec.Struct, frozen=True):
+    format: int
+    schedules: int
+
+
+_decode_header = msgspec.json.Decoder(_Header).decode
+
+
+class LoadedSchedules(msgspec.Struct, frozen=True):
+    """The contents of the file.
+
+    Attributes:
+        damage: What is damaged, "" if nothing is; the other schedules are intact.
+        refusal: Why the file must not be replaced, "" if it may be.
+    """
+
+    schedules: Mapping[str, Schedule] = {}
+    damage: str = ""
+    refusal: str = ""
+    data: bytes = b""
+
+
+def load(directory: Path) -> LoadedSchedules:
+    """Return the schedules of a history's directory; none if it has no such file."""
+    try:
+        data = read_regular(directory / FILE)
+    except FileNotFoundError:
+        return LoadedSchedules()
+    except OSError as error:
+        return LoadedSchedules(refusal=f"The schedules cannot be read: {explain(error)}")
+    header: _Header | None = None
+    found: dict[str, Schedule] = {}
+    damaged = 0
+    for number, (_, line, whole) in enumerate(split_lines(data)):
+        try:
+            if number == 0 and whole:
+                header = _decode_header(line)
+            elif whole:
+                schedule = _decode(line)
+                parse_zone(schedule.timezone)
+                found[schedule.name] = schedule
+            else:
+                damaged += 1
+        except (*DECODE_ERRORS, StatementRefused):
+            damaged += 1
+        if header is not None and header.format > FORMAT:
+            return LoadedSchedules(refusal="The schedules were written by a newer jobtui: use that one")
+    missing = max(damaged, 0 if header is None else header.schedules - len(found), header is None)
+    damage = f"{missing} of its lines cannot be read" if missing else ""
+    return LoadedSchedules(found, damage, "", data)
+
+
+def encode(found: Iterable[Schedule]) -> bytes:
+    """Return the file's contents."""
+    lines = [frame(_encode(schedule)) for schedule in found]
+    return frame(_encode(_Header(FORMAT, len(lines)))) + b"".join(lines)
+
+
+def no_such_schedule(name: str, known: Iterable[str]) -> str:
+    """Return `Schedule 'nigthly' does not exist; did you mean 'nightly'?`."""
+    near = did_you_mean(name, known)
+    return f"Schedule '{name}' does not exist" + (f"; did you mean '{near}'?" if near else "")

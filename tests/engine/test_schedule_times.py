@@ -1,0 +1,501 @@
+"""The times of schedules, and what is decided at each: pure functions, a simulated clock."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+from msgspec.structs import replace
+
+from jobtui.engine import lifecycle, schedules
+from jobtui.engine.schedules import NOT_OWNED, RunAction, RunOutcome, Schedule, next_time, window_end
+from jobtui.errors import StatementRefused
+from jobtui.model import Job
+
+ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Africa/Casablanca")
+BERLIN = ZoneInfo("Europe/Berlin")
+
+
+def at(text: str) -> datetime:
+    return datetime.fromisoformat(text).astimezone(UTC)
+
+
+def made(cron: str = "30 2 * * *", now: str = "2026-03-10T12:00Z", **fields: object) -> Schedule:
+    moment = at(now)
+    found = Schedule(name="nightly", at=cron, command="compact", space="nba", created=moment, handled=moment)
+    return schedules.activate(replace(found, **fields), moment)
+
+
+def job(number: int = 7, *, paused: bool = False) -> Job:
+    found = lifecycle.new_job(number, "compact", "nba", ["h1"], at("2026-03-10T00:00Z"), schedule="nightly")
+    return replace(found, paused=paused)
+
+
+class TestNextTime:
+    @pytest.mark.parametrize(
+        ("cron", "moment", "following"),
+        [
+            ("30 2 * * *", "2026-03-10T12:00+01:00", "2026-03-11T02:30+01:00"),
+            # 29 March: 02:00 to 03:00 does not exist in Berlin
+            ("30 2 * * *", "2026-03-28T12:00+01:00", "2026-03-29T03:30+02:00"),
+            ("30 2 * * *", "2026-03-29T03:10+02:00", "2026-03-29T03:30+02:00"),
+            ("30 2 * * *", "2026-03-29T03:30+02:00", "2026-03-30T02:30+02:00"),
+            ("0,30 2,3 * * *", "2026-03-29T03:00+02:00", "2026-03-29T03:30+02:00"),
+            # 25 October: 02:00 to 03:00 exists twice
+            ("30 2 * * *", "2026-10-24T12:00+02:00", "2026-10-25T02:30+02:00"),
+            ("30 2 * * *", "2026-10-25T02:30+02:00", "2026-10-26T02:30+01:00"),
+            ("*/30 * * * *", "2026-10-25T02:30+02:00", "2026-10-25T03:00+01:00"),
+            ("@hourly", "2026-10-25T02:00+02:00", "2026-10-25T03:00+01:00"),
+            ("@weekly", "2026-03-10T12:00+01:00", "2026-03-15T00:00+01:00"),
+            ("0 0 29 2 *", "2026-03-10T12:00+01:00", "2028-02-29T00:00+01:00"),
+        ],
+    )
+    def test_following(self, cron: str, moment: str, following: str) -> None:
+        assert next_time(cron, at(moment), BERLIN) == at(following)
+
+    @pytest.mark.parametrize("zone", ZONES)
+    @pytest.mark.parametrize("cron", ["30 2 * * *", "*/20 * * * *", "5 0,1,2,3 * * 0,6"])
+    def test_year_agrees_with_minute_by_minute(self, zone: str, cron: str) -> None:
+        """Compare with a search over every minute around the clock's changes, by other means."""
+        tz = ZoneInfo(zone)
+        for change in changes(tz, at("2026-01-01T00:00Z"), at("2027-01-01T00:00Z")):
+            start, end = change - timedelta(hours=30), change + timedelta(hours=30)
+            found, moment = [], next_time(cron, start, tz)
+            while moment is not None and moment <= end:
+                found.append(moment)
+                moment = next_time(cron, moment, tz)
+            assert found == sorted(set(brute_force(cron, start, end, tz)))
+
+    def test_never_coming(self) -> None:
+        with pytest.raises(StatementRefused, match=r"no cron expression.*five fields.*30 2 \* \* \*"):
+            schedules.require_cron("0 0 31 2 *")
+
+    @pytest.mark.parametrize("cron", ["", "* * *", "61 * * * *", "0 0 0 1 1 1", "@dayly", "soon"])
+    def test_invalid(self, cron: str) -> None:
+        with pytest.raises(StatementRefused, match="five fields"):
+            schedules.require_cron(cron)
+
+    def test_unknown_zone_has_a_near_miss(self) -> None:
+        with pytest.raises(StatementRefused, match="did you mean 'Europe/Berlin'"):
+            schedules.parse_zone("Europe/Berln")
+
+
+def changes(tz: ZoneInfo, start: datetime, end: datetime) -> Iterator[datetime]:
+    hour = start
+    while hour < end:
+        following = hour + timedelta(hours=1)
+        if hour.astimezone(tz).utcoffset() != following.astimezone(tz).utcoffset():
+            yield following
+        hour = following
+
+
+def brute_force(cron: str, start: datetime, end: datetime, tz: ZoneInfo) -> Iterator[datetime]:
+    minutes, hours, _, _, days = cron.split()
+    local = start.astimezone(tz).replace(tzinfo=None) - timedelta(hours=2)
+    while local <= end.astimezone(tz).replace(tzinfo=None) + timedelta(hours=2):
+        minute = (minutes == "*/20" and local.minute % 20 == 0) or str(local.minute) == minutes
+        hour = hours == "*" or str(local.hour) in hours.split(",")
+        if minute and hour and (days == "*" or str(local.isoweekday() % 7) in days.split(",")):
+            instant = local.replace(tzinfo=tz, fold=0).astimezone(UTC)
+            if start < instant <= end:
+                yield instant
+        local += timedelta(minutes=1)
+
+
+class TestWindow:
+    @pytest.mark.parametrize(
+        ("start", "until", "end"),
+        [
+            ("2026-03-10T02:30+01:00", "06:00", "2026-03-10T06:00+01:00"),
+            ("2026-03-10T22:00+01:00", "06:00", "2026-03-11T06:00+01:00"),
+            ("2026-03-10T06:00+01:00", "06:00", "2026-03-11T06:00+01:00"),
+            ("2026-03-29T01:30+01:00", "02:30", "2026-03-29T03:30+02:00"),
+            ("2026-10-25T01:30+02:00", "02:30", "2026-10-25T02:30+02:00"),
+            ("2026-10-25T02:10+01:00", "02:30", "2026-10-25T02:30+01:00"),
+        ],
+    )
+    def test_end(self, start: str, until: str, end: str) -> None:
+        assert window_end(until, at(start), BERLIN) == at(end)
+
+    def test_working_job_is_paused_at_the_end(self) -> None:
+        schedule = made(until="06:00", job=7, window_end=at("2026-03-11T06:00Z"))
+        before = schedules.end_window(schedule, at("2026-03-11T05:59Z"), job())
+        step = schedules.end_window(schedule, at("2026-03-11T06:00Z"), job())
+        assert (before.action, step.action, step.schedule.held) == (None, RunAction.PAUSE, True)
+        after = schedules.end_window(step.schedule, at("2026-03-11T06:01Z"), job(paused=True))
+        assert (after.action, after.schedule.window_end, after.schedule.held) == (None, None, True)
+
+    def test_next_run_continues_the_job(self) -> None:
+        held = made(until="06:00", job=7, held=True, timezone="UTC")
+        step = schedules.advance(held, at("2026-03-11T02:30:01Z"), job(paused=True))
+        assert step.action is RunAction.CONTINUE
+        resumed = schedules.started(step.schedule, 7)
+        assert (resumed.window_end, resumed.held) == (at("2026-03-11T06:00Z"), False)
+        assert resumed.runs[-1].outcome is RunOutcome.CONTINUED
+
+    def test_job_paused_by_a_user_stays_paused(self) -> None:
+        step = schedules.advance(made(job=7, timezone="UTC"), at("2026-03-11T02:30Z"), job(paused=True))
+        assert step.action is None
+        assert step.schedule.runs[-1].reason == "job 7 is paused; RESUME JOB 7 continues it"
+
+    def test_job_ends_in_its_window(self) -> None:
+        schedule = made(until="06:00", job=7, window_end=at("2026-03-11T06:00Z"), held=True)
+        step = schedules.end_window(schedule, at("2026-03-11T05:00Z"), None)
+        assert (step.action, step.schedule.window_end, step.schedule.held) == (None, None, False)
+
+
+class TestDue:
+    def test_not_before_its_time(self) -> None:
+        schedule = made(timezone="UTC")
+        assert schedules.advance(schedule, at("2026-03-11T02:29:59Z"), None).schedule == schedule
+
+    def test_submits_and_moves_on(self) -> None:
+        step = schedules.advance(made(timezone="UTC"), at("2026-03-11T02:30:00Z"), None, last_id=4)
+        assert step.action is RunAction.SUBMIT
+        assert step.schedule.next == at("2026-03-12T02:30Z")
+        run = step.schedule.runs[-1]
+        assert (run.at, run.outcome, run.after) == (at("2026-03-11T02:30Z"), RunOutcome.STARTING, 4)
+
+    def test_while_the_job_before_works_it_is_skipped(self) -> None:
+        step = schedules.advance(made(timezone="UTC", job=7), at("2026-03-11T02:30Z"), job())
+        assert step.action is None
+        assert step.schedule.runs[-1].reason == "job 7 of the run before still works"
+
+    def test_missed_times_are_one_record_and_never_run(self) -> None:
+        step = schedules.advance(made("@hourly", timezone="UTC"), at("2026-03-10T20:30Z"), None)
+        assert step.action is None
+        (run,) = step.schedule.runs
+        assert (run.at, run.last, run.count) == (at("2026-03-10T13:00Z"), at("2026-03-10T20:00Z"), 8)
+        assert (run.outcome, run.reason) == (RunOutcome.SKIPPED, NOT_OWNED)
+        assert step.schedule.next == at("2026-03-10T21:00Z")
+
+    def test_missed_times_of_a_year_are_not_counted_to_the_end(self) -> None:
+        step = schedules.advance(made("* * * * *", timezone="UTC"), at("2027-03-10T20:30:30Z"), None)
+        assert step.action is RunAction.SUBMIT
+        assert [run.count for run in step.schedule.runs] == [schedules.MOST_COUNTED, 1]
+
+    def test_a_new_owner_within_a_minute_runs_it(self) -> None:
+        assert schedules.advance(made(timezone="UTC"), at("2026-03-11T02:30:59Z"), None).action
+        assert not schedules.advance(made(timezone="UTC"), at("2026-03-11T02:31:00Z"), None).action
+
+    def test_clock_set_back_runs_no_time_twice(self) -> None:
+        schedule = schedules.advance(made(timezone="UTC"), at("2026-03-11T02:30Z"), None).schedule
+        schedule = schedules.started(schedule, 7)
+        assert schedules.advance(schedule, at("2026-03-11T02:29Z"), None).action is None
+        assert schedules.advance(schedule, at("2026-03-11T02:30Z"), None).action is None
+
+    def test_clock_that_was_years_ahead_does_not_stop_a_schedule(self) -> None:
+        schedule = schedules.advance(made(timezone="UTC"), at("2031-03-11T12:00Z"), None).schedule
+        schedule = schedules.advance(schedule, at("2026-03-11T12:00Z"), None).schedule
+        assert schedule.next == at("2026-03-12T02:30Z")
+
+    def test_paused_schedule_records_nothing_and_resumes_at_a_coming_time(self) -> None:
+        schedule = schedules.suspend(made(timezone="UTC"))
+        assert schedules.advance(schedule, at("2026-03-20T02:30Z"), None).schedule == schedule
+        resumed = schedules.activate(schedule, at("2026-03-20T02:30Z"))
+        assert (resumed.next, resumed.runs) == (at("2026-03-21T02:30Z"), ())
+
+    def test_run_by_hand_does_not_move_the_next_time(self) -> None:
+        schedule = made(timezone="UTC")
+        step = schedules.run_now(schedule, at("2026-03-10T13:00Z"), None, 0)
+        assert (step.action, step.schedule.next) == (RunAction.SUBMIT, schedule.next)
+        with pytest.raises(StatementRefused, match="Job 7 of schedule 'nightly' still works"):
+            schedules.run_now(replace(schedule, job=7), at("2026-03-10T13:00Z"), job(), 0)
+
+    def test_run_that_was_starting_when_the_owner_ended(self) -> None:
+        step = schedules.advance(made(timezone="UTC"), at("2026-03-11T02:30Z"), None, last_id=6)
+        assert schedules.settle(step.schedule, [job(7)], None).job == 7
+        lost = schedules.settle(step.schedule, [replace(job(7), schedule="")], None).runs[-1]
+        assert (lost.outcome, lost.reason) == (
+            RunOutcome.FAILED,
+            "jobtui ended before the run had begun",
+        )
+
+
+class TestFile:
+    def test_written_and_read(self, tmp_path: Path) -> None:
+        step = schedules.advance(made(until="06:00", timezone="UTC"), at("2026-03-11T02:30Z"), None)
+        found = [step.schedule, made(timezone="Europe/Berlin")]
+        found[1] = replace(found[1], name="other")
+        (tmp_path / schedules.FILE).write_bytes(schedules.encode(found))
+        loaded = schedules.load(tmp_path)
+        assert list(loaded.schedules.values()) == found
+        assert (loaded.damage, loaded.refusal) == ("", "")
+
+    def test_any_cut_is_noticed(self, tmp_path: Path) -> None:
+        data = schedules.encode([made(), replace(made(), name="other")])
+        for kept in range(0, len(data), 7):
+            (tmp_path / schedules.FILE).write_bytes(data[:kept])
+            assert schedules.load(tmp_path).damage, kept
+
+    def test_damaged_schedule_leaves_the_others(self, tmp_path: Path) -> None:
+        data = schedules.encode([made(), replace(made(), name="other")])
+        (tmp_path / schedules.FILE).write_bytes(data.replace(b"nightly", b"nightlx"))
+        loaded = schedules.load(tmp_path)
+        assert (list(loaded.schedules), loaded.damage) == (["other"], "1 of its lines cannot be read")
+
+    def test_newer_file_is_left_alone(self, tmp_path: Path) -> None:
+        data = schedules.frame(b'{"format":2,"schedules":0}')
+        (tmp_path / schedules.FILE).write_bytes(data)
+        assert "newer jobtui" in schedules.load(tmp_path).refusal
+
+
+class World:
+    """A schedule on a simulated disk, its jobs, a clock, and an owner that may end at any point.
+
+    Every run that begins is noted with its time, every record with the times that it stands for.
+    """
+
+    def __init__(self, cron: str, until: str | None, zone: str, seed: int = 0) -> None:
+        self.now = at("2026-03-20T12:00Z") + timedelta(hours=seed % 5000)
+        self.zone = ZoneInfo(zone)
+        self.disk = schedules.activate(
+            Schedule("s", cron, "compact", "nba", self.now, self.now, until=until, timezone=zone), self.now
+        )
+        self.jobs: dict[int, Job] = {}
+        self.ended: set[int] = set()
+        self.by_user: set[int] = set()
+        self.alive = True
+        self.begun: list[datetime] = []
+        self.recorded: set[datetime] = set()
+        self.ranges: list[tuple[datetime, datetime]] = []
+        self.expected_after = self.now
+        self.expected: list[datetime] = []
+
+    def job(self) -> Job | None:
+        number = self.disk.job
+        return None if number is None or number in self.ended else self.jobs[number]
+
+    def check(self, crash_at: int | None = None) -> None:
+        """What the runner does; with `crash_at`, the owner ends before its nth write or action."""
+        steps = 0
+
+        def crashes() -> bool:
+            nonlocal steps
+            steps += 1
+            return steps == crash_at
+
+        while True:
+            step = schedules.advance(self.disk, self.now, self.job(), len(self.jobs))
+            if step.schedule != self.disk:
+                if crashes():
+                    break
+                self.write(step.schedule)
+            if step.action is None:
+                return
+            if crashes() or not self.act(step.action, crashes):
+                break
+        self.alive = False
+
+    def act(self, action: RunAction, crashes: object = None) -> bool:
+        schedule = self.disk
+        if action is RunAction.PAUSE:
+            assert schedule.job is not None
+            self.jobs[schedule.job] = replace(self.jobs[schedule.job], paused=True)
+            return True
+        if not schedule.runs[-1].by_hand:
+            self.begun.append(schedule.runs[-1].at)
+        if action is RunAction.CONTINUE:
+            assert schedule.job is not None
+            number = schedule.job
+            self.jobs[number] = replace(self.jobs[number], paused=False)
+        else:
+            assert self.job() is None, "two jobs of a schedule at once"
+            number = len(self.jobs) + 1
+            self.jobs[number] = replace(job(number), schedule="s")
+        self.by_user.discard(number)
+        if callable(crashes) and crashes():
+            return False
+        self.write(schedules.started(schedule, number))
+        return True
+
+    def write(self, after: Schedule) -> None:
+        for run in after.runs:
+            if not run.by_hand:
+                self.recorded.add(run.at)
+                if run.last is not None and (run.at, run.last) not in self.ranges:
+                    self.ranges.append((run.at, run.last))
+        self.disk = after
+
+    def start(self) -> None:
+        self.alive = True
+        if schedules.is_starting(self.disk):
+            after = self.disk.runs[-1].after
+            newer = [self.jobs[number] for number in self.jobs if number > after]
+            resumed = self.disk.runs[-1].job
+            current = None if resumed is None or resumed in self.ended else self.jobs[resumed]
+            self.write(schedules.settle(self.disk, newer, current))
+        self.check()
+
+    def pass_time(self, span: timedelta) -> None:
+        """Let the time go by; an owner wakes at each moment of the schedule."""
+        target = self.now + span
+        self.expect(target)
+        while self.alive:
+            moment = schedules.next_moment(self.disk)
+            if moment is None or moment > target:
+                break
+            self.now = max(self.now, moment)
+            self.check()
+        self.now = target
+        if self.alive:
+            self.check()
+
+    def expect(self, until: datetime) -> None:
+        """Note the times that must have a record by `until`."""
+        if self.disk.paused:
+            self.expected_after = max(self.expected_after, until)
+            return
+        while True:
+            following = next_time(self.disk.at, self.expected_after, self.zone)
+            if following is None or following > until:
+                break
+            self.expected.append(following)
+            self.expected_after = following
+
+    def jump(self, span: timedelta) -> None:
+        self.expect(self.now + span)
+        self.now += span
+        if self.alive:
+            self.check()
+
+    def verify(self) -> None:
+        assert len(self.begun) == len(set(self.begun)), "a time was run twice"
+        if not self.alive:
+            return
+        found = self.job()
+        end = self.disk.window_end
+        if found is not None and not found.paused and found.id not in self.by_user and self.disk.until:
+            assert end is not None, "a job works without an end of its window"
+            assert self.now < end, "a job works outside its window"
+        missing = [
+            each
+            for each in self.expected
+            if each <= self.now
+            and each not in self.recorded
+            and not any(first <= each <= last for first, last in self.ranges)
+        ]
+        assert not missing, f"no record of {missing[:3]}"
+        self.expected = [each for each in self.expected if each > self.now]
+
+
+class Schedules(RuleBasedStateMachine):
+    """Times, jobs, owners and clocks in any order. 100 examples of 100 steps are 10,000."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World("30 2 * * *", "06:00", "Europe/Berlin")
+        self.is_chosen = False
+
+    @precondition(lambda self: not self.is_chosen)
+    @rule(
+        cron=st.sampled_from(["30 2 * * *", "*/30 1-3 * * *", "0 22 * * 1-5", "15 0,12 * * *", "@hourly"]),
+        until=st.sampled_from([None, "06:00", "02:45", "00:15"]),
+        zone=st.sampled_from(ZONES),
+        seed=st.integers(0, 8000),
+    )
+    def choose(self, cron: str, until: str | None, zone: str, seed: int) -> None:
+        self.world, self.is_chosen = World(cron, until, zone, seed), True
+
+    @rule(minutes=st.sampled_from([1, 7, 30, 60, 240, 700]))
+    def pass_time(self, minutes: int) -> None:
+        self.world.pass_time(timedelta(minutes=minutes))
+
+    @rule(minutes=st.sampled_from([-600, -60, -1, 2, 90, 3000]))
+    def set_clock(self, minutes: int) -> None:
+        self.world.jump(timedelta(minutes=minutes))
+
+    @precondition(lambda self: self.world.alive)
+    @rule(step=st.integers(1, 4), minutes=st.sampled_from([10, 60, 600]))
+    def crash(self, step: int, minutes: int) -> None:
+        """End the owner at some point of a check at a time at which something is due."""
+        world = self.world
+        moment = schedules.next_moment(world.disk)
+        if moment is not None and world.now < moment <= world.now + timedelta(minutes=minutes):
+            world.expect(moment)
+            world.now = moment
+        world.check(step)
+        world.alive = False
+
+    @precondition(lambda self: not self.world.alive)
+    @rule()
+    def start(self) -> None:
+        self.world.start()
+
+    @precondition(lambda self: self.world.job() is not None)
+    @rule()
+    def job_ends(self) -> None:
+        assert self.world.disk.job is not None
+        self.world.ended.add(self.world.disk.job)
+
+    @precondition(lambda self: self.world.alive and self.world.job() is not None)
+    @rule()
+    def user_pauses_or_resumes_job(self) -> None:
+        found = self.world.job()
+        assert found is not None
+        self.world.jobs[found.id] = replace(found, paused=not found.paused)
+        self.world.by_user.add(found.id)
+
+    @precondition(lambda self: self.world.alive)
+    @rule()
+    def pause_or_resume_schedule(self) -> None:
+        world = self.world
+        if world.disk.paused:
+            world.expected_after = max(world.now, world.expected_after)
+            world.write(schedules.activate(world.disk, world.now))
+            world.expected_after = world.now
+        else:
+            world.write(schedules.suspend(world.disk))
+
+    @precondition(lambda self: self.world.alive)
+    @rule()
+    def run_by_hand(self) -> None:
+        world = self.world
+        try:
+            step = schedules.run_now(world.disk, world.now, world.job(), len(world.jobs))
+        except StatementRefused:
+            return
+        world.write(step.schedule)
+        assert step.action is not None
+        world.act(step.action)
+
+    @invariant()
+    def holds(self) -> None:
+        self.world.verify()
+
+
+def test_schedules_in_any_order(long: bool) -> None:
+    run_state_machine_as_test(
+        Schedules,
+        settings=settings(
+            max_examples=100,
+            stateful_step_count=100,
+            deadline=None,
+            derandomize=True,
+            database=None,
+            # making a failure smaller takes minutes
+            phases=list(Phase) if long else [Phase.generate],
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+@pytest.mark.parametrize("zone", ZONES)
+def test_a_year_of_nights(zone: str, long: bool) -> None:
+    """Each night begins once, and each morning ends it, through both changes of the clock."""
+    chance = random.Random(zone)
+    world = World("30 2 * * *", "06:00", zone)
+    days = 365 if long else 60
+    for _ in range(days * 4):
+        world.pass_time(timedelta(hours=6))
+        if world.job() is not None and chance.random() < 0.2:
+            world.ended.add(world.disk.job or 0)
+        world.verify()
+    assert days - 1 <= len(world.begun) <= days
