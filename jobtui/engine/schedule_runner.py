@@ -62,8 +62,15 @@ class ScheduleRunner:
             self._events.notify(loaded.refusal)
         if loaded.damage:
             kept = self._store.history.keep_damaged(FILE, loaded.damage, loaded.data)
-            where = f"; the file is kept in {kept}" if kept else ""
-            self._events.notify(f"{FILE}: {loaded.damage}; SHOW SCHEDULES lists what is left{where}")
+            if kept:
+                self._events.notify(
+                    f"{FILE}: {loaded.damage}; SHOW SCHEDULES lists what is left; the file is kept in {kept}"
+                )
+                await self._rewrite()
+            else:
+                # without a copy, replacing the file would lose what a repair could still read
+                self._refusal = f"The schedules cannot be changed: {FILE} is damaged, and cannot be copied"
+                self._events.notify(self._refusal)
         for schedule in loaded.schedules.values():
             if schedules.is_starting(schedule):
                 schedule = self._settled(schedule)
@@ -158,6 +165,13 @@ class ScheduleRunner:
         self._write_error = ""
         return True
 
+    async def _rewrite(self) -> None:
+        try:
+            data = schedules.encode(self._schedules.values())
+            await asyncio.to_thread(write_atomically, self._directory / FILE, data)
+        except OSError as error:
+            self._events.notify(f"The schedules cannot be written: {explain(error)}")
+
     async def _save(self, name: str, schedule: Schedule | None) -> None:
         """Write the file with one schedule changed, new or deleted (None). Raises StoreError."""
         if self._refusal:
@@ -187,14 +201,11 @@ class ScheduleRunner:
 
         Raises StatementRefused and StoreError.
         """
-        schedules.require_cron(statement.at)
-        zone = schedules.parse_zone(statement.timezone or "")
-        if statement.until is not None:
-            schedules.parse_until(statement.until)
-            if self._control.outlives_engine:
-                raise StatementRefused("UNTIL is not possible on a cluster that runs its jobs itself: no pause")
+        if statement.until is not None and self._control.outlives_engine:
+            raise StatementRefused(
+                "UNTIL is not possible: a cluster that runs its jobs itself cannot pause them"
+            )
         now = self._clock.now()
-        first = schedules.next_time(statement.at, now, zone)
         async with self._turn:
             if statement.name in self._schedules:
                 if statement.if_not_exists:
@@ -213,9 +224,8 @@ class ScheduleRunner:
                 until=statement.until,
                 timezone=statement.timezone or "",
                 requested_by=requested_by,
-                next=first,
             )
-            await self._save(schedule.name, schedule)
+            await self._save(schedule.name, schedules.activate(schedule, now))
         return ""
 
     async def pause(self, name: str) -> None:

@@ -21,17 +21,18 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, time, timedelta, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import msgspec
-from cronsim import CronSim, CronSimError
+from cronsim import CronSim
 from msgspec.structs import replace
 
 from jobtui.errors import DECODE_ERRORS, StatementRefused
 from jobtui.files import read_regular
 from jobtui.history.format.codec import frame, split_lines
 from jobtui.language.ast import Submit
+from jobtui.language.times import NICKNAMES, TimesError, parse_time_of_day, parse_time_zone
 from jobtui.model import NO_OPTIONS, Job, JobOptions
 from jobtui.os_errors import explain
 from jobtui.suggest import did_you_mean
@@ -49,7 +50,6 @@ KEPT_RUNS = 100
 MOST_COUNTED = 1000
 """The skipped times that are counted: those of a year, every minute, would take seconds."""
 NOT_OWNED = "no jobtui ran this profile at that time, or the machine slept"
-NICKNAMES = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@weekly": "0 0 * * 0"}
 
 
 class RunOutcome(enum.StrEnum):
@@ -143,53 +143,16 @@ class ScheduleStep(msgspec.Struct, frozen=True):
 # ---- times
 
 
-def parse_zone(name: str) -> tzinfo | None:
-    """Return a time zone by its name; None, the machine's own, for "". Raises StatementRefused."""
-    if not name:
-        return None
-    import zoneinfo  # late: a profile without schedules does without it
-
-    try:
-        return zoneinfo.ZoneInfo(name)
-    except (zoneinfo.ZoneInfoNotFoundError, ValueError, OSError):
-        near = did_you_mean(name, zoneinfo.available_timezones())
-        hint = f"; did you mean '{near}'?" if near else ", as 'Europe/Berlin' or 'UTC' are"
-        raise StatementRefused(f"'{name}' is not a time zone that this machine knows{hint}") from None
-
-
-def require_cron(at: str) -> None:
-    """Raise StatementRefused if the text is no cron expression, or if its times never come."""
-    known = ", ".join(NICKNAMES)
-    right = (
-        "write five fields (minute, hour, day of the month, month, day of the week), "
-        f'for example "30 2 * * *" for 02:30 every day, or {known}'
-    )
-    try:
-        # cronsim knows seconds as well, which a schedule does not
-        if len(at.split()) == 6:
-            raise CronSimError("wrong number of fields")
-        if next_time(at, datetime(2000, 1, 1, tzinfo=UTC), UTC) is None:
-            raise CronSimError("such a day never comes")
-    except CronSimError as error:
-        reason = str(error).lower()
-        raise StatementRefused(f"'{at}' is no cron expression: {reason}; {right}") from None
-
-
-def parse_until(until: str) -> time:
-    """Return the time of day of `06:00`. Raises StatementRefused."""
-    hour, colon, minute = until.strip().partition(":")
-    if colon and hour.isdecimal() and minute.isdecimal() and len(minute) == 2:
-        hours, minutes = int(hour), int(minute)
-        if hours < 24 and minutes < 60:
-            return time(hours, minutes)
-    raise StatementRefused(f'\'{until}\' is no time of day: UNTIL takes one from "00:00" to "23:59"')
+def zone_of(schedule: Schedule) -> tzinfo | None:
+    """Return a schedule's time zone; None, the machine's own, if it names none. Raises TimesError."""
+    return parse_time_zone(schedule.timezone) if schedule.timezone else None
 
 
 def next_time(at: str, moment: datetime, zone: tzinfo | None) -> datetime | None:
     """Return the first time of a cron expression after `moment`, in UTC; None if there is none for many years.
 
     The library sees local times without a zone: it would run `*/10 * * * *` twice in an hour that exists
-    twice. Raises CronSimError for what is no cron expression.
+    twice. `at` is what `parse_times` accepts.
     """
     local = _naive(moment, zone)
     # a clock that was set forward in the last day: a time in the gap, moved by its size, may still come
@@ -226,7 +189,7 @@ def window_end(until: str | None, start: datetime, zone: tzinfo | None) -> datet
     """Return the first `until` after a run's start, None if there is no limit."""
     if until is None:
         return None
-    end, day = parse_until(until), _naive(start, zone).date()
+    end, day = parse_time_of_day(until), _naive(start, zone).date()
     ends = (
         _instant(datetime.combine(day + timedelta(days=ahead), end), zone, fold)
         for ahead in range(3)
@@ -238,7 +201,7 @@ def window_end(until: str | None, start: datetime, zone: tzinfo | None) -> datet
 def upcoming(schedule: Schedule, now: datetime, days: int, most: int) -> list[tuple[datetime, datetime | None]]:
     """Return the next times with the ends of their windows, of so many days."""
     found: list[tuple[datetime, datetime | None]] = []
-    zone, at = parse_zone(schedule.timezone), schedule.next
+    zone, at = zone_of(schedule), schedule.next
     while at is not None and at <= now + timedelta(days=days) and len(found) < most:
         found.append((at, window_end(schedule.until, at, zone)))
         at = next_time(schedule.at, at, zone)
@@ -250,7 +213,7 @@ def upcoming(schedule: Schedule, now: datetime, days: int, most: int) -> list[tu
 
 def activate(schedule: Schedule, now: datetime) -> Schedule:
     """Return a schedule that was created or resumed now: no time that has passed is run."""
-    following = next_time(schedule.at, now, parse_zone(schedule.timezone))
+    following = next_time(schedule.at, now, zone_of(schedule))
     return replace(schedule, paused=False, handled=now, next=following)
 
 
@@ -294,7 +257,7 @@ def end_window(schedule: Schedule, now: datetime, job: Job | None) -> ScheduleSt
 def _decide_due(
     schedule: Schedule, first: datetime, now: datetime, job: Job | None, last_id: int
 ) -> ScheduleStep:
-    zone = parse_zone(schedule.timezone)
+    zone = zone_of(schedule)
     due = first if first > now - GRACE else next_time(schedule.at, now - GRACE, zone)
     if due is not None and due > now:
         due = None
@@ -318,7 +281,7 @@ def _decide_due(
 
 def run_now(schedule: Schedule, now: datetime, job: Job | None, last_id: int) -> ScheduleStep:
     """Return what a run by hand does. Raises StatementRefused while the job of the run before works."""
-    end = window_end(schedule.until, now, parse_zone(schedule.timezone))
+    end = window_end(schedule.until, now, zone_of(schedule))
     if job is None:
         return _begin(schedule, now, end, last_id, RunAction.SUBMIT, by_hand=True)
     if not job.paused or job.stopping:
@@ -411,12 +374,12 @@ _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Schedule).decode
 
 
-class _Header(msgspec.Struct, frozen=True):
+class _SchedulesHeader(msgspec.Struct, frozen=True):
     format: int
     schedules: int
 
 
-_decode_header = msgspec.json.Decoder(_Header).decode
+_decode_header = msgspec.json.Decoder(_SchedulesHeader).decode
 
 
 class LoadedSchedules(msgspec.Struct, frozen=True):
@@ -441,7 +404,7 @@ def load(directory: Path) -> LoadedSchedules:
         return LoadedSchedules()
     except OSError as error:
         return LoadedSchedules(refusal=f"The schedules cannot be read: {explain(error)}")
-    header: _Header | None = None
+    header: _SchedulesHeader | None = None
     found: dict[str, Schedule] = {}
     damaged = 0
     for number, (_, line, whole) in enumerate(split_lines(data)):
@@ -450,11 +413,11 @@ def load(directory: Path) -> LoadedSchedules:
                 header = _decode_header(line)
             elif whole:
                 schedule = _decode(line)
-                parse_zone(schedule.timezone)
+                zone_of(schedule)  # this machine may not know it
                 found[schedule.name] = schedule
             else:
                 damaged += 1
-        except (*DECODE_ERRORS, StatementRefused):
+        except (*DECODE_ERRORS, TimesError):
             damaged += 1
         if header is not None and header.format > FORMAT:
             return LoadedSchedules(refusal="The schedules were written by a newer jobtui: use that one")
@@ -466,7 +429,7 @@ def load(directory: Path) -> LoadedSchedules:
 def encode(found: Iterable[Schedule]) -> bytes:
     """Return the file's contents."""
     lines = [frame(_encode(schedule)) for schedule in found]
-    return frame(_encode(_Header(FORMAT, len(lines)))) + b"".join(lines)
+    return frame(_encode(_SchedulesHeader(FORMAT, len(lines)))) + b"".join(lines)
 
 
 def no_such_schedule(name: str, known: Iterable[str]) -> str:

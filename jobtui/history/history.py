@@ -104,7 +104,7 @@ class History:
         self._writing.set_address(address)
 
     def keep_damaged(self, file: str, what: str, data: bytes) -> str:
-        """Note damage in another part's file in this directory; return where its bytes are kept, "" if nowhere."""
+        """Note damage in another part's file here; return where its bytes are kept, "" if nowhere."""
         quarantine = self._writing.store.quarantine
         quarantine.add_in_place(file, None, what, data)
         return next((note.kept for note in reversed(quarantine.notes) if note.file == file), "")

@@ -23,7 +23,7 @@ from jobtui.language.parts import (
     option_named,
 )
 from jobtui.language.quantities import QuantityError, parse_whole_number, read_quantity
-from jobtui.language.times import TimesError, parse_time_of_day, parse_time_zone, parse_times
+from jobtui.language.times import TimesError, check_times, parse_time_of_day, parse_time_zone
 
 if TYPE_CHECKING:
     from jobtui.language.grammar import Match
@@ -240,7 +240,7 @@ _READERS: Final[dict[PlaceholderKind, Callable[[str, int, int], object]]] = {
     PlaceholderKind.TEXT: _string,
     PlaceholderKind.FAMILY: _string,
     PlaceholderKind.KEY: _key,
-    PlaceholderKind.TIMES: _checked(parse_times),
+    PlaceholderKind.TIMES: _checked(check_times),
     PlaceholderKind.TIME_OF_DAY: _checked(parse_time_of_day),
     PlaceholderKind.TIME_ZONE: _checked(parse_time_zone),
 }

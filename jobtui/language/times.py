@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from collections.abc import Mapping
+from datetime import time, tzinfo
 from typing import Final
 
 import msgspec
@@ -42,64 +42,15 @@ _FIELDS: Final = (
     CronField("the month", 1, 12, {name: number for number, name in enumerate(_MONTHS, 1)}),
     CronField("the day of the week", 0, 7, {name: number for number, name in enumerate(_WEEKDAYS)}),
 )
-_NICKNAMES: Final = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@weekly": "0 0 * * 0"}
+NICKNAMES: Final = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@weekly": "0 0 * * 0"}
 _ITEM: Final = re.compile(r"(?:(\*)|([0-9]{1,4}|[a-z]{3})(?:-([0-9]{1,4}|[a-z]{3}))?)(?:/([0-9]{1,4}))?")
 _TIME_OF_DAY: Final = re.compile(r"([0-9]{1,2}):([0-9]{2})")
 _LONGEST: Final = 200
 _LONGEST_MONTHS: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
-# 29 February is missing for at most eight years (1896 to 1904, 2096 to 2104)
-_MOST_DAYS: Final = 8 * 366 + 1
 
 
-class CronTimes(msgspec.Struct, frozen=True):
-    """The times of a cron expression, as the numbers that each field may have; Sunday is 0.
-
-    A day is right if its number and its day of the week are; if both are limited, one of them is enough.
-    """
-
-    minutes: frozenset[int]
-    hours: frozenset[int]
-    days: frozenset[int]
-    months: frozenset[int]
-    weekdays: frozenset[int]
-    days_limited: bool
-    weekdays_limited: bool
-
-    def next_after(self, moment: datetime, zone: tzinfo) -> datetime:
-        """Return the first time after `moment`, in UTC.
-
-        A time that does not exist, because the clock is set forward, is moved by the missing hour. One that
-        exists twice is taken the first time.
-
-        Args:
-            moment: An aware time.
-            zone: The time zone in which the fields are meant.
-        """
-        # a day earlier, because a moved time can fall on the next day
-        day = moment.astimezone(zone).date() - timedelta(days=1)
-        for ahead in range(_MOST_DAYS):
-            found = [at for at in self._times_on(day + timedelta(days=ahead), zone) if at > moment]
-            if found:
-                return min(found)
-        raise AssertionError("parse_times refuses times that never come")
-
-    def _times_on(self, day: date, zone: tzinfo) -> Iterator[datetime]:
-        if self._is_on(day):
-            for hour in self.hours:
-                for minute in self.minutes:
-                    yield datetime.combine(day, time(hour, minute), zone).astimezone(UTC)
-
-    def _is_on(self, day: date) -> bool:
-        if day.month not in self.months:
-            return False
-        in_days, in_weekdays = day.day in self.days, day.isoweekday() % 7 in self.weekdays
-        if self.days_limited and self.weekdays_limited:
-            return in_days or in_weekdays
-        return in_days and in_weekdays
-
-
-def parse_times(text: str) -> CronTimes:
-    """Return the times of a cron expression, `30 2 * * *` or `@daily`.
+def check_times(text: str) -> None:
+    """Refuse a text that is no cron expression, as `30 2 * * *` and `@daily` are.
 
     The fields are the minute, the hour, the day of the month, the month and the day of the week (0 and 7 are
     Sunday). Each is `*`, numbers, ranges or a list of these; months and days of the week have names, too
@@ -110,32 +61,22 @@ def parse_times(text: str) -> CronTimes:
     """
     plain = text.strip().lower()
     if plain.startswith("@"):
-        if plain not in _NICKNAMES:
-            known = ", ".join(_NICKNAMES)
-            near = did_you_mean(plain, _NICKNAMES)
+        if plain not in NICKNAMES:
+            known = ", ".join(NICKNAMES)
+            near = did_you_mean(plain, NICKNAMES)
             hint = f"; did you mean {near}?" if near else ""
             raise TimesError(f"{text.strip()[:20]} is not known: use {known}, or five fields{hint}", near)
-        plain = _NICKNAMES[plain]
+        plain = NICKNAMES[plain]
     fields = plain.split()
     if len(fields) != len(_FIELDS) or len(plain) > _LONGEST:
         raise TimesError(
             "the times are five fields: minute, hour, day of the month, month and day of the week, as in "
             "30 2 * * * for 02:30 every day"
         )
-    minutes, hours, days, months, weekdays = map(_numbers, fields, _FIELDS)
-    times = CronTimes(
-        minutes,
-        hours,
-        days,
-        months,
-        frozenset(number % 7 for number in weekdays),
-        days_limited=not fields[2].startswith("*"),
-        weekdays_limited=not fields[4].startswith("*"),
-    )
-    shortest = min(days)
-    if not times.weekdays_limited and all(_LONGEST_MONTHS[month - 1] < shortest for month in months):
+    _, _, days, months, _ = map(_numbers, fields, _FIELDS)
+    shortest, has_weekdays = min(days), not fields[4].startswith("*")
+    if not has_weekdays and all(_LONGEST_MONTHS[month - 1] < shortest for month in months):
         raise TimesError(f"these times never come: no such month has a day {shortest}")
-    return times
 
 
 def _numbers(text: str, field: CronField) -> frozenset[int]:

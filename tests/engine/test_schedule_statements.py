@@ -1,0 +1,205 @@
+"""The statements on schedules, and their runs, in an engine over the real history with a clock of the test."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from jobtui.engine.client import Session
+from jobtui.engine.profile import Profile
+from jobtui.engine.reader import ReadOnlyClient
+from jobtui.engine.schedules import FILE, NO_OWNER, NOT_OWNED
+from jobtui.language.tables import format_json
+from jobtui.model import Notice, Status
+from tests.support.clock import FakeClock
+from tests.support.engines import Bench, bench
+from tests.support.scripted import ScriptedStorage
+
+NIGHTLY = (
+    'CREATE SCHEDULE nightly AT "30 2 * * *" UNTIL "06:00" WITH timezone = "UTC" '
+    'DO ADMIN COMPACT nba WITH rolling = 1, because = "churn"'
+)
+DAY = 86_400.0
+TO_FIRST = 8 * 3600 + 38 * 60 + 30 + 30 * 60.0
+"""From the clock's start, 17:21:30, to the next 02:30."""
+WINDOW = 3.5 * 3600
+
+
+def storage() -> ScriptedStorage:
+    return ScriptedStorage({"nba": ("h1", "h2")}, obey=True)
+
+
+def shown(bench: Bench) -> dict[str, object]:
+    """The only schedule, as SHOW SCHEDULES in JSON has it."""
+    answer = bench.say("SHOW SCHEDULES")
+    assert answer.failure is None
+    (found,) = json.loads(format_json(answer.results))
+    (row,) = found["rows"]
+    return dict(row)
+
+
+def pass_to(bench: Bench, seconds: float) -> None:
+    """Move the clock once the runner sleeps."""
+    bench.clock.wait_for_sleepers(1)
+    bench.clock.advance(seconds)
+
+
+class TestStatements:
+    def test_created_shown_and_dropped(self, tmp_path: Path) -> None:
+        with bench(tmp_path, storage()) as b:
+            assert b.rows(NIGHTLY) == []
+            assert b.rows("SHOW SCHEDULES")[0][:4] == (
+                "nightly",
+                "30 2 * * *",
+                "06:00",
+                'ADMIN COMPACT nba WITH rolling = 1, because = "churn"',
+            )
+            row = shown(b)
+            assert (row["Next"], row["Last"], row["State"]) == ("2019-12-18T02:30:00+00:00", None, "active")
+            assert b.refusal(NIGHTLY).startswith("Schedule 'nightly' exists already")
+            again = b.say(NIGHTLY.replace("SCHEDULE ", "SCHEDULE IF NOT EXISTS "))
+            assert again.results[0].notice == "Schedule 'nightly' exists already"
+            assert b.refusal("DROP SCHEDULE nigthly") == (
+                "Schedule 'nigthly' does not exist; did you mean 'nightly'?"
+            )
+            b.say("DROP SCHEDULE nightly")
+            assert b.rows("SHOW SCHEDULES") == []
+            assert b.say("DROP SCHEDULE IF EXISTS nightly").failure is None
+
+    def test_space_is_the_chosen_one_and_must_exist(self, tmp_path: Path) -> None:
+        with bench(tmp_path, storage()) as b:
+            assert "Space was not chosen" in b.refusal('CREATE SCHEDULE s AT "@daily" DO ADMIN FLUSH')
+            assert "did you mean 'nba'" in b.refusal('CREATE SCHEDULE s AT "@daily" DO ADMIN FLUSH nbaa')
+            assert "not on host 'h3'" in b.refusal('CREATE SCHEDULE s AT "@daily" DO ADMIN FLUSH nba ON h3')
+            b.say("USE nba")
+            b.say('CREATE SCHEDULE s AT "@daily" DO ADMIN FLUSH')
+            assert b.rows("SHOW SCHEDULES")[0][3] == "ADMIN FLUSH nba"
+
+    def test_paused_and_resumed(self, tmp_path: Path) -> None:
+        with bench(tmp_path, storage()) as b:
+            b.say(NIGHTLY)
+            assert b.refusal("RESUME SCHEDULE nightly") == "Schedule 'nightly' is not paused"
+            b.say("PAUSE SCHEDULE nightly")
+            assert b.refusal("PAUSE SCHEDULE nightly") == "Schedule 'nightly' is already paused"
+            b.clock.advance(3 * DAY)
+            assert (shown(b)["Next"], shown(b)["State"]) == (None, "paused")
+            b.say("RESUME SCHEDULE nightly")
+            assert (shown(b)["Next"], shown(b)["runs"]) == ("2019-12-21T02:30:00+00:00", [])
+
+    def test_run_by_hand(self, tmp_path: Path) -> None:
+        with bench(tmp_path, storage()) as b:
+            b.say(NIGHTLY)
+            assert b.rows("RUN SCHEDULE nightly") == [("1",)]
+            assert b.refusal("RUN SCHEDULE nightly") == "Job 1 of schedule 'nightly' still works"
+            job = b.job(1)
+            assert (job.schedule, job.options.because) == ("nightly", "churn")
+            assert job.requested_by.endswith(", schedule")
+            row = shown(b)
+            assert (row["Next"], row["job"]) == ("2019-12-18T02:30:00+00:00", 1)
+            assert (
+                b.say("DROP SCHEDULE nightly").results[0].notice == "Job 1 continues, and no schedule pauses it"
+            )
+
+
+class TestRuns:
+    def test_window_pauses_and_next_run_continues(self, tmp_path: Path) -> None:
+        with bench(tmp_path, storage()) as b:
+            b.say(NIGHTLY)
+            pass_to(b, TO_FIRST)
+            b.heard.until(1, Status.RUNNING)
+            b.storage.operation("nba", "h1")
+            pass_to(b, WINDOW)
+            b.heard.wait_for(lambda: b.heard.jobs(1)[-1].paused)
+            event = b.job(1).events[-1]
+            assert event.reason == "the window of schedule 'nightly' ended at 06:00"
+            b.storage.operation("nba", "h1").pause()
+            b.heard.wait_for(lambda: b.heard.jobs(1)[-1].tasks[0].status is Status.QUEUE)
+            assert shown(b)["Result"] == "job 1 paused 0/2"
+            pass_to(b, DAY - WINDOW)
+            b.heard.wait_for(lambda: not b.heard.jobs(1)[-1].paused)
+            b.storage.operation("nba", "h1", 1).finish()
+            b.storage.operation("nba", "h2").finish()
+            b.heard.until(1, Status.FINISHED)
+            runs = shown(b)["runs"]
+            assert isinstance(runs, list)
+            assert [(run["outcome"], run["job"]) for run in runs] == [("submitted", 1), ("continued", 1)]
+            assert shown(b)["Result"] == "job 1 finished"
+
+    def test_skipped_while_the_job_before_works(self, tmp_path: Path) -> None:
+        with bench(tmp_path, storage()) as b:
+            b.say(NIGHTLY.replace('UNTIL "06:00" ', ""))
+            pass_to(b, TO_FIRST)
+            b.heard.until(1, Status.RUNNING)
+            pass_to(b, DAY)
+            b.clock.wait_for_sleepers(1)
+            assert shown(b)["Result"] == "skipped: job 1 of the run before still works"
+            assert b.engine.history.last_id() == 1
+
+    def test_space_that_is_gone_is_a_failed_run(self, tmp_path: Path) -> None:
+        with bench(tmp_path, storage()) as b:
+            b.say(NIGHTLY)
+            b.say("DROP SPACE nba")
+            pass_to(b, TO_FIRST)
+            b.heard.until_said(Notice, text="Schedule 'nightly' could not start its job")
+            assert shown(b)["Result"] == "failed: Space 'nba' does not exist"
+
+    def test_time_without_an_owner_is_skipped(self, tmp_path: Path) -> None:
+        clock = FakeClock()
+        with bench(tmp_path, storage(), clock=clock) as b:
+            b.say(NIGHTLY)
+        clock.advance(3 * DAY)
+        with bench(tmp_path, storage(), clock=clock) as b:
+            b.clock.wait_for_sleepers(1)
+            assert shown(b)["Result"] == f"skipped 3 times: {NOT_OWNED}"
+            assert b.engine.history.last_id() == 0
+
+    def test_window_that_ended_without_an_owner(self, tmp_path: Path) -> None:
+        clock = FakeClock()
+        held = ScriptedStorage({"nba": ("h1",), "other": ("h1",)})
+        with bench(tmp_path, held, clock=clock, max_running_jobs=1) as b:
+            b.say(NIGHTLY)
+            b.say("ADMIN COMPACT other")
+            held.operation("other", "h1")
+            pass_to(b, TO_FIRST)
+            b.heard.until(2, Status.QUEUE)
+        clock.advance(DAY / 2)
+        with bench(tmp_path, storage(), clock=clock) as b:
+            assert b.job(2).paused
+            assert b.storage.begun == []
+
+
+class TestFileOnDisk:
+    def test_damage_is_kept_and_reported(self, tmp_path: Path) -> None:
+        with bench(tmp_path, storage()) as b:
+            b.say(NIGHTLY)
+            b.say(NIGHTLY.replace("nightly", "weekly"))
+        file = tmp_path / "history" / FILE
+        damaged = file.read_bytes().replace(b'"name":"nightly"', b'"name":"nightlx"')
+        file.write_bytes(damaged)
+        with bench(tmp_path, storage()) as b:
+            b.heard.until_said(Notice, text="1 of its lines cannot be read")
+            assert [row[0] for row in b.rows("SHOW SCHEDULES")] == ["weekly"]
+            assert (tmp_path / "history" / "quarantine" / FILE).read_bytes() == damaged
+        with bench(tmp_path, storage()) as b:
+            assert [row[0] for row in b.rows("SHOW SCHEDULES")] == ["weekly"]
+            assert not any(FILE in text for text in b.heard.notices)
+
+    def test_unreadable_file_is_never_replaced(self, tmp_path: Path) -> None:
+        (tmp_path / "history" / FILE).mkdir(parents=True)
+        with bench(tmp_path, storage()) as b:
+            assert "cannot be read" in b.refusal(NIGHTLY)
+            assert "cannot be read" in b.refusal("SHOW SCHEDULES")
+            assert b.rows("ADMIN FLUSH nba") == [("1",)]
+
+
+def test_reader_reports_a_missing_owner(tmp_path: Path) -> None:
+    with bench(tmp_path, storage()) as b:
+        b.say(NIGHTLY)
+        assert b.say("SHOW SCHEDULES").results[0].notice == ""
+        reader = ReadOnlyClient.open(Profile("local", tmp_path))
+        assert reader.execute("SHOW SCHEDULES", Session()).result().results[0].notice == ""
+        reader.close()
+    reader = ReadOnlyClient.open(Profile("local", tmp_path))
+    (result,) = reader.execute("SHOW SCHEDULES", Session()).result().results
+    assert (result.rows[0].cells[0], result.notice) == ("nightly", NO_OWNER)
+    reader.close()
