@@ -1,4 +1,4 @@
-"""Measure every figure beside its yardstick and print the table: `python -m benchmarks`."""
+"""Measure every figure, compare it with its goal, and print the table: `python -m benchmarks`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmarks; returns the exit status."""
     options = _options(arguments)
     if options.markdown is not None:
-        _page.tell(options.markdown)
+        _page.write_figures(options.markdown)
         return 0
     for module in pkgutil.iter_modules(benchmarks.__path__):
         if not module.name.startswith("_"):

@@ -14,10 +14,10 @@ PICTURE = "performance.svg"
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
 
 
-def tell(figures: Path, page: Path = PAGE) -> None:
-    """Put the figures into the page, between its marks, and their picture beside it.
+def write_figures(figures: Path, page: Path = PAGE) -> None:
+    """Write the figures into the page, between its markers, and their chart next to it.
 
-    Raises ValueError where the page has no marks.
+    Raises ValueError if the page has no markers.
     """
     text = page.read_text(encoding="utf-8")
     before, begin, rest = text.partition(BEGIN)

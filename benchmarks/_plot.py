@@ -1,4 +1,4 @@
-"""A picture of the figures beside their goals: a bar a figure, all of them against one line."""
+"""A chart of the figures and their goals: a bar for each figure, and one line for all goals."""
 
 from __future__ import annotations
 

@@ -1,11 +1,11 @@
-"""The dashboard over a real engine and history, and a storage that does as it is told: what others time.
+"""The dashboard with a real engine and history, and a storage that a benchmark controls.
 
     python -m benchmarks._stage_app PROFILE-DIRECTORY SPACES
 
-Orders come on descriptor 3, a line each, and what happened goes to descriptor 4, with its moment
-(time.monotonic): `run` submits a job a space, `storm RATE` has the tasks report so often a second, `rest` ends
-the storm, `finish SPACE` ends the tasks of a space, `watch` begins to time the screen's loop, `gap` tells the
-longest time that it was away since.
+Requests arrive on descriptor 3, a line each; reports with their time (time.monotonic) go to descriptor 4. `run`
+submits a job for each space, `storm RATE` makes the tasks report so often per second, `rest` ends the storm,
+`finish SPACE` ends the tasks of a space, `watch` begins to time the screen's loop, `gap` reports the longest
+time that it was blocked since.
 """
 
 from __future__ import annotations
@@ -57,21 +57,21 @@ class Stage:
             self.engine.execute(f"ADMIN COMPACT {space_name(number)}", session).result()
         while self.storage.running < self.spaces * len(HOSTS):
             time.sleep(0.01)
-        tell("running")
+        report("running")
 
     def _storm(self, rate: str) -> None:
         self._storming = True
         self.engine.call(self._storm_on(int(rate)))
 
     async def _storm_on(self, rate: int) -> None:
-        begin, told = time.monotonic(), 0
+        begin, reported = time.monotonic(), 0
         while self._storming:
             due = int((time.monotonic() - begin) * rate)
-            self.storage.report(due - told)
-            told = due
+            self.storage.report(due - reported)
+            reported = due
             await asyncio.sleep(_STORM_STEP)
         self.storage.rest()
-        tell("rested", time.monotonic(), told / (time.monotonic() - begin))
+        report("rested", time.monotonic(), reported / (time.monotonic() - begin))
 
     def _rest(self) -> None:
         self._storming = False
@@ -84,11 +84,11 @@ class Stage:
 
     def _watch(self) -> None:
         self.worst_gap, self.watching = 0.0, True
-        tell("watching")
+        report("watching")
 
     def _gap(self) -> None:
         self.watching = False
-        tell("gap", self.worst_gap)
+        report("gap", self.worst_gap)
 
 
 def space_name(number: int) -> str:
@@ -96,8 +96,8 @@ def space_name(number: int) -> str:
     return f"made_{number:02d}"
 
 
-def tell(word: str, *values: float) -> None:
-    """Say what happened."""
+def report(word: str, *values: float) -> None:
+    """Send a report."""
     os.write(_NEWS, f"{word} {' '.join(map(repr, values))}\n".encode())
 
 
@@ -108,7 +108,7 @@ def main() -> int:
         {space_name(n): [f"host{len(HOSTS) * n + k}" for k in range(len(HOSTS))] for n in range(spaces)}
     )
     engine = LocalClient.open(Profile("local", root, max_running_jobs=spaces), storage=storage)
-    _tell_of_commits(engine)
+    _report_commits(engine)
     stage = Stage(engine, storage, spaces)
 
     class WatchedApp(application.DashboardApp):
@@ -135,17 +135,17 @@ async def _beat(stage: Stage) -> None:
         last = now
 
 
-def _tell_of_commits(engine: LocalClient) -> None:
-    """Tell when the end of a job is on disk."""
+def _report_commits(engine: LocalClient) -> None:
+    """Report when the end of a job is on disk."""
     commit: Callable[..., Any] = engine.history.commit
 
-    def told(*jobs: Job) -> Any:
+    def reporting(*jobs: Job) -> Any:
         done = commit(*jobs)
         if any(job.status.ended for job in jobs):
-            done.add_done_callback(lambda _: tell("on_disk", time.monotonic()))
+            done.add_done_callback(lambda _: report("on_disk", time.monotonic()))
         return done
 
-    engine.history.commit = told  # type: ignore[method-assign]
+    engine.history.commit = reporting  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A compact through jobtui beside RocksDB's own, bare, on an identical copy with the same options."""
+"""A compact by jobtui, compared with RocksDB's own on an identical copy with the same options."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ def on_one_host(run: Run) -> Outcome:
 def on_three_hosts(run: Run) -> Outcome:
     """RocksDB itself uses two cores for one database, as far as its subcompactions and the disk let it.
 
-    The note says how low that leaves the ratio at best: the processor's time of the bare work, shared by two
-    cores that never wait for the disk, ÷ the bare work's time. And how long the disk alone takes for as many
-    bytes, whoever writes them.
+    The note has the lowest ratio that is possible: the processor time of the bare work, shared by two cores
+    that never wait for the disk, ÷ the time of the bare work. It also has the time that the disk alone takes
+    for as many bytes.
     """
     return _compared(run, three_hosts(run), 3)
 

@@ -1,4 +1,4 @@
-"""Jobs a second through the engine, beside huey, a queue of tasks in SQLite that is as durable."""
+"""Jobs per second of the engine, compared with huey, a task queue in SQLite that is as durable."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a long text costs that another process carries out, beside the same text carried out at once."""
+"""The time of a long text that another process executes, compared with the same text executed here."""
 
 from __future__ import annotations
 

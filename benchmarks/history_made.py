@@ -167,7 +167,7 @@ def count_of(run: Run) -> int:
 
 @once
 def long_history(run: Run) -> Path:
-    """A history of a million jobs, made once a run, for all who need one: whoever changes it takes a copy."""
+    """Return a history of a million jobs, created once per run; a benchmark that changes it copies it."""
     path = run.directory("long") / "history"
     if run.cache is None:
         return make_history(path, count_of(run))

@@ -141,7 +141,7 @@ def memory(run: Run) -> Outcome:
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     each = int(ended.stdout) / count_of(run)
     return Outcome.of(
-        [each], "with the indexes loaded, or after a sort whose result was let go, if that is more"
+        [each], "with the indexes loaded, or after a sort whose result was released, if that is more"
     )
 
 

@@ -1,4 +1,4 @@
-"""How fast changes become durable, beside SQLite (WAL, a sync for each commit)."""
+"""How fast changes become durable, compared with SQLite (WAL, a sync for each commit)."""
 
 from __future__ import annotations
 

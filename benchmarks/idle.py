@@ -1,4 +1,4 @@
-"""What an idle dashboard asks of a processor, beside an app with a focused Input, whose cursor blinks.
+"""The processor time of an idle dashboard, compared with an app with a focused Input, whose cursor blinks.
 
 Also on a cluster of twenty spaces, whose graphd is a double in this process: then the queries count, too.
 """

@@ -141,7 +141,7 @@ def _stormy(run: Run, rate: int) -> Outcome:
         begun = time.monotonic()
         times = [moved(on.screen) for _ in range(3 if run.quick else 13)]
         on.order("rest")
-        _, came = on.told("rested")
+        _, came = on.await_report("rested")
         outcome = _frames(times)
         painted = [frame.at for frame in on.screen.frames if frame.at > begun]
         pace = len(painted) / (painted[-1] - begun)
@@ -152,8 +152,8 @@ def _stormy(run: Run, rate: int) -> Outcome:
 def begin_work(on: Stage) -> None:
     """Have as many jobs run as fit on screen, and the cursor on the first."""
     on.order("run")
-    on.told("running")
-    on.screen.read(1.2)  # it is never quiet: each second the times of running jobs go on
+    on.await_report("running")
+    on.screen.read(1.2)  # it is never quiet: the times of running jobs change each second
     on.screen.press("home")
     on.screen.read(1.2)
     shown = on.screen.text()

@@ -1,6 +1,6 @@
 """How fast the language is: the seed's statements, a hundred thousand, hostile megabytes, completion.
 
-Each function measures once and answers in seconds; whoever calls takes the median of several.
+Each function measures once and returns seconds; the caller takes the median of several.
 """
 
 from __future__ import annotations

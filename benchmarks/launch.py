@@ -1,4 +1,4 @@
-"""From a command line to the first page of a long history on screen, beside an empty Textual app."""
+"""The time from a command to the first page of a long history on screen, compared with an empty Textual app."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Storages that only pretend: one answers at once, one reports as often as it is told to."""
+"""Simulated storages: one answers at once, one reports progress as often as a benchmark requests."""
 
 from __future__ import annotations
 

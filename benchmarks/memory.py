@@ -1,4 +1,4 @@
-"""Memory: the dashboard with a million jobs beside an empty app, and the workers of an idle engine."""
+"""Memory of the dashboard with a million jobs, compared with an empty app, and of an idle engine's workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What Linux tells of a process and all that it started: memory, processor time, wake-ups."""
+"""What Linux reports of a process and its children: memory, processor time, wake-ups."""
 
 from __future__ import annotations
 

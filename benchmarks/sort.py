@@ -22,13 +22,13 @@ def _sorted_on_screen(run: Run) -> tuple[list[float], list[float]]:
         on.screen.presses("down", 3)
         for _ in range(3 if run.quick else 10):
             on.order("watch")
-            on.told("watching")
+            on.await_report("watching")
             on.screen.quiet(0.3)
             before = on.screen.text()
             sent = on.screen.send(">")
             on.screen.read(3.0)
             on.order("gap")
-            (gap,) = on.told("gap")
+            (gap,) = on.await_report("gap")
             gaps.append(gap * 1e3)
             rows = _rows(before)
             moved = [

@@ -1,4 +1,4 @@
-"""A dashboard at work in a terminal, which is told what to go through (see _stage_app)."""
+"""A dashboard in a terminal, controlled by a benchmark (`_stage_app` documents the requests)."""
 
 from __future__ import annotations
 
@@ -19,22 +19,22 @@ JOBS = 12
 
 
 class Stage:
-    """The screen, and a line to the process behind it."""
+    """The screen, and the pipes to and from the process that paints it."""
 
-    def __init__(self, screen: Screen, orders: int, news: int) -> None:
+    def __init__(self, screen: Screen, requests: int, reports: int) -> None:
         self.screen = screen
-        self._orders, self._news = orders, news
+        self._requests, self._reports = requests, reports
         self._unread = b""
 
     def order(self, line: str) -> None:
-        """See _stage_app."""
+        """Send a request."""
         try:
-            os.write(self._orders, f"{line}\n".encode())
+            os.write(self._requests, f"{line}\n".encode())
         except BrokenPipeError:
             raise RuntimeError(f"the dashboard has ended:\n{self.screen.text()}") from None
 
-    def told(self, word: str) -> list[float]:
-        """The values of the next such piece of news; what is painted meanwhile is taken in."""
+    def await_report(self, word: str) -> list[float]:
+        """Wait for the next report of this name, reading the screen meanwhile; return its values."""
         end = time.monotonic() + _PATIENCE
         while time.monotonic() < end:
             while b"\n" in self._unread:
@@ -42,15 +42,15 @@ class Stage:
                 name, *values = line.decode().split()
                 if name == word:
                     return [float(value) for value in values]
-            if select.select([self._news], [], [], 0)[0]:
-                self._unread += os.read(self._news, 1 << 16)
+            if select.select([self._reports], [], [], 0)[0]:
+                self._unread += os.read(self._reports, 1 << 16)
             self.screen.read(0.002)
         raise TimeoutError(f"never {word}:\n{self.screen.text()}")
 
 
 @contextmanager
 def stage(home: Home, first: str, jobs: int = JOBS) -> Iterator[Stage]:
-    """A dashboard of that home that has painted the text `first`, and storage for so many jobs at once."""
+    """Start a dashboard in this home, with storage for so many jobs at once; yield it when it shows `first`."""
     (ours, orders), (news, theirs) = os.pipe(), os.pipe()
     command = [sys.executable, "-m", "benchmarks._stage_app", str(home.profile), str(jobs)]
     surroundings = home.environment | {"PYTHONPATH": str(Path(__file__).parents[1])}

@@ -1,4 +1,4 @@
-"""How soon the screen tells the truth: at the end of a storm, and of one change that is on disk."""
+"""The time until the screen is up to date: after many changes, and after one change is on disk."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def after_the_storm(run: Run) -> Outcome:
             on.order(f"storm {_RATE}")
             on.screen.read(1.0 if run.quick else 3.0)
             on.order("rest")
-            ended, came = on.told("rested")
+            ended, came = on.await_report("rested")
             on.screen.read(1.5)
             shown = next(
                 frame.at
@@ -50,7 +50,7 @@ def disk_to_screen(run: Run) -> Outcome:
 def _seen(on: Stage, number: int) -> float:
     on.screen.text()
     on.order(f"finish made_{number:02d}")
-    (durable,) = on.told("on_disk")
+    (durable,) = on.await_report("on_disk")
     on.screen.read(0.5)
     finished = [
         frame.at

@@ -30,8 +30,8 @@ def test_the_page_says_each_figure_its_spread_and_whether_it_met_its_goal(
     file = report(tmp_path, monkeypatch)
     page = tmp_path / "page.md"
     page.write_text(f"before\n{_page.BEGIN}\nold\n{_page.END}\nafter\n")
-    _page.tell(file, page)
-    _page.tell(file, page)
+    _page.write_figures(file, page)
+    _page.write_figures(file, page)
     told = page.read_text()
     assert "| soon \\| now | 1.2× | 1.1 to 1.25 | ≤ 1.3 | met |" in told
     assert "| late | 1,234 ms | 1,234 to 1,234 | ≤ 100 | **short** |" in told

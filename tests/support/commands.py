@@ -91,11 +91,11 @@ class CommandLine:
         return [json.loads(line) for line in self.done("-e", text, "--format", "jsonl").splitlines()]
 
     def status(self, job: int) -> str:
-        """The job's status, as SHOW JOB tells it."""
+        """The job's status in the result of SHOW JOB."""
         return str(self.rows(f"SHOW JOB {job}")[0]["Status"])
 
     def is_running(self, job: int) -> bool:
-        """Whether the job runs, read from disk beside whoever runs it."""
+        """Whether the job runs, read from disk while another process runs it."""
         reader = ReadOnlyClient.open(self.profile)
         try:
             found = reader.job(job)

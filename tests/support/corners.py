@@ -208,7 +208,7 @@ CORNERS = (
         "a failed rotation's journal is applied", change=_stale_journal_applied, fails=_new_journals, seed=23
     ),
     Corner(
-        "a manifest that may count is taken back",
+        "a manifest that may count is replaced by the old one",
         change=_uncertain_manifest_taken_back,
         fails=_manifests,
         seed=4,

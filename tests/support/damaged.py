@@ -87,5 +87,5 @@ def is_about(line: bytes, job_id: int) -> bool:
 
 
 def without_mark(path: Path) -> None:
-    """Take away what the writer said was durable, as a loss of power may."""
+    """Remove the writer's status, as a loss of power may."""
     (path / "LOCK").write_bytes(b"")

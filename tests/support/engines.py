@@ -21,7 +21,7 @@ THREE = ("local0", "local1", "local2")
 
 
 class Heard:
-    """Everything that a client has told, and a way to wait for more."""
+    """All messages of a client, and a way to wait for more."""
 
     def __init__(self, client: Client) -> None:
         self.messages: list[EngineEvent] = []
@@ -52,7 +52,7 @@ class Heard:
         return next(job for job in self.jobs(job_id) if job.status is status)
 
     def until_last(self, job_id: int, status: Status) -> None:
-        """Wait until that is the job's status by the last that was told of it."""
+        """Wait until the job's last published status is this one."""
         self.wait_for(lambda: self.statuses(job_id)[-1:] == [status])
 
     def until_said(self, kind: type[EngineEvent], **fields: object) -> None:

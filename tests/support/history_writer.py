@@ -1,4 +1,4 @@
-"""A process of its own that writes a history, for tests that read beside it or kill it.
+"""A process that writes a history, for tests that read it meanwhile or kill the process.
 
 `python -m tests.support.history_writer DIRECTORY SEED` commits groups of three jobs that always have the same
 number of events, one group after the other, and prints a line for each that is durable, until it is killed
@@ -30,7 +30,7 @@ def step(group: list[Job], dice: random.Random) -> list[Job]:
 
 
 def main(directory: str, seed: str) -> None:
-    """Write until told to end."""
+    """Write until the process is killed."""
     dice = random.Random(int(seed))
     limits = Limits(journal=40_000, leftover=20_000, blanks=4096)
     history = History.open(Path(directory), limits=limits)

@@ -76,7 +76,7 @@ class Named(Step):
 
 @dataclass(frozen=True)
 class Said(Step):
-    """What whoever uses the disk has been promised at this moment."""
+    """What the user of the disk has been promised at this moment."""
 
     what: object
 
@@ -313,7 +313,7 @@ def holding(directory: Path) -> MemoryDisk:
 
 
 def resize(data: bytearray, size: int) -> None:
-    """Cut the data, or go on with zeros, to be of this size."""
+    """Cut the data, or extend it with zeros, to this size."""
     del data[size:]
     data.extend(bytes(size - len(data)))
 

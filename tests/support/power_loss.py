@@ -1,8 +1,8 @@
 """A history that lives several lives on a disk that may lose its power at any step, and what must be left then.
 
-Whoever commits is told when a commit is durable; that is written into the disk's log as a promise. After a
-loss of power, every promise must be kept: no job lost, none older than was promised, none that was never
-committed, none twice, no commit half there.
+When a commit is durable, that is written into the disk's log as a promise. After a loss of power, every promise
+must be kept: no job is lost, older than was promised, never committed or there twice, and no commit is
+incomplete.
 """
 
 from __future__ import annotations
@@ -66,7 +66,8 @@ class Versions:
 class Story:
     """What was done: every version of each job, which one each was made from, and what was committed together.
 
-    A version that was not durable when its life ended is given up, and the next life goes on from an older one.
+    A version that was not durable when its life ended is discarded, and the next life continues from an older
+    one.
     """
 
     versions: dict[int, list[Job]] = field(default_factory=dict)

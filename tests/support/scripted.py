@@ -1,4 +1,4 @@
-"""A storage that does what a test tells it: each operation waits until it is finished, failed or let go."""
+"""A storage that a test controls: each operation waits until the test finishes, fails or releases it."""
 
 from __future__ import annotations
 
@@ -75,11 +75,11 @@ class Operation:
     ) -> None:
         done: Future[None] = Future()
 
-        def tell() -> None:
+        def report() -> None:
             self.report(OperationProgress(fraction, rate, before, steps, waiting=waiting))
             done.set_result(None)
 
-        self.loop.call_soon_threadsafe(tell)
+        self.loop.call_soon_threadsafe(report)
         done.result(WAIT)
 
     def _settle(self, act: Callable[[], None]) -> None:

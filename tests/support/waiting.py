@@ -1,4 +1,4 @@
-"""Waiting for what another process does: by looking again, as there is nobody to tell us."""
+"""Waiting for what another process does, by polling: no event reports it to this process."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ SECONDS = 30.0
 
 
 def eventually(look: Callable[[], T | None], seconds: float = SECONDS) -> T:
-    """What `look` finds, once that is something; fails after `seconds`."""
+    """Return what `look` finds, once that is true; fail after `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = look()
         if found:
             return found
-        time.sleep(0.02)
+        time.sleep(0.02)  # the only sleep: between two polls
     raise AssertionError(f"nothing came within {seconds:g} s")
