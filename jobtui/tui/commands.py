@@ -1,4 +1,4 @@
-"""The table of everything a key can do, and the commands that the console handles itself.
+"""The table of everything a key can do.
 
 The key bindings, the palette, the help and the footer come from the table. A command is named by its id, also
 in the config's keymap. It works in a `KeyScope`, whose widget has `bindings(scope)` as its key bindings. No key
@@ -8,18 +8,10 @@ needs ctrl+a, ctrl+b or ctrl+q, which tmux and screen use, or alt alone.
 from __future__ import annotations
 
 import enum
-import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import msgspec
-from msgspec.structs import replace
 from textual.binding import Binding
-
-from jobtui.suggest import did_you_mean
-
-if TYPE_CHECKING:
-    from jobtui.engine.client import ExecuteResult
 
 
 class KeyScope(enum.StrEnum):
@@ -31,6 +23,7 @@ class KeyScope(enum.StrEnum):
     DETAIL = "detail"
     SPACES = "spaces"
     HOSTS = "hosts"
+    LOG = "log"
     BAR = "command bar"
     FILTER = "filter"
 
@@ -76,13 +69,14 @@ def _c(
     return KeyCommand(id, keys, action or id, title, help, where, footer, palette, priority)
 
 
-_D, _T, _J, _P, _S, _H, _B, _F = (
+_D, _T, _J, _P, _S, _H, _L, _B, _F = (
     KeyScope.DASHBOARD,
     KeyScope.TABLE,
     KeyScope.JOBS,
     KeyScope.DETAIL,
     KeyScope.SPACES,
     KeyScope.HOSTS,
+    KeyScope.LOG,
     KeyScope.BAR,
     KeyScope.FILTER,
 )
@@ -138,10 +132,25 @@ COMMANDS: tuple[KeyCommand, ...] = (
     _c(_D, "bar", "colon", "command", "Go to the command bar", 70, priority=True),
     _c(_D, "help", "question_mark,f1", "help", "The keys that work here and now", 80),
     _c(_D, "palette", "ctrl+p", "palette", "Find any command by its name", palette=False),
-    _c(_D, "show_jobs", "1", "jobs", "The jobs"),
-    _c(_D, "show_spaces", "2", "spaces", "The spaces: their sizes, and how much there is to compact"),
-    _c(_D, "show_hosts", "3", "hosts", "The storage hosts: whether they answer, and their free space"),
-    _c(_D, "show_archive", "4", "archived jobs", "The archived jobs, read-only"),
+    _c(_D, "show_jobs", "1", "jobs", "The jobs", action="show('jobs')"),
+    _c(
+        _D,
+        "show_spaces",
+        "2",
+        "spaces",
+        "The spaces: their sizes, and how much there is to compact",
+        action="show('spaces')",
+    ),
+    _c(
+        _D,
+        "show_hosts",
+        "3",
+        "hosts",
+        "The storage hosts: whether they answer, and their free space",
+        action="show('hosts')",
+    ),
+    _c(_D, "show_archive", "4", "archived jobs", "The archived jobs, read-only", action="show('archive')"),
+    _c(_D, "show_log", "l", "log", "Every notification with its time", action="show('log')"),
     _c(_D, "transcript", "t", "transcript", "Show or hide the results of the command bar"),
     _c(_D, "pause", "p", "pause", "Freeze the screen; later changes are shown when it continues"),
     _c(_D, "theme", "T", "theme", "The next theme"),
@@ -235,8 +244,8 @@ COMMANDS: tuple[KeyCommand, ...] = (
     _c(_J, "shrink", "minus", "smaller detail", "Give the detail less room", action="split(-1)"),
     _c(_J, "look", "L", "look", "Look into an adopted space's storage (opening it writes there)", 5),
     # detail
-    _c(_P, "detail_right", "right,l", "next tab", "The next tab", action="turn(1)", palette=False),
-    _c(_P, "detail_left", "left,h", "previous tab", "The previous tab", action="turn(-1)", palette=False),
+    _c(_P, "detail_right", "right", "next tab", "The next tab", action="turn(1)", palette=False),
+    _c(_P, "detail_left", "left", "previous tab", "The previous tab", action="turn(-1)", palette=False),
     _c(_P, "detail_up", "up,k", "up", "A host or a line up", action="line(-1)", palette=False),
     _c(_P, "detail_down", "down,j", "down", "A host or a line down", action="line(1)", palette=False),
     _c(_P, "detail_page_up", "pageup", "page up", "A page up", action="page_up", palette=False),
@@ -287,6 +296,14 @@ COMMANDS: tuple[KeyCommand, ...] = (
     ),
     *_sorting(_H, _HOST_SORTS, "host_"),
     _c(_H, "host_filter", "slash", "filter jobs", "Go to the jobs and type a filter", action="filter"),
+    # log
+    _c(_L, "log_copy", "y", "copy", "Copy the log", 10, action="copy_log"),
+    _c(_L, "log_up", "up,k", "up", "A line up", action="line(-1)", palette=False),
+    _c(_L, "log_down", "down,j", "down", "A line down", action="line(1)", palette=False),
+    _c(_L, "log_page_up", "pageup", "page up", "A page up", action="page_up", palette=False),
+    _c(_L, "log_page_down", "pagedown", "page down", "A page down", action="page_down", palette=False),
+    _c(_L, "log_first", "home,g", "top", "The oldest entry", action="scroll_home", palette=False),
+    _c(_L, "log_last", "end,G", "end", "The newest entry", action="scroll_end", palette=False),
     # command bar
     _c(
         _B,
@@ -381,6 +398,7 @@ SCOPE_CHAINS: tuple[tuple[KeyScope, ...], ...] = (
     (KeyScope.DETAIL, KeyScope.JOBS, KeyScope.DASHBOARD),
     (KeyScope.TABLE, KeyScope.SPACES, KeyScope.DASHBOARD),
     (KeyScope.TABLE, KeyScope.HOSTS, KeyScope.DASHBOARD),
+    (KeyScope.LOG, KeyScope.DASHBOARD),
     (KeyScope.BAR, KeyScope.DASHBOARD),
     (KeyScope.FILTER, KeyScope.JOBS, KeyScope.DASHBOARD),
 )
@@ -413,74 +431,3 @@ def bindings(where: KeyScope) -> list[Binding]:
         )
         for command in commands(where)
     ]
-
-
-_COMMANDS = {"quit": "quit", "exit": "quit", "help": "help", "?": "help", "clear": "clear"}
-_EXPECTED = "expected "
-_DROP_SPACE = re.compile(r"\bDROP\s+SPACE\b", re.IGNORECASE | re.ASCII)
-
-
-def console_command(text: str) -> str:
-    """Return `quit`, `help` or `clear` if the text is that command; "" if it is for the engine."""
-    return _COMMANDS.get(text.strip().rstrip(";").strip().lower(), "")
-
-
-def job_number(text: str) -> int:
-    """Return the number of the job that a text of digits alone jumps to, 0 for any other text."""
-    digits = text.strip().rstrip(";").strip()
-    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else 0
-
-
-def help_topic(text: str) -> str:
-    """Return the words after `help` or `?`, as in `help recover`; "" if the text does not ask for a topic."""
-    first, _, rest = text.strip().rstrip(";").strip().partition(" ")
-    return rest.strip() if _COMMANDS.get(first.lower()) == "help" else ""
-
-
-def may_be_console_command(text: str, caret: int) -> bool:
-    """Return whether a text is a command of the console, or a beginning of one that is still being typed."""
-    if console_command(text) or help_topic(text) or job_number(text):
-        return True
-    typed = text.strip().lower()
-    return bool(typed) and caret == len(text.rstrip()) and any(word.startswith(typed) for word in _COMMANDS)
-
-
-def drops_space(text: str) -> bool:
-    """Return whether a statement of the text drops a space; False if it does not parse, and so cannot run."""
-    if _DROP_SPACE.search(text) is None and "/*" not in text:
-        return False
-    # late: the grammar is loaded when a text is first sent, not at the start of the dashboard
-    from jobtui.language import StatementError, parse
-    from jobtui.language.ast import DropSpace
-
-    try:
-        return any(isinstance(statement, DropSpace) for statement in parse(text))
-    except StatementError:
-        return False
-
-
-def add_console_commands(text: str, offset: int, message: str) -> str:
-    """Return a syntax error's message with the console's commands among what was expected.
-
-    Args:
-        text: The whole text.
-        offset: Where in the text the error is; only at the first word are the commands expected.
-        message: The message of the language, such as `expected ADMIN or SHOW`.
-    """
-    word = text.strip().split(maxsplit=1)[0] if text.strip() else ""
-    if offset != len(text) - len(text.lstrip()) or not message.startswith(_EXPECTED):
-        return message
-    expected = f"expected help, quit, {message.removeprefix(_EXPECTED)}"
-    # a lone ? is never a misspelling of another word
-    near = did_you_mean(word[:20].rstrip(";"), [known for known in _COMMANDS if known != "?"])
-    return f"{expected}; did you mean {near}?" if near and "did you mean" not in expected else expected
-
-
-def with_console_commands(text: str, answer: ExecuteResult) -> ExecuteResult:
-    """Return the answer to a text; a syntax error at its first word names the console's commands, too."""
-    failure = answer.failure
-    if failure is None or not failure.syntax or failure.line != 1 or not failure.caret:
-        return answer
-    message = add_console_commands(text, failure.column - 1, failure.message)
-    caret = failure.caret.replace(failure.message, message)
-    return replace(answer, failure=replace(failure, message=message, caret=caret))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
@@ -22,11 +23,22 @@ from jobtui.tui.widgets.footer import Toast
 AnswerT = TypeVar("AnswerT")
 
 
+MOST_LOG_ENTRIES = 2000
+
+
+class LogEntry(msgspec.Struct, frozen=True):
+    """A notification, or what became of a job: when, how grave, and the text."""
+
+    at: datetime
+    severity: str
+    text: str
+
+
 class Context(msgspec.Struct, frozen=True):
     """The state that all parts of the dashboard share.
 
     `now` is the clock for elapsed times. `watched` are the jobs whose end the user asked to be notified of,
-    `submitted` those that were submitted here, whose end is reported as well.
+    `submitted` those that were submitted here, whose end is reported as well. `log` is what the log view shows.
     """
 
     client: Client
@@ -40,6 +52,7 @@ class Context(msgspec.Struct, frozen=True):
     now: Callable[[], datetime]
     watched: set[int] = msgspec.field(default_factory=set)
     submitted: set[int] = msgspec.field(default_factory=set)
+    log: deque[LogEntry] = msgspec.field(default_factory=lambda: deque(maxlen=MOST_LOG_ENTRIES))
 
     @property
     def space(self) -> str | None:

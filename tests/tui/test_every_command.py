@@ -35,6 +35,11 @@ async def in_the_hosts(shown: Stage) -> None:
     await shown.shows("› hosts")
 
 
+async def in_the_log(shown: Stage) -> None:
+    await shown.press("l")
+    await shown.shows("› log")
+
+
 async def in_the_bar(shown: Stage) -> None:
     await shown.press("colon")
     await shown.until(lambda: shown.dashboard.console.bar.is_typing)
@@ -52,6 +57,7 @@ WAYS: dict[KeyScope, Callable[[Stage], Awaitable[None]]] = {
     KeyScope.DETAIL: in_the_detail,
     KeyScope.SPACES: in_the_spaces,
     KeyScope.HOSTS: in_the_hosts,
+    KeyScope.LOG: in_the_log,
     KeyScope.BAR: in_the_bar,
     KeyScope.FILTER: in_the_filter,
 }

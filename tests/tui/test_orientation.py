@@ -313,3 +313,36 @@ class TestWords:
                 assert "No jobs yet" not in shown.screen
 
         asyncio.run(run())
+
+
+class TestLog:
+    def test_has_every_notification_and_end_with_its_time_and_can_be_copied(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, size=(100, 30)) as shown:
+                await failed_and_finished(shown)
+                await shown.press("s")
+                await shown.shows("Nothing to stop: job 6 (already ended)")
+                shown.app.clear_notifications()
+                await shown.press("l")
+                await shown.shows("› log", "17:21:30  Nothing to stop: job 6 (already ended)")
+                assert "✖ job 4 flush test2 failed" in shown.screen
+                await shown.press("y")
+                await shown.shows("copied the log")
+                assert "Nothing to stop: job 6" in shown.app.clipboard
+                await shown.press("escape")
+                await shown.shows_no_more("› log")
+
+        asyncio.run(run())
+
+    def test_grows_while_it_is_shown(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, size=(100, 30)) as shown:
+                await shown.press("l")
+                await shown.shows("Nothing has happened yet.")
+                shown.behind.say("ADMIN FLUSH nba")
+                shown.behind.storage.operation("nba", "local0").fail(detail="disk gone")
+                await shown.until(lambda: shown.behind.job(1).status.ended)
+                shown.dashboard.tick()
+                await shown.shows("✖ job 1 flush nba failed")
+
+        asyncio.run(run())

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from jobtui.background import run_in_thread
 from jobtui.formatting import format_count, format_duration, format_local_time
-from jobtui.language import unparse
+from jobtui.language import quote_name, unparse
 from jobtui.language.ast import Submit
 from jobtui.model import Job, JobCommand, Status
 from jobtui.os_errors import explain
@@ -16,6 +17,7 @@ from jobtui.tui.actions.jobs import JobActions, export_jobs, new_export_path
 from jobtui.tui.commands import KeyScope
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.job_rows import JOB_COLUMNS, default_columns
+from jobtui.tui.data.search import Filter
 from jobtui.tui.screens.dialog import Choice, Question
 from jobtui.tui.text.spans import TextRole
 
@@ -25,17 +27,52 @@ if TYPE_CHECKING:
     from jobtui.tui.views.jobs import JobsView
 
 
-def copy_choices(job: Job) -> list[tuple[str, str, str]]:
-    """Return a key, a title and a text for each part of a job that can be copied."""
+NO_FILTER = Filter()
+
+
+def command_line(profile: str, statement: str) -> str:
+    """Return the command that runs a statement in a shell and waits for its jobs."""
+    return f"jobtui --profile {shlex.quote(profile)} --wait -e {shlex.quote(statement)}"
+
+
+def marked_choices(profile: str, ids: Sequence[int]) -> list[tuple[str, str, str]]:
+    """Return a key, a title and a command for what can be done with marked jobs."""
+    listed = ", ".join(map(str, sorted(ids)))
+    return [
+        ("r", "command that runs them again", command_line(profile, f"RECOVER JOB {listed}")),
+        ("s", "command that stops them", command_line(profile, f"STOP JOB {listed}")),
+        ("i", "ids", listed),
+    ]
+
+
+def filter_statement(wanted: Filter) -> str:
+    """Return the statement that lists what a filter shows, "" if there is none for it."""
+    if wanted != Filter(statuses=wanted.statuses, spaces=wanted.spaces):
+        return ""
+    if len(wanted.statuses) > 1 or len(wanted.spaces) > 1:
+        return ""
+    status = f"{next(iter(wanted.statuses)).upper()} " if wanted.statuses else ""
+    try:
+        space = f" IN {quote_name(next(iter(wanted.spaces)))}" if wanted.spaces else ""
+    except ValueError:
+        return ""  # no statement can hold the name
+    return f"SHOW {status}JOBS{space}"
+
+
+def copy_choices(job: Job, profile: str = "local", shown: Filter = NO_FILTER) -> list[tuple[str, str, str]]:
+    """Return a key, a title and a text for each part of a job that can be copied, and for the filter."""
     offers = [("i", "id", str(job.id)), ("r", "row", row_text(job))]
     statement = statement_of(job)
     if statement:
         offers.append(("s", "statement", statement))
+        offers.append(("w", "command of a shell", command_line(profile, statement)))
     reason = job.reason or next((task.reason for task in job.tasks if task.reason), "")
     if reason:
         offers.insert(2, ("e", "reason", reason))
     if job.status in (Status.FAILED, Status.STOPPED):
         offers.append(("c", "recovery", f"RECOVER JOB {job.id}"))
+    if not shown.empty and (listing := filter_statement(shown)):
+        offers.append(("f", "command that lists the filter", command_line(profile, listing)))
     return offers
 
 
@@ -84,7 +121,7 @@ class ActionMenu:
             case "flush" | "compact":
                 await self._submit(action, view.space_in_view())
             case "copy":
-                await self._copy(view.list.job)
+                await self._copy(view.list.job, view.list.rows.marks, view.list.filter)
             case "columns":
                 await self._columns(view)
             case "export":
@@ -100,10 +137,12 @@ class ActionMenu:
         else:
             await self._actions.compact(space)
 
-    async def _copy(self, job: Job | None) -> None:
+    async def _copy(self, job: Job | None, marked: Iterable[int], shown: Filter) -> None:
         if job is None:
             return
-        choices = [Choice(key, title, text) for key, title, text in copy_choices(job)]
+        profile, ids = self._shared.client.profile, [*marked]
+        offers = marked_choices(profile, ids) if ids else copy_choices(job, profile, shown)
+        choices = [Choice(key, title, text) for key, title, text in offers]
         text = await self._host.ask(Question[str]("Copy", (), choices))
         if text is not None:
             self._host.copy(text)

@@ -20,7 +20,7 @@ from jobtui.history import StoreError
 from jobtui.model import Job
 from jobtui.tui.base_app import StyledScreen
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings, commands
-from jobtui.tui.context import AppControl, Context
+from jobtui.tui.context import AppControl, Context, LogEntry
 from jobtui.tui.data.feed import Batch
 from jobtui.tui.data.job_rows import JOB_COLUMNS
 from jobtui.tui.keymap import Keymap
@@ -93,6 +93,9 @@ class Dashboard(StyledScreen):
             self.refresh_header()
         for view in self._views.values():
             view.on_batch(batch)
+        for job in batch.ended:
+            if job.id not in self.context.watched | self.context.submitted:
+                self.context.log.append(LogEntry(self.context.now(), *reversed(describe_ends([job]))))
         for notice in batch.notices:
             self.show_toast(notice.text, notice.severity)
         awaited = [job for job in batch.ended if job.id in self.context.watched | self.context.submitted]
@@ -157,6 +160,8 @@ class Dashboard(StyledScreen):
         return await self.ask(confirmation(title, lines, verb)) is True
 
     def show_toast(self, text: str, severity: str = "information") -> None:  # noqa: D102
+        self.context.log.append(LogEntry(self.context.now(), severity, text))
+        self.view.on_log()
         width, height = self.app.size
         if self.console.bar.is_typing and severity == "information":
             self._control.dismiss_toasts("")
@@ -324,6 +329,8 @@ class Dashboard(StyledScreen):
             return (KeyScope.BAR,)
         if self.view.is_typing:
             return (KeyScope.FILTER,)
+        if self.view.scope is KeyScope.LOG:
+            return (KeyScope.LOG, KeyScope.DASHBOARD)
         inner = KeyScope.DETAIL if isinstance(self.focused, LinesView) else KeyScope.TABLE
         return (inner, self.view.scope, KeyScope.DASHBOARD)
 
@@ -412,21 +419,9 @@ class Dashboard(StyledScreen):
         else:
             await self._return()
 
-    async def action_show_jobs(self) -> None:
-        """Show the jobs."""
-        await self.show_view("jobs")
-
-    async def action_show_spaces(self) -> None:
-        """Show the spaces."""
-        await self.show_view("spaces")
-
-    async def action_show_hosts(self) -> None:
-        """Show the hosts."""
-        await self.show_view("hosts")
-
-    async def action_show_archive(self) -> None:
-        """Show the archived jobs."""
-        await self.show_view("archive")
+    async def action_show(self, name: str) -> None:
+        """Show a view by its name."""
+        await self.show_view(name)
 
     def action_transcript(self) -> None:
         """Show or hide the transcript."""

@@ -7,11 +7,15 @@ from jobtui.tui.views.base import DashboardView
 
 
 def make_view(name: str, context: Context, host: DashboardHost) -> DashboardView:
-    """Return a new view: spaces, hosts or archive. Each is imported when it is first shown, not at start."""
+    """Return a new view: spaces, hosts, archive or log; each is imported when it is first shown."""
     if name == "archive":
         from jobtui.tui.views.jobs import JobsView
 
         return JobsView(context, host, archived=True, id="archive")
+    if name == "log":
+        from jobtui.tui.views.log import LogView
+
+        return LogView(context, host, id="log")
     from jobtui.tui.views.inventory import HostsView, SpacesView
 
     if name == "spaces":

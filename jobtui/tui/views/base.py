@@ -36,6 +36,9 @@ class DashboardView(Container):
     def on_batch(self, batch: Batch) -> None:
         """Show that jobs changed."""
 
+    def on_log(self) -> None:
+        """Show a new entry of the log."""
+
     def tick(self) -> None:
         """Update what changes with time; called once a second."""
 

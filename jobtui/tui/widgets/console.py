@@ -33,13 +33,15 @@ from jobtui.tui.commands import (
     SEARCH_KEYS,
     SIDEWAYS_KEYS,
     KeyCommand,
+)
+from jobtui.tui.context import Context, DashboardHost
+from jobtui.tui.text.console_commands import (
     console_command,
     drops_space,
     help_topic,
     job_number,
     with_console_commands,
 )
-from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.widgets.command_bar import CommandBar
 from jobtui.tui.widgets.completions import CompletionList
 from jobtui.tui.widgets.footer import KeyBar

@@ -10,7 +10,12 @@ import msgspec
 from jobtui.formatting import single_cells
 from jobtui.language.completion import Completion, NameProvider, complete
 from jobtui.language.diagnostics import error_at_cursor, highlight
-from jobtui.tui.commands import add_console_commands, console_command, help_topic, may_be_console_command
+from jobtui.tui.text.console_commands import (
+    add_console_commands,
+    console_command,
+    help_topic,
+    may_be_console_command,
+)
 from jobtui.tui.text.spans import Line, TextRole, cut, width_of
 
 _ROLES = {

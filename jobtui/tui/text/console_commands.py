@@ -1,0 +1,83 @@
+"""The commands that the console handles itself: help, quit, clear, and a number that jumps to its job."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from msgspec.structs import replace
+
+from jobtui.suggest import did_you_mean
+
+if TYPE_CHECKING:
+    from jobtui.engine.client import ExecuteResult
+
+_COMMANDS = {"quit": "quit", "exit": "quit", "help": "help", "?": "help", "clear": "clear"}
+_EXPECTED = "expected "
+_DROP_SPACE = re.compile(r"\bDROP\s+SPACE\b", re.IGNORECASE | re.ASCII)
+
+
+def console_command(text: str) -> str:
+    """Return `quit`, `help` or `clear` if the text is that command; "" if it is for the engine."""
+    return _COMMANDS.get(text.strip().rstrip(";").strip().lower(), "")
+
+
+def job_number(text: str) -> int:
+    """Return the number of the job that a text of digits alone jumps to, 0 for any other text."""
+    digits = text.strip().rstrip(";").strip()
+    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 20 else 0
+
+
+def help_topic(text: str) -> str:
+    """Return the words after `help` or `?`, as in `help recover`; "" if the text does not ask for a topic."""
+    first, _, rest = text.strip().rstrip(";").strip().partition(" ")
+    return rest.strip() if _COMMANDS.get(first.lower()) == "help" else ""
+
+
+def may_be_console_command(text: str, caret: int) -> bool:
+    """Return whether a text is a command of the console, or a beginning of one that is still being typed."""
+    if console_command(text) or help_topic(text) or job_number(text):
+        return True
+    typed = text.strip().lower()
+    return bool(typed) and caret == len(text.rstrip()) and any(word.startswith(typed) for word in _COMMANDS)
+
+
+def drops_space(text: str) -> bool:
+    """Return whether a statement of the text drops a space; False if it does not parse, and so cannot run."""
+    if _DROP_SPACE.search(text) is None and "/*" not in text:
+        return False
+    # late: the grammar is loaded when a text is first sent, not at the start of the dashboard
+    from jobtui.language import StatementError, parse
+    from jobtui.language.ast import DropSpace
+
+    try:
+        return any(isinstance(statement, DropSpace) for statement in parse(text))
+    except StatementError:
+        return False
+
+
+def add_console_commands(text: str, offset: int, message: str) -> str:
+    """Return a syntax error's message with the console's commands among what was expected.
+
+    Args:
+        text: The whole text.
+        offset: Where in the text the error is; only at the first word are the commands expected.
+        message: The message of the language, such as `expected ADMIN or SHOW`.
+    """
+    word = text.strip().split(maxsplit=1)[0] if text.strip() else ""
+    if offset != len(text) - len(text.lstrip()) or not message.startswith(_EXPECTED):
+        return message
+    expected = f"expected help, quit, {message.removeprefix(_EXPECTED)}"
+    # a lone ? is never a misspelling of another word
+    near = did_you_mean(word[:20].rstrip(";"), [known for known in _COMMANDS if known != "?"])
+    return f"{expected}; did you mean {near}?" if near and "did you mean" not in expected else expected
+
+
+def with_console_commands(text: str, answer: ExecuteResult) -> ExecuteResult:
+    """Return the answer to a text; a syntax error at its first word names the console's commands, too."""
+    failure = answer.failure
+    if failure is None or not failure.syntax or failure.line != 1 or not failure.caret:
+        return answer
+    message = add_console_commands(text, failure.column - 1, failure.message)
+    caret = failure.caret.replace(failure.message, message)
+    return replace(answer, failure=replace(failure, message=message, caret=caret))

@@ -1,0 +1,104 @@
+"""The view of the log (key `l`): every notification with its time, and when jobs began and ended."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.message import Message
+from textual.widget import Widget
+from typing_extensions import override
+
+from jobtui.formatting import format_recent_time
+from jobtui.tui.commands import KeyScope, bindings
+from jobtui.tui.context import Context, DashboardHost, LogEntry
+from jobtui.tui.text.spans import Line, TextRole, plain, wrap
+from jobtui.tui.views.base import DashboardView
+from jobtui.tui.widgets.base import LinesView
+
+_ROLES = {"error": TextRole.FAILED, "warning": TextRole.WARNING}
+_MOST_LINES = 20
+
+
+class LogBody(LinesView, can_focus=True):
+    """The lines of the log; the newest stays in sight unless the user scrolls away from it."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.LOG)]
+
+    class CopyWanted(Message):
+        """The user wants to copy the log."""
+
+    def action_line(self, by: int) -> None:
+        """Scroll by lines."""
+        self.scroll_relative(y=by, animate=False)
+
+    def action_copy_log(self) -> None:
+        """Ask the view to copy the log."""
+        self.post_message(self.CopyWanted())
+
+
+class LogView(DashboardView):
+    """The view of the log."""
+
+    scope = KeyScope.LOG
+    title = "log"
+
+    def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id)
+        self._shared = context
+        self._host = host
+        self.body = LogBody()
+        self._shown = 0
+
+    @override
+    def compose(self) -> ComposeResult:
+        yield self.body
+
+    def on_mount(self) -> None:
+        """Show what was logged so far."""
+        self._fill()
+
+    def on_resize(self) -> None:
+        """Lay the lines out for the new width."""
+        self._fill()
+
+    @property
+    @override
+    def focus_target(self) -> Widget:
+        return self.body
+
+    @override
+    def on_log(self) -> None:
+        if self.display:
+            self._fill()
+
+    @override
+    def tick(self) -> None:
+        self._fill()
+
+    def _fill(self) -> None:
+        at_end = self.body.scroll_offset.y >= self.body.max_scroll_y
+        width = self.body.inner_width
+        lines = [line for entry in self._shared.log for line in self._lines(entry, width)]
+        self.body.show(lines or [((" Nothing has happened yet.", TextRole.MUTED),)])
+        if at_end:
+            self.body.scroll_end(animate=False)
+
+    def _lines(self, entry: LogEntry, width: int) -> list[Line]:
+        context = self._shared
+        time = format_recent_time(entry.at, context.now(), context.settings.date_order)
+        head = f" {time}  "
+        texts = wrap(entry.text, max(10, width - len(head)), _MOST_LINES)
+        role = _ROLES.get(entry.severity, TextRole.PLAIN)
+        return [
+            ((head if not row else " " * len(head), TextRole.MUTED), (text, role))
+            for row, text in enumerate(texts)
+        ]
+
+    def on_log_body_copy_wanted(self, message: LogBody.CopyWanted) -> None:
+        """Copy the whole log."""
+        message.stop()
+        if self._shared.log:
+            self._host.copy("\n".join(plain(line).strip() for line in self.body.lines))
+            self._host.show_toast("copied the log")
