@@ -25,6 +25,7 @@ FLAGS = (
     "--detach",
     "--wait",
     "--background",
+    "--until-idle",
     "--demo",
     "--delete-keys",
     "--raw",
@@ -62,7 +63,7 @@ _MOST_OPERANDS: Mapping[str, int | None] = {
 _VERB_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "load": ("format", "quiet", "delete_keys", *PROFILE_OPTIONS),
     "dump": ("format", *PROFILE_OPTIONS),
-    "serve": ("background", *PROFILE_OPTIONS),
+    "serve": ("background", "until_idle", *PROFILE_OPTIONS),
     "config": tuple(option for option in PROFILE_OPTIONS if option != "nebula"),
     "history": ("format", "quiet", "raw", *PROFILE_OPTIONS),
     "doctor": PROFILE_OPTIONS,
@@ -100,7 +101,7 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> CliCommand:
     if found.words:
         verb, *operands = found.words
         return _verb_command(verb, operands, found, options)
-    for option, owner in (("delete_keys", "load"), ("background", "serve")):
+    for option, owner in (("delete_keys", "load"), ("background", "serve"), ("until_idle", "serve")):
         if getattr(found, option):
             raise UsageError(f"{_written(option)} belongs to jobtui {owner}")
     if found.demo:
@@ -160,7 +161,7 @@ def _verb_command(
             format_ = _one_of(PAIR_FORMATS, found.format or "jsonl")
             return DumpCommand(space=operands[0], format=format_, **options)
         case "serve":
-            return ServeCommand(background=bool(found.background), **options)
+            return ServeCommand(background=bool(found.background), until_idle=bool(found.until_idle), **options)
         case "config":
             return ConfigCommand(what=operands[0] if operands else "print", **options)
         case "history":
@@ -272,12 +273,12 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", action=_Once, type=_path)
     parser.add_argument("--config", action=_Once, type=_path)
     parser.add_argument("--quiet", "-q", action="store_true", default=None)
-    for flag in ("--detach", "--wait", "--demo", "--raw", "--delete-keys", "--background"):
+    for flag in ("--detach", "--wait", "--demo", "--raw", "--delete-keys", "--background", "--until-idle"):
         parser.add_argument(flag, action="store_true", default=None)
     return parser
 
 
-_OPTIONS = ("text", "file", "demo", "delete_keys", "background", *RUN_OPTIONS, *PROFILE_OPTIONS)
+_OPTIONS = ("text", "file", "demo", "delete_keys", "background", "until_idle", *RUN_OPTIONS, *PROFILE_OPTIONS)
 """The names that the parser gives to all options."""
 
 
@@ -388,9 +389,10 @@ class DumpCommand(ProfileOptions, frozen=True, kw_only=True):
 
 
 class ServeCommand(ProfileOptions, frozen=True, kw_only=True):
-    """serve; `background`: in a new process without this terminal."""
+    """serve; `background`: in a new process without this terminal; `until_idle`: until no job is left."""
 
     background: bool
+    until_idle: bool = False
 
 
 class ConfigCommand(ProfileOptions, frozen=True, kw_only=True):

@@ -122,7 +122,7 @@ dumped; if it has others, jobtui says so.
   jobtui dump nba --format csv | head
 """,
     "serve": """\
-jobtui serve [--background]
+jobtui serve [--background] [--until-idle]
 
 Runs the profile's jobs without a screen: queued ones, and those that
 dashboards and jobtui -e of the same profile submit. Events are reported on
@@ -131,6 +131,7 @@ ones for the next start; the second exits immediately.
 
   --background   continue without this terminal, once the server owns the
                  profile; writes serve.log in the profile's directory
+  --until-idle   exit when no job is left to run; paused jobs stay paused
 """,
     "config": """\
 jobtui config [print|path|check]

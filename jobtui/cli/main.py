@@ -124,14 +124,11 @@ def _load(command: CliCommand) -> Callable[[], int]:
 def _load_dashboard(command: DashboardCommand | OpenDemo) -> Callable[[], int]:
     import gc
 
-    from jobtui.cli import args
-    from jobtui.cli.commands.foreground import fork_behind_foreground
-
     gc.disable()  # a tenth of the start; the dashboard enables it again with its first frame
-    if isinstance(command, args.DashboardCommand) and os.isatty(0) and os.isatty(1):
-        # before the large imports: each page that exists already is copied when the new process writes to
-        # it, a tenth of the start if it forks after them
-        fork_behind_foreground()
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, exit_interrupted):
+        # until a loop handles it, since an exception by ctrl+c during an import, or while C code creates a
+        # class, would be reported as a defect or worse
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
     from jobtui.cli.commands.dashboard import open_dashboard
 
     return partial(open_dashboard, command)

@@ -135,15 +135,6 @@ class Client(Protocol):
         ...
 
     @property
-    def may_hand_over(self) -> bool:
-        """Whether the jobs can continue in this process after its dashboard is closed."""
-        ...
-
-    def hand_over(self) -> bool:
-        """Continue the jobs in this process after its dashboard is closed; return whether that is possible."""
-        ...
-
-    @property
     def write_error(self) -> str:
         """Why nothing can be written at the moment, and what to do about it; "" if it can."""
         ...
@@ -211,6 +202,14 @@ class Client(Protocol):
 
     def stop_jobs(self) -> Future[None]:
         """Stop every queued and running job; done when the last one has ended."""
+        ...
+
+    def yield_jobs(self) -> Future[None]:
+        """End the work of this process at the next steps, so that the profile's next owner continues it.
+
+        Done when no host is at work; no job is started from then on. Nothing happens if another process owns
+        the profile.
+        """
         ...
 
     def wait_idle(self) -> Future[None]:

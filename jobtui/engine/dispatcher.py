@@ -30,6 +30,7 @@ from jobtui.storage.base import Space, Storage
 
 DISK_SECONDS = 3.0  # for a full disk to take how a job ended, when the process is about to end
 POLL_SECONDS = 0.25
+YIELD_SECONDS = 2.0  # for a step to end when this process leaves its jobs; at a low rate it may take longer
 
 
 class Dispatcher:
@@ -109,7 +110,6 @@ class Dispatcher:
             else:
                 self._running.add(job.id)
                 self._hosts.update(task.host for task in job.tasks)
-                self._admission.note_submitted(job.space)
         self.schedule_soon()
 
     def close(self) -> None:
@@ -210,16 +210,12 @@ class Dispatcher:
 
     def _recovered_job(self, transaction: Transaction, old: Job, space: Space, how: RecoverRequest) -> Job:
         """Return a job that runs an ended one again, on the hosts that it had and the space still has."""
-        hosts = space.hosts
-        if old.options.hosts:
-            hosts = tuple(task.host for task in old.tasks if task.host in space.hosts)
-        if how.failed_only:
-            finished = {task.host for task in old.tasks if task.status is Status.FINISHED}
-            hosts = tuple(host for host in hosts if host not in finished)
-            if not hosts:
-                raise StatementRefused(f"Job {old.id} has finished on all its hosts: leave failed_only out")
+        hosts = lifecycle.recovered_hosts(old, space.hosts, failed_only=how.failed_only)
         if not hosts:
-            raise StatementRefused(f"Space '{space.name}' has none of the hosts of job {old.id} any more")
+            why = (
+                "has finished on all its hosts" if how.failed_only else "has none of its hosts in the space now"
+            )
+            raise StatementRefused(f"Job {old.id} {why}: there is nothing to run again")
         options = replace(old.options, because=how.because or old.options.because)
         if how.failed_only or old.options.hosts:
             options = replace(options, hosts=hosts)
@@ -303,12 +299,19 @@ class Dispatcher:
     async def yield_hosts(self) -> None:
         """End all work after the current steps and start nothing: the next owner continues.
 
-        Returns when no host is at work. The jobs stay as they are, running or queued.
+        A step that takes longer than `YIELD_SECONDS` is canceled. Returns when no host is at work. The jobs
+        stay as they are, running or queued.
         """
         self._leaving = True
-        self._host_tasks.pause([job.id for job in self._store.active()])
+        self._host_tasks.yield_all()
+        late = self._tasks.spawn(self._cancel_late_steps())
         while self._host_tasks.busy or self._starting or not self._host_tasks.is_settled:
             await self._waiters.next_change()
+        late.cancel()
+
+    async def _cancel_late_steps(self) -> None:
+        await self._clock.sleep(YIELD_SECONDS)
+        self._host_tasks.yield_all(now=True)
 
     async def stop_all(self) -> None:
         """Stop every job of this process that is queued or running and not being stopped yet.
@@ -419,7 +422,8 @@ class Dispatcher:
         if self._hosts.issubset(self._host_tasks.busy):
             return
         heads = self._queue_heads()
-        running = self._current_jobs(self._running - self._starting)
+        begun = self._current_jobs(self._running - self._starting)
+        running = [job for job in begun if self._admission.may_run(job)]
         limit = self._max_running_jobs - len(self._starting)
         now = self._clock.now()
         busy, unresponsive = self._host_tasks.busy, self._host_tasks.unresponsive_jobs()

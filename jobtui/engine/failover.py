@@ -84,13 +84,11 @@ def open_client(profile: Profile, *, run: RunPolicy = RunPolicy.ALL) -> Client:
 class FailoverClient:
     """A `Client` that continues when its profile's owner exits.
 
-    `may_hand_over` is set by the command line if the process can continue without its dashboard, and
-    `handed_over` when the user wants that: the process then becomes a server.
+    `has_yielded`: its jobs were left for the profile's next owner.
     """
 
     def __init__(self, profile: Profile) -> None:
-        self.may_hand_over = False
-        self.handed_over = False
+        self.has_yielded = False
         self._settings = profile
         self._lock = threading.Lock()
         self._listeners: tuple[Listener, ...] = ()
@@ -111,11 +109,6 @@ class FailoverClient:
         from jobtui.engine.local import LocalClient
 
         return self._client if isinstance(self._client, LocalClient) else None
-
-    def hand_over(self) -> bool:
-        """Continue the jobs in this process after its dashboard is closed; return whether that is possible."""
-        self.handed_over = self.may_hand_over and self.is_owner
-        return self.handed_over
 
     @property
     def profile(self) -> str:
@@ -196,6 +189,11 @@ class FailoverClient:
     def stop_jobs(self) -> Future[None]:
         """Stop every job of this process."""
         return self._client.stop_jobs()
+
+    def yield_jobs(self) -> Future[None]:
+        """End the work of this process at the next steps, so that the profile's next owner continues it."""
+        self.has_yielded = self.engine is not None
+        return self._client.yield_jobs()
 
     def wait_idle(self) -> Future[None]:
         """Wait until this process runs no job."""

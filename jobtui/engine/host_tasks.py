@@ -57,6 +57,11 @@ class RunningTask(msgspec.Struct):
     yields: bool = False
     steps: StepPosition | None = None
 
+    @property
+    def is_whole(self) -> bool:
+        """Whether it has no step to pause after: a flush, a compaction in one step, or one not planned yet."""
+        return self.steps is None or self.steps.total <= 1
+
 
 class HostTasks:
     """The tasks at work, by host. For the engine's loop alone.
@@ -97,6 +102,7 @@ class HostTasks:
         self._steps: dict[tuple[int, int], StepPosition] = {}
         self._steps_due = False
         self._recording = 0
+        self._yielding = False
         self._closed = False
 
     def close(self) -> None:
@@ -148,6 +154,8 @@ class HostTasks:
             work.control.cancel.set()
         if current is not None and current.paused:
             work.control.pause.set()
+        if self._yielding:
+            self._pause(work, now=True)
         self._tasks.spawn(self._run_task(job, work))
 
     def cancel(self, jobs: Collection[int]) -> None:
@@ -160,8 +168,20 @@ class HostTasks:
         """Ask the hosts to end the work of these jobs after their step; with `now`, in the midst of it."""
         for work in self._at_work():
             if work.job in jobs:
-                work.yields = work.yields or now
-                (work.control.cancel if now else work.control.pause).set()
+                self._pause(work, now=now)
+
+    def yield_all(self, *, now: bool = False) -> None:
+        """Have all hosts return their tasks to the queue: after the current step, or in the midst of it.
+
+        Work that has no further step is canceled at once, and is done again.
+        """
+        self._yielding = True
+        for work in self._at_work():
+            self._pause(work, now=now or work.is_whole)
+
+    def _pause(self, work: RunningTask, *, now: bool) -> None:
+        work.yields = work.yields or now
+        (work.control.cancel if now else work.control.pause).set()
 
     def describe_unpausable(self, jobs: Sequence[Job]) -> str:
         """Return which tasks at work finish instead of pausing, because they have no further step."""

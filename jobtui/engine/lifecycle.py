@@ -119,6 +119,17 @@ def describe_continuation(steps: StepPosition) -> str:
     return f"from step {steps.done + 1}" + (f" of {steps.total}" if steps.total else "")
 
 
+def recovered_hosts(job: Job, space_hosts: Sequence[str], *, failed_only: bool) -> tuple[str, ...]:
+    """Return the hosts that run a job again: those that it had and the space still has.
+
+    Args:
+        failed_only: Leave out the hosts that finished.
+    """
+    finished = {task.host for task in job.tasks if task.status is Status.FINISHED}
+    had = [task.host for task in job.tasks] if job.options.hosts else space_hosts
+    return tuple(host for host in had if host in space_hosts and not (failed_only and host in finished))
+
+
 def unfinished_positions(job: Job, hosts: Sequence[str]) -> dict[str, StepPosition]:
     """Return the positions, by host, from which a job on `hosts` can continue an unfinished compaction."""
     if job.status is Status.FINISHED or job.command != JobCommand.COMPACT:

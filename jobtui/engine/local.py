@@ -145,6 +145,10 @@ class LocalClient:
         """Stop every queued and running job; done when the last has ended."""
         return self.call(self.engine.stop_all_jobs())
 
+    def yield_jobs(self) -> Future[None]:
+        """End all work at the next steps, so that the next owner continues it; start nothing any more."""
+        return self.call(self.engine.dispatcher.yield_hosts())
+
     def wait_idle(self) -> Future[None]:
         """Return a future that is done when no job that may run here is queued or running."""
         return self.call(self.engine.dispatcher.wait_idle())
@@ -210,15 +214,6 @@ class LocalClient:
     def stop_accepting(self) -> None:
         """Accept nothing more from other processes: they wait for the profile."""
         self._loop.call_soon_threadsafe(self.engine.server.close)
-
-    @property
-    def may_hand_over(self) -> bool:
-        """False: only a `FailoverClient` can."""
-        return False
-
-    def hand_over(self) -> bool:
-        """Refuse; see `may_hand_over`."""
-        return False
 
     def cancel(self, job_id: int) -> None:
         """End the work of a job without recording a stop, which the disk does not accept."""

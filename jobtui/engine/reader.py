@@ -149,15 +149,6 @@ class ReadOnlyClient:
         """False: another process runs the jobs, or none does."""
         return False
 
-    @property
-    def may_hand_over(self) -> bool:
-        """False: only a `FailoverClient` can."""
-        return False
-
-    def hand_over(self) -> bool:
-        """Refuse; see `may_hand_over`."""
-        return False
-
     def reconnect(self) -> None:
         """Do nothing: it connects to nothing."""
 
@@ -174,6 +165,10 @@ class ReadOnlyClient:
 
     def stop_jobs(self) -> Future[None]:
         """Return a future that is done: this process runs no jobs."""
+        return _done(None)
+
+    def yield_jobs(self) -> Future[None]:
+        """Do nothing: no work is done here."""
         return _done(None)
 
     def wait_idle(self) -> Future[None]:

@@ -138,7 +138,8 @@ class JobAdmission:
         """Return whether this process may run the job, which is queued or running."""
         if job.origin is not None:
             return False  # its cluster runs it
-        if job.status is Status.RUNNING or self.policy is RunPolicy.ALL:
+        # a running job without a running task was handed over by the last owner: it waits like a queued one
+        if self.policy is RunPolicy.ALL or any(task.status is Status.RUNNING for task in job.tasks):
             return True
         return self.policy is RunPolicy.SUBMITTED and job.space in self._submitted
 

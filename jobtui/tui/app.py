@@ -67,7 +67,7 @@ class DashboardApp(BaseApp[int]):
             settings: The dashboard's settings.
             now: The clock for the elapsed time of jobs.
             on_first_frame: Called after the first frame.
-            is_abandoned: Called each second; returns whether the process that waits for the dashboard is gone.
+            is_abandoned: Called each second; returns whether a signal arrived before this app handled signals.
             depth: How many colors the terminal shows.
         """
         store = StateStore(settings.state_dir)

@@ -39,8 +39,7 @@ def run(client: Client, settings: TuiSettings, is_abandoned: Callable[[], bool] 
     Args:
         client: The engine's client. It stays open: the caller closes it.
         settings: The dashboard's settings.
-        is_abandoned: Returns whether the process that waits for the dashboard is gone; the dashboard then
-            leaves as after a hang-up.
+        is_abandoned: Returns whether a signal arrived before the dashboard handled signals itself.
 
     Returns:
         0, 1 if the dashboard failed, or 128 + n after signal n.

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import pytest
 
@@ -33,29 +31,6 @@ def test_a_signal_ends_it_with_the_terminal_given_back(jobtui: CommandLine, numb
         assert b"Traceback" not in terminal.said
 
 
-def behind(front: int) -> int:
-    """The process behind this one."""
-    return int(Path(f"/proc/{front}/task/{front}/children").read_text().split()[0])
-
-
-@pytest.mark.parametrize("number", [signal.SIGQUIT, signal.SIGSEGV, signal.SIGKILL])
-def test_the_terminal_is_given_back_for_a_process_that_could_not_do_so_itself(
-    jobtui: CommandLine, number: signal.Signals
-) -> None:
-    with dashboard(jobtui) as terminal:
-        os.kill(behind(terminal.process.pid), number)
-        assert terminal.ended() == -number
-        assert terminal.is_given_back()
-
-
-def test_it_leaves_a_terminal_that_nobody_waits_for_it_in(jobtui: CommandLine) -> None:
-    shell = ["sh", "-c", '"$@"; exec tail -f /dev/null', "sh", *jobtui.words()]
-    with Terminal(shell, environment=jobtui.environment, cwd=jobtui.home) as terminal:
-        terminal.shows("local[", "No jobs yet", "3 hosts")
-        os.kill(behind(terminal.process.pid), signal.SIGKILL)
-        terminal.until(lambda _: terminal.is_given_back())
-
-
 INTERRUPTED = """
 import os, signal, sys
 
@@ -75,7 +50,8 @@ sys.exit(main())
     ("module", "status"),
     [
         ("jobtui.cli.main", 128 + signal.SIGINT),
-        ("jobtui.engine.failover", -signal.SIGINT),
+        ("jobtui.cli.commands.dashboard", -signal.SIGINT),
+        ("jobtui.engine.failover", 128 + signal.SIGINT),
         # the profile is open: what runs there is stopped first
         ("textual.app", 128 + signal.SIGINT),
         ("jobtui.tui.textual_ext.driver", 128 + signal.SIGINT),
@@ -144,8 +120,6 @@ def reading(self):
 LinuxDriver._get_terminal_size = reading
 sys.argv[0] = "jobtui"
 from jobtui.__main__ import main
-from jobtui.cli.commands import foreground
-foreground._front = foreground.ForegroundProcess(os.getppid())  # so that no signal has the size read again
 sys.exit(main())
 """
 

@@ -7,7 +7,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -161,7 +161,7 @@ def run(client, settings, *_):
     assert ended.failure is None
     while not any(job.status.value == "running" for job in client.active_jobs()):
         pass
-    assert client.hand_over()
+    client.yield_jobs().result()
     return 0
 
 app.run = run
@@ -201,8 +201,10 @@ def test_a_dashboard_leaves_its_running_job_behind_the_prompt_comes_back_and_the
 ) -> None:
     with shell(jobtui, LEAVING) as terminal:
         terminal.send(b"sh ./it\r")
-        screen = terminal.until(lambda text: text.rstrip().endswith("prompt$") and "left to process" in text)
-        pid = int(re.search(r"left to process (\d+)", screen.replace("\n", ""))[1])  # type: ignore[index]
+        screen = terminal.until(
+            lambda text: text.rstrip().endswith("prompt$") and "until its jobs have ended" in text
+        )
+        pid = int(re.search(r"as process (\d+)", screen.replace("\n", ""))[1])  # type: ignore[index]
         terminal.send(b"echo status $?\r")
         terminal.shows("status 0")
         workers = children_of(pid)
@@ -230,93 +232,3 @@ def test_a_dashboard_leaves_its_running_job_behind_the_prompt_comes_back_and_the
 def children_of(pid: int) -> set[int]:
     children = (task / "children" for task in Path(f"/proc/{pid}/task").iterdir())
     return {int(child) for listed in children for child in listed.read_text().split()}
-
-
-BEHIND = """
-import os, signal, sys, time
-from jobtui.cli.commands.foreground import fork_behind_foreground
-front = fork_behind_foreground()
-def heard(number, frame):
-    os.write(1, f"heard {signal.Signals(number).name}\\n".encode())
-for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT, signal.SIGCONT):
-    signal.signal(number, heard)
-os.write(1, f"behind {os.getpid()}\\n".encode())
-for line in sys.stdin:
-    match line.split():
-        case ["exit", status]:
-            sys.exit(int(status))
-        case ["die", number]:
-            os.kill(os.getpid(), int(number))
-        case ["stop"]:
-            os.kill(os.getpid(), signal.SIGSTOP)
-        case ["release"]:
-            front.release()
-"""
-
-
-@pytest.fixture
-def pair() -> Iterator[tuple[subprocess.Popen[bytes], Callable[[str], None], int]]:
-    """A process in front of another: the one in front, what to say to the one behind, and its pid."""
-    front = subprocess.Popen(
-        [sys.executable, "-c", BEHIND], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-    )
-    assert front.stdin is not None
-    assert front.stdout is not None
-    behind = int(front.stdout.readline().split()[1])
-
-    def say(line: str) -> None:
-        front.stdin.write(f"{line}\n".encode())
-        front.stdin.flush()
-
-    yield front, say, behind
-    for pid in (behind, front.pid):
-        if alive(pid):
-            os.kill(pid, signal.SIGKILL)
-    front.communicate()
-
-
-@linux
-def test_the_process_in_front_ends_as_the_one_behind_does(pair) -> None:  # type: ignore[no-untyped-def]
-    front, say, _ = pair
-    say("exit 7")
-    assert front.wait(WAIT) == 7
-
-
-@linux
-def test_the_process_in_front_dies_of_what_the_one_behind_died_of(pair) -> None:  # type: ignore[no-untyped-def]
-    front, say, _ = pair
-    say("die 9")
-    assert front.wait(WAIT) == -signal.SIGKILL
-
-
-@linux
-def test_signals_to_the_process_in_front_reach_the_one_behind(pair) -> None:  # type: ignore[no-untyped-def]
-    front, _, _ = pair
-    for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-        front.send_signal(number)
-        assert front.stdout.readline() == f"heard {number.name}\n".encode()
-
-
-@linux
-def test_the_process_in_front_stops_and_goes_on_as_the_one_behind_does(pair) -> None:  # type: ignore[no-untyped-def]
-    front, say, behind = pair
-
-    def state(pid: int) -> str:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-
-    say("stop")
-    eventually(lambda: state(behind) == state(front.pid) == "T")
-    front.send_signal(signal.SIGCONT)
-    assert front.stdout.readline() == b"heard SIGCONT\n"
-    say("exit 0")
-    assert front.wait(WAIT) == 0
-
-
-@linux
-def test_a_released_process_in_front_ends_and_the_one_behind_goes_on(pair) -> None:  # type: ignore[no-untyped-def]
-    front, say, behind = pair
-    say("release")
-    assert front.wait(WAIT) == 0
-    assert alive(behind)
-    os.kill(behind, signal.SIGTERM)
-    assert front.stdout.readline() == b"heard SIGTERM\n"

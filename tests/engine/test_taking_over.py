@@ -68,26 +68,9 @@ def test_a_profile_that_could_only_be_read_is_taken_over_once_its_owner_has_gone
         client = FailoverClient(Profile("local", root))
         heard = Heard(client)
         assert not client.writable
-        assert not client.hand_over()
     heard.until_said(Notice, text="can be written again: this one runs it now")
     assert client.writable
     assert client.engine is not None
-    client.close()
-
-
-def test_work_is_left_behind_only_where_the_process_can_go_on_without_its_screen(
-    runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("jobtui.engine.backend._embedded", lambda profile, notify: ScriptedStorage({}))
-    client = FailoverClient(Profile("local", root))
-    assert not client.hand_over()
-    client.may_hand_over = True
-    assert client.hand_over()
-    assert client.handed_over
-    second = FailoverClient(Profile("local", root))
-    second.may_hand_over = True
-    assert not second.hand_over()
-    second.close()
     client.close()
 
 

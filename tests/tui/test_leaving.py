@@ -5,7 +5,7 @@ import pytest
 from textual import events
 from textual.keys import _character_to_key
 
-from jobtui.engine.local import LocalClient
+from jobtui.model import Status, StepPosition
 from tests.support.dashboards import Stage, showing, stage
 from tests.support.mirrors import mirror_bench
 from tests.support.scripted_mirror import ScriptedMirror
@@ -120,32 +120,37 @@ def test_what_a_cluster_runs_goes_on_without_being_asked_about(tmp_path: Path) -
     asyncio.run(run())
 
 
-def test_work_can_be_left_to_go_on_without_a_screen_if_the_client_can(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    handed: list[int] = []
-    monkeypatch.setattr(LocalClient, "may_hand_over", True)
-    monkeypatch.setattr(LocalClient, "hand_over", lambda self: not handed.append(1))
-
+def test_leaving_in_the_background_yields_first(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
             await shown.say("ADMIN COMPACT nba")
+            operation = shown.behind.storage.operation("nba", "local0")
+            operation.progress(0.3, steps=StepPosition(17, 64))
             await shown.press("q")
             await shown.shows("jobs continue in the background")
             await shown.press("b")
+            await shown.until(operation.control.pause.is_set)
+            assert shown.app.return_value is None
+            operation.pause(StepPosition(18, 64))
             await shown.until(lambda: shown.app.return_value == 0)
-            assert handed
+            job = shown.behind.job(1)
+            assert (job.status, job.tasks[0].status) == (Status.RUNNING, Status.QUEUE)
 
     asyncio.run(run())
 
 
-def test_work_that_has_ended_while_one_was_asked_is_handed_over_to_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    handed: list[int] = []
-    monkeypatch.setattr(LocalClient, "may_hand_over", True)
-    monkeypatch.setattr(LocalClient, "hand_over", lambda self: not handed.append(1))
+def test_dialog_says_what_starts_over(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
+            await shown.say("ADMIN FLUSH nba")
+            shown.behind.storage.operation("nba", "local0").progress(0.3)
+            await shown.press("q")
+            await shown.shows("in the background job 1 starts over on local0, 30% is lost")
 
+    asyncio.run(run())
+
+
+def test_ended_jobs_are_left_to_nobody(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["local0"]}) as shown:
             await shown.say("ADMIN COMPACT nba")
@@ -155,6 +160,5 @@ def test_work_that_has_ended_while_one_was_asked_is_handed_over_to_nobody(
             await shown.shows("All jobs have ended", "✔ finished")
             await shown.press("b")
             await shown.until(lambda: shown.app.return_value == 0)
-            assert not handed
 
     asyncio.run(run())

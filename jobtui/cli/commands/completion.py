@@ -164,7 +164,7 @@ _OPTIONS = {
     "load": ("--format", "--delete-keys", "--quiet"),
     "dump": ("--format",),
     "history": ("--format", "--raw", "--quiet"),
-    "serve": ("--background",),
+    "serve": ("--background", "--until-idle"),
 }
 _WITHOUT_PLACE = ("help", "completion")
 _CHOICES = {

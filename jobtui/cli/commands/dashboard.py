@@ -9,23 +9,18 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
 from jobtui.cli.args import DashboardCommand, OpenDemo
-from jobtui.cli.commands.foreground import ForegroundProcess, fork_behind_foreground
 from jobtui.cli.errors import CommandError, Exit, UsageError, hold_signals, is_hangup, profile_error
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import is_terminal, print_error
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Client
+from jobtui.engine.lifecycle import is_held
 from jobtui.engine.profile import Profile
 from jobtui.files import temporary_parent
-
-if TYPE_CHECKING:
-    from jobtui.engine.failover import FailoverClient
-
 
 SIGNAL_STATUS = 128  # the exit status of a program that signal n ended is 128 + n, as in a shell
 
@@ -39,61 +34,69 @@ def open_dashboard(command: DashboardCommand | OpenDemo) -> int:
         with hold_signals() as received, _temporary_directory() as root:
             return _run(Profile("demo", root), replace(config.dashboard, demo=True), received)
     profile = profile_of(command, config)
-    settings = replace(config.dashboard, state_dir=profile.root / "dashboard")
-    return _run_behind(fork_behind_foreground(), profile, settings)
-
-
-def _run_behind(front: ForegroundProcess, profile: Profile, settings: TuiSettings) -> int:
-    """Show the dashboard; if the user hands its jobs over, continue them without the terminal."""
-    # late, here and below: the engine, which is loaded after the fork
-    from jobtui.engine.failover import FailoverClient
-
     with hold_signals() as received:
-        client = retry_on_error_screen(lambda: _client(profile, demo=False), settings.theme)
-        try:
-            if isinstance(client, FailoverClient):
-                client.may_hand_over = True
-            status = _show(client, settings, received, lambda: front.is_gone)
-            if isinstance(client, FailoverClient) and _must_continue(client, settings, status, received):
-                from jobtui.cli.commands.serve import continue_as_server
-
-                try:
-                    return continue_as_server(client, profile, front, received)
-                except CommandError as error:
-                    print_error(f"jobtui: the jobs cannot continue in the background: {error}")
-            return _stop_jobs(client, status, received)
-        finally:
-            client.close()
+        return _run(profile, replace(config.dashboard, state_dir=profile.root / "dashboard"), received, command)
 
 
-def _run(profile: Profile, settings: TuiSettings, received: list[signal.Signals]) -> int:
+def _run(
+    profile: Profile,
+    settings: TuiSettings,
+    received: list[signal.Signals],
+    command: DashboardCommand | None = None,
+) -> int:
+    """Show the dashboard, then end or hand over the jobs that it ran.
+
+    Args:
+        received: The signals received so far.
+        command: The options by which another process opens the profile, None if none can.
+    """
     client = retry_on_error_screen(lambda: _client(profile, settings.demo), settings.theme)
     try:
         status = _show(client, settings, received)
-        if received:
-            print_error(f"Ended by {received[0].name}")
-        return status
+        if command is not None and _must_continue(client, settings, received):
+            try:
+                return _continue_in_background(client, profile, command, received)
+            except CommandError as error:
+                print_error(f"jobtui: the jobs cannot continue in the background: {error}")
+                status = status or Exit.FAILED
+        return _stop_jobs(client, status, received)
     finally:
         client.close()
 
 
-def _show(
-    client: Client,
-    settings: TuiSettings,
-    received: list[signal.Signals],
-    is_abandoned: Callable[[], bool] = lambda: False,
+def _continue_in_background(
+    client: Client, profile: Profile, command: DashboardCommand, received: list[signal.Signals]
 ) -> int:
+    """Leave the jobs to a server without a terminal that ends with the last, and return the exit status.
+
+    The jobs are left at their next step, so that the server continues them there.
+
+    Raises:
+        CommandError: The server cannot be started; the jobs are still this process's.
+    """
+    from jobtui.cli.commands.serve import log_of, open_log, require_stored_password, serve_in_background
+
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # there is no terminal any longer that could hang up
+    require_stored_password(profile)
+    os.close(open_log(log_of(profile)))
+    client.yield_jobs().result()
+    if signal.SIGTERM in received:
+        return _stop_jobs(client, SIGNAL_STATUS + signal.SIGTERM, received)
+    client.close()
+    return serve_in_background(profile, command, log_of(profile), until_idle=True)
+
+
+def _show(client: Client, settings: TuiSettings, received: list[signal.Signals]) -> int:
     """Show the dashboard unless a signal was received, and return the exit status.
 
     Args:
         received: The signals received so far; the one that ends the dashboard is added.
-        is_abandoned: Returns whether the process that waits for the dashboard is gone.
     """
     from jobtui.tui.launch import load, run
 
     load()
     if not received:
-        status = run(client, settings, lambda: bool(received) or is_abandoned())
+        status = run(client, settings, lambda: bool(received))
         if not received and status > SIGNAL_STATUS:
             received.append(signal.Signals(status - SIGNAL_STATUS))
         if not received:
@@ -103,18 +106,14 @@ def _show(
     return SIGNAL_STATUS + next((each for each in received if each is not signal.SIGHUP), signal.SIGHUP)
 
 
-def _must_continue(
-    client: FailoverClient, settings: TuiSettings, status: int, received: Sequence[signal.Signals]
-) -> bool:
-    """Return whether this process continues its jobs without a terminal."""
+def _must_continue(client: Client, settings: TuiSettings, received: Sequence[signal.Signals]) -> bool:
+    """Return whether another process is to continue the jobs of this one."""
+    # late: the engine, which the error screen does without
+    from jobtui.engine.failover import FailoverClient
+
     if received:
-        return (
-            settings.continue_after_hangup
-            and is_hangup(received)
-            and bool(_own_jobs(client))
-            and client.hand_over()
-        )
-    return client.handed_over and status == Exit.DONE
+        return settings.continue_after_hangup and is_hangup(received) and bool(_own_jobs(client))
+    return isinstance(client, FailoverClient) and client.has_yielded
 
 
 def _stop_jobs(client: Client, status: int, received: Sequence[signal.Signals]) -> int:
@@ -140,7 +139,9 @@ def _stop_jobs(client: Client, status: int, received: Sequence[signal.Signals]) 
 
 def _own_jobs(client: Client) -> list[int]:
     """Return the jobs that end with this process, unlike those of a cluster or of another owner."""
-    return [job.id for job in client.active_jobs() if job.origin is None] if client.is_owner else []
+    if not client.is_owner:
+        return []
+    return [job.id for job in client.active_jobs() if job.origin is None and not is_held(job)]
 
 
 def _client(profile: Profile, demo: bool) -> Client:

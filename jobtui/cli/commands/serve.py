@@ -1,9 +1,9 @@
-"""`jobtui serve`: the owner of a profile without a screen, and a dashboard that continues as one.
+"""`jobtui serve`: the owner of a profile without a screen, also for the jobs that a dashboard leaves to it.
 
 It runs the queue, accepts what other jobtui processes submit, and prints on stderr, a line each, what starts
 and how it ends. The first SIGTERM, SIGINT or SIGHUP stops what runs and leaves the queue for the next start; a
 second SIGTERM or SIGINT exits at once. With `--background` the server has a session of its own, and outlives
-the terminal that it was started from.
+the terminal that it was started from. With `--until-idle` it ends when no job is left to run.
 """
 
 from __future__ import annotations
@@ -17,14 +17,12 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jobtui.cli.args import ServeCommand
-from jobtui.cli.commands.foreground import ForegroundProcess
+from jobtui.cli.args import ProfileOptions, ServeCommand
 from jobtui.cli.errors import CommandError, Exit, hold_signals, profile_error
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import print_error
 from jobtui.cli.wait import EngineWaiter, WaitAborted, describe_jobs, receive_into
 from jobtui.engine.client import EngineEvent
-from jobtui.engine.failover import FailoverClient
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.errors import StorageError
@@ -39,14 +37,24 @@ START_SECONDS = 30.0
 POLL_SECONDS = 0.05
 
 
-def serve_in_background(profile: Profile, command: ServeCommand, log: Path) -> int:
-    """Start the server, and return when it has the profile. Raises CommandError if it ends before that."""
-    _require_stored_password(profile)
+def serve_in_background(profile: Profile, options: ProfileOptions, log: Path, *, until_idle: bool) -> int:
+    """Start a server without this terminal, and return when it has the profile.
+
+    Raises CommandError if it ends before that.
+    """
+    require_stored_password(profile)
     file = open_log(log)
     write_first_line(file, log)
     size_before = os.fstat(file).st_size
     server = subprocess.Popen(
-        [*interpreter(), "-m", "jobtui", *_options(profile, command), "serve"],
+        [
+            *interpreter(),
+            "-m",
+            "jobtui",
+            *_options(profile, options),
+            "serve",
+            *(["--until-idle"] if until_idle else []),
+        ],
         stdin=subprocess.DEVNULL,
         stdout=file,
         stderr=file,
@@ -60,7 +68,8 @@ def serve_in_background(profile: Profile, command: ServeCommand, log: Path) -> i
             raise CommandError(_last_message(log, size_before))
         if SERVES in log.read_bytes()[size_before:].decode(errors="replace"):
             print_error(
-                f"jobtui serves {profile.name} as process {server.pid} and writes {log}; "
+                f"jobtui serves {profile.name} as process {server.pid}"
+                f"{' until its jobs have ended' if until_idle else ''}, and writes {log}; "
                 f"kill {server.pid} ends it"
             )
             return Exit.DONE
@@ -86,7 +95,7 @@ def write_first_line(file: int, log: Path) -> None:
         ) from None
 
 
-def _require_stored_password(profile: Profile) -> None:
+def require_stored_password(profile: Profile) -> None:
     """Reject a cluster whose password is stored nowhere: a server in the background cannot ask for it."""
     cluster = profile.cluster
     if cluster is None or not cluster.addresses:
@@ -99,7 +108,7 @@ def _require_stored_password(profile: Profile) -> None:
         ) from None
 
 
-def _options(profile: Profile, command: ServeCommand) -> list[str]:
+def _options(profile: Profile, command: ProfileOptions) -> list[str]:
     """Return the options that name this profile in any working directory."""
     words = ["--profile", profile.name] if command.nebula is None else ["--nebula", command.nebula]
     if command.user is not None:
@@ -127,7 +136,7 @@ def serve(command: ServeCommand) -> int:
     """Own the profile until a signal ends the server, and return the exit status. Raises CommandError."""
     profile = profile_of(command, settings_of(command))
     if command.background:
-        return serve_in_background(profile, command, log_of(profile))
+        return serve_in_background(profile, command, log_of(profile), until_idle=command.until_idle)
     with hold_signals() as received:
         try:
             engine = LocalClient.open(profile)
@@ -139,44 +148,9 @@ def serve(command: ServeCommand) -> int:
         except (StoreError, StorageError) as error:
             raise profile_error(error) from None
         try:
-            return _serve(engine, received, until_idle=False)
+            return _serve(engine, received, until_idle=command.until_idle)
         finally:
             engine.close()
-
-
-def continue_as_server(
-    client: FailoverClient, profile: Profile, front: ForegroundProcess, received: list[signal.Signals]
-) -> int:
-    """Run the client's jobs to their end without a terminal, and return the exit status.
-
-    The process stays the same, and so do its workers: running tasks are not touched.
-
-    Args:
-        received: the signals that arrive meanwhile, a list that grows.
-
-    Raises:
-        CommandError: the log cannot be written; nothing was changed.
-    """
-    engine = client.engine
-    if engine is None:
-        return Exit.DONE
-    log = log_of(profile)
-    file = open_log(log)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # there is no terminal any longer that could hang up
-    jobs = describe_jobs([job.id for job in engine.active_jobs()])
-    print_error(
-        f"{jobs[0].upper()}{jobs[1:]} left to process {os.getpid()}, which ends with the last; it writes {log}"
-    )
-    os.setsid()
-    nothing = os.open(os.devnull, os.O_RDWR)
-    for descriptor, stands_for in ((0, nothing), (1, file), (2, file)):
-        os.dup2(stands_for, descriptor)
-    os.close(nothing)
-    os.close(file)
-    front.release()
-    while signal.SIGHUP in received:
-        received.remove(signal.SIGHUP)
-    return _serve(engine, received, until_idle=True)
 
 
 def log_of(profile: Profile) -> Path:

@@ -6,14 +6,16 @@ import asyncio
 import enum
 from collections.abc import Callable, Sequence
 
-from jobtui.formatting import format_count
-from jobtui.model import Job
+from jobtui.engine.lifecycle import is_held
+from jobtui.formatting import format_count, format_percent
+from jobtui.model import Job, Status
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.screens.dialog import Choice, Question
 from jobtui.tui.text.spans import Line, TextRole, status_span
 
 _WAITING = "leaves when all jobs have ended, esc stays"
 _STOPPING = "stopping all jobs, then leaves"
+_YIELDING = "pausing at the next steps, then leaves"
 
 
 class QuitFlow:
@@ -31,14 +33,13 @@ class QuitFlow:
         if not active:
             self._host.exit(0)
             return
-        question = quit_question(active, client.may_hand_over, lambda job: client.job(job.id) or job)
+        may_continue = not self._shared.settings.demo
+        question = quit_question(active, may_continue, lambda job: client.job(job.id) or job)
         match await self._host.ask(question):
-            case QuitChoice.HAND_OVER if not self._active():
+            case QuitChoice.CONTINUE if not self._active():
                 self._host.exit(0)
-            case QuitChoice.HAND_OVER:
-                self._hand_over()
-            case QuitChoice.NOW:
-                self._host.exit(0)
+            case QuitChoice.CONTINUE:
+                await self._leave_after(asyncio.wrap_future(client.yield_jobs()), _YIELDING)
             case QuitChoice.WAIT:
                 await self._leave_after(asyncio.wrap_future(client.wait_idle()), _WAITING)
             case QuitChoice.STOP:
@@ -51,13 +52,7 @@ class QuitFlow:
         if not (client.writable and client.is_owner):
             return []
         # jobs of another process or of a cluster continue without this screen
-        return [job for job in client.active_jobs() if job.origin is None]
-
-    def _hand_over(self) -> None:
-        if self._shared.client.hand_over():
-            self._host.exit(0)
-        else:
-            self._host.show_toast("The jobs cannot continue in the background", "error")
+        return [job for job in client.active_jobs() if job.origin is None and not is_held(job)]
 
     async def _leave_after(self, done: asyncio.Future[None], flag: str) -> None:
         self.stay()
@@ -90,18 +85,15 @@ class QuitChoice(enum.Enum):
     STAY = "stay"
     WAIT = "wait"
     STOP = "stop"
-    NOW = "now"
-    HAND_OVER = "hand over"
+    CONTINUE = "continue"
 
 
-def quit_question(
-    active: Sequence[Job], may_hand_over: bool, now: Callable[[Job], Job]
-) -> Question[QuitChoice]:
+def quit_question(active: Sequence[Job], may_continue: bool, now: Callable[[Job], Job]) -> Question[QuitChoice]:
     """Return the question; to stay has the focus.
 
     Args:
         active: The jobs that are queued or running.
-        may_hand_over: Whether the jobs can continue without a screen.
+        may_continue: Whether the jobs can continue without a screen.
         now: Returns the newest snapshot of a job.
     """
 
@@ -109,10 +101,10 @@ def quit_question(
         jobs = [now(job) for job in active]
         unfinished = sum(not job.status.ended for job in jobs)
         title = f"{format_count(unfinished, 'job')} queued or running" if unfinished else "All jobs have ended"
-        return title, _lines(jobs)
+        return title, [*_lines(jobs), *(_loss_lines(jobs) if may_continue else ())]
 
     title, lines = update()
-    background = [Choice("b", "Leave; jobs continue in the background", QuitChoice.HAND_OVER)]
+    background = [Choice("b", "Leave; jobs continue in the background", QuitChoice.CONTINUE)]
     return Question(
         title,
         lines,
@@ -120,11 +112,30 @@ def quit_question(
             Choice("n", "Stay", QuitChoice.STAY),
             Choice("w", "Wait until they have ended, then leave", QuitChoice.WAIT),
             Choice("s", "Stop them, then leave", QuitChoice.STOP),
-            *(background if may_hand_over else ()),
-            Choice("i", "Leave now; running jobs are interrupted", QuitChoice.NOW),
+            *(background if may_continue else ()),
         ],
         update=update,
     )
+
+
+def _loss_lines(jobs: Sequence[Job]) -> list[Line]:
+    """Return what is done again if the jobs continue in the background: work without a step to pause after."""
+    whole = [
+        (job, task)
+        for job in jobs
+        for task in job.tasks
+        if task.status is Status.RUNNING and (task.steps is None or task.steps.total <= 1)
+    ]
+    return [
+        (
+            (
+                f"in the background job {job.id} starts over on {task.host}"
+                + (f", {format_percent(task.progress).strip()} is lost" if task.progress else ""),
+                TextRole.MUTED,
+            ),
+        )
+        for job, task in whole[:_NAMED]
+    ]
 
 
 def _lines(jobs: Sequence[Job]) -> list[Line]:
