@@ -1,0 +1,306 @@
+"""Pausing, resuming and continuing jobs, and the steps that they commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from jobtui.errors import ErrorCode
+from jobtui.model import EventKind, Status, StepPosition
+from tests.support.engines import Bench, bench
+from tests.support.scripted import ScriptedStorage
+
+SPACES = {"nba": ("h0", "h1", "h2"), "solo": ("h3",), "pair": ("h0", "h3")}
+SEVENTEEN = StepPosition(17, 64, "db-1", "default", b"k17", 1700, 900)
+
+
+@pytest.fixture
+def it(tmp_path: Path) -> Iterator[Bench]:
+    with bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench_:
+        yield bench_
+
+
+def settle(it: Bench) -> None:
+    """Wait until the engine has nothing to do by itself."""
+    it.heard.wait_for(lambda: it.engine.engine.dispatcher.is_settled and it.engine.engine.store.is_settled)
+
+
+class TestPause:
+    def test_running_job_yields_after_its_step(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT solo")
+        operation = it.storage.operation("solo", "h3")
+        assert it.rows("PAUSE JOB 1") == [("pause 1 jobs 1 tasks",)]
+        assert operation.control.pause.is_set()
+        assert not operation.control.cancel.is_set()
+        assert it.job(1).paused
+        assert it.job(1).tasks[0].status is Status.RUNNING
+        operation.pause(SEVENTEEN)
+        it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+        assert it.job(1).status is Status.RUNNING
+        assert it.job(1).tasks[0].steps == SEVENTEEN
+
+    def test_host_is_free_while_paused(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT solo")
+        operation = it.storage.operation("solo", "h3")
+        it.say("PAUSE JOB 1; ADMIN FLUSH pair")
+        operation.pause(SEVENTEEN)
+        it.storage.operation("pair", "h3")
+
+    def test_resume_continues_after_last_step(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT solo")
+        operation = it.storage.operation("solo", "h3")
+        it.say("PAUSE JOB 1")
+        operation.pause(SEVENTEEN)
+        it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+        assert it.rows("RESUME JOB 1") == [("resume 1 jobs 1 tasks",)]
+        again = it.storage.operation("solo", "h3", 1)
+        assert again.request is not None
+        assert again.request.resume == SEVENTEEN
+        it.clock.advance(5)
+        again.finish()
+        job = it.heard.until(1, Status.FINISHED)
+        assert job.tasks[0].attempts == 2
+        kinds = [event.kind for event in job.events]
+        assert kinds.count(EventKind.PAUSED) == 2
+        assert EventKind.RESUMED in kinds
+
+    def test_queued_job_is_held_and_later_ones_pass(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT solo; ADMIN FLUSH solo; ADMIN COMPACT solo; PAUSE JOB 2")
+        it.storage.operation("solo", "h3").finish()
+        third = it.storage.operation("solo", "h3", 1)
+        assert third.command == "compact"
+        assert it.job(2).status is Status.QUEUE
+        it.say("RESUME JOB 2")
+        third.finish()
+        assert it.storage.operation("solo", "h3", 2).command == "flush"
+
+    def test_survives_restart(self, tmp_path: Path) -> None:
+        with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
+            it.say("ADMIN COMPACT solo; ADMIN COMPACT nba; PAUSE JOB 1, 2")
+            it.storage.operation("solo", "h3").pause(SEVENTEEN)
+            it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+        with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
+            settle(it)
+            assert it.storage.begun == []
+            assert it.job(1).paused
+            assert it.job(2).paused
+            # its hosts were at work when the first engine ended: they are held like the others
+            assert {task.status for task in it.job(2).tasks} == {Status.QUEUE}
+            it.say("RESUME JOB 1")
+            request = it.storage.operation("solo", "h3").request
+            assert request is not None
+            assert request.resume == SEVENTEEN
+
+    def test_now_cancels_the_step_without_ending_the_job(self, tmp_path: Path) -> None:
+        with bench(tmp_path, ScriptedStorage(dict(SPACES), obey=True)) as it:
+            it.say("ADMIN COMPACT solo")
+            operation = it.storage.operation("solo", "h3")
+            operation.progress(0.3, steps=SEVENTEEN)
+            it.say("PAUSE JOB 1 WITH now = true")
+            assert operation.control.cancel.is_set()
+            it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+            assert it.job(1).status is Status.RUNNING
+            assert it.job(1).tasks[0].steps == SEVENTEEN
+
+    def test_one_step_says_what_a_pause_would_lose(self, it: Bench) -> None:
+        it.say("ADMIN FLUSH solo")
+        it.storage.operation("solo", "h3")
+        (result,) = it.say("PAUSE JOB 1").results
+        assert result.notice.startswith("No step to pause at: job 1 on h3 is completed first")
+        it.storage.operation("solo", "h3").finish()
+        it.heard.until(1, Status.FINISHED)
+
+    def test_stop_of_paused_job_ends_it(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT solo")
+        operation = it.storage.operation("solo", "h3")
+        it.say("PAUSE JOB 1")
+        operation.pause(SEVENTEEN)
+        it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+        it.say("STOP JOB 1")
+        job = it.heard.until(1, Status.STOPPED)
+        assert not job.paused
+        assert job.tasks[0].steps == SEVENTEEN
+
+    def test_stop_while_pausing_ends_as_stopped(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT solo")
+        operation = it.storage.operation("solo", "h3")
+        it.say("PAUSE JOB 1; STOP JOB 1")
+        operation.pause(SEVENTEEN)
+        assert it.heard.until(1, Status.STOPPED).tasks[0].status is Status.STOPPED
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("PAUSE JOB 9", "Job 9 does not exist"),
+            ("PAUSE JOB 1", "Job 1 has already finished"),
+            ("RESUME JOB 1", "Job 1 has already finished"),
+            ("RESUME JOB 2", "Job 2 is not paused"),
+            ("PAUSE JOB 2; PAUSE JOB 2", "Job 2 is already paused"),
+        ],
+    )
+    def test_refusals(self, it: Bench, text: str, message: str) -> None:
+        it.say("ADMIN COMPACT solo")
+        it.storage.operation("solo", "h3").finish()
+        it.heard.until(1, Status.FINISHED)
+        it.say("ADMIN COMPACT solo")
+        assert it.refusal(text) == message
+
+
+class TestSteps:
+    def test_committed_and_reported(self, tmp_path: Path) -> None:
+        with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
+            it.say("ADMIN COMPACT solo")
+            operation = it.storage.operation("solo", "h3")
+            operation.progress(0.25, steps=SEVENTEEN)
+            it.heard.wait_for(lambda: any(job.tasks[0].steps == SEVENTEEN for job in it.heard.jobs(1)))
+
+    def test_at_most_one_commit_a_second(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT solo")
+        operation = it.storage.operation("solo", "h3")
+        for done in range(1, 20):
+            operation.progress(done / 64, steps=StepPosition(done, 64, "db-1", "default", b"k%d" % done))
+        it.heard.wait_for(lambda: any(job.tasks[0].steps is not None for job in it.heard.jobs(1)))
+        assert len([job for job in it.heard.jobs(1) if job.tasks[0].steps is not None]) == 1
+        it.clock.advance(1)
+        it.heard.wait_for(lambda: it.engine.history.get(1).tasks[0].steps.done == 19)  # type: ignore[union-attr]
+
+    def test_waiting_for_disk_is_shown_and_not_committed(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT solo")
+        operation = it.storage.operation("solo", "h3")
+        operation.progress(0.25, waiting="3.1 GiB free, reserve 5 GiB")
+        assert it.job(1).tasks[0].waiting == "3.1 GiB free, reserve 5 GiB"
+        stored = it.engine.history.get(1)
+        assert stored is not None
+        assert stored.tasks[0].waiting == ""
+        operation.progress(0.26)
+        assert it.job(1).tasks[0].waiting == ""
+
+    def test_recover_continues_an_interrupted_job(self, tmp_path: Path) -> None:
+        with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
+            it.say("ADMIN COMPACT solo")
+            it.storage.operation("solo", "h3").progress(0.25, steps=SEVENTEEN)
+            it.heard.wait_for(lambda: any(job.tasks[0].steps == SEVENTEEN for job in it.heard.jobs(1)))
+        with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
+            assert it.job(1).status is Status.FAILED
+            (result,) = it.say("RECOVER JOB 1").results
+            assert result.notice == "Job 2 continues job 1 on h3 from step 18 of 64"
+            request = it.storage.operation("solo", "h3").request
+            assert request is not None
+            assert request.resume == SEVENTEEN
+
+    @pytest.mark.parametrize(("option", "hosts"), [("whole", 3), ("failed_only", 1)])
+    def test_recover_options(self, it: Bench, option: str, hosts: int) -> None:
+        it.say("ADMIN COMPACT nba")
+        for host in ("h0", "h1"):
+            it.storage.operation("nba", host).finish()
+        failing = it.storage.operation("nba", "h2")
+        failing.progress(0.25, steps=SEVENTEEN)
+        failing.fail()
+        it.heard.until(1, Status.FAILED)
+        it.say(f"RECOVER JOB 1 WITH {option} = true")
+        job = it.job(2)
+        assert len(job.tasks) == hosts
+        assert job.tasks[-1].host == "h2"
+        assert job.tasks[-1].steps == (None if option == "whole" else SEVENTEEN)
+
+    def test_finished_job_starts_over(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT solo")
+        operation = it.storage.operation("solo", "h3")
+        operation.progress(0.9, steps=SEVENTEEN)
+        operation.finish()
+        it.heard.until(1, Status.FINISHED)
+        it.say("RECOVER JOB 1")
+        assert it.job(2).tasks[0].steps is None
+
+
+class TestYield:
+    def test_next_owner_continues_without_a_recover(self, tmp_path: Path) -> None:
+        with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
+            it.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
+            operation = it.storage.operation("solo", "h3")
+            operation.progress(0.25, steps=SEVENTEEN)
+            leaving = it.engine.call(it.engine.engine.dispatcher.yield_hosts())
+            it.storage.wait_for(lambda: [o for o in it.storage.begun if o.control.pause.is_set()])
+            operation.pause(SEVENTEEN)
+            leaving.result(20)
+            assert len(it.storage.begun) == 1
+        with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
+            again = it.storage.operation("solo", "h3")
+            assert (again.command, it.job(1).status) == ("compact", Status.RUNNING)
+            assert again.request is not None
+            assert again.request.resume == SEVENTEEN
+
+
+class TestRate:
+    def test_for_all_jobs_and_for_one(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT solo WITH rate = 5 MiB; ADMIN COMPACT nba")
+        solo, nba = it.storage.operation("solo", "h3"), it.storage.operation("nba", "h0")
+        assert (solo.control.rate, nba.control.rate) == (5 << 20, None)
+        (result,) = it.say("SET RATE 50 MiB").results
+        assert "from the next step on" in result.notice
+        assert (solo.control.rate, nba.control.rate) == (50 << 20, 50 << 20)
+        it.say("SET RATE OFF FOR JOB 1")
+        assert (solo.control.rate, nba.control.rate) == (0, 50 << 20)
+        assert it.refusal("SET RATE 1 MiB FOR JOB 9") == "Job 9 does not exist"
+
+
+class TestRetry:
+    def test_doubles_its_wait_and_remains_one_job(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT solo WITH retry = 2, retry_wait = 10 s")
+        it.storage.operation("solo", "h3").fail(ErrorCode.DISK_FULL, "no room")
+        it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+        settle(it)
+        it.clock.advance(10)
+        it.storage.operation("solo", "h3", 1).fail(ErrorCode.DISK_FULL, "no room")
+        again = (2, Status.QUEUE)
+        it.heard.wait_for(lambda: (it.job(1).tasks[0].attempts, it.job(1).tasks[0].status) == again)
+        settle(it)
+        it.clock.advance(10)
+        settle(it)
+        assert len(it.storage.begun) == 2
+        it.clock.advance(10)
+        it.storage.operation("solo", "h3", 2).fail(ErrorCode.DISK_FULL, "no room")
+        job = it.heard.until(1, Status.FAILED)
+        retried = [event.reason for event in job.events if event.kind is EventKind.RETRIED]
+        assert retried == ["no room; attempt 2 in 0:10", "no room; attempt 3 in 0:20"]
+
+    @pytest.mark.parametrize("code", [ErrorCode.CORRUPT, ErrorCode.REJECTED, ErrorCode.UNSUPPORTED])
+    def test_never_for_what_cannot_pass(self, it: Bench, code: ErrorCode) -> None:
+        it.say("ADMIN COMPACT solo WITH retry = 2")
+        it.storage.operation("solo", "h3").fail(code, "no")
+        assert it.heard.until(1, Status.FAILED).tasks[0].attempts == 1
+
+
+class TestRolling:
+    def test_one_host_at_a_time_with_a_wait(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT nba WITH rolling = 1, wait = 5 min")
+        it.storage.operation("nba", "h0").finish()
+        it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.FINISHED)
+        settle(it)
+        assert len(it.storage.begun) == 1
+        it.clock.advance(300)
+        it.storage.operation("nba", "h1")
+        assert len(it.storage.begun) == 2
+
+    def test_on_failure_stop(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT nba WITH rolling = 1, on_failure = stop")
+        it.storage.operation("nba", "h0").fail()
+        job = it.heard.until(1, Status.FAILED)
+        assert [task.status for task in job.tasks] == [Status.FAILED, Status.STOPPED, Status.STOPPED]
+        assert job.tasks[1].reason == "not begun, because h0 failed (on_failure = stop)"
+
+    def test_on_selects_hosts(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT nba ON h2, h0")
+        assert [task.host for task in it.job(1).tasks] == ["h2", "h0"]
+        assert it.refusal("ADMIN COMPACT nba ON h9") == "Space 'nba' is not on host 'h9'; it lies on h0, h1, h2"
+
+
+def test_job_records_who_and_why(it: Bench) -> None:
+    it.say('ADMIN COMPACT solo WITH because = "after the purge"')
+    job = it.job(1)
+    assert job.options.because == "after the purge"
+    assert job.requested_by.endswith(", script")
+    it.say('STOP JOB 1 WITH because = "wrong space"')
+    assert [e.reason for e in it.job(1).events if e.kind is EventKind.STOP_ASKED] == ["wrong space"]
