@@ -266,7 +266,7 @@ class Dispatcher:
         self._host_tasks.pause(ids, now=now)
         self._waiters.notify()
         self.schedule_soon()
-        return JobCount(len(jobs), _open_tasks(jobs), notice)
+        return JobCount(len(jobs), lifecycle.count_open_tasks(jobs), notice)
 
     async def resume(self, ids: Sequence[int], because: str = "") -> JobCount:
         """Let these paused jobs continue, all or none."""
@@ -281,7 +281,7 @@ class Dispatcher:
                 self._queue(job)
             self._admission.note_submitted(job.space)
         self.schedule_soon()
-        return JobCount(len(jobs), _open_tasks(jobs))
+        return JobCount(len(jobs), lifecycle.count_open_tasks(jobs))
 
     async def set_rate(self, rate: int | None, job_id: int | None) -> str:
         """Limit the writes of one job, or of all (None), from the next step on, until this process ends."""
@@ -496,7 +496,3 @@ class Dispatcher:
 
 def _is_waiting(job: Job | None) -> bool:
     return job is not None and job.status is Status.QUEUE and not job.paused
-
-
-def _open_tasks(jobs: Sequence[Job]) -> int:
-    return sum(not task.status.ended for job in jobs for task in job.tasks)

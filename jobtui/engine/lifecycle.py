@@ -278,6 +278,11 @@ def finish_task(job: Job, number: int, end: TaskOutcome, now: datetime, took: fl
     return _end_with_last_task(job, at, took)
 
 
+def count_open_tasks(jobs: Iterable[Job]) -> int:
+    """Return the number of the jobs' tasks that have not ended."""
+    return sum(not task.status.ended for job in jobs for task in job.tasks)
+
+
 def is_held(job: Job) -> bool:
     """Return whether a job is paused and none of its tasks is at work."""
     return job.paused and not any(task.status is Status.RUNNING for task in job.tasks)
