@@ -57,7 +57,7 @@ def test_a_burst_that_ends_with_enter_is_sent_with_the_list_open_and_after_an_er
             await shown.type("SHOW ")
             await shown.until(lambda: shown.dashboard.console.completions.open)
             at_once(shown, "JBO\rx\x15ADMIN FLUSH nba\rSHOW JOBS\r")
-            await shown.until(lambda: "did you mean JOB" in shown.transcript)
+            await shown.until(lambda: "syntax error at 1:6" in shown.transcript)
             await shown.until(lambda: "job 1: " in shown.transcript)
             await shown.until(lambda: "Stop Time" in shown.transcript)
 
