@@ -488,6 +488,8 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             'The characters of statuses and lines: "auto" (what the terminal promises), "ascii" or "unicode".',
             one_of("auto", "ascii", "unicode"),
         ),
+        Setting("title", "true", "Show the running jobs in the terminal's title.", yes_or_no),
+        Setting("progress", "true", "Show their progress on terminals that are known to (OSC 9;4).", yes_or_no),
         Setting("views", "{}", 'Filters that the palette offers, like { "slow" = "took:>1h" }.', views),
         Setting("keymap", "{}", 'Other keys for commands, like { stop = "s,delete" }.', keymap),
     ),

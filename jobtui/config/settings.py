@@ -58,6 +58,8 @@ class TuiSettings(msgspec.Struct, frozen=True):
     views: Mapping[str, str] = msgspec.field(default_factory=dict)
     themes: Mapping[str, Mapping[str, str]] = msgspec.field(default_factory=dict)
     glyphs: str = "auto"
+    title: bool = True
+    progress: bool = True
     demo: bool = False
     hint: str = ""
 

@@ -32,7 +32,17 @@ from jobtui.tui.data.feed import (
 from jobtui.tui.keymap import load_keymap
 from jobtui.tui.screens.dashboard import Dashboard
 from jobtui.tui.state import CommandHistory, StateStore
-from jobtui.tui.terminal import ColorDepth, Glyphs
+from jobtui.tui.terminal import (
+    RESTORE_TITLE,
+    SAVE_TITLE,
+    ColorDepth,
+    Glyphs,
+    has_progress,
+    has_title,
+    progress_sequence,
+    title_sequence,
+    title_text,
+)
 from jobtui.tui.textual_ext.keys import handle_key, normalize_early_key
 from jobtui.tui.themes import own_theme_problem, theme_after, theme_problem
 from jobtui.tui.widgets.footer import Toast, surplus
@@ -102,6 +112,7 @@ class DashboardApp(BaseApp[int]):
         self._unsubscribe: Callable[[], None] = lambda: None
         self._frame: asyncio.TimerHandle | None = None
         self._paused = False
+        self._title = self._progress = ""
         self._typed_ahead: deque[events.Key | events.Paste] = deque()
         self.dashboard = Dashboard(self.context, self)
         self.set_keymap(self.context.keymap.changes)
@@ -159,6 +170,7 @@ class DashboardApp(BaseApp[int]):
             self.hang_up()
         elif not self._paused:
             self.dashboard.tick()
+            self._show_outside()
 
     def _finish_start(self) -> None:
         # everything that can wait until the first frame is shown
@@ -184,8 +196,28 @@ class DashboardApp(BaseApp[int]):
         with suppress(StoreError):  # a query of jobs that cannot be read raises it again
             self._client.history.load_indexes()
 
+    def _show_outside(self) -> None:
+        """Show the running jobs in the terminal's title and as its progress, where it has them."""
+        settings, jobs = self.context.settings, self._client.active_jobs()
+        title = title_sequence(title_text(self._client.profile, jobs)) if settings.title and has_title() else ""
+        progress = progress_sequence(jobs) if settings.progress and has_progress() else ""
+        if title != self._title:
+            # the title of the shell comes back at the end
+            self.write_to_terminal(title if self._title else SAVE_TITLE + title)
+            self._title = title
+        if progress != self._progress:
+            self.write_to_terminal(progress)
+            self._progress = progress
+
+    def _leave_outside(self) -> None:
+        if self._progress:
+            self.write_to_terminal(progress_sequence(()))
+        if self._title:
+            self.write_to_terminal(RESTORE_TITLE)
+
     def on_unmount(self) -> None:
         """Save the state."""
+        self._leave_outside()
         self._unsubscribe()
         self._history_poller.close()
         if self._can_choose:

@@ -18,7 +18,8 @@ from typing import TextIO
 
 from rich.cells import cell_len
 
-from jobtui.formatting import single_cells
+from jobtui.formatting import format_percent, single_cells
+from jobtui.model import Job, Status
 
 # xterm and others drop longer texts silently
 _MOST_COPIED = 74_994
@@ -83,6 +84,64 @@ def fits_clipboard(text: str) -> bool:
 def notice_sequence(text: str, environ: Mapping[str, str] = os.environ) -> str:
     """Return the escape sequence (OSC 9) that makes the terminal show a notification."""
     return wrap_for_multiplexer(f"\x1b]9;{single_cells(text)[:200]}\x07", environ)
+
+
+SAVE_TITLE, RESTORE_TITLE = "\x1b[22;2t", "\x1b[23;2t"
+_TITLED = (
+    "xterm",
+    "tmux",
+    "screen",
+    "rxvt",
+    "alacritty",
+    "foot",
+    "kitty",
+    "wezterm",
+    "ghostty",
+    "konsole",
+    "st-",
+)
+_SHOW_PROGRESS = frozenset({"ghostty", "WezTerm", "iTerm.app"})
+
+
+def has_title(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether the terminal is known to have a title that a program may set."""
+    return environ.get("TERM", "").startswith(_TITLED)
+
+
+def has_progress(environ: Mapping[str, str] = os.environ) -> bool:
+    """Return whether the terminal is known to show progress (OSC 9;4), which others take for a notice."""
+    is_windows = "WT_SESSION" in environ or environ.get("ConEmuANSI") == "ON"
+    is_multiplexed = bool(environ.get("TMUX") or environ.get("STY"))
+    return (is_windows or environ.get("TERM_PROGRAM") in _SHOW_PROGRESS) and not is_multiplexed
+
+
+def title_text(profile: str, jobs: Sequence[Job]) -> str:
+    """Return the title for the active jobs: `jobtui prod ▶2 68%`."""
+    running = [job for job in jobs if job.status is Status.RUNNING]
+    if not running:
+        return f"jobtui {profile}"
+    progress = mean_progress(running)
+    percent = f" {format_percent(progress).strip()}" if progress is not None else ""
+    return f"jobtui {profile} ▶{len(running)}{percent}"
+
+
+def mean_progress(jobs: Sequence[Job]) -> float | None:
+    """Return the mean progress of the running jobs that have one, None if none has."""
+    known = [job.progress for job in jobs if job.status is Status.RUNNING and job.progress is not None]
+    return sum(known) / len(known) if known else None
+
+
+def title_sequence(text: str) -> str:
+    """Return the escape sequence (OSC 2) that sets the terminal's title."""
+    return f"\x1b]2;{single_cells(text)[:200]}\x07"
+
+
+def progress_sequence(jobs: Sequence[Job]) -> str:
+    """Return the escape sequence (OSC 9;4) that shows the progress of the running jobs, or removes it."""
+    if not any(job.status is Status.RUNNING for job in jobs):
+        return "\x1b]9;4;0;0\x07"
+    progress = mean_progress(jobs)
+    return "\x1b]9;4;3;0\x07" if progress is None else f"\x1b]9;4;1;{int(100 * progress)}\x07"
 
 
 def wrap_for_multiplexer(sequence: str, environ: Mapping[str, str] = os.environ) -> str:

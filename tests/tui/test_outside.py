@@ -1,0 +1,66 @@
+"""What the dashboard shows outside its screen: the terminal's title and its progress."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from jobtui.config.settings import TuiSettings
+from jobtui.tui.terminal import RESTORE_TITLE, SAVE_TITLE, has_progress, has_title
+from tests.support.dashboards import stage
+
+
+@pytest.mark.parametrize(
+    ("environ", "title", "progress"),
+    [
+        ({"TERM": "xterm-256color"}, True, False),
+        ({"TERM": "xterm-ghostty", "TERM_PROGRAM": "ghostty"}, True, True),
+        ({"TERM": "tmux-256color", "TERM_PROGRAM": "ghostty", "TMUX": "x"}, True, False),
+        ({"TERM": "xterm-256color", "WT_SESSION": "x"}, True, True),
+        ({"TERM": "linux"}, False, False),
+        ({"TERM": "vt100"}, False, False),
+        ({}, False, False),
+    ],
+)
+def test_terminals_get_only_what_they_are_known_to_show(
+    environ: dict[str, str], title: bool, progress: bool
+) -> None:
+    assert has_title(environ) is title
+    assert has_progress(environ) is progress
+
+
+@pytest.mark.parametrize("is_wanted", [True, False])
+def test_title_and_progress_follow_the_running_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_wanted: bool
+) -> None:
+    monkeypatch.setenv("TERM", "xterm-ghostty")
+    monkeypatch.setenv("TERM_PROGRAM", "ghostty")
+    monkeypatch.delenv("TMUX", raising=False)
+    monkeypatch.delenv("STY", raising=False)
+    settings = TuiSettings(title=is_wanted, progress=is_wanted)
+    written: list[str] = []
+
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["local0"]}, settings=settings) as shown:
+            monkeypatch.setattr(shown.app, "write_to_terminal", written.append)
+            shown.app._show_outside()
+            shown.behind.say("ADMIN COMPACT nba")
+            operation = shown.behind.storage.operation("nba", "local0")
+            operation.progress(0.68, 1.0)
+            await shown.shows("68%")
+            shown.app._show_outside()
+            shown.app._show_outside()
+            operation.finish()
+            await shown.shows("✔ 1")
+            shown.app._show_outside()
+
+    asyncio.run(run())
+    if not is_wanted:
+        assert written == []
+        return
+    said = "".join(written)
+    assert said.startswith(f"{SAVE_TITLE}\x1b]2;jobtui local\x07")
+    assert said.count("\x1b]2;jobtui local ▶1 68%\x07") == 1
+    assert said.count("\x1b]9;4;1;68\x07") == 1
+    assert said.endswith(RESTORE_TITLE)
+    assert "\x1b]9;4;0;0\x07" in said.split("9;4;1;68")[1]
