@@ -1,14 +1,8 @@
 from datetime import UTC, datetime
 
 from jobtui.model import Job, Status
-from jobtui.tui.actions.jobs import (
-    archive_statements,
-    recover_statements,
-    select_archivable,
-    select_recoverable,
-    select_stoppable,
-    stop_statements,
-)
+from jobtui.tui.actions.jobs import archive_statements, recover_statements, stop_statements
+from jobtui.tui.actions.selection import select_archivable, select_recoverable, select_stoppable
 
 NOW = datetime(2019, 12, 17, tzinfo=UTC)
 

@@ -23,11 +23,22 @@ from jobtui.engine.client import ExecuteResult
 from jobtui.formatting import format_count, format_ids, guard_formula, to_local
 from jobtui.history import QueryResult
 from jobtui.language import quote_name
-from jobtui.model import Job, Status
+from jobtui.model import Job
+from jobtui.tui.actions.selection import (
+    Selection,
+    select_archivable,
+    select_pausable,
+    select_paused,
+    select_recoverable,
+    select_stoppable,
+)
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.text.spans import Line, TextRole, status_span
 
 _NAMED = 8
+# in bytes a second; the first one if neither the job nor a key has set a limit
+_FIRST_RATE = 64 << 20
+_LEAST_RATE = 1 << 20
 
 
 class JobActions:
@@ -40,6 +51,7 @@ class JobActions:
     def __init__(self, context: Context, host: DashboardHost) -> None:
         self._shared = context
         self._host = host
+        self._rates: dict[int, int] = {}
 
     async def stop(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Stop the jobs that can be stopped."""
@@ -57,6 +69,42 @@ class JobActions:
             self._shared.submitted.difference_update(plan.touched)
             answers = await self._run_all(plan, stop_statements)
             self._report(plan, answers, "asked to stop", "stop")
+
+    async def pause_or_resume(self, ids: Iterable[int]) -> None:
+        """Pause the jobs that are not paused; if all of them are, let them continue."""
+        ids = tuple(ids)
+        active = self._active()
+        plan = select_pausable(ids, active)
+        verb, done, words = "pause", "asked to pause", "PAUSE JOB"
+        if not plan.touched and any(active[job_id].paused for job_id in ids if job_id in active):
+            plan = select_paused(ids, active)
+            verb, done, words = "resume", "resumed", "RESUME JOB"
+        if not plan.touched:
+            self._host.show_toast(
+                f"Nothing to {verb}: {plan.skipped_jobs}" if plan.skipped else "No job", "warning"
+            )
+            return
+        answers = await self._run_all(plan, lambda jobs: _listed(words, jobs))
+        self._report(plan, answers, done, verb)
+        notices = [result.notice for answer in answers for result in answer.results if result.notice]
+        if notices:
+            self._host.show_toast(notices[0], "warning")
+
+    async def change_rate(self, ids: Iterable[int], *, faster: bool) -> None:
+        """Double or halve the write limit of running jobs."""
+        for job_id in ids:
+            job = self._active().get(job_id)
+            if job is None:
+                self._host.show_toast(f"Job {job_id} does not run: its write limit has no effect", "warning")
+                continue
+            rate = self._rates.get(job_id) or job.options.rate or _FIRST_RATE
+            rate = max(_LEAST_RATE, rate * 2 if faster else rate // 2)
+            answer = await self._run(f"SET RATE {rate >> 10} KiB FOR JOB {job_id}")
+            if answer.failure is not None:
+                self._host.show_toast(answer.failure.message, "error")
+                return
+            self._rates[job_id] = rate
+            self._host.show_toast("\n".join(result.notice for result in answer.results))
 
     async def recover(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Run those of the jobs again that have ended."""
@@ -223,59 +271,6 @@ _IDS_A_STATEMENT = 500
 _STATEMENTS_A_TEXT = 100
 
 
-class Selection(msgspec.Struct, frozen=True):
-    """The ids of the jobs that an action touches, ascending, and of those that it skips, by reason."""
-
-    touched: tuple[int, ...]
-    skipped: Mapping[str, tuple[int, ...]]
-
-    @property
-    def skipped_text(self) -> str:
-        """The skipped jobs: `skipped: jobs 3, 5 (already ended)`; "" if there are none."""
-        return f"skipped: {self.skipped_jobs}" if self.skipped else ""
-
-    @property
-    def skipped_jobs(self) -> str:
-        """The skipped jobs with the reasons: `jobs 3, 5 (already ended)`."""
-        one = sum(map(len, self.skipped.values())) == 1
-        parts = [f"{format_ids(ids)} ({why})" for why, ids in self.skipped.items()]
-        return f"{'job' if one else 'jobs'} {', '.join(parts)}"
-
-    def only(self, later: Selection) -> Selection:
-        """Return this selection reduced to the jobs that a `later` selection of them still touches."""
-        skipped = dict(self.skipped)
-        for why, ids in later.skipped.items():
-            skipped[why] = tuple(sorted((*skipped.get(why, ()), *ids)))
-        return Selection(later.touched, skipped)
-
-
-Active = Mapping[int, Job]
-
-
-def select_stoppable(ids: Iterable[int], active: Active) -> Selection:
-    """Select the queued and running jobs that are not being stopped already."""
-
-    def why(job_id: int) -> str:
-        job = active.get(job_id)
-        if job is None:
-            return "already ended"
-        return "already stopping" if job.stopping else ""
-
-    return _plan(ids, why)
-
-
-def select_recoverable(ids: Iterable[int], active: Active, archived: Callable[[int], bool]) -> Selection:
-    """Select the jobs that have ended and are not archived."""
-    return _plan(ids, lambda job_id: _not_ended(job_id, active) or ("archived" if archived(job_id) else ""))
-
-
-def select_archivable(ids: Iterable[int], active: Active, archived: Callable[[int], bool]) -> Selection:
-    """Select the jobs that have ended and are not archived yet."""
-    return _plan(
-        ids, lambda job_id: _not_ended(job_id, active) or ("already archived" if archived(job_id) else "")
-    )
-
-
 class StatementBatch(msgspec.Struct, frozen=True):
     """A text to execute, and the jobs that it names; empty if it names ranges."""
 
@@ -298,25 +293,6 @@ def archive_statements(ids: Sequence[int]) -> Iterator[StatementBatch]:
     ranges = [f"BACKUP JOB {first} {last}" for first, last in _runs(ids)]
     for start in range(0, len(ranges), _STATEMENTS_A_TEXT):
         yield StatementBatch("; ".join(ranges[start : start + _STATEMENTS_A_TEXT]))
-
-
-def _plan(ids: Iterable[int], why: Callable[[int], str]) -> Selection:
-    touched: list[int] = []
-    skipped: dict[str, list[int]] = {}
-    for job_id in sorted(ids):
-        reason = why(job_id)
-        if reason:
-            skipped.setdefault(reason, []).append(job_id)
-        else:
-            touched.append(job_id)
-    return Selection(tuple(touched), {reason: tuple(jobs) for reason, jobs in skipped.items()})
-
-
-def _not_ended(job_id: int, active: Active) -> str:
-    job = active.get(job_id)
-    if job is None:
-        return ""
-    return "still queued" if job.status is Status.QUEUE else "still running"
 
 
 def _listed(words: str, ids: Sequence[int]) -> Iterator[StatementBatch]:

@@ -118,6 +118,10 @@ class ActionMenu:
                 await self._actions.recover(ids, view.list.count_unseen(ids))
             case "archive":
                 await self._actions.archive(ids, view.list.count_unseen(ids))
+            case "hold":
+                await self._actions.pause_or_resume(ids)
+            case "faster" | "slower":
+                await self._actions.change_rate(ids, faster=action == "faster")
             case "flush" | "compact":
                 await self._submit(action, view.space_in_view())
             case "copy":

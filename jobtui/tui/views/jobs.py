@@ -143,7 +143,7 @@ class JobsView(DashboardView):
     def footer_title(self, command: KeyCommand) -> str | None:
         """Return the title with the number of marked jobs that the key acts on; None if it acts on none."""
         match command.id:
-            case "stop" | "recover" | "archive":
+            case "stop" | "recover" | "archive" | "hold":
                 count = self._count_targets(command.id)
                 marked = self.list.rows.marks and not self._full
                 return (f"{command.title} {count:,} marked" if marked else command.title) if count else None
@@ -168,9 +168,10 @@ class JobsView(DashboardView):
             job = self.detail.job if self._full else self.list.job
             if job is None or not job.id:
                 return 0
-            return int(job.status.ended if action != "stop" else not job.status.ended and not job.stopping)
+            acts_on_ended = action not in ("stop", "hold")
+            return int(job.status.ended if acts_on_ended else not job.status.ended and not job.stopping)
         active = [job for job in self._shared.client.active_jobs() if job.id in marks]
-        if action == "stop":
+        if action in ("stop", "hold"):
             return sum(not job.stopping for job in active)
         return len(marks) - len(active)
 
@@ -276,6 +277,10 @@ class JobsView(DashboardView):
         """Stop the marked jobs, or the one under the cursor."""
         self._ask("stop")
 
+    def action_hold(self) -> None:
+        """Pause the marked jobs, or the one under the cursor, or let them continue."""
+        self._ask("hold")
+
     def action_recover(self) -> None:
         """Run the jobs again."""
         if self._shared.settings.confirm is Confirm.BULK:
@@ -319,9 +324,9 @@ class JobsView(DashboardView):
         """
         if self.is_typing:
             return False
-        if action in ("stop", "archive", "recover", "flush", "compact"):
+        if action in ("stop", "hold", "archive", "recover", "flush", "compact"):
             return self._shared.client.writable and not (
-                self.archived and action in ("stop", "archive", "recover")
+                self.archived and action in ("stop", "hold", "archive", "recover")
             )
         if action in ("follow", "watch"):
             return not self.archived
@@ -446,7 +451,10 @@ class JobsView(DashboardView):
             )
 
     def action_split(self, by: int) -> None:
-        """Make the detail larger or smaller."""
+        """Make the detail larger or smaller; in the detail, change the job's write limit."""
+        if self._full or self.detail.body.has_focus:
+            self._host.run_job_action("faster" if by > 0 else "slower", self._target_jobs()[:1])
+            return
         kept = self._shared.saved
         if self.has_class("-beside"):
             kept.split_beside = max(_LEAST_SPLIT, min(_MOST_SPLIT, kept.split_beside + 5 * by))
