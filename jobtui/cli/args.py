@@ -221,14 +221,14 @@ class _Parser(argparse.ArgumentParser):
 
 
 class _HelpRequested(Exception):
-    """The parser met --help or --version, and need not read on."""
+    """--help or --version, which ends parsing."""
 
     def __init__(self, option: str, *, is_version: bool) -> None:
         self.option, self.is_version = option, is_version
 
 
 class _HelpAction(argparse.Action):
-    """--help or --version: wins over any error in the words after it."""
+    """The action of --help and --version, which take precedence over errors in the words after them."""
 
     def __call__(
         self,
@@ -241,7 +241,7 @@ class _HelpAction(argparse.Action):
 
 
 class _Once(argparse.Action):
-    """An option that may be given only once: of two, argparse would silently use the last."""
+    """The action of an option that may be given only once: argparse would silently use the last one."""
 
     def __call__(
         self,

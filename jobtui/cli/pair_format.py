@@ -35,7 +35,7 @@ HEADER = ("key", "value", "base64")
 
 
 class InvalidLine(Exception):
-    """What is wrong with a line; the reader adds the file and the number of the line."""
+    """A line that is not a pair; the reader adds the file and the number of the line."""
 
 
 class PairFormat(enum.StrEnum):

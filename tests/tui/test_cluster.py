@@ -145,7 +145,7 @@ def test_nothing_is_said_of_a_cluster_s_jobs_before_it_has_answered(tmp_path: Pa
             places = shown.app.context.overview_cache
             told, places.overview = places.overview, None
             shown.dashboard.on_overview()
-            await shown.shows("Asking the cluster")
+            await shown.shows("Waiting for the cluster")
             assert "No jobs" not in shown.screen
             places.overview = told
             shown.dashboard.on_overview()

@@ -309,7 +309,7 @@ class TestWords:
             async with stage(tmp_path, SPACES, size=(100, 30)) as shown:
                 monkeypatch.setattr(type(shown.behind.engine), "write_error", full)
                 shown.dashboard.on_overview()
-                await shown.shows("No job can be begun now", full)
+                await shown.shows("No job can start now", full)
                 assert "No jobs yet" not in shown.screen
 
         asyncio.run(run())

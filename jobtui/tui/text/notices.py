@@ -120,7 +120,7 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
         )
     if context.client.write_error:
         return (
-            (("  No job can be begun now:", TextRole.STRONG),),
+            (("  No job can start now:", TextRole.STRONG),),
             ((f"  {context.client.write_error}", TextRole.FAILED),),
         )
     if not context.client.writable:
@@ -128,7 +128,7 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
     bar, compact = keys.shown(BY_ID["bar"]), keys.shown(BY_ID["help"])
     overview, linked = context.overview_cache.overview, context.client.connection is not None
     if linked and overview is None and not context.overview_cache.trouble:
-        return ((("  Asking the cluster; a moment …", TextRole.MUTED),),)
+        return ((("  Waiting for the cluster …", TextRole.MUTED),),)
     spaces = (
         [look.space.name for look in overview.spaces]
         if overview is not None
@@ -144,7 +144,7 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
         steps.append(("SHOW SPACES", "the cluster's", ", once it is connected"))
         space = "nba"
     elif not spaces:
-        steps.append(("CREATE SPACE demo", "makes a space", " on every host"))
+        steps.append(("CREATE SPACE demo", "creates a space", " on every host"))
         steps.append(('CREATE SPACE mine AT "/my/rocksdb"', "or adopts a database", " of RocksDB"))
         space = "demo"
     else:
@@ -158,13 +158,13 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
     # jobs of the cluster are added when it has listed them
     none = "No jobs are known here yet." if linked else "No jobs yet."
     return (
-        ((f"  {none} A first one in a minute:", TextRole.STRONG),),
+        ((f"  {none} To run a first one:", TextRole.STRONG),),
         (),
         *hint,
         (
             ("  ", TextRole.PLAIN),
             (f"{bar:<3}", TextRole.KEY),
-            ("goes to the command bar below. Type there, with enter:", TextRole.PLAIN),
+            ("moves to the command bar below. Type there, each with enter:", TextRole.PLAIN),
         ),
         (),
         *(
@@ -179,7 +179,7 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
         (
             ("  ", TextRole.PLAIN),
             ("esc", TextRole.KEY),
-            (" comes back here.  ", TextRole.PLAIN),
+            (" returns to this table.  ", TextRole.PLAIN),
             (compact, TextRole.KEY),
             (" shows the keys.", TextRole.PLAIN),
         ),
@@ -193,7 +193,7 @@ def nothing_found(text: str, keys: Keymap) -> tuple[Line, ...]:
         (),
         (
             ("  esc", TextRole.KEY),
-            (" takes it away, ", TextRole.MUTED),
+            (" removes it, ", TextRole.MUTED),
             (keys.shown(BY_ID["filter"]), TextRole.KEY),
             (" changes it.", TextRole.MUTED),
         ),

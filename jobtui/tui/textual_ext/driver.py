@@ -30,7 +30,7 @@ from typing_extensions import override
 from jobtui import terminal_io
 from jobtui.tui.terminal import Glyphs, encoder_for
 
-_LONGEST_CLOSE_SECONDS = 10.0  # a slow line takes what is left bit by bit
+_LONGEST_CLOSE_SECONDS = 10.0  # a slow line accepts the rest of the output in small parts
 _BATCH_CHARACTERS = 16_384
 _QUEUE_SECONDS = 0.2
 
@@ -61,7 +61,7 @@ class TerminalWriter(WriterThread):
 
     @override
     def write(self, text: str) -> None:
-        # a full queue means that the terminal takes nothing
+        # a full queue means that the terminal accepts nothing
         if self._dropped or not self.is_alive():
             return
         try:
@@ -99,16 +99,16 @@ class TerminalWriter(WriterThread):
 
     @override
     def stop(self) -> None:
-        # waits until all is written, but not for a terminal that takes nothing
+        # wait until all is written, but not for a terminal that accepts nothing
         self._closing_since = time.monotonic()
         while self.is_alive():
             try:
                 self._queue.put(None, timeout=_QUEUE_SECONDS)
                 break
             except Full:
-                continue  # the thread ends by itself if the terminal takes nothing
+                continue  # the thread ends by itself if the terminal accepts nothing
         if self is not threading.current_thread():
-            # a terminal that could not be reopened may hold the thread in a write: it is left behind
+            # a terminal that could not be reopened may block the thread in a write: do not wait for it
             self.join(_LONGEST_CLOSE_SECONDS + terminal_io.PATIENCE_SECONDS)
 
     def _next_batch(self) -> str | None:

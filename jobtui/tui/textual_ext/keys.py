@@ -3,7 +3,7 @@
 Textual puts a key into the queue of the focused widget and looks for a binding when it comes back from there.
 When a slow line or a script delivers many keys at once, letters typed later are in the text before an earlier
 ctrl+u is handled, and a later move comes before an earlier mark. `handle_key` handles a key completely before
-the next one is looked at.
+the next one.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ async def handle_key(host: KeyHost, event: events.Key | events.Paste, unseen: Co
     if host.has_class("-too-small") and not _makes_sense_unseen(host, event, unseen):
         return True
     if host.focused is None:
-        # typing ended, and the message of it is still under way; or the terminal has just become large enough
+        # the input has ended, and its message has not arrived yet; or the terminal has just become large enough
         host.restore_focus()
     focused = host.focused
     if isinstance(event, events.Paste):
@@ -97,7 +97,7 @@ async def handle_key(host: KeyHost, event: events.Key | events.Paste, unseen: Co
         return True
     letter = event.key.removeprefix(_ALT)
     if len(letter) == 1 and letter != event.key:
-        # esc and a letter so soon after it that the terminal made one key of them
+        # esc and a letter that followed so quickly that they were read as one key
         await handle_key(host, events.Key("escape", "\x1b"), unseen)
         return await handle_key(host, events.Key(letter, letter), unseen)
     return False

@@ -15,7 +15,7 @@ from typing_extensions import override
 
 
 class GuardedPalette(CommandPalette):
-    """A palette that is dismissed once, whatever arrives while it goes, and that bears a tiny terminal.
+    """A palette that is dismissed only once, and that works in a tiny terminal.
 
     Private: `_on_message`, `_gather_commands` with its group, `_action_command_list`. Reasons: a second enter
     or click dismissed the screen below it; a palette that was left before it was mounted has no
@@ -49,15 +49,15 @@ class GuardedPalette(CommandPalette):
             super()._action_command_list(action)
 
 
-# a title, an explanation, and what to run
 PaletteEntry = tuple[str, str, Callable[[], None]]
+"""A title, an explanation, and the function to run."""
 
 
 class PaletteSource(Protocol):
-    """The screen under the palette, which knows what can be done."""
+    """The screen under the palette, which has its entries."""
 
     def palette_entries(self) -> Iterator[PaletteEntry]:
-        """Yield what can be done now."""
+        """Yield the entries that have an effect now."""
         ...
 
 
@@ -69,18 +69,18 @@ class Palette(GuardedPalette):
 
 
 class RegistryCommands(Provider):
-    """Offers what works where the focus was when the palette was opened."""
+    """The entries of the palette: what has an effect on the widget that had the focus before it."""
 
+    @override
     async def search(self, query: str) -> Hits:
-        """Textual's hook."""
         matcher = self.matcher(query)
         for title, help_text, run in self._entries():
             score = matcher.match(title)
             if score > 0:
                 yield Hit(score, matcher.highlight(title), run, text=title, help=help_text)
 
+    @override
     async def discover(self) -> Hits:
-        """Textual's hook."""
         for title, help_text, run in self._entries():
             yield DiscoveryHit(title, run, text=title, help=help_text)
 
