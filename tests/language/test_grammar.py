@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from jobtui.language import grammar
-from jobtui.language.identifiers import KEYWORDS
+from jobtui.language import grammar, parse
+from jobtui.language.ast import CreateSchedule, DropSpace, RunSchedule, ShowJobs, Submit, Use
+from jobtui.language.identifiers import CONTEXTUAL, KEYWORDS
 from jobtui.language.lexer import NAME, NUMBER
+from jobtui.language.parts import (
+    JOB_OPTIONS,
+    METRICS,
+    PAUSE_OPTIONS,
+    RECOVER_OPTIONS,
+    SCHEDULE_OPTIONS,
+    Keyword,
+    OptionalPart,
+    Part,
+)
+from jobtui.language.syntax import SYNTAX
+from jobtui.model import JobOptions
 
 STATEMENTS = [
     ["SHOW", "JOB", NUMBER],
@@ -31,6 +44,41 @@ def eager_switches() -> Iterator[None]:
     grammar._remembered_match.cache_clear()
     yield
     sys.setswitchinterval(interval)
+
+
+def test_every_word_of_the_grammar_is_a_keyword() -> None:
+    """Otherwise no token has its kind."""
+    words = {part.token for form in SYNTAX for part in flat(form.parts) if isinstance(part, Keyword)}
+    words.update(word for form in SYNTAX for part in form.values for word in getattr(part, "words", ()))
+    for option in (*JOB_OPTIONS, *PAUSE_OPTIONS, *RECOVER_OPTIONS, *SCHEDULE_OPTIONS):
+        words.add(option.name.upper())
+        if isinstance(option.value, tuple):
+            words.update(map(str.upper, option.value))
+    words.update(map(str.upper, METRICS))
+    words.update(("NEEDED", "AND", "OR", "NOT"))
+    assert words == {*KEYWORDS, *CONTEXTUAL}
+
+
+def flat(parts: Iterable[Part]) -> Iterator[Part]:
+    for part in parts:
+        yield from flat(part.parts) if isinstance(part, OptionalPart) else (part,)
+
+
+@pytest.mark.parametrize("word", CONTEXTUAL)
+def test_a_contextual_keyword_is_a_name_where_a_name_is(word: str) -> None:
+    name = word.lower()
+    assert parse(f"USE {name}; SHOW JOBS IN {word}; DROP SPACE {name}") == [
+        Use(name),
+        ShowJobs(space=word),
+        DropSpace(name),
+    ]
+    assert parse(f"ADMIN COMPACT {name} ON {name}, {word} IF NEEDED WITH rate = 1") == [
+        Submit("compact", name, JobOptions(hosts=(name, word), condition="NEEDED", rate=1))
+    ]
+    assert parse(f"CREATE SCHEDULE {name} AT '@daily' DO ADMIN FLUSH {name}; RUN SCHEDULE {name}") == [
+        CreateSchedule(name, "@daily", Submit("flush", name)),
+        RunSchedule(name),
+    ]
 
 
 @pytest.mark.usefixtures("eager_switches")

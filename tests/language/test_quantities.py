@@ -2,7 +2,17 @@ from __future__ import annotations
 
 import pytest
 
-from jobtui.language.quantities import QuantityError, parse_duration, parse_share, parse_size
+from jobtui.language.quantities import (
+    Quantity,
+    QuantityError,
+    parse_duration,
+    parse_share,
+    parse_size,
+    read_quantity,
+    write_duration,
+    write_share,
+    write_size,
+)
 
 
 class TestSize:
@@ -100,3 +110,44 @@ class TestShare:
     def test_refused_with_the_reason(self, text: str, reason: str) -> None:
         with pytest.raises(QuantityError, match=reason):
             parse_share(text)
+
+
+class TestWriting:
+    @pytest.mark.parametrize(
+        ("size", "text"),
+        [(0, "0 B"), (1234, "1234 B"), (3 << 29, "1.5 GiB"), (10**10, "10 GB"), (2**63 - 1, f"{2**63 - 1} B")],
+    )
+    def test_size(self, size: int, text: str) -> None:
+        assert write_size(size) == text
+        assert parse_size(text) == size
+
+    @pytest.mark.parametrize(
+        ("seconds", "text"), [(0, "0 s"), (5400, "1 h 30 min"), (90_061, "1 d 1 h 1 min 1 s"), (0.1, "0.1 s")]
+    )
+    def test_duration(self, seconds: float, text: str) -> None:
+        assert write_duration(seconds) == text
+        assert parse_duration(text) == seconds
+
+    @pytest.mark.parametrize(("share", "text"), [(0.0, "0%"), (0.1, "10%"), (0.333, "33.3%"), (1.0, "100%")])
+    def test_share(self, share: float, text: str) -> None:
+        assert write_share(share) == text
+        assert parse_share(text) == share
+
+
+class TestInAStatement:
+    @pytest.mark.parametrize(
+        ("words", "quantities", "value"),
+        [
+            (["0x10"], [Quantity.SIZE], 16),
+            (["010", "MiB"], [Quantity.SIZE], 8 << 20),
+            (["010MiB"], [Quantity.SIZE], 8 << 20),
+            (["08", "s"], [Quantity.DURATION], 8),
+            (["0.50", "min"], [Quantity.DURATION], 30),
+            (["10", "%"], [Quantity.SIZE, Quantity.SHARE], 0.1),
+            (["10"], [Quantity.SIZE, Quantity.SHARE], 10),
+        ],
+    )
+    def test_numbers_follow_the_rules_of_the_language(
+        self, words: list[str], quantities: list[Quantity], value: float
+    ) -> None:
+        assert read_quantity(words, quantities) == value

@@ -172,7 +172,11 @@ class ClientNames:
 
 def _suits(job: Job, kind: JobOperation) -> bool:
     match kind:
-        case JobOperation.STOP | JobOperation.PAUSE | JobOperation.RESUME | JobOperation.SET:
+        case JobOperation.PAUSE:
+            return not job.status.ended and not job.paused
+        case JobOperation.RESUME:
+            return not job.status.ended and job.paused
+        case JobOperation.STOP | JobOperation.SET:
             return not job.status.ended and not job.stopping
         case JobOperation.BACKUP:
             return job.status.ended
