@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from jobtui.errors import ErrorCode
-from tests.support.adoption_checks import check_no_harm
+from tests.support.adoption_checks import Snapshot, check_no_harm, compact_in_steps, twin_dump
 from tests.support.foreign_owners import STATES
 
 ACCEPTED = [
@@ -54,6 +54,8 @@ REFUSED = {
     "write_prepared": ("WritePrepared",),
     "write_unprepared": ("WriteUnprepared",),
 }
+# the short form compacts these in steps: each kind of levels, keys, files and families once
+IN_STEPS = ["ordinary", "families", "dynamic_levels", "range_deletes", "blob_files", "universal", "fifo_family"]
 IN_THE_WAL = {"write_prepared", "write_unprepared", "wal_zstd"}
 
 
@@ -61,6 +63,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The short form tries each kind as a program leaves it that was killed at its work."""
     if "state" in metafunc.fixturenames:
         metafunc.parametrize("state", STATES if metafunc.config.getoption("--long") else ["killed"])
+    if "stepped_kind" in metafunc.fixturenames:
+        metafunc.parametrize("stepped_kind", ACCEPTED if metafunc.config.getoption("--long") else IN_STEPS)
 
 
 @pytest.mark.parametrize("kind", ACCEPTED)
@@ -81,3 +85,21 @@ def test_refused_kind_is_not_touched(tmp_path, owners, monkeypatch, kind, state)
     assert refusal.code is not ErrorCode.CORRUPT
     if "no SST file yet" not in str(refusal):  # which is found first, while nothing is flushed
         assert [word for word in REFUSED[kind] if word not in str(refusal)] == []
+
+
+def test_kind_compacted_in_steps_stays_its_owners(tmp_path, owners, monkeypatch, stepped_kind):
+    """Paused after each step, and so opened and closed for each."""
+    monkeypatch.setenv("OWNER_FILE_BYTES", "2000")
+    monkeypatch.chdir(tmp_path)
+    owner, database = owners.of(stepped_kind), tmp_path / "theirs" / "data"
+    # its owner would be killed in the middle of a compaction of its own, which is refused
+    state = "flushed" if stepped_kind == "auto_compactions" else "killed"
+    owner.make(database, state)
+    expected = twin_dump(tmp_path, owner, state)
+    snapshot = Snapshot(database)
+    steps = asyncio.run(compact_in_steps(tmp_path / "root", database))
+    snapshot.check_left_as_found()
+    owner.load(database)
+    assert owner.dump(database) == expected
+    if stepped_kind in {"ordinary", "families", "dynamic_levels", "range_deletes"}:
+        assert steps > 2

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from jobtui.errors import StorageError
-from jobtui.storage.base import Placement
+from jobtui.storage.base import CompactionRequest, OperationProgress, Placement
 from tests.support.foreign_owners import Entry, Owner, entries
-from tests.support.storage import compact, dumped, flush, storage_at
+from tests.support.storage import Watched, compact, dumped, flush, storage_at
 
 SPACE = "theirs"
+STEP_BYTES = 3_000
 # files that any opening of a database writes or renames, also that of its owner
 LOGS = re.compile(r"LOG(\.old\.\d+)?")
 
@@ -50,6 +51,39 @@ async def work_on(root: Path, database: Path) -> Answer:
         except StorageError as failure:
             return Answer(failure=failure)
     return Answer()
+
+
+async def compact_in_steps(root: Path, database: Path) -> int:
+    """Compact the database, then pause a compaction after each of its steps; return how many it had.
+
+    The first compaction merges what is in level 0 at once, so that the others have steps.
+    """
+    host = str(database)
+    async with storage_at(root, step=STEP_BYTES) as storage:
+        await storage.create_space(SPACE, Placement(directories=(host,)))
+        await compact(storage, host, SPACE)
+        position, paused = None, 0
+        while True:
+            watched = Watched()
+            watched.on_progress = pause_after(watched, 0 if position is None else position.done)
+            request = CompactionRequest(resume=position)
+            outcome = await compact(storage, host, SPACE, watched, request)
+            assert "started over" not in outcome.note
+            if not outcome.paused:
+                return 0 if outcome.steps is None else outcome.steps.done
+            assert position is None or outcome.steps.done > position.done
+            position, paused = outcome.steps, paused + 1
+            assert paused <= position.total
+
+
+def pause_after(watched: Watched, done: int) -> Callable[[OperationProgress], None]:
+    """Return what requests a pause once more than `done` steps are done."""
+
+    def look(progress: OperationProgress) -> None:
+        if progress.steps is not None and progress.steps.done > done:
+            watched.control.pause.set()
+
+    return look
 
 
 class Snapshot:

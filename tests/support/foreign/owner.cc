@@ -7,6 +7,8 @@
 //   owner KIND copy DIR TO      make a checkpoint
 //   owner KIND backup DIR TO    make a backup
 //   owner kinds                 print the kinds
+//
+// OWNER_FILE_BYTES in the environment is the size of its SST files.
 #include <rocksdb/comparator.h>
 #include <rocksdb/compaction_filter.h>
 #include <rocksdb/convenience.h>
@@ -238,6 +240,10 @@ static Options options() {
   o.compression = kNoCompression;
   o.keep_log_file_num = 5;
   o.stats_dump_period_sec = 0;  // so that a database that is only held open does not change
+  if (const char* bytes = getenv("OWNER_FILE_BYTES")) {  // many small files, in several levels
+    o.target_file_size_base = atoi(bytes);
+    o.max_bytes_for_level_base = 2 * atoi(bytes);
+  }
   kinds().at(KIND)(o);
   if (KIND == "encrypted") {
     std::shared_ptr<EncryptionProvider> provider;
