@@ -43,13 +43,13 @@ def parts_of(*families: FamilyRest, step: int = 30, in_one: bool = False) -> lis
 class TestPlan:
     def test_steps_end_where_files_end(self):
         parts = parts_of(rest(bottom()))
-        assert [part.size for part in parts] == [40, 40, 20]
+        assert [part.size for part in parts] == [30, 30, 40]
         assert [(part.begin, part.end) for part in parts] == [
-            (None, b"d9"),
-            (b"d9\0", b"h9"),
-            (b"h9\0", b"j9"),
+            (None, b"c9"),
+            (b"c9\0", b"f9"),
+            (b"f9\0", b"j9"),
         ]
-        assert [part.key for part in parts] == [b"d9\0", b"h9\0", None]
+        assert [part.key for part in parts] == [b"c9\0", b"f9\0", None]
 
     def test_no_files_need_no_step(self):
         assert plan_steps([rest([])], 30, in_one=False) == ()
@@ -73,7 +73,7 @@ class TestPlan:
     def test_level_0_in_order_of_keys_is_divided(self):
         files = [table(i, 0, f"{chr(97 + i)}0", f"{chr(97 + i)}9") for i in range(10)]
         parts = parts_of(rest(files))
-        assert [part.end for part in parts] == [b"d9", b"h9", b"j9"]
+        assert [part.end for part in parts] == [b"c9", b"f9", b"j9"]
 
     def test_small_families_share_a_step(self):
         families = [rest(bottom(1), name=name) for name in ("one", "two", "three", "four")]
@@ -147,7 +147,7 @@ def databases(draw) -> list[LiveFile]:
 
 
 @given(databases(), st.integers(0, 6), st.integers(1, 100))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 def test_every_file_is_in_the_range_of_a_step_and_every_byte_counts_once(files, base_level, step_bytes):
     parts = parts_of(rest(files, base_level=base_level), step=step_bytes)
     assert sum(part.size for part in parts) == sum(file.size for file in files)

@@ -79,6 +79,7 @@ class Compaction(Operation):
         self._opened_for: WriteLimits | None = None
         self._plan: CompactionPlan | None = None
         self._has_rate = True
+        self._rate: float | None = None
         self._fraction = 0.0
         self._needed: int | None = None
 
@@ -191,7 +192,8 @@ class Compaction(Operation):
 
     def _run_step(self, handle: DatabaseHandle, plan: CompactionPlan, step: Step) -> bool:
         """Do a step and verify it. Return False if a stop came first."""
-        files, errors = files_of(step, tables_by_family(handle)), sum_property(handle, "background-errors")
+        before = tables_by_family(handle)
+        files, errors = files_of(step, before), sum_property(handle, "background-errors")
         log_end, tickers = _log_size(self._database.log), read_tickers(handle.options)
         stats = _stats_of(file for group in files.values() for file in group)
         counter = count_compacted(handle.options, stats, self._database.path)
@@ -200,7 +202,7 @@ class Compaction(Operation):
         def report(progress: OperationProgress) -> None:
             self._report_progress(replace(progress, fraction=begin + share * (progress.fraction or 0.0)))
 
-        progress = ProgressEstimator(counter, expected_reads(stats), report)
+        progress = ProgressEstimator(counter, expected_reads(stats), report, self._rate)
         thread = threading.Thread(target=_compact_step, args=(handle, step), daemon=True)
         with self._cancellation.on_cancel(handle.cancel):
             thread.start()
@@ -208,6 +210,7 @@ class Compaction(Operation):
                 thread.join(TICK_SECONDS)
                 if thread.is_alive():
                     progress.update()
+        self._rate = progress.rate
         tables = tables_by_family(handle)
         movable = [column for column in plan.columns if column.style is not CompactionStyle.NONE]
         if self._cancellation.interrupted:
@@ -224,7 +227,7 @@ class Compaction(Operation):
         counted = read_tickers(handle.options)
         counted.subtract(tickers)
         # the counter of written bytes may lag behind
-        written = max(counted["compact.write.bytes"], _bytes_of_new(files, tables))
+        written = max(counted["compact.write.bytes"], _bytes_of_new(before, tables))
         plan.finish(step, tables, counted["compact.read.bytes"], written)
         self._steps = plan.position
         return True
@@ -290,10 +293,12 @@ def _indivisible(column: ColumnFamily) -> str:
     return "keeps its keys in falling order" if column.backwards else ""
 
 
-def _bytes_of_new(files: Tables, tables: Tables) -> int:
-    """Return the bytes of the files that a step wrote and that are still there."""
-    newest = max((file.number for group in files.values() for file in group), default=0)
-    return sum(file.size for name in files for file in tables[name] if file.number > newest and file.level)
+def _bytes_of_new(before: Tables, after: Tables) -> int:
+    """Return the bytes of the files that a step wrote and that are still there; level 0 is a writer's."""
+    known = {file.number for files in before.values() for file in files}
+    return sum(
+        file.size for files in after.values() for file in files if file.number not in known and file.level
+    )
 
 
 def _unmoved(column: ColumnFamily, step: Step, files: Tables, tables: Tables) -> list[int]:

@@ -25,15 +25,20 @@ ByteCounter = Callable[[], int]
 
 
 class ProgressEstimator:
-    """A reporter of what `count` returns, as a share of the bytes that are `expected`."""
+    """A reporter of what `count` returns, as a share of the bytes that are `expected`.
 
-    def __init__(self, count: ByteCounter, expected: int, report: ProgressCallback) -> None:
+    `rate`: the bytes a second of the work that this continues, None if there was none.
+    """
+
+    def __init__(
+        self, count: ByteCounter, expected: int, report: ProgressCallback, rate: float | None = None
+    ) -> None:
         self._count = count
         self._expected = expected
         self._report = report
         self._done = 0
         self._updated_at = time.monotonic()
-        self._rate: float | None = None
+        self.rate = rate
         self._fraction = 0.0
 
     def update(self) -> None:
@@ -44,11 +49,11 @@ class ProgressEstimator:
             return
         done = self._count()
         recent = (done - self._done) / elapsed
-        self._rate = recent if self._rate is None else self._rate + _SMOOTHING * (recent - self._rate)
+        self.rate = recent if self.rate is None else self.rate + _SMOOTHING * (recent - self.rate)
         self._done, self._updated_at = done, now
         if self._expected:
             self._fraction = max(self._fraction, min(HIGHEST, done / self._expected))
-        self._report(OperationProgress(self._fraction, self._rate))
+        self._report(OperationProgress(self._fraction, self.rate))
 
 
 def count_flushed(options: Options, path: Path) -> ByteCounter:

@@ -275,12 +275,13 @@ def _gather(family: FamilyRest, blocks: list[_Block], clusters: list[_Block], ta
     begin = family.begin
     size = merged = least = 0
     left = sum(block.size for block in blocks)
-    for block in blocks:
+    for block, following in zip(blocks, [*blocks[1:], None], strict=True):
         size += block.size
         left -= block.size
         merged, least = merged + block.merged, max(least, block.least)
-        is_last = block is blocks[-1]
-        if not is_last and (size < target or left < target / 2):
+        is_last = following is None
+        # as near to the target as whole blocks allow, so that the number of steps stays as the plan goes on
+        if following is not None and (size + following.size / 2 < target or left < target / 2):
             continue
         for cluster in [one for one in clusters if one.first <= block.last or is_last]:
             clusters.remove(cluster)
