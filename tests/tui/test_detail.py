@@ -183,7 +183,7 @@ class TestSummary:
             "because: before the upgrade",
             "h37: no space left on device",
             "runs job 3 again",
-            "r runs it again on all 3 hosts",
+            "r runs the 2 hosts that did not finish again",
         ):
             assert part in text
 
@@ -261,5 +261,29 @@ def test_a_cursor_moves_from_failure_to_failure(tmp_path: Path) -> None:
             await shown.press("end", "down")
             await shown.press("tab")
             await shown.until(lambda: under_cursor(shown) == "")
+
+    asyncio.run(run())
+
+
+def test_only_what_did_not_finish_is_run_again_if_one_chooses_so(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, size=(110, 30)) as shown:
+            shown.behind.say("ADMIN COMPACT nba")
+            for host in HOSTS:
+                operation = shown.behind.storage.operation("nba", host)
+                if host == "local1":
+                    operation.fail(detail="disk gone")
+                else:
+                    operation.finish(BEFORE, AFTER)
+            await shown.shows("✖ 1")
+            await shown.until(lambda: "r runs the host local1 that did not finish again" in shown.detail)
+            await shown.press("r")
+            await shown.shows(
+                "Run job 1 again?", "only on 1 host that did not finish: local1", "on all 3 hosts"
+            )
+            await shown.press("f")
+            await shown.until(lambda: shown.behind.engine.job(2) is not None)
+            assert [task.host for task in shown.behind.job(2).tasks] == ["local1"]
+            await shown.shows("↻ 2")
 
     asyncio.run(run())

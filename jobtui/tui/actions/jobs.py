@@ -113,6 +113,14 @@ class JobActions:
             answers = await self._run_all(plan, recover_statements)
             self._report(plan, answers, "", "run again")
 
+    async def recover_hosts(self, job_id: int, *, failed_only: bool) -> None:
+        """Run a job again, on all hosts or only on those that did not finish; the user has chosen which."""
+        plan = select_recoverable([job_id], self._active(), self._shared.client.history.is_archived)
+        if plan.touched:
+            option = " WITH failed_only = true" if failed_only else ""
+            answer = await self._run(f"RECOVER JOB {job_id}{option}")
+            self._report(plan, [answer], "", "run again")
+
     async def archive(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Archive those of the jobs that have ended."""
         plan = select_archivable(ids, self._active(), self._shared.client.history.is_archived)

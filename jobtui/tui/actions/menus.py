@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 
 NO_FILTER = Filter()
+_NAMED_HOSTS = 4
 
 
 def command_line(profile: str, statement: str) -> str:
@@ -115,7 +116,11 @@ class ActionMenu:
             case "stop":
                 await self._actions.stop(ids, view.list.count_unseen(ids))
             case "recover":
-                await self._actions.recover(ids, view.list.count_unseen(ids))
+                job = self._shared.client.job(ids[0]) if len(ids) == 1 else None
+                if job is not None and self._has_finished_part(job):
+                    await self._recover_part(job)
+                else:
+                    await self._actions.recover(ids, view.list.count_unseen(ids))
             case "archive":
                 await self._actions.archive(ids, view.list.count_unseen(ids))
             case "hold":
@@ -140,6 +145,26 @@ class ActionMenu:
             await self._actions.flush(space)
         else:
             await self._actions.compact(space)
+
+    def _has_finished_part(self, job: Job) -> bool:
+        """Return whether some hosts of an ended job finished and some did not, and jobtui runs them itself."""
+        finished = [task.status is Status.FINISHED for task in job.tasks]
+        return job.status.ended and any(finished) and not all(finished) and job.origin is None
+
+    async def _recover_part(self, job: Job) -> None:
+        rest = [task.host for task in job.tasks if task.status is not Status.FINISHED]
+        named = ", ".join(rest[:_NAMED_HOSTS]) + (" …" if len(rest) > _NAMED_HOSTS else "")
+        question = Question[bool](
+            f"Run job {job.id} again?",
+            [((job.label, TextRole.STRONG),)],
+            [
+                Choice("f", f"only on {format_count(len(rest), 'host')} that did not finish: {named}", True),
+                Choice("a", f"on all {len(job.tasks)} hosts", False),
+            ],
+        )
+        failed_only = await self._host.ask(question)
+        if failed_only is not None:
+            await self._actions.recover_hosts(job.id, failed_only=failed_only)
 
     async def _copy(self, job: Job | None, marked: Iterable[int], shown: Filter) -> None:
         if job is None:

@@ -86,9 +86,11 @@ def next_action(job: Job, recovered_as: Sequence[int], keys: tuple[str, str]) ->
         case Status.RUNNING:
             return None if job.stopping else (stop, "stops it")
         case Status.FAILED | Status.STOPPED if not recovered_as:
-            hosts = [task for task in job.tasks if task.status is not Status.FINISHED]
-            again = f"runs it again on all {len(job.tasks)} hosts" if len(job.tasks) > 1 else "runs it again"
-            return recover, again if hosts else "runs it again"
+            rest = [task.host for task in job.tasks if task.status is not Status.FINISHED]
+            if rest and len(rest) < len(job.tasks) and job.origin is None:
+                what = f"host {rest[0]}" if len(rest) == 1 else f"{len(rest)} hosts"
+                return recover, f"runs the {what} that did not finish again"
+            return recover, "runs it again"
         case _:
             return None
 
