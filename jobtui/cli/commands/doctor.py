@@ -209,6 +209,33 @@ def history(profile: Profile) -> Finding:
     return Finding(CheckLevel.OK, "history", result)
 
 
+def schedule_owner(profile: Profile) -> Iterator[Finding]:
+    """Check whether the profile's schedules can be read, and whether a process runs them."""
+    from jobtui.engine.health import is_owned
+    from jobtui.engine.schedules import FILE, load
+
+    loaded = load(profile.history)
+    if loaded.refusal or loaded.damage:
+        problem = loaded.refusal or f"{FILE}: {loaded.damage}"
+        advice = "the next owner of the profile keeps a copy in quarantine/, and what is left"
+        yield Finding(CheckLevel.WARN, "schedules", problem, "" if loaded.refusal else advice)
+    active = [schedule for schedule in loaded.schedules.values() if not schedule.paused]
+    if not active:
+        return
+    count = format_count(len(active), "active schedule")
+    if is_owned(profile):
+        yield Finding(CheckLevel.OK, "schedules", count)
+        return
+    command = f"jobtui --profile {shlex.quote(profile.name)} serve"
+    yield Finding(
+        CheckLevel.WARN,
+        "schedules",
+        f"{count}, and no process runs this profile: none will start",
+        f"enable a systemd user unit with ExecStart={shutil.which('jobtui') or 'jobtui'}"
+        f"{command.removeprefix('jobtui')} (docs/schedules.md), or add to the crontab: @reboot {command}",
+    )
+
+
 def storage(*fallbacks: Path) -> Finding:
     """Check whether RocksDB works here."""
     from jobtui.engine.health import probe_storage
@@ -337,6 +364,7 @@ def _findings(command: DoctorCommand) -> Iterator[Finding]:
     yield from host_directories(profile)
     yield owner(profile)
     yield history(profile)
+    yield from schedule_owner(profile)
     if profile.cluster is None:
         yield storage(profile.root, profile.root.parent)
     else:
