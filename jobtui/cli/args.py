@@ -30,11 +30,12 @@ FLAGS = (
     "--delete-keys",
     "--raw",
     "--quiet",
+    "--read-only",
     "--version",
     "--help",
 )
 RUN_OPTIONS = ("detach", "wait", "format", "quiet", "raw")
-PROFILE_OPTIONS = ("config", "profile", "data_dir", "nebula", "user", "tls")
+PROFILE_OPTIONS = ("config", "profile", "data_dir", "nebula", "user", "tls", "read_only")
 PASSWORD_OPTIONS = ("-p", "--password", "--passwd")
 PASSWORD_HINT = "a password is never an option; set JOBTUI_NEBULA_PASSWORD, or enter it when jobtui asks for it"
 
@@ -273,7 +274,17 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-dir", action=_Once, type=_path)
     parser.add_argument("--config", action=_Once, type=_path)
     parser.add_argument("--quiet", "-q", action="store_true", default=None)
-    for flag in ("--detach", "--wait", "--demo", "--raw", "--delete-keys", "--background", "--until-idle"):
+    flags = (
+        "--detach",
+        "--wait",
+        "--demo",
+        "--raw",
+        "--delete-keys",
+        "--background",
+        "--until-idle",
+        "--read-only",
+    )
+    for flag in flags:
         parser.add_argument(flag, action="store_true", default=None)
     return parser
 
@@ -314,7 +325,7 @@ class ProfileOptions(msgspec.Struct, frozen=True, kw_only=True):
     """The options that choose config, profile and data directory; None: not given.
 
     `nebula` holds the addresses of a cluster that is used instead of a profile, as `user`, and over TLS if
-    `tls` names the trusted certificates ("system", or a file).
+    `tls` names the trusted certificates ("system", or a file). With `read_only` nothing is changed.
     """
 
     config: Path | None = None
@@ -323,6 +334,7 @@ class ProfileOptions(msgspec.Struct, frozen=True, kw_only=True):
     nebula: str | None = None
     user: str | None = None
     tls: str | None = None
+    read_only: bool | None = None
 
 
 class ShowHelp(msgspec.Struct, frozen=True):

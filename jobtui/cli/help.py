@@ -84,7 +84,7 @@ jobtui: a dashboard and command bar for a storage cluster's flush and compact
   --nebula HOST:PORT [-u USER] [--tls system|CA_FILE]
                                a NebulaGraph cluster; asks for the password
   --data-dir DIR, --config FILE   the data directory; the config file
-  --version, --help
+  --read-only                  refuse every change (others: --version, --help)
 
 Exit status: 0 done, 1 a statement failed, 2 usage or syntax,
 3 a job failed or was stopped, 130 interrupted, after its jobs were stopped.

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from jobtui.cli.args import ConfigCommand, ProfileOptions, ServeCommand
+from jobtui.cli.args import ConfigCommand, HistoryCommand, LoadCommand, ProfileOptions, ServeCommand
 from jobtui.cli.errors import CommandError, NoHome, UsageError
 from jobtui.cli.streams import is_terminal
 from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chosen_profile, read_config
@@ -54,10 +54,18 @@ def profile_of(options: ProfileOptions, config: Config) -> Profile:
             raise UsageError(str(error)) from None
         profile = _with_home(lambda: config.open_profile(name, options.data_dir))
         _require_utf8(profile)
+    if options.read_only:
+        profile = replace(profile, read_only=True)
+    if profile.read_only and (isinstance(options, ServeCommand | LoadCommand) or _repairs(options)):
+        raise UsageError(f"{profile.read_only_reason}; nothing was done")
     connects_elsewhere = isinstance(options, ServeCommand) and options.background
     if profile.cluster is None or connects_elsewhere or isinstance(options, ConfigCommand):
         return profile
     return replace(profile, cluster=_with_password(profile.cluster))
+
+
+def _repairs(options: ProfileOptions) -> bool:
+    return isinstance(options, HistoryCommand) and options.what == "repair"
 
 
 def _require_utf8(profile: Profile) -> None:

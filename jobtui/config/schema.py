@@ -348,6 +348,12 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             seconds,
         ),
         Setting(
+            "read_only",
+            "false",
+            "Whether every statement that changes something is refused, as with --read-only.",
+            yes_or_no,
+        ),
+        Setting(
             "max_running_jobs",
             "4",
             "How many spaces may have a running job at the same time. A space never has two.",

@@ -156,6 +156,7 @@ class ProfileSettings(msgspec.Struct, frozen=True):
     """The settings of a profile in the file; `SETTINGS["profiles.*"]` has their meanings."""
 
     task_timeout: float | None = None
+    read_only: bool = False
     max_running_jobs: int = 4
     compact_rate: int | None = None
     step_size: int = STEP_SIZE
@@ -199,6 +200,7 @@ class Config(msgspec.Struct, frozen=True):
             root=self._root(data_dir) / name,
             hosts=settings.hosts,
             task_timeout=settings.task_timeout,
+            read_only=settings.read_only,
             max_running_jobs=settings.max_running_jobs,
             compact_rate=settings.compact_rate,
             step_size=settings.step_size,

@@ -42,13 +42,18 @@ BETWEEN_LOOKS_SECONDS = 1.0
 def connect_or_start(
     profile: Profile, *, run: RunPolicy = RunPolicy.ALL, tries: int | None = None
 ) -> LocalClient | RemoteClient:
-    """Start the engine if no process owns the profile, else connect to the owner.
+    """Start the engine if no process owns the profile, else connect to the owner; read-only, connect alone.
 
     Waits a little for an owner that is just starting or ending. Raises OwnerUnreachable, and StoreError and
     StorageError if the profile cannot be opened at all.
     """
     from jobtui.engine.local import LocalClient
 
+    if profile.read_only:
+        try:
+            return RemoteClient.connect(profile)
+        except OwnerUnavailable:
+            raise OwnerUnreachable(profile.read_only_reason) from None
     why = ""
     for left in reversed(range(TRIES if tries is None else tries)):
         try:
@@ -78,7 +83,7 @@ def open_client(profile: Profile, *, run: RunPolicy = RunPolicy.ALL) -> Client:
     try:
         return connect_or_start(profile, run=run)
     except OwnerUnreachable as error:
-        return ReadOnlyClient.open(profile, str(error))
+        return ReadOnlyClient.open(profile, "" if profile.read_only else str(error))
 
 
 class FailoverClient:
@@ -229,6 +234,9 @@ class FailoverClient:
                 ]
             )
             return
+        if self._settings.read_only:
+            self._publish([Notice("The jobtui that ran this profile has ended", "information")])
+            return
         here = "this one runs it now" if self.is_owner else "another one runs it now"
         why = f": {self.write_error}" if not self.writable else ""
         if why:
@@ -244,6 +252,8 @@ class FailoverClient:
             except (OwnerUnreachable, StoreError, StorageError, OSError):
                 continue  # nothing has changed; requests are refused meanwhile, with the reason
             self._switch_to(client)
+            if self._settings.read_only:
+                return
             here = "this one runs it now" if self.is_owner else "the one that has it answers again"
             self._publish([Notice(f"This profile can be written again: {here}", "information")])
             return

@@ -30,6 +30,7 @@ class Profile(msgspec.Struct, frozen=True):
     `step_size` is what a step of a compaction merges, in bytes, and `min_free` what it leaves free of the disk.
     `wal_dirs` are the WAL directories of adopted databases that keep their WAL apart, `without_cf_paths` the
     adopted databases that keep all SST files in their own directory.
+    `read_only`: this process changes nothing, and never owns the profile.
     `cluster`: the NebulaGraph cluster that the work is done on (None: embedded storage).
     """
 
@@ -44,6 +45,12 @@ class Profile(msgspec.Struct, frozen=True):
     wal_dirs: Mapping[str, Path] = msgspec.field(default_factory=dict)
     without_cf_paths: tuple[str, ...] = ()
     cluster: ClusterSettings | None = None
+    read_only: bool = False
+
+    @property
+    def read_only_reason(self) -> str:
+        """Why a change is refused, if the profile is read-only."""
+        return f"Profile '{self.name}' is read-only (--read-only, or read_only = true in the config)"
 
     @property
     def history(self) -> Path:

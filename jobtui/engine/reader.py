@@ -5,7 +5,7 @@ It starts no thread, no worker and no asyncio loop. What would write is refused,
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -16,7 +16,7 @@ from jobtui.errors import StatementRefused, StorageError
 from jobtui.history import History, StoreError
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.lock import WriterWatcher
-from jobtui.language.ast import ShowHosts, ShowJob, ShowJobs, ShowSchedules, ShowSpaces, Statement, Use
+from jobtui.language.ast import Parsed, ShowHosts, ShowJob, ShowJobs, ShowSchedules, ShowSpaces, Statement, Use
 from jobtui.language.tables import Result
 from jobtui.model import ConnectionStatus, Job, SpaceStats
 
@@ -58,10 +58,9 @@ class ReadOnlyClient:
         parsed = queries.parse_or_answer(text)
         if isinstance(parsed, ExecuteResult):
             return parsed
-        for one in parsed:
-            if not isinstance(one.statement, READ_ONLY):
-                why = self.write_error or "This profile is open for reading only"
-                return ExecuteResult(failure=queries.failure(text, one, why))
+        refused = self._refusal(text, parsed)
+        if refused is not None:
+            return refused
         self.history.refresh()
         done: list[Result] = []
         for one in parsed:
@@ -71,6 +70,14 @@ class ReadOnlyClient:
             except _expected_errors() as error:
                 return ExecuteResult(tuple(done), queries.failure(text, one, str(error)))
         return ExecuteResult(tuple(done))
+
+    def _refusal(self, text: str, parsed: Sequence[Parsed]) -> ExecuteResult | None:
+        """Return the result that refuses a text with a statement that would write, None if it has none."""
+        why = self.write_error or "This profile is open for reading only"
+        if self._settings.read_only:
+            why = f"{self._settings.read_only_reason}; nothing was done"
+        writing = next((one for one in parsed if not isinstance(one.statement, READ_ONLY)), None)
+        return None if writing is None else ExecuteResult(failure=queries.failure(text, writing, why))
 
     def _run(self, statement: Statement, typed: str, session: Session) -> Result:
         match statement:

@@ -59,6 +59,7 @@ class RemoteClient(ReadOnlyClient):
 
     def __init__(self, profile: Profile, history: History) -> None:
         super().__init__(profile, history)
+        self.writable = not profile.read_only
         self._address = _address_of_owner(profile)
         self._trusted = trusted_owners(profile.root)
         self._listeners: tuple[Listener, ...] = ()
@@ -106,6 +107,10 @@ class RemoteClient(ReadOnlyClient):
         parsed = queries.parse_or_answer(text)
         if isinstance(parsed, ExecuteResult):
             return parsed
+        if self._settings.read_only:
+            refused = self._refusal(text, parsed)
+            if refused is not None:
+                return refused
         with closing(_Requests(self._channel)) as requests:
             return self._answered(text, parsed, session, requests)
 

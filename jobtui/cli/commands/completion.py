@@ -158,7 +158,7 @@ def _escapes(after: str, quote: str) -> bool:
     return bool(after) and quote != "'" and (not quote or after in '\\"$`')
 
 
-_PLACE = ("--profile", "--nebula", "-u", "--tls", "--data-dir", "--config")
+_PLACE = ("--profile", "--nebula", "-u", "--tls", "--data-dir", "--config", "--read-only")
 _WITHOUT_VERB = ("-e", "-f", "--format", "--raw", "--detach", "--wait", "--quiet", "--demo")
 _OPTIONS = {
     "load": ("--format", "--delete-keys", "--quiet"),

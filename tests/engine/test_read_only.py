@@ -1,0 +1,96 @@
+"""A profile that is opened for reading only: with an owner, and without one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from jobtui.cli.args import parse_arguments
+from jobtui.cli.errors import UsageError
+from jobtui.cli.profiles import profile_of
+from jobtui.config import read_config
+from jobtui.engine.client import Session
+from jobtui.engine.failover import FailoverClient, connect_or_start
+from jobtui.engine.profile import Profile
+from jobtui.errors import OwnerUnreachable
+from jobtui.model import Status
+from tests.support.commands import CommandLine
+from tests.support.engines import WAIT, bench
+from tests.support.scripted import ScriptedStorage
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> Profile:
+    return Profile("local", tmp_path, read_only=True)
+
+
+def refusal(client: FailoverClient, text: str) -> str:
+    failure = client.execute(text, Session()).result(WAIT).failure
+    return "" if failure is None else failure.message
+
+
+WRITING = (
+    "ADMIN FLUSH nba",
+    "STOP JOB 1",
+    "SHOW JOBS; RECOVER JOB",
+    "BACKUP JOB 0 9",
+    "DROP SPACE nba",
+    'CREATE SCHEDULE s AT "@daily" DO ADMIN FLUSH nba',
+    "PAUSE JOB 1",
+    "SET RATE OFF",
+)
+
+
+def test_owner_takes_nothing_from_it(tmp_path: Path, profile: Profile) -> None:
+    with bench(tmp_path, ScriptedStorage({"nba": ("h1",)})) as b:
+        b.say("ADMIN COMPACT nba")
+        b.heard.until(1, Status.RUNNING)
+        client = FailoverClient(profile)
+        try:
+            assert not client.writable
+            for text in WRITING:
+                assert refusal(client, text).startswith("Profile 'local' is read-only"), text
+            assert refusal(client, "USE nba; SHOW JOB 1; SHOW SPACES; SHOW SCHEDULES") == ""
+            assert b.engine.history.last_id() == 1
+        finally:
+            client.close()
+
+
+def test_without_an_owner_nothing_is_made(tmp_path: Path) -> None:
+    absent = Profile("local", tmp_path / "none", read_only=True)
+    client = FailoverClient(absent)
+    try:
+        assert (client.writable, client.write_error) == (False, "")
+        assert refusal(client, "ADMIN FLUSH nba").endswith("nothing was done")
+        assert refusal(client, "SHOW JOBS") == ""
+    finally:
+        client.close()
+    with pytest.raises(OwnerUnreachable, match="read-only"):
+        connect_or_start(absent)
+    assert not absent.root.exists()
+
+
+def test_option_and_setting(tmp_path: Path) -> None:
+    file = tmp_path / "config.toml"
+    file.write_text("[profiles.local]\nread_only = true\n")
+    config = read_config(file)
+    for words in (["-e", "SHOW JOBS"], []):
+        command = parse_arguments([*words, "--data-dir", str(tmp_path)], piped=False)
+        assert profile_of(command, config).read_only  # type: ignore[arg-type]
+    plain = replace(config, profiles={"local": replace(config.profiles["local"], read_only=False)})
+    command = parse_arguments(["--read-only", "--data-dir", str(tmp_path)], piped=False)
+    assert profile_of(command, plain).read_only  # type: ignore[arg-type]
+    for words in (["serve"], ["load", "nba", "x.csv"], ["history", "repair"]):
+        command = parse_arguments([*words, "--data-dir", str(tmp_path)], piped=False)
+        with pytest.raises(UsageError, match="is read-only"):
+            profile_of(command, config)  # type: ignore[arg-type]
+
+
+def test_command_line_refuses(tmp_path: Path) -> None:
+    jobtui = CommandLine(tmp_path)
+    ended = jobtui("--read-only", "-e", "CREATE SPACE nba")
+    assert (ended.returncode, ended.stdout) == (1, "")
+    assert "Profile 'local' is read-only (--read-only, or read_only = true" in ended.stderr
+    assert not jobtui.data.exists()
