@@ -347,12 +347,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             'How long a task may take before it fails, in seconds or like "15 min". 0: without limit.',
             seconds,
         ),
-        Setting(
-            "read_only",
-            "false",
-            "Whether every statement that changes something is refused, as with --read-only.",
-            yes_or_no,
-        ),
+        Setting("read_only", "false", "Whether every change is refused, as with --read-only.", yes_or_no),
         Setting(
             "max_running_jobs",
             "4",
