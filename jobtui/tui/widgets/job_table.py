@@ -137,7 +137,10 @@ class JobList(Vertical):
     @property
     def job(self) -> Job | None:
         """The job under the cursor; None if there is none, or a long sort has not found it yet."""
-        return self.rows.job_at(self.table.cursor) if len(self.rows) and self.table.settled else None
+        if not len(self.rows) or not self.table.settled:
+            return None
+        job = self.rows.job_at(self.table.cursor)
+        return job if job.id == self.table.cursor_key else None
 
     @property
     def view(self) -> QueryResult | None:

@@ -26,6 +26,10 @@ from jobtui.tui.widgets.table_layout import GAP, GUTTER, Column, Placed, RowPain
 _MOST_PAINTED = 512
 
 
+UNREAD = 0
+"""The key of a row that could not be read."""
+
+
 class Table(QuantizedScrollView, StyledWidget, can_focus=True):
     """See the module. Rows that changed are told by `rows_changed`, everything else by `rows_moved`.
 
@@ -68,7 +72,6 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         self._wanted = [max(column.natural, width_of(column.label)) for column in columns]
         self._placed: tuple[Placed, ...] = ()
         self._cursor = 0
-        self._touched = False
         self._key: Hashable | None = None
         self._empty: Sequence[Line] = ()
         self._first_key: Hashable | None = None
@@ -142,16 +145,14 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
 
         Scrolled to the top, the newcomers there are shown instead, as long as the cursor's row stays in
         sight. Where one has scrolled away from the cursor, the first row on screen stays the first.
-        `follow` takes the cursor to the first row; so do newcomers that would push a cursor out of sight which
-        nobody has moved or opened a row with.
+        `follow` takes the cursor to the first row. Nothing else does: a key that acts on the row under the
+        cursor must not hit another one because newcomers came in between.
         """
         top, before, first = self.top, self._cursor, self._first_key
         settled, in_sight = before >= 0, top <= before < top + self.page
         self._resize()
         count = len(self.rows)
         found = self.rows.place_of(self._key) if self._key is not None and not follow else None
-        if not self._touched and found is not None and found >= self.page and top == 0:
-            follow, found = True, None
         self._cursor = 0 if follow else max(0, min(before, count - 1)) if found is None else found
         if not settled:
             self._scroll(max(0, min(self._cursor - self.page // 2, count - self.page)))
@@ -183,7 +184,6 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
 
     def go_to(self, index: int) -> None:
         """Put the cursor on the row at a place (the nearest there is) and bring it into sight."""
-        self._touched = True
         index = max(0, min(index, len(self.rows) - 1))
         if index != self._cursor:
             before, self._cursor = self._cursor, index
@@ -202,6 +202,8 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
 
     def _name_cursor(self) -> None:
         key = self.rows.key_at(self._cursor) if len(self.rows) else None
+        if key == UNREAD and self._key is not None:
+            return  # the row cannot be read now: the cursor still means the one that it was on
         if key != self._key:
             self._key = key
             self.post_message(self.Moved(self, key))
@@ -349,7 +351,6 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
 
     def action_open(self) -> None:
         """Open the row under the cursor."""
-        self._touched = True
         if self._key is not None:
             self.post_message(self.Opened(self, self._key))
 
