@@ -6,8 +6,8 @@ Rich is imported late, only for bars (60 ms).
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext, suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from jobtui.cli.streams import is_terminal, print_error
@@ -15,8 +15,6 @@ from jobtui.formatting import format_bytes, format_rate, printable
 from jobtui.model import Job, Status
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from rich.progress import Progress, ProgressColumn, TaskID
 
 ShowJob = Callable[[Job], None]
@@ -25,13 +23,20 @@ STDERR = 2
 LINES_SECONDS = 30.0
 
 
-def job_bars(*, quiet: bool = False) -> AbstractContextManager[ShowJob]:
-    """Return a context manager with a function that shows a job's bar; without a terminal it shows nothing."""
-    return _JobBars() if is_terminal(STDERR) and not quiet else nullcontext(_show_nothing)
+@contextmanager
+def job_bars(*, quiet: bool = False) -> Iterator[ShowJob]:
+    """Yield a function that shows a job's bar; without a terminal it shows nothing."""
+    if quiet or not is_terminal(STDERR):
+        yield _show_nothing
+        return
+    bars = _JobBars()
+    with _shown(bars.progress):
+        yield bars.show
 
 
-def byte_bar(label: str, total: int | None, *, quiet: bool = False) -> AbstractContextManager[ShowBytes]:
-    """Return a context manager with a function that shows how many bytes are done, as a bar or as lines.
+@contextmanager
+def byte_bar(label: str, total: int | None, *, quiet: bool = False) -> Iterator[ShowBytes]:
+    """Yield a function that shows how many bytes are done, as a bar or, without a terminal, as lines.
 
     Args:
         label: The text before the bar.
@@ -39,8 +44,25 @@ def byte_bar(label: str, total: int | None, *, quiet: bool = False) -> AbstractC
         quiet: Whether to show nothing.
     """
     if quiet:
-        return nullcontext(_show_nothing)
-    return _ByteBar(label, total) if is_terminal(STDERR) else nullcontext(ByteLines(label, total))
+        yield _show_nothing
+    elif not is_terminal(STDERR):
+        yield ByteLines(label, total)
+    else:
+        bar = _ByteBar(label, total)
+        with _shown(bar.progress):
+            yield bar.show
+
+
+@contextmanager
+def _shown(progress: Progress) -> Iterator[None]:
+    """Show bars until the block ends. A terminal that is gone does not end the work."""
+    with suppress(OSError):
+        progress.start()
+    try:
+        yield
+    finally:
+        with suppress(OSError):
+            progress.stop()
 
 
 def _show_nothing(_: object) -> None:
@@ -67,7 +89,7 @@ class _JobBars:
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
         self._bars: dict[int, TaskID] = {}
-        self._progress = _progress(
+        self.progress = _progress(
             TextColumn("job {task.fields[job]}", markup=False),
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -76,17 +98,6 @@ class _JobBars:
             TextColumn("{task.fields[state]}", markup=False),
         )
 
-    def __enter__(self) -> ShowJob:
-        with suppress(OSError):  # a terminal that is gone: the work is not
-            self._progress.start()
-        return self.show
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with suppress(OSError):
-            self._progress.stop()
-
     def show(self, job: Job) -> None:
         """Update the job's bar; create it if the job is new."""
         with suppress(OSError):
@@ -94,24 +105,24 @@ class _JobBars:
 
     def _move(self, job: Job) -> None:
         if job.id not in self._bars:
-            self._bars[job.id] = self._progress.add_task(
+            self._bars[job.id] = self.progress.add_task(
                 printable(job.label), start=False, total=1.0, job=job.id, state=""
             )
         bar = self._bars[job.id]
-        if job.start is not None and self._progress.tasks[bar].start_time is None:
-            self._progress.start_task(bar)
+        if job.start is not None and self.progress.tasks[bar].start_time is None:
+            self.progress.start_task(bar)
         completed = job.progress if job.status is not Status.QUEUE else 0.0
-        self._progress.update(bar, completed=completed, state=_state(job))
+        self.progress.update(bar, completed=completed, state=_state(job))
         if job.status.ended:
-            self._progress.stop_task(bar)
-        self._progress.refresh()
+            self.progress.stop_task(bar)
+        self.progress.refresh()
 
 
 class _ByteBar:
     def __init__(self, label: str, total: int | None) -> None:
         from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
 
-        self._progress = _progress(
+        self.progress = _progress(
             TextColumn("{task.description}", markup=False),
             BarColumn(),
             TextColumn("{task.fields[amount]}", markup=False),
@@ -119,26 +130,15 @@ class _ByteBar:
             TimeElapsedColumn(),
         )
         self._of = f" of {format_bytes(total)}" if total is not None else ""
-        self._bar = self._progress.add_task(printable(label), total=total, amount="", rate="")
-
-    def __enter__(self) -> ShowBytes:
-        with suppress(OSError):  # a terminal that is gone: the work is not
-            self._progress.start()
-        return self.show
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        with suppress(OSError):
-            self._progress.stop()
+        self._bar = self.progress.add_task(printable(label), total=total, amount="", rate="")
 
     def show(self, done: int) -> None:
         """Update the bar."""
-        self._progress.update(self._bar, completed=done)
-        (task,) = self._progress.tasks
+        self.progress.update(self._bar, completed=done)
+        (task,) = self.progress.tasks
         amount = f"{format_bytes(done)}{self._of}"
         with suppress(OSError):
-            self._progress.update(self._bar, amount=amount, rate=format_rate(task.speed), refresh=True)
+            self.progress.update(self._bar, amount=amount, rate=format_rate(task.speed), refresh=True)
 
 
 def _progress(*columns: ProgressColumn) -> Progress:
