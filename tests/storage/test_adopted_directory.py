@@ -49,6 +49,12 @@ def names(directory: Path) -> list[str]:
 
 
 class TestOpened:
+    def test_it_is_opened_with_the_owners_config(self, directory, notes):
+        (directory / "rocksdict-config.json").write_text('{"raw_mode": true}')
+        visit(directory, notes)
+        copies = list(notes.rglob("rocksdict-config.json"))
+        assert [copy.read_text() for copy in copies] == ['{"raw_mode": true}'] * 2
+
     def test_our_files_are_removed_at_once(self, directory, notes):
         adopted = visit(directory, notes)
         write_ours(directory, notes, 9)

@@ -7,12 +7,15 @@ import shutil
 import struct
 from pathlib import Path
 
+import msgspec
 import pytest
 from rocksdict import Options, Rdict
 
 from jobtui.errors import ErrorCode
+from jobtui.storage.local import adoption
 from jobtui.storage.local.adoption import Recovery, Survey, Surveyor
 from jobtui.storage.local.errors import WorkerError
+from jobtui.storage.local.rocksdb_files.manifest import RocksdbManifest, parse_manifest
 from tests.support.adoptable import adoptable, content, options_file, set_option
 
 CF, TABLE = "CFOptions", "TableOptions"
@@ -203,6 +206,27 @@ class TestOptionsFile:
         assert "has no OPTIONS file" in refusal(database).reason
 
 
+class TestOtherPrograms:
+    def test_speedb_is_named(self, database):
+        file = options_file(database)
+        file.write_text("# This is a Speedb option file.\n" + file.read_text())
+        assert "is a Speedb database" in refusal(database).reason
+
+    def test_keys_in_another_order_are_noticed(self, database, monkeypatch):
+        """As of a comparator of the program's own under the name of a built-in one."""
+
+        def reversed_keys(data: bytes) -> RocksdbManifest:
+            manifest = parse_manifest(data)
+            for family in manifest.families.values():
+                for number, file in family.files.items():
+                    turned = msgspec.structs.replace(file, smallest=file.largest, largest=file.smallest)
+                    family.files[number] = turned
+            return manifest
+
+        monkeypatch.setattr(adoption, "parse_manifest", reversed_keys)
+        assert "are not in the order of the comparator" in refusal(database).reason
+
+
 class TestWalDirectory:
     def test_another_database_is_a_copy(self, tmp_path, database):
         original = adoptable(tmp_path / "original")
@@ -215,6 +239,14 @@ class TestWalDirectory:
         monkeypatch.chdir(database.parent)
         set_option(database, "wal_dir", written)
         assert "depends on where its program was started" in refusal(database).reason
+
+    def test_an_absolute_one_elsewhere_is_refused(self, tmp_path, database):
+        (tmp_path / "wal").mkdir()
+        set_option(database, "wal_dir", str(tmp_path / "wal"))
+        trouble = refusal(database)
+        assert trouble.code is ErrorCode.UNSUPPORTED
+        assert "WAL" in trouble.reason
+        survey(database, tmp_path / "wal")
 
     def test_one_that_is_gone_is_refused(self, tmp_path, database):
         set_option(database, "wal_dir", str(tmp_path / "gone"))

@@ -8,7 +8,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobtui.storage.local.layout import LONGEST, directory_name, is_cut, is_directory_name, name_of
+from jobtui.storage.local.layout import (
+    LONGEST,
+    directory_name,
+    is_cut,
+    is_directory_name,
+    name_of,
+    prepare,
+    spaces_in,
+)
 
 HOSTILE = [
     "../../etc", "..", ".", "/", "a/b", "a\\b", "CON", "con", "Con", "nul", "com1", "LPT9", "-rf", "~",
@@ -56,3 +64,13 @@ def test_what_lies_beside_a_cut_name_counts_only_if_it_leads_there():
     assert name_of(directory, "x" * 4096) == "x" * 4096
     assert name_of(directory, "y" * 4096) is None
     assert name_of(directory, None) is None
+
+
+@pytest.mark.parametrize("name", ["nba", "x" * 4096, "图" * 1365])
+def test_a_name_that_was_cut_is_read_from_a_file(tmp_path, name):
+    host = tmp_path / "host"
+    prepare(host, name)
+    assert [path.read_text() for path in host.iterdir()] == ([name] if len(name) > 99 else [])
+    (host / directory_name(name)).mkdir()
+    (host / directory_name(name) / "CURRENT").touch()
+    assert spaces_in(host) == [name]

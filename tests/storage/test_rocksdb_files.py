@@ -13,8 +13,8 @@ import pytest
 from jobtui.storage.local.rocksdb_files import Unreadable, options
 from jobtui.storage.local.rocksdb_files.manifest import ManifestFamily, RocksdbManifest, parse_manifest
 from jobtui.storage.local.rocksdb_files.options import NEWEST, newest_first, parse_options
-from jobtui.storage.local.rocksdb_files.records import RecordReader
-from jobtui.storage.local.rocksdb_files.tables import read_table
+from jobtui.storage.local.rocksdb_files.records import ByteReader, RecordReader
+from jobtui.storage.local.rocksdb_files.tables import read_blob_compression, read_table
 from jobtui.storage.local.rocksdb_files.wal import read_wal
 from tests.support.adoptable import adoptable, options_file
 
@@ -118,6 +118,107 @@ def test_records_longer_than_a_block_are_whole():
     assert len(data) == block
     data += b"\0\0\0\0" + (3).to_bytes(2, "little") + b"\4" + b"end"
     assert list(RecordReader(data)) == [first + b"end"]
+
+
+def framed(kind: int, payload: bytes) -> bytes:
+    return bytes(4) + len(payload).to_bytes(2, "little") + bytes([kind]) + payload
+
+
+FULL, FIRST, MIDDLE, LAST = range(1, 5)
+
+
+@pytest.mark.parametrize("kinds", [(LAST,), (MIDDLE,), (FIRST, FIRST), (FIRST, FULL)])
+def test_parts_of_records_have_an_order(kinds):
+    with pytest.raises(Unreadable, match="without an end or a beginning"):
+        list(RecordReader(b"".join(framed(kind, b"part") for kind in kinds)))
+
+
+@pytest.mark.parametrize(
+    ("kind", "finding"), [(9, "compressed"), (10, "timestamps"), (11, "timestamps"), (77, "not known")]
+)
+def test_other_kinds_of_records_are_named(kind, finding):
+    with pytest.raises(Unreadable, match=finding):
+        list(RecordReader(framed(kind, b"part")))
+
+
+def test_no_field_goes_beyond_its_record():
+    assert ByteReader(b"ab").take(2) == b"ab"
+    with pytest.raises(Unreadable, match="ends in the middle"):
+        ByteReader(b"ab").take(3)
+
+
+def test_a_manifest_without_a_record_is_none():
+    with pytest.raises(Unreadable, match="holds nothing"):
+        parse_manifest(b"")
+
+
+def test_a_manifest_names_its_database(database):
+    manifest = parse_manifest((database / (database / "CURRENT").read_text().strip()).read_bytes())
+    assert manifest.database_id == (database / "IDENTITY").read_text()
+
+
+@pytest.mark.parametrize(
+    ("entry", "finding"),
+    [
+        (b"\x10", "old BlobDB"),
+        (b"\x11", "old BlobDB"),
+        (b"\x15", "timestamps"),
+        (b"\x63", "a kind of entry that is not known"),
+    ],
+)
+def test_other_entries_of_a_wal_are_named(entry, finding):
+    batch = bytes(8) + (1).to_bytes(4, "little") + entry
+    with pytest.raises(Unreadable, match=finding):
+        read_wal(framed(FULL, batch), 8)
+
+
+def test_a_comment_in_a_wal_is_passed_over():
+    batch = bytes(8) + bytes(4) + b"\x03\x02hi"
+    assert not read_wal(framed(FULL, batch), 8).written
+
+
+@pytest.mark.parametrize("section", ['[CFOptions "default"]', '[CFOptions "edges"]'])
+def test_options_of_each_family_are_required(database, section):
+    text = options_file(database).read_text().replace(section, section.replace('"]', '2"]'))
+    with pytest.raises(Unreadable, match="lacks the options of a column family"):
+        parse_options(text.encode())
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        (2395959).to_bytes(4, "little") + (1).to_bytes(4, "little") + bytes(21),
+        (2395958).to_bytes(4, "little") + (1).to_bytes(4, "little") + bytes(22),
+        (2395959).to_bytes(4, "little") + (2).to_bytes(4, "little") + bytes(22),
+    ],
+    ids=["short", "another file", "newer"],
+)
+def test_a_blob_file_has_a_known_header(tmp_path, header):
+    file = tmp_path / "000001.blob"
+    file.write_bytes(header)
+    with pytest.raises(Unreadable, match="no blob file"):
+        read_blob_compression(file)
+    file.write_bytes((2395959).to_bytes(4, "little") + (1).to_bytes(4, "little") + bytes(22))
+    assert read_blob_compression(file)
+
+
+def test_compressed_properties_are_not_taken_for_plain_ones(database):
+    file = next(database.glob("*.sst"))
+    data = bytearray(file.read_bytes())
+    data[-53 - 5] = 1  # after the block that names the others: what it is compressed with
+    file.write_bytes(data)
+    with pytest.raises(Unreadable, match="compressed properties"):
+        read_table(file)
+
+
+@pytest.mark.parametrize("length", [2, 1 << 31])
+def test_properties_have_a_sensible_size(database, length):
+    file = next(database.glob("*.sst"))
+    data = bytearray(file.read_bytes())
+    data[-53 + 13 : -53 + 17] = length.to_bytes(4, "little")
+    file.write_bytes(data)
+    with pytest.raises(Unreadable, match="cannot be read"):
+        read_table(file)
 
 
 def test_a_recycled_file_ends_where_its_old_records_begin():
