@@ -11,10 +11,29 @@ from jobtui.engine.client import ExecuteResult
 from jobtui.formatting import format_bytes, format_duration
 from jobtui.history import StoreError
 from jobtui.language import tables
-from jobtui.language.ast import CreateSpace, DropSpace, Statement, Use
+from jobtui.language.ast import (
+    CreateSchedule,
+    CreateSpace,
+    DropSchedule,
+    DropSpace,
+    PauseSchedule,
+    ResumeSchedule,
+    SetRate,
+    Statement,
+    Use,
+)
 from jobtui.model import Job, Status
 
-_WITHOUT_TABLE = (Use, CreateSpace, DropSpace)
+_WITHOUT_TABLE = (
+    Use,
+    SetRate,
+    CreateSpace,
+    DropSpace,
+    CreateSchedule,
+    PauseSchedule,
+    ResumeSchedule,
+    DropSchedule,
+)
 
 
 def check_format(form: str, statements: Sequence[Statement]) -> None:

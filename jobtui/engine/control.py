@@ -56,6 +56,8 @@ def require_options(statement: Submit, runner: JobRunner) -> None:
             )
         if name in NOT_YET:
             raise StatementRefused(f"{name} is not available yet: leave it out")
+    if options.from_key is not None and options.to_key is not None and options.from_key >= options.to_key:
+        raise StatementRefused("The range of keys is empty: from must be smaller than to, which is excluded")
 
 
 class SubmittedJobs(msgspec.Struct, frozen=True):

@@ -289,12 +289,9 @@ class Dispatcher:
             job = self._store.get(job_id)
             queries.require_stoppable(job, job_id, self._store.history)
         self._host_tasks.set_rate(UNLIMITED if rate is None else rate, job_id)
-        whose = "all jobs" if job_id is None else f"job {job_id}"
+        whose = "All jobs have" if job_id is None else f"Job {job_id} has"
         limit = "no write limit" if rate is None else f"a write limit of {format_rate(rate)} on each host"
-        verb = "have" if job_id is None else "has"
-        return (
-            f"{whose} {verb} {limit} from the next step on, until the owner ends; reading is never limited"
-        ).capitalize()
+        return f"{whose} {limit} from the next step on, until the owner ends; reading is never limited"
 
     async def yield_hosts(self) -> None:
         """End all work after the current steps and start nothing: the next owner continues.

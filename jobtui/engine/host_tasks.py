@@ -196,9 +196,9 @@ class HostTasks:
         if not whole:
             return ""
         return (
-            f"no step to pause at: {', '.join(whole)} is completed first; "
+            f"No step to pause at: {', '.join(whole)} is completed first; "
             "WITH now = true cancels it instead, and its work is lost"
-        ).capitalize()
+        )
 
     # ---- the write limit
 

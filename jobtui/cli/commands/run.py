@@ -25,7 +25,9 @@ from jobtui.history import StoreError
 from jobtui.language import StatementError, parse
 from jobtui.language.ast import (
     Backup,
+    Pause,
     Recover,
+    Resume,
     ShowHosts,
     ShowJob,
     ShowJobs,
@@ -42,7 +44,7 @@ if TYPE_CHECKING:
 
 # how long a cluster may take to report its jobs, spaces and hosts
 CLUSTER_SECONDS = 30.0
-JOB_STATEMENTS = (ShowJobs, ShowJob, Stop, Recover, Backup)
+JOB_STATEMENTS = (ShowJobs, ShowJob, Stop, Pause, Resume, Recover, Backup)
 # how many owners may exit, one after the other, before one accepts the statements
 OWNER_ATTEMPTS = 20
 
