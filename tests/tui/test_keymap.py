@@ -52,9 +52,9 @@ def test_an_outer_places_key_is_hidden_only_on_purpose() -> None:
 
 
 def test_a_keymap_changes_the_keys_of_a_command() -> None:
-    changed = load_keymap({"stop": "ctrl+s,Z"})
+    changed = load_keymap({"stop": "ctrl+s,X"})
     assert changed.problems == ()
-    assert changed.keys(BY_ID["stop"]) == ("ctrl+s", "Z")
+    assert changed.keys(BY_ID["stop"]) == ("ctrl+s", "X")
     assert changed.shown(BY_ID["stop"]) == "ctrl+s"
     assert changed.keys(BY_ID["recover"]) == ("r",)
 

@@ -17,6 +17,7 @@ from jobtui.cli.errors import CommandError, Exit
 from jobtui.cli.output import check_format, format_result, print_result, report_outcomes
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.engine.client import ExecuteResult, Failure, Session
+from jobtui.engine.lifecycle import is_interrupted
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import READ_ONLY, ReadOnlyClient
 from jobtui.engine.scheduler import RunPolicy
@@ -36,7 +37,6 @@ from jobtui.language.ast import (
     Stop,
 )
 from jobtui.language.lexer import COMMENT, SEMICOLON, tokenize
-from jobtui.model import Status
 
 if TYPE_CHECKING:
     from jobtui.cli.wait import EngineWaiter
@@ -97,7 +97,8 @@ def _report_interrupted(reader: ReadOnlyClient, profile: Profile) -> None:
 
 
 def _running(reader: ReadOnlyClient) -> list[int]:
-    return [job.id for job in reader.active_jobs() if job.status is Status.RUNNING]
+    # a job that was paused, or left at a step for the next owner, is not interrupted
+    return [job.id for job in reader.active_jobs() if is_interrupted(job) and not job.paused]
 
 
 def _needs_owner(statements: Sequence[Statement]) -> bool:

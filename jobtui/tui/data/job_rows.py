@@ -297,6 +297,8 @@ def remaining_of(job: Job, rates: Rates, now: datetime) -> float | None:
     It ends with the last of its hosts. While some have not begun, the estimate is made from the time so far.
     """
     running = [task for task in job.tasks if task.status is Status.RUNNING]
+    if job.paused:
+        return None
     if all(task.status is not Status.QUEUE for task in job.tasks):
         known = [remaining(task, rates.get((job.id, task.number)), now) for task in running]
         return None if None in known or not known else max(seconds for seconds in known if seconds is not None)

@@ -39,7 +39,7 @@ def summary(
     rate: float | None = None,
     active: Sequence[Job] = (),
     recovered_as: Sequence[int] = (),
-    keys: tuple[str, str] = ("s", "r"),
+    keys: tuple[str, str, str] = ("s", "r", "P"),
     with_reason: bool = True,
     order: DateOrder = DateOrder.MONTH_FIRST,
 ) -> list[Line]:
@@ -77,13 +77,15 @@ def summary(
     return lines
 
 
-def next_action(job: Job, recovered_as: Sequence[int], keys: tuple[str, str]) -> tuple[str, str] | None:
+def next_action(job: Job, recovered_as: Sequence[int], keys: tuple[str, str, str]) -> tuple[str, str] | None:
     """Return the key that a user most likely wants next, and what it does; None if there is none."""
-    stop, recover = keys
+    stop, recover, hold = keys
     match job.status:
         case Status.QUEUE:
             return stop, "takes it out of the queue"
         case Status.RUNNING:
+            if job.paused:
+                return hold, "resumes it"
             return None if job.stopping else (stop, "stops it")
         case Status.FAILED | Status.STOPPED if not recovered_as:
             rest = [task.host for task in job.tasks if task.status is not Status.FINISHED]

@@ -9,7 +9,14 @@ from datetime import datetime
 import msgspec
 from msgspec.structs import replace
 
-from jobtui.formatting import format_bytes, format_duration, format_percent, format_rate, format_remaining
+from jobtui.formatting import (
+    format_bytes,
+    format_duration,
+    format_percent,
+    format_rate,
+    format_remaining,
+    format_time_of_day,
+)
 from jobtui.model import ONE_ADDRESS, EventKind, Job, Status, Task
 from jobtui.tui.text.spans import (
     Line,
@@ -199,7 +206,7 @@ def _task(job: Job, task: Task, head: Line, figures: Figures, layout: Layout, wi
         first, *rest = wrap(task.reason, width - indent - 1, _MOST_REASON_LINES)
         return [(*head, (first, ink)), *(((" " * indent, TextRole.PLAIN), (text, ink)) for text in rest)]
     if task.status is Status.QUEUE:
-        waits = "" if job.status is Status.QUEUE else "waits for its host"
+        waits = "" if job.status is Status.QUEUE else _waiting_text(job, task)
         return [cut((*head, (waits, TextRole.MUTED)), width)]
     parts: list[Span] = list(_progress(task, layout))
     for figure, size in layout.widths.items():
@@ -207,6 +214,25 @@ def _task(job: Job, task: Task, head: Line, figures: Figures, layout: Layout, wi
         parts += [(" " * layout.gap, TextRole.PLAIN), (fit(text, size), figure_ink)]
     below = wrap(task.reason, width - 5, _MOST_REASON_LINES) if task.reason else []
     return [cut((*head, *parts), width), *(((f"    {text}", ink),) for text in below)]
+
+
+def _waiting_text(job: Job, task: Task) -> str:
+    """Return why a task of a running job is in the queue."""
+    steps = "" if task.steps is None else f" after step {task.steps.done} of {task.steps.total}"
+    if job.paused:
+        return f"paused{steps}" if task.start is not None else "held, because the job is paused"
+    if task.not_before is not None:
+        at = format_time_of_day(task.not_before)
+        return f"attempt {task.attempts + 1} at {at}: {_last_failure(job, task)}"
+    if task.start is not None:
+        return f"continues{steps}"
+    return "waits for its turn" if job.options.rolling or job.options.wait else "waits for its host"
+
+
+def _last_failure(job: Job, task: Task) -> str:
+    events = [event for event in job.events if event.task == task.number]
+    retried = [event.reason for event in events if event.kind is EventKind.RETRIED]
+    return retried[-1].rpartition("; ")[0] if retried else ""
 
 
 def _progress(task: Task, layout: Layout) -> Line:

@@ -145,8 +145,9 @@ class JobsView(DashboardView):
         match command.id:
             case "stop" | "recover" | "archive" | "hold":
                 count = self._count_targets(command.id)
+                title = "resume" if command.id == "hold" and self._has_paused_job() else command.title
                 marked = self.list.rows.marks and not self._full
-                return (f"{command.title} {count:,} marked" if marked else command.title) if count else None
+                return (f"{title} {count:,} marked" if marked else title) if count else None
             case "next_failure":
                 job = self.detail.job
                 failed = job is not None and any(task.status is Status.FAILED for task in job.tasks)
@@ -160,6 +161,11 @@ class JobsView(DashboardView):
                 return command.title if self.list.total or self.list.filter_text else None
             case _:
                 return command.title
+
+    def _has_paused_job(self) -> bool:
+        """Return whether the one job that a key acts on is paused."""
+        job = self.detail.job if self._full else self.list.job
+        return job is not None and job.paused and not self.list.rows.marks
 
     def _count_targets(self, action: str) -> int:
         """Return on how many jobs an action would have an effect, without looking at each marked job."""

@@ -350,7 +350,7 @@ class JobDetail(Detail):
             rate=sum(known) if known and job.status is Status.RUNNING else None,
             active=context.client.active_jobs() if is_queued else (),
             recovered_as=[*recoveries.values()],
-            keys=(keys.shown(BY_ID["stop"]), keys.shown(BY_ID["recover"])),
+            keys=(keys.shown(BY_ID["stop"]), keys.shown(BY_ID["recover"]), keys.shown(BY_ID["hold"])),
             with_reason=self._full,
             order=context.settings.date_order,
         )
