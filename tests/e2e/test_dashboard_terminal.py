@@ -145,7 +145,7 @@ def test_a_text_of_several_lines_is_pasted_whole_and_run_as_one(jobtui: CommandL
         terminal.press("enter")
         terminal.shows("job 1: flush nba, ", "local[nba]>")
         terminal.press("escape")
-        terminal.shows("s stop")
+        terminal.shows(": command")
         terminal.press("q")
         assert terminal.ended() == 0
 
@@ -180,7 +180,7 @@ def test_what_was_left_in_the_bar_is_cleared_by_keys_that_come_in_one_go(jobtui:
         terminal.send(b":SHOW JBO 3")
         terminal.shows("did you mean JOB?")
         terminal.press("escape")
-        terminal.shows("s stop")
+        terminal.shows(": command")
         terminal.send(b":\x15CREATE SPACE srq; ADMIN FLUSH srq\r")
         terminal.shows("job 1: flush srq, ", "✔ 1")
 

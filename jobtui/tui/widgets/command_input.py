@@ -197,6 +197,7 @@ class CommandInput(HighlightedTextArea):
         super().__init__(id="command-input")
         self._shared = context
         self._show_prompt = show_prompt
+        self._is_pasted = False
         self._completions = completions
         self._names = ClientNames(context.client)
         self._analysis = Analysis()
@@ -224,6 +225,11 @@ class CommandInput(HighlightedTextArea):
         after = "" if text[end : end + 1].isspace() else " "
         self.replace_text(text[:start] + candidate.text + after + text[end:], start + len(candidate.text) + 1)
 
+    @override
+    def insert_paste(self, text: str) -> None:
+        self._is_list_dismissed = self._is_pasted = "\n" in text or "\r" in text
+        super().insert_paste(text)
+
     def leave(self) -> None:
         """Give up the focus."""
         # on the screen, at once: the next key belongs elsewhere already
@@ -235,7 +241,8 @@ class CommandInput(HighlightedTextArea):
     def on_text_area_changed(self, event: TextArea.Changed) -> None:
         """Analyze the new text."""
         event.stop()
-        self._is_list_dismissed = False
+        # the list would cover what was pasted in several lines
+        self._is_list_dismissed, self._is_pasted = self._is_pasted, False
         self._analyze_soon()
 
     def on_text_area_selection_changed(self, event: TextArea.SelectionChanged) -> None:
