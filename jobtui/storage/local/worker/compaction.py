@@ -88,7 +88,8 @@ class Compaction(Operation):
         try:
             return super().run()
         finally:
-            if self._limits() != self._database.limits:  # they are this compaction's alone
+            if {self._opened_for or self._limits(), self._limits()} != {self._database.limits}:
+                # what it was opened with is this compaction's alone
                 self._database.close_quietly()
 
     @override
