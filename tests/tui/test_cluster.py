@@ -209,3 +209,23 @@ def test_a_host_that_is_offline_is_in_the_header_and_on_the_job(tmp_path: Path) 
             await shown.shows("1 of 2 hosts up", "waits for 10.0.0.5, offline since")
 
     asyncio.run(run())
+
+
+def test_hosts_that_work_on_after_their_job_are_in_the_header(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with on_a_cluster(tmp_path, ScriptedMirror(), (120, 36)) as (shown, prod):
+            prod.cluster(lambda mirror: mirror.put("nba", 41, command="compact"))
+            await shown.shows("▶ running")
+            running = prod.mirror.there["nba"][41].tasks
+
+            def fail_early(mirror: ScriptedMirror) -> None:
+                mirror.put("nba", 41, Status.FAILED)
+                mirror.change("nba", 41, tasks=running)
+
+            prod.cluster(fail_early)
+            await shown.shows("1 host still at work", "✖ failed")
+            prod.cluster(lambda mirror: mirror.put("nba", 41, Status.FAILED))
+            prod.seen()
+            await shown.shows_no_more("still at work")
+
+    asyncio.run(run())

@@ -8,13 +8,14 @@ has drained the feed: a burst becomes one batch with the newest snapshot of each
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Future
 
 import msgspec
 from textual.message import Message
 
 from jobtui.engine.client import Client, EngineEvent, Overview
+from jobtui.formatting import format_count
 from jobtui.history import StoreError
 from jobtui.model import ConnectionChanged, Job, JobChanged, JobsArchived, Notice, SpaceStats, TaskProgressed
 from jobtui.tui.tabs.storage import Look
@@ -55,7 +56,8 @@ class Batch(msgspec.Struct):
                     self.born.append(job.id)
                 if was is not job.status:
                     self.statuses = True
-                    if job.status.ended:
+                    # not what a cluster lists as ended long ago, nor an amended record of it
+                    if job.status.ended and was not in (None, job.status):
                         self.ended.append(job)
             case JobsArchived(ids):
                 self.archived.extend(ids)
@@ -64,6 +66,27 @@ class Batch(msgspec.Struct):
                 self.notices.append(message)
             case ConnectionChanged():
                 self.link = True
+
+
+class LingeringTasks:
+    """The tasks that run although their job has ended: a cluster ends a job before its hosts are through."""
+
+    def __init__(self) -> None:
+        self._counts: dict[int, int] = {}
+
+    def update(self, jobs: Iterable[Job]) -> None:
+        """Take over newer versions of jobs."""
+        for job in jobs:
+            running = sum(not task.status.ended for task in job.tasks) if job.status.ended else 0
+            self._counts.pop(job.id, None)
+            if running:
+                self._counts[job.id] = running
+
+    @property
+    def flag(self) -> str:
+        """Return `2 hosts still at work`, "" if none is."""
+        count = sum(self._counts.values())
+        return f"{format_count(count, 'host')} still at work" if count else ""
 
 
 class Feed:

@@ -21,7 +21,7 @@ from jobtui.model import Job
 from jobtui.tui.base_app import StyledScreen
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings, commands
 from jobtui.tui.context import AppControl, Context, LogEntry
-from jobtui.tui.data.feed import Batch
+from jobtui.tui.data.feed import Batch, LingeringTasks
 from jobtui.tui.data.job_rows import JOB_COLUMNS
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.terminal import notice_sequence
@@ -66,6 +66,7 @@ class Dashboard(StyledScreen):
         self.ready = False
         self._views: dict[str, DashboardView] = {"jobs": self.jobs}
         self._flags: tuple[str, ...] = ()
+        self._lingering = LingeringTasks()
         self._trail: list[tuple[str, str, Hashable]] = []
         self._link_changed = context.now()
 
@@ -91,6 +92,7 @@ class Dashboard(StyledScreen):
         if batch.link:
             self._link_changed = self.context.now()
             self.refresh_header()
+        self._lingering.update(batch.jobs.values())
         for view in self._views.values():
             view.on_batch(batch)
         for job in batch.ended:
@@ -138,7 +140,8 @@ class Dashboard(StyledScreen):
         following = ("following",) if self.jobs.list.follow and self.view is self.jobs else ()
         overdue = self.console.overdue
         waiting = (f"waiting for {format_count(overdue, 'answer')}",) if overdue else ()
-        return (*read_only, *following, *waiting, *self._flags)
+        lingering = (self._lingering.flag,) if self._lingering.flag else ()
+        return (*read_only, *following, *waiting, *lingering, *self._flags)
 
     # -- the host of views, actions and console (documented in DashboardHost) -------------------------
 
