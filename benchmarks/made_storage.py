@@ -10,6 +10,7 @@ from jobtui.model import Level, SpaceStats
 from jobtui.storage.base import (
     Capabilities,
     CompactionFigures,
+    CompactionRequest,
     Host,
     Pair,
     Placement,
@@ -44,7 +45,9 @@ class InstantStorage:
     async def stats(self, space: str, host: str) -> SpaceStats:
         return STATS
 
-    async def figures(self, space: str, host: str) -> CompactionFigures:
+    async def figures(
+        self, space: str, host: str, request: CompactionRequest | None = None
+    ) -> CompactionFigures:
         return CompactionFigures()
 
     async def flush(

@@ -175,6 +175,8 @@ class DiskReserve(msgspec.Struct, frozen=True):
         return self.bytes + int(self.share * disk)
 
 
+NOT_NEEDED = "not needed"
+"""How the reason of a task begins that did nothing, because the job's condition excluded its host."""
 INTERRUPTED_CODE = "interrupted"
 """The code of a task that was running when jobtui ended."""
 
@@ -334,6 +336,11 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         """The bytes freed by all tasks that know it, None if none does."""
         known = [task.reclaimed for task in self.tasks if task.reclaimed is not None]
         return sum(known) if known else None
+
+    @property
+    def not_needed(self) -> int:
+        """The number of tasks that did nothing, because the job's condition excluded their hosts."""
+        return sum(task.status is Status.FINISHED and task.reason.startswith(NOT_NEEDED) for task in self.tasks)
 
     @property
     def ended_tasks(self) -> int:

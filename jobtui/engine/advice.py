@@ -32,6 +32,7 @@ class Verdict(enum.StrEnum):
 
     COMPACT = "compact"
     FLUSH = "flush"
+    UNKNOWN = "unknown"  # the storage reports no figures
     FINE = "fine"
 
 
@@ -146,7 +147,7 @@ def judge(estimate: CompactionEstimate, limits: AdviceThresholds) -> tuple[Verdi
         only = " and in no file" if not estimate.size else ""
         return Verdict.FLUSH, f"{format_bytes(estimate.memtable)} in memory{only}"
     if share is None and estimate.deletions is None and estimate.l0_files is None:
-        return Verdict.FINE, "nothing is known: the storage reports no figures"
+        return Verdict.UNKNOWN, "the storage reports no figures"
     return Verdict.FINE, describe_estimate(estimate)
 
 

@@ -35,7 +35,7 @@ HONORED: Final[dict[tuple[JobRunner, str], frozenset[str]]] = {
 }
 """The options that each runner honors for each command; ON and IF count as options here."""
 
-NOT_YET: Final = frozenset({"IF"})
+NOT_YET: Final[frozenset[str]] = frozenset()
 """The options that are parsed, but not implemented yet. Whoever implements one removes it here."""
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from heapq import heappop, heappush
 
@@ -53,6 +53,7 @@ class Dispatcher:
         clock: Clock,
         max_running_jobs: int,
         task_timeout: float | None,
+        check_condition: Callable[[Job, str], Awaitable[str]],
     ) -> None:
         self._store = store
         self._inventory = inventory
@@ -85,6 +86,7 @@ class Dispatcher:
             on_change=self.schedule_soon,
             on_ended=self._forget,
             elapsed=self._elapsed,
+            check_condition=check_condition,
         )
 
     async def take_over(self) -> None:

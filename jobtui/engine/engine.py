@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Sequence
 
 from jobtui.clock import Clock, wait_all
 from jobtui.engine import lifecycle, queries
+from jobtui.engine.advisor import Advisor
 from jobtui.engine.backend import Backend, open_backend
 from jobtui.engine.client import Overview
 from jobtui.engine.connection import ConnectionMonitor
@@ -76,6 +77,7 @@ class Engine:
         self.inventory = InventoryCache(
             self.storage, self.connection is not None, history.spaces, self.tasks.spawn
         )
+        advisor = Advisor(self.storage, history, clock, profile.advice)
         self.dispatcher = Dispatcher(
             self.store,
             self.storage,
@@ -89,6 +91,7 @@ class Engine:
             clock=clock,
             max_running_jobs=profile.max_running_jobs,
             task_timeout=profile.task_timeout,
+            check_condition=advisor.check,
         )
         self.control: JobControl = self.dispatcher
         self.sync: ClusterSync | None = None
@@ -124,6 +127,7 @@ class Engine:
             clock,
             self.find_job,
             self.schedules,
+            advisor,
         )
         self.server = SocketServer(
             profile.root,

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from jobtui.clock import Clock
 from jobtui.engine import queries
+from jobtui.engine.advisor import Advisor, advice_result
 from jobtui.engine.client import ExecuteResult, Session
 from jobtui.engine.control import (
     JobControl,
@@ -62,12 +63,6 @@ from jobtui.suggest import did_you_mean
 
 ARCHIVED_HERE = "Archived in jobtui's history alone: the cluster keeps its own list of its jobs"
 
-_NOT_YET = {
-    Explain: "EXPLAIN",
-    ShowAdvice: "SHOW ADVICE",
-}
-"""The statements that are parsed, but not implemented yet. Whoever implements one removes it here."""
-
 # such a text is parsed in the loop: handing it to another thread and back takes longer than parsing it
 _SHORT_TEXT = 400
 
@@ -85,6 +80,7 @@ class StatementExecutor:
         clock: Clock,
         find_job: Callable[[int], Job | None],
         schedules: ScheduleRunner,
+        advisor: Advisor,
     ) -> None:
         self._control = control
         self._store = store
@@ -95,6 +91,7 @@ class StatementExecutor:
         self._clock = clock
         self._find_job = find_job
         self._schedules = schedules
+        self._advisor = advisor
         self._turns: WeakKeyDictionary[Session, asyncio.Lock] = WeakKeyDictionary()
 
     async def execute(self, text: str, session: Session) -> ExecuteResult:
@@ -120,8 +117,6 @@ class StatementExecutor:
             return ExecuteResult(tuple(results))
 
     async def _run(self, statement: Statement, typed: str, session: Session) -> Result:
-        if type(statement) in _NOT_YET:
-            raise StatementRefused(f"{_NOT_YET[type(statement)]} is not available yet")
         match statement:
             case Submit():
                 return await self._submit(statement, typed, session)
@@ -146,6 +141,10 @@ class StatementExecutor:
             case ShowSpaces():
                 spaces = await fetch_space_overviews(self._storage, self._clock)
                 return queries.spaces_result(typed, spaces)
+            case Explain():
+                return await self._explain(statement.statement, typed, session)
+            case ShowAdvice():
+                return await self._advise(statement, typed)
             case ShowHosts():
                 return queries.hosts_result(typed, await self._storage.hosts())
             case CreateSpace():
@@ -190,6 +189,18 @@ class StatementExecutor:
         return queries.show(statement, typed, self._history, self._find_job, known, order)
 
     # ---- jobs
+
+    async def _advise(self, statement: ShowAdvice, typed: str) -> Result:
+        if statement.space is not None:
+            spaces: tuple[Space, ...] = (await self._space(statement.space),)
+        else:
+            spaces = tuple((await self._inventory.fetch_spaces()).values())
+        return advice_result(typed, await self._advisor.advise(spaces))
+
+    async def _explain(self, statement: Submit, typed: str, session: Session) -> Result:
+        space = await self._checked_space(statement, session)
+        hosts = await self._ordered_hosts(space, statement.options)
+        return await self._advisor.explain(statement, typed, space, hosts)
 
     async def _submit(self, statement: Submit, typed: str, session: Session) -> Result:
         space = await self._checked_space(statement, session)

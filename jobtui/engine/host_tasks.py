@@ -7,7 +7,7 @@ second, its end at once; until the end is on disk, the job is as it was.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -67,7 +67,8 @@ class HostTasks:
     """The tasks at work, by host. For the engine's loop alone.
 
     `on_change` is called when a host or a job may be able to start something; `elapsed` returns the seconds
-    since a job began here, None if it did not.
+    since a job began here, None if it did not; `check_condition` returns why the job's condition excludes a
+    host now, "" if it does not.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class HostTasks:
         on_change: Callable[[], None],
         on_ended: Callable[[int], None],
         elapsed: Callable[[int], float | None],
+        check_condition: Callable[[Job, str], Awaitable[str]],
     ) -> None:
         self._store = store
         self._storage = storage
@@ -96,6 +98,7 @@ class HostTasks:
         self._on_change = on_change
         self._on_ended = on_ended
         self._elapsed = elapsed
+        self._check_condition = check_condition
         self._busy: dict[str, RunningTask | None] = {}
         self._rate: int | None = None
         self._job_rates: dict[int, int] = {}
@@ -264,6 +267,11 @@ class HostTasks:
     async def _operation(self, job: Job, work: RunningTask) -> TaskOutcome:
         report = self._progress_callback(work)
         try:
+            if job.options.condition and not (work.steps is not None and work.steps.done):
+                # when the host's turn has come, and not again between the steps of a paused compaction
+                reason = await self._check_condition(job, work.host)
+                if reason:
+                    return TaskOutcome(Status.FINISHED, reason=reason)
             if job.command == JobCommand.FLUSH:
                 result = await self._storage.flush(job.space, work.host, report, work.control)
             else:

@@ -24,6 +24,7 @@ from jobtui.formatting import format_duration, format_local_time
 from jobtui.model import (
     INTERRUPTED_CODE,
     NO_OPTIONS,
+    NOT_NEEDED,
     EventKind,
     FailurePolicy,
     Job,
@@ -334,7 +335,7 @@ def _end_with_last_task(job: Job, at: datetime, took: float | None) -> Job:
     if Status.FAILED in statuses:
         status, reason = Status.FAILED, _first_failure(job)
     elif statuses == {Status.FINISHED}:
-        status, reason = Status.FINISHED, next((task.reason for task in job.tasks if task.reason), "")
+        status, reason = Status.FINISHED, _finished_reason(job)
     else:
         status, reason = Status.STOPPED, ""
     if not job.status.may_become(status):
@@ -351,6 +352,13 @@ def _end_with_last_task(job: Job, at: datetime, took: float | None) -> Job:
         paused=False,
         events=(*job.events, event),
     )
+
+
+def _finished_reason(job: Job) -> str:
+    """Return how many hosts the condition excluded, else the first remark of a task."""
+    if job.not_needed and len(job.tasks) > 1:
+        return f"{NOT_NEEDED} on {job.not_needed} of {len(job.tasks)} hosts"
+    return next((task.reason for task in job.tasks if task.reason), "")
 
 
 def _first_failure(job: Job) -> str:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
+from jobtui.engine.advice import AdviceThresholds
 from jobtui.model import DiskReserve
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ class Profile(msgspec.Struct, frozen=True):
     `step_size` is what a step of a compaction merges, in bytes, and `min_free` what it leaves free of the disk.
     `wal_dirs` are the WAL directories of adopted databases that keep their WAL apart, `without_cf_paths` the
     adopted databases that keep all SST files in their own directory.
+    `advice`: the thresholds of SHOW ADVICE and IF NEEDED.
     `read_only`: this process changes nothing, and never owns the profile.
     `cluster`: the NebulaGraph cluster that the work is done on (None: embedded storage).
     """
@@ -45,6 +47,7 @@ class Profile(msgspec.Struct, frozen=True):
     wal_dirs: Mapping[str, Path] = msgspec.field(default_factory=dict)
     without_cf_paths: tuple[str, ...] = ()
     cluster: ClusterSettings | None = None
+    advice: AdviceThresholds = AdviceThresholds()
     read_only: bool = False
 
     @property

@@ -340,12 +340,14 @@ def _job_row(job: Job, id_column: str, command_column: str) -> Row:
         "stopping": f"{job.ended_tasks}/{len(job.tasks)}" if job.stopping else None,
         "paused": job.paused,
         "options": write_options(job.options) if job.options != NO_OPTIONS else {},
+        "condition": job.options.condition,
         "because": job.options.because,
         "requested_by": job.requested_by,
         "schedule": job.schedule,
         "reason": job.reason,
         "recovered_from": job.recovered_from,
         "reclaimed": job.reclaimed,
+        "not_needed": job.not_needed,
     }
     if job.origin is not None:
         origin = job.origin

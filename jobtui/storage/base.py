@@ -143,6 +143,10 @@ class CompactionFigures(msgspec.Struct, frozen=True, gc=False, omit_defaults=Tru
         deletions: The share of deletions among all entries, 0..1, if the families are not known.
         l0_files: The files in level 0, if the families are not known.
         live: RocksDB's estimate of the bytes that are live, if the families are not known.
+        steps: The steps of the requested compaction.
+        rewrites: The bytes of the files that it reads.
+        room_needed: The bytes of disk that its largest step takes.
+        refusal: Why a job would be refused now, "" if it would not.
     """
 
     families: tuple[FamilyFigures, ...] = ()
@@ -154,6 +158,10 @@ class CompactionFigures(msgspec.Struct, frozen=True, gc=False, omit_defaults=Tru
     deletions: float | None = None
     l0_files: int | None = None
     live: int | None = None
+    steps: int | None = None
+    rewrites: int | None = None
+    room_needed: int | None = None
+    refusal: str = ""
 
 
 class Placement(msgspec.Struct, frozen=True):
@@ -294,10 +302,12 @@ class TaskRunner(Inventory, Protocol):
         """Return what the space holds on the host now. Raises StorageError."""
         ...
 
-    async def figures(self, space: str, host: str) -> CompactionFigures:
+    async def figures(
+        self, space: str, host: str, request: CompactionRequest | None = None
+    ) -> CompactionFigures:
         """Return what is known of the space on the host before a compaction. Raises StorageError.
 
-        It writes nothing.
+        It writes nothing. With a `request`, the steps of that compaction are planned as well.
         """
         ...
 

@@ -143,7 +143,9 @@ class ScriptedStorage:
             await asyncio.get_running_loop().create_future()
         return FULL
 
-    async def figures(self, space: str, host: str) -> CompactionFigures:
+    async def figures(
+        self, space: str, host: str, request: CompactionRequest | None = None
+    ) -> CompactionFigures:
         return self.measured.get(host, CompactionFigures())
 
     async def flush(

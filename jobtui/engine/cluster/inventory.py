@@ -67,7 +67,9 @@ class ClusterInventory:
         """Return what the space holds on the host now. Raises StorageError."""
         return await self._job_manager.stats(space, host)
 
-    async def figures(self, space: str, host: str) -> CompactionFigures:
+    async def figures(
+        self, space: str, host: str, request: CompactionRequest | None = None
+    ) -> CompactionFigures:
         """Return what is known of the space on the host before a compaction. Raises StorageError."""
         return await self._job_manager.figures(space, host)
 

@@ -38,7 +38,7 @@ from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_direc
 from jobtui.storage.local.adoption import Surveyor
 from jobtui.storage.local.catalog import Catalog
 from jobtui.storage.local.errors import WorkerError
-from jobtui.storage.local.layout import directory_name
+from jobtui.storage.local.layout import directory_name, is_locked
 from jobtui.storage.local.process import Notice
 from jobtui.storage.local.protocol import LONGEST_PAIR
 from jobtui.storage.local.spaces import SpaceManager
@@ -125,11 +125,16 @@ class LocalStorage:
                 )
             ).stats
 
-    async def figures(self, space: str, host: str) -> CompactionFigures:
+    async def figures(
+        self, space: str, host: str, request: CompactionRequest | None = None
+    ) -> CompactionFigures:
         """Return what is known of the space on the host before a compaction."""
         with self._locate_errors(space, host):
-            order = p.ReadFigures(self._place(space, host))
-            return (await self._worker(space, host).request(order, p.FiguresReply, LOOK)).figures
+            order = p.ReadFigures(self._place(space, host), request)
+            figures = (await self._worker(space, host).request(order, p.FiguresReply, LOOK)).figures
+            if request is not None and self._space(space).adopted:
+                figures = replace(figures, refusal=await asyncio.to_thread(self._refusal, host))
+            return figures
 
     async def flush(
         self, space: str, host: str, progress: ProgressCallback, control: OperationControl
@@ -204,6 +209,14 @@ class LocalStorage:
         """Return the reader of an adopted database's own files, with what the settings state about it."""
         path, wal_directory = Path(directory), self._wal_directories.get(directory)
         return Surveyor(path, wal_directory, without_cf_paths=directory in self._without_cf_paths)
+
+    def _refusal(self, directory: str) -> str:
+        """Return why an adopted database would not be opened for writing now, "" if it would."""
+        try:
+            self.surveyor(directory).survey().refuse_writing(Path(directory))
+        except WorkerError as error:
+            return error.reason
+        return f"{directory}: another program has the database open" if is_locked(Path(directory)) else ""
 
     @property
     def _space_manager(self) -> SpaceManager:

@@ -13,9 +13,11 @@ followed.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
+import struct
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -121,6 +123,17 @@ def disk_space(path: Path) -> tuple[int, int] | None:
             status = os.statvfs(candidate)
             return status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize
     return None
+
+
+def is_locked(path: Path) -> bool:
+    """Return whether another process has a database open for writing; takes no lock itself."""
+    request = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
+    try:
+        with open(path / "LOCK", "rb") as file:
+            answer = fcntl.fcntl(file, fcntl.F_GETLK, request)
+    except OSError:
+        return False
+    return bool(struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK)
 
 
 def table_files(path: Path) -> set[str]:

@@ -41,9 +41,10 @@ class ReadStats(_Message, frozen=True, tag="look"):
 
 
 class ReadFigures(_Message, frozen=True, tag="figures"):
-    """Return what a compaction would find in a database. Answered by FiguresReply."""
+    """Return what a compaction would find in a database, and plan `request`. Answered by FiguresReply."""
 
     place: str
+    request: CompactionRequest | None = None
 
 
 class FlushDatabase(_Message, frozen=True, tag="flush"):

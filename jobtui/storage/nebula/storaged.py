@@ -105,7 +105,9 @@ class StoragedRunner(Storage):
         return (await self._stats.fetch(space, host)).stats
 
     @override
-    async def figures(self, space: str, host: str) -> CompactionFigures:
+    async def figures(
+        self, space: str, host: str, request: CompactionRequest | None = None
+    ) -> CompactionFigures:
         return (await self._stats.fetch(space, host)).for_compaction()
 
     @override

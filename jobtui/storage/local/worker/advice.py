@@ -14,14 +14,14 @@ import threading
 from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 
 import msgspec
 from rocksdict import Options, Rdict, RdictIter, ReadOptions
 
-from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
+from jobtui.storage.base import CompactionFigures, CompactionRequest, FamilyFigures, LevelFigures
 from jobtui.storage.local.layout import disk_space
-from jobtui.storage.local.worker.database import ColumnFamily, CompactionStyle, DatabaseHandle
+from jobtui.storage.local.worker.compaction import plan_all
+from jobtui.storage.local.worker.database import ColumnFamily, CompactionStyle, Database, DatabaseHandle
 from jobtui.storage.local.worker.stats import LiveFile, memtable_bytes, sum_property, tables_by_family
 
 SAMPLES = 24
@@ -50,16 +50,25 @@ class Sample(msgspec.Struct):
     live_share: float | None = None
 
 
-def read_figures(handle: DatabaseHandle, path: Path) -> CompactionFigures:
-    """Return what a compaction would find in the database at `path`."""
+def read_figures(
+    handle: DatabaseHandle, database: Database, request: CompactionRequest | None = None
+) -> CompactionFigures:
+    """Return what a compaction would find in the database, and with a request what its steps would be.
+
+    Raises WorkerError if the request is not possible.
+    """
     tables = tables_by_family(handle)
-    space = disk_space(path)
+    space = disk_space(database.path)
+    steps, room = (None, None) if request is None else plan_all(handle, database, request)
     return CompactionFigures(
         tuple(_family_figures(handle, column, tables[column.name]) for column in handle.columns),
         memtable=memtable_bytes(handle),
         pending=sum_property(handle, "estimate-pending-compaction-bytes"),
         free=None if space is None else space[1],
         disk=None if space is None else space[0],
+        steps=None if steps is None else len(steps),
+        rewrites=None if steps is None else sum(step.size for step in steps),
+        room_needed=room,
     )
 
 

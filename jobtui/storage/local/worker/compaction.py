@@ -72,10 +72,7 @@ class Compaction(Operation):
         self._reserve = order.reserve
         self._requests = requests
         self._room = _room(order.request, database.path)
-        step_bytes = database.limits.compaction or STEP_BYTES
-        self._step_bytes = (
-            step_bytes if self._room is None else max(_LEAST_STEP, min(step_bytes, self._room // 2))
-        )
+        self._step_bytes = _step_bytes(database, self._room)
         self._opened_for: WriteLimits | None = None
         self._plan: CompactionPlan | None = None
         self._has_rate = True
@@ -347,6 +344,26 @@ def _stats_of(files: Iterable[LiveFile]) -> SpaceStats:
         levels[file.level] = Level(level.files + 1, level.bytes + file.size)
         entries += file.entries
     return SpaceStats(tuple(levels), entries=entries)
+
+
+def plan_all(
+    handle: DatabaseHandle, database: Database, request: CompactionRequest
+) -> tuple[tuple[Step, ...], int]:
+    """Return the steps of a compaction as the files are now, and the bytes of disk that the largest takes.
+
+    Raises:
+        WorkerError: The request is not possible.
+    """
+    columns = select_families(handle.columns, request, str(database.path))
+    room = _room(request, database.path)
+    step_bytes = _step_bytes(database, room)
+    steps = CompactionPlan(handle, columns, request, step_bytes).all_steps(handle)
+    return steps, max((step.room_needed(room or 2 * step_bytes) for step in steps), default=0)
+
+
+def _step_bytes(database: Database, room: int | None) -> int:
+    usual = database.limits.compaction or STEP_BYTES
+    return usual if room is None else max(_LEAST_STEP, min(usual, room // 2))
 
 
 def _room(request: CompactionRequest, path: Path) -> int | None:

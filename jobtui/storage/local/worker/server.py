@@ -105,10 +105,10 @@ class WorkerServer:
                 return p.Done()
             case p.ReadStats(place):
                 return p.StatsReply(self._database(place).run(read_stats, write=False))
-            case p.ReadFigures(place):
+            case p.ReadFigures(place, request):
                 database = self._database(place)
                 return p.FiguresReply(
-                    database.run(lambda handle: read_figures(handle, database.path), write=False)
+                    database.run(lambda handle: read_figures(handle, database, request), write=False)
                 )
             case p.FlushDatabase(place):
                 cancellation = self._operations[number].cancellation

@@ -136,12 +136,16 @@ class CompactionPlan:
 
     def next_step(self, handle: DatabaseHandle) -> Step | None:
         """Plan what is left, and return the first step of it, None if there is none."""
-        tables = tables_by_family(handle)
-        rests = [rest for column in self._left(handle) if (rest := self._rest(column, tables)) is not None]
-        steps = plan_steps(rests, self._step_bytes, in_one=self._in_one)
+        steps = self.all_steps(handle)
         self._bytes_left = sum(step.size for step in steps)
         self.position = replace(self.position, total=self.position.done + len(steps))
         return steps[0] if steps else None
+
+    def all_steps(self, handle: DatabaseHandle) -> tuple[Step, ...]:
+        """Return the steps that are left."""
+        tables = tables_by_family(handle)
+        rests = [rest for column in self._left(handle) if (rest := self._rest(column, tables)) is not None]
+        return plan_steps(rests, self._step_bytes, in_one=self._in_one)
 
     def finish(self, step: Step, tables: Tables, read: int, written: int) -> None:
         """Record that a step is done."""

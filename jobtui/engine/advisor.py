@@ -1,0 +1,302 @@
+"""Advice from what the storage measures now and the history remembers: SHOW ADVICE, EXPLAIN and IF.
+
+Nothing here changes anything: figures are read, and rules (`advice.py`) are applied to them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Sequence
+
+from jobtui.clock import Clock
+from jobtui.engine.advice import (
+    DEFAULT_RATE,
+    AdviceThresholds,
+    CompactionEstimate,
+    HostAdvice,
+    Verdict,
+    describe_estimate,
+    estimate_compaction,
+    judge,
+)
+from jobtui.errors import ErrorCode, StorageError
+from jobtui.formatting import format_bytes, format_duration, format_local_time, to_local
+from jobtui.history import History, Query
+from jobtui.language.ast import Submit, unparse
+from jobtui.language.tables import Result, Row
+from jobtui.model import NOT_NEEDED, Job, JobCommand, JobOptions, Status, Task
+from jobtui.storage.base import CompactionRequest, Space, TaskRunner
+
+ADVICE = (
+    "Space",
+    "Host",
+    "Verdict",
+    "Gives Back",
+    "Deletions",
+    "L0 Files",
+    "Pending",
+    "In Memory",
+    "Last Compact",
+    "Statement",
+)
+EXPLAIN = (
+    "Host",
+    "Action",
+    "Steps",
+    "Rewrites",
+    "Room Needed",
+    "Free",
+    "Gives Back",
+    "Takes About",
+    "Note",
+)
+_RUNS = 20
+"""The newest jobs that are searched for the last compaction on a host, and for its speed."""
+_ORDER = list(Verdict)
+
+
+class Advisor:
+    """Measures spaces and applies the rules to them. For the engine's loop alone."""
+
+    def __init__(
+        self, storage: TaskRunner, history: History, clock: Clock, thresholds: AdviceThresholds
+    ) -> None:
+        self._storage = storage
+        self._history = history
+        self._clock = clock
+        self._thresholds = thresholds
+
+    async def advise(self, spaces: Iterable[Space]) -> list[HostAdvice]:
+        """Return the advice for each space on each of its hosts, worst first."""
+        found = await asyncio.gather(*(self._advise(space, host) for space in spaces for host in space.hosts))
+        return sorted(
+            found,
+            key=lambda one: (_ORDER.index(one.verdict), -(one.estimate.gain or 0), one.space, one.host),
+        )
+
+    async def explain(self, statement: Submit, typed: str, space: Space, hosts: Sequence[str]) -> Result:
+        """Return what the statement would do on each host, in the order of their turns."""
+        rows = await asyncio.gather(*(self._explain(statement, space, host) for host in hosts))
+        return Result(typed, EXPLAIN, tuple(rows))
+
+    async def check(self, job: Job, host: str) -> str:
+        """Return why the job's condition excludes the host now (`not needed: deletions 2%`), "" if it does not.
+
+        Raises StorageError if a figure that decides is not known.
+        """
+        return await self._check(job.space, host, job.options)
+
+    async def _check(self, space: str, host: str, options: JobOptions) -> str:
+        # pyparsing is expensive to import, and few jobs have a condition
+        from jobtui.language.conditions import (
+            UnknownFigureError,
+            describe_figures,
+            evaluate,
+            parse_condition,
+        )
+
+        condition = parse_condition(options.condition)
+        estimate = estimate_compaction(await self._storage.figures(space, host), options.families)
+        verdict, _ = judge(estimate, self._thresholds)
+        figures = self._condition_figures(estimate, verdict, space, host)
+        try:
+            if evaluate(condition, figures):
+                return ""
+        except UnknownFigureError as error:
+            raise StorageError(
+                ErrorCode.UNSUPPORTED,
+                host,
+                space,
+                f"IF {options.condition}: {host} does not report {error.figure.removesuffix('_share')}; "
+                "leave the condition out, or use another one",
+            ) from None
+        return f"{NOT_NEEDED}: {describe_figures(condition, figures) or describe_estimate(estimate)}"
+
+    def _condition_figures(
+        self, estimate: CompactionEstimate, verdict: Verdict, space: str, host: str
+    ) -> dict[str, int | float | None]:
+        last = self._last_compact(space, host)
+        age = float("inf")
+        if last is not None and last.stop is not None:
+            age = max(0.0, (self._clock.now() - last.stop).total_seconds())
+        known = estimate.free is not None and estimate.disk
+        return {
+            "needed": None if verdict is Verdict.UNKNOWN else verdict is Verdict.COMPACT,
+            "deletions": estimate.deletions,
+            "l0_files": estimate.l0_files,
+            "pending": estimate.pending,
+            "gain": estimate.gain,
+            "gain_share": estimate.gain_share,
+            "size": estimate.size,
+            "memtable": estimate.memtable,
+            "free": estimate.free,
+            "free_share": (estimate.free or 0) / (estimate.disk or 1) if known else None,
+            "age": age,
+        }
+
+    async def _advise(self, space: Space, host: str) -> HostAdvice:
+        last = self._last_compact(space.name, host)
+        stop = None if last is None else last.stop
+        try:
+            estimate = estimate_compaction(await self._storage.figures(space.name, host))
+        except StorageError as error:
+            return HostAdvice(space.name, host, Verdict.UNKNOWN, error.detail, CompactionEstimate(), stop)
+        verdict, reason = judge(estimate, self._thresholds)
+        statement = ""
+        if verdict in (Verdict.COMPACT, Verdict.FLUSH):
+            options = JobOptions(hosts=(host,)) if len(space.hosts) > 1 else JobOptions()
+            statement = unparse(Submit(verdict.value, space.name, options))
+        return HostAdvice(space.name, host, verdict, reason, estimate, stop, statement)
+
+    async def _explain(self, statement: Submit, space: Space, host: str) -> Row:
+        options = statement.options
+        request = CompactionRequest(
+            options.families, options.from_key, options.to_key, options.room, options.room_share
+        )
+        compacts = statement.command == JobCommand.COMPACT
+        try:
+            figures = await self._storage.figures(space.name, host, request if compacts else None)
+            skipped = await self._check(space.name, host, options) if options.condition else ""
+        except StorageError as error:
+            return _explain_row(host, "refused", error.detail)
+        if figures.refusal:
+            return _explain_row(host, "refused", figures.refusal)
+        if skipped:
+            return _explain_row(host, "skip", skipped)
+        estimate = estimate_compaction(figures, options.families)
+        if not compacts:
+            size = estimate.memtable
+            seconds = self._seconds(host, size, options)
+            return _explain_row(host, "flush", "", 1, size, size, estimate.free, None, seconds)
+        rewritten, gain = estimate.rewritten, estimate.gain
+        notes = []
+        if figures.rewrites is not None and rewritten and (options.from_key or options.to_key):
+            gain = None if gain is None else int(gain * min(1.0, figures.rewrites / rewritten))
+            rewritten = figures.rewrites
+            notes.append("what a part of the keys gives back is a guess")
+        elif estimate.is_guess:
+            notes.append("what it gives back is a guess")
+        if self._rate(host) is None:
+            notes.append(f"no earlier run on this host: {format_bytes(DEFAULT_RATE)}/s assumed")
+        if (
+            figures.room_needed is not None
+            and estimate.free is not None
+            and figures.room_needed > estimate.free
+        ):
+            notes.append("the disk has not enough room")
+        seconds = self._seconds(host, rewritten, options)
+        return _explain_row(
+            host,
+            "compact",
+            "; ".join(notes),
+            figures.steps,
+            rewritten,
+            figures.room_needed,
+            estimate.free,
+            gain,
+            seconds,
+        )
+
+    def _seconds(self, host: str, size: int | None, options: JobOptions) -> float | None:
+        if size is None:
+            return None
+        rate = self._rate(host) or DEFAULT_RATE
+        return size / (min(rate, options.rate) if options.rate else rate)
+
+    def _rate(self, host: str) -> float | None:
+        """Return the bytes per second of the last compactions on the host, None if there were none."""
+        size = seconds = 0.0
+        for task in self._compactions(host=host):
+            if task.took and task.before is not None:
+                size += task.steps.read if task.steps is not None and task.steps.read else task.before.bytes
+                seconds += task.took
+        return size / seconds if size and seconds else None
+
+    def _last_compact(self, space: str, host: str) -> Task | None:
+        return next(iter(self._compactions(space=space, host=host)), None)
+
+    def _compactions(self, *, host: str, space: str | None = None) -> list[Task]:
+        """Return the host's tasks of the newest compactions, the newest first."""
+        query = Query(
+            statuses=frozenset({Status.FINISHED, Status.FAILED, Status.STOPPED}),
+            spaces=frozenset({space}) if space is not None else frozenset(),
+            hosts=frozenset({host}),
+            commands=frozenset({JobCommand.COMPACT.value}),
+            descending=True,
+        )
+        return [
+            task
+            for job in self._history.query(query).page(0, _RUNS)
+            for task in job.tasks
+            if task.host == host and task.status is Status.FINISHED and not task.reason.startswith(NOT_NEEDED)
+        ]
+
+
+def advice_result(typed: str, advice: Iterable[HostAdvice]) -> Result:
+    """Return the table of SHOW ADVICE."""
+    return Result(typed, ADVICE, tuple(map(_advice_row, advice)))
+
+
+def _advice_row(advice: HostAdvice) -> Row:
+    estimate = advice.estimate
+    cells = (
+        advice.space,
+        advice.host,
+        advice.verdict.value,
+        about(estimate.gain),
+        "" if estimate.deletions is None else f"{estimate.deletions * 100:.3g}%",
+        "" if estimate.l0_files is None else str(estimate.l0_files),
+        format_bytes(estimate.pending),
+        format_bytes(estimate.memtable),
+        format_local_time(advice.last_compact),
+        advice.statement,
+    )
+    values: dict[str, object] = {
+        "Space": advice.space,
+        "Host": advice.host,
+        "Verdict": advice.verdict.value,
+        "Gives Back": estimate.gain,
+        "Deletions": estimate.deletions,
+        "L0 Files": estimate.l0_files,
+        "Pending": estimate.pending,
+        "In Memory": estimate.memtable,
+        "Last Compact": None if advice.last_compact is None else to_local(advice.last_compact).isoformat(),
+        "Statement": advice.statement,
+        "reason": advice.reason,
+        "size": estimate.size,
+        "gain_share": estimate.gain_share,
+        "guess": estimate.is_guess,
+        "free": estimate.free,
+    }
+    return Row(cells, values)
+
+
+def _explain_row(
+    host: str,
+    action: str,
+    note: str,
+    steps: int | None = None,
+    rewritten: int | None = None,
+    room: int | None = None,
+    free: int | None = None,
+    gain: int | None = None,
+    seconds: float | None = None,
+) -> Row:
+    cells = (
+        host,
+        action,
+        "" if steps is None else str(steps),
+        about(rewritten),
+        about(room),
+        format_bytes(free),
+        about(gain),
+        "" if seconds is None else f"≈ {format_duration(seconds)}",
+        note,
+    )
+    values = (host, action, steps, rewritten, room, free, gain, seconds, note)
+    return Row(cells, dict(zip(EXPLAIN, values, strict=True)))
+
+
+def about(size: int | None) -> str:
+    """Return an estimated size as `≈ 36 MiB`, "" for None."""
+    return "" if size is None else f"≈ {format_bytes(size)}"

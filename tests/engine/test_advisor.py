@@ -1,0 +1,152 @@
+"""SHOW ADVICE, EXPLAIN and IF in an engine."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from jobtui.model import Status
+from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
+from tests.support.adoptable import adoptable
+from tests.support.engines import bench
+from tests.support.real_engines import real
+from tests.support.scripted import ScriptedStorage
+
+MIB = 1 << 20
+_LOCK = "import fcntl, sys; f = open(sys.argv[1], 'r+'); fcntl.lockf(f, 2); print(flush=True); input()"
+
+
+@contextmanager
+def locked(file: Path) -> Iterator[None]:
+    """The file is locked as RocksDB locks it, by another process."""
+    with subprocess.Popen(
+        [sys.executable, "-c", _LOCK, file], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield
+        process.kill()
+
+
+def measured(live_share: float, deletions: int = 0, l0_files: int = 1) -> CompactionFigures:
+    level = LevelFigures(l0_files, 100 * MIB, 1000, deletions)
+    figures = FamilyFigures("default", (level,), live_share=live_share, key_bytes=16, value_bytes=100)
+    return CompactionFigures((figures,), memtable=0, pending=0, free=1000 * MIB, disk=4000 * MIB)
+
+
+def two_hosts() -> ScriptedStorage:
+    storage = ScriptedStorage({"nba": ("bad", "good")})
+    storage.measured = {"bad": measured(0.5), "good": measured(1.0)}
+    return storage
+
+
+class TestShowAdvice:
+    def test_worst_first_with_a_ready_statement(self, tmp_path: Path) -> None:
+        storage = ScriptedStorage({"a": ("good",), "nba": ("bad", "good")})
+        storage.measured = two_hosts().measured
+        with bench(tmp_path, storage) as it:
+            rows = it.rows("SHOW ADVICE")
+            assert [row[:4] for row in rows] == [
+                ("nba", "bad", "compact", "≈ 50 MiB"),
+                ("a", "good", "fine", "≈ 0 B"),
+                ("nba", "good", "fine", "≈ 0 B"),
+            ]
+            assert [row[-1] for row in rows] == ["ADMIN COMPACT nba ON bad", "", ""]
+            assert len(it.rows("SHOW ADVICE IN a")) == 1
+            assert it.refusal("SHOW ADVICE IN nbaa") == "Space 'nbaa' does not exist; did you mean 'nba'?"
+            assert storage.begun == []
+
+    def test_after_a_compaction(self, tmp_path: Path) -> None:
+        with real(tmp_path, hosts={"h1": None}) as it:
+            it.say("CREATE SPACE nba; USE nba")
+            it.fill("nba", 0.3, layers=3)
+            (row,) = it.say("SHOW ADVICE").results[-1].rows
+            assert (row.values["Verdict"], row.values["Last Compact"]) == ("compact", None)
+            it.done("ADMIN COMPACT")
+            (row,) = it.say("SHOW ADVICE").results[-1].rows
+            assert row.values["Verdict"] == "fine"
+            assert row.values["reason"] == "gives back ≈ 0 B, deletions 0%, L0 files 0"
+            assert row.values["Last Compact"] is not None
+
+
+class TestExplain:
+    def test_what_a_compaction_would_do(self, tmp_path: Path) -> None:
+        with real(tmp_path, hosts={"h1": None}) as it:
+            it.say("CREATE SPACE nba; USE nba")
+            it.fill("nba", 0.3, layers=3)
+            (row,) = it.say("EXPLAIN ADMIN COMPACT nba").results[-1].rows
+            assert (row.values["Action"], row.values["Steps"]) == ("compact", 1)
+            assert row.values["Note"] == "no earlier run on this host: 50 MiB/s assumed"
+            assert it.engine.history.counts()[Status.FINISHED] == 3  # it has queued nothing
+            job = it.done("ADMIN COMPACT nba")
+            assert job.tasks[0].before is not None
+            assert row.values["Rewrites"] == job.tasks[0].before.bytes
+            assert abs(row.values["Gives Back"] - job.reclaimed) < 0.1 * job.reclaimed
+            (row,) = it.say("EXPLAIN ADMIN COMPACT nba").results[-1].rows
+            assert row.values["Note"] == ""
+
+    def test_refused_as_the_statement_would_be(self, tmp_path: Path) -> None:
+        with real(tmp_path, hosts={"h1": None}) as it:
+            it.say("CREATE SPACE nba; USE nba")
+            assert it.say("EXPLAIN ADMIN COMPACT x").failure.message == "Space 'x' does not exist"
+            (row,) = it.say('EXPLAIN ADMIN COMPACT nba WITH family = "defaul"').results[-1].rows
+            assert row.values["Action"] == "refused"
+            assert "did you mean 'default'?" in row.values["Note"]
+
+    def test_a_database_that_its_owner_has_open(self, tmp_path: Path) -> None:
+        database = adoptable(tmp_path / "theirs")
+        with real(tmp_path / "root", hosts={"h1": None}) as it:
+            it.say(f'CREATE SPACE chain AT "{database}"')
+            (row,) = it.say("EXPLAIN ADMIN COMPACT chain").results[-1].rows
+            assert row.values["Action"] == "compact"
+            with locked(database / "LOCK"):
+                (row,) = it.say("EXPLAIN ADMIN COMPACT chain").results[-1].rows
+            assert row.values["Action"] == "refused"
+            assert row.values["Note"].endswith("another program has the database open")
+
+
+class TestIf:
+    def test_only_hosts_that_need_it(self, tmp_path: Path) -> None:
+        storage = two_hosts()
+        with bench(tmp_path, storage) as it:
+            assert [row[1] for row in it.rows("EXPLAIN ADMIN COMPACT nba IF NEEDED")] == ["compact", "skip"]
+            it.say("ADMIN COMPACT nba IF NEEDED")
+            storage.operation("nba", "bad").finish()
+            job = it.heard.until(1, Status.FINISHED)
+            assert [operation.host for operation in storage.begun] == ["bad"]
+            assert job.tasks[1].reason == "not needed: gives back ≈ 0 B, deletions 0%, L0 files 1"
+            assert (job.reason, job.not_needed) == ("not needed on 1 of 2 hosts", 1)
+
+    def test_evaluated_when_the_turn_comes(self, tmp_path: Path) -> None:
+        storage = two_hosts()
+        with bench(tmp_path, storage) as it:
+            it.say("ADMIN COMPACT nba IF gain > 10% WITH rolling = 1")
+            operation = storage.operation("nba", "bad")
+            storage.measured["good"] = measured(0.2)
+            operation.finish()
+            storage.operation("nba", "good").finish()
+            assert it.heard.until(1, Status.FINISHED).not_needed == 0
+
+    def test_age_since_the_last_compaction(self, tmp_path: Path) -> None:
+        storage = ScriptedStorage({"nba": ("good",)})
+        storage.measured = two_hosts().measured
+        with bench(tmp_path, storage) as it:
+            it.say("ADMIN COMPACT nba IF age > 1 h")
+            storage.operation("nba", "good").finish()
+            it.heard.until(1, Status.FINISHED)
+            it.say("ADMIN COMPACT nba IF age > 1 h")
+            job = it.heard.until(2, Status.FINISHED)
+            assert job.not_needed == 1
+            assert job.reason.startswith("not needed: age ")
+
+    def test_a_figure_that_is_not_known_is_an_error(self, tmp_path: Path) -> None:
+        storage = ScriptedStorage({"nba": ("good",)})
+        storage.measured["good"] = CompactionFigures(size=100, live=50, l0_files=1)
+        with bench(tmp_path, storage) as it:
+            it.say("ADMIN COMPACT nba IF deletions > 10%")
+            job = it.heard.until(1, Status.FAILED)
+            assert "does not report deletions" in job.reason
+            assert storage.begun == []

@@ -1,0 +1,38 @@
+"""The view of the advice."""
+
+from __future__ import annotations
+
+from jobtui.language.tables import Row
+from jobtui.tui.views.advice import _by_space, _space_rows, share_bar
+from jobtui.tui.widgets.table_layout import Sorting
+
+
+def row(space: str, host: str, verdict: str, gain: int | None, deletions: float = 0.0) -> Row:
+    values = {"Space": space, "Host": host, "Verdict": verdict, "Gives Back": gain, "size": 100}
+    return Row((), {**values, "Deletions": deletions, "L0 Files": 1, "In Memory": 0})
+
+
+HOSTS = _by_space([row("a", "h1", "fine", 0), row("b", "h1", "fine", 5), row("b", "h2", "compact", 60, 0.3)])
+
+
+def text(cells: object) -> str:
+    return "".join(part for part, _ in cells)
+
+
+class TestRows:
+    def test_a_space_shows_its_worst_host(self) -> None:
+        rows = dict(_space_rows(HOSTS, Sorting("gain", True)))
+        assert text(rows["b"]["verdict"]) == "compact"
+        assert text(rows["b"]["gain"]) == "≈ 65 B"
+        assert text(rows["b"]["deletions"]) == "███         30%"
+
+    def test_order(self) -> None:
+        assert [name for name, _ in _space_rows(HOSTS, Sorting("gain", True))] == ["b", "a"]
+        assert [name for name, _ in _space_rows(HOSTS, Sorting("verdict", True))] == ["b", "a"]
+        assert [name for name, _ in _space_rows(HOSTS, Sorting("space", False))] == ["a", "b"]
+
+    def test_bars(self) -> None:
+        assert share_bar(None) == "–"
+        assert share_bar(0.0) == "             0%"
+        assert share_bar(1.0) == "██████████ 100%"
+        assert share_bar(0.66) == "██████▌     66%"
