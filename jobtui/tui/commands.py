@@ -23,6 +23,7 @@ class KeyScope(enum.StrEnum):
     DETAIL = "detail"
     SPACES = "spaces"
     HOSTS = "hosts"
+    ADVICE = "advice"
     LOG = "log"
     BAR = "command bar"
     FILTER = "filter"
@@ -124,6 +125,15 @@ _JOB_SORTS = {
     "reason": "D",
 }
 _SPACE_SORTS = {"name": "N", "hosts": "H", "size": "S", "memory": "M", "pending": "P", "jobs": "J"}
+_ADVICE_SORTS = {
+    "space": "N",
+    "verdict": "A",
+    "gain": "B",
+    "share": "S",
+    "deletions": "D",
+    "l0": "L",
+    "memory": "M",
+}
 _HOST_SORTS = {"name": "N", "status": "A", "spaces": "P", "size": "S", "free": "E"}
 
 
@@ -150,6 +160,14 @@ COMMANDS: tuple[KeyCommand, ...] = (
         action="show('hosts')",
     ),
     _c(_D, "show_archive", "4", "archived jobs", "The archived jobs, read-only", action="show('archive')"),
+    _c(
+        _D,
+        "show_advice",
+        "5",
+        "advice",
+        "Which spaces need a compaction, and what it would give back",
+        action="show('advice')",
+    ),
     _c(_D, "show_log", "l", "log", "Every notification with its time", action="show('log')"),
     _c(_D, "transcript", "t", "transcript", "Show or hide the results of the command bar"),
     _c(_D, "pause", "p", "pause", "Freeze the screen; later changes are shown when it continues"),
@@ -176,6 +194,10 @@ COMMANDS: tuple[KeyCommand, ...] = (
     _c(_T, "first", "home,g", "first", "The first row", palette=False),
     _c(_T, "last", "end,G", "last", "The last row", palette=False),
     _c(_T, "open", "enter", "open", "Open what is under the cursor", 60),
+    # advice
+    _c(KeyScope.ADVICE, "advice_compact", "C", "compact", "Compact the space", 10, action="compact"),
+    _c(KeyScope.ADVICE, "advice_refresh", "u", "measure again", "Measure again", 20, action="refresh"),
+    *_sorting(KeyScope.ADVICE, _ADVICE_SORTS, "advice_"),
     # jobs and archive
     _c(_J, "stop", "s", "stop", "Stop the marked jobs, or the one under the cursor", 10),
     _c(
@@ -420,6 +442,7 @@ SCOPE_CHAINS: tuple[tuple[KeyScope, ...], ...] = (
     (KeyScope.DETAIL, KeyScope.JOBS, KeyScope.DASHBOARD),
     (KeyScope.TABLE, KeyScope.SPACES, KeyScope.DASHBOARD),
     (KeyScope.TABLE, KeyScope.HOSTS, KeyScope.DASHBOARD),
+    (KeyScope.TABLE, KeyScope.ADVICE, KeyScope.DASHBOARD),
     (KeyScope.LOG, KeyScope.DASHBOARD),
     (KeyScope.BAR, KeyScope.DASHBOARD),
     (KeyScope.FILTER, KeyScope.JOBS, KeyScope.DASHBOARD),

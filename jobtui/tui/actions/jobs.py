@@ -12,6 +12,7 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
@@ -36,6 +37,7 @@ from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.text.spans import Line, TextRole, status_span
 
 _NAMED = 8
+_EXPLAINED = 4  # hosts whose estimate the confirmation shows
 # in bytes a second; the first one if neither the job nor a key has set a limit
 _FIRST_RATE = 64 << 20
 _LEAST_RATE = 1 << 20
@@ -142,8 +144,12 @@ class JobActions:
             ),
             (("on every host that holds it. It can be stopped.", TextRole.PLAIN),),
         ]
-        if self._shared.settings.confirm is Confirm.BULK or await self._host.confirm(
-            f"Compact {short_name(space)}?", lambda: lines, "Compact"
+        explained = None
+        if self._shared.settings.confirm is not Confirm.BULK and self._quoted(space):
+            statement = f"EXPLAIN ADMIN COMPACT {self._quoted(space)}"
+            explained = self._shared.client.execute(statement, self._shared.session)
+        if explained is None or await self._host.confirm(
+            f"Compact {short_name(space)}?", lambda: [*lines, *_explained(explained)], "Compact"
         ):
             await self._submit("COMPACT", space)
 
@@ -428,3 +434,16 @@ def _guarded(row: Mapping[str, object]) -> dict[str, object]:
 
 def _iso(at: datetime | None) -> str | None:
     return to_local(at).isoformat() if at is not None else None
+
+
+def _explained(asked: Future[ExecuteResult]) -> list[Line]:
+    """Return what EXPLAIN knows of a compaction: of each host what it would do; nothing before it answers."""
+    if not asked.done() or asked.cancelled() or asked.exception() is not None:
+        return []
+    answer = asked.result()
+    lines: list[Line] = []
+    for row in answer.results[-1].rows[:_EXPLAINED] if answer.results else ():
+        host, action, _, rewrites, room, free, gain, takes, note = row.cells
+        text = f"rewrites {rewrites}, room {room} of {free}, gives back {gain}, {takes}"
+        lines.append(((f"{host}  ", TextRole.STRONG), (text if action == "compact" else note, TextRole.MUTED)))
+    return lines

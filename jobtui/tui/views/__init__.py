@@ -1,4 +1,4 @@
-"""The views of the dashboard that keys `1` to `4` show: jobs, spaces, hosts, archive."""
+"""The views of the dashboard that keys `1` to `5` show: jobs, spaces, hosts, archive, advice."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from jobtui.tui.views.base import DashboardView
 
 
 def make_view(name: str, context: Context, host: DashboardHost) -> DashboardView:
-    """Return a new view: spaces, hosts, archive or log; each is imported when it is first shown."""
+    """Return a new view: spaces, hosts, archive, advice or log; each is imported when it is first shown."""
     if name == "archive":
         from jobtui.tui.views.jobs import JobsView
 
@@ -16,6 +16,10 @@ def make_view(name: str, context: Context, host: DashboardHost) -> DashboardView
         from jobtui.tui.views.log import LogView
 
         return LogView(context, host, id="log")
+    if name == "advice":
+        from jobtui.tui.views.advice import AdviceView
+
+        return AdviceView(context, host, id="advice")
     from jobtui.tui.views.inventory import HostsView, SpacesView
 
     if name == "spaces":

@@ -1,0 +1,292 @@
+"""The view of the advice (key `5`): which spaces need a compaction, and below them the hosts of one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import Future
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.message import Message
+from textual.widget import Widget
+from typing_extensions import override
+
+from jobtui.engine.client import ExecuteResult
+from jobtui.formatting import format_bytes
+from jobtui.language.tables import Row
+from jobtui.tui.commands import KeyScope, bindings
+from jobtui.tui.context import Context, DashboardHost
+from jobtui.tui.data.feed import Batch
+from jobtui.tui.data.inventory_rows import InventoryRows
+from jobtui.tui.keymap import cursor_moves
+from jobtui.tui.text.spans import Line, TextRole, wrapped
+from jobtui.tui.views.base import DashboardView
+from jobtui.tui.views.inventory import InventoryTable, RuleTitle
+from jobtui.tui.widgets.base import LinesView
+from jobtui.tui.widgets.table import Table
+from jobtui.tui.widgets.table_layout import Column, Sorting, sorted_next
+
+ADVICE_COLUMNS = (
+    Column("space", "Space", 8, 40, sorts=True),
+    Column("verdict", "Verdict", 9, 9, sorts=True),
+    Column("gain", "Gives Back", 11, 14, right=True, sorts=True),
+    Column("share", "Of Its Size", 16, 16, gives=2, sorts=True),
+    Column("deletions", "Deletions", 16, 16, gives=1, sorts=True),
+    Column("l0", "L0 Files", 8, 8, right=True, gives=3, sorts=True),
+    Column("memory", "In Memory", 10, 10, right=True, gives=4, sorts=True),
+)
+_WORST = ("compact", "flush", "unknown", "fine")
+_ROLES = {"compact": TextRole.WARNING, "flush": TextRole.ACCENT, "unknown": TextRole.MUTED}
+_BAR = 10
+Values = Mapping[str, object]
+
+
+class AdviceView(DashboardView):
+    """The view of the advice. It is fetched when the view is shown, and after jobs."""
+
+    scope = KeyScope.ADVICE
+    title = "advice"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.ADVICE)]
+
+    class Fetched(Message):
+        """The answer to SHOW ADVICE; posted from the engine's thread."""
+
+        def __init__(self, answer: ExecuteResult | None, trouble: str) -> None:
+            super().__init__()
+            self.answer, self.trouble = answer, trouble
+
+    def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes="places")
+        self._shared = context
+        self._host = host
+        self.rows = InventoryRows()
+        self.table = InventoryTable(ADVICE_COLUMNS, self.rows)
+        self.table.moves = cursor_moves(context.keymap)
+        self.title_line = RuleTitle()
+        self.body = LinesView()
+        self._sorting = Sorting("gain", True)
+        self._hosts: dict[str, list[Values]] = {}
+        self._is_asked = False
+        self._trouble = "Measuring …"
+
+    @override
+    def compose(self) -> ComposeResult:
+        yield self.table
+        yield self.title_line
+        yield self.body
+
+    def on_mount(self) -> None:
+        """Ask for the advice."""
+        self.table.sorting = self._sorting
+        self.action_refresh()
+        self._fill()
+
+    @property
+    @override
+    def focus_target(self) -> Widget:
+        return self.table
+
+    @override
+    def on_batch(self, batch: Batch) -> None:
+        if batch.statuses and self.display:
+            self.action_refresh()
+
+    def action_refresh(self) -> None:
+        """Measure again, unless that is under way."""
+        if not self._is_asked:
+            self._is_asked = True
+            asked = self._shared.client.execute("SHOW ADVICE", self._shared.session)
+            asked.add_done_callback(self._receive)
+
+    def _receive(self, done: Future[ExecuteResult]) -> None:
+        trouble, answer = "", None
+        if done.cancelled() or done.exception() is not None:
+            trouble = "not answered" if done.cancelled() else str(done.exception())
+        else:
+            answer = done.result()
+            if answer.failure is not None:
+                trouble = answer.failure.message
+        self.post_message(self.Fetched(answer, trouble))
+
+    def on_advice_view_fetched(self, message: Fetched) -> None:
+        """Show the advice."""
+        message.stop()
+        self._is_asked = False
+        self._trouble = message.trouble
+        if message.answer is not None and message.answer.results:
+            self._hosts = _by_space(message.answer.results[-1].rows)
+        self._fill()
+
+    def _fill(self) -> None:
+        self.rows.show(_space_rows(self._hosts, self._sorting))
+        text = self._trouble or "There is no space"
+        self.table.set_empty((((f"  {text}", TextRole.MUTED),),))
+        self.table.rows_moved()
+        self._show_hosts()
+
+    @property
+    def current(self) -> str | None:
+        """The space under the cursor."""
+        key = self.table.cursor_key
+        return key if isinstance(key, str) else None
+
+    def _show_hosts(self) -> None:
+        space = self.current
+        self.title_line.show(f"space {space}" if space is not None else "no space")
+        width = self.body.inner_width
+        lines: list[Line] = []
+        for host in self._hosts.get(space or "", []):
+            verdict = str(host["Verdict"])
+            lines.append(
+                (
+                    (f" {host['Host']}  ", TextRole.STRONG),
+                    (verdict, _ROLES.get(verdict, TextRole.FINISHED)),
+                )
+            )
+            lines += wrapped(((f"   {host['reason']}", TextRole.PLAIN),), width, hang=3)
+            last = host["Last Compact"]
+            when = f"last compacted by jobtui at {str(last)[:16]}" if last else "never compacted by jobtui"
+            lines += wrapped(((f"   {when}", TextRole.MUTED),), width, hang=3)
+        self.body.show(lines)
+
+    def statement(self) -> str:
+        """Return the statement for the space under the cursor, "" if it needs none."""
+        hosts = self._hosts.get(self.current or "", [])
+        needed = [str(host["Statement"]) for host in hosts if host["Statement"]]
+        compacts = [one for one in needed if one.startswith("ADMIN COMPACT")]
+        chosen = compacts or needed
+        if len(chosen) <= 1:
+            return "".join(chosen)
+        # each statement names one host: together they are one job
+        first, *others = chosen
+        return ", ".join((first, *(one.rpartition(" ON ")[2] for one in others)))
+
+    def on_table_moved(self, message: Table.Moved) -> None:
+        """Show the hosts of the space that the cursor is on now."""
+        message.stop()
+        self.body.scroll_home(animate=False)
+        self._show_hosts()
+        self.post_message(self.StatusChanged())
+
+    async def on_table_opened(self, message: Table.Opened) -> None:
+        """Put the statement into the command bar."""
+        message.stop()
+        statement = self.statement()
+        if statement:
+            await self._host.focus_bar(statement)
+        else:
+            self._host.show_toast("Nothing to do: this space is fine")
+
+    def on_table_sort_asked(self, message: Table.SortAsked) -> None:
+        """Sort by the column whose header was clicked."""
+        message.stop()
+        self._sort_by(message.column)
+
+    def _sort_by(self, column: str) -> None:
+        same = column == self._sorting.key
+        self._sorting = Sorting(column, not self._sorting.descending if same else column != "space")
+        self.table.sorting = self._sorting
+        self._fill()
+
+    def action_sort_by(self, by: int) -> None:
+        """Sort by the next sortable column."""
+        key = sorted_next(self.table.shown, self._sorting.key, by)
+        if key is not None:
+            self._sort_by(key)
+
+    def action_sort_column(self, column: str) -> None:
+        """Sort by this column."""
+        self._sort_by(column)
+
+    def action_sort_reverse(self) -> None:
+        """Reverse the order."""
+        self._sort_by(self._sorting.key)
+
+    def action_compact(self) -> None:
+        """Compact the space under the cursor after a confirmation."""
+        if self.current is not None:
+            self._host.run_inventory_action("compact", self.current)
+
+    def on_resize(self) -> None:
+        """Lay the hosts out for the new width."""
+        self._show_hosts()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide what writes from a reader."""
+        return self._shared.client.writable if action == "compact" else True
+
+
+def share_bar(share: float | None) -> str:
+    """Return a share as a bar with its figure: `██████▌     66%`, "–" if it is not known."""
+    if share is None:
+        return "–"
+    cells = min(1.0, max(0.0, share)) * _BAR
+    half = "▌" if cells - int(cells) >= 0.5 else ""
+    return f"{'█' * int(cells) + half:{_BAR}} {share * 100:3.0f}%"
+
+
+def _by_space(rows: Sequence[Row]) -> dict[str, list[Values]]:
+    found: dict[str, list[Values]] = {}
+    for row in rows:
+        found.setdefault(str(row.values["Space"]), []).append(row.values)
+    return found
+
+
+def _total(hosts: Sequence[Values], column: str) -> int | None:
+    known = [value for host in hosts if isinstance(value := host[column], int)]
+    return sum(known) if known else None
+
+
+def _most(hosts: Sequence[Values], column: str) -> float | None:
+    known = [float(value) for host in hosts if isinstance(value := host[column], int | float)]
+    return max(known, default=None)
+
+
+def _space_rows(hosts: Mapping[str, list[Values]], sorting: Sorting) -> list[tuple[str, Mapping[str, Line]]]:
+    figures: dict[str, dict[str, float | str | None]] = {}
+    for space, found in hosts.items():
+        gain, size = _total(found, "Gives Back"), _total(found, "size")
+        figures[space] = {
+            "space": space,
+            "verdict": min((str(host["Verdict"]) for host in found), key=_WORST.index),
+            "gain": gain,
+            "share": None if gain is None or size is None else gain / max(1, size),
+            "deletions": _most(found, "Deletions"),
+            "l0": _most(found, "L0 Files"),
+            "memory": _total(found, "In Memory"),
+        }
+
+    def key(space: str) -> tuple[bool, object]:
+        value = figures[space][sorting.key]
+        if sorting.key == "verdict":
+            return True, -_WORST.index(str(value))
+        return value is not None, value if value is not None else 0
+
+    ordered = sorted(sorted(figures), key=key, reverse=sorting.descending)
+    return [(space, _cells(figures[space])) for space in ordered]
+
+
+def _cells(figures: Mapping[str, float | str | None]) -> Mapping[str, Line]:
+    verdict = str(figures["verdict"])
+
+    def plain(text: str) -> Line:
+        return ((text, TextRole.PLAIN),)
+
+    def number(column: str, write: Callable[[int], str]) -> Line:
+        value = figures[column]
+        return plain("–" if not isinstance(value, int | float) else write(int(value)))
+
+    def share(column: str) -> Line:
+        value = figures[column]
+        return plain(share_bar(value if isinstance(value, int | float) else None))
+
+    return {
+        "space": ((str(figures["space"]), TextRole.STRONG),),
+        "verdict": ((verdict, _ROLES.get(verdict, TextRole.FINISHED)),),
+        "gain": number("gain", lambda size: f"≈ {format_bytes(size)}"),
+        "share": share("share"),
+        "deletions": share("deletions"),
+        "l0": number("l0", str),
+        "memory": number("memory", format_bytes),
+    }
