@@ -30,6 +30,11 @@ async def in_the_spaces(shown: Stage) -> None:
     await shown.shows("› spaces")
 
 
+async def in_the_advice(shown: Stage) -> None:
+    await shown.press("5")
+    await shown.shows("› advice")
+
+
 async def in_the_hosts(shown: Stage) -> None:
     await shown.press("3")
     await shown.shows("› hosts")
@@ -57,6 +62,7 @@ WAYS: dict[KeyScope, Callable[[Stage], Awaitable[None]]] = {
     KeyScope.DETAIL: in_the_detail,
     KeyScope.SPACES: in_the_spaces,
     KeyScope.HOSTS: in_the_hosts,
+    KeyScope.ADVICE: in_the_advice,
     KeyScope.LOG: in_the_log,
     KeyScope.BAR: in_the_bar,
     KeyScope.FILTER: in_the_filter,
