@@ -10,6 +10,7 @@ import pytest
 
 from jobtui.history import History, StoreError, StoreLocked
 from jobtui.history.repair import repair
+from jobtui.history.verify import verify
 from tests.support.damaged import OPEN, Made
 from tests.support.filled_history import new_job
 
@@ -105,3 +106,22 @@ class TestGuard:
         reader.refresh()
         assert reader.get(job.id) == job
         reader.close()
+
+
+def test_deleted_profile_takes_guard_along_but_mixes_nothing(tmp_path: Path) -> None:
+    """The guard lies in the profile's directory: nothing is left that could tell of the old owner."""
+    path = tmp_path / "profile" / "history"
+    path.parent.mkdir()
+    old = History.open(path)
+    old.commit(new_job(old)).result()
+    shutil.rmtree(path.parent)
+    path.parent.mkdir()
+    new = History.open(path)
+    job = new_job(new)
+    new.commit(job).result()
+    with pytest.raises(StoreError):
+        old.commit(new_job(old)).result()
+    old.close()
+    assert (new.get(job.id), new.last_id()) == (job, 1)
+    new.close()
+    assert verify(path) == []
