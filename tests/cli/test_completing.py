@@ -83,6 +83,9 @@ def test_spaces_and_ids_are_those_of_the_data_that_the_line_names(nba: CommandLi
         ("1", "queue flush nba")
     ]
     assert texts([*place, "-e"], "RECOVER JOB ") == ["WITH "]
+    assert texts([*place, "-e"], "RUN SCHEDULE ") == []
+    assert nba("-e", "CREATE SCHEDULE nightly AT '@daily' DO ADMIN COMPACT nba").returncode == 0
+    assert texts([*place, "-e"], "RUN SCHEDULE ") == ["nightly"]
 
 
 def test_a_tab_beside_a_broken_config_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,8 +141,10 @@ class ClientNames:
         return self._client.host_names()
 
     def schedules(self) -> Iterable[str]:
-        """Return no names: schedules are not available yet."""
-        return ()
+        """Return the names that are on disk, which the owner writes before it answers."""
+        from jobtui.engine.schedules import load  # late: few statements name a schedule
+
+        return sorted(load(self._client.history.path).schedules)
 
     def jobs(self, kind: JobOperation, starting: str) -> Iterator[tuple[int, str]]:
         """Yield jobs that the statement can act on, newest first, each with its status and command."""
