@@ -11,9 +11,9 @@ from jobtui.engine.schedules import MOST_COUNTED, RunOutcome, Schedule, Schedule
 from jobtui.errors import StatementRefused
 from jobtui.formatting import format_bytes, format_count, format_ids, format_local_time, to_local
 from jobtui.history import History, Query, QueryResult, Sort
-from jobtui.language.ast import Parsed, ShowJob, ShowJobs, Statement, unparse, write_options
+from jobtui.language.ast import Parsed, ShowJob, ShowJobs, Statement, option_values, unparse
 from jobtui.language.tables import Result, Row
-from jobtui.model import NO_OPTIONS, Job, JobCommand, Status, Task
+from jobtui.model import Job, JobCommand, Status, Task
 from jobtui.storage.base import Host
 from jobtui.suggest import did_you_mean
 
@@ -339,7 +339,7 @@ def _job_row(job: Job, id_column: str, command_column: str) -> Row:
         "progress": job.progress,
         "stopping": f"{job.ended_tasks}/{len(job.tasks)}" if job.stopping else None,
         "paused": job.paused,
-        "options": write_options(job.options) if job.options != NO_OPTIONS else {},
+        "options": option_values(job.options),
         "condition": job.options.condition,
         "because": job.options.because,
         "requested_by": job.requested_by,

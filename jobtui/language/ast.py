@@ -363,13 +363,36 @@ def _with(options: dict[str, list[str]]) -> str:
     return f"WITH {_listed(given)}" if given else ""
 
 
+def option_values(options: JobOptions) -> dict[str, object]:
+    """Return the options that differ from their defaults, by name, with full values for JSON.
+
+    Sizes are bytes, durations seconds, shares fractions, families a list; a key is text, or hexadecimal
+    (`0x00ff`) if it is no printable text. `hosts` and `condition` are left out.
+    """
+    fields = {"families": "family", "from_key": "from", "to_key": "to", "room_share": "room"}
+    found: dict[str, object] = {}
+    for name in options.__struct_fields__:
+        value = getattr(options, name)
+        if name in ("hosts", "condition") or value == getattr(NO_OPTIONS, name):
+            continue
+        if isinstance(value, bytes):
+            value = _printable_key(value) or f"0x{value.hex()}"
+        found[fields.get(name, name)] = list(value) if isinstance(value, tuple) else value
+    return found
+
+
 def _key(key: bytes) -> str:
     """Return a key as text in quotes, in hexadecimal if it is no printable text."""
+    text = _printable_key(key)
+    return f"0x{key.hex()}" if text is None else _string(text)
+
+
+def _printable_key(key: bytes) -> str | None:
     try:
         text = key.decode()
     except UnicodeDecodeError:
-        return f"0x{key.hex()}"
-    return _string(text) if text.isprintable() else f"0x{key.hex()}"
+        return None
+    return text if text.isprintable() else None
 
 
 def _name(name: str | None, before: str = "") -> str:

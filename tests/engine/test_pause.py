@@ -304,3 +304,17 @@ def test_job_records_who_and_why(it: Bench) -> None:
     assert job.requested_by.endswith(", script")
     it.say('STOP JOB 1 WITH because = "wrong space"')
     assert [e.reason for e in it.job(1).events if e.kind is EventKind.STOP_ASKED] == ["wrong space"]
+
+
+def test_json_has_the_values_of_options(it: Bench) -> None:
+    options = 'rate = 5 MiB, wait = 5 min, family = "a b", from = "k1", to = 0xff00, room = 10%'
+    it.say(f"ADMIN COMPACT solo WITH {options}")
+    (row, _) = it.say("SHOW JOB 1").results[0].rows
+    assert row.values["options"] == {
+        "rate": 5 << 20,
+        "wait": 300,
+        "family": ["a b"],
+        "from": "k1",
+        "to": "0xff00",
+        "room": 0.1,
+    }
