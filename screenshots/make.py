@@ -21,6 +21,7 @@ from pathlib import Path
 from textual.pilot import Pilot
 
 from jobtui.config.settings import TuiSettings
+from jobtui.engine.client import Session
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.model import Status
@@ -126,7 +127,7 @@ async def error(photographer: Photographer) -> None:
 async def spaces(photographer: Photographer) -> None:
     """The spaces and what one of them holds."""
     await photographer.press("2")
-    await photographer.until(lambda: photographer.app.context.places.overview)
+    await photographer.until(lambda: photographer.app.context.overview_cache.overview)
 
 
 async def archive(photographer: Photographer) -> None:
@@ -157,7 +158,7 @@ PICTURES = (
     Picture("archive", (110, 26), archive),
     Picture("light", (110, 26), live, "light"),
     Picture("narrow", (60, 20), live),
-    Picture("wide", (180, 36), live),
+    Picture("wide", (200, 36), live),
     Picture("help", (110, 34), help_screen),
 )
 
@@ -211,6 +212,8 @@ def as_png(place: Path) -> None:
 
 def main() -> None:
     """All pictures, or those that are named."""
+    # the same name on every machine
+    Session.requested_by = property(lambda _session: "anna@db1, dashboard")  # type: ignore[assignment,method-assign]
     with tempfile.TemporaryDirectory(prefix="jobtui-screenshots-") as root:
         engine = LocalClient.open(Profile("demo", Path(root)), demo=True)
         try:
