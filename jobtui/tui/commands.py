@@ -24,6 +24,7 @@ class KeyScope(enum.StrEnum):
     SPACES = "spaces"
     HOSTS = "hosts"
     ADVICE = "advice"
+    SCHEDULES = "schedules"
     LOG = "log"
     BAR = "command bar"
     FILTER = "filter"
@@ -70,13 +71,14 @@ def _c(
     return KeyCommand(id, keys, action or id, title, help, where, footer, palette, priority)
 
 
-_D, _T, _J, _P, _S, _H, _L, _B, _F = (
+_D, _T, _J, _P, _S, _H, _G, _L, _B, _F = (
     KeyScope.DASHBOARD,
     KeyScope.TABLE,
     KeyScope.JOBS,
     KeyScope.DETAIL,
     KeyScope.SPACES,
     KeyScope.HOSTS,
+    KeyScope.SCHEDULES,
     KeyScope.LOG,
     KeyScope.BAR,
     KeyScope.FILTER,
@@ -168,6 +170,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
         "Which spaces need a compaction, and what it would give back",
         action="show('advice')",
     ),
+    _c(_D, "show_schedules", "6", "schedules", "The schedules: their next runs", action="show('schedules')"),
     _c(_D, "show_log", "l", "log", "Every notification with its time", action="show('log')"),
     _c(_D, "transcript", "t", "transcript", "Show or hide the results of the command bar"),
     _c(_D, "pause", "p", "pause", "Freeze the screen; later changes are shown when it continues"),
@@ -340,6 +343,19 @@ COMMANDS: tuple[KeyCommand, ...] = (
     ),
     *_sorting(_H, _HOST_SORTS, "host_"),
     _c(_H, "host_filter", "slash", "filter jobs", "Go to the jobs and type a filter", action="filter"),
+    # schedules
+    _c(_G, "schedule_new", "n", "new", "Write a CREATE SCHEDULE in the command bar", 10, action="new"),
+    _c(
+        _G,
+        "schedule_pause",
+        "s",
+        "pause or resume",
+        "Pause the schedule under the cursor, or resume it",
+        20,
+        action="pause_or_resume",
+    ),
+    _c(_G, "schedule_run", "r", "run", "Run the schedule under the cursor now", 30, action="run"),
+    _c(_G, "schedule_drop", "D", "drop", "Drop the schedule under the cursor", 40, action="drop"),
     # log
     _c(_L, "log_copy", "y", "copy", "Copy the log", 10, action="copy_log"),
     _c(_L, "log_up", "up,k", "up", "A line up", action="line(-1)", palette=False),
@@ -443,6 +459,7 @@ SCOPE_CHAINS: tuple[tuple[KeyScope, ...], ...] = (
     (KeyScope.TABLE, KeyScope.SPACES, KeyScope.DASHBOARD),
     (KeyScope.TABLE, KeyScope.HOSTS, KeyScope.DASHBOARD),
     (KeyScope.TABLE, KeyScope.ADVICE, KeyScope.DASHBOARD),
+    (KeyScope.TABLE, KeyScope.SCHEDULES, KeyScope.DASHBOARD),
     (KeyScope.LOG, KeyScope.DASHBOARD),
     (KeyScope.BAR, KeyScope.DASHBOARD),
     (KeyScope.FILTER, KeyScope.JOBS, KeyScope.DASHBOARD),

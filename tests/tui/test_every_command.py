@@ -40,6 +40,11 @@ async def in_the_hosts(shown: Stage) -> None:
     await shown.shows("› hosts")
 
 
+async def in_the_schedules(shown: Stage) -> None:
+    await shown.press("6")
+    await shown.shows("› schedules")
+
+
 async def in_the_log(shown: Stage) -> None:
     await shown.press("l")
     await shown.shows("› log")
@@ -63,6 +68,7 @@ WAYS: dict[KeyScope, Callable[[Stage], Awaitable[None]]] = {
     KeyScope.SPACES: in_the_spaces,
     KeyScope.HOSTS: in_the_hosts,
     KeyScope.ADVICE: in_the_advice,
+    KeyScope.SCHEDULES: in_the_schedules,
     KeyScope.LOG: in_the_log,
     KeyScope.BAR: in_the_bar,
     KeyScope.FILTER: in_the_filter,

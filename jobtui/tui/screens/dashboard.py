@@ -351,7 +351,7 @@ class Dashboard(StyledScreen):
         match scope:
             case KeyScope.DASHBOARD:
                 return self
-            case KeyScope.JOBS | KeyScope.SPACES | KeyScope.HOSTS | KeyScope.ADVICE:
+            case KeyScope.JOBS | KeyScope.SPACES | KeyScope.HOSTS | KeyScope.ADVICE | KeyScope.SCHEDULES:
                 return self.view
             case _:
                 return self.focused or self.view.focus_target

@@ -1,4 +1,4 @@
-"""The views of the dashboard that keys `1` to `5` show: jobs, spaces, hosts, archive, advice."""
+"""The views of keys `1` to `6`: jobs, spaces, hosts, archive, advice, schedules; and the log."""
 
 from __future__ import annotations
 
@@ -20,6 +20,10 @@ def make_view(name: str, context: Context, host: DashboardHost) -> DashboardView
         from jobtui.tui.views.advice import AdviceView
 
         return AdviceView(context, host, id="advice")
+    if name == "schedules":
+        from jobtui.tui.views.schedules import SchedulesView
+
+        return SchedulesView(context, host, id="schedules")
     from jobtui.tui.views.inventory import HostsView, SpacesView
 
     if name == "spaces":

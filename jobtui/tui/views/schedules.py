@@ -1,0 +1,340 @@
+"""The view of the schedules (6): a table, and below it the runs and the week of the one under the cursor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from datetime import datetime, timedelta
+from typing import Any, ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.message import Message
+from textual.widget import Widget
+from typing_extensions import override
+
+from jobtui.background import run_in_thread
+from jobtui.engine.client import ExecuteResult, Session
+from jobtui.formatting import format_duration, format_local_time, to_local
+from jobtui.language import quote_name
+from jobtui.tui.commands import KeyCommand, KeyScope, bindings
+from jobtui.tui.context import Context, DashboardHost
+from jobtui.tui.data.feed import Batch
+from jobtui.tui.data.inventory_rows import InventoryRows
+from jobtui.tui.keymap import cursor_moves
+from jobtui.tui.text.spans import Line, TextRole, wrapped
+from jobtui.tui.views.base import DashboardView
+from jobtui.tui.views.inventory import InventoryTable, RuleTitle
+from jobtui.tui.widgets.base import LinesView
+from jobtui.tui.widgets.table import Table
+from jobtui.tui.widgets.table_layout import Column
+
+COLUMNS = (
+    Column("name", "Schedule", 8, 30),
+    Column("next", "Next", 18, 38),
+    Column("result", "Last Result", 16, 60, fills=True),
+    Column("state", "State", 7, 7, gives=1),
+)
+NEW = 'CREATE SCHEDULE nightly AT "30 2 * * *" UNTIL "06:00" DO ADMIN COMPACT '
+_ASK_EVERY = 5  # seconds: what changes without a job is a time that comes closer
+_RUNS_SHOWN = 6
+_DAYS_AROUND = 3
+_CELLS = 48
+_RESULTS = {"skipped": TextRole.WARNING, "failed": TextRole.FAILED}
+Schedule = Mapping[str, Any]
+"""A row of SHOW SCHEDULES with its full values."""
+
+
+class SchedulesView(DashboardView):
+    """The view of the schedules."""
+
+    scope = KeyScope.SCHEDULES
+    title = "schedules"
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.SCHEDULES)]
+
+    class Answered(Message):
+        """SHOW SCHEDULES was answered; posted from the engine's thread."""
+
+        def __init__(self, result: ExecuteResult | None, problem: str = "") -> None:
+            super().__init__()
+            self.result, self.problem = result, problem
+
+    def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes="places")
+        self._shared = context
+        self._host = host
+        self.rows = InventoryRows()
+        self.table = InventoryTable(COLUMNS, self.rows)
+        self.table.moves = cursor_moves(context.keymap)
+        self.title_line = RuleTitle()
+        self.body = LinesView()
+        self._schedules: dict[str, Schedule] = {}
+        self._notice = ""
+        self._asking = False
+        self._ticks = 0
+
+    @override
+    def compose(self) -> ComposeResult:
+        yield self.table
+        yield self.title_line
+        yield self.body
+
+    def on_mount(self) -> None:
+        """Ask for the schedules."""
+        self.table.set_empty(((("  Loading …", TextRole.MUTED),),))
+        self.ask()
+
+    @property
+    @override
+    def focus_target(self) -> Widget:
+        return self.table
+
+    @property
+    def current(self) -> str | None:
+        """The schedule under the cursor."""
+        key = self.table.cursor_key
+        return key if isinstance(key, str) else None
+
+    @override
+    def space_in_view(self) -> str | None:
+        return None
+
+    @override
+    def on_batch(self, batch: Batch) -> None:
+        if batch.statuses and self.display:
+            self.ask()
+
+    @override
+    def tick(self) -> None:
+        self._ticks += 1
+        if self._ticks % _ASK_EVERY == 0:
+            self.ask()
+        else:
+            self._fill()  # the words of the next time
+
+    def ask(self) -> None:
+        """Ask for the schedules, unless an answer is awaited."""
+        if not self._asking:
+            self._asking = True
+            self._shared.client.execute("SHOW SCHEDULES", Session()).add_done_callback(self._answer)
+
+    def _answer(self, answer: Future[ExecuteResult]) -> None:
+        try:
+            self.post_message(self.Answered(answer.result()))
+        except Exception as error:  # a view has no use for a defect's type, and the next answer may come
+            self.post_message(self.Answered(None, str(error)))
+
+    def on_schedules_view_answered(self, message: Answered) -> None:
+        """Show the answer."""
+        message.stop()
+        self._asking = False
+        result, problem = message.result, message.problem
+        if result is not None and result.failure is not None:
+            problem = result.failure.message
+        if result is None or problem:
+            self.table.set_empty((((f"  {problem}", TextRole.FAILED),),))
+            return
+        (shown,) = result.results
+        self._notice = shown.notice
+        self._schedules = {str(row.values["Schedule"]): row.values for row in shown.rows}
+        self.table.set_empty((((f"  No schedules; {self._keys_of_new()} writes one", TextRole.MUTED),),))
+        self._fill()
+        self.post_message(self.StatusChanged())
+
+    def _keys_of_new(self) -> str:
+        from jobtui.tui.commands import BY_ID
+
+        return self._shared.keymap.shown(BY_ID["schedule_new"])
+
+    def _fill(self) -> None:
+        now = self._shared.now()
+        self.rows.show([(name, _cells(each, now)) for name, each in self._schedules.items()])
+        self.table.rows_moved()
+        self._show_detail()
+
+    def _show_detail(self) -> None:
+        name = self.current
+        self.title_line.show(f"schedule {name}" if name is not None else "no schedule")
+        schedule = self._schedules.get(name or "")
+        width = self.body.inner_width
+        lines: list[Line] = []
+        if self._notice:
+            lines += [*wrapped(((self._notice, TextRole.WARNING),), width), ()]
+        if schedule is not None:
+            lines += detail_lines(schedule, self._shared.now(), width)
+        self.body.show(lines)
+
+    # -- messages and keys --------------------------------------------------------------------------
+
+    def on_table_moved(self, message: Table.Moved) -> None:
+        """Show the schedule that the cursor is on now."""
+        message.stop()
+        self._show_detail()
+        self.post_message(self.StatusChanged())
+
+    async def on_table_opened(self, message: Table.Opened) -> None:
+        """Show the job of the last run."""
+        message.stop()
+        job = self._schedules.get(self.current or "", {}).get("job")
+        if isinstance(job, int):
+            await self._host.jump_to_job(job)
+
+    def on_resize(self) -> None:
+        """Lay the week out for the new width."""
+        self._show_detail()
+
+    async def action_new(self) -> None:
+        """Write a CREATE SCHEDULE in the command bar."""
+        space = self._shared.space
+        await self._host.focus_bar(NEW + (quote_name(space) if space else ""))
+
+    def action_pause_or_resume(self) -> None:
+        """Pause the schedule under the cursor, or resume it."""
+        schedule = self._schedules.get(self.current or "", {})
+        self._run("RESUME" if schedule.get("State") == "paused" else "PAUSE")
+
+    def action_run(self) -> None:
+        """Run the schedule under the cursor now."""
+        self._run("RUN")
+
+    def action_drop(self) -> None:
+        """Drop the schedule under the cursor, after a question."""
+        name = self.current
+        if name is not None:
+            self._host.start_action(self._drop(name))
+
+    async def _drop(self, name: str) -> None:
+        text = str(self._schedules.get(name, {}).get("Statement", ""))
+        if await self._host.confirm(f"Drop schedule {name}?", lambda: [((text, TextRole.MUTED),)], "drop"):
+            self._run("DROP", name)
+
+    def _run(self, verb: str, name: str | None = None) -> None:
+        name = name or self.current
+        if name is not None:
+            self._host.start_action(self._execute(f"{verb} SCHEDULE {quote_name(name)}"))
+
+    async def _execute(self, text: str) -> None:
+        answer = self._shared.client.execute(text, Session(kind="dashboard"))
+        result = await run_in_thread(answer.result)
+        self._host.log_statement(text, result)
+        if result.failure is not None:
+            self._host.show_toast(result.failure.message, "error")
+        else:
+            self._host.watch_jobs(result.jobs)
+            notices = "; ".join(each.notice for each in result.results if each.notice)
+            self._host.show_toast(notices or text)
+        self.ask()
+
+    @override
+    def footer_title(self, command: KeyCommand) -> str | None:
+        is_about_row = command.id in ("schedule_pause", "schedule_run", "schedule_drop", "open")
+        return None if is_about_row and self.current is None else command.title
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Textual's hook: hide what writes from a reader."""
+        writes = ("new", "drop", "run", "pause_or_resume")
+        return self._shared.client.writable if action in writes else True
+
+
+# -- what is shown
+
+
+def _cells(schedule: Schedule, now: datetime) -> Mapping[str, Line]:
+    runs = schedule["runs"]
+    role = _RESULTS.get(runs[-1]["outcome"], TextRole.PLAIN) if runs else TextRole.MUTED
+    if runs and runs[-1]["status"] == "failed":
+        role = TextRole.FAILED
+    paused = schedule["State"] == "paused"
+    return {
+        "name": ((schedule["Schedule"], TextRole.STRONG),),
+        "next": ((next_words(_moment(schedule["Next"]), now), TextRole.MUTED if paused else TextRole.PLAIN),),
+        "result": ((schedule["Result"] or "no run yet", role),),
+        "state": ((schedule["State"], TextRole.STOPPED if paused else TextRole.FINISHED),),
+    }
+
+
+def next_words(moment: datetime | None, now: datetime) -> str:
+    """Return `tomorrow 02:30, in 9h 08min`, "" for None."""
+    if moment is None:
+        return ""
+    local, days = to_local(moment), (to_local(moment).date() - to_local(now).date()).days
+    day = {0: "today", 1: "tomorrow"}.get(days) or local.strftime("%a" if days < 7 else "%a %m/%d/%y")
+    left = max(0.0, (moment - now).total_seconds())
+    return f"{day} {local:%H:%M}, in {format_duration(left)}"
+
+
+def detail_lines(schedule: Schedule, now: datetime, width: int) -> list[Line]:
+    """Return the statement, the newest runs and the week of a schedule."""
+    zone = f" {schedule['timezone']}" if schedule["timezone"] else ""
+    until = f" until {schedule['Until']}" if schedule["Until"] else ""
+    lines: list[Line] = [
+        *wrapped(((schedule["Statement"], TextRole.ACCENT),), width, hang=2),
+        (
+            (f"at {schedule['At']}{until}{zone}", TextRole.PLAIN),
+            (f"  by {schedule['requested_by']}", TextRole.MUTED),
+        ),
+        (),
+        *week_lines(schedule, now, width),
+        (),
+    ]
+    for run in reversed(schedule["runs"][-_RUNS_SHOWN:]):
+        at = format_local_time(_moment(run["at"]))
+        hand = " by hand" if run["by_hand"] else ""
+        role = _RESULTS.get(run["outcome"], TextRole.PLAIN)
+        lines += wrapped(((f"{at}{hand}  ", TextRole.MUTED), (run["result"], role)), width, hang=2)
+    return lines
+
+
+def week_lines(schedule: Schedule, now: datetime, width: int) -> list[Line]:
+    """Return a strip for each of the days around today: the windows to come, and what ran or was skipped."""
+    cells = _CELLS if width >= _CELLS + 7 else _CELLS // 2
+    per_cell = timedelta(days=1) / cells
+    first = to_local(now).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=_DAYS_AROUND)
+    marks: dict[int, tuple[str, TextRole]] = {}
+
+    def mark(start: datetime | None, end: datetime | None, sign: str, role: TextRole) -> None:
+        if start is None:
+            return
+        # by the wall clock: a day with 23 or 25 hours has as many cells as others
+        begin = int((_wall(start) - _wall(first)) / per_cell)
+        last = begin if end is None else max(begin, -(-(_wall(end) - _wall(first)) // per_cell) - 1)
+        marks.update((cell, (sign, role)) for cell in range(max(begin, 0), min(last + 1, 7 * cells)))
+
+    for start, end in schedule["upcoming"]:
+        mark(_moment(start), _moment(end), "░", TextRole.QUEUE)
+    for run in schedule["runs"]:
+        if run["outcome"] in _RESULTS:
+            mark(_moment(run["at"]), _moment(run["last"]), "×", _RESULTS[run["outcome"]])
+        else:
+            start, stop = _moment(run["start"]) or _moment(run["at"]), _moment(run["stop"])
+            ends = [each for each in (stop or now, _moment(run["until"])) if each is not None]
+            role = TextRole.FAILED if run["status"] == "failed" else TextRole.FINISHED
+            mark(max(start, _moment(run["at"]) or start) if start else None, min(ends), "█", role)
+    ruler = "".join(f"{hour:<{cells // 8}}" for hour in ("00", "03", "06", "09", "12", "15", "18", "21"))
+    lines: list[Line] = [((f"       {ruler}", TextRole.MUTED),)]
+    for day in range(7):
+        date = first + timedelta(days=day)
+        today = day == _DAYS_AROUND
+        spans = [marks.get(day * cells + cell, ("·", TextRole.MUTED)) for cell in range(cells)]
+        name = (f"{date:%a %d}".ljust(7), TextRole.STRONG if today else TextRole.MUTED)
+        lines.append((name, *_merged(spans)))
+    return lines
+
+
+def _merged(spans: Sequence[tuple[str, TextRole]]) -> Line:
+    """Return the spans with neighbors of one role joined."""
+    found: list[tuple[str, TextRole]] = []
+    for text, role in spans:
+        if found and found[-1][1] is role:
+            found[-1] = found[-1][0] + text, role
+        else:
+            found.append((text, role))
+    return tuple(found)
+
+
+def _wall(moment: datetime) -> datetime:
+    return to_local(moment).replace(tzinfo=None)
+
+
+def _moment(text: object) -> datetime | None:
+    return datetime.fromisoformat(text) if isinstance(text, str) else None
