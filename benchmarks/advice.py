@@ -1,0 +1,230 @@
+"""How good the estimates of SHOW ADVICE are: what a compaction would give back, and what it gave back.
+
+    python -m benchmarks.advice             measure nine databases, print the table of docs/performance.md
+    python -m benchmarks.advice --speed     time SHOW ADVICE for 20 spaces on 3 hosts with 2,000 files
+
+Each database is made with RocksDB itself, adopted as a space, measured, compacted by a job, and measured again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rocksdict import DBCompressionType, Options, Rdict, WriteBatch
+
+from jobtui.engine.advice import DEFAULT_RATE, estimate_compaction
+from jobtui.storage.base import CompactionRequest, OperationControl, Placement
+from jobtui.storage.local.backend import LocalStorage
+
+CITIES = 150_000
+MIB = 1 << 20
+SPACES, HOSTS, FILES = 20, ("h1", "h2", "h3"), 2_000
+
+
+def city(number: int, version: int = 0) -> tuple[bytes, bytes]:
+    """Return a city's key and its value in that version: 60 to 200 bytes that compress by half."""
+    chance = random.Random(number * 31 + version)
+    count = chance.randint(10, 35)
+    words = [f"{chance.choice('abcdefgh')}{chance.randrange(5000)}" for _ in range(count)]
+    return b"city/%07d" % number, " ".join(words).encode()
+
+
+def write(database: Rdict, numbers: Sequence[int], version: int = 0) -> None:
+    """Write these cities, and flush them to a file."""
+    for start in range(0, len(numbers), 2000):
+        batch = WriteBatch(raw_mode=True)
+        for number in numbers[start : start + 2000]:
+            batch.put(*city(number, version))
+        database.write(batch)
+    database.flush(True)
+
+
+def three_times(database: Rdict, _options: Options) -> None:
+    for version in range(3):
+        write(database, range(CITIES), version)
+
+
+def deleted_30(database: Rdict, _options: Options) -> None:
+    write(database, range(CITIES))
+    database.compact_range(None, None)
+    for number in random.Random(1).sample(range(CITIES), CITIES * 3 // 10):
+        database.delete(b"city/%07d" % number)
+    database.flush(True)
+
+
+def ranges(database: Rdict, _options: Options) -> None:
+    write(database, range(CITIES))
+    database.compact_range(None, None)
+    for first in (10_000, 50_000, 90_000):
+        database.delete_range(b"city/%07d" % first, b"city/%07d" % (first + 12_000))
+    database.flush(True)
+
+
+def one_family(database: Rdict, options: Options) -> None:
+    families = [database.create_column_family(name, options) for name in "abcd"]
+    for family in (database, *families):
+        write(family, range(CITIES // 5))
+    for number in range(CITIES // 5 - 100):
+        families[3].delete(b"city/%07d" % number)
+    families[3].flush(True)
+    for family in families:
+        family.close()
+
+
+def compacted(database: Rdict, options: Options) -> None:
+    three_times(database, options)
+    database.compact_range(None, None)
+
+
+def level_0(database: Rdict, _options: Options) -> None:
+    numbers = list(range(CITIES))
+    random.Random(2).shuffle(numbers)
+    for part in range(10):
+        write(database, numbers[part::10])
+
+
+def third_again(database: Rdict, _options: Options) -> None:
+    write(database, range(CITIES))
+    database.compact_range(None, None)
+    write(database, random.Random(3).sample(range(CITIES), CITIES // 3), 1)
+
+
+def foreign(database: Rdict, options: Options) -> None:
+    """As a graph store writes: binary keys, two families, updates of hot vertices, deleted edges."""
+    chance = random.Random(4)
+    edges = database.create_column_family("edges", options)
+    for _ in range(3):
+        for family in (database, edges):
+            batch = WriteBatch(raw_mode=True)
+            for _ in range(60_000):
+                key = chance.randrange(90_000).to_bytes(8, "big") + b"\x01"
+                batch.put(key, chance.randbytes(chance.randrange(20, 200)))
+            family.write(batch)
+            family.flush(True)
+    for number in range(0, 90_000, 4):
+        edges.delete(number.to_bytes(8, "big") + b"\x01")
+    edges.flush(True)
+    edges.close()
+
+
+SHAPES: dict[str, Callable[[Rdict, Options], None]] = {
+    "cities loaded three times": three_times,
+    "30 % of the cities deleted": deleted_30,
+    "three ranges deleted, 24 %": ranges,
+    "one of five families full of deletions": one_family,
+    "freshly compacted": compacted,
+    "level 0 only, different keys": level_0,
+    "a third written again at random": third_again,
+    "blob files, loaded three times": three_times,
+    "a foreign graph database": foreign,
+}
+
+
+def make(directory: Path, shape: str) -> None:
+    """Make the database of a shape."""
+    options = Options(raw_mode=True)
+    options.create_if_missing(True)
+    options.set_disable_auto_compactions(True)
+    options.set_write_buffer_size(64 << 20)
+    options.set_target_file_size_base(8 << 20)
+    options.set_compression_type(DBCompressionType.lz4())
+    if shape.startswith("blob"):
+        options.set_enable_blob_files(True)
+        options.set_min_blob_size(20)
+    database = Rdict(str(directory), options=options, column_families={"default": options})
+    SHAPES[shape](database, options)
+    database.close()
+    (directory / "rocksdict-config.json").unlink(missing_ok=True)
+
+
+async def measure(root: Path) -> list[tuple[str, int, int, bool, int, float, float]]:
+    """Return for each shape: size, predicted and actual bytes with a mark of a guess, and both times."""
+    found = []
+    storage = LocalStorage(root / "data", {"h1": None})
+    await storage.start()
+    try:
+        for number, shape in enumerate(SHAPES):
+            directory = root / f"db{number}"
+            await asyncio.to_thread(make, directory, shape)
+            space, host = f"s{number}", str(directory)
+            await storage.create_space(space, Placement(directories=(host,)))
+            estimate = estimate_compaction(await storage.figures(space, host))
+            started = time.perf_counter()
+            done = await storage.compact(space, host, CompactionRequest(), lambda _: None, OperationControl())
+            took = time.perf_counter() - started
+            assert done.before is not None
+            assert done.after is not None
+            actual = done.before.bytes - done.after.bytes
+            predicted = (estimate.rewritten or 0) / DEFAULT_RATE
+            gain = estimate.gain or 0
+            found.append((shape, done.before.bytes, gain, estimate.is_guess, actual, predicted, took))
+    finally:
+        await storage.close()
+    return found
+
+
+def print_estimates() -> None:
+    """Print the table, and the median error."""
+    with tempfile.TemporaryDirectory() as root:
+        rows = asyncio.run(measure(Path(root)))
+    print("| shape | size | predicted | given back | error | time predicted | time |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
+    errors = []
+    for shape, size, predicted, is_guess, actual, seconds, took in rows:
+        # of a compaction that gives nothing back, the error is a share of the size
+        error = abs(predicted - actual) / (actual if actual > size / 50 else size)
+        errors.append(error)
+        guess = " (a guess)" if is_guess else ""
+        sizes = f"{size / MIB:.1f} MiB | {predicted / MIB:.2f} MiB{guess} | {actual / MIB:.2f} MiB"
+        print(f"| {shape} | {sizes} | {error * 100:.1f} % | {seconds:.1f} s | {took:.1f} s |")
+    print(f"\nMedian error: {statistics.median(errors) * 100:.1f} %")
+
+
+async def time_advice(root: Path) -> list[float]:
+    """Return the seconds that the figures of all spaces on all hosts took, in several rounds."""
+    storage = LocalStorage(root, dict.fromkeys(HOSTS))
+    await storage.start()
+    try:
+        for space in range(SPACES):
+            name = f"s{space}"
+            await storage.create_space(name, Placement())
+            for layer in range(FILES // SPACES // len(HOSTS)):
+                await storage.load(name, [city(number, layer) for number in range(600)])
+                for host in HOSTS:
+                    await storage.flush(name, host, lambda _: None, OperationControl())
+        rounds = []
+        for _ in range(5):
+            started = time.perf_counter()
+            figures = await asyncio.gather(
+                *(storage.figures(f"s{space}", host) for space in range(SPACES) for host in HOSTS)
+            )
+            for one in figures:
+                estimate_compaction(one)
+            rounds.append(time.perf_counter() - started)
+        return rounds
+    finally:
+        await storage.close()
+
+
+def main() -> None:
+    """Measure what the arguments name."""
+    if "--speed" not in sys.argv:
+        print_estimates()
+        return
+    with tempfile.TemporaryDirectory() as root:
+        rounds = asyncio.run(time_advice(Path(root)))
+    print(
+        f"SHOW ADVICE, {SPACES} spaces on {len(HOSTS)} hosts, {FILES} files: "
+        f"{statistics.median(rounds):.2f} s ({min(rounds):.2f} to {max(rounds):.2f})"
+    )
+
+
+if __name__ == "__main__":
+    main()
