@@ -10,18 +10,24 @@ import asyncio
 import os
 import random
 import shutil
+import statistics
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
+from msgspec.structs import replace
+
 from benchmarks.figures import Outcome, Run, at_most, figure, once
+from jobtui.model import Status, Task
 from jobtui.storage.base import CompactionRequest, OperationControl, OperationProgress, Placement, TaskResult
 from jobtui.storage.local.backend import STEP_BYTES, LocalStorage
+from jobtui.tui.tabs.tasks import remaining
 
 _HOST, _SPACE = "h1", "nba"
 _VALUE = 1000
@@ -76,6 +82,52 @@ def lost(run: Run) -> Outcome:
     """The bytes that the worker read, less those of the finished steps."""
     ended = _ended(run, lambda control: control.cancel.set())
     return Outcome.worst_of([in_vain / STEP_BYTES for _, in_vain in ended])
+
+
+@figure("time left, as shown after a quarter of the work: largest error ÷ the time that was left")
+def time_left(run: Run) -> Outcome:
+    """Compacts of different size, value length, rate and amount in level 0."""
+    errors = []
+    for size, with_level_0, value, rate in _SHAPES[:3] if run.quick else _SHAPES:
+        copy = _copy(_filled(run, size, with_level_0=with_level_0, value=value), run)
+        shown, left = _in_loop(_shown_and_left(copy, rate))
+        shutil.rmtree(copy)
+        errors.append(abs(shown - left) / left)
+    return Outcome.worst_of(errors, f"median {statistics.median(errors):.2f} of {len(errors)} runs")
+
+
+# megabytes, whether a tenth is in level 0, bytes of a value, bytes a second (None: as fast as it can)
+_SHAPES: tuple[tuple[int, bool, int, int | None], ...] = (
+    (500, False, 1000, None),
+    (500, True, 1000, None),
+    (500, False, 1000, 80 << 20),
+    (500, True, 1000, 80 << 20),
+    (500, False, 100, None),
+    (500, False, 100, 60 << 20),
+    (500, False, 20_000, None),
+    (250, False, 1000, 40 << 20),
+    (250, True, 20_000, 40 << 20),
+    (1000, False, 1000, 150 << 20),
+)
+
+
+async def _shown_and_left(root: Path, rate: int | None) -> tuple[float, float]:
+    """Return the seconds shown as left after a quarter of the work, and the seconds that were left."""
+    shown: list[tuple[float, float]] = []
+    task = Task(0, _HOST, Status.RUNNING, start=datetime.now(UTC))
+
+    def look(progress: OperationProgress) -> None:
+        nonlocal task
+        task = replace(task, progress=progress.fraction, before=task.before or progress.before)
+        if not shown and (progress.fraction or 0) >= 0.25:
+            estimate = remaining(task, progress.rate, datetime.now(UTC))
+            if estimate is not None:
+                shown.append((time.perf_counter(), estimate))
+
+    async with _storage(root) as storage:
+        await storage.compact(_SPACE, _HOST, CompactionRequest(), look, OperationControl(rate))
+    (at, estimate) = shown[0]
+    return estimate, time.perf_counter() - at
 
 
 @once
@@ -168,28 +220,29 @@ async def _compact(root: Path) -> tuple[float, TaskResult]:
         return time.perf_counter() - begin, result
 
 
-def _filled(run: Run, size: int, *, with_level_0: bool) -> Path:
-    """A storage with so many megabytes, made once."""
-    root = run.place / f"steps-{size}-{with_level_0}"
+def _filled(run: Run, size: int, *, with_level_0: bool, value: int = _VALUE) -> Path:
+    """A storage with so many megabytes in values of so many bytes, made once."""
+    root = run.place / f"steps-{size}-{with_level_0}-{value}"
     if not root.exists():
-        _in_loop(_fill(root, size, with_level_0=with_level_0))
+        _in_loop(_fill(root, size, with_level_0=with_level_0, value=value))
     return root
 
 
-async def _fill(root: Path, size: int, *, with_level_0: bool) -> None:
+async def _fill(root: Path, size: int, *, with_level_0: bool, value: int) -> None:
     chance = random.Random(size)
     async with _storage(root) as storage:
         await storage.create_space(_SPACE, Placement())
 
         async def load(count: int) -> None:
-            for _ in range(count // _BATCH):
-                keys = [b"%012d" % chance.randrange(10**12) for _ in range(_BATCH)]
-                await storage.load(_SPACE, [(key, chance.randbytes(_VALUE)) for key in keys])
+            for start in range(0, count, _BATCH):
+                batch = min(_BATCH, count - start)
+                keys = [b"%012d" % chance.randrange(10**12) for _ in range(batch)]
+                await storage.load(_SPACE, [(key, chance.randbytes(value)) for key in keys])
 
-        await load(size * 1_000_000 // _VALUE)
+        await load(size * 1_000_000 // value)
         await storage.compact(_SPACE, _HOST, CompactionRequest(), lambda _: None, OperationControl())
         if with_level_0:
-            await load(size * 1_000_000 // _VALUE // 10)
+            await load(size * 1_000_000 // value // 10)
             await storage.flush(_SPACE, _HOST, lambda _: None, OperationControl())
 
 
