@@ -15,7 +15,7 @@ from jobtui.formatting import (
     format_percent,
     format_rate,
     format_remaining,
-    format_time_of_day,
+    to_local,
 )
 from jobtui.model import ONE_ADDRESS, EventKind, Job, Status, Task
 from jobtui.tui.text.spans import (
@@ -222,8 +222,8 @@ def _waiting_text(job: Job, task: Task) -> str:
     if job.paused:
         return f"paused{steps}" if task.start is not None else "held, because the job is paused"
     if task.not_before is not None:
-        at = format_time_of_day(task.not_before)
-        return f"attempt {task.attempts + 1} at {at}: {_last_failure(job, task)}"
+        at = to_local(task.not_before)
+        return f"attempt {task.attempts + 1} at {at:%H:%M:%S}: {_last_failure(job, task)}"
     if task.start is not None:
         return f"continues{steps}"
     return "waits for its turn" if job.options.rolling or job.options.wait else "waits for its host"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
+from datetime import datetime
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -13,7 +14,7 @@ from textual.widget import Widget
 from typing_extensions import override
 
 from jobtui.engine.client import ExecuteResult
-from jobtui.formatting import format_bytes
+from jobtui.formatting import format_bytes, format_recent_time
 from jobtui.language.tables import Row
 from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
@@ -145,8 +146,11 @@ class AdviceView(DashboardView):
                 )
             )
             lines += wrapped(((f"   {host['reason']}", TextRole.PLAIN),), width, hang=3)
-            last = host["Last Compact"]
-            when = f"last compacted by jobtui at {str(last)[:16]}" if last else "never compacted by jobtui"
+            when = "never compacted by jobtui"
+            if host["Last Compact"]:
+                last = datetime.fromisoformat(str(host["Last Compact"]))
+                order = self._shared.settings.date_order
+                when = f"last compacted by jobtui: {format_recent_time(last, self._shared.now(), order)}"
             lines += wrapped(((f"   {when}", TextRole.MUTED),), width, hang=3)
         self.body.show(lines)
 
