@@ -151,4 +151,7 @@ def _progress(*columns: ProgressColumn) -> Progress:
 def _state(job: Job) -> str:
     if job.stopping:
         return f"stopping {job.ended_tasks}/{len(job.tasks)}"
-    return job.status.value
+    if job.paused:
+        return "paused"
+    waiting = next((f"{task.host}: {task.waiting}" for task in job.tasks if task.waiting), "")
+    return waiting or job.status.value

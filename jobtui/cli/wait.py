@@ -48,6 +48,33 @@ class WaitAborted(Exception):
         self.by = by
 
 
+class HoldReporter:
+    """Describes, once each time, that a job is paused or that a host waits for disk space."""
+
+    def __init__(self) -> None:
+        self._paused: set[int] = set()
+        self._waiting: set[tuple[int, int]] = set()
+
+    def describe(self, message: JobChanged | TaskProgressed) -> str:
+        """Return what is new with this message, "" if nothing is."""
+        job = message.job
+        if isinstance(message, JobChanged):
+            if job.paused and job.id not in self._paused:
+                self._paused.add(job.id)
+                return f"Job {job.id} ({job.label}) is paused: RESUME JOB {job.id} continues it"
+            if not job.paused:
+                self._paused.discard(job.id)
+            return ""
+        task = job.tasks[message.task]
+        place = job.id, task.number
+        if not task.waiting:
+            self._waiting.discard(place)
+        elif place not in self._waiting:
+            self._waiting.add(place)
+            return f"Job {job.id} ({job.label}) waits on {task.host}: {task.waiting}"
+        return ""
+
+
 class JobWaiter:
     """Waits for a client; the first signal aborts the wait. `interrupted` is that signal, None before it."""
 
@@ -58,6 +85,8 @@ class JobWaiter:
         self._show: ShowJob | None = None
         self._quiet = quiet
         self._printed: set[str] = set()
+        self._holds = HoldReporter()
+        self._awaited: frozenset[int] = frozenset()
 
     def result(self, future: Future[T]) -> T:
         """Wait for the future and return its result. Raises its error, and WaitAborted."""
@@ -79,6 +108,7 @@ class JobWaiter:
 
     def wait_ended(self, jobs: tuple[int, ...]) -> tuple[Job, ...]:
         """Wait until the jobs have ended and return them. Raises WaitAborted."""
+        self._awaited = frozenset(jobs)
         with job_bars(quiet=self._quiet) as self._show:
             ended = self.result(self._client.wait_ended(jobs))
         self._show = None
@@ -103,6 +133,8 @@ class JobWaiter:
                     self._printed.add(message.text)
                     self.print(message.text)
                 case JobChanged(job=job) | TaskProgressed(job=job) if self._show is not None:
+                    if (text := self._holds.describe(message)) and job.id in self._awaited:
+                        self.print(text)
                     self._show(job)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:

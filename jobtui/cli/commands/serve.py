@@ -30,7 +30,16 @@ from jobtui.files import foreign_owner, open_to_append
 from jobtui.formatting import format_duration, to_local
 from jobtui.history import StoreError, StoreLocked
 from jobtui.interpreter import environment, interpreter
-from jobtui.model import ConnectionChanged, ConnectionState, ConnectionStatus, Job, JobChanged, Notice, Status
+from jobtui.model import (
+    ConnectionChanged,
+    ConnectionState,
+    ConnectionStatus,
+    Job,
+    JobChanged,
+    Notice,
+    Status,
+    TaskProgressed,
+)
 from jobtui.os_errors import explain
 
 START_SECONDS = 30.0
@@ -253,6 +262,9 @@ class ServerConsole(EngineWaiter):
                     self.print_connection(link)
                 case JobChanged(job=job, was=was) if was is not job.status and not self._is_old(job, was):
                     self.print(_describe_change(job))
+                case JobChanged() | TaskProgressed():
+                    if text := self._holds.describe(message):
+                        self.print(text)
 
     def _is_old(self, job: Job, was: Status | None) -> bool:
         """Return whether a job of a cluster had ended before this server began, and is only listed now."""

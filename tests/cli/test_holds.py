@@ -1,0 +1,34 @@
+"""What a waiting command prints of jobs that are paused or wait for disk space."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from msgspec.structs import replace
+
+from jobtui.cli.wait import HoldReporter
+from jobtui.engine import lifecycle
+from jobtui.model import JobChanged, TaskProgressed
+
+NOW = datetime(2026, 11, 28, tzinfo=UTC)
+JOB = lifecycle.start_tasks(lifecycle.new_job(3, "compact", "nba", ["h0"], NOW), [0], NOW)
+
+
+def waiting(text: str) -> TaskProgressed:
+    return TaskProgressed(replace(JOB, tasks=(replace(JOB.tasks[0], waiting=text),)), 0)
+
+
+def test_pause_is_reported_once_each_time() -> None:
+    holds = HoldReporter()
+    paused = JobChanged(lifecycle.pause(JOB, NOW), JOB.status)
+    told = [holds.describe(message) for message in (paused, paused, JobChanged(JOB, JOB.status), paused)]
+    text = "Job 3 (compact nba) is paused: RESUME JOB 3 continues it"
+    assert told == [text, "", "", text]
+
+
+def test_wait_for_disk_is_reported_once_until_it_ends() -> None:
+    holds = HoldReporter()
+    texts = ["3.1 GiB free, reserve 5 GiB", "3.2 GiB free, reserve 5 GiB", "", "1 GiB free, reserve 5 GiB"]
+    told = [holds.describe(waiting(text)) for text in texts]
+    begin = "Job 3 (compact nba) waits on h0: "
+    assert told == [begin + texts[0], "", "", begin + texts[3]]
