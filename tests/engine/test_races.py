@@ -28,7 +28,7 @@ from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.errors import ErrorCode
 from jobtui.history import History, Query
-from jobtui.model import Job, JobChanged, Status
+from jobtui.model import EventKind, Job, JobChanged, Status, StepPosition
 from tests.support.clock import FakeClock
 from tests.support.engines import WAIT, Bench
 from tests.support.scripted import Operation, ScriptedStorage
@@ -81,6 +81,20 @@ class Races(RuleBasedStateMachine):
         self.settle()
 
     @precondition(lambda self: self.ids)
+    @rule(data=st.data(), verb=st.sampled_from(["PAUSE", "RESUME"]), now=st.booleans())
+    def pause_or_resume(self, data: st.DataObject, verb: str, now: bool) -> None:
+        ids = data.draw(st.lists(st.sampled_from(self.ids), min_size=1, max_size=2, unique=True))
+        jobs = [self.bench.engine.job(job_id) for job_id in ids]
+        may = all(
+            job is not None and not (job.status.ended or job.stopping) and job.paused == (verb == "RESUME")
+            for job in jobs
+        )
+        how = " WITH now = true" if verb == "PAUSE" and now else ""
+        answer = self.bench.say(f"{verb} JOB {', '.join(map(str, ids))}{how}")
+        assert (answer.failure is None) == may
+        self.settle()
+
+    @precondition(lambda self: self.ids)
     @rule(data=st.data())
     def recover(self, data: st.DataObject) -> None:
         job_id = data.draw(st.sampled_from(self.ids))
@@ -115,7 +129,7 @@ class Races(RuleBasedStateMachine):
         self.settle()
 
     @precondition(lambda self: self.storage.under_way)
-    @rule(data=st.data(), how=st.sampled_from(["finish", "fail", "die", "progress", "stop"]))
+    @rule(data=st.data(), how=st.sampled_from(["finish", "fail", "die", "progress", "stop", "pause"]))
     def hear_from_a_host(self, data: st.DataObject, how: str) -> None:
         operation: Operation = data.draw(st.sampled_from(self.storage.under_way))
         if how == "finish":
@@ -124,6 +138,8 @@ class Races(RuleBasedStateMachine):
             operation.progress(data.draw(st.floats(0, 0.99)), 1e6)
         elif how == "stop" and operation.control.cancel.is_set():
             operation.stop()
+        elif how == "pause" and operation.control.pause.is_set():
+            operation.pause(StepPosition(1, 9))
         else:
             code = ErrorCode.HOST_DIED if how == "die" else ErrorCode.IO
             operation.fail(code, "the host is gone" if how == "die" else "the disk says no")
@@ -145,6 +161,9 @@ class Races(RuleBasedStateMachine):
         self.start()
         for job in running:
             now = self.bench.job(job.id)
+            if job.paused or not any(task.status is Status.RUNNING for task in job.tasks):
+                assert (now.status, now.paused) == (Status.RUNNING, job.paused), "it was not at work"
+                continue
             assert now.status is Status.FAILED
             # the clock may have jumped since the last heartbeat
             assert now.reason.startswith("interrupted")
@@ -185,7 +204,9 @@ class Races(RuleBasedStateMachine):
             assert not before.status.ended, "ended is final"
             assert before.status is job.status or before.status.may_become(job.status)
             for old, new in zip(before.tasks, job.tasks, strict=True):
-                assert old.status is new.status or old.status.may_become(new.status)
+                is_queued_again = (old.status, new.status) == (Status.RUNNING, Status.QUEUE)
+                assert old.status is new.status or old.status.may_become(new.status) or is_queued_again
+                assert not is_queued_again or job.paused or before.paused or self.was_resumed(job)
         if job.status.ended:
             assert all(task.status.ended for task in job.tasks), "an ended job has no running task"
             assert job.took is None or job.took >= 0
@@ -211,12 +232,20 @@ class Races(RuleBasedStateMachine):
         if len(running) >= LIMIT:
             return
         spaces = {job.space for job in running}
+        for job in running:
+            if not (job.paused or job.stopping):
+                waiting = [task.host for task in job.tasks if task.status is Status.QUEUE]
+                assert busy.issuperset(waiting), "a queued task could run"
         for job in active:
-            if job.status is Status.QUEUE and job.space not in spaces:
+            if job.status is Status.QUEUE and job.space not in spaces and not job.paused:
                 assert busy.issuperset(task.host for task in job.tasks), "a queued job could run"
                 spaces.add(job.space)
 
     # ---- how
+
+    def was_resumed(self, job: Job) -> bool:
+        """Return whether the job was resumed while a host still finished its step."""
+        return any(event.kind is EventKind.RESUMED for event in job.events)
 
     def expect_new(self, rows: list[tuple[str, ...]]) -> None:
         new = [int(row[0]) for row in rows]
