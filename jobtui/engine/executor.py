@@ -238,10 +238,17 @@ class StatementExecutor:
         return space
 
     async def _ordered_hosts(self, space: Space, options: JobOptions) -> tuple[str, ...]:
-        """Return the hosts of a job in the order of their turns: those of ON, or all of the space."""
-        hosts = space.hosts
+        """Return the hosts of a job in the order of their turns: those of ON, or all of the space.
+
+        Of a cluster's hosts, those that lead the most parts come last: they serve the most requests.
+        """
         if options.hosts:
             hosts = tuple(dict.fromkeys(options.hosts))
+        elif self._runner() is JobRunner.HTTP:
+            leaders = {host.name: host.leaders or 0 for host in await self._storage.hosts()}
+            hosts = tuple(sorted(space.hosts, key=lambda host: leaders.get(host, 0)))
+        else:
+            hosts = space.hosts
         if options.order is HostOrder.LISTED:
             return hosts
         sizes = await asyncio.gather(*(self._size(space.name, host) for host in hosts))

@@ -9,6 +9,7 @@ import pytest
 
 from jobtui.errors import ErrorCode
 from jobtui.model import EventKind, Status, StepPosition
+from jobtui.storage.base import Capabilities
 from tests.support.engines import Bench, bench
 from tests.support.scripted import ScriptedStorage
 
@@ -290,6 +291,15 @@ class TestRolling:
         job = it.heard.until(1, Status.FAILED)
         assert [task.status for task in job.tasks] == [Status.FAILED, Status.STOPPED, Status.STOPPED]
         assert job.tasks[1].reason == "not begun, because h0 failed (on_failure = stop)"
+
+    def test_leaders_come_last_on_a_cluster(self, tmp_path: Path) -> None:
+        storage = ScriptedStorage(dict(SPACES))
+        storage.capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
+        storage.leaders = {"h0": 9, "h1": 0, "h2": 3}
+        with bench(tmp_path, storage) as it:
+            it.say("ADMIN COMPACT nba WITH rolling = 1; ADMIN COMPACT nba ON h0, h1")
+            assert [task.host for task in it.job(1).tasks] == ["h1", "h2", "h0"]
+            assert [task.host for task in it.job(2).tasks] == ["h0", "h1"]
 
     def test_on_selects_hosts(self, it: Bench) -> None:
         it.say("ADMIN COMPACT nba ON h2, h0")

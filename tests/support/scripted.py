@@ -102,6 +102,7 @@ class ScriptedStorage:
         self.begun: list[Operation] = []
         self.down: dict[str, str] = {}
         self.measured: dict[str, CompactionFigures] = {}
+        self.leaders: dict[str, int] = {}
         self._changed = threading.Condition()
 
     # ---- for the test
@@ -135,7 +136,16 @@ class ScriptedStorage:
     async def hosts(self) -> tuple[Host, ...]:
         names = dict.fromkeys(host for space in self.catalogue.values() for host in space.hosts)
         return tuple(
-            Host(name, name not in self.down, self.down.get(name, ""), 1, 4000, 10**9) for name in sorted(names)
+            Host(
+                name,
+                name not in self.down,
+                self.down.get(name, ""),
+                1,
+                4000,
+                10**9,
+                leaders=self.leaders.get(name),
+            )
+            for name in sorted(names)
         )
 
     async def stats(self, space: str, host: str) -> SpaceStats:
