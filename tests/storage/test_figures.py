@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
 from jobtui.engine.advice import estimate_compaction
@@ -51,6 +53,15 @@ class TestGain:
         # RocksDB's own estimate sees one of the four files
         assert figures.families[0].live < 2_000_000
         assert estimate_compaction(figures).gain < 40_000
+
+    async def test_of_a_small_family_that_is_sampled_at_few_places(self, tmp_path):
+        async with space_at(tmp_path) as storage:
+            for layer in range(6):
+                chance = random.Random(layer)
+                await storage.load("nba", [(b"%06d" % key, chance.randbytes(40)) for key in range(1000)])
+                await flush(storage)
+            predicted, actual = await estimate_and_outcome(storage)
+        assert predicted == pytest.approx(actual, rel=0.1)
 
     async def test_nothing_after_a_compaction(self, tmp_path):
         async with space_at(tmp_path) as storage:
