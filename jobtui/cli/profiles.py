@@ -15,7 +15,7 @@ from jobtui.cli.args import ConfigCommand, HistoryCommand, LoadCommand, ProfileO
 from jobtui.cli.errors import CommandError, NoHome, UsageError
 from jobtui.cli.streams import is_terminal
 from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chosen_profile, read_config
-from jobtui.config.schema import InvalidValue, addresses_with_ports, tls, user
+from jobtui.config.parsers import InvalidValue, addresses_with_ports, tls, user
 from jobtui.engine.profile import Profile
 from jobtui.formatting import printable_lines
 

@@ -1,7 +1,7 @@
 """The settings, and the TOML file that they are read from.
 
-    schema.py    every setting, declared once: its default, its meaning and its parser
-    settings.py  the values of the settings as records, and the default paths
+    parsers.py   the parsers of the values
+    settings.py  every setting, declared once; the records of their values; the default paths
     loader.py    the file: accepted as a whole, or refused with the line of each problem
 
 A start without a config file imports neither the TOML parser nor the command `jobtui config`.
@@ -10,8 +10,7 @@ A start without a config file imports neither the TOML parser nor the command `j
 from __future__ import annotations
 
 from jobtui.config.loader import ConfigError, Problem, chosen_profile, read_config
-from jobtui.config.schema import SETTINGS, Setting
-from jobtui.config.settings import DEFAULT_PROFILE, Config, ProfileSettings
+from jobtui.config.settings import DEFAULT_PROFILE, SETTINGS, Config, ProfileSettings, Setting
 from jobtui.errors import HomeError
 
 __all__ = [

@@ -13,9 +13,16 @@ from typing import Any, Final
 import msgspec
 
 from jobtui import errors
-from jobtui.config import schema, settings
-from jobtui.config.schema import SETTINGS, Setting
-from jobtui.config.settings import DEFAULT_PROFILE, Config, ProfileSettings, TuiSettings, cluster_of
+from jobtui.config import parsers, settings
+from jobtui.config.settings import (
+    DEFAULT_PROFILE,
+    SETTINGS,
+    Config,
+    ProfileSettings,
+    Setting,
+    TuiSettings,
+    cluster_of,
+)
 from jobtui.suggest import did_you_mean
 
 
@@ -53,8 +60,8 @@ class _ConfigReader:
             return
         for name, table in tables.items():
             path = ("profiles", name)
-            if not schema.PROFILE_NAME.fullmatch(name):
-                self._add_problem(path, f"{name!r} cannot be a profile's name: {schema.PROFILE_NAME_RULE}")
+            if not parsers.PROFILE_NAME.fullmatch(name):
+                self._add_problem(path, f"{name!r} cannot be a profile's name: {parsers.PROFILE_NAME_RULE}")
             elif not isinstance(table, dict):
                 self._add_problem(path, f"profiles.{name} must be a table: [profiles.{name}]")
             else:
@@ -97,7 +104,7 @@ class _ConfigReader:
                 continue
             try:
                 read[key] = known[key].parse(value, self.path.parent)
-            except schema.InvalidValue as error:
+            except parsers.InvalidValue as error:
                 self._add_problem((*path, key), f"{dotted} must be {error}")
         return read
 
@@ -210,9 +217,9 @@ def chosen_profile(config: Config, name: str | None) -> str:
     """
     if name is None or name in config.profiles:
         return name or config.profile
-    if not schema.PROFILE_NAME.fullmatch(name):
+    if not parsers.PROFILE_NAME.fullmatch(name):
         raise ConfigError(
-            Problem(config.path, None, f"there is no profile {name!r}: {schema.PROFILE_NAME_RULE}")
+            Problem(config.path, None, f"there is no profile {name!r}: {parsers.PROFILE_NAME_RULE}")
         )
     hint = near_miss(name, config.profiles) or f"; to create it, add a line [profiles.{name}]"
     raise ConfigError(Problem(config.path, None, f"there is no profile '{name}'{hint}"))
