@@ -11,10 +11,13 @@ import re
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+from jobtui.engine.advice import AdviceThresholds
 from jobtui.model import DiskReserve
 
 LEAST_STEP_SIZE = 16 << 20  # the size of one file of jobtui's own databases
+ADVICE = '{ gain = "20%", deletions = "20%", l0_files = 8, memtable = 67108864 }'
 SettingParser = Callable[[object, Path], object]
 
 
@@ -123,43 +126,71 @@ def seconds(value: object, base: Path) -> float | None:
 
 def rate(value: object, base: Path) -> int | None:
     """Return bytes per second, None for 0."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return value or None
-    if isinstance(value, str):
-        from jobtui.language.quantities import QuantityError, parse_size  # late: rarely used
-
-        with suppress(QuantityError):
-            return parse_size(value) or None
-    raise InvalidValue('a number of bytes per second, or a text like "50 MiB"')
+    size = _size(value)
+    if size is None:
+        raise InvalidValue('a number of bytes per second, or a text like "50 MiB"')
+    return size or None
 
 
 def step_size(value: object, base: Path) -> int:
     """Return the bytes of a compaction's step."""
-    size = None
-    if isinstance(value, int) and not isinstance(value, bool):
-        size = value
-    elif isinstance(value, str):
-        from jobtui.language.quantities import QuantityError, parse_size  # late: rarely used
-
-        with suppress(QuantityError):
-            size = parse_size(value)
-    if size is not None and size >= LEAST_STEP_SIZE:
-        return size
-    raise InvalidValue('a size of at least 16 MiB, like "100 MiB"')
+    size = _size(value)
+    if size is None or size < LEAST_STEP_SIZE:
+        raise InvalidValue('a size of at least 16 MiB, like "100 MiB"')
+    return size
 
 
 def min_free(value: object, base: Path) -> DiskReserve:
     """Return what stays free of a disk."""
-    if isinstance(value, int) and not isinstance(value, bool) and value >= 0:
-        return DiskReserve(bytes=value)
+    if (share := _share(value)) is not None:
+        return DiskReserve(share=share)
+    if (size := _size(value)) is not None:
+        return DiskReserve(bytes=size)
+    raise InvalidValue('a share of the disk or a size, like "5%" or "10 GiB"')
+
+
+def advice(value: object, base: Path) -> AdviceThresholds:
+    """Return the thresholds of the advice; one that the table does not name keeps its default."""
+    if not isinstance(value, dict):
+        raise InvalidValue(f"a table like {ADVICE}")
+    read: dict[str, Any] = {}
+    for name, one in value.items():
+        match name:
+            case "gain" | "deletions":
+                # a threshold of 0 % would recommend every compaction
+                read[name], rule = _share(one) or None, 'a share above 0%, like "20%"'
+            case "l0_files":
+                is_count = isinstance(one, int) and not isinstance(one, bool) and one > 0
+                read[name], rule = one if is_count else None, "a whole number from 1 on"
+            case "memtable":
+                read[name], rule = _size(one), 'a size, like "64 MiB"'
+            case _:
+                raise InvalidValue(f"a table of gain, deletions, l0_files and memtable: there is no {name!r}")
+        if read[name] is None:
+            raise InvalidValue(f"a table in which {name} is {rule}")
+    return AdviceThresholds(**read)
+
+
+def _size(value: object) -> int | None:
+    """Return bytes from a whole number or a text like "50 MiB", None from anything else."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value if value >= 0 else None
     if isinstance(value, str):
-        from jobtui.language.quantities import QuantityError, parse_share, parse_size  # late: rarely used
+        from jobtui.language.quantities import QuantityError, parse_size  # late, here and below: rarely used
 
         with suppress(QuantityError):
-            return DiskReserve(share=parse_share(value))
+            return parse_size(value)
+    return None
+
+
+def _share(value: object) -> float | None:
+    """Return a share, 0..1, from a text like "5%", None from anything else."""
+    if isinstance(value, str):
+        from jobtui.language.quantities import QuantityError, parse_share
+
         with suppress(QuantityError):
-            return DiskReserve(bytes=parse_size(value))
-    raise InvalidValue('a share of the disk or a size, like "5%" or "10 GiB"')
+            return parse_share(value)
+    return None
 
 
 def hosts(value: object, base: Path) -> dict[str, Path | None]:

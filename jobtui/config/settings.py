@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from jobtui.config.parsers import (
+    ADVICE,
     SettingParser,
     addresses,
+    advice,
     cluster,
     directories,
     directory,
@@ -40,6 +42,7 @@ from jobtui.config.parsers import (
     whole,
     yes_or_no,
 )
+from jobtui.engine.advice import AdviceThresholds
 from jobtui.engine.profile import MIN_FREE, STEP_SIZE, Profile
 from jobtui.errors import HomeError
 from jobtui.formatting import DateOrder
@@ -190,6 +193,7 @@ class ProfileSettings(msgspec.Struct, frozen=True):
     compact_rate: int | None = None
     step_size: int = STEP_SIZE
     min_free: DiskReserve = MIN_FREE
+    advice: AdviceThresholds = AdviceThresholds()
     hosts: Mapping[str, Path | None] = msgspec.field(default_factory=dict)
     wal_dirs: Mapping[str, Path] = msgspec.field(default_factory=dict)
     without_cf_paths: tuple[str, ...] = ()
@@ -234,6 +238,7 @@ class Config(msgspec.Struct, frozen=True):
             compact_rate=settings.compact_rate,
             step_size=settings.step_size,
             min_free=settings.min_free,
+            advice=settings.advice,
             wal_dirs=settings.wal_dirs,
             without_cf_paths=settings.without_cf_paths,
             cluster=cluster_of(name, settings),
@@ -312,6 +317,13 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             'How much of the disk a compaction leaves free: like "5%" or "10 GiB". Below it the compaction '
             "waits before its next step. 0: nothing.",
             min_free,
+        ),
+        Setting(
+            "advice",
+            ADVICE,
+            "When SHOW ADVICE and IF NEEDED recommend a job: the least share of the size that it gives back, "
+            "share of deletions, files in level 0, and size in memory (docs/advice.md).",
+            advice,
         ),
         Setting(
             "hosts",

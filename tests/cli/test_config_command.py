@@ -27,6 +27,7 @@ data_dir = 'C:\\odd "place"'
 [profiles.prod]
 task_timeout = "15 min"
 compact_rate = "50 MiB"
+advice = { gain = "12.5%", l0_files = 4 }
 hosts = { "192.168.8.5" = "/disk\\u00e9", local1 = "" }
 
 [dashboard]
@@ -86,7 +87,7 @@ def test_it_checks_the_file(capsys: Captured, tmp_path: Path, place: Path) -> No
             ":3: there is no theme 'x'; there are dark, light, high-contrast, color-blind, ansi",
         ),
         (
-            '[dashboard.keymap]\nquit = "Z"\nstop = "ctrl+sx"\n',
+            '[dashboard.keymap]\nquit = "f12"\nstop = "ctrl+sx"\n',
             ":4: keymap: there is no key ctrl+sx; stop keeps s",
         ),
         ('keymap = { stopp = "s" }\n', ":2: keymap: there is no command stopp; did you mean stop?"),

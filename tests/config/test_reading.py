@@ -8,6 +8,7 @@ import pytest
 
 from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chosen_profile, read_config
 from jobtui.config.settings import Confirm, TuiSettings
+from jobtui.engine.advice import AdviceThresholds
 from jobtui.model import DiskReserve
 
 
@@ -41,6 +42,7 @@ def test_every_setting_is_read(file: Path) -> None:
         compact_rate = "1.5 MiB"
         step_size = "64 MiB"
         min_free = "2.5%"
+        advice = { gain = "12.5%", l0_files = 4, memtable = "1 GiB" }
         hosts = { "192.168.8.5" = "/disk5", local1 = "" }
 
         [profiles.local]
@@ -71,6 +73,7 @@ def test_every_setting_is_read(file: Path) -> None:
                 compact_rate=1_572_864,
                 step_size=64 << 20,
                 min_free=DiskReserve(share=0.025),
+                advice=AdviceThresholds(gain=0.125, l0_files=4, memtable=1 << 30),
                 hosts={"192.168.8.5": Path("/disk5"), "local1": None},
             ),
         },
@@ -142,6 +145,23 @@ PROBLEMS = [
         "[profiles.local]\nmin_free = '101%'\n",
         [":2: profiles.local.min_free must be a share of the disk or a size"],
     ),
+    ("[profiles.local]\nadvice = 8\n", [":2: profiles.local.advice must be a table like { gain"]),
+    (
+        "[profiles.local]\nadvice = { gan = '1%' }\n",
+        [":2: profiles.local.advice must be a table of gain, deletions, l0_files and"],
+    ),
+    (
+        "[profiles.local]\nadvice = { gain = '0%' }\n",
+        [":2: profiles.local.advice must be a table in which gain is a share above 0%"],
+    ),
+    (
+        "[profiles.local]\nadvice = { l0_files = true }\n",
+        [":2: profiles.local.advice must be a table in which l0_files is a whole number"],
+    ),
+    (
+        "[profiles.local]\nadvice = { memtable = -1 }\n",
+        [":2: profiles.local.advice must be a table in which memtable is a size"],
+    ),
     ("[profiles.local]\n\nhosts = ['a']\n", [":3: profiles.local.hosts must be a table of hosts"]),
     (
         "[profiles.local.hosts]\n'a/b' = ''\n",
@@ -208,6 +228,11 @@ def test_a_profiles_data_lies_where_the_command_says_else_where_the_file_says(
     assert config.open_profile("local", tmp_path / "said").root == tmp_path / "said" / "local"
     assert config.open_profile("local").root == tmp_path / "data" / "local"
     assert config.open_profile("local").max_running_jobs == 2
+
+
+def test_the_thresholds_of_the_advice_reach_the_profile(file: Path, tmp_path: Path) -> None:
+    config = read(file, "[profiles.local]\nadvice = { deletions = '1%' }\n")
+    assert config.open_profile("local", tmp_path).advice == AdviceThresholds(deletions=0.01)
 
 
 def test_a_home_directory_is_understood(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,12 +8,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 
+from msgspec.structs import asdict
+
 from jobtui.cli.args import ConfigCommand
 from jobtui.cli.errors import Exit, NoHome, UsageError
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import Output
 from jobtui.config import SETTINGS, Config, HomeError, Problem, Setting, settings
 from jobtui.config.loader import line_of
+from jobtui.engine.advice import AdviceThresholds
 from jobtui.language.quantities import write_share
 from jobtui.model import DiskReserve
 
@@ -104,6 +107,9 @@ def toml(value: object, default: str) -> str:
             return str(value)
         case DiskReserve():
             return toml(write_share(value.share) if value.share else value.bytes, default)
+        case AdviceThresholds():
+            shares = {"gain": write_share(value.gain), "deletions": write_share(value.deletions)}
+            return toml(asdict(value) | shares, default)
         case StrEnum():
             return _quoted(value.value)
         case str() | Path():
