@@ -16,7 +16,18 @@ from jobtui.errors import StatementRefused, StorageError
 from jobtui.history import History, StoreError
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.lock import WriterWatcher
-from jobtui.language.ast import Parsed, ShowHosts, ShowJob, ShowJobs, ShowSchedules, ShowSpaces, Statement, Use
+from jobtui.language.ast import (
+    Explain,
+    Parsed,
+    ShowAdvice,
+    ShowHosts,
+    ShowJob,
+    ShowJobs,
+    ShowSchedules,
+    ShowSpaces,
+    Statement,
+    Use,
+)
 from jobtui.language.tables import Result
 from jobtui.model import ConnectionStatus, Job, SpaceStats
 
@@ -27,6 +38,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 READ_ONLY = (Use, ShowJobs, ShowJob, ShowSpaces, ShowHosts, ShowSchedules)
+MEASURING = (Explain, ShowAdvice)
+"""Statements that change nothing, but need open databases, which only the owner has."""
 
 
 class ReadOnlyClient:
@@ -34,6 +47,7 @@ class ReadOnlyClient:
 
     writable = False
     capabilities: Capabilities | None = None
+    _answered_read_only: tuple[type[Statement], ...] = READ_ONLY
 
     def __init__(self, profile: Profile, history: History, why: str = "") -> None:
         self.profile = profile.name
@@ -72,12 +86,19 @@ class ReadOnlyClient:
         return ExecuteResult(tuple(done))
 
     def _refusal(self, text: str, parsed: Sequence[Parsed]) -> ExecuteResult | None:
-        """Return the result that refuses a text with a statement that would write, None if it has none."""
+        """Return the result that refuses a text if this client does not answer it, else None."""
+        refused = next((one for one in parsed if not isinstance(one.statement, self._answered_read_only)), None)
+        if refused is None:
+            return None
         why = self.write_error or "This profile is open for reading only"
         if self._settings.read_only:
             why = f"{self._settings.read_only_reason}; nothing was done"
-        writing = next((one for one in parsed if not isinstance(one.statement, READ_ONLY)), None)
-        return None if writing is None else ExecuteResult(failure=queries.failure(text, writing, why))
+            if isinstance(refused.statement, MEASURING):
+                why = (
+                    "Only the jobtui that runs this profile can measure its databases, and none runs it: start "
+                    "one, or leave --read-only out"
+                )
+        return ExecuteResult(failure=queries.failure(text, refused, why))
 
     def _run(self, statement: Statement, typed: str, session: Session) -> Result:
         match statement:

@@ -22,7 +22,7 @@ from jobtui.engine.client import EngineEvent, ExecuteResult, Failure, Listener, 
 from jobtui.engine.connection import age_retry_delay
 from jobtui.engine.events import deliver
 from jobtui.engine.profile import Profile
-from jobtui.engine.reader import ReadOnlyClient
+from jobtui.engine.reader import MEASURING, READ_ONLY, ReadOnlyClient
 from jobtui.errors import ErrorCode, OwnerUnavailable, StatementRefused, StorageError
 from jobtui.history import History, StoreError
 from jobtui.language.ast import Parsed, Recover, ShowJobs, Stop, Submit, Use
@@ -56,6 +56,7 @@ class RemoteClient(ReadOnlyClient):
     """A `Client` of another process. `on_owner_exit` is called, once, when the owner exits."""
 
     writable = True
+    _answered_read_only = (*READ_ONLY, *MEASURING)
 
     def __init__(self, profile: Profile, history: History) -> None:
         super().__init__(profile, history)

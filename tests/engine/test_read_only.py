@@ -53,6 +53,8 @@ def test_owner_takes_nothing_from_it(tmp_path: Path, profile: Profile) -> None:
             for text in WRITING:
                 assert refusal(client, text).startswith("Profile 'local' is read-only"), text
             assert refusal(client, "USE nba; SHOW JOB 1; SHOW SPACES; SHOW SCHEDULES") == ""
+            assert refusal(client, "SHOW ADVICE; EXPLAIN ADMIN COMPACT nba") == ""
+            assert refusal(client, "SHOW ADVICE; ADMIN FLUSH nba").startswith("Profile 'local' is read-only")
             assert b.engine.history.last_id() == 1
         finally:
             client.close()
@@ -64,6 +66,8 @@ def test_without_an_owner_nothing_is_made(tmp_path: Path) -> None:
     try:
         assert (client.writable, client.write_error) == (False, "")
         assert refusal(client, "ADMIN FLUSH nba").endswith("nothing was done")
+        for text in ("SHOW ADVICE", "EXPLAIN ADMIN COMPACT nba"):
+            assert refusal(client, text).endswith("none runs it: start one, or leave --read-only out")
         assert refusal(client, "SHOW JOBS") == ""
     finally:
         client.close()

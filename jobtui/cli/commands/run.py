@@ -19,7 +19,7 @@ from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.engine.client import ExecuteResult, Failure, Session
 from jobtui.engine.lifecycle import is_interrupted
 from jobtui.engine.profile import Profile
-from jobtui.engine.reader import READ_ONLY, ReadOnlyClient
+from jobtui.engine.reader import MEASURING, READ_ONLY, ReadOnlyClient
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import OwnerTimeout, OwnerUnavailable, RequestNotAccepted, StorageError
 from jobtui.history import StoreError
@@ -59,7 +59,9 @@ def run_text(command: RunCommand) -> int:
     except StatementError as error:
         return _report_syntax_error(error, command, label)
     check_format(command.format, statements)
-    if profile.cluster is None and all(isinstance(statement, READ_ONLY) for statement in statements):
+    # with --read-only this process cannot measure, but an owner can
+    reading = (*READ_ONLY, *MEASURING) if profile.read_only else READ_ONLY
+    if profile.cluster is None and all(isinstance(statement, reading) for statement in statements):
         return _read(profile, text, statements, command, label)
     return _write(profile, text, statements, command, label)
 
@@ -102,8 +104,9 @@ def _running(reader: ReadOnlyClient) -> list[int]:
 
 
 def _needs_owner(statements: Sequence[Statement]) -> bool:
-    """Return whether the owner knows more than the disk: progress, memory, which hosts answer."""
-    return any(isinstance(statement, ShowJob | ShowSpaces | ShowHosts) for statement in statements)
+    """Return whether the owner knows more than the disk: progress, memory, hosts, what a compaction finds."""
+    asked = (ShowJob, ShowSpaces, ShowHosts, *MEASURING)
+    return any(isinstance(statement, asked) for statement in statements)
 
 
 def _connect_reader(profile: Profile) -> ReadOnlyClient | None:
