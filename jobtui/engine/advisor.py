@@ -24,8 +24,8 @@ from jobtui.formatting import format_bytes, format_duration, format_local_time, 
 from jobtui.history import History, Query
 from jobtui.language.ast import Submit, unparse
 from jobtui.language.tables import Result, Row
-from jobtui.model import NOT_NEEDED, Job, JobCommand, JobOptions, Status, Task
-from jobtui.storage.base import CompactionRequest, Space, TaskRunner
+from jobtui.model import NOT_NEEDED, DiskReserve, Job, JobCommand, JobOptions, Status, Task
+from jobtui.storage.base import CompactionFigures, CompactionRequest, Space, TaskRunner
 
 ADVICE = (
     "Space",
@@ -59,12 +59,20 @@ class Advisor:
     """Measures spaces and applies the rules to them. For the engine's loop alone."""
 
     def __init__(
-        self, storage: TaskRunner, history: History, clock: Clock, thresholds: AdviceThresholds
+        self,
+        storage: TaskRunner,
+        history: History,
+        clock: Clock,
+        thresholds: AdviceThresholds,
+        reserve: DiskReserve,
+        rate_limit: int | None,
     ) -> None:
         self._storage = storage
         self._history = history
         self._clock = clock
         self._thresholds = thresholds
+        self._reserve = reserve
+        self._rate_limit = rate_limit
 
     async def advise(self, spaces: Iterable[Space]) -> list[HostAdvice]:
         """Return the advice for each space on each of its hosts, worst first."""
@@ -166,7 +174,7 @@ class Advisor:
         estimate = estimate_compaction(figures, options.families)
         if not compacts:
             size = estimate.memtable
-            seconds = self._seconds(host, size, options)
+            seconds = self._seconds(host, size, size, options)
             return _explain_row(host, "flush", "", 1, size, size, estimate.free, None, seconds)
         rewritten, gain = estimate.rewritten, estimate.gain
         notes = []
@@ -178,13 +186,10 @@ class Advisor:
             notes.append("what it gives back is a guess")
         if self._rate(host) is None:
             notes.append(f"no earlier run on this host: {format_bytes(DEFAULT_RATE)}/s assumed")
-        if (
-            figures.room_needed is not None
-            and estimate.free is not None
-            and figures.room_needed > estimate.free
-        ):
-            notes.append("the disk has not enough room")
-        seconds = self._seconds(host, rewritten, options)
+        if note := self._describe_room(figures):
+            notes.append(note)
+        written = rewritten if rewritten is None or gain is None else max(0, rewritten - gain)
+        seconds = self._seconds(host, rewritten, written, options)
         return _explain_row(
             host,
             "compact",
@@ -197,11 +202,26 @@ class Advisor:
             seconds,
         )
 
-    def _seconds(self, host: str, size: int | None, options: JobOptions) -> float | None:
-        if size is None:
+    def _describe_room(self, figures: CompactionFigures) -> str:
+        """Return what a lack of disk space would do to the compaction, "" if there is enough."""
+        needed, free, disk = figures.room_needed, figures.free, figures.disk
+        if not needed or free is None or disk is None:
+            return ""
+        reserve = self._reserve.of(disk)
+        if free - needed >= reserve:
+            return ""
+        # as the worker decides before each step
+        if needed + reserve > disk or (figures.steps == 1 and free < needed):
+            return "it would fail: the disk has not enough room"
+        return f"it would wait for disk space: {format_bytes(needed)} needed, reserve {format_bytes(reserve)}"
+
+    def _seconds(self, host: str, read: int | None, written: int | None, options: JobOptions) -> float | None:
+        """Return how long it takes to merge `read` bytes; only writing is limited."""
+        if read is None:
             return None
-        rate = self._rate(host) or DEFAULT_RATE
-        return size / (min(rate, options.rate) if options.rate else rate)
+        limit = self._rate_limit if options.rate is None else options.rate
+        limited = (written or 0) / limit if limit else 0.0
+        return max(read / (self._rate(host) or DEFAULT_RATE), limited)
 
     def _rate(self, host: str) -> float | None:
         """Return the bytes per second of the last compactions on the host, None if there were none."""

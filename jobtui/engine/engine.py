@@ -77,7 +77,7 @@ class Engine:
         self.inventory = InventoryCache(
             self.storage, self.connection is not None, history.spaces, self.tasks.spawn
         )
-        advisor = Advisor(self.storage, history, clock, profile.advice)
+        advisor = Advisor(self.storage, history, clock, profile.advice, profile.min_free, profile.compact_rate)
         self.dispatcher = Dispatcher(
             self.store,
             self.storage,

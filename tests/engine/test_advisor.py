@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from jobtui.model import Status
 from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
 from tests.support.adoptable import adoptable
@@ -95,6 +97,34 @@ class TestExplain:
             (row,) = it.say('EXPLAIN ADMIN COMPACT nba WITH family = "defaul"').results[-1].rows
             assert row.values["Action"] == "refused"
             assert "did you mean 'default'?" in row.values["Note"]
+
+    def test_limit_of_writing(self, tmp_path: Path) -> None:
+        with bench(tmp_path, two_hosts(), compact_rate=MIB) as it:
+            # of 100 MiB, bad writes 50 and good 100
+            for text, seconds in (("", [50, 100]), (" WITH rate = 2 MiB", [25, 50])):
+                rows = it.say(f"EXPLAIN ADMIN COMPACT nba{text}").results[-1].rows
+                assert [round(row.values["Takes About"]) for row in rows] == seconds
+
+    def test_too_little_room(self, tmp_path: Path) -> None:
+        # 5 % of the 4,000 MiB stay free
+        storage = ScriptedStorage({"nba": ("enough", "reserve", "only", "small")})
+        storage.measured = {
+            host: replace(measured(0.5), steps=steps, room_needed=room * MIB)
+            for host, steps, room in (
+                ("enough", 2, 800),
+                ("reserve", 1, 801),
+                ("only", 1, 1001),
+                ("small", 2, 3801),
+            )
+        }
+        with bench(tmp_path, storage) as it:
+            rows = it.say("EXPLAIN ADMIN COMPACT nba").results[-1].rows
+            assert [row.values["Note"].partition("; ")[2] for row in rows] == [
+                "",
+                "it would wait for disk space: 801 MiB needed, reserve 200 MiB",
+                "it would fail: the disk has not enough room",
+                "it would fail: the disk has not enough room",
+            ]
 
     def test_a_database_that_its_owner_has_open(self, tmp_path: Path) -> None:
         database = adoptable(tmp_path / "theirs")

@@ -111,9 +111,16 @@ def bench(
     run: RunPolicy = RunPolicy.ALL,
     task_timeout: float | None = None,
     max_running_jobs: int = 4,
+    compact_rate: int | None = None,
 ) -> Iterator[Bench]:
     clock = clock or FakeClock()
-    profile = Profile("local", root, task_timeout=task_timeout, max_running_jobs=max_running_jobs)
+    profile = Profile(
+        "local",
+        root,
+        task_timeout=task_timeout,
+        max_running_jobs=max_running_jobs,
+        compact_rate=compact_rate,
+    )
     engine = LocalClient.open(profile, run=run, clock=clock, storage=storage)
     try:
         yield Bench(engine, storage, clock)
