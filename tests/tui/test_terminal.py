@@ -57,7 +57,8 @@ def test_y_copies_the_id_the_row_the_reason_or_a_statement(tmp_path: Path) -> No
                 await shown.shows("Copy")
                 await shown.press(key)
                 await shown.shows(f"copied: {expected}")
-                assert base64.b64decode(said[-1].split(";")[2].rstrip("\x07\x1b\\")).decode() == expected
+                copied = next(text for text in reversed(said) if "]52;" in text)
+                assert base64.b64decode(copied.split(";")[2].rstrip("\x07\x1b\\")).decode() == expected
                 shown.app.clear_notifications()
 
     asyncio.run(run())

@@ -39,7 +39,7 @@ def summary(
     rate: float | None = None,
     active: Sequence[Job] = (),
     recovered_as: Sequence[int] = (),
-    keys: tuple[str, str, str] = ("s", "r", "P"),
+    keys: tuple[str, str, str] | None = ("s", "r", "P"),
     with_reason: bool = True,
     order: DateOrder = DateOrder.MONTH_FIRST,
 ) -> list[Line]:
@@ -52,14 +52,14 @@ def summary(
         rate: Bytes a second of a running job.
         active: The active jobs, among which a queued one may wait for another.
         recovered_as: The jobs that ran it again.
-        keys: The keys that stop a job and that run it again.
+        keys: The keys that stop a job, run it again and resume it; None if the user may do neither.
         with_reason: Whether to repeat a reason that the lines of the tasks show.
         order: The order of day, month and year.
     """
     facts: list[Span] = [status_span(job)]
     facts += [(text, TextRole.PLAIN) for text in _times(job, now, order)]
     facts += [(text, TextRole.PLAIN) for text in _sizes(job, rate)]
-    action = next_action(job, recovered_as, keys)
+    action = None if keys is None else next_action(job, recovered_as, keys)
     if action:
         facts.append((f"{action[0]} {action[1]}", TextRole.ACCENT))
     lines = _packed(facts, width)

@@ -350,7 +350,9 @@ class JobDetail(Detail):
             rate=sum(known) if known and job.status is Status.RUNNING else None,
             active=context.client.active_jobs() if is_queued else (),
             recovered_as=[*recoveries.values()],
-            keys=(keys.shown(BY_ID["stop"]), keys.shown(BY_ID["recover"]), keys.shown(BY_ID["hold"])),
+            keys=(keys.shown(BY_ID["stop"]), keys.shown(BY_ID["recover"]), keys.shown(BY_ID["hold"]))
+            if context.client.writable
+            else None,
             with_reason=self._full,
             order=context.settings.date_order,
         )
