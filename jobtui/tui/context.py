@@ -39,6 +39,7 @@ class Context(msgspec.Struct, frozen=True):
 
     `now` is the clock for elapsed times. `watched` are the jobs whose end the user asked to be notified of,
     `submitted` those that were submitted here, whose end is reported as well. `log` is what the log view shows.
+    `verdicts` has the advice for each space as it was measured last, except if a job of the space ended since.
     """
 
     client: Client
@@ -52,6 +53,7 @@ class Context(msgspec.Struct, frozen=True):
     now: Callable[[], datetime]
     watched: set[int] = msgspec.field(default_factory=set)
     submitted: set[int] = msgspec.field(default_factory=set)
+    verdicts: dict[str, str] = msgspec.field(default_factory=dict)
     log: deque[LogEntry] = msgspec.field(default_factory=lambda: deque(maxlen=MOST_LOG_ENTRIES))
 
     @property

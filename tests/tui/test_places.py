@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.storage.base import CompactionFigures
 from jobtui.tui.widgets.table import Table
 from tests.support.dashboards import HOSTS, stage
 
@@ -39,6 +40,23 @@ def test_a_space_is_chosen_flushed_and_compacted_from_there(tmp_path: Path) -> N
             await shown.shows("Compact nba?")
             await shown.press("y")
             await shown.shows("✔ 2")
+
+    asyncio.run(run())
+
+
+def test_a_space_has_the_verdict_of_the_advice_as_a_badge_until_its_next_job_ends(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True) as shown:
+            shown.behind.storage.measured["local1"] = CompactionFigures(size=100, live=10, l0_files=1)
+            await shown.press("5")
+            await shown.shows("› advice", "compact", "unknown")
+            await shown.press("2")
+            await shown.shows("› spaces", "nba  compact", "test2 ")
+            await shown.press("C")
+            await shown.shows("Compact nba?")
+            await shown.press("y")
+            await shown.shows("✔ 1")
+            await shown.shows_no_more("nba  compact")
 
     asyncio.run(run())
 

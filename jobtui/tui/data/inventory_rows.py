@@ -33,6 +33,8 @@ HOST_COLUMNS_WITH_DETAIL = (
     Column("detail", "", 12, 80, gives=3, fills=True),
 )
 Counts = Mapping[Status, int]
+_BADGES = {"compact": TextRole.WARNING, "flush": TextRole.ACCENT}
+"""The verdicts of the advice that a space shows beside its name: those that recommend a job."""
 
 
 class InventoryRows:
@@ -75,9 +77,13 @@ class InventoryRows:
 
 
 def space_rows(
-    looks: Sequence[SpaceOverview], counts: Callable[[str], Counts], sort: str, descending: bool
+    looks: Sequence[SpaceOverview],
+    counts: Callable[[str], Counts],
+    verdicts: Mapping[str, str],
+    sort: str,
+    descending: bool,
 ) -> list[tuple[str, Mapping[str, Line]]]:
-    """Return a row for each space, in order."""
+    """Return a row for each space, in order. `verdicts`: the advice for the spaces that were measured."""
     values: Mapping[str, Callable[[SpaceOverview], object]] = {
         "name": lambda look: look.space.name,
         "hosts": lambda look: len(look.space.hosts),
@@ -87,7 +93,10 @@ def space_rows(
         "jobs": lambda look: sum(counts(look.space.name).values()),
     }
     ordered = sorted(looks, key=values[sort], reverse=descending)  # type: ignore[arg-type]
-    return [(look.space.name, _space(look, counts(look.space.name))) for look in ordered]
+    return [
+        (look.space.name, _space(look, counts(look.space.name), verdicts.get(look.space.name, "")))
+        for look in ordered
+    ]
 
 
 def host_rows(hosts: Sequence[Host], sort: str, descending: bool) -> list[tuple[str, Mapping[str, Line]]]:
@@ -103,10 +112,14 @@ def host_rows(hosts: Sequence[Host], sort: str, descending: bool) -> list[tuple[
     return [(host.name, _host(host)) for host in ordered]
 
 
-def _space(look: SpaceOverview, counts: Counts) -> Mapping[str, Line]:
-    name = ((look.space.name, TextRole.STRONG),)
+def _space(look: SpaceOverview, counts: Counts, verdict: str) -> Mapping[str, Line]:
+    name = [(look.space.name, TextRole.STRONG)]
+    if verdict in _BADGES:
+        name.append((f"  {verdict}", _BADGES[verdict]))
+    if look.space.adopted:
+        name.append(("  adopted", TextRole.MUTED))
     return {
-        "name": (*name, ("  adopted", TextRole.MUTED)) if look.space.adopted else name,
+        "name": tuple(name),
         "hosts": ((str(len(look.space.hosts)), TextRole.PLAIN),),
         "size": ((format_bytes(look.size, unknown="–"), TextRole.PLAIN),),
         "memory": ((format_bytes(look.memory, unknown="–"), TextRole.PLAIN),),

@@ -90,6 +90,8 @@ class AdviceView(DashboardView):
 
     @override
     def on_batch(self, batch: Batch) -> None:
+        for job in batch.ended:
+            self._shared.verdicts.pop(job.space, None)
         if batch.statuses and self.display:
             self.action_refresh()
 
@@ -117,6 +119,8 @@ class AdviceView(DashboardView):
         self._trouble = message.trouble
         if message.answer is not None and message.answer.results:
             self._hosts = _by_space(message.answer.results[-1].rows)
+            self._shared.verdicts.clear()
+            self._shared.verdicts.update((space, worst_verdict(hosts)) for space, hosts in self._hosts.items())
         self._fill()
 
     def _fill(self) -> None:
@@ -230,6 +234,11 @@ def share_bar(share: float | None) -> str:
     return f"{'█' * int(cells) + half:{_BAR}} {share * 100:3.0f}%"
 
 
+def worst_verdict(hosts: Sequence[Values]) -> str:
+    """Return the verdict of the host that needs a job most."""
+    return min((str(host["Verdict"]) for host in hosts), key=_WORST.index)
+
+
 def _by_space(rows: Sequence[Row]) -> dict[str, list[Values]]:
     found: dict[str, list[Values]] = {}
     for row in rows:
@@ -253,7 +262,7 @@ def _space_rows(hosts: Mapping[str, list[Values]], sorting: Sorting) -> list[tup
         gain, size = _total(found, "Gives Back"), _total(found, "size")
         figures[space] = {
             "space": space,
-            "verdict": min((str(host["Verdict"]) for host in found), key=_WORST.index),
+            "verdict": worst_verdict(found),
             "gain": gain,
             "share": None if gain is None or size is None else gain / max(1, size),
             "deletions": _most(found, "Deletions"),

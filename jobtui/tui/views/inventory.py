@@ -268,7 +268,8 @@ class SpacesView(InventoryView):
     def fill(self, overview: Overview, sorting: Sorting) -> None:
         """Show a row for each space."""
         counts = self._shared.client.history.counts
-        self.rows.show(space_rows(overview.spaces, counts, sorting.key, sorting.descending))
+        verdicts = self._shared.verdicts
+        self.rows.show(space_rows(overview.spaces, counts, verdicts, sorting.key, sorting.descending))
 
     def _current_look(self) -> SpaceOverview | None:
         overview = self._shared.overview_cache.overview
