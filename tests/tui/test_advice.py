@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
+from pathlib import Path
+
+from jobtui.engine.profile import Profile
+from jobtui.engine.reader import ReadOnlyClient
 from jobtui.language.tables import Row
 from jobtui.tui.views.advice import _by_space, _space_rows, share_bar
 from jobtui.tui.widgets.table_layout import Sorting
+from tests.support.dashboards import showing
 
 
 def row(space: str, host: str, verdict: str, gain: int | None, deletions: float = 0.0) -> Row:
@@ -36,3 +42,14 @@ class TestRows:
         assert share_bar(0.0) == "             0%"
         assert share_bar(1.0) == "██████████ 100%"
         assert share_bar(0.66) == "██████▌     66%"
+
+
+class TestReader:
+    def test_a_narrow_terminal_shows_the_whole_refusal(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            reader = ReadOnlyClient.open(Profile("local", tmp_path, read_only=True))
+            async with showing(reader, size=(80, 24)) as shown:
+                await shown.press("5")
+                await shown.shows("Only the jobtui that runs this profile", "or leave --read-only out")
+
+        asyncio.run(run())

@@ -126,7 +126,9 @@ class AdviceView(DashboardView):
     def _fill(self) -> None:
         self.rows.show(_space_rows(self._hosts, self._sorting))
         text = self._trouble or "There is no space"
-        self.table.set_empty((((f"  {text}", TextRole.MUTED),),))
+        # a narrow terminal must not cut off what to do
+        width = max(20, self.body.inner_width)
+        self.table.set_empty(wrapped(((f"  {text}", TextRole.MUTED),), width, hang=2))
         self.table.rows_moved()
         self._show_hosts()
 
@@ -218,7 +220,7 @@ class AdviceView(DashboardView):
 
     def on_resize(self) -> None:
         """Lay the hosts out for the new width."""
-        self._show_hosts()
+        self._fill()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide what writes from a reader."""
