@@ -271,7 +271,7 @@ class TestUnread:
                 shown.terminal.signal(signal.SIGWINCH)
             jobtui.done("-e", "STOP JOB 1")
             shown.terminal.let_go()
-            shown.terminal.shows("compact nba", "stopped", "s stop")
+            shown.terminal.shows("compact nba", "stopped", "r recover")
             shown.terminal.press("q")
             assert shown.terminal.ended() == 0
             assert shown.terminal.is_given_back()
