@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.cli.main import main
+from jobtui.engine import lifecycle
 from jobtui.history import History, StoreError
 from jobtui.model import Status
 from tests.support import made_jobs
@@ -268,7 +269,7 @@ def test_a_pipe_that_does_not_fit_on_the_disk_is_refused_and_nothing_is_loaded(
 def test_a_job_that_nobody_runs_any_more_is_not_just_called_running(jobtui: CommandLine) -> None:
     history = History.open(jobtui.profile.history)
     queued = made_jobs.submitted(history.new_id(), random.Random(1))
-    running = made_jobs.replace(queued, status=Status.RUNNING, start=queued.submitted)
+    running = lifecycle.start_tasks(queued, [0], queued.submitted)
     history.commit(running).result()
     beside_its_owner = jobtui("-e", "SHOW JOBS")
     history.close()

@@ -82,7 +82,7 @@ def test_in_the_background_it_serves_the_cluster_and_shows_no_password(
     graphd.cluster.users["root"] = jobtui.environment["JOBTUI_NEBULA_PASSWORD"] = WORD
     ended = jobtui("serve", "--background")
     assert ended.returncode == 0
-    process = int(ended.stderr.split("as process ")[1].split()[0].rstrip(","))
+    process = int(ended.stderr.split("as process ")[1].split()[0])
     try:
         (log,) = tmp_path.rglob(LOG)
         eventually(lambda: "Connected to the cluster" in log.read_text())

@@ -77,8 +77,8 @@ def serve_in_background(profile: Profile, options: ProfileOptions, log: Path, *,
             raise CommandError(_last_message(log, size_before))
         if SERVES in log.read_bytes()[size_before:].decode(errors="replace"):
             print_error(
-                f"jobtui serves {profile.name} as process {server.pid}"
-                f"{' until its jobs have ended' if until_idle else ''}, and writes {log}; "
+                f"jobtui serves {profile.name} as process {server.pid} and writes {log}"
+                f"{' until its jobs have ended' if until_idle else ''}; "
                 f"kill {server.pid} ends it"
             )
             return Exit.DONE
