@@ -367,13 +367,17 @@ class Dashboard(StyledScreen):
                 keys = f"{command.help}  ({self.keymap.shown(command)})"
                 yield command.title.capitalize(), keys, partial(self.run_command, command)
         for name, text in {**SAVED_VIEWS, **self.context.settings.views}.items():
-            yield f"View: {name}", text, partial(self.start_action, self._show_filtered(text))
+            yield f"View: {name}", text, partial(self._start_filtered, text)
         for theme in self._control.themes:
             yield f"Theme: {theme.name}", "Colors", partial(self._control.set_theme, theme.name)
         for column in JOB_COLUMNS:
             if column.sorts:
                 run = partial(self.jobs.list.sort_by, column.key)
                 yield f"Sort by {column.label}", "Sort the jobs by this column; again reverses the order", run
+
+    def _start_filtered(self, text: str) -> None:
+        # the coroutine is made when it is chosen: the palette is also built without a choice
+        self.start_action(self._show_filtered(text))
 
     async def _show_filtered(self, text: str) -> None:
         await self.show_view("jobs")
