@@ -6,11 +6,10 @@ import enum
 import re
 from collections.abc import Iterable, Iterator
 from itertools import islice
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from jobtui.language.grammar import Expectation, Expected, expected_at, token_kinds
 from jobtui.language.identifiers import GOES_ON, is_name, quote_name, to_keyword, to_word
 from jobtui.language.lexer import BAD, COMMA, COMMENT, MEASURE, NAME, SEMICOLON, STRING, is_unclosed, tokenize
 from jobtui.language.parts import (
@@ -27,6 +26,9 @@ from jobtui.language.parts import (
     units_of,
 )
 from jobtui.language.syntax import StatementSyntax
+
+if TYPE_CHECKING:
+    from jobtui.language.grammar import Expectation, Expected
 
 MOST: Final = 50
 """The largest number of candidates that are offered."""
@@ -137,6 +139,8 @@ class CursorContext(msgspec.Struct, frozen=True):
 
     def expected(self) -> Expectation | None:
         """Return what is expected at the cursor, None if the tokens before it are wrong."""
+        from jobtui.language.grammar import expected_at  # pyparsing takes 90 ms of CPU time to import
+
         reached = expected_at(self.kinds)
         return reached if reached.position == len(self.kinds) else None
 
@@ -350,6 +354,8 @@ def _may_become(typed: str, terminal: Expected) -> bool:
         case Placeholder(_, PlaceholderKind.JOB | PlaceholderKind.COUNT):
             return typed[0].isdigit()
         case Placeholder():
+            from jobtui.language.grammar import token_kinds  # as above
+
             kinds = token_kinds(terminal)
             return (NAME in kinds and not typed[0].isdigit()) or (MEASURE in kinds and typed[0].isdigit())
         case _:
