@@ -35,9 +35,6 @@ HONORED: Final[dict[tuple[JobRunner, str], frozenset[str]]] = {
 }
 """The options that each runner honors for each command; ON and IF count as options here."""
 
-NOT_YET: Final[frozenset[str]] = frozenset()
-"""The options that are parsed, but not implemented yet. Whoever implements one removes it here."""
-
 
 def require_options(statement: Submit, runner: JobRunner) -> None:
     """Refuse a job with an option that would be ignored. Raises StatementRefused."""
@@ -54,8 +51,6 @@ def require_options(statement: Submit, runner: JobRunner) -> None:
             raise StatementRefused(
                 f"{name} is not possible for {command.upper()} on {runner.value} (it takes {taken})"
             )
-        if name in NOT_YET:
-            raise StatementRefused(f"{name} is not available yet: leave it out")
     if options.from_key is not None and options.to_key is not None and options.from_key >= options.to_key:
         raise StatementRefused("The range of keys is empty: from must be smaller than to, which is excluded")
 

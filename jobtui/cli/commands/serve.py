@@ -43,7 +43,7 @@ from jobtui.model import (
 from jobtui.os_errors import explain
 
 START_SECONDS = 30.0
-POLL_SECONDS = 0.05
+POLL_SECONDS = 0.05  # between two looks at the log of a starting server: its log alone shows when it is ready
 
 
 def serve_in_background(profile: Profile, options: ProfileOptions, log: Path, *, until_idle: bool) -> int:

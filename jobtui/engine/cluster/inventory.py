@@ -154,7 +154,7 @@ class HostOutages:
         if job.reason.startswith(begin):
             return job.reason  # another process saw it first
         since = format_local_time(min(self.since[name] for name in away))
-        return f"{begin}{since}: the cluster goes on with this space only when the host is back"
+        return f"{begin}{since}: the cluster continues with this space only when the host is back"
 
 
 def _waits_for(job: Job, host: str) -> bool:
