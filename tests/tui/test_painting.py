@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 from textual._compositor import ChopsUpdate
+from textual.geometry import Region
+from textual.strip import Strip
 
 from jobtui.tui.textual_ext.render import QuantizedScrollBar
 from jobtui.tui.widgets.header import Header
+from jobtui.tui.widgets.job_table import JobTable
 from tests.support.dashboards import Stage, stage
 
 
@@ -98,3 +101,24 @@ def test_a_scrollbar_looks_the_same_a_page_further_in_a_million_rows() -> None:
     assert bar.validate_position(0) == 0
     bar.set_reactive(QuantizedScrollBar.window_virtual_size, 100)
     assert bar.validate_position(7) == 7
+
+
+class TestFirstFrame:
+    def test_columns_are_as_wide_as_their_cells(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        frames: list[list[str]] = []
+        render_lines = JobTable.render_lines
+
+        def recorded(table: JobTable, crop: Region) -> list[Strip]:
+            strips = render_lines(table, crop)
+            frames.append([text_of(strip) for strip in strips])
+            return strips
+
+        async def run() -> None:
+            async with stage(tmp_path, auto=True) as shown:
+                await shown.say("CREATE SPACE a_space_with_a_long_name;ADMIN FLUSH a_space_with_a_long_name")
+            monkeypatch.setattr(JobTable, "render_lines", recorded)
+            async with stage(tmp_path, auto=True) as shown:
+                await shown.pilot.pause()
+
+        asyncio.run(run())
+        assert any("flush a_space_with_a_long_name" in line for line in frames[0])

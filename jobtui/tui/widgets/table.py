@@ -259,6 +259,13 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         self._painted.clear()
         self._placed = place(self._columns, self._wanted, self.room - GUTTER - 1)
 
+    def _place_for_page(self) -> None:
+        """Place the columns as wide as the rows on screen want them: the first frame is complete."""
+        self._place()
+        for index in range(self.top, min(self.top + self.page, len(self.rows))):
+            self._widen(self.rows.cells(index, self._placed))
+        self._place()
+
     def _widen(self, cells: Sequence[Line | None]) -> None:
         for placed, cell in zip(self._placed, cells, strict=True):
             if cell is None:
@@ -288,7 +295,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
     def render_lines(self, crop: Region) -> list[Strip]:
         """Textual's hook: what all lines have in common is looked up once."""
         if not self._placed:
-            self._place()  # the first frame comes before the first word of its size
+            self._place_for_page()  # the first frame is drawn before the table is told its size
         self._ground, self._width = self.rich_style, self.room
         return super().render_lines(crop)
 
