@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from heapq import heappop, heappush
-
-from msgspec.structs import replace
 
 from jobtui.clock import Clock
 from jobtui.engine import lifecycle, queries, scheduler
@@ -17,8 +15,8 @@ from jobtui.engine.events import EventBus
 from jobtui.engine.heartbeat import Heartbeat
 from jobtui.engine.host_tasks import UNLIMITED, UNRESPONSIVE_AFTER, HostTasks
 from jobtui.engine.inventory import InventoryCache
+from jobtui.engine.job_factory import JobFactory
 from jobtui.engine.jobs import Edit, JobStore, JobWaiters, Transaction
-from jobtui.engine.lifecycle import Recovered
 from jobtui.engine.progress import ProgressTracker
 from jobtui.engine.scheduler import JobAdmission, RunPolicy
 from jobtui.engine.tasks import BackgroundTasks
@@ -26,7 +24,7 @@ from jobtui.errors import StatementRefused
 from jobtui.formatting import format_rate
 from jobtui.history import History, StoreError
 from jobtui.model import Job, Notice, Status
-from jobtui.storage.base import Space, Storage
+from jobtui.storage.base import Storage
 
 DISK_SECONDS = 3.0  # for a full disk to take how a job ended, when the process is about to end
 POLL_SECONDS = 0.25
@@ -63,6 +61,7 @@ class Dispatcher:
         self._events = events
         self._tasks = tasks
         self._clock = clock
+        self._factory = JobFactory(store, clock)
         self._max_running_jobs = max_running_jobs
         self._queues: dict[str, list[int]] = {}
         self._running: set[int] = set()
@@ -143,7 +142,7 @@ class Dispatcher:
     async def submit(self, request: SubmitRequest) -> SubmittedJobs:
         """Queue a job with a task for each host of the request."""
         return SubmittedJobs(
-            tuple(await self._create(lambda transaction: [self._new_job(transaction, request)]))
+            tuple(await self._create(lambda transaction: [self._factory.new_job(transaction, request)]))
         )
 
     async def recover(self, ids: Sequence[int], request: RecoverRequest) -> SubmittedJobs:
@@ -151,8 +150,8 @@ class Dispatcher:
         spaces = await self._inventory.fetch_spaces()
 
         def edit(transaction: Transaction) -> list[Job]:
-            old = [self._require_recoverable(transaction, job_id, spaces) for job_id in ids]
-            return [self._recovered_job(transaction, job, spaces[job.space], request) for job in old]
+            old = [self._factory.require_recoverable(transaction, job_id, spaces) for job_id in ids]
+            return [self._factory.recovered_job(transaction, job, spaces[job.space], request) for job in old]
 
         jobs = tuple(await self._create(edit))
         return SubmittedJobs(jobs, lifecycle.describe_continuations(jobs))
@@ -163,10 +162,10 @@ class Dispatcher:
         dropped: set[str] = set()
 
         def edit(transaction: Transaction) -> list[Job]:
-            found = self._unrecovered(transaction, space)
+            found = self._factory.unrecovered(transaction, space)
             dropped.update(job.space for job in found if job.space not in spaces)
             return [
-                self._recovered_job(transaction, job, spaces[job.space], request)
+                self._factory.recovered_job(transaction, job, spaces[job.space], request)
                 for job in found
                 if job.space in spaces
             ]
@@ -190,54 +189,6 @@ class Dispatcher:
     def _queue(self, job: Job) -> None:
         heappush(self._queues.setdefault(job.space, []), job.id)
         self._hosts.update(task.host for task in job.tasks)
-
-    def _new_job(
-        self, transaction: Transaction, request: SubmitRequest, recovered: Recovered | None = None
-    ) -> Job:
-        space = request.space
-        self._store.require_available(space.name)
-        if not space.hosts:
-            raise StatementRefused(f"Space '{space.name}' has no storage host")
-        return lifecycle.new_job(
-            transaction.new_id(),
-            request.command,
-            space.name,
-            space.hosts,
-            self._clock.now(),
-            options=request.options,
-            recovered=recovered,
-            requested_by=request.requested_by,
-            schedule=request.schedule,
-        )
-
-    def _recovered_job(self, transaction: Transaction, old: Job, space: Space, how: RecoverRequest) -> Job:
-        """Return a job that runs an ended one again, on the hosts that it had and the space still has."""
-        hosts = lifecycle.recovered_hosts(old, space.hosts, failed_only=how.failed_only)
-        if not hosts:
-            why = (
-                "has finished on all its hosts" if how.failed_only else "has none of its hosts in the space now"
-            )
-            raise StatementRefused(f"Job {old.id} {why}: there is nothing to run again")
-        options = replace(old.options, because=how.because or old.options.because)
-        if how.failed_only or old.options.hosts:
-            options = replace(options, hosts=hosts)
-        request = SubmitRequest(
-            old.command, replace(space, hosts=hosts), options, how.requested_by or old.requested_by
-        )
-        positions = {} if how.whole else lifecycle.unfinished_positions(old, hosts)
-        return self._new_job(transaction, request, Recovered(old.id, positions))
-
-    def _require_recoverable(self, transaction: Transaction, job_id: int, spaces: Mapping[str, Space]) -> Job:
-        job = queries.require_recoverable(transaction.get(job_id), job_id, self._store.history)
-        if job.space not in spaces:
-            raise StatementRefused(queries.no_such_space(job.space, spaces))
-        return job
-
-    def _unrecovered(self, transaction: Transaction, space: str | None) -> list[Job]:
-        claimed = {job.recovered_from for job in transaction.drafts.values()}
-        ids = self._store.history.unrecovered(space)
-        found = (transaction.get(job_id) for job_id in ids if job_id not in claimed)
-        return [job for job in found if job is not None]
 
     # ---- stopping and pausing
 
