@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Level, SpaceStats
 from jobtui.storage.base import (
+    Blocker,
     Capabilities,
     CompactionFigures,
     CompactionRequest,
@@ -44,6 +45,9 @@ class InstantStorage:
 
     async def stats(self, space: str, host: str) -> SpaceStats:
         return STATS
+
+    async def find_blocker(self, space: str, host: str) -> Blocker | None:
+        return None
 
     async def figures(
         self, space: str, host: str, request: CompactionRequest | None = None

@@ -181,6 +181,20 @@ INTERRUPTED_CODE = "interrupted"
 """The code of a task that was running when jobtui ended."""
 
 
+class Deferral(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
+    """Why a queued task lets the other hosts go first, although its turn has come.
+
+    Attributes:
+        reason: What holds it up: `host h2 is down`.
+        since: When that was noticed.
+        detail: What the host, or the connection to it, says.
+    """
+
+    reason: str
+    since: datetime
+    detail: str = ""
+
+
 class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A job's part on one storage host. Its id is shown as `<job>-<number>`.
 
@@ -195,6 +209,7 @@ class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         steps: How far a compaction in steps has come, None before the first step and for other work.
         attempts: How often the task was started; 0 if never, or if an older version recorded it.
         not_before: When the next attempt of a queued task may begin; None if it may begin at once.
+        deferred: Why a queued task has not begun although its turn has come, None if nothing holds it up.
         waiting: Why a running task does not work now (`3.1 GiB free, reserve 5 GiB`), "" if it does. Published
             with the progress, never committed.
     """
@@ -214,6 +229,7 @@ class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     steps: StepPosition | None = None
     attempts: int = 0
     not_before: datetime | None = None
+    deferred: Deferral | None = None
     waiting: str = ""
 
     @property
@@ -234,6 +250,7 @@ class EventKind(enum.StrEnum):
     PAUSED = "paused"
     RESUMED = "resumed"
     RETRIED = "retried"
+    DEFERRED = "deferred"
     TASK_ENDED = "task ended"
     ENDED = "ended"
     INTERRUPTED = "interrupted"

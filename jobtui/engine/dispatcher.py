@@ -11,6 +11,7 @@ from jobtui.clock import Clock
 from jobtui.engine import lifecycle, queries, scheduler
 from jobtui.engine.cluster import lifecycle as cluster_lifecycle
 from jobtui.engine.control import JobCount, RecoverRequest, SubmitRequest, SubmittedJobs
+from jobtui.engine.deferrals import Deferrals
 from jobtui.engine.events import EventBus
 from jobtui.engine.heartbeat import Heartbeat
 from jobtui.engine.host_tasks import UNLIMITED, UNRESPONSIVE_AFTER, HostTasks
@@ -73,6 +74,7 @@ class Dispatcher:
         self._closed = False
         self._recheck: asyncio.Task[None] | None = None
         self._wake_up: asyncio.Task[None] | None = None
+        self._deferrals = Deferrals(store, storage, clock)
         self._host_tasks = HostTasks(
             store,
             storage,
@@ -377,13 +379,14 @@ class Dispatcher:
         limit = self._max_running_jobs - len(self._starting)
         now = self._clock.now()
         busy, unresponsive = self._host_tasks.busy, self._host_tasks.unresponsive_jobs()
-        decision = scheduler.decide(running, heads, busy, unresponsive, limit, now, self._hosts)
+        until = self._deferrals.until(now)
+        decision = scheduler.decide(running, heads, busy, unresponsive, limit, now, self._hosts, until)
         for start in decision.starts:
             job = self._store.current(start.job)
             if job is not None:
                 self._starting.add(job.id)
                 self._host_tasks.reserve(job.tasks[number].host for number in start.tasks)
-                self._start(job, start.tasks)
+                self._tasks.spawn(self._start_ready(job, start.tasks))
         if heads and self._host_tasks.busy and (self._recheck is None or self._recheck.done()):
             self._recheck = self._tasks.spawn(self._schedule_later())
         if self._wake_up is not None:
@@ -398,6 +401,18 @@ class Dispatcher:
     async def _schedule_later(self) -> None:
         await self._clock.sleep(UNRESPONSIVE_AFTER)
         self.schedule_soon()
+
+    async def _start_ready(self, job: Job, tasks: Sequence[int]) -> None:
+        """Start those of these tasks whose hosts can work now, and release the hosts of the others."""
+        ready = await self._deferrals.ready_tasks(job, tasks)
+        for number in set(tasks) - set(ready):
+            self._host_tasks.release(job.tasks[number].host)
+        if ready and not self._leaving:
+            self._start(job, ready)
+            return
+        self._starting.discard(job.id)
+        self._send(job, ready, (), None)
+        self._waiters.notify()
 
     def _start(self, job: Job, tasks: Sequence[int]) -> None:
         """Start these tasks as soon as it is on disk that they run."""

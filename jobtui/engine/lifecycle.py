@@ -7,6 +7,7 @@ The rules:
     started are stopped at once;
     a pause is a mark: a paused job keeps its status; its running tasks are queued again after their step;
     a failed attempt that may be repeated returns its task to the queue as well;
+    a deferral holds up a queued task, whose host cannot work now, and no other one;
     ended is final: these functions refuse to change an ended job or task.
 A job's times never go backwards, even if the wall clock did: each is at least the one before it.
 """
@@ -20,11 +21,12 @@ import msgspec
 from msgspec.structs import replace
 
 from jobtui.errors import ErrorCode
-from jobtui.formatting import format_duration, format_local_time
+from jobtui.formatting import format_duration, format_local_time, to_local
 from jobtui.model import (
     INTERRUPTED_CODE,
     NO_OPTIONS,
     NOT_NEEDED,
+    Deferral,
     EventKind,
     FailurePolicy,
     Job,
@@ -160,11 +162,49 @@ def start_tasks(job: Job, tasks: Iterable[int], now: datetime) -> Job:
     for number in tasks:
         task = job.tasks[number]
         start = task.start or at
-        task = _moved(task, Status.RUNNING, start=start, attempts=task.attempts + 1, not_before=None)
+        attempts = task.attempts + 1
+        task = _moved(task, Status.RUNNING, start=start, attempts=attempts, not_before=None, deferred=None)
         job = _with_task(job, task)
         event = JobEvent(at=at, kind=EventKind.TASK_STARTED, task=number, status=Status.RUNNING)
         job = replace(job, events=(*job.events, event))
     return job
+
+
+def defer_task(job: Job, number: int, deferral: Deferral, now: datetime) -> Job:
+    """Return the job with a queued task that lets the other hosts go first, because its host cannot work now.
+
+    A deferral for the reason of the one before goes on from that one's time, and is not logged again.
+    """
+    task = job.tasks[number]
+    if task.status is not Status.QUEUE:
+        raise IllegalTransition(f"task {job.id}-{number} is not in the queue")
+    if task.deferred is not None and task.deferred.reason == deferral.reason:
+        return job
+    job = _with_task(job, replace(task, deferred=deferral))
+    reason = ": ".join(filter(None, (deferral.reason, deferral.detail)))
+    event = JobEvent(
+        at=clamp_time(job, now), kind=EventKind.DEFERRED, task=number, status=Status.QUEUE, reason=reason
+    )
+    return replace(job, events=(*job.events, event))
+
+
+def takes_turns(job: Job) -> bool:
+    """Return whether the hosts of the job take turns, so that others can go before one that is down."""
+    return job.options.rolling is not None or bool(job.options.wait)
+
+
+def describe_deferral(deferral: Deferral) -> str:
+    """Return `deferred: host h2 is down since 14:02`."""
+    return f"deferred: {deferral.reason} since {to_local(deferral.since):%H:%M}"
+
+
+def describe_deferrals(job: Job) -> str:
+    """Return which tasks of the job are deferred and why, "" if none is."""
+    held = [describe_deferral(task.deferred) for task in job.tasks if task.deferred is not None]
+    if not held:
+        return ""
+    more = f" and {len(held) - 1} more" if len(held) > 1 else ""
+    return f"Job {job.id} {held[0]}{more}; it is tried again by itself"
 
 
 def request_stop(job: Job, now: datetime, took: float | None = None, because: str = "") -> Job:
@@ -181,7 +221,8 @@ def _stop_queued_tasks(job: Job, at: datetime, reason: str) -> Job:
     for task in job.tasks:
         if task.status is Status.QUEUE:
             held = reason if task.start is None else ""
-            job = _with_task(job, _moved(task, Status.STOPPED, stop=at, not_before=None, reason=held))
+            task = _moved(task, Status.STOPPED, stop=at, not_before=None, deferred=None, reason=held)
+            job = _with_task(job, task)
     return job
 
 
@@ -321,7 +362,7 @@ def interrupt(job: Job, now: datetime, until: datetime | None = None) -> Job:
             failed = _moved(task, Status.FAILED, stop=at, reason=reason, code=INTERRUPTED_CODE)
             job = _with_task(job, failed)
         elif task.status is Status.QUEUE:
-            job = _with_task(job, _moved(task, Status.STOPPED, stop=at, reason=reason))
+            job = _with_task(job, _moved(task, Status.STOPPED, stop=at, deferred=None, reason=reason))
     event = JobEvent(at=at, kind=EventKind.INTERRUPTED, status=Status.FAILED, reason=LEFT_BEHIND)
     return replace(
         job, status=Status.FAILED, stop=at, reason=reason, stopping=False, events=(*job.events, event)

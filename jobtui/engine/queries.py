@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import overload
 
+from jobtui.engine import lifecycle
 from jobtui.engine.client import ExecuteResult, Failure, SpaceOverview
 from jobtui.engine.schedules import MOST_COUNTED, RunOutcome, Schedule, ScheduleRun, upcoming
 from jobtui.errors import StatementRefused
@@ -166,7 +167,7 @@ def count_result(statement: str, word: str, verb: str, jobs: int, tasks: int, no
 def job_result(statement: str, job: Job) -> Result:
     """Return a row for a job and one for each of its tasks."""
     rows = [_job_row(job, JOB[0], JOB[1]), *(_task_row(job, task) for task in job.tasks)]
-    return Result(statement, JOB, tuple(rows))
+    return Result(statement, JOB, tuple(rows), notice=lifecycle.describe_deferrals(job))
 
 
 def jobs_result(statement: str, view: QueryResult, limit: int | None) -> Result:
@@ -268,7 +269,9 @@ def _describe_run(run: ScheduleRun, find_job: Callable[[int], Job | None]) -> st
     if job is None:
         return f"job {run.job} is archived"
     paused = f"paused {job.ended_tasks}/{len(job.tasks)}" if job.paused else ""
-    return f"job {job.id} {paused or job.status.value}" + (f": {job.reason}" if job.reason else "")
+    held = next((lifecycle.describe_deferral(task.deferred) for task in job.tasks if task.deferred), "")
+    reason = job.reason or ("" if job.paused else held)
+    return f"job {job.id} {paused or job.status.value}" + (f": {reason}" if reason else "")
 
 
 def _run_value(run: ScheduleRun, find_job: Callable[[int], Job | None]) -> dict[str, object]:
@@ -371,6 +374,8 @@ def _task_row(job: Job, task: Task) -> Row:
         "steps": None if task.steps is None else task.steps.total,
         "attempts": task.attempts,
         "waiting": task.waiting,
+        "deferred": None if task.deferred is None else lifecycle.describe_deferral(task.deferred),
+        "deferred_since": None if task.deferred is None else _iso(task.deferred.since),
         "reason": task.reason,
         "code": task.code,
         "detached": task.detached,

@@ -4,18 +4,21 @@ The rules: one running job per space, first come first served; spaces run in par
 tasks run in parallel, one operation per host. A host that hangs delays only the tasks that need it: a job that
 waits for a busy host, or whose running tasks have been unresponsive for long, does not count against the limit,
 and a queued job whose hosts are all busy is skipped. The same holds for a job that waits for its next attempt
-or for the pause between two hosts. No task of a paused job starts.
+or for the pause between two hosts. A host that is deferred, because it is down or its writes are stalled, lets
+the other hosts of its job go first. No task of a paused job starts.
 """
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
 
 import msgspec
 
 from jobtui.model import Job, Status
+
+NO_DEFERRALS: Mapping[tuple[str, str], datetime] = {}
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -43,6 +46,7 @@ def decide(
     limit: int,
     now: datetime,
     hosts: Collection[str] | None = None,
+    deferred: Mapping[tuple[str, str], datetime] = NO_DEFERRALS,
 ) -> Decision:
     """Return the tasks to start now, by job.
 
@@ -54,6 +58,7 @@ def decide(
         limit: How many jobs may run at once.
         now: The time of the wall clock, which the waits between hosts and attempts are counted by.
         hosts: All hosts, if they are known: once each is busy, the other jobs need not be checked.
+        deferred: When a host may be asked again whether it can work on a space, by space and host.
     """
     taken = set(busy)
     everything = None if hosts is None else len(taken.union(hosts))
@@ -62,7 +67,7 @@ def decide(
     at_work = 0
     for job in sorted(running, key=_age):
         begun = any(task.status is Status.RUNNING for task in job.tasks)
-        tasks, due = _startable(job, taken, now)
+        tasks, due = _startable(job, taken, now, deferred)
         if tasks:
             starts.append(Start(job.id, tasks))
         if due is not None:
@@ -71,10 +76,12 @@ def decide(
     for job in sorted(heads, key=_age):
         if at_work >= limit or len(taken) == everything:
             break
-        tasks, _ = _startable(job, taken, now)
+        tasks, due = _startable(job, taken, now, deferred)
         if tasks:
             starts.append(Start(job.id, tasks))
             at_work += 1
+        if due is not None:
+            dues.append(due)
     return Decision(tuple(starts), min(dues, default=None))
 
 
@@ -82,7 +89,9 @@ def _age(job: Job) -> int:
     return job.id
 
 
-def _startable(job: Job, taken: set[str], now: datetime) -> tuple[tuple[int, ...], datetime | None]:
+def _startable(
+    job: Job, taken: set[str], now: datetime, deferred: Mapping[tuple[str, str], datetime]
+) -> tuple[tuple[int, ...], datetime | None]:
     """Return the tasks of a job that may start, which take their hosts, and when others may."""
     if job.stopping or job.paused:
         return (), None
@@ -97,8 +106,9 @@ def _startable(job: Job, taken: set[str], now: datetime) -> tuple[tuple[int, ...
             continue
         if len(tasks) == free:
             break
-        if task.not_before is not None and task.not_before > now:
-            dues.append(task.not_before)
+        again = max(filter(None, (task.not_before, deferred.get((job.space, task.host)))), default=now)
+        if again > now:
+            dues.append(again)
             continue
         taken.add(task.host)
         tasks.append(task.number)

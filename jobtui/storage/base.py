@@ -77,6 +77,17 @@ class Host(msgspec.Struct, frozen=True):
         return "online" if self.up else "offline"
 
 
+class Blocker(msgspec.Struct, frozen=True):
+    """Why a host should not begin an operation now.
+
+    `stalled`: it is up, and RocksDB holds the writes to the space back; otherwise it is down. `detail`: what
+    the host, or the connection to it, says.
+    """
+
+    stalled: bool
+    detail: str = ""
+
+
 class TaskResult(msgspec.Struct, frozen=True):
     """The result of a flush or compact that did not fail.
 
@@ -300,6 +311,14 @@ class TaskRunner(Inventory, Protocol):
 
     async def stats(self, space: str, host: str) -> SpaceStats:
         """Return what the space holds on the host now. Raises StorageError."""
+        ...
+
+    async def find_blocker(self, space: str, host: str) -> Blocker | None:
+        """Return why the host should not begin an operation on the space now, None if it may.
+
+        It is asked before each operation, so it neither starts nor opens anything. It raises nothing: what it
+        cannot know is no blocker.
+        """
         ...
 
     async def figures(

@@ -10,7 +10,13 @@ import pytest
 
 from jobtui.errors import ErrorCode
 from jobtui.model import Level, SpaceStats, Status
-from jobtui.storage.nebula.properties import PROPERTIES, StoragedStats, http_address, parse_properties
+from jobtui.storage.nebula.properties import (
+    PROPERTIES,
+    STALL_PROPERTIES,
+    StoragedStats,
+    http_address,
+    parse_properties,
+)
 from jobtui.storage.nebula.settings import Address, ClusterSettings
 from tests.support.clock import FakeClock
 from tests.support.graphd_double import GraphdDouble
@@ -69,6 +75,28 @@ class TestRecorded:
 def answer(size: int, levels: str) -> str:
     numbers = ",".join(f'{{"Engine 0": "{number}"}}' for number in (size, 1, 1, 0, 1, 0, 0))
     return f"[{numbers},{levels.strip()[1:-1]}]"
+
+
+class TestStall:
+    @pytest.mark.parametrize(
+        ("stopped", "rates", "text"),
+        [
+            ("0", ("0", "0"), ""),
+            ("1", ("0", "16777216"), "writes are stopped"),
+            ("0", ("16777216", "8388608"), "writes are limited to 8 MiB/s"),
+        ],
+    )
+    def test_over_all_data_directories(
+        self, storaged: StoragedDouble, stopped: str, rates: tuple[str, str], text: str
+    ) -> None:
+        storaged.engines["nba"] = [
+            {STALL_PROPERTIES[0]: "0", STALL_PROPERTIES[1]: rates[0]},
+            {STALL_PROPERTIES[0]: stopped, STALL_PROPERTIES[1]: rates[1]},
+        ]
+        assert run(stats_of(storaged).fetch_stall("nba", "h")) == text
+
+    def test_what_is_not_known_is_no_stall(self, storaged: StoragedDouble) -> None:
+        assert run(stats_of(storaged).fetch_stall("elsewhere", "h")) == ""
 
 
 class TestStats:

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionState
-from jobtui.storage.base import CompactionRequest, OperationControl, Space, TaskResult, TaskRunner
+from jobtui.storage.base import Blocker, CompactionRequest, OperationControl, Space, TaskResult, TaskRunner
 from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
 from jobtui.storage.nebula.storaged import BODY_LIMIT, StoragedRunner
 from tests.support.graphd_double import GraphdDouble
@@ -121,6 +121,20 @@ def test_a_body_without_end_is_a_reason_of_bearable_length() -> None:
             error = await failure(work(StoragedRunner(given(storaged.port))))
             assert (error.code, len(error.detail) <= BODY_LIMIT + 1) == (ErrorCode.REJECTED, True)
             assert error.detail.endswith("x…")
+
+    run(test())
+
+
+def test_a_host_that_is_down_or_stalled_is_a_blocker() -> None:
+    async def test() -> None:
+        with StoragedDouble({"nba"}) as storaged:
+            runner = StoragedRunner(given(storaged.port))
+            assert await runner.find_blocker("nba", HOST) is None
+            storaged.engines["nba"] = [{"rocksdb.is-write-stopped": "1"}]
+            assert await runner.find_blocker("nba", HOST) == Blocker(True, "writes are stopped")
+        port = closed_port()
+        blocker = await StoragedRunner(given(port)).find_blocker("nba", HOST)
+        assert blocker == Blocker(False, f"no storaged at {HOST}:{port}: Connection refused")
 
     run(test())
 

@@ -18,6 +18,7 @@ from jobtui.history import History
 from jobtui.history.write.store import Limits
 from jobtui.model import (
     ClusterRef,
+    Deferral,
     EventKind,
     FailurePolicy,
     HostOrder,
@@ -96,7 +97,10 @@ def _full(job_id: int) -> Job:
     at = made_jobs.at(9000.25)
     stats = SpaceStats(levels=(Level(1, 2), Level(3, 4)), memtable=5, entries=6, pending=7)
     steps = StepPosition(1, 2, "database", "default", b"\x00key", 3, 4)
-    task = Task(0, "host", Status.FAILED, 0.5, at, at, 1.25, stats, stats, "why", "io", True, steps, 2, at)
+    held = Deferral("host h2 is down", at, "Connection refused")
+    task = Task(
+        0, "host", Status.FAILED, 0.5, at, at, 1.25, stats, stats, "why", "io", True, steps, 2, at, held
+    )
     event = JobEvent(at, EventKind.TASK_ENDED, 0, Status.FAILED, "why")
     origin = ClusterRef("cluster", "there", 99)
     options = JobOptions(

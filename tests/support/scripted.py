@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Level, SpaceStats, StepPosition
 from jobtui.storage.base import (
+    Blocker,
     Capabilities,
     CompactionFigures,
     CompactionRequest,
@@ -102,6 +103,7 @@ class ScriptedStorage:
         self.begun: list[Operation] = []
         self.down: dict[str, str] = {}
         self.measured: dict[str, CompactionFigures] = {}
+        self.blockers: dict[str, Blocker] = {}
         self.leaders: dict[str, int] = {}
         self._changed = threading.Condition()
 
@@ -152,6 +154,9 @@ class ScriptedStorage:
         if host in self.down:
             await asyncio.get_running_loop().create_future()
         return FULL
+
+    async def find_blocker(self, space: str, host: str) -> Blocker | None:
+        return self.blockers.get(host)
 
     async def figures(
         self, space: str, host: str, request: CompactionRequest | None = None

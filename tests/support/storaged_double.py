@@ -20,7 +20,8 @@ PROPERTIES = """
     total-sst-files-size live-sst-files-size num-files-at-level0 num-files-at-level1 levelstats
     estimate-num-keys estimate-live-data-size estimate-pending-compaction-bytes num-running-compactions
     num-running-flushes compaction-pending mem-table-flush-pending is-write-stopped
-    cur-size-all-mem-tables num-entries-active-mem-table background-errors num-snapshots stats
+    actual-delayed-write-rate cur-size-all-mem-tables num-entries-active-mem-table background-errors
+    num-snapshots stats
 """
 KNOWN = frozenset(f"rocksdb.{name}" for name in PROPERTIES.split())
 

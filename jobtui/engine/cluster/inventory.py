@@ -19,6 +19,7 @@ from jobtui.errors import ErrorCode, StorageError
 from jobtui.formatting import format_local_time
 from jobtui.model import Job, JobCommand, SpaceStats, Status
 from jobtui.storage.base import (
+    Blocker,
     Capabilities,
     ClusterJobManager,
     CompactionFigures,
@@ -66,6 +67,10 @@ class ClusterInventory:
     async def stats(self, space: str, host: str) -> SpaceStats:
         """Return what the space holds on the host now. Raises StorageError."""
         return await self._job_manager.stats(space, host)
+
+    async def find_blocker(self, space: str, host: str) -> Blocker | None:
+        """Return None: the cluster decides itself when a host begins."""
+        return None
 
     async def figures(
         self, space: str, host: str, request: CompactionRequest | None = None

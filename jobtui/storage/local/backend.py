@@ -21,6 +21,7 @@ from jobtui.errors import ErrorCode, StorageError
 from jobtui.formatting import format_bytes
 from jobtui.model import DiskReserve, SpaceStats
 from jobtui.storage.base import (
+    Blocker,
     Capabilities,
     CompactionFigures,
     CompactionRequest,
@@ -50,6 +51,7 @@ ADOPTED_IDLE_SECONDS = 5.0
 STEP_BYTES = 100 << 20  # measured: steps of this size take no longer than one call for everything
 NO_RESERVE = DiskReserve()
 PING = Timeouts(pause=False, seconds=3.0)
+_DOWN = frozenset({ErrorCode.HOST_DIED, ErrorCode.TIMEOUT, ErrorCode.UNREACHABLE})
 _LOG = logging.getLogger("jobtui.storage")
 _MOST_NAMED = 5
 
@@ -124,6 +126,26 @@ class LocalStorage:
                     p.ReadStats(self._place(space, host)), p.StatsReply, LOOK
                 )
             ).stats
+
+    async def find_blocker(self, space: str, host: str) -> Blocker | None:
+        """Return whether the host is down, or the writes to its own database are stalled.
+
+        A process that does not run holds no database open. An adopted one is stalled in its owner, if at all.
+        """
+        entry = self.catalogue.entries.get(space)
+        problem = await asyncio.to_thread(self.catalogue.host_problem, host)
+        worker = self._workers.get(host)
+        if problem or worker is None or entry is None:
+            return Blocker(False, problem) if problem else None
+        if worker.crash_reason:
+            return Blocker(False, worker.crash_reason)
+        if worker.pid is None or entry.space.adopted:
+            return None
+        try:
+            reply = await worker.request(p.ReadStall(directory_name(space)), p.StallReply, PING)
+        except WorkerError as error:
+            return Blocker(False, error.reason) if error.code in _DOWN else None
+        return Blocker(True, reply.text) if reply.text else None
 
     async def figures(
         self, space: str, host: str, request: CompactionRequest | None = None

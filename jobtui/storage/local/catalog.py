@@ -116,6 +116,16 @@ class Catalog(msgspec.Struct, frozen=True):
                 spaces.setdefault(host, []).append(space.name)
         return tuple(self._host(name, held) for name, held in spaces.items())
 
+    def host_problem(self, host: str, *, holds: bool = True) -> str:
+        """Return why the host's directory is unusable, "" if it is not or if the host has none.
+
+        One that `holds` nothing may be missing.
+        """
+        own = self.directories.get(host)
+        if own is not None:
+            return layout.host_problem(own, holds=holds)
+        return layout.database_problem(Path(host)) if Path(host).is_absolute() else ""
+
     def size(self, space: str) -> int:
         """Return the bytes of the space's files on all readable hosts, 0 if the space does not exist."""
         entry = self.entries.get(space)
@@ -176,9 +186,7 @@ class Catalog(msgspec.Struct, frozen=True):
         if path is None:
             return Host(name, False, "it is not in the configuration", len(held))
         sizes = [self._size(place) for space in held if (place := self.path(space, name))]
-        problem = (
-            layout.host_problem(path, holds=bool(held)) if own is not None else layout.database_problem(path)
-        )
+        problem = self.host_problem(name, holds=bool(held))
         return Host(name, not problem, problem, len(held), sum(sizes), layout.free_bytes(path))
 
 

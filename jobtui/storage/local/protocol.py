@@ -47,6 +47,12 @@ class ReadFigures(_Message, frozen=True, tag="figures"):
     request: CompactionRequest | None = None
 
 
+class ReadStall(_Message, frozen=True, tag="stall"):
+    """Return whether the writes to a database that is open are stalled. Answered by StallReply."""
+
+    place: str
+
+
 class FlushDatabase(_Message, frozen=True, tag="flush"):
     """Write the memtables to SST files. Answered by OperationReply."""
 
@@ -123,6 +129,7 @@ WorkerCommand = (
     | CloseDatabase
     | ReadStats
     | ReadFigures
+    | ReadStall
     | FlushDatabase
     | CompactDatabase
     | WritePairs
@@ -167,6 +174,12 @@ class FiguresReply(_Message, frozen=True, tag="measured"):
     figures: CompactionFigures
 
 
+class StallReply(_Message, frozen=True, tag="stalled"):
+    """How RocksDB holds the writes to a database back, "" if it does not or if the database is not open."""
+
+    text: str
+
+
 class OperationReply(_Message, frozen=True, tag="worked"):
     """The result of a flush or compaction that did not fail; the fields are those of `TaskResult`."""
 
@@ -208,6 +221,7 @@ WorkerMessage = (
     | ProgressReply
     | StatsReply
     | FiguresReply
+    | StallReply
     | OperationReply
     | PairsReply
     | FailureReply

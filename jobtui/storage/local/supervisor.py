@@ -82,6 +82,11 @@ class WorkerSupervisor:
         """The process id while one runs."""
         return self._process.pid if self._process is not None and self._process.is_alive else None
 
+    @property
+    def crash_reason(self) -> str:
+        """Why the process died, while it is not started again because it keeps dying; "" otherwise."""
+        return self._crash_reason if self._not_before > self._clock() else ""
+
     async def request(self, command: p.WorkerCommand, answer: type[W], timeouts: Timeouts = WORK) -> W:
         """Have a command executed and return the reply. Raises WorkerError."""
         process = await self._ensure_running(timeouts)

@@ -14,11 +14,13 @@ import http.client
 import ipaddress
 import re
 from collections import Counter
+from collections.abc import Sequence
 
 import msgspec
 
 from jobtui.clock import Clock, SystemClock
 from jobtui.errors import ErrorCode, StorageError
+from jobtui.formatting import format_rate
 from jobtui.model import Level, SpaceStats
 from jobtui.os_errors import reason_of
 from jobtui.storage.base import NO_ADDRESS, CompactionFigures
@@ -66,6 +68,7 @@ PROPERTIES = (
     "rocksdb.num-running-flushes",
     "rocksdb.levelstats",
 )
+STALL_PROPERTIES = ("rocksdb.is-write-stopped", "rocksdb.actual-delayed-write-rate")
 STATS_SECONDS = 2.0  # for an answer, which takes a few milliseconds
 STATS_RETRY_SECONDS = 60.0  # until a host is asked again whose port does not answer as a storaged's
 STATS_LIMIT = 1 << 16
@@ -104,11 +107,38 @@ class StoragedStats:
         except StorageError:
             return None
 
+    async def fetch_stall(self, space: str, host: str) -> str:
+        """Return how the host holds the writes to the space back, "" if it does not or if it is not known."""
+        at, error = self._failed.get(host, (-STATS_RETRY_SECONDS, None))
+        if error is not None and self._clock.steady() - at < STATS_RETRY_SECONDS:
+            return ""
+        try:
+            body = await self._fetch_properties(space, host, STALL_PROPERTIES)
+            stopped, rates = msgspec.json.decode(body, type=tuple[dict[str, int], dict[str, int]], strict=False)
+        except StorageError as failure:
+            if failure.code in (ErrorCode.TIMEOUT, ErrorCode.UNREACHABLE):
+                self._failed[host] = self._clock.steady(), failure
+            return ""
+        except (ValueError, msgspec.DecodeError):
+            return ""
+        if any(stopped.values()):
+            return "writes are stopped"
+        rate = min(filter(None, rates.values()), default=0)
+        return f"writes are limited to {format_rate(rate)}" if rate else ""
+
     async def _fetch(self, space: str, host: str) -> HostFigures:
+        body = await self._fetch_properties(space, host, PROPERTIES)
+        try:
+            return parse_properties(body)
+        except (ValueError, msgspec.DecodeError) as error:
+            text = f"storaged reports sizes in a form that jobtui does not know: {error}"
+            raise StorageError(ErrorCode.UNSUPPORTED, host, space, text) from None
+
+    async def _fetch_properties(self, space: str, host: str, properties: Sequence[str]) -> str:
         address = http_address(self._settings, host)
         if not SENDABLE.fullmatch(space):
             raise StorageError(ErrorCode.MISSING, host, space, "storaged's HTTP port cannot receive this name")
-        target = f"/rocksdb_property?space={space}&property={','.join(PROPERTIES)}"
+        target = f"/rocksdb_property?space={space}&property={','.join(properties)}"
         try:
             async with asyncio.timeout(STATS_SECONDS):
                 status, body = await _get(address, target)
@@ -121,11 +151,7 @@ class StoragedStats:
         if status != http.client.OK:
             code = ErrorCode.MISSING if body.startswith("Space not found") else ErrorCode.UNSUPPORTED
             raise StorageError(code, host, space, f"storaged reports no sizes: {body or f'HTTP {status}'}")
-        try:
-            return parse_properties(body)
-        except (ValueError, msgspec.DecodeError) as error:
-            text = f"storaged reports sizes in a form that jobtui does not know: {error}"
-            raise StorageError(ErrorCode.UNSUPPORTED, host, space, text) from None
+        return body
 
 
 def parse_properties(body: str) -> HostFigures:

@@ -31,6 +31,7 @@ from jobtui.formatting import format_count
 from jobtui.model import ConnectionStatus, SpaceStats
 from jobtui.os_errors import reason_of
 from jobtui.storage.base import (
+    Blocker,
     Capabilities,
     CompactionFigures,
     CompactionRequest,
@@ -103,6 +104,14 @@ class StoragedRunner(Storage):
     @override
     async def stats(self, space: str, host: str) -> SpaceStats:
         return (await self._stats.fetch(space, host)).stats
+
+    @override
+    async def find_blocker(self, space: str, host: str) -> Blocker | None:
+        found = await self._probe(Host(host, True))
+        if not found.up:
+            return Blocker(False, found.detail)
+        stall = "" if found.unconfigured else await self._stats.fetch_stall(space, host)
+        return Blocker(True, stall) if stall else None
 
     @override
     async def figures(

@@ -17,6 +17,7 @@ from jobtui.tui.text.spans import (
     WATCHED,
     Line,
     TextRole,
+    deferral_of,
     line_width,
     progress_line,
     running_line,
@@ -265,8 +266,8 @@ class JobRows:
                     text = waits
                 return ((text, TextRole.MUTED),)
             case Status.RUNNING:
-                held = next((task.waiting for task in job.tasks if task.waiting), job.reason)
-                if held:
+                waiting = next((task.waiting for task in job.tasks if task.waiting), "")
+                if held := waiting or deferral_of(job) or job.reason:
                     return ((held, TextRole.WARNING),)
                 steps = step_count(job)
                 room = width if width < _UNLIMITED else _RUNNING_CELLS + len(steps)

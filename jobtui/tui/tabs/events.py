@@ -58,6 +58,8 @@ def _words(event: JobEvent, hosts: dict[int, str]) -> tuple[str, TextRole]:
             return f"{task} started", ink
         case EventKind.TASK_ENDED | EventKind.ENDED:
             return f"{task} {status}", ink
+        case EventKind.DEFERRED:
+            return f"{task} deferred", TextRole.WARNING
         case EventKind.STOP_ASKED:
             return "stop asked", TextRole.WARNING
         case EventKind.INTERRUPTED:

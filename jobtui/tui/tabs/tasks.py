@@ -9,6 +9,7 @@ from datetime import datetime
 import msgspec
 from msgspec.structs import replace
 
+from jobtui.engine.lifecycle import describe_deferral
 from jobtui.formatting import (
     format_bytes,
     format_duration,
@@ -17,7 +18,7 @@ from jobtui.formatting import (
     format_remaining,
     to_local,
 )
-from jobtui.model import ONE_ADDRESS, EventKind, Job, Status, Task
+from jobtui.model import ONE_ADDRESS, Deferral, EventKind, Job, Status, Task
 from jobtui.tui.text.spans import (
     Line,
     Span,
@@ -206,6 +207,8 @@ def _task(job: Job, task: Task, head: Line, figures: Figures, layout: Layout, wi
         first, *rest = wrap(task.reason, width - indent - 1, _MOST_REASON_LINES)
         return [(*head, (first, ink)), *(((" " * indent, TextRole.PLAIN), (text, ink)) for text in rest)]
     if task.status is Status.QUEUE:
+        if task.deferred is not None and not job.paused:
+            return [cut((*head, (_deferral_text(task.deferred), TextRole.WARNING)), width)]
         waits = "" if job.status is Status.QUEUE else _waiting_text(job, task)
         return [cut((*head, (waits, TextRole.MUTED)), width)]
     parts: list[Span] = list(_progress(task, layout))
@@ -214,6 +217,10 @@ def _task(job: Job, task: Task, head: Line, figures: Figures, layout: Layout, wi
         parts += [(" " * layout.gap, TextRole.PLAIN), (fit(text, size), figure_ink)]
     below = wrap(task.reason, width - 5, _MOST_REASON_LINES) if task.reason else []
     return [cut((*head, *parts), width), *(((f"    {text}", ink),) for text in below)]
+
+
+def _deferral_text(deferral: Deferral) -> str:
+    return ": ".join(filter(None, (describe_deferral(deferral), deferral.detail)))
 
 
 def _waiting_text(job: Job, task: Task) -> str:

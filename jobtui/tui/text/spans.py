@@ -13,6 +13,7 @@ from itertools import islice
 
 from rich.cells import cell_len, set_cell_size
 
+from jobtui.engine.lifecycle import describe_deferral
 from jobtui.formatting import (
     MOST_MARKS,
     format_percent,
@@ -273,10 +274,17 @@ def waiting_reasons(active: Collection[Job]) -> dict[int, str]:
         if job.status is Status.QUEUE and not job.paused:
             if count:
                 reasons[job.id] = f"waits for {_first_of(first, count)}"
-            elif reason := _busy_hosts(job, at_work):
+            elif reason := _busy_hosts(job, at_work) or deferral_of(job):
                 reasons[job.id] = reason
         ahead[job.space] = first, count + 1
     return reasons
+
+
+def deferral_of(job: Job) -> str:
+    """Return why none of the job's hosts works, if the next one is deferred: `deferred: host h2 is down …`."""
+    if job.paused or any(task.status is Status.RUNNING for task in job.tasks):
+        return ""
+    return next((describe_deferral(task.deferred) for task in job.tasks if task.deferred is not None), "")
 
 
 def _busy_hosts(job: Job, at_work: Mapping[str, int]) -> str:

@@ -143,6 +143,11 @@ class Database:
         """The limits with which the database is usually opened."""
         return self._opener.limits
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it is open now; another thread may open or close it meanwhile."""
+        return self._state.handle is not None
+
     @contextmanager
     def use(self, *, write: bool, limits: WriteLimits | None = None) -> Iterator[DatabaseHandle]:
         """Acquire the handle for the block, opening the database if necessary. Raises WorkerError.

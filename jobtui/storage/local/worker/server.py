@@ -25,7 +25,7 @@ from jobtui.storage.local.worker.cancellation import OperationRequests
 from jobtui.storage.local.worker.compaction import compact
 from jobtui.storage.local.worker.database import Database, Opener
 from jobtui.storage.local.worker.flush import flush
-from jobtui.storage.local.worker.stats import read_stats
+from jobtui.storage.local.worker.stats import read_stall, read_stats
 
 THREADS = 16
 # how long a quitting worker waits in all for the work under way and for the databases to close
@@ -110,6 +110,9 @@ class WorkerServer:
                 return p.FiguresReply(
                     database.run(lambda handle: read_figures(handle, database, request), write=False)
                 )
+            case p.ReadStall(place):
+                database = self._database(place)
+                return p.StallReply(database.run(read_stall, write=False) if database.is_open else "")
             case p.FlushDatabase(place):
                 cancellation = self._operations[number].cancellation
                 return flush(self._database(place), cancellation, self._reporter(number))

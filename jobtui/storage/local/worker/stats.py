@@ -6,6 +6,7 @@ import re
 
 import msgspec
 
+from jobtui.formatting import format_rate
 from jobtui.model import Level, SpaceStats
 from jobtui.storage.local.worker.database import DatabaseHandle
 
@@ -37,6 +38,14 @@ def read_stats(opened: DatabaseHandle) -> SpaceStats:
         entries=sum_property(opened, "estimate-num-keys"),
         pending=sum_property(opened, "estimate-pending-compaction-bytes"),
     )
+
+
+def read_stall(opened: DatabaseHandle) -> str:
+    """Return how RocksDB holds writes back: `writes are stopped`, or their limit; "" if it does not."""
+    if opened.main.property_int_value("rocksdb.is-write-stopped"):
+        return "writes are stopped"
+    rate = opened.main.property_int_value("rocksdb.actual-delayed-write-rate")
+    return f"writes are limited to {format_rate(rate)}" if rate else ""
 
 
 def table_levels(opened: DatabaseHandle) -> tuple[Level, ...]:

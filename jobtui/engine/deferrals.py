@@ -1,0 +1,80 @@
+"""The deferrals of hosts: each is asked before a task of it begins, and again after a while if it cannot work.
+
+A host whose writes are stalled is never compacted: RocksDB is behind with its own work already, and a
+compaction would take the disk from it. A host that is down is passed over only if the hosts of the job take
+turns; otherwise its task fails, with the reason, as soon as it begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+
+from jobtui.clock import Clock, wait_all
+from jobtui.engine import lifecycle
+from jobtui.engine.jobs import JobStore, Transaction
+from jobtui.model import Deferral, Job, Status, Task
+from jobtui.storage.base import Blocker, Storage
+
+RECHECK = timedelta(seconds=15)
+"""Until a host is asked again; stalls last from seconds to minutes, and a restart takes about as long."""
+CHECK_SECONDS = 5.0
+"""For a host's answer; one that does not give it is asked to do the work all the same, as before."""
+LONGEST_DOWN = timedelta(hours=12)
+"""Until a host that stays down is tried in any case, so that its job ends before the next night's."""
+
+
+class Deferrals:
+    """The hosts that could not work when they were asked. For the engine's loop alone."""
+
+    def __init__(self, store: JobStore, storage: Storage, clock: Clock) -> None:
+        self._store = store
+        self._storage = storage
+        self._clock = clock
+        self._until: dict[tuple[str, str], datetime] = {}
+
+    def until(self, now: datetime) -> Mapping[tuple[str, str], datetime]:
+        """Return when each deferred host may be asked again, by space and host."""
+        # a moment that is further away was set before the clock was set back
+        self._until = {key: at for key, at in self._until.items() if now < at <= now + RECHECK}
+        return self._until
+
+    async def ready_tasks(self, job: Job, numbers: Sequence[int]) -> list[int]:
+        """Return those of these queued tasks whose hosts can work now; the others are recorded as deferred."""
+        tasks = [job.tasks[number] for number in numbers]
+        blockers = await asyncio.gather(*(self._find_blocker(job, task) for task in tasks))
+        held = {task.number: blocker for task, blocker in zip(tasks, blockers, strict=True) if blocker}
+        if held:
+            self._record(job, held)
+        return [number for number in numbers if number not in held]
+
+    async def _find_blocker(self, job: Job, task: Task) -> Blocker | None:
+        asking = asyncio.ensure_future(self._storage.find_blocker(job.space, task.host))
+        if not await wait_all(self._clock, CHECK_SECONDS, asking):
+            asking.cancel()
+            return None
+        blocker = asking.result()
+        if blocker is None or blocker.stalled:
+            return blocker
+        down = task.deferred
+        is_too_late = down is not None and self._clock.now() - down.since > LONGEST_DOWN
+        return None if is_too_late or not lifecycle.takes_turns(job) else blocker
+
+    def _record(self, job: Job, held: Mapping[int, Blocker]) -> None:
+        now = self._clock.now()
+        for number in held:
+            self._until[job.space, job.tasks[number].host] = now + RECHECK
+
+        def edit(transaction: Transaction) -> list[Job]:
+            before = transaction.get(job.id)
+            after = before
+            for number, blocker in held.items():
+                if after is not None and after.tasks[number].status is Status.QUEUE:
+                    host = after.tasks[number].host
+                    what = f"writes on {host} are stalled" if blocker.stalled else f"host {host} is down"
+                    after = lifecycle.defer_task(after, number, Deferral(what, now, blocker.detail), now)
+            return [] if after is None or after is before else [after]
+
+        # a full disk: the deferral is recorded at a later check
+        self._store.update_nowait(edit, lambda _jobs, _error: None)

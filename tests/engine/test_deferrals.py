@@ -1,0 +1,172 @@
+"""Hosts that are down, or whose writes are stalled, when their turn comes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from jobtui.engine import lifecycle
+from jobtui.engine.deferrals import LONGEST_DOWN, RECHECK
+from jobtui.engine.scheduler import Start, decide
+from jobtui.errors import ErrorCode
+from jobtui.formatting import to_local
+from jobtui.model import EventKind, JobOptions, Status
+from jobtui.storage.base import Blocker
+from tests.engine.test_schedule import T0, queued
+from tests.support.engines import Bench, bench
+from tests.support.scripted import ScriptedStorage
+
+DOWN = Blocker(False, "no storaged at h1:19779: Connection refused")
+STALLED = Blocker(True, "writes are stopped")
+
+
+@pytest.fixture
+def it(tmp_path: Path) -> Iterator[Bench]:
+    with bench(tmp_path, ScriptedStorage({"nba": ("h0", "h1", "h2")})) as bench_:
+        yield bench_
+
+
+def deferral(it: Bench, task: int) -> str:
+    """Wait until the task is deferred; return why."""
+    it.heard.wait_for(lambda: it.job(1).tasks[task].deferred is not None)
+    found = it.job(1).tasks[task].deferred
+    assert found is not None
+    return found.reason
+
+
+def recheck(it: Bench) -> None:
+    it.clock.pass_by(RECHECK.total_seconds())
+
+
+class TestScheduler:
+    rolling = JobOptions(rolling=1)
+
+    def test_next_host_goes_first(self) -> None:
+        job = msgspec.structs.replace(queued(1, "a", "b"), options=self.rolling)
+        later = T0 + timedelta(seconds=9)
+        decision = decide([], [job], set(), set(), 4, T0, deferred={("space1", "a"): later})
+        assert decision.starts == (Start(1, (1,)),)
+        assert decision.due == later
+
+    def test_nothing_but_the_deferred_host_is_left(self) -> None:
+        later = T0 + timedelta(seconds=9)
+        held = {("space1", "a"): later}
+        assert decide([], [queued(1, "a")], set(), set(), 4, T0, deferred=held).due == later
+        assert decide([], [queued(1, "a")], set(), set(), 4, later, deferred=held).starts == (Start(1, (0,)),)
+
+    def test_other_space_on_the_host_is_asked_for_itself(self) -> None:
+        held = {("space1", "a"): T0 + timedelta(seconds=9)}
+        starts = decide([], [queued(1, "a"), queued(2, "a")], set(), set(), 4, T0, deferred=held).starts
+        assert starts == (Start(2, (0,)),)
+
+    def test_deferred_job_does_not_count_against_the_limit(self) -> None:
+        held = {("space1", "a"): T0 + timedelta(seconds=9)}
+        starts = decide([], [queued(1, "a"), queued(2, "b")], set(), set(), 1, T0, deferred=held).starts
+        assert starts == (Start(2, (0,)),)
+
+
+class TestDown:
+    def test_others_go_first_and_it_is_tried_again(self, it: Bench) -> None:
+        it.storage.blockers["h1"] = DOWN
+        it.say("ADMIN COMPACT nba WITH rolling = 1")
+        it.storage.operation("nba", "h0").finish()
+        it.storage.operation("nba", "h2").finish()
+        assert deferral(it, 1) == "host h1 is down"
+        recheck(it)
+        del it.storage.blockers["h1"]
+        recheck(it)
+        it.storage.operation("nba", "h1").finish()
+        job = it.heard.until(1, Status.FINISHED)
+        assert job.tasks[1].deferred is None
+        assert [event.kind for event in job.events].count(EventKind.DEFERRED) == 1
+
+    def test_show_job_and_json_say_so(self, it: Bench) -> None:
+        it.storage.blockers["h0"] = it.storage.blockers["h1"] = DOWN
+        it.say("ADMIN COMPACT nba WITH rolling = 1, wait = 5 min")
+        since = f"{to_local(it.clock.now()):%H:%M}"
+        deferral(it, 1)
+        result = it.say("SHOW JOB 1").results[0]
+        text = f"deferred: host h0 is down since {since}"
+        assert result.notice == f"Job 1 {text} and 1 more; it is tried again by itself"
+        assert result.rows[1].values["deferred"] == text
+        assert str(result.rows[1].values["deferred_since"]).startswith("2019-12-17T")
+
+    def test_since_stays_while_the_reason_does(self, it: Bench) -> None:
+        it.storage.blockers["h1"] = DOWN
+        it.say("ADMIN COMPACT nba ON h1 WITH rolling = 1")
+        deferral(it, 0)
+        began = it.clock.now()
+        recheck(it)
+        it.storage.blockers["h1"] = STALLED
+        recheck(it)
+        it.heard.wait_for(lambda: deferral(it, 0) == "writes on h1 are stalled")
+        events = [event for event in it.job(1).events if event.kind is EventKind.DEFERRED]
+        assert [event.at - began for event in events] == [timedelta(0), 2 * RECHECK]
+
+    def test_hosts_without_turns_fail_at_once(self, it: Bench) -> None:
+        it.storage.blockers["h1"] = DOWN
+        it.say("ADMIN COMPACT nba ON h1")
+        it.storage.operation("nba", "h1").fail(ErrorCode.UNREACHABLE)
+        assert it.heard.until(1, Status.FAILED).tasks[0].attempts == 1
+
+    def test_tried_in_any_case_in_the_end(self, it: Bench) -> None:
+        it.storage.blockers["h1"] = DOWN
+        it.say("ADMIN COMPACT nba ON h1 WITH rolling = 1")
+        deferral(it, 0)
+        it.clock.pass_by(LONGEST_DOWN.total_seconds() + 1)
+        it.storage.operation("nba", "h1").fail(ErrorCode.UNREACHABLE)
+        it.heard.until(1, Status.FAILED)
+
+    def test_stop_ends_it(self, it: Bench) -> None:
+        it.storage.blockers["h1"] = DOWN
+        it.say("ADMIN COMPACT nba ON h1 WITH rolling = 1")
+        deferral(it, 0)
+        it.say("STOP JOB 1")
+        assert it.heard.until(1, Status.STOPPED).tasks[0].deferred is None
+
+    def test_survives_the_owner(self, tmp_path: Path) -> None:
+        storage = ScriptedStorage({"nba": ("h1",)})
+        storage.blockers["h1"] = DOWN
+        with bench(tmp_path, storage) as first:
+            first.say("ADMIN COMPACT nba WITH rolling = 1")
+            deferral(first, 0)
+            since = first.job(1).tasks[0].deferred
+        with bench(tmp_path, ScriptedStorage({"nba": ("h1",)}), clock=first.clock) as second:
+            assert second.job(1).tasks[0].deferred in (since, None)
+            second.storage.operation("nba", "h1").finish()
+            second.heard.until(1, Status.FINISHED)
+
+
+class TestStalled:
+    def test_never_forced_even_without_turns(self, it: Bench) -> None:
+        it.storage.blockers["h1"] = STALLED
+        it.say("ADMIN COMPACT nba")
+        it.storage.operation("nba", "h0").finish()
+        it.storage.operation("nba", "h2").finish()
+        assert deferral(it, 1) == "writes on h1 are stalled"
+        it.clock.pass_by(LONGEST_DOWN.total_seconds() + 1)
+        del it.storage.blockers["h1"]
+        recheck(it)
+        it.storage.operation("nba", "h1").finish()
+        it.heard.until(1, Status.FINISHED)
+
+
+def test_clock_set_back_does_not_prolong_it(it: Bench) -> None:
+    it.storage.blockers["h1"] = STALLED
+    it.say("ADMIN COMPACT nba ON h1")
+    deferral(it, 0)
+    it.clock.set_back(86_400)
+    del it.storage.blockers["h1"]
+    recheck(it)
+    it.storage.operation("nba", "h1").finish()
+    it.heard.until(1, Status.FINISHED)
+
+
+def test_only_queued_tasks_are_deferred() -> None:
+    job = lifecycle.start_tasks(queued(1, "a"), (0,), T0)
+    with pytest.raises(lifecycle.IllegalTransition):
+        lifecycle.defer_task(job, 0, lifecycle.Deferral("host a is down", T0), T0)
