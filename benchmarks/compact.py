@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from benchmarks.figures import Outcome, Run, at_most, figure
-from benchmarks.spaces_made import WAIT, copy_of, databases, done, megabytes, one_host, opened, three_hosts
+from benchmarks.space_data import WAIT, copy_of, databases, done, megabytes, one_host, opened, three_hosts
 from jobtui.storage.local.worker.options import FILE
 
 _CORES = 2

@@ -10,7 +10,7 @@ from functools import partial
 from pathlib import Path
 
 from benchmarks.figures import Outcome, Run, at_least, figure
-from benchmarks.made_storage import HOSTS, InstantStorage
+from benchmarks.storage_doubles import HOSTS, InstantStorage
 from jobtui.engine.client import Session
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.figures import Run
-from benchmarks.history_made import copied, long_history
+from benchmarks.history_data import copied, long_history
 
 
 @dataclass(frozen=True, slots=True)

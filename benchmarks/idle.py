@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from benchmarks.figures import Outcome, Run, at_most, figure, once
-from benchmarks.history_made import count_of
+from benchmarks.history_data import count_of
 from benchmarks.homes import fresh_home, long_home
 from benchmarks.launch import EMPTY
 from benchmarks.processes import family, seconds_run, wake_ups

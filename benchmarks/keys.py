@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterator
 from itertools import chain
 
+from benchmarks.dashboards import JOBS, Dashboard, dashboard
 from benchmarks.figures import Outcome, Run, at_most, figure, once
-from benchmarks.history_made import count_of
+from benchmarks.history_data import count_of
 from benchmarks.homes import long_home
 from benchmarks.launch import EMPTY
 from benchmarks.screen import Screen, launched, row_of
-from benchmarks.stages import JOBS, Stage, stage
 from jobtui.tui.themes import DARK
 
 FRAME = 1 / 60
@@ -134,7 +134,7 @@ def stormy(run: Run) -> Outcome:
 
 
 def _stormy(run: Run, rate: int) -> Outcome:
-    with stage(long_home(run), str(count_of(run))) as on:
+    with dashboard(long_home(run), str(count_of(run))) as on:
         begin_work(on)
         on.order(f"storm {rate}")
         on.screen.read(0.5)
@@ -149,7 +149,7 @@ def _stormy(run: Run, rate: int) -> Outcome:
     return Outcome(outcome.value, outcome.low, outcome.high, outcome.rounds, note)
 
 
-def begin_work(on: Stage) -> None:
+def begin_work(on: Dashboard) -> None:
     """Have as many jobs run as fit on screen, and the cursor on the first."""
     on.order("run")
     on.await_report("running")

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from benchmarks.figures import Outcome, Run, at_most, figure
-from benchmarks.history_made import count_of
+from benchmarks.history_data import count_of
 from benchmarks.homes import long_home
 from benchmarks.screen import Screen
 

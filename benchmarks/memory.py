@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from benchmarks.figures import Outcome, Run, at_most, figure
-from benchmarks.history_made import count_of
+from benchmarks.history_data import count_of
 from benchmarks.homes import fresh_home, long_home
 from benchmarks.launch import EMPTY
 from benchmarks.processes import family, is_worker, megabytes

@@ -5,10 +5,10 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
+from benchmarks.dashboards import dashboard
 from benchmarks.figures import Outcome, Run, at_most, figure, once
-from benchmarks.history_made import count_of, long_history
+from benchmarks.history_data import count_of, long_history
 from benchmarks.homes import long_home
-from benchmarks.stages import stage
 from jobtui.history import History, Query, Sort
 
 _COLUMNS = (Sort.COMMAND, Sort.START, Sort.TOOK, Sort.RECLAIMED)
@@ -18,7 +18,7 @@ _COLUMNS = (Sort.COMMAND, Sort.START, Sort.TOOK, Sort.RECLAIMED)
 def _sorted_on_screen(run: Run) -> tuple[list[float], list[float]]:
     """Milliseconds from the key to the sorted page on screen, and the screen's longest absence meanwhile."""
     pages, gaps = [], []
-    with stage(long_home(run), str(count_of(run))) as on:
+    with dashboard(long_home(run), str(count_of(run))) as on:
         on.screen.presses("down", 3)
         for _ in range(3 if run.quick else 10):
             on.order("watch")

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from benchmarks.figures import Outcome, Run, at_most, figure
-from benchmarks.spaces_made import SPACE, WAIT, copy_of, done, one_host, opened
+from benchmarks.space_data import SPACE, WAIT, copy_of, done, one_host, opened
 from jobtui.engine.local import LocalClient
 
 _MOMENTS = 0.4

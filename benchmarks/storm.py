@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 
+from benchmarks.dashboards import JOBS, Dashboard, dashboard
 from benchmarks.figures import Outcome, Run, at_most, figure
-from benchmarks.history_made import count_of
+from benchmarks.history_data import count_of
 from benchmarks.homes import long_home
 from benchmarks.keys import FRAME, begin_work
-from benchmarks.made_storage import StormyStorage
-from benchmarks.stages import JOBS, Stage, stage
+from benchmarks.storage_doubles import StormyStorage
 
 _RATE = 10_000
 
@@ -19,7 +19,7 @@ def after_the_storm(run: Run) -> Outcome:
     """Every task says where it rests as the storm ends; done when every job's row says so."""
     rests = f"{StormyStorage.at_rest:.0%}"
     times = []
-    with stage(long_home(run), str(count_of(run))) as on:
+    with dashboard(long_home(run), str(count_of(run))) as on:
         begin_work(on)
         for _ in range(2 if run.quick else 9):
             on.order(f"storm {_RATE}")
@@ -40,14 +40,14 @@ def after_the_storm(run: Run) -> Outcome:
 def disk_to_screen(run: Run) -> Outcome:
     """From the moment that the commit is durable to the end of the frame that says `finished`."""
     times = []
-    with stage(long_home(run), str(count_of(run))) as on:
+    with dashboard(long_home(run), str(count_of(run))) as on:
         begin_work(on)
         for number in range(3 if run.quick else JOBS):
             times.append(_seen(on, number) * 1e3)
     return Outcome.of(times, f"slowest {max(times):.1f} ms")
 
 
-def _seen(on: Stage, number: int) -> float:
+def _seen(on: Dashboard, number: int) -> float:
     on.screen.text()
     on.order(f"finish made_{number:02d}")
     (durable,) = on.await_report("on_disk")

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from benchmarks.figures import Outcome, Run, at_least, at_most, figure
-from benchmarks.history_made import copied, life, long_history, make_database, make_history, open_database
+from benchmarks.history_data import copied, life, long_history, make_database, make_history, open_database
 from jobtui.history import History
 from jobtui.history.format.codec import encode
 from jobtui.model import Job

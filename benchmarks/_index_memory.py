@@ -1,6 +1,6 @@
 """What a history keeps in memory: in a process of its own, where nothing else was in memory before.
 
-python -m benchmarks._at_rest DIRECTORY      prints the bytes above those of a history just opened
+python -m benchmarks._index_memory DIRECTORY      prints the bytes above those of a history just opened
 """
 
 from __future__ import annotations

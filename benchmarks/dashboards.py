@@ -1,4 +1,4 @@
-"""A dashboard in a terminal, controlled by a benchmark (`_stage_app` documents the requests)."""
+"""A dashboard in a terminal, controlled by a benchmark (`_dashboard_process` documents the requests)."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from benchmarks.screen import Screen
 
 _PATIENCE = 60.0
 JOBS = 12
-"""How many jobs run on a stage: all of them fit on screen."""
+"""How many jobs run in this dashboard: all of them fit on screen."""
 
 
-class Stage:
+class Dashboard:
     """The screen, and the pipes to and from the process that paints it."""
 
     def __init__(self, screen: Screen, requests: int, reports: int) -> None:
@@ -49,10 +49,10 @@ class Stage:
 
 
 @contextmanager
-def stage(home: Home, first: str, jobs: int = JOBS) -> Iterator[Stage]:
+def dashboard(home: Home, first: str, jobs: int = JOBS) -> Iterator[Dashboard]:
     """Start a dashboard in this home, with storage for so many jobs at once; yield it when it shows `first`."""
     (ours, orders), (news, theirs) = os.pipe(), os.pipe()
-    command = [sys.executable, "-m", "benchmarks._stage_app", str(home.profile), str(jobs)]
+    command = [sys.executable, "-m", "benchmarks._dashboard_process", str(home.profile), str(jobs)]
     surroundings = home.environment | {"PYTHONPATH": str(Path(__file__).parents[1])}
     shell = ["/bin/sh", "-c", f'exec "$@" 3<&{ours} 4>&{theirs}', "sh", *command]
     with Screen(shell, surroundings, pass_fds=(ours, theirs)) as screen:
@@ -61,7 +61,7 @@ def stage(home: Home, first: str, jobs: int = JOBS) -> Iterator[Stage]:
         try:
             screen.shows(first)
             screen.quiet()
-            yield Stage(screen, orders, news)
+            yield Dashboard(screen, orders, news)
         finally:
             os.close(orders)
             os.close(news)

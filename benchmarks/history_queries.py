@@ -14,14 +14,14 @@ from itertools import islice
 from pathlib import Path
 
 from benchmarks.figures import Outcome, Run, at_most, figure
-from benchmarks.history_made import (
+from benchmarks.history_commits import changes, timed
+from benchmarks.history_data import (
     count_of,
     long_database,
     long_history,
     open_database,
     short_history,
 )
-from benchmarks.history_writing import changes, timed
 from jobtui.history import History, Query, Sort
 from jobtui.model import Status
 
@@ -137,7 +137,7 @@ def _index_loads(run: Run) -> list[tuple[float, float]]:
 
 @figure("history: memory per historical job, at rest", goal=at_most(24), unit="bytes")
 def memory(run: Run) -> Outcome:
-    command = [sys.executable, "-m", "benchmarks._at_rest", str(long_history(run))]
+    command = [sys.executable, "-m", "benchmarks._index_memory", str(long_history(run))]
     ended = subprocess.run(command, capture_output=True, text=True, check=True)
     each = int(ended.stdout) / count_of(run)
     return Outcome.of(

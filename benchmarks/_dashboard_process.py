@@ -1,6 +1,6 @@
 """The dashboard with a real engine and history, and a storage that a benchmark controls.
 
-    python -m benchmarks._stage_app PROFILE-DIRECTORY SPACES
+    python -m benchmarks._dashboard_process PROFILE-DIRECTORY SPACES
 
 Requests arrive on descriptor 3, a line each; reports with their time (time.monotonic) go to descriptor 4. `run`
 submits a job for each space, `storm RATE` makes the tasks report so often per second, `rest` ends the storm,
@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.made_storage import HOSTS, StormyStorage
+from benchmarks.storage_doubles import HOSTS, StormyStorage
 from jobtui.cli.main import SWITCH_SECONDS
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Session
@@ -34,7 +34,7 @@ _BEAT = 0.001
 _STORM_STEP = 0.005
 
 
-class Stage:
+class Controller:
     """Carries out the orders, in a thread of its own."""
 
     def __init__(self, engine: LocalClient, storage: StormyStorage, spaces: int) -> None:
@@ -109,11 +109,11 @@ def main() -> int:
     )
     engine = LocalClient.open(Profile("local", root, max_running_jobs=spaces), storage=storage)
     _report_commits(engine)
-    stage = Stage(engine, storage, spaces)
+    controller = Controller(engine, storage, spaces)
 
     class WatchedApp(application.DashboardApp):
         def on_ready(self) -> None:
-            self.beating = asyncio.create_task(_beat(stage))
+            self.beating = asyncio.create_task(_beat(controller))
 
     application.DashboardApp = WatchedApp  # type: ignore[misc]
     try:
@@ -122,16 +122,16 @@ def main() -> int:
         engine.close()
 
 
-async def _beat(stage: Stage) -> None:
+async def _beat(controller: Controller) -> None:
     last = time.monotonic()
     while True:
-        if not stage.watching:
+        if not controller.watching:
             await asyncio.sleep(0.05)
             last = time.monotonic()
             continue
         await asyncio.sleep(_BEAT)
         now = time.monotonic()
-        stage.worst_gap = max(stage.worst_gap, now - last - _BEAT)
+        controller.worst_gap = max(controller.worst_gap, now - last - _BEAT)
         last = now
 
 
