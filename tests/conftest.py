@@ -25,6 +25,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--long", action="store_true", help="run the suites in their long form (minutes to hours)")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Return the number of workers: two more than cores, since many tests wait for processes and terminals."""
+    return (os.cpu_count() or 1) + 2
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--long"):
         fork_server.disable()
