@@ -7,69 +7,27 @@ needs ctrl+a, ctrl+b or ctrl+q, which tmux and screen use, or alt alone.
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Mapping
 
 import msgspec
 from textual.binding import Binding
 
+from jobtui.tui.key_command import KeyCommand, KeyScope
+from jobtui.tui.key_command import key_command as _c
+from jobtui.tui.key_command import sort_commands as _sorting
 
-class KeyScope(enum.StrEnum):
-    """A scope of keys. Several are active at the same time: a table's, its view's and the dashboard's."""
-
-    DASHBOARD = "everywhere"
-    TABLE = "tables"
-    JOBS = "jobs"
-    DETAIL = "detail"
-    SPACES = "spaces"
-    HOSTS = "hosts"
-    ADVICE = "advice"
-    SCHEDULES = "schedules"
-    LOG = "log"
-    BAR = "command bar"
-    FILTER = "filter"
-
-
-class KeyCommand(msgspec.Struct, frozen=True):
-    """A command with its keys.
-
-    Attributes:
-        id: Its name in the config's keymap.
-        keys: Its keys as Textual names them, separated by commas.
-        action: The method `action_…` of the scope's widget.
-        title: Its name in the footer and the palette.
-        help: Its description in the help.
-        where: Its scope.
-        footer: Its place in the footer, 0 if it is not there.
-        palette: Whether the palette has it.
-        priority: Whether its keys take precedence over the focused widget's.
-    """
-
-    id: str
-    keys: str
-    action: str
-    title: str
-    help: str
-    where: KeyScope
-    footer: int = 0
-    palette: bool = True
-    priority: bool = False
-
-
-def _c(
-    where: KeyScope,
-    id: str,  # noqa: A002
-    keys: str,
-    title: str,
-    help: str,  # noqa: A002
-    footer: int = 0,
-    *,
-    action: str = "",
-    palette: bool = True,
-    priority: bool = False,
-) -> KeyCommand:
-    return KeyCommand(id, keys, action or id, title, help, where, footer, palette, priority)
-
+__all__ = [
+    "BY_ID",
+    "COMMANDS",
+    "LOOK_COMMANDS",
+    "SCOPE_CHAINS",
+    "SEARCH_KEYS",
+    "SIDEWAYS_KEYS",
+    "KeyCommand",
+    "KeyScope",
+    "bindings",
+    "commands",
+]
 
 _D, _T, _J, _P, _S, _H, _G, _L, _B, _F = (
     KeyScope.DASHBOARD,
@@ -83,33 +41,6 @@ _D, _T, _J, _P, _S, _H, _G, _L, _B, _F = (
     KeyScope.BAR,
     KeyScope.FILTER,
 )
-
-
-def _sorting(where: KeyScope, columns: Mapping[str, str], prefix: str = "") -> tuple[KeyCommand, ...]:
-    """Return the commands that sort a table: by its next column, in reverse, and by each of `columns`."""
-    ways = (
-        ("next", "greater_than_sign", "Sort by the column to the right", "sort_by(1)"),
-        ("previous", "less_than_sign", "Sort by the column to the left", "sort_by(-1)"),
-    )
-    return (
-        *(
-            _c(where, f"{prefix}sort_{way}", keys, f"sort by {way} column", text, action=action)
-            for way, keys, text, action in ways
-        ),
-        _c(where, f"{prefix}sort_reverse", "o", "reverse order", "Reverse the order", action="sort_reverse"),
-        *(
-            _c(
-                where,
-                f"{prefix}sort_{column}",
-                key,
-                f"sort by {column}",
-                f"Sort by {column}; again reverses the order",
-                action=f"sort_column('{column}')",
-                palette=False,
-            )
-            for column, key in columns.items()
-        ),
-    )
 
 
 _JOB_SORTS = {
