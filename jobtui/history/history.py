@@ -1,4 +1,4 @@
-"""The facade of the history: open, commit, archive, query."""
+"""The facade of the history: open, commit, archive, restore, query."""
 
 from __future__ import annotations
 
@@ -95,6 +95,10 @@ class History:
         """Archive the ended jobs with ids from `first` to `last`. The future fails with StoreError."""
         return self._writing.archive(first, last)
 
+    def restore(self, first: int, last: int) -> Future[ArchiveResult]:
+        """Move the archived jobs with ids from `first` to `last` back. The future fails with StoreError."""
+        return self._writing.restore(first, last)
+
     def retry(self) -> bool:
         """Try to write again after the disk was full; return whether commits are accepted now."""
         return self._writing.retry()
@@ -137,14 +141,20 @@ class History:
     def get_archived(self, job_id: int) -> Job | None:
         """Return an archived job, None if there is none with that id. Raises StoreError."""
         with convert_read_errors():
-            found = self._archives.find(self._state.manifest, job_id)
-            if found is None:
-                return None
-            segment, place = found
             try:
-                return segment.job(place)
+                return self._read_archived(job_id)
             except FileNotFoundError:
-                return segment.salvage(place)
+                # the job, or others of its archive, may just have been restored
+                self.refresh()
+            try:
+                return self._read_archived(job_id)
+            except FileNotFoundError:
+                found = self._archives.find(self._state.manifest, job_id)
+                return found[0].salvage(found[1]) if found is not None else None
+
+    def _read_archived(self, job_id: int) -> Job | None:
+        found = self._archives.find(self._state.manifest, job_id)
+        return found[0].job(found[1]) if found is not None else None
 
     def is_archived(self, job_id: int) -> bool:
         """Return whether the job is archived. Raises StoreError."""

@@ -26,7 +26,7 @@ from jobtui.history.format.state import State
 from jobtui.history.read.reader import HistoryReader
 from jobtui.history.read.results import QueryEngine
 from jobtui.history.write import store
-from jobtui.history.write.archiver import archive
+from jobtui.history.write.archiver import archive, restore
 from jobtui.history.write.segment_store import CommitUncertain
 from jobtui.history.write.store import Limits, Store
 from jobtui.model import Job
@@ -148,6 +148,7 @@ class _Life:
         disk.say(Versions({job.id: story.version_of(job) for job in self.jobs.values()}, first=True))
         self.chore: Generator[None, None, Any] | None = None
         self.is_archiving = False
+        self.archived: dict[int, Job] = {}
 
     def go(self, *, in_peace: bool) -> None:
         for _ in range(CHANGES):
@@ -215,9 +216,20 @@ class _Life:
                 yield from self.store.segments.seal(sealing)
             result = yield from archive(self.store.segments, first, last - self.dice.randrange(30))
             for job_id in result.ids:
-                del self.jobs[job_id]
+                self.archived[job_id] = self.jobs.pop(job_id)
+            if self.archived and self.dice.random() < 0.5:
+                yield from self._restore()
         finally:
             self.is_archiving = False
+
+    def _restore(self) -> Generator[None, None, None]:
+        """Return some of the jobs that were archived in this life, and others between them."""
+        some = sorted(self.dice.sample(sorted(self.archived), min(2, len(self.archived))))
+        result = yield from restore(self.store.segments, self.store.archives, some[0], some[-1])
+        for job_id in result.ids:
+            job = self.archived.pop(job_id, None) or self.store.state.get(job_id)
+            assert job is not None
+            self.jobs[job_id] = job
 
     def _work(self, chore: Generator[None, None, None] | None, *, to_the_end: bool) -> None:
         """Let what is done in the background take some steps."""

@@ -1,4 +1,7 @@
-"""Archived jobs: directories of segments under `archive/`, outside the normal views and never deleted.
+"""Archived jobs: directories of segments under `archive/`, outside the normal views.
+
+No archived job is ever deleted. One that is restored returns to a segment of the history, and the others of its
+archive move to a new directory: a file of an archive is never changed.
 
 A segment whose jobs were all archived is moved to the archive as a whole (by a second name); others are split.
 `ARCHIVE.json` is the archive's own manifest. The history's manifest names the archives; another directory was
@@ -31,10 +34,12 @@ from jobtui.history.format.segment import UNREADABLE, Segment, scan_segments
 from jobtui.model import Job
 
 ARCHIVE_MANIFEST_NAME: Final = "ARCHIVE.json"
+RESTORED_MARKER: Final = "RESTORED"
+"""A file in an archive whose jobs are moved elsewhere: once the manifest does not name it, it is a leftover."""
 
 
 class ArchiveResult(msgspec.Struct, frozen=True):
-    """The result of archiving: the ids of the archived jobs in rising order, and the number of their tasks."""
+    """The result of archiving or restoring: the ids of the jobs in rising order, and their number of tasks."""
 
     ids: Sequence[int]
     tasks: int

@@ -413,14 +413,23 @@ class Segment:
         self._quarantine.add(self.file, None, what)
 
     def _is_in_manifest(self) -> bool:
-        """Return whether the manifest still names it: a reader finds a file missing that was just archived."""
-        if self._quarantine.can_write or self._directory != self._quarantine.history_directory:
+        """Return whether the manifest still names it.
+
+        A reader finds a file missing that was just archived, and any thread one that was just restored.
+        """
+        history = self._quarantine.history_directory
+        is_archived = self._directory != history
+        if self._quarantine.can_write and not is_archived:
             return True
         try:
-            found = manifest.load(self._disk, self._directory)
+            found = manifest.load(self._disk, history)
         except (manifest.ManifestDamaged, StoreError, OSError):
             return True
-        return found is None or any(entry.name == self.name for entry in found.segments)
+        if found is None:
+            return True
+        if is_archived:
+            return any(entry.name == self._directory.name for entry in found.archives)
+        return any(entry.name == self.name for entry in found.segments)
 
     def _from_index(self, columns: Columns, place: int) -> Job:
         times: dict[str, datetime | None] = {}

@@ -1,4 +1,4 @@
-"""The move of sealed jobs from segments into an archive, in steps."""
+"""The move of sealed jobs from segments into an archive, and back, in steps."""
 
 from __future__ import annotations
 
@@ -14,7 +14,13 @@ from typing import Final
 
 import msgspec
 
-from jobtui.history.format.archive import ArchiveResult, create_archive_manifest
+from jobtui.history.format.archive import (
+    RESTORED_MARKER,
+    ArchiveResult,
+    Archives,
+    create_archive_manifest,
+    describe_archive,
+)
 from jobtui.history.format.codec import SCHEMA
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.index import STATUSES
@@ -96,10 +102,148 @@ def archive(store: SegmentStore, first: int, last: int) -> Steps[ArchiveResult]:
         state.counts.subtract(divided.tally)
         state.superseded |= divided.replaced
     for taken_name in gone:
-        for file in (records_name(taken_name), index_name(taken_name)):
-            with contextlib.suppress(OSError):
-                disk.remove(store.directory / file)
+        _remove_segment(disk, store.directory, taken_name)
     return ArchiveResult(divided.ids, divided.tasks)
+
+
+class _Return(msgspec.Struct):
+    """The jobs that return from archives.
+
+    Attributes:
+        segments: The new segments of the history with the jobs that return.
+        archives: The entries of all archives afterwards.
+        emptied: The entries of the archives that exist no longer.
+        made: The names of the new archives, with the jobs that stay.
+        ids: The ids of the jobs that return.
+        tally: How many return, by space and status.
+        tasks: The number of their tasks.
+    """
+
+    segments: list[Segment] = []
+    archives: list[ArchiveEntry] = []
+    emptied: list[ArchiveEntry] = []
+    made: list[str] = []
+    ids: list[int] = []
+    tally: StatusCounts = msgspec.field(default_factory=Counter)
+    tasks: int = 0
+
+
+def restore(store: SegmentStore, archives: Archives, first: int, last: int) -> Steps[ArchiveResult]:
+    """Move the archived jobs from `first` to `last` back. After an OSError nothing has changed."""
+    state, disk = store.state, store.disk
+    back = _Return()
+    try:
+        for entry in state.manifest.archives:
+            yield from _return_from(store, archives, entry, (first, last), back)
+        if not back.ids:
+            return ArchiveResult(array("Q"), 0)
+        if not state.recent.keys().isdisjoint(back.ids):
+            raise OSError(errno.EBUSY, "a journal also has these jobs")  # they would exist twice
+        for entry in back.emptied:
+            place = store.directory / ARCHIVE_DIRECTORY / entry.name
+            with contextlib.suppress(FileExistsError):  # from a restore that failed
+                disk.create_with(place / RESTORED_MARKER, [])
+            disk.sync_directory(place)
+        for directory in (store.directory / ARCHIVE_DIRECTORY, store.directory):
+            disk.sync_directory(directory)
+        tally = flatten_counts(state.manifest.counts)
+        tally.update(back.tally)
+        after = store.save_manifest(
+            segments=(*state.manifest.segments, *(segment.entry for segment in back.segments)),
+            counts=nest_counts(tally),
+            archives=tuple(back.archives),
+        )
+    except CommitUncertain:
+        raise
+    except OSError:
+        for name in back.made:
+            remove_archive(disk, store.directory, name)
+        for segment in back.segments:
+            _remove_segment(disk, store.directory, segment.name)
+        raise
+    with state.mutex:
+        state.apply_manifest(after, (*state.segments, *back.segments))
+        state.counts.update(back.tally)
+    for entry in back.emptied:
+        archives.invalidate(entry)
+        remove_archive(disk, store.directory, entry.name)
+    return ArchiveResult(array("Q", sorted(back.ids)), back.tasks)
+
+
+def _return_from(
+    store: SegmentStore, archives: Archives, entry: ArchiveEntry, wanted: tuple[int, int], back: _Return
+) -> Steps[None]:
+    """Write the wanted jobs of an archive as segments of the history, and the others as a new archive."""
+    first, last = wanted
+    if entry.last < first or entry.first > last:
+        back.archives.append(entry)
+        return
+    found: list[tuple[Segment, list[int], list[int]]] = []
+    for segment in archives.segments(entry):
+        _require(segment.exists(), segment)
+        ids, present = segment.columns.ids, segment.current_rows()
+        places = [place for place in present if first <= ids[place] <= last]
+        chosen = set(places)
+        found.append((segment, places, [place for place in present if place not in chosen]))
+        yield
+    if not any(places for _, places, _ in found):
+        back.archives.append(entry)
+        return
+    staying = yield from _write_rest(store, entry, found, back)
+    if staying is not None:
+        back.archives.append(staying)
+    back.emptied.append(entry)
+    for segment, places, _ in found:
+        if places:
+            part = yield from store.write_part(store.directory, segment, segment.lines(), places)
+            back.segments.append(part)
+            tally = Counter(map(part.space_and_status, range(len(places))))
+            back.tally.update(tally)
+            back.tasks += int(sum(part.numbers("tasks")))
+            back.ids.extend(part.columns.ids)
+            yield
+
+
+def _write_rest(
+    store: SegmentStore,
+    entry: ArchiveEntry,
+    found: Sequence[tuple[Segment, list[int], list[int]]],
+    back: _Return,
+) -> Steps[ArchiveEntry | None]:
+    """Write the jobs that stay archived as a new archive; return its entry, None if none stays."""
+    if not any(rest for _, _, rest in found):
+        return None
+    disk = store.disk
+    taken = disk.list_names(store.directory / ARCHIVE_DIRECTORY)
+    name = _free_name(f"jobs-{entry.first}-{entry.last}", store.state.manifest.generation + 1, taken)
+    place = store.directory / ARCHIVE_DIRECTORY / name
+    disk.make_directory(place)
+    back.made.append(name)
+    kept: list[Segment] = []
+    for segment, places, rest in found:
+        if rest and not places:
+            for file in (records_name(segment.name), index_name(segment.name)):
+                with contextlib.suppress(FileNotFoundError):
+                    link_or_copy(disk, segment.path.parent / file, place / file)
+            kept.append(segment)
+        elif rest:
+            kept.append((yield from store.write_part(place, segment, segment.lines(), rest)))
+        yield
+    create_archive_manifest(disk, place, SCHEMA, [segment.entry for segment in kept])
+    disk.sync_directory(place)
+    return describe_archive(name, kept)
+
+
+def _require(intact: bool, segment: Segment) -> None:
+    if not intact:
+        what = "it does not match its entry: a repair finds out what is left"
+        raise OSError(errno.EBADMSG, what, str(segment.path))
+
+
+def _remove_segment(disk: Disk, directory: Path, name: str) -> None:
+    for file in (records_name(name), index_name(name)):
+        with contextlib.suppress(OSError):
+            disk.remove(directory / file)
 
 
 def _free_name(jobs: str, generation: int, taken: Collection[str]) -> str:
@@ -131,9 +275,7 @@ def _divide(store: SegmentStore, taken: Sequence[_Selection], place: Path) -> St
         _count(some, divided)
         yield
         if some.whole:
-            if not segment.matches_entry():
-                what = "it does not match its entry: a repair finds out what is left"
-                raise OSError(errno.EBADMSG, what, str(segment.path))
+            _require(segment.matches_entry(), segment)
             for file in (records_name(segment.name), index_name(segment.name)):
                 with contextlib.suppress(FileNotFoundError):
                     link_or_copy(store.disk, store.directory / file, place / file)

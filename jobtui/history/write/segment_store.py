@@ -19,7 +19,7 @@ import msgspec
 
 from jobtui.history.format import manifest as manifests
 from jobtui.history.format.archive import ARCHIVE_MANIFEST_NAME as CONTENTS
-from jobtui.history.format.archive import Archives, is_unfinished
+from jobtui.history.format.archive import RESTORED_MARKER, Archives, is_archive_name, is_unfinished
 from jobtui.history.format.codec import SCHEMA, encode, frame, is_intact
 from jobtui.history.format.disk import Disk, is_unreadable
 from jobtui.history.format.index import (
@@ -239,7 +239,11 @@ def remove_leftovers(disk: Disk, directory: Path, state: State, quarantine: Quar
     leftovers = [
         name for name in disk.list_names(directory) if name not in named and _is_leftover(name, manifest)
     ]
-    archives = [name for name in disk.list_names(directory / ARCHIVE) if is_unfinished(name, manifest)]
+    archives = [
+        name
+        for name in disk.list_names(directory / ARCHIVE)
+        if is_unfinished(name, manifest) or _is_emptied(disk, directory, name, manifest)
+    ]
     if leftovers or archives:
         disk.sync_directory(directory)
     is_damaged = any(note.what != UNFINISHED_CHANGE for note in quarantine.notes)
@@ -277,15 +281,24 @@ def _holds_only_copies(disk: Disk, directory: Path, name: str, state: State) -> 
     try:
         found = scan_segments(disk, place, aside)
         is_read = not any(note.what.startswith(UNREADABLE) for note in aside.notes)
-        return is_read and all(_is_copy(disk, segment, state.segments) for segment in found)
+        archived = Archives(disk, directory, aside).all_segments(state.manifest)
+        return is_read and all(_is_copy(disk, segment, (*state.segments, *archived)) for segment in found)
     except OSError as error:
         if not (is_unreadable(error) or isinstance(error, FileNotFoundError)):
             raise
         return False  # an archive that cannot be compared stays
 
 
+def _is_emptied(disk: Disk, directory: Path, name: str, manifest: Manifest) -> bool:
+    """Return whether a directory is an archive that the manifest stopped naming when its jobs were restored."""
+    if not is_archive_name(name) or any(entry.name == name for entry in manifest.archives):
+        return False
+    return disk.identity(directory / ARCHIVE / name / RESTORED_MARKER) is not None
+
+
 def _is_archive_file(name: str) -> bool:
-    return SEGMENT_FILES.fullmatch(name) is not None or name in (CONTENTS, CONTENTS + TEMPORARY_SUFFIX)
+    known = (CONTENTS, CONTENTS + TEMPORARY_SUFFIX, RESTORED_MARKER)
+    return SEGMENT_FILES.fullmatch(name) is not None or name in known
 
 
 def _is_copy(disk: Disk, segment: Segment, sealed: Sequence[Segment]) -> bool:
@@ -309,9 +322,10 @@ def _is_leftover(name: str, manifest: Manifest) -> bool:
 
 
 def remove_archive(disk: Disk, directory: Path, name: str) -> None:
-    """Remove an archive that the manifest does not name."""
+    """Remove an archive that the manifest does not name; files that are not an archive's stay."""
     place = directory / ARCHIVE / name
     with contextlib.suppress(OSError):
-        for file in disk.list_names(place):
+        # the marker last: it tells the next opening that the rest may go
+        for file in sorted(filter(_is_archive_file, disk.list_names(place)), key=RESTORED_MARKER.__eq__):
             disk.remove(place / file)
         disk.remove_directory(place)

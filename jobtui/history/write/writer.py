@@ -22,8 +22,8 @@ from jobtui.errors import StoreError, StoreFailed, StoreFull
 from jobtui.history.format.archive import ArchiveResult
 from jobtui.history.format.disk import is_full
 from jobtui.history.format.quarantine import Health
-from jobtui.history.steps import run_cooperatively
-from jobtui.history.write.archiver import archive
+from jobtui.history.steps import Steps, run_cooperatively
+from jobtui.history.write.archiver import archive, restore
 from jobtui.history.write.segment_store import CommitUncertain, SealRequest
 from jobtui.history.write.store import Store
 from jobtui.model import Job
@@ -69,9 +69,21 @@ class CommitFuture(Future[None]):
 
 
 class _ArchiveRequest(msgspec.Struct, frozen=True):
+    """A request to move jobs to the archive or back: `move` does it, and an error says not `what`."""
+
     first: int
     last: int
     done: Future[ArchiveResult]
+    move: Callable[[Store, int, int], Steps[ArchiveResult]]
+    what: str
+
+
+def _archive(store: Store, first: int, last: int) -> Steps[ArchiveResult]:
+    return archive(store.segments, first, last)
+
+
+def _restore(store: Store, first: int, last: int) -> Steps[ArchiveResult]:
+    return restore(store.segments, store.archives, first, last)
 
 
 class Writer:
@@ -111,10 +123,16 @@ class Writer:
 
     def archive(self, first: int, last: int) -> Future[ArchiveResult]:
         """Queue an archive request, as described in History."""
-        done: Future[ArchiveResult] = Future()
-        if self._enqueue(_ArchiveRequest(first, last, done), done):
+        return self._request(_ArchiveRequest(first, last, Future(), _archive, "archived"))
+
+    def restore(self, first: int, last: int) -> Future[ArchiveResult]:
+        """Queue a request to restore, as described in History."""
+        return self._request(_ArchiveRequest(first, last, Future(), _restore, "restored"))
+
+    def _request(self, request: _ArchiveRequest) -> Future[ArchiveResult]:
+        if self._enqueue(request, request.done):
             self.wake()
-        return done
+        return request.done
 
     def retry(self) -> bool:
         """Try again what a full disk prevented, as described in History."""
@@ -250,13 +268,13 @@ class Writer:
         try:
             sealing = self.store.rotate() if self.store.has_unsealed(request.first, request.last) else None
         except OSError as error:
-            request.done.set_exception(self._archive_error(error))
+            request.done.set_exception(self._archive_error(error, request))
             return
         self.store.changes.archive_lock.acquire()
         self._start_keeper(lambda: self._run_archive(sealing, request))
 
-    def _archive_error(self, error: OSError) -> StoreError:
-        what = f"The jobs were not archived, and nothing was changed: {explain(error)}"
+    def _archive_error(self, error: OSError, request: _ArchiveRequest) -> StoreError:
+        what = f"The jobs were not {request.what}, and nothing was changed: {explain(error)}"
         if self.store.health is Health.READ_ONLY:
             return StoreFailed(self.store.write_error)
         return StoreFull(what) if is_full(error) else StoreError(what)
@@ -303,11 +321,11 @@ class Writer:
                     break
                 run_cooperatively(self.store.segments.seal(sealing))
                 sealing = self._rotate_again() if self.store.must_seal_again(sealing) else None
-            result = run_cooperatively(archive(self.store.segments, request.first, request.last))
+            result = run_cooperatively(request.move(self.store, request.first, request.last))
         except OSError as error:
             if isinstance(error, CommitUncertain):
                 self.store.fail(error)
-            request.done.set_exception(self._archive_error(error))
+            request.done.set_exception(self._archive_error(error, request))
         except StoreError as refusal:
             request.done.set_exception(refusal)
         except Exception as error:
