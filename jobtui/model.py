@@ -400,9 +400,10 @@ class TaskProgressed(msgspec.Struct, frozen=True, gc=False, tag="Progress"):
 
 
 class JobsArchived(msgspec.Struct, frozen=True, gc=False, tag="Archived"):
-    """The ids of jobs that have just been archived, in rising order."""
+    """The ids of jobs that have just been archived, or `restored` from the archive, in rising order."""
 
     ids: tuple[int, ...]
+    restored: bool = False
 
 
 class Notice(msgspec.Struct, frozen=True, gc=False, tag="Notice"):

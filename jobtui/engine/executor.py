@@ -40,6 +40,7 @@ from jobtui.language.ast import (
     Pause,
     PauseSchedule,
     Recover,
+    Restore,
     Resume,
     ResumeSchedule,
     RunSchedule,
@@ -135,6 +136,8 @@ class StatementExecutor:
                 return await self._recover(statement, typed, session)
             case Backup():
                 return await self._backup(statement, typed)
+            case Restore():
+                return await self._restore(statement, typed)
             case Use():
                 session.space = (await self._space(statement.space)).name
                 return Result(typed)
@@ -286,6 +289,18 @@ class StatementExecutor:
             self._events.publish([JobsArchived(tuple(archived.ids))])
         notice = ARCHIVED_HERE if self._control.outlives_engine else ""
         return queries.count_result(typed, "BACKUP", "backup", len(archived.ids), archived.tasks, notice)
+
+    async def _restore(self, statement: Restore, typed: str) -> Result:
+        first, last = statement.first, statement.last
+        if last is None:
+            last = first
+            queries.require_archived(first, self._history)
+        if first > last:
+            raise StatementRefused(f"The range {first} to {last} is empty")
+        restored = await asyncio.wrap_future(self._history.restore(first, last))
+        if restored.ids:
+            self._events.publish([JobsArchived(tuple(restored.ids), restored=True)])
+        return queries.count_result(typed, "RESTORE", "restore", len(restored.ids), restored.tasks)
 
     # ---- spaces
 

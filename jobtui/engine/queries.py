@@ -84,6 +84,13 @@ def jobs_as_text(ids: Sequence[int]) -> str:
     return f"Job {ids[0]}" if len(ids) == 1 else f"{format_count(len(ids), 'job')} ({format_ids(ids)})"
 
 
+def require_archived(job_id: int, history: History) -> None:
+    """Check that a job is archived. Raises StatementRefused."""
+    if not history.is_archived(job_id):
+        exists = history.get(job_id) is not None
+        raise StatementRefused(f"Job {job_id} is not archived" if exists else f"Job {job_id} does not exist")
+
+
 def require_stoppable(job: Job | None, job_id: int, history: History) -> Job:
     """Return the job if it can be asked to stop. Raises StatementRefused."""
     job = require_job(job, job_id, history)

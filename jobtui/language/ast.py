@@ -80,6 +80,13 @@ class Backup(msgspec.Struct, frozen=True):
     last: int
 
 
+class Restore(msgspec.Struct, frozen=True):
+    """RESTORE JOB: move every archived job from `first` to `last`, inclusive, back; without `last` only one."""
+
+    first: int
+    last: int | None = None
+
+
 class Recover(msgspec.Struct, frozen=True):
     """RECOVER JOB: run jobs again; without ids, all that failed or were stopped.
 
@@ -191,6 +198,7 @@ Statement = (
     | Resume
     | SetRate
     | Backup
+    | Restore
     | Recover
     | Use
     | ShowSpaces
@@ -247,6 +255,8 @@ def unparse(statement: Statement) -> str:
             return _joined("SET RATE", limit_text, "" if job is None else f"FOR JOB {job}")
         case Backup(first, last):
             return f"BACKUP JOB {first} {last}"
+        case Restore(first, last):
+            return _joined(f"RESTORE JOB {first}", "" if last is None else str(last))
         case Use(space):
             return f"USE {quote_name(space)}"
         case ShowSpaces():

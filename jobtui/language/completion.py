@@ -50,6 +50,8 @@ class JobOperation(enum.StrEnum):
     """Queued and running jobs that are not stopping."""
     BACKUP = "backup"
     """Ended jobs."""
+    RESTORE = "restore"
+    """Archived jobs."""
     RECOVER = "recover"
     """Failed and stopped jobs that were not recovered yet."""
     PAUSE = "pause"

@@ -47,6 +47,7 @@ CONTEXTUAL: Final = (
     "ADVICE",
     "PAUSE",
     "RESUME",
+    "RESTORE",
     "SET",
     "RATE",
     "OFF",

@@ -22,6 +22,7 @@ from jobtui.language.ast import (
     Pause,
     PauseSchedule,
     Recover,
+    Restore,
     Resume,
     ResumeSchedule,
     RunSchedule,
@@ -309,6 +310,21 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
             "SHOW ARCHIVED JOBS shows what was archived.",
         ),
         ("BACKUP JOB 0 22",),
+    ),
+    StatementSyntax(
+        (
+            Keyword("RESTORE"),
+            Keyword("JOB"),
+            Placeholder("first", PlaceholderKind.JOB, "<from_id>"),
+            OptionalPart((Placeholder("last", PlaceholderKind.JOB, "<to_id>"),)),
+        ),
+        Restore,
+        "bring archived jobs back",
+        (
+            "Every archived job from the first id to the last, inclusive; without a second id only that job. "
+            "They are listed by SHOW JOBS again, and can be recovered.",
+        ),
+        ("RESTORE JOB 22", "RESTORE JOB 0 22"),
     ),
     StatementSyntax(
         (Keyword("RECOVER"), Keyword("JOB"), _JOBS, _with(*RECOVER_OPTIONS)),

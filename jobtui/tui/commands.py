@@ -143,7 +143,14 @@ COMMANDS: tuple[KeyCommand, ...] = (
         15,
     ),
     _c(_J, "recover", "r", "recover", "Run the marked jobs, or the one under the cursor, again", 20),
-    _c(_J, "archive", "b", "archive", "Archive the marked jobs, or the one under the cursor", 30),
+    _c(
+        _J,
+        "archive",
+        "b",
+        "archive",
+        "Archive the marked jobs, or the one under the cursor; in the archive, bring them back",
+        30,
+    ),
     _c(_J, "flush", "F", "flush", "Flush the space of the job under the cursor, or the chosen one"),
     _c(_J, "compact", "C", "compact", "Compact the space of the job under the cursor, or the chosen one"),
     _c(

@@ -164,6 +164,26 @@ def test_backup_archives_what_has_ended_and_passes_over_the_rest(three: Bench) -
     assert three.refusal("BACKUP JOB 22 0") == "The range 22 to 0 is empty"
 
 
+class TestRestore:
+    def test_brings_archived_jobs_back(self, three: Bench) -> None:
+        three.storage.auto = True
+        three.say("ADMIN FLUSH solo; ADMIN FLUSH solo; ADMIN FLUSH solo")
+        three.heard.until(3, Status.FINISHED)
+        three.say("BACKUP JOB 1 3")
+        assert three.rows("RESTORE JOB 2") == [("restore 1 jobs 1 tasks",)]
+        assert [row[0] for row in three.rows("SHOW JOBS")] == ["2"]
+        assert three.rows("RESTORE JOB 0 99") == [("restore 2 jobs 2 tasks",)]
+        assert three.rows("RESTORE JOB 0 99") == [("restore 0 jobs 0 tasks",)]
+        assert three.rows("SHOW ARCHIVED JOBS") == []
+        assert three.rows("RECOVER JOB 2") == [("4",)]
+
+    def test_refuses_a_job_that_is_not_archived(self, three: Bench) -> None:
+        three.say("ADMIN FLUSH solo")
+        assert three.refusal("RESTORE JOB 1") == "Job 1 is not archived"
+        assert three.refusal("RESTORE JOB 9") == "Job 9 does not exist"
+        assert three.refusal("RESTORE JOB 22 0") == "The range 22 to 0 is empty"
+
+
 def test_a_bad_text_runs_nothing_and_a_failure_ends_a_text_where_it_stands(three: Bench) -> None:
     answer = three.say("ADMIN FLUSH nba; SHOW JBO 1")
     assert answer.failure is not None

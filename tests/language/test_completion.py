@@ -44,8 +44,21 @@ def texts(text: str, world: World | None = None) -> list[str]:
 
 
 VERBS = [
-    *("ADMIN", "SUBMIT", "EXPLAIN", "SHOW", "STOP", "PAUSE", "RESUME", "SET", "BACKUP", "RECOVER", "USE"),
-    *("CREATE", "DROP", "RUN"),
+    *(
+        "ADMIN",
+        "SUBMIT",
+        "EXPLAIN",
+        "SHOW",
+        "STOP",
+        "PAUSE",
+        "RESUME",
+        "SET",
+        "BACKUP",
+        "RESTORE",
+        "RECOVER",
+        "USE",
+    ),
+    *("RECOVER", "USE", "CREATE", "DROP", "RUN"),
 ]
 STATUSES = ["QUEUE", "RUNNING", "FINISHED", "FAILED", "STOPPED", "ARCHIVED"]
 SPACES = ["nba", "test2", "`my-space`", "图谱", "`flush`", "`no``name`"]
@@ -224,6 +237,7 @@ def test_the_usage_is_that_of_the_statement_being_typed(text: str, usage: str) -
         ("SHOW JOB |", JobOperation.SHOW, ""),
         ("STOP JOB 2|", JobOperation.STOP, "2"),
         ("BACKUP JOB 1 |", JobOperation.BACKUP, ""),
+        ("RESTORE JOB |", JobOperation.RESTORE, ""),
         ("RECOVER JOB 1, 22|", JobOperation.RECOVER, "22"),
         ("PAUSE JOB 1|", JobOperation.PAUSE, "1"),
         ("RESUME JOB 1, |", JobOperation.RESUME, ""),

@@ -24,6 +24,7 @@ KINDS = {
     "resume": ast.Resume,
     "set_rate": ast.SetRate,
     "backup": ast.Backup,
+    "restore": ast.Restore,
     "recover": ast.Recover,
     "use": ast.Use,
     "show_spaces": ast.ShowSpaces,

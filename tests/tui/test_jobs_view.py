@@ -319,6 +319,44 @@ def test_the_archive_shows_what_was_archived_and_offers_no_deeds(tmp_path: Path)
     asyncio.run(run())
 
 
+class TestArchiveView:
+    def test_restores_the_marked_jobs(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, auto=True, size=(120, 30)) as shown:
+                await some_jobs(shown, 5)
+                shown.behind.say("BACKUP JOB 1 4")
+                await shown.press("4")
+                await shown.shows("b restore", "job 4 · flush nba")
+                await shown.press("space", "down", "space")
+                await shown.shows("b restore 2 marked")
+                await shown.press("b")
+                await shown.shows("Restore 2 jobs?", "job 2  flush nba", "job 4  flush nba")
+                await shown.press("y")
+                await shown.shows("back among the jobs: 2 jobs (2, 4)")
+                await shown.until(lambda: shown.dashboard.view.list.view.ids(0, 9) == [3, 1])  # type: ignore[attr-defined]
+                await shown.press("1")
+                await shown.until(lambda: shown.dashboard.jobs.list.view.ids(0, 9) == [5, 4, 2])  # type: ignore[union-attr]
+
+        asyncio.run(run())
+
+    def test_runs_an_archived_job_again(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, auto=True) as shown:
+                await some_jobs(shown, 2)
+                shown.behind.say("BACKUP JOB 1 2")
+                await shown.press("4")
+                await shown.shows("job 2 · flush nba")
+                await shown.press("r")
+                await shown.shows("Restore and run again 1 job?")
+                await shown.press("y")
+                await shown.shows("job 3 runs job 2 again")
+                assert not shown.behind.engine.history.is_archived(2)
+                assert shown.behind.engine.history.is_archived(1)
+                assert shown.behind.job(3).recovered_from == 2
+
+        asyncio.run(run())
+
+
 def test_a_pause_holds_the_screen_still_and_shows_afterwards_what_came(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, SPACES, auto=True) as shown:

@@ -28,6 +28,7 @@ from jobtui.language.ast import (
     Backup,
     Pause,
     Recover,
+    Restore,
     Resume,
     ShowHosts,
     ShowJob,
@@ -44,7 +45,7 @@ if TYPE_CHECKING:
 
 # how long a cluster may take to report its jobs, spaces and hosts
 CLUSTER_SECONDS = 30.0
-JOB_STATEMENTS = (ShowJobs, ShowJob, Stop, Pause, Resume, Recover, Backup)
+JOB_STATEMENTS = (ShowJobs, ShowJob, Stop, Pause, Resume, Recover, Backup, Restore)
 # how many owners may exit, one after the other, before one accepts the statements
 OWNER_ATTEMPTS = 20
 

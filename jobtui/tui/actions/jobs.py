@@ -28,6 +28,7 @@ from jobtui.model import Job
 from jobtui.tui.actions.selection import (
     Selection,
     select_archivable,
+    select_archived,
     select_pausable,
     select_paused,
     select_recoverable,
@@ -130,6 +131,22 @@ class JobActions:
             answers = await self._run_all(plan, archive_statements)
             self._report(plan, answers, "archived", "archive")
 
+    async def restore(self, ids: Iterable[int], unseen: int = 0) -> None:
+        """Bring those of the jobs back that are archived."""
+        plan = select_archived(ids, self._shared.client.history.is_archived)
+        if await self._is_confirmed("Restore", plan, unseen):
+            answers = await self._run_all(plan, restore_statements)
+            self._report(plan, answers, "back among the jobs", "restore")
+
+    async def recover_archived(self, ids: Iterable[int], unseen: int = 0) -> None:
+        """Bring archived jobs back, and run them again."""
+        plan = select_archived(ids, self._shared.client.history.is_archived)
+        if await self._is_confirmed("Restore and run again", plan, unseen):
+            answers = await self._run_all(plan, restore_statements)
+            if all(answer.failure is None for answer in answers):
+                answers = await self._run_all(plan, recover_statements)
+            self._report(plan, answers, "", "run again")
+
     async def flush(self, space: str) -> None:
         """Submit a flush."""
         await self._submit("FLUSH", space)
@@ -224,7 +241,7 @@ class JobActions:
         return lines
 
     def _job_line(self, job_id: int) -> Line:
-        job = self._shared.client.job(job_id)
+        job = self._shared.client.job(job_id) or self._shared.client.history.get_archived(job_id)
         if job is None:
             return ((f"job {job_id}", TextRole.STRONG),)
         return (
@@ -304,7 +321,16 @@ def recover_statements(ids: Sequence[int]) -> Iterator[StatementBatch]:
 
 def archive_statements(ids: Sequence[int]) -> Iterator[StatementBatch]:
     """Yield the statements that archive exactly these jobs: a range for each run of consecutive ids."""
-    ranges = [f"BACKUP JOB {first} {last}" for first, last in _runs(ids)]
+    return _ranged("BACKUP JOB", ids)
+
+
+def restore_statements(ids: Sequence[int]) -> Iterator[StatementBatch]:
+    """Yield the statements that bring exactly these jobs back: a range for each run of consecutive ids."""
+    return _ranged("RESTORE JOB", ids)
+
+
+def _ranged(words: str, ids: Sequence[int]) -> Iterator[StatementBatch]:
+    ranges = [f"{words} {first} {last}" for first, last in _runs(ids)]
     for start in range(0, len(ranges), _STATEMENTS_A_TEXT):
         yield StatementBatch("; ".join(ranges[start : start + _STATEMENTS_A_TEXT]))
 

@@ -115,6 +115,10 @@ class ActionMenu:
         match action:
             case "stop":
                 await self._actions.stop(ids, view.list.count_unseen(ids))
+            case "recover" if view.archived:
+                await self._actions.recover_archived(ids, view.list.count_unseen(ids))
+            case "restore":
+                await self._actions.restore(ids, view.list.count_unseen(ids))
             case "recover":
                 job = self._shared.client.job(ids[0]) if len(ids) == 1 else None
                 if job is not None and self._has_finished_part(job):

@@ -87,6 +87,11 @@ def select_archivable(ids: Iterable[int], active: Active, archived: Callable[[in
     )
 
 
+def select_archived(ids: Iterable[int], archived: Callable[[int], bool]) -> Selection:
+    """Select the archived jobs."""
+    return _plan(ids, lambda job_id: "" if archived(job_id) else "not archived")
+
+
 def _plan(ids: Iterable[int], why: Callable[[int], str]) -> Selection:
     touched: list[int] = []
     skipped: dict[str, list[int]] = {}

@@ -29,7 +29,7 @@ class Batch(msgspec.Struct):
         rates: Bytes per second by job and task number.
         born: The ids of new jobs.
         ended: The jobs that ended.
-        archived: The ids of archived jobs.
+        archived: The ids of jobs that were archived, or restored from the archive.
         notices: The engine's notices.
         link: Whether the connection to the cluster has changed.
         statuses: Whether some job is new or has another status, so that counts and filters may have changed.

@@ -146,6 +146,7 @@ class JobsView(DashboardView):
             case "stop" | "recover" | "archive" | "hold":
                 count = self._count_targets(command.id)
                 title = "resume" if command.id == "hold" and self._has_paused_job() else command.title
+                title = "restore" if command.id == "archive" and self.archived else title
                 marked = self.list.rows.marks and not self._full
                 return (f"{title} {count:,} marked" if marked else title) if count else None
             case "next_failure":
@@ -288,14 +289,14 @@ class JobsView(DashboardView):
         self._ask("hold")
 
     def action_recover(self) -> None:
-        """Run the jobs again."""
+        """Run the jobs again; archived ones return for that."""
         if self._shared.settings.confirm is Confirm.BULK:
             self._ran_again = self._shared.now()
         self._ask("recover")
 
     def action_archive(self) -> None:
-        """Archive the jobs."""
-        self._ask("archive")
+        """Archive the jobs; in the archive, bring them back."""
+        self._ask("restore" if self.archived else "archive")
 
     def action_flush(self) -> None:
         """Flush the space in view."""
@@ -331,9 +332,7 @@ class JobsView(DashboardView):
         if self.is_typing:
             return False
         if action in ("stop", "hold", "archive", "recover", "flush", "compact"):
-            return self._shared.client.writable and not (
-                self.archived and action in ("stop", "hold", "archive", "recover")
-            )
+            return self._shared.client.writable and not (self.archived and action in ("stop", "hold"))
         if action in ("follow", "watch"):
             return not self.archived
         return True

@@ -152,7 +152,7 @@ class ClientNames:
         if kind in _ON_ACTIVE:
             found: Iterable[Job] = (active[job_id] for job_id in sorted(active, reverse=True))
         else:
-            found = self._read_jobs(active, starting)
+            found = self._read_jobs(kind, active, starting)
         offered = 0
         for job in found:
             if _suits(job, kind) and str(job.id).startswith(starting):
@@ -161,11 +161,14 @@ class ClientNames:
                 if offered == _MAX_OFFERED:
                     return
 
-    def _read_jobs(self, active: dict[int, Job], starting: str) -> Iterator[Job]:
+    def _read_jobs(self, kind: JobOperation, active: dict[int, Job], starting: str) -> Iterator[Job]:
         history = self._client.history
         for job_id in islice(ids_with_prefix(starting, history.last_id()), _MAX_READ):
             try:
-                job = active.get(job_id) or history.get(job_id)
+                if kind is JobOperation.RESTORE:
+                    job = history.get_archived(job_id)
+                else:
+                    job = active.get(job_id) or history.get(job_id)
             except StoreError:
                 return  # not an error of completion: the statement itself reports it
             if job is not None:
