@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -225,7 +225,8 @@ def _candidates(
             case Keyword(word):
                 yield from _words(here, form, (word,))
             case UnitChoice(units):
-                yield from (Candidate(unit, "unit") for unit in units if _begins(unit, here.typed))
+                shorter = _next_units(units, here.words)
+                yield from (Candidate(unit, "unit") for unit in shorter if _begins(unit, here.typed))
             case Placeholder(_, PlaceholderKind.SPACE):
                 yield from _named(here.typed, names.spaces(), "space")
             case Placeholder(_, PlaceholderKind.HOST):
@@ -265,6 +266,12 @@ def _options_of(form: StatementSyntax, here: CursorContext) -> tuple[Option, ...
     """Return the options of a form, or of the job that it submits."""
     in_job = form.verb == "EXPLAIN" or "DO" in here.kinds
     return JOB_OPTIONS if in_job else form.options
+
+
+def _next_units(units: Sequence[str], words: Sequence[str]) -> Sequence[str]:
+    """Return the units that may follow a number: in a duration, those shorter than the one before."""
+    before = words[-2].lstrip("0123456789.").lower() if len(words) > 1 else ""
+    return units[: units.index(before)] if before in units else units
 
 
 def _measures(typed: str, kind: PlaceholderKind) -> Iterator[Candidate]:
