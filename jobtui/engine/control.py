@@ -82,13 +82,15 @@ class RecoverRequest(msgspec.Struct, frozen=True):
         because: Why, in the user's words.
         failed_only: Only on the hosts that did not finish.
         whole: From the start, instead of after the last finished step.
-        requested_by: Who requested it, and from where.
+        requested_by: Who requested it, and from where; "" for who requested the job itself.
+        schedule: The schedule that continues its job, "" if none does.
     """
 
     because: str = ""
     failed_only: bool = False
     whole: bool = False
     requested_by: str = ""
+    schedule: str = ""
 
 
 class JobCount(msgspec.Struct, frozen=True):

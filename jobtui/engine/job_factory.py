@@ -54,8 +54,9 @@ class JobFactory:
         options = replace(old.options, because=how.because or old.options.because)
         if how.failed_only or old.options.hosts:
             options = replace(options, hosts=hosts)
+        requested_by = how.requested_by or old.requested_by
         request = SubmitRequest(
-            old.command, replace(space, hosts=hosts), options, how.requested_by or old.requested_by
+            old.command, replace(space, hosts=hosts), options, requested_by, schedule=how.schedule
         )
         positions = {} if how.whole else lifecycle.unfinished_positions(old, hosts)
         return self.new_job(transaction, request, Recovered(old.id, positions))

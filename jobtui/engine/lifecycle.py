@@ -335,6 +335,11 @@ def is_interrupted(job: Job) -> bool:
     return job.status is Status.RUNNING and any(task.status is Status.RUNNING for task in job.tasks)
 
 
+def was_interrupted(job: Job) -> bool:
+    """Return whether the job has failed because the jobtui that ran it died."""
+    return job.status is Status.FAILED and any(task.code == INTERRUPTED_CODE for task in job.tasks)
+
+
 def interrupt(job: Job, now: datetime, until: datetime | None = None) -> Job:
     """Return a job found at work at a start as failed, with its running tasks; the others are stopped.
 

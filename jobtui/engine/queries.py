@@ -277,7 +277,7 @@ def _describe_run(run: ScheduleRun, find_job: Callable[[int], Job | None]) -> st
         return f"job {run.job} is archived"
     paused = f"paused {job.ended_tasks}/{len(job.tasks)}" if job.paused else ""
     held = next((lifecycle.describe_deferral(task.deferred) for task in job.tasks if task.deferred), "")
-    reason = job.reason or ("" if job.paused else held)
+    reason = "; ".join(filter(None, (job.reason or ("" if job.paused else held), run.reason)))
     return f"job {job.id} {paused or job.status.value}" + (f": {reason}" if reason else "")
 
 
@@ -291,6 +291,7 @@ def _run_value(run: ScheduleRun, find_job: Callable[[int], Job | None]) -> dict[
         "job": run.job,
         "reason": run.reason,
         "by_hand": run.by_hand,
+        "recovers": run.recovers,
         "until": _iso(run.end),
         "status": None if job is None else job.status.value,
         "start": None if job is None else _iso(job.start),

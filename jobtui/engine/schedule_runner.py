@@ -8,8 +8,8 @@ from collections.abc import Awaitable, Callable
 import msgspec
 
 from jobtui.clock import Clock, wait_all, wait_first
-from jobtui.engine import schedules
-from jobtui.engine.control import JobControl, SubmittedJobs
+from jobtui.engine import lifecycle, schedules
+from jobtui.engine.control import JobControl, RecoverRequest, SubmittedJobs
 from jobtui.engine.events import EventBus
 from jobtui.engine.jobs import JobStore
 from jobtui.engine.scheduler import JobAdmission, RunPolicy
@@ -74,7 +74,9 @@ class ScheduleRunner:
         for schedule in loaded.schedules.values():
             if schedules.is_starting(schedule):
                 schedule = self._settled(schedule)
-            step = schedules.end_window(schedule, self._clock.now(), self._job_of(schedule))
+            step = schedules.end_window(
+                schedule, self._clock.now(), self._job_of(schedule), self._interrupted(schedule)
+            )
             await self._carry_out(step)
 
     def _settled(self, schedule: Schedule) -> Schedule:
@@ -105,9 +107,9 @@ class ScheduleRunner:
         action: RunAction | None = RunAction.SUBMIT
         while action is not None:
             schedule = self._schedules[name]
-            step = schedules.advance(
-                schedule, self._clock.now(), self._job_of(schedule), self._store.history.last_id()
-            )
+            job, interrupted = self._job_of(schedule), self._interrupted(schedule)
+            last_id = self._store.history.last_id()
+            step = schedules.advance(schedule, self._clock.now(), job, last_id, interrupted)
             action = step.action if await self._carry_out(step) else None
 
     async def _carry_out(self, step: ScheduleStep) -> bool:
@@ -123,16 +125,24 @@ class ScheduleRunner:
                 case RunAction.CONTINUE if schedule.job is not None:
                     await self._control.resume([schedule.job], f"schedule '{schedule.name}'")
                     await self._try_save(schedules.started(schedule, schedule.job))
+                case RunAction.RECOVER if schedule.job is not None:
+                    how = RecoverRequest(failed_only=True, schedule=schedule.name)
+                    jobs = (await self._in_time(self._control.recover([schedule.job], how))).jobs
+                    await self._try_save(schedules.started(schedule, jobs[0].id))
+                    self._events.notify(
+                        f"Schedule '{schedule.name}' continues job {schedule.job}, which was interrupted, as "
+                        f"job {jobs[0].id}"
+                    )
                 case RunAction.SUBMIT:
-                    jobs = (await self._submit_in_time(schedule)).jobs
+                    jobs = (await self._in_time(self._submit(schedule))).jobs
                     await self._try_save(schedules.started(schedule, jobs[0].id))
         except (StatementRefused, StorageError, StoreError, OSError) as error:
             await self._give_up(step, error)
             return False
         return True
 
-    async def _submit_in_time(self, schedule: Schedule) -> SubmittedJobs:
-        submitting = asyncio.ensure_future(self._submit(schedule))
+    async def _in_time(self, submit: Awaitable[SubmittedJobs]) -> SubmittedJobs:
+        submitting = asyncio.ensure_future(submit)
         if not await wait_all(self._clock, SUBMIT_SECONDS, submitting):
             submitting.cancel()
             raise StatementRefused(f"the storage did not answer within {SUBMIT_SECONDS:g} s")
@@ -140,6 +150,8 @@ class ScheduleRunner:
 
     async def _give_up(self, step: ScheduleStep, error: Exception) -> None:
         schedule = step.schedule
+        if step.action is RunAction.RECOVER:
+            schedule = msgspec.structs.replace(schedule, job=None)  # the next run starts over
         if step.action is not RunAction.PAUSE:
             await self._try_save(schedules.not_started(schedule, str(error)))
             self._events.notify(f"Schedule '{schedule.name}' could not start its job: {error}")
@@ -252,15 +264,16 @@ class ScheduleRunner:
         async with self._turn:
             schedule = self._require(name)
             last_id = self._store.history.last_id()
-            step = schedules.run_now(schedule, self._clock.now(), self._job_of(schedule), last_id)
+            job, interrupted = self._job_of(schedule), self._interrupted(schedule)
+            step = schedules.run_now(schedule, self._clock.now(), job, last_id, interrupted)
             await self._save(name, step.schedule)
             if not await self._carry_out(step):
                 raise StatementRefused(self._schedules[name].runs[-1].reason)
             job_id = self._schedules[name].job
-            job = None if job_id is None else self._store.get(job_id)
-            if job is None:
+            started = None if job_id is None else self._store.get(job_id)
+            if started is None:
                 raise StatementRefused(f"Schedule '{name}' has started, but its job is no longer there")
-            return job, step.action is RunAction.CONTINUE
+            return started, step.action is RunAction.CONTINUE
 
     async def drop(self, name: str, *, if_exists: bool) -> str:
         """Delete a schedule; return what becomes of its job. Raises StatementRefused and StoreError."""
@@ -285,3 +298,15 @@ class ScheduleRunner:
     def _job_of(self, schedule: Schedule) -> Job | None:
         """Return the job of the last run if it has not ended."""
         return None if schedule.job is None else self._store.current(schedule.job)
+
+    def _interrupted(self, schedule: Schedule) -> Job | None:
+        """Return the job of the last run if a crash ended it and no job has recovered it since."""
+        if schedule.job is None:
+            return None
+        try:
+            job = self._store.get(schedule.job)
+        except StoreError:
+            return None  # the record is damaged, which is reported elsewhere
+        if job is None or not lifecycle.was_interrupted(job):
+            return None
+        return None if self._store.history.known_recoveries([job.id]) else job

@@ -6,6 +6,8 @@ The rules:
     such times in one record, and never run later; a time of the last minute still counts as now;
     a run is skipped with the reason while the job of the run before still works, or if a user paused that job;
     UNTIL pauses the job at its next step, and the next run resumes it instead of submitting another;
+    a job that was interrupted because its owner died is recovered once: by the next owner while the window is
+    open, else by the next run;
     no time is run twice if the clock is set back, unless by more than a day: then the clock was wrong before,
     and waiting until it has caught up could take years;
     a run by hand does not move the next time, and a paused schedule records nothing.
@@ -20,6 +22,7 @@ bytes to the quarantine before that, and reports them; the intact schedules stay
 from __future__ import annotations
 
 import enum
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
@@ -46,6 +49,10 @@ NO_OWNER = (
 GRACE = timedelta(seconds=60)
 """How late a run may begin. A change of the owner takes seconds; cron's times are a minute apart."""
 SET_BACK = timedelta(days=1)
+OWNER_GRACE = timedelta(minutes=10)
+"""Until when the next owner continues an interrupted job of a run without a window: a restart takes seconds."""
+MOST_CONTINUED = 5
+"""How often a window's job is continued: one that ends jobtui each time must not run for ever."""
 KEPT_RUNS = 100
 MOST_COUNTED = 1000
 """The skipped times that are counted: those of a year, every minute, would take seconds."""
@@ -72,6 +79,7 @@ class ScheduleRun(msgspec.Struct, frozen=True, omit_defaults=True):
         last: The last of several skipped times.
         count: How many times were skipped; at least that many if it is `MOST_COUNTED`.
         after: The highest job id before the run: its job has a higher one.
+        recovers: The interrupted job that the run continues as another one, None if there is none.
     """
 
     at: datetime
@@ -83,6 +91,7 @@ class ScheduleRun(msgspec.Struct, frozen=True, omit_defaults=True):
     count: int = 1
     after: int = 0
     by_hand: bool = False
+    recovers: int | None = None
 
 
 class Schedule(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -130,6 +139,7 @@ class RunAction(enum.Enum):
 
     SUBMIT = "submit"
     CONTINUE = "continue"
+    RECOVER = "recover"
     PAUSE = "pause"
 
 
@@ -222,7 +232,9 @@ def suspend(schedule: Schedule) -> Schedule:
     return replace(schedule, paused=True, next=None)
 
 
-def advance(schedule: Schedule, now: datetime, job: Job | None, last_id: int = 0) -> ScheduleStep:
+def advance(
+    schedule: Schedule, now: datetime, job: Job | None, last_id: int = 0, interrupted: Job | None = None
+) -> ScheduleStep:
     """Return what follows now. It is called again after each action, until it returns none.
 
     Args:
@@ -230,21 +242,41 @@ def advance(schedule: Schedule, now: datetime, job: Job | None, last_id: int = 0
         now: the time of the wall clock.
         job: `schedule.job` as it is now, None if it has ended.
         last_id: the highest id of a job.
+        interrupted: `schedule.job` if a crash ended it and no job has recovered it since.
     """
-    step = end_window(schedule, now, job)
+    step = end_window(schedule, now, job, interrupted)
     schedule = step.schedule
     if step.action is not None or schedule.paused:
         return step
     if now < schedule.handled - SET_BACK:
         schedule = activate(schedule, now)
+    if interrupted is not None and _may_continue(schedule, now, interrupted):
+        return _begin(schedule, now, schedule.window_end, last_id, RunAction.RECOVER)
     if schedule.next is None or schedule.next > now:
         return ScheduleStep(schedule)
-    return _decide_due(schedule, schedule.next, now, job, last_id)
+    submit = RunAction.SUBMIT if interrupted is None else RunAction.RECOVER
+    return _decide_due(schedule, schedule.next, now, job, last_id, submit)
 
 
-def end_window(schedule: Schedule, now: datetime, job: Job | None) -> ScheduleStep:
+def _may_continue(schedule: Schedule, now: datetime, interrupted: Job) -> bool:
+    """Return whether an interrupted job is continued now, before the schedule's next time."""
+    end = schedule.window_end
+    if end is None and schedule.until is None and interrupted.stop is not None:
+        end = interrupted.stop + OWNER_GRACE
+    again = itertools.takewhile(
+        lambda run: run.recovers is not None and run.end == schedule.window_end, reversed(schedule.runs)
+    )
+    return end is not None and now < end and sum(1 for _ in again) < MOST_CONTINUED
+
+
+def end_window(
+    schedule: Schedule, now: datetime, job: Job | None, interrupted: Job | None = None
+) -> ScheduleStep:
     """Return whether the job of the last run must be paused now, because its window has ended."""
     if job is None:
+        is_open = schedule.window_end is not None and now < schedule.window_end
+        if interrupted is not None and is_open:
+            return ScheduleStep(schedule)
         if schedule.held or schedule.window_end is not None:
             schedule = replace(schedule, held=False, window_end=None)
     elif schedule.window_end is not None and now >= schedule.window_end:
@@ -255,7 +287,7 @@ def end_window(schedule: Schedule, now: datetime, job: Job | None) -> ScheduleSt
 
 
 def _decide_due(
-    schedule: Schedule, first: datetime, now: datetime, job: Job | None, last_id: int
+    schedule: Schedule, first: datetime, now: datetime, job: Job | None, last_id: int, submit: RunAction
 ) -> ScheduleStep:
     zone = zone_of(schedule)
     due = first if first > now - GRACE else next_time(schedule.at, now - GRACE, zone)
@@ -270,7 +302,7 @@ def _decide_due(
     if end is not None and end <= now:
         return ScheduleStep(_skip(schedule, due, "its window had ended before it could begin"))
     if job is None:
-        return _begin(schedule, due, end, last_id, RunAction.SUBMIT)
+        return _begin(schedule, due, end, last_id, submit)
     if not job.paused:
         working = replace(schedule, window_end=end, held=False)
         return ScheduleStep(_skip(working, due, f"job {job.id} of the run before still works"))
@@ -279,11 +311,14 @@ def _decide_due(
     return ScheduleStep(_skip(schedule, due, f"job {job.id} is paused; RESUME JOB {job.id} continues it"))
 
 
-def run_now(schedule: Schedule, now: datetime, job: Job | None, last_id: int) -> ScheduleStep:
+def run_now(
+    schedule: Schedule, now: datetime, job: Job | None, last_id: int, interrupted: Job | None = None
+) -> ScheduleStep:
     """Return what a run by hand does. Raises StatementRefused while the job of the run before works."""
     end = window_end(schedule.until, now, zone_of(schedule))
     if job is None:
-        return _begin(schedule, now, end, last_id, RunAction.SUBMIT, by_hand=True)
+        submit = RunAction.SUBMIT if interrupted is None else RunAction.RECOVER
+        return _begin(schedule, now, end, last_id, submit, by_hand=True)
     if not job.paused or job.stopping:
         raise StatementRefused(f"Job {job.id} of schedule '{schedule.name}' still works")
     return _begin(schedule, now, end, last_id, RunAction.CONTINUE, by_hand=True)
@@ -298,15 +333,20 @@ def _begin(
     *,
     by_hand: bool = False,
 ) -> ScheduleStep:
-    job = schedule.job if action is RunAction.CONTINUE else None
-    run = ScheduleRun(at, RunOutcome.STARTING, job, end=end, after=last_id, by_hand=by_hand)
+    run = ScheduleRun(at, RunOutcome.STARTING, end=end, after=last_id, by_hand=by_hand)
+    if action is RunAction.CONTINUE:
+        run = replace(run, job=schedule.job)
+    elif action is RunAction.RECOVER:
+        reason = f"continues job {schedule.job}, which was interrupted"
+        run = replace(run, recovers=schedule.job, reason=reason)
     return ScheduleStep(_with_run(schedule, run), action)
 
 
 def started(schedule: Schedule, job_id: int) -> Schedule:
     """Return the schedule after its run has begun, with that job."""
     run = schedule.runs[-1]
-    outcome = RunOutcome.SUBMITTED if run.job is None else RunOutcome.CONTINUED
+    is_new = run.job is None and run.recovers is None
+    outcome = RunOutcome.SUBMITTED if is_new else RunOutcome.CONTINUED
     run = replace(run, outcome=outcome, job=job_id)
     return replace(schedule, runs=(*schedule.runs[:-1], run), job=job_id, held=False, window_end=run.end)
 

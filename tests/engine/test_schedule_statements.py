@@ -8,9 +8,10 @@ from pathlib import Path
 from jobtui.engine.client import Session
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
+from jobtui.engine.scheduler import RunPolicy
 from jobtui.engine.schedules import FILE, NO_OWNER, NOT_OWNED
 from jobtui.language.tables import format_json
-from jobtui.model import Notice, Status
+from jobtui.model import Notice, Status, StepPosition
 from tests.support.clock import FakeClock
 from tests.support.engines import Bench, bench
 from tests.support.scripted import ScriptedStorage
@@ -166,6 +167,65 @@ class TestRuns:
         with bench(tmp_path, storage(), clock=clock) as b:
             assert b.job(2).paused
             assert b.storage.begun == []
+
+
+class TestInterrupted:
+    """The owner of a schedule's job is killed: closing an engine leaves its history as a kill does."""
+
+    def crash(self, tmp_path: Path, clock: FakeClock) -> None:
+        with bench(tmp_path, storage(), clock=clock) as b:
+            b.say(NIGHTLY)
+            pass_to(b, TO_FIRST)
+            b.storage.operation("nba", "h1").finish()
+            b.storage.operation("nba", "h2").progress(
+                0.2, steps=StepPosition(2, 9, "db", "default", b"k", 9, 9)
+            )
+            b.heard.wait_for(lambda: b.job(1).tasks[1].steps is not None)
+
+    def test_next_owner_continues_in_the_window(self, tmp_path: Path) -> None:
+        clock = FakeClock()
+        self.crash(tmp_path, clock)
+        clock.advance(3600)
+        with bench(tmp_path, storage(), clock=clock) as b:
+            rest = b.storage.operation("nba", "h2")
+            assert rest.request is not None
+            assert rest.request.resume is not None
+            assert rest.request.resume.done == 2
+            assert [task.host for task in b.job(2).tasks] == ["h2"]
+            assert (b.job(2).schedule, b.job(2).recovered_from) == ("nightly", 1)
+            assert "Schedule 'nightly' continues job 1, which was interrupted, as job 2" in b.heard.notices
+            row = shown(b)
+            assert row["Result"] == "job 2 running: continues job 1, which was interrupted"
+            runs = row["runs"]
+            assert isinstance(runs, list)
+            assert [(run["job"], run["recovers"]) for run in runs] == [(1, None), (2, 1)]
+            pass_to(b, WINDOW - 3600)  # the window of the interrupted run ends the one that continues it
+            b.heard.wait_for(lambda: b.heard.jobs(2)[-1].paused)
+        with bench(tmp_path, storage(), clock=clock) as b:
+            b.clock.wait_for_sleepers(1)
+            assert b.engine.history.last_id() == 2
+
+    def test_next_run_continues_after_the_window(self, tmp_path: Path) -> None:
+        clock = FakeClock()
+        self.crash(tmp_path, clock)
+        clock.advance(DAY / 2)
+        with bench(tmp_path, storage(), clock=clock) as b:
+            b.clock.wait_for_sleepers(1)
+            assert b.engine.history.last_id() == 1
+            pass_to(b, DAY / 2)
+            b.storage.operation("nba", "h2").finish()
+            b.heard.until(2, Status.FINISHED)
+            assert len(b.storage.begun) == 1
+
+    def test_job_that_a_user_recovered_is_not_continued(self, tmp_path: Path) -> None:
+        clock = FakeClock()
+        self.crash(tmp_path, clock)
+        with bench(tmp_path, storage(), clock=clock, run=RunPolicy.NONE) as b:
+            b.say("RECOVER JOB 1")
+        with bench(tmp_path, storage(), clock=clock) as b:
+            b.storage.operation("nba", "h1")
+            b.clock.wait_for_sleepers(1)
+            assert b.engine.history.last_id() == 2
 
 
 class TestFileOnDisk:

@@ -219,6 +219,69 @@ class TestDue:
         )
 
 
+def interrupted(number: int = 7, stop: str = "2026-03-11T03:00Z") -> Job:
+    """A job that was at work when its owner was killed."""
+    working = lifecycle.start_tasks(job(number), [0], at("2026-03-11T02:30Z"))
+    return lifecycle.interrupt(working, at(stop))
+
+
+class TestInterrupted:
+    window = at("2026-03-11T06:00Z")
+
+    def nightly(self, until: str | None = "06:00") -> Schedule:
+        step = schedules.advance(made(until=until, timezone="UTC"), at("2026-03-11T02:30Z"), None)
+        return schedules.started(step.schedule, 7)
+
+    def test_next_owner_continues_in_the_window(self) -> None:
+        now = at("2026-03-11T03:10Z")
+        kept = schedules.end_window(self.nightly(), now, None, interrupted()).schedule
+        step = schedules.advance(kept, now, None, 7, interrupted())
+        assert step.action is RunAction.RECOVER
+        after = schedules.started(step.schedule, 8)
+        run = after.runs[-1]
+        assert (run.outcome, run.job, run.recovers) == (RunOutcome.CONTINUED, 8, 7)
+        assert (run.reason, after.window_end) == ("continues job 7, which was interrupted", self.window)
+        assert schedules.advance(after, now, job(8), 8).action is None
+
+    def test_next_run_continues_after_the_window(self) -> None:
+        late = at("2026-03-11T06:00Z")
+        step = schedules.advance(self.nightly(), late, None, 7, interrupted())
+        assert (step.action, step.schedule.window_end) == (None, None)
+        step = schedules.advance(step.schedule, at("2026-03-12T02:30Z"), None, 7, interrupted())
+        assert step.action is RunAction.RECOVER
+        assert step.schedule.runs[-1].end == at("2026-03-12T06:00Z")
+
+    def test_without_a_window_only_soon(self) -> None:
+        schedule = self.nightly(until=None)
+        soon, late = at("2026-03-11T03:09Z"), at("2026-03-11T03:10Z")
+        assert schedules.advance(schedule, soon, None, 7, interrupted()).action is RunAction.RECOVER
+        assert schedules.advance(schedule, late, None, 7, interrupted()).action is None
+
+    def test_recovered_by_hand_is_not_continued(self) -> None:
+        assert schedules.advance(self.nightly(), at("2026-03-11T03:10Z"), None, 8, None).action is None
+
+    def test_paused_schedule_does_not_continue(self) -> None:
+        paused = schedules.suspend(self.nightly())
+        assert schedules.advance(paused, at("2026-03-11T03:10Z"), None, 7, interrupted()).action is None
+
+    def test_one_that_ends_jobtui_each_time_is_given_up(self) -> None:
+        schedule, now = self.nightly(), at("2026-03-11T03:10Z")
+        continued = 0
+        while (step := schedules.advance(schedule, now, None, 7, interrupted())).action is RunAction.RECOVER:
+            schedule, continued = schedules.started(step.schedule, 8 + continued), continued + 1
+        assert continued == schedules.MOST_CONTINUED
+        step = schedules.advance(schedule, at("2026-03-12T02:30Z"), None, 7, interrupted())
+        assert step.action is RunAction.RECOVER
+
+    def test_owner_that_ends_while_it_continues(self) -> None:
+        now = at("2026-03-11T03:10Z")
+        step = schedules.advance(self.nightly(), now, None, 7, interrupted())
+        assert schedules.settle(step.schedule, [job(8)], None).job == 8
+        again = schedules.settle(step.schedule, [], None)
+        assert again.runs[-1].outcome is RunOutcome.FAILED
+        assert schedules.advance(again, now, None, 7, interrupted()).action is RunAction.RECOVER
+
+
 class TestFile:
     def test_written_and_read(self, tmp_path: Path) -> None:
         step = schedules.advance(made(until="06:00", timezone="UTC"), at("2026-03-11T02:30Z"), None)
@@ -262,6 +325,8 @@ class World:
         self.jobs: dict[int, Job] = {}
         self.ended: set[int] = set()
         self.by_user: set[int] = set()
+        self.recovered: set[int] = set()
+        self.at_work = False
         self.alive = True
         self.begun: list[datetime] = []
         self.recorded: set[datetime] = set()
@@ -273,6 +338,11 @@ class World:
         number = self.disk.job
         return None if number is None or number in self.ended else self.jobs[number]
 
+    def interrupted(self) -> Job | None:
+        found = None if self.disk.job is None else self.jobs[self.disk.job]
+        is_left = found is not None and lifecycle.was_interrupted(found) and found.id not in self.recovered
+        return found if is_left else None
+
     def check(self, crash_at: int | None = None) -> None:
         """What the runner does; with `crash_at`, the owner ends before its nth write or action."""
         steps = 0
@@ -283,7 +353,7 @@ class World:
             return steps == crash_at
 
         while True:
-            step = schedules.advance(self.disk, self.now, self.job(), len(self.jobs))
+            step = schedules.advance(self.disk, self.now, self.job(), len(self.jobs), self.interrupted())
             if step.schedule != self.disk:
                 if crashes():
                     break
@@ -300,14 +370,21 @@ class World:
             assert schedule.job is not None
             self.jobs[schedule.job] = replace(self.jobs[schedule.job], paused=True)
             return True
-        if not schedule.runs[-1].by_hand:
-            self.begun.append(schedule.runs[-1].at)
+        run = schedule.runs[-1]
+        if not run.by_hand and run.recovers is None:
+            self.begun.append(run.at)
         if action is RunAction.CONTINUE:
             assert schedule.job is not None
             number = schedule.job
             self.jobs[number] = replace(self.jobs[number], paused=False)
         else:
             assert self.job() is None, "two jobs of a schedule at once"
+            if run.recovers is not None:
+                assert run.recovers not in self.recovered, "an interrupted job was continued twice"
+                assert run.recovers == schedule.job
+                self.recovered.add(run.recovers)
+            else:
+                assert self.interrupted() is None, "an interrupted job was not continued"
             number = len(self.jobs) + 1
             self.jobs[number] = replace(job(number), schedule="s")
         self.by_user.discard(number)
@@ -326,12 +403,19 @@ class World:
 
     def start(self) -> None:
         self.alive = True
+        if self.at_work:
+            for number in self.jobs.keys() - self.ended:
+                if not self.jobs[number].paused:
+                    working = lifecycle.start_tasks(self.jobs[number], [0], self.jobs[number].submitted)
+                    self.jobs[number] = lifecycle.interrupt(working, self.now)
+                    self.ended.add(number)
         if schedules.is_starting(self.disk):
             after = self.disk.runs[-1].after
             newer = [self.jobs[number] for number in self.jobs if number > after]
             resumed = self.disk.runs[-1].job
             current = None if resumed is None or resumed in self.ended else self.jobs[resumed]
             self.write(schedules.settle(self.disk, newer, current))
+        self.write(schedules.end_window(self.disk, self.now, self.job(), self.interrupted()).schedule)
         self.check()
 
     def pass_time(self, span: timedelta) -> None:
@@ -387,7 +471,7 @@ class World:
 
 
 class Schedules(RuleBasedStateMachine):
-    """Times, jobs, owners and clocks in any order. 100 examples of 100 steps are 10,000."""
+    """Times, jobs, owners and clocks in any order: 100 examples of 100 steps, in the long form 1,000."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -413,8 +497,8 @@ class Schedules(RuleBasedStateMachine):
         self.world.jump(timedelta(minutes=minutes))
 
     @precondition(lambda self: self.world.alive)
-    @rule(step=st.integers(1, 4), minutes=st.sampled_from([10, 60, 600]))
-    def crash(self, step: int, minutes: int) -> None:
+    @rule(step=st.integers(1, 4), minutes=st.sampled_from([10, 60, 600]), at_work=st.booleans())
+    def crash(self, step: int, minutes: int, at_work: bool) -> None:
         """End the owner at some point of a check at a time at which something is due."""
         world = self.world
         moment = schedules.next_moment(world.disk)
@@ -422,7 +506,7 @@ class Schedules(RuleBasedStateMachine):
             world.expect(moment)
             world.now = moment
         world.check(step)
-        world.alive = False
+        world.alive, world.at_work = False, at_work
 
     @precondition(lambda self: not self.world.alive)
     @rule()
@@ -459,7 +543,8 @@ class Schedules(RuleBasedStateMachine):
     def run_by_hand(self) -> None:
         world = self.world
         try:
-            step = schedules.run_now(world.disk, world.now, world.job(), len(world.jobs))
+            jobs = len(world.jobs)
+            step = schedules.run_now(world.disk, world.now, world.job(), jobs, world.interrupted())
         except StatementRefused:
             return
         world.write(step.schedule)
@@ -475,7 +560,7 @@ def test_schedules_in_any_order(long: bool) -> None:
     run_state_machine_as_test(
         Schedules,
         settings=settings(
-            max_examples=100,
+            max_examples=1000 if long else 100,
             stateful_step_count=100,
             deadline=None,
             derandomize=True,
