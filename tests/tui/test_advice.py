@@ -8,7 +8,7 @@ from pathlib import Path
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.language.tables import Row
-from jobtui.tui.views.advice import _by_space, _space_rows, share_bar
+from jobtui.tui.views.advice import _by_space, _space_rows, advised_statement, share_bar
 from jobtui.tui.widgets.table_layout import Sorting
 from tests.support.dashboards import showing
 
@@ -42,6 +42,26 @@ class TestRows:
         assert share_bar(0.0) == "             0%"
         assert share_bar(1.0) == "██████████ 100%"
         assert share_bar(0.66) == "██████▌     66%"
+
+
+class TestStatement:
+    def test_all_hosts_are_not_named(self) -> None:
+        hosts = [row("a", host, "compact", 60).values for host in ("h1", "h2")]
+        assert advised_statement(hosts) == "ADMIN COMPACT a"
+
+    def test_names_are_quoted(self) -> None:
+        hosts = [
+            row("my b", host, verdict, 60).values for host, verdict in (("/x ON y", "flush"), ("h2", "fine"))
+        ]
+        assert advised_statement(hosts) == "ADMIN FLUSH `my b` ON `/x ON y`"
+
+    def test_a_compaction_comes_before_a_flush(self) -> None:
+        verdicts = {"h1": "flush", "h2": "compact", "h3": "compact", "h4": "unknown"}
+        hosts = [row("a", host, verdict, 60).values for host, verdict in verdicts.items()]
+        assert advised_statement(hosts) == "ADMIN COMPACT a ON h2, h3"
+
+    def test_nothing_is_needed(self) -> None:
+        assert advised_statement([row("a", "h1", "fine", 0).values]) == ""
 
 
 class TestReader:

@@ -13,9 +13,12 @@ from textual.message import Message
 from textual.widget import Widget
 from typing_extensions import override
 
+from jobtui.engine.advice import Verdict
 from jobtui.engine.client import ExecuteResult
 from jobtui.formatting import format_bytes, format_recent_time
+from jobtui.language.ast import Submit, unparse
 from jobtui.language.tables import Row
+from jobtui.model import JobOptions
 from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch
@@ -162,15 +165,7 @@ class AdviceView(DashboardView):
 
     def statement(self) -> str:
         """Return the statement for the space under the cursor, "" if it needs none."""
-        hosts = self._hosts.get(self.current or "", [])
-        needed = [str(host["Statement"]) for host in hosts if host["Statement"]]
-        compacts = [one for one in needed if one.startswith("ADMIN COMPACT")]
-        chosen = compacts or needed
-        if len(chosen) <= 1:
-            return "".join(chosen)
-        # each statement names one host: together they are one job
-        first, *others = chosen
-        return ", ".join((first, *(one.rpartition(" ON ")[2] for one in others)))
+        return advised_statement(self._hosts.get(self.current or "", ()))
 
     def on_table_moved(self, message: Table.Moved) -> None:
         """Show the hosts of the space that the cursor is on now."""
@@ -239,6 +234,19 @@ def share_bar(share: float | None) -> str:
 def worst_verdict(hosts: Sequence[Values]) -> str:
     """Return the verdict of the host that needs a job most."""
     return min((str(host["Verdict"]) for host in hosts), key=_WORST.index)
+
+
+def advised_statement(hosts: Sequence[Values]) -> str:
+    """Return one statement for the hosts of a space that need a job, "" if none does.
+
+    A compaction flushes first, so that hosts that need only a flush are left out beside one that needs more.
+    """
+    for verdict, command in ((Verdict.COMPACT, "compact"), (Verdict.FLUSH, "flush")):
+        needed = [host for host in hosts if host["Verdict"] == verdict]
+        if needed:
+            on = () if len(needed) == len(hosts) else tuple(str(host["Host"]) for host in needed)
+            return unparse(Submit(command, str(needed[0]["Space"]), JobOptions(hosts=on)))
+    return ""
 
 
 def _by_space(rows: Sequence[Row]) -> dict[str, list[Values]]:
