@@ -175,7 +175,7 @@ class DashboardApp(BaseApp[int]):
     def _finish_start(self) -> None:
         # everything that can wait until the first frame is shown
         self._on_first_frame()
-        self.context.overview_cache.ask()
+        self.context.overview_cache.request()
         self.run_worker(self._load_then_search())
         self.dashboard.console.show_problems(self.context.keymap.problems, "keys of the keymap were left out")
         settings = self.context.settings
@@ -189,7 +189,7 @@ class DashboardApp(BaseApp[int]):
 
     async def _load_then_search(self) -> None:
         await run_in_thread(self._load_indexes)
-        self.dashboard.jobs.list.search(of_itself=True)  # which jobs were recovered is known only now
+        self.dashboard.jobs.list.search(automatic=True)  # which jobs were recovered is known only now
 
     def _load_indexes(self) -> None:
         """Load what filters search: with a million jobs, loading takes four times as long as the search."""
@@ -248,7 +248,7 @@ class DashboardApp(BaseApp[int]):
             self.dashboard.on_batch(batch)
             link = self._client.connection
             if batch.link and link is not None and link.state is ConnectionState.CONNECTED:
-                self.context.overview_cache.ask()
+                self.context.overview_cache.request()
             # Textual skips a timer that is late, after which no frame would follow
             loop = asyncio.get_running_loop()
             self._frame = loop.call_later(_FRAME_SECONDS, self.call_later, self._next_frame)

@@ -92,18 +92,18 @@ class StyledScreen(Screen[None]):
         super().__init__()
         use_partial_compositor(self)
 
-    def ink(self, ink: TextRole) -> Style:
+    def role_style(self, role: TextRole) -> Style:
         """Return the style of a role in the current theme; only what it sets itself."""
-        inks = self.__dict__.setdefault("_inks", {})
-        style = cast("Style | None", inks.get(ink))
+        styles = self.__dict__.setdefault("_role_styles", {})
+        style = cast("Style | None", styles.get(role))
         if style is None:
-            style = inks[ink] = css_class_style(self, ink.value)
+            style = styles[role] = css_class_style(self, role.value)
         return style
 
     @override
     def notify_style_update(self) -> None:
         super().notify_style_update()
-        self.__dict__.pop("_inks", None)
+        self.__dict__.pop("_role_styles", None)
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
         """Skip the styles at the start: all nodes have just been styled."""
@@ -153,9 +153,9 @@ class BaseApp(ExtendedApp[ReturnType], inherit_bindings=False):
             self.theme = ANSI.name
             self.keep_gray()
 
-    def ink(self, ink: TextRole) -> Style:
+    def role_style(self, role: TextRole) -> Style:
         """Return the style of a role in the current theme."""
-        return cast("StyledScreen", self.screen_stack[0]).ink(ink)
+        return cast("StyledScreen", self.screen_stack[0]).role_style(role)
 
     @override
     def refresh_css(self, animate: bool = True) -> None:

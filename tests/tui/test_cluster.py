@@ -14,7 +14,7 @@ from jobtui.engine.client import Session
 from jobtui.model import ConnectionState, Status
 from jobtui.storage.base import Host
 from jobtui.tui.data.job_rows import job_cell
-from jobtui.tui.tabs.storage import NOT_TOLD
+from jobtui.tui.tabs.storage import SIZES_UNKNOWN
 from jobtui.tui.text.spans import TextRole
 from tests.support.dashboards import Stage, showing
 from tests.support.engines import WAIT
@@ -119,7 +119,7 @@ def test_what_a_cluster_does_not_tell_of_its_storage_is_said_in_a_line(tmp_path:
             prod.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
             await shown.shows("▶ running")
             await shown.press("home", "right_square_bracket", "right_square_bracket")
-            await shown.until(lambda: NOT_TOLD in shown.detail and "no sizes here" in shown.detail)
+            await shown.until(lambda: SIZES_UNKNOWN in shown.detail and "no sizes here" in shown.detail)
 
     asyncio.run(run())
 

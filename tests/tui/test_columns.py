@@ -1,4 +1,4 @@
-from jobtui.tui.widgets.table_layout import GAP, Column, place
+from jobtui.tui.widgets.table_layout import GAP, Column, place_columns
 
 COLUMNS = (
     Column("id", "Job Id", 7, 9),
@@ -11,7 +11,7 @@ WANTED = [7, 14, 12, 17, 80]
 
 
 def keys(room: int) -> list[str]:
-    return [placed.column.key for placed in place(COLUMNS, WANTED, room)]
+    return [placed.column.key for placed in place_columns(COLUMNS, WANTED, room)]
 
 
 def test_all_columns_are_shown_where_there_is_room() -> None:
@@ -30,7 +30,7 @@ def test_columns_give_way_one_after_the_other_the_least_needed_first() -> None:
 def test_no_width_makes_columns_overlap_or_leave_the_room() -> None:
     for room in range(1, 300):
         end = 0
-        for placed in place(COLUMNS, WANTED, room):
+        for placed in place_columns(COLUMNS, WANTED, room):
             assert placed.x >= end
             end = placed.x + placed.width
             assert placed.x + placed.width <= room or placed.width == 0
@@ -38,6 +38,6 @@ def test_no_width_makes_columns_overlap_or_leave_the_room() -> None:
 
 
 def test_a_column_is_as_wide_as_its_widest_cell_and_the_last_takes_what_is_left() -> None:
-    widths = {placed.column.key: placed.width for placed in place(COLUMNS, WANTED, 150)}
+    widths = {placed.column.key: placed.width for placed in place_columns(COLUMNS, WANTED, 150)}
     assert widths["command"] == 14
     assert widths["reason"] == 150 - 7 - 14 - 12 - 17 - 4 * GAP

@@ -31,7 +31,7 @@ class Numbers:
     def key_at(self, index: int) -> Hashable:
         return 0 if self.unread else self.keys[index]
 
-    def place_of(self, key: Hashable) -> int | None:
+    def index_of(self, key: Hashable) -> int | None:
         return self.keys.index(key) if key in self.keys else None  # type: ignore[arg-type]
 
     def gutter(self, key: Hashable) -> Line:
@@ -53,7 +53,7 @@ class TableApp(App[None]):
     def compose(self) -> ComposeResult:
         yield self.table
 
-    def ink(self, role: TextRole) -> Style:
+    def role_style(self, role: TextRole) -> Style:
         return Style()
 
 
@@ -106,7 +106,7 @@ class Machine:
 
     def reverse(self) -> None:
         self.descending = not self.descending
-        self.table.rows_unsettled()  # as while a long sort goes on
+        self.table.show_first_rows()  # as while a long sort goes on
         self.put_in_order()
 
     def toggle(self) -> None:
@@ -116,13 +116,13 @@ class Machine:
     def unread(self) -> None:
         """The rows cannot be read for a moment."""
         self.rows.unread = True
-        self.table.rows_moved(follow=False)
+        self.table.reload_rows(follow=False)
         self.rows.unread = False
         self.put_in_order()
 
     def put_in_order(self) -> None:
         self.rows.keys.sort(reverse=self.descending)
-        self.table.rows_moved(follow=self.follow)
+        self.table.reload_rows(follow=self.follow)
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -146,9 +146,9 @@ def test_a_burst_moves_no_cursor_that_was_not_touched() -> None:
         app = TableApp(Numbers())
         async with app.run_test(size=(40, 12)) as pilot:
             app.rows.keys = [1]
-            app.table.rows_moved()
+            app.table.reload_rows()
             app.rows.keys = [*range(500, 0, -1)]
-            app.table.rows_moved()
+            app.table.reload_rows()
             await pilot.pause()
             assert (app.table.cursor_key, app.table.cursor) == (1, 499)
             assert app.table.top <= 499 < app.table.top + app.table.page

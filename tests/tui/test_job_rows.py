@@ -14,7 +14,7 @@ from jobtui.history import Sort
 from jobtui.model import Job, Level, SpaceStats, Status, Task
 from jobtui.tui.data.job_rows import DEFAULT_COLUMNS, JOB_COLUMNS, JobRows
 from jobtui.tui.text.spans import waiting_reasons
-from jobtui.tui.widgets.table_layout import GUTTER, Column, RowPainter, place
+from jobtui.tui.widgets.table_layout import GUTTER, Column, RowPainter, place_columns
 
 NOW = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
 REASON = "cold0: no space left on device (needs 1.1 GiB, 240 MiB free)"
@@ -57,7 +57,7 @@ def rows_of(*jobs: Job) -> JobRows:
 def text_of(rows: JobRows, width: int, index: int = 0) -> str:
     columns = [column for column in JOB_COLUMNS if column.key in DEFAULT_COLUMNS]
     wanted = [max(column.natural, 14 if column.key == "status" else len(column.label)) for column in columns]
-    placed = place(columns, wanted, width - GUTTER - 2)
+    placed = place_columns(columns, wanted, width - GUTTER - 2)
     painter = RowPainter(lambda _role: Style())
     return painter.row((), rows.cells(index, placed), placed, width, Style()).text.strip()
 
@@ -154,7 +154,7 @@ def test_a_job_that_was_run_again_is_marked_with_its_newest_recovery() -> None:
 def test_a_wider_terminal_shows_more() -> None:
     columns = [column for column in JOB_COLUMNS if column.key in DEFAULT_COLUMNS]
     wanted = [column.natural for column in columns]
-    shown = [len(place(columns, wanted, width - GUTTER - 2)) for width in WIDTHS]
+    shown = [len(place_columns(columns, wanted, width - GUTTER - 2)) for width in WIDTHS]
     assert shown == sorted(shown)
     assert shown[WIDTHS.index(170)] > shown[WIDTHS.index(120)] > shown[WIDTHS.index(80)]
 

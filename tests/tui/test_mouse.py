@@ -13,7 +13,7 @@ async def jobs(shown: Stage) -> None:
     await shown.shows("job 1 ·")
 
 
-def place_of(shown: Stage, text: str) -> tuple[int, int]:
+def index_of(shown: Stage, text: str) -> tuple[int, int]:
     """Where the text is on screen."""
     for row, line in enumerate(shown.screen.split("\n")):
         if text in line:
@@ -22,7 +22,7 @@ def place_of(shown: Stage, text: str) -> tuple[int, int]:
 
 
 async def click(shown: Stage, text: str, times: int = 1) -> None:
-    await shown.pilot.click(offset=place_of(shown, text), times=times)
+    await shown.pilot.click(offset=index_of(shown, text), times=times)
 
 
 def test_a_click_on_a_header_sorts_and_again_turns_round(tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_results_are_selected_with_the_mouse_and_copied(tmp_path: Path) -> None:
             await shown.say("SHOW SPACES")
             await shown.press("t")
             await shown.shows("| nba ")
-            column, row = place_of(shown, "| nba ")
+            column, row = index_of(shown, "| nba ")
             await shown.pilot.mouse_down(offset=(column + 2, row))
             await shown.pilot.hover(offset=(column + 3, row))
             await shown.pilot.hover(offset=(column + 4, row))

@@ -125,7 +125,7 @@ def test_hosts_say_whether_they_answer_and_what_they_hold(tmp_path: Path) -> Non
             await shown.shows("Compact test2?")
             await shown.press("escape")
             shown.behind.storage.down["local1"] = "no route to host"
-            shown.app.context.overview_cache.ask()
+            shown.app.context.overview_cache.request()
 
             def patience_ends() -> bool:
                 shown.behind.clock.advance(4)

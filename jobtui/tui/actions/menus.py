@@ -239,7 +239,7 @@ class ActionMenu:
             case "drop":
                 adopted = self._shared.overview_cache.adopted(name)
                 await self._actions.drop(name, adopted)
-                self._shared.overview_cache.ask()
+                self._shared.overview_cache.request()
             case _:
                 hosts = view.scope is KeyScope.HOSTS
                 space = await self._space_of(name, cast("HostsView", view)) if hosts else name

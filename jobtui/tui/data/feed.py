@@ -191,19 +191,19 @@ class StatsCache:
         self._requested: set[Spot] = set()
         self._seen: Mapping[Spot, Look] = {}
 
-    def ask(self, space: str, host: str) -> None:
+    def request(self, space: str, host: str) -> None:
         """Fetch the stats again, unless a request is under way."""
         spot = space, host
         if spot not in self._requested:
             self._requested.add(spot)
             self._client.fetch_stats(space, host).add_done_callback(lambda done: self._receive(spot, done))
 
-    def at(self, space: str, host: str) -> Look:
+    def get(self, space: str, host: str) -> Look:
         """Return the newest answer."""
         return self._seen.get((space, host), Look())
 
-    def forget(self) -> None:
-        """Forget all answers."""
+    def clear(self) -> None:
+        """Remove all answers."""
         self._seen = {}
 
     def _receive(self, spot: Spot, done: Future[SpaceStats]) -> None:
@@ -235,7 +235,7 @@ class OverviewCache:
             return None
         return next((look.space.adopted for look in self.overview.spaces if look.space.name == space), None)
 
-    def ask(self) -> None:
+    def request(self) -> None:
         """Fetch a new overview, unless a request is under way."""
         if not self._is_requested:
             self._is_requested = True

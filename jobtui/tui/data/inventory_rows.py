@@ -8,7 +8,7 @@ from jobtui.engine.client import SpaceOverview
 from jobtui.formatting import format_bytes
 from jobtui.model import Status
 from jobtui.storage.base import Host
-from jobtui.tui.text.spans import GLYPH, STATUS_INK, Line, TextRole
+from jobtui.tui.text.spans import GLYPH, STATUS_ROLE, Line, TextRole
 from jobtui.tui.widgets.table_layout import Column, Placed
 
 SPACE_COLUMNS = (
@@ -57,7 +57,7 @@ class InventoryRows:
         """Return the name in a row."""
         return self._keys[index]
 
-    def place_of(self, key: Hashable) -> int | None:
+    def index_of(self, key: Hashable) -> int | None:
         """Return the row of a name, None if there is none."""
         return self._keys.index(key) if isinstance(key, str) and key in self._cells else None
 
@@ -131,7 +131,7 @@ def _space(look: SpaceOverview, counts: Counts, verdict: str) -> Mapping[str, Li
 def job_counts(counts: Counts) -> Line:
     """Return the number of jobs of each status, without those that have none: `▶ 1  ◷ 2  ✖ 3`."""
     shown = [
-        (f"{GLYPH[status]} {counts[status]:,}  ", STATUS_INK[status])
+        (f"{GLYPH[status]} {counts[status]:,}  ", STATUS_ROLE[status])
         for status in (Status.RUNNING, Status.QUEUE, Status.FINISHED, Status.FAILED, Status.STOPPED)
         if counts.get(status)
     ]

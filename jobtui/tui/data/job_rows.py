@@ -138,7 +138,7 @@ class JobRows:
             job_id: job for job_id, job in self._newest.items() if job_id in self._fresh or not job.status.ended
         }
 
-    def asking(self) -> None:
+    def begin_query(self) -> None:
         """Note that a query begins: snapshots that arrive from now on are newer than its result."""
         self._fresh.clear()
 
@@ -187,7 +187,7 @@ class JobRows:
         """Return the id of the job of a row."""
         return self.job_at(index).id
 
-    def place_of(self, key: Hashable) -> int | None:
+    def index_of(self, key: Hashable) -> int | None:
         """Return the row of a job; None if it has none, or if that is not known yet."""
         if self._view is None or not self._whole or not isinstance(key, int):
             return None

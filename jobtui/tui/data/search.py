@@ -381,7 +381,7 @@ T = TypeVar("T")
 class WorkerReply(msgspec.Struct, Generic[T], frozen=True):
     """An answer to a request, or the error that it ended in."""
 
-    question: int
+    request: int
     answer: T | None
     error: Exception | None = None
 
@@ -401,7 +401,7 @@ class LatestOnlyWorker(Generic[T]):
         self._ended = False
         self._thread: threading.Thread | None = None
 
-    def ask(self, work: Callable[[], Iterator[T]]) -> int:
+    def submit(self, work: Callable[[], Iterator[T]]) -> int:
         """Run `work` on the thread; return the number of the request, which rises."""
         with self._changed:
             self._last += 1

@@ -96,28 +96,28 @@ class Choices(StyledWidget, can_focus=True):
 
     def _cell(self, index: int) -> Line:
         key, title = self._titles[index]
-        ink = TextRole.CURSOR if index == self._at else TextRole.PLAIN
+        role = TextRole.CURSOR if index == self._at else TextRole.PLAIN
         if self._across:
-            return ((f"  {title} ", ink), (f"{key}  ", TextRole.CURSOR if index == self._at else TextRole.KEY))
-        return ((f"  {key:<6}", TextRole.CURSOR if index == self._at else TextRole.KEY), (f"{title}  ", ink))
+            return ((f"  {title} ", role), (f"{key}  ", TextRole.CURSOR if index == self._at else TextRole.KEY))
+        return ((f"  {key:<6}", TextRole.CURSOR if index == self._at else TextRole.KEY), (f"{title}  ", role))
 
     @override
     def render_line(self, y: int) -> Strip:
-        width, ground = self.size.width, self.rich_style
+        width, background = self.size.width, self.rich_style
         if self._across:
             line: Line = ()
             for index in range(len(self._titles)):
                 line += (*self._cell(index), ("  ", TextRole.PLAIN))
             pad = max(0, width - line_width(line))
-            return self.strip(((" " * pad, TextRole.PLAIN), *line), width, ground)
+            return self.strip(((" " * pad, TextRole.PLAIN), *line), width, background)
         index = self._first + y
         if index >= len(self._titles):
-            return Strip.blank(width, ground)
-        ink = TextRole.CURSOR if index == self._at else TextRole.PLAIN
+            return Strip.blank(width, background)
+        role = TextRole.CURSOR if index == self._at else TextRole.PLAIN
         line = cut(self._cell(index), width - 2)
         more = self._more(y)
         return self.strip(
-            (*line, (" " * (width - line_width(line) - 1), ink), (more, TextRole.KEY)), width, ground
+            (*line, (" " * (width - line_width(line) - 1), role), (more, TextRole.KEY)), width, background
         )
 
     def _more(self, y: int) -> str:

@@ -139,11 +139,11 @@ def statement_lines(width: int) -> list[Line]:
 
 def _beside(term: Span, what: str, column: int, width: int) -> list[Line]:
     """Return a term and its meaning, side by side or, if that is too wide, below each other."""
-    text, ink = term
+    text, role = term
     if width_of(text) < column and column + width_of(what) + 2 <= width:
-        return [((f"  {fit(text, column)}", ink), (what, TextRole.MUTED))]
+        return [((f"  {fit(text, column)}", role), (what, TextRole.MUTED))]
     return [
-        *wrapped(((f"  {text}", ink),), width, hang=4),
+        *wrapped(((f"  {text}", role),), width, hang=4),
         *wrapped(((f"      {what}", TextRole.MUTED),), width, hang=6),
     ]
 

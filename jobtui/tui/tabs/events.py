@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from jobtui.formatting import format_ids, format_local_time, format_time_of_day, single_cells
 from jobtui.model import ClusterRef, EventKind, Job, JobEvent
-from jobtui.tui.text.spans import STATUS_INK, Line, TextRole, wrap
+from jobtui.tui.text.spans import STATUS_ROLE, Line, TextRole, wrap
 
 
 def events(job: Job, recovered_as: Sequence[int], width: int) -> list[Line]:
@@ -37,27 +37,28 @@ def _day(job: Job) -> Line:
 
 
 def _event(event: JobEvent, hosts: dict[int, str], width: int) -> list[Line]:
-    what, ink = _words(event, hosts)
+    what, role = _words(event, hosts)
     head = f" {format_time_of_day(event.at)}  "
     texts = wrap(f"{single_cells(what)}: {event.reason}" if event.reason else what, width - len(head) - 1)
     return [
-        ((head if row == 0 else " " * len(head), TextRole.MUTED), (text, ink)) for row, text in enumerate(texts)
+        ((head if row == 0 else " " * len(head), TextRole.MUTED), (text, role))
+        for row, text in enumerate(texts)
     ]
 
 
 def _words(event: JobEvent, hosts: dict[int, str]) -> tuple[str, TextRole]:
-    ink = STATUS_INK[event.status] if event.status is not None else TextRole.PLAIN
+    role = STATUS_ROLE[event.status] if event.status is not None else TextRole.PLAIN
     status = event.status.value if event.status is not None else ""
     task = f"task {event.task} on {hosts.get(event.task, '?')}" if event.task is not None else "job"
     match event.kind:
         case EventKind.SUBMITTED:
-            return "submitted", ink
+            return "submitted", role
         case EventKind.STARTED:
-            return "started", ink
+            return "started", role
         case EventKind.TASK_STARTED:
-            return f"{task} started", ink
+            return f"{task} started", role
         case EventKind.TASK_ENDED | EventKind.ENDED:
-            return f"{task} {status}", ink
+            return f"{task} {status}", role
         case EventKind.DEFERRED:
             return f"{task} deferred", TextRole.WARNING
         case EventKind.STOP_ASKED:
@@ -65,4 +66,4 @@ def _words(event: JobEvent, hosts: dict[int, str]) -> tuple[str, TextRole]:
         case EventKind.INTERRUPTED:
             return "interrupted", TextRole.FAILED
         case _:
-            return "note", ink
+            return "note", role

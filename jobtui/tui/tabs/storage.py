@@ -10,7 +10,7 @@ from jobtui.formatting import format_bytes, format_count
 from jobtui.model import Job, SpaceStats, Task
 from jobtui.tui.text.spans import Line, Span, TextRole, cut, fit, fit_host, width_of, wrapped
 
-NOT_TOLD = "how large the space is on each host is not known"
+SIZES_UNKNOWN = "how large the space is on each host is not known"
 _FIGURE = 20
 _LABEL = 12
 
@@ -31,10 +31,10 @@ def storage(job: Job, looks: Mapping[str, Look], width: int, ask: bool) -> list[
     if job.origin is not None and not _is_known(job, looks):
         troubles = sorted({looks[task.host].trouble for task in job.tasks if task.host in looks})
         why = [((f" {trouble}", TextRole.MUTED),) for trouble in troubles if trouble]
-        return [((f" {NOT_TOLD}", TextRole.MUTED),), *why]
+        return [((f" {SIZES_UNKNOWN}", TextRole.MUTED),), *why]
     lines: list[Line] = []
     if ask:
-        lines.extend(wrapped(ask_line(), width, hang=1))
+        lines.extend(wrapped(request_hint(), width, hang=1))
     if len(job.tasks) > 1:
         lines.extend(size_table(job.tasks, looks, width))
     for task in job.tasks:
@@ -96,7 +96,7 @@ def _change_role(size: int, role: TextRole) -> TextRole:
     return TextRole.FINISHED if size < 0 else role
 
 
-def ask_line() -> Line:
+def request_hint() -> Line:
     """What is said of a space that is another program's."""
     return (
         (" Another program's database: opening it writes there. ", TextRole.WARNING),

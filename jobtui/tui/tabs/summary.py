@@ -16,7 +16,7 @@ from jobtui.formatting import (
 )
 from jobtui.model import Job, Status, Task
 from jobtui.tui.text.spans import (
-    STATUS_INK,
+    STATUS_ROLE,
     Line,
     Span,
     TextRole,
@@ -65,10 +65,10 @@ def summary(
     lines = _packed(facts, width)
     if job.requested_by or job.options.because or job.schedule:
         lines += _packed(_requester(job), width)
-    ink = STATUS_INK[job.status] if job.status is Status.FAILED else TextRole.WARNING
+    role = STATUS_ROLE[job.status] if job.status is Status.FAILED else TextRole.WARNING
     is_below = any(task.reason and job.reason.endswith(task.reason) for task in job.tasks)
     if with_reason or not is_below:
-        lines += [((f" {text}", ink),) for text in wrap(job.reason, width - 2, _MOST_REASON_LINES) if text]
+        lines += [((f" {text}", role),) for text in wrap(job.reason, width - 2, _MOST_REASON_LINES) if text]
     lineage = _lineage(job, recovered_as)
     if lineage:
         lines.append(((f" {lineage}", TextRole.ACCENT),))
@@ -107,7 +107,7 @@ def task_counts(job: Job) -> Line:
         if some:
             word = {Status.RUNNING: "at work", Status.QUEUE: "to come"}.get(status, status.value)
             named = f": {_named(some)}" if status in (Status.FAILED, Status.STOPPED) else ""
-            spans.append((f", {len(some)} {word}{named}", STATUS_INK[status]))
+            spans.append((f", {len(some)} {word}{named}", STATUS_ROLE[status]))
     return tuple(spans)
 
 

@@ -154,8 +154,8 @@ def _shared_addresses(job: Job, width: int) -> list[str]:
 
 
 def _status(job: Job, task: Task, words: bool) -> Span:
-    text, ink = task_status_span(task, job.stopping)
-    return (fit(text, _STATUS) if words else text[0]), ink
+    text, role = task_status_span(task, job.stopping)
+    return (fit(text, _STATUS) if words else text[0]), role
 
 
 def _layout(job: Job, told: Sequence[Figures], room: int) -> Layout:
@@ -167,8 +167,8 @@ def _layout(job: Job, told: Sequence[Figures], room: int) -> Layout:
         sizes = [width_of(figures[figure][0]) for figures in told if figure in figures]
         if sizes:
             widths[figure] = max(*sizes, _WHILE_RUNNING[figure] if running else 0)
-    told_in_words = job.stopping or any(task.detached for task in job.tasks)
-    layouts = list(_layouts(widths, told_in_words))
+    status_in_words = job.stopping or any(task.detached for task in job.tasks)
+    layouts = list(_layouts(widths, status_in_words))
     if all(task.status.ended for task in job.tasks):
         # what ended has no bar, and how far it came only if it did not finish
         percent = _PERCENT if any(task.status is not Status.FINISHED for task in job.tasks) else 0
@@ -176,23 +176,23 @@ def _layout(job: Job, told: Sequence[Figures], room: int) -> Layout:
     return next((layout for layout in layouts if layout.cells <= room), layouts[-1])
 
 
-def _layouts(widths: Mapping[Figure, int], told_in_words: bool) -> Iterator[Layout]:
+def _layouts(widths: Mapping[Figure, int], status_in_words: bool) -> Iterator[Layout]:
     """From rich to poor: first the bar gives way, then the rate, then the status's word, then the time."""
     without_rate = _without(widths, Figure.RATE)
     bytes_alone = _without(_without(without_rate, Figure.TIME), Figure.STEPS)
     for words, kept in (
         (True, widths),
         (True, without_rate),
-        (told_in_words, widths),
-        (told_in_words, without_rate),
+        (status_in_words, widths),
+        (status_in_words, without_rate),
         (True, bytes_alone),
     ):
         for bar in _BARS:
             yield Layout(words, bar, 3, kept)
             yield Layout(words, bar, 2, kept)
     yield Layout(True, 0, 2, bytes_alone)
-    yield Layout(told_in_words, 0, 2, bytes_alone)
-    yield Layout(told_in_words, 0, 2, {})
+    yield Layout(status_in_words, 0, 2, bytes_alone)
+    yield Layout(status_in_words, 0, 2, {})
 
 
 def _without(widths: Mapping[Figure, int], left_out: Figure) -> Mapping[Figure, int]:
@@ -202,10 +202,10 @@ def _without(widths: Mapping[Figure, int], left_out: Figure) -> Mapping[Figure, 
 def _task(job: Job, task: Task, head: Line, figures: Figures, layout: Layout, width: int) -> list[Line]:
     indent = line_width(head)
     beside = width - indent - 1 >= _BESIDE
-    ink = TextRole.FAILED if task.status is Status.FAILED else TextRole.WARNING
+    role = TextRole.FAILED if task.status is Status.FAILED else TextRole.WARNING
     if task.reason and beside:
         first, *rest = wrap(task.reason, width - indent - 1, _MOST_REASON_LINES)
-        return [(*head, (first, ink)), *(((" " * indent, TextRole.PLAIN), (text, ink)) for text in rest)]
+        return [(*head, (first, role)), *(((" " * indent, TextRole.PLAIN), (text, role)) for text in rest)]
     if task.status is Status.QUEUE:
         if task.deferred is not None and not job.paused:
             return [cut((*head, (_deferral_text(task.deferred), TextRole.WARNING)), width)]
@@ -213,10 +213,10 @@ def _task(job: Job, task: Task, head: Line, figures: Figures, layout: Layout, wi
         return [cut((*head, (waits, TextRole.MUTED)), width)]
     parts: list[Span] = list(_progress(task, layout))
     for figure, size in layout.widths.items():
-        text, figure_ink = figures.get(figure, ("", TextRole.PLAIN))
-        parts += [(" " * layout.gap, TextRole.PLAIN), (fit(text, size), figure_ink)]
+        text, figure_role = figures.get(figure, ("", TextRole.PLAIN))
+        parts += [(" " * layout.gap, TextRole.PLAIN), (fit(text, size), figure_role)]
     below = wrap(task.reason, width - 5, _MOST_REASON_LINES) if task.reason else []
-    return [cut((*head, *parts), width), *(((f"    {text}", ink),) for text in below)]
+    return [cut((*head, *parts), width), *(((f"    {text}", role),) for text in below)]
 
 
 def _deferral_text(deferral: Deferral) -> str:

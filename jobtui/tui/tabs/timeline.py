@@ -6,7 +6,7 @@ from datetime import datetime
 
 from jobtui.formatting import format_duration, format_local_time
 from jobtui.model import Job, Status, Task
-from jobtui.tui.text.spans import STATUS_INK, Line, TextRole, cut, fit, fit_host, width_of
+from jobtui.tui.text.spans import STATUS_ROLE, Line, TextRole, cut, fit, fit_host, width_of
 
 _NOTE = 26
 _WAIT = "╌"
@@ -83,7 +83,7 @@ def _row(
     return (
         (f" {fit_host(name, label)} ", TextRole.PLAIN),
         (_WAIT * first, TextRole.QUEUE),
-        (_WORK * (last - first), STATUS_INK[status]),
+        (_WORK * (last - first), STATUS_ROLE[status]),
         (" " * (axis.room - last), TextRole.PLAIN),
         ("  " + fit(note, note_width - 2) if note_width else "", TextRole.MUTED),
     )

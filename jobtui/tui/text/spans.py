@@ -100,34 +100,34 @@ def breaks(text: str, first: int, rest: int) -> Iterator[tuple[int, int]]:
 class TextRole(enum.StrEnum):
     """What a span of text means. The values are the CSS classes of `styles/text_roles.tcss`."""
 
-    PLAIN = "ink--plain"
-    MUTED = "ink--muted"
-    STRONG = "ink--strong"
-    TITLE = "ink--title"
-    KEY = "ink--key"
-    ACCENT = "ink--accent"
-    QUEUE = "ink--queue"
-    RUNNING = "ink--running"
-    FINISHED = "ink--finished"
-    FAILED = "ink--failed"
-    STOPPED = "ink--stopped"
-    WARNING = "ink--warning"
-    MARK = "ink--mark"
-    CURSOR = "ink--cursor"
-    CURSOR_IDLE = "ink--cursor-idle"
-    HEADER = "ink--header"
-    BAR = "ink--bar"
-    TAB = "ink--tab"
-    TAB_ON = "ink--tab-on"
-    RULE = "ink--rule"
-    KEYWORD = "ink--keyword"
-    NUMBER = "ink--number"
-    STRING = "ink--string"
-    COMMENT = "ink--comment"
-    WRONG = "ink--wrong"
+    PLAIN = "role--plain"
+    MUTED = "role--muted"
+    STRONG = "role--strong"
+    TITLE = "role--title"
+    KEY = "role--key"
+    ACCENT = "role--accent"
+    QUEUE = "role--queue"
+    RUNNING = "role--running"
+    FINISHED = "role--finished"
+    FAILED = "role--failed"
+    STOPPED = "role--stopped"
+    WARNING = "role--warning"
+    MARK = "role--mark"
+    CURSOR = "role--cursor"
+    CURSOR_IDLE = "role--cursor-idle"
+    HEADER = "role--header"
+    BAR = "role--bar"
+    TAB = "role--tab"
+    TAB_ON = "role--tab-on"
+    RULE = "role--rule"
+    KEYWORD = "role--keyword"
+    NUMBER = "role--number"
+    STRING = "role--string"
+    COMMENT = "role--comment"
+    WRONG = "role--wrong"
 
 
-STATUS_INK = {
+STATUS_ROLE = {
     Status.QUEUE: TextRole.QUEUE,
     Status.RUNNING: TextRole.RUNNING,
     Status.FINISHED: TextRole.FINISHED,
@@ -153,13 +153,13 @@ def cut(line: Line, width: int) -> Line:
     """Cut the line to at most `width` cells; the last span ends with an ellipsis if it was cut."""
     kept: list[Span] = []
     room = width
-    for text, ink in line:
+    for text, role in line:
         size = width_of(text)
         if size > room:
             if room > 0:
-                kept.append((fit(text, room), ink))
+                kept.append((fit(text, room), role))
             break
-        kept.append((text, ink))
+        kept.append((text, role))
         room -= size
     return tuple(kept)
 
@@ -168,7 +168,7 @@ def wrapped(line: Line, width: int, hang: int = 0) -> list[Line]:
     """Break the line at blanks into lines of `width` cells; all but the first are indented by `hang` cells."""
     if line_width(line) <= width:
         return [line]
-    pieces = [(single_cells(text), ink) for text, ink in line]
+    pieces = [(single_cells(text), role) for text, role in line]
     hang = min(hang, width // 2)
     spans = breaks("".join(text for text, _ in pieces), max(1, width), max(1, width - hang))
     pad: Line = ((" " * hang, TextRole.PLAIN),) if hang else ()
@@ -177,9 +177,9 @@ def wrapped(line: Line, width: int, hang: int = 0) -> list[Line]:
 
 def _part(pieces: Iterable[Span], start: int, end: int) -> Iterator[Span]:
     begin = 0
-    for text, ink in pieces:
+    for text, role in pieces:
         if begin < end and begin + len(text) > start:
-            yield text[max(0, start - begin) : end - begin], ink
+            yield text[max(0, start - begin) : end - begin], role
         begin += len(text)
 
 
@@ -204,7 +204,7 @@ def status_span(job: Job) -> Span:
         return f"{PAUSED} paused {step_count(job)}".rstrip(), TextRole.WARNING
     if job.stopping and job.status is Status.RUNNING:
         return f"{STOPPING} stopping {job.ended_tasks}/{len(job.tasks)}", TextRole.WARNING
-    return f"{GLYPH[job.status]} {job.status.value}", STATUS_INK[job.status]
+    return f"{GLYPH[job.status]} {job.status.value}", STATUS_ROLE[job.status]
 
 
 def step_count(job: Job) -> str:
@@ -221,7 +221,7 @@ def task_status_span(task: Task, stopping: bool) -> Span:
         return f"{STOPPING} stopping", TextRole.WARNING
     if task.detached:
         return f"{GLYPH[task.status]} detached", TextRole.WARNING
-    return f"{GLYPH[task.status]} {task.status.value}", STATUS_INK[task.status]
+    return f"{GLYPH[task.status]} {task.status.value}", STATUS_ROLE[task.status]
 
 
 def progress_bar(fraction: float, width: int) -> str:
@@ -303,7 +303,7 @@ def progress_line(fraction: float | None, status: Status, width: int = 10) -> Li
 
     The line is blank for what is queued, and `–` for what ended with an unknown `fraction` (None).
     """
-    role = STATUS_INK[status]
+    role = STATUS_ROLE[status]
     if status is Status.QUEUE:
         return ((" " * (width + 5), TextRole.MUTED),)
     if fraction is None:

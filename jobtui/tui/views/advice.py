@@ -132,7 +132,7 @@ class AdviceView(DashboardView):
         # a narrow terminal must not cut off what to do
         width = max(20, self.body.inner_width)
         self.table.set_empty(wrapped(((f"  {text}", TextRole.MUTED),), width, hang=2))
-        self.table.rows_moved()
+        self.table.reload_rows()
         self._show_hosts()
 
     @property
@@ -183,7 +183,7 @@ class AdviceView(DashboardView):
         else:
             self._host.show_toast("Nothing to do: this space is fine")
 
-    def on_table_sort_asked(self, message: Table.SortAsked) -> None:
+    def on_table_sort_requested(self, message: Table.SortRequested) -> None:
         """Sort by the column whose header was clicked."""
         message.stop()
         self._sort_by(message.column)

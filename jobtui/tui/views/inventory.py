@@ -23,7 +23,7 @@ from jobtui.tui.data.inventory_rows import (
     space_rows,
 )
 from jobtui.tui.keymap import cursor_moves
-from jobtui.tui.tabs.storage import ask_line, stats_table
+from jobtui.tui.tabs.storage import request_hint, stats_table
 from jobtui.tui.text.spans import Line, TextRole, fit_host, line_width, width_of, wrapped
 from jobtui.tui.views.base import DashboardView
 from jobtui.tui.widgets.base import LinesView, OneLine
@@ -78,7 +78,7 @@ class InventoryView(DashboardView):
         self.table.moves = cursor_moves(context.keymap)
         self.title_line = RuleTitle()
         self.body = LinesView()
-        self._looks = StatsCache(context.client, lambda: self.post_message(self.StatsFetched()))
+        self._stats_cache = StatsCache(context.client, lambda: self.post_message(self.StatsFetched()))
         self._sorting = Sorting("name", False)
         self._ticks = 0
 
@@ -91,7 +91,7 @@ class InventoryView(DashboardView):
     def on_mount(self) -> None:
         """Textual's hook."""
         self.table.sorting = self._sorting
-        self._shared.overview_cache.ask()
+        self._shared.overview_cache.request()
         self._fill()
 
     # -- changes ----- -------------------------------------------------------------------------------
@@ -119,13 +119,13 @@ class InventoryView(DashboardView):
     def on_batch(self, batch: Batch) -> None:
         """Ask for a new overview: jobs change what the hosts hold."""
         if batch.statuses and self.display:
-            self._shared.overview_cache.ask()
+            self._shared.overview_cache.request()
 
     def tick(self) -> None:
         """Refresh every other second."""
         self._ticks += 1
         if self._ticks % _LOOK_EVERY == 0:
-            self._shared.overview_cache.ask()
+            self._shared.overview_cache.request()
             self._look()
 
     def _fill(self) -> None:
@@ -137,7 +137,7 @@ class InventoryView(DashboardView):
         self.table.set_empty(
             (((f"  {trouble or 'Loading …'}", TextRole.FAILED if trouble else TextRole.MUTED),),)
         )
-        self.table.rows_moved()
+        self.table.reload_rows()
         self._look()
 
     def fill(self, overview: Overview, sorting: Sorting) -> None:
@@ -155,16 +155,16 @@ class InventoryView(DashboardView):
     def _look(self, asked: bool = False) -> None:
         for space, host in self.spots():
             if asked or self._shared.overview_cache.adopted(space) is False:
-                self._looks.ask(space, host)
+                self._stats_cache.request(space, host)
         self._show_looks()
 
     def _show_looks(self) -> None:
         self.title_line.show(self.heading())
         lines: list[Line] = []
         width = self.body.inner_width
-        seen = [(self.name_of(*spot), self._looks.at(*spot)) for spot in self.spots()]
+        seen = [(self.name_of(*spot), self._stats_cache.get(*spot)) for spot in self.spots()]
         if self.can_look:
-            lines += [*wrapped(ask_line(), width, hang=1), ()]
+            lines += [*wrapped(request_hint(), width, hang=1), ()]
         lines += stats_table(seen, width)
         self.body.show(lines)
 
@@ -196,7 +196,7 @@ class InventoryView(DashboardView):
         message.stop()
         self._ask("jobs")
 
-    def on_table_sort_asked(self, message: Table.SortAsked) -> None:
+    def on_table_sort_requested(self, message: Table.SortRequested) -> None:
         """Sort by the column whose header was clicked."""
         message.stop()
         self._sort_by(message.column)

@@ -26,7 +26,7 @@ class LogBody(LinesView, can_focus=True):
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.LOG)]
 
-    class CopyWanted(Message):
+    class CopyRequested(Message):
         """The user wants to copy the log."""
 
     def action_line(self, by: int) -> None:
@@ -35,7 +35,7 @@ class LogBody(LinesView, can_focus=True):
 
     def action_copy_log(self) -> None:
         """Ask the view to copy the log."""
-        self.post_message(self.CopyWanted())
+        self.post_message(self.CopyRequested())
 
 
 class LogView(DashboardView):
@@ -96,7 +96,7 @@ class LogView(DashboardView):
             for row, text in enumerate(texts)
         ]
 
-    def on_log_body_copy_wanted(self, message: LogBody.CopyWanted) -> None:
+    def on_log_body_copy_requested(self, message: LogBody.CopyRequested) -> None:
         """Copy the whole log."""
         message.stop()
         if self._shared.log:

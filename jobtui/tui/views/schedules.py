@@ -149,7 +149,7 @@ class SchedulesView(DashboardView):
     def _fill(self) -> None:
         now = self._shared.now()
         self.rows.show([(name, _cells(each, now)) for name, each in self._schedules.items()])
-        self.table.rows_moved()
+        self.table.reload_rows()
         self._show_detail()
 
     def _show_detail(self) -> None:

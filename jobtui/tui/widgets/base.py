@@ -25,14 +25,14 @@ from jobtui.tui.textual_ext.render import use_borderless_cache
 class StyleProvider(Protocol):
     """An app that knows the styles of roles."""
 
-    def ink(self, ink: TextRole) -> Style:
+    def role_style(self, role: TextRole) -> Style:
         """Return the style of a role in the current theme; only what it sets itself."""
         ...
 
 
-def resolve_style(widget: Widget, ink: TextRole) -> Style:
+def resolve_style(widget: Widget, role: TextRole) -> Style:
     """Return the style of a role, to be added to the style of the background."""
-    return cast("StyleProvider", widget.app).ink(ink)
+    return cast("StyleProvider", widget.app).role_style(role)
 
 
 class StyledWidget(Widget):
@@ -40,30 +40,30 @@ class StyledWidget(Widget):
 
     ALLOW_SELECT = False
 
-    def ink(self, ink: TextRole) -> Style:
+    def role_style(self, role: TextRole) -> Style:
         """Return the style of a role, to be added to the style of the background."""
-        return resolve_style(self, ink)
+        return resolve_style(self, role)
 
-    def segments(self, line: Iterable[Span], ground: Style) -> list[Segment]:
+    def segments(self, line: Iterable[Span], background: Style) -> list[Segment]:
         """Return the spans over the style of the background; neighbors of one style are joined."""
         found: list[Segment] = []
-        for text, ink in line:
-            style = ground if ink is TextRole.PLAIN else ground + self.ink(ink)
+        for text, role in line:
+            style = background if role is TextRole.PLAIN else background + self.role_style(role)
             if found and found[-1].style is style:
                 found[-1] = Segment(found[-1].text + single_cells(text), style)
             else:
                 found.append(Segment(single_cells(text), style))
         return found
 
-    def strip(self, line: Line, width: int, ground: Style) -> Strip:
+    def strip(self, line: Line, width: int, background: Style) -> Strip:
         """Return the line in exactly `width` cells."""
         size = line_width(line)
         if size > width:
             line = cut(line, width)
             size = line_width(line)
-        segments = self.segments(line, ground)
+        segments = self.segments(line, background)
         if size < width:
-            segments.append(Segment(" " * (width - size), ground))
+            segments.append(Segment(" " * (width - size), background))
         return Strip(segments, width)
 
 
@@ -147,26 +147,26 @@ class LinesView(ScrollView, StyledWidget, can_focus=False):
         width = self.scrollable_content_region.width
         left, top = self.scroll_offset
         index = top + y
-        ground = self.rich_style
+        background = self.rich_style
         if index >= len(self._lines):
-            return Strip.blank(width, ground)
+            return Strip.blank(width, background)
         line = self._lines[index]
         if index in self.highlighted:
-            ground += self.ink(TextRole.CURSOR)
-            if ground.reverse:  # each role would be a patch of its own
+            background += self.role_style(TextRole.CURSOR)
+            if background.reverse:  # each role would be a patch of its own
                 line = tuple((text, TextRole.PLAIN) for text, _ in line)
-        strip = Strip(self.segments(line, ground)) if self._widest else self.strip(line, width, ground)
+        strip = Strip(self.segments(line, background)) if self._widest else self.strip(line, width, background)
         selection = self.text_selection
         if selection is not None:
             strip = self._selected(strip, selection, index)
         if self._widest > width:
-            strip = self._edged(strip, left, width, ground)
-        return strip.crop_extend(left, left + width, ground).apply_offsets(left, index)
+            strip = self._edged(strip, left, width, background)
+        return strip.crop_extend(left, left + width, background).apply_offsets(left, index)
 
-    def _edged(self, strip: Strip, left: int, width: int, ground: Style) -> Strip:
+    def _edged(self, strip: Strip, left: int, width: int, background: Style) -> Strip:
         """Return the strip with a sign at each edge beyond which it continues."""
         length, end = strip.cell_length, left + width
-        sign = ground + self.ink(TextRole.KEY)
+        sign = background + self.role_style(TextRole.KEY)
         if left and length > left:
             strip = Strip.join([strip.crop(0, left), Strip([Segment("‹", sign)], 1), strip.crop(left + 1)])
         if length > end:

@@ -428,8 +428,8 @@ class CommandInput(HighlightedTextArea):
     def _show_found(self) -> None:
         words = self._search_words or ""
         found = self._shared.command_history.search(words, self._skipped) if words else None
-        ink = TextRole.FAILED if words and found is None else TextRole.ACCENT
-        self._show_prompt(((" search ", TextRole.MUTED), (words, ink), (": ", TextRole.MUTED)))
+        role = TextRole.FAILED if words and found is None else TextRole.ACCENT
+        self._show_prompt(((" search ", TextRole.MUTED), (words, role), (": ", TextRole.MUTED)))
         if found is not None:
             self.replace_text(found, max(0, found.casefold().find(words.casefold())))
 

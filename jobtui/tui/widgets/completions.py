@@ -98,11 +98,11 @@ class CompletionList(StyledWidget):
         pad = " " * (wide - line_width(((candidate.text, TextRole.PLAIN),)))
         note = f"  {candidate.note}" if candidate.note else ""
         chosen = index == self._chosen
-        ink = TextRole.CURSOR if chosen else _KIND.get(candidate.kind, TextRole.PLAIN)
+        role = TextRole.CURSOR if chosen else _KIND.get(candidate.kind, TextRole.PLAIN)
         return (
-            (" ", ink if chosen else TextRole.PLAIN),
-            (candidate.text + pad, ink),
-            (note + " ", ink if chosen else TextRole.MUTED),
+            (" ", role if chosen else TextRole.PLAIN),
+            (candidate.text + pad, role),
+            (note + " ", role if chosen else TextRole.MUTED),
         )
 
     @override

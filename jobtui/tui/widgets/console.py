@@ -326,7 +326,7 @@ class Console(Vertical):
         if result.jobs:
             self._host.select_job(result.jobs[-1])
         self._host.refresh_space()
-        self._shared.overview_cache.ask()
+        self._shared.overview_cache.request()
 
     @property
     def overdue(self) -> int:

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from jobtui.formatting import format_count
 from jobtui.model import Status
-from jobtui.tui.text.spans import GLYPH, STATUS_INK, Line, Span, TextRole, cut, line_width, wrap
+from jobtui.tui.text.spans import GLYPH, STATUS_ROLE, Line, Span, TextRole, cut, line_width, wrap
 from jobtui.tui.widgets.base import LinesView, OneLine
 
 _WORDS = {
@@ -100,16 +100,16 @@ def _counts(counts: Mapping[Status, int], form: _Counts) -> Line:
     pieces: list[Span] = []
     for status, word in _WORDS.items():
         count = counts.get(status, 0)
-        ink = STATUS_INK[status] if count else TextRole.MUTED
+        role = STATUS_ROLE[status] if count else TextRole.MUTED
         match form:
             case _Counts.LABELS:
-                pieces.append((f"{GLYPH[status]} {count:,} {word or status.value}  ", ink))
+                pieces.append((f"{GLYPH[status]} {count:,} {word or status.value}  ", role))
             case _Counts.WORDS:
-                pieces.append((f"{GLYPH[status]} {count:,}{' ' + word if word else ''}  ", ink))
+                pieces.append((f"{GLYPH[status]} {count:,}{' ' + word if word else ''}  ", role))
             case _Counts.WHOLE:
-                pieces.append((f"{GLYPH[status]}{count:,} ", ink))
+                pieces.append((f"{GLYPH[status]}{count:,} ", role))
             case _Counts.SHORT:
-                pieces.append((f"{GLYPH[status]}{_short(count)} ", ink))
+                pieces.append((f"{GLYPH[status]}{_short(count)} ", role))
     return tuple(pieces)
 
 

@@ -50,7 +50,7 @@ class Caption(msgspec.Struct, frozen=True):
     """The texts of the strip: the job, whether it fills the screen, and the keys that change the tab."""
 
     job: str = ""
-    ink: TextRole = TextRole.STRONG
+    role: TextRole = TextRole.STRONG
     full: bool = False
     keys: str = ""
 
@@ -81,7 +81,7 @@ class TabStrip(OneLine):
         if line_width(tabs) > width - 8:
             tabs = ((f" {self._tab.value.capitalize()} ", TextRole.TAB_ON),)
         crumbs = "jobs › " if self._caption.full else ""
-        name: Line = ((f" {crumbs}", TextRole.MUTED), (f"{self._caption.job} ", self._caption.ink))
+        name: Line = ((f" {crumbs}", TextRole.MUTED), (f"{self._caption.job} ", self._caption.role))
         room = width - line_width(tabs) - 3
         keys = self._keys(room - line_width(name), room)
         line = (("─", TextRole.RULE), *cut(name, room - line_width(keys)), ("─", TextRole.RULE), *tabs)
@@ -108,9 +108,9 @@ class TabStrip(OneLine):
         """Choose the tab that was clicked."""
         event.stop()
         x = 0
-        for text, ink in self.line(self.size.width):
-            size = line_width(((text, ink),))
-            if x <= event.x < x + size and ink in (TextRole.TAB, TextRole.TAB_ON):
+        for text, role in self.line(self.size.width):
+            size = line_width(((text, role),))
+            if x <= event.x < x + size and role in (TextRole.TAB, TextRole.TAB_ON):
                 self.post_message(self.Chosen(Tab(text.strip().lower())))
             x += size
 
@@ -151,20 +151,20 @@ class DetailBody(LinesView, can_focus=True):
 
     def action_next_failure(self, by: int) -> None:
         """Move the cursor to another failed task."""
-        self.post_message(self.FailureWanted(by))
+        self.post_message(self.NextFailureRequested(by))
 
     def action_sort_tasks(self, by: int) -> None:
         """Sort the tasks by something else."""
-        self.post_message(self.SortWanted(by))
+        self.post_message(self.TaskSortRequested(by))
 
-    class FailureWanted(Message):
+    class NextFailureRequested(Message):
         """The user wants to see another failed task."""
 
         def __init__(self, by: int) -> None:
             super().__init__()
             self.by = by
 
-    class SortWanted(Message):
+    class TaskSortRequested(Message):
         """The user wants the tasks in another order."""
 
         def __init__(self, by: int) -> None:
@@ -236,14 +236,14 @@ class JobDetail(Detail):
         self._shared = context
         self._job: Job | None = None
         self._rates: dict[tuple[int, int], float | None] = {}
-        self._looks = StatsCache(context.client, lambda: self.post_message(self.TaskStatsFetched()))
+        self._stats_cache = StatsCache(context.client, lambda: self.post_message(self.TaskStatsFetched()))
         self._full = False
         self._task_sort = TaskSort.STATUS
         self._task_number: int | None = None  # under the cursor; None: the first
         self._places: tuple[tuple[int, int, int], ...] = ()
         self.body.move = self._move_cursor
         keys = context.keymap
-        self._turning = f"{keys.shown(BY_ID['previous_tab'])} {keys.shown(BY_ID['next_tab'])}"
+        self._tab_keys = f"{keys.shown(BY_ID['previous_tab'])} {keys.shown(BY_ID['next_tab'])}"
         kept = context.saved.tab
         self.tab = Tab(kept) if kept in set(Tab) else Tab.TASKS
 
@@ -256,10 +256,10 @@ class JobDetail(Detail):
         """Show a job, or a newer snapshot of it."""
         if job is None or self._job is None or job.id != self._job.id:
             self.body.scroll_home(animate=False)
-            self._looks.forget()
+            self._stats_cache.clear()
             self._task_number = None
         self._job = job
-        self.paint()
+        self.repaint_tab()
         self._fetch_stats()
 
     def on_batch(self, batch: Batch) -> None:
@@ -274,7 +274,7 @@ class JobDetail(Detail):
         """Update what changes by the second."""
         job = self._job
         if job is not None and self.display and (not job.status.ended or self.tab is Tab.STORAGE):
-            self.paint()
+            self.repaint_tab()
             self._fetch_stats()
 
     def turn(self, by: int) -> None:
@@ -288,15 +288,15 @@ class JobDetail(Detail):
             self.body.highlighted = range(0)
             self.body.scroll_home(animate=False)
             self.post_message(self.TabChosen(tab))
-        self.paint()
+        self.repaint_tab()
         self._fetch_stats()
 
     def set_full(self, full: bool) -> None:
         """Set whether the detail fills the screen."""
         self._full = full
-        self.paint()
+        self.repaint_tab()
 
-    def paint(self) -> None:
+    def repaint_tab(self) -> None:
         """Show what is known now; nothing while the detail is hidden: showing it changes its width."""
         if not self.body.size.width:
             return
@@ -304,7 +304,7 @@ class JobDetail(Detail):
             lines = self._lines(self.body.inner_width)
         except StoreError as error:
             lines = [((f" {error}", TextRole.FAILED),)]
-        self.show(caption_of(self._job, self._full, self._turning), self.tab, lines)
+        self.show(caption_of(self._job, self._full, self._tab_keys), self.tab, lines)
         if self.body.highlighted:
             self._show_cursor()
 
@@ -329,7 +329,7 @@ class JobDetail(Detail):
             case Tab.STORAGE:
                 from jobtui.tui.tabs.storage import storage
 
-                looks = {task.host: self._looks.at(job.space, task.host) for task in job.tasks}
+                looks = {task.host: self._stats_cache.get(job.space, task.host) for task in job.tasks}
                 return storage(job, looks, width, self._needs_request(job))
             case Tab.EVENTS:
                 from jobtui.tui.tabs.events import events
@@ -372,14 +372,14 @@ class JobDetail(Detail):
         """Move the cursor by `by` tasks, 0 to show it; return whether there are tasks to move among."""
         if self.tab is not Tab.TASKS or not self._places:
             return False
-        place = max(0, min(self._cursor_place() + by, len(self._places) - 1))
-        at_edge = by and place == self._cursor_place()
+        place = max(0, min(self._cursor_index() + by, len(self._places) - 1))
+        at_edge = by and place == self._cursor_index()
         self._task_number = self._places[place][0]
         self._show_cursor()
         # beyond the first task there is the head
         return not (at_edge and by < 0)
 
-    def _cursor_place(self) -> int:
+    def _cursor_index(self) -> int:
         return next(
             (place for place, (number, _, _) in enumerate(self._places) if number == self._task_number), 0
         )
@@ -388,7 +388,7 @@ class JobDetail(Detail):
         if self.tab is not Tab.TASKS or not self._places or not self.body.has_focus:
             self.body.highlighted = range(0)
             return
-        _, first, last = self._places[self._cursor_place()]
+        _, first, last = self._places[self._cursor_index()]
         self.body.highlighted = range(first, last + 1)
         top, height = self.body.scroll_offset.y, self.body.size.height
         if first < top:
@@ -396,7 +396,7 @@ class JobDetail(Detail):
         elif last >= top + height:
             self.body.scroll_to(y=min(first, last - height + 1), animate=False)
 
-    def on_detail_body_failure_wanted(self, message: DetailBody.FailureWanted) -> None:
+    def on_detail_body_next_failure_requested(self, message: DetailBody.NextFailureRequested) -> None:
         """Move the cursor to the next or the previous failed task, around the end."""
         message.stop()
         job = self._job
@@ -405,7 +405,7 @@ class JobDetail(Detail):
         if self.tab is not Tab.TASKS:
             self.choose(Tab.TASKS)
         failed = {task.number for task in job.tasks if task.status is Status.FAILED}
-        here, count = self._cursor_place(), len(self._places)
+        here, count = self._cursor_index(), len(self._places)
         for step in range(1, count + 1):
             number = self._places[(here + message.by * step) % count][0]
             if number in failed:
@@ -414,12 +414,12 @@ class JobDetail(Detail):
                 return
         self.post_message(DashboardView.Notify("No host of this job failed", "information"))
 
-    def on_detail_body_sort_wanted(self, message: DetailBody.SortWanted) -> None:
+    def on_detail_body_task_sort_requested(self, message: DetailBody.TaskSortRequested) -> None:
         """Sort the tasks by the next thing."""
         message.stop()
         if self.tab is Tab.TASKS:
             self._task_sort = self._task_sort.neighbor(message.by)
-            self.paint()
+            self.repaint_tab()
             self._show_cursor()
 
     @property
@@ -442,13 +442,13 @@ class JobDetail(Detail):
             return
         if asked or not self._needs_request(job):
             for task in job.tasks:
-                self._looks.ask(job.space, task.host)
+                self._stats_cache.request(job.space, task.host)
 
     def on_job_detail_task_stats_fetched(self, message: TaskStatsFetched) -> None:
         """Show the stats."""
         message.stop()
         if self.tab is Tab.STORAGE:
-            self.paint()
+            self.repaint_tab()
 
     # -- messages -----------------------------------------------------------------------------------
 
@@ -470,4 +470,4 @@ class JobDetail(Detail):
     def on_detail_body_resized(self, message: DetailBody.Resized) -> None:
         """Lay the lines out for the new width."""
         message.stop()
-        self.paint()
+        self.repaint_tab()

@@ -101,7 +101,7 @@ class JobList(Vertical):
         self.table = JobTable(chosen_columns(context.saved.columns, context.client), self.rows)
         self.table.moves = cursor_moves(context.keymap)
         self.filter_line = FilterLine(
-            self._filtered, self._to_table, self._complete_filter, lambda: context.saved.filters
+            self._apply_typed_filter, self._focus_table, self._complete_filter, lambda: context.saved.filters
         )
         self.filter_text = ""
         self.follow = False
@@ -110,7 +110,7 @@ class JobList(Vertical):
         self._lookup: LatestOnlyWorker[SearchResult] = LatestOnlyWorker(
             lambda told: self.post_message(self._Searched(told))
         )
-        self._awaited = 0
+        self._pending_search = 0
         self._stale = False
         self._total = 0
         self._sought: int | None = None
@@ -124,7 +124,7 @@ class JobList(Vertical):
         """Show the active jobs and the first page."""
         if not self._archived:
             self.rows.update({job.id: job for job in self._shared.client.active_jobs()})
-            self._note_waits()
+            self._update_waits()
         self.table.sorting = self.sorting
         self.search()
 
@@ -137,7 +137,7 @@ class JobList(Vertical):
     @property
     def job(self) -> Job | None:
         """The job under the cursor; None if there is none, or a long sort has not found it yet."""
-        if not len(self.rows) or not self.table.settled:
+        if not len(self.rows) or not self.table.is_cursor_known:
             return None
         job = self.rows.job_at(self.table.cursor)
         return job if job.id == self.table.cursor_key else None
@@ -150,7 +150,7 @@ class JobList(Vertical):
     @property
     def searching(self) -> bool:
         """Whether a search is running."""
-        return bool(self._awaited) or self._stale
+        return bool(self._pending_search) or self._stale
 
     @property
     def filter(self) -> Filter:
@@ -188,7 +188,7 @@ class JobList(Vertical):
     def seek(self, job_id: int) -> None:
         """Move the cursor to a job as soon as it is among the rows."""
         self._sought = job_id
-        self.search(of_itself=True)
+        self.search(automatic=True)
 
     def _find_sought(self) -> None:
         job_id, self._sought = self._sought, None
@@ -216,11 +216,11 @@ class JobList(Vertical):
                 self.rows.rates.pop((job.id, task.number), None)
         self._unmark_gone(batch)
         if batch.statuses:
-            self._note_waits(_MANY_ACTIVE)
+            self._update_waits(_MANY_ACTIVE)
         if batch.statuses:
-            self.search(of_itself=True)
-        if not batch.statuses or not self._quick:
-            self.table.rows_changed(batch.jobs.keys())
+            self.search(automatic=True)
+        if not batch.statuses or not self._is_quick:
+            self.table.repaint_rows(batch.jobs.keys())
         job_id = self.table.cursor_key
         if job_id in batch.jobs:
             self.post_message(self.Current(self.job))
@@ -232,13 +232,13 @@ class JobList(Vertical):
             self.rows.trouble = ""
         running = self.rows.running()
         if running:
-            self.table.rows_changed(set(running))
+            self.table.repaint_rows(set(running))
         before = self.rows.waits
-        self._note_waits()
+        self._update_waits()
         if self.rows.waits != before:
             self.table.refresh()
 
-    def _note_waits(self, most: int | None = None) -> None:
+    def _update_waits(self, most: int | None = None) -> None:
         """Note what the queued jobs wait for; leave it to the next tick if more than `most` jobs are active."""
         if self._archived:
             return
@@ -249,26 +249,26 @@ class JobList(Vertical):
     # -- searching ----------------------------------------------------------------------------------
 
     @property
-    def _quick(self) -> bool:
+    def _is_quick(self) -> bool:
         return is_quick(self._filter, self.sorting.key)
 
-    def search(self, of_itself: bool = False) -> None:
+    def search(self, automatic: bool = False) -> None:
         """Search again for the jobs that pass the filter.
 
         Args:
-            of_itself: Jobs changed, the user did not ask: wait for a running search instead of replacing it.
+            automatic: Jobs changed, the user did not ask: wait for a running search instead of replacing it.
         """
-        if of_itself and self._awaited:
+        if automatic and self._pending_search:
             self._stale = True
             return
         if self._filter.since or self._filter.until:
             self._filter = parse_filter(self.filter_text, self._shared.now())
-        self.rows.asking()
+        self.rows.begin_query()
         client, wanted, sorting, archived = self._shared.client, self._filter, self.sorting, self._archived
         self._stale = False
-        if self._quick and (of_itself or self.rows.view is None) and not self._awaited:
+        if self._is_quick and (automatic or self.rows.view is None) and not self._pending_search:
             try:
-                self._show(
+                self._show_result(
                     SearchResult(
                         query_jobs(client, wanted, sorting.key, sorting.descending, archived), whole=True
                     )
@@ -276,58 +276,58 @@ class JobList(Vertical):
             except StoreError as error:
                 self.post_message(self.Failed(str(error)))
             return
-        if not of_itself:
-            self._tell(None)
+        if not automatic:
+            self._show_counts(None)
 
-        def look() -> Iterator[SearchResult]:
+        def run_search() -> Iterator[SearchResult]:
             return load_in_steps(
-                query_jobs(client, wanted, sorting.key, sorting.descending, archived), not of_itself
+                query_jobs(client, wanted, sorting.key, sorting.descending, archived), not automatic
             )
 
-        self._awaited = self._lookup.ask(look)
+        self._pending_search = self._lookup.submit(run_search)
 
     def on_job_list__searched(self, message: _Searched) -> None:
         """Show what the search found."""
         message.stop()
         answered = message.answered
-        if answered.question != self._awaited:
+        if answered.request != self._pending_search:
             return
         if answered.answer is not None:
-            self._show(answered.answer)
+            self._show_result(answered.answer)
             if not answered.answer.whole:
                 return
         elif answered.error is not None:
             self.post_message(self.Failed(str(answered.error)))
-        self._awaited = 0
+        self._pending_search = 0
         if self._stale:
-            self.set_timer(_PAUSE_SECONDS, self._again)
+            self.set_timer(_PAUSE_SECONDS, self._search_again)
 
-    def _again(self) -> None:
+    def _search_again(self) -> None:
         if self._stale:
-            self.search(of_itself=True)
+            self.search(automatic=True)
 
-    def _show(self, found: SearchResult) -> None:
+    def _show_result(self, found: SearchResult) -> None:
         before = self.table.cursor_key
         self.rows.show(found.view, found.whole)
         self._total = self._count_all()
-        self._tell(len(self.rows))
+        self._show_counts(len(self.rows))
         if not found.whole:
-            self.table.rows_unsettled()
+            self.table.show_first_rows()
             return
-        self.table.rows_moved(follow=self.follow)
+        self.table.reload_rows(follow=self.follow)
         self._find_sought()
         if self.table.cursor_key == before:
             self.post_message(self.Current(self.job))
 
     def _count_all(self) -> int:
-        if self._quick and self.rows.view is not None:
+        if self._is_quick and self.rows.view is not None:
             return len(self.rows.view)
         if self._archived:
             plain = query_jobs(self._shared.client, Filter(), "id", True, True)
             return len(plain)
         return sum(self._shared.client.history.counts().values())
 
-    def _tell(self, shown: int | None) -> None:
+    def _show_counts(self, shown: int | None) -> None:
         self.filter_line.show(
             FilterCounts(
                 self.filter_text,
@@ -390,7 +390,7 @@ class JobList(Vertical):
         if job is not None:
             self.post_message(self.JobOpened(job))
 
-    def on_table_sort_asked(self, message: Table.SortAsked) -> None:
+    def on_table_sort_requested(self, message: Table.SortRequested) -> None:
         """Sort by the column, or reverse the order."""
         message.stop()
         self.sort_by(message.column)
@@ -402,7 +402,7 @@ class JobList(Vertical):
         if text is not None and text != self.filter_text:
             self.set_filter(text)
 
-    def _filtered(self, text: str) -> None:
+    def _apply_typed_filter(self, text: str) -> None:
         """Filter by the text that remains when typing ends."""
         if text != self.filter_text:
             self.set_filter(text)
@@ -414,5 +414,5 @@ class JobList(Vertical):
         client = self._shared.client
         return complete_filter(text, {"space": client.history.spaces(), "host": client.host_names()})
 
-    def _to_table(self) -> None:
+    def _focus_table(self) -> None:
         self.screen.set_focus(self.table)

@@ -20,7 +20,7 @@ from textual.strip import Strip
 from jobtui.tui.text.spans import Line, TextRole, line_width, width_of
 from jobtui.tui.textual_ext.render import QuantizedScrollView, use_borderless_cache
 from jobtui.tui.widgets.base import StyledWidget
-from jobtui.tui.widgets.table_layout import GAP, GUTTER, Column, Placed, RowPainter, Sorting, place
+from jobtui.tui.widgets.table_layout import GAP, GUTTER, Column, Placed, RowPainter, Sorting, place_columns
 
 # rows whose look is remembered: a few pages
 _MOST_PAINTED = 512
@@ -31,7 +31,7 @@ UNREAD = 0
 
 
 class Table(QuantizedScrollView, StyledWidget, can_focus=True):
-    """See the module. Rows that changed are told by `rows_changed`, everything else by `rows_moved`.
+    """See the module. Rows that changed are told by `repaint_rows`, everything else by `reload_rows`.
 
     `moves`: keys that move the cursor, and how.
     """
@@ -54,7 +54,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
             super().__init__()
             self.table, self.key = table, key
 
-    class SortAsked(Message):
+    class SortRequested(Message):
         """A click on the header of a column that sorts."""
 
         def __init__(self, table: Table, column: str) -> None:
@@ -74,11 +74,11 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         self._cursor = 0
         self._key: Hashable | None = None
         self._empty: Sequence[Line] = ()
-        self._first_key: Hashable | None = None
+        self._top_key: Hashable | None = None
         self._painted: dict[Hashable, tuple[object, Strip]] = {}
-        self._ground = Style()
+        self._background = Style()
         self._width = 0
-        self._painter = RowPainter(self.ink)
+        self._painter = RowPainter(self.role_style)
 
     # -- what is shown ------------------------------------------------------------------------------
 
@@ -91,7 +91,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
     def columns(self, columns: Sequence[Column]) -> None:
         self._columns = tuple(columns)
         self._wanted = [max(column.natural, width_of(column.label)) for column in columns]
-        self._place()
+        self._place_columns()
         self.refresh()
 
     @property
@@ -133,14 +133,14 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
 
     # -- changes ------------------------------------------------------------------------------------
 
-    def rows_changed(self, keys: Collection[Hashable]) -> None:
+    def repaint_rows(self, keys: Collection[Hashable]) -> None:
         """Some rows changed where they are: paint those that are on screen."""
         count = len(self.rows)
         for index in range(self.top, min(count, self.top + self.page)):
             if self.rows.key_at(index) in keys:
                 self._paint(index)
 
-    def rows_moved(self, follow: bool = False) -> None:
+    def reload_rows(self, follow: bool = False) -> None:
         """Rows came, went or changed places. The cursor stays with its key, and its row where it is on screen.
 
         Scrolled to the top, the newcomers there are shown instead, as long as the cursor's row stays in
@@ -148,29 +148,29 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         `follow` takes the cursor to the first row. Nothing else does: a key that acts on the row under the
         cursor must not hit another one because newcomers came in between.
         """
-        top, before, first = self.top, self._cursor, self._first_key
+        top, before, first = self.top, self._cursor, self._top_key
         settled, in_sight = before >= 0, top <= before < top + self.page
         self._resize()
         count = len(self.rows)
-        found = self.rows.place_of(self._key) if self._key is not None and not follow else None
+        found = self.rows.index_of(self._key) if self._key is not None and not follow else None
         self._cursor = 0 if follow else max(0, min(before, count - 1)) if found is None else found
         if not settled:
             self._scroll(max(0, min(self._cursor - self.page // 2, count - self.page)))
         elif not in_sight and not follow:
-            place = self.rows.place_of(first) if first is not None and top > 0 else None
+            place = self.rows.index_of(first) if first is not None and top > 0 else None
             self._scroll(top if place is None else place)
         else:
             if top > 0 or self._cursor >= self.page:
                 self._scroll(max(0, top + self._cursor - before))
             self._reveal()
-        self._note_first()
-        self._name_cursor()
+        self._record_top_key()
+        self._update_cursor_key()
         self.refresh()
 
-    def rows_unsettled(self) -> None:
+    def show_first_rows(self) -> None:
         """Other rows, of which only the first are known: those are shown, the cursor's row is still looked for.
 
-        `rows_moved` then tells where all are, and brings the cursor's row into sight.
+        `reload_rows` then tells where all are, and brings the cursor's row into sight.
         """
         self._cursor = -1
         self._resize()
@@ -178,7 +178,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         self.refresh()
 
     @property
-    def settled(self) -> bool:
+    def is_cursor_known(self) -> bool:
         """Whether it is known where the cursor's row is."""
         return self._cursor >= 0
 
@@ -190,17 +190,17 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
             self._paint(before)
             self._paint(index)
         self._reveal()
-        self._name_cursor()
+        self._update_cursor_key()
 
     def go_to_key(self, key: Hashable) -> bool:
         """Put the cursor on a row by its key; False where it is not here."""
-        index = self.rows.place_of(key)
+        index = self.rows.index_of(key)
         if index is None:
             return False
         self.go_to(index)
         return True
 
-    def _name_cursor(self) -> None:
+    def _update_cursor_key(self) -> None:
         key = self.rows.key_at(self._cursor) if len(self.rows) else None
         if key == UNREAD and self._key is not None:
             return  # the row cannot be read now: the cursor still means the one that it was on
@@ -214,10 +214,10 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
         """Textual's hook: note which row is the first on screen now."""
         super().watch_scroll_y(old_value, new_value)
-        self._note_first()
+        self._record_top_key()
 
-    def _note_first(self) -> None:
-        self._first_key = self.rows.key_at(self.top) if self.top < len(self.rows) else None
+    def _record_top_key(self) -> None:
+        self._top_key = self.rows.key_at(self.top) if self.top < len(self.rows) else None
 
     def _reveal(self) -> None:
         if self._cursor < self.top:
@@ -239,11 +239,11 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
     def on_mount(self) -> None:
         """Textual's hook: the first rows."""
         self._resize()
-        self._name_cursor()
+        self._update_cursor_key()
 
     def on_resize(self, event: events.Resize) -> None:
         """Textual's hook: another width may give or take columns."""
-        self._place()
+        self._place_columns()
         self._resize()
         self.call_after_refresh(self._reveal)
 
@@ -255,16 +255,16 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         """Textual's hook: the cursor looks idle."""
         self._paint(self._cursor)
 
-    def _place(self) -> None:
+    def _place_columns(self) -> None:
         self._painted.clear()
-        self._placed = place(self._columns, self._wanted, self.room - GUTTER - 1)
+        self._placed = place_columns(self._columns, self._wanted, self.room - GUTTER - 1)
 
-    def _place_for_page(self) -> None:
+    def _place_columns_for_page(self) -> None:
         """Place the columns as wide as the rows on screen want them: the first frame is complete."""
-        self._place()
+        self._place_columns()
         for index in range(self.top, min(self.top + self.page, len(self.rows))):
             self._widen(self.rows.cells(index, self._placed))
-        self._place()
+        self._place_columns()
 
     def _widen(self, cells: Sequence[Line | None]) -> None:
         for placed, cell in zip(self._placed, cells, strict=True):
@@ -274,60 +274,59 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
             wanted = self._wanted[placed.index]
             if wanted < most and (size := line_width(cell)) > wanted:
                 self._wanted[placed.index] = min(size, most)
-                self.call_later(self._replace)
+                self.call_later(self._place_columns_again)
 
-    def _replace(self) -> None:
+    def _place_columns_again(self) -> None:
         before = self._placed
-        self._place()
+        self._place_columns()
         if before != self._placed:
             self.refresh()
 
     def notify_style_update(self) -> None:
         """Textual's hook: another theme."""
         super().notify_style_update()
-        self._painter.forget()
+        self._painter.clear_styles()
         self._painted.clear()
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Textual's hook: inks are no named colours in a theme that has colours of its own."""
+        """Textual's hook: styles are no named colours in a theme that has colours of its own."""
         return [one for one in super().get_line_filters() if not isinstance(one, ANSIToTruecolor)]
 
     def render_lines(self, crop: Region) -> list[Strip]:
         """Textual's hook: what all lines have in common is looked up once."""
         if not self._placed:
-            self._place_for_page()  # the first frame is drawn before the table is told its size
-        self._ground, self._width = self.rich_style, self.room
+            self._place_columns_for_page()  # the first frame is drawn before the table is told its size
+        self._background, self._width = self.rich_style, self.room
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
         """Textual's line API."""
         if y == 0:
-            return self._painter.header(self._placed, self.sorting, self._width, self._ground)
+            return self._painter.header(self._placed, self.sorting, self._width, self._background)
         index = self.top + y - 1
         if index >= len(self.rows):
             return self._blank(y - 2)
         if index == self._cursor:
-            return self._row(
-                index, self._ground + self.ink(TextRole.CURSOR if self.has_focus else TextRole.CURSOR_IDLE)
-            )
+            role = TextRole.CURSOR if self.has_focus else TextRole.CURSOR_IDLE
+            return self._row(index, self._background + self.role_style(role))
         key, token = self.rows.key_at(index), self.rows.token(index)
         painted = self._painted.get(key)
         if painted is None or painted[0] != token:
             while len(self._painted) >= _MOST_PAINTED:
                 del self._painted[next(iter(self._painted))]
-            painted = self._painted[key] = token, self._row(index, self._ground)
+            painted = self._painted[key] = token, self._row(index, self._background)
         return painted[1]
 
-    def _row(self, index: int, ground: Style) -> Strip:
+    def _row(self, index: int, background: Style) -> Strip:
         cells = self.rows.cells(index, self._placed)
         self._widen(cells)
         gutter = self.rows.gutter(self.rows.key_at(index))
-        return self._painter.row(gutter, cells, self._placed, self._width, ground)
+        return self._painter.row(gutter, cells, self._placed, self._width, background)
 
     def _blank(self, y: int) -> Strip:
         if len(self.rows) or not 0 <= y < len(self._empty):
-            return Strip.blank(self._width, self._ground)
-        return self.strip(self._empty[y], self._width, self._ground)
+            return Strip.blank(self._width, self._background)
+        return self.strip(self._empty[y], self._width, self._background)
 
     # -- moving -------------------------------------------------------------------------------------
 
@@ -370,7 +369,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
                     placed.column.sorts
                     and GUTTER + placed.x <= event.x < GUTTER + placed.x + placed.width + GAP
                 ):
-                    self.post_message(self.SortAsked(self, placed.column.key))
+                    self.post_message(self.SortRequested(self, placed.column.key))
             return
         index = self.top + event.y - 1
         if index < len(self.rows):
@@ -390,7 +389,7 @@ class Rows(Protocol):
         """The key of the row at a place."""
         ...
 
-    def place_of(self, key: Hashable) -> int | None:
+    def index_of(self, key: Hashable) -> int | None:
         """Where the row is now; None if it is not here (any longer)."""
         ...
 

@@ -53,7 +53,7 @@ class Placed(msgspec.Struct, frozen=True):
     width: int
 
 
-def place(columns: Sequence[Column], wanted: Sequence[int], room: int) -> tuple[Placed, ...]:
+def place_columns(columns: Sequence[Column], wanted: Sequence[int], room: int) -> tuple[Placed, ...]:
     """Lay the columns out in `room` cells; `wanted` is the widest cell of each.
 
     Columns give way whole, first those that matter least, until the rest fit at their least width; what room
@@ -120,81 +120,86 @@ class Sorting(msgspec.Struct, frozen=True):
 
 
 class RowPainter:
-    """Paints with the inks that `ink` looks up."""
+    """Paints with the styles that `role` looks up."""
 
-    def __init__(self, ink: Callable[[TextRole], Style]) -> None:
-        self._ink = ink
+    def __init__(self, style_of: Callable[[TextRole], Style]) -> None:
+        self._style_of = style_of
         self._known: dict[tuple[Style, TextRole], Style] = {}
 
-    def forget(self) -> None:
-        """The inks look different now."""
+    def clear_styles(self) -> None:
+        """The styles look different now."""
         self._known.clear()
 
     def row(
-        self, gutter: Line, cells: Sequence[Line | None], placed: Sequence[Placed], width: int, ground: Style
+        self,
+        gutter: Line,
+        cells: Sequence[Line | None],
+        placed: Sequence[Placed],
+        width: int,
+        background: Style,
     ) -> Strip:
         """Return one row in exactly `width` cells; `gutter` is one cell wide.
 
         A cell that is None is covered: the next one begins in its place.
         """
         segments: list[Segment] = []
-        for text, ink in gutter:
-            _put(segments, single_cells(text), self._over(ground, ink))
-        _put(segments, " " * (GUTTER - 1), ground)
+        for text, role in gutter:
+            _put(segments, single_cells(text), self._over(background, role))
+        _put(segments, " " * (GUTTER - 1), background)
         covered = 0
         for number, (place, cell) in enumerate(zip(placed, cells, strict=True)):
             if number and not covered:
-                _put(segments, " " * GAP, ground)
+                _put(segments, " " * GAP, background)
             if cell is None:
                 covered += place.width + GAP
                 continue
-            self._cell(segments, cell, place, place.width + covered, ground)
+            self._cell(segments, cell, place, place.width + covered, background)
             covered = 0
-        return _finish(segments, placed, width, ground)
+        return _finish(segments, placed, width, background)
 
-    def header(self, placed: Sequence[Placed], sorting: Sorting | None, width: int, ground: Style) -> Strip:
+    def header(self, placed: Sequence[Placed], sorting: Sorting | None, width: int, background: Style) -> Strip:
         """The columns' labels, an arrow at the one that the rows are in order of."""
-        ground += self._ink(TextRole.HEADER)
+        background += self._style_of(TextRole.HEADER)
         segments: list[Segment] = []
-        _put(segments, " " * GUTTER, ground)
+        _put(segments, " " * GUTTER, background)
         for place in placed:
             column = place.column
             label = single_cells(column.label)
             if sorting is not None and sorting.key == column.key:
                 label = fit(label, max(1, min(width_of(label), place.width - 1))).rstrip()
                 label += "▼" if sorting.descending else "▲"
-            _put(segments, fit(label, place.width, column.right), ground)
+            _put(segments, fit(label, place.width, column.right), background)
             if place is not placed[-1]:
-                _put(segments, " " * GAP, ground)
-        return _finish(segments, placed, width, ground)
+                _put(segments, " " * GAP, background)
+        return _finish(segments, placed, width, background)
 
-    def _cell(self, segments: list[Segment], cell: Line, place: Placed, width: int, ground: Style) -> None:
+    def _cell(self, segments: list[Segment], cell: Line, place: Placed, width: int, background: Style) -> None:
         right = place.column.right
         if len(cell) == 1:
-            text, ink = cell[0]
+            text, role = cell[0]
             fitted = (fit_host if place.column.host else fit)(text, width, right)
-            _put(segments, fitted, self._over(ground, ink))
+            _put(segments, fitted, self._over(background, role))
         else:
             size = line_width(cell)
             if place.column.keeps_end and size > width:
                 cell = _cut_first(cell, width)
             if right and size < width:
-                _put(segments, " " * (width - size), ground)
+                _put(segments, " " * (width - size), background)
             room = width
-            for text, ink in cell:
+            for text, role in cell:
                 take = min(room, width_of(text))
-                _put(segments, fit(text, take), self._over(ground, ink))
+                _put(segments, fit(text, take), self._over(background, role))
                 room -= take
             if not right and room > 0:
-                _put(segments, " " * room, ground)
+                _put(segments, " " * room, background)
 
-    def _over(self, ground: Style, ink: TextRole) -> Style:
-        # a reversed cursor row would turn each ink into a patch of its own
-        if ink is TextRole.PLAIN or ground.reverse:
-            return ground
-        style = self._known.get((ground, ink))
+    def _over(self, background: Style, role: TextRole) -> Style:
+        # a reversed cursor row would turn each role into a patch of its own
+        if role is TextRole.PLAIN or background.reverse:
+            return background
+        style = self._known.get((background, role))
         if style is None:
-            style = self._known[ground, ink] = ground + self._ink(ink)
+            style = self._known[background, role] = background + self._style_of(role)
         return style
 
 
@@ -206,16 +211,16 @@ def _put(segments: list[Segment], text: str, style: Style) -> None:
         segments.append(Segment(text, style))
 
 
-def _finish(segments: list[Segment], placed: Sequence[Placed], width: int, ground: Style) -> Strip:
+def _finish(segments: list[Segment], placed: Sequence[Placed], width: int, background: Style) -> Strip:
     used = GUTTER + (placed[-1].x + placed[-1].width if placed else 0)
     if used > width:
         return Strip(segments, used).crop(0, width)
-    _put(segments, " " * (width - used), ground)
+    _put(segments, " " * (width - used), background)
     return Strip(segments, width)
 
 
 def _cut_first(cell: Line, width: int) -> Line:
     """Cut the first span of a cell so that the others fit, unless too little of it would be left."""
-    (text, ink), *others = cell
+    (text, role), *others = cell
     room = width - line_width(others)
-    return ((fit(text, room), ink), *others) if room >= _LEAST_CUT else cell
+    return ((fit(text, room), role), *others) if room >= _LEAST_CUT else cell
