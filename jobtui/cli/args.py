@@ -18,14 +18,27 @@ from jobtui.suggest import did_you_mean
 TEXT_FORMATS = ("box", "json", "jsonl", "csv")
 PAIR_FORMATS = ("jsonl", "csv", "tsv")
 EXPORT_FORMATS = ("jsonl", "json", "csv")
-VERBS = ("load", "dump", "serve", "config", "history", "doctor", "completion", "help")
+VERBS = ("load", "dump", "serve", "web", "config", "history", "doctor", "completion", "help")
 SHELLS = ("bash", "zsh", "fish")
-VALUE_OPTIONS = ("-e", "-f", "--format", "--profile", "--nebula", "-u", "--tls", "--data-dir", "--config")
+VALUE_OPTIONS = (
+    "-e",
+    "-f",
+    "--format",
+    "--profile",
+    "--nebula",
+    "-u",
+    "--tls",
+    "--data-dir",
+    "--config",
+    "--port",
+    "--url",
+)
 FLAGS = (
     "--detach",
     "--wait",
     "--background",
     "--until-idle",
+    "--writable",
     "--demo",
     "--delete-keys",
     "--raw",
@@ -34,6 +47,7 @@ FLAGS = (
     "--version",
     "--help",
 )
+WEB_PORT = 9478  # fixed, so that `ssh -L` can name it; no well-known service uses it
 RUN_OPTIONS = ("detach", "wait", "format", "quiet", "raw")
 PROFILE_OPTIONS = ("config", "profile", "data_dir", "nebula", "user", "tls", "read_only")
 PASSWORD_OPTIONS = ("-p", "--password", "--passwd")
@@ -61,10 +75,20 @@ _MOST_OPERANDS: Mapping[str, int | None] = {
     "help": None,
 }
 """How many operands a verb takes, None if there is no limit; the others take none."""
+_OWNERS: Mapping[str, str] = {
+    "delete_keys": "load",
+    "background": "serve",
+    "until_idle": "serve",
+    "port": "web",
+    "url": "web",
+    "writable": "web",
+}
+"""The options that only one verb has, and that verb."""
 _VERB_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "load": ("format", "quiet", "delete_keys", *PROFILE_OPTIONS),
     "dump": ("format", *PROFILE_OPTIONS),
     "serve": ("background", "until_idle", *PROFILE_OPTIONS),
+    "web": ("port", "url", "writable", *PROFILE_OPTIONS),
     "config": tuple(option for option in PROFILE_OPTIONS if option != "nebula"),
     "history": ("format", "quiet", "raw", *PROFILE_OPTIONS),
     "doctor": PROFILE_OPTIONS,
@@ -102,8 +126,8 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> CliCommand:
     if found.words:
         verb, *operands = found.words
         return _verb_command(verb, operands, found, options)
-    for option, owner in (("delete_keys", "load"), ("background", "serve"), ("until_idle", "serve")):
-        if getattr(found, option):
+    for option, owner in _OWNERS.items():
+        if getattr(found, option) is not None:
             raise UsageError(f"{_written(option)} belongs to jobtui {owner}")
     if found.demo:
         _reject("--demo", found, "text", "file", *RUN_OPTIONS, "profile", "data_dir")
@@ -163,6 +187,11 @@ def _verb_command(
             return DumpCommand(space=operands[0], format=format_, **options)
         case "serve":
             return ServeCommand(background=bool(found.background), until_idle=bool(found.until_idle), **options)
+        case "web":
+            if found.writable and found.read_only:
+                raise UsageError("--writable and --read-only contradict each other")
+            port = WEB_PORT if found.port is None else found.port
+            return WebCommand(port=port, url=found.url, writable=bool(found.writable), **options)
         case "config":
             return ConfigCommand(what=operands[0] if operands else "print", **options)
         case "history":
@@ -273,6 +302,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--tls", action=_Once)
     parser.add_argument("--data-dir", action=_Once, type=_path)
     parser.add_argument("--config", action=_Once, type=_path)
+    parser.add_argument("--port", action=_Once, type=_port)
+    parser.add_argument("--url", action=_Once)
     parser.add_argument("--quiet", "-q", action="store_true", default=None)
     flags = (
         "--detach",
@@ -282,6 +313,7 @@ def _parser() -> argparse.ArgumentParser:
         "--delete-keys",
         "--background",
         "--until-idle",
+        "--writable",
         "--read-only",
     )
     for flag in flags:
@@ -289,7 +321,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_OPTIONS = ("text", "file", "demo", "delete_keys", "background", "until_idle", *RUN_OPTIONS, *PROFILE_OPTIONS)
+_OPTIONS = ("text", "file", "demo", *_OWNERS, *RUN_OPTIONS, *PROFILE_OPTIONS)
 """The names that the parser gives to all options."""
 
 
@@ -302,6 +334,12 @@ def _path(word: str) -> Path:
         except FileNotFoundError:
             raise UsageError(f"{word} is relative to the current directory, which is gone") from None
     return Path(word)
+
+
+def _port(word: str) -> int:
+    if not (word.isascii() and word.isdigit() and int(word) < 1 << 16):
+        raise argparse.ArgumentTypeError(f"'{word}' is no port: a number from 0 to 65535")
+    return int(word)
 
 
 def _one_of(known: tuple[str, ...], word: str) -> str:
@@ -407,6 +445,14 @@ class ServeCommand(ProfileOptions, frozen=True, kw_only=True):
     until_idle: bool = False
 
 
+class WebCommand(ProfileOptions, frozen=True, kw_only=True):
+    """web; `url`: the address that browsers use, if a proxy is in between; `writable`: accept changes."""
+
+    port: int
+    url: str | None = None
+    writable: bool = False
+
+
 class ConfigCommand(ProfileOptions, frozen=True, kw_only=True):
     """config; `what` is print, path or check."""
 
@@ -441,6 +487,7 @@ CliCommand = (
     | LoadCommand
     | DumpCommand
     | ServeCommand
+    | WebCommand
     | ConfigCommand
     | HistoryCommand
     | DoctorCommand

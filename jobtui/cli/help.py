@@ -72,7 +72,7 @@ jobtui: a dashboard and command bar for a storage cluster's flush and compact
                                run statements and wait for their jobs
   jobtui -f nightly.ngql       the same from a file, or piped on stdin (-f -)
   jobtui load SPACE FILE…      load key-value pairs; dump SPACE prints them
-  jobtui serve                 run jobs without a screen (--background)
+  jobtui serve, jobtui web     run jobs without a screen; show them in a browser
   jobtui config, history, doctor   settings; stored jobs; check the setup
   jobtui help [STATEMENT]      the statements; VERB --help explains a verb
   jobtui completion bash|zsh|fish   completion for your shell
@@ -132,6 +132,20 @@ ones for the next start; the second exits immediately.
   --background   continue without this terminal, once the server owns the
                  profile; writes serve.log in the profile's directory
   --until-idle   exit when no job is left to run; paused jobs stay paused
+""",
+    "web": """\
+jobtui web [--port N] [--url URL] [--writable]
+
+Shows the dashboard in a browser on this machine, until SIGTERM or ctrl+c. The
+address that is printed contains a secret: whoever has it sees the jobs. Each
+tab is a dashboard of its own. It needs the extra: pip install 'jobtui[web]'
+
+  --writable   accept statements and keys that change something; otherwise
+               every tab is read-only
+  --port N     the port on 127.0.0.1 (default: 9478; 0: a free one)
+  --url URL    the address of a proxy through which browsers come
+
+  ssh -t -L 9478:127.0.0.1:9478 host jobtui web    then open the address here
 """,
     "config": """\
 jobtui config [print|path|check]

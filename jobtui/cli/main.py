@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 # slowest acknowledgments three times as slow
 SWITCH_SECONDS = 0.0005
 
+_EXTRAS = {"aiohttp": "web", "textual_serve": "web"}
+"""The packages that are installed only on request, and the extras that require them."""
+
 
 def main(argv: Sequence[str]) -> int:
     """Run the command that the arguments name and return the exit status."""
@@ -37,10 +40,13 @@ def main(argv: Sequence[str]) -> int:
     except ModuleNotFoundError as error:
         if os.environ.get("JOBTUI_DEBUG"):
             raise
-        streams.print_error(
-            f"jobtui: the Python package {error.name} is missing; "
-            "pip install jobtui installs everything that it needs"
+        extra = _EXTRAS.get(error.name or "")
+        advice = (
+            f"pip install 'jobtui[{extra}]' installs it (in a clone: pip install '.[{extra}]')"
+            if extra
+            else "pip install jobtui installs everything that it needs"
         )
+        streams.print_error(f"jobtui: the Python package {error.name} is missing; {advice}")
         return Exit.FAILED
     except Exception as error:
         if os.environ.get("JOBTUI_DEBUG"):
@@ -105,6 +111,10 @@ def _load(command: CliCommand) -> Callable[[], int]:
             from jobtui.cli.commands.serve import serve
 
             return partial(serve, command)
+        case args.WebCommand():
+            from jobtui.cli.commands.web import serve_browsers
+
+            return partial(serve_browsers, command)
         case args.ConfigCommand():
             from jobtui.cli.commands.config import config_command
 

@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from jobtui.cli.args import ConfigCommand, HistoryCommand, LoadCommand, ProfileOptions, ServeCommand
+from jobtui.cli.args import (
+    ConfigCommand,
+    HistoryCommand,
+    LoadCommand,
+    ProfileOptions,
+    ServeCommand,
+    WebCommand,
+)
 from jobtui.cli.errors import CommandError, NoHome, UsageError
 from jobtui.cli.streams import is_terminal
 from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chosen_profile, read_config
@@ -58,7 +65,9 @@ def profile_of(options: ProfileOptions, config: Config) -> Profile:
         profile = replace(profile, read_only=True)
     if profile.read_only and (isinstance(options, ServeCommand | LoadCommand) or _repairs(options)):
         raise UsageError(f"{profile.read_only_reason}; nothing was done")
-    connects_elsewhere = isinstance(options, ServeCommand) and options.background
+    connects_elsewhere = isinstance(options, WebCommand) or (
+        isinstance(options, ServeCommand) and options.background
+    )
     if profile.cluster is None or connects_elsewhere or isinstance(options, ConfigCommand):
         return profile
     return replace(profile, cluster=_with_password(profile.cluster))

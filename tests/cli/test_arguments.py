@@ -23,6 +23,7 @@ from jobtui.cli.args import (
     ShowCompletion,
     ShowHelp,
     ShowVersion,
+    WebCommand,
     _parser,
     parse_arguments,
 )
@@ -61,6 +62,9 @@ UNDERSTOOD: list[tuple[list[str], CliCommand]] = [
     (["-e", "x", "--wait"], run("x", wait=True)),
     (["serve"], ServeCommand(background=False)),
     (["serve", "--background", "--profile", "prod"], ServeCommand(background=True, profile="prod")),
+    (["web"], WebCommand(port=9478)),
+    (["web", "--port", "0", "--writable"], WebCommand(port=0, writable=True)),
+    (["web", "--url", "https://x/y", "--read-only"], WebCommand(port=9478, url="https://x/y", read_only=True)),
     (["config"], ConfigCommand(what="print")),
     (["config", "check", "--config", "c"], ConfigCommand(what="check", config=Path("c"))),
     (
@@ -134,7 +138,7 @@ REFUSED = [
     (["--data-dir", ""], "--data-dir"),
     (["--nonsense"], "there is no option --nonsense"),
     (["lod", "nba", "x"], "there is no command 'lod'; did you mean load?"),
-    (["xyz"], "there is no command 'xyz'; there are load, dump, serve, config, history"),
+    (["xyz"], "there is no command 'xyz'; there are load, dump, serve, web, config, history"),
     (["doktor"], "there is no command 'doktor'; did you mean doctor?"),
     (["history"], "verify, repair or export"),
     (["history", "verify", "--format", "csv"], "--format cannot be used with history verify"),
@@ -158,6 +162,11 @@ REFUSED = [
     (["config", "print", "more"], "config takes no operand 'more'"),
     (["dump", "nba", "--delete-keys"], "--delete-keys cannot be used with dump"),
     (["--background"], "--background belongs to jobtui serve"),
+    (["--port", "0"], "--port belongs to jobtui web"),
+    (["serve", "--writable"], "--writable cannot be used with serve"),
+    (["web", "--port", "65536"], "'65536' is no port: a number from 0 to 65535"),
+    (["web", "--port", "-1"], "--port"),
+    (["web", "--writable", "--read-only"], "--writable and --read-only contradict each other"),
     (["load", "nba", "x", "--nonsense", "lod"], "there is no option --nonsense"),
 ]
 

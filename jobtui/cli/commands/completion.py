@@ -165,6 +165,7 @@ _OPTIONS = {
     "dump": ("--format",),
     "history": ("--format", "--raw", "--quiet"),
     "serve": ("--background", "--until-idle"),
+    "web": ("--port", "--url", "--writable"),
 }
 _WITHOUT_PLACE = ("help", "completion")
 _CHOICES = {
@@ -176,6 +177,7 @@ _NOTES = {
     "load": "load key-value pairs into a space",
     "dump": "print a space's key-value pairs",
     "serve": "run the jobs without a screen",
+    "web": "show the dashboard in a browser",
     "config": "the settings",
     "history": "verify, repair or export the stored jobs",
     "doctor": "check everything that jobtui needs",

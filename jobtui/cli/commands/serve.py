@@ -60,7 +60,7 @@ def serve_in_background(profile: Profile, options: ProfileOptions, log: Path, *,
             *interpreter(),
             "-m",
             "jobtui",
-            *_options(profile, options),
+            *profile_options(profile, options),
             "serve",
             *(["--until-idle"] if until_idle else []),
         ],
@@ -117,7 +117,7 @@ def require_stored_password(profile: Profile) -> None:
         ) from None
 
 
-def _options(profile: Profile, command: ProfileOptions) -> list[str]:
+def profile_options(profile: Profile, command: ProfileOptions) -> list[str]:
     """Return the options that name this profile in any working directory."""
     words = ["--profile", profile.name] if command.nebula is None else ["--nebula", command.nebula]
     if command.user is not None:

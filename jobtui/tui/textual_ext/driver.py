@@ -161,6 +161,16 @@ class RobustLinuxDriver(LinuxDriver):
     `_key_thread`, `_must_signal_resume`, `_sigcont_application`. Reasons: at each method.
     """
 
+    @property
+    @override
+    def can_suspend(self) -> bool:
+        # no shell could continue a process on a terminal that is not its session's, as in a browser
+        try:
+            os.tcgetpgrp(self.fileno)
+        except OSError:
+            return False
+        return True
+
     @override
     def start_application_mode(self) -> None:
         # The size is read in the loop, where it is reported: a signal handler that the interpreter calls can be
