@@ -324,6 +324,11 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return self.origin is None or len({task.host for task in self.tasks}) == len(self.tasks)
 
     @property
+    def requester(self) -> str:
+        """Who requested the job and from where, or the schedule that submitted it; "" if that is not known."""
+        return f"schedule {self.schedule}" if self.schedule else self.requested_by
+
+    @property
     def label(self) -> str:
         """The command and the space as they are shown: `flush nba`."""
         return f"{self.command} {self.space}"

@@ -55,6 +55,8 @@ _JOB_SORTS = {
     "hosts": "H",
     "reclaimed": "B",
     "origin": "Y",
+    "requester": "U",
+    "because": "W",
     "reason": "D",
 }
 _SPACE_SORTS = {"name": "N", "hosts": "H", "size": "S", "memory": "M", "pending": "P", "jobs": "J"}
@@ -158,7 +160,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
         "filter",
         "slash",
         "filter",
-        "Filter: words, status: space: host: cmd: since: took: id: reason: by:, ! negates one",
+        "Filter: words, status: space: host: cmd: since: took: id: reason: by: why:, ! negates one",
         50,
         priority=True,
     ),

@@ -12,10 +12,11 @@ import pytest
 from msgspec.structs import replace
 
 from jobtui.history import Bound, History, Query, Sort
+from jobtui.history.format.index import TEXT_COLUMNS
 from jobtui.history.read import order as sorting
 from jobtui.history.read import sort as ranking
 from jobtui.history.write.store import Limits
-from jobtui.model import Job, Status
+from jobtui.model import Job, JobOptions, Status
 from tests.support import made_jobs, plain_history
 
 SMALL = Limits(journal=20_000, leftover=10_000, blanks=4096)
@@ -255,4 +256,36 @@ def test_jobs_are_found_by_who_requested_them(tmp_path: Path) -> None:
     assert reader.query(Query(requesters=("Anna",))).ids(0, 99) == [n for n in range(1, 61) if n % 3]
     assert reader.query(Query(requesters=("nightly",))).ids(0, 99) == list(range(3, 61, 3))
     assert reader.query(Query(not_requesters=("anna",))).ids(0, 99) == list(range(3, 61, 3))
+    by_requester = reader.query(Query(sort=Sort.REQUESTER)).ids(0, 99)
+    assert by_requester == [*(n for n in range(1, 61) if n % 3), *range(3, 61, 3)]
+    reader.close()
+
+
+def test_jobs_are_found_by_why_they_were_requested(tmp_path: Path) -> None:
+    dice = random.Random(1)
+    history = History.open(tmp_path, limits=Limits(leftover=0))
+    texts = ("", "After the deploy", "nightly backup")
+    for job_id in range(1, 61):
+        options = JobOptions(because=texts[job_id % 3])
+        history.commit(replace(made_jobs.ended(job_id, dice), options=options)).result()
+    # 58 to 60 are not sealed
+    history.archive(1, 57).result()
+    history.restore(1, 57).result()
+    assert history.query(Query(becauses=("DEPLOY",))).ids(0, 99) == list(range(1, 61, 3))
+    assert history.query(Query(not_becauses=("deploy", "backup"))).ids(0, 99) == list(range(3, 61, 3))
+    by_because = history.query(Query(sort=Sort.BECAUSE, descending=True)).ids(0, 99)
+    assert by_because == [*range(59, 0, -3), *range(58, 0, -3), *range(60, 0, -3)]
+    history.close()
+
+
+def test_an_index_from_before_the_column_of_reasons_to_request_is_rebuilt(tmp_path: Path) -> None:
+    dice = random.Random(1)
+    history = History.open(tmp_path, limits=Limits(leftover=0))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delitem(TEXT_COLUMNS, "because")
+        job = replace(made_jobs.ended(1, dice), options=JobOptions(because="deploy"))
+        history.commit(job).result()
+        history.close()
+    reader = History.open(tmp_path, write=False)
+    assert reader.query(Query(becauses=("deploy",))).ids(0, 9) == [1]
     reader.close()

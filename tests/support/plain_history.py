@@ -92,6 +92,10 @@ def _key(sort: Sort, job: Job) -> Any:
             return len(job.tasks)
         case Sort.REASON:
             return job.reason
+        case Sort.BECAUSE:
+            return job.options.because
+        case Sort.REQUESTER:
+            return job.requester
         case Sort.ORIGIN:
             if job.origin is not None:
                 return (job.origin.cluster, job.origin.id)

@@ -50,6 +50,7 @@ def test_an_empty_text_lets_everything_through() -> None:
         ("id:42", Filter(bounds=(Bound("id", 42, 42),))),
         ("id:40-60", Filter(bounds=(Bound("id", 40, 60),))),
         ('reason:"no space" !reason:x', Filter(reasons=("no space",), not_reasons=("x",))),
+        ("why:deploy !why:x by:anna", Filter(becauses=("deploy",), not_becauses=("x",), requesters=("anna",))),
         ("nba !", Filter(words=("nba",))),
         ('"!"', Filter(words=("!",))),
         ("[/nope]", Filter(words=("[/nope]",))),

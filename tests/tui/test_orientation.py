@@ -186,6 +186,24 @@ def test_a_key_sorts_by_its_column(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_the_columns_of_who_and_why_can_be_shown_sorted_and_filtered(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, size=(170, 30), auto=True) as shown:
+            shown.behind.say('ADMIN FLUSH nba WITH because = "after the import"; ADMIN FLUSH nba')
+            await shown.shows("✔ 2")
+            await shown.press("c", "up", "up", "enter", "up", "enter", "escape")
+            await shown.shows("Requested By", "Why", "after the import")
+            await shown.press("W")
+            await shown.shows("Why▲")
+            await shown.press("slash")
+            await shown.type("why:import")
+            await shown.shows("1 of 2")
+            await shown.press("enter")
+            assert "after the import" in shown.row("✔ finished")
+
+    asyncio.run(run())
+
+
 def test_a_key_without_effect_says_why(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, SPACES, size=(100, 30)) as shown:

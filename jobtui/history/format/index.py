@@ -78,16 +78,12 @@ def cluster_of(job: Job) -> str:
     return job.origin.cluster if job.origin is not None else ""
 
 
-def requester_of(job: Job) -> str:
-    """Return who requested the job, or the schedule that submitted it."""
-    return f"schedule {job.schedule}" if job.schedule else job.requested_by
-
-
 TEXT_COLUMNS: Final[dict[str, Callable[[Job], str]]] = {
     "reasons": reason_of,
     "reason": lambda job: job.reason,
     "cluster": cluster_of,
-    "requester": requester_of,
+    "requester": lambda job: job.requester,
+    "because": lambda job: job.options.because,
 }
 """The columns of repeating texts that are read on demand, and their value for a job."""
 

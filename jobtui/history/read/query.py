@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import enum
 import operator
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
 from functools import reduce
 from typing import Any, Final, TypeVar
@@ -18,10 +18,10 @@ import msgspec
 from jobtui.history.format.index import (
     NUMBER_COLUMNS,
     STATUSES,
+    TEXT_COLUMNS,
     CodedColumn,
     hosts_of,
     reason_of,
-    requester_of,
     to_microseconds,
 )
 from jobtui.history.format.segment import Segment
@@ -32,7 +32,8 @@ class Sort(enum.Enum):
     """The value that jobs are sorted by, then by id. A job without the value comes first.
 
     `COMMAND` is the command, then the space; `HOSTS` the number of hosts; `ORIGIN` the job that it was
-    recovered from, and for cluster jobs the cluster and the number there; `REASON` the job's own reason.
+    recovered from, and for cluster jobs the cluster and the number there; `REASON` the job's own reason;
+    `REQUESTER` who requested it, and `BECAUSE` why.
     """
 
     ID = "id"
@@ -48,6 +49,8 @@ class Sort(enum.Enum):
     RECLAIMED = "reclaimed"
     ORIGIN = "origin"
     REASON = "reason"
+    REQUESTER = "requester"
+    BECAUSE = "because"
 
 
 class Bound(msgspec.Struct, frozen=True):
@@ -70,8 +73,8 @@ class Query(msgspec.Struct, frozen=True):
     contains each of the `words`, and was submitted at or after `since` and before `until`. Words are looked
     for, ignoring case, in the command, the space, the status, the hosts and the reasons; a number also matches
     the job's id. `reasons` are words that are looked for in the reasons alone, `requesters` in who requested
-    the job. The job lies within all
-    `bounds`; if there are `ids`, it has one of them.
+    the job, `becauses` in why it was requested. The job lies within all `bounds`; if there are `ids`, it has
+    one of them.
 
     Each `not_…` excludes the jobs that have any of these. `archived` selects the archived jobs, and only those.
     """
@@ -92,6 +95,8 @@ class Query(msgspec.Struct, frozen=True):
     not_reasons: tuple[str, ...] = ()
     requesters: tuple[str, ...] = ()
     not_requesters: tuple[str, ...] = ()
+    becauses: tuple[str, ...] = ()
+    not_becauses: tuple[str, ...] = ()
     bounds: tuple[Bound, ...] = ()
     ids: frozenset[int] | None = None
     not_ids: frozenset[int] = frozenset()
@@ -120,10 +125,8 @@ def match_segment(query: Query, segment: Segment) -> bytes:
         masks.append(_by_value(segment.hosts(), _wanted_hosts(query)))
     if query.words or query.not_words:
         masks += _by_words(query, segment)
-    if query.reasons or query.not_reasons:
-        masks += _by_reasons(query, segment)
-    if query.requesters or query.not_requesters:
-        masks += _by_requesters(query, segment)
+    for column, words, not_words in _texts(query):
+        masks += _by_texts(segment.texts(column), words, not_words)
     masks += [_by_bound(bound, segment) for bound in query.bounds]
     if query.ids is not None:
         masks.append(bytes(map(query.ids.__contains__, segment.columns.ids)))
@@ -178,24 +181,29 @@ def _tests(query: Query) -> Iterable[Callable[[Job], bool]]:
     for word in query.not_words:
         contains = _containing(word)
         yield lambda job, contains=contains: not contains(job)  # type: ignore[misc]
-    for word in query.reasons:
-        holds = _contains(word)
-        yield lambda job, holds=holds: holds(reason_of(job))  # type: ignore[misc]
-    for word in query.not_reasons:
-        holds = _contains(word)
-        yield lambda job, holds=holds: not holds(reason_of(job))  # type: ignore[misc]
-    for word in query.requesters:
-        holds = _contains(word)
-        yield lambda job, holds=holds: holds(requester_of(job))  # type: ignore[misc]
-    for word in query.not_requesters:
-        holds = _contains(word)
-        yield lambda job, holds=holds: not holds(requester_of(job))  # type: ignore[misc]
+    for column, words, not_words in _texts(query):
+        value = TEXT_COLUMNS[column]
+        for holds in map(_contains, words):
+            yield lambda job, value=value, holds=holds: holds(value(job))  # type: ignore[misc]
+        for holds in map(_contains, not_words):
+            yield lambda job, value=value, holds=holds: not holds(value(job))  # type: ignore[misc]
     for bound in query.bounds:
         yield lambda job, bound=bound: _is_within(bound, _number_of(bound, job))  # type: ignore[misc]
     if (ids := query.ids) is not None:
         yield lambda job: job.id in ids
     if query.not_ids:
         yield lambda job: job.id not in query.not_ids
+
+
+def _texts(query: Query) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
+    """Yield each text column that is searched, the words that it contains, and those that it does not."""
+    for column, words, not_words in (
+        ("reasons", query.reasons, query.not_reasons),
+        ("requester", query.requesters, query.not_requesters),
+        ("because", query.becauses, query.not_becauses),
+    ):
+        if words or not_words:
+            yield column, words, not_words
 
 
 def _number_of(bound: Bound, job: Job) -> float:
@@ -254,20 +262,11 @@ def _by_words(query: Query, segment: Segment) -> Iterable[bytes]:
         yield _by_word(word, segment, hosts, reasons).translate(_NOT)
 
 
-def _by_reasons(query: Query, segment: Segment) -> Iterable[bytes]:
-    reasons = segment.texts("reasons")
-    for word in query.reasons:
-        yield _by_value(reasons, _contains(word))
-    for word in query.not_reasons:
-        yield _by_value(reasons, _contains(word)).translate(_NOT)
-
-
-def _by_requesters(query: Query, segment: Segment) -> Iterable[bytes]:
-    requesters = segment.texts("requester")
-    for word in query.requesters:
-        yield _by_value(requesters, _contains(word))
-    for word in query.not_requesters:
-        yield _by_value(requesters, _contains(word)).translate(_NOT)
+def _by_texts(texts: CodedColumn[str], words: Sequence[str], not_words: Sequence[str]) -> Iterable[bytes]:
+    for word in words:
+        yield _by_value(texts, _contains(word))
+    for word in not_words:
+        yield _by_value(texts, _contains(word)).translate(_NOT)
 
 
 def _by_bound(bound: Bound, segment: Segment) -> bytes:

@@ -22,6 +22,7 @@ import sys
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain, compress, pairwise, product
 from operator import eq, gt, itemgetter
 from typing import Any, Final, Generic, Protocol, TypeVar
@@ -33,6 +34,7 @@ from jobtui.history.format.index import (
     NUMBER_COLUMNS,
     STALE,
     STATUSES,
+    TEXT_COLUMNS,
     CodedColumn,
     Columns,
     cluster_of,
@@ -431,13 +433,16 @@ def _labels(columns: Columns) -> list[tuple[str, str]]:
     return list(product(columns.commands.values, columns.spaces.values))
 
 
-class _ReasonKey(_RankedKey[str]):
-    def __init__(self, segments: Sequence[Segment]) -> None:
-        self._columns = {segment.name: segment.texts("reason") for segment in segments}
+class _TextKey(_RankedKey[str]):
+    """A column of texts."""
+
+    def __init__(self, name: str, segments: Sequence[Segment]) -> None:
+        self._value = TEXT_COLUMNS[name]
+        self._columns = {segment.name: segment.texts(name) for segment in segments}
         super().__init__(sort_distinct([column.values for column in self._columns.values()]), segments)
 
     def tiebreak(self, job: Job) -> str:
-        return job.reason
+        return self._value(job)
 
     def ranked(self, segment: Segment) -> CodedColumn[float]:
         column = self._columns[segment.name]
@@ -487,6 +492,8 @@ _RANKED: Final[dict[Sort, Callable[[Sequence[Segment]], SortKey]]] = {
     Sort.STATUS: _StatusKey,
     Sort.SPACE: _SpaceKey,
     Sort.COMMAND: _CommandKey,
-    Sort.REASON: _ReasonKey,
+    Sort.REASON: partial(_TextKey, "reason"),
+    Sort.REQUESTER: partial(_TextKey, "requester"),
+    Sort.BECAUSE: partial(_TextKey, "because"),
     Sort.ORIGIN: _OriginKey,
 }

@@ -44,6 +44,8 @@ JOB_COLUMNS: tuple[Column, ...] = (
     Column("hosts", "Hosts", 5, 5, gives=8, right=True, sorts=True),
     Column("reclaimed", "Reclaimed", 9, 10, gives=6, right=True, sorts=True),
     Column("origin", "From", 8, 24, gives=5, sorts=True, natural=14),
+    Column("requester", "Requested By", 10, 40, gives=9, sorts=True, natural=24),
+    Column("because", "Why", 10, 60, gives=4, sorts=True, natural=24),
     Column("reason", "Details", 18, 200, natural=44, fills=True, sorts=True),
 )
 DEFAULT_COLUMNS = ("id", "command", "status", "took", "start", "stop", "hosts", "reclaimed", "reason")
@@ -51,7 +53,9 @@ DEFAULT_COLUMNS = ("id", "command", "status", "took", "start", "stop", "hosts", 
 CLUSTER_COLUMNS = (*DEFAULT_COLUMNS, "origin")
 # columns that the details may cover if they need the room: of a failed job the reason matters most
 _COVERED = {
-    Status.FAILED: frozenset({"progress", "took", "start", "stop", "space", "hosts", "reclaimed", "origin"}),
+    Status.FAILED: frozenset(
+        {"progress", "took", "start", "stop", "space", "hosts", "reclaimed", "origin", "requester"}
+    ),
     Status.RUNNING: frozenset({"start", "stop", "hosts", "reclaimed"}),
 }
 
@@ -366,6 +370,8 @@ _CELLS: Mapping[str, Callable[[Job, datetime], Line]] = {
     "hosts": lambda job, now: ((str(len(job.tasks)), TextRole.MUTED),),
     "reclaimed": _reclaimed,
     "origin": _origin,
+    "requester": lambda job, now: ((job.requester, TextRole.MUTED),),
+    "because": lambda job, now: ((job.options.because, TextRole.PLAIN),),
 }
 
 

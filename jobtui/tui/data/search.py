@@ -3,7 +3,8 @@
 A filter consists of words and terms: `status:failed`, `space:nba`, `host:…`, `cmd:compact`, `since:2h`. Blanks
 separate terms, and all must hold. Values of one kind are alternatives, separated by commas or in several terms.
 `status:unrecovered` are failed and stopped jobs that were not run again, `took:>10min`, `reclaimed:<1GiB` and
-`id:40-60` compare numbers, and `reason:` looks for words in the reasons alone.
+`id:40-60` compare numbers, and `reason:`, `by:` and `why:` look for words in the reasons, in who
+requested the job and in why (`because`).
 `!` negates a term, and the beginning of a name is enough. Double quotes enclose a value with blanks,
 `space:"a b"`, and a word with a colon, `"error:full"`, which would otherwise be read as a kind.
 """
@@ -89,6 +90,8 @@ def query_jobs(client: Client, filter: Filter, sort: str, descending: bool, arch
             not_reasons=filter.not_reasons,
             requesters=filter.requesters,
             not_requesters=filter.not_requesters,
+            becauses=filter.becauses,
+            not_becauses=filter.not_becauses,
             bounds=filter.bounds,
             ids=unrecovered if filter.unrecovered else None,
             not_ids=unrecovered if filter.unrecovered is False else frozenset(),
@@ -150,7 +153,7 @@ def is_quick(filter: Filter, sort: str) -> bool:  # noqa: A002
 
 
 _ALIASES = {"command": "cmd", "s": "status"}
-_KINDS = ("status", "space", "host", "cmd", "since", "until", "took", "id", "reason", "reclaimed", "by")
+_KINDS = ("status", "space", "host", "cmd", "since", "until", "took", "id", "reason", "reclaimed", "by", "why")
 _UNRECOVERED = "unrecovered"
 _COMPARED = re.compile(r"(>=?|<=?|)(.+)")
 _LEAST_NUMBER = -1e299  # above what the history notes where there is no number
@@ -184,6 +187,8 @@ class Filter(msgspec.Struct, frozen=True):
     not_reasons: tuple[str, ...] = ()
     requesters: tuple[str, ...] = ()
     not_requesters: tuple[str, ...] = ()
+    becauses: tuple[str, ...] = ()
+    not_becauses: tuple[str, ...] = ()
     bounds: tuple[Bound, ...] = ()
     unrecovered: bool | None = None
     problems: tuple[str, ...] = ()
@@ -224,7 +229,7 @@ class _FilterParser:
             self._add_time(negated, kind, value)
         elif kind in ("took", "reclaimed", "id"):
             self._add_bound(negated, kind, value)
-        elif kind in ("reason", "by"):
+        elif kind in ("reason", "by", "why"):
             self._found.setdefault(("!" if negated else "") + kind, []).append(value)
         elif kind in ("space", "host", "cmd"):
             values = [part for part in value.split(",") if part]
@@ -303,6 +308,8 @@ class _FilterParser:
             not_reasons=tuple(found.get("!reason", ())),
             requesters=tuple(found.get("by", ())),
             not_requesters=tuple(found.get("!by", ())),
+            becauses=tuple(found.get("why", ())),
+            not_becauses=tuple(found.get("!why", ())),
             bounds=tuple(self._bounds),
             unrecovered=self._unrecovered,
             problems=tuple(self._problems),

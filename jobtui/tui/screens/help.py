@@ -45,7 +45,8 @@ _FILTER = (
     ("since:2h  until:2019-12-17", "submitted since, or until: s m h d w, today, or a date"),
     ("status:unrecovered", "failed or stopped, and not run again yet"),
     ("took:>10min  reclaimed:<1GiB", "longer than that, less than that"),
-    ("id:40-60  reason:disk  by:anna", "these numbers, a word of the reason, who requested it"),
+    ("id:40-60  reason:disk", "these numbers, a word of the reason"),
+    ("by:anna  by:nightly  why:deploy", "who or which schedule requested it, a word of its because"),
     ("!status:finished  !word", "the other way round"),
 )
 _SIGNS = (

@@ -63,7 +63,7 @@ def summary(
     if action:
         facts.append((f"{action[0]} {action[1]}", TextRole.ACCENT))
     lines = _packed(facts, width)
-    if job.requested_by or job.options.because or job.schedule:
+    if job.requester or job.options.because:
         lines += _packed(_requester(job), width)
     role = STATUS_ROLE[job.status] if job.status is Status.FAILED else TextRole.WARNING
     is_below = any(task.reason and job.reason.endswith(task.reason) for task in job.tasks)
@@ -151,9 +151,8 @@ def _sizes(job: Job, rate: float | None) -> list[str]:
 
 def _requester(job: Job) -> list[Span]:
     spans: list[Span] = []
-    if job.requested_by or job.schedule:
-        by = f"schedule {job.schedule}" if job.schedule else job.requested_by
-        spans.append((f"requested by {by}", TextRole.MUTED))
+    if job.requester:
+        spans.append((f"requested by {job.requester}", TextRole.MUTED))
     if job.options.because:
         spans.append((f"because: {job.options.because}", TextRole.PLAIN))
     return spans

@@ -60,7 +60,7 @@ class FilterInput(Input):
         """
         super().__init__(
             text,
-            placeholder="words  status:failed  space:nba  host:…  took:>1h  since:2h  by:…  !…",
+            placeholder="words  status:failed  space:nba  host:…  took:>1h  since:2h  by:…  why:…  !…",
             # otherwise the next key would replace the text, which may have been typed before the focus arrived
             select_on_focus=False,
             compact=True,
