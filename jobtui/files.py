@@ -91,6 +91,16 @@ def read_regular(path: Path) -> bytes:
         os.close(file)
 
 
+def read_private(path: Path, most: int) -> bytes:
+    """Return the bytes of a file of jobtui's own. Raises OSError, also for a link or more than `most` bytes."""
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
+    with open(file, "rb") as stream:
+        found = os.fstat(file)
+        if not stat.S_ISREG(found.st_mode) or found.st_size > most:
+            raise OSError(errno.EINVAL, "it is not a file that jobtui wrote", str(path))
+        return stream.read(most)
+
+
 def foreign_owner(directory: Path) -> str:
     """Return why this user must not create files in the directory, "" if it is this user's own.
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from jobtui.engine.samples import JobSamples
 from jobtui.language.tables import Result
 from jobtui.model import (
     ConnectionChanged,
@@ -198,6 +199,10 @@ class Client(Protocol):
 
     def fetch_stats(self, space: str, host: str) -> Future[SpaceStats]:
         """Return the statistics of a space on a host. The future fails with StorageError."""
+        ...
+
+    def fetch_samples(self, job_id: int) -> Future[JobSamples | None]:
+        """Return what a job's hosts read and wrote each second, None if nothing was recorded or it is lost."""
         ...
 
     def stop_jobs(self) -> Future[None]:

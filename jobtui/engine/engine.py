@@ -32,6 +32,8 @@ from jobtui.engine.inventory import InventoryCache
 from jobtui.engine.jobs import JobStore, JobWaiters
 from jobtui.engine.profile import Profile
 from jobtui.engine.progress import ProgressTracker
+from jobtui.engine.sampler import Sampler
+from jobtui.engine.samples import SampleFiles
 from jobtui.engine.schedule_runner import ScheduleRunner
 from jobtui.engine.scheduler import JobAdmission, RunPolicy
 from jobtui.engine.server import SocketServer
@@ -65,8 +67,10 @@ class Engine:
         backend = backend or open_backend(profile, self.events.notify)
         self.storage = backend.storage
         self.admission = JobAdmission(policy)
-        self.progress = ProgressTracker()
         self.store = JobStore(history, clock, self.events.publish)
+        self.sampler = Sampler(SampleFiles(profile.root), self.store.current, clock, self.tasks)
+        self.events.observe = self.sampler.observe
+        self.progress = ProgressTracker(self.sampler.note)
         self.waiters = JobWaiters(self.store)
         self.heartbeat = Heartbeat(profile.root, clock, lambda: self.dispatcher.is_running_jobs)
         self.connection = (
@@ -138,6 +142,7 @@ class Engine:
             history,
             clock,
             self.connection,
+            self.sampler,
         )
 
     async def start(self, demo: bool) -> None:
@@ -168,6 +173,7 @@ class Engine:
         self.dispatcher.close()
         self.server.close()
         self.tasks.close()
+        await asyncio.to_thread(self.sampler.save)
         try:
             await asyncio.wait_for(self.storage.close(), CLOSE_SECONDS / 2)
         except (TimeoutError, StorageError) as error:

@@ -30,6 +30,8 @@ class EventBus:
         self._loop = loop
         self._lock = threading.Lock()
         self._listeners: tuple[Listener, ...] = ()
+        # sees each batch first, in the publisher's thread; it is no listener, for whom notices would wait
+        self.observe: Listener = lambda messages: None
         self._backlog: list[EngineEvent] = []
 
     def add(self, listener: Listener) -> Callable[[], None]:
@@ -50,6 +52,7 @@ class EventBus:
         """Deliver a batch to every listener. If one fails, the others still get it, and a notice of that."""
         if not messages:
             return
+        self.observe(messages)
         with self._lock:
             listeners = self._listeners
             if not listeners:

@@ -17,6 +17,7 @@ from jobtui.engine.events import BACKLOG, deliver
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.remote import RemoteClient
+from jobtui.engine.samples import JobSamples
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import (
     OwnerRejected,
@@ -190,6 +191,10 @@ class FailoverClient:
     def fetch_stats(self, space: str, host: str) -> Future[SpaceStats]:
         """Return the statistics of a space on a host."""
         return self._client.fetch_stats(space, host)
+
+    def fetch_samples(self, job_id: int) -> Future[JobSamples | None]:
+        """Return what a job's hosts read and wrote each second."""
+        return self._client.fetch_samples(job_id)
 
     def stop_jobs(self) -> Future[None]:
         """Stop every job of this process."""

@@ -44,6 +44,7 @@ class RunningTask(msgspec.Struct):
         recorded: Its end has been written, though its host may still be at work.
         yields: It was canceled to be paused, so that its end is no stop.
         steps: The steps that it has finished.
+        waiting: Why it waited by its last report, "" if it worked.
     """
 
     job: int
@@ -56,6 +57,7 @@ class RunningTask(msgspec.Struct):
     recorded: bool = False
     yields: bool = False
     steps: StepPosition | None = None
+    waiting: str = ""
 
     @property
     def is_whole(self) -> bool:
@@ -289,7 +291,9 @@ class HostTasks:
 
     def _progress_callback(self, work: RunningTask) -> ProgressCallback:
         def report(progress: OperationProgress) -> None:
-            work.last_sign = self._clock.steady()
+            if not progress.waiting or progress.waiting != work.waiting:
+                work.last_sign = self._clock.steady()  # a repeated reason to wait comes with the gauges alone
+            work.waiting = progress.waiting
             job = self._store.current(work.job)
             if job is None or work.recorded:
                 return

@@ -15,6 +15,7 @@ from jobtui.engine.backend import Backend, backend_of, with_demo_rate
 from jobtui.engine.client import ExecuteResult, Listener, Overview, Session
 from jobtui.engine.engine import CLOSE_SECONDS, Engine, take_pairs
 from jobtui.engine.profile import Profile
+from jobtui.engine.samples import JobSamples
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.history import History
 from jobtui.model import ConnectionStatus, Job, SpaceStats
@@ -140,6 +141,10 @@ class LocalClient:
     def fetch_stats(self, space: str, host: str) -> Future[SpaceStats]:
         """Return the statistics of a space on a host; fails with StorageError."""
         return self.call(self.engine.storage.stats(space, host))
+
+    def fetch_samples(self, job_id: int) -> Future[JobSamples | None]:
+        """Return what a job's hosts read and wrote each second, None if that is not known."""
+        return self.call(self.engine.sampler.fetch(job_id))
 
     def stop_jobs(self) -> Future[None]:
         """Stop every queued and running job; done when the last has ended."""

@@ -5,11 +5,16 @@ It is not committed to the history. What a host held when a task began is writte
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import msgspec
 from msgspec.structs import replace
 
 from jobtui.model import Job, SpaceStats, Status, StepPosition, Task
-from jobtui.storage.base import OperationProgress
+from jobtui.storage.base import HostGauges, OperationProgress
+
+# called with the id of a job, the number of a task of it, and what was measured on its host
+GaugeListener = Callable[[int, int, HostGauges], None]
 
 
 class LiveProgress(msgspec.Struct, frozen=True):
@@ -34,11 +39,14 @@ _NOTHING = LiveProgress()
 class ProgressTracker:
     """The progress of every running task. The engine's loop changes it; any thread may read it."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_gauges: GaugeListener = lambda job, task, gauges: None) -> None:
+        self._on_gauges = on_gauges
         self._known: dict[tuple[int, int], LiveProgress] = {}
 
     def update(self, job_id: int, task: int, progress: OperationProgress) -> None:
         """Set how far a task is; what the progress does not report stays as it was."""
+        if progress.gauges is not None:
+            self._on_gauges(job_id, task, progress.gauges)
         known = self._known.get((job_id, task), _NOTHING)
         self._known[job_id, task] = LiveProgress(
             progress.fraction, progress.before or known.before, progress.steps or known.steps, progress.waiting

@@ -14,6 +14,7 @@ import msgspec
 
 from jobtui import __version__
 from jobtui.engine.client import EngineEvent, Failure, Overview
+from jobtui.engine.samples import JobSamples
 from jobtui.errors import DECODE_ERRORS, OwnerUnavailable
 from jobtui.language.tables import Result
 from jobtui.model import SpaceStats
@@ -52,6 +53,12 @@ class SubscribeRequest(msgspec.Struct, frozen=True, tag="Follow"):
     """Send every message from now on."""
 
 
+class SamplesRequest(msgspec.Struct, frozen=True, tag="Sample"):
+    """Return the samples of a running or ended job."""
+
+    job: int
+
+
 class LoadRequest(msgspec.Struct, frozen=True, tag="Load"):
     """Write key-value pairs into a space, in their order."""
 
@@ -73,6 +80,7 @@ RequestBody = (
     ExecuteRequest
     | OverviewRequest
     | StatsRequest
+    | SamplesRequest
     | SubscribeRequest
     | LoadRequest
     | DumpRequest
@@ -110,6 +118,12 @@ class StatsResponse(msgspec.Struct, frozen=True, tag="LookedAt"):
     """One space on one host."""
 
     stats: SpaceStats
+
+
+class SamplesResponse(msgspec.Struct, frozen=True, tag="Sampled"):
+    """The samples of a job, null if there are none."""
+
+    samples: JobSamples | None
 
 
 class LoadResponse(msgspec.Struct, frozen=True, tag="Loaded"):
@@ -151,6 +165,7 @@ Response = (
     | ExecuteResponse
     | OverviewResponse
     | StatsResponse
+    | SamplesResponse
     | LoadResponse
     | DumpResponse
     | EventsMessage

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jobtui.engine import queries, schedules
 from jobtui.engine.client import ExecuteResult, Listener, Overview, Session, SpaceOverview
 from jobtui.engine.profile import Profile
+from jobtui.engine.samples import JobSamples, SampleFiles
 from jobtui.errors import StatementRefused, StorageError
 from jobtui.history import History, StoreError
 from jobtui.history.format.disk import Disk
@@ -190,6 +191,10 @@ class ReadOnlyClient:
     def fetch_stats(self, space: str, host: str) -> Future[SpaceStats]:
         """Refuse: reading the statistics of a database opens it."""
         return _failed(StatementRefused("Only the jobtui that runs this profile can look into its databases"))
+
+    def fetch_samples(self, job_id: int) -> Future[JobSamples | None]:
+        """Return the samples of an ended job; those of a running one are known to its owner alone."""
+        return _done(SampleFiles(self._settings.root).read(job_id))
 
     def stop_jobs(self) -> Future[None]:
         """Return a future that is done: this process runs no jobs."""

@@ -23,6 +23,7 @@ from jobtui.engine.connection import age_retry_delay
 from jobtui.engine.events import deliver
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import MEASURING, READ_ONLY, ReadOnlyClient
+from jobtui.engine.samples import JobSamples, SampleFiles
 from jobtui.errors import ErrorCode, OwnerUnavailable, StatementRefused, StorageError
 from jobtui.history import History, StoreError
 from jobtui.language.ast import Parsed, Recover, ShowJobs, Stop, Submit, Use
@@ -199,6 +200,17 @@ class RemoteClient(ReadOnlyClient):
         return _run_in_thread(
             lambda: self._request(protocol.StatsRequest(space, host), protocol.StatsResponse).stats
         )
+
+    def fetch_samples(self, job_id: int) -> Future[JobSamples | None]:
+        """Return the samples that the owner has; without its answer, those on disk."""
+
+        def fetch() -> JobSamples | None:
+            try:
+                return self._request(protocol.SamplesRequest(job_id), protocol.SamplesResponse).samples
+            except (StorageError, OwnerUnavailable):  # an older version knows no samples
+                return SampleFiles(self._settings.root).read(job_id)
+
+        return _run_in_thread(fetch)
 
     def wait_ended(self, jobs: Iterable[int]) -> Future[tuple[Job, ...]]:
         """Return a future that is done when all these jobs have ended, with the jobs in the given order.

@@ -25,6 +25,7 @@ from jobtui.engine.connection import ConnectionMonitor
 from jobtui.engine.events import EventBus
 from jobtui.engine.executor import StatementExecutor
 from jobtui.engine.inventory import fetch_overview
+from jobtui.engine.sampler import Sampler
 from jobtui.engine.scheduler import JobAdmission
 from jobtui.errors import DECODE_ERRORS, StorageError
 from jobtui.history import History
@@ -47,6 +48,7 @@ _SingleResponse = (
     | protocol.OverviewRequest
     | protocol.StatsRequest
     | protocol.LoadRequest
+    | protocol.SamplesRequest
     | protocol.ReconnectRequest
 )
 _RequestBody = _SingleResponse | protocol.DumpRequest
@@ -69,6 +71,7 @@ class SocketServer:
         history: History,
         clock: Clock,
         connection: ConnectionMonitor | None,
+        sampler: Sampler,
     ) -> None:
         self._root = root
         self._executor = executor
@@ -78,6 +81,7 @@ class SocketServer:
         self._history = history
         self._clock = clock
         self._connection = connection
+        self._sampler = sampler
         self._path: Path | None = None
         self._acceptor: Acceptor | None = None
         self._long_lines = asyncio.Semaphore(LONG_LINES_AT_ONCE)
@@ -257,6 +261,8 @@ class SocketServer:
             case protocol.LoadRequest():
                 await self._storage.load(body.space, body.pairs)
                 return protocol.LoadResponse()
+            case protocol.SamplesRequest():
+                return protocol.SamplesResponse(await self._sampler.fetch(body.job))
             case protocol.ReconnectRequest():
                 if self._connection is not None:
                     self._connection.reconnect()

@@ -183,6 +183,22 @@ class Placement(msgspec.Struct, frozen=True):
     directories: tuple[str, ...] | None = None
 
 
+class HostGauges(msgspec.Struct, frozen=True, gc=False, array_like=True):
+    """What a flush or compaction has done on its host so far, and what it finds there at that moment.
+
+    Attributes:
+        read: Bytes that it has read from files.
+        written: Bytes that it has written to files.
+        l0_files: The files in level 0 of the space, None if unknown.
+        free: The free bytes of the disk, None if unknown.
+    """
+
+    read: int
+    written: int
+    l0_files: int | None = None
+    free: int | None = None
+
+
 class OperationProgress(msgspec.Struct, frozen=True):
     """The progress of a flush or compaction.
 
@@ -194,6 +210,7 @@ class OperationProgress(msgspec.Struct, frozen=True):
             step that was reported is finished and need not be done again.
         room_needed: The bytes of disk that the current or next step needs, None if unknown.
         waiting: Why the work waits (`3.1 GiB free, reserve 5 GiB`), "" while it works.
+        gauges: What was measured on the host; reported about once a second, if it can be.
     """
 
     fraction: float | None = None
@@ -202,6 +219,7 @@ class OperationProgress(msgspec.Struct, frozen=True):
     steps: StepPosition | None = None
     room_needed: int | None = None
     waiting: str = ""
+    gauges: HostGauges | None = None
 
 
 # called at most 10 times a second, and after each step

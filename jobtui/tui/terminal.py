@@ -193,7 +193,8 @@ _REPLACEMENTS = {
     "-": "─━═╌–",
     "|": "│┃▏▎▍▌▋▊▉▐▕‖",
     "+": "┌┐└┘├┤┬┴┼╭╮╰╯✔",
-    "_": "▁▂▃▄▅▆",
+    "_": "▁▂▃",
+    "=": "▄▅▆",
     "'": "▀",
     "#": "▇█▓■◼",
     ":": "▒",
@@ -210,6 +211,11 @@ _REPLACEMENTS = {
 }
 
 _PLAIN_BY_CODE = {ord(drawn): plain for plain, characters in _REPLACEMENTS.items() for drawn in characters}
+# a curve in braille: by whether a character has dots in its upper and in its lower half
+_UPPER_DOTS, _LOWER_DOTS = 0b00011011, 0b11100100
+_PLAIN_BY_CODE |= {
+    0x2800 + dots: " '.:"[bool(dots & _UPPER_DOTS) + 2 * bool(dots & _LOWER_DOTS)] for dots in range(256)
+}
 
 # in the kernel's own font and in the usual console fonts
 _ON_CONSOLE = "─│┌┐└┘├┤┬┴┼░▒▓█▄▀·←→↑↓"

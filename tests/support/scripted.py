@@ -16,6 +16,7 @@ from jobtui.storage.base import (
     CompactionFigures,
     CompactionRequest,
     Host,
+    HostGauges,
     OperationControl,
     OperationProgress,
     Pair,
@@ -73,11 +74,12 @@ class Operation:
         before: SpaceStats | None = None,
         steps: StepPosition | None = None,
         waiting: str = "",
+        gauges: HostGauges | None = None,
     ) -> None:
         done: Future[None] = Future()
 
         def report() -> None:
-            self.report(OperationProgress(fraction, rate, before, steps, waiting=waiting))
+            self.report(OperationProgress(fraction, rate, before, steps, waiting=waiting, gauges=gauges))
             done.set_result(None)
 
         self.loop.call_soon_threadsafe(report)

@@ -12,7 +12,7 @@ import msgspec
 
 from jobtui.errors import ErrorCode
 from jobtui.model import DiskReserve, SpaceStats, StepPosition
-from jobtui.storage.base import CompactionFigures, CompactionRequest
+from jobtui.storage.base import CompactionFigures, CompactionRequest, HostGauges
 
 # bytes of a key and its value together that can be loaded and dumped, as a message is held in memory whole
 LONGEST_PAIR = 256 << 20
@@ -160,6 +160,7 @@ class ProgressReply(_Message, frozen=True, tag="moved"):
     steps: StepPosition | None = None
     room_needed: int | None = None
     waiting: str = ""
+    gauges: HostGauges | None = None
 
 
 class StatsReply(_Message, frozen=True, tag="seen"):

@@ -15,9 +15,19 @@ import msgspec
 from textual.message import Message
 
 from jobtui.engine.client import Client, EngineEvent, Overview
+from jobtui.engine.samples import JobSamples
 from jobtui.formatting import format_count
 from jobtui.history import StoreError
-from jobtui.model import ConnectionChanged, Job, JobChanged, JobsArchived, Notice, SpaceStats, TaskProgressed
+from jobtui.model import (
+    ConnectionChanged,
+    Job,
+    JobChanged,
+    JobsArchived,
+    Notice,
+    SpaceStats,
+    Status,
+    TaskProgressed,
+)
 from jobtui.tui.tabs.storage import Look
 
 
@@ -215,6 +225,39 @@ class StatsCache:
         else:
             look = Look(done.result())
         self._seen = {**self._seen, spot: look}
+        self._on_change()
+
+
+class SamplesCache:
+    """The newest samples of one job, fetched on request, one request at a time."""
+
+    def __init__(self, client: Client, on_change: Callable[[], object]) -> None:
+        """Create the cache. `on_change` is called on a thread of the client after each answer."""
+        self._client = client
+        self._on_change = on_change
+        self._asked: tuple[int, Status] | None = None
+        self._is_requested = False
+        self._answer: tuple[int, JobSamples | None] | None = None
+
+    def ask(self, job: Job, *, again: bool = False) -> None:
+        """Fetch the samples of a job if it is another one, or has another status; with `again` in any case."""
+        if not self._is_requested and (again or self._asked != (job.id, job.status)):
+            self._asked, self._is_requested = (job.id, job.status), True
+            self._client.fetch_samples(job.id).add_done_callback(lambda done: self._receive(job.id, done))
+
+    def is_known(self, job_id: int) -> bool:
+        """Return whether the samples of the job have been fetched."""
+        return self._answer is not None and self._answer[0] == job_id
+
+    def at(self, job_id: int) -> JobSamples | None:
+        """Return the samples of the job, None if there are none or they have not been fetched."""
+        return self._answer[1] if self._answer is not None and self._answer[0] == job_id else None
+
+    def _receive(self, job_id: int, done: Future[JobSamples | None]) -> None:
+        self._is_requested = False
+        found = None if done.cancelled() or done.exception() is not None else done.result()
+        # what was shown stays if the owner has gone
+        self._answer = job_id, found or self.at(job_id)
         self._on_change()
 
 

@@ -19,7 +19,7 @@ from jobtui.history import StoreError
 from jobtui.model import Job, Status
 from jobtui.tui.commands import BY_ID, KeyScope, bindings
 from jobtui.tui.context import Context
-from jobtui.tui.data.feed import Batch, StatsCache
+from jobtui.tui.data.feed import Batch, SamplesCache, StatsCache
 from jobtui.tui.tabs.summary import summary, task_counts
 from jobtui.tui.tabs.tasks import TaskSort, task_lines
 from jobtui.tui.text.spans import Line, Span, TextRole, cut, line_width, width_of
@@ -37,6 +37,7 @@ class Tab(enum.StrEnum):
 
     TASKS = "tasks"
     TIMELINE = "timeline"
+    CHART = "chart"
     STORAGE = "storage"
     EVENTS = "events"
 
@@ -56,7 +57,7 @@ class Caption(msgspec.Struct, frozen=True):
 
 
 class TabStrip(OneLine):
-    """`─ job 41 · compact nba ─ Tasks ─ Timeline ─ Storage ─ Events ───`; a click chooses a tab."""
+    """`─ job 41 · compact nba ─ Tasks ─ Timeline ─ Chart ─ … ───`; a click chooses a tab."""
 
     _caption = Caption()
     _tab = Tab.TASKS
@@ -225,7 +226,7 @@ class JobDetail(Detail):
             self.tab = tab
 
     class TaskStatsFetched(Message):
-        """A host reported its stats; posted from the engine's thread."""
+        """A host's stats or a job's samples have come; posted from the engine's thread."""
 
         @override
         def can_replace(self, message: Message) -> bool:
@@ -237,6 +238,8 @@ class JobDetail(Detail):
         self._job: Job | None = None
         self._rates: dict[tuple[int, int], float | None] = {}
         self._stats_cache = StatsCache(context.client, lambda: self.post_message(self.TaskStatsFetched()))
+        self._samples = SamplesCache(context.client, lambda: self.post_message(self.TaskStatsFetched()))
+        self._charted_host: int | None = None  # its position, None for all hosts together
         self._full = False
         self._task_sort = TaskSort.STATUS
         self._task_number: int | None = None  # under the cursor; None: the first
@@ -257,7 +260,7 @@ class JobDetail(Detail):
         if job is None or self._job is None or job.id != self._job.id:
             self.body.scroll_home(animate=False)
             self._stats_cache.clear()
-            self._task_number = None
+            self._task_number = self._charted_host = None
         self._job = job
         self.repaint_tab()
         self._fetch_stats()
@@ -275,7 +278,7 @@ class JobDetail(Detail):
         job = self._job
         if job is not None and self.display and (not job.status.ended or self.tab is Tab.STORAGE):
             self.repaint_tab()
-            self._fetch_stats()
+            self._fetch_stats(tick=True)
 
     def turn(self, by: int) -> None:
         """Change to the tab `by` places to the right."""
@@ -326,6 +329,13 @@ class JobDetail(Detail):
                 from jobtui.tui.tabs.timeline import timeline
 
                 return timeline(job, width, now)
+            case Tab.CHART:
+                # late: a start does without the library that draws the curves
+                from jobtui.tui.tabs.chart import chart
+
+                samples, is_known = self._samples.at(job.id), self._samples.is_known(job.id)
+                height = self.body.size.height
+                return chart(job, samples, width, height, self._charted_host, is_known=is_known)
             case Tab.STORAGE:
                 from jobtui.tui.tabs.storage import storage
 
@@ -370,6 +380,8 @@ class JobDetail(Detail):
 
     def _move_cursor(self, by: int) -> bool:
         """Move the cursor by `by` tasks, 0 to show it; return whether there are tasks to move among."""
+        if self.tab is Tab.CHART:
+            return self._move_charted_host(by)
         if self.tab is not Tab.TASKS or not self._places:
             return False
         place = max(0, min(self._cursor_index() + by, len(self._places) - 1))
@@ -378,6 +390,17 @@ class JobDetail(Detail):
         self._show_cursor()
         # beyond the first task there is the head
         return not (at_edge and by < 0)
+
+    def _move_charted_host(self, by: int) -> bool:
+        """Show another host's chart; all hosts together come before the first."""
+        samples = None if self._job is None else self._samples.at(self._job.id)
+        count = 0 if samples is None else len(samples.hosts)
+        if count < 2:
+            return False
+        place = max(-1, min((-1 if self._charted_host is None else self._charted_host) + by, count - 1))
+        self._charted_host = None if place < 0 else place
+        self.repaint_tab()
+        return True
 
     def _cursor_index(self) -> int:
         return next(
@@ -436,8 +459,10 @@ class JobDetail(Detail):
         adopted = self._shared.overview_cache.adopted(job.space)
         return adopted is None or adopted
 
-    def _fetch_stats(self, asked: bool = False) -> None:
+    def _fetch_stats(self, asked: bool = False, tick: bool = False) -> None:
         job = self._job
+        if job is not None and self.tab is Tab.CHART:
+            self._samples.ask(job, again=tick)
         if job is None or self.tab is not Tab.STORAGE or not job.has_distinct_hosts:
             return
         if asked or not self._needs_request(job):
@@ -445,9 +470,9 @@ class JobDetail(Detail):
                 self._stats_cache.request(job.space, task.host)
 
     def on_job_detail_task_stats_fetched(self, message: TaskStatsFetched) -> None:
-        """Show the stats."""
+        """Show the stats or the chart."""
         message.stop()
-        if self.tab is Tab.STORAGE:
+        if self.tab in (Tab.STORAGE, Tab.CHART):
             self.repaint_tab()
 
     # -- messages -----------------------------------------------------------------------------------

@@ -114,7 +114,8 @@ class Compaction(Operation):
             step = plan.next_step(handle)
             self._steps = plan.position if plan.position.total else None
             self._needed = None if step is None else step.room_needed(self._room or 2 * self._step_bytes)
-            self._report_progress(OperationProgress(plan.fraction, steps=self._steps, room_needed=self._needed))
+            progress = OperationProgress(plan.fraction, steps=self._steps, room_needed=self._needed)
+            self._report_progress(progress, at_once=step is None)
             if step is None:
                 self._note = "; ".join(filter(None, (*plan.notes, _describe_skipped(handle.columns))))
                 return Ending.COMPLETE
@@ -180,7 +181,7 @@ class Compaction(Operation):
             now = f"{format_bytes(free)} free, reserve {format_bytes(reserve)}"
             if free >= reserve:
                 now += f" and {format_bytes(needed)} for the next step"
-            if now != waiting:
+            if now != waiting or self._gauges.is_due:
                 waiting = now
                 self._report_progress(OperationProgress(room_needed=needed, waiting=waiting))
             if self._cancellation.wait(RECHECK_SECONDS):
@@ -230,11 +231,11 @@ class Compaction(Operation):
         self._steps = plan.position
         return True
 
-    def _report_progress(self, progress: OperationProgress) -> None:
+    def _report_progress(self, progress: OperationProgress, *, at_once: bool = False) -> None:
         """Report the progress; its fraction never falls, and does not reach the end before the work has."""
         self._fraction = max(self._fraction, min(HIGHEST, progress.fraction or 0.0))
         rate = progress.rate if self._has_rate else None
-        self._report(replace(progress, fraction=self._fraction, rate=rate))
+        self._report(replace(progress, fraction=self._fraction, rate=rate), at_once=at_once)
 
     def _raise_failure(self, handle: DatabaseHandle, log_end: int, unmoved: list[int]) -> None:
         """Raise the reason why a compaction that returned normally has failed."""

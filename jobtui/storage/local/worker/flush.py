@@ -13,7 +13,13 @@ from jobtui.storage.local.protocol import OperationReply
 from jobtui.storage.local.worker.cancellation import Cancellation
 from jobtui.storage.local.worker.database import Database, DatabaseHandle
 from jobtui.storage.local.worker.options import WriteLimits
-from jobtui.storage.local.worker.progress import TICK_SECONDS, ProgressEstimator, count_flushed
+from jobtui.storage.local.worker.progress import (
+    HIGHEST,
+    TICK_SECONDS,
+    GaugeReader,
+    ProgressEstimator,
+    count_flushed,
+)
 from jobtui.storage.local.worker.stats import memtable_bytes, read_stats, sum_property
 
 
@@ -37,7 +43,8 @@ class Operation:
     def __init__(self, database: Database, cancellation: Cancellation, report: ProgressCallback) -> None:
         self._database = database
         self._cancellation = cancellation
-        self._report = report
+        self._publish = report
+        self._gauges = GaugeReader(database.path)
         self._before: SpaceStats | None = None
         self._after: SpaceStats | None = None
         self._steps: StepPosition | None = None
@@ -68,6 +75,10 @@ class Operation:
                 raise self._database.as_worker_error(failure, self._needed_bytes()) from failure
             # the stop of another operation made the handle unusable: try again with the next one
 
+    def _report(self, progress: OperationProgress, *, at_once: bool = False) -> None:
+        """Report the progress, about once a second with the gauges of the host; with `at_once` in any case."""
+        self._publish(self._gauges.add_to(progress, at_once=at_once))
+
     def _limits(self) -> WriteLimits | None:
         """Return the limits with which the database must be open, None if they do not matter."""
         return None
@@ -83,6 +94,7 @@ class Operation:
 
     def _attempt(self, handle: DatabaseHandle) -> tuple[Ending, Exception | None]:
         try:
+            self._gauges.attach(handle)
             ending = self._work(handle)
             self._after = None if self._cancellation.interrupted else read_stats(handle)
         except Exception as error:  # rocksdict raises nothing narrower
@@ -91,7 +103,7 @@ class Operation:
 
     def _record_before(self, handle: DatabaseHandle) -> SpaceStats:
         self._before = read_stats(handle)
-        self._report(OperationProgress(0.0, before=self._before))
+        self._report(OperationProgress(0.0, before=self._before), at_once=True)
         return self._before
 
     def _flush(self, handle: DatabaseHandle, report: ProgressCallback) -> bool:
@@ -128,7 +140,10 @@ class Flush(Operation):
     @override
     def _work(self, handle: DatabaseHandle) -> Ending:
         self._record_before(handle)
-        return Ending.COMPLETE if self._flush(handle, self._report) else Ending.STOPPED
+        if not self._flush(handle, self._report):
+            return Ending.STOPPED
+        self._report(OperationProgress(HIGHEST), at_once=True)
+        return Ending.COMPLETE
 
 
 def flush_families(handle: DatabaseHandle, *, wait: bool) -> None:

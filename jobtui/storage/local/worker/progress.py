@@ -9,15 +9,21 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from msgspec.structs import replace
 from rocksdict import Options
 
 from jobtui.model import SpaceStats
-from jobtui.storage.base import OperationProgress, ProgressCallback
-from jobtui.storage.local.layout import bytes_of_new_tables, table_files
+from jobtui.storage.base import HostGauges, OperationProgress, ProgressCallback
+from jobtui.storage.local.layout import bytes_of_new_tables, free_bytes, table_files
+from jobtui.storage.local.worker.database import DatabaseHandle
 from jobtui.storage.local.worker.options import read_tickers
+from jobtui.storage.local.worker.stats import sum_property
 
 TICK_SECONDS = 0.1
 HIGHEST = 0.99
+GAUGE_SECONDS = (
+    0.9  # a little less than the engine's second, so that each of its samples finds a new measurement
+)
 _SMOOTHING = 0.3  # the weight of the newest tick in the bytes a second that are shown
 
 # returns the bytes processed since the counter was made
@@ -54,6 +60,60 @@ class ProgressEstimator:
         if self._expected:
             self._fraction = max(self._fraction, min(HIGHEST, done / self._expected))
         self._report(OperationProgress(self._fraction, self.rate))
+
+
+class GaugeReader:
+    """What an operation has read and written so far, over all handles that its database had meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._handle: DatabaseHandle | None = None
+        self._seen = (0, 0)
+        self._read = self._written = 0
+        self._measured_at = 0.0
+
+    def attach(self, handle: DatabaseHandle) -> None:
+        """Measure by this handle from now on."""
+        if handle is not self._handle:
+            self._handle, self._seen = handle, _bytes_moved(handle.options)
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last measurement is about a second old."""
+        return time.monotonic() - self._measured_at >= GAUGE_SECONDS
+
+    def add_to(self, progress: OperationProgress, *, at_once: bool = False) -> OperationProgress:
+        """Return the progress with the gauges if they are due; with `at_once` in any case."""
+        handle = self._handle
+        if handle is None or not (at_once or self.is_due):
+            return progress
+        self._measured_at = time.monotonic()
+        read, written = _bytes_moved(handle.options)
+        # the counters are the worker's: those of another operation on this host would count as well, but there
+        # is none
+        self._read += max(0, read - self._seen[0])
+        self._written += max(0, written - self._seen[1])
+        self._seen = read, written
+        return replace(
+            progress,
+            gauges=HostGauges(self._read, self._written, _count_l0_files(handle), free_bytes(self._path)),
+        )
+
+
+def _bytes_moved(options: Options) -> tuple[int, int]:
+    """Return the bytes that compactions have read, and that they and flushes have written.
+
+    RocksDB adds to the counters every thousand keys.
+    """
+    counted = read_tickers(options)
+    return counted["compact.read.bytes"], counted["compact.write.bytes"] + counted["flush.write.bytes"]
+
+
+def _count_l0_files(handle: DatabaseHandle) -> int | None:
+    try:
+        return sum_property(handle, "num-files-at-level0")
+    except Exception:  # a handle that a stop has made unusable: rocksdict raises nothing narrower
+        return None
 
 
 def count_flushed(options: Options, path: Path) -> ByteCounter:

@@ -1,0 +1,313 @@
+"""The Chart tab: what the hosts of a job read, wrote and held over time, as curves in braille with axes.
+
+plotille draws the curves: it is pure Python without dependencies. It is imported with this module, when a chart
+is first shown.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from math import isnan, nan
+
+import msgspec
+from plotille import Canvas
+
+from jobtui.engine.samples import Gauge, JobSamples
+from jobtui.formatting import format_bytes, format_count, format_duration, format_rate
+from jobtui.model import Job
+from jobtui.tui.text.spans import Line, Span, TextRole, cut, fit_host, line_width
+
+_LABEL = 9  # cells of the labels at the left, `999 MiB/s`
+_GAP = 2
+_LEAST_PANEL = 34  # cells of a panel beside another one
+_LEAST_ROWS, _MOST_ROWS = 3, 15
+_FRAME_ROWS = 3  # the title, the axis and its labels
+_TICK_CELLS = 12  # of the axis for each label
+_HOST_WIDTH = 24
+_NO_DOTS = "\N{BRAILLE PATTERN BLANK}"
+_BARS = " ▁▂▃▄▅▆▇█"
+_NICE_STEPS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+
+
+class _Panel(msgspec.Struct, frozen=True):
+    """One of the curves: its title, its role, the text of a figure, and whether its axis begins at 0."""
+
+    gauge: Gauge
+    title: str
+    role: TextRole
+    text: Callable[[float], str]
+    from_zero: bool = True
+
+
+_PANELS = (
+    _Panel(Gauge.READ, "Read", TextRole.ACCENT, format_rate),
+    _Panel(Gauge.WRITTEN, "Written", TextRole.RUNNING, format_rate),
+    _Panel(Gauge.L0_FILES, "L0 files", TextRole.WARNING, lambda files: f"{files:.0f}"),
+    _Panel(Gauge.FREE, "Free disk", TextRole.FINISHED, format_bytes, from_zero=False),
+)
+
+NOTHING_RECORDED = "Nothing was recorded, as for a job of less than two seconds, or the record was lost."
+NO_SAMPLES_OF_CLUSTER = "A cluster runs this job and does not report what its hosts read and write."
+NOT_YET = "The chart begins with the first seconds of work."
+
+
+def chart(
+    job: Job,
+    samples: JobSamples | None,
+    width: int,
+    height: int,
+    host: int | None = None,
+    *,
+    is_known: bool = True,
+) -> list[Line]:
+    """Return the chart of a job in lines of `width` cells, for a body of `height` lines.
+
+    Args:
+        job: The job.
+        samples: Its samples, None if there are none.
+        width: The cells of a line.
+        height: The lines that are in sight.
+        host: The position of the host to show, None for all together.
+        is_known: Whether the samples have been fetched.
+    """
+    seconds = samples.seconds() if samples is not None else ()
+    if samples is None or len(seconds) < 2:
+        return [((f" {_reason_for_nothing(job, is_known)}", TextRole.MUTED),)]
+    shown = host if host is not None and host < len(samples.hosts) else None
+    lines: list[Line] = [cut(_heading(samples, shown), width)]
+    columns = _column_count(width, height)
+    panel_width = (width - 1 - _GAP * (columns - 1)) // columns
+    bands = -(-len(_PANELS) // columns)
+    rows = max(_LEAST_ROWS, min(_MOST_ROWS, (height - 1) // bands - _FRAME_ROWS))
+    rows -= 1 - rows % 2  # so that the middle row is half of the axis
+    ends = 0.0, max(seconds[-1], 1.0)
+    for start in range(0, len(_PANELS), columns):
+        band = [
+            _panel_lines(panel, seconds, samples.series(panel.gauge, shown), panel_width, rows, ends)
+            for panel in _PANELS[start : start + columns]
+        ]
+        lines.extend(cut(line, width) for line in _beside(band))
+    if len(samples.hosts) > 1:
+        lines.append(())
+        lines.extend(_host_rows(samples, shown, width))
+    return lines
+
+
+def _reason_for_nothing(job: Job, is_known: bool) -> str:
+    if job.origin is not None:
+        return NO_SAMPLES_OF_CLUSTER
+    if not is_known:
+        return "…"
+    return NOTHING_RECORDED if job.status.ended else NOT_YET
+
+
+def _column_count(width: int, height: int) -> int:
+    """Return how many panels are side by side: as few as let all be seen at once, for the longest curves."""
+    most = max(1, min(len(_PANELS), (width + _GAP) // (_LEAST_PANEL + _GAP)))
+    for columns in (1, 2, 4):
+        if columns >= most:
+            break
+        if (height - 1) // -(-len(_PANELS) // columns) >= _FRAME_ROWS + _LEAST_ROWS + 1:
+            return columns
+    return 2 if most == 3 else most
+
+
+def _heading(samples: JobSamples, host: int | None) -> Line:
+    count = len(samples.hosts)
+    name = samples.hosts[host].host if host is not None else "all " + format_count(count, "host")
+    if count < 2:
+        return ((f" {samples.hosts[0].host if count else 'all hosts'}", TextRole.STRONG),)
+    return (
+        (f" {name}", TextRole.STRONG),
+        ("   ↑ ↓", TextRole.KEY),
+        (" another host", TextRole.MUTED),
+        ("" if host is not None else "   sums, and the least free disk", TextRole.MUTED),
+    )
+
+
+# ---- one panel
+
+
+def _panel_lines(
+    panel: _Panel,
+    seconds: Sequence[float],
+    figures: Sequence[float],
+    width: int,
+    rows: int,
+    ends: tuple[float, float],
+) -> list[Line]:
+    """Return a title, `rows` lines of curve with the labels of its axis, and the axis of time."""
+    known = [figure for figure in figures if not isnan(figure)]
+    title: Line = ((f" {panel.title}", panel.role),)
+    room = max(4, width - _LABEL - 2)
+    if not known:
+        blank: Line = ((" " * (_LABEL + 1) + "│", TextRole.RULE),)
+        middle: Line = ((" " * (_LABEL + 1) + "│", TextRole.RULE), (" not measured", TextRole.MUTED))
+        curve = [middle if row == rows // 2 else blank for row in range(rows)]
+        return [title, *curve, *_time_axis(ends, room)]
+    last = next((figure for figure in reversed(figures) if not isnan(figure)), nan)
+    details = f"  {panel.text(last)}"
+    if panel.gauge is not Gauge.FREE:
+        details += f", at most {panel.text(max(known))}"
+    else:
+        details += f", at least {panel.text(min(known))}"
+    low, high = _limits(panel, min(known), max(known))
+    drawn = _curve(seconds, figures, room, rows, (*ends, low, high))
+    labels = {0: high, rows - 1: low}
+    if rows >= 7:
+        labels[rows // 2] = high - (high - low) * (rows // 2) / (rows - 1)
+    lines: list[Line] = [(*title, (details, TextRole.MUTED))]
+    for row, text in enumerate(drawn):
+        label = panel.text(labels[row]) if row in labels else ""
+        lines.append(
+            (
+                (f" {label:>{_LABEL}}", TextRole.MUTED),
+                ("┤" if row in labels else "│", TextRole.RULE),
+                (text, panel.role),
+            )
+        )
+    return [*lines, *_time_axis(ends, room)]
+
+
+def _limits(panel: _Panel, low: float, high: float) -> tuple[float, float]:
+    """Return the figures at both ends of the axis."""
+    if panel.from_zero:
+        if panel.gauge is Gauge.L0_FILES:
+            return 0.0, max(1.0, float(math.ceil(high)))
+        return 0.0, _nice(max(high, 1.0))
+    margin = max((high - low) * 0.1, high * 0.002, 1.0)
+    return max(0.0, low - margin), high + margin
+
+
+def _nice(figure: float) -> float:
+    """Return a round number of bytes that is not less."""
+    unit = 1024.0 ** int(math.log(max(figure, 1.0), 1024))
+    scaled = figure / unit
+    power = 10.0 ** math.floor(math.log10(scaled)) if scaled >= 1 else 1.0
+    return unit * power * next(step for step in _NICE_STEPS if step * power >= scaled - 1e-9)
+
+
+def _curve(
+    seconds: Sequence[float],
+    figures: Sequence[float],
+    width: int,
+    rows: int,
+    limits: tuple[float, float, float, float],
+) -> list[str]:
+    """Return the curve in lines of braille, as wide as the room. Where nothing is known it is interrupted."""
+    begin, end, low, high = limits
+    # plotille's far edges lie outside of its canvas: half a dot more keeps the last and highest point inside
+    reach_x = (end - begin) * (2 * width) / (2 * width - 1.5)
+    reach_y = (high - low) * (4 * rows) / (4 * rows - 1.5)
+    canvas = Canvas(width, rows, xmin=begin, ymin=low, xmax=begin + reach_x, ymax=low + reach_y)
+    before: tuple[float, float] | None = None
+    for at, figure in _columns(seconds, figures, 2 * width):
+        if isnan(figure):
+            before = None
+            continue
+        if before is None:
+            canvas.point(at, figure)
+        else:
+            canvas.line(*before, at, figure)
+        before = at, figure
+    drawn: str = canvas.plot(linesep="\n")
+    return drawn.replace(_NO_DOTS, " ").split("\n")
+
+
+def _columns(seconds: Sequence[float], figures: Sequence[float], most: int) -> list[tuple[float, float]]:
+    """Return at most `most` points: neighbors in one column of dots become their mean."""
+    if len(seconds) <= most:
+        return list(zip(seconds, figures, strict=True))
+    found: list[tuple[float, float]] = []
+    for column in range(most):
+        first, last = column * len(seconds) // most, (column + 1) * len(seconds) // most
+        part = [figure for figure in figures[first:last] if not isnan(figure)]
+        found.append((seconds[first], sum(part) / len(part) if part else nan))
+    return found
+
+
+def _time_axis(ends: tuple[float, float], room: int) -> list[Line]:
+    begin, end = ends
+    axis: Line = ((" " * (_LABEL + 1) + "└" + "─" * room, TextRole.RULE),)
+    ticks = max(1, room // _TICK_CELLS)
+    text = ""
+    for tick in range(ticks):
+        cell = tick * room // ticks
+        text += " " * (cell - len(text)) + _clock(begin + (end - begin) * cell / room)
+    final = _clock(end)
+    while len(text) > room - len(final) - 1 and " " in text:
+        text = text[: text.rindex(" ")].rstrip()
+    text = text.ljust(room - len(final)) + final
+    return [axis, ((" " * (_LABEL + 2) + text, TextRole.MUTED),)]
+
+
+def _clock(seconds: float) -> str:
+    return format_duration(seconds) if seconds >= 10 else f"0:{int(seconds):02}"
+
+
+def _beside(panels: Sequence[Sequence[Line]]) -> list[Line]:
+    """Return the lines of panels side by side."""
+    lines: list[Line] = []
+    widths = [max(line_width(line) for line in panel) for panel in panels]
+    for parts in zip(*panels, strict=True):
+        spans: list[Span] = []
+        for part, width in zip(parts, widths, strict=True):
+            spans += [*part, (" " * (width - line_width(part) + _GAP), TextRole.PLAIN)]
+        lines.append(tuple(spans[:-1]))
+    return lines
+
+
+# ---- a row for each host
+
+
+def _host_rows(samples: JobSamples, shown: int | None, width: int) -> list[Line]:
+    """Return a row for each host: how much it read and wrote each moment, and its last figures."""
+    name_width = min(_HOST_WIDTH, max(len(host.host) for host in samples.hosts))
+    room = width - name_width - 38
+    heads = f" {'Host':<{name_width}}  {'read + written'.ljust(max(0, room)) if room >= 8 else ''}"
+    lines: list[Line] = [
+        ((f"{heads}{'Mean':>12}{'L0':>6}{'Free':>12}", TextRole.MUTED),),
+    ]
+    moved = [_moved(samples, index) for index in range(len(samples.hosts))]
+    most = max((rate for rates in moved for rate in rates if not isnan(rate)), default=0.0)
+    for index, host in enumerate(samples.hosts):
+        known = [rate for rate in moved[index] if not isnan(rate)]
+        mean = sum(known) / len(known) if known else None
+        files = _last(samples.series(Gauge.L0_FILES, index))
+        free = _last(samples.series(Gauge.FREE, index))
+        held = f"{'–' if files is None else round(files):>6}{format_bytes(free, '–'):>12}"
+        name: Span = (
+            f" {fit_host(host.host, name_width)}  ",
+            TextRole.STRONG if index == shown else TextRole.PLAIN,
+        )
+        bar: Span = (sparkline(moved[index], room, most) if room >= 8 else "", TextRole.ACCENT)
+        lines.append((name, bar, (f"{format_rate(mean, '–'):>12}{held}", TextRole.PLAIN)))
+    return [cut(line, width) for line in lines]
+
+
+def _moved(samples: JobSamples, host: int) -> list[float]:
+    read, written = samples.series(Gauge.READ, host), samples.series(Gauge.WRITTEN, host)
+    return [one + other for one, other in zip(read, written, strict=True)]
+
+
+def _last(figures: Sequence[float]) -> float | None:
+    return next((figure for figure in reversed(figures) if not isnan(figure)), None)
+
+
+def sparkline(figures: Sequence[float], width: int, most: float | None = None) -> str:
+    """Return the figures as bars of one line, `width` cells wide; a blank where nothing is known.
+
+    `most`: the figure of a full bar, None for the highest.
+    """
+    bars: list[float] = []
+    count = len(figures)
+    for cell in range(width):
+        first, last = cell * count // width, (cell + 1) * count // width
+        part = [figure for figure in figures[first : max(first + 1, last)] if not isnan(figure)]
+        bars.append(sum(part) / len(part) if part else nan)
+    top = most if most is not None else max((bar for bar in bars if not isnan(bar)), default=0.0)
+    scale = (len(_BARS) - 1) / top if top > 0 else 0.0
+    return "".join(
+        " " if isnan(bar) else _BARS[max(1, min(len(_BARS) - 1, round(bar * scale)))] for bar in bars
+    )

@@ -1,0 +1,177 @@
+"""The Chart tab: its curves, axes and hosts, from samples that are given and in a running dashboard."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from datetime import UTC, datetime
+from math import nan
+from pathlib import Path
+
+import pytest
+
+from jobtui.engine.samples import Figures, JobSamples, SampleBuffer
+from jobtui.model import ClusterRef, Job, Status, Task
+from jobtui.storage.base import HostGauges
+from jobtui.tui.tabs.chart import NO_SAMPLES_OF_CLUSTER, NOT_YET, NOTHING_RECORDED, chart, sparkline
+from jobtui.tui.terminal import _PLAIN_BY_CODE
+from jobtui.tui.text.spans import line_width, plain
+from tests.support.dashboards import Stage, stage
+from tests.support.scripted import ScriptedStorage
+
+WAIT = 20.0
+MIB = 1 << 20
+BRAILLE = re.compile("[\u2801-\u28ff]")
+
+
+def compaction(status: Status = Status.RUNNING, hosts: int = 2, origin: ClusterRef | None = None) -> Job:
+    tasks = tuple(Task(number, f"host{number}", status) for number in range(hosts))
+    return Job(7, "compact", "nba", datetime(2019, 12, 17, tzinfo=UTC), status, tasks=tasks, origin=origin)
+
+
+def rising(hosts: int = 2, moments: int = 60) -> JobSamples:
+    """A minute in which the rate of each host rises to 60 MiB/s and the files of level 0 fall to 0."""
+    buffer = SampleBuffer(7, [f"host{number}" for number in range(hosts)])
+    for moment in range(1, moments + 1):
+        one: Figures = (moment * MIB, moment * MIB / 2, float(moments - moment), 1e11 - moment * MIB)
+        total = (one[0] * hosts, one[1] * hosts, one[2] * hosts, one[3])
+        buffer.add(float(moment), dict.fromkeys(range(hosts), one), total)
+    return buffer.samples()
+
+
+def text_of(samples: JobSamples | None, width: int = 118, height: int = 40, host: int | None = None) -> str:
+    return "\n".join(plain(line) for line in chart(compaction(), samples, width, height, host))
+
+
+class TestLines:
+    def test_axes_are_labeled(self) -> None:
+        text = text_of(rising(), height=60)
+        for title in (
+            "Read  120 MiB/s",
+            "Written  60 MiB/s",
+            "L0 files  0, at most 118",
+            "Free disk  93.1 GiB",
+        ):
+            assert title in text
+        for label in ("150 MiB/s┤", "75 MiB/s┤", "0 B/s┤", "118┤", "0:00", "1:00"):
+            assert label in text
+
+    def test_one_host_of_several(self) -> None:
+        text = text_of(rising(), host=1)
+        assert text.startswith(" host1 ")
+        assert "Read  60 MiB/s" in text
+
+    def test_curve_rises(self) -> None:
+        rows = [line for line in text_of(rising(), 60).split("\n") if re.match(" .{9}[│┤]", line)]
+        read = rows[: len(rows) // 4]
+        begins = [found.start() for row in read if (found := BRAILLE.search(row)) is not None]
+        assert begins == sorted(begins, reverse=True)
+        assert begins[-1] < 15 < 40 < begins[0]
+
+    @pytest.mark.parametrize("width", [20, 40, 58, 78, 118, 168, 298])
+    @pytest.mark.parametrize("height", [1, 5, 9, 20, 60])
+    def test_no_line_is_wider_than_the_room(self, width: int, height: int) -> None:
+        lines = chart(compaction(), rising(), width, height)
+        assert max(map(line_width, lines)) <= width
+        assert sum("Free disk" in plain(line) for line in lines) == 1
+
+    def test_each_host_has_a_row(self) -> None:
+        rows = text_of(rising(hosts=12)).split("\n")[-12:]
+        assert [row.split()[0] for row in rows] == [f"host{number}" for number in range(12)]
+        assert all("45.8 MiB/s" in row for row in rows)
+
+    def test_what_was_not_measured(self) -> None:
+        buffer = SampleBuffer(7, ["h1"])
+        for moment in range(5):
+            buffer.add(float(moment), {0: (1.0, 1.0, nan, nan)}, (1.0, 1.0, nan, nan))
+        assert text_of(buffer.samples()).count("not measured") == 2
+
+    def test_pause_interrupts_the_curve(self) -> None:
+        buffer = SampleBuffer(7, ["h1"])
+        for moment in range(100):
+            rate = nan if 30 <= moment < 70 else float(MIB)
+            buffer.add(float(moment), {0: (rate, rate, 1.0, 1e9)}, (rate, rate, 1.0, 1e9))
+        line = next(line for line in text_of(buffer.samples(), 60).split("\n") if line.startswith("   1 MiB/s"))
+        assert re.search("[\u2801-\u28ff] {15,}[\u2801-\u28ff]", line)
+
+    @pytest.mark.parametrize(
+        ("job", "is_known", "reason"),
+        [
+            (compaction(), True, NOT_YET),
+            (compaction(Status.FAILED), True, NOTHING_RECORDED),
+            (compaction(Status.FINISHED), False, "…"),
+            (compaction(Status.FINISHED, origin=ClusterRef("c", "nba", 4)), True, NO_SAMPLES_OF_CLUSTER),
+        ],
+    )
+    def test_reason_for_no_chart(self, job: Job, is_known: bool, reason: str) -> None:
+        (line,) = chart(job, None, 100, 20, is_known=is_known)
+        assert plain(line).strip() == reason
+
+    def test_ascii(self) -> None:
+        text = text_of(rising()).replace("↑ ↓", "").translate(_PLAIN_BY_CODE)
+        assert text.isascii()
+        assert re.search("['.:]{5}", text)
+
+
+class TestSparkline:
+    def test_bars(self) -> None:
+        assert sparkline([0.0, 1.0, 4.0, 8.0], 4) == "▁▁▄█"
+        assert sparkline([8.0, nan], 4) == "██  "
+        assert sparkline([0.0, 0.0], 2) == "▁▁"
+        assert sparkline([4.0, 4.0], 2, most=8.0) == "▄▄"
+        assert sparkline([1.0, 3.0, 8.0, 8.0], 2) == "▂█"
+
+
+async def sample(shown: Stage, **read: int) -> None:
+    """Let a second pass, after which these hosts have read so many MiB in all, and the detail be drawn."""
+    behind = shown.behind
+    behind.clock.advance(1)
+    for host, mebibytes in read.items():
+        gauges = HostGauges(mebibytes * MIB, mebibytes * MIB, 3, 10**9)
+        operation = await asyncio.to_thread(behind.storage.operation, "nba", host)
+        await asyncio.to_thread(operation.progress, 0.5, gauges=gauges)
+
+    async def tick() -> None:
+        behind.engine.engine.sampler.tick()
+
+    await asyncio.wrap_future(behind.engine.call(tick()))
+    shown.dashboard.jobs.detail.tick()
+
+
+async def open_chart(shown: Stage) -> None:
+    await shown.press("tab", "right_square_bracket", "right_square_bracket")
+    await shown.until(lambda: shown.dashboard.jobs.detail.tab.value == "chart")
+
+
+class TestDashboard:
+    async def _run(self, root: Path) -> None:
+        storage = ScriptedStorage({"nba": ["h1", "h2"]})
+        async with stage(root, storage=storage, size=(120, 36)) as shown:
+            await shown.say("ADMIN COMPACT nba")
+            await open_chart(shown)
+            await shown.shows(NOT_YET)
+            for second in range(4):
+                await sample(shown, h1=second * 10, h2=second * 20)
+            await shown.shows("all 2 hosts", "Read  30 MiB/s", "30 MiB/s┤")
+            await shown.press("down", "down")
+            await shown.shows(" h2 ", "Read  20 MiB/s")
+            await shown.press("up", "up", "up")
+            await shown.shows("all 2 hosts")
+            for host in ("h1", "h2"):
+                storage.operation("nba", host).finish()
+            await shown.shows("✔ finished", "all 2 hosts")
+            await shown.press("left_square_bracket")
+            await shown.shows("waits", "works")
+
+    def test_running_job_and_its_hosts(self, tmp_path: Path) -> None:
+        asyncio.run(self._run(tmp_path))
+
+    def test_short_job_has_none(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, {"nba": ["h1"]}, auto=True) as shown:
+                await shown.say("ADMIN FLUSH nba")
+                await shown.shows("✔ finished")
+                await open_chart(shown)
+                await shown.shows("less than two seconds")
+
+        asyncio.run(run())
