@@ -118,7 +118,7 @@ def test_what_a_cluster_does_not_tell_of_its_storage_is_said_in_a_line(tmp_path:
         async with on_a_cluster(tmp_path, mirror) as (shown, prod):
             prod.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
             await shown.shows("▶ running")
-            await shown.press("home", "right_square_bracket", "right_square_bracket")
+            await shown.press("home", *["right_square_bracket"] * 3)
             await shown.until(lambda: SIZES_UNKNOWN in shown.detail and "no sizes here" in shown.detail)
 
     asyncio.run(run())

@@ -43,12 +43,12 @@ def test_the_tabs_tell_tasks_timeline_storage_and_events(tmp_path: Path) -> None
             await shown.press("right_square_bracket")
             await shown.until(lambda: "waited 0.0 s · ran 5.0 s" in shown.detail and "▇" in shown.detail)
             assert "ran 0:15" in shown.detail
-            await shown.press("right_square_bracket")
+            await shown.press("right_square_bracket", "right_square_bracket")
             await shown.until(lambda: "before" in shown.detail and "now" in shown.detail)
             await shown.until(lambda: "4 files    40 MiB" in shown.detail)
             await shown.press("right_square_bracket")
             await shown.until(lambda: "task 2 on local2 finished" in shown.detail)
-            await shown.press("left_square_bracket", "left_square_bracket", "left_square_bracket")
+            await shown.press(*["left_square_bracket"] * 4)
             await shown.until(lambda: "640 MiB → 300 MiB" in shown.detail)
 
     asyncio.run(run())
@@ -134,7 +134,7 @@ def test_an_adopted_space_is_looked_into_only_when_asked(tmp_path: Path) -> None
         async with stage(tmp_path, storage=storage, size=(100, 40)) as shown:
             await shown.say("ADMIN FLUSH chain")
             await shown.shows("✔ 1")
-            await shown.press("right_square_bracket", "right_square_bracket")
+            await shown.press(*["right_square_bracket"] * 3)
             await shown.until(lambda: "opening it writes there" in shown.detail)
             assert storage.looks == 0
             await shown.press("L")

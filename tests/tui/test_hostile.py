@@ -30,7 +30,7 @@ def is_clean(screen: str) -> bool:
 
 async def look_everywhere(shown: Stage) -> None:
     """Through every pane and dialog, each painted with the text in it."""
-    for _ in range(4):
+    for _ in range(5):
         await shown.press("right_square_bracket")
         assert is_clean(shown.screen)
     await shown.press("enter")

@@ -283,8 +283,8 @@ def test_the_strip_over_the_detail_says_which_keys_turn_its_tabs(tmp_path: Path)
     async def run() -> None:
         async with stage(tmp_path, auto=True, size=(80, 24)) as shown:
             await shown.say("ADMIN FLUSH nba")
-            await shown.shows("Tasks ─ Timeline ─ Storage ─ Events", "[ ] tabs")
-            await shown.pilot.resize_terminal(60, 16)
+            await shown.shows("Tasks ─ Timeline ─ Chart ─ Storage ─ Events", "[ ] tabs")
+            await shown.pilot.resize_terminal(68, 16)
             await shown.shows("Events ── [ ] ─")
 
     asyncio.run(run())
@@ -311,7 +311,7 @@ def test_the_key_to_look_with_is_in_the_key_line_where_there_is_something_to_loo
             shown.dashboard.context.overview_cache.adopted = lambda space: True  # type: ignore[method-assign]
             await shown.press("home")
             assert "L look" not in shown.screen
-            await shown.press("right_square_bracket", "right_square_bracket")
+            await shown.press(*["right_square_bracket"] * 3)
             await shown.shows("L look", "L looks")
             await shown.press("2")
             await shown.shows("n new", "L looks")

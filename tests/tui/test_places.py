@@ -173,7 +173,7 @@ def test_hosts_that_are_paths_can_be_told_apart_wherever_they_are_named(
                 await shown.until(lambda: "the disk says" in shown.row(" flush a1"))
             await shown.press("right_square_bracket")
             await shown.until(lambda: "rdb 1 " in shown.detail and "╌" in shown.detail)
-            await shown.press("right_square_bracket")
+            await shown.press("right_square_bracket", "right_square_bracket")
             await shown.until(lambda: "rdb 1 " in shown.detail and "memtable" in shown.detail)
 
     asyncio.run(run())

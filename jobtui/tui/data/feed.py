@@ -235,29 +235,29 @@ class SamplesCache:
         """Create the cache. `on_change` is called on a thread of the client after each answer."""
         self._client = client
         self._on_change = on_change
-        self._asked: tuple[int, Status] | None = None
-        self._is_requested = False
+        self._requested: tuple[int, Status] | None = None
+        self._is_pending = False
         self._answer: tuple[int, JobSamples | None] | None = None
 
-    def ask(self, job: Job, *, again: bool = False) -> None:
+    def request(self, job: Job, *, again: bool = False) -> None:
         """Fetch the samples of a job if it is another one, or has another status; with `again` in any case."""
-        if not self._is_requested and (again or self._asked != (job.id, job.status)):
-            self._asked, self._is_requested = (job.id, job.status), True
+        if not self._is_pending and (again or self._requested != (job.id, job.status)):
+            self._requested, self._is_pending = (job.id, job.status), True
             self._client.fetch_samples(job.id).add_done_callback(lambda done: self._receive(job.id, done))
 
     def is_known(self, job_id: int) -> bool:
         """Return whether the samples of the job have been fetched."""
         return self._answer is not None and self._answer[0] == job_id
 
-    def at(self, job_id: int) -> JobSamples | None:
+    def get(self, job_id: int) -> JobSamples | None:
         """Return the samples of the job, None if there are none or they have not been fetched."""
         return self._answer[1] if self._answer is not None and self._answer[0] == job_id else None
 
     def _receive(self, job_id: int, done: Future[JobSamples | None]) -> None:
-        self._is_requested = False
+        self._is_pending = False
         found = None if done.cancelled() or done.exception() is not None else done.result()
         # what was shown stays if the owner has gone
-        self._answer = job_id, found or self.at(job_id)
+        self._answer = job_id, found or self.get(job_id)
         self._on_change()
 
 

@@ -333,7 +333,7 @@ class JobDetail(Detail):
                 # late: a start does without the library that draws the curves
                 from jobtui.tui.tabs.chart import chart
 
-                samples, is_known = self._samples.at(job.id), self._samples.is_known(job.id)
+                samples, is_known = self._samples.get(job.id), self._samples.is_known(job.id)
                 height = self.body.size.height
                 return chart(job, samples, width, height, self._charted_host, is_known=is_known)
             case Tab.STORAGE:
@@ -393,7 +393,7 @@ class JobDetail(Detail):
 
     def _move_charted_host(self, by: int) -> bool:
         """Show another host's chart; all hosts together come before the first."""
-        samples = None if self._job is None else self._samples.at(self._job.id)
+        samples = None if self._job is None else self._samples.get(self._job.id)
         count = 0 if samples is None else len(samples.hosts)
         if count < 2:
             return False
@@ -462,7 +462,7 @@ class JobDetail(Detail):
     def _fetch_stats(self, asked: bool = False, tick: bool = False) -> None:
         job = self._job
         if job is not None and self.tab is Tab.CHART:
-            self._samples.ask(job, again=tick)
+            self._samples.request(job, again=tick)
         if job is None or self.tab is not Tab.STORAGE or not job.has_distinct_hosts:
             return
         if asked or not self._needs_request(job):
