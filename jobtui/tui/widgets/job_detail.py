@@ -474,6 +474,8 @@ class JobDetail(Detail):
         message.stop()
         if self.tab in (Tab.STORAGE, Tab.CHART):
             self.repaint_tab()
+        if self.tab is Tab.CHART:
+            self._fetch_stats()  # another job may have been chosen meanwhile
 
     # -- messages -----------------------------------------------------------------------------------
 
