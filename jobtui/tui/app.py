@@ -298,7 +298,7 @@ class DashboardApp(BaseApp[int]):
         self.add_toast(Notification(toast.text, severity=toast.severity, timeout=toast.seconds, markup=False))
 
     def dismiss_toasts(self, beginning: str) -> None:
-        """Remove the toasts whose text begins so: they are no longer true."""
+        """Remove the toasts whose text has this beginning: they are outdated."""
         for old in self.toasts:
             if old.message.startswith(beginning):
                 self.remove_toast(old)

@@ -93,7 +93,7 @@ class StyledScreen(Screen[None]):
         use_partial_compositor(self)
 
     def role_style(self, role: TextRole) -> Style:
-        """Return the style of a role in the current theme; only what it sets itself."""
+        """Return the style of a role in the current theme, with only the attributes that the role sets."""
         styles = self.__dict__.setdefault("_role_styles", {})
         style = cast("Style | None", styles.get(role))
         if style is None:
@@ -218,7 +218,7 @@ class BaseApp(ExtendedApp[ReturnType], inherit_bindings=False):
 
     @override
     def get_theme_variable_defaults(self) -> dict[str, str]:
-        # for Textual's own themes, which do not set these
+        # the defaults for Textual's own themes, which do not set these
         return {
             "cursor": "ansi_blue",
             "cursor-idle": "ansi_bright_black",

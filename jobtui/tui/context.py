@@ -1,4 +1,4 @@
-"""What the parts of the dashboard are given: shared state, and protocols for the dashboard and its app."""
+"""The state that the parts of the dashboard share, and the protocols of the dashboard and its app."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MOST_LOG_ENTRIES = 2000
 
 
 class LogEntry(msgspec.Struct, frozen=True):
-    """A notification, or what became of a job: when, how grave, and the text."""
+    """A notification, or the start or end of a job: its time, severity and text."""
 
     at: datetime
     severity: str
@@ -68,13 +68,13 @@ class Context(msgspec.Struct, frozen=True):
 
 
 class DashboardHost(Protocol):
-    """What views, actions and the console need of the dashboard; they never see the screen itself.
+    """The interface of the dashboard for views, actions and the console, which never access the screen itself.
 
     All methods are for the loop's thread. `ask` and `confirm` need a worker, see `start_action`.
     """
 
     def start_action(self, action: Coroutine[Any, Any, object]) -> None:
-        """Run it in a worker; an error of the disk or the storage becomes a toast."""
+        """Run an action in a worker, and show an error of the disk or the storage as a toast."""
         ...
 
     async def ask(self, question: Screen[AnswerT]) -> AnswerT | None:
@@ -82,11 +82,11 @@ class DashboardHost(Protocol):
         ...
 
     async def confirm(self, title: str, lines: Callable[[], Sequence[Line]], verb: str) -> bool:
-        """Ask whether to do something; cancel has the focus. `lines` is called again while it is asked."""
+        """Ask for a confirmation and return the answer; cancel has the focus. `lines` is called repeatedly."""
         ...
 
     def show_toast(self, text: str, severity: str = "information") -> None:
-        """Show a text for a few seconds; nothing in it is markup."""
+        """Show a text for a few seconds; it is not interpreted as markup."""
         ...
 
     def watch_jobs(self, job_ids: Sequence[int]) -> None:
@@ -155,7 +155,7 @@ class DashboardHost(Protocol):
 
 
 class AppControl(Protocol):
-    """What the dashboard needs of its app."""
+    """The interface of the app for the dashboard."""
 
     @property
     def themes(self) -> Sequence[Theme]:
@@ -180,7 +180,7 @@ class AppControl(Protocol):
         ...
 
     def dismiss_toasts(self, beginning: str) -> None:
-        """Remove the toasts whose text begins so: they are no longer true."""
+        """Remove the toasts whose text has this beginning: they are outdated."""
         ...
 
     def write_to_terminal(self, sequence: str) -> None:

@@ -36,7 +36,7 @@ class SavedState(msgspec.Struct, omit_defaults=True):
 
 
 class StateStore:
-    """The two files. `trouble` is the reason why one of them could not be used, "" if there is none."""
+    """Reads and writes the two files. `trouble` is the error of the last file that failed, "" if none did."""
 
     def __init__(self, directory: Path | None) -> None:
         """Create the store. With None as the directory, nothing is saved."""

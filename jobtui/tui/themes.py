@@ -77,7 +77,7 @@ def _colors(text: str) -> dict[str, str]:
     return dict(zip(COLOR_NAMES, (f"#{color}" for color in text.split()), strict=True))
 
 
-# grounds: background, panel, cursor, idle cursor, rule; texts: foreground, muted, primary, accent;
+# backgrounds: background, panel, cursor, idle cursor, rule; texts: foreground, muted, primary, accent;
 # statuses: queue, running, finished, failed, stopped, warning
 _PALETTES = {
     "dark": (

@@ -51,7 +51,7 @@ def test_an_id_that_the_cluster_has_not_told_is_shown_as_none(tmp_path: Path) ->
             prod.engine.execute("ADMIN FLUSH nba", prod.session)
             await shown.shows("flush nba", "asked of prod")
             await shown.press("home", "left_square_bracket")
-            await shown.until(lambda: "its id there is not told yet" in shown.detail)
+            await shown.until(lambda: "its id there is not known yet" in shown.detail)
             answer = prod.engine.execute("SHOW JOB 1", Session(None, tmp_path)).result(WAIT)
             (told,) = answer.results[0].rows
             assert told.values["origin"] == {"cluster": "prod", "space": "nba", "id": None}

@@ -1,1 +1,1 @@
-"""What the keys of the dashboard do: actions on jobs and spaces, menus, export, leaving."""
+"""The actions behind the dashboard's keys: on jobs and spaces, menus, export, and the way to leave."""

@@ -66,7 +66,7 @@ class Batch(msgspec.Struct):
                     self.born.append(job.id)
                 if was is not job.status:
                     self.statuses = True
-                    # not what a cluster lists as ended long ago, nor an amended record of it
+                    # not a job that a cluster lists as ended long ago, nor a correction of its record
                     if job.status.ended and was not in (None, job.status):
                         self.ended.append(job)
             case JobsArchived(ids):
@@ -79,13 +79,13 @@ class Batch(msgspec.Struct):
 
 
 class LingeringTasks:
-    """The tasks that run although their job has ended: a cluster ends a job before its hosts are through."""
+    """Counts the tasks that outlive their job: a cluster ends a job before its hosts finish."""
 
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
 
     def update(self, jobs: Iterable[Job]) -> None:
-        """Take over newer versions of jobs."""
+        """Update the counts from newer snapshots of jobs."""
         for job in jobs:
             running = sum(not task.status.ended for task in job.tasks) if job.status.ended else 0
             self._counts.pop(job.id, None)

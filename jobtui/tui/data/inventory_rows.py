@@ -1,4 +1,4 @@
-"""Spaces and hosts as rows of a table, and what each cell says."""
+"""Spaces and hosts as rows of a table, and the text of each cell."""
 
 from __future__ import annotations
 

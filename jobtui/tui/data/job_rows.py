@@ -65,7 +65,7 @@ _PENDING = Job(id=0, command="…", space="", submitted=_NEVER, status=Status.QU
 
 
 def _gone(job_id: int) -> Job:
-    # it was archived after the query ran: it is shown until the query runs again
+    # the job was archived after the query: this row stands in for it until the next query
     return Job(id=job_id, command="–", space="", submitted=_NEVER, status=Status.FINISHED)
 
 
@@ -143,7 +143,7 @@ class JobRows:
         }
 
     def begin_query(self) -> None:
-        """Note that a query begins: snapshots that arrive from now on are newer than its result."""
+        """Record that a query begins: snapshots that arrive from now on are newer than its result."""
         self._fresh.clear()
 
     def update(self, jobs: Mapping[int, Job]) -> None:
@@ -219,7 +219,7 @@ class JobRows:
         return job, job.id in self.marks, job.id in self.watched, self._again.get(job.id), varies
 
     def cells(self, index: int, shown: Sequence[Placed]) -> list[Line | None]:
-        """A line for each shown column, None for one that the next column's line covers."""
+        """Return the cells of a row, one for each shown column; None if the next cell covers it."""
         job = self.job_at(index)
         now = self._now()
         cells: list[Line | None] = [self._cell(job, placed.column.key, now, placed.width) for placed in shown]
@@ -228,7 +228,7 @@ class JobRows:
         return cells
 
     def _cover(self, job: Job, shown: Sequence[Placed], cells: list[Line | None]) -> None:
-        """Give the details the room of columns before them: of blank ones, and of some that matter less."""
+        """Extend the details over the columns before them: over blank cells and less important columns."""
         width = shown[-1].width
         details = self._details(job, _UNLIMITED)
         place = len(shown) - 2
@@ -257,7 +257,7 @@ class JobRows:
                 return job_cell(job, column, now, width)
 
     def _details(self, job: Job, width: int) -> Line:
-        """What matters most of a job in its status: why it failed, what it waits for, how fast it runs."""
+        """Return the most useful text for a job's status: the reason, what it waits for, or its rate."""
         now = self._now()
         match job.status:
             case Status.QUEUE if job is _PENDING:
@@ -297,9 +297,9 @@ _RUNNING_CELLS = 29
 
 
 def remaining_of(job: Job, rates: Rates, now: datetime) -> float | None:
-    """Return the seconds that a running job will still take, None if nothing can be said.
+    """Return an estimate of the seconds that a running job will still take, None if there is no estimate.
 
-    It ends with the last of its hosts. While some have not begun, the estimate is made from the time so far.
+    A job ends with its last host. While some hosts have not begun, the estimate is based on the elapsed time.
     """
     running = [task for task in job.tasks if task.status is Status.RUNNING]
     if job.paused:
@@ -314,7 +314,7 @@ def remaining_of(job: Job, rates: Rates, now: datetime) -> float | None:
 
 
 def _sizes(job: Job) -> str:
-    """Return what the job's files took before and after it, "" if some host's are not known."""
+    """Return the size of the job's files before and after it, "" if it is unknown for some host."""
     before = [task.before.bytes for task in job.tasks if task.before is not None]
     after = [task.after.bytes for task in job.tasks if task.after is not None]
     if not job.tasks or not len(before) == len(after) == len(job.tasks):
@@ -325,7 +325,7 @@ def _sizes(job: Job) -> str:
 def job_cell(job: Job, column: str, now: datetime, width: int) -> Line:
     """Return a job's cell in a column of this width."""
     if column == "progress":
-        # a full bar beside the word "finished" says nothing, and is the loudest of the row
+        # a full bar next to the word "finished" adds nothing, and draws the most attention in the row
         return progress_line(job.progress, job.status, width - 5) if job.status is Status.RUNNING else ()
     return _CELLS[column](job, now)
 
@@ -344,14 +344,14 @@ def _origin(job: Job, now: datetime) -> Line:
 
 
 def _there(origin: ClusterRef, *, ended: bool) -> str:
-    # the id first: it stays where the column is narrow
+    # the id first: a narrow column cuts the end
     if origin.id:
         return f"{origin.id} on {origin.cluster}"
     return "" if ended else f"asked of {origin.cluster}"
 
 
 def _cause(job: Job) -> str:
-    """Return a job's reason; without the host if that is a path, which would leave no room for the rest."""
+    """Return a job's reason; without the host if the host is a path, which would fill the cell."""
     for task in job.tasks if job.reason else ():
         if "/" in task.host and job.reason.startswith(f"{task.host}: "):
             return job.reason[len(task.host) + 2 :]

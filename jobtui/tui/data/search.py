@@ -33,7 +33,7 @@ FIRST_PAGE = 256
 _MANY = 20_000
 """From this many jobs on, the first page is shown before the rest is ready."""
 _ON_SCREEN = 64
-"""Jobs that a screen shows at most. The worker reads their records, so that no slow disk delays the screen."""
+"""The most jobs that a screen shows. The worker reads their records, so that a slow disk does not block it."""
 
 
 def expand_names(filter: Filter, client: Client) -> Filter:  # noqa: A002
@@ -321,7 +321,7 @@ def _seconds(text: str) -> float:
     return float(int(ago[1]) * _UNITS[ago[2]]) if ago is not None else float(parse_duration(text))
 
 
-# how each kind of number is read, and examples
+# for each kind of number: its parser, and examples for an error message
 _NUMBER_KINDS: Mapping[str, tuple[Callable[[str], float], str]] = {
     "took": (_seconds, ">10min, <5s, 2h"),
     "reclaimed": (lambda text: float(parse_size(text)), ">1GiB, <0"),

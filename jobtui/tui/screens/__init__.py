@@ -1,1 +1,1 @@
-"""What fills the whole terminal: the dashboard itself and the dialogs over it."""
+"""The screens: the dashboard, and the dialogs over it."""

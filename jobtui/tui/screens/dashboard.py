@@ -71,13 +71,13 @@ class Dashboard(StyledScreen):
         self._link_changed = context.now()
 
     def compose(self) -> ComposeResult:
-        """Textual's hook."""
+        """Create the header, the views and the console."""
         yield self.header
         yield self.stage
         yield self.console
 
     def on_mount(self) -> None:
-        """Textual's hook."""
+        """Show the header and the keys, and handle the keys that were typed meanwhile."""
         self.set_focus(self.view.focus_target)
         self.refresh_header()
         self.ready = True
@@ -293,7 +293,7 @@ class Dashboard(StyledScreen):
         self.console.bar.insert_candidate(message.candidate)
 
     def save_state(self) -> None:
-        """Note what is kept until the next start; the filter and the sort order are not."""
+        """Store the state for the next start; the filter and the sort order are not part of it."""
         self.context.saved.follow = self.jobs.list.follow
 
     # -- focus and keys -----------------------------------------------------------------------------
@@ -357,11 +357,11 @@ class Dashboard(StyledScreen):
                 return self.focused or self.view.focus_target
 
     def run_command(self, command: KeyCommand) -> None:
-        """Do what a command's key would do here."""
+        """Run a command as if its key were pressed."""
         self.start_action(self.app.run_action(command.action, self.widget_of(command.where)))
 
     def palette_entries(self) -> Iterator[PaletteEntry]:
-        """Yield what the palette offers: a title, an explanation and what to run."""
+        """Yield the entries of the palette: a title, an explanation and the function to call."""
         for command in self.available_commands():
             if command.palette:
                 keys = f"{command.help}  ({self.keymap.shown(command)})"
@@ -403,7 +403,7 @@ class Dashboard(StyledScreen):
         self.remove_class("-covered")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Textual's hook: while the user types, a colon is a colon."""
+        """Disable the key that opens the command bar while the user types: it is a character then."""
         if action == "retry":
             return self.context.client.connection is not None
         return not (action == "bar" and self.is_typing)
@@ -415,7 +415,8 @@ class Dashboard(StyledScreen):
         await self.focus_bar()
 
     async def action_back(self) -> None:
-        """Undo one step: waiting to leave, a step in the view, the transcript, the alarm, the view."""
+        """Undo one step: the wait to leave, a step in the view, the transcript, the alarm, or the view."""
+
         if self._quit_flow.stay() or self.view.go_back():
             return
         if self.console.has_transcript:

@@ -1,1 +1,1 @@
-"""The tabs of a job's detail, each a pure function: a job in, lines out."""
+"""The tabs of a job's detail, each a pure function from a job to lines."""

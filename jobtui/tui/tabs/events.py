@@ -1,4 +1,4 @@
-"""The Events tab: a job's whole life, and the jobs that it came from and led to."""
+"""The Events tab: all events of a job, and the jobs that it recovered or was recovered as."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jobtui.tui.text.spans import STATUS_ROLE, Line, TextRole, wrap
 
 
 def events(job: Job, recovered_as: Sequence[int], width: int) -> list[Line]:
-    """A line an event, oldest first, with its time; then the lineage and where a mirrored job lives."""
+    """Return a line for each event with its time, oldest first; then the lineage and the job's cluster."""
     lines: list[Line] = [_day(job)]
     hosts = {task.number: task.host for task in job.tasks}
     for event in job.events:
@@ -29,7 +29,7 @@ def _home(origin: ClusterRef, *, ended: bool) -> str:
     where = f"space {origin.space} on cluster {origin.cluster}"
     if origin.id:
         return f"job {origin.id} of {where}"
-    return f"asked of {where}: {'no id of it there is known' if ended else 'its id there is not told yet'}"
+    return f"asked of {where}: its id there is not known{'' if ended else ' yet'}"
 
 
 def _day(job: Job) -> Line:
@@ -62,7 +62,7 @@ def _words(event: JobEvent, hosts: dict[int, str]) -> tuple[str, TextRole]:
         case EventKind.DEFERRED:
             return f"{task} deferred", TextRole.WARNING
         case EventKind.STOP_ASKED:
-            return "stop asked", TextRole.WARNING
+            return "stop requested", TextRole.WARNING
         case EventKind.INTERRUPTED:
             return "interrupted", TextRole.FAILED
         case _:

@@ -1,4 +1,4 @@
-"""The Storage tab: what the space holds on each host, before the job, after it, and now."""
+"""The Storage tab: the stats of the space on each host, before the job, after it, and now."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _LABEL = 12
 
 
 class Look(msgspec.Struct, frozen=True):
-    """What a look at a space on a host came to: its stats, or why there are none."""
+    """The stats of a space on a host, or the reason why they could not be fetched."""
 
     stats: SpaceStats | None = None
     trouble: str = ""
@@ -25,8 +25,12 @@ class Look(msgspec.Struct, frozen=True):
 def storage(job: Job, looks: Mapping[str, Look], width: int, ask: bool) -> list[Line]:
     """Return the sizes of all hosts, a row each under their totals; then each host's levels and entries.
 
-    `looks`: what was seen just now, by host. `ask`: the space is another program's, so nothing was looked at;
-    say how to.
+    Args:
+        job: The job.
+        looks: The current stats, by host.
+        width: The cells of a line.
+        ask: Whether the space belongs to another program, so that stats are fetched only on request; the tab
+            then explains how to request them.
     """
     if job.origin is not None and not _is_known(job, looks):
         troubles = sorted({looks[task.host].trouble for task in job.tasks if task.host in looks})
@@ -55,7 +59,7 @@ _SIZE_WIDTH = 12
 
 
 def size_table(tasks: Sequence[Task], looks: Mapping[str, Look], width: int) -> list[Line]:
-    """Return a row of sizes for each host, the totals first; columns without room are left out at the right."""
+    """Return a row of sizes for each host, the totals first; columns that do not fit are omitted."""
     host_width = min(24, max(13, *(width_of(task.host) for task in tasks)), max(13, width // 3))
     count = max(1, min(len(_SIZE_COLUMNS), (width - host_width - 1) // _SIZE_WIDTH))
     figures = [_sizes_of(task, looks.get(task.host, Look()).stats) for task in tasks]
@@ -97,7 +101,7 @@ def _change_role(size: int, role: TextRole) -> TextRole:
 
 
 def request_hint() -> Line:
-    """What is said of a space that is another program's."""
+    """Return the line that explains how to request the stats of another program's space."""
     return (
         (" Another program's database: opening it writes there. ", TextRole.WARNING),
         ("L", TextRole.KEY),
@@ -106,7 +110,7 @@ def request_hint() -> Line:
 
 
 def stats_table(seen: Sequence[tuple[str, Look]], width: int) -> list[Line]:
-    """What was seen, side by side under names, in as many bands as the width asks for."""
+    """Return stats in columns under their names, in as many bands as the width requires."""
     figure = _figure_width(look.stats for _, look in seen)
     room = max(1, (width - _LABEL - 2) // figure)
     lines: list[Line] = []
@@ -121,14 +125,14 @@ def stats_table(seen: Sequence[tuple[str, Look]], width: int) -> list[Line]:
 def host_block(
     host: str, columns: list[tuple[str, SpaceStats | None]], trouble: str, width: int, figure: int = 0
 ) -> list[Line]:
-    """One host's stats side by side, as `columns` names them; those that do not fit go, from the left.
+    """Return a host's stats in columns with the names of `columns`; the first ones are omitted if not all fit.
 
     `figure`: the cells of a column, 0 for as many as its figures need.
     """
     figure = figure or _figure_width(stats for _, stats in columns)
     room = max(1, (width - _LABEL - 2) // figure)
     columns = columns[-room:]
-    # a long name may take what the first column's leaves
+    # a long name may use the room that the first column leaves
     taken = min(figure - 1, width_of(columns[0][0]) + 1) if columns else 0
     label = max(_LABEL, min(width_of(host), _LABEL + figure - taken - 1))
     heads = [figure - (label - _LABEL), *[figure] * len(columns)]
@@ -161,7 +165,7 @@ def host_block(
 
 
 def _figure_width(seen: Iterable[SpaceStats | None]) -> int:
-    """Return the cells that a column of figures needs, with a gap: no figure is cut where the line has room."""
+    """Return the width of a column of figures with its gap; no figure is cut if the line has room for it."""
     return max(_FIGURE, *(len(_total(stats)) + 2 for stats in seen), 0)
 
 

@@ -1,4 +1,4 @@
-"""The head of a job's detail: what it is, how it went, who asked for it, why it failed, and what to do next."""
+"""The head of a job's detail: the job, its times and sizes, its requester, its failure, and the next action."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def summary(
 
 
 def next_action(job: Job, recovered_as: Sequence[int], keys: tuple[str, str, str]) -> tuple[str, str] | None:
-    """Return the key that a user most likely wants next, and what it does; None if there is none."""
+    """Return the key of the most likely next action, with the action; None if there is none."""
     stop, recover, hold = keys
     match job.status:
         case Status.QUEUE:
@@ -98,7 +98,7 @@ def next_action(job: Job, recovered_as: Sequence[int], keys: tuple[str, str, str
 
 
 def task_counts(job: Job) -> Line:
-    """Return how the tasks stand in one line: `49 of 50 hosts finished, 1 failed: h37`."""
+    """Return the number of tasks of each status in one line: `49 of 50 hosts finished, 1 failed: h37`."""
     by_status = {status: [task for task in job.tasks if task.status is status] for status in Status}
     finished = len(by_status[Status.FINISHED])
     spans: list[Span] = [(f" {finished} of {format_count(len(job.tasks), 'host')} finished", TextRole.PLAIN)]
@@ -135,7 +135,7 @@ def _sizes(job: Job, rate: float | None) -> list[str]:
     before = sum(task.before.bytes for task in known if task.before is not None)
     after = sum(task.after.bytes for task in known if task.after is not None)
     if not job.status.ended:
-        known = []  # of some hosts alone, sizes would mislead
+        known = []  # the sizes of some hosts alone would be misleading
     if known:
         texts.append(f"{format_bytes(before)} → {format_bytes(after)}")
     if job.reclaimed is not None and known:
@@ -169,7 +169,7 @@ def _lineage(job: Job, recovered_as: Sequence[int]) -> str:
 
 
 def _packed(spans: Iterable[Span], width: int) -> list[Line]:
-    """Return the spans in lines, with dots between them; a line ends between two spans, not within one."""
+    """Return the spans in lines, separated by dots; a line is never broken within a span."""
     lines: list[Line] = []
     for span in spans:
         longer: Line = (*lines[-1], (" · ", TextRole.MUTED), span) if lines else ()

@@ -1,4 +1,4 @@
-"""The Tasks tab: what each storage host is at, and how it ended."""
+"""The Tasks tab: the progress and the result of each storage host."""
 
 from __future__ import annotations
 
@@ -33,11 +33,11 @@ from jobtui.tui.text.spans import (
     wrap,
 )
 
-# an estimate from less than this says nothing
+# an estimate from less progress than this would be meaningless
 LEAST_PROGRESS = 0.02
 _STATUS = 10
 _MOST_HOST = 24
-# cells beside a task in which its reason is still readable; with fewer it goes below
+# cells to the right of a task that are enough for its reason; with fewer, the reason is below the task
 _BESIDE = 40
 _MOST_REASON_LINES = 1000
 _BARS = (20, 16, 12, 8, 6, 4)
@@ -47,7 +47,7 @@ Rates = Mapping[tuple[int, int], float | None]
 
 
 class TaskSort(enum.StrEnum):
-    """What the tasks are sorted by; by status, what failed comes first and then what runs."""
+    """The criteria to sort tasks by; by status, failed tasks come first and running ones next."""
 
     STATUS = "status"
     HOST = "host"
@@ -84,7 +84,7 @@ class TaskLines(msgspec.Struct, frozen=True):
 
 
 class Figure(enum.Enum):
-    """What is told of a task in figures."""
+    """The figures that a task can be described by."""
 
     STEPS = "steps"
     BYTES = "bytes"
@@ -99,7 +99,7 @@ Figures = Mapping[Figure, Span]
 
 
 class Layout(msgspec.Struct, frozen=True):
-    """What there is room for: the status in words or as its sign alone, a bar of so many cells, figures."""
+    """The layout of all tasks: the status as a word or a glyph alone, the cells of the bar, and the figures."""
 
     words: bool
     bar: int
@@ -109,7 +109,7 @@ class Layout(msgspec.Struct, frozen=True):
 
     @property
     def cells(self) -> int:
-        """How wide a task is behind its host."""
+        """The width of a task after its host."""
         figures = sum(self.widths.values()) + self.gap * len(self.widths)
         return (_STATUS if self.words else 1) + 2 + self.bar + self.percent + figures
 
@@ -146,7 +146,7 @@ def task_lines(
 
 
 def _shared_addresses(job: Job, width: int) -> list[str]:
-    """Return what is known of tasks of a cluster that bear the same address."""
+    """Return notes about tasks of a cluster whose hosts have the same address."""
     if job.has_distinct_hosts:
         return []
     notes = [event.reason for event in job.events if event.kind is EventKind.NOTE]
@@ -159,8 +159,10 @@ def _status(job: Job, task: Task, words: bool) -> Span:
 
 
 def _layout(job: Job, told: Sequence[Figures], room: int) -> Layout:
-    """The richest that fits in `room` cells behind the host; the same for all tasks, so that what is told of
-    them stands under each other."""
+    """Return the richest layout that fits in `room` cells after the host.
+
+    It is the same for all tasks, so that their figures are aligned.
+    """
     running = any(task.status is Status.RUNNING for task in job.tasks)
     widths: dict[Figure, int] = {}
     for figure in Figure:
@@ -170,14 +172,14 @@ def _layout(job: Job, told: Sequence[Figures], room: int) -> Layout:
     status_in_words = job.stopping or any(task.detached for task in job.tasks)
     layouts = list(_layouts(widths, status_in_words))
     if all(task.status.ended for task in job.tasks):
-        # what ended has no bar, and how far it came only if it did not finish
+        # an ended task has no bar, and a percentage only if it did not finish
         percent = _PERCENT if any(task.status is not Status.FINISHED for task in job.tasks) else 0
         layouts = [replace(layout, bar=0, percent=percent) for layout in layouts if layout.bar in (0, _BARS[0])]
     return next((layout for layout in layouts if layout.cells <= room), layouts[-1])
 
 
 def _layouts(widths: Mapping[Figure, int], status_in_words: bool) -> Iterator[Layout]:
-    """From rich to poor: first the bar gives way, then the rate, then the status's word, then the time."""
+    """Yield layouts from rich to poor: without the bar, then the rate, the status's word, and the time."""
     without_rate = _without(widths, Figure.RATE)
     bytes_alone = _without(_without(without_rate, Figure.TIME), Figure.STEPS)
     for words, kept in (
@@ -274,8 +276,10 @@ def _figures(task: Task, rate: float | None, now: datetime) -> Figures:
 
 
 def remaining(task: Task, rate: float | None, now: datetime) -> float | None:
-    """Seconds that a running task will still take, by its rate where its bytes are known, else by the time
-    that it took so far; None where nothing can be said."""
+    """Return an estimate of the seconds that a running task will still take, None if there is no estimate.
+
+    It is based on the rate if the number of bytes is known, otherwise on the elapsed time.
+    """
     done = task.progress
     if done is None or done < LEAST_PROGRESS:
         return None

@@ -1,4 +1,4 @@
-"""The Timeline tab: when the job and each of its tasks waited and worked, on one axis."""
+"""The Timeline tab: when the job and each of its tasks waited and ran, on one axis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _WORK = "▇"
 
 
 def timeline(job: Job, width: int, now: datetime) -> list[Line]:
-    """A bar a task from when the job was submitted to when it ended (or now): `╌` waited, `█` at work."""
+    """Return a bar for each task, from the job's submission to its end (or now): `╌` waited, `▇` worked."""
     begin = job.submitted
     end = max(job.stop or now, begin)
     total = (end - begin).total_seconds()
@@ -44,13 +44,13 @@ def timeline(job: Job, width: int, now: datetime) -> list[Line]:
 
 
 class _Axis:
-    """Moments as cells."""
+    """The axis of the timeline, which maps times to cells."""
 
     def __init__(self, begin: datetime, total: float, room: int) -> None:
         self.begin, self.total, self.room = begin, total, room
 
     def cell(self, at: datetime) -> int:
-        """The cell that the moment falls in."""
+        """Return the cell of a time."""
         if self.total <= 0:
             return 0
         part = (at - self.begin).total_seconds() / self.total

@@ -155,7 +155,7 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
     steps.append(("ADMIN COMPACT", "a second one", ": its files are merged"))
     wide = max(len(text) for text, _, _ in steps) + 3
     is_explained = width >= _EXPLAINED_FROM
-    # jobs of the cluster are added when it has listed them
+    # the cluster's jobs are added once the cluster has listed them
     none = "No jobs are known here yet." if linked else "No jobs yet."
     return (
         ((f"  {none} To run a first one:", TextRole.STRONG),),

@@ -80,7 +80,7 @@ def breaks(text: str, first: int, rest: int) -> Iterator[tuple[int, int]]:
     """
     start, width = 0, first
     while True:
-        # no more characters than cells fit, but for marks, which take none
+        # a cell holds one character at most, apart from combining marks, which take no cell
         head = text[start : start + (1 + MOST_MARKS) * (width + 1)]
         if cell_len(head) <= width:
             break

@@ -42,7 +42,7 @@ class ExtendedApp(App[ReturnType], inherit_bindings=False):
             self._driver.write(sequence)
 
     def store_clipboard(self, text: str) -> None:
-        """Store what `App.clipboard` returns.
+        """Set the text that `App.clipboard` returns.
 
         Private: `App._clipboard`. Reason: Textual's `copy_to_clipboard` stores and writes, with bare OSC 52.
         """
@@ -58,7 +58,7 @@ class ExtendedApp(App[ReturnType], inherit_bindings=False):
     # -- a crash ------------------------------------------------------------------------------------
 
     def describe_crash(self, error: BaseException) -> str:
-        """Return what the terminal shows after a crash, instead of Textual's traceback."""
+        """Return the text for the terminal after a crash, in place of Textual's traceback."""
         raise NotImplementedError
 
     @override

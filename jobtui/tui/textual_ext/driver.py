@@ -185,7 +185,7 @@ class RobustLinuxDriver(LinuxDriver):
             writer.use_glyphs(getattr(self._app, "glyphs", Glyphs.AUTO))
             writer.on_caught_up = self._redraw
             writer.on_lost = self._hang_up
-            if writer.is_lost:  # before it could report it
+            if writer.is_lost:  # it was lost before `on_lost` was set
                 self._hang_up()
 
     @override
@@ -194,7 +194,7 @@ class RobustLinuxDriver(LinuxDriver):
         if not isinstance(writer, TerminalWriter) or not writer.is_alive():
             self.disable_input()  # the terminal was restored before, or is gone
             return
-        # frames that the terminal has not taken by now are not worth waiting for
+        # do not wait for frames that the terminal has not accepted yet
         if writer.discard():
             self.write(_END_SYNCHRONIZED)
         self.write(_CLEAR)
@@ -208,7 +208,7 @@ class RobustLinuxDriver(LinuxDriver):
             selector.register(self.fileno, selectors.EVENT_READ)
             is_last = False
             while not is_last:
-                # one more read after the end: what the terminal still answers would go to the shell
+                # one more read after the end: otherwise the terminal's last replies would go to the shell
                 is_last = self.exit_event.is_set()
                 text = ""
                 if selector.select(_TICK_SECONDS):
@@ -230,7 +230,7 @@ class RobustLinuxDriver(LinuxDriver):
             self._writer_thread.write(data)
 
     def _read(self) -> bytes:
-        """Return what was typed; empty if the terminal is gone: in raw mode there is no other end of input."""
+        """Return the input, empty if the terminal is gone: in raw mode, nothing else ends the input."""
         try:
             return os.read(self.fileno, _READ_BYTES)
         except OSError:
@@ -269,9 +269,9 @@ class RobustLinuxDriver(LinuxDriver):
 class KeyParser(XTermParser):
     """A parser that reads esc and the key soon after it as two keys: no command here has a key with alt.
 
-    Textual makes one key of them, or a character like `™` of esc and 2. Of keys that arrive at once, after a
-    stall or over a slow line, the esc would be lost, and the other would be typed into what the esc was to
-    leave. And a paste is text up to its end: Textual takes an esc in it for the start of a key.
+    Textual combines them into one key, or esc and 2 into a character like `™`. If both arrive at once, after a
+    stall or over a slow line, the esc would be lost, and the other key would be typed into the field that the
+    esc was meant to leave. A paste is text up to its end: Textual takes an esc in it for the start of a key.
 
     Private: the class, `_sequence_to_key_events`.
     """

@@ -69,7 +69,7 @@ class Palette(GuardedPalette):
 
 
 class RegistryCommands(Provider):
-    """The entries of the palette: what has an effect on the widget that had the focus before it."""
+    """The entries of the palette: commands that have an effect on the widget that had the focus before."""
 
     @override
     async def search(self, query: str) -> Hits:

@@ -29,10 +29,10 @@ _PARTS_OF_A_CELL = 8
 
 
 class PartialCompositor(Compositor):
-    """A compositor that asks only the widgets in a changed region for lines, and none that they cover.
+    """A compositor that renders only the widgets in a changed region that are not covered by others.
 
-    Private: the class, `_dirty_regions`, `_get_renders`. Reason: for a change anywhere Textual asks every
-    visible widget for all of its lines. Gain: two of the four reasons why a key costs what an empty app's does
+    Private: the class, `_dirty_regions`, `_get_renders`. Reason: after any change Textual renders all lines of
+    every visible widget. Gain: two of the four reasons why a key costs as little as in an empty app
     (`docs/performance.md`, "A key"); not measured alone.
     """
 
@@ -107,10 +107,10 @@ def use_borderless_cache(widget: Widget) -> None:
 
 
 class QuantizedScrollBar(ScrollBar):
-    """A scrollbar whose position changes only by what can be seen.
+    """A scrollbar whose position changes only in visible steps.
 
-    Of a million rows, thousands are an eighth of a cell: after a page the bar looks the same, and a position
-    that is equal is not painted. Gain: not measured alone.
+    With a million rows, an eighth of a cell stands for thousands of rows: after a page the bar looks the same,
+    and an equal position is not painted again. Gain: not measured alone.
     """
 
     @override
@@ -141,7 +141,7 @@ class QuantizedScrollView(ScrollView):
 
 
 def css_class_style(screen: Screen[Any], css_class: str) -> Style:
-    """Return the style that the sheets give a class; only what they set.
+    """Return the style of a CSS class, with only the attributes that the style sheets set.
 
     Private: `MessagePump._attach`. Reason: component classes of a widget are all styled at each start, this
     one when it is first used. Gain: part of the tenth of a start that styling the first frame once saves

@@ -218,7 +218,7 @@ class AdviceView(DashboardView):
         self._fill()
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Hide what writes from a reader."""
+        """Hide the actions that write from a reader."""
         return self._shared.client.writable if action == "compact" else True
 
 

@@ -1,4 +1,4 @@
-"""What all views of the dashboard have in common."""
+"""The base class of the dashboard's views, and their container."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class ViewContainer(Container):
 
 
 class DashboardView(Container):
-    """One of the views that keys 1 to 4 show: it receives changes and owns a focus target and a key scope."""
+    """A view that a key shows. It receives changes, and has a focus target and a key scope."""
 
     BLANK = True
     scope: KeyScope = KeyScope.JOBS
@@ -50,12 +50,12 @@ class DashboardView(Container):
         return False
 
     def footer_title(self, command: KeyCommand) -> str | None:
-        """Return what the footer calls a command here and now, None if its key would do nothing."""
+        """Return the footer's title for a command in the current state, None if its key would do nothing."""
         return command.title
 
     @property
     def way_out(self) -> str:
-        """Return what esc does first in the view, "" if it leaves the view."""
+        """Return the title of the first step that esc undoes in the view, "" if esc leaves the view."""
         return ""
 
     @property
@@ -69,7 +69,7 @@ class DashboardView(Container):
         return False
 
     def cancel_edit(self) -> None:
-        """Discard what the user types in the view."""
+        """Discard the text that is being typed in the view."""
 
     @property
     def focus_target(self) -> Widget:
@@ -77,5 +77,5 @@ class DashboardView(Container):
         raise NotImplementedError
 
     def space_in_view(self) -> str | None:
-        """Return the space that the view is about; None if there is no single one."""
+        """Return the space whose data the view shows; None if there is no single one."""
         return None

@@ -83,18 +83,18 @@ class InventoryView(DashboardView):
         self._ticks = 0
 
     def compose(self) -> ComposeResult:
-        """Textual's hook."""
+        """Create the table, the title and the stats."""
         yield self.table
         yield self.title_line
         yield self.body
 
     def on_mount(self) -> None:
-        """Textual's hook."""
+        """Show the sort order, and ask for an overview."""
         self.table.sorting = self._sorting
         self._shared.overview_cache.request()
         self._fill()
 
-    # -- changes ----- -------------------------------------------------------------------------------
+    # -- changes ------------------------------------------------------------------------------------
 
     @property
     def focus_target(self) -> Widget:
@@ -209,7 +209,7 @@ class InventoryView(DashboardView):
         self._fill()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Textual's hook."""
+        """Lay the stats out for the new width."""
         self._show_looks()
 
     def action_flush(self) -> None:
@@ -248,7 +248,7 @@ class InventoryView(DashboardView):
         self._look(asked=True)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Textual's hook: hide what writes from a reader, and what a cluster does itself."""
+        """Hide the actions that write from a reader, and those that a cluster does not support."""
         client = self._shared.client
         if action in ("new", "drop") and client.connection is not None:
             return False

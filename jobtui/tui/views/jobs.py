@@ -61,21 +61,21 @@ class JobsView(DashboardView):
         self.title = "archive" if archived else ""
 
     def compose(self) -> ComposeResult:
-        """Textual's hook."""
+        """Create the table and the detail."""
         yield self.list
         yield self.detail
 
     def on_mount(self) -> None:
-        """Textual's hook."""
+        """Restore whether the cursor follows the newest job, and set the text for an empty table."""
         if not self.archived:
             self.list.follow = self._shared.saved.follow
         self._update_hint()
 
-    # -- changes ----- -------------------------------------------------------------------------------
+    # -- changes ------------------------------------------------------------------------------------
 
     @property
     def focus_target(self) -> Widget:
-        """The filter while it is edited, else the detail if it fills the screen, else the table."""
+        """The filter while it is being typed, otherwise the full-screen detail, otherwise the table."""
         return self.list.filter_line.field or (self.detail.body if self._full else self.list.table)
 
     @property
@@ -325,7 +325,7 @@ class JobsView(DashboardView):
         self._ask("columns")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Textual's hook: hide what the archive or a reader cannot do.
+        """Hide the actions that are not possible in the archive or for a reader.
 
         While a filter is edited nothing is available: its keys belong to the field.
         """

@@ -1,4 +1,4 @@
-"""The view of the log (key `l`): every notification with its time, and when jobs began and ended."""
+"""The view of the log (key `l`): each notification with its time, and the starts and ends of jobs."""
 
 from __future__ import annotations
 

@@ -110,10 +110,10 @@ class SchedulesView(DashboardView):
         if self._ticks % _ASK_EVERY == 0:
             self.ask()
         else:
-            self._fill()  # the words of the next time
+            self._fill()  # the time until the next run
 
     def ask(self) -> None:
-        """Ask for the schedules, unless an answer is awaited."""
+        """Request the schedules, unless a request is under way."""
         if not self._asking:
             self._asking = True
             self._shared.client.execute("SHOW SCHEDULES", Session()).add_done_callback(self._answer)
@@ -231,12 +231,12 @@ class SchedulesView(DashboardView):
         return None if is_about_row and self.current is None else command.title
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Textual's hook: hide what writes from a reader."""
+        """Hide the actions that write from a reader."""
         writes = ("new", "drop", "run", "pause_or_resume")
         return self._shared.client.writable if action in writes else True
 
 
-# -- what is shown
+# -- content
 
 
 def _cells(schedule: Schedule, now: datetime) -> Mapping[str, Line]:

@@ -1,1 +1,1 @@
-"""The parts of the dashboard that paint: each takes data down and posts messages up."""
+"""The dashboard's widgets: their owners pass data to them, and they post messages to their owners."""

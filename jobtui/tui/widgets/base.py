@@ -26,7 +26,7 @@ class StyleProvider(Protocol):
     """An app that knows the styles of roles."""
 
     def role_style(self, role: TextRole) -> Style:
-        """Return the style of a role in the current theme; only what it sets itself."""
+        """Return the style of a role in the current theme, with only the attributes that the role sets."""
         ...
 
 
@@ -153,7 +153,7 @@ class LinesView(ScrollView, StyledWidget, can_focus=False):
         line = self._lines[index]
         if index in self.highlighted:
             background += self.role_style(TextRole.CURSOR)
-            if background.reverse:  # each role would be a patch of its own
+            if background.reverse:  # reversed, each role would have another background
                 line = tuple((text, TextRole.PLAIN) for text, _ in line)
         strip = Strip(self.segments(line, background)) if self._widest else self.strip(line, width, background)
         selection = self.text_selection

@@ -217,7 +217,7 @@ class Console(Vertical):
         self._unanswered: list[datetime] = []
 
     def compose(self) -> ComposeResult:
-        """Textual's hook."""
+        """Create the transcript, the command bar and the footer."""
         yield self.transcript
         yield self.bar
         yield self.keys

@@ -55,7 +55,8 @@ def surplus(shown: Sequence[T], height: int) -> Sequence[T]:
     return shown[: max(0, len(shown) + 1 - most(height))]
 
 
-# without these a user cannot find the others: they are omitted last, and the first one never
+# without these, a user could not find the others: they are omitted last, and the first one never
+
 _ESSENTIAL = ("help", "bar", "quit", "open", "filter", "stop", "back", "look", "space_look", "space_new")
 
 

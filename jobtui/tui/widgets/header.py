@@ -141,7 +141,7 @@ class Header(OneLine):
 
 
 class AlarmLines(LinesView):
-    """The lines below the header that say what is wrong, while something is."""
+    """The lines below the header that report a problem, as long as there is one."""
 
     def __init__(self, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)

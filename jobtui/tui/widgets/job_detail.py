@@ -122,14 +122,14 @@ class DetailBody(LinesView, can_focus=True):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.DETAIL)]
 
     class Turned(Message):
-        """The user wants the tab so many places to the right."""
+        """The user changed the tab by a key: by 1 to the right, by -1 to the left."""
 
         def __init__(self, by: int) -> None:
             super().__init__()
             self.by = by
 
     class ZoomRequested(Message):
-        """The user wants the detail over the whole screen, or back."""
+        """The user asked for the detail on the whole screen, or for its usual size."""
 
     class Resized(Message):
         """The width changed."""
@@ -155,18 +155,18 @@ class DetailBody(LinesView, can_focus=True):
         self.post_message(self.NextFailureRequested(by))
 
     def action_sort_tasks(self, by: int) -> None:
-        """Sort the tasks by something else."""
+        """Sort the tasks by the next criterion, or by the one before."""
         self.post_message(self.TaskSortRequested(by))
 
     class NextFailureRequested(Message):
-        """The user wants to see another failed task."""
+        """The user asked for another failed task."""
 
         def __init__(self, by: int) -> None:
             super().__init__()
             self.by = by
 
     class TaskSortRequested(Message):
-        """The user wants the tasks in another order."""
+        """The user asked for another order of the tasks."""
 
         def __init__(self, by: int) -> None:
             super().__init__()
@@ -216,7 +216,7 @@ class JobDetail(Detail):
     """The detail of one job; the chosen tab stays when the job changes."""
 
     class Zoomed(Message):
-        """The detail is to fill the whole screen, or no longer."""
+        """The user asked for the detail on the whole screen, or for its usual size."""
 
     class TabChosen(Message):
         """The user chose another tab."""
@@ -300,7 +300,7 @@ class JobDetail(Detail):
         self.repaint_tab()
 
     def repaint_tab(self) -> None:
-        """Show what is known now; nothing while the detail is hidden: showing it changes its width."""
+        """Show the current data. Do nothing while the detail is hidden: its width changes when it is shown."""
         if not self.body.size.width:
             return
         try:
@@ -315,12 +315,12 @@ class JobDetail(Detail):
         """Fetch the stats of the space, even if it is adopted: the user asked for it."""
         self._fetch_stats(asked=True)
 
-    # -- what the tab says --------------------------------------------------------------------------
+    # -- content ------------------------------------------------------------------------------------
 
     def _lines(self, width: int) -> list[Line]:
         job = self._job
         if job is None:
-            return [((" Nothing is chosen.", TextRole.MUTED),)]
+            return [((" No job is selected.", TextRole.MUTED),)]
         now = self._shared.now()
         match self.tab:
             case Tab.TASKS:
@@ -388,7 +388,7 @@ class JobDetail(Detail):
         at_edge = by and place == self._cursor_index()
         self._task_number = self._places[place][0]
         self._show_cursor()
-        # beyond the first task there is the head
+        # above the first task, the tab has lines to scroll to
         return not (at_edge and by < 0)
 
     def _move_charted_host(self, by: int) -> bool:
@@ -438,7 +438,7 @@ class JobDetail(Detail):
         self.post_message(DashboardView.Notify("No host of this job failed", "information"))
 
     def on_detail_body_task_sort_requested(self, message: DetailBody.TaskSortRequested) -> None:
-        """Sort the tasks by the next thing."""
+        """Sort the tasks by the next criterion."""
         message.stop()
         if self.tab is Tab.TASKS:
             self._task_sort = self._task_sort.neighbor(message.by)

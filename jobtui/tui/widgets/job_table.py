@@ -35,9 +35,9 @@ from jobtui.tui.widgets.filter_bar import FilterCounts, FilterLine
 from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import Sorting
 
-# between two searches while jobs keep changing: a search of a million jobs takes about as long
+# seconds between two searches while jobs keep changing: a search of a million jobs takes about as long
 _PAUSE_SECONDS = 0.05
-# active jobs from which on what each waits for is found out once a second, not for each change
+# with more active jobs than this, the reasons why jobs wait are updated once a second, not after each change
 _MANY_ACTIVE = 500
 _MOST_FILTERS = 50
 
@@ -132,7 +132,7 @@ class JobList(Vertical):
         """End the search."""
         self._lookup.close()
 
-    # -- what is shown ------------------------------------------------------------------------------
+    # -- content ------------------------------------------------------------------------------------
 
     @property
     def job(self) -> Job | None:
@@ -195,7 +195,7 @@ class JobList(Vertical):
         if job_id is None or self.table.go_to_key(job_id):
             return
         if self._stale or self._shared.client.job(job_id) is None:
-            self._sought = job_id  # the rows, or what is known of another process, are older than the job
+            self._sought = job_id  # the rows, or this process's copy of the jobs, are older than the job
         elif not self._filter.empty:
             self.post_message(self.Hidden(job_id))
 
@@ -239,7 +239,7 @@ class JobList(Vertical):
             self.table.refresh()
 
     def _update_waits(self, most: int | None = None) -> None:
-        """Note what the queued jobs wait for; leave it to the next tick if more than `most` jobs are active."""
+        """Update the reasons why jobs are queued; leave it to the next tick if more than `most` are active."""
         if self._archived:
             return
         active = self._shared.client.active_jobs()
@@ -256,7 +256,7 @@ class JobList(Vertical):
         """Search again for the jobs that pass the filter.
 
         Args:
-            automatic: Jobs changed, the user did not ask: wait for a running search instead of replacing it.
+            automatic: Whether jobs changed and the user did nothing: a running search is not replaced then.
         """
         if automatic and self._pending_search:
             self._stale = True
@@ -287,7 +287,7 @@ class JobList(Vertical):
         self._pending_search = self._lookup.submit(run_search)
 
     def on_job_list__searched(self, message: _Searched) -> None:
-        """Show what the search found."""
+        """Show the result of the search."""
         message.stop()
         answered = message.answered
         if answered.request != self._pending_search:
@@ -341,7 +341,7 @@ class JobList(Vertical):
     # -- marks --------------------------------------------------------------------------------------
 
     def marked(self) -> list[int]:
-        """The marked jobs; without any, the one under the cursor."""
+        """Return the marked jobs; if there are none, the one under the cursor."""
         if self.rows.marks:
             return list(self.rows.marks)
         job = self.job
@@ -361,7 +361,7 @@ class JobList(Vertical):
             return
         before = len(marks)
         if not self._shared.client.writable:
-            # another process wrote, and does not report what
+            # another process archived them, and does not report which ones
             marks.drop([job_id for job_id in marks if self._shared.client.history.is_archived(job_id)])
         marks.drop(batch.archived)
         if len(marks) != before:

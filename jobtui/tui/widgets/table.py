@@ -1,8 +1,8 @@
 """A table of any length that formats only the rows on screen, on Textual's line API.
 
-The table knows no job: its `Rows` say how many there are and what the row at a place shows, and name each row
-by a key. The cursor belongs to a key: whatever comes, goes or is sorted, it stays on its row, and the
-row stays where it is on screen.
+The table is independent of jobs: its `Rows` return the number of rows, the cells of a row, and the key of each
+row. The cursor belongs to a key: when rows are added, removed or sorted, it stays on its row, and the row keeps
+its place on the screen.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from jobtui.tui.textual_ext.render import QuantizedScrollView, use_borderless_ca
 from jobtui.tui.widgets.base import StyledWidget
 from jobtui.tui.widgets.table_layout import GAP, GUTTER, Column, Placed, RowPainter, Sorting, place_columns
 
-# rows whose look is remembered: a few pages
+# painted rows that are cached: a few pages
 _MOST_PAINTED = 512
 
 
@@ -31,31 +31,31 @@ UNREAD = 0
 
 
 class Table(QuantizedScrollView, StyledWidget, can_focus=True):
-    """See the module. Rows that changed are told by `repaint_rows`, everything else by `reload_rows`.
+    """A table. Its owner calls `repaint_rows` if rows changed in place, `reload_rows` after other changes.
 
-    `moves`: keys that move the cursor, and how.
+    `moves`: the keys that move the cursor, each with the function that moves it.
     """
 
     class Moved(Message):
-        """The cursor is on another row, or there is none any more (None)."""
+        """The cursor has moved to another row; the key is None if there is no row."""
 
         def __init__(self, table: Table, key: Hashable | None) -> None:
             super().__init__()
             self.table, self.key = table, key
 
         def can_replace(self, message: Message) -> bool:
-            """Only where the cursor came to rest matters."""
+            """Replace an earlier one that is still queued: only the last position matters."""
             return isinstance(message, Table.Moved) and message.table is self.table
 
     class Opened(Message):
-        """Enter, or a double click, on a row."""
+        """The user opened a row, by enter or a double click."""
 
         def __init__(self, table: Table, key: Hashable) -> None:
             super().__init__()
             self.table, self.key = table, key
 
     class SortRequested(Message):
-        """A click on the header of a column that sorts."""
+        """The user clicked the header of a sortable column."""
 
         def __init__(self, table: Table, column: str) -> None:
             super().__init__()
@@ -80,11 +80,11 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         self._width = 0
         self._painter = RowPainter(self.role_style)
 
-    # -- what is shown ------------------------------------------------------------------------------
+    # -- content ------------------------------------------------------------------------------------
 
     @property
     def columns(self) -> tuple[Column, ...]:
-        """All columns, whether or not there is room for them."""
+        """All columns, including those that do not fit."""
         return self._columns
 
     @columns.setter
@@ -96,27 +96,27 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
 
     @property
     def shown(self) -> tuple[Placed, ...]:
-        """The columns that there is room for."""
+        """The columns that fit."""
         return self._placed
 
     @property
     def room(self) -> int:
-        """The cells of a row, the scrollbar left out."""
+        """The width of a row in cells, without the scrollbar."""
         return self.scrollable_content_region.width
 
     @property
     def page(self) -> int:
-        """How many rows fit under the header."""
+        """The number of rows that fit below the header."""
         return max(1, self.size.height - 1)
 
     @property
     def top(self) -> int:
-        """The place of the first row on screen."""
+        """The index of the first row on screen."""
         return self.scroll_offset.y
 
     @property
     def cursor(self) -> int:
-        """The place of the row under the cursor; 0 where there are no rows, -1 while it is looked for."""
+        """The index of the row under the cursor: 0 without rows, -1 while a search has not found it yet."""
         return self._cursor
 
     @property
@@ -125,7 +125,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         return self._key
 
     def set_empty(self, lines: Sequence[Line]) -> None:
-        """What to say where there are no rows."""
+        """Set the text that is shown if there are no rows."""
         if lines != self._empty:
             self._empty = lines
             if not len(self.rows):
@@ -134,19 +134,22 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
     # -- changes ------------------------------------------------------------------------------------
 
     def repaint_rows(self, keys: Collection[Hashable]) -> None:
-        """Some rows changed where they are: paint those that are on screen."""
+        """Repaint rows that changed in place, if they are on screen."""
         count = len(self.rows)
         for index in range(self.top, min(count, self.top + self.page)):
             if self.rows.key_at(index) in keys:
                 self._paint(index)
 
     def reload_rows(self, follow: bool = False) -> None:
-        """Rows came, went or changed places. The cursor stays with its key, and its row where it is on screen.
+        """Show the rows again after some were added, removed or reordered.
 
-        Scrolled to the top, the newcomers there are shown instead, as long as the cursor's row stays in
-        sight. Where one has scrolled away from the cursor, the first row on screen stays the first.
-        `follow` takes the cursor to the first row. Nothing else does: a key that acts on the row under the
-        cursor must not hit another one because newcomers came in between.
+        The cursor stays on its key: a key press that acts on the row under the cursor must not hit another row
+        because new ones arrived. The cursor's row keeps its place on the screen, with two exceptions. If the
+        table is scrolled to its top, new rows there are shown as long as the cursor's row stays visible. If the
+        user has scrolled away from the cursor, the first row on screen stays the first.
+
+        Args:
+            follow: Move the cursor to the first row.
         """
         top, before, first = self.top, self._cursor, self._top_key
         settled, in_sight = before >= 0, top <= before < top + self.page
@@ -168,9 +171,9 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         self.refresh()
 
     def show_first_rows(self) -> None:
-        """Other rows, of which only the first are known: those are shown, the cursor's row is still looked for.
+        """Show the first page of new rows while a search still looks for the others and the cursor's row.
 
-        `reload_rows` then tells where all are, and brings the cursor's row into sight.
+        Call `reload_rows` when all rows are known: it scrolls to the cursor's row.
         """
         self._cursor = -1
         self._resize()
@@ -179,11 +182,11 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
 
     @property
     def is_cursor_known(self) -> bool:
-        """Whether it is known where the cursor's row is."""
+        """Whether the index of the cursor's row is known."""
         return self._cursor >= 0
 
     def go_to(self, index: int) -> None:
-        """Put the cursor on the row at a place (the nearest there is) and bring it into sight."""
+        """Move the cursor to the row at an index, or to the nearest row, and scroll to it."""
         index = max(0, min(index, len(self.rows) - 1))
         if index != self._cursor:
             before, self._cursor = self._cursor, index
@@ -193,7 +196,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         self._update_cursor_key()
 
     def go_to_key(self, key: Hashable) -> bool:
-        """Put the cursor on a row by its key; False where it is not here."""
+        """Move the cursor to a row by its key; return False if there is no such row."""
         index = self.rows.index_of(key)
         if index is None:
             return False
@@ -203,7 +206,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
     def _update_cursor_key(self) -> None:
         key = self.rows.key_at(self._cursor) if len(self.rows) else None
         if key == UNREAD and self._key is not None:
-            return  # the row cannot be read now: the cursor still means the one that it was on
+            return  # the row cannot be read at the moment: the cursor keeps the key that it had
         if key != self._key:
             self._key = key
             self.post_message(self.Moved(self, key))
@@ -212,7 +215,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         self.virtual_size = Size(max(1, self.room), len(self.rows) + 1)
 
     def watch_scroll_y(self, old_value: float, new_value: float) -> None:
-        """Textual's hook: note which row is the first on screen now."""
+        """Record the key of the first row on screen."""
         super().watch_scroll_y(old_value, new_value)
         self._record_top_key()
 
@@ -237,22 +240,22 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
     # -- painting -----------------------------------------------------------------------------------
 
     def on_mount(self) -> None:
-        """Textual's hook: the first rows."""
+        """Show the first rows."""
         self._resize()
         self._update_cursor_key()
 
     def on_resize(self, event: events.Resize) -> None:
-        """Textual's hook: another width may give or take columns."""
+        """Lay the columns out for the new width, which may fit more or fewer of them."""
         self._place_columns()
         self._resize()
         self.call_after_refresh(self._reveal)
 
     def on_focus(self) -> None:
-        """Textual's hook: the cursor looks alive."""
+        """Paint the cursor as active."""
         self._paint(self._cursor)
 
     def on_blur(self) -> None:
-        """Textual's hook: the cursor looks idle."""
+        """Paint the cursor as idle."""
         self._paint(self._cursor)
 
     def _place_columns(self) -> None:
@@ -260,7 +263,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         self._placed = place_columns(self._columns, self._wanted, self.room - GUTTER - 1)
 
     def _place_columns_for_page(self) -> None:
-        """Place the columns as wide as the rows on screen want them: the first frame is complete."""
+        """Lay the columns out for the rows on screen, so that the first frame is complete."""
         self._place_columns()
         for index in range(self.top, min(self.top + self.page, len(self.rows))):
             self._widen(self.rows.cells(index, self._placed))
@@ -283,24 +286,24 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
             self.refresh()
 
     def notify_style_update(self) -> None:
-        """Textual's hook: another theme."""
+        """Discard the painted rows: the theme has changed."""
         super().notify_style_update()
         self._painter.clear_styles()
         self._painted.clear()
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Textual's hook: styles are no named colours in a theme that has colours of its own."""
+        """Omit the filter for ANSI colors: roles have RGB colors in every theme that needs the filter."""
         return [one for one in super().get_line_filters() if not isinstance(one, ANSIToTruecolor)]
 
     def render_lines(self, crop: Region) -> list[Strip]:
-        """Textual's hook: what all lines have in common is looked up once."""
+        """Look up once what all lines have in common, and paint them."""
         if not self._placed:
-            self._place_columns_for_page()  # the first frame is drawn before the table is told its size
+            self._place_columns_for_page()  # Textual draws the first frame before it sends the first resize
         self._background, self._width = self.rich_style, self.room
         return super().render_lines(crop)
 
     def render_line(self, y: int) -> Strip:
-        """Textual's line API."""
+        """Return a line of the widget: the header, a row, or a blank line."""
         if y == 0:
             return self._painter.header(self._placed, self.sorting, self._width, self._background)
         index = self.top + y - 1
@@ -331,18 +334,18 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
     # -- moving -------------------------------------------------------------------------------------
 
     def on_key(self, event: events.Key) -> None:
-        """Textual's hook: a move is made at once, not after the key has gone up through all that is around."""
+        """Move the cursor at once: bubbling the key through all parents first would take longer."""
         move = self.moves.get(event.key)
         if move is not None:
             event.stop()
             move(self)
 
     def action_move(self, rows: int) -> None:
-        """Move the cursor by so many rows."""
+        """Move the cursor by a number of rows."""
         self.go_to(self._cursor + rows)
 
     def action_page(self, pages: int) -> None:
-        """Move by pages; the page scrolls with the cursor."""
+        """Move the cursor by a number of pages, and scroll with it."""
         top = self.top
         self._scroll(max(0, min(top + pages * self.page, len(self.rows) - self.page)))
         self.go_to(self._cursor + pages * self.page)
@@ -361,7 +364,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
             self.post_message(self.Opened(self, self._key))
 
     def on_click(self, event: events.Click) -> None:
-        """Textual's hook: a row takes the cursor, twice opens it; a header sorts."""
+        """Move the cursor to the clicked row, open it on a double click, or sort by the clicked header."""
         event.stop()
         if event.y == 0:
             for placed in self._placed:
@@ -379,28 +382,28 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
 
 
 class Rows(Protocol):
-    """What a table shows. Asked only for rows on screen; must answer within microseconds."""
+    """The rows of a table, which reads only those on screen; every method must return within microseconds."""
 
     def __len__(self) -> int:
-        """How many rows there are."""
+        """Return the number of rows."""
         ...
 
     def key_at(self, index: int) -> Hashable:
-        """The key of the row at a place."""
+        """Return the key of the row at an index."""
         ...
 
     def index_of(self, key: Hashable) -> int | None:
-        """Where the row is now; None if it is not here (any longer)."""
+        """Return the index of the row with this key, None if there is no such row."""
         ...
 
     def cells(self, index: int, shown: Sequence[Placed]) -> Sequence[Line | None]:
-        """A line for each column shown, None for one that the next column's line covers."""
+        """Return the cells of a row, one for each shown column; None if the next cell covers it."""
         ...
 
     def gutter(self, key: Hashable) -> Line:
-        """What stands before the row, one cell wide: its mark."""
+        """Return the mark in front of a row, one cell wide."""
         ...
 
     def token(self, index: int) -> object:
-        """What the row's look depends on: an equal token, the same look."""
+        """Return the values that a row is painted from; equal tokens mean equal rows."""
         ...

@@ -1,4 +1,4 @@
-"""Which columns of a table fit, and how wide each is. Pure: widths in, widths out."""
+"""The layout of a table: the columns that fit with their widths, and the rows and the header as strips."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from textual.strip import Strip
 from jobtui.formatting import single_cells
 from jobtui.tui.text.spans import Line, TextRole, fit, fit_host, line_width, width_of
 
-# between neighbours
+# cells between neighboring columns
 GAP = 2
 _FIRST_TO_GIVE = 5
 
@@ -20,11 +20,16 @@ _FIRST_TO_GIVE = 5
 class Column(msgspec.Struct, frozen=True):
     """A column of a table.
 
-    `least` and `most` bound its width in cells; in between it is as wide as the widest cell seen. `gives`:
-    which columns give way first when the terminal narrows, the highest first (0: never). `fills`: takes the
-    room left over. `sorts`: a click on its header sorts by it. `natural`: how wide it wants to be at least.
-    `host`: its cells are hosts, cut as these are. `keeps_end`: of a cell that is too wide, the first span is
-    cut.
+    Attributes:
+        least: The smallest width in cells.
+        most: The largest width. Within the two, the column is as wide as the widest cell shown so far.
+        gives: The order in which columns are hidden in a narrow terminal, the highest first; 0 for never.
+        right: Whether its cells are aligned to the right.
+        fills: Whether it takes the remaining width.
+        natural: The width that it gets before others are widened.
+        sorts: Whether the rows can be sorted by it.
+        host: Whether its cells are names of hosts, of which the end is kept.
+        keeps_end: Whether the first span is cut if a cell is too wide.
     """
 
     key: str
@@ -41,11 +46,11 @@ class Column(msgspec.Struct, frozen=True):
 
 
 _LEAST_CUT = 4
-"""Cells of a span that is cut: fewer tell nothing."""
+"""The fewest cells of a span that was cut: fewer would say nothing."""
 
 
 class Placed(msgspec.Struct, frozen=True):
-    """A column that is shown: its place in the row's cells, where it begins, and how wide it is."""
+    """A column that is shown, with its index in the row's cells, its first cell on screen and its width."""
 
     column: Column
     index: int
@@ -54,11 +59,11 @@ class Placed(msgspec.Struct, frozen=True):
 
 
 def place_columns(columns: Sequence[Column], wanted: Sequence[int], room: int) -> tuple[Placed, ...]:
-    """Lay the columns out in `room` cells; `wanted` is the widest cell of each.
+    """Lay the columns out in `room` cells; `wanted` is the width of the widest cell of each.
 
-    Columns give way whole, first those that matter least, until the rest fit at their least width; what room
-    is left then widens them from the left as far as their cells want. Columns from `gives` 5 on give way
-    sooner: until the one that fills has its natural width.
+    Columns are hidden, the highest `gives` first, until the others fit at their least width. The remaining room
+    then widens them, from the left, up to the width of their cells. Columns from `gives` 5 on are hidden
+    earlier: until the column that fills has its natural width.
     """
     shown = list(range(len(columns)))
     while _least(columns, shown) + _lacking(columns) > room:
@@ -92,14 +97,14 @@ def place_columns(columns: Sequence[Column], wanted: Sequence[int], room: int) -
 
 
 def sorted_next(shown: Sequence[Placed], now: str, by: int) -> str | None:
-    """The column that is sorted by after `now`, `by` columns on; None where none is in view."""
+    """Return the sortable column `by` columns to the right of `now`, around the end; None if there is none."""
     keys = [placed.column.key for placed in shown if placed.column.sorts]
     at = keys.index(now) if now in keys else 0
     return keys[(at + by) % len(keys)] if keys else None
 
 
 def _lacking(columns: Sequence[Column]) -> int:
-    """Return what the least width of the column that fills lacks of its natural width."""
+    """Return the difference between the natural and the least width of the column that fills."""
     return next((max(0, column.natural - column.least) for column in columns if column.fills), 0)
 
 
@@ -107,27 +112,26 @@ def _least(columns: Sequence[Column], shown: Sequence[int]) -> int:
     return sum(columns[index].least for index in shown) + GAP * (len(shown) - 1)
 
 
-# The rows and the header of a table as strips.
 # cells before the first column: the mark and a blank
 GUTTER = 2
 
 
 class Sorting(msgspec.Struct, frozen=True):
-    """The column that the rows are in order of, and which way."""
+    """The column that the rows are sorted by, and the direction."""
 
     key: str
     descending: bool
 
 
 class RowPainter:
-    """Paints with the styles that `role` looks up."""
+    """Paints rows and the header, in the styles that `style_of` returns for the roles."""
 
     def __init__(self, style_of: Callable[[TextRole], Style]) -> None:
         self._style_of = style_of
         self._known: dict[tuple[Style, TextRole], Style] = {}
 
     def clear_styles(self) -> None:
-        """The styles look different now."""
+        """Discard the cached styles, after a change of the theme."""
         self._known.clear()
 
     def row(
@@ -158,7 +162,7 @@ class RowPainter:
         return _finish(segments, placed, width, background)
 
     def header(self, placed: Sequence[Placed], sorting: Sorting | None, width: int, background: Style) -> Strip:
-        """The columns' labels, an arrow at the one that the rows are in order of."""
+        """Return the labels of the columns, with an arrow at the one that the rows are sorted by."""
         background += self._style_of(TextRole.HEADER)
         segments: list[Segment] = []
         _put(segments, " " * GUTTER, background)
@@ -204,7 +208,7 @@ class RowPainter:
 
 
 def _put(segments: list[Segment], text: str, style: Style) -> None:
-    # neighbours of one style are one segment: what is painted costs by the segment
+    # neighbors of one style become one segment: the cost of painting grows with the number of segments
     if segments and segments[-1].style is style:
         segments[-1] = Segment(segments[-1].text + text, style)
     elif text:
