@@ -200,7 +200,7 @@ class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     Attributes:
         progress: 0..1, None if the storage does not report it.
-        took: Seconds of work; less than from start to stop if it was paused or tried again.
+        took: Seconds of work; less than from start to stop if it was paused, tried again, or waited for disk.
         before: The space on the host before the work, None if unknown.
         after: The same after the work.
         reason: Why the task failed or was stopped.
@@ -286,7 +286,7 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A command on a space, split into a task for each of its storage hosts.
 
     Attributes:
-        took: Seconds from start to stop.
+        took: Seconds from start to stop in which at least one of its hosts worked.
         reason: Why the job failed or was stopped.
         stopping: A stop was requested and some task has not ended yet.
         recovered_from: The id of the job that this one runs again.

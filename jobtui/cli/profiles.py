@@ -124,3 +124,17 @@ def _with_password(cluster: ClusterSettings) -> ClusterSettings:
     except EOFError:
         raise UsageError("no password was given") from None
     return dataclasses.replace(cluster, password=LiteralPassword(Secret(password)))
+
+
+def profile_options(profile: Profile, command: ProfileOptions) -> list[str]:
+    """Return the options of the command line that name this profile in any working directory."""
+    words = ["--profile", profile.name] if command.nebula is None else ["--nebula", command.nebula]
+    if command.user is not None:
+        words += ["-u", command.user]
+    if command.tls is not None:
+        words += ["--tls", command.tls if command.tls == "system" else str(Path(command.tls).absolute())]
+    if command.data_dir is not None:
+        words += ["--data-dir", str(command.data_dir.absolute())]
+    if command.config is not None:
+        words += ["--config", str(command.config.absolute())]
+    return words

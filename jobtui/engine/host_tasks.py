@@ -45,6 +45,8 @@ class RunningTask(msgspec.Struct):
         yields: It was canceled to be paused, so that its end is no stop.
         steps: The steps that it has finished.
         waiting: Why it waited by its last report, "" if it worked.
+        waits_since: Since when it waits for disk space, None while it works.
+        waited: The seconds that it has waited before.
     """
 
     job: int
@@ -58,6 +60,14 @@ class RunningTask(msgspec.Struct):
     yields: bool = False
     steps: StepPosition | None = None
     waiting: str = ""
+    waits_since: float | None = None
+    waited: float = 0.0
+
+    def note_waiting(self, waits: bool, now: float) -> None:
+        """Count the time in which it waits from now on, or no longer waits."""
+        if self.waits_since is not None:
+            self.waited += now - self.waits_since
+        self.waits_since = now if waits else None
 
     @property
     def is_whole(self) -> bool:
@@ -294,6 +304,7 @@ class HostTasks:
             if not progress.waiting or progress.waiting != work.waiting:
                 work.last_sign = self._clock.steady()  # a repeated reason to wait comes with the gauges alone
             work.waiting = progress.waiting
+            work.note_waiting(bool(progress.waiting), self._clock.steady())
             job = self._store.current(work.job)
             if job is None or work.recorded:
                 return
@@ -346,7 +357,8 @@ class HostTasks:
         self._steps.pop((work.job, work.task), None)
         seen = self._progress.pop(work.job, work.task)
         now = self._clock.now()
-        took = round(self._clock.steady() - work.started_at, 3)
+        work.note_waiting(False, self._clock.steady())
+        took = round(self._clock.steady() - work.started_at - work.waited, 3)
         end = msgspec.structs.replace(
             end,
             took=took,
@@ -357,7 +369,9 @@ class HostTasks:
 
         def edit(transaction: Transaction) -> list[Job]:
             job = transaction.get(work.job)
-            return [] if job is None else [_settle(job, work, end, now, self._elapsed(work.job))]
+            elapsed = self._elapsed(work.job)
+            elapsed = None if elapsed is None else round(elapsed - work.waited, 3)
+            return [] if job is None else [_settle(job, work, end, now, elapsed)]
 
         def settled(jobs: Sequence[Job], error: Exception | None) -> None:
             self._recording -= 1

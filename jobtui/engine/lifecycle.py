@@ -14,7 +14,7 @@ A job's times never go backwards, even if the wall clock did: each is at least t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -374,6 +374,41 @@ def interrupt(job: Job, now: datetime, until: datetime | None = None) -> Job:
     )
 
 
+def working_seconds(job: Job, now: datetime) -> float:
+    """Return the seconds until now in which at least one task of the job was at work, by the wall clock."""
+    return _seconds_while(job, now, lambda running, _: running > 0)
+
+
+def paused_seconds(job: Job, now: datetime) -> float:
+    """Return the seconds until now in which the job was paused and no task was at work, by the wall clock."""
+    return _seconds_while(job, now, lambda running, paused: paused and not running)
+
+
+def _seconds_while(job: Job, now: datetime, holds: Callable[[int, bool], bool]) -> float:
+    running: set[int | None] = set()
+    paused = False
+    seconds, last = 0.0, job.submitted
+    for event in job.events:
+        if holds(len(running), paused):
+            seconds += (event.at - last).total_seconds()
+        last = event.at
+        match event.kind:
+            case EventKind.TASK_STARTED:
+                running.add(event.task)
+            case EventKind.TASK_ENDED | EventKind.RETRIED | EventKind.PAUSED if event.task is not None:
+                running.discard(event.task)
+            case EventKind.PAUSED:
+                paused = True
+            case EventKind.RESUMED | EventKind.STOP_ASKED:
+                paused = False
+            case EventKind.ENDED | EventKind.INTERRUPTED:
+                running.clear()
+                paused = False
+    if holds(len(running), paused):
+        seconds += max(0.0, (now - last).total_seconds())
+    return seconds
+
+
 def _end_with_last_task(job: Job, at: datetime, took: float | None) -> Job:
     if not all(task.status.ended for task in job.tasks):
         return job
@@ -387,7 +422,13 @@ def _end_with_last_task(job: Job, at: datetime, took: float | None) -> Job:
     if not job.status.may_become(status):
         raise IllegalTransition(f"job {job.id}: {job.status} cannot become {status}")
     event = JobEvent(at=at, kind=EventKind.ENDED, status=status, reason=reason)
-    took = took if job.start is not None else None
+    if job.start is not None:
+        working = working_seconds(job, at)
+        if working < (at - job.start).total_seconds():
+            # it was paused, waited between hosts, or had another owner, whose steady clock is not known
+            took = round(working, 3)
+    else:
+        took = None
     return replace(
         job,
         status=status,

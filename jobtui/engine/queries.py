@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import overload
 
 from jobtui.engine import lifecycle
@@ -173,7 +173,10 @@ def count_result(statement: str, word: str, verb: str, jobs: int, tasks: int, no
 
 def job_result(statement: str, job: Job) -> Result:
     """Return a row for a job and one for each of its tasks."""
-    rows = [_job_row(job, JOB[0], JOB[1]), *(_task_row(job, task) for task in job.tasks)]
+    row = _job_row(job, JOB[0], JOB[1])
+    paused = lifecycle.paused_seconds(job, datetime.now(UTC))
+    row = Row(row.cells, {**row.values, "paused_seconds": round(paused, 3)})
+    rows = [row, *(_task_row(job, task) for task in job.tasks)]
     return Result(statement, JOB, tuple(rows), notice=lifecycle.describe_deferrals(job))
 
 

@@ -58,7 +58,8 @@ TERMS: Final = {
     "memtable": "RocksDB's buffer in memory for recent writes. A flush writes it to disk.",
     "needed": "IF NEEDED compacts a host only if the verdict of SHOW ADVICE is compact.",
     "option": "What follows WITH: name = value, with commas between options. Each is given once, only "
-    "family may repeat. An option that the storage cannot honor is an error; it is never ignored.",
+    "family may repeat, and one that is named twice counts once. An option that the storage cannot honor is an "
+    "error; it is never ignored.",
     "pending": "RocksDB compacts by itself in the background; this is the work that it still sees.",
     "rate": "The limit of the bytes that a job writes per second on a host. Reading is not limited.",
     "schedule": "A job that is submitted again and again, at times given like those of cron. Schedules run in "

@@ -128,7 +128,7 @@ def _options(text: str, tokens: Tokens, part: OptionList, place: slice) -> dict[
         if option.may_repeat:
             before = given.get(field, ())
             assert isinstance(before, tuple)
-            given[field] = (*before, value)
+            given[field] = before if value in before else (*before, value)
         elif field in given:
             raise StatementError(f"{option.name} is given twice; leave one out", text=text, span=name)
         elif value == 0 and option.positive:

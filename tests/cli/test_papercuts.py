@@ -8,6 +8,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -278,6 +279,27 @@ def test_a_job_that_nobody_runs_any_more_is_not_just_called_running(jobtui: Comm
     assert beside_its_owner.stderr == ""
     words = "Job 1 was running when the jobtui that ran it ended; the next start marks it as interrupted\n"
     assert (told.returncode, told.stderr) == (0, words)
+    assert jobtui("-e", "SHOW JOBS", "--quiet").stderr == jobtui("-e", "SHOW SPACES").stderr == ""
+
+
+def test_jobs_that_wait_for_an_owner_are_reported_with_the_command(jobtui: CommandLine) -> None:
+    history = History.open(jobtui.profile.history)
+    now = datetime(2026, 3, 1, tzinfo=UTC)
+    jobs = [lifecycle.new_job(history.new_id(), "compact", "nba", ["h1", "h2"], now) for _ in range(4)]
+    left = lifecycle.requeue_task(
+        lifecycle.start_tasks(jobs[2], [0], now), 0, lifecycle.TaskOutcome(Status.QUEUE), now
+    )
+    made = [lifecycle.pause(jobs[0], now), lifecycle.pause(jobs[1], now), left, jobs[3]]
+    for job in made:
+        history.commit(job).result()
+    assert jobtui("-e", "SHOW JOBS").stderr == ""  # while its owner lives
+    history.close()
+    line = jobtui("-e", "SHOW JOB 1").stderr.replace(f" --data-dir {jobtui.profile.root.parent}", "")
+    assert line == (
+        "No jobtui runs this profile: jobs 1 and 2 are paused, and `jobtui -e 'RESUME JOB 1, 2'` continues "
+        "them; jobs 3 and 4 were left at a step or in the queue, "
+        "and `jobtui serve --until-idle` continues them\n"
+    )
     assert jobtui("-e", "SHOW JOBS", "--quiet").stderr == jobtui("-e", "SHOW SPACES").stderr == ""
 
 

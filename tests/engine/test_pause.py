@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.engine import lifecycle
 from jobtui.errors import ErrorCode
 from jobtui.model import EventKind, Status, StepPosition
 from jobtui.storage.base import Capabilities
@@ -149,6 +150,44 @@ class TestPause:
         assert it.refusal(text) == message
 
 
+class TestTime:
+    def test_pauses_are_not_counted(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT solo")
+        first = it.storage.operation("solo", "h3")
+        it.clock.advance(10)
+        it.say("PAUSE JOB 1")
+        it.clock.advance(5)  # until the step has ended
+        first.pause(SEVENTEEN)
+        it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+        it.clock.advance(3600)
+        it.say("RESUME JOB 1")
+        rest = it.storage.operation("solo", "h3", 1)
+        it.clock.advance(20)
+        rest.finish()
+        job = it.heard.until(1, Status.FINISHED)
+        assert (job.took, job.tasks[0].took) == (35, 35)
+        values = it.say("SHOW JOB 1").results[0].rows[0].values
+        assert (values["took"], values["paused_seconds"]) == (35, 3600)
+
+    def test_waits_between_hosts_are_not_counted(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT pair WITH wait = 5 min")
+        for host in ("h0", "h3"):
+            operation = it.storage.operation("pair", host)
+            it.clock.advance(7)
+            operation.finish()
+            it.heard.wait_for(lambda h=host: it.job(1).tasks["h0h3".index(h) // 2].status is Status.FINISHED)
+            settle(it)
+            it.clock.advance(300)
+        assert it.heard.until(1, Status.FINISHED).took == 14
+
+    def test_working_time_of_a_job_that_runs(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT solo")
+        it.storage.operation("solo", "h3")
+        it.clock.advance(42)
+        assert lifecycle.working_seconds(it.job(1), it.clock.now()) == 42
+        assert lifecycle.paused_seconds(it.job(1), it.clock.now()) == 0
+
+
 class TestSteps:
     def test_committed_and_reported(self, tmp_path: Path) -> None:
         with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
@@ -177,6 +216,20 @@ class TestSteps:
         assert stored.tasks[0].waiting == ""
         operation.progress(0.26)
         assert it.job(1).tasks[0].waiting == ""
+
+    def test_waiting_for_disk_is_no_work(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT solo")
+        operation = it.storage.operation("solo", "h3")
+        it.clock.advance(10)
+        operation.progress(0.2, waiting="3.1 GiB free, reserve 5 GiB")
+        it.clock.advance(3600)
+        operation.progress(0.3)
+        it.clock.advance(20)
+        operation.progress(0.9, waiting="3.1 GiB free, reserve 5 GiB")
+        it.clock.advance(3600)
+        operation.finish()
+        job = it.heard.until(1, Status.FINISHED)
+        assert (job.tasks[0].took, job.took) == (30, 30)
 
     def test_recover_continues_an_interrupted_job(self, tmp_path: Path) -> None:
         with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:

@@ -7,7 +7,8 @@ owns the profile, the statements are sent to that process.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import shlex
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -15,7 +16,8 @@ from jobtui.cli import streams
 from jobtui.cli.args import RunCommand
 from jobtui.cli.errors import CommandError, Exit
 from jobtui.cli.output import check_format, format_result, print_result, report_outcomes
-from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.profiles import profile_of, profile_options, settings_of
+from jobtui.config.settings import DEFAULT_PROFILE
 from jobtui.engine.client import ExecuteResult, Failure, Session
 from jobtui.engine.lifecycle import is_interrupted
 from jobtui.engine.profile import Profile
@@ -38,6 +40,7 @@ from jobtui.language.ast import (
     Stop,
 )
 from jobtui.language.lexer import COMMENT, SEMICOLON, tokenize
+from jobtui.model import Status
 
 if TYPE_CHECKING:
     from jobtui.cli.wait import EngineWaiter
@@ -48,6 +51,7 @@ CLUSTER_SECONDS = 30.0
 JOB_STATEMENTS = (ShowJobs, ShowJob, Stop, Pause, Resume, Recover, Backup, Restore)
 # how many owners may exit, one after the other, before one accepts the statements
 OWNER_ATTEMPTS = 20
+_MOST_NAMED = 5
 
 
 def run_text(command: RunCommand) -> int:
@@ -73,17 +77,17 @@ def _read(profile: Profile, text: str, statements: Sequence[Statement], command:
         with closing(reader or ReadOnlyClient.open(profile)) as reader:
             status = print_result(reader.answer(text, Session()), command, label)
             if not command.quiet and any(isinstance(one, ShowJobs | ShowJob) for one in statements):
-                _report_interrupted(reader, profile)
+                _report_unowned_jobs(reader, profile, command)
             return status
     except StoreError as error:
         raise CommandError(str(error)) from None
 
 
-def _report_interrupted(reader: ReadOnlyClient, profile: Profile) -> None:
-    """Print which jobs are stored as running although no process runs them, if there are any."""
-    if not _running(reader):
+def _report_unowned_jobs(reader: ReadOnlyClient, profile: Profile, command: RunCommand) -> None:
+    """Print what becomes of the jobs that have not ended, if no process runs them."""
+    if not reader.active_jobs():
         return
-    # the engine: only if a job is running
+    # the engine: only if a job has not ended
     from jobtui.cli.wait import describe_jobs
     from jobtui.engine.health import is_owned
 
@@ -97,6 +101,28 @@ def _report_interrupted(reader: ReadOnlyClient, profile: Profile) -> None:
             f"{begin[0].upper()}{begin[1:]} {was} running when the jobtui that ran {it} ended; "
             f"the next start marks {it} as interrupted"
         )
+    if ways := list(_ways_to_continue(reader, profile, command)):
+        streams.print_error(f"No jobtui runs this profile: {'; '.join(ways)}")
+
+
+def _ways_to_continue(reader: ReadOnlyClient, profile: Profile, command: RunCommand) -> Iterator[str]:
+    """Yield what the jobs wait for that were paused, left at a step or not begun, with the command."""
+    from jobtui.cli.wait import describe_jobs
+
+    options = profile_options(profile, command)
+    jobtui = shlex.join(["jobtui", *(options[2:] if options[1] == DEFAULT_PROFILE else options)])
+    active = reader.active_jobs()
+    paused = [job.id for job in active if job.paused]
+    left = [job.id for job in active if not job.paused and not is_interrupted(job) and job.origin is None]
+    if paused:
+        ids = ", ".join(map(str, paused[:_MOST_NAMED])) + (", …" if len(paused) > _MOST_NAMED else "")
+        are, it = ("is", "it") if len(paused) == 1 else ("are", "them")
+        yield f"{describe_jobs(paused)} {are} paused, and `{jobtui} -e 'RESUME JOB {ids}'` continues {it}"
+    if left:
+        was, it = ("was", "it") if len(left) == 1 else ("were", "them")
+        is_begun = any(job.status is Status.RUNNING for job in active if job.id in left)
+        where = "left at a step or in the queue" if is_begun else "left in the queue"
+        yield f"{describe_jobs(left)} {was} {where}, and `{jobtui} serve --until-idle` continues {it}"
 
 
 def _running(reader: ReadOnlyClient) -> list[int]:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from jobtui.cli.args import ProfileOptions, ServeCommand
 from jobtui.cli.errors import CommandError, Exit, hold_signals, profile_error
-from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.profiles import profile_of, profile_options, settings_of
 from jobtui.cli.streams import print_error
 from jobtui.cli.wait import EngineWaiter, WaitAborted, describe_jobs, receive_into
 from jobtui.engine.client import EngineEvent
@@ -115,20 +115,6 @@ def require_stored_password(profile: Profile) -> None:
         raise CommandError(
             f"{error.detail}; a server in the background cannot ask for it: set it, or store it in the keyring"
         ) from None
-
-
-def profile_options(profile: Profile, command: ProfileOptions) -> list[str]:
-    """Return the options that name this profile in any working directory."""
-    words = ["--profile", profile.name] if command.nebula is None else ["--nebula", command.nebula]
-    if command.user is not None:
-        words += ["-u", command.user]
-    if command.tls is not None:
-        words += ["--tls", command.tls if command.tls == "system" else str(Path(command.tls).absolute())]
-    if command.data_dir is not None:
-        words += ["--data-dir", str(command.data_dir.absolute())]
-    if command.config is not None:
-        words += ["--config", str(command.config.absolute())]
-    return words
 
 
 def _last_message(log: Path, size_before: int) -> str:

@@ -38,9 +38,9 @@ import textual_serve
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from jobtui.cli.args import WebCommand
-from jobtui.cli.commands.serve import profile_options, require_stored_password
+from jobtui.cli.commands.serve import require_stored_password
 from jobtui.cli.errors import SIGNALS, CommandError, Exit, UsageError
-from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.profiles import profile_of, profile_options, settings_of
 from jobtui.cli.streams import Output, print_error
 from jobtui.engine.profile import Profile
 from jobtui.interpreter import environment, interpreter

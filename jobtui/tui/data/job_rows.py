@@ -10,6 +10,7 @@ from jobtui.formatting import DateOrder, format_bytes, format_duration, format_r
 from jobtui.history import QueryResult, StoreError
 from jobtui.model import ClusterRef, Job, Status
 from jobtui.tui.data.search import FIRST_PAGE
+from jobtui.tui.tabs.summary import elapsed
 from jobtui.tui.tabs.tasks import LEAST_PROGRESS, remaining
 from jobtui.tui.text.spans import (
     AGAIN,
@@ -328,13 +329,6 @@ def job_cell(job: Job, column: str, now: datetime, width: int) -> Line:
         # a full bar next to the word "finished" adds nothing, and draws the most attention in the row
         return progress_line(job.progress, job.status, width - 5) if job.status is Status.RUNNING else ()
     return _CELLS[column](job, now)
-
-
-def elapsed(job: Job, now: datetime) -> float | None:
-    """Return the seconds from start to stop, or to now; None if the job has not begun or its end is unknown."""
-    if job.status.ended or job.start is None:
-        return job.took
-    return max(0.0, (now - job.start).total_seconds())
 
 
 def _origin(job: Job, now: datetime) -> Line:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from jobtui.engine.lifecycle import paused_seconds, working_seconds
 from jobtui.formatting import (
     DateOrder,
     format_bytes,
@@ -123,10 +124,20 @@ def _times(job: Job, now: datetime, order: DateOrder) -> list[str]:
     if waited >= 1:
         texts.append(f"waited {format_duration(waited)}")
     if job.start is not None:
-        ran = job.took if job.status.ended else (now - job.start).total_seconds()
+        ran = elapsed(job, now)
         if ran is not None:
             texts.append(f"{'ran' if job.status.ended else 'runs for'} {format_duration(ran)}")
+    paused = paused_seconds(job, now)
+    if paused >= 1:
+        texts.append(f"paused for {format_duration(paused)}")
     return texts
+
+
+def elapsed(job: Job, now: datetime) -> float | None:
+    """Return the seconds in which the job worked until now; None if it has not begun or that is not known."""
+    if job.status.ended or job.start is None:
+        return job.took
+    return working_seconds(job, now) if job.origin is None else max(0.0, (now - job.start).total_seconds())
 
 
 def _sizes(job: Job, rate: float | None) -> list[str]:
