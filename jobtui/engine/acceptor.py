@@ -1,8 +1,8 @@
 """The acceptor of connections at a Unix socket, which also works when file descriptors run out.
 
-asyncio's own server then logs a traceback and lets the client wait. Here one descriptor is kept in reserve to
-accept with, so that every client reads why it is rejected; and connections use at most half of the
-descriptors, so that the rest of the process continues.
+asyncio's own server would log a traceback and leave the client waiting. This one keeps a descriptor in reserve
+to accept with, so that every client is told why it is rejected. Connections use at most half of the
+descriptors, so that the rest of the process keeps working.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 WAITING = 100  # clients that the kernel keeps while the loop is busy
 AT_ONCE = 20  # accepted in one turn of the loop
-PAUSE_SECONDS = 1.0  # before accepting again, if not even the reserve can be had
+PAUSE_SECONDS = 1.0  # before accepting again, if there is no descriptor for the reserve either
 MOST_CONNECTIONS = 500
 _PART = 2
 
@@ -24,10 +24,10 @@ Handler = Callable[[socket.socket], Coroutine[Any, Any, None]]
 
 
 class Acceptor:
-    """Accepts at `listener`, which is bound, until closed; each connection is served by a task of `handle`.
+    """Accepts connections at a bound `listener` until it is closed; a task of `handle` serves each of them.
 
-    `refusal` makes the line for a rejected client from a reason; `notify` reports, once until a client is
-    accepted again, that clients are rejected. For the running loop alone.
+    `refusal` returns the line for a rejected client from a reason. `notify` is called when clients are
+    rejected, and not again before one has been accepted. For the running loop alone.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
 """The address of a profile's owner: a Unix socket in a directory that belongs to the user.
 
 The owner chooses the directory and records the address in LOCK, where every process of the profile reads it.
-So a cron job and a login session find each other although their runtime and temporary directories differ.
+Thus a cron job and a login session find each other although their runtime and temporary directories differ.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _OTHERS_WRITE: Final = 0o022
 
 
 def recorded_address(root: Path) -> Path | None:
-    """Return where the owner of the profile at `root` listens; None if LOCK names no address.
+    """Return the address of the owner of the profile at `root`, None if LOCK records none.
 
     Raises OSError, and OwnerRejected if the owner is of a version that does not record its address.
     """
@@ -97,9 +97,9 @@ def listen(path: Path) -> socket.socket:
 
 @contextmanager
 def short(path: Path) -> Iterator[str]:
-    """Give a name for the socket at `path` that fits in a socket's address. Raises OSError.
+    """Yield a path for the socket at `path` that is short enough for a socket's address. Raises OSError.
 
-    A longer path is reached through an open file of its directory, on systems that have names for those.
+    A longer path is reached through an open descriptor of its directory, on systems that have paths for those.
     """
     if len(os.fsencode(path)) <= LONGEST_PATH:
         yield str(path)
@@ -115,7 +115,7 @@ def short(path: Path) -> Iterator[str]:
 
 
 def _is_text(path: Path) -> bool:
-    """Whether a JSON string can hold the path as it is."""
+    """Return whether a JSON string can hold the path unchanged."""
     return str(path).isprintable() and not {'"', "\\"} & {*str(path)}
 
 

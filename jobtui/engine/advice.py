@@ -1,4 +1,4 @@
-"""The rules of SHOW ADVICE and the estimates of EXPLAIN: pure functions of what was measured.
+"""The rules of SHOW ADVICE and the estimates of EXPLAIN, as pure functions of measured figures.
 
 figures = await storage.figures("nba", "h1")
 estimate = estimate_compaction(figures)                # gain 36 MiB, deletions 0.02, …
@@ -28,7 +28,7 @@ DEFAULT_RATE = 50 << 20
 
 
 class Verdict(enum.StrEnum):
-    """What SHOW ADVICE recommends, worst first."""
+    """The recommendations of SHOW ADVICE, the most urgent first."""
 
     COMPACT = "compact"
     FLUSH = "flush"
@@ -53,15 +53,15 @@ class AdviceThresholds(msgspec.Struct, frozen=True):
 
 
 class CompactionEstimate(msgspec.Struct, frozen=True):
-    """What a compaction of a space on one host would find and give back; None stands for what is not known.
+    """An estimate of a compaction of a space on one host; fields that are unknown are None.
 
     Attributes:
         size: The bytes of its SST and blob files, those of FIFO families included.
         rewritten: The bytes that a compaction reads.
         gain: The bytes that it gives back.
-        is_guess: The gain may be off by more than a factor of two.
+        is_guess: Whether the gain may be wrong by more than a factor of two.
         deletions: The share of deletions among the entries, 0..1.
-        l0_files: The files in level 0, of the family that has most.
+        l0_files: The largest number of files in level 0 of a column family.
         pending: RocksDB's estimate of the bytes to compact.
         memtable: The bytes in memory.
         free: The free bytes of the disk.
@@ -98,7 +98,7 @@ class HostAdvice(msgspec.Struct, frozen=True):
 
 
 def estimate_compaction(figures: CompactionFigures, families: Collection[str] = ()) -> CompactionEstimate:
-    """Return what a compaction would find and give back, of these column families or of all."""
+    """Return the estimate of a compaction, of these column families or of all."""
     chosen = [one for one in figures.families if not families or one.name in families]
     if not chosen:
         return CompactionEstimate(
@@ -188,6 +188,6 @@ def _gain(family: FamilyFigures) -> tuple[int, bool]:
     share = max(0.0, 1.0 - live * put / total) if total else 0.0
     if not family.blob_bytes:
         return int(size * share), False
-    # a blob file is deleted when nothing refers to it, so this depends on how the dead values are distributed
+    # a blob file is deleted once nothing refers to it, so the gain depends on the distribution of dead values
     puts = max(1, entries - deletions)
     return int(size * share + family.blob_bytes * max(0.0, 1.0 - live / puts)), True

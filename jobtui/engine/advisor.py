@@ -1,6 +1,6 @@
-"""Advice from what the storage measures now and the history remembers: SHOW ADVICE, EXPLAIN and IF.
+"""The answers to SHOW ADVICE, EXPLAIN and IF, from the storage's current figures and the history.
 
-Nothing here changes anything: figures are read, and rules (`advice.py`) are applied to them.
+The advisor changes nothing: it reads figures and applies the rules of `advice.py` to them.
 """
 
 from __future__ import annotations
@@ -83,14 +83,14 @@ class Advisor:
         )
 
     async def explain(self, statement: Submit, typed: str, space: Space, hosts: Sequence[str]) -> Result:
-        """Return what the statement would do on each host, in the order of their turns."""
+        """Return the estimated effect of the statement on each host, in the order of their turns."""
         rows = await asyncio.gather(*(self._explain(statement, space, host) for host in hosts))
         return Result(typed, EXPLAIN, tuple(rows))
 
     async def check(self, job: Job, host: str) -> str:
         """Return why the job's condition excludes the host now (`not needed: deletions 2%`), "" if it does not.
 
-        Raises StorageError if a figure that decides is not known.
+        Raises StorageError if a figure that the condition needs is unknown.
         """
         return await self._check(job.space, host, job.options)
 
@@ -203,7 +203,7 @@ class Advisor:
         )
 
     def _describe_room(self, figures: CompactionFigures) -> str:
-        """Return what a lack of disk space would do to the compaction, "" if there is enough."""
+        """Return the effect of a lack of disk space on the compaction, "" if there is enough."""
         needed, free, disk = figures.room_needed, figures.free, figures.disk
         if not needed or free is None or disk is None:
             return ""

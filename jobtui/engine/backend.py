@@ -1,4 +1,4 @@
-"""The storage of a profile: embedded, a cluster's storage hosts, or a cluster that runs its jobs itself."""
+"""The storage backend of a profile: embedded, hosts of a cluster, or a cluster that runs its own jobs."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from jobtui.storage.base import ClusterJobManager, Storage
 
 
 class Backend(msgspec.Struct, frozen=True):
-    """A storage, the job manager of a cluster that runs its jobs itself, and the connection, if any."""
+    """A storage, with the job manager of a cluster that runs its own jobs and the connection, if any."""
 
     storage: Storage
     job_manager: ClusterJobManager | None = None
@@ -20,7 +20,7 @@ class Backend(msgspec.Struct, frozen=True):
 
 
 def backend_of(storage: Storage | None, job_manager: ClusterJobManager | None) -> Backend | None:
-    """Return the backend for what a caller of `Engine` supplies itself; None if it supplies nothing."""
+    """Return the backend of a storage or job manager that the caller supplies, None if it supplies neither."""
     if job_manager is not None:
         return _cluster_backend(job_manager)
     if storage is None:
@@ -32,7 +32,7 @@ def open_backend(profile: Profile, notify: Callable[[str], None]) -> Backend:
     """Return the backend that the profile's settings name; `notify` is called with warnings for the user."""
     if profile.cluster is None:
         return Backend(_embedded(profile, notify))
-    # the client of a cluster is expensive to import, and embedded storage does without it
+    # the client of a cluster is expensive to import, and embedded storage does not need it
     from jobtui.storage.nebula.job_manager import GraphdJobManager
     from jobtui.storage.nebula.settings import RunMode
     from jobtui.storage.nebula.storaged import StoragedRunner
@@ -50,7 +50,7 @@ def _cluster_backend(job_manager: ClusterJobManager) -> Backend:
 
 
 def _embedded(profile: Profile, notify: Callable[[str], None]) -> Storage:
-    # loaded only by the process that owns the profile
+    # late: only the process that owns the profile needs it
     from jobtui.storage.local.backend import LocalStorage
 
     return LocalStorage(
@@ -66,7 +66,7 @@ def _embedded(profile: Profile, notify: Callable[[str], None]) -> Storage:
 
 
 def with_demo_rate(profile: Profile) -> Profile:
-    """Return the profile with work slow enough to be watched."""
+    """Return the profile with a write limit that makes its work slow enough to watch."""
     from jobtui.storage.local.demo import COMPACT_RATE
 
     return msgspec.structs.replace(profile, compact_rate=COMPACT_RATE)

@@ -1,7 +1,7 @@
 """A client's connection to the socket of the process that owns the profile.
 
-It sends nothing before it knows which user listens there: any user can create a socket in a directory that all
-may write to. A line that is read is limited in size and in time, whatever the other end sends.
+It sends nothing before it knows which user listens there: any user can create a socket in a directory that is
+writable for all. Reading a line is limited in size and in time, whatever the other end sends.
 """
 
 from __future__ import annotations
@@ -45,10 +45,10 @@ def _uid_of_xucred(credentials: bytes) -> int:
 
 
 class Channel:
-    """One connection, for one request after another. Use it as a context manager, or close it.
+    """A connection that carries one request after another. Use it as a context manager, or close it.
 
-    A request that the owner did not accept (`RequestNotAccepted`) had no effect and may be sent again; after
-    any other failure it may have had one. Nothing more can be sent then.
+    A request that the owner did not accept (`RequestNotAccepted`) had no effect and may be sent again. After
+    any other failure, the request may have had an effect, and the channel cannot be used any longer.
     """
 
     def __init__(self, connection: socket.socket) -> None:
@@ -87,7 +87,7 @@ class Channel:
         if uid not in trusted:
             connection.close()
             raise errors.OwnerUntrusted(
-                f"the process that listens at {address} is of the user with the id {uid}, not yours: "
+                f"the process that listens at {address} belongs to the user with the id {uid}, not to you: "
                 "nothing was sent to it; end it or remove that socket, and start jobtui again"
             )
         return cls(connection)
@@ -187,7 +187,7 @@ class Channel:
         return line
 
     def shut_down(self) -> None:
-        """End the connection from any thread; a read that waits in another fails."""
+        """End the connection, from any thread; a read that is waiting in another thread fails."""
         try:
             self._connection.shutdown(socket.SHUT_RDWR)
         except OSError:
@@ -217,6 +217,6 @@ def trusted_owners(root: Path) -> frozenset[int]:
     mine = os.geteuid()
     trusted = {0, mine}
     if mine == 0:
-        with suppress(OSError):  # a directory that cannot be seen adds nobody
+        with suppress(OSError):  # a directory that is not visible adds no user
             trusted.add(root.stat().st_uid)
     return frozenset(trusted)

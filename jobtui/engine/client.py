@@ -45,8 +45,8 @@ class Session(msgspec.Struct, eq=False, weakref=True):
     Attributes:
         space: The chosen space, None if there is none.
         cwd: The directory that AT is relative to.
-        kind: What requests the statements: `dashboard`, `script` or `schedule`.
-        uid: The user who does, None for the user of this process.
+        kind: The source of the statements: `dashboard`, `script` or `schedule`.
+        uid: The user who requests them, None for the user of this process.
     """
 
     space: str | None = None
@@ -89,7 +89,7 @@ class Failure(msgspec.Struct, frozen=True):
 
 
 class ExecuteResult(msgspec.Struct, frozen=True):
-    """The results of a text, in order, and the failure that ended it (None: all of it ran)."""
+    """The results of a text, in order, and the failure that ended it, None if all statements ran."""
 
     results: tuple[Result, ...] = ()
     failure: Failure | None = None
@@ -97,12 +97,12 @@ class ExecuteResult(msgspec.Struct, frozen=True):
     @property
     def jobs(self) -> tuple[int, ...]:
         """The ids of the jobs that the text submitted, in order, each once."""
-        # a cluster answers a job that equals one in flight with the id of that one
+        # for a job that equals one in flight, a cluster returns the id of the earlier one
         return tuple(dict.fromkeys(job for result in self.results for job in result.jobs))
 
 
 class SpaceOverview(msgspec.Struct, frozen=True):
-    """A space with its bytes on disk, in memory and still to compact; None for what is not known."""
+    """A space with its bytes on disk, in memory and still to compact, each None if it is unknown."""
 
     space: Space
     size: int | None
@@ -154,7 +154,7 @@ class Client(Protocol):
         ...
 
     def reconnect(self) -> None:
-        """Try to connect now instead of after the delay; after a rejected login nothing else connects again."""
+        """Try to connect now instead of after the delay; after a rejected login, only this connects again."""
         ...
 
     @property
@@ -165,7 +165,7 @@ class Client(Protocol):
     def execute(self, text: str, session: Session) -> Future[ExecuteResult]:
         """Parse `text` and run its statements in order; a USE in it changes `session`.
 
-        What a user can cause never fails the future: a syntax error, a refusal and a failed write are the
+        A fault that a user can cause never fails the future: a syntax error, a refusal or a failed write is the
         result's `failure`.
         """
         ...

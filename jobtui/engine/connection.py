@@ -12,7 +12,7 @@ from jobtui.model import ConnectionStatus
 
 @runtime_checkable
 class HasConnection(Protocol):
-    """A storage that is reached over a connection. A link of None: it works without one."""
+    """A storage that is reached over a connection; its `link` is None if it works without one."""
 
     @property
     def link(self) -> ConnectionStatus | None:
@@ -20,7 +20,7 @@ class HasConnection(Protocol):
         ...
 
     def watch(self, listener: Callable[[ConnectionStatus], None]) -> Callable[[], None]:
-        """Call `listener` in the engine's loop at each change; the function returned ends that."""
+        """Call `listener` in the engine's loop at each change; the function returned ends the subscription."""
         ...
 
     def retry_now(self) -> None:
@@ -62,7 +62,7 @@ class ConnectionMonitor:
 
 
 def age_retry_delay(status: ConnectionStatus, seconds: float) -> ConnectionStatus:
-    """Return the status as it is so many seconds later: the next attempt is that much nearer."""
+    """Return the status as it is some seconds later, with the delay until the next attempt reduced by them."""
     if status.retry_in is None:
         return status
     return replace(status, retry_in=max(0.0, status.retry_in - seconds))

@@ -15,7 +15,7 @@ from jobtui.storage.base import Space
 
 
 class JobRunner(enum.Enum):
-    """The three ways in which jobs run; the value is how a refusal names it."""
+    """The three ways in which jobs run; the values are their names in refusals."""
 
     EMBEDDED = "embedded storage"
     CLUSTER = "a cluster that runs its jobs itself"
@@ -56,7 +56,7 @@ def require_options(statement: Submit, runner: JobRunner) -> None:
 
 
 class SubmittedJobs(msgspec.Struct, frozen=True):
-    """The jobs that a request made, in order, and what the user should know of it ("": nothing)."""
+    """The jobs that a request created, in order, and a notice for the user, "" if there is none."""
 
     jobs: tuple[Job, ...]
     notice: str = ""
@@ -65,7 +65,7 @@ class SubmittedJobs(msgspec.Struct, frozen=True):
 class SubmitRequest(msgspec.Struct, frozen=True):
     """A request for a job: `command` on the hosts of `space`, in the order in which they take their turns.
 
-    `requested_by`: who, and from where. `schedule`: the schedule that submits it, "" if none does.
+    `requested_by`: the user and the host that requested it. `schedule`: the schedule that submits it, or "".
     """
 
     command: str
@@ -76,13 +76,13 @@ class SubmitRequest(msgspec.Struct, frozen=True):
 
 
 class RecoverRequest(msgspec.Struct, frozen=True):
-    """How jobs are run again.
+    """A request to run jobs again.
 
     Attributes:
-        because: Why, in the user's words.
-        failed_only: Only on the hosts that did not finish.
-        whole: From the start, instead of after the last finished step.
-        requested_by: Who requested it, and from where; "" for who requested the job itself.
+        because: The reason in the user's words.
+        failed_only: Whether only the hosts that did not finish run again.
+        whole: Whether compactions start over, instead of continuing after the last finished step.
+        requested_by: The user and the host that requested it; "" for those that requested the job itself.
         schedule: The schedule that continues its job, "" if none does.
     """
 
@@ -96,7 +96,7 @@ class RecoverRequest(msgspec.Struct, frozen=True):
 class JobCount(msgspec.Struct, frozen=True):
     """The number of jobs that a request concerned, and of their tasks that had not ended.
 
-    `notice`: what the user should know of it, "" if there is nothing.
+    `notice`: a notice for the user, "" if there is none.
     """
 
     jobs: int
@@ -105,12 +105,12 @@ class JobCount(msgspec.Struct, frozen=True):
 
 
 class JobControl(Protocol):
-    """What can be done with jobs; for the engine's loop alone.
+    """The operations on jobs; for the engine's loop alone.
 
     `Dispatcher` implements it for storage whose tasks this process runs, `ClusterRequests` for a cluster
     that manages its jobs itself. Each method raises StatementRefused with the reason if the request is not
-    possible, StoreError if the history's disk did not take the change, and StorageError if the storage is
-    not reachable. A request that raises has changed nothing, unless the text says otherwise.
+    possible, StoreError if the history's disk rejected the change, and StorageError if the storage is not
+    reachable. A request that raises has changed nothing, unless the message says otherwise.
     """
 
     @property
@@ -119,11 +119,11 @@ class JobControl(Protocol):
         ...
 
     async def take_over(self) -> None:
-        """Decide at the start what becomes of the jobs that the previous owner left behind."""
+        """Continue or end, at the start, the jobs that the previous owner left behind."""
         ...
 
     async def complete(self, job_id: int) -> None:
-        """Fetch what is not recorded of a job yet; if that is not possible, it stays as it is."""
+        """Fetch the data of a job that is not recorded yet; if that is not possible, do nothing."""
         ...
 
     async def submit(self, request: SubmitRequest) -> SubmittedJobs:
@@ -145,7 +145,7 @@ class JobControl(Protocol):
     async def set_rate(self, rate: int | None, job_id: int | None) -> str:
         """Limit the writes of one job, or of all (None), in bytes a second (None: no limit).
 
-        Returns what the user should know of it.
+        Returns a notice for the user.
         """
         ...
 
@@ -154,5 +154,6 @@ class JobControl(Protocol):
         ...
 
     async def recover_all(self, space: str | None, request: RecoverRequest) -> SubmittedJobs:
-        """Run all failed and stopped jobs again that were not recovered yet; of `space`, or of all (None)."""
+        """Run all failed and stopped jobs of `space`, or of all spaces (None), that were not recovered yet."""
+
         ...

@@ -19,7 +19,7 @@ from jobtui.storage.base import ClusterJob
 
 WEEK = timedelta(days=7)  # a cluster lists a job for so long after its start
 MARGIN = timedelta(days=2)  # between a job's start by the cluster's clock and its submission by ours
-NEWEST = 10_000  # held whatever their age: a cluster may be set to keep its jobs for longer
+NEWEST = 10_000  # jobs that are indexed whatever their age: a cluster may be set to keep its jobs for longer
 PAGE = 500
 
 _WITH_TASKS = frozenset({Status.FINISHED, Status.FAILED})
@@ -49,7 +49,7 @@ class ClusterJobIndex:
         }
 
     async def load(self, now: datetime) -> Known:
-        """Read the jobs that the cluster may still list, and return how each was last known, by space.
+        """Read the jobs that the cluster may still list, and return the last known version of each, by space.
 
         Raises StoreError.
         """
@@ -67,17 +67,17 @@ class ClusterJobIndex:
             self._since = since
 
     def put(self, transaction: Transaction, job: Job) -> None:
-        """Add a job as the newest run of its origin: for this transaction now, for all once it is on disk."""
+        """Add a job as the newest run of its origin; other transactions see it once this one is on disk."""
         if job.origin is not None and job.origin.id:
             transaction.runs[job.origin.space, job.origin.id] = job.id
 
     def apply(self, transaction: Transaction) -> None:
-        """Take over the runs of a transaction that is on disk."""
+        """Add the runs of a transaction that is on disk."""
         for (space, cluster_id), job_id in transaction.runs.items():
             self._ours.setdefault(space, {})[cluster_id] = job_id
 
     def get(self, space: str, cluster_id: int, transaction: Transaction | None = None) -> int | None:
-        """Return our job's id, archived or not; with a transaction, as it will be once that is on disk."""
+        """Return our job's id, archived or not; with a transaction, including the changes in it."""
         drafted = None if transaction is None else transaction.runs.get((space, cluster_id))
         return drafted or self._ours.get(space, {}).get(cluster_id)
 

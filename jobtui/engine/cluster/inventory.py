@@ -1,7 +1,8 @@
-"""The spaces and hosts of a cluster that manages its jobs itself, and which jobs wait for a host.
+"""The spaces and hosts of a cluster that manages its jobs itself, and the jobs that wait for a host.
 
-A NebulaGraph cluster keeps a job running while one of its hosts is away, for hours if need be: it ends the job,
-and begins the next one of the space, only when the host is back and reports. It says so nowhere.
+A NebulaGraph cluster keeps a job running while one of its hosts is offline, even for hours. It ends the job,
+and begins the next one of the space, only after the host is back and has reported. It does not show this
+anywhere.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ class ClusterInventory:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the cluster can do."""
+        """The cluster's capabilities."""
         return self._job_manager.capabilities
 
     async def start(self) -> None:
@@ -65,7 +66,7 @@ class ClusterInventory:
         return await self._job_manager.hosts()
 
     async def stats(self, space: str, host: str) -> SpaceStats:
-        """Return what the space holds on the host now. Raises StorageError."""
+        """Return the current stats of the space on the host. Raises StorageError."""
         return await self._job_manager.stats(space, host)
 
     async def find_blocker(self, space: str, host: str) -> Blocker | None:
@@ -75,7 +76,7 @@ class ClusterInventory:
     async def figures(
         self, space: str, host: str, request: CompactionRequest | None = None
     ) -> CompactionFigures:
-        """Return what is known of the space on the host before a compaction. Raises StorageError."""
+        """Return the known figures of the space on the host before a compaction. Raises StorageError."""
         return await self._job_manager.figures(space, host)
 
     async def flush(
@@ -125,7 +126,7 @@ class HostOutages:
         self._known: frozenset[str] | None = None
 
     def update(self, hosts: Iterable[Host], now: datetime) -> list[str]:
-        """Take over the hosts as they were just listed, and return what changed, in words."""
+        """Update the hosts from a new list, and return a message for each change."""
         offline = [host.name for host in hosts if not host.up]
         changed = (
             []
@@ -138,7 +139,7 @@ class HostOutages:
         return changed
 
     def reasons(self, jobs: Sequence[Job], spaces: Iterable[Space]) -> dict[int, str]:
-        """Return, by id, why jobs do not move. `jobs` are those under way."""
+        """Return, by id, why jobs make no progress. `jobs` are those under way."""
         held = {space.name: space.hosts for space in spaces}
         reasons: dict[int, str] = {}
         blocking: dict[str, Job] = {}
@@ -157,7 +158,7 @@ class HostOutages:
     def _reason(self, job: Job, away: Sequence[str]) -> str:
         begin = f"waits for {', '.join(away)}, offline since "
         if job.reason.startswith(begin):
-            return job.reason  # another process saw it first
+            return job.reason  # another process recorded the outage, with its own time
         since = format_local_time(min(self.since[name] for name in away))
         return f"{begin}{since}: the cluster continues with this space only when the host is back"
 
@@ -168,13 +169,13 @@ def _waits_for(job: Job, host: str) -> bool:
 
 
 SAMPLE_SECONDS = 0.5
-"""For all hosts of a space to report its sizes before a job is requested: no job waits longer for figures."""
+"""The time for all hosts of a space to report its sizes before a job is requested; no job waits longer."""
 
 
 class JobSizes:
     """The sizes of spaces before and after the jobs on them, for the engine's loop.
 
-    A job of which they were not taken before it began has none: jobtui does not guess them later.
+    A job whose sizes were not measured before it began has none: jobtui does not estimate them later.
     """
 
     def __init__(self, job_manager: ClusterJobManager, inventory: InventoryCache) -> None:
@@ -188,7 +189,7 @@ class JobSizes:
         return job_id in self._before
 
     async def sample(self, space: str) -> Mapping[str, SpaceStats]:
-        """Return what the space holds now, by host; without the hosts that do not report it."""
+        """Return the current stats of the space by host, without the hosts that do not report them."""
         hosts = next((one.hosts for one in self._inventory.spaces if one.name == space), ())
         requests = {
             host: asyncio.ensure_future(self._job_manager.stats(space, host))
@@ -210,7 +211,7 @@ class JobSizes:
         return found
 
     def put_before(self, job_id: int, sizes: Mapping[str, SpaceStats]) -> None:
-        """Take what the space of a job held before it began."""
+        """Store the stats of a job's space from before it began."""
         if sizes:
             self._before[job_id] = sizes
 

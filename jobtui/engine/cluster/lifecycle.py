@@ -1,10 +1,10 @@
 """The transitions of a cluster's job, as pure functions from the job before to the job after.
 
 Such a job follows its cluster, so the rules of queueing, recovery and interruption (engine/lifecycle.py) do not
-apply. It may be polled late, and then goes from the queue to its end in one step, with what happened in between
-in its events. A later run on the cluster is another job of ours. An ended job changes only by `amend`: a
-cluster ends a job before its hosts are through, and reports another end later. The times of a job and of its
-tasks are the cluster's own, not adjusted; those of its events never go backwards.
+apply. If it is polled late, it goes from the queue to its end in one step, and its events contain the statuses
+in between. A later run on the cluster is another job of ours. An ended job changes only by `amend`: a cluster
+ends a job before its hosts have finished, and may report another end later. The times of a job and of its tasks
+are the cluster's own, not adjusted; those of its events never go backwards.
 """
 
 from __future__ import annotations
@@ -76,7 +76,7 @@ def accept(job: Job, cluster_id: int, now: datetime) -> Job:
 def discover(
     job_id: int, origin: ClusterRef, found: ClusterJob, now: datetime, recovered_from: int | None = None
 ) -> Job:
-    """Return a job that somebody else submitted, or ran again, as it is when it is first seen."""
+    """Return a job that another user submitted or ran again, as the cluster first lists it."""
     submitted = min(found.start or now, now)
     again = "" if recovered_from is None else f"; job {recovered_from} runs again"
     reason = f"job {origin.id} of space {origin.space} on cluster {origin.cluster}{again}"
@@ -113,10 +113,10 @@ def apply_update(job: Job, found: ClusterJob, now: datetime) -> Job:
 
 
 def amend(job: Job, found: ClusterJob, now: datetime) -> Job:
-    """Return an ended job as the cluster reports it later; the same job if that is nothing new.
+    """Return an ended job as the cluster reports it later; the same job if nothing has changed.
 
-    Its hosts may have worked on after its end, and the cluster may have taken back the end itself: a job that
-    was stopped while metad had forgotten it finishes after all. Another end stays in the job's log as an event.
+    Its hosts may have continued after its end, and the cluster may have revised the end itself: a job that was
+    stopped while metad had no record of it may finish after all. The other end stays in the job as an event.
     """
     if not job.status.ended or not found.status.ended:
         raise IllegalTransition(f"job {job.id} has no later end")
@@ -146,7 +146,7 @@ def amend(job: Job, found: ClusterJob, now: datetime) -> Job:
 
 
 def settle(job: Job, reason: str, now: datetime) -> Job:
-    """Return an ended job whose tasks are not followed any longer; the same job if none of them runs."""
+    """Return an ended job whose running tasks are marked as ended, since no update of them will follow."""
     if not job.status.ended:
         raise IllegalTransition(f"job {job.id} has not ended")
     tasks = tuple(_settled(task, Status.STOPPED) for task in job.tasks)
@@ -154,14 +154,14 @@ def settle(job: Job, reason: str, now: datetime) -> Job:
 
 
 def explain_wait(job: Job, reason: str, now: datetime) -> Job:
-    """Return a job under way with the reason why it does not move, "" if it does; its log keeps each."""
+    """Return a job under way with the reason why it makes no progress, "" if it does; each becomes an event."""
     if job.status.ended or job.reason == reason:
         return job
     return add_note(replace(job, reason=reason), reason or "what it waited for is over", now)
 
 
 def note_shared_address(job: Job, hosts: Iterable[str], now: datetime) -> Job:
-    """Return a job with a note, once, that tasks of it bear the same address: a cluster omits the ports.
+    """Return a job with a note, once, that some of its tasks have the same address: a cluster omits the ports.
 
     Args:
         job: The job.
@@ -187,7 +187,7 @@ def ended_as(job: Job) -> str:
 def superseded_reason(job: Job, found: ClusterJob) -> str:
     """Return why the cluster's job of that id is no longer the run that this job follows; "" if it is."""
     if found.command != job.command:
-        return REPLACED  # the cluster was set up again and counts from one
+        return REPLACED  # the cluster was set up again, and its ids begin at 1
     return RAN_AGAIN if _runs_again(job, found) else ""
 
 
@@ -215,7 +215,7 @@ def detach(job: Job, now: datetime) -> Job:
 
 
 def reject(job: Job, reason: str, now: datetime) -> Job:
-    """Return a job whose request was refused: it does not exist on the cluster, and recovered nothing."""
+    """Return a job whose request was refused, as stopped: it does not exist on the cluster."""
     origin = None if job.origin is None else replace(job.origin, id=0)
     return replace(abandon(job, reason, now), origin=origin, recovered_from=None)
 
@@ -227,7 +227,7 @@ def request_stop(job: Job, now: datetime, because: str = "") -> Job:
 
 
 def refuse_stop(job: Job, reason: str, now: datetime) -> Job:
-    """Return the job without a stop: the cluster refused it, or it is not known whether it got the request."""
+    """Return the job without a stop: the cluster refused it, or may not have received the request."""
     return add_note(replace(job, stopping=False), reason, now)
 
 
@@ -238,7 +238,7 @@ def add_note(job: Job, text: str, now: datetime) -> Job:
 
 
 def _with_details(job: Job, found: ClusterJob, now: datetime) -> Job:
-    """Return an ended job that was only listed so far with its tasks, and with what happened in its order."""
+    """Return an ended job, known only from a list so far, with its tasks and with its events in order."""
     first, *others = job.events
     listed = replace(job, status=Status.QUEUE, start=None, stop=None, events=(first,))
     notes = (event for event in others if event.kind is EventKind.NOTE)
@@ -254,7 +254,7 @@ def _add_events(job: Job, new: Iterable[JobEvent]) -> Job:
 
 
 def _with_tasks(job: Job, found: ClusterJob) -> tuple[Task, ...]:
-    """Return the tasks as the cluster lists them, with what only jobtui knows of them."""
+    """Return the tasks as the cluster lists them, with the fields that only jobtui records."""
     if not found.tasks:
         return tuple(_settled(task, found.status) for task in job.tasks)
     known = dict(enumerate(job.tasks))
@@ -293,7 +293,7 @@ def _between(before: Job, after: Job, now: datetime) -> Iterator[JobEvent]:
 
 
 def _status_of(job: Job, task: Task) -> Status:
-    """Return the status of the task before; given to another host, it is another task."""
+    """Return the previous status of a task; on another host, it is another task."""
     known = job.tasks[task.number] if task.number < len(job.tasks) else None
     return known.status if known is not None and known.host == task.host else Status.QUEUE
 

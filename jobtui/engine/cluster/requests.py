@@ -30,7 +30,7 @@ from jobtui.storage.nebula.poller import JobUpdate, UpdateKind
 NOT_RECOVERED = "the cluster has such a job in flight, or no longer has this one"
 NOT_LISTED = "its answer was lost, and the cluster lists no such job: it was not carried out"
 NO_PAUSE = "The cluster runs its jobs itself and cannot pause one"
-CONFIRM_ATTEMPTS = 3  # to find a job in the cluster's list after an answer was lost, until it is given up
+CONFIRM_ATTEMPTS = 3  # searches of the cluster's list for a job whose answer was lost
 POLL_SECONDS = 10.0
 RECOVERABLE = (Status.FAILED, Status.STOPPED)
 
@@ -133,7 +133,7 @@ class ClusterRequests:
         return SubmittedJobs((made,), notice)
 
     async def stop(self, ids: Sequence[int], because: str = "") -> JobCount:
-        """Ask the cluster to stop these jobs; if it refuses one, the others are stopped."""
+        """Request a stop of these jobs from the cluster; if it refuses one, the others are still stopped."""
         await self._require_each(ids, self._require_stoppable)
         await self._job_manager.ready()
         jobs = await self._store.update(
@@ -150,14 +150,14 @@ class ClusterRequests:
         return JobCount(len(jobs), sum(not task.status.ended for job in jobs for task in job.tasks))
 
     async def pause(self, ids: Sequence[int], because: str = "", *, now: bool = False) -> JobCount:
-        """Refuse: a cluster knows no pause."""
+        """Refuse: a cluster cannot pause a job."""
         await self._require_each(ids, self._require_stoppable)
         raise StatementRefused(
             f"{NO_PAUSE}; STOP JOB {', '.join(map(str, ids))} ends {'it' if len(ids) == 1 else 'them'}"
         )
 
     async def resume(self, ids: Sequence[int], because: str = "") -> JobCount:
-        """Refuse: a cluster knows no pause."""
+        """Refuse: a cluster cannot pause a job."""
         await self._require_each(ids, self._require_stoppable)
         raise StatementRefused(NO_PAUSE)
 
@@ -177,7 +177,7 @@ class ClusterRequests:
         return submitted
 
     async def recover_all(self, space: str | None, request: RecoverRequest) -> SubmittedJobs:
-        """Have the cluster run all jobs again that it still has; what it refuses is in the notice."""
+        """Have the cluster run all jobs again that it still has; the notice names those that it refuses."""
         _require_honored(request)
         await self._sync.wait_loaded()
         await self._job_manager.ready()
@@ -204,7 +204,7 @@ class ClusterRequests:
     # ---- the course of a request
 
     async def _accept(self, request: PendingRequest, cluster_id: int) -> Job:
-        """Return our job for the id in the cluster's answer; if it is another one, the requested job ends."""
+        """Return our job for the id in the cluster's answer; if it is an earlier job, end the requested one."""
         answer: list[Job] = []
 
         def edit(transaction: Transaction) -> list[Job]:
@@ -224,7 +224,7 @@ class ClusterRequests:
         return answer[0]
 
     async def _confirm(self, request: PendingRequest) -> None:
-        """Look in the cluster's list whether a request was carried out, until it is clear that it was not."""
+        """Search the cluster's list for the job of a request, and end the job if it is not found."""
         attempts = 0
         while attempts < CONFIRM_ATTEMPTS:
             self._sync.poll_soon(request.space)
@@ -249,7 +249,7 @@ class ClusterRequests:
                 return
 
     def _is_unknown_run(self, space: str, job: ClusterJob) -> bool:
-        """Return whether none of our jobs is that run; one that ended before is of a cluster set up again."""
+        """Return whether none of our jobs is that run; an ended one may belong to a cluster set up again."""
         job_id = self._index.get(space, job.id)
         if job_id is None:
             return True
@@ -263,7 +263,7 @@ class ClusterRequests:
             await self._job_manager.stop(*_cluster_id(job))
         except StorageError as error:
             if error.outcome_unknown and await self._fetch(job) and self._has_ended(job.id):
-                return ""  # the cluster received it, whatever became of the answer
+                return ""  # the cluster received it, although the answer was lost
             await self._stop_refused(job.id, f"the cluster was asked to stop it: {error.detail}")
             refusal = not_stopped_text(job, error)
         await self._fetch(job)
@@ -276,7 +276,7 @@ class ClusterRequests:
     async def _recover_each(
         self, ids: Sequence[int], request: RecoverRequest
     ) -> tuple[SubmittedJobs, list[str]]:
-        """Recover what can be, and return why the rest cannot. Raises StatementRefused."""
+        """Recover the jobs that the cluster can run again; the others are refusals. Raises StatementRefused."""
         old = await self._require_each(ids, self._require_recoverable)
         await self._job_manager.ready()
         recovered: list[SubmittedJobs] = []
@@ -372,7 +372,7 @@ class ClusterRequests:
 
         await self._store.update(edit, must_persist=True)
 
-    # ---- what may be requested
+    # ---- checks before a request
 
     async def _require_each(self, ids: Sequence[int], require: Callable[[Transaction, int], Job]) -> list[Job]:
         """Return the jobs if the request is allowed for all of them. Raises StatementRefused."""
@@ -426,7 +426,7 @@ def _require_honored(request: RecoverRequest) -> None:
     if request.failed_only or request.whole:
         name = "failed_only" if request.failed_only else "whole"
         raise StatementRefused(
-            f"{name} is not possible on a cluster that runs its jobs itself: it decides what it runs again"
+            f"{name} is not possible: the cluster runs its jobs itself, and decides which hosts run again"
         )
 
 

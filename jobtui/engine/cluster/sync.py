@@ -1,11 +1,11 @@
-"""The cluster's jobs in our history: what is seen on the cluster becomes jobs of this profile.
+"""The synchronization of a cluster's jobs into our history: each becomes a job of this profile.
 
 Invariants:
-    a cluster's job is recorded once: it is looked up by its id there in the edit that would create it;
-    an ended job changes only as the cluster reports its end later (`Transaction.amend`); a later run of it is
+    a cluster's job is recorded once: the edit that would create it looks it up by its id on the cluster;
+    an ended job changes only if the cluster reports another end later (`Transaction.amend`); a later run is
     another job, `recovered_from` it, with the same origin;
-    what the poller saw before somebody else asked about the same job, and reports only now, is ignored;
-    what is seen must persist: it is retried until the disk accepts it, and shown only then.
+    an update from the poller that is older than one fetched for the same job is ignored;
+    updates must persist: they are retried until the disk accepts them, and published only then.
 requests.py sends requests to the cluster.
 """
 
@@ -40,7 +40,7 @@ STOP_UNKNOWN = "jobtui ended before the cluster had answered to the stop"
 
 
 class ClusterSync:
-    """Follows a cluster and records what changes there. For the engine's loop alone."""
+    """Follows a cluster and records its changes. For the engine's loop alone."""
 
     def __init__(
         self,
@@ -99,7 +99,7 @@ class ClusterSync:
         await self.record([update])
 
     async def record(self, updates: Sequence[JobUpdate]) -> None:
-        """Record what was seen in the history, all of it in one commit. Raises StoreError."""
+        """Record updates in the history, in one commit. Raises StoreError."""
         began = [one.job.start for one in updates if one.job.start is not None]
         if began:
             await self.index.extend_to(min(began))
@@ -119,7 +119,7 @@ class ClusterSync:
         except StoreError:
             if not any(self._is_archived(update) for update in updates):
                 raise
-            # a job was archived after the edit had amended it; the next edit leaves it alone
+            # a job was archived after the edit had amended it; the next edit does not change it
             jobs = await self._store.update(edit, must_persist=True)
         self.pending.resolve(jobs)
         if any(job.status.ended for job in jobs):
@@ -175,7 +175,7 @@ class ClusterSync:
             self._tasks.spawn(self._explain_waits())
 
     async def _explain_waits(self) -> None:
-        """Record for each job under way which host that is offline it waits for, or that it no longer does."""
+        """Record for each job under way which offline host it waits for, or that it waits no longer."""
 
         def edit(_: Transaction) -> list[Job]:
             jobs = [job for job in self._store.active() if job.origin is not None]
@@ -234,7 +234,7 @@ class ClusterSync:
         return self._amend(transaction, job, now, notices)
 
     def _amend(self, transaction: Transaction, job: Job, now: ClusterJob, notices: list[Notice]) -> list[Job]:
-        """Return the ended job as the cluster reports it now, if that is new and it is not archived."""
+        """Return the ended job as the cluster reports it now; nothing if it is unchanged or archived."""
         if not now.status.ended or now.command != job.command:
             return []
         after = lifecycle.amend(job, now, self._clock.now())
@@ -246,20 +246,20 @@ class ClusterSync:
         return [transaction.amend(after)]
 
     def _settle(self, transaction: Transaction, job: Job) -> list[Job]:
-        """Return an ended job that the cluster runs again, if some of its tasks were still followed."""
+        """Return an ended job that the cluster runs again, with the tasks that still ran marked as ended."""
         if not job.status.ended:
             return []
         after = lifecycle.settle(job, lifecycle.RAN_AGAIN, self._clock.now())
         return [] if after == job or transaction.get(job.id) is None else [transaction.amend(after)]
 
     async def _sizes_after(self, updates: Sequence[JobUpdate]) -> dict[str, Mapping[str, SpaceStats]]:
-        """Return what the spaces hold in which jobs have ended whose sizes before are known."""
+        """Return the sizes of the spaces of ended jobs, as far as the sizes before those jobs are known."""
         ended = [update for update in updates if update.job.is_settled]
         spaces = {one.space for one in ended if (self.index.get(one.space, one.job.id) or 0) in self.sizes}
         return {space: await self.sizes.sample(space) for space in spaces}
 
     def _complete(self, transaction: Transaction, job: Job, after: Mapping[str, SpaceStats]) -> Job:
-        """Return a job with what the cluster itself does not say of it."""
+        """Return a job with the data that the cluster itself does not report."""
         now = self._clock.now()
         noted = lifecycle.note_shared_address(self.sizes.attach(job, after, now), self._inventory.hosts, now)
         return transaction.amend(noted) if transaction.is_amended(job) else noted
@@ -296,7 +296,7 @@ class ClusterSync:
         return [after] if previous is None else [*self._settle(transaction, previous), after]
 
     def _new_run(self, transaction: Transaction, before: Job, update: JobUpdate) -> Job:
-        """Return a job for another run; a job of another command is none: the cluster was set up again."""
+        """Return a job for another run; a new job if the command differs: the cluster was set up again."""
         origin = ClusterRef(self.job_manager.cluster, update.space, update.job.id)
         same = before.id if before.command == update.job.command else None
         job = lifecycle.discover(transaction.new_id(), origin, update.job, self._clock.now(), same)
@@ -316,10 +316,11 @@ def _ended_as(job: ClusterJob) -> str:
 
 
 class PendingRequest(msgspec.Struct, frozen=True, eq=False):
-    """A job that the cluster was asked for.
+    """A job that was requested from the cluster.
 
-    `newest`: the highest id that it listed for the space before; `twin`: our job with the same command that
-    was under way then, None for none.
+    Attributes:
+        newest: The highest id that the cluster listed for the space before the request.
+        twin: Our job with the same command that was under way at that time, None if there was none.
     """
 
     job: int
@@ -329,7 +330,7 @@ class PendingRequest(msgspec.Struct, frozen=True, eq=False):
     twin: int | None
 
     def may_have_made(self, update: JobUpdate) -> bool:
-        """Return whether the update may be about the job that was asked for."""
+        """Return whether the update may be about the requested job."""
         job = update.job
         return (update.space, job.command) == (self.space, self.command) and job.id > self.newest
 
@@ -337,8 +338,8 @@ class PendingRequest(msgspec.Struct, frozen=True, eq=False):
 class PendingRequests:
     """The pending requests, and the updates that wait for their answers. For the engine's loop alone.
 
-    `confirmed_reruns`: recovered jobs that the cluster said it runs again. A run may end within the second in
-    which the one before it began, and then only this tells the two apart.
+    `confirmed_reruns`: recovered jobs whose new run the cluster has confirmed. A run may end within the second
+    in which the one before it began, and then only this distinguishes the two.
     """
 
     def __init__(self) -> None:
@@ -364,7 +365,7 @@ class PendingRequests:
         self._lost.remove(request)
 
     def answered(self, request: PendingRequest) -> list[JobUpdate]:
-        """End waiting for an answer, and return the updates that no other awaited answer can be about."""
+        """Stop waiting for an answer, and return the updates that cannot be about any other awaited job."""
         self._awaited.remove(request)
         free = [update for update in self._deferred.values() if not self._may_be_awaited(update)]
         for update in free:
@@ -372,7 +373,7 @@ class PendingRequests:
         return free
 
     def defer(self, update: JobUpdate) -> bool:
-        """Keep an update that may be the first of an awaited job; return whether it was kept."""
+        """Defer an update that may be the first of an awaited job; return whether it was deferred."""
         key = update.space, update.job.id
         first = update.kind is UpdateKind.FIRST or key in self._deferred
         if first and self._may_be_awaited(update):
@@ -381,7 +382,7 @@ class PendingRequests:
         return False
 
     def match_lost_request(self, transaction: Transaction, update: JobUpdate) -> Job | None:
-        """Return the job that the update must be about and whose answer was lost; None if there is none."""
+        """Return the job with a lost answer that the update must be about, None if there is none."""
         for request in self._lost:
             job = transaction.get(request.job)
             if request.may_have_made(update) and job is not None and _is_unanswered(job):
