@@ -25,6 +25,8 @@ class InvalidValue(Exception):
     """A value that a setting does not accept; the text completes "… must be"."""
 
 
+PROFILE_COLORS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple")
+_HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
 PROFILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
 PROFILE_NAME_RULE = "a profile is named with at most 64 ASCII letters, digits, '_' and '-'"
 
@@ -99,6 +101,13 @@ def themes(value: object, base: Path) -> dict[str, dict[str, str]]:
     ):
         return value
     raise InvalidValue('a table of themes, like { mine = { base = "light", accent = "#9b5300" } }')
+
+
+def color(value: object, base: Path) -> str:
+    """Return the color of a profile, "" for none."""
+    if value in ("", *PROFILE_COLORS) or (isinstance(value, str) and _HEX_COLOR.fullmatch(value)):
+        return str(value)
+    raise InvalidValue(f'{", ".join(PROFILE_COLORS)} or a color like "#c01f3a", in quotes')
 
 
 def whole(low: int, high: int) -> Callable[[object, Path], int]:

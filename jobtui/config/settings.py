@@ -20,6 +20,7 @@ from jobtui.config.parsers import (
     addresses,
     advice,
     cluster,
+    color,
     directories,
     directory,
     hosts,
@@ -78,6 +79,7 @@ class TuiSettings(msgspec.Struct, frozen=True):
         state_dir: The directory for columns, theme and command history across starts; None saves nothing.
         demo: Whether this is the temporary profile of `--demo`, which the hints then mention.
         hint: A line for the top of an empty table.
+        profile_color: The profile's color, "" for none.
     """
 
     state_dir: Path | None = None
@@ -97,6 +99,7 @@ class TuiSettings(msgspec.Struct, frozen=True):
     progress: bool = True
     demo: bool = False
     hint: str = ""
+    profile_color: str = ""
 
 
 UNKNOWN_CONFIG = Path("~/.config/jobtui/config.toml")
@@ -188,6 +191,7 @@ class ProfileSettings(msgspec.Struct, frozen=True):
     """The settings of a profile in the file; `SETTINGS["profiles.*"]` has their meanings."""
 
     task_timeout: float | None = None
+    color: str = ""
     read_only: bool = False
     max_running_jobs: int = 4
     compact_rate: int | None = None
@@ -289,6 +293,13 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             "0",
             'How long a task may take before it fails, in seconds or like "15 min". 0: without limit.',
             seconds,
+        ),
+        Setting(
+            "color",
+            '""',
+            "The color behind the profile's name in the dashboard, so that production looks like production: "
+            'red, orange, yellow, green, cyan, blue, purple or like "#c01f3a". Empty: none.',
+            color,
         ),
         Setting("read_only", "false", "Whether every change is refused, as with --read-only.", yes_or_no),
         Setting(

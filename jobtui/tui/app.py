@@ -88,6 +88,7 @@ class DashboardApp(BaseApp[int]):
             depth,
             settings.themes,
             Glyphs(settings.glyphs),
+            settings.profile_color,
         )
         self._can_choose = depth >= ColorDepth.PALETTE and not self.no_color
         self._on_first_frame = on_first_frame

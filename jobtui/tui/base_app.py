@@ -27,7 +27,7 @@ from jobtui.tui.terminal import ColorDepth, Glyphs
 from jobtui.tui.text.spans import TextRole
 from jobtui.tui.textual_ext.app import ExtendedApp
 from jobtui.tui.textual_ext.render import css_class_style, use_partial_compositor
-from jobtui.tui.themes import ANSI, theme_name, themes_for
+from jobtui.tui.themes import ANSI, profile_colors, theme_name, themes_for
 
 _PACKAGE = Path(__file__).resolve().parent.parent
 _FIRST = "text_roles.tcss"
@@ -128,6 +128,7 @@ class BaseApp(ExtendedApp[ReturnType], inherit_bindings=False):
         depth: ColorDepth = ColorDepth.TRUE,
         own_themes: Mapping[str, Mapping[str, str]] | None = None,
         glyphs: Glyphs = Glyphs.AUTO,
+        profile_color: str = "",
     ) -> None:
         """Create the app.
 
@@ -137,7 +138,9 @@ class BaseApp(ExtendedApp[ReturnType], inherit_bindings=False):
             depth: How many colors the terminal shows.
             own_themes: The user's themes, by name: a color by its name.
             glyphs: Which characters are drawn.
+            profile_color: The color of the profile's name, "" for none.
         """
+        self._profile_colors = profile_colors(profile_color, depth)
         super().__init__()
         self.is_ending = False
         self._signals: list[signal.Signals] = []
@@ -215,6 +218,11 @@ class BaseApp(ExtendedApp[ReturnType], inherit_bindings=False):
         from jobtui.tui.textual_ext.driver import RobustLinuxDriver
 
         return RobustLinuxDriver
+
+    @override
+    def get_css_variables(self) -> dict[str, str]:
+        ground, name = self._profile_colors
+        return {**super().get_css_variables(), "profile": ground, "on-profile": name}
 
     @override
     def get_theme_variable_defaults(self) -> dict[str, str]:

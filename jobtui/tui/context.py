@@ -17,7 +17,7 @@ from jobtui.model import Job
 from jobtui.tui.data.feed import OverviewCache
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.state import CommandHistory, SavedState, StateStore
-from jobtui.tui.text.spans import Line
+from jobtui.tui.text.spans import Line, TextRole
 from jobtui.tui.widgets.footer import Toast
 
 AnswerT = TypeVar("AnswerT")
@@ -60,6 +60,19 @@ class Context(msgspec.Struct, frozen=True):
     def space(self) -> str | None:
         """The space chosen in the command bar."""
         return self.session.space
+
+    @property
+    def profile_role(self) -> TextRole:
+        """How the profile's name is shown."""
+        return TextRole.PROFILE if self.settings.profile_color else TextRole.STRONG
+
+    @property
+    def prompt_line(self) -> Line:
+        """The prompt as it is shown, with the profile in its color if it has one."""
+        if not self.settings.profile_color:
+            return ((f" {self.prompt}", TextRole.ACCENT),)
+        rest = self.prompt.removeprefix(self.client.profile)
+        return ((f" {self.client.profile} ", TextRole.PROFILE), (rest, TextRole.ACCENT))
 
     @property
     def prompt(self) -> str:

@@ -182,6 +182,60 @@ def own_theme_problem(colors: Mapping[str, str]) -> str:
     return ""
 
 
+# the fixed colors of xterm's 256, so that terminals of both depths show the same, and the one of the first 16
+_PROFILE_COLORS = {
+    "red": ("#af0000", "ansi_red"),
+    "orange": ("#ff8700", "ansi_yellow"),
+    "yellow": ("#ffd700", "ansi_bright_yellow"),
+    "green": ("#008700", "ansi_green"),
+    "cyan": ("#00afaf", "ansi_cyan"),
+    "blue": ("#005faf", "ansi_blue"),
+    "purple": ("#8700af", "ansi_magenta"),
+}
+_CUBE = (0, 95, 135, 175, 215, 255)
+
+
+def profile_colors(color: str, depth: ColorDepth) -> tuple[str, str]:
+    """Return the background of a profile's name, and the color of the name with a contrast of 4.5:1 to it.
+
+    Below 256 colors, both are the terminal's own, and the name is shown in reverse.
+
+    Args:
+        color: One of the names of the config, or like `#c01f3a`; "" for no color.
+        depth: How many colors the terminal shows.
+    """
+    if not color:
+        return "ansi_default", "ansi_default"
+    ground, of_sixteen = _PROFILE_COLORS.get(color) or (color, _nearest_name(color))
+    if depth < ColorDepth.PALETTE:
+        return of_sixteen, "ansi_default"
+    if depth is ColorDepth.PALETTE:
+        ground = "#" + "".join(
+            f"{min(_CUBE, key=lambda step: abs(step - part)):02x}" for part in _parts(ground)
+        )
+    # of black and white, one has a contrast of at least 4.58 to any color
+    return ground, "#ffffff" if _luminance(ground) < 0.179 else "#000000"
+
+
+def _nearest_name(color: str) -> str:
+    def distance(known: str) -> int:
+        return sum((a - b) ** 2 for a, b in zip(_parts(known), _parts(color), strict=True))
+
+    return min(_PROFILE_COLORS.values(), key=lambda one: distance(one[0]))[1]
+
+
+def _parts(color: str) -> list[int]:
+    return [int(color[start : start + 2], 16) for start in (1, 3, 5)]
+
+
+def _luminance(color: str) -> float:
+    """Return the relative luminance of WCAG 2, from 0 (black) to 1 (white)."""
+    red, green, blue = (
+        part / 255 / 12.92 if part <= 10 else ((part / 255 + 0.055) / 1.055) ** 2.4 for part in _parts(color)
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
 def theme_name(wanted: str, themes: Sequence[Theme] = THEMES) -> str:
     """Return the name of one of the themes: the wanted one, or the first."""
     return wanted if any(theme.name == wanted for theme in themes) else themes[0].name

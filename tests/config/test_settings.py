@@ -7,10 +7,20 @@ import msgspec
 import pytest
 
 from jobtui.config import SETTINGS, Config, ProfileSettings, Setting
+from jobtui.config.parsers import InvalidValue, color
 from jobtui.config.settings import TuiSettings
 
 HOLDERS = {"": Config, "profiles.*": ProfileSettings, "dashboard": TuiSettings}
-BESIDE = {"path", "found", "profiles", "dashboard", "state_dir", "demo", "hint"}  # not the file's to set
+BESIDE = {
+    "path",
+    "found",
+    "profiles",
+    "dashboard",
+    "state_dir",
+    "demo",
+    "hint",
+    "profile_color",
+}  # not the file's to set
 
 DECLARED = [(table, setting) for table, settings in SETTINGS.items() for setting in settings]
 
@@ -42,3 +52,14 @@ def test_a_way_back_out_of_a_directory_that_is_not_there_leads_to_the_data_all_t
     link.symlink_to(tmp_path / "far" / "away")
     assert config.open_profile("local", link / ".." / "data").root == tmp_path / "far" / "data" / "local"
     assert config.open_profile("local", link).root == link / "local"
+
+
+class TestColor:
+    @pytest.mark.parametrize("value", ["", "red", "purple", "#c01F3a"])
+    def test_accepts_a_name_or_a_number(self, value: str) -> None:
+        assert color(value, Path("/")) == value
+
+    @pytest.mark.parametrize("value", ["rad", "#fff", "#c01f3ag", 7, True])
+    def test_refuses_any_other(self, value: object) -> None:
+        with pytest.raises(InvalidValue, match="red, orange, yellow, "):
+            color(value, Path("/"))

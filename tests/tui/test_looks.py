@@ -136,6 +136,43 @@ def test_without_colours_signs_say_everything(tmp_path: Path, monkeypatch: pytes
     asyncio.run(run())
 
 
+class TestProfileColor:
+    """The profile's name on its color, in the header and before what one types."""
+
+    @staticmethod
+    def names(shown: Stage) -> list[Style]:
+        """How the name is painted, from the top down."""
+        strips = shown.app.screen._compositor.render_strips()
+        return [
+            segment.style for line in strips for segment in line if segment.text == " local " and segment.style
+        ]
+
+    @pytest.mark.parametrize("size", [(80, 24), (60, 16), (120, 36)])
+    def test_is_behind_the_name(self, tmp_path: Path, size: tuple[int, int]) -> None:
+        async def run() -> None:
+            settings = TuiSettings(profile_color="red")
+            async with stage(tmp_path, size=size, settings=settings) as shown:
+                header, bar = self.names(shown)
+                for style in (header, bar):
+                    assert style.bgcolor is not None
+                    assert style.color is not None
+                    assert style.bgcolor.get_truecolor().hex == "#af0000"
+                    assert style.color.get_truecolor().hex == "#ffffff"
+                await shown.press("T")
+                assert self.names(shown)[0].bgcolor == header.bgcolor
+
+        asyncio.run(run())
+
+    def test_without_colors_is_in_reverse(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("NO_COLOR", "1")
+
+        async def run() -> None:
+            async with stage(tmp_path, size=(80, 24), settings=TuiSettings(profile_color="red")) as shown:
+                assert [style.reverse for style in self.names(shown)] == [True, True]
+
+        asyncio.run(run())
+
+
 def test_a_terminal_that_is_too_small_says_so(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, size=(20, 6)) as shown:

@@ -44,6 +44,7 @@ def test_the_help_fits_in_any_width_with_every_word_of_it(width: int) -> None:
         (HeaderState("local", 3, "nba", flags=("‖ paused",)), 40, " local  ‖ paused"),
         (HeaderState("p" * 50, 3, flags=("‖ paused",)), 60, " " + "p" * 31 + "…  ‖ paused"),
         (HeaderState("p" * 50, 3, "nba"), 40, " " + "p" * 21 + "…"),
+        (HeaderState("prod", 3, flags=("read only",), profile_role=TextRole.PROFILE), 40, " prod   read only"),
         (HeaderState("local", 3, flags=("read only", "‖ paused")), 40, "  read only  ‖ paused"),
     ],
 )

@@ -9,8 +9,9 @@ from rich.color import Color as RichColor
 from rich.color import ColorSystem, parse_rgb_hex
 from textual.theme import Theme
 
+from jobtui.config.parsers import PROFILE_COLORS
 from jobtui.tui.terminal import ColorDepth, color_depth
-from jobtui.tui.themes import ANSI, COLOR_BLIND, own_theme_problem, theme_name, themes_for
+from jobtui.tui.themes import ANSI, COLOR_BLIND, own_theme_problem, profile_colors, theme_name, themes_for
 
 LEAST_CONTRAST = 4.5
 PAINTED = [
@@ -151,6 +152,29 @@ def test_depth_is_known_from_the_environment(
 def test_fewer_colors_are_left_to_the_terminal() -> None:
     assert themes_for(ColorDepth.SIXTEEN) == (ANSI,)
     assert theme_name("light", themes_for(ColorDepth.NONE)) == "ansi"
+
+
+class TestProfileColors:
+    """A profile's name on its color."""
+
+    COLORS = (*PROFILE_COLORS, "#000000", "#777777", "#787878", "#ffffff", "#3355ff", "#0f0f0f")
+
+    @pytest.mark.parametrize("depth", [ColorDepth.TRUE, ColorDepth.PALETTE])
+    @pytest.mark.parametrize("color", COLORS)
+    def test_the_name_can_be_read(self, color: str, depth: ColorDepth) -> None:
+        ground, name = profile_colors(color, depth)
+        assert contrast(ground, name) >= LEAST_CONTRAST
+        if depth is ColorDepth.PALETTE:
+            rounded = RichColor.parse(ground).downgrade(ColorSystem.EIGHT_BIT).get_truecolor()
+            assert contrast(rounded.hex, name) >= LEAST_CONTRAST
+
+    @pytest.mark.parametrize("color", COLORS)
+    def test_with_16_colors_it_is_one_of_the_terminal_s(self, color: str) -> None:
+        assert profile_colors(color, ColorDepth.SIXTEEN)[0].startswith("ansi_")
+
+    def test_no_two_names_look_the_same(self) -> None:
+        for depth in (ColorDepth.TRUE, ColorDepth.PALETTE, ColorDepth.SIXTEEN):
+            assert len({profile_colors(color, depth)[0] for color in PROFILE_COLORS}) == len(PROFILE_COLORS)
 
 
 class TestOwn:

@@ -34,8 +34,14 @@ def open_dashboard(command: DashboardCommand | OpenDemo) -> int:
         with hold_signals() as received, _temporary_directory() as root:
             return _run(Profile("demo", root), replace(config.dashboard, demo=True), received)
     profile = profile_of(command, config)
+    known = config.profiles.get(profile.name)
+    settings = replace(
+        config.dashboard,
+        state_dir=profile.root / "dashboard",
+        profile_color=known.color if known is not None and command.nebula is None else "",
+    )
     with hold_signals() as received:
-        return _run(profile, replace(config.dashboard, state_dir=profile.root / "dashboard"), received, command)
+        return _run(profile, settings, received, command)
 
 
 def _run(

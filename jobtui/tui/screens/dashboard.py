@@ -131,6 +131,7 @@ class Dashboard(StyledScreen):
             self._all_flags(),
             place=self.view.title,
             link=connection_span(link) if link is not None else None,
+            profile_role=context.profile_role,
             hosts_down=0 if overview is None else sum(not host.up for host in overview.hosts),
         )
         self.alarm.set_alarm(*current_alarm(context, self._link_changed), self, self.header)

@@ -125,6 +125,7 @@ class TextRole(enum.StrEnum):
     STRING = "role--string"
     COMMENT = "role--comment"
     WRONG = "role--wrong"
+    PROFILE = "role--profile"
 
 
 STATUS_ROLE = {

@@ -48,7 +48,7 @@ class CommandBar(Horizontal):
 
     def show_prompt(self) -> None:
         """Show the prompt, with the chosen space in it."""
-        self._prompt.show(((f" {self._shared.prompt}", TextRole.ACCENT),))
+        self._prompt.show(self._shared.prompt_line)
 
     async def start_edit(self, text: str | None = None) -> None:
         """Focus the input.

@@ -436,6 +436,6 @@ class CommandInput(HighlightedTextArea):
     def _end_search(self) -> None:
         if self.is_searching:
             self._search_words = None
-            self._show_prompt(((f" {self._shared.prompt}", TextRole.ACCENT),))
+            self._show_prompt(self._shared.prompt_line)
             self._analyzed = ("", -1)
             self._analyze()

@@ -38,6 +38,7 @@ class HeaderState(msgspec.Struct, frozen=True):
         place: The view's name, "" for the jobs.
         link: The state of the connection to a cluster.
         hosts_down: How many of the hosts do not answer.
+        profile_role: How the profile's name is shown.
     """
 
     profile: str = ""
@@ -48,11 +49,16 @@ class HeaderState(msgspec.Struct, frozen=True):
     place: str = ""
     link: Span | None = None
     hosts_down: int = 0
+    profile_role: TextRole = TextRole.STRONG
 
 
 def header_line(state: HeaderState, width: int) -> Line:
     """Return the header in `width` cells; if space is short, words are omitted before numbers, flags last."""
-    name: list[Span] = [(" jobtui", TextRole.TITLE), (f"  {state.profile}", TextRole.STRONG)]
+    profile: Span = (f" {state.profile}", state.profile_role)
+    name: list[Span] = [(" jobtui", TextRole.TITLE), (f" {profile[0]}", profile[1])]
+    if state.profile_role is TextRole.PROFILE:  # a blank on both sides, in its color
+        profile = (f" {state.profile} ", state.profile_role)
+        name = [(" jobtui ", TextRole.TITLE), profile]
     if state.link is not None:
         name += [(" ", TextRole.PLAIN), state.link]
     if state.place:
@@ -65,7 +71,7 @@ def header_line(state: HeaderState, width: int) -> Line:
             hosts = [(f" · {up}{format_count(state.hosts, 'host')} up", role)]
     space: list[Span] = [(" · space ", TextRole.PLAIN), (state.space, TextRole.ACCENT)] if state.space else []
     flags: list[Span] = [(f"  {flag}", TextRole.WARNING) for flag in state.flags]
-    short: list[Span] = [(f" {state.profile}", TextRole.STRONG), *name[2:]]
+    short = [profile, *name[2:]]
     for left in (
         [*name, *hosts, *space, *flags],
         [*name, *space, *flags],
