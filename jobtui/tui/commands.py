@@ -29,7 +29,7 @@ __all__ = [
     "commands",
 ]
 
-_D, _T, _J, _P, _S, _H, _G, _L, _B, _F = (
+_D, _T, _J, _P, _S, _H, _G, _L, _O, _B, _F = (
     KeyScope.DASHBOARD,
     KeyScope.TABLE,
     KeyScope.JOBS,
@@ -38,6 +38,7 @@ _D, _T, _J, _P, _S, _H, _G, _L, _B, _F = (
     KeyScope.HOSTS,
     KeyScope.SCHEDULES,
     KeyScope.LOG,
+    KeyScope.OVERVIEW,
     KeyScope.BAR,
     KeyScope.FILTER,
 )
@@ -104,6 +105,14 @@ COMMANDS: tuple[KeyCommand, ...] = (
         action="show('advice')",
     ),
     _c(_D, "show_schedules", "6", "schedules", "The schedules: their next runs", action="show('schedules')"),
+    _c(
+        _D,
+        "show_overview",
+        "7",
+        "overview",
+        "A card for each space, the most urgent first",
+        action="show('overview')",
+    ),
     _c(_D, "show_log", "l", "log", "Every notification with its time", action="show('log')"),
     _c(_D, "transcript", "t", "transcript", "Show or hide the results of the command bar"),
     _c(_D, "pause", "p", "pause", "Freeze the screen; later changes are shown when it continues"),
@@ -304,6 +313,16 @@ COMMANDS: tuple[KeyCommand, ...] = (
     _c(_L, "log_page_down", "pagedown", "page down", "A page down", action="page_down", palette=False),
     _c(_L, "log_first", "home,g", "top", "The oldest entry", action="scroll_home", palette=False),
     _c(_L, "log_last", "end,G", "end", "The newest entry", action="scroll_end", palette=False),
+    # overview
+    _c(_O, "card_open", "enter", "jobs of the space", "The jobs of the space", 10, action="open_card"),
+    _c(_O, "card_compact", "C", "compact", "Compact the space", 20, action="compact_card"),
+    _c(_O, "card_measure", "u", "measure", "Measure the advice of all spaces again", 30, action="measure"),
+    _c(_O, "card_left", "left,h", "left", "The card at the left", action="move_card(-1, 0)", palette=False),
+    _c(_O, "card_right", "right", "right", "The card at the right", action="move_card(1, 0)", palette=False),
+    _c(_O, "card_up", "up,k", "up", "The card above", action="move_card(0, -1)", palette=False),
+    _c(_O, "card_down", "down,j", "down", "The card below", action="move_card(0, 1)", palette=False),
+    _c(_O, "card_first", "home,g", "first", "The first card", action="move_card(0, -9999)", palette=False),
+    _c(_O, "card_last", "end,G", "last", "The last card", action="move_card(0, 9999)", palette=False),
     # command bar
     _c(
         _B,
@@ -401,6 +420,7 @@ SCOPE_CHAINS: tuple[tuple[KeyScope, ...], ...] = (
     (KeyScope.TABLE, KeyScope.ADVICE, KeyScope.DASHBOARD),
     (KeyScope.TABLE, KeyScope.SCHEDULES, KeyScope.DASHBOARD),
     (KeyScope.LOG, KeyScope.DASHBOARD),
+    (KeyScope.OVERVIEW, KeyScope.DASHBOARD),
     (KeyScope.BAR, KeyScope.DASHBOARD),
     (KeyScope.FILTER, KeyScope.JOBS, KeyScope.DASHBOARD),
 )

@@ -20,6 +20,7 @@ class KeyScope(enum.StrEnum):
     ADVICE = "advice"
     SCHEDULES = "schedules"
     LOG = "log"
+    OVERVIEW = "overview"
     BAR = "command bar"
     FILTER = "filter"
 

@@ -13,9 +13,9 @@ import pytest
 from jobtui.engine.samples import Figures, JobSamples, SampleBuffer
 from jobtui.model import ClusterRef, Job, Status, Task
 from jobtui.storage.base import HostGauges
-from jobtui.tui.tabs.chart import NO_SAMPLES_OF_CLUSTER, NOT_YET, NOTHING_RECORDED, chart, sparkline
+from jobtui.tui.tabs.chart import NO_SAMPLES_OF_CLUSTER, NOT_YET, NOTHING_RECORDED, chart
 from jobtui.tui.terminal import _PLAIN_BY_CODE
-from jobtui.tui.text.spans import line_width, plain
+from jobtui.tui.text.spans import line_width, plain, sparkline
 from tests.support.dashboards import Stage, stage
 from tests.support.scripted import ScriptedStorage
 

@@ -50,6 +50,11 @@ async def in_the_log(shown: Stage) -> None:
     await shown.shows("› log")
 
 
+async def in_the_overview(shown: Stage) -> None:
+    await shown.press("7")
+    await shown.shows("› overview")
+
+
 async def in_the_bar(shown: Stage) -> None:
     await shown.press("colon")
     await shown.until(lambda: shown.dashboard.console.bar.is_typing)
@@ -70,6 +75,7 @@ WAYS: dict[KeyScope, Callable[[Stage], Awaitable[None]]] = {
     KeyScope.ADVICE: in_the_advice,
     KeyScope.SCHEDULES: in_the_schedules,
     KeyScope.LOG: in_the_log,
+    KeyScope.OVERVIEW: in_the_overview,
     KeyScope.BAR: in_the_bar,
     KeyScope.FILTER: in_the_filter,
 }

@@ -333,8 +333,8 @@ class Dashboard(StyledScreen):
             return (KeyScope.BAR,)
         if self.view.is_typing:
             return (KeyScope.FILTER,)
-        if self.view.scope is KeyScope.LOG:
-            return (KeyScope.LOG, KeyScope.DASHBOARD)
+        if self.view.scope in (KeyScope.LOG, KeyScope.OVERVIEW):
+            return (self.view.scope, KeyScope.DASHBOARD)
         inner = KeyScope.DETAIL if isinstance(self.focused, LinesView) else KeyScope.TABLE
         return (inner, self.view.scope, KeyScope.DASHBOARD)
 

@@ -16,7 +16,7 @@ from plotille import Canvas
 from jobtui.engine.samples import Gauge, JobSamples
 from jobtui.formatting import format_bytes, format_count, format_duration, format_rate
 from jobtui.model import Job
-from jobtui.tui.text.spans import Line, Span, TextRole, cut, fit_host, line_width
+from jobtui.tui.text.spans import Line, Span, TextRole, cut, fit_host, line_width, sparkline
 
 _LABEL = 9  # cells of the labels at the left, `999 MiB/s`
 _GAP = 2
@@ -26,7 +26,6 @@ _FRAME_ROWS = 3  # the title, the axis and its labels
 _TICK_CELLS = 12  # of the axis for each label
 _HOST_WIDTH = 24
 _NO_DOTS = "\N{BRAILLE PATTERN BLANK}"
-_BARS = " ▁▂▃▄▅▆▇█"
 _NICE_STEPS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 
 
@@ -293,21 +292,3 @@ def _moved(samples: JobSamples, host: int) -> list[float]:
 
 def _last(figures: Sequence[float]) -> float | None:
     return next((figure for figure in reversed(figures) if not isnan(figure)), None)
-
-
-def sparkline(figures: Sequence[float], width: int, most: float | None = None) -> str:
-    """Return the figures as bars of one line, `width` cells wide; a blank where nothing is known.
-
-    `most`: the figure of a full bar, None for the highest.
-    """
-    bars: list[float] = []
-    count = len(figures)
-    for cell in range(width):
-        first, last = cell * count // width, (cell + 1) * count // width
-        part = [figure for figure in figures[first : max(first + 1, last)] if not isnan(figure)]
-        bars.append(sum(part) / len(part) if part else nan)
-    top = most if most is not None else max((bar for bar in bars if not isnan(bar)), default=0.0)
-    scale = (len(_BARS) - 1) / top if top > 0 else 0.0
-    return "".join(
-        " " if isnan(bar) else _BARS[max(1, min(len(_BARS) - 1, round(bar * scale)))] for bar in bars
-    )

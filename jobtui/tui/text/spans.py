@@ -8,8 +8,9 @@ progress and the connection are glyphs and short texts; none needs colors to be 
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from math import isnan, nan
 
 from rich.cells import cell_len, set_cell_size
 
@@ -230,6 +231,27 @@ def progress_bar(fraction: float, width: int) -> str:
     fraction = max(0.0, min(1.0, fraction))
     done = width if fraction >= 1 else min(width - 1, int(fraction * width + 0.5))
     return _DONE * done + _REST * (width - done)
+
+
+_SPARKS = " ▁▂▃▄▅▆▇█"
+
+
+def sparkline(figures: Sequence[float], width: int, most: float | None = None) -> str:
+    """Return the figures as bars of one line, `width` cells wide; a blank where nothing is known.
+
+    `most`: the figure of a full bar, None for the highest.
+    """
+    bars: list[float] = []
+    count = len(figures)
+    for cell in range(width):
+        first, last = cell * count // width, (cell + 1) * count // width
+        part = [figure for figure in figures[first : max(first + 1, last)] if not isnan(figure)]
+        bars.append(sum(part) / len(part) if part else nan)
+    top = most if most is not None else max((bar for bar in bars if not isnan(bar)), default=0.0)
+    scale = (len(_SPARKS) - 1) / top if top > 0 else 0.0
+    return "".join(
+        " " if isnan(bar) else _SPARKS[max(1, min(len(_SPARKS) - 1, round(bar * scale)))] for bar in bars
+    )
 
 
 # cells kept for a rate and for the time that is left, so that nothing jumps as they change

@@ -1,4 +1,4 @@
-"""The views of keys `1` to `6`: jobs, spaces, hosts, archive, advice, schedules; and the log."""
+"""The views of keys `1` to `7`: jobs, spaces, hosts, archive, advice, schedules, overview; and the log."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from jobtui.tui.views.base import DashboardView
 
 
 def make_view(name: str, context: Context, host: DashboardHost) -> DashboardView:
-    """Return a new view: spaces, hosts, archive, advice or log; each is imported when it is first shown."""
+    """Return a new view: named by the action of its key; each is imported when it is first shown."""
     if name == "archive":
         from jobtui.tui.views.jobs import JobsView
 
@@ -20,6 +20,10 @@ def make_view(name: str, context: Context, host: DashboardHost) -> DashboardView
         from jobtui.tui.views.advice import AdviceView
 
         return AdviceView(context, host, id="advice")
+    if name == "overview":
+        from jobtui.tui.views.overview import OverviewView
+
+        return OverviewView(context, host, id="overview")
     if name == "schedules":
         from jobtui.tui.views.schedules import SchedulesView
 

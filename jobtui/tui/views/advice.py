@@ -236,6 +236,13 @@ def worst_verdict(hosts: Sequence[Values]) -> str:
     return min((str(host["Verdict"]) for host in hosts), key=_WORST.index)
 
 
+def verdicts_of(answer: ExecuteResult) -> dict[str, str]:
+    """Return the verdict on each space in the answer to SHOW ADVICE; none if it failed."""
+    if answer.failure is not None or not answer.results:
+        return {}
+    return {space: worst_verdict(hosts) for space, hosts in _by_space(answer.results[-1].rows).items()}
+
+
 def advised_statement(hosts: Sequence[Values]) -> str:
     """Return one statement for the hosts of a space that need a job, "" if none does.
 

@@ -1,0 +1,176 @@
+"""The overview: what each card says, the order of the cards, and the keys."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from msgspec.structs import replace
+
+from jobtui.engine.client import SpaceOverview
+from jobtui.errors import ErrorCode
+from jobtui.formatting import DateOrder
+from jobtui.model import Job, Level, SpaceStats, Status, Task
+from jobtui.storage.base import CompactionFigures, FamilyFigures, Host, LevelFigures, Space
+from jobtui.tui.data.space_activity import SpaceActivity, usual_seconds
+from jobtui.tui.text.spans import TextRole, line_width, plain
+from jobtui.tui.views.overview import Attention, SpaceCard, card_lines
+from tests.support.dashboards import Stage, stage
+from tests.support.scripted import ScriptedStorage
+
+NOW = datetime(2019, 12, 17, 17, 0, tzinfo=UTC)
+GIB = 1 << 30
+LOW = Host("h1", True, size=GIB, free=GIB)
+ROOMY = Host("h1", True, size=GIB, free=500 * GIB)
+
+
+def job(number: int, status: Status = Status.FINISHED, *, command: str = "compact", took: float = 60.0) -> Job:
+    sizes = SpaceStats((Level(4, 3 * GIB),)), SpaceStats((Level(1, 2 * GIB + number),))
+    done = status is Status.FINISHED
+    task = Task(0, "h1", status, before=sizes[0], after=sizes[1] if done else None)
+    start = NOW - timedelta(hours=1)
+    stop = NOW if status.ended else None
+    return Job(number, command, "nba", start, status, start, stop, took if stop else None, tasks=(task,))
+
+
+def card(*jobs: Job, active: tuple[Job, ...] = (), verdict: str = "", host: Host | None = ROOMY) -> SpaceCard:
+    look = SpaceOverview(Space("nba", ("h1",)), 3 * GIB, 0, 40 << 20)
+    return SpaceCard(look, SpaceActivity(jobs), active, verdict, host)
+
+
+def text_of(shown: SpaceCard, width: int = 38) -> str:
+    return "\n".join(map(plain, card_lines(shown, width, NOW, DateOrder.MONTH_FIRST, selected=False)))
+
+
+FAILED = replace(job(3, Status.FAILED), reason="no space left on device")
+RUNNING = job(4, Status.RUNNING)
+HALF = Task(0, "h1", Status.RUNNING, progress=0.5)
+
+
+class TestCard:
+    @pytest.mark.parametrize(
+        ("shown", "attention", "label", "role"),
+        [
+            (card(job(1)), Attention.NOTHING, "", TextRole.RULE),
+            (card(FAILED, job(1)), Attention.FAILED, "✖ last job failed", TextRole.FAILED),
+            (card(job(4), FAILED), Attention.NOTHING, "", TextRole.RULE),
+            (card(job(1), host=LOW), Attention.LOW_DISK, "▼ low disk", TextRole.WARNING),
+            (card(job(1), verdict="compact"), Attention.COMPACT, "▲ compact", TextRole.WARNING),
+            (card(job(1), verdict="flush"), Attention.FLUSH, "▲ flush", TextRole.ACCENT),
+            (card(RUNNING, job(1), active=(RUNNING,)), Attention.RUNNING, "▶ running", TextRole.RUNNING),
+            (card(RUNNING, FAILED, active=(RUNNING,), host=LOW), Attention.FAILED, "", TextRole.FAILED),
+        ],
+    )
+    def test_attention(self, shown: SpaceCard, attention: Attention, label: str, role: TextRole) -> None:
+        assert shown.attention is attention
+        lines = card_lines(shown, 38, NOW, DateOrder.MONTH_FIRST, selected=False)
+        assert label in plain(lines[0])
+        assert lines[-1][0][1] is role
+
+    def test_what_it_says(self) -> None:
+        text = text_of(card(FAILED, job(2), job(1), verdict="compact"), 60)
+        for words in (
+            "─ nba ─",
+            "3 GiB on 1 host, 40 MiB to compact",
+            "500 GiB free on h1",
+            "compact ✖ failed",
+            "no space left on device",
+            "advice: compact",
+            "size ██  2 GiB reclaimed",
+        ):
+            assert words in text
+        busy = card(active=(replace(RUNNING, tasks=(HALF,)), job(5, Status.QUEUE)))
+        assert "▶ compact 50%  ◷ 1 queued" in text_of(busy)
+
+    @pytest.mark.parametrize("width", [20, 28, 38, 60, 119])
+    def test_all_lines_are_as_wide_as_the_card(self, width: int) -> None:
+        shown = card(FAILED, job(2), job(1), active=(RUNNING,), verdict="compact")
+        long = replace(shown, space=replace(shown.space, space=Space("x" * 60, ("h1",))))
+        for each in (shown, long):
+            lines = card_lines(each, width, NOW, DateOrder.MONTH_FIRST, selected=True)
+            assert {line_width(line) for line in lines} == {width}
+
+
+class TestUsualTime:
+    def test_median_of_the_earlier_runs(self) -> None:
+        jobs = [
+            job(9, took=500.0),
+            job(4, took=60.0),
+            job(3, Status.FAILED),
+            job(2, took=50.0),
+            job(1, took=90.0),
+        ]
+        assert usual_seconds(job(9), jobs) == 60.0
+        assert usual_seconds(job(4), jobs) == 70.0
+        assert usual_seconds(job(2), jobs) is None
+
+    def test_other_work_does_not_count(self) -> None:
+        other = replace(job(2), options=replace(job(2).options, families=("meta",)))
+        jobs = [job(3), other, job(1, command="flush")]
+        assert usual_seconds(job(9), jobs) is None
+
+
+class RoomyStorage(ScriptedStorage):
+    """Hosts with much free disk."""
+
+    async def hosts(self) -> tuple[Host, ...]:
+        return tuple(replace(host, free=500 * GIB) for host in await super().hosts())
+
+
+async def fail(shown: Stage, space: str) -> None:
+    await shown.say(f"ADMIN FLUSH {space}")
+    operation = await asyncio.to_thread(shown.behind.storage.operation, space, f"{space}-host")
+    operation.fail(ErrorCode.DISK_FULL, "no space left on device")
+    await shown.until(lambda: shown.behind.engine.history.counts(space)[Status.FAILED])
+
+
+class TestDashboard:
+    def test_most_urgent_first_and_enter_opens_it(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            spaces = {name: [f"{name}-host"] for name in ("alpha", "beta", "gamma")}
+            storage = RoomyStorage(spaces)
+            levels = (LevelFigures(20, 900 << 20, 1000, 900), LevelFigures(0, 0, 0, 0))
+            family = FamilyFigures("default", levels, live=90 << 20, live_share=0.1)
+            storage.measured["beta-host"] = CompactionFigures((family,), free=100 * GIB, disk=200 * GIB)
+            async with stage(tmp_path, storage=storage, size=(120, 36)) as shown:
+                await fail(shown, "gamma")
+                await shown.press("7")
+                await shown.shows("› overview", "▸ gamma", "✖ last job failed", "▲ compact")
+                row = shown.row("gamma")
+                assert row.index("gamma") < row.index("beta") < row.index("alpha")
+                await shown.press("right")
+                await shown.shows("▸ beta")
+                await shown.press("left", "enter")
+                await shown.shows("space:gamma", "✖ failed")
+                await shown.press("escape")
+                await shown.shows("› overview", "▸ gamma")
+                await shown.press("C")
+                await shown.shows("Compact")
+
+        asyncio.run(run())
+
+    def test_narrow_terminal_scrolls(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            spaces = {f"space{number}": ["h1"] for number in range(6)}
+            async with stage(tmp_path, spaces, size=(60, 16), auto=True) as shown:
+                await shown.press("7")
+                await shown.shows("▸ space0")
+                await shown.press("end")
+                await shown.shows("▸ space5")
+                assert "space0" not in shown.screen
+                await shown.press("k")
+                await shown.shows("▸ space4")
+
+        asyncio.run(run())
+
+    def test_no_space(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, {}, size=(100, 30)) as shown:
+                await shown.press("7")
+                await shown.shows("There is no space yet")
+                await shown.press("enter", "C", "down")
+                assert "jobs of the space" not in shown.screen
+
+        asyncio.run(run())
