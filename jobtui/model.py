@@ -254,7 +254,14 @@ class EventKind(enum.StrEnum):
     TASK_ENDED = "task ended"
     ENDED = "ended"
     INTERRUPTED = "interrupted"
+    SLOW = "slow"
+    NOTIFIED = "notified"
+    NOT_NOTIFIED = "not notified"
     NOTE = "note"
+
+
+DELIVERIES = frozenset({EventKind.NOTIFIED, EventKind.NOT_NOTIFIED})
+"""The events that say what became of a notification. Only they may be added to a job that has ended."""
 
 
 ONE_ADDRESS = "tasks on one address"
@@ -262,13 +269,17 @@ ONE_ADDRESS = "tasks on one address"
 
 
 class JobEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """An entry of a job's log: when, what, which task, the new status, and why."""
+    """An entry of a job's log: when, what, which task, the new status, and why.
+
+    `about` is the key of the moment that a notification was about (`engine/moments.py`).
+    """
 
     at: datetime
     kind: EventKind
     task: int | None = None
     status: Status | None = None
     reason: str = ""
+    about: str = ""
 
 
 class ClusterRef(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

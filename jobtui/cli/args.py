@@ -18,7 +18,7 @@ from jobtui.suggest import did_you_mean
 TEXT_FORMATS = ("box", "json", "jsonl", "csv")
 PAIR_FORMATS = ("jsonl", "csv", "tsv")
 EXPORT_FORMATS = ("jsonl", "json", "csv")
-VERBS = ("load", "dump", "serve", "web", "config", "history", "doctor", "completion", "help")
+VERBS = ("load", "dump", "serve", "web", "config", "history", "notify", "doctor", "completion", "help")
 SHELLS = ("bash", "zsh", "fish")
 VALUE_OPTIONS = (
     "-e",
@@ -56,6 +56,7 @@ PASSWORD_HINT = "a password is never an option; set JOBTUI_NEBULA_PASSWORD, or e
 _ACTIONS: Mapping[str, tuple[str, ...]] = {
     "config": ("print", "path", "check"),
     "history": ("verify", "repair", "export"),
+    "notify": ("test",),
     "completion": SHELLS,
 }
 """The verbs whose first operand is one of these words."""
@@ -63,6 +64,7 @@ _REQUIRED: Mapping[str, tuple[str, ...]] = {
     "load": ("SPACE", "FILE (- for stdin)"),
     "dump": ("SPACE",),
     "history": ("verify, repair or export",),
+    "notify": ("test",),
     "completion": ("bash, zsh or fish",),
 }
 """The operands that a verb needs."""
@@ -71,6 +73,7 @@ _MOST_OPERANDS: Mapping[str, int | None] = {
     "dump": 1,
     "config": 1,
     "history": 2,
+    "notify": 1,
     "completion": 1,
     "help": None,
 }
@@ -91,6 +94,7 @@ _VERB_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "web": ("port", "url", "writable", *PROFILE_OPTIONS),
     "config": tuple(option for option in PROFILE_OPTIONS if option != "nebula"),
     "history": ("format", "quiet", "raw", *PROFILE_OPTIONS),
+    "notify": tuple(option for option in PROFILE_OPTIONS if option != "nebula"),
     "doctor": PROFILE_OPTIONS,
     "completion": (),
     "help": (),
@@ -196,6 +200,8 @@ def _verb_command(
             return ConfigCommand(what=operands[0] if operands else "print", **options)
         case "history":
             return _history(operands, found, options)
+        case "notify":
+            return NotifyCommand(**options)
         case "doctor":
             return DoctorCommand(**options)
         case "completion":
@@ -472,6 +478,10 @@ class HistoryCommand(ProfileOptions, frozen=True, kw_only=True):
     raw: bool = False
 
 
+class NotifyCommand(ProfileOptions, frozen=True, kw_only=True):
+    """notify test: sends a message to every target of the notifications."""
+
+
 class DoctorCommand(ProfileOptions, frozen=True, kw_only=True):
     """doctor: checks of everything that jobtui needs."""
 
@@ -490,5 +500,6 @@ CliCommand = (
     | WebCommand
     | ConfigCommand
     | HistoryCommand
+    | NotifyCommand
     | DoctorCommand
 )

@@ -75,7 +75,7 @@ jobtui: a dashboard and command bar for a storage cluster's flush and compact
   jobtui serve, jobtui web     run jobs without a screen; show them in a browser
   jobtui config, history, doctor   settings; stored jobs; check the setup
   jobtui help [STATEMENT]      the statements; VERB --help explains a verb
-  jobtui completion bash|zsh|fish   completion for your shell
+  jobtui notify, completion    test the notifications; bash, zsh or fish
 
   --format box|json|jsonl|csv  of results; load and dump: jsonl, csv, tsv
   --detach, --wait             only queue the jobs; always wait for their end
@@ -174,6 +174,18 @@ The jobs that a profile keeps on disk, archived ones included.
            from running text such as =1+1 as a formula; --raw omits it
 
   jobtui history export --format csv > jobs.csv
+""",
+    "notify": """\
+jobtui notify test
+
+Sends a message to the command and the web hook of the table [notify] in the
+config, once each and from this process, and reports what became of it. The
+status is 1 if one of them failed, otherwise 0.
+
+  [notify]
+  on = ["failed", "slow"]
+  command = "/usr/local/bin/page --team storage"
+  url = "env:JOBTUI_HOOK"
 """,
     "doctor": """\
 jobtui doctor

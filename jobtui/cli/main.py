@@ -123,6 +123,10 @@ def _load(command: CliCommand) -> Callable[[], int]:
             from jobtui.cli.commands.history import history_command
 
             return partial(history_command, command)
+        case args.NotifyCommand():
+            from jobtui.cli.commands.notify import notify_command
+
+            return partial(notify_command, command)
         case args.DoctorCommand():
             from jobtui.cli.commands.doctor import doctor
 

@@ -23,6 +23,7 @@ from jobtui.config.settings import (
     TuiSettings,
     cluster_of,
 )
+from jobtui.engine.notifications import NotifySettings
 from jobtui.suggest import did_you_mean
 
 
@@ -35,12 +36,13 @@ class _ConfigReader:
 
     def config(self) -> Config:
         """Return the settings. Raises ConfigError with all problems."""
-        top = self._table((), self.tree, SETTINGS[""], subtables=("profiles", "dashboard"))
+        top = self._table((), self.tree, SETTINGS[""], subtables=("profiles", "notify", "dashboard"))
         config = Config(
             self.path,
             found=True,
             profiles={DEFAULT_PROFILE: ProfileSettings()} | dict(self._profiles()),
-            dashboard=self._dashboard(),
+            notify=NotifySettings(**self._subtable("notify")),
+            dashboard=TuiSettings(**self._subtable("dashboard")),
             **top,
         )
         if config.profile not in config.profiles and not self.problems:
@@ -77,12 +79,13 @@ class _ConfigReader:
                 self._add_problem(path, f"{'.'.join(path)}: {error}")
         return settings
 
-    def _dashboard(self) -> TuiSettings:
-        table = self.tree.get("dashboard", {})
+    def _subtable(self, name: str) -> dict[str, Any]:
+        """Return the values of a table at the top, such as [dashboard]."""
+        table = self.tree.get(name, {})
         if isinstance(table, dict):
-            return TuiSettings(**self._table(("dashboard",), table, SETTINGS["dashboard"]))
-        self._add_problem(("dashboard",), "dashboard must be a table: [dashboard]")
-        return TuiSettings()
+            return self._table((name,), table, SETTINGS[name])
+        self._add_problem((name,), f"{name} must be a table: [{name}]")
+        return {}
 
     def _table(
         self,

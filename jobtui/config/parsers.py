@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from jobtui.engine.advice import AdviceThresholds
+from jobtui.engine.notifications import NotifyOn, NotifyUrl, url_problem
 from jobtui.model import DiskReserve
+from jobtui.suggest import did_you_mean
 
 LEAST_STEP_SIZE = 16 << 20  # the size of one file of jobtui's own databases
 ADVICE = '{ gain = "20%", deletions = "20%", l0_files = 8, memtable = 67108864 }'
@@ -180,6 +182,60 @@ def advice(value: object, base: Path) -> AdviceThresholds:
     return AdviceThresholds(**read)
 
 
+def notify_on(value: object, base: Path) -> tuple[NotifyOn, ...]:
+    """Return the kinds of moments that are notified."""
+    kinds = [str(kind) for kind in NotifyOn]
+    if not isinstance(value, list):
+        raise InvalidValue('a list like ["failed", "slow"]')
+    for word in value:
+        if word not in kinds:
+            near = did_you_mean(str(word), kinds)
+            hint = f"did you mean '{near}'?" if near else f"there are {', '.join(kinds)}"
+            raise InvalidValue(f"a list of events: there is no {word!r}; {hint}")
+    return tuple(NotifyOn(word) for word in dict.fromkeys(value))
+
+
+def command(value: object, base: Path) -> tuple[str, ...]:
+    """Return a program and its arguments; the path of a program starts from the config's directory.
+
+    An invalid value is not repeated in a message: an argument may be a token.
+    """
+    import shlex  # late: 2 ms, and few configs have a command
+
+    rule = 'a program and its arguments, like "/usr/local/bin/page --team storage"'
+    try:
+        words = shlex.split(value) if isinstance(value, str) else value
+    except ValueError:
+        raise InvalidValue(f"{rule}: a quote is not closed") from None
+    if not isinstance(words, list) or not all(isinstance(word, str) and "\0" not in word for word in words):
+        raise InvalidValue(f"{rule}, or a list of these words")
+    if not words:
+        return ()
+    if not words[0]:
+        raise InvalidValue(rule)
+    try:
+        program = Path(words[0]).expanduser()
+    except RuntimeError:
+        raise InvalidValue("a program that can be found: there is no home directory for its ~") from None
+    # a bare name is looked up in PATH
+    return (str(base.absolute() / program) if "/" in words[0] else words[0], *words[1:])
+
+
+def notify_url(value: object, base: Path) -> NotifyUrl | None:
+    """Return the address of a web hook. A message never repeats an invalid value: it may hold a token."""
+    if value == "":
+        return None
+    if not isinstance(value, str):
+        raise InvalidValue('a URL in quotes, like "https://hooks.example.com/…", or "env:VARIABLE"')
+    if value.startswith("env:"):
+        if not _VARIABLE.fullmatch(value):
+            raise InvalidValue('a URL, or "env:" and the name of an environment variable')
+        return NotifyUrl(variable=value.removeprefix("env:"))
+    if problem := url_problem(value):
+        raise InvalidValue(f"a URL that can be used: {problem}")
+    return NotifyUrl(value)
+
+
 def _size(value: object) -> int | None:
     """Return bytes from a whole number or a text like "50 MiB", None from anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
@@ -255,6 +311,7 @@ PASSWORD_RULE = (
     "belong in a file that is copied and shown"
 )
 TLS_FILES = ("ca", "certificate", "key")
+_VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
 _PASSWORD = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|keyring(?::[^\x00-\x1f\x7f]{1,255})?")
 
 

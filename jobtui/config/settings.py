@@ -21,11 +21,14 @@ from jobtui.config.parsers import (
     advice,
     cluster,
     color,
+    command,
     directories,
     directory,
     hosts,
     keymap,
     min_free,
+    notify_on,
+    notify_url,
     one_of,
     password,
     profile,
@@ -44,6 +47,7 @@ from jobtui.config.parsers import (
     yes_or_no,
 )
 from jobtui.engine.advice import AdviceThresholds
+from jobtui.engine.notifications import SLOW_AFTER, TIMEOUT, NotifySettings
 from jobtui.engine.profile import MIN_FREE, STEP_SIZE, Profile
 from jobtui.errors import HomeError
 from jobtui.formatting import DateOrder
@@ -222,6 +226,7 @@ class Config(msgspec.Struct, frozen=True):
     profiles: Mapping[str, ProfileSettings] = msgspec.field(
         default_factory=lambda: {DEFAULT_PROFILE: ProfileSettings()}
     )
+    notify: NotifySettings = NotifySettings()
     dashboard: TuiSettings = msgspec.field(default_factory=TuiSettings)
 
     def open_profile(self, name: str, data_dir: Path | None = None) -> Profile:
@@ -245,6 +250,7 @@ class Config(msgspec.Struct, frozen=True):
             advice=settings.advice,
             wal_dirs=settings.wal_dirs,
             without_cf_paths=settings.without_cf_paths,
+            notify=self._notify(),
             cluster=cluster_of(name, settings),
         )
 
@@ -252,7 +258,12 @@ class Config(msgspec.Struct, frozen=True):
         """Return a profile for a cluster that only the command line names; its data has its own directory."""
         cluster = settings.graphd[0]
         name = profile_name(cluster)
-        return Profile(name, self._root(data_dir) / name, cluster=cluster_of(cluster, settings))
+        root = self._root(data_dir) / name
+        return Profile(name, root, notify=self._notify(), cluster=cluster_of(cluster, settings))
+
+    def _notify(self) -> NotifySettings | None:
+        """Return the notifications of every profile, None if there is nothing to do."""
+        return self.notify if self.notify.targets and self.notify.on else None
 
     def _root(self, data_dir: Path | None) -> Path:
         root = data_dir or self.data_dir or default_data_dir()
@@ -400,6 +411,40 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             "The spaces and the hosts of each, for version 1, whose graphd does not report them: like "
             '{ nba = ["10.0.0.5"] }. Only with run = "storaged".',
             spaces,
+        ),
+    ),
+    "notify": (
+        Setting(
+            "on",
+            '["failed", "stopped", "slow", "skipped", "paused"]',
+            "What is notified: that a job failed, was stopped, finished, is slow or was paused, or that a "
+            "schedule's run was skipped (docs/notifications.md).",
+            notify_on,
+        ),
+        Setting(
+            "command",
+            '""',
+            "A program that is run for each notification, without a shell, and reads it as JSON from stdin.",
+            command,
+        ),
+        Setting(
+            "url",
+            '""',
+            'A web hook that each notification is posted to as JSON: "https://…", or "env:VARIABLE" if the URL '
+            "is a secret.",
+            notify_url,
+        ),
+        Setting(
+            "slow_after",
+            f"{SLOW_AFTER:g}",
+            'After how long a running job is slow, in seconds or like "90 min". 0: never.',
+            seconds,
+        ),
+        Setting(
+            "timeout",
+            f"{TIMEOUT:g}",
+            "How long the command, or an attempt to reach the web hook, may take. 0: without limit.",
+            seconds,
         ),
     ),
     "dashboard": (

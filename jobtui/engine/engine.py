@@ -30,6 +30,7 @@ from jobtui.engine.executor import StatementExecutor
 from jobtui.engine.heartbeat import Heartbeat, interruption
 from jobtui.engine.inventory import InventoryCache
 from jobtui.engine.jobs import JobStore, JobWaiters
+from jobtui.engine.moments import forget_progress
 from jobtui.engine.profile import Profile
 from jobtui.engine.progress import ProgressTracker
 from jobtui.engine.sampler import Sampler
@@ -40,7 +41,7 @@ from jobtui.engine.server import SocketServer
 from jobtui.engine.tasks import BackgroundTasks
 from jobtui.errors import StorageError
 from jobtui.history import History
-from jobtui.model import ConnectionChanged, ConnectionStatus, Job, Notice
+from jobtui.model import ConnectionChanged, ConnectionStatus, Job, JobChanged, Notice
 from jobtui.os_errors import explain
 
 CLOSE_SECONDS = 10.0
@@ -67,7 +68,8 @@ class Engine:
         backend = backend or open_backend(profile, self.events.notify)
         self.storage = backend.storage
         self.admission = JobAdmission(policy)
-        self.store = JobStore(history, clock, self.events.publish)
+        self.notifier: Notifier | None = None
+        self.store = JobStore(history, clock, self._publish)
         self.sampler = Sampler(SampleFiles(profile.root), self.store.current, clock, self.tasks)
         self.events.observe = self.sampler.observe
         self.progress = ProgressTracker(self.sampler.note)
@@ -122,6 +124,20 @@ class Engine:
             clock=clock,
             submit=lambda schedule: self.executor.submit_scheduled(schedule),
         )
+        if profile.notify is not None:
+            # loaded only for a profile that notifies: it imports the HTTP client and subprocess
+            from jobtui.engine.notifier import Notifier
+
+            self.notifier = Notifier(
+                profile.notify,
+                profile.name,
+                self.store,
+                self.schedules,
+                events=self.events,
+                clock=clock,
+                run=self.tasks.spawn,
+            )
+            self.schedules.on_run = self.notifier.on_run
         self.executor = StatementExecutor(
             self.control,
             self.store,
@@ -156,6 +172,10 @@ class Engine:
         await self._fail_interrupted_jobs()
         await self.control.take_over()
         await self.schedules.take_over()  # before a job can start whose window has ended
+        if self.notifier is not None:
+            await self.notifier.take_over()
+        else:
+            forget_progress(self.store.history.path)
         self.store.on_writable = self.dispatcher.schedule_soon
         self.dispatcher.start()
         self.tasks.spawn(self.schedules.run())
@@ -172,6 +192,8 @@ class Engine:
         """Stop all parts within a few seconds. Jobs that run stay `running` on disk, for the next owner."""
         self.dispatcher.close()
         self.server.close()
+        if self.notifier is not None:
+            await self.notifier.drain()
         self.tasks.close()
         await asyncio.to_thread(self.sampler.save)
         try:
@@ -240,6 +262,11 @@ class Engine:
             await self.server.open()
         except OSError as error:
             self.events.notify(f"Other jobtui processes cannot submit work here: {explain(error)}")
+
+    def _publish(self, messages: Sequence[JobChanged | Notice]) -> None:
+        if self.notifier is not None:
+            self.notifier.on_changes(messages)
+        self.events.publish(messages)
 
     def _on_connection(self, status: ConnectionStatus) -> None:
         self.events.publish([ConnectionChanged(status)])

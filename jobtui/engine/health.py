@@ -146,7 +146,7 @@ def _temporary_engine(profile: Profile, *fallbacks: Path) -> Iterator[LocalClien
     """Open an engine with the profile's settings in a temporary directory."""
     parent = temporary_parent(*fallbacks)
     with tempfile.TemporaryDirectory(prefix="jobtui-doctor-", dir=parent) as root:
-        engine = LocalClient.open(replace(profile, root=Path(root)), run=RunPolicy.SUBMITTED)
+        engine = LocalClient.open(replace(profile, root=Path(root), notify=None), run=RunPolicy.SUBMITTED)
         try:
             yield engine
         finally:

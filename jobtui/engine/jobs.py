@@ -19,12 +19,13 @@ from concurrent.futures import Future
 from contextlib import asynccontextmanager
 
 import msgspec
+from msgspec.structs import replace
 
 from jobtui.clock import Clock
 from jobtui.engine.lifecycle import IllegalTransition
 from jobtui.errors import StatementRefused
 from jobtui.history import Health, History, StoreError, StoreFailed, StoreFull
-from jobtui.model import Job, JobChanged, Notice, Status
+from jobtui.model import DELIVERIES, Job, JobChanged, Notice, Status
 
 PROBE_SECONDS = 1.0  # between attempts to write to a full disk
 
@@ -275,7 +276,13 @@ class JobStore:
         for job in transaction.drafts.values():
             before = self._current.get(job.id)
             amended = transaction.amended.get(job.id)
-            was = before.status if before is not None else None if amended is None else amended[1]
+            was = None
+            if before is not None:
+                was = before.status
+            elif amended is not None:
+                was = amended[1]
+            elif job.id not in transaction.new:
+                was = job.status  # it had ended, and only what became of a notification was added
             changes.append(JobChanged(job, was))
             if job.status.ended:
                 self._current.pop(job.id, None)
@@ -353,8 +360,16 @@ class JobStore:
 
 
 def _check_ended_is_final(before: Job | None, after: Job) -> None:
-    if before is not None and before.status.ended and before != after:
+    if before is not None and before.status.ended and not _adds_deliveries_only(before, after):
         raise IllegalTransition(f"job {after.id} has ended and is final")
+
+
+def _adds_deliveries_only(before: Job, after: Job) -> bool:
+    """Return whether a job has only learned what became of its notifications."""
+    added = after.events[len(before.events) :]
+    return replace(before, events=(*before.events, *added)) == after and all(
+        event.kind in DELIVERIES for event in added
+    )
 
 
 class JobWaiters:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from jobtui.engine.advice import AdviceThresholds
+from jobtui.engine.notifications import NotifySettings
 from jobtui.model import DiskReserve
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ class Profile(msgspec.Struct, frozen=True):
     `wal_dirs` are the WAL directories of adopted databases that keep their WAL apart, `without_cf_paths` the
     adopted databases that keep all SST files in their own directory.
     `advice`: the thresholds of SHOW ADVICE and IF NEEDED.
+    `notify`: what is notified, and whom (None: nothing).
     `read_only`: this process changes nothing, and never owns the profile.
     `cluster`: the NebulaGraph cluster that the work is done on (None: embedded storage).
     """
@@ -48,6 +50,7 @@ class Profile(msgspec.Struct, frozen=True):
     without_cf_paths: tuple[str, ...] = ()
     cluster: ClusterSettings | None = None
     advice: AdviceThresholds = AdviceThresholds()
+    notify: NotifySettings | None = None
     read_only: bool = False
 
     @property

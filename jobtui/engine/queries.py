@@ -295,6 +295,7 @@ def _run_value(run: ScheduleRun, find_job: Callable[[int], Job | None]) -> dict[
         "reason": run.reason,
         "by_hand": run.by_hand,
         "recovers": run.recovers,
+        "notified": run.notified,
         "until": _iso(run.end),
         "status": None if job is None else job.status.value,
         "start": None if job is None else _iso(job.start),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 import msgspec
 
@@ -13,7 +14,7 @@ from jobtui.engine.control import JobControl, RecoverRequest, SubmittedJobs
 from jobtui.engine.events import EventBus
 from jobtui.engine.jobs import JobStore
 from jobtui.engine.scheduler import JobAdmission, RunPolicy
-from jobtui.engine.schedules import FILE, RunAction, Schedule, ScheduleStep
+from jobtui.engine.schedules import FILE, RunAction, Schedule, ScheduleRun, ScheduleStep
 from jobtui.errors import StatementRefused, StorageError, StoreError
 from jobtui.files import write_atomically
 from jobtui.language.ast import CreateSchedule
@@ -27,8 +28,9 @@ SUBMIT_SECONDS = 60.0  # for a cluster that does not answer: the other schedules
 class ScheduleRunner:
     """The schedules of a profile, run in its owner. For the engine's loop alone.
 
-    `submit` submits a schedule's job. Each decision is on disk before it is carried out; if the disk refuses
-    it, nothing is done, and it is taken again at the next check.
+    `submit` submits a schedule's job; `on_run` is called with each run of a schedule that was written. Each
+    decision is on disk before it is carried out; if the disk refuses it, nothing is done, and it is taken again
+    at the next check.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class ScheduleRunner:
         self._write_error = ""
         self._turn = asyncio.Lock()
         self._changed = asyncio.Event()
+        self.on_run: Callable[[Schedule, ScheduleRun], None] = lambda _schedule, _run: None
 
     async def take_over(self) -> None:
         """Load the schedules, and pause the jobs whose windows ended while no owner was alive."""
@@ -196,6 +199,9 @@ class ScheduleRunner:
             raise StoreError(f"The schedules cannot be written: {explain(error)}") from None
         self._schedules = kept
         self._changed.set()
+        if schedule is not None:
+            for run in schedule.runs:
+                self.on_run(schedule, run)
 
     # ---- statements
 
@@ -287,6 +293,16 @@ class ScheduleRunner:
         if job.paused:
             return f"Job {job.id} stays paused; RESUME JOB {job.id} continues it, STOP JOB {job.id} ends it"
         return f"Job {job.id} continues, and no schedule pauses it"
+
+    async def record_notification(self, name: str, at: datetime, target: str, text: str) -> None:
+        """Record what became of a notification of the run that was due, and missed, at that time.
+
+        Raises StoreError.
+        """
+        async with self._turn:
+            schedule = self._schedules.get(name)
+            if schedule is not None:
+                await self._save(name, schedules.with_notification(schedule, at, target, text))
 
     def _require(self, name: str) -> Schedule:
         if self._refusal:

@@ -69,6 +69,10 @@ class RunOutcome(enum.StrEnum):
     FAILED = "failed"
 
 
+MISSED = frozenset({RunOutcome.SKIPPED, RunOutcome.FAILED})
+"""The outcomes of a run that did not take place."""
+
+
 class ScheduleRun(msgspec.Struct, frozen=True, omit_defaults=True):
     """A run of a schedule, or times that were skipped.
 
@@ -80,6 +84,7 @@ class ScheduleRun(msgspec.Struct, frozen=True, omit_defaults=True):
         count: How many times were skipped; at least that many if it is `MOST_COUNTED`.
         after: The highest job id before the run: its job has a higher one.
         recovers: The interrupted job that the run continues as another one, None if there is none.
+        notified: What became of the notifications that it did not take place, by target.
     """
 
     at: datetime
@@ -92,6 +97,7 @@ class ScheduleRun(msgspec.Struct, frozen=True, omit_defaults=True):
     after: int = 0
     by_hand: bool = False
     recovers: int | None = None
+    notified: Mapping[str, str] = {}
 
 
 class Schedule(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -400,6 +406,17 @@ def _skip(schedule: Schedule, at: datetime, reason: str) -> Schedule:
 
 def _with_run(schedule: Schedule, run: ScheduleRun) -> Schedule:
     return replace(schedule, runs=(*schedule.runs, run)[-KEPT_RUNS:])
+
+
+def with_notification(schedule: Schedule, at: datetime, target: str, text: str) -> Schedule:
+    """Return the schedule after a notification of a run that was due at that time and did not take place."""
+    runs = (
+        replace(run, notified={**run.notified, target: text})
+        if run.outcome in MISSED and (run.last or run.at) == at
+        else run
+        for run in schedule.runs
+    )
+    return replace(schedule, runs=tuple(runs))
 
 
 def next_moment(schedule: Schedule) -> datetime | None:

@@ -9,6 +9,7 @@ import pytest
 from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chosen_profile, read_config
 from jobtui.config.settings import Confirm, TuiSettings
 from jobtui.engine.advice import AdviceThresholds
+from jobtui.engine.notifications import NotifyOn, NotifySettings, NotifyUrl
 from jobtui.model import DiskReserve
 
 
@@ -175,6 +176,32 @@ PROBLEMS = [
         "[profiles.local.hosts]\na = '/x'\nb = '/x'\n",
         [":1: profiles.local.hosts must be a table in which no two hosts share a directory"],
     ),
+    ("notify = 1\n", [":1: notify must be a table: [notify]"]),
+    ("[notify]\ncomand = 'x'\n", [":2: there is no setting notify.comand; did you mean 'command'?"]),
+    ("url = 'https://host'\n", [":1: there is no setting url; it belongs in [notify]"]),
+    ("[notify]\non = 'failed'\n", [':2: notify.on must be a list like ["failed", "slow"]']),
+    (
+        "[notify]\non = ['slow', 'faild']\n",
+        [":2: notify.on must be a list of events: there is no 'faild'; did you mean 'failed'?"],
+    ),
+    (
+        "[notify]\non = ['xyz']\n",
+        [":2: notify.on must be a list of events: there is no 'xyz'; there are failed, stopped, finished, "],
+    ),
+    (
+        "[notify]\ncommand = 'page \"SECRET'\nurl = 'https://anna:SECRET@host/'\nslow_after = 'long'\n",
+        [
+            ":2: notify.command must be a program and its arguments",
+            ":3: notify.url must be a URL that can be used: it must not contain a user's name or a password",
+            ":4: notify.slow_after must be a number of seconds",
+        ],
+    ),
+    ("[notify]\ncommand = ['page', 3]\n", [":2: notify.command must be a program and its arguments"]),
+    (
+        "[notify]\nurl = 'http://host/SECRET'\n",
+        [":2: notify.url must be a URL that can be used: it must begin"],
+    ),
+    ("[notify]\nurl = 'env:SE CRET'\n", [':2: notify.url must be a URL, or "env:" and the name of an env']),
     ("data_dir = 3\n", [":1: data_dir must be a directory in quotes"]),
     ("profiles = 3\n", [":1: profiles must be tables, like [profiles.local]"]),
     ("dashboard = ''\n", [":1: dashboard must be a table: [dashboard]"]),
@@ -207,6 +234,7 @@ def test_what_is_wrong_is_named_with_its_line(file: Path, text: str | bytes, exp
     assert len(found) == len(expected)
     for problem, beginning in zip(found, expected, strict=True):
         assert problem.startswith(beginning)
+        assert "SECRET" not in problem
 
 
 def test_a_profile_that_the_file_does_not_have_is_refused_with_the_near_miss(file: Path) -> None:
@@ -233,6 +261,40 @@ def test_a_profiles_data_lies_where_the_command_says_else_where_the_file_says(
 def test_the_thresholds_of_the_advice_reach_the_profile(file: Path, tmp_path: Path) -> None:
     config = read(file, "[profiles.local]\nadvice = { deletions = '1%' }\n")
     assert config.open_profile("local", tmp_path).advice == AdviceThresholds(deletions=0.01)
+
+
+class TestNotifications:
+    def test_every_profile_has_them(self, file: Path, tmp_path: Path) -> None:
+        text = """
+        [notify]
+        on = ["slow", "failed", "slow"]
+        command = "bin/page --team 'storage ops'"
+        url = "https://hooks.example.com/SECRET"
+        slow_after = "90 min"
+        timeout = 0
+        [profiles.prod]
+        """
+        config = read(file, text)
+        expected = NotifySettings(
+            on=(NotifyOn.SLOW, NotifyOn.FAILED),
+            command=(str(file.parent / "bin/page"), "--team", "storage ops"),
+            url=NotifyUrl("https://hooks.example.com/SECRET"),
+            slow_after=5400.0,
+            timeout=None,
+        )
+        assert config.open_profile("prod", tmp_path).notify == expected
+        assert (
+            config.open_cluster(ProfileSettings(cluster="nebula", graphd=("h:1",)), tmp_path).notify == expected
+        )
+        assert "SECRET" not in repr(config)
+
+    def test_program_of_the_path_and_a_list_of_words(self, file: Path) -> None:
+        assert read(file, '[notify]\ncommand = "page $HOME"').notify.command == ("page", "$HOME")
+        assert read(file, '[notify]\ncommand = ["page", "a b"]').notify.command == ("page", "a b")
+
+    @pytest.mark.parametrize("text", ["", "[notify]\non = ['failed']", "[notify]\non = []\ncommand = 'page'"])
+    def test_nothing_to_do(self, file: Path, tmp_path: Path, text: str) -> None:
+        assert read(file, text).open_profile("local", tmp_path).notify is None
 
 
 def test_a_home_directory_is_understood(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:

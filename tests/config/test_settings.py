@@ -9,12 +9,14 @@ import pytest
 from jobtui.config import SETTINGS, Config, ProfileSettings, Setting
 from jobtui.config.parsers import InvalidValue, color
 from jobtui.config.settings import TuiSettings
+from jobtui.engine.notifications import NotifySettings
 
-HOLDERS = {"": Config, "profiles.*": ProfileSettings, "dashboard": TuiSettings}
+HOLDERS = {"": Config, "profiles.*": ProfileSettings, "notify": NotifySettings, "dashboard": TuiSettings}
 BESIDE = {
     "path",
     "found",
     "profiles",
+    "notify",
     "dashboard",
     "state_dir",
     "demo",

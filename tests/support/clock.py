@@ -59,6 +59,15 @@ class FakeClock:
             assert self._lock.wait_for(lambda: self._is_due_within(seconds), 20.0)
         self.advance(seconds)
 
+    def pass_sleep(self, seconds: float) -> None:
+        """Wait until a coroutine sleeps for exactly so many seconds more, and advance by them."""
+        with self._lock:
+            assert self._lock.wait_for(lambda: self._is_due_in(seconds), 20.0)
+        self.advance(seconds)
+
+    def _is_due_in(self, seconds: float) -> bool:
+        return any(not done.done() and due == self._steady + seconds for due, _, done in self._timers)
+
     def _is_due_within(self, seconds: float) -> bool:
         return any(not done.done() and due <= self._steady + seconds for due, _, done in self._timers)
 

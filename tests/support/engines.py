@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jobtui.engine.client import Client, EngineEvent, ExecuteResult, Session
 from jobtui.engine.local import LocalClient
+from jobtui.engine.notifications import NotifySettings
 from jobtui.engine.profile import Profile
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.history import History
@@ -112,6 +113,7 @@ def bench(
     task_timeout: float | None = None,
     max_running_jobs: int = 4,
     compact_rate: int | None = None,
+    notify: NotifySettings | None = None,
 ) -> Iterator[Bench]:
     clock = clock or FakeClock()
     profile = Profile(
@@ -120,6 +122,7 @@ def bench(
         task_timeout=task_timeout,
         max_running_jobs=max_running_jobs,
         compact_rate=compact_rate,
+        notify=notify,
     )
     engine = LocalClient.open(profile, run=run, clock=clock, storage=storage)
     try:

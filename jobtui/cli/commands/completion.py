@@ -171,6 +171,7 @@ _WITHOUT_PLACE = ("help", "completion")
 _CHOICES = {
     "config": ("print", "path", "check"),
     "history": ("verify", "repair", "export"),
+    "notify": ("test",),
     "completion": args.SHELLS,
 }
 _NOTES = {
@@ -180,6 +181,7 @@ _NOTES = {
     "web": "show the dashboard in a browser",
     "config": "the settings",
     "history": "verify, repair or export the stored jobs",
+    "notify": "send a test notification",
     "doctor": "check everything that jobtui needs",
     "completion": "print a completion script",
     "help": "the statements",

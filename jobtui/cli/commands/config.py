@@ -17,6 +17,7 @@ from jobtui.cli.streams import Output
 from jobtui.config import SETTINGS, Config, HomeError, Problem, Setting, settings
 from jobtui.config.loader import line_of
 from jobtui.engine.advice import AdviceThresholds
+from jobtui.engine.notifications import NotifyUrl
 from jobtui.language.quantities import write_share
 from jobtui.model import DiskReserve
 
@@ -81,15 +82,22 @@ def _file(config: Config, root: Path) -> Iterator[str]:
         yield f"[profiles.{name}]"
         yield from _table(SETTINGS["profiles.*"], profile)
     yield ""
+    yield "[notify]"
+    yield from _table(SETTINGS["notify"], config.notify)
+    yield ""
     yield "[dashboard]"
     yield from _table(SETTINGS["dashboard"], config.dashboard)
 
 
 def _table(settings: tuple[Setting, ...], values: object) -> Iterator[str]:
     for setting in settings:
-        value = toml(getattr(values, setting.name), setting.default)
+        found = getattr(values, setting.name)
         yield ""
         yield from (f"# {line}" for line in textwrap.wrap(setting.meaning, WIDTH - 2))
+        if isinstance(found, NotifyUrl) and found.text:
+            yield f'# {setting.name} = "{found.shown}/…"  # not printed: it may contain a token'
+            continue
+        value = toml(found, setting.default)
         changed = "" if value == setting.default else f"  # default: {setting.default}"
         yield f"{setting.name} = {value}{changed}"
 
@@ -105,6 +113,8 @@ def toml(value: object, default: str) -> str:
             return str(int(value))
         case int() | float():
             return str(value)
+        case NotifyUrl():
+            return _quoted(f"env:{value.variable}")
         case DiskReserve():
             return toml(write_share(value.share) if value.share else value.bytes, default)
         case AdviceThresholds():
@@ -114,6 +124,8 @@ def toml(value: object, default: str) -> str:
             return _quoted(value.value)
         case str() | Path():
             return _quoted(os.fspath(value))
+        case () if default == _NOTHING:
+            return default
         case tuple():
             return f"[{', '.join(toml(one, _NOTHING) for one in value)}]"
         case Mapping():

@@ -20,6 +20,7 @@ from jobtui.cli.errors import Exit, NoHome, UsageError
 from jobtui.cli.help import version_line
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.streams import Output, is_terminal
+from jobtui.engine.notifications import NotifySettings, UrlError
 from jobtui.engine.profile import Profile
 from jobtui.errors import StorageError
 from jobtui.files import foreign_owner, others_can_write, user_name
@@ -236,6 +237,35 @@ def schedule_owner(profile: Profile) -> Iterator[Finding]:
     )
 
 
+def notifications(settings: NotifySettings) -> Iterator[Finding]:
+    """Check whether the targets of the notifications can be used. Nothing is sent."""
+    if settings == NotifySettings():
+        return
+    if not settings.targets:
+        advice = "set command or url in the table [notify]"
+        yield Finding(CheckLevel.WARN, "notify", "neither a command nor a url is set: nothing is sent", advice)
+        return
+    if not settings.on:
+        advice = 'name events, like on = ["failed"], or delete the line for the default'
+        yield Finding(CheckLevel.WARN, "notify", "on is empty: nothing is sent", advice)
+        return
+    problems = []
+    if settings.command and shutil.which(settings.command[0]) is None:
+        found = "cannot be executed" if _exists(Path(settings.command[0])) else "does not exist"
+        problems.append(f"the command {settings.command[0]} {found}")
+    if settings.url is not None:
+        try:
+            settings.url.read()
+        except UrlError as error:
+            problems.append(str(error))
+    for problem in problems:
+        advice = "correct the table [notify]; jobtui notify test then sends a message"
+        yield Finding(CheckLevel.BAD, "notify", problem, advice)
+    if not problems:
+        result = f"{settings.shown_targets}; jobtui notify test sends a message"
+        yield Finding(CheckLevel.OK, "notify", result)
+
+
 def storage(*fallbacks: Path) -> Finding:
     """Check whether RocksDB works here."""
     from jobtui.engine.health import probe_storage
@@ -365,6 +395,7 @@ def _findings(command: DoctorCommand) -> Iterator[Finding]:
     yield owner(profile)
     yield history(profile)
     yield from schedule_owner(profile)
+    yield from notifications(config.notify)
     if profile.cluster is None:
         yield storage(profile.root, profile.root.parent)
     else:

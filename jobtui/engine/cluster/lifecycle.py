@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from jobtui.engine.lifecycle import IllegalTransition, clamp_time
 from jobtui.formatting import format_local_time
 from jobtui.model import (
+    DELIVERIES,
     NO_OPTIONS,
     ONE_ADDRESS,
     ClusterRef,
@@ -241,7 +242,7 @@ def _with_details(job: Job, found: ClusterJob, now: datetime) -> Job:
     """Return an ended job, known only from a list so far, with its tasks and with its events in order."""
     first, *others = job.events
     listed = replace(job, status=Status.QUEUE, start=None, stop=None, events=(first,))
-    notes = (event for event in others if event.kind is EventKind.NOTE)
+    notes = (event for event in others if event.kind is EventKind.NOTE or event.kind in DELIVERIES)
     return _add_events(apply_update(listed, found, now), notes)
 
 

@@ -65,5 +65,9 @@ def _words(event: JobEvent, hosts: dict[int, str]) -> tuple[str, TextRole]:
             return "stop requested", TextRole.WARNING
         case EventKind.INTERRUPTED:
             return "interrupted", TextRole.FAILED
+        case EventKind.SLOW | EventKind.NOT_NOTIFIED:
+            return event.kind.value, TextRole.WARNING
+        case EventKind.NOTIFIED:
+            return "notified", TextRole.PLAIN
         case _:
             return "note", role

@@ -1,0 +1,47 @@
+"""`jobtui notify test`: a message to every target of the notifications, and what became of it.
+
+This process sends it itself, once and without further attempts: a profile's owner that hangs, or that was
+started with other settings, does not change the result.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from jobtui.cli.args import NotifyCommand
+from jobtui.cli.errors import Exit, UsageError
+from jobtui.cli.profiles import settings_of
+from jobtui.cli.streams import Output
+from jobtui.clock import SystemClock
+from jobtui.config import chosen_profile
+from jobtui.config.loader import ConfigError
+from jobtui.engine.delivery import DeliveryResult, deliver, target_of
+from jobtui.engine.moments import encode_message, test_message
+from jobtui.engine.notifications import NotifySettings
+from jobtui.formatting import printable_line
+
+
+def notify_command(command: NotifyCommand) -> int:
+    """Send the message, print a line for each target, and return the exit status. Raises UsageError."""
+    config = settings_of(command)
+    try:
+        profile = chosen_profile(config, command.profile)
+    except ConfigError as error:
+        raise UsageError(str(error)) from None
+    if not config.notify.targets:
+        raise UsageError(
+            f"{config.path}: there is no command and no url in the table [notify]; "
+            "docs/notifications.md describes both"
+        )
+    message = encode_message(test_message(profile, SystemClock().now()))
+    results = asyncio.run(_send(config.notify, message))
+    output = Output()
+    for result in results:
+        output.write(f"{'sent' if result.is_delivered else 'FAILED'}: {printable_line(result.text)}\n")
+    output.flush()
+    return Exit.DONE if all(result.is_delivered for result in results) else Exit.FAILED
+
+
+async def _send(settings: NotifySettings, message: bytes) -> list[DeliveryResult]:
+    targets = [target_of(settings, name) for name in settings.targets]
+    return await asyncio.gather(*(deliver(target, message, settings.timeout) for target in targets))

@@ -1,0 +1,247 @@
+"""The moments that are notified, and the message that is delivered about each, as plain data.
+
+A moment is an event of a job (it failed, it was paused), or a run of a schedule that did not take place. Its
+delivery to a target, or the failure of that, becomes an event of the job whose `about` names both, so that the
+history knows what is settled. The rest is delivered by the next owner: at least once.
+
+`notifications.json`, in the history's directory, only bounds the search for such moments.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+
+import msgspec
+
+from jobtui.engine.notifications import NotifyOn, NotifySettings
+from jobtui.engine.schedules import MISSED, RunOutcome, Schedule, ScheduleRun
+from jobtui.errors import DECODE_ERRORS
+from jobtui.files import read_regular
+from jobtui.formatting import format_count, format_duration, format_local_time, printable_line
+from jobtui.language.ast import unparse
+from jobtui.model import DELIVERIES, EventKind, Job, JobEvent, Status
+
+FILE = "notifications.json"
+FORMAT = 1
+TEST = "test"
+"""The kind of the message of `jobtui notify test`."""
+MOST_HOSTS = 20
+"""The failed hosts that a message lists: it stays small enough for every service."""
+LONGEST_TEXT = 2000
+
+
+class Moment(msgspec.Struct, frozen=True):
+    """What a notification is about: an event of a job, or a run of a schedule.
+
+    Attributes:
+        job: The job's id, None if it is a schedule's run.
+        schedule: The schedule's name, "" if it is a job's event.
+    """
+
+    on: NotifyOn
+    at: datetime
+    job: int | None = None
+    schedule: str = ""
+
+    @property
+    def key(self) -> str:
+        """The text that identifies the moment within its job or schedule."""
+        return f"{self.on} {self.at.isoformat()}"
+
+    @property
+    def subject(self) -> str:
+        """The job or schedule as text."""
+        return f"job {self.job}" if self.job is not None else f"schedule '{self.schedule}'"
+
+
+class Delivery(msgspec.Struct, frozen=True):
+    """A moment on its way to a target: `command` or `url`."""
+
+    moment: Moment
+    target: str
+
+    @property
+    def about(self) -> str:
+        """The text that identifies the delivery in the events of the job."""
+        return f"{self.moment.key} {self.target}"
+
+    @property
+    def route(self) -> str:
+        """The kind of the moment and the target."""
+        return f"{self.moment.on} {self.target}"
+
+
+_ON_STATUS = {
+    Status.FAILED: NotifyOn.FAILED,
+    Status.STOPPED: NotifyOn.STOPPED,
+    Status.FINISHED: NotifyOn.FINISHED,
+}
+
+
+def moments_of(job: Job, first: int = 0) -> Iterator[Moment]:
+    """Yield the moments of a job, of the event with index `first` and of later ones."""
+    for event in job.events[first:]:
+        match event:
+            case JobEvent(kind=EventKind.ENDED | EventKind.INTERRUPTED, status=status) if status in _ON_STATUS:
+                yield Moment(_ON_STATUS[status], event.at, job.id)
+            case JobEvent(kind=EventKind.PAUSED, task=None):
+                yield Moment(NotifyOn.PAUSED, event.at, job.id)
+            case JobEvent(kind=EventKind.SLOW):
+                yield Moment(NotifyOn.SLOW, event.at, job.id)
+
+
+def unsettled(job: Job, targets: Iterable[str], first: int = 0) -> Iterator[Delivery]:
+    """Yield the deliveries of a job's moments of which no result is recorded, neither success nor failure."""
+    settled = {event.about for event in job.events[first:] if event.kind in DELIVERIES}
+    for moment in moments_of(job, first):
+        deliveries = (Delivery(moment, target) for target in targets)
+        yield from (each for each in deliveries if each.about not in settled)
+
+
+def missed_run(schedule: str, run: ScheduleRun) -> Moment | None:
+    """Return the moment of a run that did not take place, None if it did."""
+    if run.outcome not in MISSED:
+        return None
+    return Moment(NotifyOn.SKIPPED, run.last or run.at, schedule=schedule)
+
+
+# ---- the message
+
+
+def job_message(profile: str, moment: Moment, job: Job) -> dict[str, object]:
+    """Return the message about an event of a job, ready for JSON."""
+    failed = [task for task in job.tasks if task.status is Status.FAILED]
+    fields: dict[str, object] = {
+        "id": job.id,
+        "command": job.command,
+        "space": job.space,
+        "status": job.status.value,
+        "paused": job.paused,
+        "submitted": job.submitted,
+        "start": job.start,
+        "stop": job.stop,
+        "took": job.took,
+        "reason": job.reason[:LONGEST_TEXT],
+        "because": job.options.because[:LONGEST_TEXT],
+        "requested_by": job.requested_by[:LONGEST_TEXT],
+        "schedule": job.schedule or None,
+        "recovered_from": job.recovered_from,
+        "reclaimed_bytes": job.reclaimed,
+        "tasks": dict(Counter(task.status.value for task in job.tasks)),
+        "failed_hosts": [
+            {"host": task.host, "code": task.code, "reason": task.reason[:LONGEST_TEXT]}
+            for task in failed[:MOST_HOSTS]
+        ],
+    }
+    return _message(profile, moment.on, moment, _describe_job(moment, job)) | {"job": fields}
+
+
+def schedule_message(profile: str, moment: Moment, schedule: Schedule, run: ScheduleRun) -> dict[str, object]:
+    """Return the message about a run that did not take place, ready for JSON."""
+    times = f" {format_count(run.count, 'time')}" if run.count > 1 else ""
+    happened = f"was skipped{times}" if run.outcome is RunOutcome.SKIPPED else "could not start its job"
+    text = f"schedule '{schedule.name}' {happened}: {run.reason}"
+    fields: dict[str, object] = {
+        "name": schedule.name,
+        "statement": unparse(schedule.statement)[:LONGEST_TEXT],
+        "due": run.at,
+        "last_due": run.last or run.at,
+        "count": run.count,
+        "outcome": run.outcome.value,
+        "reason": run.reason[:LONGEST_TEXT],
+    }
+    return _message(profile, moment.on, moment, text) | {"schedule": fields}
+
+
+def test_message(profile: str, now: datetime) -> dict[str, object]:
+    """Return the message of `jobtui notify test`."""
+    return _message(profile, TEST, Moment(NotifyOn.FINISHED, now), "this is a test of the notifications") | {
+        "id": f"{profile} {TEST} {now.isoformat()}"
+    }
+
+
+def _message(profile: str, on: str, moment: Moment, text: str) -> dict[str, object]:
+    return {
+        "id": f"{profile} {moment.subject} {moment.key}",
+        "event": str(on),
+        "text": printable_line(f"{profile}: {text}", LONGEST_TEXT),
+        "at": moment.at,
+        "profile": profile,
+        "machine": socket.gethostname(),
+    }
+
+
+def _describe_job(moment: Moment, job: Job) -> str:
+    subject = f"job {job.id} ({job.label})"
+    reason = f": {job.reason}" if job.reason else ""
+    match moment.on:
+        case NotifyOn.PAUSED:
+            because = next((event.reason for event in job.events if _is_pause(event, moment)), "")
+            return f"{subject} was paused" + (f": {because}" if because else "")
+        case NotifyOn.SLOW:
+            done = f"{job.ended_tasks} of {format_count(len(job.tasks), 'host')} done"
+            return f"{subject} has been running since {format_local_time(job.start)}, {done}"
+        case NotifyOn.STOPPED:
+            return f"{subject} was stopped" + reason
+    took = f" after {format_duration(job.took)}" if job.took is not None else ""
+    return f"{subject} {moment.on}{took}{reason}"
+
+
+def _is_pause(event: JobEvent, moment: Moment) -> bool:
+    return event.kind is EventKind.PAUSED and event.task is None and event.at == moment.at
+
+
+def encode_message(message: Mapping[str, object]) -> bytes:
+    """Return a message as a line of JSON."""
+    return msgspec.json.encode(message) + b"\n"
+
+
+# ---- the file
+
+
+class NotifyProgress(msgspec.Struct, frozen=True):
+    """Which jobs may have unsettled moments, as far as is known on disk; it may be older than the history.
+
+    Attributes:
+        since: For each kind and target, since when moments of that kind are delivered there.
+        settled_to: The id up to which all jobs but the `open` ones are settled.
+        open: The jobs up to that id that had not ended, or whose moments were not settled.
+    """
+
+    since: Mapping[str, datetime]
+    settled_to: int
+    open: tuple[int, ...] = ()
+    format: int = FORMAT
+
+
+_decode = msgspec.json.Decoder(NotifyProgress).decode
+
+
+def load_progress(directory: Path) -> NotifyProgress | None:
+    """Return what the file says; None if there is none, or if it cannot be used: it is then made anew."""
+    try:
+        found = _decode(read_regular(directory / FILE))
+    except (OSError, *DECODE_ERRORS):
+        return None
+    return found if found.format == FORMAT else None
+
+
+def progress_from(
+    found: NotifyProgress | None, settings: NotifySettings, now: datetime, last_id: int, active: Iterable[int]
+) -> NotifyProgress:
+    """Return the progress to begin with: a kind or a target that is new in the settings counts from now on."""
+    if found is None:
+        found = NotifyProgress({}, last_id, tuple(active))
+    routes = [f"{on} {target}" for on in settings.on for target in settings.targets]
+    return msgspec.structs.replace(found, since={route: found.since.get(route, now) for route in routes})
+
+
+def forget_progress(directory: Path) -> None:
+    """Delete the file, because nothing is notified: what happens now is not caught up on later."""
+    with suppress(OSError):
+        (directory / FILE).unlink(missing_ok=True)

@@ -1,0 +1,364 @@
+"""Notifications of an engine with a scripted storage and the test's clock, to real programs and servers."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from jobtui.config import read_config
+from jobtui.engine import moments, notifier
+from jobtui.engine.notifications import NotifyOn, NotifySettings, NotifyUrl
+from jobtui.engine.schedules import NOT_OWNED
+from jobtui.model import EventKind, Job, JobEvent, Notice, Status
+from tests.support.clock import FakeClock
+from tests.support.engines import WAIT, Bench, bench
+from tests.support.scripted import ScriptedStorage
+from tests.support.waiting import eventually
+from tests.support.web_hooks import HANG, WebHookServer, web_hook
+
+SPACES = {"nba": ("h1",), "test2": ("h1", "h2"), "solo": ("h3",)}
+
+
+class Inbox:
+    """A command that writes each message that it gets into a file of its own."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir()
+        self.directory = directory
+        self.script = directory / "hook"
+        self.script.write_text(f"#!/bin/sh\nf=$(mktemp {directory}/.XXXX) && cat > $f && mv $f $f.json\n")
+        self.script.chmod(stat.S_IRWXU)
+
+    @property
+    def messages(self) -> list[dict[str, Any]]:
+        found = [json.loads(path.read_text()) for path in self.directory.glob(".*.json")]
+        return sorted(found, key=lambda message: (message["at"], message["id"]))
+
+    def wait_for(self, count: int) -> list[dict[str, Any]]:
+        eventually(lambda: len(self.messages) >= count)
+        return self.messages
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Inbox:
+    return Inbox(tmp_path / "inbox")
+
+
+def to_command(inbox: Inbox, *on: NotifyOn) -> NotifySettings:
+    return NotifySettings(on=on or (NotifyOn.FAILED,), command=(str(inbox.script),), timeout=WAIT)
+
+
+def to_hook(server: WebHookServer, *on: NotifyOn, timeout: float = WAIT) -> NotifySettings:
+    return NotifySettings(on=on or (NotifyOn.FAILED,), url=NotifyUrl(server.url), timeout=timeout)
+
+
+@contextmanager
+def notifying(root: Path, settings: NotifySettings | None, clock: FakeClock | None = None) -> Iterator[Bench]:
+    with bench(root / "profile", ScriptedStorage(SPACES), clock=clock, notify=settings) as it:
+        yield it
+
+
+def fails(bench: Bench, space: str = "nba", host: str = "h1") -> int:
+    """Have a new job fail; return its id."""
+    done = sum((o.space, o.host) == (space, host) for o in bench.storage.begun)
+    job_id = int(bench.rows(f"ADMIN COMPACT {space}")[0][0])
+    bench.storage.operation(space, host, nth=done).fail()
+    bench.heard.until(job_id, Status.FAILED)
+    return job_id
+
+
+def deliveries(job: Job | None) -> list[tuple[EventKind, str]]:
+    assert job is not None
+    kinds = (EventKind.NOTIFIED, EventKind.NOT_NOTIFIED)
+    return [(event.kind, event.reason) for event in job.events if event.kind in kinds]
+
+
+def until_settled(bench: Bench, job_id: int, count: int = 1) -> list[tuple[EventKind, str]]:
+    bench.heard.wait_for(lambda: any(len(deliveries(job)) >= count for job in bench.heard.jobs(job_id)))
+    return deliveries(bench.job(job_id))
+
+
+class TestOncePerEnd:
+    def test_failed_job(self, tmp_path: Path, inbox: Inbox) -> None:
+        with notifying(tmp_path, to_command(inbox)) as b:
+            job_id = fails(b)
+            (delivery,) = until_settled(b, job_id)
+            fails(b, "solo", "h3")
+            messages = inbox.wait_for(2)
+        assert delivery == (EventKind.NOTIFIED, f"failed: the command {inbox.script} was run")
+        message = next(each for each in messages if each["job"]["id"] == job_id)
+        assert len(messages) == 2
+        assert message["event"] == "failed"
+        assert message["id"] == "local job 1 failed 2019-12-17T17:21:30+00:00"
+        assert message["text"] == "local: job 1 (compact nba) failed after 0.0 s: h1: the disk says no"
+        assert message["job"]["tasks"] == {"failed": 1}
+        assert message["job"]["failed_hosts"] == [{"host": "h1", "code": "io", "reason": "the disk says no"}]
+
+    def test_kinds_that_are_not_named_are_not_sent(self, tmp_path: Path, inbox: Inbox) -> None:
+        with notifying(tmp_path, to_command(inbox, NotifyOn.FINISHED, NotifyOn.STOPPED)) as b:
+            failed = fails(b)
+            b.rows("ADMIN FLUSH nba")
+            b.storage.operation("nba", "h1", nth=1).finish()
+            until_settled(b, 2)
+            b.rows("ADMIN FLUSH nba")
+            running = b.storage.operation("nba", "h1", nth=2)
+            b.rows("STOP JOB 3")
+            running.stop()
+            until_settled(b, 3)
+            assert deliveries(b.job(failed)) == []
+        assert [message["event"] for message in inbox.messages] == ["finished", "stopped"]
+
+    def test_job_that_is_sealed_and_ended_stays_as_it_is(self, tmp_path: Path, inbox: Inbox) -> None:
+        """Only what became of a notification may be added to it."""
+        with notifying(tmp_path, to_command(inbox)) as b:
+            until_settled(b, fails(b))
+            job = b.job(1)
+            update = b.engine.engine.store.update
+            note = JobEvent(at=job.events[-1].at, kind=EventKind.NOTE)
+            for changed in (replace(job, reason="another"), replace(job, events=(*job.events, note))):
+                with pytest.raises(Exception, match="has ended and is final"):
+                    b.engine.call(update(lambda _, changed=changed: [changed])).result(WAIT)
+            assert job.status is Status.FAILED
+            assert [version.status for version in b.heard.jobs(1)][-2:] == [Status.FAILED] * 2
+
+    def test_command_and_web_hook_are_independent(self, tmp_path: Path, inbox: Inbox) -> None:
+        with web_hook(404) as server:
+            settings = replace(to_command(inbox), url=NotifyUrl(server.url))
+            with notifying(tmp_path, settings) as b:
+                found = until_settled(b, fails(b), 2)
+                b.heard.until_said(Notice, text="A notification of job 1 (failed) was not delivered: http://")
+                assert "SECRET" not in "".join(b.heard.notices)
+        assert sorted(kind for kind, _ in found) == [EventKind.NOT_NOTIFIED, EventKind.NOTIFIED]
+        assert "SECRET" not in str(found)
+
+
+class TestNoJobWaits:
+    def test_server_that_hangs(self, tmp_path: Path) -> None:
+        with web_hook(HANG) as server, notifying(tmp_path, to_hook(server)) as b:
+            for _ in range(notifier.CONCURRENT + 2):
+                fails(b)
+            server.wait_for(notifier.CONCURRENT)
+            assert len(server.messages) == notifier.CONCURRENT
+            b.rows("ADMIN FLUSH solo")
+            b.storage.operation("solo", "h3").finish()
+            b.heard.until(notifier.CONCURRENT + 3, Status.FINISHED)
+            server.ended.set()
+
+
+class TestBackoff:
+    def test_retried_until_delivered(self, tmp_path: Path) -> None:
+        with web_hook(503, 500, 200) as server, notifying(tmp_path, to_hook(server)) as b:
+            job_id = fails(b)
+            for count, pause in enumerate(notifier.BACKOFF_SECONDS[:2], start=1):
+                server.wait_for(count)
+                b.clock.pass_sleep(pause)
+            ((kind, text),) = until_settled(b, job_id)
+            assert (kind, text.partition(" answered ")[2]) == (EventKind.NOTIFIED, "200")
+            assert len({message["id"] for message in server.messages}) == 1
+
+    def test_given_up_after_the_last_attempt(self, tmp_path: Path) -> None:
+        with web_hook(503) as server, notifying(tmp_path, to_hook(server)) as b:
+            job_id = fails(b)
+            for count, pause in enumerate(notifier.BACKOFF_SECONDS, start=1):
+                server.wait_for(count)
+                b.clock.pass_sleep(pause)
+            ((kind, text),) = until_settled(b, job_id)
+        assert kind is EventKind.NOT_NOTIFIED
+        assert text.endswith("answered 503 Service Unavailable (4 attempts)")
+        assert len(server.messages) == 4
+
+    def test_failed_command_is_not_run_again(self, tmp_path: Path, inbox: Inbox) -> None:
+        inbox.script.write_text(f"#!/bin/sh\necho x >> {tmp_path}/runs; exit 1\n")
+        with notifying(tmp_path, to_command(inbox)) as b:
+            ((kind, _),) = until_settled(b, fails(b))
+        assert (kind, (tmp_path / "runs").read_text()) == (EventKind.NOT_NOTIFIED, "x\n")
+
+
+class TestAtLeastOnce:
+    def test_next_owner_delivers_with_the_same_id(self, tmp_path: Path) -> None:
+        with web_hook(503, 200) as server:
+            with notifying(tmp_path, to_hook(server)) as b:
+                job_id = fails(b)
+                server.wait_for(1)
+            assert deliveries(b.job(job_id)) == []
+            with notifying(tmp_path, to_hook(server)) as b:
+                assert len(until_settled(b, job_id)) == 1
+            with notifying(tmp_path, to_hook(server)) as b:
+                until_settled(b, fails(b, "solo", "h3"))
+            first, second, third = server.messages
+        assert first == second
+        assert third["job"]["id"] == job_id + 1
+
+    def test_owner_that_leaves_no_file(self, tmp_path: Path) -> None:
+        """A killed owner has not written the file since its start: the history alone says what is settled."""
+        file = tmp_path / "profile" / "history" / moments.FILE
+        with web_hook(200, 200, 503, 200) as server:
+            with notifying(tmp_path, to_hook(server)) as b:
+                as_of_start = file.read_bytes()
+                for _ in range(2):
+                    until_settled(b, fails(b))
+                lost = fails(b)
+                server.wait_for(3)
+            file.write_bytes(as_of_start)
+            with notifying(tmp_path, to_hook(server)) as b:
+                until_settled(b, lost)
+                until_settled(b, fails(b, "solo", "h3"))
+        assert [message["job"]["id"] for message in server.messages] == [1, 2, 3, 3, 4]
+
+    def test_job_that_the_owner_before_left_running(self, tmp_path: Path, inbox: Inbox) -> None:
+        with notifying(tmp_path, to_command(inbox)) as b:
+            b.rows("ADMIN COMPACT nba")
+            b.storage.operation("nba", "h1")
+        with notifying(tmp_path, to_command(inbox)) as b:
+            (message,) = inbox.wait_for(1)
+        assert (message["event"], message["job"]["id"]) == ("failed", 1)
+        assert "interrupted" in message["text"]
+
+    def test_owner_without_notifications_ends_the_account(self, tmp_path: Path, inbox: Inbox) -> None:
+        with notifying(tmp_path, to_command(inbox)) as b:
+            pass
+        with notifying(tmp_path, None) as b:
+            fails(b)
+        with notifying(tmp_path, to_command(inbox), FakeClock(b.clock.now() + timedelta(hours=1))) as b:
+            fails(b)
+            (message,) = inbox.wait_for(1)
+            until_settled(b, 2)
+        assert [each["job"]["id"] for each in inbox.messages] == [message["job"]["id"]] == [2]
+
+    def test_new_target_does_not_get_what_was_before(self, tmp_path: Path, inbox: Inbox) -> None:
+        file = tmp_path / "profile" / "history" / moments.FILE
+        with notifying(tmp_path, to_command(inbox)) as b:
+            as_of_start = file.read_bytes()
+            until_settled(b, fails(b))
+        file.write_bytes(as_of_start)
+        later = FakeClock(b.clock.now() + timedelta(hours=1))
+        with web_hook() as server:
+            settings = replace(to_command(inbox), url=NotifyUrl(server.url))
+            with notifying(tmp_path, settings, later) as b:
+                until_settled(b, fails(b), 2)
+            assert [message["job"]["id"] for message in server.messages] == [2]
+
+    def test_owners_that_live_shortly_give_up_after_a_day(self, tmp_path: Path) -> None:
+        with web_hook(503) as server:
+            with notifying(tmp_path, to_hook(server)) as b:
+                job_id = fails(b)
+                server.wait_for(1)
+            later = FakeClock(b.clock.now() + notifier.GIVE_UP + timedelta(hours=1))
+            with notifying(tmp_path, to_hook(server), later) as b:
+                server.wait_for(2)
+            ((kind, _),) = deliveries(b.job(job_id))
+        assert kind is EventKind.NOT_NOTIFIED
+
+    def test_archived_job_is_left_alone(self, tmp_path: Path) -> None:
+        with web_hook(503, 200) as server:
+            with notifying(tmp_path, to_hook(server)) as b:
+                job_id = fails(b)
+                server.wait_for(1)
+            with notifying(tmp_path, None) as b:
+                b.rows(f"BACKUP JOB {job_id} {job_id}")
+            with notifying(tmp_path, to_hook(server)) as b:
+                until_settled(b, fails(b))
+            assert [message["job"]["id"] for message in server.messages] == [1, 2]
+
+    @pytest.mark.parametrize(
+        "content", [b"", b"{", b'{"format":9}', b'{"since":{},"settled_to":-5,"open":[99]}']
+    )
+    def test_file_that_cannot_be_used(self, tmp_path: Path, inbox: Inbox, content: bytes) -> None:
+        file = tmp_path / "profile" / "history" / moments.FILE
+        file.parent.mkdir(parents=True)
+        file.write_bytes(content)
+        with notifying(tmp_path, to_command(inbox)) as b:
+            until_settled(b, fails(b))
+        assert len(inbox.messages) == 1
+
+
+class TestOtherMoments:
+    def test_paused(self, tmp_path: Path, inbox: Inbox) -> None:
+        with notifying(tmp_path, to_command(inbox, NotifyOn.PAUSED)) as b:
+            b.rows('ADMIN COMPACT test2; PAUSE JOB 1 WITH because = "backup"')
+            until_settled(b, 1)
+            b.clock.advance(60)
+            b.rows("RESUME JOB 1; PAUSE JOB 1")
+            until_settled(b, 1, 2)
+        first, second = inbox.messages
+        assert first["text"] == "local: job 1 (compact test2) was paused: backup"
+        assert (second["event"], second["text"]) == ("paused", "local: job 1 (compact test2) was paused")
+
+    def test_slow_once(self, tmp_path: Path, inbox: Inbox) -> None:
+        settings = replace(to_command(inbox, NotifyOn.SLOW), slow_after=17.0)
+        with notifying(tmp_path, settings) as b:
+            b.rows("ADMIN COMPACT test2")
+            b.storage.operation("test2", "h1").finish()
+            b.heard.wait_for(lambda: b.job(1).ended_tasks == 1)
+            b.clock.pass_sleep(17)
+            until_settled(b, 1)
+            slow = [event for event in b.job(1).events if event.kind is EventKind.SLOW]
+            assert [event.reason for event in slow] == ["running for 0:17"]
+            b.rows("ADMIN COMPACT solo")
+            b.storage.operation("solo", "h3")
+            b.clock.pass_sleep(17)
+            until_settled(b, 2)
+        assert [message["job"]["id"] for message in inbox.messages] == [1, 2]
+        assert "1 of 2 hosts done" in inbox.messages[0]["text"]
+
+    def test_skipped_run_of_a_schedule(self, tmp_path: Path, inbox: Inbox) -> None:
+        settings = to_command(inbox, NotifyOn.SKIPPED)
+        with notifying(tmp_path, settings) as b:
+            b.say('CREATE SCHEDULE hourly AT "@hourly" DO ADMIN FLUSH solo')
+        later = FakeClock(b.clock.now() + timedelta(hours=3))
+        with notifying(tmp_path, settings, later) as b:
+            (message,) = inbox.wait_for(1)
+            schedules = b.engine.engine.schedules
+            eventually(lambda: schedules.all()[0].runs[0].notified)
+            assert list(schedules.all()[0].runs[0].notified) == ["command"]
+        with notifying(tmp_path, settings, later) as b:
+            pass
+        assert message["text"] == f"local: schedule 'hourly' was skipped 3 times: {NOT_OWNED}"
+        assert (message["schedule"]["name"], message["schedule"]["count"]) == ("hourly", 3)
+        assert len(inbox.messages) == 1
+
+
+def test_file_bounds_the_search(tmp_path: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(notifier, "STRIDE", 2)
+    file = tmp_path / "profile" / "history" / moments.FILE
+    with notifying(tmp_path, to_command(inbox)) as b:
+        b.rows("ADMIN COMPACT solo")
+        for _ in range(4):
+            until_settled(b, fails(b))
+        progress = eventually(
+            lambda: (found := moments.load_progress(file.parent)) and found.settled_to >= 3 and found
+        )
+        assert isinstance(progress, moments.NotifyProgress)
+        assert 1 in progress.open
+    assert file.stat().st_mode & 0o077 == 0
+
+
+class TestPage:
+    PAGE = (Path(__file__).parents[2] / "docs" / "notifications.md").read_text()
+
+    def test_message_on_the_page(self, tmp_path: Path, inbox: Inbox) -> None:
+        (text,) = re.findall(r"```json\n(.*?)```", self.PAGE, re.DOTALL)
+        with notifying(tmp_path, to_command(inbox)) as b:
+            until_settled(b, fails(b))
+        (sent,) = inbox.messages
+        page = json.loads(text)
+        assert [*page] == [*sent]
+        assert [*page["job"]] == [*sent["job"]]
+        assert [*page["job"]["failed_hosts"][0]] == [*sent["job"]["failed_hosts"][0]]
+
+    def test_settings_on_the_page(self, tmp_path: Path) -> None:
+        (text,) = re.findall(r"```toml\n(.*?)```", self.PAGE, re.DOTALL)
+        (tmp_path / "config.toml").write_text(text)
+        settings = read_config(tmp_path / "config.toml").notify
+        assert settings.on == NotifySettings().on
+        assert settings.targets == ("command", "url")
+        assert {f"`{on}`" for on in NotifyOn} <= {*self.PAGE.split()} | {*re.findall(r"`\w+`", self.PAGE)}
