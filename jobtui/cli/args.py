@@ -1,4 +1,4 @@
-"""The argument parser, and a record for each command that it can return.
+"""The argument parser. It returns one of the records in requests.py.
 
 help.py has the texts of --help; a test compares them with the parser.
 """
@@ -10,9 +10,25 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import msgspec
-
 from jobtui.cli.errors import UsageError
+from jobtui.cli.requests import (
+    CliCommand,
+    ConfigCommand,
+    DashboardCommand,
+    DoctorCommand,
+    DumpCommand,
+    HelpCommand,
+    HistoryCommand,
+    LoadCommand,
+    NotifyCommand,
+    OpenDemo,
+    RunCommand,
+    ServeCommand,
+    ShowCompletion,
+    ShowHelp,
+    ShowVersion,
+    WebCommand,
+)
 from jobtui.suggest import did_you_mean
 
 TEXT_FORMATS = ("box", "json", "jsonl", "csv")
@@ -363,143 +379,3 @@ def _reject(context: str, found: argparse.Namespace, *options: str) -> None:
     for option in options:
         if getattr(found, option) is not None:
             raise UsageError(f"{_written(option)} cannot be used with {context}")
-
-
-class ProfileOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The options that choose config, profile and data directory; None: not given.
-
-    `nebula` holds the addresses of a cluster that is used instead of a profile, as `user`, and over TLS if
-    `tls` names the trusted certificates ("system", or a file). With `read_only` nothing is changed.
-    """
-
-    config: Path | None = None
-    profile: str | None = None
-    data_dir: Path | None = None
-    nebula: str | None = None
-    user: str | None = None
-    tls: str | None = None
-    read_only: bool | None = None
-
-
-class ShowHelp(msgspec.Struct, frozen=True):
-    """--help; `verb` is the one that it follows."""
-
-    verb: str | None = None
-
-
-class HelpCommand(msgspec.Struct, frozen=True):
-    """help: the page of the statement or verb that begins with these words; without any, of all statements."""
-
-    words: tuple[str, ...]
-
-
-class ShowCompletion(msgspec.Struct, frozen=True):
-    """completion: the script for that shell."""
-
-    shell: str
-
-
-class ShowVersion(msgspec.Struct, frozen=True):
-    """--version."""
-
-
-class DashboardCommand(ProfileOptions, frozen=True):
-    """No verb and no statements: the dashboard."""
-
-
-class OpenDemo(ProfileOptions, frozen=True):
-    """--demo: the dashboard on temporary data."""
-
-
-class RunCommand(ProfileOptions, frozen=True, kw_only=True):
-    """-e, -f or piped statements; if `text` is None, `file` is read ("-": stdin).
-
-    `quiet` prints only what went wrong; `raw` writes texts in a CSV as they are, even those that a
-    spreadsheet would compute.
-    """
-
-    text: str | None
-    file: str
-    format: str
-    detach: bool
-    wait: bool
-    quiet: bool = False
-    raw: bool = False
-
-
-class LoadCommand(ProfileOptions, frozen=True, kw_only=True):
-    """load; with `format` None, each file's name decides. `delete_keys`: files with keys only may delete."""
-
-    space: str
-    files: tuple[str, ...]
-    format: str | None
-    quiet: bool = False
-    delete_keys: bool = False
-
-
-class DumpCommand(ProfileOptions, frozen=True, kw_only=True):
-    """dump: the pairs of a space on stdout."""
-
-    space: str
-    format: str
-
-
-class ServeCommand(ProfileOptions, frozen=True, kw_only=True):
-    """serve; `background`: in a new process without this terminal; `until_idle`: until no job is left."""
-
-    background: bool
-    until_idle: bool = False
-
-
-class WebCommand(ProfileOptions, frozen=True, kw_only=True):
-    """web; `url`: the address that browsers use, if a proxy is in between; `writable`: accept changes."""
-
-    port: int
-    url: str | None = None
-    writable: bool = False
-
-
-class ConfigCommand(ProfileOptions, frozen=True, kw_only=True):
-    """config; `what` is print, path or check."""
-
-    what: str
-
-
-class HistoryCommand(ProfileOptions, frozen=True, kw_only=True):
-    """history; `what` is verify, repair or export; an export is written to `file` ("-": stdout).
-
-    `raw`: as in RunCommand.
-    """
-
-    what: str
-    file: str = "-"
-    format: str = "jsonl"
-    quiet: bool = False
-    raw: bool = False
-
-
-class NotifyCommand(ProfileOptions, frozen=True, kw_only=True):
-    """notify test: sends a message to every target of the notifications."""
-
-
-class DoctorCommand(ProfileOptions, frozen=True, kw_only=True):
-    """doctor: checks of everything that jobtui needs."""
-
-
-CliCommand = (
-    ShowHelp
-    | ShowVersion
-    | HelpCommand
-    | ShowCompletion
-    | DashboardCommand
-    | OpenDemo
-    | RunCommand
-    | LoadCommand
-    | DumpCommand
-    | ServeCommand
-    | WebCommand
-    | ConfigCommand
-    | HistoryCommand
-    | NotifyCommand
-    | DoctorCommand
-)

@@ -13,7 +13,7 @@ from jobtui.cli import streams
 from jobtui.cli.errors import CommandError, Exit, SignalInterrupt, exit_interrupted
 
 if TYPE_CHECKING:
-    from jobtui.cli.args import CliCommand, DashboardCommand, OpenDemo
+    from jobtui.cli.requests import CliCommand, DashboardCommand, OpenDemo
 
 # Python's own 5 ms, which a busy thread may take at each system call of a commit or a frame, made the
 # slowest acknowledgments three times as slow
@@ -76,62 +76,62 @@ def _run(argv: Sequence[str]) -> int:
 
 def _load(command: CliCommand) -> Callable[[], int]:
     """Import what the command needs, and return a function that runs it."""
-    from jobtui.cli import args
+    from jobtui.cli import requests
 
     match command:
-        case args.ShowHelp(verb):
+        case requests.ShowHelp(verb):
             from jobtui.cli.help import show_help
 
             return partial(show_help, verb)
-        case args.ShowVersion():
+        case requests.ShowVersion():
             from jobtui.cli.help import show_version
 
             return show_version
-        case args.HelpCommand(words):
+        case requests.HelpCommand(words):
             from jobtui.cli.help import show_statement_help
 
             return partial(show_statement_help, words)
-        case args.ShowCompletion(shell):
+        case requests.ShowCompletion(shell):
             from jobtui.cli.commands.completion import print_script
 
             return partial(print_script, shell)
-        case args.RunCommand():
+        case requests.RunCommand():
             from jobtui.cli.commands.run import run_text
 
             return partial(run_text, command)
-        case args.LoadCommand():
+        case requests.LoadCommand():
             from jobtui.cli.commands.data import load
 
             return partial(load, command)
-        case args.DumpCommand():
+        case requests.DumpCommand():
             from jobtui.cli.commands.data import dump
 
             return partial(dump, command)
-        case args.ServeCommand():
+        case requests.ServeCommand():
             from jobtui.cli.commands.serve import serve
 
             return partial(serve, command)
-        case args.WebCommand():
+        case requests.WebCommand():
             from jobtui.cli.commands.web import serve_browsers
 
             return partial(serve_browsers, command)
-        case args.ConfigCommand():
+        case requests.ConfigCommand():
             from jobtui.cli.commands.config import config_command
 
             return partial(config_command, command)
-        case args.HistoryCommand():
+        case requests.HistoryCommand():
             from jobtui.cli.commands.history import history_command
 
             return partial(history_command, command)
-        case args.NotifyCommand():
+        case requests.NotifyCommand():
             from jobtui.cli.commands.notify import notify_command
 
             return partial(notify_command, command)
-        case args.DoctorCommand():
+        case requests.DoctorCommand():
             from jobtui.cli.commands.doctor import doctor
 
             return partial(doctor, command)
-        case args.DashboardCommand() | args.OpenDemo():
+        case requests.DashboardCommand() | requests.OpenDemo():
             return _load_dashboard(command)
 
 
@@ -153,9 +153,9 @@ def _raise_interrupts(command: CliCommand) -> None:
 
     Statements (-e) have nothing to clean up before they handle signals themselves, and much to import.
     """
-    from jobtui.cli import args
+    from jobtui.cli import requests
 
-    if signal.getsignal(signal.SIGINT) is exit_interrupted and not isinstance(command, args.RunCommand):
+    if signal.getsignal(signal.SIGINT) is exit_interrupted and not isinstance(command, requests.RunCommand):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

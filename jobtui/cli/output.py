@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from jobtui.cli.args import RunCommand
 from jobtui.cli.errors import CommandError, Exit, UsageError
+from jobtui.cli.requests import RunCommand
 from jobtui.cli.streams import Output, print_error
 from jobtui.engine.client import ExecuteResult
 from jobtui.formatting import format_bytes, format_duration

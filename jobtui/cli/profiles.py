@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from jobtui.cli.args import (
+from jobtui.cli.errors import CommandError, NoHome, UsageError
+from jobtui.cli.requests import (
     ConfigCommand,
     HistoryCommand,
     LoadCommand,
@@ -19,7 +20,6 @@ from jobtui.cli.args import (
     ServeCommand,
     WebCommand,
 )
-from jobtui.cli.errors import CommandError, NoHome, UsageError
 from jobtui.cli.streams import is_terminal
 from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chosen_profile, read_config
 from jobtui.config.parsers import InvalidValue, addresses_with_ports, tls, user

@@ -20,10 +20,10 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TypeVar
 
-from jobtui.cli.args import RunCommand
 from jobtui.cli.errors import SIGNALS, SignalInterrupt
 from jobtui.cli.output import print_result, report_outcomes
 from jobtui.cli.progress import ShowJob, job_bars
+from jobtui.cli.requests import RunCommand
 from jobtui.cli.streams import abandon_unread_terminals, print_error
 from jobtui.engine.client import EngineEvent, ExecuteResult, Session
 from jobtui.engine.health import owner_in_words

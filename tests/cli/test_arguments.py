@@ -7,8 +7,10 @@ from typing import Any
 import pytest
 
 from jobtui.cli import help as pages
-from jobtui.cli.args import (
-    VERBS,
+from jobtui.cli.args import VERBS, _parser, parse_arguments
+from jobtui.cli.errors import Exit, UsageError
+from jobtui.cli.main import main
+from jobtui.cli.requests import (
     CliCommand,
     ConfigCommand,
     DashboardCommand,
@@ -24,11 +26,7 @@ from jobtui.cli.args import (
     ShowHelp,
     ShowVersion,
     WebCommand,
-    _parser,
-    parse_arguments,
 )
-from jobtui.cli.errors import Exit, UsageError
-from jobtui.cli.main import main
 
 
 def run(text: str | None, file: str = "-", form: str = "box", **rest: Any) -> RunCommand:

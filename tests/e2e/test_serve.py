@@ -150,7 +150,7 @@ def test_a_log_that_has_grown_long_is_put_aside(tmp_path: Path) -> None:
 LEAVING = """
 import os, sys, signal
 from pathlib import Path
-from jobtui.cli.args import DashboardCommand
+from jobtui.cli.requests import DashboardCommand
 from jobtui.cli.commands import dashboard
 import jobtui.tui.launch as app
 

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli.args import DashboardCommand, parse_arguments
+from jobtui.cli.args import parse_arguments
 from jobtui.cli.errors import UsageError
 from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.requests import DashboardCommand
 from jobtui.storage.nebula.settings import LiteralPassword, Secret
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula_cluster import Cluster

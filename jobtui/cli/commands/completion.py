@@ -23,8 +23,8 @@ from pathlib import Path
 import msgspec
 
 from jobtui.cli import args
-from jobtui.cli.args import ConfigCommand
 from jobtui.cli.errors import CommandError, Exit
+from jobtui.cli.requests import ConfigCommand
 from jobtui.cli.streams import Output
 from jobtui.engine.profile import Profile
 from jobtui.errors import StorageError, StoreError

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from msgspec.structs import asdict
 
-from jobtui.cli.args import ConfigCommand
 from jobtui.cli.errors import Exit, NoHome, UsageError
 from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.requests import ConfigCommand
 from jobtui.cli.streams import Output
 from jobtui.config import SETTINGS, Config, HomeError, Problem, Setting, settings
 from jobtui.config.loader import line_of

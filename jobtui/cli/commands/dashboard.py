@@ -12,9 +12,9 @@ from pathlib import Path
 
 from msgspec.structs import replace
 
-from jobtui.cli.args import DashboardCommand, OpenDemo
 from jobtui.cli.errors import CommandError, Exit, UsageError, hold_signals, is_hangup, profile_error
 from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.requests import DashboardCommand, OpenDemo
 from jobtui.cli.streams import is_terminal, print_error
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Client

@@ -16,13 +16,13 @@ from typing import IO
 
 import msgspec
 
-from jobtui.cli.args import DumpCommand, LoadCommand
 from jobtui.cli.connect import open_client, print_notices_after, require_space, wait_for_other_jobs
 from jobtui.cli.errors import CommandError, Exit, UsageError
 from jobtui.cli.pair_files import read_pairs, write_pairs
 from jobtui.cli.pair_format import Pair, PairFormat, format_of
 from jobtui.cli.profiles import profile_of, require_embedded, settings_of
 from jobtui.cli.progress import byte_bar
+from jobtui.cli.requests import DumpCommand, LoadCommand
 from jobtui.cli.streams import Output, print_error, stdin
 from jobtui.cli.wait import raise_signals
 from jobtui.engine.local import LocalClient

@@ -14,11 +14,11 @@ from pathlib import Path
 
 import msgspec
 
-from jobtui.cli.args import DoctorCommand
 from jobtui.cli.commands.config import dashboard_problems
 from jobtui.cli.errors import Exit, NoHome, UsageError
 from jobtui.cli.help import version_line
 from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.requests import DoctorCommand
 from jobtui.cli.streams import Output, is_terminal
 from jobtui.engine.notifications import NotifySettings, UrlError
 from jobtui.engine.profile import Profile

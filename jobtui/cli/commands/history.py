@@ -9,9 +9,9 @@ from typing import TextIO
 
 from typing_extensions import override
 
-from jobtui.cli.args import HistoryCommand
 from jobtui.cli.errors import CommandError, Exit
 from jobtui.cli.profiles import profile_of, settings_of
+from jobtui.cli.requests import HistoryCommand
 from jobtui.cli.streams import Output, print_error
 from jobtui.engine import health
 from jobtui.engine.profile import Profile

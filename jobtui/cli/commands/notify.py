@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import asyncio
 
-from jobtui.cli.args import NotifyCommand
 from jobtui.cli.errors import Exit, UsageError
 from jobtui.cli.profiles import settings_of
+from jobtui.cli.requests import NotifyCommand
 from jobtui.cli.streams import Output
 from jobtui.clock import SystemClock
 from jobtui.config import chosen_profile

@@ -13,10 +13,10 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from jobtui.cli import streams
-from jobtui.cli.args import RunCommand
 from jobtui.cli.errors import CommandError, Exit
 from jobtui.cli.output import check_format, format_result, print_result, report_outcomes
 from jobtui.cli.profiles import profile_of, profile_options, settings_of
+from jobtui.cli.requests import RunCommand
 from jobtui.config.settings import DEFAULT_PROFILE
 from jobtui.engine.client import ExecuteResult, Failure, Session
 from jobtui.engine.lifecycle import is_interrupted

@@ -17,9 +17,9 @@ from concurrent.futures import Future
 from datetime import UTC, datetime
 from pathlib import Path
 
-from jobtui.cli.args import ProfileOptions, ServeCommand
 from jobtui.cli.errors import CommandError, Exit, hold_signals, profile_error
 from jobtui.cli.profiles import profile_of, profile_options, settings_of
+from jobtui.cli.requests import ProfileOptions, ServeCommand
 from jobtui.cli.streams import print_error
 from jobtui.cli.wait import EngineWaiter, WaitAborted, describe_jobs, receive_into
 from jobtui.engine.client import EngineEvent

@@ -37,10 +37,10 @@ from urllib.parse import urlsplit
 import textual_serve
 from aiohttp import WSCloseCode, WSMsgType, web
 
-from jobtui.cli.args import WebCommand
 from jobtui.cli.commands.serve import require_stored_password
 from jobtui.cli.errors import SIGNALS, CommandError, Exit, UsageError
 from jobtui.cli.profiles import profile_of, profile_options, settings_of
+from jobtui.cli.requests import WebCommand
 from jobtui.cli.streams import Output, print_error
 from jobtui.engine.profile import Profile
 from jobtui.interpreter import environment, interpreter
