@@ -14,12 +14,11 @@ import msgspec
 
 from jobtui import errors
 from jobtui.config import parsers, settings
+from jobtui.config.declarations import SETTINGS, Setting
 from jobtui.config.settings import (
     DEFAULT_PROFILE,
-    SETTINGS,
     Config,
     ProfileSettings,
-    Setting,
     TuiSettings,
     cluster_of,
 )

@@ -1,0 +1,275 @@
+"""Every setting with its default, its meaning and its parser."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from jobtui.config.parsers import (
+    ADVICE,
+    SettingParser,
+    addresses,
+    advice,
+    cluster,
+    color,
+    command,
+    directories,
+    directory,
+    hosts,
+    keymap,
+    min_free,
+    notify_on,
+    notify_url,
+    one_of,
+    password,
+    profile,
+    rate,
+    seconds,
+    spaces,
+    step_size,
+    storaged,
+    text,
+    themes,
+    tls,
+    user,
+    views,
+    wal_directories,
+    whole,
+    yes_or_no,
+)
+from jobtui.config.settings import DEFAULT_PROFILE, Confirm
+from jobtui.engine.notifications import SLOW_AFTER, TIMEOUT
+from jobtui.formatting import DateOrder
+
+
+class Setting(msgspec.Struct, frozen=True):
+    """A key of the file: its name, its default in TOML, its meaning, and the parser of its values."""
+
+    name: str
+    default: str
+    meaning: str
+    parse: SettingParser
+
+
+# Reading, validation and `jobtui config` follow from this table. A setting needs an entry here and a field of
+# the same name in the record of its table. "" is the top of the file, "profiles.*" each profile.
+SETTINGS: Mapping[str, tuple[Setting, ...]] = {
+    "": (
+        Setting(
+            "profile",
+            f'"{DEFAULT_PROFILE}"',
+            "The profile that is used if --profile names none.",
+            profile,
+        ),
+        Setting(
+            "data_dir",
+            '""',
+            "The directory with a directory for each profile's data: its history and its embedded storage. "
+            "Empty: the system's directory for a user's data. --data-dir takes precedence.",
+            directory,
+        ),
+    ),
+    "profiles.*": (
+        Setting(
+            "task_timeout",
+            "0",
+            'How long a task may take before it fails, in seconds or like "15 min". 0: without limit.',
+            seconds,
+        ),
+        Setting(
+            "color",
+            '""',
+            "The color behind the profile's name in the dashboard, so that production looks like production: "
+            'red, orange, yellow, green, cyan, blue, purple or like "#c01f3a". Empty: none.',
+            color,
+        ),
+        Setting("read_only", "false", "Whether every change is refused, as with --read-only.", yes_or_no),
+        Setting(
+            "max_running_jobs",
+            "4",
+            "How many spaces may have a running job at the same time. A space never has two.",
+            whole(1, 64),
+        ),
+        Setting(
+            "compact_rate",
+            "0",
+            'How fast each host may write while it flushes and compacts, in bytes per second or like "50 MiB". '
+            "0: as fast as it can.",
+            rate,
+        ),
+        Setting(
+            "step_size",
+            "104857600",
+            'How much of a database a compaction merges in one step, in bytes or like "100 MiB". It can be '
+            "paused after each step, a stop loses one at most, and each needs about twice as much free disk.",
+            step_size,
+        ),
+        Setting(
+            "min_free",
+            '"5%"',
+            'How much of the disk a compaction leaves free: like "5%" or "10 GiB". Below it the compaction '
+            "waits before its next step. 0: nothing.",
+            min_free,
+        ),
+        Setting(
+            "advice",
+            ADVICE,
+            "When SHOW ADVICE and IF NEEDED recommend a job: the least share of the size that it gives back, "
+            "share of deletions, files in level 0, and size in memory (docs/advice.md).",
+            advice,
+        ),
+        Setting(
+            "hosts",
+            "{}",
+            "The embedded storage hosts and their directories. They are fastest with a disk each. An empty "
+            "directory means one in the profile's directory. No hosts: local0, local1 and local2.",
+            hosts,
+        ),
+        Setting(
+            "wal_dirs",
+            "{}",
+            "The WAL directories of adopted databases that have their WAL elsewhere, by the database's "
+            'directory: like { "/srv/db" = "/fast/db-wal" }. Name only what belongs to that database: '
+            "files are written and deleted there (docs/adopting.md).",
+            wal_directories,
+        ),
+        Setting(
+            "without_cf_paths",
+            "[]",
+            "The directories of adopted databases whose program sets no cf_paths. Their column families that "
+            "have no SST file yet may then be flushed (docs/adopting.md).",
+            directories,
+        ),
+        Setting(
+            "cluster",
+            '""',
+            'The storage of the profile: "nebula" is a NebulaGraph cluster, which the settings below describe '
+            "(docs/nebulagraph.md). Empty: embedded storage.",
+            cluster,
+        ),
+        Setting(
+            "graphd",
+            "[]",
+            'The addresses of the cluster\'s graphds, like ["10.0.0.1:9669"]. They are tried in turn.',
+            addresses,
+        ),
+        Setting("user", '"root"', "The user who logs in to the cluster.", user),
+        Setting(
+            "password",
+            '"env:JOBTUI_NEBULA_PASSWORD"',
+            'Where the password is: "env:VARIABLE", or "keyring:SERVICE" for the system\'s keyring. The '
+            "password itself does not belong in this file.",
+            password,
+        ),
+        Setting(
+            "tls",
+            "false",
+            'Whether graphd uses TLS: true, or like { ca = "ca.pem" } with the files ca, certificate and key, '
+            "and a server_name if the certificate has another name than the host of the address.",
+            tls,
+        ),
+        Setting(
+            "run",
+            '"cluster"',
+            'Who runs the jobs: "cluster" (its job manager) or "storaged" (jobtui, host by host over HTTP).',
+            one_of("cluster", "storaged"),
+        ),
+        Setting("storaged_port", "19779", "The HTTP port of the storage hosts.", whole(1, 65535)),
+        Setting("storaged", "{}", "The HTTP addresses of storage hosts with another port, by host.", storaged),
+        Setting(
+            "spaces",
+            "{}",
+            "The spaces and the hosts of each, for version 1, whose graphd does not report them: like "
+            '{ nba = ["10.0.0.5"] }. Only with run = "storaged".',
+            spaces,
+        ),
+    ),
+    "notify": (
+        Setting(
+            "on",
+            '["failed", "stopped", "slow", "skipped", "paused"]',
+            "What is notified: that a job failed, was stopped, finished, is slow or was paused, or that a "
+            "schedule's run was skipped (docs/notifications.md).",
+            notify_on,
+        ),
+        Setting(
+            "command",
+            '""',
+            "A program that is run for each notification, without a shell, and reads it as JSON from stdin.",
+            command,
+        ),
+        Setting(
+            "url",
+            '""',
+            'A web hook that each notification is posted to as JSON: "https://…", or "env:VARIABLE" if the URL '
+            "is a secret.",
+            notify_url,
+        ),
+        Setting(
+            "slow_after",
+            f"{SLOW_AFTER:g}",
+            'After how long a running job is slow, in seconds or like "90 min". 0: never.',
+            seconds,
+        ),
+        Setting(
+            "timeout",
+            f"{TIMEOUT:g}",
+            "How long the command, or an attempt to reach the web hook, may take. 0: without limit.",
+            seconds,
+        ),
+    ),
+    "dashboard": (
+        Setting("theme", '""', "The theme's name. Empty: the theme that was used last.", text),
+        Setting(
+            "confirm",
+            '"always"',
+            'When stop, recover, archive and compact ask first: "always", or "bulk" for more than one job. '
+            "DROP SPACE always asks; a flush never does.",
+            one_of(*Confirm, convert=Confirm),
+        ),
+        Setting("bell", "true", "Ring when a watched job ends.", yes_or_no),
+        Setting(
+            "terminal_notice",
+            "false",
+            "Also show a notification of the terminal (OSC 9) when a watched job ends.",
+            yes_or_no,
+        ),
+        Setting(
+            "keep_failed",
+            "false",
+            "Also keep texts with syntax errors in the command bar's history.",
+            yes_or_no,
+        ),
+        Setting("mouse", "true", "Handle the mouse. false leaves it to the terminal.", yes_or_no),
+        Setting(
+            "continue_after_hangup",
+            "true",
+            "If the terminal is lost or closed, continue the jobs in the background until they have ended. "
+            "false stops them.",
+            yes_or_no,
+        ),
+        Setting(
+            "date_order",
+            '"mdy"',
+            'The order of dates in the tables: "mdy" (12/17/19), "dmy" (17.12.19) or "ymd" (2019-12-17).',
+            one_of(*DateOrder, convert=DateOrder),
+        ),
+        Setting(
+            "themes",
+            "{}",
+            'Your own themes by name, like { mine = { base = "light", accent = "#9b5300" } }.',
+            themes,
+        ),
+        Setting(
+            "glyphs",
+            '"auto"',
+            'The characters of statuses and lines: "auto" (what the terminal promises), "ascii" or "unicode".',
+            one_of("auto", "ascii", "unicode"),
+        ),
+        Setting("title", "true", "Show the running jobs in the terminal's title.", yes_or_no),
+        Setting("progress", "true", "Show their progress on terminals that are known to (OSC 9;4).", yes_or_no),
+        Setting("views", "{}", 'Filters that the palette offers, like { "slow" = "took:>1h" }.', views),
+        Setting("keymap", "{}", 'Other keys for commands, like { stop = "s,delete" }.', keymap),
+    ),
+}
