@@ -18,6 +18,7 @@ class TestPauseKey:
                 operation.progress(0.3, steps=StepPosition(17, 64))
                 await shown.press("P")
                 await shown.until(operation.control.pause.is_set)
+                await shown.shows("‖ pausing 17/64")
                 operation.pause(StepPosition(18, 64))
                 await shown.shows("paused 18/64")
                 await shown.press("P")

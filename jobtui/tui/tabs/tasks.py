@@ -154,7 +154,7 @@ def _shared_addresses(job: Job, width: int) -> list[str]:
 
 
 def _status(job: Job, task: Task, words: bool) -> Span:
-    text, role = task_status_span(task, job.stopping)
+    text, role = task_status_span(task, job)
     return (fit(text, _STATUS) if words else text[0]), role
 
 

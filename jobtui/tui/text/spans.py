@@ -203,7 +203,9 @@ _DONE, _REST = "▇", "░"
 def status_span(job: Job) -> Span:
     """Return a job's status as glyph and word: `▶ running`, `◼ stopping 2/3` or `‖ paused 17/64`."""
     if job.paused and not job.status.ended:
-        return f"{PAUSED} paused {step_count(job)}".rstrip(), TextRole.WARNING
+        # a step that has begun is finished first, and its host is busy until then
+        word = "pausing" if any(task.status is Status.RUNNING for task in job.tasks) else "paused"
+        return f"{PAUSED} {word} {step_count(job)}".rstrip(), TextRole.WARNING
     if job.stopping and job.status is Status.RUNNING:
         return f"{STOPPING} stopping {job.ended_tasks}/{len(job.tasks)}", TextRole.WARNING
     return f"{GLYPH[job.status]} {job.status.value}", STATUS_ROLE[job.status]
@@ -217,10 +219,12 @@ def step_count(job: Job) -> str:
     return f"{sum(step.done for step in steps)}/{sum(step.total for step in steps)}"
 
 
-def task_status_span(task: Task, stopping: bool) -> Span:
-    """Return a task's status; `◼ stopping` if it still runs and its job is being stopped (`stopping`)."""
-    if task.status is Status.RUNNING and stopping:
+def task_status_span(task: Task, job: Job) -> Span:
+    """Return a task's status; `◼ stopping` or `‖ pausing` if it still runs and its job is about to."""
+    if task.status is Status.RUNNING and job.stopping:
         return f"{STOPPING} stopping", TextRole.WARNING
+    if task.status is Status.RUNNING and job.paused:
+        return f"{PAUSED} pausing", TextRole.WARNING
     if task.detached:
         return f"{GLYPH[task.status]} detached", TextRole.WARNING
     return f"{GLYPH[task.status]} {task.status.value}", STATUS_ROLE[task.status]
