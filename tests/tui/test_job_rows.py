@@ -11,7 +11,7 @@ from rich.style import Style
 
 from jobtui.formatting import DateOrder, format_recent_time
 from jobtui.history import Sort
-from jobtui.model import Job, Level, SpaceStats, Status, Task
+from jobtui.model import EventKind, Job, JobEvent, Level, SpaceStats, Status, Task
 from jobtui.tui.data.job_rows import DEFAULT_COLUMNS, JOB_COLUMNS, JobRows
 from jobtui.tui.text.spans import waiting_reasons
 from jobtui.tui.widgets.table_layout import GUTTER, Column, RowPainter, place_columns
@@ -28,8 +28,11 @@ def stats(size: int) -> SpaceStats:
 
 def job(status: Status, **fields: object) -> Job:
     task = Task(0, "cold0", status=status, start=NOW, before=stats(100 * MIB))
-    start = None if status is Status.QUEUE else NOW - timedelta(seconds=40)
-    return Job(2, "compact", "test2", NOW, status, start=start, tasks=(task,), **fields)  # type: ignore[arg-type]
+    if status is Status.QUEUE:
+        return Job(2, "compact", "test2", NOW, status, tasks=(task,), **fields)  # type: ignore[arg-type]
+    start = NOW - timedelta(seconds=40)
+    events = (JobEvent(start, EventKind.TASK_STARTED, 0),)
+    return Job(2, "compact", "test2", NOW, status, start=start, tasks=(task,), events=events, **fields)  # type: ignore[arg-type]
 
 
 class FixedView:
