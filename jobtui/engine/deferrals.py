@@ -1,7 +1,7 @@
-"""The deferrals of hosts: each is asked before a task of it begins, and again after a while if it cannot work.
+"""The deferrals of hosts: each is checked before a task of it begins, and again later if it cannot work.
 
 A host whose writes are stalled is never compacted: RocksDB is behind with its own work already, and a
-compaction would take the disk from it. A host that is down is passed over only if the hosts of the job take
+compaction would compete with it for the disk. A host that is down is skipped only if the hosts of the job take
 turns; otherwise its task fails, with the reason, as soon as it begins.
 """
 
@@ -18,15 +18,15 @@ from jobtui.model import Deferral, Job, Status, Task
 from jobtui.storage.base import Blocker, Storage
 
 RECHECK = timedelta(seconds=15)
-"""Until a host is asked again; stalls last from seconds to minutes, and a restart takes about as long."""
+"""The time until a host is checked again; stalls last seconds to minutes, and a restart takes about as long."""
 CHECK_SECONDS = 5.0
-"""For a host's answer; one that does not give it is asked to do the work all the same, as before."""
+"""The time limit of a check; a host that does not answer within it gets the task all the same."""
 LONGEST_DOWN = timedelta(hours=12)
-"""Until a host that stays down is tried in any case, so that its job ends before the next night's."""
+"""The time after which a host that stays down gets its task anyway: its job must end before the next night."""
 
 
 class Deferrals:
-    """The hosts that could not work when they were asked. For the engine's loop alone."""
+    """The hosts that could not work at their last check. For the engine's loop alone."""
 
     def __init__(self, store: JobStore, storage: Storage, clock: Clock) -> None:
         self._store = store
@@ -36,12 +36,12 @@ class Deferrals:
 
     def until(self, now: datetime) -> Mapping[tuple[str, str], datetime]:
         """Return when each deferred host may be asked again, by space and host."""
-        # a moment that is further away was set before the clock was set back
+        # a time further in the future was computed before the wall clock was set back
         self._until = {key: at for key, at in self._until.items() if now < at <= now + RECHECK}
         return self._until
 
     async def ready_tasks(self, job: Job, numbers: Sequence[int]) -> list[int]:
-        """Return those of these queued tasks whose hosts can work now; the others are recorded as deferred."""
+        """Return the queued tasks among these whose hosts can work now, and record the others as deferred."""
         tasks = [job.tasks[number] for number in numbers]
         blockers = await asyncio.gather(*(self._find_blocker(job, task) for task in tasks))
         held = {task.number: blocker for task, blocker in zip(tasks, blockers, strict=True) if blocker}
@@ -76,5 +76,5 @@ class Deferrals:
                     after = lifecycle.defer_task(after, number, Deferral(what, now, blocker.detail), now)
             return [] if after is None or after is before else [after]
 
-        # a full disk: the deferral is recorded at a later check
+        # if the disk is full, the deferral is recorded at a later check
         self._store.update_nowait(edit, lambda _jobs, _error: None)

@@ -1,4 +1,4 @@
-"""The dispatcher: the queue of jobs, and what statements do with the jobs in it."""
+"""The dispatcher: the queue of jobs, and the statements that act on jobs."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from jobtui.history import History, StoreError
 from jobtui.model import Job, Notice, Status
 from jobtui.storage.base import Storage
 
-DISK_SECONDS = 3.0  # for a full disk to take how a job ended, when the process is about to end
+DISK_SECONDS = 3.0  # for a full disk to accept the ends of jobs, when the process is about to end
 POLL_SECONDS = 0.25
-YIELD_SECONDS = 2.0  # for a step to end when this process leaves its jobs; at a low rate it may take longer
+YIELD_SECONDS = 2.0  # for a step to end when this process leaves its jobs to the next owner
 
 
 class Dispatcher:
@@ -91,7 +91,7 @@ class Dispatcher:
         )
 
     async def take_over(self) -> None:
-        """End the jobs of clusters that this profile is not connected to any longer; the others are queued."""
+        """End the jobs of clusters that this profile is no longer connected to; queue the others."""
         now = self._clock.now()
         await self._store.update(
             lambda _: [
@@ -104,7 +104,7 @@ class Dispatcher:
             self._events.publish([Notice(text, "information")])
 
     def start(self) -> None:
-        """Queue the jobs that the history holds, and run what may run."""
+        """Queue the jobs of the history, and start those that may run."""
         for job in self._store.active():
             if job.origin is not None:
                 continue
@@ -116,7 +116,7 @@ class Dispatcher:
         self.schedule_soon()
 
     def close(self) -> None:
-        """Start nothing and record nothing from now on: the next owner reports what still runs."""
+        """Start nothing and record nothing from now on: the next owner reports the jobs that still run."""
         self._closed = True
         self._host_tasks.close()
 
@@ -128,7 +128,7 @@ class Dispatcher:
 
     @property
     def is_settled(self) -> bool:
-        """Whether nothing is about to start or to be recorded."""
+        """Whether no task is about to start and no end is about to be recorded."""
         return not (self._schedule_due or self._starting) and self._host_tasks.is_settled
 
     @property
@@ -159,7 +159,7 @@ class Dispatcher:
         return SubmittedJobs(jobs, lifecycle.describe_continuations(jobs))
 
     async def recover_all(self, space: str | None, request: RecoverRequest) -> SubmittedJobs:
-        """Queue a new job for each that was not recovered; those of dropped spaces are passed over."""
+        """Queue a new job for each that was not recovered; skip those of dropped spaces."""
         spaces = await self._inventory.fetch_spaces()
         dropped: set[str] = set()
 
@@ -176,11 +176,11 @@ class Dispatcher:
         notices = [lifecycle.describe_continuations(jobs)]
         if dropped:
             names = ", ".join(f"'{name}'" for name in sorted(dropped))
-            notices.append(f"Passed over jobs of spaces that no longer exist: {names}")
+            notices.append(f"Skipped the jobs of spaces that no longer exist: {names}")
         return SubmittedJobs(jobs, "; ".join(filter(None, notices)))
 
     async def _create(self, edit: Edit) -> Sequence[Job]:
-        """Commit new jobs, and queue them only then."""
+        """Commit new jobs, then queue them."""
         jobs = await self._store.update(edit)
         for job in jobs:
             self._queue(job)
@@ -210,7 +210,7 @@ class Dispatcher:
         return JobCount(len(ids), tasks)
 
     async def pause(self, ids: Sequence[int], because: str = "", *, now: bool = False) -> JobCount:
-        """Hold these jobs, all or none: what runs ends after its step; with `now`, in the midst of it."""
+        """Pause these jobs, all or none: tasks end after their current step, or with `now` in its middle."""
 
         def edit(transaction: Transaction) -> list[Job]:
             jobs = [self._require_own(transaction, job_id, queries.require_pausable) for job_id in ids]
@@ -283,7 +283,7 @@ class Dispatcher:
         try:
             stopped = await self._store.update(edit)
         except StoreError:
-            # what runs is stopped all the same: the user is leaving
+            # the work is canceled all the same: the user is leaving
             stopped = [job for job in self._store.active() if not job.paused]
         self.cancel([job.id for job in stopped])
         self._host_tasks.pause([job.id for job in self._store.active() if job.paused], now=True)
@@ -303,7 +303,7 @@ class Dispatcher:
         return job
 
     def cancel(self, ids: Iterable[int]) -> None:
-        """Ask the hosts to end the work of these jobs, whether or not the history knows of it."""
+        """Request the end of the work of these jobs from the hosts, even if the history does not accept it."""
         requested = set(ids)
         self._host_tasks.cancel(requested)
         for job_id in requested:
@@ -315,7 +315,7 @@ class Dispatcher:
     # ---- waiting
 
     def runnable_jobs(self) -> tuple[int, ...]:
-        """Return the queued and running jobs that this engine would run to their end; paused ones are not."""
+        """Return the queued and running jobs that this engine would run to their end, without paused ones."""
         return tuple(
             job.id
             for job in self._store.active()
@@ -328,12 +328,12 @@ class Dispatcher:
             await self._waiters.next_change()
 
     async def wait_started(self) -> None:
-        """Wait until the jobs whose start is being written run, so that they can be stopped."""
+        """Wait until the jobs whose start is being written are running, so that they can be stopped."""
         while self._starting:
             await self._waiters.next_change()
 
     async def limit_waiting_for_disk(self) -> None:
-        """Stop waiting for ends that the disk does not take, once no host is at work and it had its time."""
+        """Once no host is at work, wait only a few seconds more for a disk that does not accept the ends."""
         refused = 0.0
         while refused < DISK_SECONDS and self.runnable_jobs():
             await self._clock.sleep(POLL_SECONDS)
@@ -403,7 +403,7 @@ class Dispatcher:
         self.schedule_soon()
 
     async def _start_ready(self, job: Job, tasks: Sequence[int]) -> None:
-        """Start those of these tasks whose hosts can work now, and release the hosts of the others."""
+        """Start the tasks whose hosts can work now, and release the hosts of the others."""
         ready = await self._deferrals.ready_tasks(job, tasks)
         for number in set(tasks) - set(ready):
             self._host_tasks.release(job.tasks[number].host)
@@ -415,7 +415,7 @@ class Dispatcher:
         self._waiters.notify()
 
     def _start(self, job: Job, tasks: Sequence[int]) -> None:
-        """Start these tasks as soon as it is on disk that they run."""
+        """Start these tasks as soon as their start is on disk."""
         begun: list[int] = []
 
         def edit(transaction: Transaction) -> list[Job]:
@@ -426,7 +426,7 @@ class Dispatcher:
             return [lifecycle.start_tasks(current, begun, self._clock.now())]
 
         def settled(jobs: Sequence[Job], error: Exception | None) -> None:
-            if error is not None and not isinstance(error, StoreError):  # the store reports those
+            if error is not None and not isinstance(error, StoreError):  # the store reports its own errors
                 self._events.report_error(error)
             self._starting.discard(job.id)
             self._send(job, tasks, begun, jobs[0] if jobs else None)

@@ -3,8 +3,8 @@
     executor -> control -> store -> (history, events)
 
 A statement goes through the executor to the `JobControl`, which changes jobs through the store; the store
-commits each change to the history before the events publish it. Every part takes what it uses.
-Invariants, each held by a test of its name:
+commits each change to the history before the events publish it. Every part takes the collaborators that it
+uses. Invariants, each held by a test of its name:
     one writer: every change of a job goes through the store, in this loop;
     commit before publish: a task is sent, a status shown, an id returned only after its commit;
     one running job per space, one operation per host;
@@ -48,9 +48,9 @@ CLOSE_SECONDS = 10.0
 
 
 class Engine:
-    """The parts of a running engine. It knows no thread: `LocalClient` runs its loop on one.
+    """The parts of a running engine. It starts no thread: `LocalClient` runs its loop on one.
 
-    Everything is for the loop alone, except what a part offers to any thread.
+    Everything is for the loop alone, except methods that are documented as usable from any thread.
     """
 
     def __init__(
@@ -102,7 +102,7 @@ class Engine:
         self.control: JobControl = self.dispatcher
         self.sync: ClusterSync | None = None
         if backend.job_manager is not None:
-            # loaded only for a cluster: embedded storage does without it
+            # late: only a cluster needs it
             from jobtui.engine.cluster.requests import ClusterRequests
             from jobtui.engine.cluster.sync import ClusterSync
 
@@ -171,7 +171,7 @@ class Engine:
             await self.inventory.fetch_spaces()
         await self._fail_interrupted_jobs()
         await self.control.take_over()
-        await self.schedules.take_over()  # before a job can start whose window has ended
+        await self.schedules.take_over()  # first: it pauses the jobs whose window has ended
         if self.notifier is not None:
             await self.notifier.take_over()
         else:
@@ -239,7 +239,7 @@ class Engine:
         return jobs
 
     async def _fail_interrupted_jobs(self) -> None:
-        """Mark the jobs that ran in a process that has ended; those of a cluster continue there."""
+        """Mark the jobs of a process that has ended as interrupted; those of a cluster continue there."""
         found = [job for job in self.store.active() if job.origin is None and lifecycle.is_interrupted(job)]
         if not found:
             return
@@ -273,7 +273,7 @@ class Engine:
         self.inventory.on_connection(status)
 
     async def _run_demo(self) -> None:
-        # loaded only for `--demo`
+        # late: only `--demo` needs it
         from jobtui.storage.local import demo
         from jobtui.storage.local.backend import LocalStorage
 
@@ -288,7 +288,7 @@ class Engine:
 async def take_pairs(
     pairs: AsyncIterator[tuple[bytes, bytes]], most: int = 1000
 ) -> Sequence[tuple[bytes, bytes]]:
-    """Return the next pairs of a dump, at most so many; none at its end."""
+    """Return the next pairs of a dump, at most a number of them; none at its end."""
     chunk: list[tuple[bytes, bytes]] = []
     async for pair in pairs:
         chunk.append(pair)

@@ -15,7 +15,7 @@ BACKLOG = 100  # the newest notices that wait for a listener
 
 
 class _Loop(Protocol):
-    """What the bus needs of an asyncio loop: a client that only reads has none, and imports no asyncio."""
+    """The part of an asyncio loop that the bus needs: a client that only reads does not import asyncio."""
 
     def call_soon_threadsafe(self, callback: Callable[..., object], *args: object) -> object: ...
 
@@ -35,7 +35,7 @@ class EventBus:
         self._backlog: list[EngineEvent] = []
 
     def add(self, listener: Listener) -> Callable[[], None]:
-        """Call `listener` with every batch from now on; the function returned ends that."""
+        """Call `listener` with every batch from now on; the function returned removes it."""
         with self._lock:
             backlog, self._backlog = self._backlog, []
             self._listeners = (*self._listeners, listener)
@@ -49,7 +49,7 @@ class EventBus:
         return remove
 
     def publish(self, messages: Sequence[EngineEvent]) -> None:
-        """Deliver a batch to every listener. If one fails, the others still get it, and a notice of that."""
+        """Deliver a batch to every listener. If one fails, the others get it and a notice of the failure."""
         if not messages:
             return
         self.observe(messages)
@@ -84,7 +84,7 @@ def deliver(messages: Sequence[EngineEvent], listeners: Sequence[Listener]) -> S
     """Call every listener; one that fails stops no other, and they get a notice of the failure.
 
     Returns:
-        The notices of failures that no listener could be given.
+        The notices of failures that could not be delivered to any listener.
     """
     failures: list[EngineEvent] = []
     sound: list[Listener] = []

@@ -1,4 +1,4 @@
-"""The executor of statements: what each one does, and the result or the refusal that it comes to."""
+"""The executor of statements: it carries out each one, and returns its result or refusal."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ class StatementExecutor:
                     results.append(await self._run(parsed.statement, typed, session))
                 except (StatementRefused, StoreError, StorageError, OSError) as error:
                     return ExecuteResult(tuple(results), queries.failure(text, parsed, str(error)))
-                except Exception as error:  # the user sees it: no statement may end the dashboard
+                except Exception as error:  # reported to the user: no statement may end the dashboard
                     defect = f"This is a defect of jobtui: {type(error).__name__}: {error}"
                     why = explain_shortage(error) or defect
                     return ExecuteResult(tuple(results), queries.failure(text, parsed, why))
@@ -187,7 +187,7 @@ class StatementExecutor:
             known = await self._inventory.fetch_spaces()  # it may have been created a moment ago
         if isinstance(statement, ShowJob):
             await self._control.complete(statement.job)
-        # the ids of a cluster's jobs are in the order in which they were first seen here, not in that of time
+        # a cluster's jobs have ids in the order in which they were first seen here, not in that of their times
         order = Sort.SUBMITTED if self._control.outlives_engine else Sort.ID
         return queries.show(statement, typed, self._history, self._find_job, known, order)
 
@@ -257,7 +257,7 @@ class StatementExecutor:
         sizes = await asyncio.gather(*(self._size(space.name, host) for host in hosts))
         known = {host: size for host, size in zip(hosts, sizes, strict=True) if size is not None}
         largest = options.order is HostOrder.LARGEST
-        # a host whose size is not known comes last
+        # hosts of unknown size come last
         ordered = sorted(known, key=lambda host: known[host], reverse=largest)
         return (*ordered, *(host for host in hosts if host not in known))
 

@@ -43,10 +43,11 @@ BETWEEN_LOOKS_SECONDS = 1.0
 def connect_or_start(
     profile: Profile, *, run: RunPolicy = RunPolicy.ALL, tries: int | None = None
 ) -> LocalClient | RemoteClient:
-    """Start the engine if no process owns the profile, else connect to the owner; read-only, connect alone.
+    """Start the engine if no process owns the profile, otherwise connect to the owner.
 
-    Waits a little for an owner that is just starting or ending. Raises OwnerUnreachable, and StoreError and
-    StorageError if the profile cannot be opened at all.
+    A read-only profile never starts the engine. The function waits a few seconds for an owner that is just
+    starting or ending. It raises OwnerUnreachable, and StoreError or StorageError if the profile cannot be
+    opened at all.
     """
     from jobtui.engine.local import LocalClient
 
@@ -255,7 +256,7 @@ class FailoverClient:
             try:
                 client = connect_or_start(self._settings, tries=1)
             except (OwnerUnreachable, StoreError, StorageError, OSError):
-                continue  # nothing has changed; requests are refused meanwhile, with the reason
+                continue  # the owner is still unreachable: requests are refused with the reason
             self._switch_to(client)
             if self._settings.read_only:
                 return
@@ -277,10 +278,10 @@ class FailoverClient:
         return client.last_known_active() if isinstance(client, RemoteClient) else client.active_jobs()
 
     def _publish_changes_since(self, shown: dict[int, Status], client: Client) -> None:
-        """Publish what happened between the two clients, before this one subscribed to the new one.
+        """Publish the changes between the two clients, before this one subscribed to the new one.
 
-        A message of the new client may come before an older one of the same job from here. So every job is
-        compared again until nothing is left to publish.
+        A message of the new client may arrive before an older one about the same job from this method. So every
+        job is compared again until nothing is left to publish.
         """
         while True:
             now = {job.id: job for job in client.active_jobs()}

@@ -36,9 +36,12 @@ _SECONDS = 60.0
 
 
 class OwnerInfo(msgspec.Struct, frozen=True):
-    """The process that owns a profile (None: it recorded no id), and why it does not answer ("": it does).
+    """The process that owns a profile.
 
-    `is_silent`: it accepted the connection and sent nothing, so it is suspended or does not respond.
+    Attributes:
+        pid: Its id, None if it recorded none.
+        trouble: Why it does not answer, "" if it does.
+        is_silent: Whether it accepted a connection and sent nothing: it is suspended or hangs.
     """
 
     pid: int | None
@@ -55,7 +58,7 @@ class HistoryInfo(msgspec.Struct, frozen=True):
 
 
 def owner_of(profile: Profile) -> OwnerInfo | None:
-    """Return the process that owns the profile, if any. Raises OSError if that is not visible."""
+    """Return the process that owns the profile, None if there is none. Raises OSError if it is not visible."""
     disk = Disk()
     if in_its_place := disk.wrong_type(profile.history / LOCK):
         raise OSError(errno.EEXIST, in_its_place)
@@ -100,7 +103,7 @@ def owner_in_words(profile: Profile) -> str:
 
 
 def kept_in(profile: Profile) -> HistoryInfo:
-    """Return what the profile's history holds. Raises StoreError."""
+    """Return a summary of the profile's history. Raises StoreError."""
     history = History.open(profile.history, write=False)
     try:
         return HistoryInfo(history.last_id(), len(history.live()), tuple(map(str, history.notes)))
@@ -109,7 +112,7 @@ def kept_in(profile: Profile) -> HistoryInfo:
 
 
 def probe_storage(*fallbacks: Path) -> None:
-    """Write, flush and compact in an embedded database, in one of the `fallbacks` if there is no other place.
+    """Write, flush and compact in a temporary embedded database; in one of the `fallbacks` if necessary.
 
     Raises StorageError, StoreError and OSError.
     """
@@ -130,7 +133,7 @@ def try_cluster(profile: Profile, seconds: float) -> tuple[ConnectionStatus | No
     """
     with _temporary_engine(profile, profile.root) as engine:
         engine.wait_connected(seconds, whole=False).result(seconds + _SECONDS)
-        hosts = engine.fetch_overview().result(seconds + _SECONDS).hosts  # this may be what connects
+        hosts = engine.fetch_overview().result(seconds + _SECONDS).hosts  # some storages connect only now
         return engine.connection, hosts
 
 
@@ -165,16 +168,16 @@ def verify_history(profile: Profile) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def repair_history(profile: Profile) -> tuple[str, ...]:
-    """Repair the history; return what was done, a line each. Raises StoreLocked and StoreError."""
+    """Repair the history; return a line for each repair. Raises StoreLocked and StoreError."""
     return tuple(repair.repair(profile.history))
 
 
 def export_history(
     profile: Profile, out: TextIO, form: str, *, raw: bool = False
 ) -> tuple[int, tuple[str, ...]]:
-    """Write every job as json, jsonl or csv; return their number, and what is missing, a line each.
+    """Write every job as json, jsonl or csv; return their number, and a line for each missing part.
 
-    `raw` keeps texts in a CSV unchanged that a spreadsheet would compute. Raises StoreError.
+    `raw` leaves texts in a CSV unchanged that a spreadsheet would take for formulas. Raises StoreError.
     """
     exported = export.export(profile.history, out, form, raw=raw)
     return exported.count, exported.missing

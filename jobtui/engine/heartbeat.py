@@ -1,8 +1,8 @@
 """The heartbeat file: the time, written every two seconds while jobs run.
 
-The next owner reads in it how long a process ran that was killed or lost its power. It is not synced: what a
-process has written survives its end. A loss of power may lose the last half minute, and is recognized by the
-time at which the machine was started.
+The next owner reads from it how long a process ran that was killed or lost power. The file is not synced: data
+that a process has written survives its end. A loss of power may lose the last half minute, and is recognized by
+the time at which the machine was started.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ _LONGEST = 64
 
 
 class Interruption(msgspec.Struct, frozen=True):
-    """When a job was interrupted: at its last sign of life, or some time from then `until` that time."""
+    """The time at which a job was interrupted: its last sign of life, or any time from then to `until`."""
 
     at: datetime
     until: datetime | None = None
 
 
 class Heartbeat:
-    """The writer of the file, active while `is_needed` returns True; an idle process is never woken."""
+    """The writer of the file, active while `is_needed` returns True; it never wakes an idle process."""
 
     def __init__(self, root: Path, clock: Clock, is_needed: Callable[[], bool]) -> None:
         self._path = root / FILE
@@ -60,15 +60,15 @@ class Heartbeat:
             finally:
                 os.close(file)
         except (OSError, ValueError):
-            return None  # an interrupted job then reports the range of possible times
+            return None  # an interrupted job then shows the range of possible times
         return found if found.tzinfo is not None else None
 
     async def _beat(self) -> None:
         try:
             while self._is_needed():
-                # in a thread: even a few bytes may have to wait while a compaction fills the disk's queue
+                # on a thread: even a few bytes may have to wait while a compaction fills the disk's queue
                 await asyncio.to_thread(self._write, self._clock.now())
-                # the real time: a test's clock stands still
+                # the real time, not the clock's: a test's clock stands still
                 await asyncio.sleep(BEAT_SECONDS)
         finally:
             self._beats = False
@@ -103,7 +103,7 @@ def interruption(job: Job, beat: datetime | None, now: datetime, booted: datetim
     at = max(event, min(beat, now)) if beat is not None else event
     until = now
     if booted is not None and at < booted < now:
-        until = booted  # the power was lost, and the last beats with it
+        until = booted  # power was lost, and with it the last beats
     elif beat is not None and beat >= event - SHORT:
         until = at  # the next beat would have followed soon
     return Interruption(at, until if until - at > SHORT else None)

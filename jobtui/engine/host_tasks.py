@@ -1,7 +1,7 @@
-"""The tasks at work on their hosts: what runs where, how far it is, and how it ended.
+"""The tasks at work on their hosts: their start, progress and end.
 
-A task is started here only after it is on disk that it runs. Its finished steps are committed at most once a
-second, its end at once; until the end is on disk, the job is as it was.
+A task is started only after its start is on disk. Its finished steps are committed at most once a second, its
+end at once; the job changes only when the end is on disk.
 """
 
 from __future__ import annotations
@@ -31,18 +31,18 @@ from jobtui.storage.base import (
 )
 
 UNRESPONSIVE_AFTER = 30.0  # seconds without progress until a host no longer delays the jobs of other hosts
-STEP_SECONDS = 1.0  # between two commits of finished steps; what a crash loses of them is done again
-DETACHED = "no longer waiting; the host goes on"
+STEP_SECONDS = 1.0  # between two commits of finished steps; steps that a crash loses are done again
+DETACHED = "no longer waiting; the host continues"
 UNLIMITED = 0  # a write limit in bytes a second
 
 
 class RunningTask(msgspec.Struct):
-    """One task at work on a host; the times are the steady clock's.
+    """A task at work on a host; the times are those of the steady clock.
 
     Attributes:
-        released: Done when the host has ended work that is not waited for.
-        recorded: Its end has been written, though its host may still be at work.
-        yields: It was canceled to be paused, so that its end is no stop.
+        released: Done when the host has ended work that the engine no longer waits for.
+        recorded: Whether its end has been written, although its host may still be at work.
+        yields: Whether it was canceled in order to pause, so that its end is not a stop.
         steps: The steps that it has finished.
         waiting: Why it waited by its last report, "" if it worked.
         waits_since: Since when it waits for disk space, None while it works.
@@ -71,16 +71,16 @@ class RunningTask(msgspec.Struct):
 
     @property
     def is_whole(self) -> bool:
-        """Whether it has no step to pause after: a flush, a compaction in one step, or one not planned yet."""
+        """Whether it has no step to pause after: a flush, or a compaction in one step or not planned yet."""
         return self.steps is None or self.steps.total <= 1
 
 
 class HostTasks:
     """The tasks at work, by host. For the engine's loop alone.
 
-    `on_change` is called when a host or a job may be able to start something; `elapsed` returns the seconds
-    since a job began here, None if it did not; `check_condition` returns why the job's condition excludes a
-    host now, "" if it does not.
+    `on_change` is called when a task may be able to start. `elapsed` returns the seconds since a job began in
+    this process, None if it did not. `check_condition` returns why the job's condition excludes a host now, ""
+    if it does not.
     """
 
     def __init__(
@@ -135,7 +135,7 @@ class HostTasks:
         return not self._recording
 
     def reserve(self, hosts: Iterable[str]) -> None:
-        """Keep hosts free for tasks that start as soon as that is on disk."""
+        """Keep hosts free for tasks whose start is being written."""
         self._busy.update((host, None) for host in hosts)
 
     def release(self, host: str) -> None:
@@ -143,7 +143,7 @@ class HostTasks:
         self._busy.pop(host, None)
 
     def unresponsive_jobs(self) -> set[int]:
-        """Return the jobs whose running tasks have all reported nothing for `UNRESPONSIVE_AFTER` seconds."""
+        """Return the jobs without progress of any running task for `UNRESPONSIVE_AFTER` seconds."""
         now = self._clock.steady()
         quiet: set[int] = set()
         alive: set[int] = set()
@@ -152,7 +152,7 @@ class HostTasks:
         return quiet - alive
 
     def run(self, job: Job, task: Task) -> None:
-        """Have a host run a task, whose start is on disk."""
+        """Run a task, whose start is on disk, on its host."""
         now = self._clock.steady()
         work = RunningTask(
             job.id,
@@ -180,15 +180,15 @@ class HostTasks:
                 work.control.cancel.set()
 
     def pause(self, jobs: Collection[int], *, now: bool = False) -> None:
-        """Ask the hosts to end the work of these jobs after their step; with `now`, in the midst of it."""
+        """Ask the hosts to end the work of these jobs after the current step, or with `now` in its middle."""
         for work in self._at_work():
             if work.job in jobs:
                 self._pause(work, now=now)
 
     def yield_all(self, *, now: bool = False) -> None:
-        """Have all hosts return their tasks to the queue: after the current step, or in the midst of it.
+        """Return all tasks to the queue: after the current step, or with `now` in the middle of it.
 
-        Work that has no further step is canceled at once, and is done again.
+        Work without a further step is canceled at once, and is done again.
         """
         self._yielding = True
         for work in self._at_work():
@@ -199,7 +199,7 @@ class HostTasks:
         (work.control.cancel if now else work.control.pause).set()
 
     def describe_unpausable(self, jobs: Sequence[Job]) -> str:
-        """Return which tasks at work finish instead of pausing, because they have no further step."""
+        """Return a text about the tasks that finish instead of pausing, because they have no further step."""
         flushes = {job.id for job in jobs if job.command == JobCommand.FLUSH}
         paused = {job.id for job in jobs}
         whole = [
@@ -280,7 +280,7 @@ class HostTasks:
         report = self._progress_callback(work)
         try:
             if job.options.condition and not (work.steps is not None and work.steps.done):
-                # when the host's turn has come, and not again between the steps of a paused compaction
+                # checked when the host's turn comes, and not again between the steps of a paused compaction
                 reason = await self._check_condition(job, work.host)
                 if reason:
                     return TaskOutcome(Status.FINISHED, reason=reason)
@@ -290,7 +290,7 @@ class HostTasks:
                 request = _compaction_request(job, work.steps)
                 result = await self._storage.compact(job.space, work.host, request, report, work.control)
         except StorageError as error:
-            # the task names its host: the reason need not repeat it, and an adopted host's name is a long path
+            # the task shows its host: the reason need not repeat it, and an adopted host's name is a long path
             return TaskOutcome(
                 Status.FAILED, reason=error.detail.removeprefix(f"{work.host}: "), code=error.code
             )
@@ -325,7 +325,7 @@ class HostTasks:
             self._tasks.spawn(self._commit_steps())
 
     async def _commit_steps(self) -> None:
-        """Commit the steps that have been finished, all tasks' together, then wait for the next ones."""
+        """Commit the finished steps of all tasks together, then wait for the next ones."""
         try:
             while self._steps and not self._closed:
                 steps, self._steps = self._steps, {}
@@ -343,7 +343,7 @@ class HostTasks:
                         if job is not None and not job.status.ended
                     ]
 
-                # a full disk: the step is done again if this process ends before its task does
+                # if the disk is full, the step is done again unless this process records the task's end
                 self._store.update_nowait(edit, lambda _jobs, _error: None)
                 await self._clock.sleep(STEP_SECONDS)
         finally:
@@ -352,7 +352,7 @@ class HostTasks:
     # ---- how a task ended
 
     def _record(self, work: RunningTask, end: TaskOutcome) -> None:
-        """Write how the task ended; until that is on disk, the job is as it was."""
+        """Write the end of a task; the job changes only when that is on disk."""
         work.recorded = True
         self._steps.pop((work.job, work.task), None)
         seen = self._progress.pop(work.job, work.task)
@@ -403,7 +403,8 @@ def _settle(job: Job, work: RunningTask, end: TaskOutcome, now: datetime, elapse
 
 
 def _outcome_of(result: TaskResult, work: RunningTask) -> TaskOutcome:
-    """Return how a task's work ended; with the status `queue` if it was paused."""
+    """Return the outcome of a task's work, with the status `queue` if it was paused."""
+
     if result.paused or (result.stopped and work.yields and not result.detached):
         status, reason = Status.QUEUE, ""
     elif result.stopped or result.detached:

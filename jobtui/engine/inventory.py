@@ -1,4 +1,4 @@
-"""The spaces and hosts of a storage: what is known of them, and when the engine asks for them again."""
+"""The spaces and hosts of a storage: a cache of them, and the functions that fetch them."""
 
 from __future__ import annotations
 
@@ -53,19 +53,19 @@ class InventoryCache:
         return overview
 
     async def fetch_spaces(self) -> dict[str, Space]:
-        """Return the spaces by name, as the storage has them now. Raises StorageError."""
+        """Fetch the spaces, and return them by name. Raises StorageError."""
         self.spaces = await self._storage.spaces()
         return {space.name: space for space in self.spaces}
 
     def on_connection(self, status: ConnectionStatus) -> None:
-        """Ask for spaces and hosts once per connection, although its status changes often."""
+        """Fetch spaces and hosts once per connection, although its status changes often."""
         before = self._address
         self._address = status.address if status.state is ConnectionState.CONNECTED else None
         if self._address not in (None, before):
             self.refresh_soon()
 
     def refresh_soon(self) -> None:
-        """Ask for all spaces and hosts; if that is under way, once more after it."""
+        """Fetch all spaces and hosts; if that is under way, fetch them once more after it."""
         self._due = True
         if not self._refreshing:
             self._refreshing = True
@@ -82,16 +82,16 @@ class InventoryCache:
     async def _fetch(self) -> None:
         try:
             await self.fetch_spaces()
-            # to ask an embedded host starts its process: not before it has to be
+            # asking an embedded host would start its process
             if self._has_connection:
                 self.hosts = tuple(host.name for host in await self._storage.hosts())
         except StorageError:
             if not self._has_connection:
-                raise  # else the connection reports the failure, and the next one asks again
+                raise  # with a connection, that reports the failure, and the next one fetches again
 
 
 async def fetch_overview(storage: Storage, clock: Clock) -> Overview:
-    """Return spaces and hosts as they are now; what a host does not answer in time is unknown (None).
+    """Return spaces and hosts as they are now, with None for the stats of a host that does not answer in time.
 
     Raises StorageError if the lists of spaces or hosts are not available.
     """
@@ -126,7 +126,7 @@ async def _fetch_all(storage: Storage, clock: Clock) -> tuple[SpaceOverview, ...
 async def _fetch_one(storage: Storage, space: Space, clock: Clock) -> SpaceOverview:
     if (
         space.adopted
-    ):  # opening an adopted database writes to it: its statistics are only read when asked for by name
+    ):  # opening an adopted database writes to it: its statistics are read only on an explicit request
         return SpaceOverview(space, None, None, None)
     requests = [asyncio.ensure_future(_stats(storage, space.name, host)) for host in space.hosts]
     await wait_all(clock, STATS_SECONDS, *requests)

@@ -17,7 +17,7 @@ from jobtui.storage.base import Space
 
 
 class JobFactory:
-    """Makes jobs within a transaction, which gives them their ids. For the engine's loop alone."""
+    """Creates jobs within a transaction, which assigns their ids. For the engine's loop alone."""
 
     def __init__(self, store: JobStore, clock: Clock) -> None:
         self._store = store
@@ -26,7 +26,7 @@ class JobFactory:
     def new_job(
         self, transaction: Transaction, request: SubmitRequest, recovered: Recovered | None = None
     ) -> Job:
-        """Return a job in the queue, with a task for each host of the request. Raises StatementRefused."""
+        """Return a queued job with a task for each host of the request. Raises StatementRefused."""
         space = request.space
         self._store.require_available(space.name)
         if not space.hosts:
@@ -44,7 +44,7 @@ class JobFactory:
         )
 
     def recovered_job(self, transaction: Transaction, old: Job, space: Space, how: RecoverRequest) -> Job:
-        """Return a job that runs an ended one again, on the hosts that it had and the space still has."""
+        """Return a job that runs an ended one again, on those of its hosts that the space still has."""
         hosts = lifecycle.recovered_hosts(old, space.hosts, failed_only=how.failed_only)
         if not hosts:
             why = (

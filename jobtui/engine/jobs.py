@@ -6,8 +6,8 @@ Invariants, which tests hold by name:
     all or nothing: a change that cannot be committed is discarded. With `must_persist` (it records something
     that already happened) it is queued and retried until the disk accepts it.
 All changes that wait while a commit is under way go into the next one together. If that one is refused, and
-while the disk is full, each is tried alone: a change of a known job may fit where a new job does not, and an
-error in one job's record is no reason to lose how another ended.
+while the disk is full, each is tried alone: a change of a known job may fit when a new job does not, and an
+error in one job's record must not lose the end of another job.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Transaction:
         self._store = store
         self.drafts: dict[int, Job] = {}
         self.new: set[int] = set()
-        # by space and id on a cluster: the newest run of a cluster's job, if this commit changes which that is
+        # by space and id on a cluster: the newest run of a cluster's job, if this commit adds one
         self.runs: dict[tuple[str, int], int] = {}
         # the ended jobs of a cluster that may change, with the status that each had
         self.amended: dict[int, tuple[Job, Status]] = {}
@@ -56,8 +56,8 @@ class Transaction:
     def amend(self, job: Job) -> Job:
         """Allow the change of an ended job into `job`, and return `job`.
 
-        This is the only exception to "ended is final": the jobs of a cluster are the cluster's, which reports
-        another end later, or tasks that went on. Raises IllegalTransition for a job of ours.
+        This is the only exception to "ended is final": a cluster may report another end of its job later, or
+        tasks that continued. Raises IllegalTransition for a job of ours.
         """
         before = self.get(job.id)
         if before is None or before.origin is None or before.origin != job.origin or not job.status.ended:
@@ -72,7 +72,7 @@ class Transaction:
 
 
 Edit = Callable[[Transaction], Sequence[Job]]
-# called with the jobs as they are on disk, or with the reason why the change was discarded
+# called with the committed jobs, or with the error because of which the change was discarded
 OnCommitted = Callable[[Sequence[Job], Exception | None], None]
 
 
@@ -87,11 +87,13 @@ _Made = list[tuple[_Waiting, Sequence[Job]]]
 
 
 class JobStore:
-    """The current jobs and their pending changes. All but `get` and `active` is for the engine's loop alone.
+    """The current jobs and their pending changes. Only `get` and `active` may be called from any thread.
 
-    `write_error`: why the history cannot be written now and what to do, "" if it can; `broken`: it cannot be
-    written before the next start. `before_publish` is called with each committed transaction, before any
-    other change sees it; `on_writable` when the disk accepts changes again, or never will.
+    Attributes:
+        write_error: Why the history cannot be written now and what to do, "" if it can.
+        broken: Whether it cannot be written before the next start.
+        before_publish: Called with each committed transaction, before any other change sees it.
+        on_writable: Called when the disk accepts changes again, or never will.
     """
 
     def __init__(
@@ -113,12 +115,12 @@ class JobStore:
         self._probe: asyncio.Task[None] | None = None
 
     def get(self, job_id: int) -> Job | None:
-        """Return the job as it is on disk; None if there is none or it is archived. Any thread."""
+        """Return the committed job, None if there is none or it is archived. Any thread."""
         job = self._current.get(job_id)
         return job if job is not None else self.history.get(job_id)
 
     def active(self) -> list[Job]:
-        """Return the queued and running jobs as they are on disk, oldest first. Any thread."""
+        """Return the committed queued and running jobs, oldest first. Any thread."""
         return sorted(self._current.copy().values(), key=lambda job: job.id)
 
     @property
@@ -135,11 +137,11 @@ class JobStore:
 
         Args:
             edit: Called in the loop; sees all changes before it, and returns only the jobs that it changed.
-                What it raises is raised here, and nothing is changed.
-            must_persist: Wait for a disk that refuses the change, and raise only if it never accepts it.
+                If it raises, nothing is changed, and its exception is raised here.
+            must_persist: Wait while the disk rejects the change, and raise only if it never accepts it.
 
         Raises:
-            StoreError: The disk did not take the change.
+            StoreError: The disk rejected the change.
         """
         done: asyncio.Future[Sequence[Job]] = asyncio.get_running_loop().create_future()
 
@@ -194,7 +196,7 @@ class JobStore:
 
     def _write(self) -> None:
         self._write_due = False
-        # set first: a callback that is called meanwhile may add a change, which must see what this commit makes
+        # set first: a callback that runs meanwhile may add a change, which must see the result of this commit
         self._writing = True
         transaction = Transaction(self)
         made = self._apply(self._next_batch(), transaction)
@@ -264,7 +266,7 @@ class JobStore:
         try:
             waiting.on_committed(jobs, error)
         except Exception as failure:
-            text = f"A change was committed, but what depends on it failed: {type(failure).__name__}: {failure}"
+            text = f"A change was committed, but a later action failed: {type(failure).__name__}: {failure}"
             self._publish([Notice(text, "error")])
 
     def _write_rest(self) -> None:
@@ -311,7 +313,7 @@ class JobStore:
         self._write_rest()
 
     def _check_disk(self) -> None:
-        """Notice a disk that has become full, or writable again, with the last commit."""
+        """React to a disk that has become full, or writable again, with the last commit."""
         if self.history.health is Health.FULL:
             self._wait_for_space(StoreFull(self.history.write_error))
         elif self.write_error:
@@ -385,21 +387,21 @@ class JobWaiters:
 
     @property
     def unwritten(self) -> tuple[int, ...]:
-        """Ids of the jobs that have ended but whose end the disk did not take. Any thread."""
+        """The ids of the jobs that have ended but whose end the disk rejected. Any thread."""
         return tuple(sorted(self._unwritten))
 
     def give_up(self, ids: Iterable[int]) -> None:
-        """Stop waiting for the ends of these jobs: the disk does not take them."""
+        """Stop waiting for the ends of these jobs: the disk does not accept them."""
         self._unwritten.update(ids)
 
     def can_end(self, job: Job) -> bool:
-        """Return whether the end of a job, queued or running, can still come to the history."""
+        """Return whether the end of a job, queued or running, can still be written to the history."""
         if self._store.broken and job.status is Status.QUEUE:
             return False
         return job.id not in self._unwritten
 
     async def ended(self, ids: Sequence[int]) -> tuple[Job, ...]:
-        """Wait until these jobs have ended; one whose end could not be written is returned as it is on disk."""
+        """Wait until these jobs have ended, and return them as they are on disk, even if an end is not written."""
         for job_id in ids:
             while (job := self._store.current(job_id)) is not None and self.can_end(job):
                 await self.next_change()
@@ -414,7 +416,7 @@ class JobWaiters:
         return waiting
 
     def notify(self) -> None:
-        """Have every waiting coroutine check its jobs again: some have ended."""
+        """Wake every waiting coroutine to check its jobs again."""
         waiting, self._waiting = self._waiting, []
         for each in waiting:
             if not each.done():

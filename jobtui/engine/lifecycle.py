@@ -7,7 +7,7 @@ The rules:
     started are stopped at once;
     a pause is a mark: a paused job keeps its status; its running tasks are queued again after their step;
     a failed attempt that may be repeated returns its task to the queue as well;
-    a deferral holds up a queued task, whose host cannot work now, and no other one;
+    a deferral delays one queued task, whose host cannot work now, and no other task;
     ended is final: these functions refuse to change an ended job or task.
 A job's times never go backwards, even if the wall clock did: each is at least the one before it.
 """
@@ -60,7 +60,7 @@ class IllegalTransition(Exception):
 
 
 class TaskOutcome(msgspec.Struct, frozen=True):
-    """How a task ended: `took` is in seconds, `progress` how far it was (0 to 1, None if not known)."""
+    """The outcome of a task; `took` is in seconds, `progress` from 0 to 1, None if it is unknown."""
 
     status: Status
     took: float | None = None
@@ -126,7 +126,7 @@ def recovered_hosts(job: Job, space_hosts: Sequence[str], *, failed_only: bool) 
     """Return the hosts that run a job again: those that it had and the space still has.
 
     Args:
-        failed_only: Leave out the hosts that finished.
+        failed_only: Omit the hosts that finished.
     """
     finished = {task.host for task in job.tasks if task.status is Status.FINISHED}
     had = [task.host for task in job.tasks] if job.options.hosts else space_hosts
@@ -142,7 +142,7 @@ def unfinished_positions(job: Job, hosts: Sequence[str]) -> dict[str, StepPositi
 
 
 def describe_continuations(jobs: Sequence[Job]) -> str:
-    """Return from which steps recovered jobs continue, "" if all start over."""
+    """Return the steps from which recovered jobs continue as text, "" if all jobs start over."""
     found = [
         f"Job {job.id} continues job {job.recovered_from} on {task.host} {describe_continuation(task.steps)}"
         for job in jobs
@@ -154,7 +154,7 @@ def describe_continuations(jobs: Sequence[Job]) -> str:
 
 
 def start_tasks(job: Job, tasks: Iterable[int], now: datetime) -> Job:
-    """Return the job with these of its tasks running; a queued job is running from now on."""
+    """Return the job with these tasks running; a queued job becomes running."""
     at = clamp_time(job, now)
     if job.status is Status.QUEUE:
         event = JobEvent(at=at, kind=EventKind.STARTED, status=Status.RUNNING)
@@ -171,9 +171,9 @@ def start_tasks(job: Job, tasks: Iterable[int], now: datetime) -> Job:
 
 
 def defer_task(job: Job, number: int, deferral: Deferral, now: datetime) -> Job:
-    """Return the job with a queued task that lets the other hosts go first, because its host cannot work now.
+    """Return the job with a queued task deferred after the others, because its host cannot work now.
 
-    A deferral for the reason of the one before goes on from that one's time, and is not logged again.
+    A deferral for the same reason as the one before keeps that one's time, and is not logged again.
     """
     task = job.tasks[number]
     if task.status is not Status.QUEUE:
@@ -199,7 +199,7 @@ def describe_deferral(deferral: Deferral) -> str:
 
 
 def describe_deferrals(job: Job) -> str:
-    """Return which tasks of the job are deferred and why, "" if none is."""
+    """Return a text about the deferred tasks of the job with the reasons, "" if none is deferred."""
     held = [describe_deferral(task.deferred) for task in job.tasks if task.deferred is not None]
     if not held:
         return ""
@@ -253,10 +253,10 @@ def record_steps(job: Job, positions: Mapping[int, StepPosition]) -> Job:
 def requeue_task(
     job: Job, number: int, end: TaskOutcome, now: datetime, *, retry_after: float | None = None
 ) -> Job:
-    """Return the job with a running task back in the queue, because it was paused or is to be tried again.
+    """Return the job with a running task back in the queue, because it was paused or will be tried again.
 
     Args:
-        end: How far the task has come, and the reason.
+        end: The task's progress, and the reason.
         retry_after: Seconds until the next attempt, after a failure; None for a pause.
     """
     task = job.tasks[number]
@@ -295,7 +295,7 @@ def _sum_seconds(first: float | None, second: float | None) -> float | None:
 
 
 def finish_task(job: Job, number: int, end: TaskOutcome, now: datetime, took: float | None = None) -> Job:
-    """Return the job with that task ended; if it was the last, the job has ended, after `took` seconds."""
+    """Return the job with that task ended; with its last task, the job ends, after `took` seconds."""
     at = clamp_time(job, now)
     task = job.tasks[number]
     progress = 1.0 if end.status is Status.FINISHED else end.progress
@@ -331,7 +331,7 @@ def is_held(job: Job) -> bool:
 
 
 def is_interrupted(job: Job) -> bool:
-    """Return whether a job found at a start was interrupted at work; others just continue."""
+    """Return whether a job found at a start was interrupted at work; other jobs continue."""
     return job.status is Status.RUNNING and any(task.status is Status.RUNNING for task in job.tasks)
 
 
@@ -341,14 +341,14 @@ def was_interrupted(job: Job) -> bool:
 
 
 def interrupt(job: Job, now: datetime, until: datetime | None = None) -> Job:
-    """Return a job found at work at a start as failed, with its running tasks; the others are stopped.
+    """Return a job found at work at a start as failed, like its running tasks; its other tasks are stopped.
 
     A paused job stays paused instead: its running tasks return to the queue with the steps that they finished.
 
     Args:
-        job: as it was left behind.
-        now: the time of its last sign of life.
-        until: the time before which it was interrupted, if that is much later.
+        job: The job as it was left behind.
+        now: The time of its last sign of life.
+        until: The latest time at which it may have been interrupted, if that is much later.
     """
     if job.status is not Status.RUNNING:
         raise IllegalTransition(f"job {job.id} was not running")
@@ -442,7 +442,7 @@ def _end_with_last_task(job: Job, at: datetime, took: float | None) -> Job:
 
 
 def _finished_reason(job: Job) -> str:
-    """Return how many hosts the condition excluded, else the first remark of a task."""
+    """Return the number of hosts that the condition excluded, otherwise the first remark of a task."""
     if job.not_needed and len(job.tasks) > 1:
         return f"{NOT_NEEDED} on {job.not_needed} of {len(job.tasks)} hosts"
     return next((task.reason for task in job.tasks if task.reason), "")
@@ -470,5 +470,5 @@ def _with_task(job: Job, task: Task) -> Job:
 
 
 def clamp_time(job: Job, now: datetime) -> datetime:
-    """Return now, or the time of the job's last event if the wall clock was set back behind that."""
+    """Return now, or the time of the job's last event if the wall clock was set back to before it."""
     return max(now, job.events[-1].at) if job.events else max(now, job.submitted)

@@ -22,10 +22,10 @@ from jobtui.model import ConnectionStatus, Job, SpaceStats
 from jobtui.storage.base import Capabilities, ClusterJobManager, Pair, Storage
 
 T = TypeVar("T")
-_CANCEL_ROUNDS = 5  # of cancelling the tasks that are left: one that is cancelled may start another
-_POLICY_SECONDS = 1.0  # for a busy loop to take a new run policy, and for the starts that are being written
-# for the main thread alone. In a process that is started with them blocked, a ctrl+c that was typed before it
-# left the terminal's process group does not end it
+_CANCEL_ROUNDS = 5  # of canceling the remaining tasks: a canceled one may start another
+_POLICY_SECONDS = 1.0  # for a busy loop to apply a new run policy, and for the starts that are being written
+# for the main thread alone. In a process that was started with them blocked, they stay pending: a ctrl+c that
+# was typed before it left the terminal's process group does not end it
 _BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -96,7 +96,7 @@ class LocalClient:
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the storage can do."""
+        """The storage's capabilities."""
         return self.engine.storage.capabilities
 
     @property
@@ -151,7 +151,7 @@ class LocalClient:
         return self.call(self.engine.stop_all_jobs())
 
     def yield_jobs(self) -> Future[None]:
-        """End all work at the next steps, so that the next owner continues it; start nothing any more."""
+        """End all work at the next steps, so that the next owner continues it, and start no more."""
         return self.call(self.engine.dispatcher.yield_hosts())
 
     def wait_idle(self) -> Future[None]:
@@ -201,27 +201,27 @@ class LocalClient:
             yield from chunk
 
     def set_run_policy(self, policy: RunPolicy) -> None:
-        """Change which queued jobs are run, and wait until that is in force, or briefly if the loop is busy.
+        """Change which queued jobs are run, and wait until that is in effect, or briefly if the loop is busy.
 
-        A job that was about to start is running then.
+        On return, a job that was about to start is running.
         """
         done = self.call(self._set_run_policy(policy))
         with contextlib.suppress(TimeoutError):
             done.result(2 * _POLICY_SECONDS)
 
     def close_if_idle(self) -> Future[tuple[int, ...]]:
-        """Accept nothing more from other processes unless jobs may run here; returns those jobs.
+        """Stop accepting requests from other processes unless jobs may run here; return those jobs.
 
-        A job that another process submitted is on disk, and this process owns it: the owner stays for it.
+        A job that another process submitted is on disk, and this process owns it, so it must not end yet.
         """
         return self.call(self.engine.close_if_idle())
 
     def stop_accepting(self) -> None:
-        """Accept nothing more from other processes: they wait for the profile."""
+        """Stop accepting requests from other processes: they wait for the profile."""
         self._loop.call_soon_threadsafe(self.engine.server.close)
 
     def cancel(self, job_id: int) -> None:
-        """End the work of a job without recording a stop, which the disk does not accept."""
+        """Cancel the work of a job without recording a stop, which the disk does not accept."""
         self._loop.call_soon_threadsafe(self.engine.dispatcher.cancel, (job_id,))
 
     def limit_waiting_for_disk(self) -> None:
@@ -243,7 +243,7 @@ class LocalClient:
 
     async def _set_run_policy(self, policy: RunPolicy) -> None:
         self.engine.admission.policy = policy
-        # a job whose start is being written is queued for another moment: nobody would stop it
+        # a job whose start is being written is still queued for a moment: it would not be stopped
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_POLICY_SECONDS):
                 await self.engine.dispatcher.wait_started()
@@ -267,7 +267,7 @@ class LocalClient:
                     task.cancel()
                 self._loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             self._loop.run_until_complete(self._loop.shutdown_asyncgens())
-            with contextlib.suppress(RuntimeError):  # if no thread can be started, none is left to wait for
+            with contextlib.suppress(RuntimeError):  # no thread can be started, so there is none to wait for
                 self._loop.run_until_complete(self._loop.shutdown_default_executor())
             self._loop.close()
 

@@ -1,4 +1,4 @@
-"""The settings of a profile: where its data is, and how its work is run."""
+"""The settings of a profile for the engine."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jobtui.model import DiskReserve
 
 if TYPE_CHECKING:
     from jobtui.storage.nebula.settings import (
-        ClusterSettings,  # imports ssl, which embedded storage does without
+        ClusterSettings,  # imports ssl, which embedded storage does not need
     )
 
 
@@ -23,19 +23,23 @@ MIN_FREE = DiskReserve(share=0.05)
 
 
 class Profile(msgspec.Struct, frozen=True):
-    """One profile's settings for the engine.
+    """The settings of a profile.
 
-    `root` is the profile's own directory, holding `history/` and `storage/`. `hosts` maps each storage
-    host to the directory that it keeps its data in (None: `root/storage/<host>`); empty means `local0`
-    to `local2`. `task_timeout` is seconds from a task's dispatch (None: no deadline).
-    `compact_rate` limits a host's compaction and flush writes, in bytes a second (None: no limit).
-    `step_size` is what a step of a compaction merges, in bytes, and `min_free` what it leaves free of the disk.
-    `wal_dirs` are the WAL directories of adopted databases that keep their WAL apart, `without_cf_paths` the
-    adopted databases that keep all SST files in their own directory.
-    `advice`: the thresholds of SHOW ADVICE and IF NEEDED.
-    `notify`: what is notified, and whom (None: nothing).
-    `read_only`: this process changes nothing, and never owns the profile.
-    `cluster`: the NebulaGraph cluster that the work is done on (None: embedded storage).
+    Attributes:
+        root: The profile's own directory, which contains `history/` and `storage/`.
+        hosts: The data directory of each storage host, None for `root/storage/<host>`; empty for the hosts
+            `local0` to `local2`.
+        task_timeout: Seconds from a task's start to its deadline, None for no deadline.
+        max_running_jobs: How many jobs may run at once.
+        compact_rate: The limit of a host's compaction and flush writes in bytes a second, None for no limit.
+        step_size: The bytes that a step of a compaction merges.
+        min_free: The space that a compaction leaves free on the disk.
+        wal_dirs: The WAL directories of adopted databases whose WAL has a directory of its own.
+        without_cf_paths: The adopted databases with all SST files in their own directory.
+        cluster: The NebulaGraph cluster that runs the work, None for embedded storage.
+        advice: The thresholds of SHOW ADVICE and IF NEEDED.
+        notify: The notifications and their recipients, None for no notifications.
+        read_only: Whether this process changes nothing, and never owns the profile.
     """
 
     name: str

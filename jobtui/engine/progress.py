@@ -1,6 +1,6 @@
-"""The progress of running tasks: published as it comes, and shown in the snapshots of jobs.
+"""The progress of running tasks: published as it arrives, and part of the snapshots of jobs.
 
-It is not committed to the history. What a host held when a task began is written with the task's end.
+It is not committed to the history. The stats from before a task are written with the task's end.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class LiveProgress(msgspec.Struct, frozen=True):
 
     Attributes:
         fraction: 0 to 1, None if it is not known.
-        before: What its host held when the work began, None until the host has reported that.
+        before: The stats of its host when the work began, None until the host has reported them.
         steps: The finished steps, None until one has been reported.
-        waiting: Why it does not work now, "" if it does.
+        waiting: Why it is waiting, "" if it is not.
     """
 
     fraction: float | None = None
@@ -44,7 +44,7 @@ class ProgressTracker:
         self._known: dict[tuple[int, int], LiveProgress] = {}
 
     def update(self, job_id: int, task: int, progress: OperationProgress) -> None:
-        """Set how far a task is; what the progress does not report stays as it was."""
+        """Update the progress of a task; values that are not reported stay unchanged."""
         if progress.gauges is not None:
             self._on_gauges(job_id, task, progress.gauges)
         known = self._known.get((job_id, task), _NOTHING)
@@ -53,7 +53,7 @@ class ProgressTracker:
         )
 
     def pop(self, job_id: int, task: int) -> LiveProgress:
-        """Remove a task, and return what was known of it."""
+        """Remove a task, and return its last progress."""
         return self._known.pop((job_id, task), _NOTHING)
 
     def apply_to(self, job: Job) -> Job:

@@ -29,7 +29,7 @@ SILENT = "it does not answer: it may be suspended (fg brings it back), or stuck"
 class ExecuteRequest(msgspec.Struct, frozen=True, tag="Run"):
     """Execute a text as if it were typed at the owner, in `space`, with AT relative to `cwd`.
 
-    `kind`: what requests it, `dashboard` or `script`.
+    `kind`: the source of the request, `dashboard` or `script`.
     """
 
     text: str

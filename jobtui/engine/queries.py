@@ -1,4 +1,4 @@
-"""Answers that need no engine: parsing a text, the SHOW statements, and the result tables of all statements."""
+"""Answers that do not need an engine: parsed texts, SHOW statements, and the tables of all results."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ SCHEDULES = ("Schedule", "At", "Until", "Statement", "Next", "Last", "Result", "
 _PAGE = 500
 _DAYS_SHOWN = 7
 _MOST_UPCOMING = 200
-"""A week of a schedule that is due more often is not shown to its end."""
+"""The most times of a schedule's week that are shown."""
 
 
 def parse_or_answer(text: str) -> list[Parsed] | ExecuteResult:
-    """Return the text's statements, or the result that says why it does not parse."""
+    """Return the text's statements, or the result with the reason why it does not parse."""
     # loads pyparsing, which a dashboard without a typed text does not need
     from jobtui.language import StatementError, parse_with_spans
 
@@ -124,7 +124,7 @@ def require_recoverable(job: Job | None, job_id: int, history: History) -> Job:
         raise StatementRefused(f"Job {job_id} is still queued; STOP JOB {job_id} first")
     if job.status is Status.RUNNING:
         if job.origin is not None and job.command in (JobCommand.FLUSH, JobCommand.COMPACT):
-            # NebulaGraph refuses to stop these from 3.3 on, and only pretends to do it before
+            # NebulaGraph refuses to stop these since 3.3; older versions only pretend to stop them
             raise StatementRefused(f"Job {job_id} is still running on the cluster: wait until it has ended")
         raise StatementRefused(f"Job {job_id} is still running; STOP JOB {job_id} first")
     return job
@@ -209,7 +209,7 @@ def spaces_result(statement: str, overviews: Iterable[SpaceOverview]) -> Result:
 
 
 def hosts_result(statement: str, hosts: Iterable[Host]) -> Result:
-    """Return a row for each storage host, with whether it answers."""
+    """Return a row for each storage host, with its status."""
     rows = []
     for host in hosts:
         status = host.state
@@ -233,7 +233,7 @@ def schedules_result(
     now: datetime,
     notice: str = "",
 ) -> Result:
-    """Return a row for each schedule, with its next time and what came of the last one."""
+    """Return a row for each schedule, with its next time and the result of its last run."""
     rows = []
     for schedule in found:
         run = schedule.runs[-1] if schedule.runs else None

@@ -1,6 +1,6 @@
 """The client that only reads: for a profile that another process owns, or that no process runs.
 
-It starts no thread, no worker and no asyncio loop. What would write is refused, with the reason.
+It starts no thread, no worker and no asyncio loop. Statements that would write are refused, with the reason.
 """
 
 from __future__ import annotations
@@ -201,7 +201,7 @@ class ReadOnlyClient:
         return _done(None)
 
     def yield_jobs(self) -> Future[None]:
-        """Do nothing: no work is done here."""
+        """Do nothing: this process runs no jobs."""
         return _done(None)
 
     def wait_idle(self) -> Future[None]:

@@ -1,7 +1,7 @@
 """The client of a profile that another process owns.
 
-It reads the history itself: a statement that only reads is answered here, from disk. Any other goes to the
-owner and is answered as if it had been typed there. The owner sends changes as they happen.
+It reads the history itself: a statement that only reads is answered by this process, from disk. Any other goes
+to the owner, which executes it as if it had been typed there. The owner sends changes as they happen.
 """
 
 from __future__ import annotations
@@ -41,10 +41,10 @@ from jobtui.storage.base import Pair
 
 T = TypeVar("T")
 GREETING_SECONDS = 2.0  # for the owner to confirm the subscription
-LAG_SECONDS = 1.0  # a history may be read so much later than the owner's response
+LAG_SECONDS = 1.0  # how long after the owner's response a change may become visible in the history
 RESPONSE_SECONDS = 120.0  # for the owner to execute a statement
-# statements in one request: sent one at a time, 10,000 take several times as long as they do at the owner.
-# Only those that a local owner executes in milliseconds are grouped, so that the response comes in time
+# statements in one request: sent one at a time, 10,000 statements take several times as long as at the owner.
+# Only those that an owner executes in milliseconds are grouped, so that the response arrives in time
 MOST_IN_REQUEST = 200
 FRESH_SECONDS = 5.0  # until the overview of a cluster is fetched again
 QUICK = (Submit, Stop, Recover, Use)
@@ -70,7 +70,7 @@ class RemoteClient(ReadOnlyClient):
         self._closed = False
         self.on_owner_exit: Callable[[], None] = lambda: None
         self._owner_gone = False
-        self._updates = 0  # how often there was news for those who wait
+        self._updates = 0  # the number of changes that waiting futures must be checked for
         self._waiting: list[tuple[tuple[int, ...], Future[tuple[Job, ...]]]] = []
         self._link: tuple[ConnectionStatus, float] | None = None
         self._remote_inventory = None if profile.cluster is None else RemoteInventory(self._fetch_overview)
@@ -95,7 +95,7 @@ class RemoteClient(ReadOnlyClient):
         return _run_in_thread(lambda: self.answer(text, session))
 
     def submit(self, text: str, session: Session) -> Future[ExecuteResult]:
-        """Execute a text as `execute` does; RequestNotAccepted means that nothing of it was done: try again."""
+        """Execute a text as `execute` does; after RequestNotAccepted, nothing was executed: try again."""
         return _run_in_thread(lambda: self._answer(text, session))
 
     def answer(self, text: str, session: Session) -> ExecuteResult:
@@ -154,16 +154,16 @@ class RemoteClient(ReadOnlyClient):
         return leave
 
     def job(self, job_id: int) -> Job | None:
-        """Return the job by the owner's last message, or as it is on disk."""
+        """Return the job from the owner's last message, or from disk."""
         return self._last_known.get(job_id) or self.history.get(job_id)
 
     def active_jobs(self) -> tuple[Job, ...]:
-        """Return the queued and running jobs by the owner's last messages."""
+        """Return the queued and running jobs from the owner's last messages."""
         jobs = {job.id: job for job in self.history.live()} | self._last_known.copy()
         return tuple(jobs[job_id] for job_id in sorted(jobs) if not jobs[job_id].status.ended)
 
     def last_known_active(self) -> tuple[Job, ...]:
-        """Return the jobs that had not ended by the owner's last message, whatever is on disk since."""
+        """Return the jobs that had not ended at the owner's last message, even if they have ended on disk."""
         jobs = self._found | self._last_known.copy()
         return tuple(job for job in jobs.values() if not job.status.ended)
 
@@ -228,7 +228,7 @@ class RemoteClient(ReadOnlyClient):
         return _run_in_thread(lambda: self._load(space, pairs))
 
     def dump(self, space: str) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the pairs that the owner reads. Raises StorageError and OwnerUnavailable, also midway."""
+        """Yield the pairs that the owner reads. Raises StorageError and OwnerUnavailable, even after some."""
         with self._channel() as channel:
             channel.ask(protocol.DumpRequest(space), RESPONSE_SECONDS)
             while True:
@@ -294,7 +294,7 @@ class RemoteClient(ReadOnlyClient):
                 if isinstance(answer, protocol.EventsMessage) and not self._closed:
                     self._take(answer.messages)
         except (OSError, ValueError, errors.OwnerUnavailable, StoreError):
-            pass  # the owner has exited or is not understood: what follows handles both
+            pass  # the owner has exited or is of another version: both are handled below
         with self._lock:
             self._owner_gone = True
             self._updates += 1
@@ -353,7 +353,7 @@ class RemoteClient(ReadOnlyClient):
         return tuple(job for job in found if job is not None)
 
     def _drop_superseded(self) -> None:
-        """Drop the ended jobs that the history has by now: the message may come before the file is read."""
+        """Remove the ended jobs that the history has by now: messages may arrive before the file is read."""
         ended = [job_id for job_id, job in self._last_known.items() if job.status.ended]
         if not ended:
             return
@@ -372,7 +372,7 @@ def _address_of_owner(profile: Profile) -> Path:
         raise errors.RequestNotAccepted(f"its address cannot be read: {error.strerror or error}") from None
     if address is None:
         raise errors.RequestNotAccepted(
-            "it has not recorded in LOCK where it listens: it is just starting, or ending"
+            "it has not recorded its address in LOCK: it is just starting, or ending"
         )
     return address
 

@@ -1,4 +1,4 @@
-"""The runner of a profile's schedules: it carries out what is decided, and what statements say of them."""
+"""The runner of a profile's schedules: it carries out decisions, and the statements about schedules."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from jobtui.model import Job
 from jobtui.os_errors import explain
 
 CHECK_SECONDS = 30.0  # at most between two checks, since the wall clock may be set at any time
-SUBMIT_SECONDS = 60.0  # for a cluster that does not answer: the other schedules wait meanwhile
+SUBMIT_SECONDS = 60.0  # to wait for a cluster that does not answer: the other schedules wait meanwhile
 
 
 class ScheduleRunner:
     """The schedules of a profile, run in its owner. For the engine's loop alone.
 
     `submit` submits a schedule's job; `on_run` is called with each run of a schedule that was written. Each
-    decision is on disk before it is carried out; if the disk refuses it, nothing is done, and it is taken again
+    decision is on disk before it is carried out; if the disk rejects it, nothing is done, and it is made again
     at the next check.
     """
 
@@ -71,7 +71,7 @@ class ScheduleRunner:
                 )
                 await self._rewrite()
             else:
-                # without a copy, replacing the file would lose what a repair could still read
+                # without a copy, replacing the file would lose data that a repair could still read
                 self._refusal = f"The schedules cannot be changed: {FILE} is damaged, and cannot be copied"
                 self._events.notify(self._refusal)
         for schedule in loaded.schedules.values():
@@ -159,7 +159,7 @@ class ScheduleRunner:
             await self._try_save(schedules.not_started(schedule, str(error)))
             self._events.notify(f"Schedule '{schedule.name}' could not start its job: {error}")
         elif isinstance(error, StatementRefused) and self._job_of(schedule) is not None:
-            # asking again would be refused again; a disk that is full is asked again at the next check
+            # a refused request would be refused again; one that a full disk rejected is repeated later
             await self._try_save(msgspec.structs.replace(schedule, held=False, window_end=None))
             self._events.notify(f"Schedule '{schedule.name}' could not pause its job: {error}")
 
@@ -173,7 +173,7 @@ class ScheduleRunner:
             if str(error) != self._write_error:
                 self._write_error = str(error)
                 self._events.notify(str(error))
-            # what has been done is known as long as this process lives
+            # this process remembers the change, even though it is not on disk
             if not schedules.is_starting(schedule):
                 self._schedules[schedule.name] = schedule
             return False
@@ -215,7 +215,7 @@ class ScheduleRunner:
         return self._refusal
 
     async def create(self, statement: CreateSchedule, space: str, requested_by: str) -> str:
-        """Create a schedule on a space that exists; return what the user should know of it.
+        """Create a schedule on a space that exists; return a notice for the user.
 
         Raises StatementRefused and StoreError.
         """
@@ -247,7 +247,7 @@ class ScheduleRunner:
         return ""
 
     async def pause(self, name: str) -> None:
-        """Submit nothing until the schedule is resumed. Raises StatementRefused and StoreError."""
+        """Pause a schedule: it submits nothing until it is resumed. Raises StatementRefused and StoreError."""
         async with self._turn:
             schedule = self._require(name)
             if schedule.paused:
@@ -255,7 +255,7 @@ class ScheduleRunner:
             await self._save(name, schedules.suspend(schedule))
 
     async def resume(self, name: str) -> None:
-        """Submit at the schedule's times again. Raises StatementRefused and StoreError."""
+        """Resume a schedule. Raises StatementRefused and StoreError."""
         async with self._turn:
             schedule = self._require(name)
             if not schedule.paused:
@@ -263,7 +263,7 @@ class ScheduleRunner:
             await self._save(name, schedules.activate(schedule, self._clock.now()))
 
     async def run_now(self, name: str) -> tuple[Job, bool]:
-        """Run a schedule now; return its job, and whether that is the one before, resumed.
+        """Run a schedule now; return its job, and whether it is the previous one, resumed.
 
         Raises StatementRefused, StorageError and StoreError.
         """
@@ -282,7 +282,7 @@ class ScheduleRunner:
             return started, step.action is RunAction.CONTINUE
 
     async def drop(self, name: str, *, if_exists: bool) -> str:
-        """Delete a schedule; return what becomes of its job. Raises StatementRefused and StoreError."""
+        """Delete a schedule; return a notice about its job. Raises StatementRefused and StoreError."""
         async with self._turn:
             if if_exists and name not in self._schedules:
                 return f"Schedule '{name}' does not exist"

@@ -1,4 +1,4 @@
-"""The scheduler: which jobs may run, and a pure function that decides which tasks start next.
+"""The scheduler: a pure function that decides which tasks start next, and the policy of which jobs may run.
 
 The rules: one running job per space, first come first served; spaces run in parallel, up to a limit; a job's
 tasks run in parallel, one operation per host. A host that hangs delays only the tasks that need it: a job that
@@ -92,7 +92,7 @@ def _age(job: Job) -> int:
 def _startable(
     job: Job, taken: set[str], now: datetime, deferred: Mapping[tuple[str, str], datetime]
 ) -> tuple[tuple[int, ...], datetime | None]:
-    """Return the tasks of a job that may start, which take their hosts, and when others may."""
+    """Return the tasks of a job that may start, and the time at which others may."""
     if job.stopping or job.paused:
         return (), None
     free = _free_places(job)
@@ -147,17 +147,17 @@ class JobAdmission:
     def may_run(self, job: Job) -> bool:
         """Return whether this process may run the job, which is queued or running."""
         if job.origin is not None:
-            return False  # its cluster runs it
+            return False  # the cluster runs it
         # a running job without a running task was handed over by the last owner: it waits like a queued one
         if self.policy is RunPolicy.ALL or any(task.status is Status.RUNNING for task in job.tasks):
             return True
         return self.policy is RunPolicy.SUBMITTED and job.space in self._submitted
 
     def note_submitted(self, space: str) -> None:
-        """Admit the jobs of a space from now on under SUBMITTED: a job was submitted to it here."""
+        """Admit the jobs of a space under SUBMITTED from now on, after a job was submitted to it here."""
         self._submitted.add(space)
 
     def admit_submitted(self) -> None:
-        """Run what is submitted from now on, also if nothing was to run before."""
+        """Run the jobs that are submitted from now on, even if the policy was to run none."""
         if self.policy is RunPolicy.NONE:
             self.policy = RunPolicy.SUBMITTED

@@ -1,9 +1,9 @@
-"""Schedules: their records, their times, and what is decided at each, as pure functions.
+"""Schedules: their records, their times, and the decisions at each time, as pure functions.
 
 The rules:
     a time that does not exist (daylight saving) is moved by the missing hour; one that exists twice runs once;
-    a time that passed while no jobtui ran the profile, or while the machine slept, is recorded as skipped, all
-    such times in one record, and never run later; a time of the last minute still counts as now;
+    a time that passed while no jobtui ran the profile, or while the machine slept, is recorded as skipped and
+    never run later; all such times share one record; a time of the last minute still counts as now;
     a run is skipped with the reason while the job of the run before still works, or if a user paused that job;
     UNTIL pauses the job at its next step, and the next run resumes it instead of submitting another;
     a job that was interrupted because its owner died is recovered once: by the next owner while the window is
@@ -47,20 +47,21 @@ NO_OWNER = (
     "(docs/schedules.md has a systemd unit and a crontab line)"
 )
 GRACE = timedelta(seconds=60)
-"""How late a run may begin. A change of the owner takes seconds; cron's times are a minute apart."""
+"""The longest delay of a run. A change of the owner takes seconds; cron's times are a minute apart."""
 SET_BACK = timedelta(days=1)
 OWNER_GRACE = timedelta(minutes=10)
-"""Until when the next owner continues an interrupted job of a run without a window: a restart takes seconds."""
+"""The time for the next owner to continue an interrupted job without a window: a restart takes seconds."""
+
 MOST_CONTINUED = 5
-"""How often a window's job is continued: one that ends jobtui each time must not run for ever."""
+"""How often a window's job is continued: one that crashes jobtui each time must not run forever."""
 KEPT_RUNS = 100
 MOST_COUNTED = 1000
-"""The skipped times that are counted: those of a year, every minute, would take seconds."""
+"""The most skipped times that are counted: counting those of a year, every minute, would take seconds."""
 NOT_OWNED = "no jobtui ran this profile at that time, or the machine slept"
 
 
 class RunOutcome(enum.StrEnum):
-    """What came of one time of a schedule."""
+    """The outcome of a time of a schedule."""
 
     STARTING = "starting"
     SUBMITTED = "submitted"
@@ -77,11 +78,11 @@ class ScheduleRun(msgspec.Struct, frozen=True, omit_defaults=True):
     """A run of a schedule, or times that were skipped.
 
     Attributes:
-        at: The time that was due; of a run by hand, when it was requested.
+        at: The time that was due, or at which a run by hand was requested.
         job: The job that was submitted or resumed.
         end: When the run's window ends, None if it has none.
         last: The last of several skipped times.
-        count: How many times were skipped; at least that many if it is `MOST_COUNTED`.
+        count: The number of skipped times; there may be more if it is `MOST_COUNTED`.
         after: The highest job id before the run: its job has a higher one.
         recovers: The interrupted job that the run continues as another one, None if there is none.
         notified: What became of the notifications that it did not take place, by target.
@@ -101,19 +102,19 @@ class ScheduleRun(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class Schedule(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A job that is submitted again and again.
+    """A job that is submitted at regular times.
 
     Attributes:
         at: The cron expression, as typed.
         until: The time of day at which a run is paused, None if it runs to its end.
         timezone: The time zone of both, "" for that of the process that owns the profile.
-        requested_by: Who created it, and from where.
-        paused: It submits nothing until it is resumed.
+        requested_by: The user and the host that created it.
+        paused: Whether it submits nothing until it is resumed.
         next: The next time, None if it is paused.
-        handled: The time up to which everything is decided.
+        handled: The time up to which all times are decided.
         job: The job of the last run.
-        held: The window's end has paused that job, so that the next run resumes it.
-        window_end: When that job is to be paused, None if it is not.
+        held: Whether the window's end has paused that job, so that the next run resumes it.
+        window_end: When that job will be paused, None if it will not.
         runs: The newest runs, oldest first.
     """
 
@@ -141,7 +142,7 @@ class Schedule(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RunAction(enum.Enum):
-    """What is to be done for a schedule now."""
+    """The action for a schedule after a decision."""
 
     SUBMIT = "submit"
     CONTINUE = "continue"
@@ -150,7 +151,7 @@ class RunAction(enum.Enum):
 
 
 class ScheduleStep(msgspec.Struct, frozen=True):
-    """The schedule after a decision, to be written first, and what is to be done then (None: nothing)."""
+    """The schedule after a decision, to be written first, and the action that follows, None for none."""
 
     schedule: Schedule
     action: RunAction | None = None
@@ -171,7 +172,7 @@ def next_time(at: str, moment: datetime, zone: tzinfo | None) -> datetime | None
     twice. `at` is what `parse_times` accepts.
     """
     local = _naive(moment, zone)
-    # a clock that was set forward in the last day: a time in the gap, moved by its size, may still come
+    # if the clock was set forward in the last day, a time in the gap, moved by its size, may still be due
     gap = max(timedelta(0), _offset(moment, zone) - _offset(moment - timedelta(days=1), zone))
     times = CronSim(NICKNAMES.get(at.strip().lower(), at), local - gap)
     best = None
@@ -196,7 +197,7 @@ def _offset(moment: datetime, zone: tzinfo | None) -> timedelta:
 
 
 def _instant(local: datetime, zone: tzinfo | None, fold: int = 0) -> datetime:
-    """Return a local time in UTC. One that does not exist is moved forward by what is missing (PEP 495)."""
+    """Return a local time in UTC. A time that does not exist is moved forward by the gap (PEP 495)."""
     local = local.replace(fold=fold)
     return (local if zone is None else local.replace(tzinfo=zone)).astimezone(UTC)
 
@@ -215,7 +216,7 @@ def window_end(until: str | None, start: datetime, zone: tzinfo | None) -> datet
 
 
 def upcoming(schedule: Schedule, now: datetime, days: int, most: int) -> list[tuple[datetime, datetime | None]]:
-    """Return the next times with the ends of their windows, of so many days."""
+    """Return the times of the next days with the ends of their windows, at most `most` of them."""
     found: list[tuple[datetime, datetime | None]] = []
     zone, at = zone_of(schedule), schedule.next
     while at is not None and at <= now + timedelta(days=days) and len(found) < most:
@@ -241,13 +242,13 @@ def suspend(schedule: Schedule) -> Schedule:
 def advance(
     schedule: Schedule, now: datetime, job: Job | None, last_id: int = 0, interrupted: Job | None = None
 ) -> ScheduleStep:
-    """Return what follows now. It is called again after each action, until it returns none.
+    """Return the next decision; called again after each action, until a decision has no action.
 
     Args:
-        schedule: as it is written.
-        now: the time of the wall clock.
-        job: `schedule.job` as it is now, None if it has ended.
-        last_id: the highest id of a job.
+        schedule: The schedule as it is written.
+        now: The time of the wall clock.
+        job: The current version of `schedule.job`, None if it has ended.
+        last_id: The highest id of a job.
         interrupted: `schedule.job` if a crash ended it and no job has recovered it since.
     """
     step = end_window(schedule, now, job, interrupted)
@@ -320,7 +321,7 @@ def _decide_due(
 def run_now(
     schedule: Schedule, now: datetime, job: Job | None, last_id: int, interrupted: Job | None = None
 ) -> ScheduleStep:
-    """Return what a run by hand does. Raises StatementRefused while the job of the run before works."""
+    """Return the decision for a run by hand. Raises StatementRefused while the previous run's job works."""
     end = window_end(schedule.until, now, zone_of(schedule))
     if job is None:
         submit = RunAction.SUBMIT if interrupted is None else RunAction.RECOVER
@@ -364,7 +365,7 @@ def not_started(schedule: Schedule, reason: str) -> Schedule:
 
 
 def is_starting(schedule: Schedule) -> bool:
-    """Return whether the process that decided the last run has not written what came of it."""
+    """Return whether the last run was decided, and its result is not written yet."""
     return bool(schedule.runs) and schedule.runs[-1].outcome is RunOutcome.STARTING
 
 
@@ -372,9 +373,9 @@ def settle(schedule: Schedule, newer: Sequence[Job], job: Job | None) -> Schedul
     """Return the schedule after its owner ended while a run was starting: its job exists, or it never ran.
 
     Args:
-        schedule: as it was left, starting.
-        newer: the jobs with higher ids than the run's `after`.
-        job: the job to resume as it is now, None if it has ended or if there is none.
+        schedule: The schedule as it was left, starting.
+        newer: The jobs with higher ids than the run's `after`.
+        job: The current version of the job to resume, None if it has ended or if there is none.
     """
     run = schedule.runs[-1]
     if run.job is not None:
@@ -420,7 +421,7 @@ def with_notification(schedule: Schedule, at: datetime, target: str, text: str) 
 
 
 def next_moment(schedule: Schedule) -> datetime | None:
-    """Return when something is to be decided for the schedule next, None if nothing is."""
+    """Return the time of the next decision for the schedule, None if there is none."""
     moments = [moment for moment in (schedule.next, schedule.window_end) if moment is not None]
     return min(moments, default=None)
 
@@ -443,7 +444,7 @@ class LoadedSchedules(msgspec.Struct, frozen=True):
     """The contents of the file.
 
     Attributes:
-        damage: What is damaged, "" if nothing is; the other schedules are intact.
+        damage: A description of the damage, "" if there is none; the loaded schedules are intact.
         refusal: Why the file must not be replaced, "" if it may be.
     """
 

@@ -1,7 +1,7 @@
 """The Unix-socket server of the process that owns a profile, for the other processes of the profile.
 
-Whatever a client sends, or does not send, needs little memory and ends in a response; it is never a failure of
-the engine.
+Whatever a client sends, or fails to send, the server uses little memory and ends the request with a response; a
+client can never make the engine fail.
 """
 
 from __future__ import annotations
@@ -172,7 +172,7 @@ class SocketServer:
     ) -> None:
         """Answer this request and those that follow; the owner stays until the last one."""
         if self._acceptor is None:
-            return  # an owner that is closing accepts no more requests, not even those that are half read
+            return  # an owner that is closing accepts no more requests, not even partly read ones
         with self._counting():
             while True:
                 await _send(writer, protocol.Accepted())
@@ -248,7 +248,7 @@ class SocketServer:
     async def _execute(self, body: _SingleResponse, uid: int) -> protocol.Response:
         match body:
             case protocol.ExecuteRequest():
-                # what another process submits is run, even if this one was started to run nothing
+                # a job from another process is run, even if this process was started to run none
                 self._admission.admit_submitted()
                 kind = body.kind if body.kind in ("dashboard", "script") else "script"
                 session = Session(body.space, Path(body.cwd), kind, uid)
@@ -317,7 +317,7 @@ async def _ended(reader: asyncio.StreamReader) -> None:
 
 
 async def _either(work: asyncio.Future[Any], gone: asyncio.Future[None]) -> None:
-    """Wait until the work is done, and raise what it raised, or cancel it when the client has gone."""
+    """Wait until the work is done, and raise its exception, if any; cancel it if the client disconnects."""
     try:
         await wait_first(work, gone)
         if work.done():
@@ -334,7 +334,7 @@ async def _end(pairs: AsyncIterator[tuple[bytes, bytes]]) -> None:
 
 
 async def _read_long_line(reader: asyncio.StreamReader) -> bytes:
-    """Read a line in pieces as the reader's limit has it. Raises IncompleteReadError, _RequestUnread."""
+    """Read a line in pieces of the reader's limit. Raises IncompleteReadError and _RequestUnread."""
     pieces: list[bytes] = []
     size = 0
     while True:
@@ -395,6 +395,7 @@ def _rejection_line(reason: str) -> bytes:
 
 
 def _error_text(error: BaseException) -> str:
-    """Return what went wrong, without what cannot be sent as UTF-8."""
+    """Return the error's text, without characters that cannot be sent as UTF-8."""
+
     words = "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
     return words.encode("utf-8", "backslashreplace").decode()

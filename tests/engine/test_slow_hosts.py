@@ -15,7 +15,7 @@ def test_a_detached_task_leaves_its_host_busy_until_the_call_returns(three: Benc
     settled = operation.detach()
     job = three.heard.until(1, Status.STOPPED)
     assert job.tasks[0].detached
-    assert "the host goes on" in job.tasks[0].reason
+    assert "the host continues" in job.tasks[0].reason
     assert three.job(2).status is Status.QUEUE
     operation.loop.call_soon_threadsafe(settled.set_result, None)
     three.heard.until(2, Status.RUNNING)

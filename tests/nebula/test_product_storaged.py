@@ -83,7 +83,7 @@ def test_ctrl_c_leaves_the_host_to_its_work_and_says_so(jobtui: CommandLine, sto
         _, err = process.communicate(timeout=60)
     storaged.go_on()
     assert process.returncode == 130
-    assert "Job 1 (compact nba) stopped: no longer waiting; the host goes on" in err.decode()
+    assert "Job 1 (compact nba) stopped: no longer waiting; the host continues" in err.decode()
     told = jobtui.rows("SHOW JOB 1")
     assert (told[0]["Status"], told[1]["Status"], told[1]["detached"]) == ("stopped", "stopped", True)
 
@@ -102,7 +102,7 @@ def test_a_stop_on_screen_says_that_the_host_goes_on(jobtui: CommandLine, storag
         terminal.press("enter")
         terminal.shows("■ stopped", "stop 1 jobs 1 tasks")
         terminal.press("escape")
-        terminal.shows("detached", "the host goes on")
+        terminal.shows("detached", "the host continues")
         storaged.go_on()
 
 

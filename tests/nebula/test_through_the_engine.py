@@ -57,7 +57,7 @@ def test_a_stopped_job_says_that_the_host_goes_on_and_the_next_waits_for_the_hos
         said(engine, "STOP JOB 1; ADMIN FLUSH nba")
         (stopped,) = engine.wait_ended([1]).result(WAIT)
         assert (stopped.status, stopped.tasks[0].detached) == (Status.STOPPED, True)
-        assert stopped.tasks[0].reason == "no longer waiting; the host goes on"
+        assert stopped.tasks[0].reason == "no longer waiting; the host continues"
         assert storaged.asked == [("nba", "compact")]
         storaged.go_on()
         (flushed,) = engine.wait_ended([2]).result(WAIT)

@@ -31,7 +31,7 @@ from jobtui.model import (
 )
 from jobtui.storage.base import ClusterJob
 
-LEFT_BEHIND = "its job ended without it; the host may go on"
+LEFT_BEHIND = "its job ended without it; the host may continue"
 UNFOLLOWED = "this profile is no longer connected to cluster '{}': what became of the job there is not known"
 REPLACED = "the cluster now has another job under this one's id: what became of it is not known"
 NOT_TOLD_APART = "cannot be told apart: the cluster names no port"

@@ -46,7 +46,7 @@ BATCH_SECONDS = 1.0  # of querying jobs one by one, after which the updates so f
 MISSES = 2  # lists in a row without a job under way, before it counts as gone: one list can be incomplete
 GONE = "the cluster no longer knows this job"
 DROPPED = "the cluster no longer has this space"
-LEFT_BEHIND = "the cluster no longer reports it; the host may go on"
+LEFT_BEHIND = "the cluster no longer reports it; the host may continue"
 
 
 class UpdateKind(enum.StrEnum):
