@@ -65,7 +65,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
         Setting(
             "data_dir",
             '""',
-            "The directory with a directory for each profile's data: its history and its embedded storage. "
+            "The directory that has a subdirectory for each profile's data: its history and embedded storage. "
             "Empty: the system's directory for a user's data. --data-dir takes precedence.",
             directory,
         ),

@@ -1,4 +1,4 @@
-"""The parsers of the settings' values: from TOML to what the program uses.
+"""The parsers of the settings' values, from TOML to the program's types.
 
 A parser gets the value and the directory of the config file, from which relative directories start. Its
 InvalidValue completes the sentence "task_timeout must be …".
@@ -152,7 +152,7 @@ def step_size(value: object, base: Path) -> int:
 
 
 def min_free(value: object, base: Path) -> DiskReserve:
-    """Return what stays free of a disk."""
+    """Return the part of a disk that stays free."""
     if (share := _share(value)) is not None:
         return DiskReserve(share=share)
     if (size := _size(value)) is not None:
@@ -332,7 +332,7 @@ def user(value: object, base: Path) -> str:
 
 
 def password(value: object, base: Path) -> str:
-    """Return where a password is. An invalid value is never repeated in a message: it may be the password."""
+    """Return the source of a password. No message repeats an invalid value: it may be the password itself."""
     if isinstance(value, str) and _PASSWORD.fullmatch(value):
         return value
     raise InvalidValue(PASSWORD_RULE)

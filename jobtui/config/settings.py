@@ -49,7 +49,7 @@ class TuiSettings(msgspec.Struct, frozen=True):
 
     Attributes:
         state_dir: The directory for columns, theme and command history across starts; None saves nothing.
-        demo: Whether this is the temporary profile of `--demo`, which the hints then mention.
+        demo: Whether this is the temporary profile of `--demo`; the hints mention it.
         hint: A line for the top of an empty table.
         profile_color: The profile's color, "" for none.
     """
@@ -75,7 +75,7 @@ class TuiSettings(msgspec.Struct, frozen=True):
 
 
 UNKNOWN_CONFIG = Path("~/.config/jobtui/config.toml")
-"""The name shown for the config file of a user without a home directory; it is never opened."""
+"""The path shown for the config file of a user without a home directory; it is never opened."""
 
 
 def default_config() -> Path:

@@ -401,7 +401,8 @@ class JobWaiters:
         return job.id not in self._unwritten
 
     async def ended(self, ids: Sequence[int]) -> tuple[Job, ...]:
-        """Wait until these jobs have ended, and return them as they are on disk, even if an end is not written."""
+        """Wait until these jobs have ended, and return them as on disk, even if an end could not be written."""
+
         for job_id in ids:
             while (job := self._store.current(job_id)) is not None and self.can_end(job):
                 await self.next_change()

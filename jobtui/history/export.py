@@ -35,7 +35,7 @@ _COLUMNS: Final = (
 
 
 class ExportResult(msgspec.Struct, frozen=True):
-    """The number of jobs written, and a line for each thing that is missing or damaged."""
+    """The number of jobs written, and a line for each missing or damaged part."""
 
     count: int
     missing: tuple[str, ...]

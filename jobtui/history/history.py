@@ -108,7 +108,7 @@ class History:
         self._writing.set_address(address)
 
     def keep_damaged(self, file: str, what: str, data: bytes) -> str:
-        """Note damage in another part's file here; return where its bytes are kept, "" if nowhere."""
+        """Note damage in a file of another part; return the path of the copy of its bytes, "" without one."""
         quarantine = self._writing.store.quarantine
         quarantine.add_in_place(file, None, what, data)
         return next((note.kept for note in reversed(quarantine.notes) if note.file == file), "")
@@ -266,15 +266,15 @@ def _repair_hint(disk: Disk, path: Path) -> str:
     # late: only a failed opening needs the verification
     from jobtui.history.verify import find_wrong_types
 
-    with contextlib.suppress(OSError):  # the error that is being reported already says what cannot be read
+    with contextlib.suppress(OSError):  # the error that is being reported already names the unreadable file
         if find_wrong_types(disk, path):
             return "; jobtui history repair moves it to the quarantine without reading it"
     return ""
 
 
 def _obstacle(path: Path) -> str:
-    """Return what is in the place of the directory or of one above it, "" if nothing is."""
-    with contextlib.suppress(OSError):  # the error of opening reports what cannot be examined
+    """Return a text about a file or link in the place of the directory or a parent, "" if there is none."""
+    with contextlib.suppress(OSError):  # the error of opening is reported in any case
         for place in (*reversed(path.parents), path):
             if place.is_symlink() and not place.exists():
                 return f"{place} is a link whose target does not exist"

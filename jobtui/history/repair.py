@@ -1,7 +1,7 @@
 """The repair of a damaged history, without deleting anything.
 
-Unreadable bytes are copied to `quarantine/`. A lost record is replaced by what the index knows of the job. The
-old file of a segment that is rewritten is moved to `quarantine/`.
+Unreadable bytes are copied to `quarantine/`. A lost record is replaced by one with the fields that the index
+has. The old file of a segment that is rewritten is moved to `quarantine/`.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _INDEX_NOT_WRITTEN: Final = "it cannot be rebuilt now; nothing is lost, it only 
 
 
 def repair(path: Path, disk: Disk | None = None) -> list[str]:
-    """Repair the history in `path`; return what was done, a line for each; none if it was undamaged.
+    """Repair the history in `path`; return a line for each repair, none if it was undamaged.
 
     Raises StoreLocked if a process has it open for writing, and StoreError if the disk fails.
     """
@@ -67,14 +67,14 @@ def repair(path: Path, disk: Disk | None = None) -> list[str]:
 
 
 def _clear_wrong_types(disk: Disk, path: Path) -> list[DamageNote]:
-    """Move what is in the place of a file or a directory of the history to the quarantine. Raises OSError."""
+    """Move entries of a wrong type, such as links, from the history to the quarantine. Raises OSError."""
     watcher = WriterWatcher(disk, path)
     try:
         found = [] if watcher.has_writer() else find_wrong_types(disk, path)
     finally:
         watcher.close()
     moved = []
-    # first what is in the place of the quarantine, to which the others are moved
+    # first the one in the place of the quarantine, to which the others are moved
     for note in sorted(found, key=lambda note: note.file != QUARANTINE):
         into = path if note.file == QUARANTINE else path / QUARANTINE
         if into != path:
@@ -135,7 +135,7 @@ class _Repair:
     def _remove_duplicates(
         self, sealed: Sequence[Segment], archives: Sequence[ArchiveEntry]
     ) -> list[ArchiveEntry]:
-        """Hide duplicates: an archive's record counts before a segment's, and a later one before an earlier."""
+        """Hide duplicates: an archive's record takes precedence over a segment's, a later over an earlier."""
         known, found = set[int](), list[ArchiveEntry]()
         for archive in archives:
             segments = self._store.archives.segments(archive)

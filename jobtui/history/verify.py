@@ -1,4 +1,4 @@
-"""The verification of a history: it reads every byte and changes nothing, also while a writer is at work."""
+"""The verification of a history: it reads every byte and changes nothing, even while a writer is at work."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def verify(path: Path, disk: Disk | None = None) -> list[DamageNote]:
             named = disk.identity(path / MANIFEST)
             notes = _verify_once(disk, path)
             if not (notes and left) or disk.identity(path / MANIFEST) == named:
-                break  # otherwise a writer moved files meanwhile, and a missing one may be elsewhere
+                break  # otherwise a writer moved files meanwhile, and missing files may be elsewhere
     return notes
 
 

@@ -24,13 +24,13 @@ class Submit(msgspec.Struct, frozen=True):
 
 
 class Explain(msgspec.Struct, frozen=True):
-    """EXPLAIN: show what a job would do, without doing it."""
+    """EXPLAIN: show the effect that a job would have, without running it."""
 
     statement: Submit
 
 
 class ShowJobs(msgspec.Struct, frozen=True):
-    """SHOW JOBS: `status` in lower case; `limit` is how many of the newest to show."""
+    """SHOW JOBS: `status` in lower case; `limit` is the number of newest jobs to show."""
 
     status: str | None = None
     space: str | None = None
@@ -91,8 +91,8 @@ class Recover(msgspec.Struct, frozen=True):
     """RECOVER JOB: run jobs again; without ids, all that failed or were stopped.
 
     Attributes:
-        failed_only: Only the hosts that did not finish.
-        whole: From the start, not after the last finished step.
+        failed_only: Whether only the hosts that did not finish run again.
+        whole: Whether compactions start over, instead of continuing after the last finished step.
     """
 
     jobs: tuple[int, ...] = ()
@@ -116,7 +116,7 @@ class ShowHosts(msgspec.Struct, frozen=True):
 
 
 class ShowAdvice(msgspec.Struct, frozen=True):
-    """SHOW ADVICE: which spaces are worth a job, and why."""
+    """SHOW ADVICE: the spaces with a recommended job, and the reason."""
 
     space: str | None = None
 
@@ -143,7 +143,7 @@ class DropSpace(msgspec.Struct, frozen=True):
 
 
 class CreateSchedule(msgspec.Struct, frozen=True):
-    """CREATE SCHEDULE: submit a job again and again.
+    """CREATE SCHEDULE: submit a job at regular times.
 
     Attributes:
         at: The cron expression, as typed.
@@ -176,7 +176,7 @@ class ResumeSchedule(msgspec.Struct, frozen=True):
 
 
 class RunSchedule(msgspec.Struct, frozen=True):
-    """RUN SCHEDULE: submit its job now. Its next time stays."""
+    """RUN SCHEDULE: submit its job now. Its next time stays the same."""
 
     name: str
 
@@ -216,7 +216,7 @@ Statement = (
 
 
 class Parsed(msgspec.Struct, frozen=True):
-    """A statement and its place in the parsed text: first character, one past the last."""
+    """A statement and its span in the parsed text: the first character, and one past the last."""
 
     statement: Statement
     span: tuple[int, int]

@@ -1,4 +1,4 @@
-"""Completion: what may come next at a cursor."""
+"""The completion of a statement at a cursor."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from jobtui.language.identifiers import GOES_ON, is_name, quote_name, to_keyword, to_word
+from jobtui.language.identifiers import CONTINUES_WORD, is_name, quote_name, to_keyword, to_word
 from jobtui.language.lexer import BAD, COMMA, COMMENT, MEASURE, NAME, SEMICOLON, STRING, is_unclosed, tokenize
 from jobtui.language.parts import (
     JOB_OPTIONS,
@@ -36,13 +36,13 @@ MOST: Final = 50
 _MOST_JOBS_LOOKED_AT: Final = 1000
 _MOST_USAGES: Final = 3
 _SUBSTRING_FROM: Final = 2
-_REST_OF_WORD: Final = re.compile(f"{GOES_ON}*")
+_REST_OF_WORD: Final = re.compile(f"{CONTINUES_WORD}*")
 _MEASURE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]+)")
 _REST_OF_QUOTED: Final = re.compile("[^`\\s;]*`?")
 
 
 class JobOperation(enum.StrEnum):
-    """What a statement does with a job, which decides the jobs that it can act on."""
+    """An operation of a statement on jobs, which determines the jobs that it can act on."""
 
     SHOW = "show"
     """Any job that is not archived."""
@@ -86,7 +86,7 @@ class NameProvider(Protocol):
         The caller may stop at any time.
 
         Args:
-            kind: What the statement does with the jobs.
+            kind: The statement's operation on the jobs.
             starting: The first digits of the wanted ids, "" for all. Other ids are skipped, but only the first
                 thousand jobs are examined: use `ids_with_prefix` for a long history.
         """
@@ -107,7 +107,7 @@ class Candidate(msgspec.Struct, frozen=True):
 
 
 class Completion(msgspec.Struct, frozen=True):
-    """What may come next at a cursor.
+    """The result of a completion.
 
     Attributes:
         candidates: The texts that may be inserted, the best first.
@@ -140,7 +140,7 @@ class CursorContext(msgspec.Struct, frozen=True):
     inside: bool = False
 
     def expected(self) -> Expectation | None:
-        """Return what is expected at the cursor, None if the tokens before it are wrong."""
+        """Return the expectation at the cursor, None if the tokens before it are wrong."""
         from jobtui.language.grammar import expected_at  # pyparsing takes 90 ms of CPU time to import
 
         reached = expected_at(self.kinds)
@@ -148,7 +148,7 @@ class CursorContext(msgspec.Struct, frozen=True):
 
 
 def complete(text: str, cursor: int, names: NameProvider) -> Completion:
-    """Return what may come next at the cursor before the character `cursor` of `text`.
+    """Return the completion at the cursor before the character `cursor` of `text`.
 
     The cost does not depend on the number of jobs.
     """
@@ -327,7 +327,7 @@ def _begins(text: str, typed: str) -> bool:
 
 
 def _usage(here: CursorContext, expected: tuple[tuple[StatementSyntax, Expected], ...]) -> str:
-    """Return the usages of the statements that can begin so, "" before the first word."""
+    """Return the usages of the statements with this beginning, "" before the first word."""
     if not here.typed and not here.kinds:
         return ""
     forms = dict.fromkeys(form for form, terminal in expected if _may_become(here.typed, terminal))
@@ -338,7 +338,7 @@ def _usage(here: CursorContext, expected: tuple[tuple[StatementSyntax, Expected]
 
 
 def _value_usage(here: CursorContext, expected: tuple[tuple[StatementSyntax, Expected], ...]) -> str:
-    """Return what an option or a metric is while its value is typed, "" elsewhere."""
+    """Return the meaning of an option or a metric while its value is typed, "" elsewhere."""
     if len(here.kinds) < 2 or not expected:
         return ""
     name, last = here.kinds[-2].lower(), here.kinds[-1]

@@ -1,4 +1,4 @@
-"""Conditions: what is written after IF, as a tree of records, and whether it holds for given figures.
+"""Conditions after IF: a tree of records, its text, and its evaluation for given figures.
 
 A condition is stored as its text in canonical form (`JobOptions.condition`) and parsed again when it is
 evaluated:
@@ -40,7 +40,7 @@ class Comparison(msgspec.Struct, frozen=True):
 
     Attributes:
         value: A number, bytes, a fraction or seconds.
-        quantity: What the value is; None: a plain number. `gain` and `free` are a size or a share.
+        quantity: The kind of the value, None for a plain number. `gain` and `free` are a size or a share.
     """
 
     metric: str
@@ -89,7 +89,7 @@ _NOUNS: Final = {"l0_files": "L0 files", "pending": "to compact", "memtable": "i
 
 
 class UnknownFigureError(ValueError):
-    """A figure that decides a condition is not known; `figure` is its name."""
+    """A figure that a condition needs is unknown; `figure` is its name."""
 
     def __init__(self, figure: str) -> None:
         super().__init__(f"{figure} is not known here")
@@ -97,7 +97,7 @@ class UnknownFigureError(ValueError):
 
 
 def parse_condition(text: str) -> Condition:
-    """Return the condition of `text`, which is what follows IF.
+    """Return the condition of `text`, the part after IF.
 
     Raises:
         ValueError: If it is not a condition.
@@ -122,7 +122,7 @@ def read_condition(kinds: Sequence[str], words: Sequence[str]) -> Condition:
 
 
 class ConditionError(ValueError):
-    """A wrong value in a condition: `cause` tells why, and its tokens are from `start` up to `stop`."""
+    """A wrong value in a condition: `cause` is the reason, and its tokens are from `start` up to `stop`."""
 
     def __init__(self, cause: QuantityError, start: int, stop: int) -> None:
         super().__init__(str(cause))
@@ -132,7 +132,7 @@ class ConditionError(ValueError):
 
 
 class _Reader:
-    """A reader of a condition's tokens by recursive descent, which is right because their order is."""
+    """A reader of a condition's tokens by recursive descent; the grammar has checked their order."""
 
     def __init__(self, kinds: Sequence[str], words: Sequence[str]) -> None:
         self._kinds = kinds

@@ -55,9 +55,10 @@ _BEGINNINGS: Final = ("-", "--", "/", "0x", "0X", "!")
 def highlight(text: str) -> list[tuple[int, int, Color]]:
     """Return the colored parts of `text` as (start, end, color), in order.
 
-    Blanks, commas, semicolons and symbols have no color. "error" is only what no statement can hold, such as a
-    control character or a square bracket. An unclosed string, name or comment has its color already. A wrong
-    word has the color of its kind: `error_at_cursor` reports it.
+    Blanks, commas, semicolons and symbols have no color. "error" is only for characters that no statement can
+    contain, such as a control character or a square bracket. An unclosed string, name or comment has its color
+    already. A wrong word has the color of its kind: `error_at_cursor` reports it.
+
     """
     found: list[tuple[int, int, Color]] = []
     tokens = list(tokenize(text))

@@ -1,4 +1,4 @@
-"""A wrong statement up to its first mistake: what is there, what was expected, and how an error names it."""
+"""The context of an error: a wrong statement up to its first mistake, and the parts expected there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Hint(msgspec.Struct, frozen=True):
 
 
 class ErrorContext(msgspec.Struct, frozen=True):
-    """A statement that is right up to token `at`, and the parts that were expected there."""
+    """A statement that is correct up to token `at`, and the parts that were expected there."""
 
     text: str
     tokens: Tokens
@@ -88,7 +88,7 @@ class ErrorContext(msgspec.Struct, frozen=True):
 
 
 def describe_expected(parts: tuple[Expected, ...]) -> tuple[str, ...]:
-    """Return what a user would type for each part, keywords first and the end last."""
+    """Return the text that a user would type for each part, keywords first and the end last."""
     found: dict[str, int] = {}
     for part in parts:
         match part:

@@ -1,4 +1,4 @@
-"""The error of a text that is not a statement: the mistake, its position, and what would be right."""
+"""The error of a text that is not a statement: the mistake, its position, and the correction."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class StatementError(Exception):
     `str()` is the line of the text, carets under the wrong words, and the message.
 
     Attributes:
-        message: What is wrong and what would be right, without the place; printable.
+        message: The mistake and the correction, without the position; printable.
         text: The whole text.
         span: The first wrong character and one past the last; equal if something is missing.
         line, column: The start of the span, from 1, in characters.
-        expected: What a user could have typed there, empty if the error is another one.
+        expected: The texts that a user could have typed there, empty if the error is another one.
         near: The near miss, None if there is none.
     """
 

@@ -67,7 +67,7 @@ class Match(msgspec.Struct, frozen=True):
 class Expectation(msgspec.Struct, frozen=True):
     """The number of right tokens, and the parts, with their forms, expected after them.
 
-    Nothing is expected where a limit is exceeded; `limit` then says which.
+    Nothing is expected at the position where a limit is exceeded; `limit` then describes the limit.
     """
 
     position: int
@@ -119,7 +119,7 @@ _BY_VERB: Final = {
     verb: tuple(form for form in SYNTAX if form.verb == verb) for verb in {form.verb for form in SYNTAX}
 }
 _VERBS: Final = Expectation(0, tuple((form, Keyword(form.verb)) for form in SYNTAX))
-"""What is expected at the start of a statement."""
+"""The expectation at the start of a statement."""
 
 
 def match(kinds: Sequence[str]) -> Match | None:
@@ -149,9 +149,9 @@ def _tokens(found: slice | pp.ParseResults) -> slice:
 
 
 def expected_at(kinds: Iterable[str]) -> Expectation:
-    """Return how many tokens of these kinds are right in some form, and what is expected next.
+    """Return how many tokens of these kinds are correct in some form, and the parts expected next.
 
-    The forms come in the order of the table. After a complete statement it is what could still follow.
+    The forms are in the order of the table. After a complete statement, the parts are those that may follow it.
     """
     tokens = _Input(kinds)
     furthest = -1
@@ -184,7 +184,7 @@ def is_condition(kinds: Sequence[str]) -> bool:
 
 
 def name_positions(kinds: Sequence[str]) -> frozenset[int]:
-    """Return the numbers of the tokens that are names, in the form in which most tokens are right."""
+    """Return the numbers of the tokens that are names, in the form with the most correct tokens."""
     tokens = _Input(kinds)
     furthest, names = -1, frozenset[int]()
     for syntax in _BY_VERB.get(kinds[0], ()):
@@ -198,7 +198,7 @@ def name_positions(kinds: Sequence[str]) -> frozenset[int]:
 
 
 class _Input(list[str]):
-    """The kinds of the tokens, and what a parse noted about them.
+    """The kinds of the tokens, with the notes of a parse.
 
     Attributes:
         tried: The parts that did not match, with their positions.
@@ -216,7 +216,7 @@ class _Input(list[str]):
 
 
 class _LimitError(Exception):
-    """A limit is exceeded at this position; the text says which."""
+    """An error for a limit that is exceeded at a position; the text describes the limit."""
 
     def __init__(self, message: str, position: int) -> None:
         super().__init__(message)
@@ -242,12 +242,12 @@ class Terminal(pp.Token):
         raise pp.ParseException(instring, loc, self.errmsg, self)
 
     def note(self, instring: _Input, loc: int) -> None:
-        """Note that the part was expected here."""
+        """Record that the part was expected here."""
         instring.tried.append((loc, self.part))
 
 
 class AnotherNumber(Terminal):
-    """A further number of a duration (`1 h 30 min`). It may follow, which no user needs to be told."""
+    """A further number of a duration (`1 h 30 min`), which is optional and never listed as expected."""
 
     def note(self, instring: _Input, loc: int) -> None:  # noqa: D102
         pass
@@ -285,7 +285,7 @@ class Switch(pp.Token):
 
 
 class Operand(Switch):
-    """A comparison, or a condition after NOT or in parentheses, which is not nested too deeply."""
+    """A comparison, or a condition after NOT or in parentheses; checks that it is not nested too deeply."""
 
     def parseImpl(self, instring: Any, loc: int, do_actions: bool = True) -> tuple[int, Any]:  # noqa: D102, N802
         if instring.depth > _MOST_NESTED:

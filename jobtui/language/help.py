@@ -74,7 +74,7 @@ TERMS: Final = {
     "task": "The part of a job that one host does. A job ends when its last task has ended.",
     "verdict": "The answer of SHOW ADVICE for a space on a host: compact, flush or fine.",
 }
-"""What the words of the statements mean, beside the options and the metrics."""
+"""The meanings of the terms of statements, apart from options and metrics."""
 
 _SAME: Final = {
     "conditions": "condition",

@@ -94,13 +94,13 @@ _OPTIONS: Final = frozenset(
 )
 _JOB_CLAUSES: Final[tuple[str, ...]] = ("ON", "IF", "WITH")
 _SCHEDULE_CLAUSES: Final[tuple[str, ...]] = ("AT", "UNTIL", "WITH", "DO")
-"""The order of what follows a name."""
+"""The clauses after a name, in order."""
 
 
 def syntax_error(text: str, tokens: Tokens, error: LexError | None) -> StatementError:
     """Return the error of a statement that has no form, or that ends with a lexical `error`.
 
-    It is about the first thing that is wrong: the lexical error only if all tokens before it are right.
+    It is about the first mistake: the lexical error only if all tokens before it are correct.
     """
     kinds = tokens.kinds if error is None else tokens.kinds[:-1]
     found = expected_at(kinds)
@@ -236,7 +236,7 @@ def _hint_run_together(here: ErrorContext) -> Hint | None:
 
 
 def _hint_left_out(here: ErrorContext) -> Hint | None:
-    """Return a hint for `STOP 22` and `COMPACT nba` (right with one more keyword)."""
+    """Return a hint for `STOP 22` and `COMPACT nba` (correct with one more keyword)."""
     if here.missing:
         return None
     words = here.keywords if here.at else ("ADMIN", "SHOW", "SET")
@@ -245,7 +245,7 @@ def _hint_left_out(here: ErrorContext) -> Hint | None:
 
 
 def _hint_previous_keyword(here: ErrorContext) -> Hint | None:
-    """Return a hint for `SHOW JOBS 40` and `SHOW JOB` (right with another keyword before it)."""
+    """Return a hint for `SHOW JOBS 40` and `SHOW JOB` (correct with another keyword before it)."""
     at = here.at - 1
     if at < 1 or len(here.tokens.kinds) > _MOST_WORDS:
         return None

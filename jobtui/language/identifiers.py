@@ -41,7 +41,7 @@ KEYWORDS: Final = (
     "WITH",
 )
 
-# Not reserved: each is a keyword only where the grammar has one, and a name where it has a name.
+# Not reserved: each is a keyword where the grammar expects one, and a name where it expects a name.
 CONTEXTUAL: Final = (
     "EXPLAIN",
     "ADVICE",
@@ -110,11 +110,11 @@ _LONGEST_KEYWORD: Final = max(map(len, (*KEYWORDS, *CONTEXTUAL)))
 _KEYWORD_SET: Final = frozenset(KEYWORDS)
 _WORD_SET: Final = frozenset((*KEYWORDS, *CONTEXTUAL))
 BEGINS_WORD: Final = r"[^\x00-@\[-`{-\xa0]"
-GOES_ON: Final = r"[^\x00-/:-@\[-^`{-\xa0]"
+CONTINUES_WORD: Final = r"[^\x00-/:-@\[-^`{-\xa0]"
 """A letter; and a letter, digit or _. All characters from U+00A1 on count as letters here. The classes are
 negated because `re` takes milliseconds to compile a class of a million characters."""
 
-_WORD: Final = re.compile(f"{BEGINS_WORD}{GOES_ON}*")
+_WORD: Final = re.compile(f"{BEGINS_WORD}{CONTINUES_WORD}*")
 
 # Letters and symbols by their category, but invisible: the fillers of Hangul, the empty cell of Braille.
 _UNSEEN: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")

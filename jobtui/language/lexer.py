@@ -18,8 +18,8 @@ from jobtui.language.identifiers import (
     BLANKS,
     BYTE_ORDER_MARK,
     CONTEXTUAL,
+    CONTINUES_WORD,
     CONTROL,
-    GOES_ON,
     LONGEST_NAME,
     describe_character,
     first_non_letter,
@@ -57,10 +57,10 @@ class Tokens(msgspec.Struct, frozen=True):
 
 
 class LexError(msgspec.Struct, frozen=True):
-    """The position at which no statement can continue, and why.
+    """A position at which no statement can continue, and the reason.
 
     Attributes:
-        message: The reason, "" for characters that have no meaning where they are.
+        message: The reason, "" for characters that have no meaning at this position.
         near: The text that was probably meant, None if that is unknown.
     """
 
@@ -72,18 +72,18 @@ class LexError(msgspec.Struct, frozen=True):
 
 _PATTERN: Final = re.compile(
     rf"""
-    (?: (?P<word> {BEGINS_WORD}{GOES_ON}*+ )
-      | (?P<number> (?: 0[xX][0-9a-fA-F]++ | [0-9]++ ) (?!{GOES_ON}|\.) )
-      | (?P<decimal> [0-9]++\.[0-9]++ (?!{GOES_ON}|\.) )
-      | (?P<measure> (?: [0-9]++(?:\.[0-9]++)?+[A-Za-z]++ )++ (?!{GOES_ON}|\.) )
-      | (?P<integer> (?: 0[xX][0-9a-fA-F]++ | [0-9]++ ) (?!{GOES_ON}) )  # before a point
+    (?: (?P<word> {BEGINS_WORD}{CONTINUES_WORD}*+ )
+      | (?P<number> (?: 0[xX][0-9a-fA-F]++ | [0-9]++ ) (?!{CONTINUES_WORD}|\.) )
+      | (?P<decimal> [0-9]++\.[0-9]++ (?!{CONTINUES_WORD}|\.) )
+      | (?P<measure> (?: [0-9]++(?:\.[0-9]++)?+[A-Za-z]++ )++ (?!{CONTINUES_WORD}|\.) )
+      | (?P<integer> (?: 0[xX][0-9a-fA-F]++ | [0-9]++ ) (?!{CONTINUES_WORD}) )  # before a point
       | (?P<comma> , )
       | (?P<semicolon> ; [;{BLANKS}]*+ )
       | (?P<quoted> `[^`]*+(?:``[^`]*+)*+` )
       | (?P<string> "[^"\\]*+(?:\\.[^"\\]*+)*+" | '[^'\\]*+(?:\\.[^'\\]*+)*+' )
       | (?P<symbol> (?: [<>!]= | [<>=] ) (?![<>=!]) | [()%] (?! [()%]{{64}} ) )
       | (?P<comment> (?: \# | // | --(?=[{BLANKS}]|\Z) ) [^\r\n]*+ | /\*.*?\*/ )
-      | (?P<junk> [0-9]{GOES_ON}*+ | -- | [!$%&()*+.:<=>?@\[\\\]^_{{|}}~]++ | [^{BLANKS}] )
+      | (?P<junk> [0-9]{CONTINUES_WORD}*+ | -- | [!$%&()*+.:<=>?@\[\\\]^_{{|}}~]++ | [^{BLANKS}] )
     ) [{BLANKS}]*+
     """,
     re.DOTALL | re.VERBOSE,
@@ -103,7 +103,7 @@ _LOOKALIKES: Final = str.maketrans(
 
 
 def split_statements(text: str) -> Iterator[tuple[Tokens, LexError | None]]:
-    """Yield the tokens of each statement in order; empty statements are left out.
+    """Yield the tokens of each statement in order; empty statements are omitted.
 
     Only the last statement can have an error: its last token is then BAD, at the place of the error.
     """
@@ -128,10 +128,10 @@ def split_statements(text: str) -> Iterator[tuple[Tokens, LexError | None]]:
 
 
 def tokenize(text: str) -> Iterator[tuple[str, int, int]]:
-    """Yield every token of the text, also SEMICOLON, COMMENT and BAD, with its start and end.
+    """Yield every token of the text, including SEMICOLON, COMMENT and BAD, with its start and end.
 
-    Blanks are left out. It continues after a BAD token, as a highlighter needs. An unclosed comment or string
-    is one BAD token.
+    Blanks are omitted. The function continues after a BAD token, as a highlighter needs. An unclosed comment or
+    string is one BAD token.
     """
     position = 1 if text.startswith(BYTE_ORDER_MARK) else 0
     while position < len(text):
@@ -172,7 +172,7 @@ def _word_kind(word: str) -> str:
 
 
 def opened_by(text: str, start: int) -> str:
-    """Return what opens at `start`: "comment", "string", "back-quote" or ""."""
+    """Return the kind of the construct that opens at `start`: "comment", "string", "back-quote" or ""."""
     if text.startswith("/*", start):
         return "comment"
     return _OPENERS.get(text[start], "")

@@ -40,13 +40,13 @@ def parse(text: str) -> list[Statement]:
     The cost is linear in the length of the text, whatever the text.
 
     Raises:
-        StatementError: At the first error. One bad statement, and none is returned.
+        StatementError: At the first error. If one statement is wrong, none is returned.
     """
     return [parsed.statement for parsed in parse_with_spans(text)]
 
 
 def parse_with_spans(text: str) -> list[Parsed]:
-    """Return the statements of `text` as `parse` does, each with its place in the text."""
+    """Return the statements of `text` as `parse` does, each with its span in the text."""
     return [_parsed(text, tokens, error) for tokens, error in split_statements(text)]
 
 
@@ -149,7 +149,7 @@ def _quantity(text: str, tokens: Tokens, part: Placeholder, place: slice) -> int
 
 
 def _quantity_error(text: str, tokens: Tokens, place: slice, error: QuantityError) -> StatementError:
-    """Return the error with the place of the wrong unit, or of the whole value."""
+    """Return the error with the span of the wrong unit, or of the whole value."""
     span = _span(tokens, place)
     if error.unit:
         for start, end in zip(tokens.starts[place], tokens.ends[place], strict=True):

@@ -54,11 +54,11 @@ class Option(msgspec.Struct, frozen=True):
         value: The kind of its value, or the words of which it is one.
         label: The value in a usage.
         summary: One line of help.
-        default: What holds without it.
+        default: The value without it, for the help.
         details: A paragraph of the longer help.
         field: The field of the record, "" if it has the same name.
-        may_repeat: It may be given more than once, and the record gets all values.
-        positive: It cannot be 0.
+        may_repeat: Whether it may be given more than once; the record then gets all values.
+        positive: Whether 0 is refused.
     """
 
     name: str
@@ -86,7 +86,7 @@ class Option(msgspec.Struct, frozen=True):
 
 
 class Metric(msgspec.Struct, frozen=True):
-    """What a condition compares: a figure of the space on one host at the moment of its turn."""
+    """A figure that a condition compares: of the space on one host, at the time of its turn."""
 
     name: str
     value: PlaceholderKind
@@ -121,7 +121,7 @@ class KeywordChoice(msgspec.Struct, frozen=True):
 
 
 class UnitChoice(msgspec.Struct, frozen=True):
-    """The units that may follow a number. They are no keywords: another word may stand there, too."""
+    """The units that may follow a number. They are not keywords: another word may follow as well."""
 
     words: tuple[str, ...]
 
@@ -150,7 +150,7 @@ class ConditionPart(msgspec.Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """What it is in a usage."""
+        """Its text in a usage."""
         return "NEEDED|<condition>" if self.may_be_needed else "<condition>"
 
 
@@ -162,7 +162,7 @@ class OptionList(msgspec.Struct, frozen=True):
 
     @property
     def label(self) -> str:
-        """What it is in a usage."""
+        """Its text in a usage."""
         first, *others = self.options
         return "<option>[, …]" if others else f"{first.name} = {first.label}"
 
@@ -336,7 +336,7 @@ JOB_OPTIONS: Final = (
     ),
     BECAUSE,
 )
-"""What a flush or compact may be submitted with."""
+"""The options of a flush or compact."""
 
 PAUSE_OPTIONS: Final = (
     Option("now", _BOOLEAN, "", "cancel the step at work, whose work is lost", "false"),

@@ -15,7 +15,7 @@ from jobtui.suggest import did_you_mean
 
 
 class Quantity(enum.Enum):
-    """What a quantity measures; the value is how an error names it."""
+    """The kinds of quantities; the values are their names in errors."""
 
     SIZE = "a size"
     DURATION = "a duration"
@@ -23,7 +23,7 @@ class Quantity(enum.Enum):
 
 
 class QuantityError(ValueError):
-    """A text that is not such a quantity; the message gives the reason and what would be right.
+    """A text that is not a quantity of the kind; the message gives the reason and a correction.
 
     Attributes:
         unit: The wrong unit, "" if the error is another one.
@@ -110,7 +110,7 @@ def read_quantity(words: Iterable[str], quantities: Collection[Quantity]) -> int
 
     Args:
         words: The words without the blanks and comments between them.
-        quantities: What it may be; if there are two, these are a size and a share.
+        quantities: The allowed kinds; if there are two, these are a size and a share.
 
     Raises:
         QuantityError: If it is none of them.

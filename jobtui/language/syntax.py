@@ -96,7 +96,7 @@ class StatementSyntax(msgspec.Struct, frozen=True, eq=False):
 
     @property
     def usage_parts(self) -> tuple[str, ...]:
-        """The usage of each part, for a place where the whole is too wide for a line."""
+        """The usage of each part, to be used if the whole is too wide for a line."""
         return tuple(map(usage_of, self.parts))
 
     @property
@@ -138,7 +138,7 @@ def _with(*options: Option) -> OptionalPart:
 
 
 def _job_parts(*, may_be_needed: bool) -> tuple[Part, ...]:
-    """Return what follows FLUSH or COMPACT."""
+    """Return the parts after FLUSH or COMPACT."""
     return (
         OptionalPart((_SPACE,)),
         OptionalPart((Keyword("ON"), Placeholder("hosts", PlaceholderKind.HOST, "<host>", many=True))),

@@ -22,8 +22,8 @@ class Row(msgspec.Struct, frozen=True):
 
     Attributes:
         cells: The columns as a table shows them.
-        values: The full values by column name: numbers, ISO 8601 times with zone, or None. What else is known
-            of the row has lower-case names (`reason`, `progress`, …). All are JSON types.
+        values: The full values by column name: numbers, ISO 8601 times with zone, or None. Other values of the
+            row have lower-case names (`reason`, `progress`, …). All are JSON types.
     """
 
     cells: tuple[str, ...]

@@ -13,7 +13,7 @@ from jobtui.suggest import did_you_mean
 
 
 class TimesError(ValueError):
-    """A text that is no such time; the message gives the reason, and `near` what was probably meant."""
+    """A text that is not a time of the kind; the message has the reason, `near` the probable intention."""
 
     def __init__(self, message: str, near: str | None = None) -> None:
         super().__init__(message)
@@ -50,7 +50,8 @@ _LONGEST_MONTHS: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def check_times(text: str) -> None:
-    """Refuse a text that is no cron expression, as `30 2 * * *` and `@daily` are.
+    """Refuse a text that is not a cron expression such as `30 2 * * *` or `@daily`.
+
 
     The fields are the minute, the hour, the day of the month, the month and the day of the week (0 and 7 are
     Sunday). Each is `*`, numbers, ranges or a list of these; months and days of the week have names, too

@@ -5,8 +5,8 @@ follows it in the line. Journals, segments, indexes and manifests are made of su
 quotes, so the beginning of a line cannot occur inside one, and a reader finds the next line after damage.
 
 A difference has the changed fields of a job, the changed fields of its tasks by row, and the events that
-were added. A record leaves out the fields that have their default; a difference names every changed field,
-also one that returned to its default.
+were added. A record omits the fields that have their default; a difference names every changed field, including
+one that returned to its default.
 """
 
 from __future__ import annotations
@@ -69,7 +69,7 @@ SCHEMA: Final = 2
 """The format that this version writes. A new field, or a new meaning of one, raises it by one."""
 
 UPGRADES: Final[dict[int, Callable[[dict[str, Any]], dict[str, Any]]]] = {
-    # what 2 added has defaults: options, pauses, attempts, steps, the requester
+    # all fields that format 2 added have defaults: options, pauses, attempts, steps, the requester
     1: lambda record: record,
 }
 """For each format n, the conversion of a record to format n + 1, applied when the record is read."""
@@ -202,7 +202,7 @@ class Delta:
 
 
 def unknown_field(line: bytes, job: Job) -> str | None:
-    """Return the name of a field that this version does not know, and would lose by writing the record."""
+    """Return the name of an unknown field, which would be lost if the record were written, or None."""
     record = encode(job)[1:]
     if line.endswith((record, record + b"}")) or not is_intact(line):
         return None

@@ -1,11 +1,11 @@
 """All file operations of the history, in one class.
 
-Nothing else in this package uses files, so that a test can replace the disk: log each step, lose what was not
-synced, fail as a real disk does. Errors are the system's OSError. Offsets and sizes are in bytes.
+Nothing else in this package uses files, so that a test can replace the disk: log each step, lose unsynced
+data, or fail as a real disk does. Errors are the system's OSError. Offsets and sizes are in bytes.
 
 No operation follows a link in the place of a file or a directory: its target may be any file of the system.
-Callers pass paths below a directory that `resolve_directory` resolved, because a link above the history is the
-user's choice of a place.
+Callers pass paths below a directory that `resolve_directory` resolved, because a link above the history was
+created by the user.
 """
 
 from __future__ import annotations
@@ -206,7 +206,8 @@ class Disk:
             return False
 
     def wrong_type(self, path: Path, *, directory: bool = False) -> str:
-        """Return what is in the place of a file (or a directory) instead of one; "" if nothing is."""
+        """Return a text about an entry of a wrong type at the path of a file or directory, "" without one."""
+
         try:
             found = path.lstat().st_mode
         except OSError as error:

@@ -1,8 +1,8 @@
 """The columns of a segment, in memory and in its index file, so that a query reads no record.
 
-At rest a segment keeps five columns in memory, about eleven bytes a record: id, offset, status, space and
-command, and which job recovered which. The others are read when a sort or a filter needs them. A column of
-repeating values has each value once, and a code per record.
+Between queries, a segment keeps five columns in memory, about eleven bytes a record: id, offset, status, space
+and command; and the pairs of recovered and recovering jobs. The others are read when a sort or a filter needs
+them. A column of repeating values has each value once, and a code per record.
 
 The index is a cache of framed lines: a header with the length of each other line, the columns that stay in
 memory, and one line per other column. If it is missing, damaged or belongs to another segment, it is rebuilt
@@ -31,7 +31,7 @@ from jobtui.model import Job, Status
 T = TypeVar("T")
 
 STATUSES: Final = (Status.QUEUE, Status.RUNNING, Status.FINISHED, Status.FAILED, Status.STOPPED)
-"""A status column's byte is the status's place in this; `STALE` marks a record that a newer one replaced."""
+"""A status column's byte is the status's index here; `STALE` marks a record that a newer one replaced."""
 STALE: Final = 255
 CODE_OF: Final[dict[Status, int]] = {status: code for code, status in enumerate(STATUSES)}
 
@@ -338,7 +338,7 @@ class SegmentIndex:
     def texts(self, name: str) -> CodedColumn[str]:
         """Return one of TEXT_COLUMNS. Raises IndexUnusable."""
         if name == "requester" and name not in self._names():
-            # the index is older than the column, and so are its jobs, which have no requester
+            # the index is older than this column, and so are its jobs: they have no value in it
             return CodedColumn(("",), array("B", bytes(self._head_line().count)))
         packed = _decode_texts(self._line(name))
         return CodedColumn(packed.values, _unpack(packed.places))

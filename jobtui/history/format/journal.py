@@ -4,8 +4,8 @@ Writing: each append is on disk before it counts. Blanks are written ahead, so t
 the size of the file need not be synced, and some room is left on a disk that has become full.
 
 Replaying: acknowledged changes are applied, and nothing else. An incomplete last batch was never acknowledged,
-or is still being written: it does not count. If a complete batch follows damage, the damaged one had been
-acknowledged: what cannot be read is noted, and the rest is applied.
+or is still being written: it does not count. If a complete batch follows damage, the damaged batch had been
+acknowledged: its unreadable changes are noted, and the others are applied.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from jobtui.history.format.state import State
 from jobtui.model import Job
 
 JOURNAL_END: Final = b" \n"
-"""The end of every journal, by which a truncated one is recognized."""
+"""The last bytes of every journal; a truncated journal is recognized by their absence."""
 _START: Final = "journal-"
 _NAME: Final = re.compile(r"journal-(\d{8,})\.jsonl")
 
@@ -162,7 +162,7 @@ class Journal:
         """Overwrite a failed append with blanks (best effort), so that no reader takes it for a commit.
 
         The bytes may be on disk, or be read from memory as if they were. Blanks in their place need no sync:
-        whichever of them survive, the commit is not whole.
+        even if only some of them reach the disk, the commit is incomplete.
         """
         if self._failed_bytes:
             with contextlib.suppress(OSError):
@@ -171,7 +171,7 @@ class Journal:
     def _check_location(self) -> None:
         seen = self._disk.location_stamp(self._file, self._directory)
         if seen is None or seen != self._location:
-            # taken before the file itself is checked: a later change is noticed at the next append
+            # recorded before the file itself is checked: a later change is noticed at the next append
             self._location = seen
             if not self._disk.is_same_file(self._file, self._place):
                 raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), self._place)
@@ -196,7 +196,7 @@ _MAX_NAMED: Final = 20
 
 
 class ReplayPosition(msgspec.Struct):
-    """How far a history's journals have been read.
+    """The position up to which a history's journals have been read.
 
     Attributes:
         seq: The number of the last change that was read.
@@ -204,7 +204,7 @@ class ReplayPosition(msgspec.Struct):
         offset: Where the current journal continues.
         schema: The format of the current journal's records.
         usable: Whether the journals can be continued: none was stale, and none had an incomplete end.
-        durable: The last change that a reader may show while a writer is at work; None: no limit.
+        durable: The last change that a reader may show while a writer is at work, None for no limit.
         acknowledged: The last change that is known to have been on disk.
     """
 
@@ -265,7 +265,8 @@ class Replay:
     def too_new(self, what: str) -> StoreTooNew:
         """Return the error of a journal with something that this version does not know."""
         return StoreTooNew(
-            f"{self.file} holds what this jobtui does not know ({what}): update jobtui; nothing was changed"
+            f"{self.file} has content that this jobtui does not know ({what}): "
+            "update jobtui; nothing was changed"
         )
 
 
@@ -292,7 +293,7 @@ class _BatchReader:
             if bound is not None and last > bound:
                 break
             if self._batch and entry.of != self._batch[-1].of:
-                # another batch follows: this one was acknowledged, though not all of it can be read
+                # another batch follows: this one was acknowledged, although it cannot be read completely
                 self._close_batch()
             self._batch.append(entry)
             self._pending_lines.append((offset, line, whole))
@@ -344,7 +345,7 @@ class _BatchReader:
                 self._replay.quarantine.add(self._replay.file, self._start + start, what, damaged)
 
     def _start_batch(self, first: JournalEntry) -> bool:
-        """Return whether the batch counts: one of a journal that a failed rotation left does not."""
+        """Return whether the batch counts; False in a journal that a failed rotation left behind."""
         position = self._position
         if first.base:
             self._deltas, self._is_base = {}, True

@@ -1,8 +1,8 @@
 """The lock of the one writer: a kernel lock on the file LOCK, which also has the writer's status.
 
-After each durable commit the writer stores its status there: its process, the address where it listens, how far
-the journal is on disk, the next free id. A reader finds the writer and its changes by it, and shows nothing
-beyond it while the writer lives. A later opener learns from it what must be on disk.
+After each durable commit the writer stores its status there: its process, its address, the last durable change,
+and the next free id. A reader finds the writer and its changes through the status, and shows no later changes
+while the writer lives. The next opener learns from it which changes must be on disk.
 """
 
 from __future__ import annotations
@@ -43,8 +43,8 @@ class WriterStatus(msgspec.Struct, frozen=True, gc=False):
         next_id: The id of the next job.
         generation: The manifest's generation.
         closed: Whether the writer has closed the history.
-        address: Where it listens for other processes: a path, absolute or relative to the profile's directory;
-            "" if it does not listen; None if a version before 0.2 wrote this, which did not record it.
+        address: The path of its socket for other processes, absolute or relative to the profile's directory;
+            "" if it does not listen; None in a status of a version before 0.2, which did not record it.
     """
 
     pid: int
@@ -85,7 +85,7 @@ class Guard:
             return cls(disk, None)
         try:
             _acquire(disk, file, lambda: _read_pid(disk, file))
-            with contextlib.suppress(OSError):  # the name in it is only for the message of the next process
+            with contextlib.suppress(OSError):  # the id in it is only for the message of the next process
                 disk.write(file, f"{os.getpid()}\n".ljust(_PID_BYTES).encode(), 0)
         except BaseException:
             disk.close(file)
@@ -137,7 +137,7 @@ class Lock:
     def write_status(
         self, journal: int, durable: int, next_id: int, generation: int, *, closed: bool = False
     ) -> None:
-        """Write the status. It is not synced: an older one is also true."""
+        """Write the status. It is not synced: an older status is also correct."""
         ended, address = (b"true", b'""') if closed else (b"false", self._address)
         status = _STATUS_LINE % (self._pid, journal, durable, next_id, generation, ended, address)
         self._disk.write(self._file, frame(status).ljust(_STATUS_BYTES), 0)

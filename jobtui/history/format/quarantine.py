@@ -26,7 +26,7 @@ _MAX_NAMED: Final = 20
 
 
 class Health(enum.Enum):
-    """Whether the history accepts changes: yes, not while the disk is full, or no longer."""
+    """The health of a history: it accepts changes, does not while the disk is full, or does not any more."""
 
     OK = "ok"
     FULL = "full"
@@ -69,13 +69,13 @@ def convert_read_errors() -> Iterator[None]:
         where = f"{error.filename}: " if error.filename else ""
         raise StoreError(f"The history cannot be read: {where}{error.strerror or error}") from error
     except RecursionError as error:
-        raise StoreError("The history cannot be read: what it holds is nested too deeply") from error
+        raise StoreError("The history cannot be read: its content is nested too deeply") from error
 
 
 QUARANTINE_DIRECTORY: Final = "quarantine"
 NOTES_NAME: Final = "NOTES.jsonl"
 MAX_NOTES: Final = 1000
-"""The newest notes, which are stored at least; the file may have up to twice as many."""
+"""The number of newest notes that are kept; the file may have up to twice as many."""
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(DamageNote).decode
 _ID: Final = re.compile(rb'(?:"put":\{"id"|[0-9a-f]{8}","id"|"set"):(\d{1,19})')
@@ -143,7 +143,7 @@ class Quarantine:
         self.remember(note)
 
     def note(self, file: str, what: str) -> None:
-        """Note what is not damage: it is shown while this history is open, and not stored."""
+        """Add a note that is not about damage: it is shown while this history is open, and not stored."""
         note = DamageNote(file, None, (), what)
         if note not in self.notes:
             self.notes = (*self.notes, note)
@@ -201,7 +201,7 @@ class Quarantine:
     def add_in_place(
         self, file: str, byte: int | None, what: str, data: bytes, jobs: tuple[int, ...] = ()
     ) -> None:
-        """Note damage that stays where it is; if no copy of it can be stored, without one. Raises OSError."""
+        """Note damage that stays in its file, with a copy if one can be stored. Raises OSError."""
         try:
             self.add(file, byte, what, data, jobs)
         except OSError:

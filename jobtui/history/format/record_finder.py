@@ -48,7 +48,7 @@ class RecordFinder:
             if self._found is None:
                 self._found = {}
                 for file in self._files():
-                    with contextlib.suppress(OSError):  # whoever reads the file by its entry notes the error
+                    with contextlib.suppress(OSError):  # noted when the file is read by its own entry
                         for job, line in read_records(self._disk.read_file(file)):
                             self._found.setdefault(job.id, (job, line))
             return self._found

@@ -54,7 +54,7 @@ def index_name(name: str) -> str:
 
 
 class Segment:
-    """A segment, of which only what is needed is read. Safe to use from several threads."""
+    """A segment, which reads only the needed parts of its files. Safe to use from several threads."""
 
     def __init__(self, disk: Disk, directory: Path, entry: SegmentEntry, quarantine: Quarantine) -> None:
         self.entry = entry
@@ -163,7 +163,7 @@ class Segment:
     # ---- records
 
     def job(self, place: int) -> Job:
-        """Return the job in a row; if its record is damaged or cannot be read, what the index knows of it.
+        """Return the job in a row; if its record is damaged or unreadable, the fields that the index has.
 
         Raises FileNotFoundError if the segment does not exist (any more), and OSError.
         """
@@ -190,7 +190,7 @@ class Segment:
         return self._disk.identity(self.path) is not None and self.matches_entry()
 
     def _begins_with(self, job_id: int) -> bool:
-        """Return whether this job's record is the first one, or that one is damaged or cannot be read."""
+        """Return whether this job's record is the first one; True if the first one is damaged or unreadable."""
         try:
             file = self._disk.open(self.path)
         except OSError:
@@ -228,14 +228,14 @@ class Segment:
             )
 
     def salvage(self, place: int) -> Job:
-        """Return what the index knows of a job whose record is gone, and note that. Raises OSError."""
+        """Return a lost record's job with the fields that the index has, and note the loss. Raises OSError."""
         self._note_missing()
         if (job := self.find_elsewhere(self.columns.ids[place])) is not None:
             return job
         return self._from_index(self.columns, place)
 
     def salvage_missing(self, but: Collection[int]) -> list[Job]:
-        """Return what the index knows of all jobs except `but`; nothing if it is unusable."""
+        """Return all jobs except `but` with the fields that the index has; none if it is unusable."""
         columns = self.indexed_columns()
         if columns is None:
             return []

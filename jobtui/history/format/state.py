@@ -80,7 +80,7 @@ class State:
             self.counts = flatten_counts(self.manifest.counts)
 
     def forget_recent(self) -> None:
-        """Discard everything that is not sealed: a journal follows that restates it."""
+        """Discard all jobs that are not sealed: the next journal restates them."""
         with self.mutex:
             for job_id, replaced in self.superseded.items():
                 replaced.segment.restore(job_id, replaced.status)
@@ -103,7 +103,7 @@ class State:
         return None
 
     def salvage(self, job_id: int) -> Job | None:
-        """Return the job's newest version; if its segment is gone, what the index knows. Raises OSError."""
+        """Return the job's newest version; if its segment is gone, the index's fields. Raises OSError."""
         job = self.recent.get(job_id)
         if job is not None or (found := self.find_sealed(job_id)) is None:
             return job

@@ -1,6 +1,6 @@
 """Sealed jobs in the order of their ids or of a sort key, computed only as far as they are needed.
 
-The ids never change once computed: they are those of the segments as they were.
+The ids never change once computed: they are a snapshot of the segments.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from jobtui.model import Job
 _FIRST_GUESS: Final = 256
 _ONE: Final = re.compile(b"\x01")
 _SPARSE: Final = 8
-"""If fewer than one in this many bytes of a mask are 1, they are searched for, not visited one by one."""
+"""If fewer than one in this many bytes of a mask are 1, they are searched for instead of visited in turn."""
 _MAX_WIDTH: Final = 8
-"""Segments that are searched in one step at most: enough to be fast, and short enough for other threads."""
+"""The most segments searched in one step: enough to be fast, and short enough for other threads."""
 _MAX_RANKED_HEAD: Final = 16384
-"""The longest first part that is searched for rank by rank."""
+"""The longest head that is searched for rank by rank."""
 _CODES: Final = 256
 _MIN_HEAD: Final = 512
-"""The number of ids that a first page is chosen from at least."""
+"""The smallest number of ids from which a first page is chosen."""
 
 
 class OrderedIds(Protocol):
@@ -65,7 +65,7 @@ class OrderedIds(Protocol):
         ...
 
     def is_ready(self, count: int, *, descending: bool) -> bool:
-        """Return whether `head(count)` takes no long work."""
+        """Return whether `head(count)` returns quickly."""
         ...
 
     def prepare(self) -> None:

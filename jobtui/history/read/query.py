@@ -1,7 +1,7 @@
-"""A query of jobs, and which jobs it finds: over a segment's columns at once, and of one job at a time.
+"""Queries of jobs, and their evaluation: over all records of a segment at once, and for a single job.
 
-Over columns, every test makes a mask, a byte of 0 or 1 for each record, with the few calls that C code
-answers quickly: a value is tested once for each segment, not once for each job.
+Over columns, every test creates a mask, a byte of 0 or 1 for each record, with a few fast calls into C code: a
+value is tested once for each segment, not once for each job.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Sort(enum.Enum):
 
     `COMMAND` is the command, then the space; `HOSTS` the number of hosts; `ORIGIN` the job that it was
     recovered from, and for cluster jobs the cluster and the number there; `REASON` the job's own reason;
-    `REQUESTER` who requested it, and `BECAUSE` why.
+    `REQUESTER` the user and host that requested it, and `BECAUSE` the reason of the request.
     """
 
     ID = "id"
@@ -72,9 +72,9 @@ class Query(msgspec.Struct, frozen=True):
     A job passes if it has one of the `statuses`, `spaces` and `commands`, a task on one of the `hosts`,
     contains each of the `words`, and was submitted at or after `since` and before `until`. Words are looked
     for, ignoring case, in the command, the space, the status, the hosts and the reasons; a number also matches
-    the job's id. `reasons` are words that are looked for in the reasons alone, `requesters` in who requested
-    the job, `becauses` in why it was requested. The job lies within all `bounds`; if there are `ids`, it has
-    one of them.
+    the job's id. `reasons` are words that are looked for in the reasons alone, `requesters` in the requester,
+    `becauses` in the reason of the request. The job lies within all `bounds`; if there are `ids`, it has one of
+    them.
 
     Each `not_…` excludes the jobs that have any of these. `archived` selects the archived jobs, and only those.
     """
@@ -144,7 +144,7 @@ def match_job(query: Query) -> Callable[[Job], bool]:
 
 
 def can_use_counts(query: Query) -> bool:
-    """Return whether the counts by space and status are enough to know how many jobs the query finds."""
+    """Return whether the number of jobs that the query finds follows from the counts by space and status."""
     return query == Query(
         statuses=query.statuses,
         spaces=query.spaces,

@@ -56,7 +56,7 @@ _IDS: Final = (
     (re.compile(rb'(?:[{,]"id"|[{,]"set"|[{,]"last"):(\d{1,14})\b'), 0),
     (re.compile(rb'[{,]"next_id":(\d{1,14})\b'), 1),
 )
-"""How ids are written, and by how much the number is higher. A damaged number may have more than 14 digits."""
+"""The forms of ids, each with the offset to the id. A damaged number may have more than 14 digits."""
 
 
 def rebuild_manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest:
@@ -150,8 +150,8 @@ def _segment_numbers(disk: Disk, directory: Path) -> Iterator[tuple[int, Path]]:
 def names_other_files(disk: Disk, directory: Path, manifest: Manifest, names: Sequence[str]) -> bool:
     """Return whether a manifest names missing files and not the existing ones. Raises OSError.
 
-    It is then an older one, or another history's, and nothing may be removed that it does not name. `names` are
-    the names in the directory.
+    It is then an older one, or another history's, and files that it does not name must not be removed. `names`
+    are the names in the directory.
     """
     there = set(names)
     gone = [
@@ -203,8 +203,8 @@ def load_history(
         directory: The history's directory.
         quarantine: Receives the notes about damage.
         mark: The status of the last writer, None if it cannot be read.
-        alive: Whether that writer is at work. Then nothing beyond its status is read, no journal at all without
-            a status, and incomplete data is not damage.
+        alive: Whether that writer is at work. Then changes after its status are not read, without a status no
+            journal is read, and incomplete data is not damage.
     """
     names = disk.list_names(directory)
     there = select_journals(directory, names)
@@ -281,13 +281,13 @@ def _rebuild_manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Ma
 def _note_truncated_journal(
     number: int, data: bytes, found: Manifest, mark: WriterStatus | None, replay: Replay
 ) -> None:
-    """Note a journal that was emptied or cut off: the writer leaves a blank at its end at all times."""
+    """Note a journal that was emptied or truncated: a writer always leaves a blank at its end."""
     position = replay.position
     if position.offset == 0 and number == found.journal and _has_been_sealed(found):
         what = "it is empty, or its beginning is missing: changes since the last seal are lost"
         _note_lost(replay.file, what, mark, replay)
     elif position.offset and mark is None and not _ends_in_blanks(data, position.offset):
-        # a mark says what must be there
+        # the status names the last durable change
         _note_lost(replay.file, "its end was cut off: changes at its end may be missing", mark, replay)
 
 
@@ -312,13 +312,13 @@ def _note_lost(file: str, what: str, mark: WriterStatus | None, replay: Replay) 
 
 
 def _note_missing_commits(mark: WriterStatus, replay: Replay, quarantine: Quarantine) -> None:
-    """Note that changes are missing which the last writer had on disk."""
+    """Note changes that are missing although the last writer had them on disk."""
     state, seq = replay.state, replay.position.seq
     state.next_id = max(state.next_id, mark.next_id)
     if mark.durable > seq:
         what = f"acknowledged changes are missing at the end: {seq + 1} to {mark.durable}"
         quarantine.add(replay.file, None, what)
-        # the numbers continue after the missing ones: a later change must not be taken for one of them
+        # numbers continue after the missing ones: a later change must not be mistaken for one of them
         replay.position.seq = mark.durable
 
 

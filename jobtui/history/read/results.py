@@ -163,7 +163,7 @@ def _order_of(query: Query, segments: Sequence[Segment], known: int | None) -> O
 
 
 def _count_sealed(query: Query, tally: Mapping[tuple[str, Status], int], recent: Sequence[Job]) -> int:
-    """Return how many sealed jobs the query finds: all that the counts have, without the recent ones."""
+    """Return the number of sealed jobs that the query finds: the counts without the recent jobs."""
     wanted = match_job(query)
     spaces, statuses = query.spaces, query.statuses
     total = sum(

@@ -120,7 +120,7 @@ T = TypeVar("T")
 SAMPLE: Final = 64
 """One in this many values is used to learn how they are distributed."""
 BUCKET: Final = 4096
-"""About how many values are sorted in one call."""
+"""The approximate number of values that are sorted in one call."""
 GROUP: Final = 4 * BUCKET
 """The most rows of several segments that are sorted in one call, so that fewer parts are cut into buckets."""
 
@@ -165,7 +165,7 @@ def sort_rows(loaded: Sequence[KeyedIds]) -> KeyedIds:
         turns.yield_gil()
     sample = sorted(chain.from_iterable(rows.keys[::SAMPLE] for rows in parts))
     bounds = sample[BUCKET // SAMPLE :: BUCKET // SAMPLE]
-    # a key that fills more than one bucket gets its own, between it and the next larger number
+    # a key that fills more than one bucket gets a bucket of its own, up to the next larger number
     tied = {key for key, following in pairwise(bounds) if key == following}
     cuts = sorted({*bounds, *(math.nextafter(key, math.inf) for key in tied)})
     places = [[0, *(bisect_left(rows.keys, cut) for cut in cuts), len(rows.keys)] for rows in parts]
@@ -275,7 +275,7 @@ def _reordered(rows: KeyedIds, keys: Sequence[float], places: Sequence[int]) -> 
 
 
 _MAX_RANKS: Final = 128
-"""With more values than this, they are not searched for one by one."""
+"""The most values that are searched for one by one."""
 _CODES: Final = 256
 _ORIGIN: Final = "origin"
 _MAX_ORIGIN: Final = float(1 << 40)

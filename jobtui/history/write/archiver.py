@@ -51,7 +51,7 @@ class _Selection(msgspec.Struct, frozen=True):
 
 
 class _Division(msgspec.Struct):
-    """The result of dividing segments: those of the archive, those that remain, and what was archived."""
+    """The result of dividing segments: those of the archive, those that remain, and the archived jobs."""
 
     moved: list[Segment] = []
     rest: list[Segment] = []
@@ -115,7 +115,7 @@ class _Return(msgspec.Struct):
         emptied: The entries of the archives that exist no longer.
         made: The names of the new archives, with the jobs that stay.
         ids: The ids of the jobs that return.
-        tally: How many return, by space and status.
+        tally: The number of jobs that return, by space and status.
         tasks: The number of their tasks.
     """
 

@@ -1,7 +1,7 @@
-"""The sealed files of a history: it writes segments, and the manifest that makes them count.
+"""The store of a history's sealed files: it writes segments, and the manifest that commits them.
 
 Long work is done in steps (`jobtui.history.steps`), so that other threads run in between. One thread at a time
-may use it. `remove_leftovers` removes what an unfinished seal or archiving left behind.
+may use it. `remove_leftovers` removes the files that an unfinished seal or archiving left behind.
 """
 
 from __future__ import annotations
@@ -127,7 +127,7 @@ class SegmentStore:
         self.remove_old_journals()
 
     def remove_old_journals(self) -> None:
-        """Remove the journals that the manifest no longer needs; one that cannot be removed does no harm."""
+        """Remove the journals that the manifest no longer needs; one that remains does no harm."""
         for number, path in list_journals(self.disk, self.directory):
             if number < self.state.manifest.journal:
                 with contextlib.suppress(OSError):
@@ -325,7 +325,7 @@ def remove_archive(disk: Disk, directory: Path, name: str) -> None:
     """Remove an archive that the manifest does not name; files that are not an archive's stay."""
     place = directory / ARCHIVE / name
     with contextlib.suppress(OSError):
-        # the marker last: it tells the next opening that the rest may go
+        # the marker last: by it, the next opening knows that the other files may be removed
         for file in sorted(filter(_is_archive_file, disk.list_names(place)), key=RESTORED_MARKER.__eq__):
             disk.remove(place / file)
         disk.remove_directory(place)

@@ -1,4 +1,4 @@
-"""The writing side of the history: the changes of commits, the journal, and when it is sealed.
+"""The writing side of the history: the changes of commits, the journal, and its seals.
 
 Invariants, whatever the disk does:
 
@@ -69,7 +69,7 @@ class ChangeBuilder:
         return self._build(commits, None, "")
 
     def build_within(self, commits: Sequence[Sequence[Job]], room: int, trouble: str) -> ChangeSet:
-        """Return the changes to known jobs that fit into `room` bytes on a full disk; refuse the others."""
+        """Return the changes to known jobs that fit into `room` bytes of a full disk; refuse the others."""
         return self._build(commits, room, trouble)
 
     def _build(self, commits: Sequence[Sequence[Job]], room: int | None, trouble: str) -> ChangeSet:
@@ -131,16 +131,16 @@ def _size(changes: Sequence[bytes]) -> int:
 
 
 _STATUS_INTERVAL: Final = 0.02
-"""Seconds between two updates of LOCK during many commits: readers need no more, and each is a write."""
+"""Seconds between two updates of LOCK during many commits: each is a write, and readers need no more."""
 
 
 class Limits(msgspec.Struct, frozen=True):
     """Limits in bytes.
 
     Attributes:
-        journal: A longer journal is sealed.
-        leftover: A longer journal is sealed when the history is closed.
-        blanks: The blanks that are written ahead of the journal's end.
+        journal: The size from which a journal is sealed.
+        leftover: The size from which a journal is sealed when the history is closed.
+        blanks: The number of blanks written ahead at the journal's end.
     """
 
     journal: int = 4 << 20
@@ -225,7 +225,7 @@ class Store:
         return drafts.refusals
 
     def retry(self) -> bool:
-        """Try again what a full disk prevented; return whether commits are accepted."""
+        """Retry writes that a full disk prevented; return whether commits are accepted."""
         if self.health is Health.READ_ONLY:
             return False
         if self._journal_failed:
@@ -254,7 +254,7 @@ class Store:
         self._write_status()
 
     def write_status(self) -> None:
-        """Write to LOCK how far the journal is on disk, unless it is up to date."""
+        """Write the number of the last durable change to LOCK, unless it is up to date."""
         if not self._status_written:
             self._write_status()
 
@@ -355,7 +355,7 @@ class Store:
         if any(note.file == file for note in self.quarantine.notes):
             return False  # each opening would find the damage again
         if self._disk.has_second_name(self._directory / file):
-            return False  # a copy that was made with hard links would change with it
+            return False  # a copy of the history made with hard links would change, too
         return (
             mark is not None
             and mark.closed
@@ -365,7 +365,7 @@ class Store:
         )
 
     def _jobs_to_restate(self) -> list[Job]:
-        """Return the jobs for the next journal, and note its number for a seal that ends meanwhile."""
+        """Return the jobs for the next journal, and record its number for a seal that ends meanwhile."""
         with self.state.mutex:
             self.state.restated_in = self._last_number + 1
             return list(self.state.recent.values())
@@ -391,7 +391,7 @@ class Store:
     ) -> list[StoreError | None]:
         """Continue in a new journal, if possible, after a write failed, which is never retried.
 
-        This is not done if the directory was replaced or deleted: the sealed jobs would be missing there.
+        It does nothing if the directory was replaced or deleted: the sealed jobs would be missing there.
         """
         if not self._lock.is_held():
             self._failed = (
@@ -458,7 +458,7 @@ class Store:
         return SealRequest(tuple(job for job in jobs if job.status.ended), journal.number, start)
 
     def close(self) -> None:
-        """Close the history, so that the next writer can continue its journal; without one that failed."""
+        """Close the history, so that the next writer can continue its journal unless that has failed."""
         try:
             if self.health is not Health.READ_ONLY and not self._journal_failed:
                 self._close_journal()

@@ -32,7 +32,7 @@ from jobtui.os_errors import explain
 _MAX_GROUP: Final = 512
 """Commits that share one sync at most."""
 _SEAL_ATTEMPTS: Final = 8
-"""Attempts to seal what is to be archived: only a sync that fails during each one takes more than one."""
+"""Attempts to seal the jobs to archive: a second one is needed only if a sync fails during the first."""
 _POLL_SECONDS: Final = 0.01
 _STOP_POLLING_AFTER: Final = 0.1
 """Seconds after the last commit until the writer thread stops polling for commits that no thread waits for."""
@@ -69,7 +69,7 @@ class CommitFuture(Future[None]):
 
 
 class _ArchiveRequest(msgspec.Struct, frozen=True):
-    """A request to move jobs to the archive or back: `move` does it, and an error says not `what`."""
+    """A request to move jobs to the archive or back by `move`; `what` is its participle in error messages."""
 
     first: int
     last: int
@@ -135,7 +135,7 @@ class Writer:
         return request.done
 
     def retry(self) -> bool:
-        """Try again what a full disk prevented, as described in History."""
+        """Retry writes that a full disk prevented, as described in History."""
         with self._store_lock:
             return self.store.retry()
 
@@ -158,7 +158,7 @@ class Writer:
             self.wake()
 
     def wake(self) -> None:
-        """Wake the writer thread, so that it looks at the queue now."""
+        """Wake the writer thread, so that it checks the queue now."""
         with contextlib.suppress(RuntimeError):
             self._wake.release()
 
@@ -190,7 +190,7 @@ class Writer:
     def _run(self) -> None:
         quiet_at = 0.0
         while self._queue or not self._closed:
-            # commits that did not fit into the last group need no new call: one may have been made for all
+            # commits that did not fit into the last group need no wake-up of their own
             is_behind = len(self._queue) > (_MAX_GROUP if self._is_polling else 0)
             woken = is_behind or self._wake.acquire(timeout=_POLL_SECONDS if self._is_polling else -1)
             if self._has_new_commit:
