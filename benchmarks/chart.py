@@ -1,0 +1,67 @@
+"""From the key that opens a job's chart for the first time to its frame: read, decoded, drawn and painted.
+
+The job took an hour on 50 hosts. Each round starts jobtui again, so that the library which draws the curves is
+imported within the time.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from datetime import UTC, datetime, timedelta
+
+from benchmarks.figures import Outcome, Run, at_most, figure
+from benchmarks.homes import Home, fresh_home
+from benchmarks.screen import launched
+from jobtui.engine.samples import Figures, SampleBuffer, SampleFiles
+from jobtui.history import History
+from jobtui.model import Job, Status, Task
+
+HOSTS = 50
+SECONDS = 3600
+_MIB = 1 << 20
+
+
+@figure(f"opening Chart for a job with an hour of samples on {HOSTS} hosts", goal=at_most(100), unit="ms")
+def opening_chart(run: Run) -> Outcome:
+    home = fresh_home(run)
+    size = _fill(home)
+    times = []
+    for _ in range(3 if run.quick else 15):
+        with launched(home.jobtui(), home.environment, "compact nba") as screen:
+            screen.press("]")
+            screen.quiet()
+            count = len(screen.frames)
+            begin = screen.send("]")
+            times.append((screen.shows("at most", count).at - begin) * 1e3)
+            screen.press("[")
+            screen.press("[")  # the chosen tab is kept for the next start
+    return Outcome.of(times, f"140 columns, 45 lines; the samples have {size / 1024:.0f} KiB in their file")
+
+
+def _fill(home: Home) -> int:
+    """Write the job and its samples, and return the bytes of their file."""
+    start = datetime(2019, 12, 17, 17, 0, tzinfo=UTC)
+    stop = start + timedelta(seconds=SECONDS)
+    names = [f"storage-{number:02}" for number in range(HOSTS)]
+    tasks = tuple(
+        Task(number, name, Status.FINISHED, 1.0, start, stop, float(SECONDS))
+        for number, name in enumerate(names)
+    )
+    history = History.open(home.profile / "history")
+    job = Job(
+        history.new_id(), "compact", "nba", start, Status.FINISHED, start, stop, float(SECONDS), tasks=tasks
+    )
+    history.commit(job).result()
+    history.close()
+    buffer = SampleBuffer(job.id, names)
+    chance = random.Random(1)
+    for second in range(SECONDS):
+        by_host: dict[int, Figures] = {}
+        for number in range(HOSTS):
+            rate = _MIB * (60 + 30 * math.sin(second / 300 + number) + chance.uniform(-10, 10))
+            by_host[number] = rate, rate * 0.8, float(20 - second // 180), 5e11 - second * _MIB
+        read, written, files, free = (sum(column) for column in zip(*by_host.values(), strict=True))
+        buffer.add(second + 1.0, by_host, (read, written, files, free / HOSTS))
+    SampleFiles(home.profile).write(buffer.samples())
+    return (home.profile / "samples" / f"{job.id}.samples").stat().st_size
