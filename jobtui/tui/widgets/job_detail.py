@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import enum
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import ClassVar
 
-import msgspec
-from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
@@ -22,98 +19,13 @@ from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch, SamplesCache, StatsCache
 from jobtui.tui.tabs.summary import summary, task_counts
 from jobtui.tui.tabs.tasks import TaskSort, task_lines
-from jobtui.tui.text.spans import Line, Span, TextRole, cut, line_width, width_of
+from jobtui.tui.text.spans import Line, TextRole, cut
 from jobtui.tui.views.base import DashboardView
-from jobtui.tui.widgets.base import LinesView, OneLine
+from jobtui.tui.widgets.base import LinesView
+from jobtui.tui.widgets.tab_strip import Caption, Tab, TabStrip, caption_of
 
 # a body lower than this shows one line about the job, and then its tasks
 _LOW = 6
-# cells that a job's name keeps; the keys of the tabs need what is left
-_LEAST_NAME = 10
-
-
-class Tab(enum.StrEnum):
-    """The tabs of the detail."""
-
-    TASKS = "tasks"
-    TIMELINE = "timeline"
-    CHART = "chart"
-    STORAGE = "storage"
-    EVENTS = "events"
-
-    def neighbor(self, by: int) -> Tab:
-        """Return the tab `by` places to the right, around the end."""
-        tabs = list(Tab)
-        return tabs[(tabs.index(self) + by) % len(tabs)]
-
-
-class Caption(msgspec.Struct, frozen=True):
-    """The texts of the strip: the job, whether it fills the screen, and the keys that change the tab."""
-
-    job: str = ""
-    role: TextRole = TextRole.STRONG
-    full: bool = False
-    keys: str = ""
-
-
-class TabStrip(OneLine):
-    """`─ job 41 · compact nba ─ Tasks ─ Timeline ─ Chart ─ … ───`; a click chooses a tab."""
-
-    _caption = Caption()
-    _tab = Tab.TASKS
-
-    class Chosen(Message):
-        """The user clicked a tab."""
-
-        def __init__(self, tab: Tab) -> None:
-            super().__init__()
-            self.tab = tab
-
-    def show(self, caption: Caption, tab: Tab) -> None:
-        """Replace the texts and the chosen tab."""
-        if (caption, tab) != (self._caption, self._tab):
-            self._caption, self._tab = caption, tab
-            self.refresh()
-
-    @override
-    def line(self, width: int) -> Line:
-        # the job's name is cut before the tabs; with too little room only the chosen tab is left
-        tabs = self._tabs()
-        if line_width(tabs) > width - 8:
-            tabs = ((f" {self._tab.value.capitalize()} ", TextRole.TAB_ON),)
-        crumbs = "jobs › " if self._caption.full else ""
-        name: Line = ((f" {crumbs}", TextRole.MUTED), (f"{self._caption.job} ", self._caption.role))
-        room = width - line_width(tabs) - 3
-        keys = self._keys(room - line_width(name), room)
-        line = (("─", TextRole.RULE), *cut(name, room - line_width(keys)), ("─", TextRole.RULE), *tabs)
-        return (*line, ("─" * (width - line_width(line) - line_width(keys)), TextRole.RULE), *keys)
-
-    def _keys(self, spare: int, room: int) -> Line:
-        """Return the keys that change the tab, with a label if there is room; they may cut the job's name."""
-        keys = self._caption.keys
-        if not keys or room - width_of(keys) - 3 < _LEAST_NAME:
-            return ()
-        words: Line = ((" tabs", TextRole.MUTED),) if spare >= width_of(keys) + 8 else ()
-        return ((f" {keys}", TextRole.KEY), *words, (" ", TextRole.PLAIN), ("─", TextRole.RULE))
-
-    def _tabs(self) -> Line:
-        pieces: list[Span] = []
-        for tab in Tab:
-            pieces += [
-                (f" {tab.value.capitalize()} ", TextRole.TAB_ON if tab is self._tab else TextRole.TAB),
-                ("─", TextRole.RULE),
-            ]
-        return tuple(pieces)
-
-    def on_click(self, event: events.Click) -> None:
-        """Choose the tab that was clicked."""
-        event.stop()
-        x = 0
-        for text, role in self.line(self.size.width):
-            size = line_width(((text, role),))
-            if x <= event.x < x + size and role in (TextRole.TAB, TextRole.TAB_ON):
-                self.post_message(self.Chosen(Tab(text.strip().lower())))
-            x += size
 
 
 class DetailBody(LinesView, can_focus=True):
@@ -202,14 +114,6 @@ class Detail(Vertical):
         """Show the lines of a job's tab."""
         self.strip.show(caption, tab)
         self.body.show(lines)
-
-
-def caption_of(job: Job | None, full: bool, keys: str = "") -> Caption:
-    """Return the texts of the strip for a job."""
-    if job is None:
-        return Caption("no job", TextRole.MUTED, full)
-    lineage = f" (runs {job.recovered_from} again)" if job.recovered_from is not None else ""
-    return Caption(f"job {job.id} · {job.label}{lineage}", TextRole.STRONG, full, keys)
 
 
 class JobDetail(Detail):
