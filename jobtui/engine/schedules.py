@@ -229,9 +229,14 @@ def upcoming(schedule: Schedule, now: datetime, days: int, most: int) -> list[tu
 
 
 def activate(schedule: Schedule, now: datetime) -> Schedule:
-    """Return a schedule that was created or resumed now: no time that has passed is run."""
-    following = next_time(schedule.at, now, zone_of(schedule))
-    return replace(schedule, paused=False, handled=now, next=following)
+    """Return a schedule that was created or resumed now: no time that has passed is run.
+
+    If the clock was set back meanwhile, neither is a time that was decided before.
+    """
+    handled = max(now, schedule.handled) if now >= schedule.handled - SET_BACK else now
+    return replace(
+        schedule, paused=False, handled=handled, next=next_time(schedule.at, handled, zone_of(schedule))
+    )
 
 
 def suspend(schedule: Schedule) -> Schedule:

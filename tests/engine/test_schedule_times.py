@@ -202,6 +202,11 @@ class TestDue:
         resumed = schedules.activate(schedule, at("2026-03-20T02:30Z"))
         assert (resumed.next, resumed.runs) == (at("2026-03-21T02:30Z"), ())
 
+    def test_resumed_after_the_clock_was_set_back_runs_no_time_twice(self) -> None:
+        schedule = schedules.advance(made(timezone="UTC"), at("2026-03-11T02:30Z"), None).schedule
+        paused = schedules.suspend(schedules.started(schedule, 7))
+        assert schedules.activate(paused, at("2026-03-11T02:00Z")).next == at("2026-03-12T02:30Z")
+
     def test_run_by_hand_does_not_move_the_next_time(self) -> None:
         schedule = made(timezone="UTC")
         step = schedules.run_now(schedule, at("2026-03-10T13:00Z"), None, 0)
@@ -537,6 +542,8 @@ class Schedules(RuleBasedStateMachine):
             world.expected_after = world.now
         else:
             world.write(schedules.suspend(world.disk))
+            # a crash kept them from being recorded, and the clock was set back: they come while it is paused
+            world.expected = [each for each in world.expected if each <= world.now]
 
     @precondition(lambda self: self.world.alive)
     @rule()
@@ -556,6 +563,7 @@ class Schedules(RuleBasedStateMachine):
         self.world.verify()
 
 
+@pytest.mark.timeout(1800)  # the long form takes about five minutes
 def test_schedules_in_any_order(long: bool) -> None:
     run_state_machine_as_test(
         Schedules,
@@ -565,8 +573,8 @@ def test_schedules_in_any_order(long: bool) -> None:
             deadline=None,
             derandomize=True,
             database=None,
-            # making a failure smaller takes minutes
-            phases=list(Phase) if long else [Phase.generate],
+            # making a failure smaller takes minutes more
+            phases=[Phase.generate],
             suppress_health_check=list(HealthCheck),
         ),
     )
