@@ -8,12 +8,15 @@ verdict, reason = judge(estimate, AdviceThresholds())  # compact, "≈ 36 MiB (6
 from __future__ import annotations
 
 import enum
-from collections.abc import Collection
+import heapq
+import statistics
+from collections.abc import Collection, Sequence
 from datetime import datetime
 
 import msgspec
 
 from jobtui.formatting import format_bytes, format_count
+from jobtui.model import JobOptions
 from jobtui.storage.base import CompactionFigures, FamilyFigures
 
 # what an entry costs in a compressed SST file: half of a key equals the one before it, and a deletion has a
@@ -25,6 +28,76 @@ _BLOB_REFERENCE = 16.0
 
 DEFAULT_RATE = 50 << 20
 """Bytes per second of a compaction on a host without an earlier one; about what one core merges with lz4."""
+
+
+OPENING_SECONDS = 0.2
+"""What a compaction takes besides merging, on a host without an earlier one: starting its process, opening."""
+_LEAST_BYTES = 1 << 20
+"""Runs of fewer bytes in all say nothing about a speed: opening takes all of their time."""
+_DIFFERENT = 4
+"""How much larger the largest run must be than the smallest for a line through them to mean anything."""
+
+
+class CompactionSpeed(msgspec.Struct, frozen=True):
+    """How long compactions take on a host, by those before.
+
+    Attributes:
+        opening: Seconds that each takes, however little there is to merge.
+        rate: Bytes per second of the rest, None if the runs were too small to tell.
+        largest: The bytes of the largest run, 0 if there was none.
+    """
+
+    opening: float = OPENING_SECONDS
+    rate: float | None = None
+    largest: int = 0
+
+    def seconds(self, read: int) -> float:
+        """Return how long it takes to merge so many bytes."""
+        return self.opening + read / (self.rate or DEFAULT_RATE)
+
+    def describe_assumption(self, read: int) -> str:
+        """Return what an estimate for so many bytes assumes, "" if it was measured."""
+        if self.rate is not None or (self.largest and read <= _DIFFERENT * self.largest):
+            return ""
+        runs = "only small earlier runs" if self.largest else "no earlier run"
+        return f"{runs} on this host: {format_bytes(DEFAULT_RATE)}/s assumed"
+
+
+def fit_speed(runs: Sequence[tuple[int, float]]) -> CompactionSpeed:
+    """Return the speed of a host from the bytes and the seconds of its runs.
+
+    It is the line through them with the least relative error, so that small runs count as much as large ones.
+    """
+    if not runs:
+        return CompactionSpeed()
+    points = [(1 / seconds**2, size, seconds) for size, seconds in runs if seconds > 0]
+    sizes = [size for _, size, _ in points] or [0]
+    least = min((seconds for _, _, seconds in points), default=OPENING_SECONDS)
+    if sum(sizes) < _LEAST_BYTES:
+        return CompactionSpeed(
+            statistics.median([seconds for _, _, seconds in points] or [least]), None, max(sizes)
+        )
+    opening = min(OPENING_SECONDS, least / 2)
+    if max(sizes) >= _DIFFERENT * min(sizes):
+        total = sum(weight for weight, _, _ in points)
+        size = sum(weight * size for weight, size, _ in points) / total
+        time = sum(weight * seconds for weight, _, seconds in points) / total
+        spread = sum(weight * (other - size) ** 2 for weight, other, _ in points)
+        rise = sum(weight * (other - size) * (seconds - time) for weight, other, seconds in points)
+        opening = min(max(0.0, time - rise / spread * size), least)
+    rest = sum(weight * size * (seconds - opening) for weight, size, seconds in points)
+    squares = sum(weight * size**2 for weight, size, _ in points)
+    return CompactionSpeed(opening, squares / rest if rest > 0 else None, max(sizes))
+
+
+def total_seconds(hosts: Sequence[float], options: JobOptions) -> float:
+    """Return how long a job takes whose hosts take so many seconds, in the order of their turns."""
+    if options.wait:
+        return sum(hosts) + options.wait * max(0, len(hosts) - 1)
+    ends = [0.0] * (options.rolling or max(1, len(hosts)))
+    for seconds in hosts:
+        heapq.heapreplace(ends, ends[0] + seconds)
+    return max(ends)
 
 
 class Verdict(enum.StrEnum):

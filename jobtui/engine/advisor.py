@@ -6,21 +6,24 @@ The advisor changes nothing: it reads figures and applies the rules of `advice.p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from jobtui.clock import Clock
 from jobtui.engine.advice import (
-    DEFAULT_RATE,
     AdviceThresholds,
     CompactionEstimate,
+    CompactionSpeed,
     HostAdvice,
     Verdict,
     describe_estimate,
     estimate_compaction,
+    fit_speed,
     judge,
+    total_seconds,
 )
+from jobtui.engine.lifecycle import takes_turns
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.formatting import format_bytes, format_duration, format_local_time, to_local
+from jobtui.formatting import format_bytes, format_count, format_duration, format_local_time, to_local
 from jobtui.history import History, Query
 from jobtui.language.ast import Submit, unparse
 from jobtui.language.tables import Result, Row
@@ -56,7 +59,11 @@ _ORDER = list(Verdict)
 
 
 class Advisor:
-    """Measures spaces and applies the rules to them. For the engine's loop alone."""
+    """Measures spaces and applies the rules to them. For the engine's loop alone.
+
+    `rate_limit` is the profile's limit of writes in bytes a second; `set_rate` returns that of SET RATE, None
+    if there is none and 0 if it is lifted.
+    """
 
     def __init__(
         self,
@@ -66,6 +73,7 @@ class Advisor:
         thresholds: AdviceThresholds,
         reserve: DiskReserve,
         rate_limit: int | None,
+        set_rate: Callable[[], int | None],
     ) -> None:
         self._storage = storage
         self._history = history
@@ -73,6 +81,7 @@ class Advisor:
         self._thresholds = thresholds
         self._reserve = reserve
         self._rate_limit = rate_limit
+        self._set_rate = set_rate
 
     async def advise(self, spaces: Iterable[Space]) -> list[HostAdvice]:
         """Return the advice for each space on each of its hosts, worst first."""
@@ -85,7 +94,7 @@ class Advisor:
     async def explain(self, statement: Submit, typed: str, space: Space, hosts: Sequence[str]) -> Result:
         """Return the estimated effect of the statement on each host, in the order of their turns."""
         rows = await asyncio.gather(*(self._explain(statement, space, host) for host in hosts))
-        return Result(typed, EXPLAIN, tuple(rows))
+        return Result(typed, EXPLAIN, tuple(rows), notice=_describe_total(rows, statement.options))
 
     async def check(self, job: Job, host: str) -> str:
         """Return why the job's condition excludes the host now (`not needed: deletions 2%`), "" if it does not.
@@ -184,8 +193,8 @@ class Advisor:
             notes.append("what a part of the keys gives back is a guess")
         elif estimate.is_guess:
             notes.append("what it gives back is a guess")
-        if self._rate(host) is None:
-            notes.append(f"no earlier run on this host: {format_bytes(DEFAULT_RATE)}/s assumed")
+        if note := self._speed(host).describe_assumption(rewritten or 0):
+            notes.append(note)
         if note := self._describe_room(figures):
             notes.append(note)
         written = rewritten if rewritten is None or gain is None else max(0, rewritten - gain)
@@ -219,18 +228,21 @@ class Advisor:
         """Return how long it takes to merge `read` bytes; only writing is limited."""
         if read is None:
             return None
-        limit = self._rate_limit if options.rate is None else options.rate
+        limit = self._set_rate()
+        if limit is None:
+            limit = self._rate_limit if options.rate is None else options.rate
         limited = (written or 0) / limit if limit else 0.0
-        return max(read / (self._rate(host) or DEFAULT_RATE), limited)
+        speed = self._speed(host)
+        return max(speed.seconds(read), speed.opening + limited)
 
-    def _rate(self, host: str) -> float | None:
-        """Return the bytes per second of the last compactions on the host, None if there were none."""
-        size = seconds = 0.0
+    def _speed(self, host: str) -> CompactionSpeed:
+        """Return how long the last compactions on the host took, by their size."""
+        runs = []
         for task in self._compactions(host=host):
             if task.took and task.before is not None:
-                size += task.steps.read if task.steps is not None and task.steps.read else task.before.bytes
-                seconds += task.took
-        return size / seconds if size and seconds else None
+                read = task.steps.read if task.steps is not None and task.steps.read else task.before.bytes
+                runs.append((read, task.took))
+        return fit_speed(runs)
 
     def _last_compact(self, space: str, host: str) -> Task | None:
         return next(iter(self._compactions(space=space, host=host)), None)
@@ -250,6 +262,17 @@ class Advisor:
             for task in job.tasks
             if task.host == host and task.status is Status.FINISHED and not task.reason.startswith(NOT_NEEDED)
         ]
+
+
+def _describe_total(rows: Sequence[Row], options: JobOptions) -> str:
+    """Return how long a job takes on several hosts in all, "" if that is not known."""
+    seconds = [row.values["Takes About"] for row in rows if row.values["Action"] in ("compact", "flush")]
+    known = [each for each in seconds if isinstance(each, float)]
+    if len(known) < 2 or len(known) < len(seconds):
+        return ""
+    turns = f"{format_count(options.rolling or 1, 'host')} at a time" if takes_turns(options) else "all at once"
+    wait = f", {format_duration(options.wait)} between two" if options.wait else ""
+    return f"≈ {format_duration(total_seconds(known, options))} in all: {turns}{wait}"
 
 
 def advice_result(typed: str, advice: Iterable[HostAdvice]) -> Result:

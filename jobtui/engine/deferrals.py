@@ -59,7 +59,7 @@ class Deferrals:
             return blocker
         down = task.deferred
         is_too_late = down is not None and self._clock.now() - down.since > LONGEST_DOWN
-        return None if is_too_late or not lifecycle.takes_turns(job) else blocker
+        return None if is_too_late or not lifecycle.takes_turns(job.options) else blocker
 
     def _record(self, job: Job, held: Mapping[int, Blocker]) -> None:
         now = self._clock.now()

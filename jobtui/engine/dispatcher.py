@@ -136,6 +136,11 @@ class Dispatcher:
         """Whether a job of this process runs."""
         return bool(self._running) and not self._closed
 
+    @property
+    def rate(self) -> int | None:
+        """The limit of SET RATE for all jobs, in bytes a second; None if there is none, 0 if it is lifted."""
+        return self._host_tasks.rate
+
     # ---- submitting
 
     async def complete(self, job_id: int) -> None:

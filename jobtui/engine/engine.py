@@ -83,7 +83,15 @@ class Engine:
         self.inventory = InventoryCache(
             self.storage, self.connection is not None, history.spaces, self.tasks.spawn
         )
-        advisor = Advisor(self.storage, history, clock, profile.advice, profile.min_free, profile.compact_rate)
+        advisor = Advisor(
+            self.storage,
+            history,
+            clock,
+            profile.advice,
+            profile.min_free,
+            profile.compact_rate,
+            lambda: self.dispatcher.rate,
+        )
         self.dispatcher = Dispatcher(
             self.store,
             self.storage,

@@ -217,6 +217,11 @@ class HostTasks:
 
     # ---- the write limit
 
+    @property
+    def rate(self) -> int | None:
+        """The write limit that was set for all jobs; None if none was, `UNLIMITED` if it was lifted."""
+        return self._rate
+
     def rate_of(self, job: Job) -> int | None:
         """Return the write limit of a job's tasks in bytes a second, None for the profile's."""
         rate = self._job_rates.get(job.id, self._rate)

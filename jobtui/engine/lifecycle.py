@@ -188,9 +188,9 @@ def defer_task(job: Job, number: int, deferral: Deferral, now: datetime) -> Job:
     return replace(job, events=(*job.events, event))
 
 
-def takes_turns(job: Job) -> bool:
-    """Return whether the hosts of the job take turns, so that others can go before one that is down."""
-    return job.options.rolling is not None or bool(job.options.wait)
+def takes_turns(options: JobOptions) -> bool:
+    """Return whether the hosts of a job take turns, so that others can go before one that is down."""
+    return options.rolling is not None or bool(options.wait)
 
 
 def describe_deferral(deferral: Deferral) -> str:

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from jobtui.engine.advice import AdviceThresholds, CompactionEstimate, Verdict, estimate_compaction, judge
+from jobtui.engine.advice import (
+    AdviceThresholds,
+    CompactionEstimate,
+    Verdict,
+    estimate_compaction,
+    fit_speed,
+    judge,
+    total_seconds,
+)
+from jobtui.model import JobOptions
 from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
 
 MIB = 1 << 20
@@ -70,3 +79,46 @@ class TestEstimate:
     def test_size_and_live_data_alone(self) -> None:
         estimate = estimate_compaction(CompactionFigures(size=100, live=60, l0_files=5))
         assert (estimate.gain, estimate.is_guess, estimate.deletions) == (40, True, None)
+
+
+class TestSpeed:
+    def test_opening_and_rate_are_told_apart(self) -> None:
+        runs = [(1 << 10, 0.3), (1 << 12, 0.3), (50 * MIB, 1.3), (500 * MIB, 10.3)]
+        speed = fit_speed(runs)
+        assert speed.opening == pytest.approx(0.3, rel=0.02)
+        assert speed.seconds(100 * MIB) == pytest.approx(2.3, rel=0.02)
+        assert speed.describe_assumption(1 << 40) == ""
+
+    def test_small_runs_tell_what_opening_takes(self) -> None:
+        speed = fit_speed([(1000, 0.8), (1000, 0.7), (2000, 0.9)])
+        assert (speed.opening, speed.rate) == (0.8, None)
+        assert speed.describe_assumption(4000) == ""
+        assert speed.describe_assumption(100 * MIB) == "only small earlier runs on this host: 50 MiB/s assumed"
+
+    def test_runs_of_one_size(self) -> None:
+        speed = fit_speed([(100 * MIB, 4.2), (100 * MIB, 4.2)])
+        assert speed.seconds(100 * MIB) == pytest.approx(4.2)
+        assert speed.seconds(1000 * MIB) == pytest.approx(40.2)
+
+    @pytest.mark.parametrize(
+        "runs", [[(2 * MIB, 0.0)], [(4 * MIB, 5.0), (400 * MIB, 0.1)], [(0, 1.0), (MIB, 1.0)]]
+    )
+    def test_odd_runs_give_a_time(self, runs: list[tuple[int, float]]) -> None:
+        assert 0 < fit_speed(runs).seconds(100 * MIB) < 3600
+
+    def test_first_run_is_assumed(self) -> None:
+        assert fit_speed([]).seconds(100 * MIB) == 2.2
+        assert fit_speed([]).describe_assumption(1) == "no earlier run on this host: 50 MiB/s assumed"
+
+    @pytest.mark.parametrize(
+        ("options", "seconds"),
+        [
+            (JobOptions(), 30),
+            (JobOptions(rolling=1), 60),
+            (JobOptions(rolling=2), 40),
+            (JobOptions(wait=300.0), 660),
+            (JobOptions(rolling=9), 30),
+        ],
+    )
+    def test_total_of_the_hosts(self, options: JobOptions, seconds: float) -> None:
+        assert total_seconds([10.0, 20.0, 30.0], options) == seconds

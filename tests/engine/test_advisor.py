@@ -105,6 +105,23 @@ class TestExplain:
                 rows = it.say(f"EXPLAIN ADMIN COMPACT nba{text}").results[-1].rows
                 assert [round(row.values["Takes About"]) for row in rows] == seconds
 
+    def test_set_rate_and_turns(self, tmp_path: Path) -> None:
+        with bench(tmp_path, two_hosts()) as it:
+            it.say("SET RATE 1 MiB")
+            text = "EXPLAIN ADMIN COMPACT nba WITH rate = 9 GiB"
+            rows = it.say(text).results[-1].rows
+            assert [round(row.values["Takes About"]) for row in rows] == [50, 100]
+            notices = [
+                it.say(f"{text}{more}").results[-1].notice for more in ("", ", rolling = 1, wait = 5 min")
+            ]
+            assert notices == [
+                "≈ 1:40 in all: all at once",
+                "≈ 7:30 in all: 1 host at a time, 5:00 between two",
+            ]
+            it.say("SET RATE OFF")
+            rows = it.say(text).results[-1].rows
+            assert [round(row.values["Takes About"]) for row in rows] == [2, 2]
+
     def test_too_little_room(self, tmp_path: Path) -> None:
         # 5 % of the 4,000 MiB stay free
         storage = ScriptedStorage({"nba": ("enough", "reserve", "only", "small")})

@@ -537,9 +537,8 @@ class Schedules(RuleBasedStateMachine):
     def pause_or_resume_schedule(self) -> None:
         world = self.world
         if world.disk.paused:
-            world.expected_after = max(world.now, world.expected_after)
             world.write(schedules.activate(world.disk, world.now))
-            world.expected_after = world.now
+            world.expected_after = world.disk.handled
         else:
             world.write(schedules.suspend(world.disk))
             # a crash kept them from being recorded, and the clock was set back: they come while it is paused
