@@ -42,6 +42,19 @@ class TestGain:
             predicted, actual = await estimate_and_outcome(storage)
         assert predicted == pytest.approx(actual, rel=0.15)
 
+    async def test_deleted_in_a_row(self, tmp_path):
+        # a run that is too long to be read, whose deletions are most of the entries of their file
+        async with space_at(tmp_path) as storage:
+            chance = random.Random(4)
+            keys = [b"%06d" % key for key in range(30_000)]
+            await storage.load("nba", [(key, chance.randbytes(100)) for key in keys])
+            await compact(storage)
+            changed = [(key, chance.randbytes(100)) for key in chance.sample(keys[:22_500], 600)]
+            await storage.load("nba", [*changed, *((key, None) for key in keys[22_500:])])
+            await flush(storage)
+            predicted, actual = await estimate_and_outcome(storage)
+        assert predicted == pytest.approx(actual, rel=0.15)
+
     async def test_nothing_if_files_hold_different_keys(self, tmp_path):
         async with space_at(tmp_path) as storage:
             pairs = layer_pairs(0, 4)

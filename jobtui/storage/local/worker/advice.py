@@ -139,6 +139,7 @@ def _read_samples(options: Options, family: Rdict, files: Sequence[LiveFile]) ->
     gaps = _find_gaps(family, key_map, places * PROBES_PER_SAMPLE) if has_deletions else []
     sample = Sample()
     shares: list[float] = []
+    blocked = 0
     skipped = _skipped(options)
     for number in range(places):
         key = key_map.key_at(key_map.total * (number + 0.5) / places)
@@ -159,13 +160,27 @@ def _read_samples(options: Options, family: Rdict, files: Sequence[LiveFile]) ->
         live = sample.entries - before
         skipped_before, skipped = skipped, _skipped(options)
         dead = skipped - skipped_before
-        if live + dead:
+        if not live and dead > _MOST_SKIPPED:
+            blocked += 1
+        elif live + dead:
             shares.append(live / (live + dead))
     in_gaps = sum(entries for _, _, entries in gaps) / key_map.entries if gaps else 0.0
+    in_gaps += _blocked_share(files, blocked / places)
     if shares or in_gaps:
         rest = sum(shares) / len(shares) if shares else 0.0
         sample.live_share = max(0.0, 1.0 - in_gaps) * rest
     return sample
+
+
+def _blocked_share(files: Sequence[LiveFile], of_bytes: float) -> float:
+    """Return the share of the entries that lie in long runs of dead ones, which take that share of the bytes.
+
+    The places are spread over the bytes, and deletions have next to none: where keys were deleted in a row,
+    each comes with its deletion.
+    """
+    entries, deletions = sum(file.entries for file in files), sum(file.deletions for file in files)
+    written = of_bytes * (entries - deletions)
+    return min(1.0, (written + min(deletions, written)) / entries)
 
 
 def _sample_entries(shares: Sequence[float]) -> int:
