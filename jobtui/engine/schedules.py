@@ -287,9 +287,7 @@ def end_window(
     """Return whether the job of the last run must be paused now, because its window has ended."""
     if job is None:
         is_open = schedule.window_end is not None and now < schedule.window_end
-        if interrupted is not None and is_open:
-            return ScheduleStep(schedule)
-        if schedule.held or schedule.window_end is not None:
+        if not (interrupted and is_open) and (schedule.held or schedule.window_end is not None):
             schedule = replace(schedule, held=False, window_end=None)
     elif schedule.window_end is not None and now >= schedule.window_end:
         if job.paused or job.stopping:
