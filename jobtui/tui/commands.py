@@ -44,6 +44,12 @@ _D, _T, _J, _P, _S, _H, _G, _L, _O, _B, _F = (
 )
 
 
+def _filtering(where: KeyScope, id: str, rows: str) -> KeyCommand:  # noqa: A002
+    """Return the command that filters a table of `rows`."""
+    text = f"Filter the {rows}: words, column:word, ! negates one"
+    return _c(where, id, "slash", "filter", text, 50, action="filter")
+
+
 _JOB_SORTS = {
     "id": "I",
     "command": "M",
@@ -143,6 +149,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
     _c(KeyScope.ADVICE, "advice_compact", "C", "compact", "Compact the space", 10, action="compact"),
     _c(KeyScope.ADVICE, "advice_refresh", "u", "measure again", "Measure again", 20, action="refresh"),
     *_sorting(KeyScope.ADVICE, _ADVICE_SORTS, "advice_"),
+    _filtering(KeyScope.ADVICE, "advice_filter", "spaces"),
     # jobs and archive
     _c(_J, "stop", "s", "stop", "Stop the marked jobs, or the one under the cursor", 10),
     _c(
@@ -284,14 +291,14 @@ COMMANDS: tuple[KeyCommand, ...] = (
         _S, "space_look", "L", "look", "Look into an adopted space (opening it writes there)", 30, action="look"
     ),
     *_sorting(_S, _SPACE_SORTS, "space_"),
-    _c(_S, "space_filter", "slash", "filter jobs", "Go to the jobs and type a filter", action="filter"),
+    _filtering(_S, "space_filter", "spaces"),
     # hosts
     _c(_H, "host_flush", "F", "flush", "Flush a space of the host under the cursor", 10, action="flush"),
     _c(
         _H, "host_compact", "C", "compact", "Compact a space of the host under the cursor", 20, action="compact"
     ),
     *_sorting(_H, _HOST_SORTS, "host_"),
-    _c(_H, "host_filter", "slash", "filter jobs", "Go to the jobs and type a filter", action="filter"),
+    _filtering(_H, "host_filter", "hosts"),
     # schedules
     _c(_G, "schedule_new", "n", "new", "Write a CREATE SCHEDULE in the command bar", 10, action="new"),
     _c(
@@ -305,6 +312,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
     ),
     _c(_G, "schedule_run", "r", "run", "Run the schedule under the cursor now", 30, action="run"),
     _c(_G, "schedule_drop", "D", "drop", "Drop the schedule under the cursor", 40, action="drop"),
+    _filtering(_G, "schedule_filter", "schedules"),
     # log
     _c(_L, "log_copy", "y", "copy", "Copy the log", 10, action="copy_log"),
     _c(_L, "log_up", "up,k", "up", "A line up", action="line(-1)", palette=False),
@@ -382,7 +390,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
         "filter_done",
         "enter,tab,shift+tab",
         "done",
-        "Keep the filter and go to the jobs",
+        "Keep the filter and go to the table",
         10,
         action="done",
         palette=False,
@@ -393,7 +401,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
         "filter_newer",
         "down",
         "newer",
-        "The filter used after; at the newest, go to the jobs",
+        "The filter used after; at the newest, go to the table",
         action="recall(1)",
         palette=False,
     ),
@@ -402,7 +410,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
         "filter_drop",
         "escape",
         "drop",
-        "Drop the change and go to the jobs",
+        "Drop the change and go to the table",
         20,
         action="drop",
         palette=False,

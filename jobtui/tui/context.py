@@ -126,10 +126,6 @@ class DashboardHost(Protocol):
         """Show the jobs view, filtered by a space or a host."""
         ...
 
-    async def edit_filter(self) -> None:
-        """Show the jobs view and edit its filter."""
-        ...
-
     def select_job(self, job_id: int) -> None:
         """Move the cursor to a job that was just submitted."""
         ...

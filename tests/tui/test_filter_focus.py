@@ -17,6 +17,7 @@ from textual.geometry import Size
 
 from jobtui.config.settings import Confirm, TuiSettings
 from jobtui.engine.local import LocalClient
+from jobtui.tui.views.base import DashboardView, FilterableView
 from tests.support.dashboards import Stage, stage
 
 # s stops, r recovers, b archives, C compacts, F flushes, D drops, u chooses, n creates, a and i mark, y copies
@@ -26,22 +27,37 @@ SPACES = {"nba": ["local0"], "Dallas": ["cold0"]}
 
 
 class Walk:
-    """A dashboard, and what it must say by now."""
+    """A dashboard, and what it must say by now: each view has a filter of its own."""
 
     def __init__(self, shown: Stage) -> None:
         self.shown = shown
-        self.text = ""
+        self.texts: dict[DashboardView, str] = {}
         self.before = ""
         self.typing = False
 
+    @property
+    def text(self) -> str:
+        """The filter of the view that is shown."""
+        return self.texts.get(self.shown.dashboard.view, "")
+
+    @text.setter
+    def text(self, text: str) -> None:
+        self.texts[self.shown.dashboard.view] = text
+
+    @property
+    def filter_text(self) -> str:
+        view = self.shown.dashboard.view
+        return (
+            view.filter_text if isinstance(view, FilterableView) else self.shown.dashboard.jobs.list.filter_text
+        )
+
     async def check(self) -> None:
-        jobs = self.shown.dashboard.jobs
-        await self.shown.until(lambda: jobs.list.filter_text == self.text)
-        assert jobs.is_typing is self.typing
-        assert jobs.list.filter_line.typing is self.typing
+        view = self.shown.dashboard.view
+        await self.shown.until(lambda: self.filter_text == self.text)
+        assert view.is_typing is self.typing
         assert self.shown.dashboard.is_typing is self.typing
         assert self.shown.app.screen is self.shown.dashboard
-        assert not jobs.list.rows.marks
+        assert not self.shown.dashboard.jobs.list.rows.marks
 
     def keep(self) -> None:
         self.typing = False
@@ -56,7 +72,7 @@ async def slash(walk: Walk) -> None:
         walk.text += "/"
         return
     walk.typing, walk.before = True, walk.text
-    await walk.shown.until(lambda: walk.shown.dashboard.view is walk.shown.dashboard.jobs)
+    await walk.shown.until(lambda: walk.shown.dashboard.view.is_typing)
 
 
 def types(text: str) -> Step:
@@ -82,13 +98,11 @@ async def enter(walk: Walk) -> None:
 
 
 async def esc(walk: Walk) -> None:
-    typing, places = walk.typing, walk.shown.dashboard.view is not walk.shown.dashboard.jobs
-    detail = walk.shown.dashboard.jobs.detail.body.has_focus
-    await walk.shown.press("escape")
-    if typing:
+    if walk.typing:
         walk.text, walk.typing = walk.before, False
-    elif not places and not detail:
+    elif not walk.shown.dashboard.jobs.detail.body.has_focus:
         walk.text = ""
+    await walk.shown.press("escape")
 
 
 async def full(walk: Walk) -> None:
@@ -97,8 +111,12 @@ async def full(walk: Walk) -> None:
 
 
 async def click_row(walk: Walk) -> None:
-    await walk.shown.pilot.click("JobTable", offset=(5, 1))
-    if walk.shown.dashboard.jobs.list.table.display and walk.shown.dashboard.view is walk.shown.dashboard.jobs:
+    if walk.shown.dashboard.view is walk.shown.dashboard.jobs:
+        await walk.shown.pilot.click("JobTable", offset=(5, 1))
+        if walk.shown.dashboard.jobs.list.table.display:
+            walk.keep()
+    else:
+        await walk.shown.pilot.click(walk.shown.dashboard.view.table, offset=(5, 1))  # type: ignore[attr-defined]
         walk.keep()
 
 
@@ -254,6 +272,7 @@ class TestWalk:
             [full, types("sy")],
             [spaces, types("Dy")],
             [hosts, types("Cy")],
+            [spaces, types("D"), enter, hosts, types("C"), esc, spaces, esc],
             [types("s"), click_header, types("y"), click_bar, types("a")],
         ],
         ids=lambda walked: " ".join(step.__name__ for step in walked),

@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 
 from jobtui.storage.base import CompactionFigures
+from jobtui.tui.data.inventory_rows import row_filter
+from jobtui.tui.text.spans import TextRole
 from jobtui.tui.widgets.table import Table
 from tests.support.dashboards import HOSTS, stage
 
@@ -177,3 +179,69 @@ def test_hosts_that_are_paths_can_be_told_apart_wherever_they_are_named(
             await shown.until(lambda: "rdb 1 " in shown.detail and "memtable" in shown.detail)
 
     asyncio.run(run())
+
+
+class TestFilter:
+    """The tables of spaces, hosts, advice and schedules are filtered by what their rows show."""
+
+    def test_words_columns_and_negation(self) -> None:
+        cells = {"name": ((("Dallas west"), TextRole.STRONG),), "status": (("down", TextRole.FAILED),)}
+        for text in (
+            "",
+            "dal",
+            "DOWN",
+            "status:down dallas",
+            '"dallas west"',
+            "!up",
+            "!status:up",
+            "a:b !a:b",
+            "!",
+        ):
+            assert row_filter(text)(cells) is (text != "a:b !a:b"), text
+        for text in ("up", "!down", "name:down", '"west dallas"', "dallas up", "x:y"):
+            assert not row_filter(text)(cells), text
+
+    def test_is_typed_kept_and_dropped(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, {"nba": HOSTS, "nhl": HOSTS, "Dallas": ["cold0"]}) as shown:
+                await shown.press("2")
+                await shown.shows("Dallas", "nba", "nhl", "/ filter")
+                await shown.press("slash")
+                await shown.type("n")
+                await shown.shows("2 of 3")
+                assert len(shown.dashboard.view.rows) == 2  # type: ignore[attr-defined]
+                await shown.type("ba")
+                await shown.shows("1 of 3", "space nba")
+                await shown.press("enter")
+                await shown.shows("/ nba", "esc drop filter")
+                await shown.press("3", "slash")
+                await shown.type("status:up !cold")
+                await shown.shows("3 of 4")
+                await shown.press("enter", "2")
+                await shown.shows("/ nba")
+                await shown.press("escape")
+                await shown.shows("Dallas", "nhl")
+                await shown.press("slash")
+                await shown.type("zzz")
+                await shown.shows("None of the 3 passes the filter zzz")
+
+        asyncio.run(run())
+
+    def test_schedules_and_advice(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, {"nba": HOSTS, "Dallas": ["cold0"]}, auto=True) as shown:
+                for name in ("nightly", "weekly"):
+                    shown.behind.say(f'CREATE SCHEDULE {name} AT "@daily" DO ADMIN FLUSH nba')
+                shown.behind.say("PAUSE SCHEDULE weekly")
+                await shown.press("6")
+                await shown.shows("nightly", "weekly")
+                await shown.press("slash")
+                await shown.type("state:paused")
+                await shown.shows("1 of 2", "schedule weekly")
+                await shown.press("enter", "5")
+                await shown.shows("› advice", "Dallas")
+                await shown.press("slash")
+                await shown.type("!dallas")
+                await shown.shows("1 of 2", "space nba")
+
+        asyncio.run(run())

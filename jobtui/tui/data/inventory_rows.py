@@ -1,14 +1,15 @@
-"""Spaces and hosts as rows of a table, and the text of each cell."""
+"""The rows of a table of spaces, hosts, advice or schedules, their filter, and the text of each cell."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Hashable, Mapping, Sequence
 
 from jobtui.engine.client import SpaceOverview
 from jobtui.formatting import format_bytes
 from jobtui.model import Status
 from jobtui.storage.base import Host
-from jobtui.tui.text.spans import GLYPH, STATUS_ROLE, Line, TextRole
+from jobtui.tui.text.spans import GLYPH, STATUS_ROLE, Line, TextRole, plain
 from jobtui.tui.widgets.table_layout import Column, Placed
 
 SPACE_COLUMNS = (
@@ -37,21 +38,61 @@ _BADGES = {"compact": TextRole.WARNING, "flush": TextRole.ACCENT}
 """The verdicts of the advice that a space shows beside its name: those that recommend a job."""
 
 
+Cells = Mapping[str, Line]
+_TERM = re.compile(r'(!?)(?:([a-z0-9]+):)?("[^"]*"?|[^\s"]+)', re.IGNORECASE)
+
+
+def row_filter(text: str) -> Callable[[Cells], bool]:
+    """Return a function that returns whether a row passes a filter: it contains each of the words, in any case.
+
+    `column:word` looks in one column, and `!` negates a term. Double quotes enclose a word with blanks.
+    """
+    terms = [
+        (negated == "!", column.lower(), word.strip('"').casefold(), whole.removeprefix("!").casefold())
+        for negated, column, word, whole in (
+            (*match.groups(default=""), match[0]) for match in _TERM.finditer(text) if match[0] != "!"
+        )
+    ]
+
+    def passes(cells: Cells) -> bool:
+        texts = {column: plain(line).casefold() for column, line in cells.items()}
+        return all(_holds(texts, column, word, whole) is not negated for negated, column, word, whole in terms)
+
+    return passes
+
+
+def _holds(texts: Mapping[str, str], column: str, word: str, whole: str) -> bool:
+    """Return whether a row contains a word, in one column if there is such a column, else the whole term."""
+    if column in texts:
+        return word in texts[column]
+    wanted = whole.replace('"', "") if column else word
+    return any(wanted in text for text in texts.values())
+
+
 class InventoryRows:
-    """The rows of a table of spaces or hosts, each with its name as the key. `chosen` is the chosen space."""
+    """The rows of a table, each with its name as the key, of which those are shown that pass the filter.
+
+    Attributes:
+        chosen: The chosen space.
+        filter: Returns whether a row is shown.
+        total: The number of rows without the filter.
+    """
 
     def __init__(self) -> None:
         self._keys: list[str] = []
-        self._cells: dict[str, Mapping[str, Line]] = {}
+        self._cells: dict[str, Cells] = {}
         self.chosen: str | None = None
+        self.filter: Callable[[Cells], bool] = lambda cells: True
+        self.total = 0
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    def show(self, rows: Sequence[tuple[str, Mapping[str, Line]]]) -> None:
+    def show(self, rows: Sequence[tuple[str, Cells]]) -> None:
         """Replace the rows."""
-        self._keys = [key for key, _ in rows]
-        self._cells = dict(rows)
+        self.total = len(rows)
+        self._cells = {key: cells for key, cells in rows if self.filter(cells)}
+        self._keys = [*self._cells]
 
     def key_at(self, index: int) -> str:
         """Return the name in a row."""

@@ -204,10 +204,6 @@ class Dashboard(StyledScreen):
         self.jobs.arrived_filter = f"{kind}:{quoted}"
         self.jobs.list.set_filter(self.jobs.arrived_filter)
 
-    async def edit_filter(self) -> None:  # noqa: D102
-        await self.show_view("jobs")
-        await self.jobs.action_filter()
-
     def select_job(self, job_id: int) -> None:  # noqa: D102
         self.jobs.list.seek(job_id)
 

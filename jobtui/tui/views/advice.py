@@ -10,7 +10,6 @@ from typing import ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.message import Message
-from textual.widget import Widget
 from typing_extensions import override
 
 from jobtui.engine.advice import Verdict
@@ -25,7 +24,7 @@ from jobtui.tui.data.feed import Batch
 from jobtui.tui.data.inventory_rows import InventoryRows
 from jobtui.tui.keymap import cursor_moves
 from jobtui.tui.text.spans import Line, TextRole, wrapped
-from jobtui.tui.views.base import DashboardView
+from jobtui.tui.views.base import FilterableView
 from jobtui.tui.views.inventory import InventoryTable, RuleTitle
 from jobtui.tui.widgets.base import LinesView
 from jobtui.tui.widgets.table import Table
@@ -46,7 +45,7 @@ _BAR = 10
 Values = Mapping[str, object]
 
 
-class AdviceView(DashboardView):
+class AdviceView(FilterableView):
     """The view of the advice. It is fetched when the view is shown, and after jobs."""
 
     scope = KeyScope.ADVICE
@@ -76,6 +75,7 @@ class AdviceView(DashboardView):
 
     @override
     def compose(self) -> ComposeResult:
+        yield self.filter_line
         yield self.table
         yield self.title_line
         yield self.body
@@ -85,11 +85,6 @@ class AdviceView(DashboardView):
         self.table.sorting = self._sorting
         self.action_refresh()
         self._fill()
-
-    @property
-    @override
-    def focus_target(self) -> Widget:
-        return self.table
 
     @override
     def on_batch(self, batch: Batch) -> None:
@@ -127,13 +122,16 @@ class AdviceView(DashboardView):
         self._fill()
 
     def _fill(self) -> None:
-        self.rows.show(_space_rows(self._hosts, self._sorting))
         text = self._trouble or "There is no space"
         # a narrow terminal must not cut off what to do
         width = max(20, self.body.inner_width)
-        self.table.set_empty(wrapped(((f"  {text}", TextRole.MUTED),), width, hang=2))
-        self.table.reload_rows()
+        empty = wrapped(((f"  {text}", TextRole.MUTED),), width, hang=2)
+        self.show_rows(_space_rows(self._hosts, self._sorting), empty)
         self._show_hosts()
+
+    @override
+    def refill(self) -> None:
+        self._fill()
 
     @property
     def current(self) -> str | None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.message import Message
-from textual.widget import Widget
+from typing_extensions import override
 
 from jobtui.engine.client import Overview, SpaceOverview
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings
@@ -18,6 +19,7 @@ from jobtui.tui.data.inventory_rows import (
     HOST_COLUMNS,
     HOST_COLUMNS_WITH_DETAIL,
     SPACE_COLUMNS,
+    Cells,
     InventoryRows,
     host_rows,
     space_rows,
@@ -25,7 +27,7 @@ from jobtui.tui.data.inventory_rows import (
 from jobtui.tui.keymap import cursor_moves
 from jobtui.tui.tabs.storage import request_hint, stats_table
 from jobtui.tui.text.spans import Line, TextRole, fit_host, line_width, width_of, wrapped
-from jobtui.tui.views.base import DashboardView
+from jobtui.tui.views.base import FilterableView
 from jobtui.tui.widgets.base import LinesView, OneLine
 from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import Column, Sorting, sorted_next
@@ -57,7 +59,7 @@ class RuleTitle(OneLine):
         return (("─ ", TextRole.RULE), *text, (" " + "─" * (width - 3 - line_width(text)), TextRole.RULE))
 
 
-class InventoryView(DashboardView):
+class InventoryView(FilterableView):
     """The base of both views: a table that is kept up to date, and the stats below it."""
 
     COLUMNS: ClassVar[tuple[Column, ...]] = ()
@@ -84,6 +86,7 @@ class InventoryView(DashboardView):
 
     def compose(self) -> ComposeResult:
         """Create the table, the title and the stats."""
+        yield self.filter_line
         yield self.table
         yield self.title_line
         yield self.body
@@ -95,11 +98,6 @@ class InventoryView(DashboardView):
         self._fill()
 
     # -- changes ------------------------------------------------------------------------------------
-
-    @property
-    def focus_target(self) -> Widget:
-        """The table has the focus."""
-        return self.table
 
     @property
     def can_look(self) -> bool:
@@ -131,17 +129,18 @@ class InventoryView(DashboardView):
     def _fill(self) -> None:
         overview = self._shared.overview_cache.overview
         trouble = self._shared.overview_cache.trouble
-        if overview is not None:
-            self.rows.chosen = self._shared.space
-            self.fill(overview, self._sorting)
-        self.table.set_empty(
-            (((f"  {trouble or 'Loading …'}", TextRole.FAILED if trouble else TextRole.MUTED),),)
-        )
-        self.table.reload_rows()
+        self.rows.chosen = self._shared.space
+        rows = self.rows_of(overview, self._sorting) if overview is not None else ()
+        role = TextRole.FAILED if trouble else TextRole.MUTED
+        self.show_rows(rows, [((f"  {trouble or 'Loading …'}", role),)])
         self._look()
 
-    def fill(self, overview: Overview, sorting: Sorting) -> None:
-        """Fill the table."""
+    @override
+    def refill(self) -> None:
+        self._fill()
+
+    def rows_of(self, overview: Overview, sorting: Sorting) -> Sequence[tuple[str, Cells]]:
+        """Return all rows, in their order."""
         raise NotImplementedError
 
     def spots(self) -> list[tuple[str, str]]:
@@ -239,10 +238,6 @@ class InventoryView(DashboardView):
         """Reverse the order."""
         self._sort_by(self._sorting.key)
 
-    async def action_filter(self) -> None:
-        """Edit the filter of the jobs view: what is typed for a filter must not act as keys here."""
-        await self._host.edit_filter()
-
     def action_look(self) -> None:
         """Fetch the stats of adopted spaces as well."""
         self._look(asked=True)
@@ -265,11 +260,11 @@ class SpacesView(InventoryView):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.SPACES)]
     COLUMNS = SPACE_COLUMNS
 
-    def fill(self, overview: Overview, sorting: Sorting) -> None:
-        """Show a row for each space."""
+    def rows_of(self, overview: Overview, sorting: Sorting) -> Sequence[tuple[str, Cells]]:
+        """Return a row for each space."""
         counts = self._shared.client.history.counts
         verdicts = self._shared.verdicts
-        self.rows.show(space_rows(overview.spaces, counts, verdicts, sorting.key, sorting.descending))
+        return space_rows(overview.spaces, counts, verdicts, sorting.key, sorting.descending)
 
     def _current_look(self) -> SpaceOverview | None:
         overview = self._shared.overview_cache.overview
@@ -315,13 +310,13 @@ class HostsView(InventoryView):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.HOSTS)]
     COLUMNS = HOST_COLUMNS
 
-    def fill(self, overview: Overview, sorting: Sorting) -> None:
-        """Show a row for each host, with details if a host has some."""
+    def rows_of(self, overview: Overview, sorting: Sorting) -> Sequence[tuple[str, Cells]]:
+        """Return a row for each host, and show the column of details if a host has some."""
         troubled = any(host.detail for host in overview.hosts)
         columns = HOST_COLUMNS_WITH_DETAIL if troubled else HOST_COLUMNS
         if self.table.columns != columns:
             self.table.columns = columns
-        self.rows.show(host_rows(overview.hosts, sorting.key, sorting.descending))
+        return host_rows(overview.hosts, sorting.key, sorting.descending)
 
     def spots(self) -> list[tuple[str, str]]:
         """Return each space of the host, with the host."""

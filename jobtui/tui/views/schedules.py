@@ -10,7 +10,6 @@ from typing import Any, ClassVar
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.message import Message
-from textual.widget import Widget
 from typing_extensions import override
 
 from jobtui.background import run_in_thread
@@ -23,7 +22,7 @@ from jobtui.tui.data.feed import Batch
 from jobtui.tui.data.inventory_rows import InventoryRows
 from jobtui.tui.keymap import cursor_moves
 from jobtui.tui.text.spans import Line, TextRole, wrapped
-from jobtui.tui.views.base import DashboardView
+from jobtui.tui.views.base import FilterableView
 from jobtui.tui.views.inventory import InventoryTable, RuleTitle
 from jobtui.tui.widgets.base import LinesView
 from jobtui.tui.widgets.table import Table
@@ -45,7 +44,7 @@ Schedule = Mapping[str, Any]
 """A row of SHOW SCHEDULES with its full values."""
 
 
-class SchedulesView(DashboardView):
+class SchedulesView(FilterableView):
     """The view of the schedules."""
 
     scope = KeyScope.SCHEDULES
@@ -75,6 +74,7 @@ class SchedulesView(DashboardView):
 
     @override
     def compose(self) -> ComposeResult:
+        yield self.filter_line
         yield self.table
         yield self.title_line
         yield self.body
@@ -83,11 +83,6 @@ class SchedulesView(DashboardView):
         """Ask for the schedules."""
         self.table.set_empty(((("  Loading …", TextRole.MUTED),),))
         self.ask()
-
-    @property
-    @override
-    def focus_target(self) -> Widget:
-        return self.table
 
     @property
     def current(self) -> str | None:
@@ -137,7 +132,6 @@ class SchedulesView(DashboardView):
         (shown,) = result.results
         self._notice = shown.notice
         self._schedules = {str(row.values["Schedule"]): row.values for row in shown.rows}
-        self.table.set_empty((((f"  No schedules; {self._keys_of_new()} writes one", TextRole.MUTED),),))
         self._fill()
         self.post_message(self.StatusChanged())
 
@@ -148,9 +142,13 @@ class SchedulesView(DashboardView):
 
     def _fill(self) -> None:
         now = self._shared.now()
-        self.rows.show([(name, _cells(each, now)) for name, each in self._schedules.items()])
-        self.table.reload_rows()
+        rows = [(name, _cells(each, now)) for name, each in self._schedules.items()]
+        self.show_rows(rows, [((f"  No schedules; {self._keys_of_new()} writes one", TextRole.MUTED),)])
         self._show_detail()
+
+    @override
+    def refill(self) -> None:
+        self._fill()
 
     def _show_detail(self) -> None:
         name = self.current

@@ -20,6 +20,7 @@ from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.text.spans import Line, TextRole, cut, line_width
 from jobtui.tui.widgets.base import OneLine
 
+_JOB_TERMS = "words  status:failed  space:nba  host:…  took:>1h  since:2h  by:…  why:…  !…"
 _LEAST_FIELD = 16
 """Cells that the field and the sign before it have at least."""
 _LEAST_FIGURES = 30
@@ -49,6 +50,7 @@ class FilterInput(Input):
         leave: Callable[[bool], None],
         complete: Callable[[str], str | None] = lambda text: None,
         earlier: Sequence[str] = (),
+        placeholder: str = "",
     ) -> None:
         """Create the field.
 
@@ -57,10 +59,11 @@ class FilterInput(Input):
             leave: Called when a key ends the input: True keeps the text.
             complete: Returns the text with its last term completed.
             earlier: The filters that were used before, the newest last.
+            placeholder: Examples, shown while there is no text.
         """
         super().__init__(
             text,
-            placeholder="words  status:failed  space:nba  host:…  took:>1h  since:2h  by:…  why:…  !…",
+            placeholder=placeholder,
             # otherwise the next key would replace the text, which may have been typed before the focus arrived
             select_on_focus=False,
             compact=True,
@@ -169,7 +172,7 @@ class FilterPrompt(OneLine):
 
 
 class FilterLine(Horizontal):
-    """The line above the table. It is shown while there is a filter or a mark, or a filter is being typed.
+    """The line above a table. It is shown while there is a filter or a mark, or a filter is being typed.
 
     There is a field if and only if a filter is being typed. If the focus moves to another widget, by whatever
     key, click or command, the input ends and the text is kept: a field without the focus could neither be typed
@@ -186,6 +189,7 @@ class FilterLine(Horizontal):
         leave: Callable[[], None],
         complete: Callable[[str], str | None] = lambda text: None,
         earlier: Callable[[], Sequence[str]] = tuple,
+        placeholder: str = _JOB_TERMS,
     ) -> None:
         """Create the line.
 
@@ -194,8 +198,10 @@ class FilterLine(Horizontal):
             leave: Gives the focus back to the table.
             complete: Returns a text with its last term completed.
             earlier: Returns the filters that were used before, the newest last.
+            placeholder: Examples of terms.
         """
         super().__init__()
+        self._placeholder = placeholder
         self._complete, self._earlier = complete, earlier
         self._on_close = on_close
         self._leave = leave
@@ -275,7 +281,7 @@ class FilterLine(Horizontal):
         self.add_class("-typing")
         self.display = True
         self._mount_children()
-        field = self._field = FilterInput(text, self._end, self._complete, self._earlier())
+        field = self._field = FilterInput(text, self._end, self._complete, self._earlier(), self._placeholder)
         field.cursor_blink = False
         await self.mount(field, after=0)
         self._show_figures()
