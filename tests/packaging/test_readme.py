@@ -82,8 +82,9 @@ def test_ci_finds_the_test_command_in_the_readme() -> None:
     assert found == [line for line in commands() if line.endswith("pytest")]
 
 
-def test_ci_is_a_shell_script_without_a_slip() -> None:
-    subprocess.run(["bash", "-n", ROOT / ".ci" / "run"], check=True)
+@pytest.mark.parametrize("name", ["run", "pythons"])
+def test_ci_is_a_shell_script_without_a_slip(name: str) -> None:
+    subprocess.run(["bash", "-n", ROOT / ".ci" / name], check=True)
 
 
 @pytest.fixture
