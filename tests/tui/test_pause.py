@@ -39,6 +39,22 @@ class TestPauseKey:
         asyncio.run(run())
 
 
+def test_recovery_says_where_it_continues(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
+            await shown.say("ADMIN COMPACT nba")
+            operation = shown.behind.storage.operation("nba", "local0")
+            operation.progress(0.3, steps=StepPosition(6, 10))
+            await shown.until(lambda: shown.behind.job(1).tasks[0].steps is not None)
+            await shown.say("STOP JOB 1")
+            operation.stop()
+            await shown.shows("r continues it after step 6 of 10")
+            await shown.press("r")
+            await shown.shows("continues after step 6 of 10")
+
+    asyncio.run(run())
+
+
 def test_rate_keys_in_the_detail(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["local0"]}) as shown:

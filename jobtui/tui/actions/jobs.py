@@ -35,9 +35,10 @@ from jobtui.tui.actions.selection import (
     select_stoppable,
 )
 from jobtui.tui.context import Context, DashboardHost
-from jobtui.tui.text.spans import Line, TextRole, status_span
+from jobtui.tui.text.spans import Line, TextRole, continuation_of, status_span
 
 _NAMED = 8
+_RUN_AGAIN, _RESTORE_AND_RUN_AGAIN = "Run again", "Restore and run again"
 _EXPLAINED = 4  # hosts whose estimate the confirmation shows
 # in bytes a second; the first one if neither the job nor a key has set a limit
 _FIRST_RATE = 64 << 20
@@ -112,7 +113,7 @@ class JobActions:
     async def recover(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Run those of the jobs again that have ended."""
         plan = select_recoverable(ids, self._active(), self._shared.client.history.is_archived)
-        if await self._is_confirmed("Run again", plan, unseen):
+        if await self._is_confirmed(_RUN_AGAIN, plan, unseen):
             answers = await self._run_all(plan, recover_statements)
             self._report(plan, answers, "", "run again")
 
@@ -141,7 +142,7 @@ class JobActions:
     async def recover_archived(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Bring archived jobs back, and run them again."""
         plan = select_archived(ids, self._shared.client.history.is_archived)
-        if await self._is_confirmed("Restore and run again", plan, unseen):
+        if await self._is_confirmed(_RESTORE_AND_RUN_AGAIN, plan, unseen):
             answers = await self._run_all(plan, restore_statements)
             if all(answer.failure is None for answer in answers):
                 answers = await self._run_all(plan, recover_statements)
@@ -223,10 +224,10 @@ class JobActions:
         if len(plan.touched) == 1 and not unseen and self._shared.settings.confirm is Confirm.BULK:
             return True
         title = f"{verb} {format_count(len(plan.touched), 'job')}?"
-        return await self._host.confirm(title, lambda: self._named(plan, unseen), verb)
+        return await self._host.confirm(title, lambda: self._named(plan, unseen, verb), verb)
 
-    def _named(self, plan: Selection, unseen: int) -> list[Line]:
-        lines = [self._job_line(job_id) for job_id in plan.touched[:_NAMED]]
+    def _named(self, plan: Selection, unseen: int, verb: str) -> list[Line]:
+        lines = [self._job_line(job_id, verb) for job_id in plan.touched[:_NAMED]]
         if len(plan.touched) > _NAMED:
             rest = plan.touched[_NAMED:]
             lines.append(
@@ -240,14 +241,16 @@ class JobActions:
             )
         return lines
 
-    def _job_line(self, job_id: int) -> Line:
+    def _job_line(self, job_id: int, verb: str) -> Line:
         job = self._shared.client.job(job_id) or self._shared.client.history.get_archived(job_id)
         if job is None:
             return ((f"job {job_id}", TextRole.STRONG),)
+        after = continuation_of(job) if verb in (_RUN_AGAIN, _RESTORE_AND_RUN_AGAIN) else ""
         return (
             (f"job {job_id}  ", TextRole.STRONG),
             (f"{job.label[:60]}  ", TextRole.PLAIN),
             status_span(job),
+            *(((f"  continues {after}", TextRole.MUTED),) if after else ()),
         )
 
     # -- statements ----------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from jobtui.tui.text.spans import (
     Line,
     Span,
     TextRole,
+    continuation_of,
     line_width,
     status_span,
     waiting_reasons,
@@ -89,6 +90,8 @@ def next_action(job: Job, recovered_as: Sequence[int], keys: tuple[str, str, str
                 return hold, "resumes it"
             return None if job.stopping else (stop, "stops it")
         case Status.FAILED | Status.STOPPED if not recovered_as:
+            if after := continuation_of(job):
+                return recover, f"continues it {after}"
             rest = [task.host for task in job.tasks if task.status is not Status.FINISHED]
             if rest and len(rest) < len(job.tasks) and job.origin is None:
                 what = f"host {rest[0]}" if len(rest) == 1 else f"{len(rest)} hosts"

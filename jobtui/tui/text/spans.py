@@ -219,6 +219,15 @@ def step_count(job: Job) -> str:
     return f"{sum(step.done for step in steps)}/{sum(step.total for step in steps)}"
 
 
+def continuation_of(job: Job) -> str:
+    """Return where a recovery of the job continues, `after step 6 of 10`; "" if it starts over."""
+    steps = [task.steps for task in job.tasks if task.steps is not None]
+    done, total = sum(step.done for step in steps), sum(step.total for step in steps)
+    if not done or job.status not in (Status.FAILED, Status.STOPPED):
+        return ""
+    return f"after step {done} of {total}"
+
+
 def task_status_span(task: Task, job: Job) -> Span:
     """Return a task's status; `◼ stopping` or `‖ pausing` if it still runs and its job is about to."""
     if task.status is Status.RUNNING and job.stopping:
