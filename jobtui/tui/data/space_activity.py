@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Sequence
 from statistics import median
 
 import msgspec
 
 from jobtui.engine.client import Client
-from jobtui.history.read.query import Query
+from jobtui.history import StoreError
+from jobtui.history.read.query import Bound, Query
 from jobtui.model import Job, Status
 
 RECENT_JOBS = 40  # of one space
+LEAST_MEASURED = 2  # jobs of which the sizes are shown as a curve
 _JOBS_FOR_ALL = 1000  # the newest, in which most spaces are found with one query
 _MOST_QUERIES = 50  # for spaces that are not: each looks through the whole history
 _LEAST_RUNS = 2  # of which a usual time is told
 _MOST_RUNS = 10
+_MOST_USUAL = 500  # usual times that are kept
 
 
 class SpaceActivity(msgspec.Struct, frozen=True):
@@ -59,10 +63,84 @@ def fetch_activity(client: Client, spaces: Iterable[str]) -> dict[str, SpaceActi
     return {space: SpaceActivity(tuple(jobs)) for space, jobs in found.items()}
 
 
-def recent_jobs(client: Client, space: str) -> list[Job]:
-    """Return the newest jobs of a space, the newest first. For a background thread. Raises StoreError."""
-    query = Query(spaces=frozenset({space}), descending=True)
+def recent_jobs(client: Client, space: str, before: int | None = None) -> list[Job]:
+    """Return the newest jobs of a space, the newest first. For a background thread. Raises StoreError.
+
+    `before`: only those with a lower id.
+    """
+    bounds = () if before is None else (Bound("id", 0, before - 1),)
+    query = Query(spaces=frozenset({space}), bounds=bounds, descending=True)
     return client.history.query(query).page(0, RECENT_JOBS)
+
+
+class ActivityCache:
+    """The newest jobs of spaces, read in the background, one space at a time."""
+
+    def __init__(self, client: Client, on_change: Callable[[], object]) -> None:
+        """Create the cache. `on_change` is called on a thread of the cache after each answer."""
+        self._client = client
+        self._on_change = on_change
+        self._is_pending = False
+        self._known: dict[str, tuple[object, SpaceActivity]] = {}
+
+    def request(self, space: str) -> None:
+        """Read the newest jobs of a space, unless nothing has changed, or a request is under way."""
+        counts = tuple(self._client.history.counts(space).values())
+        if self._is_pending or (space in self._known and self._known[space][0] == counts):
+            return
+        self._is_pending = True
+        _in_thread(lambda: self._read(space, counts))
+
+    def get(self, space: str) -> SpaceActivity:
+        """Return the newest jobs of a space as they are known; none if they were not read."""
+        return self._known[space][1] if space in self._known else SpaceActivity()
+
+    def _read(self, space: str, counts: object) -> None:
+        jobs: list[Job] = []
+        try:
+            jobs = recent_jobs(self._client, space)
+        except (StoreError, OSError):
+            pass  # the tables show the error of the disk
+        finally:
+            self._known = {**self._known, space: (counts, SpaceActivity(tuple(jobs)))}
+            self._is_pending = False
+        self._on_change()
+
+
+class UsualTimes:
+    """How long jobs usually take, by the earlier ones of their kind; read in the background, one at a time."""
+
+    def __init__(self, client: Client, on_change: Callable[[], object]) -> None:
+        """Create the cache. `on_change` is called on a thread of the cache after each answer."""
+        self._client = client
+        self._on_change = on_change
+        self._is_pending = False
+        self._known: dict[int, float | None] = {}
+
+    def request(self, job: Job) -> None:
+        """Read the jobs before this one, unless its usual time is known or a request is under way."""
+        if not self._is_pending and job.id not in self._known:
+            self._is_pending = True
+            _in_thread(lambda: self._read(job))
+
+    def get(self, job_id: int) -> float | None:
+        """Return the usual time of a job in seconds, None if it is not known."""
+        return self._known.get(job_id)
+
+    def _read(self, job: Job) -> None:
+        usual = None
+        try:
+            usual = usual_seconds(job, recent_jobs(self._client, job.space, before=job.id))
+        except (StoreError, OSError):
+            pass  # the tables show the error of the disk
+        finally:
+            self._known = {**(self._known if len(self._known) < _MOST_USUAL else {}), job.id: usual}
+            self._is_pending = False
+        self._on_change()
+
+
+def _in_thread(work: Callable[[], None]) -> None:
+    threading.Thread(target=work, name="jobtui-recent-jobs", daemon=True).start()
 
 
 def usual_seconds(job: Job, jobs: Sequence[Job]) -> float | None:

@@ -30,21 +30,36 @@ _NICE_STEPS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 
 
 class _Panel(msgspec.Struct, frozen=True):
-    """One of the curves: its title, its role, the text of a figure, and whether its axis begins at 0."""
+    """One of the curves.
 
-    gauge: Gauge
+    Attributes:
+        title: What it shows.
+        role: Its role.
+        text: Returns the text of a figure.
+        gauge: Which figure of the samples it shows.
+        from_zero: Whether its axis begins at 0.
+        names_least: Whether the least figure matters, and not the most.
+    """
+
     title: str
     role: TextRole
     text: Callable[[float], str]
+    gauge: Gauge = Gauge.READ
     from_zero: bool = True
+    names_least: bool = False
 
 
 _PANELS = (
-    _Panel(Gauge.READ, "Read", TextRole.ACCENT, format_rate),
-    _Panel(Gauge.WRITTEN, "Written", TextRole.RUNNING, format_rate),
-    _Panel(Gauge.L0_FILES, "L0 files", TextRole.WARNING, lambda files: f"{files:.0f}"),
-    _Panel(Gauge.FREE, "Free disk", TextRole.FINISHED, format_bytes, from_zero=False),
+    _Panel("Read", TextRole.ACCENT, format_rate),
+    _Panel("Written", TextRole.RUNNING, format_rate, Gauge.WRITTEN),
+    _Panel("L0 files", TextRole.WARNING, lambda files: f"{files:.0f}", Gauge.L0_FILES),
+    _Panel("Free disk", TextRole.FINISHED, format_bytes, Gauge.FREE, from_zero=False, names_least=True),
 )
+_SPACE_PANELS = (
+    _Panel("Size after the job", TextRole.ACCENT, format_bytes),
+    _Panel("Reclaimed", TextRole.FINISHED, format_bytes, from_zero=False),
+)
+_SPACE_ROWS = 5
 
 NOTHING_RECORDED = "Nothing was recorded, as for a job of less than two seconds, or the record was lost."
 NO_SAMPLES_OF_CLUSTER = "A cluster runs this job and does not report what its hosts read and write."
@@ -83,7 +98,7 @@ def chart(
     ends = 0.0, max(seconds[-1], 1.0)
     for start in range(0, len(_PANELS), columns):
         band = [
-            _panel_lines(panel, seconds, samples.series(panel.gauge, shown), panel_width, rows, ends)
+            _panel_lines(panel, seconds, samples.series(panel.gauge, shown), panel_width, rows, ends, _clock)
             for panel in _PANELS[start : start + columns]
         ]
         lines.extend(cut(line, width) for line in _beside(band))
@@ -91,6 +106,25 @@ def chart(
         lines.append(())
         lines.extend(_host_rows(samples, shown, width))
     return lines
+
+
+def space_chart(jobs: Sequence[int], sizes: Sequence[int], reclaimed: Sequence[int], width: int) -> list[Line]:
+    """Return how the size of a space, and what its jobs reclaimed, went over these jobs, the oldest first."""
+    columns = 2 if width >= 2 * _LEAST_PANEL + _GAP + 1 else 1
+    panel_width = (width - 1 - _GAP * (columns - 1)) // columns
+    places = [float(place) for place in range(len(jobs))]
+
+    def tick(place: float) -> str:
+        return f"job {jobs[min(len(jobs) - 1, round(place))]}"
+
+    panels = [
+        _panel_lines(
+            panel, places, list(map(float, figures)), panel_width, _SPACE_ROWS, (0.0, places[-1]), tick
+        )
+        for panel, figures in zip(_SPACE_PANELS, (sizes, reclaimed), strict=True)
+    ]
+    bands = [panels] if columns == 2 else [[panel] for panel in panels]
+    return [cut(line, width) for band in bands for line in _beside(band)]
 
 
 def _reason_for_nothing(job: Job, is_known: bool) -> str:
@@ -135,8 +169,12 @@ def _panel_lines(
     width: int,
     rows: int,
     ends: tuple[float, float],
+    tick: Callable[[float], str],
 ) -> list[Line]:
-    """Return a title, `rows` lines of curve with the labels of its axis, and the axis of time."""
+    """Return a title, `rows` lines of curve with the labels of its axis, and the axis below them.
+
+    `tick` returns the label of a place on that axis.
+    """
     known = [figure for figure in figures if not isnan(figure)]
     title: Line = ((f" {panel.title}", panel.role),)
     room = max(4, width - _LABEL - 2)
@@ -144,13 +182,11 @@ def _panel_lines(
         blank: Line = ((" " * (_LABEL + 1) + "│", TextRole.RULE),)
         middle: Line = ((" " * (_LABEL + 1) + "│", TextRole.RULE), (" not measured", TextRole.MUTED))
         curve = [middle if row == rows // 2 else blank for row in range(rows)]
-        return [title, *curve, *_time_axis(ends, room)]
+        return [title, *curve, *_axis(ends, room, tick)]
     last = next((figure for figure in reversed(figures) if not isnan(figure)), nan)
     details = f"  {panel.text(last)}"
-    if panel.gauge is not Gauge.FREE:
-        details += f", at most {panel.text(max(known))}"
-    else:
-        details += f", at least {panel.text(min(known))}"
+    extreme = min(known) if panel.names_least else max(known)
+    details += f", at {'least' if panel.names_least else 'most'} {panel.text(extreme)}"
     low, high = _limits(panel, min(known), max(known))
     drawn = _curve(seconds, figures, room, rows, (*ends, low, high))
     labels = {0: high, rows - 1: low}
@@ -166,7 +202,7 @@ def _panel_lines(
                 (text, panel.role),
             )
         )
-    return [*lines, *_time_axis(ends, room)]
+    return [*lines, *_axis(ends, room, tick)]
 
 
 def _limits(panel: _Panel, low: float, high: float) -> tuple[float, float]:
@@ -176,7 +212,7 @@ def _limits(panel: _Panel, low: float, high: float) -> tuple[float, float]:
             return 0.0, max(1.0, float(math.ceil(high)))
         return 0.0, _nice(max(high, 1.0))
     margin = max((high - low) * 0.1, high * 0.002, 1.0)
-    return max(0.0, low - margin), high + margin
+    return (low - margin if low < 0 else max(0.0, low - margin)), high + margin
 
 
 def _nice(figure: float) -> float:
@@ -226,15 +262,15 @@ def _columns(seconds: Sequence[float], figures: Sequence[float], most: int) -> l
     return found
 
 
-def _time_axis(ends: tuple[float, float], room: int) -> list[Line]:
+def _axis(ends: tuple[float, float], room: int, tick: Callable[[float], str]) -> list[Line]:
     begin, end = ends
     axis: Line = ((" " * (_LABEL + 1) + "└" + "─" * room, TextRole.RULE),)
     ticks = max(1, room // _TICK_CELLS)
     text = ""
-    for tick in range(ticks):
-        cell = tick * room // ticks
-        text += " " * (cell - len(text)) + _clock(begin + (end - begin) * cell / room)
-    final = _clock(end)
+    for number in range(ticks):
+        cell = number * room // ticks
+        text += " " * (cell - len(text)) + tick(begin + (end - begin) * cell / room)
+    final = tick(end)
     while len(text) > room - len(final) - 1 and " " in text:
         text = text[: text.rindex(" ")].rstrip()
     text = text.ljust(room - len(final)) + final

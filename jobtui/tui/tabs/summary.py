@@ -44,6 +44,7 @@ def summary(
     keys: tuple[str, str, str] | None = ("s", "r", "P"),
     with_reason: bool = True,
     order: DateOrder = DateOrder.MONTH_FIRST,
+    usual: float | None = None,
 ) -> list[Line]:
     """Return the head in `width` cells.
 
@@ -57,9 +58,10 @@ def summary(
         keys: The keys that stop a job, run it again and resume it; None if the user may do neither.
         with_reason: Whether to repeat a reason that the lines of the tasks show.
         order: The order of day, month and year.
+        usual: The seconds that such a job usually takes, None if that is not known.
     """
     facts: list[Span] = [status_span(job)]
-    facts += [(text, TextRole.PLAIN) for text in _times(job, now, order)]
+    facts += [(text, TextRole.PLAIN) for text in _times(job, now, order, usual)]
     facts += [(text, TextRole.PLAIN) for text in _sizes(job, rate)]
     action = None if keys is None else next_action(job, recovered_as, keys)
     if action:
@@ -121,7 +123,7 @@ def _named(tasks: Sequence[Task]) -> str:
     return f"{names} and {more} more" if more > 0 else names
 
 
-def _times(job: Job, now: datetime, order: DateOrder) -> list[str]:
+def _times(job: Job, now: datetime, order: DateOrder, usual: float | None) -> list[str]:
     waited = ((job.start or job.stop or now) - job.submitted).total_seconds()
     texts = [f"submitted {format_recent_time(job.submitted, now, order)}"]
     if waited >= 1:
@@ -129,7 +131,10 @@ def _times(job: Job, now: datetime, order: DateOrder) -> list[str]:
     if job.start is not None:
         ran = elapsed(job, now)
         if ran is not None:
-            texts.append(f"{'ran' if job.status.ended else 'runs for'} {format_duration(ran)}")
+            compared = "" if usual is None else f", usually {format_duration(usual)}"
+            texts.append(f"{'ran' if job.status.ended else 'runs for'} {format_duration(ran)}{compared}")
+    elif usual is not None and not job.status.ended:
+        texts.append(f"usually takes {format_duration(usual)}")
     paused = paused_seconds(job, now)
     if paused >= 1:
         texts.append(f"paused for {format_duration(paused)}")

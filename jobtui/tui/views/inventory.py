@@ -12,6 +12,7 @@ from textual.message import Message
 from typing_extensions import override
 
 from jobtui.engine.client import Overview, SpaceOverview
+from jobtui.formatting import format_bytes, format_count
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch, StatsCache
@@ -24,9 +25,10 @@ from jobtui.tui.data.inventory_rows import (
     host_rows,
     space_rows,
 )
+from jobtui.tui.data.space_activity import LEAST_MEASURED, ActivityCache, size_after
 from jobtui.tui.keymap import cursor_moves
 from jobtui.tui.tabs.storage import request_hint, stats_table
-from jobtui.tui.text.spans import Line, TextRole, fit_host, line_width, width_of, wrapped
+from jobtui.tui.text.spans import Line, TextRole, cut, fit_host, line_width, sparkline, width_of, wrapped
 from jobtui.tui.views.base import FilterableView
 from jobtui.tui.widgets.base import LinesView, OneLine
 from jobtui.tui.widgets.table import Table
@@ -164,8 +166,16 @@ class InventoryView(FilterableView):
         seen = [(self.name_of(*spot), self._stats_cache.get(*spot)) for spot in self.spots()]
         if self.can_look:
             lines += [*wrapped(request_hint(), width, hang=1), ()]
-        lines += stats_table(seen, width)
+        lines += [*self.history_line(width), *stats_table(seen, width), *self.history_chart(width)]
         self.body.show(lines)
+
+    def history_line(self, width: int) -> list[Line]:
+        """Return a line about what happened to the row under the cursor, none if nothing is known."""
+        return []
+
+    def history_chart(self, width: int) -> list[Line]:
+        """Return the same as a chart, below the stats."""
+        return []
 
     def name_of(self, space: str, host: str) -> str:
         """Return the name of a block of stats."""
@@ -259,6 +269,44 @@ class SpacesView(InventoryView):
     title = "spaces"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.SPACES)]
     COLUMNS = SPACE_COLUMNS
+
+    def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(context, host, id=id)
+        self._activity = ActivityCache(context.client, lambda: self.post_message(self.StatsFetched()))
+
+    def tick(self) -> None:
+        """Read the newest jobs of the space as well; not when the cursor moves, as it may pass by many."""
+        super().tick()
+        if self.current is not None:
+            self._activity.request(self.current)
+
+    def history_line(self, width: int) -> list[Line]:
+        """Return how the size of the space went over its last jobs, and what they reclaimed in all."""
+        activity = self._activity.get(self.current or "")
+        sizes = [size_after(job) or 0 for job in activity.measured]
+        if len(sizes) < LEAST_MEASURED:
+            return []
+        count = format_count(len(sizes), "job")
+        cells = min(len(sizes), max(4, width - 60))
+        freed = activity.reclaimed or 0
+        what = f"{format_bytes(freed)} reclaimed" if freed >= 0 else f"{format_bytes(-freed)} grown"
+        line: Line = (
+            (f" last {count}: size ", TextRole.MUTED),
+            (sparkline([float(size) for size in sizes[-cells:]], cells), TextRole.ACCENT),
+            (f" {format_bytes(sizes[-1])}, {what}", TextRole.PLAIN),
+        )
+        return [cut(line, width), ()]
+
+    def history_chart(self, width: int) -> list[Line]:
+        """Return the curves of the size and of what was reclaimed."""
+        jobs = self._activity.get(self.current or "").measured
+        if len(jobs) < LEAST_MEASURED:
+            return []
+        # late: a start does without the library that draws the curves
+        from jobtui.tui.tabs.chart import space_chart
+
+        sizes, freed = [size_after(job) or 0 for job in jobs], [job.reclaimed or 0 for job in jobs]
+        return [(), *space_chart([job.id for job in jobs], sizes, freed, width)]
 
     def rows_of(self, overview: Overview, sorting: Sorting) -> Sequence[tuple[str, Cells]]:
         """Return a row for each space."""

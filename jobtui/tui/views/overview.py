@@ -31,7 +31,7 @@ from jobtui.storage.base import Host
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch
-from jobtui.tui.data.space_activity import SpaceActivity, fetch_activity, size_after
+from jobtui.tui.data.space_activity import LEAST_MEASURED, SpaceActivity, fetch_activity, size_after
 from jobtui.tui.text.spans import (
     STATUS_ROLE,
     Line,
@@ -211,7 +211,7 @@ def _advice_line(card: SpaceCard) -> Line:
 
 def _history_line(card: SpaceCard, width: int) -> Line:
     sizes = [float(size) for job in card.activity.measured if (size := size_after(job)) is not None]
-    if len(sizes) < 2:
+    if len(sizes) < LEAST_MEASURED:
         return (("", TextRole.PLAIN),)
     freed = card.activity.reclaimed
     text = f"  {format_bytes(freed)} reclaimed" if freed is not None and freed > 0 else ""

@@ -17,6 +17,7 @@ from jobtui.model import Job, Status
 from jobtui.tui.commands import BY_ID, KeyScope, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch, SamplesCache, StatsCache
+from jobtui.tui.data.space_activity import UsualTimes
 from jobtui.tui.tabs.summary import summary, task_counts
 from jobtui.tui.tabs.tasks import TaskSort, task_lines
 from jobtui.tui.text.spans import Line, TextRole, cut
@@ -130,7 +131,7 @@ class JobDetail(Detail):
             self.tab = tab
 
     class TaskStatsFetched(Message):
-        """A host's stats or a job's samples have come; posted from the engine's thread."""
+        """A host's stats, a job's samples or its usual time have come; posted from another thread."""
 
         @override
         def can_replace(self, message: Message) -> bool:
@@ -144,6 +145,7 @@ class JobDetail(Detail):
         self._stats_cache = StatsCache(context.client, lambda: self.post_message(self.TaskStatsFetched()))
         self._samples = SamplesCache(context.client, lambda: self.post_message(self.TaskStatsFetched()))
         self._charted_host: int | None = None  # its position, None for all hosts together
+        self._usual = UsualTimes(context.client, lambda: self.post_message(self.TaskStatsFetched()))
         self._full = False
         self._task_sort = TaskSort.STATUS
         self._task_number: int | None = None  # under the cursor; None: the first
@@ -180,6 +182,9 @@ class JobDetail(Detail):
     def tick(self) -> None:
         """Update what changes by the second."""
         job = self._job
+        if job is not None and self.display and self.tab is Tab.TASKS:
+            # not when the cursor moves: it may pass by many jobs
+            self._usual.request(job)
         if job is not None and self.display and (not job.status.ended or self.tab is Tab.STORAGE):
             self.repaint_tab()
             self._fetch_stats(tick=True)
@@ -269,6 +274,7 @@ class JobDetail(Detail):
             else None,
             with_reason=self._full,
             order=context.settings.date_order,
+            usual=self._usual.get(job.id),
         )
         if self.body.size.height < _LOW:
             lines = [cut(lines[0], width), *lines[1:]][:1]
@@ -374,9 +380,9 @@ class JobDetail(Detail):
                 self._stats_cache.request(job.space, task.host)
 
     def on_job_detail_task_stats_fetched(self, message: TaskStatsFetched) -> None:
-        """Show the stats or the chart."""
+        """Show the stats, the chart or the usual time."""
         message.stop()
-        if self.tab in (Tab.STORAGE, Tab.CHART):
+        if self.tab in (Tab.TASKS, Tab.STORAGE, Tab.CHART):
             self.repaint_tab()
         if self.tab is Tab.CHART:
             self._fetch_stats()  # another job may have been chosen meanwhile
