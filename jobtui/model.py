@@ -67,12 +67,18 @@ class SpaceStats(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         entries: RocksDB's estimate of the entries in all files and memtables, None if unknown. A key counts
             once for each time that it was written, until a compaction merges these. Its key on disk is `keys`.
         pending: RocksDB's estimate of the bytes to compact, None if unknown.
+        compactions: How many compactions run, automatic ones included; never recorded with a task.
+        flushes: How many flushes run; never recorded with a task.
+        directories: The bytes of the SST files in each data directory, if there are several; never recorded.
     """
 
     levels: tuple[Level, ...] = ()
     memtable: int = 0
     entries: int | None = msgspec.field(default=None, name="keys")
     pending: int | None = None
+    compactions: int = 0
+    flushes: int = 0
+    directories: tuple[int, ...] = ()
 
     @property
     def bytes(self) -> int:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from jobtui.errors import ErrorCode
 from jobtui.model import Level, SpaceStats, Status
@@ -106,7 +107,9 @@ class TestStats:
         assert figures.stats.bytes == 15 << 20
         assert figures.stats.levels == (Level(3, 1 << 20), Level(2, 14 << 20))
         assert (figures.stats.memtable, figures.stats.entries, figures.stats.pending) == (4096, 10044, 0)
-        assert (figures.level0_files, figures.compactions, figures.flushes) == (3, 1, 0)
+        assert (figures.level0_files, figures.now.compactions, figures.now.flushes) == (3, 1, 0)
+        assert figures.now.directories == (10 << 20, 5 << 20)
+        assert figures.stats == replace(figures.now, compactions=0, directories=())  # what a job records
 
     def test_a_space_that_is_not_there_is_missing(self, storaged: StoragedDouble) -> None:
         error = run(failure(stats_of(storaged).fetch("other", "h")))

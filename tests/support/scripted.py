@@ -105,6 +105,7 @@ class ScriptedStorage:
         self.begun: list[Operation] = []
         self.down: dict[str, str] = {}
         self.measured: dict[str, CompactionFigures] = {}
+        self.now = FULL
         self.blockers: dict[str, Blocker] = {}
         self.leaders: dict[str, int] = {}
         self._changed = threading.Condition()
@@ -155,7 +156,7 @@ class ScriptedStorage:
     async def stats(self, space: str, host: str) -> SpaceStats:
         if host in self.down:
             await asyncio.get_running_loop().create_future()
-        return FULL
+        return self.now
 
     async def find_blocker(self, space: str, host: str) -> Blocker | None:
         return self.blockers.get(host)

@@ -5,10 +5,11 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from jobtui.model import Job, JobOptions, Level, SpaceStats, Status, Task
+from jobtui.model import ClusterRef, Job, JobOptions, Level, SpaceStats, Status, Task
 from jobtui.storage.base import Space
-from jobtui.tui.tabs.storage import Look, size_table
+from jobtui.tui.tabs.storage import Look, host_block, lingering_lines, size_table
 from jobtui.tui.tabs.summary import summary, task_counts
 from jobtui.tui.tabs.tasks import TaskSort, sort_tasks, task_lines
 from jobtui.tui.text.spans import line_width, plain
@@ -230,6 +231,51 @@ def test_storage_shows_a_host_a_row_with_totals_and_changes_on_top() -> None:
     assert lines[1].split()[:9] == ["all", "2", "hosts", "1.25", "GiB", "300", "MiB", "-340", "MiB"]
     assert lines[2].split()[:7] == ["h1", "640", "MiB", "300", "MiB", "-340", "MiB"]
     assert lines[3].split()[:5] == ["h37", "640", "MiB", "–", "–"]
+
+
+class TestWorkOfAHost:
+    busy = replace(AFTER, compactions=1, flushes=2, directories=(200 << 20, 100 << 20))
+
+    def test_storage_tab_shows_it_by_data_directory(self) -> None:
+        text = "\n".join(
+            plain(line) for line in host_block("h1", [("before", BEFORE), ("now", self.busy)], "", 100)
+        )
+        rows = [line.split() for line in text.splitlines()]
+        assert ["data", "dir", "1", "–", "200", "MiB"] in rows
+        assert ["data", "dir", "2", "–", "100", "MiB"] in rows
+        assert ["compacting", "–", "1"] in rows
+        assert ["flushing", "–", "2"] in rows
+
+    def test_is_said_of_detached_and_of_mirrored_jobs_for_some_hours(self) -> None:
+        detached = replace(FAILED, tasks=(replace(FAILED.tasks[0], detached=True), *FAILED.tasks[1:]))
+        mirrored = replace(FAILED, origin=ClusterRef("prod", "nba", 7))
+        looks = {task.host: Look(self.busy) for task in FAILED.tasks}
+        assert FAILED.stop is not None
+        for job, count in ((FAILED, 0), (detached, 1), (mirrored, 2)):
+            lines = lingering_lines(job, looks, 100, FAILED.stop)
+            assert len(lines) == count
+            assert not lingering_lines(job, looks, 100, FAILED.stop + timedelta(hours=7))
+        (line,) = lingering_lines(detached, looks, 100, FAILED.stop)
+        host = FAILED.tasks[0].host
+        assert plain(line) == f" the host {host} is still compacting (1 compaction, 2 flushes)"
+        quiet = {task.host: Look(AFTER) for task in FAILED.tasks}
+        assert lingering_lines(detached, quiet, 100, FAILED.stop) == []
+
+    def test_detail_asks_the_host_until_it_is_through(self, tmp_path: Path) -> None:
+        storage = ScriptedStorage({"nba": HOSTS})
+        storage.now = self.busy
+
+        async def run() -> None:
+            async with stage(tmp_path, storage=storage, size=(110, 40)) as shown:
+                await shown.say("ADMIN COMPACT nba ON local0")
+                operation = await asyncio.to_thread(storage.operation, "nba", "local0")
+                await shown.say("STOP JOB 1")
+                operation.detach()
+                await shown.shows("the host local0 is still compacting (1 compaction, 2 flushes)")
+                storage.now = AFTER
+                await shown.until(lambda: "still compacting" not in shown.detail)
+
+        asyncio.run(run())
 
 
 def test_a_cursor_moves_from_failure_to_failure(tmp_path: Path) -> None:

@@ -88,7 +88,7 @@ class GraphdJobManager(ClusterJobManager):
 
     @override
     async def stats(self, space: str, host: str) -> SpaceStats:
-        return (await self._stats.fetch(space, host)).stats
+        return (await self._stats.fetch(space, host)).now
 
     @override
     async def figures(self, space: str, host: str) -> CompactionFigures:

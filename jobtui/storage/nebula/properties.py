@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Sequence
 
 import msgspec
+from msgspec.structs import replace
 
 from jobtui.clock import Clock, SystemClock
 from jobtui.errors import ErrorCode, StorageError
@@ -33,14 +34,13 @@ SENDABLE = re.compile(r"[^\x00-\x20\x7f&#\ud800-\udfff]+")
 class HostFigures(msgspec.Struct, frozen=True):
     """What a storaged reports of a space, over all its data directories.
 
-    `live`: RocksDB's estimate of the bytes that a compaction would leave. `compactions`, `flushes`: how many
-    run now, automatic ones included: the host still works, whatever its job's status.
+    `stats`: what a job records of it. `now`: the same, with what holds for the moment alone. `live`: RocksDB's
+    estimate of the bytes that a compaction would leave.
     """
 
     stats: SpaceStats
+    now: SpaceStats
     live: int
-    compactions: int
-    flushes: int
 
     @property
     def level0_files(self) -> int:
@@ -169,7 +169,10 @@ def parse_properties(body: str) -> HostFigures:
             files[int(level)] += int(count)
             shares[int(level)] += int(megabytes)
     stats = SpaceStats(_levels(files, shares, size), memtable, entries, pending)
-    return HostFigures(stats, live, compactions, flushes)
+    sizes = tuple(map(int, answers[0].values()))
+    directories = sizes if len(sizes) > 1 else ()
+    now = replace(stats, compactions=compactions, flushes=flushes, directories=directories)
+    return HostFigures(stats, now, live)
 
 
 def _levels(files: Counter[int], shares: Counter[int], size: int) -> tuple[Level, ...]:

@@ -103,7 +103,7 @@ class StoragedRunner(Storage):
 
     @override
     async def stats(self, space: str, host: str) -> SpaceStats:
-        return (await self._stats.fetch(space, host)).stats
+        return (await self._stats.fetch(space, host)).now
 
     @override
     async def find_blocker(self, space: str, host: str) -> Blocker | None:

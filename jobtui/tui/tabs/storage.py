@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 
 import msgspec
 
 from jobtui.formatting import format_bytes, format_count
-from jobtui.model import Job, SpaceStats, Task
+from jobtui.model import Job, SpaceStats, Status, Task
 from jobtui.tui.text.spans import Line, Span, TextRole, cut, fit, fit_host, width_of, wrapped
 
 SIZES_UNKNOWN = "how large the space is on each host is not known"
 _FIGURE = 20
 _LABEL = 12
+_LONGEST_LINGERING = timedelta(hours=6)
 
 
 class Look(msgspec.Struct, frozen=True):
@@ -159,9 +161,58 @@ def host_block(
     rows.append(
         ("to compact", [format_bytes(stats.pending, unknown="–") if stats else "–" for _, stats in columns])
     )
+    count = max((len(stats.directories) for _, stats in columns if stats is not None), default=0)
+    for number in range(count):
+        sizes = [_directory(stats, number) for _, stats in columns]
+        rows.append((f"data dir {number + 1}", [format_bytes(size, unknown="–") for size in sizes]))
+    for what, counts in (
+        ("compacting", [stats.compactions if stats else 0 for _, stats in columns]),
+        ("flushing", [stats.flushes if stats else 0 for _, stats in columns]),
+    ):
+        if any(counts):
+            rows.append((what, [str(number or "–") for number in counts]))
     lines.extend(_figures(label, cells, figure) for label, cells in rows)
     lines.append(())
     return [cut(line, width) for line in lines]
+
+
+def describe_work(stats: SpaceStats | None) -> str:
+    """Return what runs on the host: `1 compaction, 2 flushes`; "" if nothing does, or if that is not known."""
+    if stats is None:
+        return ""
+    compactions = format_count(stats.compactions, "compaction") if stats.compactions else ""
+    flushes = format_count(stats.flushes, "flush", "flushes") if stats.flushes else ""
+    return ", ".join(filter(None, (compactions, flushes)))
+
+
+def lingering_tasks(job: Job, now: datetime) -> list[Task]:
+    """Return the ended tasks whose hosts may still be at work: detached ones, and those that a cluster ended.
+
+    A cluster ends a job before its hosts are through. A job that ended long ago is not what a host works on.
+    """
+    if not job.has_distinct_hosts or (job.stop is not None and now - job.stop > _LONGEST_LINGERING):
+        return []
+    return [
+        task
+        for task in job.tasks
+        if task.detached or (job.origin is not None and task.status in (Status.FAILED, Status.STOPPED))
+    ]
+
+
+def lingering_lines(job: Job, looks: Mapping[str, Look], width: int, now: datetime) -> list[Line]:
+    """Return a line for each host that still works: `the host h2 is still compacting (1 compaction)`."""
+    lines: list[Line] = []
+    for task in lingering_tasks(job, now):
+        stats = looks.get(task.host, Look()).stats
+        if stats is not None and (work := describe_work(stats)):
+            verb = "compacting" if stats.compactions else "flushing"
+            text = f" the host {task.host} is still {verb} ({work})"
+            lines += wrapped(((text, TextRole.WARNING),), width, hang=1)
+    return lines
+
+
+def _directory(stats: SpaceStats | None, number: int) -> int | None:
+    return None if stats is None or number >= len(stats.directories) else stats.directories[number]
 
 
 def _figure_width(seen: Iterable[SpaceStats | None]) -> int:

@@ -18,6 +18,7 @@ from jobtui.tui.commands import BY_ID, KeyScope, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch, SamplesCache, StatsCache
 from jobtui.tui.data.space_activity import UsualTimes
+from jobtui.tui.tabs.storage import Look, lingering_lines, lingering_tasks
 from jobtui.tui.tabs.summary import summary, task_counts
 from jobtui.tui.tabs.tasks import TaskSort, task_lines
 from jobtui.tui.text.spans import Line, TextRole, cut
@@ -182,10 +183,12 @@ class JobDetail(Detail):
     def tick(self) -> None:
         """Update what changes by the second."""
         job = self._job
-        if job is not None and self.display and self.tab is Tab.TASKS:
+        if job is None or not self.display:
+            return
+        if self.tab is Tab.TASKS:
             # not when the cursor moves: it may pass by many jobs
             self._usual.request(job)
-        if job is not None and self.display and (not job.status.ended or self.tab is Tab.STORAGE):
+        if not job.status.ended or self.tab is Tab.STORAGE or self._shows_lingering_hosts(job):
             self.repaint_tab()
             self._fetch_stats(tick=True)
 
@@ -248,8 +251,7 @@ class JobDetail(Detail):
             case Tab.STORAGE:
                 from jobtui.tui.tabs.storage import storage
 
-                looks = {task.host: self._stats_cache.get(job.space, task.host) for task in job.tasks}
-                return storage(job, looks, width, self._needs_request(job))
+                return storage(job, self._looks(job), width, self._needs_request(job))
             case Tab.EVENTS:
                 from jobtui.tui.tabs.events import events
 
@@ -276,6 +278,8 @@ class JobDetail(Detail):
             order=context.settings.date_order,
             usual=self._usual.get(job.id),
         )
+        if self._shows_lingering_hosts(job):
+            lines += lingering_lines(job, self._looks(job), width, now)
         if self.body.size.height < _LOW:
             lines = [cut(lines[0], width), *lines[1:]][:1]
         if len(job.tasks) > 1 and self.body.size.height >= _LOW - 1:
@@ -369,13 +373,25 @@ class JobDetail(Detail):
         adopted = self._shared.overview_cache.adopted(job.space)
         return adopted is None or adopted
 
+    def _looks(self, job: Job) -> dict[str, Look]:
+        return {task.host: self._stats_cache.get(job.space, task.host) for task in job.tasks}
+
+    def _shows_lingering_hosts(self, job: Job) -> bool:
+        """Return whether the tab says which hosts still work on tasks that have ended for jobtui."""
+        if self.tab is not Tab.TASKS or not lingering_tasks(job, self._shared.now()):
+            return False
+        return not self._needs_request(job)
+
     def _fetch_stats(self, asked: bool = False, tick: bool = False) -> None:
         job = self._job
         if job is not None and self.tab is Tab.CHART:
             self._samples.request(job, again=tick)
-        if job is None or self.tab is not Tab.STORAGE or not job.has_distinct_hosts:
+        if job is None or not job.has_distinct_hosts:
             return
-        if asked or not self._needs_request(job):
+        if self._shows_lingering_hosts(job):
+            for task in lingering_tasks(job, self._shared.now()):
+                self._stats_cache.request(job.space, task.host)
+        if self.tab is Tab.STORAGE and (asked or not self._needs_request(job)):
             for task in job.tasks:
                 self._stats_cache.request(job.space, task.host)
 
