@@ -1,4 +1,4 @@
-"""Work on a daemon thread that neither the screen nor the end of the process waits for."""
+"""Work on a daemon thread, for which neither the screen nor the end of the process waits."""
 
 from __future__ import annotations
 

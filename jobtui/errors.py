@@ -59,7 +59,7 @@ class StoreFailed(StoreError):
 
 
 class ErrorCode(enum.StrEnum):
-    """The reason for a StorageError. `storage/base.py` says what each means to a user."""
+    """The reason for a StorageError."""
 
     MISSING = "missing"
     LOCKED = "locked"
@@ -95,7 +95,7 @@ class StorageError(Exception):
 
 
 class StatementRefused(Exception):
-    """A statement that was parsed and cannot be executed. The text says why, and what would be right."""
+    """A statement that was parsed and cannot be executed. The text has the reason and a correction."""
 
 
 class OwnerUnavailable(Exception):
@@ -107,7 +107,7 @@ class OwnerTimeout(OwnerUnavailable):
 
 
 class OwnerRejected(OwnerUnavailable):
-    """An owner that answers and refuses this client. The text says why."""
+    """An owner that answers and refuses this client. The text is the reason."""
 
 
 class OwnerUntrusted(OwnerUnavailable):
@@ -131,7 +131,8 @@ class HomeError(Exception):
 
 
 DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
-"""What decoding bytes of unknown origin can raise.
+"""The exceptions that decoding bytes of unknown origin can raise.
+
 
 msgspec reports most faults with its own errors, but text that is not UTF-8 and objects that are nested too
 deeply (from about 1,000 levels) with the interpreter's.

@@ -6,7 +6,7 @@
     errors.py          the exit statuses, and the errors and signals that lead to them
     streams.py         stdout, stderr and stdin: closed pipes, full disks, foreign characters
     output.py          results as box, JSON, JSON lines or CSV; how jobs ended, in words and as a status
-    progress.py        progress on stderr: bars on a terminal, otherwise a line now and then
+    progress.py        progress on stderr: bars on a terminal, otherwise a line every 30 seconds
     profiles.py        the settings and the profile that the options of a command name
     connect.py         the client of a command: an engine in this process, or a connection to the owner
     wait.py            waiting for jobs: ctrl+c stops those that run here, and leaves those of another process

@@ -119,7 +119,7 @@ _VERB_OPTIONS: Mapping[str, tuple[str, ...]] = {
 
 
 def parse_arguments(words: Sequence[str], *, piped: bool) -> CliCommand:
-    """Return the command that the words ask for.
+    """Return the command that the words request.
 
     Args:
         piped: stdin is a pipe or a file: without a verb, the statements come from there.

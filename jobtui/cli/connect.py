@@ -26,7 +26,7 @@ from jobtui.model import Notice
 def open_client(profile: Profile, run: RunPolicy) -> Iterator[LocalClient | RemoteClient]:
     """Yield the profile's engine, or a client of the process that owns the profile, until the block ends.
 
-    The block itself waits for jobs that other processes submit to this one meanwhile.
+    The caller's block must wait for jobs that other processes submit to this one meanwhile.
 
     Raises CommandError if the profile cannot be used, and for errors of the storage in the block.
     """

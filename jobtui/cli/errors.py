@@ -48,7 +48,7 @@ def profile_error(error: Exception) -> CommandError:
 
 
 class UsageError(CommandError):
-    """A command that was not understood or cannot be run; nothing was run."""
+    """An error in the arguments or settings of a command; nothing was run."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, Exit.USAGE)
@@ -70,8 +70,8 @@ def exit_interrupted(*_: object) -> None:
 def hold_signals() -> Iterator[list[signal.Signals]]:
     """Collect the signals that arrive until the block ends in the list that is yielded.
 
-    An engine runs queued jobs as soon as it is open: from then on a signal must not simply end the process.
-    A second one does, since the user does not want to wait. An ignored signal stays ignored.
+    An engine runs queued jobs as soon as it is open: from then on, one signal must not end the process. A
+    second one does, since the user does not want to wait. An ignored signal stays ignored.
     """
     received: list[signal.Signals] = []
 
@@ -94,9 +94,9 @@ def hold_signals() -> Iterator[list[signal.Signals]]:
 
 
 def is_hangup(received: Sequence[signal.Signals]) -> bool:
-    """Return whether only SIGHUP was received, at least as far as is known.
+    """Return whether only SIGHUP has been received so far.
 
     One hang-up sends several: the kernel to the session's leader and to the foreground process group, the
-    shell to its jobs, and the process in front to the one behind it.
+    shell to its jobs, and a foreground process to its background process.
     """
     return all(number is signal.SIGHUP for number in received)

@@ -15,8 +15,8 @@ from jobtui.cli.errors import CommandError, Exit, SignalInterrupt, exit_interrup
 if TYPE_CHECKING:
     from jobtui.cli.requests import CliCommand, DashboardCommand, OpenDemo
 
-# Python's own 5 ms, which a busy thread may take at each system call of a commit or a frame, made the
-# slowest acknowledgments three times as slow
+# with Python's default of 5 ms, which a busy thread may take at each system call of a commit or a frame, the
+# slowest acknowledgments took three times as long
 SWITCH_SECONDS = 0.0005
 
 _EXTRAS = {"aiohttp": "web", "textual_serve": "web"}
@@ -57,11 +57,11 @@ def main(argv: Sequence[str]) -> int:
 
 def _run(argv: Sequence[str]) -> int:
     if list(argv) == ["--version"]:
-        # before any package is imported: a report of a broken installation needs the versions
+        # before any package is imported: a bug report about a broken installation needs the versions
         from jobtui.cli.help import show_version
 
         return show_version()
-    # one late import a command: each imports only the layers that it uses
+    # late imports: each command imports only the layers that it uses
     if argv[:1] == ["__complete"] and len(argv) > 2:
         from jobtui.cli.commands.completion import print_candidates
 
@@ -160,12 +160,12 @@ def _raise_interrupts(command: CliCommand) -> None:
 
 
 def _explain(error: Exception) -> str:
-    """Return a message for an unexpected error: what the system lacks, or the place of the defect."""
+    """Return a message for an unexpected error: the missing resource, or the location of the defect."""
     from jobtui.os_errors import explain_shortage
 
     shortage = explain_shortage(error)
     if shortage:
-        # an object that was made only in part (asyncio's loop for example) fails again when it is discarded
+        # an object that was only partly created (asyncio's loop, for example) fails again when it is deleted
         sys.unraisablehook = lambda _: None
         return shortage
     import traceback

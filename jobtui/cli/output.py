@@ -1,4 +1,4 @@
-"""Results on stdout as box, JSON, JSON lines or CSV; how jobs ended, as text and as an exit status."""
+"""Results on stdout as box, JSON, JSON lines or CSV; the outcomes of jobs as text and as an exit status."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def print_result(
 
 
 def _print_tables(result: ExecuteResult, command: RunCommand) -> int:
-    """Print the results; an error does not end the command, since queued jobs run all the same."""
+    """Print the results; an error does not end the command, since queued jobs run in any case."""
     output = Output()
     try:
         for chunk in format_result(result, command.format, output.encoding, raw=command.raw):
@@ -104,7 +104,7 @@ def format_result(result: ExecuteResult, form: str, encoding: str, *, raw: bool 
 
 
 def report_outcomes(jobs: Sequence[Job], status: int, *, quiet: bool) -> int:
-    """Print how each job ended (with `quiet` only those that did not finish) and return the exit status.
+    """Print each job's outcome (with `quiet` only if it did not finish) and return the exit status.
 
     Args:
         status: the exit status without these jobs.
@@ -127,7 +127,7 @@ def describe_outcome(job: Job) -> str:
 
 
 def _describe_effect(job: Job) -> str:
-    """Return what the job changed, "" if the storage does not report it."""
+    """Return the effect of the job, "" if the storage does not report it."""
     measured = [
         (task.before, task.after) for task in job.tasks if task.before is not None and task.after is not None
     ]

@@ -1,8 +1,8 @@
 """The reader and the writer of key-value pairs: text to pairs and back, line by line.
 
-The reader never guesses a format. The writer's text reads back as the same bytes. What is not UTF-8, and in
-CSV and TSV also what contains control characters or would be read as something else, is written in base64. So
-nothing in the output is a command to a terminal.
+The reader never guesses a format. The writer's text reads back as the same bytes. Bytes that are not UTF-8 are
+written in base64; in CSV and TSV, so are texts with control characters or with another meaning. Thus the
+output contains no terminal escapes.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _FOREIGN = {
 
 
 class PairError(CommandError):
-    """A line that is not a pair: the file, the line (from 1), and what is wrong with it."""
+    """The error of a line that is not a pair: the file, the line (from 1), and the reason."""
 
     def __init__(self, name: str, line: int, message: str) -> None:
         super().__init__(f"{name}:{line}: {message}")
@@ -44,7 +44,7 @@ def read_pairs(
         delete_keys: all lines of a CSV or TSV may be keys only, each of which deletes its pair.
 
     Raises:
-        PairError: while the pairs are read; for what only the whole file shows, after the last of them.
+        PairError: While the pairs are read; after the last pair for errors that only the whole file shows.
     """
     lines = _without_mark(lines, name)
     match form:
@@ -94,7 +94,7 @@ def _objects(lines: Iterable[bytes], name: str) -> Iterator[Pair]:
 
 
 def _other_format(line: bytes) -> str:
-    """Return a hint for a line that is no JSON object; "" if it begins as one."""
+    """Return a hint for a line that is not a JSON object, "" if it begins like one."""
     begin = line.lstrip()[:1]
     if begin == b"{":
         return ""
@@ -232,7 +232,7 @@ def _read_row(
     try:
         if (
             len(row) == 1 or not check.is_settled
-        ):  # otherwise a call for each of a million rows would change nothing
+        ):  # skipped for other rows: a call for each of a million rows would be slow
             check.add(line, row, text)
         return take(row, plain)
     except InvalidLine as error:

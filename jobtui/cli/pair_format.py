@@ -69,11 +69,11 @@ _QUOTED = 60
 class SeparatorCheck:
     """The check of one file, fed row by row as the file is read.
 
-    Rows are refused at once if they cannot be meant; what only the whole file shows, `finish` refuses.
+    Impossible rows are refused at once; `finish` refuses a file whose rows are only suspicious as a whole.
     """
 
     def __init__(self, separator: str, *, delete_keys: bool) -> None:
-        """Create the check. `delete_keys`: the caller stated that keys alone are there to be deleted."""
+        """Create the check. `delete_keys`: the caller confirmed that keys alone are meant as deletions."""
         self._separator = separator
         self._delete_keys = delete_keys
         self._others = [other for other in _NAMES if other != separator]
@@ -84,7 +84,7 @@ class SeparatorCheck:
         self.is_settled = False  # nothing about a row with a value can change the result any more
 
     def accept_header(self) -> None:
-        """Note a header: it states the separator, so that keys may hold any other."""
+        """Accept a header: it states the separator, so that keys may contain any other one."""
         self._in_every_key = []
 
     def add(self, line: int, row: list[str], text: str) -> None:
@@ -104,18 +104,18 @@ class SeparatorCheck:
         self.is_settled = self._has_values and not self._in_every_key
 
     def explain(self, text: str) -> str:
-        """Return what is wrong with a text that could not be read, if it is its separator; else ""."""
+        """Return an explanation if the separator is the reason why a text could not be read, otherwise ""."""
         other = next((other for other in self._others if f'"{other}' in text or f'{other}"' in text), None)
         return self._describe(other, text) if other is not None else ""
 
     def many_columns(self, text: str) -> str:
-        """Return a hint for a row with too many columns, if another separator is why; else ""."""
+        """Return a hint for a row with too many columns if another separator is the reason, otherwise ""."""
         key = text.split(self._separator)[0]
         other = next((other for other in self._others if self._separator == "," and other in key), None)
         return f"; {self._describe(other, text)}" if other is not None else ""
 
     def finish(self) -> tuple[int, str] | None:
-        """Return the line and what is wrong with the file as a whole; None if it can be meant."""
+        """Return the line and the reason if the whole file is suspicious, otherwise None."""
         if self._first is None or self._delete_keys:
             return None
         line, text = self._first

@@ -78,7 +78,7 @@ def _repairs(options: ProfileOptions) -> bool:
 
 
 def _require_utf8(profile: Profile) -> None:
-    """Reject directories whose name no record could hold. Raises UsageError."""
+    """Reject directories whose name cannot be stored in a record. Raises UsageError."""
     for directory in (profile.root, *profile.hosts.values()):
         try:
             str(directory).encode()

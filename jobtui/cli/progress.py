@@ -36,7 +36,7 @@ def job_bars(*, quiet: bool = False) -> Iterator[ShowJob]:
 
 @contextmanager
 def byte_bar(label: str, total: int | None, *, quiet: bool = False) -> Iterator[ShowBytes]:
-    """Yield a function that shows how many bytes are done, as a bar or, without a terminal, as lines.
+    """Yield a function that shows the number of processed bytes, as a bar or, without a terminal, as lines.
 
     Args:
         label: The text before the bar.
@@ -55,7 +55,7 @@ def byte_bar(label: str, total: int | None, *, quiet: bool = False) -> Iterator[
 
 @contextmanager
 def _shown(progress: Progress) -> Iterator[None]:
-    """Show bars until the block ends. A terminal that is gone does not end the work."""
+    """Show bars until the block ends. If the terminal is gone, the work continues."""
     with suppress(OSError):
         progress.start()
     try:
@@ -77,7 +77,7 @@ class ByteLines:
         self._last_line = clock()
 
     def __call__(self, done: int) -> None:
-        """Print how many bytes are done, unless the last line is too recent."""
+        """Print the number of processed bytes, unless the last line is too recent."""
         if self._clock() - self._last_line >= LINES_SECONDS:
             self._last_line = self._clock()
             of = f" of {format_bytes(self._total)}" if self._total is not None else ""

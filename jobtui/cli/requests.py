@@ -8,9 +8,9 @@ import msgspec
 
 
 class ProfileOptions(msgspec.Struct, frozen=True, kw_only=True):
-    """The options that choose config, profile and data directory; None: not given.
+    """The options that select config, profile and data directory; those that are not given are None.
 
-    `nebula` holds the addresses of a cluster that is used instead of a profile, as `user`, and over TLS if
+    `nebula` contains the addresses of a cluster that is used instead of a profile: by `user`, and over TLS if
     `tls` names the trusted certificates ("system", or a file). With `read_only` nothing is changed.
     """
 
@@ -24,13 +24,13 @@ class ProfileOptions(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ShowHelp(msgspec.Struct, frozen=True):
-    """--help; `verb` is the one that it follows."""
+    """--help; `verb` is the verb before it."""
 
     verb: str | None = None
 
 
 class HelpCommand(msgspec.Struct, frozen=True):
-    """help: the page of the statement or verb that begins with these words; without any, of all statements."""
+    """help: the page of the statement or verb that begins with these words; all statements without words."""
 
     words: tuple[str, ...]
 
@@ -56,8 +56,8 @@ class OpenDemo(ProfileOptions, frozen=True):
 class RunCommand(ProfileOptions, frozen=True, kw_only=True):
     """-e, -f or piped statements; if `text` is None, `file` is read ("-": stdin).
 
-    `quiet` prints only what went wrong; `raw` writes texts in a CSV as they are, even those that a
-    spreadsheet would compute.
+    `quiet` prints errors only; `raw` leaves texts in a CSV unchanged that a spreadsheet would take for
+    formulas.
     """
 
     text: str | None
@@ -70,7 +70,7 @@ class RunCommand(ProfileOptions, frozen=True, kw_only=True):
 
 
 class LoadCommand(ProfileOptions, frozen=True, kw_only=True):
-    """load; with `format` None, each file's name decides. `delete_keys`: files with keys only may delete."""
+    """load; if `format` is None, each file's name decides. `delete_keys`: files with keys alone may delete."""
 
     space: str
     files: tuple[str, ...]

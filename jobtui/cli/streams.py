@@ -38,7 +38,7 @@ def secure_streams() -> None:
 
 
 class Output:
-    """stdout for data. If its reader has closed it (`| head`), that is no error, and the rest is discarded."""
+    """stdout for data. If its reader has closed it (`| head`), the rest is discarded without an error."""
 
     def __init__(self) -> None:
         self.closed = sys.stdout is None
@@ -78,14 +78,14 @@ class Output:
 
 
 def _discard(stream: TextIO) -> None:
-    """Redirect a stream to /dev/null: its buffer is written at exit, and a failure then changes the status."""
+    """Redirect a stream to /dev/null, so that writing its buffer at exit cannot change the exit status."""
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, stream.fileno())
     os.close(nothing)
 
 
 def print_error(message: str) -> None:
-    """Write a message to stderr; it is dropped if stderr is closed, or a terminal that accepts nothing."""
+    """Write a message to stderr; discard it if stderr is closed, or is a terminal that accepts nothing."""
     if sys.stderr is None:
         return
     text = f"{printable_lines(message)}\n"
@@ -112,7 +112,7 @@ def print_error(message: str) -> None:
 def abandon_unread_terminals() -> None:
     """Redirect stdout and stderr to /dev/null if they are terminals that accept nothing or are gone.
 
-    For a signal's handler: Python repeats a write that the signal interrupted, and would wait again.
+    For signal handlers: Python repeats a write that the signal interrupted, and would block again.
     """
     for descriptor in (1, 2):
         if stat.S_ISCHR(os.fstat(descriptor).st_mode) and not _is_read(descriptor):

@@ -1,7 +1,7 @@
 """Waiting for an engine, for jobs of another process, and for signals: one queue receives them all.
 
 The first ctrl+c (or SIGTERM, or SIGHUP) stops the jobs that run here and waits until they have stopped. The
-second leaves at once, and the next start reports what became of the jobs; the third has its default action.
+second leaves at once, and the next start reports the outcome of the jobs; the third has its default action.
 A SIGHUP is never the second: one hang-up sends several, and may follow a SIGTERM, as at the end of a login.
 
 If another process owns the profile, the jobs are the owner's: this process only watches them, and ctrl+c
@@ -41,7 +41,7 @@ _LONGEST_SLEEP_SECONDS = 0.25
 
 
 class WaitAborted(Exception):
-    """The user does not want to wait, not even for the stop; `by` is the signal that requested it."""
+    """The end of a wait by a signal (`by`): the user does not wait for the jobs to stop either."""
 
     def __init__(self, by: signal.Signals) -> None:
         super().__init__(by.name)
@@ -49,14 +49,14 @@ class WaitAborted(Exception):
 
 
 class HoldReporter:
-    """Describes, once each time, that a job is paused or that a host waits for disk space."""
+    """Describes, once for each occurrence, that a job is paused or that a host waits for disk space."""
 
     def __init__(self) -> None:
         self._paused: set[int] = set()
         self._waiting: set[tuple[int, int]] = set()
 
     def describe(self, message: JobChanged | TaskProgressed) -> str:
-        """Return what is new with this message, "" if nothing is."""
+        """Return a text if the message begins a pause or a wait, otherwise ""."""
         job = message.job
         if isinstance(message, JobChanged):
             if job.paused and job.id not in self._paused:
@@ -100,7 +100,7 @@ class JobWaiter:
         return future.result()
 
     def _next(self) -> Sequence[EngineEvent] | signal.Signals | None:
-        """Return what the inbox receives next, None after a while without anything."""
+        """Return the next item of the inbox, None if there is none for a while."""
         try:
             return self._inbox.get(timeout=_LONGEST_SLEEP_SECONDS)
         except Empty:
@@ -144,7 +144,7 @@ class JobWaiter:
 
 
 class EngineWaiter(JobWaiter):
-    """Waits for an engine; the first signal stops what runs in it, the second aborts the wait."""
+    """Waits for an engine; the first signal stops its jobs, the second aborts the wait."""
 
     def __init__(self, engine: LocalClient, *, quiet: bool = False) -> None:
         super().__init__(engine, quiet=quiet)
@@ -173,7 +173,7 @@ class EngineWaiter(JobWaiter):
             self.wait_ended(jobs)
 
     def stop_and_wait(self, received: signal.Signals, reason: str = "") -> None:
-        """Stop what runs here, as after that signal, and wait until it has stopped. Raises WaitAborted.
+        """Stop the jobs of this process as after that signal, and wait for them. Raises WaitAborted.
 
         Args:
             reason: printed before the jobs that are stopped.
@@ -184,7 +184,7 @@ class EngineWaiter(JobWaiter):
         self.report_unwritten()
 
     def report_unwritten(self) -> None:
-        """Print which jobs ended without their end being on disk."""
+        """Print the jobs whose end could not be written."""
         jobs = self._engine.unwritten()
         if jobs:
             self.print(
@@ -193,7 +193,7 @@ class EngineWaiter(JobWaiter):
             )
 
     def report_abort(self) -> None:
-        """Print what becomes of the jobs that this process no longer waits for."""
+        """Print how the jobs continue that this process no longer waits for."""
         if self._engine.jobs_outlive_process:
             self.print("Left at once: the cluster continues")
         else:
@@ -213,7 +213,7 @@ class EngineWaiter(JobWaiter):
             self._stop()
 
     def _stop(self, reason: str = "") -> None:
-        """Start no more tasks, and request the stop of what runs here."""
+        """Start no more tasks, and request the stop of the jobs of this process."""
         self._engine.set_run_policy(RunPolicy.NONE)
         self._engine.stop_accepting()
         self._engine.limit_waiting_for_disk()
@@ -248,7 +248,7 @@ class EngineWaiter(JobWaiter):
 
 
 def _runs_here(job: Job) -> bool:
-    """Return whether this process runs the job; a cluster runs its own, and others may count on them."""
+    """Return whether this process runs the job; a cluster runs its own jobs, and others may rely on them."""
     return job.status is Status.RUNNING and job.origin is None
 
 
@@ -351,7 +351,7 @@ def run_remotely(client: RemoteClient, profile: Profile, text: str, command: Run
     waiter = RemoteWaiter(client, quiet=command.quiet)
     jobs: tuple[int, ...] = ()
     try:
-        with receive_into(waiter, client):  # until the end: a signal between two waits is not lost
+        with receive_into(waiter, client):  # for both waits: a signal between them must not be lost
             result = waiter.result(client.submit(text, Session()))
             status = print_result(result, command, label)
             jobs = result.jobs
@@ -368,7 +368,7 @@ def run_remotely(client: RemoteClient, profile: Profile, text: str, command: Run
 
 
 def _describe_submitted(jobs: tuple[int, ...], profile: Profile, *, may_wait: bool) -> str:
-    """Return what becomes of the jobs, whose end is neither waited for nor in the exit status."""
+    """Return a text about submitted jobs that are neither waited for nor part of the exit status."""
     text = describe_jobs(jobs)
     were, them, their = ("was", "it", "its") if len(jobs) == 1 else ("were", "them", "their")
     wait = f"; --wait waits for {their} end" if may_wait else ""
@@ -418,7 +418,7 @@ def _connect_next_owner(profile: Profile) -> RemoteClient | None:
         try:
             return RemoteClient.connect(profile)
         except OwnerUnavailable:
-            pass  # a process that takes over listens in a moment
+            pass  # a process that takes over may not listen yet
         except StoreError:
             if not left:
                 raise

@@ -1,1 +1,1 @@
-"""What runs a task: embedded RocksDB (`local`) or a NebulaGraph cluster (`nebula`), behind one protocol."""
+"""The storage backends: embedded RocksDB (`local`) and NebulaGraph clusters (`nebula`), behind one protocol."""

@@ -6,9 +6,9 @@
     PairStore           load and dump of pairs
     ClusterJobManager   a cluster that manages its jobs itself
 
-A backend is one class with the methods of those that it has; its `Capabilities` say which. Every method
-runs in the engine's asyncio loop and never blocks it. A failure is a `StorageError`. A stop is not: a
-stopped task returns a `TaskResult` with `stopped`.
+A backend is one class that implements some of these; its `Capabilities` tell which. Every method runs in the
+engine's asyncio loop and never blocks it. A failure is a `StorageError`. A stop is not a failure: a stopped
+task returns a `TaskResult` with `stopped`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,15 @@ if TYPE_CHECKING:
 
 
 class Capabilities(msgspec.Struct, frozen=True):
-    """What a backend can do.
+    """The capabilities of a backend.
 
-    `exact_progress`: it measures a running task's progress. `real_stop`: the work of a stopped task has ended
-    on its host (otherwise the task ends *detached*). `create`: it is a SpaceAdmin. `load`: it is a PairStore.
-    `steps`: its compactions run in steps, and so can be paused, continued, and limited to a part or a rate.
+    Attributes:
+        exact_progress: Whether it measures the progress of a running task.
+        real_stop: Whether the work of a stopped task has ended on its host; otherwise it ends *detached*.
+        create: Whether it is a SpaceAdmin.
+        load: Whether it is a PairStore.
+        steps: Whether its compactions run in steps, and so can be paused, continued, and limited to a part or
+            a rate.
     """
 
     exact_progress: bool
@@ -55,9 +59,13 @@ NO_ADDRESS = "no address configured"
 class Host(msgspec.Struct, frozen=True):
     """A storage host. Sizes in bytes, None if unknown.
 
-    `up`: it answers; `detail`: why it does not. `unconfigured`: jobtui has no address of it, so that it cannot
-    run its tasks, whether it is up or not. `leaders`: the parts that it leads, None if that is not known; a
-    rolling operation comes last to the host that leads most.
+    Attributes:
+        up: Whether it answers.
+        detail: Why it does not answer.
+        unconfigured: Whether jobtui has no address for it, and so cannot run its tasks, whether it is up or
+            not.
+        leaders: The number of parts that it leads, None if unknown; a rolling operation reaches the host with
+            the most last.
     """
 
     name: str
@@ -71,17 +79,17 @@ class Host(msgspec.Struct, frozen=True):
 
     @property
     def state(self) -> str:
-        """Whether jobtui can use it, in words: `online`, `offline` or `no address configured`."""
+        """Its state as a text: `online`, `offline` or `no address configured`."""
         if self.unconfigured:
             return NO_ADDRESS
         return "online" if self.up else "offline"
 
 
 class Blocker(msgspec.Struct, frozen=True):
-    """Why a host should not begin an operation now.
+    """The reason why a host should not begin an operation now.
 
-    `stalled`: it is up, and RocksDB holds the writes to the space back; otherwise it is down. `detail`: what
-    the host, or the connection to it, says.
+    `stalled`: it is up, and RocksDB slows or stops the writes to the space; otherwise it is down. `detail`: the
+    message of the host, or of the connection to it.
     """
 
     stalled: bool
@@ -91,9 +99,11 @@ class Blocker(msgspec.Struct, frozen=True):
 class TaskResult(msgspec.Struct, frozen=True):
     """The result of a flush or compact that did not fail.
 
-    `note`: what was left out, and why. `stopped`: it was canceled before it was complete. `detached`: it was
-    canceled, but the host continues; `released` is then done when the host has returned, and the host is busy
-    until then. `paused`: it ended after a step because a pause was requested, and can continue from `steps`.
+    Attributes:
+        note: The omitted parts, and the reason.
+        stopped: Whether it was canceled before it was complete.
+        detached: Whether it was canceled while the host continues. The host is busy until `released` is done.
+        paused: Whether it ended after a step because a pause was requested; it can continue from `steps`.
     """
 
     before: SpaceStats | None = None
@@ -116,7 +126,7 @@ class LevelFigures(msgspec.Struct, frozen=True, gc=False, array_like=True):
 
 
 class FamilyFigures(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What is known of a column family on one host before a compaction; None stands for what is not known.
+    """The figures of a column family on one host before a compaction, each None if it is unknown.
 
     Attributes:
         name: The family.
@@ -142,7 +152,7 @@ class FamilyFigures(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class CompactionFigures(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """What is known of a space on one host before a compaction; None stands for what is not known.
+    """The figures of a space on one host before a compaction, each None if it is unknown.
 
     Attributes:
         families: Its column families.
@@ -184,7 +194,7 @@ class Placement(msgspec.Struct, frozen=True):
 
 
 class HostGauges(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """What a flush or compaction has done on its host so far, and what it finds there at that moment.
+    """The measurements of a flush or compaction on its host: its work so far, and the host's state.
 
     Attributes:
         read: Bytes that it has read from files.
@@ -227,7 +237,7 @@ ProgressCallback = Callable[[OperationProgress], None]
 
 
 class OperationControl:
-    """The requests to a running flush or compaction, which may come at any moment. For the engine's loop.
+    """The requests to a running flush or compaction, which may arrive at any time. For the engine's loop.
 
     `cancel` stops the work at once. `pause` ends it after the step that it is in. `rate` limits its writes, in
     bytes a second, from the next step on; None: the storage's own limit.
@@ -264,7 +274,7 @@ class OperationControl:
 
 
 class CompactionRequest(msgspec.Struct, frozen=True):
-    """What to compact of a space on a host, and how much disk it may take; the default is everything.
+    """The part of a space to compact on a host, and the disk space that it may take; all by default.
 
     Attributes:
         families: The column families, all if empty.
@@ -292,7 +302,7 @@ class Inventory(Protocol):
 
     @property
     def capabilities(self) -> Capabilities:
-        """What the backend can do."""
+        """The backend's capabilities."""
         ...
 
     async def spaces(self) -> tuple[Space, ...]:
@@ -308,11 +318,11 @@ class SpaceAdmin(Protocol):
     """A backend that can create and drop spaces."""
 
     async def create_space(self, name: str, placement: Placement) -> Space:
-        """Create a space, or adopt existing databases. Raises StorageError, and then nothing of it is left."""
+        """Create a space, or adopt existing databases. Raises StorageError, and then leaves nothing behind."""
         ...
 
     async def drop_space(self, name: str) -> None:
-        """Delete a space's data, or only forget an adopted space. Raises StorageError."""
+        """Delete a space's data, or only release an adopted space. Raises StorageError."""
         ...
 
 
@@ -320,29 +330,29 @@ class TaskRunner(Inventory, Protocol):
     """A backend whose jobs the engine splits into tasks (embedded RocksDB; storaged over HTTP)."""
 
     async def start(self) -> None:
-        """Get ready; called once, in the engine's loop. Raises StorageError."""
+        """Start the backend; called once, in the engine's loop. Raises StorageError."""
         ...
 
     async def close(self) -> None:
-        """End everything that was started, within a few seconds, even if it is still running."""
+        """Close the backend within a few seconds, even if work is still running."""
         ...
 
     async def stats(self, space: str, host: str) -> SpaceStats:
-        """Return what the space holds on the host now. Raises StorageError."""
+        """Return the current stats of the space on the host. Raises StorageError."""
         ...
 
     async def find_blocker(self, space: str, host: str) -> Blocker | None:
         """Return why the host should not begin an operation on the space now, None if it may.
 
-        It is asked before each operation, so it neither starts nor opens anything. It raises nothing: what it
-        cannot know is no blocker.
+        It is called before each operation, so it neither starts nor opens anything. It raises nothing: an
+        unknown state is not a blocker.
         """
         ...
 
     async def figures(
         self, space: str, host: str, request: CompactionRequest | None = None
     ) -> CompactionFigures:
-        """Return what is known of the space on the host before a compaction. Raises StorageError.
+        """Return the figures of the space on the host before a compaction. Raises StorageError.
 
         It writes nothing. With a `request`, the steps of that compaction are planned as well.
         """
@@ -380,7 +390,7 @@ class PairStore(Protocol):
         ...
 
     def dump(self, space: str) -> AsyncIterator[tuple[bytes, bytes]]:
-        """Yield the space's pairs in key order over all its hosts. Raises StorageError, also midway."""
+        """Yield the space's pairs in key order over all its hosts. Raises StorageError, even after some."""
         ...
 
 
@@ -394,8 +404,8 @@ class Storage(TaskRunner, SpaceAdmin, PairStore, Protocol):
 class ClusterJob(msgspec.Struct, frozen=True):
     """A job as its cluster reports it: the cluster's id and times (aware, UTC), our statuses.
 
-    `command` is the cluster's word in lower case (`flush`, `rebuild tag index`). `tasks` is None in a
-    list of jobs, which comes without tasks. `reason`: why it failed.
+    `command` is the cluster's word in lower case (`flush`, `rebuild tag index`). `tasks` is None in a list of
+    jobs, which does not include tasks. `reason`: why it failed.
     """
 
     id: int
@@ -408,7 +418,7 @@ class ClusterJob(msgspec.Struct, frozen=True):
 
     @property
     def is_settled(self) -> bool:
-        """Whether it has ended and no task of it runs: a cluster ends a job before its hosts are through."""
+        """Whether it has ended and none of its tasks runs: a cluster ends a job before its hosts finish."""
         return self.status.ended and all(task.status.ended for task in self.tasks or ())
 
 
@@ -431,7 +441,7 @@ class ClusterJobManager(Inventory, Protocol):
         ...
 
     def watch(self, listener: Callable[[ConnectionStatus], None]) -> Callable[[], None]:
-        """Call `listener` in the loop when the connection's state changes; return the way to end that."""
+        """Call `listener` in the loop when the connection's state changes; the function returned ends that."""
         ...
 
     async def start(self) -> None:
@@ -443,23 +453,24 @@ class ClusterJobManager(Inventory, Protocol):
         ...
 
     def retry_now(self) -> None:
-        """Try to connect now; after a refusal nothing else does."""
+        """Try to connect now; after a refusal, this is the only way to connect again."""
         ...
 
     async def close(self) -> None:
-        """End everything that was started, within a few seconds."""
+        """Close the connections within a few seconds."""
         ...
 
     async def layout(self) -> tuple[tuple[Space, ...], tuple[Host, ...]]:
-        """Return the spaces and the storage hosts, as of one moment."""
+        """Return the spaces and the storage hosts at one moment."""
         ...
 
     async def stats(self, space: str, host: str) -> SpaceStats:
-        """Return what the space holds on the host now. Raises StorageError; needs no connection to graphd."""
+        """Return the current stats of the space on the host. Raises StorageError; works without graphd."""
         ...
 
     async def figures(self, space: str, host: str) -> CompactionFigures:
-        """Return what is known before a compaction. Raises StorageError; needs no connection to graphd."""
+        """Return the figures before a compaction. Raises StorageError; works without graphd."""
+
         ...
 
     async def jobs(self, space: str, since: int = 0) -> tuple[ClusterJob, ...]:

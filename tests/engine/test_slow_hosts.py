@@ -10,8 +10,9 @@ from tests.support.scripted import ScriptedStorage
 
 
 def test_a_detached_task_leaves_its_host_busy_until_the_call_returns(three: Bench) -> None:
-    three.say("ADMIN COMPACT solo; ADMIN FLUSH solo; STOP JOB 1")
+    three.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
     operation = three.storage.operation("solo", "far")
+    three.say("STOP JOB 1")
     settled = operation.detach()
     job = three.heard.until(1, Status.STOPPED)
     assert job.tasks[0].detached

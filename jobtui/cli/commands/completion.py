@@ -1,14 +1,15 @@
 """Shell completion: `jobtui completion SHELL` prints a script, and the script calls jobtui at each tab.
 
 It calls the hidden verb `__complete` with the line up to the cursor, and reads the answer. The first line of an
-answer is what the shell itself completes if no candidate follows: `nothing`, `files` or `directories`. Then
-there is one line per candidate:
+answer names the shell's own completion to use if no candidate follows: `nothing`, `files` or `directories`.
+Then there is one line per candidate:
 
     bash    the rest of readline's word, as it is written; a list also has the notes
     zsh     the whole word as it is written, a tab, the text to show
     fish    the whole word without its quotes, a tab, the note
 
-A candidate that is only the beginning of a word is never the only one: bash and fish would close its quote.
+A candidate that is only the beginning of a word is never the only candidate: bash and fish would close its
+quote.
 
 Nothing here starts an engine or connects to another process: users do not want to wait for a tab.
 """
@@ -77,7 +78,7 @@ def _in_quotes(line: Line, offer: ShellCandidate) -> str:
 
 
 def _for_readline(line: Line, offer: ShellCandidate) -> str:
-    """Return the word from where it begins for readline: after the open quote, or the last `=` or `:`."""
+    """Return the part of the word that readline replaces: after the open quote, or the last `=` or `:`."""
     whole = _in_quotes(line, offer)
     if line.quote:
         return whole[line.raw.rindex(line.quote, 0, line.places[0] + 1) + 1 :] if line.raw else whole
@@ -112,7 +113,7 @@ class Line(msgspec.Struct, frozen=True):
 
 
 def read_line(text: str) -> Line:
-    """Split the line before the cursor. What a shell would expand, such as `$HOME`, stays as it is."""
+    """Split the line before the cursor. Expansions such as `$HOME` stay unchanged."""
     words: list[str] = []
     typed: list[str] = []
     places: list[int] = []
@@ -144,7 +145,7 @@ def read_line(text: str) -> Line:
 
 
 def written(text: str, quote: str) -> str:
-    """Return the text as the shell reads it inside that quote ("" for none)."""
+    """Return the text as it is written inside that quote ("" for none)."""
     match quote:
         case "'":
             return text.replace("'", "'\\''")
@@ -189,7 +190,7 @@ _NOTES = {
 
 
 class Fallback(enum.StrEnum):
-    """What the shell completes if there is no candidate."""
+    """The shell's own completion to use if there is no candidate."""
 
     NOTHING = "nothing"
     FILES = "files"
@@ -197,7 +198,7 @@ class Fallback(enum.StrEnum):
 
 
 class ShellCandidate(msgspec.Struct, frozen=True):
-    """A candidate: `text` replaces the typed word from character `start`, and ends it or not."""
+    """A candidate: `text` replaces the typed word from character `start` on."""
 
     text: str
     note: str = ""
@@ -213,7 +214,7 @@ class ShellCandidates(msgspec.Struct, frozen=True):
 
 
 class _Seen(msgspec.Struct):
-    """The meaning of the complete words; `awaiting` is an option whose value the next word is."""
+    """The meaning of the complete words; `awaiting` is the option to which the next word is the value."""
 
     verb: str | None = None
     operands: int = 0
@@ -308,7 +309,7 @@ def _beginning(known: Iterable[str], typed: str, start: int = 0) -> ShellCandida
 
 
 def _statement_words() -> Iterable[str]:
-    # late, here and below: each candidate imports only the layers that it needs, since a tab must be quick
+    # late, here and below: each kind of candidate imports only the layers that it needs, for speed
     from jobtui.language.syntax import SYNTAX
 
     return dict.fromkeys(form.verb.lower() for form in SYNTAX)
@@ -354,7 +355,7 @@ def _profile(seen: _Seen) -> Profile:
 
 
 def _options_of(seen: _Seen) -> ConfigCommand:
-    """Return the options that choose the profile, as those of a command that asks for no password."""
+    """Return the options that select the profile, as those of a command that does not ask for a password."""
     config, data_dir = seen.given.get("--config"), seen.given.get("--data-dir")
     return ConfigCommand(
         what="print",

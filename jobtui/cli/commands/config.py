@@ -48,7 +48,7 @@ def config_command(asked: ConfigCommand) -> int:
 
 
 def dashboard_problems(config: Config) -> Sequence[Problem]:
-    """Return the problems of the theme and the keymap, which only the dashboard knows, and ignores."""
+    """Return the problems of the theme and the keymap: only the dashboard checks them, and starts anyway."""
     theme, changes = config.dashboard.theme, list(config.dashboard.keymap.items())
     own = config.dashboard.themes
     if not (theme or changes or own):
@@ -103,7 +103,7 @@ def _table(settings: tuple[Setting, ...], values: object) -> Iterator[str]:
 
 
 def toml(value: object, default: str) -> str:
-    """Return a setting's value as TOML; None as the default, which it stands for."""
+    """Return a setting's value as TOML, and the default for None."""
     match value:
         case None:
             return default

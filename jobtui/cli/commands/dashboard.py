@@ -30,7 +30,7 @@ def open_dashboard(command: DashboardCommand | OpenDemo) -> int:
     _require_terminal()
     config = settings_of(command)
     if isinstance(command, OpenDemo):
-        # the signals first: one that came between the two would leave the directory behind
+        # the signals first: a signal between the two would leave the directory behind
         with hold_signals() as received, _temporary_directory() as root:
             return _run(Profile("demo", root), replace(config.dashboard, demo=True), received)
     profile = profile_of(command, config)
@@ -82,7 +82,7 @@ def _continue_in_background(
     """
     from jobtui.cli.commands.serve import log_of, open_log, require_stored_password, serve_in_background
 
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # there is no terminal any longer that could hang up
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal is gone, and cannot hang up again
     require_stored_password(profile)
     os.close(open_log(log_of(profile)))
     client.yield_jobs().result()
@@ -113,8 +113,8 @@ def _show(client: Client, settings: TuiSettings, received: list[signal.Signals])
 
 
 def _must_continue(client: Client, settings: TuiSettings, received: Sequence[signal.Signals]) -> bool:
-    """Return whether another process is to continue the jobs of this one."""
-    # late: the engine, which the error screen does without
+    """Return whether another process must continue the jobs of this one."""
+    # late: the error screen does not need the engine
     from jobtui.engine.failover import FailoverClient
 
     if received:
@@ -144,7 +144,7 @@ def _stop_jobs(client: Client, status: int, received: Sequence[signal.Signals]) 
 
 
 def _own_jobs(client: Client) -> list[int]:
-    """Return the jobs that end with this process, unlike those of a cluster or of another owner."""
+    """Return the jobs that end with this process; those of a cluster or of another owner continue."""
     if not client.is_owner:
         return []
     return [job.id for job in client.active_jobs() if job.origin is None and not is_held(job)]
@@ -195,7 +195,7 @@ _ADVICE = (
 
 
 def retry_on_error_screen(connect: Callable[[], Client], theme: str) -> Client:
-    """Return the client of `connect`, which is called again as often as the user wants.
+    """Return the client of `connect`, which is called again each time the user requests it.
 
     Raises its CommandError when the user leaves.
     """

@@ -39,7 +39,7 @@ BATCH_PAIRS = 5_000
 BATCH_BYTES = 1 << 20
 STDIN = "-"
 PERMANENT = (ErrorCode.UNSUPPORTED, ErrorCode.MISSING, ErrorCode.REJECTED)
-"""The errors that another attempt would only repeat."""
+"""The errors that would occur again in another attempt."""
 
 
 @raise_signals()
@@ -267,7 +267,7 @@ def _load(
 
 
 def _describe_progress(done: _Count, total: _Total, error: BaseException) -> str:
-    """Return how much was loaded and, unless the error is permanent, how to load the rest."""
+    """Return the loaded amount as text and, unless the error is permanent, how to load the rest."""
     loaded = f"{done.pairs:,} of {_describe_pairs(total.count.pairs)} were loaded before this"
     if total.count.deletions:
         loaded += f", and {done.deletions:,} of {_describe_deletions(total.count.deletions)}"

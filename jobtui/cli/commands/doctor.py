@@ -1,4 +1,4 @@
-"""`jobtui doctor`: checks of everything that jobtui needs, each with its result and advice."""
+"""`jobtui doctor`: checks of the requirements of jobtui, each with its result and advice."""
 
 from __future__ import annotations
 
@@ -96,7 +96,7 @@ def data_directory(profile: Profile) -> Finding:
 
 
 def access(profile: Profile) -> Iterator[Finding]:
-    """Check who owns the profile's files, and who else can write its directories."""
+    """Check the owner of the profile's files, and whether other users can write its directories."""
     if not _exists(profile.root):
         return
     place, me = shlex.quote(str(profile.root)), os.geteuid()
@@ -336,7 +336,7 @@ def _write_problem(place: Path) -> str:
 
 
 class CheckLevel(enum.StrEnum):
-    """The level of a finding: as it should be, limited, or preventing work."""
+    """The level of a finding: in order, limited, or preventing work."""
 
     OK = "ok"
     WARN = "warn"
@@ -344,7 +344,7 @@ class CheckLevel(enum.StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A line of the report: what was checked, the result, and advice if it is not as it should be."""
+    """A line of the report: the subject of the check, the result, and advice unless it is in order."""
 
     level: CheckLevel
     what: str

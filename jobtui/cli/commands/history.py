@@ -113,7 +113,7 @@ def _export_to_file(file: Path, profile: Profile, form: str, *, raw: bool) -> tu
 
 
 class _ReaderGone(Exception):
-    """The process that read stdout has closed it, so that nothing more need be printed."""
+    """The error of a stdout that its reader has closed, so that printing can end."""
 
 
 class _Stdout(io.TextIOBase, TextIO):

@@ -46,10 +46,10 @@ if TYPE_CHECKING:
     from jobtui.cli.wait import EngineWaiter
     from jobtui.engine.local import LocalClient
 
-# how long a cluster may take to report its jobs, spaces and hosts
+# the time for a cluster to report its jobs, spaces and hosts
 CLUSTER_SECONDS = 30.0
 JOB_STATEMENTS = (ShowJobs, ShowJob, Stop, Pause, Resume, Recover, Backup, Restore)
-# how many owners may exit, one after the other, before one accepts the statements
+# the number of owners that may exit in turn before one accepts the statements
 OWNER_ATTEMPTS = 20
 _MOST_NAMED = 5
 
@@ -84,7 +84,7 @@ def _read(profile: Profile, text: str, statements: Sequence[Statement], command:
 
 
 def _report_unowned_jobs(reader: ReadOnlyClient, profile: Profile, command: RunCommand) -> None:
-    """Print what becomes of the jobs that have not ended, if no process runs them."""
+    """Print how the jobs that have not ended can be continued, if no process runs them."""
     if not reader.active_jobs():
         return
     # the engine: only if a job has not ended
@@ -106,7 +106,7 @@ def _report_unowned_jobs(reader: ReadOnlyClient, profile: Profile, command: RunC
 
 
 def _ways_to_continue(reader: ReadOnlyClient, profile: Profile, command: RunCommand) -> Iterator[str]:
-    """Yield what the jobs wait for that were paused, left at a step or not begun, with the command."""
+    """Yield, for jobs that were paused, left at a step or not begun, the command that continues them."""
     from jobtui.cli.wait import describe_jobs
 
     options = profile_options(profile, command)
@@ -131,13 +131,13 @@ def _running(reader: ReadOnlyClient) -> list[int]:
 
 
 def _needs_owner(statements: Sequence[Statement]) -> bool:
-    """Return whether the owner knows more than the disk: progress, memory, hosts, what a compaction finds."""
+    """Return whether the owner has data that is not on disk: progress, memory, hosts, figures for advice."""
     asked = (ShowJob, ShowSpaces, ShowHosts, *MEASURING)
     return any(isinstance(statement, asked) for statement in statements)
 
 
 def _connect_reader(profile: Profile) -> ReadOnlyClient | None:
-    """Return a reader that is connected to the profile's owner, None if there is no owner that answers."""
+    """Return a reader that is connected to the profile's owner, None if no owner answers."""
     # the remote client: only for statements that need it
     from jobtui.engine.remote import RemoteClient
 
@@ -180,7 +180,7 @@ def _run_here(
 ) -> int:
     """Run the statements in this process and return the exit status.
 
-    Raises WaitAborted if the user does not wait for the stop of the jobs.
+    Raises WaitAborted if the user does not want to wait until the jobs have stopped.
     """
     from jobtui.cli.wait import (
         WaitAborted,

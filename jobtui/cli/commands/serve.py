@@ -1,7 +1,7 @@
 """`jobtui serve`: the owner of a profile without a screen, also for the jobs that a dashboard leaves to it.
 
-It runs the queue, accepts what other jobtui processes submit, and prints on stderr, a line each, what starts
-and how it ends. The first SIGTERM, SIGINT or SIGHUP stops what runs and leaves the queue for the next start; a
+It runs the queue, accepts jobs from other jobtui processes, and prints a line on stderr when a job starts or
+ends. The first SIGTERM, SIGINT or SIGHUP stops the running jobs and leaves the queue for the next start; a
 second SIGTERM or SIGINT exits at once. With `--background` the server has a session of its own, and outlives
 the terminal that it was started from. With `--until-idle` it ends when no job is left to run.
 """
@@ -43,7 +43,7 @@ from jobtui.model import (
 from jobtui.os_errors import explain
 
 START_SECONDS = 30.0
-POLL_SECONDS = 0.05  # between two looks at the log of a starting server: its log alone shows when it is ready
+POLL_SECONDS = 0.05  # between two reads of a starting server's log: only the log shows when it is ready
 
 
 def serve_in_background(profile: Profile, options: ProfileOptions, log: Path, *, until_idle: bool) -> int:
@@ -90,7 +90,7 @@ def serve_in_background(profile: Profile, options: ProfileOptions, log: Path, *,
 
 
 def write_first_line(file: int, log: Path) -> None:
-    """Write a first line to the log: if it does not fit on the disk, a server could report nothing.
+    """Write a first line to the log: if the disk does not accept it, a server could not report anything.
 
     Raises CommandError, and closes the file then.
     """
@@ -184,7 +184,7 @@ def _serve(engine: LocalClient, received: Sequence[signal.Signals], *, until_idl
 
 
 class ServerConsole(EngineWaiter):
-    """Prints what happens, a line each; `dated`: with the time, unless the journal adds it."""
+    """Prints a line for each event; with `dated`, with the time, unless the journal adds it."""
 
     def __init__(self, engine: LocalClient, *, dated: bool) -> None:
         super().__init__(engine)
@@ -221,7 +221,7 @@ class ServerConsole(EngineWaiter):
         self.result(self._end_requested)
 
     def finish(self) -> None:
-        """Stop what runs, and print what remains queued."""
+        """Stop the running jobs, and print the queued ones."""
         if self.interrupted is not None:
             self.stop_and_wait(self.interrupted)
         queued = [
@@ -258,7 +258,7 @@ class ServerConsole(EngineWaiter):
 
 
 def _is_the_journal(descriptor: int) -> bool:
-    """Return whether systemd's journal reads from the descriptor; it dates each line itself."""
+    """Return whether systemd's journal reads from the descriptor; the journal dates each line itself."""
     status = os.fstat(descriptor)
     return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 

@@ -1,11 +1,11 @@
-"""An adopted database's directory, left as its own program knows it.
+"""An adopted database's directory, which is left in the state that its own program expects.
 
 Opening a database writes an OPTIONS file of jobtui's RocksDB, which an older one may refuse, deletes the
-owner's oldest one, and writes rocksdict's own file. So these are copied first, into a directory of jobtui's
-own, and restored as soon as the database is open; after a crash in between the next start restores them.
-jobtui's RocksDB writes its log into that directory, too, so that an OPTIONS file that names it is known to be
-jobtui's. New files that stay get the owner's user, group and mode. The module does not use RocksDB, so either
-process may call it.
+owner's oldest one, and writes rocksdict's own file. So the owner's files are copied first, into a directory of
+jobtui's own, and restored as soon as the database is open; after a crash in between, the next start restores
+them. jobtui's RocksDB writes its log into that directory, too: an OPTIONS file that names it is therefore
+jobtui's. New files that stay get the owner's user, group and mode. The module does not use RocksDB, so both the
+engine and the worker may call it.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from jobtui.files import open_new, read_regular, sync_directory, write_atomicall
 from jobtui.storage.local.layout import directory_name
 from jobtui.storage.local.rocksdb_files.options import newest_first
 
-NOTES = "adopted.notes"  # with a dot, as no host's directory has
+NOTES = "adopted.notes"  # no host's directory has a dot in its name
 CONFIG = "rocksdict-config.json"
 _SNAPSHOT = "snapshot.json"
 _COPIES = "copies"
@@ -66,14 +66,14 @@ class AdoptedDirectory:
         return max(self.notes.glob("*_LOG"), key=lambda path: path.stat().st_mtime, default=self.notes / "LOG")
 
     def restore(self) -> None:
-        """Undo what opening and working changed, also after a crash. Raises OSError."""
+        """Undo the changes of opening and working, even after a crash. Raises OSError."""
         snapshot = self._read()
         if snapshot is not None:
             self._restore(snapshot)
             self._discard_snapshot()
 
     def snapshot(self, options: bytes, wal_directory: Path | None, *, writing: bool) -> Path:
-        """Copy what opening the database will change, and return where to load its options from.
+        """Copy the files that opening the database will change; return the path to load its options from.
 
         Args:
             options: The OPTIONS file to load.
@@ -115,7 +115,7 @@ class AdoptedDirectory:
         return opening
 
     def restore_while_open(self) -> None:
-        """Undo what opening has changed, while the database is open. Raises OSError."""
+        """Undo the changes of opening while the database is open. Raises OSError."""
         snapshot = self._read()
         if snapshot is not None:
             self._restore(snapshot, is_open=True)
@@ -129,7 +129,7 @@ class AdoptedDirectory:
         for name in ours:
             (self._directory / name).unlink(missing_ok=True)
         if owners:
-            # the owner has opened it since a crash of ours: the options are its own. Files of ours are still
+            # the owner has opened it since a crash of jobtui: the options are its own. jobtui's files are still
             # recognizable if another user owns the database
             if snapshot.user != os.geteuid():
                 self._restore_ownership(snapshot, is_open=is_open)
@@ -173,7 +173,7 @@ class AdoptedDirectory:
             with open(open_new(beside), "wb") as file:
                 file.write(kept)
                 if (user, group) != (os.geteuid(), os.getegid()):
-                    with contextlib.suppress(PermissionError):  # root alone gives files to another user
+                    with contextlib.suppress(PermissionError):  # only root can give files to another user
                         os.fchown(file.fileno(), user, group)
                 os.fchmod(file.fileno(), mode)
                 file.flush()
@@ -186,7 +186,7 @@ class AdoptedDirectory:
         sync_directory(self._directory)
 
     def _restore_ownership(self, snapshot: _Snapshot, *, is_open: bool) -> None:
-        """Give the files that are new the owner's user, group and mode.
+        """Give new files the owner's user, group and mode.
 
         While the database is open, LOCK is left alone: closing a descriptor of it drops RocksDB's lock.
         """
@@ -224,7 +224,7 @@ def _is_options(name: str) -> bool:
 
 
 def _give_file(path: str, snapshot: _Snapshot) -> None:
-    """Give a file of ours away, but none that another name or a link makes part of something else."""
+    """Give one of jobtui's files to the owner, unless it is a link or has another name elsewhere."""
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     try:
         found = os.fstat(descriptor)

@@ -1,9 +1,10 @@
-"""What an adopted database's own files say, and whether it is safe to open.
+"""The survey of an adopted database's own files, which decides whether it is safe to open.
 
 RocksDB obeys the OPTIONS file that it finds in a directory, and so harms databases that were never named to
-jobtui: it deletes the WAL files of the database that a copy was made from, drops what follows a merge that it
-cannot apply, or writes files where the owner does not look. So everything is read as text first, and this is
-an allow list: what is not known to be safe is refused. docs/adopting.md lists the rules.
+jobtui: it deletes the WAL files of the database that a copy was made from, drops the entries after a merge that
+it cannot apply, or writes files to places that the owner does not read. So everything is read as text first,
+and the rules are an allow list: whatever is not known to be safe is refused. docs/adopting.md lists the rules.
+
 """
 
 from __future__ import annotations
@@ -40,14 +41,14 @@ _CURRENT = re.compile(rb"MANIFEST-\d{1,20}\n")
 # from here on RocksDB leaves wal_dir empty if it is the database's own directory, unless db_paths are set
 _WRITES_WAL_DIR_FOR_PATHS = (7, 0)
 _STATS_FAMILY = "___rocksdb_stats_history___"
-_TRIES = 3  # an owner at work may delete a file between our listing and our reading of it
+_TRIES = 3  # an owner at work may delete a file after it was listed and before it is read
 
 
 class Recovery(enum.Enum):
-    """How strictly the WAL is replayed.
+    """The strictness of a WAL's replay.
 
-    Normally every record must be whole. A program that was killed in the middle of a write leaves a torn
-    record at the very end, which was never acknowledged as written; it alone is then left out.
+    Normally every record must be complete. A program that was killed in the middle of a write leaves a torn
+    record at the very end, which was never acknowledged; only that record is skipped then.
     """
 
     ABSOLUTE = "absolute"
@@ -55,7 +56,7 @@ class Recovery(enum.Enum):
 
 
 class Survey(msgspec.Struct, frozen=True):
-    """What was found in a database that is safe to open.
+    """The description of a database that is safe to open.
 
     `options` is its OPTIONS file as it is to be loaded. `styles` are the families' compaction styles.
     `named` are the SST files that its MANIFEST names or once named. `unplaced` are families with entries in
@@ -105,10 +106,10 @@ class Surveyor:
         self._wals: dict[tuple[str, int, int, int], WalContent] = {}
 
     def survey(self) -> Survey:
-        """Return what was found. Writes nothing.
+        """Return the description of the database; writes nothing.
 
         Raises:
-            WorkerError: The database is not one that is known to be safe.
+            WorkerError: The database is not known to be safe.
         """
         for left in reversed(range(_TRIES)):
             try:
@@ -138,7 +139,7 @@ class Surveyor:
         self._check_tables(options, manifest, names)
         wals = self._read_wals(wal_directory, manifest)
         unplaced = self._check_wals(options, manifest, wals)
-        # rocksdict has no cf_paths, and db_paths would show in wal_dir
+        # rocksdict has no cf_paths, and db_paths would be visible in wal_dir
         if self._without_cf_paths or ("rocksdict-config.json" in names and _has_no_db_paths(options)):
             unplaced = ()
         everything = manifest.tables | manifest.gone
@@ -222,7 +223,7 @@ class Surveyor:
         return self._parsed(newest[0], lambda: parse_options(data), OPEN_ONCE)
 
     def _wal_directory(self, options: OptionsText) -> Path | None:
-        """Return where the WAL is, None for the database's own directory."""
+        """Return the directory of the WAL, None for the database's own directory."""
         written = options.database.get("wal_dir", "")
         if not written:
             if self._stated is not None:
@@ -379,7 +380,7 @@ class Surveyor:
             if torn and content.records:
                 raise Refusal(f"{torn} ends in the middle of a record, and others follow", OPEN_ONCE)
             if content.recycled and content.tail is not Tail.WHOLE:
-                # damage and the end of what is new look alike there, so that a replay could be a truncation
+                # damage and the end of the new records look the same there: a replay could lose records
                 raise Refusal(
                     f"{number:06d}.log lies in a file that held an older one (recycle_log_file_num), so its "
                     "end is not certain",
@@ -411,7 +412,7 @@ class Surveyor:
         return tuple(unplaced)
 
     def _rewritten(self, options: OptionsText, wal_directory: Path | None) -> bytes:
-        """Return the OPTIONS file without what would reach outside the directory or lose data."""
+        """Return the OPTIONS file without options that affect other directories or could lose data."""
         return options.rewritten(
             {
                 "wal_dir": None if wal_directory is None else str(wal_directory),
@@ -421,7 +422,7 @@ class Surveyor:
                 "error_if_exists": "false",
                 "best_efforts_recovery": "false",
                 "paranoid_checks": "true",
-                "recycle_log_file_num": "0",  # cannot be had with an absolute recovery
+                "recycle_log_file_num": "0",  # not possible together with an absolute recovery
             },
             {"compaction_filter": "nullptr", "compaction_filter_factory": "nullptr"},
         )

@@ -46,7 +46,7 @@ from jobtui.storage.local.spaces import SpaceManager
 from jobtui.storage.local.supervisor import LOOK, Stopped, Timeouts, WorkerSupervisor
 
 BATCH_BYTES = 2 << 20  # of all hosts together: some ten milliseconds of the loop's time
-PAIR_BYTES = 64  # what a pair costs in addition to its bytes
+PAIR_BYTES = 64  # the overhead of a pair in addition to its bytes
 ADOPTED_IDLE_SECONDS = 5.0
 STEP_BYTES = 100 << 20  # measured: steps of this size take no longer than one call for everything
 NO_RESERVE = DiskReserve()
@@ -59,13 +59,16 @@ _MOST_NAMED = 5
 class LocalStorage:
     """A storage of embedded RocksDB databases.
 
-    `root` holds the catalog and, for each of `hosts` without a directory of its own, the host's. No hosts:
-    local0 to local2. `compact_rate` limits a host's flush and compact writes, in bytes a second. `step_bytes`
-    is what a step of a compaction merges, `reserve` what it leaves free of the disk.
-    `wal_directories` are the separate WAL directories of adopted databases, by the database's;
-    `without_cf_paths` are those that keep all SST files in their own directory. `notice` is
-    called in the loop with messages for the user that answer no call. `keeps_data` is False if the data is not
-    needed after the storage is closed.
+    Attributes:
+        root: The directory of the catalog, and of each of `hosts` without a directory of its own.
+        hosts: The data directory of each host; without hosts, local0 to local2.
+        compact_rate: The limit of a host's flush and compact writes, in bytes a second.
+        step_bytes: The bytes that a step of a compaction merges.
+        reserve: The disk space that a compaction leaves free.
+        wal_directories: The separate WAL directories of adopted databases, by the database's directory.
+        without_cf_paths: The adopted databases that keep all SST files in their own directory.
+        notice: Called in the loop with messages for the user that belong to no call.
+        keeps_data: False if the data is not needed after the storage is closed.
     """
 
     capabilities = Capabilities(exact_progress=True, real_stop=True, create=True, load=True, steps=True)
@@ -119,7 +122,7 @@ class LocalStorage:
         return tuple(await asyncio.gather(*(self._ping(host) for host in listed)))
 
     async def stats(self, space: str, host: str) -> SpaceStats:
-        """Return what the space holds on the host now."""
+        """Return the current stats of the space on the host."""
         with self._locate_errors(space, host):
             return (
                 await self._worker(space, host).request(
@@ -150,7 +153,7 @@ class LocalStorage:
     async def figures(
         self, space: str, host: str, request: CompactionRequest | None = None
     ) -> CompactionFigures:
-        """Return what is known of the space on the host before a compaction."""
+        """Return the figures of the space on the host before a compaction."""
         with self._locate_errors(space, host):
             order = p.ReadFigures(self._place(space, host), request)
             figures = (await self._worker(space, host).request(order, p.FiguresReply, LOOK)).figures
@@ -212,7 +215,7 @@ class LocalStorage:
 
     @property
     def catalogue(self) -> Catalog:
-        """Which spaces exist where, as of now."""
+        """The current catalog of spaces and hosts."""
         if self._catalogue is None:
             raise RuntimeError("the storage has not been started")
         return self._catalogue
@@ -228,7 +231,7 @@ class LocalStorage:
         return self._workers[host]
 
     def surveyor(self, directory: str) -> Surveyor:
-        """Return the reader of an adopted database's own files, with what the settings state about it."""
+        """Return the reader of an adopted database's own files, with the settings about that database."""
         path, wal_directory = Path(directory), self._wal_directories.get(directory)
         return Surveyor(path, wal_directory, without_cf_paths=directory in self._without_cf_paths)
 
@@ -318,7 +321,7 @@ class LocalStorage:
             await self._worker(space, host).request(order, p.Done)
 
     async def _dump_host(self, space: str, host: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:
-        """A host's pairs, a batch at a time; the next one is on its way while one is read."""
+        """Yield a host's pairs, a batch at a time; the next batch is requested while one is read."""
         cursor = next(self._cursors)
         with self._locate_errors(space, host):
             worker, place = self._worker(space, host), self._place(space, host)
@@ -336,7 +339,7 @@ class LocalStorage:
                         return
             finally:
                 coming.cancel()
-                with contextlib.suppress(WorkerError):  # a worker that is gone has forgotten it anyway
+                with contextlib.suppress(WorkerError):  # an exited worker has no cursor any more
                     await worker.request(p.EndRead(place, cursor), p.Done, LOOK)
 
     async def _ping(self, host: Host) -> Host:

@@ -2,11 +2,11 @@
 
     {"crc":"0b8ce7f3","catalogue":{"format":1,"spaces":[{"name":"nba","hosts":["local0","local1"]}]}}
 
-A space of our own lies on its hosts, an adopted one in `directories` that belong to another program.
-`unsettled` holds the spaces that are being created or deleted. A space is named only when all its databases
-exist, and removed from the catalog before the first of them is deleted, so after a crash at any moment the next
-start knows what to delete. The file is replaced atomically.
-A damaged one is kept under another name and rebuilt from the directories of the hosts.
+A space of our own is on its hosts, an adopted one in `directories` that belong to another program. `unsettled`
+contains the spaces that are being created or deleted. A space is named only when all its databases exist, and
+removed from the catalog before the first of them is deleted: after a crash at any time, the next start knows
+which databases to delete. The file is replaced atomically. A damaged file is kept under another name, and the
+catalog is rebuilt from the directories of the hosts.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class _Sheet(msgspec.Struct, frozen=True):
 
 
 class _Damaged(Exception):
-    """The file is not what was written; the text says how."""
+    """The error of a damaged file; the text describes the damage."""
 
 
 class Catalog(msgspec.Struct, frozen=True):
@@ -160,11 +160,11 @@ class Catalog(msgspec.Struct, frozen=True):
         return replace(self, pending=(*self.pending, space))
 
     def without_pending(self, name: str) -> Catalog:
-        """Return the catalog with nothing pending under that name."""
+        """Return the catalog without a pending space of that name."""
         return replace(self, pending=tuple(one for one in self.pending if one.name != name))
 
     def save(self) -> None:
-        """Write the catalog: after this returns it survives a crash, and until then the old one does.
+        """Write the catalog durably; after a crash before the return, the old one is still there.
 
         Raises StorageError. A damaged file is renamed first.
         """

@@ -1,8 +1,8 @@
 """The demo's data: two graphs, `nba` and `test2`, as a graph database would keep them in key-value pairs.
 
 A vertex is `v:<partition>:<id>:<tag>`, an edge `e:<partition>:<source>:<type>:<rank>:<target>`; the values are
-their properties as JSON. The same every time. What was overwritten and deleted on the way is still there
-until a compact takes it out. At `COMPACT_RATE` that lasts some seconds.
+their properties as JSON. The data is the same at each start. Overwritten and deleted entries stay on disk until
+a compact removes them, which takes some seconds at `COMPACT_RATE`.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jobtui.errors import ErrorCode, StorageError
 from jobtui.storage.base import Pair, Placement
 from jobtui.storage.local.backend import LocalStorage
 
-COMPACT_RATE = 3 << 20  # bytes a second and host: what the demo's storage should be opened with
+COMPACT_RATE = 3 << 20  # the `compact_rate` of the demo's storage, in bytes a second
 WRITE_SECONDS = 1.0
 
 _PARTITIONS = 15
@@ -42,7 +42,7 @@ _LAST = ("Duncan", "Parker", "Ginobili", "Ming", "Allen", "Nash", "Paul", "Georg
 
 @dataclass(frozen=True, slots=True)
 class _Graph:
-    """How large a demo space is: its vertices, edges from each, and how often all of it is rewritten."""
+    """The size of a demo space: its vertices, the edges from each, and how often all of it is rewritten."""
 
     space: str
     tag: str
@@ -59,9 +59,9 @@ _GRAPHS = (
 
 
 async def fill(storage: LocalStorage, notify: Callable[[str], None]) -> None:
-    """Make the demo's spaces on all hosts and fill them; a space that is there already is left as it is.
+    """Create the demo's spaces on all hosts and fill them; an existing space stays unchanged.
 
-    Takes a few seconds, and calls `notify` for each space. Raises StorageError.
+    This takes a few seconds. `notify` is called for each space. Raises StorageError.
     """
     known = {space.name for space in await storage.spaces()}
     for graph in _GRAPHS:
@@ -76,9 +76,9 @@ async def fill(storage: LocalStorage, notify: Callable[[str], None]) -> None:
 
 
 async def write_gently(storage: LocalStorage) -> None:
-    """Change a few vertices and edges a second in the demo's spaces, until cancelled or the spaces are dropped.
+    """Change a few vertices and edges a second in the demo's spaces, until canceled or the spaces are dropped.
 
-    What a host cannot take, full or just restarted, is left out; the next round tries again.
+    Writes that a host rejects (it is full, or just restarted) are skipped; the next round tries again.
     """
     left = {graph.space: graph for graph in _GRAPHS}
     for turn in itertools.count():
@@ -96,7 +96,7 @@ async def write_gently(storage: LocalStorage) -> None:
 
 
 def _history(graph: _Graph) -> Iterator[Pair]:
-    """All that was ever written to the graph: each season rewrites it and then deletes some of it."""
+    """Yield all writes to the graph in order: each season rewrites it and then deletes a part of it."""
     chance = random.Random(graph.space)
     for season in range(graph.seasons):
         for number in range(graph.vertices):

@@ -1,4 +1,4 @@
-"""RocksDB's and the system's error messages, turned into a code and a reason that a user understands.
+"""The conversion of error messages of RocksDB and the system into a code and a reason for the user.
 
 The functions depend only on the text, and on the limits and free inodes of the system.
 """
@@ -17,7 +17,7 @@ from jobtui.os_errors import NO_INODES, has_inodes, limit_in_words
 
 
 class WorkerError(Exception):
-    """A failure with its code and its plain reason; the storage adds the host and the space to it."""
+    """A failure with its code and its reason for the user; the storage adds the host and the space."""
 
     def __init__(self, code: ErrorCode, reason: str) -> None:
         super().__init__(reason)
@@ -31,19 +31,19 @@ class DiskSpace(msgspec.Struct, frozen=True):
     free: int | None
 
 
-# the first pattern that matches, in this order, decides
+# the first pattern that matches determines the code
 _SIGNS: tuple[tuple[str, ErrorCode], ...] = (
     (r"No space left|Compaction too large|Disk quota exceeded|NoSpace", ErrorCode.DISK_FULL),
     (r"lock hold by current process|While lock file", ErrorCode.LOCKED),
     (r"Permission denied|Read-only file system|Operation not permitted", ErrorCode.ACCESS),
-    # a file that the MANIFEST names and that is not there, RocksDB calls corrupt as well
+    # RocksDB reports a missing file that the MANIFEST names as a corruption, too
     (r"No such file or directory: While open a file", ErrorCode.MISSING),
     (r"Corruption|checksum mismatch|truncated record|bad magic", ErrorCode.CORRUPT),
     (r"No such file or directory|does not exist|NotFound", ErrorCode.MISSING),
     (
         r"Not implemented|not supported|Could not find option|Unrecognized option|comparator"
         r"|merge_operator is not|Column families not opened|unknown (?:checksum|compression)"
-        r"|^Invalid argument: ",  # the system's own words for that come behind a file's name
+        r"|^Invalid argument: ",  # at the start only: in system errors it follows a file's name
         ErrorCode.UNSUPPORTED,
     ),
 )
@@ -73,12 +73,12 @@ _ERRNO = {
 
 
 def classify(words: str) -> ErrorCode:
-    """Return the code of a message of RocksDB, `io` if nothing better is known."""
+    """Return the code of a message of RocksDB, `io` if no pattern matches."""
     return next((code for sign, code in _SIGNS if re.search(sign, words, re.IGNORECASE)), ErrorCode.IO)
 
 
 def rocksdb_error(words: str, where: str, room: DiskSpace | None = None) -> WorkerError:
-    """Return the error of a message of RocksDB: directory, plain reason, sizes, and the message."""
+    """Return the error for a message of RocksDB: directory, reason, sizes, and the message."""
     code = classify(words)
     limit = next((number for sign, number in _LIMITS.items() if sign in words), None)
     plain = limit_in_words(limit) or _full_in_words(code, where)
@@ -86,7 +86,7 @@ def rocksdb_error(words: str, where: str, room: DiskSpace | None = None) -> Work
 
 
 def system_error(error: OSError, where: str, room: DiskSpace | None = None) -> WorkerError:
-    """Return the error of a system error."""
+    """Return the error for a system error."""
     words, number = error.strerror or str(error), error.errno
     if number is None and (found := _OF_RUST.search(words)):
         words, number = words[: found.start()].strip(), int(found[1])
@@ -100,7 +100,7 @@ def system_error(error: OSError, where: str, room: DiskSpace | None = None) -> W
 
 
 def disk_full_error(where: str, needed: int, free: int) -> WorkerError:
-    """Return the error of a lack of space that is found before anything is tried."""
+    """Return the error for a lack of disk space that is found before the work begins."""
     return WorkerError(
         ErrorCode.DISK_FULL,
         _plain(ErrorCode.DISK_FULL, where, DiskSpace(needed, free), "there is not enough room"),
@@ -108,12 +108,12 @@ def disk_full_error(where: str, needed: int, free: int) -> WorkerError:
 
 
 def missing_error(where: str, what: str) -> WorkerError:
-    """Return the error of something missing that is found before anything is tried."""
+    """Return the error for a missing file or database that is found before the work begins."""
     return WorkerError(ErrorCode.MISSING, f"{where}: {what}")
 
 
 def _full_in_words(code: ErrorCode, where: str) -> str:
-    """Return why the disk is full, if it is not for lack of space."""
+    """Return the reason of a full disk if it is not a lack of space, such as a lack of inodes."""
     if code is ErrorCode.DISK_FULL and not has_inodes(Path(where)):
         return NO_INODES
     return ""

@@ -1,4 +1,4 @@
-"""The directories of jobtui's own databases: their names, their files, their deletion.
+"""The directories of jobtui's own databases: their names, their files, and their deletion.
 
 A space's or host's name becomes the name of a directory. Small ASCII letters, digits, `_` and `-` stand for
 themselves; every other character is percent-encoded, byte by byte of its UTF-8. So no name can leave its
@@ -40,19 +40,19 @@ def directory_name(name: str) -> str:
 
 
 def is_cut(directory: str) -> bool:
-    """Return whether the directory name holds only the beginning of its name, which is in a file then."""
+    """Return whether the directory name is a cut one; the full name is then in a file."""
     return "~" in directory
 
 
 def is_directory_name(text: str) -> bool:
-    """Return whether `text` could come from `directory_name`; all else in a host's directory is foreign."""
+    """Return whether `text` is a possible result of `directory_name`; other entries are foreign."""
     return _DIRECTORY.fullmatch(text) is not None and len(text) <= LONGEST
 
 
 def name_of(directory: str, full_name: str | None = None) -> str | None:
-    """Return the name of which `directory` is the directory name, None if there is none.
+    """Return the name that belongs to a directory name, None if there is none.
 
-    `full_name` is the recorded name of a cut one; it counts only if its directory name is this one.
+    `full_name` is the recorded name of a cut one; it is used only if its directory name is this one.
     """
     if is_cut(directory):
         return full_name if full_name is not None and directory_name(full_name) == directory else None
@@ -80,7 +80,7 @@ def _decoded(directory: str) -> str:
 
 
 def _hash(name: str) -> str:
-    import hashlib  # 4 MB in every worker, for names that are hardly ever so long
+    import hashlib  # late: 4 MB in every worker, and names are rarely so long
 
     return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
@@ -92,10 +92,10 @@ _DROPPED = ".dropped"  # a directory that is being deleted
 
 
 def size(path: Path, wal_directory: Path | None = None) -> int:
-    """Return the bytes of a database's SST and blob files, or of its WAL if it has none of them yet.
+    """Return the bytes of a database's SST and blob files, or of its WAL if it has no such files yet.
 
-    `wal_directory` is where its WAL is if not in `path`. Files that cannot be read or vanish meanwhile do not
-    count.
+    `wal_directory` is the directory of its WAL if it is not `path`. Files that are unreadable or are deleted
+    meanwhile do not count.
     """
     return _size(path, _TABLES) or _size(wal_directory or path, (".log",))
 
@@ -149,7 +149,7 @@ def bytes_of_new_tables(path: Path, known: set[str]) -> int:
             if entry.name not in known and _SST_FILE.fullmatch(entry.name):
                 size += entry.stat().st_size
     except OSError:
-        return 0  # a file, or all of them, was deleted this moment
+        return 0  # a file, or all of them, was just deleted
     return size
 
 
@@ -202,7 +202,7 @@ def space_at(host: Path, place: str) -> str | None:
 
 
 def unknown_directories(host: Path, known: set[str]) -> list[str]:
-    """Return the directories in a host's that look like spaces' and are not `known`."""
+    """Return the directories of a host that look like those of spaces and are not `known`."""
     return [place for place in _directories(host) if place not in known]
 
 
@@ -218,7 +218,7 @@ def prepare(host: Path, space: str) -> None:
 def remove(host: Path, space: str) -> None:
     """Delete a space's directory and its name file, if there are any. Raises OSError.
 
-    It is renamed first, so that half a deletion is never taken for a space.
+    The directory is renamed first, so that an incomplete deletion is never mistaken for a space.
     """
     place = directory_name(space)
     doomed = host / (place + _DROPPED)

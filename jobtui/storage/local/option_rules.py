@@ -1,6 +1,6 @@
-"""Which options a database may have to be opened here: an allow list.
+"""The rules for the options of a database that may be opened: an allow list.
 
-Every function raises Refusal for the first option, or value, that is not known to be safe.
+Every function raises Refusal for the first option or value that is not known to be safe.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from jobtui.storage.local.rocksdb_files.options import Family
 OPEN_ONCE = "open it once with its own program, and let that close it"
 COMPACT_IT = "let its own program compact it"
 BYTEWISE = "leveldb.BytewiseComparator"
-# Zlib is linked but does not read what other builds wrote (measured with 7.8); Xpress is not linked
+# Zlib is linked but does not read files of other builds (measured with 7.8); Xpress is not linked
 READABLE_COMPRESSIONS = ("NoCompression", "Snappy", "BZip2", "LZ4", "LZ4HC", "ZSTD", "ZSTDNotFinal")
 
 _COMPARATORS = (BYTEWISE, "rocksdb.ReverseBytewiseComparator")
@@ -38,7 +38,7 @@ _NEWEST_TABLE_FORMAT = 6
 
 
 class Refusal(Exception):
-    """What was found, in the user's terms, and what to do about it ("" for nothing)."""
+    """The refusal of a database: the finding in the user's terms, and the remedy, "" if there is none."""
 
     def __init__(self, finding: str, remedy: str = "", code: ErrorCode = ErrorCode.UNSUPPORTED) -> None:
         super().__init__(finding)
@@ -147,7 +147,7 @@ def other_paths(option: str) -> Refusal:
 
 
 def other_policy() -> Refusal:
-    """Return the refusal of transactions that write otherwise."""
+    """Return the refusal of transactions of another write policy."""
     return Refusal(
         "its WAL holds transactions of the kind WritePrepared or WriteUnprepared, which only its own program "
         "can read",

@@ -1,4 +1,4 @@
-"""One worker process, from its start to its exit, as the engine's loop uses it."""
+"""A worker process, from its start to its exit, for the engine's loop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ START_SECONDS = 30.0
 LONGEST_LINE = 4 * p.LONGEST_PAIR
 KEPT_LINES = 20
 SHOWN_LINES = 3
-_REMARKS = 3  # garbage lines that are reported for each process; more of them would say nothing new
+_REMARKS = 3  # invalid lines that are reported for each process; more would not be informative
 
 OnProgress = Callable[[p.ProgressReply], None]
 Notice = Callable[[str], None]
@@ -112,9 +112,9 @@ class WorkerProcess:
         return number, word
 
     async def drain(self) -> None:
-        """Wait until the pipe has taken what was sent: for loads, because all other commands are short."""
+        """Wait until the pipe has accepted the sent data; only loads need it, as other commands are short."""
         assert self._process.stdin is not None
-        # if the process has just died, the command's future says so
+        # if the process has just died, the command's future fails
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):
             await self._process.stdin.drain()
 
@@ -138,7 +138,7 @@ class WorkerProcess:
             async for line in _lines(self._process.stdout):
                 self._handle_line(line, decoder)
         finally:
-            # it writes no more; a process that runs on is of no use
+            # its output has ended: a process that keeps running is useless
             with contextlib.suppress(ProcessLookupError):
                 if await _wait_exit(self._process, 1.0) is None:
                     self._process.kill()
@@ -151,7 +151,7 @@ class WorkerProcess:
             for pending in list(self._pending.values()):
                 if not pending.reply.done():
                     pending.reply.set_exception(WorkerDied(self.exit_description))
-                    pending.reply.exception()  # retrieved, as no caller may be waiting for it any longer
+                    pending.reply.exception()  # marks it as retrieved: there may be no caller that waits for it
 
     def _handle_line(self, line: bytes, decoder: msgspec.json.Decoder[p.WorkerResponse]) -> None:
         try:
@@ -175,7 +175,7 @@ class WorkerProcess:
         self._garbage += 1
         if self._garbage <= _REMARKS:
             text = printable_line(line[:400].decode("utf-8", "replace"), 80)
-            self._notice(f"{self._name}: its process wrote a line that is no message, passed over: '{text}'")
+            self._notice(f"{self._name}: its process wrote a line that is not a message, skipped: '{text}'")
 
     async def _collect_stderr(self, stderr: asyncio.StreamReader) -> None:
         async for line in _lines(stderr):
@@ -187,7 +187,7 @@ class WorkerProcess:
         text = f"the process of {self._name} {_describe_code(code)}"
         if self._stderr_lines:
             text += f"; its last words: {' | '.join(list(self._stderr_lines)[-SHOWN_LINES:])}"
-        # C++ aborts if it cannot have memory or a thread, and its own words do not say which limit it was
+        # C++ aborts if it gets no memory or thread, and its message does not name the limit
         if code == -signal.SIGABRT and (limit := limit_in_words(errno.ENOMEM)):
             text += f"; {limit}"
         return text

@@ -35,13 +35,13 @@ class CloseDatabase(_Message, frozen=True, tag="close"):
 
 
 class ReadStats(_Message, frozen=True, tag="look"):
-    """Return what a database holds. Answered by StatsReply."""
+    """Return the stats of a database. Answered by StatsReply."""
 
     place: str
 
 
 class ReadFigures(_Message, frozen=True, tag="figures"):
-    """Return what a compaction would find in a database, and plan `request`. Answered by FiguresReply."""
+    """Return the figures of a database before a compaction, and plan `request`. Answered by FiguresReply."""
 
     place: str
     request: CompactionRequest | None = None
@@ -62,7 +62,7 @@ class FlushDatabase(_Message, frozen=True, tag="flush"):
 class CompactDatabase(_Message, frozen=True, tag="compact"):
     """Merge the SST files, in steps. Answered by OperationReply.
 
-    `reserve`: what of the disk must stay free. `rate`: the limit of its writes in bytes a second, 0 for no
+    `reserve`: the disk space that must stay free. `rate`: the limit of its writes in bytes a second, 0 for no
     limit, None for the worker's own.
     """
 
@@ -73,7 +73,7 @@ class CompactDatabase(_Message, frozen=True, tag="compact"):
 
 
 class WritePairs(_Message, frozen=True, tag="load"):
-    """Write pairs in their order; a value of None deletes. `sync`: all so far are on disk when it is done."""
+    """Write pairs in their order; a value of None deletes. `sync`: sync all pairs so far to the disk."""
 
     place: str
     pairs: tuple[tuple[bytes, bytes | None], ...]
@@ -81,7 +81,7 @@ class WritePairs(_Message, frozen=True, tag="load"):
 
 
 class ReadPairs(_Message, frozen=True, tag="dump"):
-    """Read on from the position of `cursor` (a number that the sender chooses). Answered by PairsReply."""
+    """Read the next pairs from the position of `cursor`, a number of the sender's. Answered by PairsReply."""
 
     place: str
     cursor: int
@@ -164,19 +164,19 @@ class ProgressReply(_Message, frozen=True, tag="moved"):
 
 
 class StatsReply(_Message, frozen=True, tag="seen"):
-    """What a database holds."""
+    """The stats of a database."""
 
     stats: SpaceStats
 
 
 class FiguresReply(_Message, frozen=True, tag="measured"):
-    """What a compaction would find in a database."""
+    """The figures of a database before a compaction."""
 
     figures: CompactionFigures
 
 
 class StallReply(_Message, frozen=True, tag="stalled"):
-    """How RocksDB holds the writes to a database back, "" if it does not or if the database is not open."""
+    """The reason why the writes to a database are stalled, "" if they are not or the database is not open."""
 
     text: str
 
@@ -211,7 +211,7 @@ class FailureReply(_Message, frozen=True, tag="failed"):
 
 
 class WarningReply(_Message, frozen=True, tag="remark"):
-    """A message for the user that answers no command (number 0)."""
+    """A message for the user that belongs to no command (number 0)."""
 
     text: str
 

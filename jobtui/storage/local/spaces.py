@@ -1,9 +1,8 @@
-"""CREATE SPACE and DROP SPACE, in an order that leaves nothing wrong after a crash at any moment.
+"""CREATE SPACE and DROP SPACE, in an order that is safe after a crash at any time.
 
 Create: record the space as pending, create its databases on each host, then name it in the catalog. Drop:
 remove the space from the catalog and record it as pending, have the workers close its databases, delete them,
-and remove the record. At a start, whatever is pending is deleted: no user has seen it yet, or no user sees it
-any more.
+and remove the record. At a start, pending spaces are deleted: they were not visible yet, or are not any more.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ from jobtui.storage.local.supervisor import WorkerSupervisor
 
 
 class SpaceHost(Protocol):
-    """What creating and dropping spaces needs of the storage."""
+    """The part of the storage that the creation and deletion of spaces needs."""
 
     catalogue: Catalog
     notice: Notice
@@ -53,7 +52,7 @@ class SpaceManager:
         self._storage = storage
 
     async def create(self, name: str, placement: Placement) -> Space:
-        """Create or adopt a space. Raises StorageError, and then nothing of it is left."""
+        """Create or adopt a space. Raises StorageError, and then leaves nothing behind."""
         if name in self._storage.catalogue.entries:
             raise _refused(name, f"Space '{name}' exists already")
         for text in (name, *(placement.directories or ())):
@@ -84,7 +83,7 @@ class SpaceManager:
             await self._delete_databases(name, entry.hosts)
 
     def complete_pending(self) -> list[str]:
-        """Delete at the start what is pending, and return messages for the user. Blocks.
+        """Delete the pending spaces at the start, and return messages for the user. Blocks.
 
         Raises StorageError if a rebuilt catalog cannot be written.
         """
@@ -210,14 +209,14 @@ class SpaceManager:
                     await self._storage.worker(host, adopted=False).request(
                         p.CloseDatabase(directory_name(name)), p.Done
                     )
-                except WorkerError as error:  # its files go all the same
+                except WorkerError as error:  # its files are deleted in any case
                     self._storage.notice(f"{name} on {host} did not close cleanly: {error.reason}")
         remark = await asyncio.to_thread(self._remove, name, hosts)
         if remark:
             self._storage.notice(remark)
 
     def _remove(self, name: str, hosts: Sequence[str]) -> str:
-        """Delete a pending space; if that fails it stays pending, and the returned text says why."""
+        """Delete a pending space; if that fails, it stays pending, and the returned text is the reason."""
         catalogue = self._storage.catalogue
         try:
             for host in hosts if name not in catalogue.entries else ():
@@ -257,9 +256,9 @@ class SpaceManager:
 
 
 def _relation(directory: str, other: str) -> str:
-    """Return how a directory is the same database as another one, "" if it is not.
+    """Return the relation of two directories with the same database as text, "" if they differ.
 
-    A bind mount has the inodes of what is mounted; a hard-linked copy has them file by file.
+    A bind mount has the inodes of the mounted directory; a hard-linked copy has the same inodes for each file.
     """
     if os.path.realpath(directory) == os.path.realpath(other) or _is_same_file(directory, other):
         return f"is the same directory as {other}"

@@ -1,7 +1,7 @@
 """The supervisor of a storage host's worker process, which starts it again after it has died.
 
-Every method belongs to one asyncio loop. A stop is real: the worker is asked to stop, and if it has not done so
-within `GRACE_SECONDS` it is killed (which loses nothing) and started again for the next command.
+Every method belongs to one asyncio loop. A stop is real: if the worker does not stop within `GRACE_SECONDS` of
+the request, it is killed (which loses nothing) and started again for the next command.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ W = TypeVar("W", bound=p.WorkerMessage)
 
 
 class Timeouts(msgspec.Struct, frozen=True):
-    """How long a command waits: during a pause before a start, and `seconds` for the reply (None: forever)."""
+    """The waits of a command: whether it waits for a paused start, and the seconds for its reply (or None)."""
 
     pause: bool = True
     seconds: float | None = None
@@ -42,7 +42,7 @@ LOOK = Timeouts(pause=False, seconds=10.0)
 
 
 class Stopped(Exception):
-    """The error of work that a stop ended before its worker could report the result."""
+    """The error of work that was stopped before its worker could report the result."""
 
 
 class WorkerSupervisor:
@@ -84,11 +84,11 @@ class WorkerSupervisor:
 
     @property
     def crash_reason(self) -> str:
-        """Why the process died, while it is not started again because it keeps dying; "" otherwise."""
+        """The reason of the last crash while the process keeps crashing and is not started again, or ""."""
         return self._crash_reason if self._not_before > self._clock() else ""
 
     async def request(self, command: p.WorkerCommand, answer: type[W], timeouts: Timeouts = WORK) -> W:
-        """Have a command executed and return the reply. Raises WorkerError."""
+        """Send a command and return the reply. Raises WorkerError."""
         process = await self._ensure_running(timeouts)
         _, word = process.send(command)
         try:
@@ -137,7 +137,7 @@ class WorkerSupervisor:
             self._schedule_idle_exit()
 
     async def close(self) -> None:
-        """End the process within a few seconds, in any case."""
+        """End the process within a few seconds."""
         self._closed = True
         if self._idle_timer is not None:
             self._idle_timer.cancel()
@@ -148,7 +148,7 @@ class WorkerSupervisor:
             await asyncio.wait([task])
 
     async def kill_now(self) -> None:
-        """End the process at once: what it holds in memory is not needed."""
+        """End the process at once, without a flush: its memory is not needed."""
         self._closed = True
         if self._process is not None:
             await self._process.kill()
@@ -249,7 +249,7 @@ class WorkerSupervisor:
         self._send_quietly(process, p.PauseOperation(number))
 
     def _send_quietly(self, process: WorkerProcess, command: p.WorkerCommand) -> None:
-        """Send what needs no answer: if the process dies, the operation itself reports that."""
+        """Send a command without waiting for a reply: if the process dies, the operation reports that."""
         _, heard = process.send(command)
         heard.add_done_callback(_retrieve_exception)
 

@@ -20,7 +20,7 @@ from jobtui.storage.nebula.settings import ClusterSettings
 LEADER_CHANGE_SECONDS = 1.0
 """Wait before a query is repeated: graphd finds a new leader of metad within a second or two."""
 SLOW_ANSWER_SECONDS = 5.0
-"""After so long without an answer the status says so, since what is shown is no longer current."""
+"""The time after which the status reports a missing answer, since the shown data is no longer current."""
 
 
 class GraphdJobManager(ClusterJobManager):

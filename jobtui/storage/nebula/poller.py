@@ -1,9 +1,9 @@
-"""A poller of a cluster's jobs: which queries it sends, how often, and what is new in the answers.
+"""The poller of a cluster's jobs: the queries that it sends, their intervals, and the changes in the answers.
 
 A cluster sends no events, and lists all jobs of a space or none. So `JobPoller` lists each space every
 `interval` seconds while jobs are under way there. If listing is expensive (5,000 jobs take half a second to
-decode), it lists rarely, and meanwhile queries the jobs under way one by one. Spaces in which nothing happens
-share a few lists a second. It works with any `ClusterJobManager`.
+decode), it lists rarely, and meanwhile queries the jobs under way one by one. Idle spaces share a few lists a
+second. It works with any `ClusterJobManager`.
 """
 
 from __future__ import annotations
@@ -50,10 +50,10 @@ LEFT_BEHIND = "the cluster no longer reports it; the host may continue"
 
 
 class UpdateKind(enum.StrEnum):
-    """What an update says about its job."""
+    """The kinds of updates of a job."""
 
     FIRST = "first"  # it was not known before
-    CHANGED = "changed"  # another status, or its tasks moved on
+    CHANGED = "changed"  # another status, or progress of its tasks
     AGAIN = "again"  # it had ended, and runs, or has run, again under its id
     AFTER_END = "after end"  # the cluster now reports another end of a run that had ended
 
@@ -63,7 +63,7 @@ _answers = count(1)
 
 @dataclass(frozen=True, slots=True)
 class JobUpdate:
-    """A job of a space as the cluster reports it now, with its tasks, and what is new about it.
+    """A job of a space as the cluster reports it now, with its tasks, and the kind of the change.
 
     Create it as soon as the cluster has answered: `number` orders the answers to all callers.
     """
@@ -79,9 +79,10 @@ _Outline = tuple[str, Status, datetime | None, datetime | None]
 
 @dataclass(slots=True)
 class _PolledSpace:
-    """The known jobs of a space, and when to list them again.
+    """The known jobs of a space, and the time of the next list.
 
-    `outlines` is how each job was listed last, which may differ from `seen`: only SHOW JOB has the error code.
+    `outlines` has each job as it was last listed, which may differ from `seen`: only SHOW JOB has the error
+    code.
     """
 
     seen: dict[int, ClusterJob] = field(default_factory=dict)
@@ -108,7 +109,7 @@ class _PolledSpace:
 
     @property
     def usual_duration(self) -> float:
-        """The seconds that a list of the space usually takes."""
+        """The usual duration of a list of the space in seconds."""
         return median(self.durations) if self.durations else 0.0
 
     def is_busy(self, now: float) -> bool:
@@ -165,7 +166,7 @@ class JobPoller:
         self._updates: list[JobUpdate] = []
 
     def poll_soon(self, space: str = "") -> None:
-        """List the space at once, or all of them: a command was just sent."""
+        """List the space, or all spaces, at once, because a command was just sent."""
         self._requested_spaces.add(space)
         self._poll_requested.set()
 
@@ -203,7 +204,7 @@ class JobPoller:
     # ---- one round of queries
 
     async def _poll(self) -> StorageError | None:
-        """Query what is due and collect the updates. Return the error that ended the round early, if any."""
+        """Run the due queries and collect the updates; return the error that ended the round early, if any."""
         if self._poll_requested.is_set():
             self._poll_requested.clear()
             requested, self._requested_spaces = self._requested_spaces, set()

@@ -1,4 +1,4 @@
-"""RocksDB's properties of a space on a host, through each storaged's HTTP port (3.0 to 3.8).
+"""The properties that RocksDB has for a space on a host, through each storaged's HTTP port (3.0 to 3.8).
 
     GET /rocksdb_property?space=nba&property=rocksdb.levelstats,…  →  200, [{"Engine 0": "…"}, …]
 
@@ -32,7 +32,7 @@ SENDABLE = re.compile(r"[^\x00-\x20\x7f&#\ud800-\udfff]+")
 
 
 class HostFigures(msgspec.Struct, frozen=True):
-    """What a storaged reports of a space, over all its data directories.
+    """The figures that a storaged reports for a space, over all its data directories.
 
     `stats`: what a job records of it. `now`: the same, with what holds for the moment alone. `live`: RocksDB's
     estimate of the bytes that a compaction would leave.
@@ -48,7 +48,7 @@ class HostFigures(msgspec.Struct, frozen=True):
         return self.stats.levels[0].files if self.stats.levels else 0
 
     def for_compaction(self) -> CompactionFigures:
-        """Return what is known before a compaction; a storaged reports no deletions and no free disk."""
+        """Return the figures before a compaction; a storaged reports no deletions and no free disk space."""
         return CompactionFigures(
             memtable=self.stats.memtable,
             pending=self.stats.pending,
@@ -84,7 +84,7 @@ class StoragedStats:
         self._failed: dict[str, tuple[float, StorageError]] = {}
 
     async def fetch(self, space: str, host: str) -> HostFigures:
-        """Return what the host reports of the space now.
+        """Return the current figures of the space on the host.
 
         Raises StorageError; for a while after a failure at once, without another request.
         """
@@ -108,7 +108,7 @@ class StoragedStats:
             return None
 
     async def fetch_stall(self, space: str, host: str) -> str:
-        """Return how the host holds the writes to the space back, "" if it does not or if it is not known."""
+        """Return how the host stalls the writes to the space, "" if it does not or that is unknown."""
         at, error = self._failed.get(host, (-STATS_RETRY_SECONDS, None))
         if error is not None and self._clock.steady() - at < STATS_RETRY_SECONDS:
             return ""
@@ -176,7 +176,7 @@ def parse_properties(body: str) -> HostFigures:
 
 
 def _levels(files: Counter[int], shares: Counter[int], size: int) -> tuple[Level, ...]:
-    """Return the levels. RocksDB gives theirs in MB: they share the exact total, the deepest has the rest."""
+    """Return the levels. RocksDB reports their sizes in MB, so they are scaled to the exact total."""
     held = sorted(level for level, count in files.items() if count)
     if not held:
         return (Level(0, size),) if size else ()

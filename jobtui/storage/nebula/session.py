@@ -7,7 +7,7 @@ A query is harmless to repeat: if its answer is lost, it is sent once more over 
 sent at most once. The one exception is a session that graphd no longer knows: graphd rejects such a statement
 before reading it, so it is sent again after one new login.
 
-`Reconnector` keeps the state of a connection, and gets a lost one back. It knows nothing of NebulaGraph.
+`Reconnector` keeps the state of a connection and restores a lost one. It is independent of NebulaGraph.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 SESSION_GONE = frozenset({"E_SESSION_INVALID", "E_SESSION_TIMEOUT"})
-CLOSE_SECONDS = 1.0  # for the logout, and again for a call that was cut off
+CLOSE_SECONDS = 1.0  # for the logout, and again for a call that was aborted
 TYPED_PASSWORD = "the password was typed: the next start asks for it again"
 _Call = tuple[Future[Any], Callable[[], Any]]
 
@@ -94,7 +94,7 @@ class GraphdSession:
         return await self._run_in_thread(lambda: self._execute_once(text))
 
     async def close(self) -> None:
-        """End the session and the thread. A statement under way has a second to end, then it is cut off."""
+        """End the session and the thread. A statement under way has a second to end, then it is aborted."""
         if self._closed:
             return
         self._closed = True
@@ -252,7 +252,7 @@ def _combined(problems: list[StorageError]) -> StorageError:
 WAITS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Seconds before each new attempt; the last one repeats."""
 RETRIED = frozenset({ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT})
-"""Errors that can pass. After any other, nothing is tried: repeated failed logins can lock an account."""
+"""Errors after which a retry is useful. Others are not retried: repeated failed logins can lock an account."""
 
 
 class Reconnector:
@@ -322,7 +322,7 @@ class Reconnector:
             self._set(replace(self.status, address=address, detail=""))
 
     def on_failing_answer(self, reason: str) -> None:
-        """Record that the server answers, but only with a failure; the status says so until one succeeds."""
+        """Record that the server answers only with failures; the status reports it until a call succeeds."""
         if self.status.state is ConnectionState.CONNECTED:
             self._failing_since = self._failing_since or self._clock.now()
             since = self._failing_since.astimezone()
@@ -331,13 +331,13 @@ class Reconnector:
                 self._set(replace(self.status, detail=detail))
 
     def on_slow_answer(self, seconds: float) -> None:
-        """Record that a call has had no answer for `seconds`; the status says so until a call is answered."""
+        """Record that a call has had no answer for `seconds`; the status reports it until one is answered."""
         if self.status.state is ConnectionState.CONNECTED and not self.status.detail:
             sent_at = (self._clock.now() - timedelta(seconds=seconds)).astimezone()
             self._set(replace(self.status, detail=f"no answer since {sent_at:%H:%M:%S}"))
 
     def on_error(self, error: StorageError) -> None:
-        """Record that a call failed for want of a connection, and reconnect if the error can pass."""
+        """Record that a call failed without a connection, and reconnect if a retry is useful."""
         if self.status.state is not ConnectionState.CONNECTED:
             return
         self._error = error

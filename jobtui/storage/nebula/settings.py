@@ -27,7 +27,7 @@ STORAGED_HTTP_PORT = 19779
 
 
 class RunMode(enum.StrEnum):
-    """What runs a job: the cluster's own job manager, or jobtui's engine through each storaged's HTTP port."""
+    """The runner of a job: the cluster's own job manager, or the engine through each storaged's HTTP port."""
 
     CLUSTER = "cluster"
     STORAGED = "storaged"

@@ -4,12 +4,12 @@ One GET makes a storaged flush or compact a space, and is answered when that is 
 
     GET /admin?space=nba&op=compact        →  200, "ok" or the reason why not
 
-From 1.0 to 3.8, every failure is a 200 too, so only the body tells success from failure; the call lasts as long
-as the work; closing it stops nothing. Storaged does not percent-decode the name of the space: it is sent as raw
-UTF-8, and a name with a blank, `&` or `#` cannot be sent at all.
+From 1.0 to 3.8, every failure is a 200, too, so only the body distinguishes success from failure; the call
+lasts as long as the work; closing it stops nothing. Storaged does not percent-decode the name of the space: it
+is sent as raw UTF-8, and a name with a blank, `&` or `#` cannot be sent at all.
 
-No graphd is needed for that. The spaces and hosts come from graphd (3.0 to 3.8), or from the settings if these
-name them (any version, also 1.x).
+The calls need no graphd. The spaces and hosts come from graphd (3.0 to 3.8), or from the settings if these name
+them (any version, including 1.x).
 """
 
 from __future__ import annotations
@@ -204,14 +204,14 @@ class StoragedRunner(Storage):
 
 
 def require_ok(body: str, space: str, host: str) -> None:
-    """Raise StorageError unless storaged's answer is that the work is done."""
+    """Raise StorageError unless storaged answers that the work is done."""
     if body != "ok":
         code = ErrorCode.MISSING if body.startswith("Can't find space") else ErrorCode.REJECTED
         raise StorageError(code, host, space, body or "storaged gave an empty answer")
 
 
 def _verify(op: str, before: HostFigures, after: HostFigures) -> str:
-    """Return what speaks against the success of an operation that storaged called one, "" if nothing does."""
+    """Return a doubt about the success that storaged reported for an operation, "" if there is none."""
     if op == "compact" and after.level0_files and after.level0_files >= before.level0_files:
         files = format_count(after.level0_files, "file")
         return f"{files} at level 0 after it: data was written meanwhile, or it was not compacted"

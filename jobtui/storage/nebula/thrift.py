@@ -106,7 +106,7 @@ class GraphdConnection:
         return True
 
     def log_out(self, session: int) -> None:
-        """End the session, if graphd can still be reached, and close the connection."""
+        """End the session if graphd is still reachable, and close the connection."""
         with contextlib.suppress(StorageError):
             self._call(self._short_timeout, self._graphd.signout, session)
         self._transport.close()
@@ -173,7 +173,7 @@ class _Framing(THeaderTransport):  # type: ignore[misc]
 
 
 class _Transport(TTransportBase):  # type: ignore[misc]
-    """A socket as thrift wants it, with a deadline for the whole answer instead of one for each piece."""
+    """A socket for thrift, with one deadline for the whole answer instead of one for each read."""
 
     def __init__(self, address: Address, sock: socket.socket) -> None:
         self.limit = LIMIT_BEFORE_LOGIN

@@ -9,4 +9,4 @@ from __future__ import annotations
 
 
 class Unreadable(Exception):
-    """A file holds what its reader does not know; the text completes "FILE …"."""
+    """The error of a file with unknown content; the text completes "FILE …"."""

@@ -1,4 +1,4 @@
-"""What a MANIFEST says: the families, their files, and which WAL files are still needed."""
+"""The reader of MANIFEST files: the families, their files, and the WAL files that are still needed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ManifestFile(msgspec.Struct, frozen=True):
 
 
 class ManifestFamily(msgspec.Struct):
-    """A column family: its comparator's name, the oldest WAL file it needs, its SST files by number."""
+    """A column family: its comparator's name, the oldest WAL file that it needs, its SST files by number."""
 
     name: str
     comparator: str = ""
@@ -63,7 +63,7 @@ class RocksdbManifest(msgspec.Struct):
         return min(oldest, self.least_log) if self.least_log else oldest
 
     def has_first_wal(self, number: int, wals: Collection[int]) -> bool:
-        """Return whether the WAL is there from where this state needs it.
+        """Return whether the WAL files exist from the first one that this state needs.
 
         RocksDB deletes WAL files from the oldest on, so the first one is enough. After a flush it is the file
         that the MANIFEST names. After a replay the MANIFEST names the number after the last replayed file,
@@ -83,7 +83,7 @@ def parse_manifest(data: bytes) -> RocksdbManifest:
     """Read a MANIFEST.
 
     Raises:
-        Unreadable: It holds what this reader does not know.
+        Unreadable: It has content that this reader does not know.
     """
     manifest = RocksdbManifest()
     reader = RecordReader(data)
@@ -98,7 +98,7 @@ def parse_manifest(data: bytes) -> RocksdbManifest:
 
 
 class _Edit:
-    """One record: changes of one family, and of what all of them share."""
+    """A record: changes of one family, and of the database."""
 
     def __init__(self, manifest: RocksdbManifest, cursor: ByteReader) -> None:
         self._manifest = manifest

@@ -14,9 +14,9 @@ import msgspec
 
 from jobtui.storage.local.rocksdb_files import Unreadable
 
-# newer files than these may mean something else by the same words
+# the same words may have another meaning in newer files
 FILE_VERSION = "1.1"
-# this build of RocksDB, as its own OPTIONS files say
+# the version of this build of RocksDB, as in its own OPTIONS files
 NEWEST = (9, 8)
 
 _NAME = re.compile(r"OPTIONS-(\d+)")
@@ -68,7 +68,7 @@ def parse_options(data: bytes) -> OptionsText:
     """Read an OPTIONS file.
 
     Raises:
-        Unreadable: It is cut, or no OPTIONS file as RocksDB writes them.
+        Unreadable: It is truncated, or not an OPTIONS file as RocksDB writes them.
     """
     text = data.decode("utf-8", "surrogateescape")
     if not text.startswith("# This is a RocksDB option file."):

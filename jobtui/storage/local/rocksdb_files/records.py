@@ -24,11 +24,11 @@ _TIMESTAMP_SIZE = (10, 11)
 
 
 class Tail(enum.Enum):
-    """How a file of records ends."""
+    """The end of a file of records."""
 
     WHOLE = "whole"
     TORN = "torn"  # in the middle of a record, as after the end of the program that wrote it
-    RECYCLED = "recycled"  # with records of the log that this file held before
+    RECYCLED = "recycled"  # with records of an earlier log in the same file
 
 
 class RecordReader:
@@ -50,7 +50,7 @@ class RecordReader:
         A WAL holds a record for each write, millions of them, hence one loop without calls.
 
         Raises:
-            Unreadable: A kind of record that is not known, a compressed one among them.
+            Unreadable: A kind of record is not known; compressed records are among these.
         """
         data, position, end = self._data, 0, len(self._data)
         parts: list[bytes] = []
@@ -99,7 +99,7 @@ class RecordReader:
             self.tail = Tail.TORN
 
     def _is_old(self, kind: int, position: int, whole: bool) -> bool:
-        """Return whether the record at the position is left from an earlier use of a recycled file."""
+        """Return whether the record at the position is from an earlier use of a recycled file."""
         if self._number is None or not (self.recycled or kind in _RECYCLABLE):
             return False
         if kind not in _RECYCLABLE or not whole:

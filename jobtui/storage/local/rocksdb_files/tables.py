@@ -1,4 +1,4 @@
-"""What SST and blob files say of themselves."""
+"""The reader of the properties of SST files and the headers of blob files."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _COMPRESSIONS = ("NoCompression", "Snappy", "Zlib", "BZip2", "LZ4", "LZ4HC", "Xp
 
 
 class TableFile(msgspec.Struct, frozen=True):
-    """The properties of an SST file that decide whether it can be read here.
+    """The properties of an SST file that determine whether this build can read it.
 
     `merges` is None in files of old versions, which did not count them.
     """

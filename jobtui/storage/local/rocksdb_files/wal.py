@@ -1,4 +1,4 @@
-"""What a WAL file holds: the kinds of its entries and the families that they belong to."""
+"""The reader of WAL files: the kinds of their entries, and the families that these belong to."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ENTRIES: dict[int, tuple[bool, int]] = {
 
 
 class WalContent(msgspec.Struct):
-    """What was found in a WAL file.
+    """The content of a WAL file.
 
     `written` and `merged` are the ids of the families with entries, and of those with merges. `prepared` and
     `ended` are the names of transactions that were prepared, and of those committed or rolled back.
@@ -57,10 +57,10 @@ class WalContent(msgspec.Struct):
 
 
 def read_wal(data: bytes, number: int) -> WalContent:
-    """Return what the WAL file of that number holds.
+    """Return the content of the WAL file of that number.
 
     Raises:
-        Unreadable: It holds what this reader does not know.
+        Unreadable: It has content that this reader does not know.
     """
     content = WalContent()
     reader = RecordReader(data, number)
@@ -70,7 +70,7 @@ def read_wal(data: bytes, number: int) -> WalContent:
             raise Unreadable("has a record that is too short")
         sequence, count = _SEQUENCE_AND_COUNT.unpack_from(record)
         prepares = _read_entries(record, content)
-        # numbers that overlap are those of batches and not of entries, as the other policies count
+        # overlapping numbers count batches instead of entries, as the other write policies do
         if sequence < expected:
             content.other_policy = True
         expected = sequence if prepares else sequence + count
@@ -117,7 +117,7 @@ def _varint(record: bytes, position: int) -> tuple[int, int]:
 
 
 def _read_mark(record: bytes, position: int, kind: int, content: WalContent) -> tuple[int, bool]:
-    """Read what is no entry; return the position after it, and whether it prepares a transaction."""
+    """Read a mark of a transaction; return the position after it, and whether it prepares a transaction."""
     batch = ByteReader(record, position)
     prepares = kind == _BEGIN_PREPARE or kind in _OF_OTHER_POLICIES
     if kind in _OF_OTHER_POLICIES:

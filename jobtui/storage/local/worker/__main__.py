@@ -19,7 +19,7 @@ _PR_SET_PDEATHSIG = 1
 
 
 def main() -> None:
-    """Serve until the pipe ends; exit by os._exit, because RocksDB aborts if it is torn down while it works."""
+    """Serve until the pipe ends, then exit by os._exit: RocksDB aborts if it is destroyed during work."""
     _pass_over_signals_to_the_starter()
     parent, kind, directory, *more = sys.argv[1:]
     _die_with(int(parent))
@@ -29,7 +29,7 @@ def main() -> None:
         _serve(kind, Path(directory), more, answers)
     except BrokenPipeError:
         os._exit(0)  # the parent is gone
-    except Exception as error:  # the parent shows what is said here
+    except Exception as error:  # the parent shows this message
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         sys.stderr.flush()
         os._exit(1)
@@ -65,7 +65,7 @@ def _option(words: Sequence[str], name: str) -> str | None:
 
 
 def _pass_over_signals_to_the_starter() -> None:
-    """Drop what came while this was still in the terminal's process group; ctrl+c is passed over for good."""
+    """Discard signals that arrived before this left the terminal's process group; ignore ctrl+c from now on."""
     before = {one: signal.signal(one, signal.SIG_IGN) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     signal.pthread_sigmask(signal.SIG_UNBLOCK, before)
     for one in (signal.SIGTERM, signal.SIGHUP):
@@ -73,7 +73,7 @@ def _pass_over_signals_to_the_starter() -> None:
 
 
 def _take_stdout() -> int:
-    """Keep stdout for the protocol alone: what anybody else prints goes to stderr from here on."""
+    """Reserve stdout for the protocol: all other output goes to stderr from now on."""
     answers = os.dup(1)
     os.dup2(2, 1)
     return answers
@@ -92,7 +92,7 @@ def _raise_file_limit() -> None:
     try:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
     except (OSError, ValueError):
-        return  # the usual limit does for all but many spaces
+        return  # the default limit is enough except for many spaces
 
 
 if __name__ == "__main__":

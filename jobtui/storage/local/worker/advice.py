@@ -1,10 +1,10 @@
-"""What a compaction would find in a database: sizes, deletions, and how much of the data is still live.
+"""The figures of a database before a compaction: sizes, deletions, and the share of live data.
 
 Everything is read from an open handle, which may be read-only, and nothing is written. RocksDB does not know
-how many entries are overwritten, and its estimate of the live data is far too low while files overlap in
-level 0 (it counts only one of several files with the same range). So short stretches of the keys are read, from
-places that are spread evenly over the files, and RocksDB's count of the entries that it had to skip there tells
-the share of live ones. A database of few entries is read as a whole.
+how many entries are overwritten, and its estimate of the live data is far too low while files overlap in level
+0 (it counts only one of several files with the same range). So samples of the keys are read at places that are
+spread evenly over the files, and the share of live entries follows from the number of entries that RocksDB
+skipped there. A database of few entries is read completely.
 """
 
 from __future__ import annotations
@@ -25,16 +25,16 @@ from jobtui.storage.local.worker.database import ColumnFamily, CompactionStyle, 
 from jobtui.storage.local.worker.stats import LiveFile, memtable_bytes, sum_property, tables_by_family
 
 LEAST_SAMPLES, SAMPLES = 8, 24
-"""Places that are read per family. With 24 of 40 entries, the share of 30 % dead data is off by 2 points."""
+"""Samples per family. With 24 samples of 40 entries, a share of 30 % dead data is wrong by 2 points."""
 ENTRIES_PER_SAMPLE = 4_000
 """A small family is read at fewer places: each costs about 1.5 ms if 30 files overlap."""
 LEAST_SAMPLE_ENTRIES, SAMPLE_ENTRIES = 8, 40
 SAMPLE_BYTES = 128 << 10
 PROBES_PER_SAMPLE = 4
 LEAST_GAP = 0.01
-"""The share of the entries that a deleted range must have to be found; a smaller one may lie between probes."""
+"""The smallest share of the entries of a deleted range that is always found; a smaller one may be missed."""
 WHOLE_ENTRIES = 3_000
-"""A family of so few entries is read as a whole, which takes about 5 ms."""
+"""The number of entries up to which a family is read completely, which takes about 5 ms."""
 _MOST_SKIPPED = 2_000
 """Entries that a sample may skip: a long run of deletions must not be read to its end."""
 _SKIPPED = re.compile(r"^rocksdb\.number\.iter\.skip COUNT : (\d+)", re.MULTILINE)
@@ -44,7 +44,7 @@ _sampling = threading.Lock()
 
 
 class Sample(msgspec.Struct):
-    """What was read of a family: live entries, the bytes of their keys and values, the share of live ones."""
+    """A sample of a family: live entries, the bytes of their keys and values, the share of live entries."""
 
     entries: int = 0
     key_bytes: int = 0
@@ -55,7 +55,7 @@ class Sample(msgspec.Struct):
 def read_figures(
     handle: DatabaseHandle, database: Database, request: CompactionRequest | None = None
 ) -> CompactionFigures:
-    """Return what a compaction would find in the database, and with a request what its steps would be.
+    """Return the figures of the database before a compaction, with a request including its steps.
 
     Raises WorkerError if the request is not possible.
     """
@@ -108,7 +108,7 @@ def _sample(handle: DatabaseHandle, family: Rdict, files: Sequence[LiveFile]) ->
     if not total:
         return Sample()
     if not memtables and not any(file.deletions for file in files) and not _overlap(files):
-        return Sample(live_share=1.0)  # each key is in one file, and once: most files need not be read
+        return Sample(live_share=1.0)  # each key occurs once: most files need not be read
     with _sampling:
         if total <= WHOLE_ENTRIES:
             return _read_all(family, total)
@@ -186,14 +186,14 @@ def _blocked_share(files: Sequence[LiveFile], of_bytes: float) -> float:
 def _sample_entries(shares: Sequence[float]) -> int:
     """Return how many live entries the next sample reads, after these shares of live entries.
 
-    Each dead entry is read too. Where most are dead, fewer live ones give the same accuracy.
+    Dead entries are read, too. If most are dead, fewer live entries give the same accuracy.
     """
     mean = sum(shares) / len(shares) if shares else 1.0
     return min(SAMPLE_ENTRIES, max(LEAST_SAMPLE_ENTRIES, int(2 * mean * SAMPLE_ENTRIES)))
 
 
 def _find_gaps(family: Rdict, key_map: KeyMap, probes: int) -> list[tuple[bytes, bytes, float]]:
-    """Return the long stretches of keys without a live entry, each with about how many entries lie in it.
+    """Return the long ranges of keys without a live entry, each with its approximate number of entries.
 
     RocksDB skips a deleted range as a whole and does not count the entries.
     """
@@ -217,7 +217,7 @@ def _find_gaps(family: Rdict, key_map: KeyMap, probes: int) -> list[tuple[bytes,
 
 
 def _position(iterator: RdictIter, key: bytes, end: bytes, *, forward: bool) -> bytes | None:
-    """Return the next live key in a direction, `end` if there is none, None if it is too far to be read."""
+    """Return the next live key in a direction, `end` if there is none, None after too many skipped entries."""
     (iterator.seek if forward else iterator.seek_for_prev)(key)
     if iterator.valid():
         found = iterator.key()
@@ -266,7 +266,7 @@ class KeyMap:
         used = [byte for key in bounds for byte in key[len(self._prefix) : len(self._prefix) + self._DIGITS]]
         self._low, high = min(used, default=0), max(used, default=255)
         self._base = high - self._low + 1
-        # how many bytes and entries begin to lie, and cease to lie, on a unit of the keys at each bound
+        # the bytes and entries per unit of the keys that begin or end at each bound
         steps: dict[float, list[float]] = {}
         for file in files:
             start, end = self._number(file.first or b""), self._number(file.last or b"")
@@ -287,7 +287,7 @@ class KeyMap:
             self._counts.append(self._counts[-1] + max(0.0, dense_entries * (end - at)))
 
     def key_at(self, place: float) -> bytes:
-        """Return the key below which `place` bytes lie."""
+        """Return the key below which there are `place` bytes."""
         at = min(max(1, bisect_left(self._bytes, place)), len(self._ends) - 1)
         if at < 1:
             return self._key(self._ends[0]) if self._ends else b""
@@ -296,7 +296,7 @@ class KeyMap:
         return self._key(self._ends[at - 1] + share * (self._ends[at] - self._ends[at - 1]))
 
     def entries_between(self, first: bytes, last: bytes) -> float:
-        """Return about how many entries lie between two keys."""
+        """Return the approximate number of entries between two keys."""
         return max(0.0, self._entries_below(last) - self._entries_below(first))
 
     def _entries_below(self, key: bytes) -> float:

@@ -1,4 +1,4 @@
-"""The requests to an operation, which another thread may make at any moment of it."""
+"""The requests to a running operation, which another thread may make at any time."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Cancellation:
         return self._requested.is_set()
 
     def request(self) -> None:
-        """Stop what runs now, or what starts later. Never waits for it to end."""
+        """Request the stop of the operation, even if it starts later; never wait for its end."""
         with self._lock:
             self._requested.set()
             self._interrupt()
@@ -37,7 +37,7 @@ class Cancellation:
 
     @contextmanager
     def on_cancel(self, action: Callable[[], None]) -> Iterator[None]:
-        """Within the block, have a stop call `action` once; at once if it was requested before."""
+        """Within the block, let a stop call `action` once; call it at once if a stop was requested before."""
         with self._lock:
             self._action = action
             if self.is_requested:

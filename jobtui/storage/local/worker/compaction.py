@@ -1,8 +1,8 @@
-"""Compacting a database in steps, each verified.
+"""The compaction of a database in steps, each of which is verified.
 
-RocksDB's compact_range never reports an error. So there must be room before a step, the files must have moved
-after it, and the count of background errors must not have risen. The reason of a failure comes from a flush,
-which does report, or from RocksDB's own log.
+RocksDB's compact_range never reports an error. So there must be enough disk space before a step, the files must
+have moved after it, and the count of background errors must not have risen. The reason of a failure comes from
+a flush, which does report errors, or from RocksDB's own log.
 
 A finished step stays finished, whatever ends the compaction: each is a complete call of `compact_range` on a
 range of keys. `StepPosition` says after which key another compaction can continue.
@@ -41,7 +41,7 @@ from jobtui.storage.local.worker.stats import LiveFile, sum_property, table_leve
 from jobtui.storage.local.worker.steps import STEP_BYTES, CompactionPlan, Step, Tables, files_of
 from jobtui.suggest import did_you_mean
 
-RECHECK_SECONDS = 0.5  # between two looks at a disk without room
+RECHECK_SECONDS = 0.5  # between two checks of a disk without enough space
 _LEAST_STEP = 256 << 10
 _MAX_NAMED = 5
 _LOG_ERRORS = re.compile(
@@ -86,7 +86,7 @@ class Compaction(Operation):
             return super().run()
         finally:
             if {self._opened_for or self._limits(), self._limits()} != {self._database.limits}:
-                # what it was opened with is this compaction's alone
+                # its options are for this compaction only
                 self._database.close_quietly()
 
     @override
@@ -106,7 +106,7 @@ class Compaction(Operation):
             if not self._flush(handle, lambda _: self._report(OperationProgress(0.0))):
                 return Ending.STOPPED
             before = self._record_before(handle)
-            # with blob files, the bytes a second of the other files do not tell when it will be complete
+            # with blob files, the rate of the other files does not show when the compaction will be complete
             self._has_rate = sum(level.bytes for level in table_levels(handle)) == before.bytes
             self._plan = self._first_plan(handle, columns)
         plan = self._plan
@@ -151,18 +151,17 @@ class Compaction(Operation):
         return plan
 
     def _must_reopen(self, handle: DatabaseHandle) -> bool:
-        """Return whether other limits were requested. An opening that cannot apply them is not repeated."""
+        """Return whether other limits were requested; False if the last opening could not apply them."""
         wanted = self._limits()
         reopens = handle.limits != wanted and self._opened_for != wanted
         self._opened_for = wanted
         return reopens
 
     def _wait_for_room(self, is_only_step: bool) -> Ending | None:
-        """Wait until the disk has room for the step. Return how the compaction ends if a request came first.
+        """Wait until the disk has room for the step; return the ending if a request arrived first.
 
         Raises:
-            WorkerError: Waiting is of no use: the disk is too small, or the step is the only one, and then
-                what it needs is there or not, as before steps.
+            WorkerError: Waiting is useless: the disk is too small, or the step is the only one.
         """
         needed = self._needed or 0
         waiting = ""
@@ -190,7 +189,7 @@ class Compaction(Operation):
                 return Ending.PAUSED
 
     def _run_step(self, handle: DatabaseHandle, plan: CompactionPlan, step: Step) -> bool:
-        """Do a step and verify it. Return False if a stop came first."""
+        """Run a step and verify it; return False if a stop arrived first."""
         before = tables_by_family(handle)
         files, errors = files_of(step, before), sum_property(handle, "background-errors")
         log_end, tickers = _log_size(self._database.log), read_tickers(handle.options)
@@ -213,7 +212,7 @@ class Compaction(Operation):
         tables = tables_by_family(handle)
         movable = [column for column in plan.columns if column.style is not CompactionStyle.NONE]
         if self._cancellation.interrupted:
-            # if it was complete already, every file has been rewritten
+            # if the step was complete already, every file has been rewritten
             for column in movable:
                 old = {file.number for file in files.get(column.name, ())}
                 if not old.isdisjoint(file.number for file in tables[column.name]):
@@ -232,7 +231,7 @@ class Compaction(Operation):
         return True
 
     def _report_progress(self, progress: OperationProgress, *, at_once: bool = False) -> None:
-        """Report the progress; its fraction never falls, and does not reach the end before the work has."""
+        """Report the progress; its fraction never falls, and does not reach 1 before the work has ended."""
         self._fraction = max(self._fraction, min(HIGHEST, progress.fraction or 0.0))
         rate = progress.rate if self._has_rate else None
         self._report(replace(progress, fraction=self._fraction, rate=rate), at_once=at_once)
@@ -286,14 +285,14 @@ def select_families(
 
 
 def _indivisible(column: ColumnFamily) -> str:
-    """Return why RocksDB ignores, or misunderstands, a range of keys of the family, "" if it does not."""
+    """Return why RocksDB ignores or misinterprets a range of keys of the family, "" if it does not."""
     if column.style is not CompactionStyle.LEVEL:
         return f"is compacted in the style {column.style.removeprefix('kCompactionStyle')}, which ignores keys"
     return "keeps its keys in falling order" if column.backwards else ""
 
 
 def _bytes_of_new(before: Tables, after: Tables) -> int:
-    """Return the bytes of the files that a step wrote and that are still there; level 0 is a writer's."""
+    """Return the bytes of the existing files that a step wrote; those in level 0 are a concurrent writer's."""
     known = {file.number for files in before.values() for file in files}
     return sum(
         file.size for files in after.values() for file in files if file.number not in known and file.level
@@ -336,7 +335,7 @@ def _compact_step(handle: DatabaseHandle, step: Step) -> None:
 
 
 def _stats_of(files: Iterable[LiveFile]) -> SpaceStats:
-    """Return what a group of files holds."""
+    """Return the stats of a group of files."""
     levels: list[Level] = []
     entries = 0
     for file in files:
@@ -350,7 +349,7 @@ def _stats_of(files: Iterable[LiveFile]) -> SpaceStats:
 def plan_all(
     handle: DatabaseHandle, database: Database, request: CompactionRequest
 ) -> tuple[tuple[Step, ...], int]:
-    """Return the steps of a compaction as the files are now, and the bytes of disk that the largest takes.
+    """Return the steps of a compaction of the current files, and the disk space that the largest step takes.
 
     Raises:
         WorkerError: The request is not possible.
@@ -376,7 +375,7 @@ def _room(request: CompactionRequest, path: Path) -> int | None:
 
 
 def _describe_skipped(columns: tuple[ColumnFamily, ...]) -> str:
-    """Return which families were not compacted and why, "" if all were."""
+    """Return a text about the families that were not compacted, "" if all were."""
     skipped = sorted(column.name for column in columns if column.style is CompactionStyle.FIFO)
     if not skipped:
         return ""

@@ -1,8 +1,8 @@
 """One database of a worker, and the lifetime of its handle.
 
-Operations on a database run concurrently in threads, and each acquires the handle for as long as it needs it.
-A handle is closed only while no thread uses it: after a stop or a failure (it is unusable then), before the
-directory is deleted, and at the end. Iterators belong to a handle and must be freed before it; a cursor makes
+Operations on a database run concurrently in threads, and each acquires the handle for as long as it needs it. A
+handle is closed only while no thread uses it: after a stop or a failure (it is unusable then), before the
+directory is deleted, and at the end. Iterators belong to a handle and must be freed before it; a cursor creates
 a new iterator of the next handle, at the position of the last one.
 """
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class CompactionStyle(StrEnum):
-    """How a column family is compacted, in the words of the OPTIONS file."""
+    """The compaction style of a column family, in the words of the OPTIONS file."""
 
     LEVEL = "kCompactionStyleLevel"
     UNIVERSAL = "kCompactionStyleUniversal"
@@ -48,8 +48,8 @@ class ColumnFamily:
 class DatabaseHandle:
     """An open database, its column families with the default one first, and the options that hold its counters.
 
-    `limits`: what it was opened with. `cancelled`: a stop reached it, and every further call fails or does
-    nothing.
+    `limits`: the limits that it was opened with. `cancelled`: a stop reached it, and every further call fails
+    or has no effect.
     """
 
     main: Rdict
@@ -94,12 +94,12 @@ class Opener(Protocol):
     def open(self, read_only: bool, limits: WriteLimits | None) -> DatabaseHandle:
         """Open the database, with its usual limits if `limits` is None.
 
-        Raises WorkerError, OSError, and what rocksdict raises.
+        Raises WorkerError, OSError, and exceptions of rocksdict.
         """
         ...
 
     def after_close(self) -> None:
-        """Record how the database was left; called after a successful close. Raises OSError."""
+        """Record the database's final state; called after a successful close. Raises OSError."""
         ...
 
     def after_write(self) -> None:
@@ -162,7 +162,7 @@ class Database:
             self._release(write)
 
     def run(self, work: Callable[[DatabaseHandle], T], *, write: bool, needed: int | None = None) -> T:
-        """Do short work with the handle, again with the next one if a stop made this one unusable meanwhile.
+        """Run short work with the handle; repeat it with the next one if a stop made this one unusable.
 
         `needed` is the number of bytes that it writes. Raises WorkerError.
         """
@@ -211,14 +211,14 @@ class Database:
         self.close()
 
     def close_quietly(self) -> None:
-        """Close an unusable or failed handle without an error; what it could not flush is in its WAL."""
+        """Close an unusable or failed handle without an error; unflushed data is in its WAL."""
         try:
             self.close()
         except WorkerError:
-            return  # the failure that led here is the one that is reported
+            return  # only the failure before this one is reported
 
     def check_identity(self) -> None:
-        """Raise WorkerError if the directory on disk is no longer the one that was opened."""
+        """Raise WorkerError if the directory on disk is not the opened one any more."""
         try:
             (self.path / "CURRENT").stat()
             identity = _identity(self.path)
@@ -307,7 +307,7 @@ class Database:
         try:
             self._close_handle()
         except WorkerError:
-            return  # the database is gone, and that is what is being reported
+            return  # the database is gone, which is reported already
 
 
 def _identity(path: Path) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""Flushing a database, and the frame that flush and compaction share."""
+"""The flush of a database, and the base class of flush and compaction."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def flush(database: Database, cancellation: Cancellation, report: ProgressCallba
 
 
 class Ending(enum.Enum):
-    """How an attempt at an operation ended, if it did not fail."""
+    """The ending of an attempt at an operation that did not fail."""
 
     COMPLETE = enum.auto()
     STOPPED = enum.auto()
@@ -51,7 +51,7 @@ class Operation:
         self._note = ""
 
     def run(self) -> OperationReply:
-        """Do the work, and leave the database with a usable handle or with none. Raises WorkerError."""
+        """Run the operation, and leave the database with a usable handle or none. Raises WorkerError."""
         while True:
             with self._database.use(write=True, limits=self._limits()) as handle:
                 ending, failure = self._attempt(handle)
@@ -70,7 +70,7 @@ class Operation:
                     self._steps,
                 )
             if self._cancellation.interrupted or not handle.cancelled:
-                if not isinstance(failure, WorkerError):  # those are raised before anything is tried
+                if not isinstance(failure, WorkerError):  # those are raised before the work begins
                     self._database.close_quietly()
                 raise self._database.as_worker_error(failure, self._needed_bytes()) from failure
             # the stop of another operation made the handle unusable: try again with the next one
@@ -88,7 +88,7 @@ class Operation:
 
         Raises:
             WorkerError: The work cannot be started.
-            Exception: What RocksDB raises.
+            Exception: RocksDB failed.
         """
         raise NotImplementedError
 
@@ -107,12 +107,12 @@ class Operation:
         return self._before
 
     def _flush(self, handle: DatabaseHandle, report: ProgressCallback) -> bool:
-        """Start a flush and watch it; a stop need not wait for it, as what it still writes does no harm."""
+        """Start a flush and watch it; a stop does not wait for it, as its remaining writes do no harm."""
         counter = count_flushed(handle.options, self._database.path)
         progress = ProgressEstimator(counter, memtable_bytes(handle), report)
         errors = sum_property(handle, "background-errors")
         pause = 0.005
-        # a flush that is under way already is awaited first, because RocksDB would wait for it unstoppably
+        # wait for a flush that is under way first: RocksDB would wait for it in a way that cannot be stopped
         for is_started in (False, True):
             if is_started:
                 flush_families(handle, wait=False)
@@ -126,7 +126,7 @@ class Operation:
                 progress.update()
             if self._cancellation.is_requested:
                 return False
-        flush_families(handle, wait=True)  # this one reports what went wrong
+        flush_families(handle, wait=True)  # this call reports errors
         self._database.check_identity()
         return True
 
@@ -147,6 +147,6 @@ class Flush(Operation):
 
 
 def flush_families(handle: DatabaseHandle, *, wait: bool) -> None:
-    """Flush every column family. Raises what RocksDB raises."""
+    """Flush every column family. Raises RocksDB's exceptions."""
     for family in handle.families:
         family.flush(wait)

@@ -1,11 +1,11 @@
 """A guard against opening a database whose MANIFEST was cut.
 
-RocksDB opens a database whose MANIFEST lost its end without an error, and deletes the SST files that it
-no longer names. So a note records how long the MANIFEST was when jobtui last saw it, and whether jobtui closed
-the database. A MANIFEST that is shorter now was cut, unless it is another file: the owner of an adopted
-database may create it again, or restore a backup. If there is no note for the present state (another program
+RocksDB opens a database whose MANIFEST lost its end without an error, and deletes the SST files that it no
+longer names. So a note records the length of the MANIFEST when jobtui last read it, and whether jobtui closed
+the database. If the MANIFEST is shorter now, it was cut, unless it is another file: the owner of an adopted
+database may create it again, or restore a backup. If there is no note for the current state (another program
 has opened the database since), the SST files on disk are compared with those that the MANIFEST names, before
-anything is opened for writing. After a crash of jobtui itself, unnamed files are normal: they are those of an
+anything is opened for writing. After a crash of jobtui itself, unnamed files are normal: they belong to an
 incomplete compaction.
 """
 
@@ -25,15 +25,15 @@ from jobtui.storage.local.layout import table_files
 _SHOWN = 5
 _LONGEST_IDENTITY = 100  # characters: RocksDB's have 36
 
-# names of the SST files that the MANIFEST names; raises what rocksdict raises
+# returns the SST files that the MANIFEST names; raises exceptions of rocksdict
 Named = Callable[[], set[str]]
 
 
 class ManifestNote(msgspec.Struct, frozen=True):
     """The MANIFEST's name and length when it was last seen. `open`: the database has not been closed since.
 
-    `inode` is the MANIFEST's, 0 if unknown. `identity` is what RocksDB wrote into IDENTITY when it created the
-    database, "" if unknown.
+    `inode` is the MANIFEST's, 0 if unknown. `identity` is the content of the IDENTITY file that RocksDB wrote
+    when it created the database, "" if unknown.
     """
 
     manifest: str
@@ -43,7 +43,7 @@ class ManifestNote(msgspec.Struct, frozen=True):
     identity: str = ""
 
     def is_other_database(self, now: ManifestNote) -> bool:
-        """Return whether the database that is there `now` is not the one of this note."""
+        """Return whether the database of the note `now` is another one."""
         return bool(
             (self.identity and now.identity and self.identity != now.identity)
             or (self.manifest == now.manifest and self.inode and self.inode != now.inode)
@@ -51,9 +51,9 @@ class ManifestNote(msgspec.Struct, frozen=True):
 
 
 def read_identity(database: Path) -> str:
-    """Return what identifies a database, whatever its directory: the content of IDENTITY, "" if there is none.
+    """Return the identity of a database, independent of its directory: the content of IDENTITY, or "".
 
-    RocksDB works without one, and makes one at the next opening.
+    RocksDB works without the file, and creates it at the next opening.
     """
     try:
         text = (database / "IDENTITY").read_text("utf-8", "replace")
@@ -106,11 +106,11 @@ class ManifestGuard:
             self._refuse_unnamed(now.manifest, named)
 
     def note_open(self) -> None:
-        """Record how long the MANIFEST is now, while the database is open."""
+        """Record the length of the MANIFEST while the database is open."""
         self._update(open_=True)
 
     def note_closed(self) -> None:
-        """Record how long the MANIFEST is, now that the database is closed."""
+        """Record the length of the MANIFEST after the database was closed."""
         self._update(open_=False)
 
     def _update(self, *, open_: bool) -> None:
@@ -119,7 +119,7 @@ class ManifestGuard:
             if note != self._last:
                 self._write(note)
         except (OSError, WorkerError):
-            return  # the older note stays: it says less, but nothing false
+            return  # the older note stays: it is less complete, but still correct
 
     def _current_note(self, *, open_: bool) -> ManifestNote:
         current = self._database / "CURRENT"

@@ -1,4 +1,4 @@
-"""How databases are opened and closed: jobtui's own, and adopted ones."""
+"""The openers of databases: of jobtui's own, and of adopted ones."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ class OwnOpener(Opener):
         self._refuse_links()
         self._manifest_guard.before_opening(self._named_files)
         if limits.rate is not None and wal_bytes(self.path) > LONG_WAL:
-            # everything in the process waits until a long WAL is written out: never at that rate
+            # the whole process waits until a long WAL is written out: not at that rate
             self._open(self._shared.own_with(replace(limits, rate=None))).close()
         options = self._shared.own_with(limits)
         handle = self._open(options)
@@ -95,7 +95,7 @@ class OwnOpener(Opener):
             with os.scandir(self.path) as entries:
                 linked = [entry.path for entry in entries if entry.is_symlink()]
         except OSError:
-            return  # opening it reports what is wrong
+            return  # opening the database reports the problem
         if self.path.is_symlink():
             linked = [str(self.path)]
         if linked:
@@ -110,13 +110,13 @@ class OwnOpener(Opener):
             handle.close()
 
     def _open(self, options: Options, access: AccessType | None = None) -> Rdict:
-        # both, because with `options` alone the OPTIONS file on disk wins over most of them
+        # both: with `options` alone, the OPTIONS file on disk overrides most of them
         access = access or AccessType.read_write()
         return Rdict(str(self.path), options=options, column_families={"default": options}, access_type=access)
 
 
 class AdoptedOpener(Opener):
-    """The opener of an adopted database: open with the owner's options while it is used, and left as found.
+    """The opener of an adopted database: it uses the owner's options, and leaves the database as it was.
 
     `notes` is a directory of jobtui's own.
     """
@@ -200,7 +200,7 @@ class AdoptedOpener(Opener):
             survey.refuse_writing(self.path)
         options = self._directory.snapshot(survey.options, survey.wal_directory, writing=not read_only)
         if not read_only:
-            # the users who can read its files can read the new ones
+            # users who can read its files can read the new ones
             os.umask(_NOT_FOR_OTHERS & ~(self.path / "CURRENT").stat().st_mode)
             self._manifest_guard.before_opening(lambda: set(survey.named))
         try:
@@ -237,7 +237,7 @@ class AdoptedOpener(Opener):
         return ColumnFamily(name, rdict, style, name in survey.backwards)
 
     def _take_lock(self) -> None:
-        """Lock the owner out, from before the survey until the database is closed.
+        """Take the owner's lock, from before the survey until the database is closed.
 
         Otherwise the owner could open, change and close it between the survey and the opening. RocksDB locks
         the file again, which works within one process. Closing any descriptor of a file drops all locks of the

@@ -1,4 +1,4 @@
-"""The options that a worker's own databases are opened with, and what all its databases share."""
+"""The options of a worker's own databases, and the options that all its databases share."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class SharedOptions:
         return self._others[1]
 
     def empty_cache(self) -> None:
-        """Empty the cache, but for what is in use.
+        """Empty the cache, except for blocks in use.
 
         The blocks of files that a compaction has replaced stay in it until others need their room. That is 280
         bytes for each compaction of a tiny database, and 64 MiB in the end, and none of it is read again.
@@ -82,7 +82,7 @@ class SharedOptions:
         options.set_target_file_size_base(_file_size(limits.compaction))
         options.set_compression_type(DBCompressionType.lz4())
         options.set_max_open_files(64)
-        # when to compact is what jobs are for, so a writer is never slowed by files that wait for one
+        # jobs decide when to compact, so files that wait for one never slow a writer down
         options.set_disable_auto_compactions(True)
         options.set_level_zero_slowdown_writes_trigger(_NEVER)
         options.set_level_zero_stop_writes_trigger(_NEVER)
@@ -90,7 +90,7 @@ class SharedOptions:
         options.set_hard_pending_compaction_bytes_limit(1 << 50)
         options.set_max_background_jobs(3)
         options.set_max_subcompactions(2)
-        # written data goes to the disk during the work, and not all at once at the end of each file
+        # sync during the work instead of all at once at the end of each file
         options.set_bytes_per_sync(_SYNC_AHEAD)
         options.set_manifest_preallocation_size(64 << 10)
         options.set_keep_log_file_num(3)
@@ -107,10 +107,10 @@ class SharedOptions:
 
 
 def set_limits(options: Options, families: Mapping[str, Options], limits: WriteLimits) -> None:
-    """Limit what a database that is opened with these options writes."""
+    """Limit the writes of a database that is opened with these options."""
     if limits.rate is not None:
         options.set_ratelimiter(limits.rate, 100_000, 10)
-        # a stop is not seen while a buffer waits for its turn to be written
+        # a stop has no effect while a buffer waits for its turn to be written
         options.set_writable_file_max_buffer_size(max(_LEAST_BUFFER, min(_BUFFER, limits.rate // 20)))
     if limits.compaction is not None:
         for family in families.values():
@@ -123,13 +123,13 @@ def _file_size(compaction: int | None) -> int:
 
 
 def full_compaction() -> CompactOptions:
-    """A compaction that rewrites the last level too: the default does nothing on a compacted database."""
+    """Return options that rewrite the last level, too: the default does nothing on a compacted database."""
     options = CompactOptions()
     options.set_bottommost_level_compaction(BottommostLevelCompaction.force_optimized())
     return options
 
 
 def read_tickers(options: Options) -> Counter[str]:
-    """The counters of the databases opened with these options, by name without the `rocksdb.` before it."""
+    """Return the counters of the databases opened with these options, by name without its `rocksdb.`."""
     found = re.findall(r"^rocksdb\.([\w.]+) COUNT : (\d+)", options.get_statistics() or "", re.MULTILINE)
     return Counter({name: int(count) for name, count in found})

@@ -41,7 +41,7 @@ def read_pairs(database: Database, number: int) -> PairsReply:
 
 def _write(opened: DatabaseHandle, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
     options = WriteOptions()
-    # a write that waits for a flush would hold the interpreter's lock meanwhile, and so delay a stop
+    # a write that waits for a flush would hold the interpreter's lock, and so delay a stop
     options.no_slowdown = True
     pause = 0.005
     while True:

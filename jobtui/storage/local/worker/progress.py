@@ -1,6 +1,6 @@
-"""How far a flush or compaction has come: RocksDB's counters, compared with what they are expected to reach.
+"""The progress of a flush or compaction: RocksDB's counters, compared with their expected values.
 
-It is an estimate: it never falls, and it never says that the work is complete.
+It is an estimate: it never falls, and it never reaches the end.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ ByteCounter = Callable[[], int]
 
 
 class ProgressEstimator:
-    """A reporter of what `count` returns, as a share of the bytes that are `expected`.
+    """Reports the result of `count` as a share of the bytes that are `expected`.
 
     `rate`: the bytes a second of the work that this continues, None if there was none.
     """
@@ -63,7 +63,7 @@ class ProgressEstimator:
 
 
 class GaugeReader:
-    """What an operation has read and written so far, over all handles that its database had meanwhile."""
+    """Measures the reads and writes of an operation, over all handles that its database has had."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -89,8 +89,7 @@ class GaugeReader:
             return progress
         self._measured_at = time.monotonic()
         read, written = _bytes_moved(handle.options)
-        # the counters are the worker's: those of another operation on this host would count as well, but there
-        # is none
+        # the counters are for the whole worker, but a host runs one operation at a time
         self._read += max(0, read - self._seen[0])
         self._written += max(0, written - self._seen[1])
         self._seen = read, written

@@ -28,7 +28,7 @@ from jobtui.storage.local.worker.flush import flush
 from jobtui.storage.local.worker.stats import read_stall, read_stats
 
 THREADS = 16
-# how long a quitting worker waits in all for the work under way and for the databases to close
+# the time that a quitting worker waits for the work under way and for the databases to close
 QUIT_SECONDS = 2.0
 
 # returns the opener of the database in a directory; with True, creates the database first

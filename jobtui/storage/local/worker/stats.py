@@ -1,4 +1,4 @@
-"""What a database holds, read from an open handle."""
+"""The stats of a database, read from an open handle."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def read_stats(opened: DatabaseHandle) -> SpaceStats:
 
 
 def read_stall(opened: DatabaseHandle) -> str:
-    """Return how RocksDB holds writes back: `writes are stopped`, or their limit; "" if it does not."""
+    """Return how RocksDB stalls writes: `writes are stopped`, or their limit; "" if it does not."""
     if opened.main.property_int_value("rocksdb.is-write-stopped"):
         return "writes are stopped"
     rate = opened.main.property_int_value("rocksdb.actual-delayed-write-rate")
@@ -49,7 +49,7 @@ def read_stall(opened: DatabaseHandle) -> str:
 
 
 def table_levels(opened: DatabaseHandle) -> tuple[Level, ...]:
-    """Return the levels without blob files, most of which a compaction does not rewrite."""
+    """Return the levels without blob files: a compaction does not rewrite most of those."""
     levels: list[Level] = []
     for file in opened.main.live_files():
         while len(levels) <= file["level"]:

@@ -26,12 +26,12 @@ from jobtui.storage.local.worker.stats import LiveFile, tables_by_family
 
 Tables = dict[str, tuple[LiveFile, ...]]
 
-LEAST_STEPS = 2  # a database of fewer is compacted in one: its steps would cost more than they bound
+LEAST_STEPS = 2  # a database of fewer steps is compacted in one: more steps would cost more than they save
 STEP_BYTES = 100 << 20
 
 
 class FamilyRest(msgspec.Struct, frozen=True):
-    """What is still to be compacted of a column family.
+    """The remaining part of a column family in a compaction.
 
     Attributes:
         name: The family.
@@ -74,7 +74,7 @@ class StepPart(msgspec.Struct, frozen=True):
 
 
 class Step(msgspec.Struct, frozen=True):
-    """What is compacted before a compaction can next be paused."""
+    """A step: the work of a compaction until it can next be paused."""
 
     parts: tuple[StepPart, ...]
 
@@ -84,12 +84,12 @@ class Step(msgspec.Struct, frozen=True):
         return sum(part.size for part in self.parts)
 
     def room_needed(self, room: int) -> int:
-        """Return the bytes of disk that it takes at most, if each merge takes `room` apart from level 0."""
+        """Return the most disk space that it takes if each merge takes `room`, apart from level 0."""
         return max(min(max(part.size, part.least), part.merged + max(room, part.least)) for part in self.parts)
 
 
 class CompactionPlan:
-    """The steps of a compaction as the files are now, and how far it has come.
+    """The plan of a compaction: its steps, planned from the current files, and its progress.
 
     `columns`: the families to compact. `first_tables`: their files at the beginning. `bytes_done`: the bytes of
     the finished steps, by which the progress is measured.
@@ -126,23 +126,23 @@ class CompactionPlan:
 
     @property
     def fraction(self) -> float:
-        """How much of the work is done, 0..1."""
+        """The share of the work that is done, 0..1."""
         total = self.bytes_done + self._bytes_left
         return self.bytes_done / total if total else 0.0
 
     def share(self, step: Step) -> float:
-        """Return how much of the work the next step is, 0..1."""
+        """Return the share of the work that a step is, 0..1."""
         return step.size / max(1, self.bytes_done + self._bytes_left)
 
     def next_step(self, handle: DatabaseHandle) -> Step | None:
-        """Plan what is left, and return the first step of it, None if there is none."""
+        """Plan the remaining work, and return its first step, None if there is none."""
         steps = self.all_steps(handle)
         self._bytes_left = sum(step.size for step in steps)
         self.position = replace(self.position, total=self.position.done + len(steps))
         return steps[0] if steps else None
 
     def all_steps(self, handle: DatabaseHandle) -> tuple[Step, ...]:
-        """Return the steps that are left."""
+        """Return the remaining steps."""
         tables = tables_by_family(handle)
         rests = [rest for column in self._left(handle) if (rest := self._rest(column, tables)) is not None]
         return plan_steps(rests, self._step_bytes, in_one=self._in_one)
@@ -162,7 +162,7 @@ class CompactionPlan:
         )
 
     def _left(self, handle: DatabaseHandle) -> tuple[ColumnFamily, ...]:
-        """Return the families that are not done, of the handle that is open now; one may be done in part."""
+        """Return the open handle's families that are not completely done."""
         names = [column.name for column in self.columns]
         columns = tuple(column for column in handle.columns if column.name in names)
         if self.position.family not in names:
@@ -231,15 +231,15 @@ def overlapping(
 def pending(files: Sequence[LiveFile], first_new: int) -> tuple[LiveFile, ...]:
     """Return the files of a family that the compaction has not written, the first of which was `first_new`.
 
-    What it wrote above the deepest level is still to be merged into that. New files in level 0 are a
-    concurrent writer's.
+    Files that it wrote above the deepest level must still be merged into that. New files in level 0 belong to a
+    concurrent writer.
     """
     deepest = max((file.level for file in files), default=0)
     return tuple(file for file in files if file.number < first_new or 0 < file.level < deepest)
 
 
 def position_after(part: StepPart, rest: Iterable[LiveFile]) -> bytes | None:
-    """Return the key up to which the part's family is done, given what is pending; None if all of it is.
+    """Return the key up to which the part's family is done, given the pending files; None if it is complete.
 
     A step may have rewritten files of the next one, which overlapped it in a level above.
     """
@@ -284,7 +284,7 @@ def _gather(family: FamilyRest, blocks: list[_Block], clusters: list[_Block], ta
         left -= block.size
         merged, least = merged + block.merged, max(least, block.least)
         is_last = following is None
-        # as near to the target as whole blocks allow, so that the number of steps stays as the plan goes on
+        # as close to the target as whole blocks allow, so that the number of steps stays constant
         if following is not None and (size + following.size / 2 < target or left < target / 2):
             continue
         for cluster in [one for one in clusters if one.first <= block.last or is_last]:
