@@ -65,14 +65,16 @@ class Screen:
         environment: Mapping[str, str] | None = None,
         *,
         pass_fds: Sequence[int] = (),
+        size: tuple[int, int] = (COLUMNS, ROWS),
     ) -> None:
+        columns, rows = size
         self.frames: list[Frame] = []
         self._unended = b""
         self._fed = 0
-        self._pyte = pyte.Screen(COLUMNS, ROWS)
+        self._pyte = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._pyte)
         self._master, slave = pty.openpty()
-        ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+        ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
         around = {**(environment if environment is not None else os.environ), **_TERMINAL}
         for name in ("NO_COLOR", "TMUX", "STY", "TERM_PROGRAM", "LINES", "COLUMNS"):
             around.pop(name, None)
