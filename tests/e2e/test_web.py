@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import socket
 import subprocess
@@ -228,6 +229,21 @@ class TestProcesses:
             server.process.kill()
             eventually(lambda: not any(is_alive(pid) for pid in tabs))
 
+    def test_jobs_of_a_closed_tab_continue(self, slow: CommandLine) -> None:
+        with serving(slow, "--writable") as server:
+            with server.open_tab() as tab:
+                send(tab, '["stdin", ":ADMIN COMPACT nba\\r"]')
+                eventually(lambda: slow.is_running(1))
+            eventually(lambda: not server.tabs())
+        owner = eventually(
+            lambda: Path(slow.profile.root / "serve.log").read_text().rpartition("as process ")[2]
+        )
+        try:
+            assert slow.is_running(1)
+        finally:
+            os.kill(int(owner.split()[0]), signal.SIGTERM)
+            eventually(lambda: not is_alive(int(owner.split()[0])))
+
 
 class TestStart:
     def test_without_the_extra(
@@ -283,7 +299,9 @@ class TestBrowser:
         nba.done("-e", "ADMIN FLUSH nba; ADMIN COMPACT nba")
         with serving(nba) as server:
             browser.open(server.address)
-            browser.shows("flush nba", "compact nba", "read only", "job 2 · compact nba")
+            browser.shows("flush nba", "compact nba", "read only", "job 2 · compact nba", "✔ 2 finished")
+            browser.resize(800, 500)
+            browser.shows("✔ 2  ✖ 0")
             browser.press("down")
             browser.shows("job 1 · flush nba")
             browser.press(":", "ADMIN FLUSH nba", "enter")

@@ -82,6 +82,10 @@ class Chromium:
         """Load a page."""
         self._call("/url", url=address)
 
+    def resize(self, width: int, height: int) -> None:
+        """Resize the window, in pixels."""
+        self._call("/window/rect", width=width, height=height)
+
     def press(self, *keys: str, control: bool = False) -> None:
         """Press keys by name, or type texts."""
         held = [{"type": "keyDown", "value": KEYS["control"]}] if control else []
