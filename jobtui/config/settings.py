@@ -52,6 +52,7 @@ class TuiSettings(msgspec.Struct, frozen=True):
         demo: Whether this is the temporary profile of `--demo`; the hints mention it.
         hint: A line for the top of an empty table.
         profile_color: The profile's color, "" for none.
+        profiles: The names of the profiles that can be switched to.
     """
 
     state_dir: Path | None = None
@@ -72,6 +73,7 @@ class TuiSettings(msgspec.Struct, frozen=True):
     demo: bool = False
     hint: str = ""
     profile_color: str = ""
+    profiles: tuple[str, ...] = ()
 
 
 UNKNOWN_CONFIG = Path("~/.config/jobtui/config.toml")

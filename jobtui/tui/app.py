@@ -113,6 +113,7 @@ class DashboardApp(BaseApp[int]):
         self._unsubscribe: Callable[[], None] = lambda: None
         self._frame: asyncio.TimerHandle | None = None
         self._paused = False
+        self.next_profile = ""
         self._title = self._progress = ""
         self._typed_ahead: deque[events.Key | events.Paste] = deque()
         self.dashboard = Dashboard(self.context, self)
@@ -277,6 +278,11 @@ class DashboardApp(BaseApp[int]):
             self.dashboard.show_toast(f"Space '{session.space}' no longer exists: none is chosen", "warning")
             session.space = None
             self.dashboard.refresh_space()
+
+    def leave(self, status: int, profile: str) -> None:
+        """End the dashboard with this exit status; `profile` is opened next, if one is named."""
+        self.next_profile = profile
+        self.exit(status)
 
     @property
     def paused(self) -> bool:

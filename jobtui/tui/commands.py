@@ -122,6 +122,13 @@ COMMANDS: tuple[KeyCommand, ...] = (
     _c(_D, "show_log", "l", "log", "Every notification with its time", action="show('log')"),
     _c(_D, "transcript", "t", "transcript", "Show or hide the results of the command bar"),
     _c(_D, "pause", "p", "pause", "Freeze the screen; later changes are shown when it continues"),
+    _c(
+        _D,
+        "profile",
+        "at",
+        "switch profile",
+        "Leave this profile and open another, after the question about jobs",
+    ),
     _c(_D, "theme", "T", "theme", "The next theme"),
     _c(_D, "retry", "R", "connect now", "Try to connect to the cluster now"),
     _c(_D, "redraw", "ctrl+l", "redraw", "Paint the whole screen again"),

@@ -62,6 +62,11 @@ class Context(msgspec.Struct, frozen=True):
         return self.session.space
 
     @property
+    def other_profiles(self) -> tuple[str, ...]:
+        """The profiles that can be switched to."""
+        return tuple(name for name in self.settings.profiles if name != self.client.profile)
+
+    @property
     def profile_role(self) -> TextRole:
         """How the profile's name is shown."""
         return TextRole.PROFILE if self.settings.profile_color else TextRole.STRONG
@@ -126,6 +131,10 @@ class DashboardHost(Protocol):
         """Show the jobs view, filtered by a space or a host."""
         ...
 
+    async def show_filtered(self, text: str) -> None:
+        """Show the jobs view with this filter."""
+        ...
+
     def select_job(self, job_id: int) -> None:
         """Move the cursor to a job that was just submitted."""
         ...
@@ -158,8 +167,12 @@ class DashboardHost(Protocol):
         """Copy a text to the clipboard."""
         ...
 
-    def exit(self, status: int) -> None:
-        """Leave the dashboard with this exit status."""
+    def exit(self, status: int, profile: str = "") -> None:
+        """Leave the dashboard with this exit status, or for another profile."""
+        ...
+
+    def switch_profile(self, name: str = "") -> None:
+        """Leave for another profile, after the question about running jobs; "" asks for which."""
         ...
 
 
@@ -182,6 +195,10 @@ class AppControl(Protocol):
 
     async def handle_typed_ahead(self) -> None:
         """Handle the keys that were typed before the dashboard was ready."""
+        ...
+
+    def leave(self, status: int, profile: str) -> None:
+        """End the dashboard with this exit status; `profile` is opened next, if one is named."""
         ...
 
     def show_toast(self, toast: Toast) -> None:

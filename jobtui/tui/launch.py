@@ -7,6 +7,8 @@ import os
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
+import msgspec
+
 if TYPE_CHECKING:
     from jobtui.config.settings import TuiSettings
     from jobtui.engine.client import Client
@@ -14,6 +16,13 @@ if TYPE_CHECKING:
 
 # what Textual calls the colors of a terminal, by their number
 _COLOR_SYSTEMS = {1: "standard", 16: "standard", 256: "256", 1 << 24: "truecolor"}
+
+
+class DashboardEnd(msgspec.Struct, frozen=True):
+    """The end of a dashboard: the exit status, and the profile that the user switches to, "" to leave."""
+
+    status: int
+    profile: str = ""
 
 
 def load() -> None:
@@ -33,8 +42,10 @@ def load() -> None:
     import jobtui.tui.app  # noqa: F401
 
 
-def run(client: Client, settings: TuiSettings, is_abandoned: Callable[[], bool] = lambda: False) -> int:
-    """Show the dashboard until the user leaves, and return the exit status.
+def run(
+    client: Client, settings: TuiSettings, is_abandoned: Callable[[], bool] = lambda: False
+) -> DashboardEnd:
+    """Show the dashboard until the user leaves.
 
     Args:
         client: The engine's client. It stays open: the caller closes it.
@@ -42,7 +53,7 @@ def run(client: Client, settings: TuiSettings, is_abandoned: Callable[[], bool] 
         is_abandoned: Returns whether a signal arrived before the dashboard handled signals itself.
 
     Returns:
-        0, 1 if the dashboard failed, or 128 + n after signal n.
+        The status is 0, 1 if the dashboard failed, or 128 + n after signal n.
     """
     load()
     from jobtui.tui.app import DashboardApp
@@ -56,7 +67,9 @@ def run(client: Client, settings: TuiSettings, is_abandoned: Callable[[], bool] 
         depth=color_depth(),
     )
     status = app.run(mouse=settings.mouse)
-    return status if status is not None else app.return_code or 0
+    if status is None:
+        return DashboardEnd(app.return_code or 0)
+    return DashboardEnd(status, app.next_profile)
 
 
 def explain(what: str, why: str, advice: Sequence[str], theme: str = "") -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
@@ -245,3 +246,39 @@ def test_a_statement_from_another_terminal_shows_up_live(jobtui: CommandLine) ->
             terminal.shows("✔ 2")
             second.press("q")
             assert second.ended() == 0
+
+
+class TestSwitchProfile:
+    CONFIG = '[profiles.local]\n[profiles.prod]\ncolor = "red"\n'
+
+    def test_there_and_back_in_one_process(self, tmp_path: Path) -> None:
+        jobtui = CommandLine(tmp_path, self.CONFIG)
+        with dashboard(jobtui) as terminal:
+            terminal.press(":")
+            terminal.shows("ctrl+r search")
+            terminal.paste("CREATE SPACE nba; ADMIN FLUSH nba")
+            terminal.press("enter")
+            terminal.shows("✔ 1")
+            terminal.press("escape", "@")
+            terminal.shows("Switch to which profile?")
+            terminal.press("enter")
+            terminal.shows("prod []>", "No jobs yet")
+            terminal.press("@")
+            terminal.shows("Switch to which profile?")
+            terminal.press("enter")
+            terminal.shows("local[", "flush nba")
+            terminal.press("q")
+            assert terminal.ended() == 0
+            assert terminal.is_given_back()
+
+    def test_one_that_cannot_be_opened_leads_back(self, tmp_path: Path) -> None:
+        jobtui = CommandLine(tmp_path, self.CONFIG)
+        jobtui.data.mkdir()
+        (jobtui.data / "prod").touch()
+        with dashboard(jobtui) as terminal:
+            terminal.press("@", "enter")
+            terminal.shows("This profile cannot be opened")
+            terminal.press("q")
+            terminal.shows("local[", "No jobs yet")
+            terminal.press("q")
+            assert terminal.ended() == 0

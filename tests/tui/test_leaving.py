@@ -5,6 +5,7 @@ import pytest
 from textual import events
 from textual.keys import _character_to_key
 
+from jobtui.config.settings import TuiSettings
 from jobtui.model import Status, StepPosition
 from tests.support.dashboards import Stage, showing, stage
 from tests.support.mirrors import mirror_bench
@@ -162,3 +163,80 @@ def test_ended_jobs_are_left_to_nobody(tmp_path: Path) -> None:
             await shown.until(lambda: shown.app.return_value == 0)
 
     asyncio.run(run())
+
+
+class TestSwitchProfile:
+    SETTINGS = TuiSettings(profiles=("local", "prod", "stage"))
+
+    def test_asks_which_and_leaves_for_it(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, settings=self.SETTINGS) as shown:
+                await shown.press("at")
+                await shown.shows("Switch to which profile?", "1     prod", "2     stage")
+                await shown.press("2")
+                await shown.until(lambda: shown.app.return_value == 0)
+                assert shown.app.next_profile == "stage"
+
+        asyncio.run(run())
+
+    def test_waits_for_running_jobs_if_the_user_wants(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, {"nba": ["local0"]}, settings=self.SETTINGS) as shown:
+                await shown.say("ADMIN COMPACT nba")
+                await shown.press("colon")
+                await shown.paste("profile prod")
+                await shown.press("enter")
+                await shown.shows(
+                    "1 job queued or running",
+                    "then switch to prod",
+                    "Switch to prod; jobs continue in the background",
+                )
+                await shown.press("w")
+                await shown.shows("switches to prod when all jobs have ended, esc stays")
+                shown.behind.storage.operation("nba", "local0").finish()
+                await shown.until(lambda: shown.app.return_value == 0)
+                assert shown.app.next_profile == "prod"
+
+        asyncio.run(run())
+
+    def test_q_afterwards_leaves(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, {"nba": ["local0"]}, settings=self.SETTINGS) as shown:
+                await shown.say("ADMIN COMPACT nba")
+                await shown.press("at", "1")
+                await shown.shows("then switch to prod")
+                await shown.press("enter", "q")
+                await shown.shows("Stop them, then leave")
+                await shown.press("s")
+                await shown.shows("stopping all jobs, then leaves")
+                shown.behind.storage.operation("nba", "local0").stop()
+                await shown.until(lambda: shown.app.return_value == 0)
+                assert shown.app.next_profile == ""
+
+        asyncio.run(run())
+
+    @pytest.mark.parametrize(
+        ("text", "toast"),
+        [
+            ("profile prdo", "There is no profile 'prdo'; did you mean 'prod'?"),
+            ("profile local", "This is profile 'local'"),
+        ],
+    )
+    def test_a_name_that_cannot_be_switched_to(self, tmp_path: Path, text: str, toast: str) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, settings=self.SETTINGS) as shown:
+                await shown.press("colon")
+                await shown.paste(text)
+                await shown.press("enter")
+                await shown.shows(toast)
+                assert shown.app.return_value is None
+
+        asyncio.run(run())
+
+    def test_without_another_profile(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path) as shown:
+                await shown.press("at")
+                await shown.shows("There is no other profile in the config file")
+
+        asyncio.run(run())

@@ -215,7 +215,7 @@ class TestFilter:
                 await shown.press("enter")
                 await shown.shows("/ nba", "esc drop filter")
                 await shown.press("3", "slash")
-                await shown.type("status:up !cold")
+                await shown.type("status:on !cold")
                 await shown.shows("3 of 4")
                 await shown.press("enter", "2")
                 await shown.shows("/ nba")

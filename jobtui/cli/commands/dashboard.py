@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
@@ -16,11 +17,14 @@ from jobtui.cli.errors import CommandError, Exit, UsageError, hold_signals, is_h
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.requests import DashboardCommand, OpenDemo
 from jobtui.cli.streams import is_terminal, print_error
-from jobtui.config.settings import TuiSettings
+from jobtui.config.settings import Config, TuiSettings
 from jobtui.engine.client import Client
 from jobtui.engine.lifecycle import is_held
 from jobtui.engine.profile import Profile
 from jobtui.files import temporary_parent
+
+if TYPE_CHECKING:
+    from jobtui.tui.launch import DashboardEnd
 
 SIGNAL_STATUS = 128  # the exit status of a program that signal n ended is 128 + n, as in a shell
 
@@ -32,13 +36,39 @@ def open_dashboard(command: DashboardCommand | OpenDemo) -> int:
     if isinstance(command, OpenDemo):
         # the signals first: a signal between the two would leave the directory behind
         with hold_signals() as received, _temporary_directory() as root:
-            return _run(Profile("demo", root), replace(config.dashboard, demo=True), received)
+            return _run(Profile("demo", root), replace(config.dashboard, demo=True), received).status
+    return _show_profiles(command, config)
+
+
+def _show_profiles(command: DashboardCommand, config: Config) -> int:
+    """Show the dashboard on the command's profile, then on those that the user switches to.
+
+    If one of these cannot be opened, the one before is opened again. Raises CommandError.
+    """
+    previous: DashboardCommand | None = None
+    while True:
+        try:
+            end = _run_profile(command, config)
+        except CommandError as error:
+            if previous is None:
+                raise
+            print_error(f"jobtui: profile {command.profile} was not opened: {error}")
+            command, previous = previous, None
+            continue
+        if not end.profile or end.status:
+            return end.status
+        # what named a cluster instead of a profile does not belong to the next one
+        previous, command = command, replace(command, profile=end.profile, nebula=None, user=None, tls=None)
+
+
+def _run_profile(command: DashboardCommand, config: Config) -> DashboardEnd:
     profile = profile_of(command, config)
     known = config.profiles.get(profile.name)
     settings = replace(
         config.dashboard,
         state_dir=profile.root / "dashboard",
         profile_color=known.color if known is not None and command.nebula is None else "",
+        profiles=tuple(config.profiles),
     )
     with hold_signals() as received:
         return _run(profile, settings, received, command)
@@ -49,7 +79,7 @@ def _run(
     settings: TuiSettings,
     received: list[signal.Signals],
     command: DashboardCommand | None = None,
-) -> int:
+) -> DashboardEnd:
     """Show the dashboard, then end or hand over the jobs that it ran.
 
     Args:
@@ -58,14 +88,14 @@ def _run(
     """
     client = retry_on_error_screen(lambda: _client(profile, settings.demo), settings.theme)
     try:
-        status = _show(client, settings, received)
+        end = _show(client, settings, received)
         if command is not None and _must_continue(client, settings, received):
             try:
-                return _continue_in_background(client, profile, command, received)
+                return replace(end, status=_continue_in_background(client, profile, command, received))
             except CommandError as error:
                 print_error(f"jobtui: the jobs cannot continue in the background: {error}")
-                status = status or Exit.FAILED
-        return _stop_jobs(client, status, received)
+                end = replace(end, status=end.status or Exit.FAILED)
+        return replace(end, status=_stop_jobs(client, end.status, received))
     finally:
         client.close()
 
@@ -92,24 +122,25 @@ def _continue_in_background(
     return serve_in_background(profile, command, log_of(profile), until_idle=True)
 
 
-def _show(client: Client, settings: TuiSettings, received: list[signal.Signals]) -> int:
-    """Show the dashboard unless a signal was received, and return the exit status.
+def _show(client: Client, settings: TuiSettings, received: list[signal.Signals]) -> DashboardEnd:
+    """Show the dashboard unless a signal was received.
 
     Args:
         received: The signals received so far; the one that ends the dashboard is added.
     """
-    from jobtui.tui.launch import load, run
+    from jobtui.tui.launch import DashboardEnd, load, run
 
     load()
     if not received:
-        status = run(client, settings, lambda: bool(received))
-        if not received and status > SIGNAL_STATUS:
-            received.append(signal.Signals(status - SIGNAL_STATUS))
+        end = run(client, settings, lambda: bool(received))
+        if not received and end.status > SIGNAL_STATUS:
+            received.append(signal.Signals(end.status - SIGNAL_STATUS))
         if not received:
-            return status
+            return end
     # the shell has the terminal again: a suspended dashboard that ends must not be stopped for writing to it
     signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-    return SIGNAL_STATUS + next((each for each in received if each is not signal.SIGHUP), signal.SIGHUP)
+    number = next((each for each in received if each is not signal.SIGHUP), signal.SIGHUP)
+    return DashboardEnd(SIGNAL_STATUS + number)
 
 
 def _must_continue(client: Client, settings: TuiSettings, received: Sequence[signal.Signals]) -> bool:

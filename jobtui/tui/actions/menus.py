@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from jobtui.background import run_in_thread
+from jobtui.config.settings import SAVED_VIEWS
 from jobtui.formatting import format_count, format_duration, format_local_time
 from jobtui.language import quote_name, unparse
 from jobtui.language.ast import Submit
@@ -15,7 +17,7 @@ from jobtui.model import Job, JobCommand, Status
 from jobtui.os_errors import explain
 from jobtui.tui.actions.jobs import JobActions, export_jobs, new_export_path
 from jobtui.tui.commands import KeyScope
-from jobtui.tui.context import Context, DashboardHost
+from jobtui.tui.context import AppControl, Context, DashboardHost
 from jobtui.tui.data.job_rows import JOB_COLUMNS, default_columns
 from jobtui.tui.data.search import Filter
 from jobtui.tui.screens.dialog import Choice, Question
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from jobtui.tui.views.base import DashboardView
     from jobtui.tui.views.inventory import HostsView
     from jobtui.tui.views.jobs import JobsView
+    from jobtui.tui.widgets.job_table import JobList
 
 
 NO_FILTER = Filter()
@@ -100,6 +103,23 @@ def row_text(job: Job) -> str:
             job.reason,
         )
     )
+
+
+def palette_choices(
+    context: Context, control: AppControl, host: DashboardHost, jobs: JobList
+) -> Iterator[tuple[str, str, Callable[[], None]]]:
+    """Yield what the palette offers besides commands: saved views, profiles, themes and the orders of jobs."""
+    for name, text in {**SAVED_VIEWS, **context.settings.views}.items():
+        # the coroutine is made when it is chosen: the palette is also built without a choice
+        yield f"View: {name}", text, lambda text=text: host.start_action(host.show_filtered(text))  # type: ignore[misc]
+    for name in context.other_profiles:
+        yield f"Profile: {name}", "Switch to this profile", partial(host.switch_profile, name)
+    for theme in control.themes:
+        yield f"Theme: {theme.name}", "Colors", partial(control.set_theme, theme.name)
+    for column in JOB_COLUMNS:
+        if column.sorts:
+            run = partial(jobs.sort_by, column.key)
+            yield f"Sort by {column.label}", "Sort the jobs by this column; again reverses the order", run
 
 
 class ActionMenu:

@@ -1,4 +1,7 @@
-"""The end of the dashboard: at once without active jobs; otherwise the user chooses what becomes of them."""
+"""The end of the dashboard, or a switch to another profile.
+
+Either is immediate without active jobs; otherwise the user chooses what becomes of them.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,14 @@ from collections.abc import Callable, Sequence
 from jobtui.engine.lifecycle import is_held
 from jobtui.formatting import format_count, format_percent
 from jobtui.model import Job, Status
+from jobtui.suggest import did_you_mean
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.screens.dialog import Choice, Question
 from jobtui.tui.text.spans import Line, TextRole, status_span
 
-_WAITING = "leaves when all jobs have ended, esc stays"
-_STOPPING = "stopping all jobs, then leaves"
-_YIELDING = "pausing at the next steps, then leaves"
+_WAITING = "{} when all jobs have ended, esc stays"
+_STOPPING = "stopping all jobs, then {}"
+_YIELDING = "pausing at the next steps, then {}"
 
 
 class QuitFlow:
@@ -25,19 +29,40 @@ class QuitFlow:
         self._shared = context
         self._host = host
         self._waiting: asyncio.Future[None] | None = None
+        self._profile = ""
 
-    async def ask(self) -> None:
-        """Leave, or ask first; runs in a worker."""
+    async def switch(self, name: str) -> None:
+        """Switch to a profile, or ask to which first; runs in a worker."""
+        others = self._shared.other_profiles
+        if not others:
+            self._host.show_toast("There is no other profile in the config file", "warning")
+        elif not name:
+            choices = [Choice(str(n) if n < 10 else "", other, other) for n, other in enumerate(others, 1)]
+            chosen = await self._host.ask(Question[str]("Switch to which profile?", (), choices))
+            if chosen is not None:
+                await self.ask(chosen)
+        elif name in others:
+            await self.ask(name)
+        elif name == self._shared.client.profile:
+            self._host.show_toast(f"This is profile '{name}'")
+        else:
+            near = did_you_mean(name, others)
+            hint = f"did you mean '{near}'?" if near else f"there are {', '.join(others)}"
+            self._host.show_toast(f"There is no profile '{name}'; {hint}", "warning")
+
+    async def ask(self, profile: str = "") -> None:
+        """Leave, or switch to a profile, or ask first; runs in a worker."""
         client = self._shared.client
+        self._profile = profile
         active = self._active()
         if not active:
-            self._host.exit(0)
+            self._host.exit(0, profile)
             return
         may_continue = not self._shared.settings.demo
-        question = quit_question(active, may_continue, lambda job: client.job(job.id) or job)
+        question = quit_question(active, may_continue, lambda job: client.job(job.id) or job, profile)
         match await self._host.ask(question):
             case QuitChoice.CONTINUE if not self._active():
-                self._host.exit(0)
+                self._host.exit(0, profile)
             case QuitChoice.CONTINUE:
                 await self._leave_after(asyncio.wrap_future(client.yield_jobs()), _YIELDING)
             case QuitChoice.WAIT:
@@ -57,6 +82,7 @@ class QuitFlow:
     async def _leave_after(self, done: asyncio.Future[None], flag: str) -> None:
         self.stay()
         self._waiting = done
+        flag = flag.format(f"switches to {self._profile}" if self._profile else "leaves")
         self._host.set_flag(flag, True)
         try:
             await done
@@ -65,7 +91,7 @@ class QuitFlow:
         finally:
             self._host.set_flag(flag, False)
         if self._waiting is done:
-            self._host.exit(0)
+            self._host.exit(0, self._profile)
 
     def stay(self) -> bool:
         """Stop waiting to leave; return whether it was waiting. A stop of jobs is not canceled."""
@@ -88,14 +114,18 @@ class QuitChoice(enum.Enum):
     CONTINUE = "continue"
 
 
-def quit_question(active: Sequence[Job], may_continue: bool, now: Callable[[Job], Job]) -> Question[QuitChoice]:
+def quit_question(
+    active: Sequence[Job], may_continue: bool, now: Callable[[Job], Job], profile: str = ""
+) -> Question[QuitChoice]:
     """Return the question; to stay has the focus.
 
     Args:
         active: The jobs that are queued or running.
         may_continue: Whether the jobs can continue without a screen.
         now: Returns the newest snapshot of a job.
+        profile: The profile that is switched to, "" to leave.
     """
+    leave = f"switch to {profile}" if profile else "leave"
 
     def update() -> tuple[str, Sequence[Line]]:
         jobs = [now(job) for job in active]
@@ -104,14 +134,15 @@ def quit_question(active: Sequence[Job], may_continue: bool, now: Callable[[Job]
         return title, [*_lines(jobs), *(_loss_lines(jobs) if may_continue else ())]
 
     title, lines = update()
-    background = [Choice("b", "Leave; jobs continue in the background", QuitChoice.CONTINUE)]
+    text = f"{leave[0].upper()}{leave[1:]}; jobs continue in the background"
+    background = [Choice("b", text, QuitChoice.CONTINUE)]
     return Question(
         title,
         lines,
         [
             Choice("n", "Stay", QuitChoice.STAY),
-            Choice("w", "Wait until they have ended, then leave", QuitChoice.WAIT),
-            Choice("s", "Stop them, then leave", QuitChoice.STOP),
+            Choice("w", f"Wait until they have ended, then {leave}", QuitChoice.WAIT),
+            Choice("s", f"Stop them, then {leave}", QuitChoice.STOP),
             *(background if may_continue else ()),
         ],
         update=update,

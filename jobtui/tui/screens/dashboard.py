@@ -13,7 +13,6 @@ from textual.binding import BindingType
 from textual.screen import Screen
 from textual.widget import Widget
 
-from jobtui.config.settings import SAVED_VIEWS
 from jobtui.errors import StorageError
 from jobtui.formatting import format_count
 from jobtui.history import StoreError
@@ -22,7 +21,6 @@ from jobtui.tui.base_app import StyledScreen
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings, commands
 from jobtui.tui.context import AppControl, Context, LogEntry
 from jobtui.tui.data.feed import Batch, LingeringTasks
-from jobtui.tui.data.job_rows import JOB_COLUMNS
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.terminal import notice_sequence
 from jobtui.tui.text.notices import current_alarm, describe_ends
@@ -204,6 +202,10 @@ class Dashboard(StyledScreen):
         self.jobs.arrived_filter = f"{kind}:{quoted}"
         self.jobs.list.set_filter(self.jobs.arrived_filter)
 
+    async def show_filtered(self, text: str) -> None:  # noqa: D102
+        await self.show_view("jobs")
+        self.jobs.list.set_filter(text)
+
     def select_job(self, job_id: int) -> None:  # noqa: D102
         self.jobs.list.seek(job_id)
 
@@ -225,8 +227,11 @@ class Dashboard(StyledScreen):
     def copy(self, text: str) -> None:  # noqa: D102
         self.app.copy_to_clipboard(text)
 
-    def exit(self, status: int) -> None:  # noqa: D102
-        self.app.exit(status)
+    def exit(self, status: int, profile: str = "") -> None:  # noqa: D102
+        self._control.leave(status, profile)
+
+    def switch_profile(self, name: str = "") -> None:  # noqa: D102
+        self.start_action(self._quit_flow.switch(name))
 
     # -- views --------------------------------------------------------------------------------------
 
@@ -359,26 +364,13 @@ class Dashboard(StyledScreen):
 
     def palette_entries(self) -> Iterator[PaletteEntry]:
         """Yield the entries of the palette: a title, an explanation and the function to call."""
+        from jobtui.tui.actions.menus import palette_choices  # not needed at start
+
         for command in self.available_commands():
             if command.palette:
                 keys = f"{command.help}  ({self.keymap.shown(command)})"
                 yield command.title.capitalize(), keys, partial(self.run_command, command)
-        for name, text in {**SAVED_VIEWS, **self.context.settings.views}.items():
-            yield f"View: {name}", text, partial(self._start_filtered, text)
-        for theme in self._control.themes:
-            yield f"Theme: {theme.name}", "Colors", partial(self._control.set_theme, theme.name)
-        for column in JOB_COLUMNS:
-            if column.sorts:
-                run = partial(self.jobs.list.sort_by, column.key)
-                yield f"Sort by {column.label}", "Sort the jobs by this column; again reverses the order", run
-
-    def _start_filtered(self, text: str) -> None:
-        # the coroutine is made when it is chosen: the palette is also built without a choice
-        self.start_action(self._show_filtered(text))
-
-    async def _show_filtered(self, text: str) -> None:
-        await self.show_view("jobs")
-        self.jobs.list.set_filter(text)
+        yield from palette_choices(self.context, self._control, self, self.jobs.list)
 
     def restore_focus(self) -> None:
         """Give the focus to the widget that the next key is meant for."""
@@ -482,6 +474,10 @@ class Dashboard(StyledScreen):
     def action_quit(self) -> None:
         """Leave; ask first while jobs are active."""
         self.start_action(self._quit_flow.ask())
+
+    def action_profile(self) -> None:
+        """Switch to another profile."""
+        self.switch_profile()
 
     @cached_property
     def _actions(self) -> ActionMenu:

@@ -1,4 +1,4 @@
-"""The commands that the console handles itself: help, quit, clear, and a number that jumps to its job."""
+"""The commands that the console handles itself, such as help and quit, or a number that jumps to its job."""
 
 from __future__ import annotations
 
@@ -12,14 +12,27 @@ from jobtui.suggest import did_you_mean
 if TYPE_CHECKING:
     from jobtui.engine.client import ExecuteResult
 
-_COMMANDS = {"quit": "quit", "exit": "quit", "help": "help", "?": "help", "clear": "clear"}
+_COMMANDS = {
+    "quit": "quit",
+    "exit": "quit",
+    "help": "help",
+    "?": "help",
+    "clear": "clear",
+    "profile": "profile",
+}
 _EXPECTED = "expected "
 _DROP_SPACE = re.compile(r"\bDROP\s+SPACE\b", re.IGNORECASE | re.ASCII)
 
 
 def console_command(text: str) -> str:
-    """Return `quit`, `help` or `clear` if the text is that command; "" if it is for the engine."""
+    """Return `quit`, `help`, `clear` or `profile` if the text is that command; "" if it is for the engine."""
     return _COMMANDS.get(text.strip().rstrip(";").strip().lower(), "")
+
+
+def profile_name(text: str) -> str:
+    """Return the name after `profile`, as in `profile prod`; "" if the text names none."""
+    words = text.strip().rstrip(";").split()
+    return words[1] if len(words) == 2 and words[0].lower() == "profile" else ""
 
 
 def job_number(text: str) -> int:
@@ -36,7 +49,7 @@ def help_topic(text: str) -> str:
 
 def may_be_console_command(text: str, caret: int) -> bool:
     """Return whether a text is a command of the console, or a beginning of one that is still being typed."""
-    if console_command(text) or help_topic(text) or job_number(text):
+    if console_command(text) or help_topic(text) or job_number(text) or profile_name(text):
         return True
     typed = text.strip().lower()
     return bool(typed) and caret == len(text.rstrip()) and any(word.startswith(typed) for word in _COMMANDS)

@@ -40,6 +40,7 @@ from jobtui.tui.text.console_commands import (
     drops_space,
     help_topic,
     job_number,
+    profile_name,
     with_console_commands,
 )
 from jobtui.tui.widgets.command_bar import CommandBar
@@ -283,6 +284,10 @@ class Console(Vertical):
 
                 lines = [((f" {line}", TextRole.PLAIN),) for line in help_for(topic).split("\n")]
                 self._show_help(message.text, [TranscriptLine(line, hang=6) for line in lines])
+            case "profile":
+                self._host.switch_profile()
+            case _ if name := profile_name(message.text):
+                self._host.switch_profile(name)
             case "quit":
                 await self.app.run_action("quit", self.screen)
             case "help":
