@@ -93,7 +93,7 @@ class TestCommand:
     def test_signals_of_the_engines_thread_are_not_blocked(self, script: Path, tmp_path: Path) -> None:
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT, signal.SIGHUP})
         try:
-            assert self.run(script, f"grep SigBlk /proc/self/status > {tmp_path}/mask").is_delivered
+            assert self.run(script, f"exec grep SigBlk /proc/self/status > {tmp_path}/mask").is_delivered
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         assert int((tmp_path / "mask").read_text().split()[1], 16) & (1 << signal.SIGTERM - 1) == 0
@@ -128,8 +128,9 @@ class TestWebHook:
         assert f"answered {status}" in result.text
         assert "SECRET" not in result.text
 
-    def test_redirect_is_not_followed(self) -> None:
-        with web_hook(307) as server:
+    @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+    def test_redirect_is_not_followed(self, status: int) -> None:
+        with web_hook(status) as server:
             result = post(server)
             assert [path for path, _ in server.requests] == ["/services/SECRET"]
         assert (result.is_delivered, result.can_retry) == (False, False)

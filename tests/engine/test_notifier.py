@@ -140,6 +140,16 @@ class TestOncePerEnd:
         assert sorted(kind for kind, _ in found) == [EventKind.NOT_NOTIFIED, EventKind.NOTIFIED]
         assert "SECRET" not in str(found)
 
+    def test_amended_record_of_an_old_end(self, tmp_path: Path, inbox: Inbox) -> None:
+        with notifying(tmp_path, None) as b:
+            old = b.job(fails(b))
+        with notifying(tmp_path, to_command(inbox), FakeClock(b.clock.now() + timedelta(hours=1))) as b:
+            event = JobEvent(at=b.clock.now(), kind=EventKind.NOTIFIED, about="of another")
+            amended = replace(old, events=(*old.events, event))
+            b.engine.call(b.engine.engine.store.update(lambda _: [amended])).result(WAIT)
+            until_settled(b, fails(b))
+        assert [message["job"]["id"] for message in inbox.messages] == [2]
+
 
 class TestNoJobWaits:
     def test_server_that_hangs(self, tmp_path: Path) -> None:

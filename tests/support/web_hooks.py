@@ -76,6 +76,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.send_header("Content-Length", "0")
             self.end_headers()
 
+    def do_GET(self) -> None:
+        self.server.record(f"GET {self.path}", b"{}")
+        self.send_error(404)
+
     def log_message(self, *_: object) -> None: ...
 
 
