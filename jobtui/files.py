@@ -27,11 +27,18 @@ def write_atomically(path: Path, data: bytes) -> None:
     sync_directory(path.parent)
 
 
-def _replace(path: Path, data: bytes, *, durably: bool) -> None:
+def publish_file(path: Path, data: bytes) -> None:
+    """Replace a file as a whole, and let every user read it, whatever the umask. Raises OSError."""
+    _replace(path, data, durably=False, mode=0o644)
+
+
+def _replace(path: Path, data: bytes, *, durably: bool, mode: int | None = None) -> None:
     draft = path.with_name(f".{path.name}.{os.getpid()}")  # two processes may write the same file
     try:
         with open(open_new(draft), "wb") as file:
             file.write(data)
+            if mode is not None:
+                os.fchmod(file.fileno(), mode)
             if durably:
                 file.flush()
                 os.fsync(file.fileno())

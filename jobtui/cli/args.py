@@ -20,6 +20,7 @@ from jobtui.cli.requests import (
     HelpCommand,
     HistoryCommand,
     LoadCommand,
+    MetricsCommand,
     NotifyCommand,
     OpenDemo,
     RunCommand,
@@ -34,7 +35,19 @@ from jobtui.suggest import did_you_mean
 TEXT_FORMATS = ("box", "json", "jsonl", "csv")
 PAIR_FORMATS = ("jsonl", "csv", "tsv")
 EXPORT_FORMATS = ("jsonl", "json", "csv")
-VERBS = ("load", "dump", "serve", "web", "config", "history", "notify", "doctor", "completion", "help")
+VERBS = (
+    "load",
+    "dump",
+    "serve",
+    "web",
+    "config",
+    "history",
+    "metrics",
+    "notify",
+    "doctor",
+    "completion",
+    "help",
+)
 SHELLS = ("bash", "zsh", "fish")
 VALUE_OPTIONS = (
     "-e",
@@ -48,6 +61,8 @@ VALUE_OPTIONS = (
     "--config",
     "--port",
     "--url",
+    "--metrics",
+    "--output",
 )
 FLAGS = (
     "--detach",
@@ -101,15 +116,18 @@ _OWNERS: Mapping[str, str] = {
     "port": "web",
     "url": "web",
     "writable": "web",
+    "metrics": "serve",
+    "output": "metrics",
 }
 """The options that only one verb has, and that verb."""
 _VERB_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "load": ("format", "quiet", "delete_keys", *PROFILE_OPTIONS),
     "dump": ("format", *PROFILE_OPTIONS),
-    "serve": ("background", "until_idle", *PROFILE_OPTIONS),
+    "serve": ("background", "until_idle", "metrics", *PROFILE_OPTIONS),
     "web": ("port", "url", "writable", *PROFILE_OPTIONS),
     "config": tuple(option for option in PROFILE_OPTIONS if option != "nebula"),
     "history": ("format", "quiet", "raw", *PROFILE_OPTIONS),
+    "metrics": ("output", *PROFILE_OPTIONS),
     "notify": tuple(option for option in PROFILE_OPTIONS if option != "nebula"),
     "doctor": PROFILE_OPTIONS,
     "completion": (),
@@ -206,7 +224,12 @@ def _verb_command(
             format_ = _one_of(PAIR_FORMATS, found.format or "jsonl")
             return DumpCommand(space=operands[0], format=format_, **options)
         case "serve":
-            return ServeCommand(background=bool(found.background), until_idle=bool(found.until_idle), **options)
+            return ServeCommand(
+                background=bool(found.background),
+                until_idle=bool(found.until_idle),
+                metrics=found.metrics,
+                **options,
+            )
         case "web":
             if found.writable and found.read_only:
                 raise UsageError("--writable and --read-only contradict each other")
@@ -216,6 +239,8 @@ def _verb_command(
             return ConfigCommand(what=operands[0] if operands else "print", **options)
         case "history":
             return _history(operands, found, options)
+        case "metrics":
+            return MetricsCommand(output=found.output, **options)
         case "notify":
             return NotifyCommand(**options)
         case "doctor":
@@ -326,6 +351,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", action=_Once, type=_path)
     parser.add_argument("--port", action=_Once, type=_port)
     parser.add_argument("--url", action=_Once)
+    parser.add_argument("--metrics", action=_Once, type=_listen_address)
+    parser.add_argument("--output", action=_Once, type=_path)
     parser.add_argument("--quiet", "-q", action="store_true", default=None)
     flags = (
         "--detach",
@@ -362,6 +389,15 @@ def _port(word: str) -> int:
     if not (word.isascii() and word.isdigit() and int(word) < 1 << 16):
         raise argparse.ArgumentTypeError(f"'{word}' is no port: a number from 0 to 65535")
     return int(word)
+
+
+def _listen_address(word: str) -> tuple[str, int]:
+    """Return the host and the port of `127.0.0.1:9477` or `[::1]:9477`."""
+    host, _, port = word.rpartition(":")
+    is_bracketed = host.startswith("[") and host.endswith("]")
+    if not host or (":" in host and not is_bracketed):
+        raise argparse.ArgumentTypeError(f"'{word}' is no address: it must be like 127.0.0.1:9477")
+    return host.strip("[]"), _port(port)
 
 
 def _one_of(known: tuple[str, ...], word: str) -> str:

@@ -75,7 +75,7 @@ jobtui: a dashboard and command bar for a storage cluster's flush and compact
   jobtui serve, jobtui web     run jobs without a screen; show them in a browser
   jobtui config, history, doctor   settings; stored jobs; check the setup
   jobtui help [STATEMENT]      the statements; VERB --help explains a verb
-  jobtui notify, completion    test the notifications; bash, zsh or fish
+  jobtui metrics, notify, completion   for Prometheus; a test; your shell
 
   --format box|json|jsonl|csv  of results; load and dump: jsonl, csv, tsv
   --detach, --wait             only queue the jobs; always wait for their end
@@ -122,7 +122,7 @@ dumped; if it has others, jobtui says so.
   jobtui dump nba --format csv | head
 """,
     "serve": """\
-jobtui serve [--background] [--until-idle]
+jobtui serve [--background] [--until-idle] [--metrics HOST:PORT]
 
 Runs the profile's jobs without a screen: queued ones, and those that
 dashboards and jobtui -e of the same profile submit. Events are reported on
@@ -132,6 +132,7 @@ ones for the next start; the second exits immediately.
   --background   continue without this terminal, once the server owns the
                  profile; writes serve.log in the profile's directory
   --until-idle   exit when no job is left to run; paused jobs stay paused
+  --metrics HOST:PORT   serve metrics for Prometheus, like 127.0.0.1:9477
 """,
     "web": """\
 jobtui web [--port N] [--url URL] [--writable]
@@ -174,6 +175,19 @@ The jobs that a profile keeps on disk, archived ones included.
            from running text such as =1+1 as a formula; --raw omits it
 
   jobtui history export --format csv > jobs.csv
+""",
+    "metrics": """\
+jobtui metrics [--output FILE]
+
+Prints the profile's metrics as OpenMetrics text: jobs, spaces, hosts, schedules
+and the history's health. What only the process that runs the profile can
+measure is left out without one. docs/metrics.md lists them, with alert rules.
+
+  --output FILE   replace FILE as a whole, readable by every user: for the
+                  textfile collector of Prometheus' node_exporter
+
+  jobtui metrics --output /var/lib/node_exporter/jobtui.prom
+  jobtui serve --metrics 127.0.0.1:9477
 """,
     "notify": """\
 jobtui notify test

@@ -123,6 +123,10 @@ def _load(command: CliCommand) -> Callable[[], int]:
             from jobtui.cli.commands.history import history_command
 
             return partial(history_command, command)
+        case requests.MetricsCommand():
+            from jobtui.cli.commands.metrics import metrics_command
+
+            return partial(metrics_command, command)
         case requests.NotifyCommand():
             from jobtui.cli.commands.notify import notify_command
 

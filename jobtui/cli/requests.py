@@ -87,10 +87,14 @@ class DumpCommand(ProfileOptions, frozen=True, kw_only=True):
 
 
 class ServeCommand(ProfileOptions, frozen=True, kw_only=True):
-    """serve; `background`: in a new process without this terminal; `until_idle`: until no job is left."""
+    """serve; `background`: in a new process without this terminal; `until_idle`: until no job is left.
+
+    `metrics`: the host and the port where metrics are served, None if they are not.
+    """
 
     background: bool
     until_idle: bool = False
+    metrics: tuple[str, int] | None = None
 
 
 class WebCommand(ProfileOptions, frozen=True, kw_only=True):
@@ -120,6 +124,12 @@ class HistoryCommand(ProfileOptions, frozen=True, kw_only=True):
     raw: bool = False
 
 
+class MetricsCommand(ProfileOptions, frozen=True, kw_only=True):
+    """metrics; written to the file `output`, None for stdout."""
+
+    output: Path | None = None
+
+
 class NotifyCommand(ProfileOptions, frozen=True, kw_only=True):
     """notify test: sends a message to every target of the notifications."""
 
@@ -142,6 +152,7 @@ CliCommand = (
     | WebCommand
     | ConfigCommand
     | HistoryCommand
+    | MetricsCommand
     | NotifyCommand
     | DoctorCommand
 )

@@ -310,6 +310,7 @@ def _advice_row(advice: HostAdvice) -> Row:
         "gain_share": estimate.gain_share,
         "guess": estimate.is_guess,
         "free": estimate.free,
+        "disk": estimate.disk,
     }
     return Row(cells, values)
 

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from concurrent.futures import Future
 
+    from jobtui.history.read.totals import JobTotals, TotalsReader
     from jobtui.history.write.store import Limits
     from jobtui.history.write.writer import Writer
 
@@ -44,6 +45,7 @@ class History:
             if writer is not None
             else Archives(disk, path, Quarantine(disk, path, write=False))
         )
+        self._totals: TotalsReader | None = None
         self._query_engine = QueryEngine(self._archives, self.get, self.get_archived)
 
     @classmethod
@@ -206,6 +208,15 @@ class History:
         """Return the jobs that match a query now. Raises StoreError."""
         with convert_read_errors():
             return self._query_engine.run(self._state, query)
+
+    def totals(self) -> JobTotals:
+        """Return the totals of all jobs, archived ones included; slow the first time. Raises StoreError."""
+        # late: only metrics need it
+        from jobtui.history.read.totals import TotalsReader
+
+        self._totals = self._totals or TotalsReader()
+        with convert_read_errors():
+            return self._totals.read(self._state, self._archives)
 
     def load_indexes(self) -> None:
         """Load the indexes of all segments, the newest first, so that no query has to.

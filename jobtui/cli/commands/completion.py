@@ -165,7 +165,8 @@ _OPTIONS = {
     "load": ("--format", "--delete-keys", "--quiet"),
     "dump": ("--format",),
     "history": ("--format", "--raw", "--quiet"),
-    "serve": ("--background", "--until-idle"),
+    "serve": ("--background", "--until-idle", "--metrics"),
+    "metrics": ("--output",),
     "web": ("--port", "--url", "--writable"),
 }
 _WITHOUT_PLACE = ("help", "completion")
@@ -182,6 +183,7 @@ _NOTES = {
     "web": "show the dashboard in a browser",
     "config": "the settings",
     "history": "verify, repair or export the stored jobs",
+    "metrics": "print metrics for Prometheus",
     "notify": "send a test notification",
     "doctor": "check everything that jobtui needs",
     "completion": "print a completion script",
@@ -272,7 +274,7 @@ def _values(option: str, typed: str, start: int, seen: _Seen) -> ShellCandidates
     match option:
         case "-e":
             return ShellCandidates(tuple(_statements(typed, seen)))
-        case "-f" | "--config":
+        case "-f" | "--config" | "--output":
             return ShellCandidates(fallback=Fallback.FILES)
         case "--data-dir":
             return ShellCandidates(fallback=Fallback.DIRECTORIES)

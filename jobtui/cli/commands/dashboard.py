@@ -110,7 +110,13 @@ def _continue_in_background(
     Raises:
         CommandError: The server cannot be started; the jobs are still this process's.
     """
-    from jobtui.cli.commands.serve import log_of, open_log, require_stored_password, serve_in_background
+    from jobtui.cli.commands.serve import (
+        UNTIL_IDLE,
+        log_of,
+        open_log,
+        require_stored_password,
+        serve_in_background,
+    )
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal is gone, and cannot hang up again
     require_stored_password(profile)
@@ -119,7 +125,7 @@ def _continue_in_background(
     if signal.SIGTERM in received:
         return _stop_jobs(client, SIGNAL_STATUS + signal.SIGTERM, received)
     client.close()
-    return serve_in_background(profile, command, log_of(profile), until_idle=True)
+    return serve_in_background(profile, command, log_of(profile), words=[UNTIL_IDLE])
 
 
 def _show(client: Client, settings: TuiSettings, received: list[signal.Signals]) -> DashboardEnd:

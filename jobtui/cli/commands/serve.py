@@ -12,8 +12,9 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -43,11 +44,12 @@ from jobtui.model import (
 from jobtui.os_errors import explain
 
 START_SECONDS = 30.0
+UNTIL_IDLE = "--until-idle"
 POLL_SECONDS = 0.05  # between two reads of a starting server's log: only the log shows when it is ready
 
 
-def serve_in_background(profile: Profile, options: ProfileOptions, log: Path, *, until_idle: bool) -> int:
-    """Start a server without this terminal, and return when it has the profile.
+def serve_in_background(profile: Profile, options: ProfileOptions, log: Path, *, words: Sequence[str]) -> int:
+    """Start a server without this terminal, with these further words, and return when it has the profile.
 
     Raises CommandError if it ends before that.
     """
@@ -62,7 +64,7 @@ def serve_in_background(profile: Profile, options: ProfileOptions, log: Path, *,
             "jobtui",
             *profile_options(profile, options),
             "serve",
-            *(["--until-idle"] if until_idle else []),
+            *words,
         ],
         stdin=subprocess.DEVNULL,
         stdout=file,
@@ -78,7 +80,7 @@ def serve_in_background(profile: Profile, options: ProfileOptions, log: Path, *,
         if SERVES in log.read_bytes()[size_before:].decode(errors="replace"):
             print_error(
                 f"jobtui serves {profile.name} as process {server.pid} and writes {log}"
-                f"{' until its jobs have ended' if until_idle else ''}; "
+                f"{' until its jobs have ended' if UNTIL_IDLE in words else ''}; "
                 f"kill {server.pid} ends it"
             )
             return Exit.DONE
@@ -131,7 +133,11 @@ def serve(command: ServeCommand) -> int:
     """Own the profile until a signal ends the server, and return the exit status. Raises CommandError."""
     profile = profile_of(command, settings_of(command))
     if command.background:
-        return serve_in_background(profile, command, log_of(profile), until_idle=command.until_idle)
+        options = [UNTIL_IDLE] if command.until_idle else []
+        if command.metrics is not None:
+            host, port = command.metrics
+            options += ["--metrics", f"[{host}]:{port}"]
+        return serve_in_background(profile, command, log_of(profile), words=options)
     with hold_signals() as received:
         try:
             engine = LocalClient.open(profile)
@@ -143,7 +149,8 @@ def serve(command: ServeCommand) -> int:
         except (StoreError, StorageError) as error:
             raise profile_error(error) from None
         try:
-            return _serve(engine, received, until_idle=command.until_idle)
+            with serving_metrics(engine, profile, command.metrics) as address:
+                return _serve(engine, received, until_idle=command.until_idle, metrics=address)
         finally:
             engine.close()
 
@@ -168,11 +175,45 @@ def open_log(path: Path) -> int:
         ) from None
 
 
-def _serve(engine: LocalClient, received: Sequence[signal.Signals], *, until_idle: bool) -> int:
+@contextmanager
+def serving_metrics(
+    engine: LocalClient, profile: Profile, address: tuple[str, int] | None
+) -> Iterator[str | None]:
+    """Serve the metrics until the block ends, and yield their URL; None if there is no address.
+
+    Raises CommandError if the address cannot be used.
+    """
+    if address is None:
+        yield None
+        return
+    # late: prometheus-client and its HTTP server take 60 ms to import
+    from prometheus_client import start_http_server
+
+    from jobtui.engine.metrics import ProfileMetrics
+
+    host, port = address
+    metrics = ProfileMetrics(engine, profile, has_owner=True)
+    try:
+        server, thread = start_http_server(port, host, metrics.registry)
+    except OSError as error:
+        raise CommandError(f"metrics cannot be served at {host}:{port}: {explain(error)}") from None
+    try:
+        yield f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}/metrics"
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def _serve(
+    engine: LocalClient, received: Sequence[signal.Signals], *, until_idle: bool, metrics: str | None
+) -> int:
     console = ServerConsole(engine, dated=not _is_the_journal(2))
     with receive_into(console, engine, received):
         try:
             console.print(f"{SERVES} {engine.profile} as process {os.getpid()}")
+            if metrics is not None:
+                console.print(f"Metrics are at {metrics}")
             console.print_connection(engine.connection)
             if until_idle:
                 console.print_active_jobs()
