@@ -15,7 +15,7 @@ from jobtui.model import ClusterRef, Job, Status, Task
 from jobtui.storage.base import HostGauges
 from jobtui.tui.tabs.chart import NO_SAMPLES_OF_CLUSTER, NOT_YET, NOTHING_RECORDED, chart
 from jobtui.tui.terminal import _PLAIN_BY_CODE
-from jobtui.tui.text.spans import line_width, plain, sparkline
+from jobtui.tui.text.spans import line_width, plain, running_line, sparkline
 from tests.support.dashboards import Stage, stage
 from tests.support.scripted import ScriptedStorage
 
@@ -120,6 +120,35 @@ class TestSparkline:
         assert sparkline([0.0, 0.0], 2) == "▁▁"
         assert sparkline([4.0, 4.0], 2, most=8.0) == "▄▄"
         assert sparkline([1.0, 3.0, 8.0, 8.0], 2) == "▂█"
+
+
+class TestRunningRow:
+    TREND = tuple(float(rate) for rate in range(24))
+
+    @pytest.mark.parametrize(("width", "cells"), [(40, 0), (47, 0), (48, 8), (51, 11), (56, 12), (90, 24)])
+    def test_curve_of_rates_if_there_is_room(self, width: int, cells: int) -> None:
+        line = running_line(0.54, 88.0 * MIB, 40.0, width, trend=self.TREND)
+        assert line_width(line) <= width
+        assert sum(character in "▁▂▃▄▅▆▇█" for character in plain(line[-1:])) == cells
+        if not cells:
+            assert line == running_line(0.54, 88.0 * MIB, 40.0, width)
+
+    def test_newest_rates_are_kept(self) -> None:
+        assert plain(running_line(0.5, 1.0, 4.0, 52, trend=[9.0] * 20 + [0.0] * 10)).endswith("▁▁▁▁▁▁▁▁")
+
+    def test_row_of_a_running_job(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, {"nba": ["h1"]}, size=(160, 30)) as shown:
+                await shown.say("ADMIN COMPACT nba")
+                operation = await asyncio.to_thread(shown.behind.storage.operation, "nba", "h1")
+                for rate in (1, 2, 4, 8):
+                    await asyncio.to_thread(operation.progress, 0.1, rate * MIB)
+                    await shown.shows(f"{rate} MiB/s")
+                    shown.behind.clock.advance(1)
+                    shown.dashboard.jobs.list.tick()
+                await shown.shows("▁▂▄█")
+
+        asyncio.run(run())
 
 
 async def sample(shown: Stage, **read: int) -> None:

@@ -15,6 +15,7 @@ from jobtui.tui.tabs.tasks import LEAST_PROGRESS, remaining
 from jobtui.tui.text.spans import (
     AGAIN,
     MARKED,
+    MOST_TREND,
     WATCHED,
     Line,
     TextRole,
@@ -92,6 +93,7 @@ class JobRows:
         marks: The jobs that the user marked.
         watched: The jobs whose end the user wants to be notified of.
         rates: Bytes a second, by job and task, of what runs.
+        trends: The last rates of each running job, one a second.
         waits: What each queued job waits for, by its id.
         recoveries: Returns the newest job that ran each of these again.
         date_order: The order of day, month and year.
@@ -108,10 +110,12 @@ class JobRows:
         self.marks = MarkedJobs()
         self.watched = watched
         self.rates: Rates = {}
+        self.trends: dict[int, list[float]] = {}
         self.waits: Mapping[int, str] = {}
         self.recoveries = recoveries
         self.date_order = date_order
         self._now = now
+        self._trend_end: datetime | None = None
         self._view: QueryResult | None = None
         self._count = 0
         self._whole = True
@@ -214,7 +218,8 @@ class JobRows:
         now = self._now()
         varies: object = now.date()  # a time of today loses its date
         if job.status is Status.RUNNING:
-            varies = now.replace(microsecond=0), self._rate(job)
+            trend = self.trends.get(job.id, ())
+            varies = now.replace(microsecond=0), self._rate(job), tuple(trend)
         elif job.status is Status.QUEUE:
             varies = now.date(), self.waits.get(job.id)
         return job, job.id in self.marks, job.id in self.watched, self._again.get(job.id), varies
@@ -277,13 +282,26 @@ class JobRows:
                 steps = step_count(job)
                 room = width if width < _UNLIMITED else _RUNNING_CELLS + len(steps)
                 left = remaining_of(job, self.rates, now)
-                return running_line(job.progress, self._rate(job), left, room, steps)
+                trend = self.trends.get(job.id, ()) if width < _UNLIMITED else ()
+                return running_line(job.progress, self._rate(job), left, room, steps, trend)
             case Status.FINISHED if not job.reason:
                 return ((_sizes(job), TextRole.MUTED),)
             case Status.FAILED:
                 return ((_cause(job), TextRole.FAILED),)
             case _:
                 return ((_cause(job), TextRole.MUTED),)
+
+    def extend_trends(self) -> None:
+        """Add the rates of this second to the trends of the jobs that run; those of others are dropped."""
+        now = self._now().replace(microsecond=0)
+        if now == self._trend_end:
+            return
+        self._trend_end = now
+        self.trends = {
+            job.id: [*self.trends.get(job.id, ()), self._rate(job) or 0.0][-MOST_TREND:]
+            for job in self._newest.values()
+            if job.status is Status.RUNNING
+        }
 
     def _rate(self, job: Job) -> float | None:
         known = [self.rates.get((job.id, task.number)) for task in job.tasks if task.status is Status.RUNNING]

@@ -270,14 +270,24 @@ def sparkline(figures: Sequence[float], width: int, most: float | None = None) -
 # cells kept for a rate and for the time that is left, so that nothing jumps as they change
 _RATE, _LEFT = 10, 11
 _BARS = (20, 16, 12, 8, 6, 4)
+# cells of a curve of rates; a bar of 12 is enough beside it, and of fewer rates it says nothing
+LEAST_TREND, MOST_TREND = 8, 24
+_LEAST_RATES = 4
+_BARS_BESIDE_TREND = (12, 8)
 
 
 def running_line(
-    fraction: float | None, rate: float | None, seconds_left: float | None, width: int, steps: str = ""
+    fraction: float | None,
+    rate: float | None,
+    seconds_left: float | None,
+    width: int,
+    steps: str = "",
+    trend: Sequence[float] = (),
 ) -> Line:
     """Return a running job's bar, percentage, steps, rate and time left, as many of them as `width` cells hold.
 
-    First the bar gives way, then the percentage if there are steps, then the rate, then the time.
+    First the curve of `trend`, the last rates, gives way, then the bar, then the percentage if there are steps,
+    then the rate, then the time.
     """
     percent = (format_percent(fraction).strip() if fraction is not None else "…").rjust(4)
     speed = format_rate(rate).rjust(_RATE) if rate is not None else ""
@@ -289,11 +299,17 @@ def running_line(
         if cells <= width:
             break
     bar = next((size for size in _BARS if cells + size + 1 <= width), 0)
+    curve: Line = ()
+    if len(trend) >= _LEAST_RATES and cells + _BARS_BESIDE_TREND[-1] + LEAST_TREND + 3 <= width:
+        bar = next(size for size in _BARS_BESIDE_TREND if cells + size + LEAST_TREND + 3 <= width)
+        room = min(MOST_TREND, width - cells - bar - 3)
+        curve = (("  " + sparkline(trend[-room:], min(room, len(trend))), TextRole.ACCENT),)
     drawn = "▒" * bar if fraction is None else progress_bar(fraction, bar)
     return (
         *(((f"{drawn} ", TextRole.RUNNING),) if bar else ()),
         (figures[0], TextRole.STRONG),
         *((f"  {text}", TextRole.ACCENT if text is speed else TextRole.MUTED) for text in figures[1:]),
+        *curve,
     )
 
 

@@ -231,6 +231,7 @@ class JobList(Vertical):
             self.post_message(self.Failed(self.rows.trouble))
             self.rows.trouble = ""
         running = self.rows.running()
+        self.rows.extend_trends()
         if running:
             self.table.repaint_rows(set(running))
         before = self.rows.waits
