@@ -60,6 +60,7 @@ class TestCard:
             (card(job(1), verdict="compact"), Attention.COMPACT, "▲ compact", TextRole.WARNING),
             (card(job(1), verdict="flush"), Attention.FLUSH, "▲ flush", TextRole.ACCENT),
             (card(RUNNING, job(1), active=(RUNNING,)), Attention.RUNNING, "▶ running", TextRole.RUNNING),
+            (card(RUNNING, active=(RUNNING,), verdict="compact"), Attention.RUNNING, "", TextRole.RUNNING),
             (card(RUNNING, FAILED, active=(RUNNING,), host=LOW), Attention.FAILED, "", TextRole.FAILED),
         ],
     )

@@ -111,10 +111,10 @@ class SpaceCard(msgspec.Struct, frozen=True):
             return Attention.FAILED
         if self.scarcest is not None and is_low(self.scarcest):
             return Attention.LOW_DISK
+        if any(job.status is Status.RUNNING for job in self.active):
+            return Attention.RUNNING  # the advice is not known before it has ended
         if self.verdict == "compact":
             return Attention.COMPACT
-        if any(job.status is Status.RUNNING for job in self.active):
-            return Attention.RUNNING
         return Attention.FLUSH if self.verdict == "flush" else Attention.NOTHING
 
     @property
