@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
 from heapq import heappop, heappush
 
+from jobtui.background import BackgroundTasks
 from jobtui.clock import Clock
 from jobtui.engine import lifecycle, queries, scheduler
 from jobtui.engine.cluster import lifecycle as cluster_lifecycle
@@ -20,7 +21,6 @@ from jobtui.engine.job_factory import JobFactory
 from jobtui.engine.jobs import Edit, JobStore, JobWaiters, Transaction
 from jobtui.engine.progress import ProgressTracker
 from jobtui.engine.scheduler import JobAdmission, RunPolicy
-from jobtui.engine.tasks import BackgroundTasks
 from jobtui.errors import StatementRefused
 from jobtui.formatting import format_rate
 from jobtui.history import History, StoreError

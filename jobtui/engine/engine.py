@@ -17,12 +17,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Sequence
 
+from jobtui.background import BackgroundTasks
 from jobtui.clock import Clock, wait_all
 from jobtui.engine import lifecycle, queries
 from jobtui.engine.advisor import Advisor
-from jobtui.engine.backend import Backend, open_backend
+from jobtui.engine.backend import Backend, ConnectionMonitor, open_backend
 from jobtui.engine.client import Overview
-from jobtui.engine.connection import ConnectionMonitor
 from jobtui.engine.control import JobControl
 from jobtui.engine.dispatcher import Dispatcher
 from jobtui.engine.events import EventBus
@@ -38,7 +38,6 @@ from jobtui.engine.samples import SampleFiles
 from jobtui.engine.schedule_runner import ScheduleRunner
 from jobtui.engine.scheduler import JobAdmission, RunPolicy
 from jobtui.engine.server import SocketServer
-from jobtui.engine.tasks import BackgroundTasks
 from jobtui.errors import StorageError
 from jobtui.history import History
 from jobtui.model import ConnectionChanged, ConnectionStatus, Job, JobChanged, Notice

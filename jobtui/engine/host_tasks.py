@@ -12,13 +12,13 @@ from datetime import datetime
 
 import msgspec
 
+from jobtui.background import BackgroundTasks
 from jobtui.clock import Clock, wait_all
 from jobtui.engine import lifecycle
 from jobtui.engine.events import EventBus
 from jobtui.engine.jobs import JobStore, JobWaiters, Transaction
 from jobtui.engine.lifecycle import TaskOutcome
 from jobtui.engine.progress import ProgressTracker
-from jobtui.engine.tasks import BackgroundTasks
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Job, JobCommand, Notice, Status, StepPosition, Task, TaskProgressed
 from jobtui.storage.base import (

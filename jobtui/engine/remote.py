@@ -17,9 +17,9 @@ from typing import TypeVar
 from jobtui import errors
 from jobtui.engine import protocol, queries
 from jobtui.engine.address import recorded_address
+from jobtui.engine.backend import age_retry_delay
 from jobtui.engine.channel import Channel, refusal_of, trusted_owners
 from jobtui.engine.client import EngineEvent, ExecuteResult, Failure, Listener, Overview, Session
-from jobtui.engine.connection import age_retry_delay
 from jobtui.engine.events import deliver
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import MEASURING, READ_ONLY, ReadOnlyClient

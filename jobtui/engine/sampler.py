@@ -10,10 +10,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 from math import nan
 
+from jobtui.background import BackgroundTasks
 from jobtui.clock import Clock
 from jobtui.engine.client import EngineEvent
 from jobtui.engine.samples import NO_FIGURES, Figures, Gauge, JobSamples, SampleBuffer, SampleFiles
-from jobtui.engine.tasks import BackgroundTasks
 from jobtui.model import Job, JobChanged, JobsArchived, Status
 from jobtui.storage.base import HostGauges
 

@@ -19,9 +19,9 @@ from jobtui.clock import Clock, wait_first
 from jobtui.engine import protocol
 from jobtui.engine.acceptor import Acceptor
 from jobtui.engine.address import candidates, listen
+from jobtui.engine.backend import ConnectionMonitor
 from jobtui.engine.channel import peer_uid
 from jobtui.engine.client import EngineEvent, Session
-from jobtui.engine.connection import ConnectionMonitor
 from jobtui.engine.events import EventBus
 from jobtui.engine.executor import StatementExecutor
 from jobtui.engine.inventory import fetch_overview

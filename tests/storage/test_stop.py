@@ -9,7 +9,7 @@ import signal
 import pytest
 
 from jobtui.storage.base import CompactionRequest
-from jobtui.storage.local.worker.cancellation import Cancellation
+from jobtui.storage.local.worker.operations import Cancellation
 from tests.support.storage import Watched, compact, dumped, flush, layered, layers, space_at, storage_at
 
 

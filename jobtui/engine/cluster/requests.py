@@ -13,6 +13,7 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
 
+from jobtui.background import BackgroundTasks
 from jobtui.clock import Clock
 from jobtui.engine import queries
 from jobtui.engine.cluster import lifecycle
@@ -20,7 +21,6 @@ from jobtui.engine.cluster.sync import ClusterSync, PendingRequest
 from jobtui.engine.control import JobCount, RecoverRequest, SubmitRequest, SubmittedJobs
 from jobtui.engine.jobs import JobStore, JobWaiters, Transaction
 from jobtui.engine.lifecycle import IllegalTransition
-from jobtui.engine.tasks import BackgroundTasks
 from jobtui.errors import ErrorCode, StatementRefused, StorageError
 from jobtui.history import StoreError
 from jobtui.model import ClusterRef, Job, Status

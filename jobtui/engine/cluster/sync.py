@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import msgspec
 
+from jobtui.background import BackgroundTasks
 from jobtui.clock import Clock
 from jobtui.engine.cluster import lifecycle
 from jobtui.engine.cluster.index import ClusterJobIndex
@@ -25,7 +26,6 @@ from jobtui.engine.cluster.inventory import HostOutages, JobSizes
 from jobtui.engine.events import EventBus
 from jobtui.engine.inventory import InventoryCache
 from jobtui.engine.jobs import JobStore, JobWaiters, Transaction
-from jobtui.engine.tasks import BackgroundTasks
 from jobtui.errors import StorageError
 from jobtui.history import StoreError
 from jobtui.model import ClusterRef, ConnectionChanged, ConnectionState, Job, Notice, SpaceStats, Status

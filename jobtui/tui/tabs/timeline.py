@@ -1,12 +1,13 @@
-"""The Timeline tab: when the job and each of its tasks waited and ran, on one axis."""
+"""The tabs of a job's history: Timeline, its tasks on one axis, and Events, all its events with their times."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
-from jobtui.formatting import format_duration, format_local_time
-from jobtui.model import Job, Status, Task
-from jobtui.tui.text.spans import STATUS_ROLE, Line, TextRole, cut, fit, fit_host, width_of
+from jobtui.formatting import format_duration, format_ids, format_local_time, format_time_of_day, single_cells
+from jobtui.model import ClusterRef, EventKind, Job, JobEvent, Status, Task
+from jobtui.tui.text.spans import STATUS_ROLE, Line, TextRole, cut, fit, fit_host, width_of, wrap
 
 _NOTE = 26
 _WAIT = "╌"
@@ -105,3 +106,67 @@ def _note(
         return f"waited {waited}"
     ran = took if took is not None else ((stop or now) - start).total_seconds()
     return f"waited {waited} · ran {format_duration(ran)}"
+
+
+def events(job: Job, recovered_as: Sequence[int], width: int) -> list[Line]:
+    """Return a line for each event with its time, oldest first; then the lineage and the job's cluster."""
+    lines: list[Line] = [_day(job)]
+    hosts = {task.number: task.host for task in job.tasks}
+    for event in job.events:
+        lines.extend(_event(event, hosts, width))
+    if job.recovered_from is not None:
+        lines.append(((f" recovered from job {job.recovered_from}", TextRole.ACCENT),))
+    if recovered_as:
+        word = "job" if len(recovered_as) == 1 else "jobs"
+        lines.append(((f" recovered as {word} {format_ids(list(recovered_as))}", TextRole.ACCENT),))
+    if job.origin is not None:
+        lines.append(((f" {_home(job.origin, ended=job.status.ended)}", TextRole.MUTED),))
+    return lines
+
+
+def _home(origin: ClusterRef, *, ended: bool) -> str:
+    where = f"space {origin.space} on cluster {origin.cluster}"
+    if origin.id:
+        return f"job {origin.id} of {where}"
+    return f"asked of {where}: its id there is not known{'' if ended else ' yet'}"
+
+
+def _day(job: Job) -> Line:
+    return ((f" submitted {format_local_time(job.submitted)}", TextRole.MUTED),)
+
+
+def _event(event: JobEvent, hosts: dict[int, str], width: int) -> list[Line]:
+    what, role = _words(event, hosts)
+    head = f" {format_time_of_day(event.at)}  "
+    texts = wrap(f"{single_cells(what)}: {event.reason}" if event.reason else what, width - len(head) - 1)
+    return [
+        ((head if row == 0 else " " * len(head), TextRole.MUTED), (text, role))
+        for row, text in enumerate(texts)
+    ]
+
+
+def _words(event: JobEvent, hosts: dict[int, str]) -> tuple[str, TextRole]:
+    role = STATUS_ROLE[event.status] if event.status is not None else TextRole.PLAIN
+    status = event.status.value if event.status is not None else ""
+    task = f"task {event.task} on {hosts.get(event.task, '?')}" if event.task is not None else "job"
+    match event.kind:
+        case EventKind.SUBMITTED:
+            return "submitted", role
+        case EventKind.STARTED:
+            return "started", role
+        case EventKind.TASK_STARTED:
+            return f"{task} started", role
+        case EventKind.TASK_ENDED | EventKind.ENDED:
+            return f"{task} {status}", role
+        case EventKind.DEFERRED:
+            return f"{task} deferred", TextRole.WARNING
+        case EventKind.STOP_ASKED:
+            return "stop requested", TextRole.WARNING
+        case EventKind.INTERRUPTED:
+            return "interrupted", TextRole.FAILED
+        case EventKind.SLOW | EventKind.NOT_NOTIFIED:
+            return event.kind.value, TextRole.WARNING
+        case EventKind.NOTIFIED:
+            return "notified", TextRole.PLAIN
+        case _:
+            return "note", role

@@ -253,7 +253,7 @@ class JobDetail(Detail):
 
                 return storage(job, self._looks(job), width, self._needs_request(job))
             case Tab.EVENTS:
-                from jobtui.tui.tabs.events import events
+                from jobtui.tui.tabs.timeline import events
 
                 return events(job, self._shared.client.history.recovered_as(job.id), width)
 

@@ -25,10 +25,9 @@ from jobtui.storage.base import CompactionRequest, OperationProgress, ProgressCa
 from jobtui.storage.local.errors import WorkerError, disk_full_error
 from jobtui.storage.local.layout import disk_space, free_bytes
 from jobtui.storage.local.protocol import CompactDatabase, OperationReply
-from jobtui.storage.local.worker.cancellation import OperationRequests
 from jobtui.storage.local.worker.database import ColumnFamily, CompactionStyle, Database, DatabaseHandle
-from jobtui.storage.local.worker.flush import Ending, Operation, flush_families
 from jobtui.storage.local.worker.manifest_guard import read_identity
+from jobtui.storage.local.worker.operations import Ending, Operation, OperationRequests, flush_families
 from jobtui.storage.local.worker.options import WriteLimits, full_compaction, read_tickers
 from jobtui.storage.local.worker.progress import (
     HIGHEST,

@@ -20,11 +20,10 @@ from jobtui.storage.base import OperationProgress, ProgressCallback
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.worker import pairs
-from jobtui.storage.local.worker.advice import read_figures
-from jobtui.storage.local.worker.cancellation import OperationRequests
 from jobtui.storage.local.worker.compaction import compact
 from jobtui.storage.local.worker.database import Database, Opener
-from jobtui.storage.local.worker.flush import flush
+from jobtui.storage.local.worker.figures import read_figures
+from jobtui.storage.local.worker.operations import OperationRequests, flush
 from jobtui.storage.local.worker.stats import read_stall, read_stats
 
 THREADS = 16
