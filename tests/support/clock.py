@@ -53,6 +53,11 @@ class FakeClock:
         with self._lock:
             assert self._lock.wait_for(lambda: self._sleepers() >= count, 20.0)
 
+    def wait_for_sleep(self, seconds: float) -> None:
+        """Wait until a coroutine sleeps for exactly so many seconds more."""
+        with self._lock:
+            assert self._lock.wait_for(lambda: self._is_due_at(self._steady + seconds), 60.0)
+
     def pass_by(self, seconds: float) -> None:
         """Wait until a coroutine sleeps that is due within so many seconds, and advance by them."""
         with self._lock:
@@ -70,6 +75,9 @@ class FakeClock:
 
     def _is_due_within(self, seconds: float) -> bool:
         return any(not done.done() and due <= self._steady + seconds for due, _, done in self._timers)
+
+    def _is_due_at(self, steady: float) -> bool:
+        return any(not done.done() and abs(due - steady) < 0.001 for due, _, done in self._timers)
 
     def _sleepers(self) -> int:
         return sum(not done.done() for _, _, done in self._timers)

@@ -60,6 +60,10 @@ class Real:
             self.done(f"ADMIN FLUSH `{space}`")
         return pairs
 
+    def dump(self, space: str = "nba") -> list[tuple[bytes, bytes]]:
+        """What the space holds, in key order."""
+        return list(self.engine.dump(space))
+
     def worker(self, host: str) -> int:
         """The process id of a host's worker."""
         assert isinstance(self.engine.engine.storage, LocalStorage)

@@ -1,0 +1,169 @@
+"""Two nights of a schedule on real databases, by a clock of the test: turns, a killed host, and a window."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from jobtui.engine import schedule_runner
+from jobtui.engine.local import LocalClient
+from jobtui.engine.profile import Profile
+from jobtui.language.tables import format_json
+from jobtui.model import EventKind, Job, Status, TaskProgressed
+from tests.support.clock import FakeClock
+from tests.support.real_engines import Real
+
+HOSTS = ("h1", "h2", "h3")
+NIGHTLY = (
+    'CREATE SCHEDULE nightly AT "30 2 * * *" UNTIL "06:00" WITH timezone = "UTC" DO ADMIN COMPACT nba '
+    'WITH rolling = 1, wait = 5 min, retry = 2, retry_wait = 1 min, because = "churn"'
+)
+NOON = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
+STEP = 256 << 10
+NIGHT, DAWN = datetime(2026, 3, 11, 2, 30, tzinfo=UTC), datetime(2026, 3, 11, 6, 0, tzinfo=UTC)
+NEXT_NIGHT = datetime(2026, 3, 12, 2, 30, tzinfo=UTC)
+CHECK_SECONDS = 29.5  # no other coroutine sleeps for so long
+SLOW = "SET RATE 256 KiB"  # a step takes a second, so that something can happen in it
+
+
+class Nights(Real):
+    """An engine over real databases with a clock of the test, and the job of its schedule."""
+
+    def __init__(self, engine: LocalClient, clock: FakeClock) -> None:
+        super().__init__(engine)
+        self.clock = clock
+        self.job_id = 0
+
+    @property
+    def job(self) -> Job:
+        job = self.engine.job(self.job_id)
+        assert job is not None
+        return job
+
+    def until_ended(self, host: str) -> None:
+        number = HOSTS.index(host)
+        self.heard.wait_for(lambda: self.job.tasks[number].status is Status.FINISHED)
+
+    def until_step(self, host: str, after: int = 0) -> None:
+        """Wait until the host has finished more than so many steps."""
+        number = HOSTS.index(host)
+        self.heard.wait_for(
+            lambda: any(
+                isinstance(m, TaskProgressed)
+                and (m.job.id, m.task) == (self.job_id, number)
+                and (steps := m.job.tasks[number].steps) is not None
+                and steps.done > after
+                for m in self.heard.messages
+            )
+        )
+
+    def pass_wait(self, seconds: float) -> None:
+        """Move the clock once the engine waits for so long."""
+        self.clock.wait_for_sleep(seconds)
+        self.clock.advance(seconds)
+
+    def pass_to(self, moment: datetime) -> None:
+        self.clock.advance((moment - self.clock.now()).total_seconds())
+
+    def shown(self) -> dict[str, object]:
+        """The schedule, as SHOW SCHEDULES in JSON has it."""
+        (result,) = json.loads(format_json(self.say("SHOW SCHEDULES").results))
+        return dict(result["rows"][0])
+
+
+@pytest.mark.timeout(180)
+def test_window_closes_and_next_night_continues(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schedule_runner, "CHECK_SECONDS", CHECK_SECONDS)
+    clock = FakeClock(NOON)
+    profile = Profile("local", tmp_path, hosts=dict.fromkeys(HOSTS), step_size=STEP)
+    engine = LocalClient.open(profile, clock=clock)
+    try:
+        it = Nights(engine, clock)
+        it.say("CREATE SPACE nba")
+        chance = random.Random(1)
+        held = [(b"%08d" % number, chance.randbytes(500)) for number in range(12_000)]
+        for _ in range(2):
+            engine.load("nba", held).result(60)
+            it.done("ADMIN FLUSH nba")
+        it.done("ADMIN COMPACT nba")  # into many files, for steps
+        it.say(NIGHTLY)
+        it.job_id = engine.history.last_id() + 1
+
+        # 02:30: the first host compacts, the others wait for their turns
+        clock.wait_for_sleep(CHECK_SECONDS)
+        it.pass_to(NIGHT)
+        it.heard.until(it.job_id, Status.RUNNING)
+        it.until_ended("h1")
+        assert [task.status for task in it.job.tasks[1:]] == [Status.QUEUE, Status.QUEUE]
+
+        # the second is killed in the midst of its work; while it waits for its next attempt, the third compacts
+        it.say(SLOW)
+        it.pass_wait(300)
+        it.until_step("h2")
+        os.kill(it.worker("h2"), signal.SIGKILL)
+        it.heard.wait_for(lambda: it.job.tasks[1].not_before is not None)
+        it.say("SET RATE OFF")
+        it.until_ended("h3")
+        killed = it.job.tasks[1].steps
+        assert killed is not None
+        assert 0 < killed.done < killed.total  # what is done stays done
+
+        # 06:00: the window ends while the second is at work again
+        it.say(SLOW)
+        it.pass_wait(300)
+        it.until_step("h2", after=killed.done)
+        it.pass_to(DAWN)
+        it.heard.wait_for(lambda: it.job.paused and it.job.tasks[1].status is Status.QUEUE)
+        left = it.job.tasks[1].steps
+        assert left is not None
+        assert killed.done < left.done < left.total
+        assert it.shown()["Result"] == f"job {it.job_id} paused 2/3"
+
+        # the next night continues after that step
+        it.say("SET RATE OFF")
+        clock.wait_for_sleep(CHECK_SECONDS)
+        it.pass_to(NEXT_NIGHT)
+        (job,) = it.ended(it.job_id)
+        row = it.shown()
+        after = it.dump()
+    finally:
+        engine.close()
+    check_job(job, left.read)
+    check_schedule(row, job.id)
+    assert after == held
+
+
+def check_job(job: Job, read: int) -> None:
+    assert job.status is Status.FINISHED
+    last = job.tasks[1]
+    assert last.steps is not None
+    assert last.before is not None
+    assert last.attempts == 3  # killed, paused, and to its end
+    assert read < last.steps.read <= last.before.bytes + STEP  # only the rest was read again
+    kinds = [event.kind for event in job.events]
+    assert kinds.count(EventKind.RETRIED) == 1
+    paused = next(event for event in job.events if event.kind is EventKind.PAUSED)
+    assert paused.reason == "the window of schedule 'nightly' ended at 06:00"
+    starts = [(event.task, event.at) for event in job.events if event.kind is EventKind.TASK_STARTED]
+    assert [task for task, _ in starts] == [0, 1, 2, 1, 1]
+    for number, (_, begun) in ((0, starts[1]), (2, starts[3])):
+        ended = job.tasks[number].stop
+        assert ended is not None
+        assert (begun - ended).total_seconds() >= 300
+
+
+def check_schedule(row: dict[str, object], job_id: int) -> None:
+    runs = msgspec.convert(row["runs"], list[dict[str, object]])
+    assert [(run["at"], run["outcome"], run["job"]) for run in runs] == [
+        ("2026-03-11T02:30:00+00:00", "submitted", job_id),
+        ("2026-03-12T02:30:00+00:00", "continued", job_id),
+    ]
+    assert row["Result"] == f"job {job_id} finished"
+    assert row["Next"] == "2026-03-13T02:30:00+00:00"
