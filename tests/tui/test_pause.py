@@ -32,7 +32,7 @@ class TestPauseKey:
             async with stage(tmp_path, {"nba": ["local0"]}) as shown:
                 await shown.say("ADMIN FLUSH nba")
                 shown.behind.storage.operation("nba", "local0").finish()
-                await shown.shows("finished")
+                await shown.shows("✔ finished")
                 await shown.press("P")
                 await shown.shows("Nothing to pause: job 1 (already ended)")
 
