@@ -154,13 +154,13 @@ class SchedulesView(FilterableView):
         name = self.current
         self.title_line.show(f"schedule {name}" if name is not None else "no schedule")
         schedule = self._schedules.get(name or "")
-        width = self.body.inner_width
+        width = self.body.inner_width - 1
         lines: list[Line] = []
         if self._notice:
             lines += [*wrapped(((self._notice, TextRole.WARNING),), width), ()]
         if schedule is not None:
             lines += detail_lines(schedule, self._shared.now(), width)
-        self.body.show(lines)
+        self.body.show([((" ", TextRole.PLAIN), *line) for line in lines])
 
     # -- messages and keys --------------------------------------------------------------------------
 
