@@ -257,7 +257,7 @@ def _progress(task: Task, layout: Layout) -> Line:
 
 def _figures(task: Task, rate: float | None, now: datetime) -> Figures:
     figures: dict[Figure, Span] = {}
-    if task.steps is not None and not task.status.ended:
+    if task.steps is not None and task.steps.total > 1 and not task.status.ended:
         figures[Figure.STEPS] = f"step {task.steps.done}/{task.steps.total}", TextRole.PLAIN
     if task.before is not None:
         after = "…" if task.after is None else format_bytes(task.after.bytes)

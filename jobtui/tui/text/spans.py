@@ -212,9 +212,9 @@ def status_span(job: Job) -> Span:
 
 
 def step_count(job: Job) -> str:
-    """Return the finished steps of all steps of a compaction in steps, `17/64`; "" for other work."""
+    """Return the finished steps of all steps of a compaction, `17/64`; "" for work of one step a host."""
     steps = [task.steps for task in job.tasks if task.steps is not None]
-    if not steps:
+    if all(step.total <= 1 for step in steps):
         return ""
     return f"{sum(step.done for step in steps)}/{sum(step.total for step in steps)}"
 
