@@ -1,23 +1,29 @@
-"""Makes every picture in this directory from the real dashboard on the demo's profile.
+"""Take the pictures in this directory from the real dashboard on the demo's profile.
 
     python screenshots/make.py [NAME…]
+    python screenshots/make.py --all DIR [NAME…]
 
-Each is an SVG as Textual exports it, and a PNG made from that with resvg (`pip install resvg-py`). Nothing is
-drawn by hand: the jobs run on real RocksDB databases in a throw-away directory while the pictures are taken.
+Each is an SVG as Textual exports it, and a PNG made from that with resvg (`pip install resvg-py`). The jobs run
+on real RocksDB databases in a temporary directory. `--all` takes every view at five sizes with the dark theme,
+and at one size with each palette, into a directory.
 """
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import os
 import re
-import sys
+import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
+from rocksdict import Options, Rdict
 from textual.pilot import Pilot
 
 from jobtui.config.settings import TuiSettings
@@ -26,15 +32,26 @@ from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.model import Status
 from jobtui.tui.app import DashboardApp
+from jobtui.tui.terminal import ColorDepth
 
 HERE = Path(__file__).parent
+# the directory of an adopted database, which is seen in pictures
+SHOP = Path("/tmp/shop")
 PATIENCE_SECONDS = 120.0
 PNG_WIDTH = 1600
 FIRST_JOBS = "USE nba; ADMIN FLUSH; ADMIN COMPACT; ADMIN FLUSH test2; ADMIN COMPACT test2; ADMIN COMPACT"
+SCHEDULES = (
+    'CREATE SCHEDULE nightly AT "30 2 * * *" UNTIL "06:00" DO ADMIN COMPACT nba IF NEEDED; '
+    'CREATE SCHEDULE weekend AT "0 1 * * 6" DO ADMIN COMPACT test2'
+)
 
 
 class Photographer:
     """Drives a dashboard and takes pictures of it."""
+
+    directory = HERE
+    # what `run_once` has run: all dashboards share an engine
+    texts: ClassVar[set[str]] = set()
 
     def __init__(self, engine: LocalClient, app: DashboardApp, pilot: Pilot[int]) -> None:
         self.engine, self.app, self._pilot = engine, app, pilot
@@ -49,16 +66,22 @@ class Photographer:
             await self._pilot.press(_KEYS.get(character, character))
 
     async def run(self, text: str) -> None:
-        """Have the engine run a text, as another terminal would."""
+        """Run a text, as another terminal would."""
         session = self.app.context.session
         answer = await asyncio.wrap_future(self.engine.execute(text, session))
         assert answer.failure is None, answer.failure
+
+    async def run_once(self, text: str) -> None:
+        """Run a text whose effect another picture may already have needed."""
+        if text not in self.texts:
+            self.texts.add(text)
+            await self.run(text)
 
     async def until(self, condition: Callable[[], object]) -> None:
         """Wait until the condition holds."""
         end = time.monotonic() + PATIENCE_SECONDS
         while not condition():
-            assert time.monotonic() < end, "this picture never came"
+            assert time.monotonic() < end, f"not seen in {PATIENCE_SECONDS:g} s"
             await self._pilot.pause(0.02)
 
     async def ended(self) -> None:
@@ -67,11 +90,15 @@ class Photographer:
         self.app.clear_notifications()
         await self._pilot.pause(0.3)
 
+    async def settle(self) -> None:
+        """Wait for what a view loads."""
+        await self._pilot.pause(1.0)
+
     async def take(self, name: str) -> None:
-        """One picture, as SVG and PNG."""
+        """Take a picture, as SVG and PNG."""
         self.app.clear_notifications()
         await self._pilot.pause(0.3)
-        place = HERE / f"{name}.svg"
+        place = self.directory / f"{name}.svg"
         place.write_text(self.app.export_screenshot(title="jobtui"), encoding="utf-8")
         as_png(place)
         print(place.with_suffix(".png").name)
@@ -82,23 +109,24 @@ Shot = Callable[[Photographer], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture's name, the terminal's size, the theme, and how to get there."""
+    """A picture's name, the terminal's size, what leads there, and the theme and colors."""
 
     name: str
     size: tuple[int, int]
     shot: Shot
     theme: str = "dark"
+    depth: ColorDepth = ColorDepth.TRUE
 
 
 async def live(photographer: Photographer) -> None:
-    """Jobs queued, running and ended, a compact under way."""
+    """Show jobs that wait, run and have ended."""
     await photographer.run("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN COMPACT test2")
     await photographer.until(lambda: (job := running(photographer)) and 0.3 < job < 0.8)
     await photographer.press("home", "down", "down")
 
 
 async def drill_down(photographer: Photographer) -> None:
-    """One job over the whole screen, its timeline: it waited for the one before it."""
+    """Show the timeline of a job that waited for the one before it."""
     await photographer.run("ADMIN COMPACT nba; ADMIN COMPACT nba")
     await photographer.until(lambda: len(photographer.engine.active_jobs()) == 1)
     await photographer.until(lambda: (job := running(photographer)) and job > 0.3)
@@ -106,7 +134,7 @@ async def drill_down(photographer: Photographer) -> None:
 
 
 async def completion(photographer: Photographer) -> None:
-    """A result, and what may come next."""
+    """Show a result, and possible completions."""
     await photographer.press("home", "colon")
     await photographer.type("SHOW JOB 3")
     await photographer.press("enter")
@@ -116,7 +144,7 @@ async def completion(photographer: Photographer) -> None:
 
 
 async def error(photographer: Photographer) -> None:
-    """A refusal, and a caret under what is wrong."""
+    """Show a refusal, and a caret under a mistake."""
     await photographer.press("colon")
     await photographer.type("ADMIN COMPACT nbaa")
     await photographer.press("enter")
@@ -125,27 +153,88 @@ async def error(photographer: Photographer) -> None:
 
 
 async def spaces(photographer: Photographer) -> None:
-    """The spaces and what one of them holds."""
+    """Show the spaces and the content of one."""
     await photographer.press("2")
     await photographer.until(lambda: photographer.app.context.overview_cache.overview)
 
 
 async def archive(photographer: Photographer) -> None:
-    """What was archived."""
-    await photographer.run("BACKUP JOB 1 6")
+    """Show archived jobs."""
+    await photographer.run_once("BACKUP JOB 1 6")
     await photographer.press("4")
 
 
 async def question(photographer: Photographer) -> None:
-    """A question about marked jobs."""
+    """Show the confirmation of an action on marked jobs."""
     await photographer.run("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN FLUSH nba")
     await photographer.until(lambda: running(photographer))
     await photographer.press("home", "space", "space", "space", "space", "s")
 
 
 async def help_screen(photographer: Photographer) -> None:
-    """The keys."""
+    """Show the keys."""
     await photographer.press("question_mark")
+
+
+async def advice(photographer: Photographer) -> None:
+    """Show which spaces need a compaction."""
+    await photographer.press("5")
+    await photographer.until(lambda: photographer.app.dashboard.view.title == "advice")
+    await photographer.settle()
+
+
+async def schedules(photographer: Photographer) -> None:
+    """Show the schedules and the strip of the week."""
+    await photographer.run_once(SCHEDULES)
+    await photographer.press("6")
+    await photographer.settle()
+
+
+async def overview(photographer: Photographer) -> None:
+    """Show a card for each space."""
+    await photographer.press("7")
+    await photographer.settle()
+
+
+async def hosts(photographer: Photographer) -> None:
+    """Show the hosts."""
+    await photographer.press("3")
+    await photographer.settle()
+
+
+async def chart(photographer: Photographer) -> None:
+    """Show what a running compaction reads and writes."""
+    await photographer.run("ADMIN COMPACT nba")
+    await photographer.until(lambda: running(photographer) > 0.6)
+    await photographer.press("home", "enter", "right_square_bracket", "right_square_bracket")
+    await photographer.settle()
+
+
+async def log(photographer: Photographer) -> None:
+    """Show the log of notifications."""
+    await photographer.run("ADMIN FLUSH nba; ADMIN FLUSH test2")
+    await photographer.ended()
+    await photographer.press("l")
+    await photographer.settle()
+
+
+async def filtered(photographer: Photographer) -> None:
+    """Show the jobs that pass a filter."""
+    await photographer.press("slash")
+    await photographer.type("status:failed")
+
+
+async def detail(photographer: Photographer) -> None:
+    """Show the failed job over the whole screen."""
+    await filtered(photographer)
+    await photographer.press("enter", "enter")
+    await photographer.settle()
+
+
+async def palette(photographer: Photographer) -> None:
+    """Show the palette of commands."""
+    await photographer.press("ctrl+p")
+    await photographer.settle()
 
 
 PICTURES = (
@@ -160,11 +249,56 @@ PICTURES = (
     Picture("narrow", (60, 20), live),
     Picture("wide", (200, 36), live),
     Picture("help", (110, 34), help_screen),
+    Picture("advice", (110, 26), advice),
+    Picture("schedules", (110, 26), schedules),
+    Picture("overview", (110, 26), overview),
+    Picture("chart", (110, 30), chart),
 )
+VIEWS: dict[str, Shot] = {
+    "jobs": live,
+    "timeline": drill_down,
+    "completion": completion,
+    "error": error,
+    "spaces": spaces,
+    "hosts": hosts,
+    "archive": archive,
+    "confirmation": question,
+    "help": help_screen,
+    "advice": advice,
+    "schedules": schedules,
+    "overview": overview,
+    "chart": chart,
+    "log": log,
+    "filter": filtered,
+    "detail": detail,
+    "palette": palette,
+}
+SIZES = ((60, 16), (80, 24), (120, 36), (170, 45), (300, 100))
+PALETTES = {
+    "light": ("light", ColorDepth.TRUE),
+    "256": ("", ColorDepth.PALETTE),
+    "16": ("", ColorDepth.SIXTEEN),
+    "mono": ("", ColorDepth.NONE),
+}
+
+
+def all_views() -> tuple[Picture, ...]:
+    """Return every view at every size with the dark theme, and at one size with each palette."""
+    found = [
+        Picture(f"{name}-{width}x{height}", (width, height), shot)
+        for name, shot in VIEWS.items()
+        for width, height in SIZES
+    ]
+    found += [
+        Picture(f"{name}-{label}", (120, 36), shot, theme, depth)
+        for name, shot in VIEWS.items()
+        for label, (theme, depth) in PALETTES.items()
+    ]
+    return tuple(found)
 
 
 def running(photographer: Photographer) -> float:
-    """How far the running compact is."""
+    """Return how far the running compaction is."""
     for job in photographer.engine.active_jobs():
         if job.status is Status.RUNNING and job.command == "compact":
             return job.progress or 0.0
@@ -173,14 +307,17 @@ def running(photographer: Photographer) -> float:
 
 @asynccontextmanager
 async def dashboard(engine: LocalClient, picture: Picture) -> AsyncIterator[Photographer]:
-    """A dashboard for one picture."""
-    app = DashboardApp(engine, TuiSettings(theme=picture.theme, demo=True))
+    """Open a dashboard for one picture."""
+    os.environ.pop("NO_COLOR", None)
+    if picture.depth is ColorDepth.NONE:
+        os.environ["NO_COLOR"] = "1"
+    app = DashboardApp(engine, TuiSettings(theme=picture.theme, demo=True), depth=picture.depth)
     async with app.run_test(size=picture.size, notifications=False) as pilot:
         yield Photographer(engine, app, pilot)
 
 
-async def make(engine: LocalClient, wanted: set[str]) -> None:
-    """Some history first, then each picture from a dashboard of its own."""
+async def make(engine: LocalClient, pictures: Sequence[Picture], wanted: set[str]) -> None:
+    """Run some jobs, one of which fails, then take each picture from a dashboard of its own."""
     first = Picture("", (110, 30), live)
     async with dashboard(engine, first) as photographer:
         await photographer.until(lambda: {"nba", "test2"} <= set(engine.space_names()))
@@ -190,8 +327,16 @@ async def make(engine: LocalClient, wanted: set[str]) -> None:
         await photographer.ended()
         await photographer.run("RECOVER JOB 5; ADMIN FLUSH nba")
         await photographer.ended()
-    for picture in PICTURES:
-        if wanted and picture.name not in wanted:
+        # the job fails, since this process has the database open
+        database = Rdict(str(SHOP / "orders"), Options(raw_mode=True))
+        database[b"order"] = b"1"
+        database.flush()
+        await photographer.run(f'CREATE SPACE orders AT "{SHOP / "orders"}"')
+        await photographer.run('ADMIN COMPACT orders WITH because = "disk alarm"')
+        await photographer.ended()
+        database.close()
+    for picture in pictures:
+        if wanted and not any(picture.name == name or picture.name.startswith(f"{name}-") for name in wanted):
             continue
         async with dashboard(engine, picture) as photographer:
             await photographer.run("USE nba")
@@ -211,15 +356,25 @@ def as_png(place: Path) -> None:
 
 
 def main() -> None:
-    """All pictures, or those that are named."""
+    """Take all pictures, or those that are named."""
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--all", metavar="DIR", type=Path, help="take every view at every size, into DIR")
+    options.add_argument("names", metavar="NAME", nargs="*")
+    chosen = options.parse_args()
+    pictures: Sequence[Picture] = PICTURES
+    if chosen.all is not None:
+        chosen.all.mkdir(parents=True, exist_ok=True)
+        Photographer.directory, pictures = chosen.all, all_views()
     # the same name on every machine
     Session.requested_by = property(lambda _session: "anna@db1, dashboard")  # type: ignore[assignment,method-assign]
+    SHOP.mkdir()
     with tempfile.TemporaryDirectory(prefix="jobtui-screenshots-") as root:
-        engine = LocalClient.open(Profile("demo", Path(root)), demo=True)
+        engine = LocalClient.open(Profile("demo", Path(root, "demo")), demo=True)
         try:
-            asyncio.run(make(engine, set(sys.argv[1:])))
+            asyncio.run(make(engine, pictures, set(chosen.names)))
         finally:
             engine.close()
+            shutil.rmtree(SHOP, ignore_errors=True)
 
 
 _KEYS = {" ": "space", ":": "colon"}
