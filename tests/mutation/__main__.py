@@ -32,7 +32,7 @@ TESTS = {
     "jobtui/storage/local": ["tests/storage"],
 }
 LONGEST_SECONDS = 1200.0  # for the tests of one mutant: one that hangs is noticed, too
-_COPIED = ("jobtui", "styles", "tests", "benchmarks", "pyproject.toml", "README.md")
+_COPIED = ("jobtui", "styles", "tests", "benchmarks", "docs", "pyproject.toml", "README.md")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
