@@ -20,7 +20,8 @@ from tests.support import fork_server
 COMMAND = (sys.executable, "-m", "jobtui")
 SECONDS = 60
 WENT_WELL = re.compile(
-    r"^(Job \d+ \(.*\) finished.*|[\d,]+ pairs? loaded into .*|Jobs? .* submitted to process .*)\n",
+    r"^(Job \d+ \(.*\) finished.*|[\d,]+ pairs? loaded into .*|Jobs? .* submitted to process .*"
+    r"|No jobtui runs this profile: .* left in the queue, .*)\n",
     re.MULTILINE,
 )
 NEW_JOB = """\
