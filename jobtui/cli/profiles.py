@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 from collections.abc import Callable
 from getpass import getpass
@@ -123,7 +122,7 @@ def _with_password(cluster: ClusterSettings) -> ClusterSettings:
         password = getpass(printable_lines(f"Password of {cluster.user} on {cluster.name}: "))
     except EOFError:
         raise UsageError("no password was given") from None
-    return dataclasses.replace(cluster, password=LiteralPassword(Secret(password)))
+    return replace(cluster, password=LiteralPassword(Secret(password)))
 
 
 def profile_options(profile: Profile, command: ProfileOptions) -> list[str]:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pickle
 import sys
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from msgspec.structs import replace
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.storage.nebula.settings import (

@@ -12,7 +12,8 @@ import base64
 import itertools
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+
+import msgspec
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.storage.base import Pair, Placement
@@ -40,8 +41,7 @@ _FIRST = ("Tim", "Tony", "Manu", "Yao", "Ray", "Steve", "Chris", "Paul", "Amar'e
 _LAST = ("Duncan", "Parker", "Ginobili", "Ming", "Allen", "Nash", "Paul", "George", "Rondo", "Dončić", "姚明")
 
 
-@dataclass(frozen=True, slots=True)
-class _Graph:
+class _Graph(msgspec.Struct, frozen=True):
     """The size of a demo space: its vertices, the edges from each, and how often all of it is rewritten."""
 
     space: str

@@ -17,6 +17,7 @@ from datetime import datetime
 from itertools import count, islice
 from statistics import median
 
+import msgspec
 from msgspec.structs import replace
 
 from jobtui.clock import Clock, SystemClock, wait_first
@@ -61,6 +62,7 @@ class UpdateKind(enum.StrEnum):
 _answers = count(1)
 
 
+# a dataclass: the number takes no part in comparisons, which a Struct cannot express
 @dataclass(frozen=True, slots=True)
 class JobUpdate:
     """A job of a space as the cluster reports it now, with its tasks, and the kind of the change.
@@ -77,23 +79,22 @@ class JobUpdate:
 _Outline = tuple[str, Status, datetime | None, datetime | None]
 
 
-@dataclass(slots=True)
-class _PolledSpace:
+class _PolledSpace(msgspec.Struct):
     """The known jobs of a space, and the time of the next list.
 
     `outlines` has each job as it was last listed, which may differ from `seen`: only SHOW JOB has the error
     code.
     """
 
-    seen: dict[int, ClusterJob] = field(default_factory=dict)
-    outlines: dict[int, _Outline] = field(default_factory=dict)
-    durations: deque[float] = field(default_factory=lambda: deque(maxlen=COST_LISTS))
-    job_due: dict[int, float] = field(default_factory=dict)
-    details: dict[int, ClusterJob] = field(default_factory=dict)  # reported, but only as they were listed
+    seen: dict[int, ClusterJob] = {}
+    outlines: dict[int, _Outline] = {}
+    durations: deque[float] = msgspec.field(default_factory=lambda: deque(maxlen=COST_LISTS))
+    job_due: dict[int, float] = {}
+    details: dict[int, ClusterJob] = {}  # reported, but only as they were listed
     changed: float = -BUSY_SECONDS
     due: float = 0.0
-    backlog: dict[int, ClusterJob] = field(default_factory=dict)
-    misses: dict[int, int] = field(default_factory=dict)
+    backlog: dict[int, ClusterJob] = {}
+    misses: dict[int, int] = {}
     unlisted: int = 0
     list_error: str = ""  # the last published reason why its jobs cannot be listed
     job_error: str = ""  # the last published reason why one of them cannot be shown

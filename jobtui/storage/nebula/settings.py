@@ -12,11 +12,10 @@ import os
 import re
 import ssl
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn, Protocol
 
-from typing_extensions import override
+import msgspec
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.os_errors import reason_of
@@ -70,29 +69,27 @@ class PasswordSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class FromEnvironment(PasswordSource):
+class FromEnvironment(msgspec.Struct, frozen=True):
     """A password in an environment variable."""
 
     variable: str = PASSWORD_VARIABLE
 
-    @override
     def read(self) -> Secret:
+        """Return the value of the variable. Raises StorageError (access)."""
         try:
             return Secret(os.environ[self.variable])
         except KeyError:
             raise _no_password(f"the environment variable {self.variable} is not set") from None
 
 
-@dataclass(frozen=True, slots=True)
-class FromKeyring(PasswordSource):
+class FromKeyring(msgspec.Struct, frozen=True):
     """A password in the system's keyring, read with the optional package `keyring`."""
 
     service: str
     user: str
 
-    @override
     def read(self) -> Secret:
+        """Return the password of the entry; the keyring may ask the user. Raises StorageError (access)."""
         try:
             keyring = importlib.import_module("keyring")
         except ImportError:
@@ -106,19 +103,17 @@ class FromKeyring(PasswordSource):
         return Secret(password)
 
 
-@dataclass(frozen=True, slots=True)
-class LiteralPassword(PasswordSource):
+class LiteralPassword(msgspec.Struct, frozen=True):
     """A password that was given as text, for instance at a prompt."""
 
     password: Secret
 
-    @override
     def read(self) -> Secret:
+        """Return the password."""
         return self.password
 
 
-@dataclass(frozen=True, slots=True, order=True)
-class Address:
+class Address(msgspec.Struct, frozen=True, order=True):
     """A server's host and port."""
 
     host: str
@@ -148,8 +143,7 @@ def _shown(text: str) -> str:
 _ADDRESS = re.compile(r"(?:\[(?P<six>[0-9A-Fa-f:.%\w]+)\]|(?P<host>[^\s:\[\]/@]+))(?::(?P<port>\d{1,5}))?")
 
 
-@dataclass(frozen=True, slots=True)
-class Tls:
+class Tls(msgspec.Struct, frozen=True):
     """The TLS settings for graphd.
 
     Attributes:
@@ -182,8 +176,7 @@ class Tls:
         return context
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterSettings:
+class ClusterSettings(msgspec.Struct, frozen=True):
     """A NebulaGraph cluster and how jobtui uses it. Raises ValueError if the fields contradict each other.
 
     Attributes:
@@ -202,12 +195,12 @@ class ClusterSettings:
     name: str = "nebula"
     addresses: tuple[Address, ...] = ()
     user: str = "root"
-    password: PasswordSource = field(default_factory=FromEnvironment)
+    password: PasswordSource = msgspec.field(default_factory=FromEnvironment)
     tls: Tls | None = None
     run: RunMode = RunMode.CLUSTER
     storaged_port: int = STORAGED_HTTP_PORT
-    storaged: Mapping[str, Address] = field(default_factory=dict)
-    spaces: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    storaged: Mapping[str, Address] = msgspec.field(default_factory=dict)
+    spaces: Mapping[str, tuple[str, ...]] = msgspec.field(default_factory=dict)
     connect_timeout: float = 5.0
     answer_timeout: float = 30.0
 

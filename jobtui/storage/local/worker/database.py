@@ -11,11 +11,11 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+import msgspec
 from rocksdict import Options, Rdict, RdictIter
 
 from jobtui.storage.local.errors import DiskSpace, WorkerError, missing_error, rocksdb_error, system_error
@@ -34,8 +34,7 @@ class CompactionStyle(StrEnum):
     NONE = "kCompactionStyleNone"
 
 
-@dataclass(frozen=True, slots=True)
-class ColumnFamily:
+class ColumnFamily(msgspec.Struct, frozen=True):
     """A column family of an open database. `backwards`: its keys are in falling order."""
 
     name: str
@@ -44,8 +43,7 @@ class ColumnFamily:
     backwards: bool = False
 
 
-@dataclass(slots=True)
-class DatabaseHandle:
+class DatabaseHandle(msgspec.Struct):
     """An open database, its column families with the default one first, and the options that hold its counters.
 
     `limits`: the limits that it was opened with. `cancelled`: a stop reached it, and every further call fails
@@ -107,21 +105,19 @@ class Opener(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class DumpCursor:
+class DumpCursor(msgspec.Struct):
     """The position of a dump: the last key read, and the iterator while its handle is open."""
 
     after: bytes | None = None
     iterator: RdictIter | None = None
 
 
-@dataclass(slots=True)
-class _State:
+class _State(msgspec.Struct):
     handle: DatabaseHandle | None = None
     identity: tuple[int, int] | None = None
     users: int = 0
     closing: bool = False
-    cursors: dict[int, DumpCursor] = field(default_factory=dict)
+    cursors: dict[int, DumpCursor] = {}
 
 
 class Database:
