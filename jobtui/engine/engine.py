@@ -44,6 +44,8 @@ from jobtui.model import ConnectionChanged, ConnectionStatus, Job, JobChanged, N
 from jobtui.os_errors import explain
 
 CLOSE_SECONDS = 10.0
+DRAIN_SECONDS = 4.0
+"""For notifications that are under way when the process ends, which a user may be waiting for."""
 
 
 class Engine:
@@ -200,7 +202,7 @@ class Engine:
         self.dispatcher.close()
         self.server.close()
         if self.notifier is not None:
-            await self.notifier.drain()
+            await self.notifier.drain(DRAIN_SECONDS)
         self.tasks.close()
         await asyncio.to_thread(self.sampler.save)
         try:

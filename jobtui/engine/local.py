@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from jobtui.clock import Clock, SystemClock
 from jobtui.engine.backend import Backend, backend_of, with_demo_rate
 from jobtui.engine.client import ExecuteResult, Listener, Overview, Session
-from jobtui.engine.engine import CLOSE_SECONDS, Engine, take_pairs
+from jobtui.engine.engine import CLOSE_SECONDS, DRAIN_SECONDS, Engine, take_pairs
 from jobtui.engine.profile import Profile
 from jobtui.engine.samples import JobSamples
 from jobtui.engine.scheduler import RunPolicy
@@ -165,7 +165,7 @@ class LocalClient:
         self._closed = True
         if self._thread.is_alive():
             asyncio.run_coroutine_threadsafe(self._close(), self._loop)
-            self._thread.join(CLOSE_SECONDS)
+            self._thread.join(CLOSE_SECONDS + DRAIN_SECONDS)
         self.history.close()
 
     # ---- for the process that runs the engine

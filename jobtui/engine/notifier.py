@@ -38,8 +38,6 @@ BACKOFF_SECONDS = (2.0, 10.0, 60.0)
 """The pauses between the attempts to reach a web hook: a restart of a server takes a minute."""
 CONCURRENT = 8
 """The deliveries at a time: each is a thread, perhaps a process too; one that hangs delays no other."""
-DRAIN_SECONDS = 4.0
-"""For deliveries that are under way when the process ends, which a user may be waiting for."""
 CHECK_SECONDS = 30.0  # at most between two checks for slow jobs, since the wall clock may be set
 GIVE_UP = timedelta(days=1)
 """After which an owner that ends before the last attempt does not leave the rest of them to the next owner."""
@@ -187,6 +185,9 @@ class Notifier:
             delivery = await self._queue.get()
             try:
                 await self._settle(delivery)
+            except Exception as error:
+                # of the system: no thread can be started, for example. The next owner tries again
+                self._events.report_error(error)
             finally:
                 self._queue.task_done()
 
@@ -312,9 +313,9 @@ class Notifier:
         finally:
             self._is_saving = False
 
-    async def drain(self) -> None:
-        """Wait a few seconds for what is under way; what waits to be repeated is left to the next owner."""
+    async def drain(self, seconds: float) -> None:
+        """Wait that long for what is under way; what waits to be repeated is left to the next owner."""
         self._closing.set()
         if self._is_started:
-            await asyncio.wait({asyncio.ensure_future(self._queue.join())}, timeout=DRAIN_SECONDS)
+            await asyncio.wait({asyncio.ensure_future(self._queue.join())}, timeout=seconds)
             await self._save_progress()

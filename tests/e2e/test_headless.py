@@ -55,6 +55,11 @@ def test_showing_jobs_alone_imports_nothing_that_only_other_work_needs(nba: Comm
     assert not imported(nba, "-e", "SHOW JOBS LIMIT 20") & {"logging", "concurrent.futures", "csv", "json"}
 
 
+def test_work_imports_nothing_of_metrics_and_notifications(nba: CommandLine) -> None:
+    late = {"prometheus_client", "jobtui.engine.notifier", "jobtui.engine.delivery", "urllib.request"}
+    assert not imported(nba, "-e", "ADMIN FLUSH nba") & late
+
+
 def test_help_imports_next_to_nothing(jobtui: CommandLine) -> None:
     assert not imported(jobtui, "--help") & (HEAVY | LIGHT)
 

@@ -9,18 +9,21 @@ from __future__ import annotations
 import threading
 from collections import Counter
 from datetime import UTC, datetime, timedelta
+from itertools import compress
 from typing import Final
 from weakref import WeakKeyDictionary
 
 import msgspec
 
 from jobtui.history.format.archive import Archives
-from jobtui.history.format.index import STALE, STATUSES
+from jobtui.history.format.index import CODE_OF, STALE, STATUSES
 from jobtui.history.format.segment import Segment
 from jobtui.history.format.state import State
 from jobtui.model import Job, Status
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_IS_CURRENT: Final = bytes(code != STALE for code in range(256))
+_IS_FINISHED: Final = bytes(code == CODE_OF[Status.FINISHED] for code in range(256))
 
 
 class JobTotals(msgspec.Struct):
@@ -86,21 +89,33 @@ class TotalsReader:
 
 
 def _totals_of(segment: Segment) -> JobTotals:
-    columns, totals = segment.columns, JobTotals()
-    commands = [columns.commands.values[code] for code in columns.commands.codes]
-    spaces = [columns.spaces.values[code] for code in columns.spaces.codes]
-    stops: dict[tuple[str, str], float] = {}
-    rows = zip(
-        columns.statuses, commands, spaces, segment.numbers("reclaimed"), segment.numbers("stop"), strict=True
+    """Return the totals of a segment's current rows.
+
+    The loops handle codes and numbers alone: with enums and texts they took five times as long.
+    """
+    columns = segment.columns
+    statuses, commands, spaces = columns.statuses, columns.commands, columns.spaces
+    totals = JobTotals()
+    for (command, status), count in Counter(zip(commands.codes, statuses, strict=True)).items():
+        if status != STALE:
+            totals.counts[commands.values[command], STATUSES[status]] += count
+    reclaimed = [0.0] * len(spaces.values)
+    is_current = statuses.translate(_IS_CURRENT)
+    values = zip(spaces.codes, segment.numbers("reclaimed"), strict=True)
+    for space, freed in compress(values, is_current):
+        if freed > 0:
+            reclaimed[space] += freed
+    totals.reclaimed = Counter(
+        {space: int(freed) for space, freed in zip(spaces.values, reclaimed, strict=True) if freed}
     )
-    for code, command, space, reclaimed, stop in rows:
-        if code == STALE:
-            continue
-        status = STATUSES[code]
-        totals.counts[command, status] += 1
-        if reclaimed > 0:
-            totals.reclaimed[space] += int(reclaimed)
-        if status is Status.FINISHED and stop > stops.get((space, command), 0.0):
-            stops[space, command] = stop
-    totals.successes = {key: _EPOCH + timedelta(microseconds=stop) for key, stop in stops.items()}
+    width = len(commands.values)
+    stops = [0.0] * (len(spaces.values) * width)
+    ends = zip(spaces.codes, commands.codes, segment.numbers("stop"), strict=True)
+    for space, command, stop in compress(ends, statuses.translate(_IS_FINISHED)):
+        if stop > stops[space * width + command]:
+            stops[space * width + command] = stop
+    for place, stop in enumerate(stops):
+        if stop:
+            key = spaces.values[place // width], commands.values[place % width]
+            totals.successes[key] = _EPOCH + timedelta(microseconds=stop)
     return totals
