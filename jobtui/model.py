@@ -428,6 +428,14 @@ class JobsArchived(msgspec.Struct, frozen=True, gc=False, tag="Archived"):
     restored: bool = False
 
 
+class TaskLogged(msgspec.Struct, frozen=True, gc=False, tag="Logged"):
+    """Lines that the storage logged while a task worked on a host; nothing stores them."""
+
+    job: int
+    host: str
+    lines: tuple[str, ...]
+
+
 class Notice(msgspec.Struct, frozen=True, gc=False, tag="Notice"):
     """A message to the user: damage found, a full disk, a worker that died."""
 

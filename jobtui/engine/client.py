@@ -26,6 +26,7 @@ from jobtui.model import (
     JobsArchived,
     Notice,
     SpaceStats,
+    TaskLogged,
     TaskProgressed,
 )
 from jobtui.storage.base import Capabilities, Host, Space
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
 
     from jobtui.history import History
 
-EngineEvent = JobChanged | TaskProgressed | JobsArchived | Notice | ConnectionChanged
+EngineEvent = JobChanged | TaskProgressed | TaskLogged | JobsArchived | Notice | ConnectionChanged
 Listener = Callable[[Sequence[EngineEvent]], None]
 
 

@@ -20,7 +20,7 @@ from jobtui.engine.jobs import JobStore, JobWaiters, Transaction
 from jobtui.engine.lifecycle import TaskOutcome
 from jobtui.engine.progress import ProgressTracker
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.model import Job, JobCommand, Notice, Status, StepPosition, Task, TaskProgressed
+from jobtui.model import Job, JobCommand, Notice, Status, StepPosition, Task, TaskLogged, TaskProgressed
 from jobtui.storage.base import (
     CompactionRequest,
     OperationControl,
@@ -306,6 +306,9 @@ class HostTasks:
 
     def _progress_callback(self, work: RunningTask) -> ProgressCallback:
         def report(progress: OperationProgress) -> None:
+            if progress.log:
+                self._events.publish([TaskLogged(work.job, work.host, progress.log)])
+                return
             if not progress.waiting or progress.waiting != work.waiting:
                 work.last_sign = self._clock.steady()  # a repeated reason to wait comes with the gauges alone
             work.waiting = progress.waiting

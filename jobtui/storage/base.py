@@ -221,6 +221,7 @@ class OperationProgress(msgspec.Struct, frozen=True):
         room_needed: The bytes of disk that the current or next step needs, None if unknown.
         waiting: Why the work waits (`3.1 GiB free, reserve 5 GiB`), "" while it works.
         gauges: What was measured on the host; reported about once a second, if it can be.
+        log: Lines that the storage logged during the work. A report of them has no other news.
     """
 
     fraction: float | None = None
@@ -230,6 +231,7 @@ class OperationProgress(msgspec.Struct, frozen=True):
     room_needed: int | None = None
     waiting: str = ""
     gauges: HostGauges | None = None
+    log: tuple[str, ...] = ()
 
 
 # called at most 10 times a second, and after each step

@@ -119,7 +119,14 @@ COMMANDS: tuple[KeyCommand, ...] = (
         "A card for each space, the most urgent first",
         action="show('overview')",
     ),
-    _c(_D, "show_log", "l", "log", "Every notification with its time", action="show('log')"),
+    _c(
+        _D,
+        "show_log",
+        "l",
+        "log",
+        "The notifications, and what the storage logged",
+        action="show('log')",
+    ),
     _c(_D, "transcript", "t", "transcript", "Show or hide the results of the command bar"),
     _c(_D, "pause", "p", "pause", "Freeze the screen; later changes are shown when it continues"),
     _c(

@@ -24,6 +24,7 @@ AnswerT = TypeVar("AnswerT")
 
 
 MOST_LOG_ENTRIES = 2000
+MOST_STORAGE_LOG_ENTRIES = 100  # each has up to 40 lines
 
 
 class LogEntry(msgspec.Struct, frozen=True):
@@ -38,7 +39,8 @@ class Context(msgspec.Struct, frozen=True):
     """The state that all parts of the dashboard share.
 
     `now` is the clock for elapsed times. `watched` are the jobs whose end the user asked to be notified of,
-    `submitted` those that were submitted here, whose end is reported as well. `log` is what the log view shows.
+    `submitted` those that were submitted here, whose end is reported as well. `log` is what the log view shows,
+    and `storage_log` what the storage logged, which it shows among that.
     `verdicts` has the advice for each space as it was measured last, except if a job of the space ended since.
     """
 
@@ -55,6 +57,7 @@ class Context(msgspec.Struct, frozen=True):
     submitted: set[int] = msgspec.field(default_factory=set)
     verdicts: dict[str, str] = msgspec.field(default_factory=dict)
     log: deque[LogEntry] = msgspec.field(default_factory=lambda: deque(maxlen=MOST_LOG_ENTRIES))
+    storage_log: deque[LogEntry] = msgspec.field(default_factory=lambda: deque(maxlen=MOST_STORAGE_LOG_ENTRIES))
 
     @property
     def space(self) -> str | None:

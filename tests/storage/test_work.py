@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import random
+import re
 import signal
 
 import pytest
@@ -13,6 +14,7 @@ from jobtui.errors import ErrorCode
 from jobtui.model import Level, SpaceStats
 from jobtui.storage.base import CompactionRequest, Placement
 from jobtui.storage.local.worker.compaction import unmoved_files
+from jobtui.storage.local.worker.log_tail import MOST_LINES, LogTail
 from jobtui.storage.local.worker.progress import expected_reads
 from tests.support.storage import (
     Watched,
@@ -317,3 +319,54 @@ def test_a_compact_left_something_behind_where_an_old_file_stayed_above_the_last
     before, after, levelled, left
 ):
     assert unmoved_files(before, after, levelled) == left
+
+
+class TestLog:
+    """What RocksDB logs while an operation works."""
+
+    def test_of_a_flush_and_a_compact_is_reported(self, tmp_path):
+        async def run():
+            async with space_at(tmp_path) as storage:
+                await layers(storage, 2, 0.2)
+                await storage.load("nba", layer_pairs(2, 0.2))
+                watched = Watched()
+                await flush(storage, watched=watched)
+                assert any("Manual flush start" in line for line in watched.log)
+                watched = Watched()
+                await compact(storage, watched=watched)
+                assert any(
+                    re.match(r"\d\d:\d\d:\d\d .*Compacting .* files to L6", line) for line in watched.log
+                )
+                assert not any("Manual flush start" in line and "EVENT_LOG" in line for line in watched.log)
+                assert len(watched.log) <= MOST_LINES
+
+        asyncio.run(run())
+
+    def test_is_bounded_and_without_dumped_options(self, tmp_path):
+        class Logged:
+            log = tmp_path / "LOG"
+
+        tail = LogTail(Logged())
+        assert tail.read() == ()
+        stamp = "2026/11/28-21:44:43.257234 140360644818624"
+        dump = f"{stamp} [db/column_family.cc:629] --------------- Options for column family [default]:\n"
+        lines = "".join(f"{stamp} [db/job.cc:1] line {number} {'x' * 999}\n" for number in range(999))
+        end = f"{stamp} [WARN] [db/job.cc:1] a \x1b[31mwarning\n  index_type: 0\n{stamp} EVENT_LOG_v1 {{}}\n"
+        Logged.log.write_text(dump + lines + end)
+        found = tail.read()
+        assert len(found) == MOST_LINES
+        assert found[-1].startswith("21:44:43 WARN a ")
+        assert "\x1b" not in found[-1]
+        assert max(map(len, found)) <= 400
+        assert LogTail(Logged()).read() == ()
+
+    def test_of_a_new_file_is_read_from_its_start(self, tmp_path):
+        class Logged:
+            log = tmp_path / "LOG"
+
+        line = "2026/11/28-21:44:43.257234 1403 [db/job.cc:1] {}\n"
+        Logged.log.write_text(line.format("old") * 9)
+        tail = LogTail(Logged())
+        Logged.log.rename(tmp_path / "LOG.old.1")
+        Logged.log.write_text(line.format("new"))
+        assert tail.read() == ("21:44:43 new",)

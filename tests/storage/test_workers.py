@@ -42,6 +42,21 @@ def test_a_killed_worker_fails_its_task_with_the_signal_and_is_started_again(tmp
 
 
 @linux
+def test_what_it_writes_on_stderr_is_reported_to_the_work_under_way(tmp_path):
+    async def run():
+        async with layered(tmp_path, 2, 3, rate=8 << 20) as (storage, _):
+            worker, watched = storage.worker("h1", adopted=False), Watched()
+            compacting = asyncio.ensure_future(compact(storage, watched=watched))
+            await watched.moved.wait()
+            write(f"/proc/{worker.pid}/fd/2", b"\x1b[31mout of \x00memory\n" + b"more\n" * 500)
+            await compacting
+            assert r"\x1b[31mout of \x00memory" in watched.log
+            assert watched.log.count("more") < 100
+
+    asyncio.run(run())
+
+
+@linux
 def test_its_last_words_are_in_the_reason_and_a_stray_print_spoils_nothing(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:

@@ -75,11 +75,14 @@ class Operation:
         steps: StepPosition | None = None,
         waiting: str = "",
         gauges: HostGauges | None = None,
+        log: tuple[str, ...] = (),
     ) -> None:
         done: Future[None] = Future()
 
         def report() -> None:
-            self.report(OperationProgress(fraction, rate, before, steps, waiting=waiting, gauges=gauges))
+            self.report(
+                OperationProgress(fraction, rate, before, steps, waiting=waiting, gauges=gauges, log=log)
+            )
             done.set_result(None)
 
         self.loop.call_soon_threadsafe(report)

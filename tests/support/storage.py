@@ -81,6 +81,7 @@ class Watched:
     steps: list[StepPosition] = field(default_factory=list)
     room_needed: list[int] = field(default_factory=list)
     waits: list[str] = field(default_factory=list)
+    log: list[str] = field(default_factory=list)
     before: list[SpaceStats] = field(default_factory=list)
     control: OperationControl = field(default_factory=OperationControl)
     heard: asyncio.Event = field(default_factory=asyncio.Event)
@@ -92,6 +93,9 @@ class Watched:
         return self.control.cancel
 
     def __call__(self, progress: OperationProgress) -> None:
+        if progress.log:
+            self.log += progress.log
+            return
         self.before += [] if progress.before is None else [progress.before]
         self.fractions.append(progress.fraction)
         self.rates.append(progress.rate)

@@ -352,6 +352,28 @@ class TestLog:
 
         asyncio.run(run())
 
+    def test_has_what_the_storage_logged(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, size=(100, 30)) as shown:
+                await shown.say("ADMIN COMPACT nba")
+                operation = shown.behind.storage.operation("nba", "local0")
+                operation.progress(0.5, 1000.0)
+                operation.progress(
+                    None, log=("Compacting 1@6 files to L6", "[bold]\x1b[31m Generated table #40")
+                )
+                await shown.shows("50%")
+                await shown.press("l")
+                await shown.shows(
+                    "17:21:30  job 1 on local0, logged by the storage:",
+                    "          Compacting 1@6 files to L6",
+                    "          [bold]",
+                )
+                await shown.press("y")
+                await shown.until(lambda: "Generated table #40" in shown.app.clipboard)
+                operation.finish()
+
+        asyncio.run(run())
+
     def test_grows_while_it_is_shown(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with stage(tmp_path, SPACES, size=(100, 30)) as shown:

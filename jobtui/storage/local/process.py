@@ -25,6 +25,7 @@ START_SECONDS = 30.0
 LONGEST_LINE = 4 * p.LONGEST_PAIR
 KEPT_LINES = 20
 SHOWN_LINES = 3
+_MOST_LOGGED = 100  # lines on stderr that are reported while no other command is sent
 _REMARKS = 3  # invalid lines that are reported for each process; more would not be informative
 
 OnProgress = Callable[[p.ProgressReply], None]
@@ -51,6 +52,7 @@ class WorkerProcess:
         self._pending: dict[int, _Pending] = {0: _Pending(asyncio.get_running_loop().create_future(), None)}
         self._stderr_lines: deque[str] = deque(maxlen=KEPT_LINES)
         self._garbage = 0
+        self._logged = 0  # since the last command
         self.exit_description = ""
         self.ended_by_us = False
         self._ended = asyncio.ensure_future(self._read_replies())
@@ -101,6 +103,7 @@ class WorkerProcess:
     ) -> tuple[int, asyncio.Future[p.WorkerMessage]]:
         """Send a command; return its number, and the future of its reply (or WorkerDied)."""
         number = next(self._numbers)
+        self._logged = 0
         word: asyncio.Future[p.WorkerMessage] = asyncio.get_running_loop().create_future()
         if self._ended.done():
             word.set_exception(WorkerDied(self.exit_description))
@@ -182,6 +185,16 @@ class WorkerProcess:
             words = printable_line(line[:4000].decode("utf-8", "replace"))
             if words:
                 self._stderr_lines.append(words)
+                self._report_logged(words)
+
+    def _report_logged(self, line: str) -> None:
+        """Report a line on stderr to the operations under way; the worker does not say whose it is."""
+        self._logged += 1
+        if self._logged > _MOST_LOGGED:
+            return
+        for pending in list(self._pending.values()):
+            if pending.on_progress is not None:
+                pending.on_progress(p.ProgressReply(None, None, log=(line,)))
 
     def _describe_exit(self, code: int) -> str:
         text = f"the process of {self._name} {_describe_code(code)}"

@@ -161,6 +161,7 @@ class ProgressReply(_Message, frozen=True, tag="moved"):
     room_needed: int | None = None
     waiting: str = ""
     gauges: HostGauges | None = None
+    log: tuple[str, ...] = ()
 
 
 class StatsReply(_Message, frozen=True, tag="seen"):

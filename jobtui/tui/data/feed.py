@@ -26,6 +26,7 @@ from jobtui.model import (
     Notice,
     SpaceStats,
     Status,
+    TaskLogged,
     TaskProgressed,
 )
 from jobtui.tui.tabs.storage import Look
@@ -41,6 +42,7 @@ class Batch(msgspec.Struct):
         ended: The jobs that ended.
         archived: The ids of jobs that were archived, or restored from the archive.
         notices: The engine's notices.
+        logged: What the storage logged.
         link: Whether the connection to the cluster has changed.
         statuses: Whether some job is new or has another status, so that counts and filters may have changed.
     """
@@ -51,6 +53,7 @@ class Batch(msgspec.Struct):
     ended: list[Job] = msgspec.field(default_factory=list)
     archived: list[int] = msgspec.field(default_factory=list)
     notices: list[Notice] = msgspec.field(default_factory=list)
+    logged: list[TaskLogged] = msgspec.field(default_factory=list)
     link: bool = False
     statuses: bool = False
 
@@ -72,6 +75,8 @@ class Batch(msgspec.Struct):
             case JobsArchived(ids):
                 self.archived.extend(ids)
                 self.statuses = True
+            case TaskLogged():
+                self.logged.append(message)
             case Notice():
                 self.notices.append(message)
             case ConnectionChanged():

@@ -96,6 +96,9 @@ class Dashboard(StyledScreen):
         for job in batch.ended:
             if job.id not in self.context.watched | self.context.submitted:
                 self.context.log.append(LogEntry(self.context.now(), *reversed(describe_ends([job]))))
+        for lines in batch.logged:
+            text = "\n".join((f"job {lines.job} on {lines.host}, logged by the storage:", *lines.lines))
+            self.context.storage_log.append(LogEntry(self.context.now(), "log", text))
         for notice in batch.notices:
             self.show_toast(notice.text, notice.severity)
         awaited = [job for job in batch.ended if job.id in self.context.watched | self.context.submitted]

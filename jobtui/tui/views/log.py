@@ -1,7 +1,8 @@
-"""The view of the log (key `l`): each notification with its time, and the starts and ends of jobs."""
+"""The view of the log (key `l`): notifications, ends of jobs, and what the storage logged during tasks."""
 
 from __future__ import annotations
 
+from heapq import merge
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -17,8 +18,8 @@ from jobtui.tui.text.spans import Line, TextRole, plain, wrap
 from jobtui.tui.views.base import DashboardView
 from jobtui.tui.widgets.base import LinesView
 
-_ROLES = {"error": TextRole.FAILED, "warning": TextRole.WARNING}
-_MOST_LINES = 20
+_ROLES = {"error": TextRole.FAILED, "warning": TextRole.WARNING, "log": TextRole.MUTED}
+_MOST_LINES = 120  # of one entry: the storage logs up to 40 lines for a task, and a narrow terminal wraps them
 
 
 class LogBody(LinesView, can_focus=True):
@@ -80,7 +81,8 @@ class LogView(DashboardView):
     def _fill(self) -> None:
         at_end = self.body.scroll_offset.y >= self.body.max_scroll_y
         width = self.body.inner_width
-        lines = [line for entry in self._shared.log for line in self._lines(entry, width)]
+        entries = merge(self._shared.log, self._shared.storage_log, key=lambda entry: entry.at)
+        lines = [line for entry in entries for line in self._lines(entry, width)]
         self.body.show(lines or [((" Nothing has happened yet.", TextRole.MUTED),)])
         if at_end:
             self.body.scroll_end(animate=False)
@@ -99,6 +101,6 @@ class LogView(DashboardView):
     def on_log_body_copy_requested(self, message: LogBody.CopyRequested) -> None:
         """Copy the whole log."""
         message.stop()
-        if self._shared.log:
+        if self._shared.log or self._shared.storage_log:
             self._host.copy("\n".join(plain(line).strip() for line in self.body.lines))
             self._host.show_toast("copied the log")

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import BinaryIO
 
 import msgspec
@@ -23,6 +24,7 @@ from jobtui.storage.local.worker import pairs
 from jobtui.storage.local.worker.compaction import compact
 from jobtui.storage.local.worker.database import Database, Opener
 from jobtui.storage.local.worker.figures import read_figures
+from jobtui.storage.local.worker.log_tail import LogTail
 from jobtui.storage.local.worker.operations import OperationRequests, flush
 from jobtui.storage.local.worker.stats import read_stall, read_stats
 
@@ -114,9 +116,13 @@ class WorkerServer:
                 return p.StallReply(database.run(read_stall, write=False) if database.is_open else "")
             case p.FlushDatabase(place):
                 cancellation = self._operations[number].cancellation
-                return flush(self._database(place), cancellation, self._reporter(number))
+                database = self._database(place)
+                with self._logging(number, database):
+                    return flush(database, cancellation, self._reporter(number))
             case p.CompactDatabase(place):
-                return compact(self._database(place), order, self._operations[number], self._reporter(number))
+                database = self._database(place)
+                with self._logging(number, database):
+                    return compact(database, order, self._operations[number], self._reporter(number))
             case p.WritePairs(place, loaded, sync):
                 pairs.write_pairs(self._database(place), loaded, sync)
                 return p.Done()
@@ -139,6 +145,16 @@ class WorkerServer:
             database = self._databases.pop(place, None)
         if database is not None:
             database.discard()
+
+    @contextmanager
+    def _logging(self, number: int, database: Database) -> Iterator[None]:
+        """Report what RocksDB logs meanwhile, before the reply, also if the operation fails."""
+        tail = LogTail(database)
+        try:
+            yield
+        finally:
+            if lines := tail.read():
+                self._send(number, p.ProgressReply(None, None, log=lines))
 
     def _reporter(self, number: int) -> ProgressCallback:
         def report(progress: OperationProgress) -> None:
