@@ -56,6 +56,17 @@ class TestLines:
         for label in ("150 MiB/s┤", "75 MiB/s┤", "0 B/s┤", "118┤", "0:00", "1:00"):
             assert label in text
 
+    def test_ended_job_has_the_mean_of_its_rates(self) -> None:
+        text = "\n".join(map(plain, chart(compaction(Status.FINISHED), rising(), 118, 40)))
+        assert "Read  61 MiB/s on average, at most 120 MiB/s" in text
+        assert "L0 files  0, at most 118" in text
+
+    def test_area_under_rates_is_filled(self) -> None:
+        lines = [line for line in text_of(rising(), 60).split("\n") if re.match(" .{9}[│┤]", line)]
+        read, files = lines[: len(lines) // 4], lines[len(lines) // 2 : 3 * len(lines) // 4]
+        assert sum(line.count("⣿") for line in read) > 20
+        assert sum(line.count("⣿") for line in files) == 0
+
     def test_one_host_of_several(self) -> None:
         text = text_of(rising(), host=1)
         assert text.startswith(" host1 ")

@@ -39,6 +39,7 @@ class _Panel(msgspec.Struct, frozen=True):
         gauge: Which figure of the samples it shows.
         from_zero: Whether its axis begins at 0.
         names_least: Whether the least figure matters, and not the most.
+        filled: Whether the area under the curve is filled.
     """
 
     title: str
@@ -47,16 +48,17 @@ class _Panel(msgspec.Struct, frozen=True):
     gauge: Gauge = Gauge.READ
     from_zero: bool = True
     names_least: bool = False
+    filled: bool = False
 
 
 _PANELS = (
-    _Panel("Read", TextRole.ACCENT, format_rate),
-    _Panel("Written", TextRole.RUNNING, format_rate, Gauge.WRITTEN),
+    _Panel("Read", TextRole.ACCENT, format_rate, filled=True),
+    _Panel("Written", TextRole.RUNNING, format_rate, Gauge.WRITTEN, filled=True),
     _Panel("L0 files", TextRole.WARNING, lambda files: f"{files:.0f}", Gauge.L0_FILES),
     _Panel("Free disk", TextRole.FINISHED, format_bytes, Gauge.FREE, from_zero=False, names_least=True),
 )
 _SPACE_PANELS = (
-    _Panel("Size after the job", TextRole.ACCENT, format_bytes),
+    _Panel("Size after the job", TextRole.ACCENT, format_bytes, filled=True),
     _Panel("Reclaimed", TextRole.FINISHED, format_bytes, from_zero=False),
 )
 _SPACE_ROWS = 5
@@ -98,7 +100,16 @@ def chart(
     ends = 0.0, max(seconds[-1], 1.0)
     for start in range(0, len(_PANELS), columns):
         band = [
-            _panel_lines(panel, seconds, samples.series(panel.gauge, shown), panel_width, rows, ends, _clock)
+            _panel_lines(
+                panel,
+                seconds,
+                samples.series(panel.gauge, shown),
+                panel_width,
+                rows,
+                ends,
+                _clock,
+                as_mean=job.status.ended and panel.filled,  # the last second of a job says little
+            )
             for panel in _PANELS[start : start + columns]
         ]
         lines.extend(cut(line, width) for line in _beside(band))
@@ -170,10 +181,12 @@ def _panel_lines(
     rows: int,
     ends: tuple[float, float],
     tick: Callable[[float], str],
+    *,
+    as_mean: bool = False,
 ) -> list[Line]:
     """Return a title, `rows` lines of curve with the labels of its axis, and the axis below them.
 
-    `tick` returns the label of a place on that axis.
+    `tick` returns the label of a place on that axis. `as_mean`: the title has the mean, not the last figure.
     """
     known = [figure for figure in figures if not isnan(figure)]
     title: Line = ((f" {panel.title}", panel.role),)
@@ -183,12 +196,11 @@ def _panel_lines(
         middle: Line = ((" " * (_LABEL + 1) + "│", TextRole.RULE), (" not measured", TextRole.MUTED))
         curve = [middle if row == rows // 2 else blank for row in range(rows)]
         return [title, *curve, *_axis(ends, room, tick)]
-    last = next((figure for figure in reversed(figures) if not isnan(figure)), nan)
-    details = f"  {panel.text(last)}"
+    details = f"  {panel.text(sum(known) / len(known))} on average" if as_mean else f"  {panel.text(known[-1])}"
     extreme = min(known) if panel.names_least else max(known)
     details += f", at {'least' if panel.names_least else 'most'} {panel.text(extreme)}"
     low, high = _limits(panel, min(known), max(known))
-    drawn = _curve(seconds, figures, room, rows, (*ends, low, high))
+    drawn = _curve(seconds, figures, room, rows, (*ends, low, high), filled=panel.filled)
     labels = {0: high, rows - 1: low}
     if rows >= 7:
         labels[rows // 2] = high - (high - low) * (rows // 2) / (rows - 1)
@@ -209,7 +221,7 @@ def _limits(panel: _Panel, low: float, high: float) -> tuple[float, float]:
     """Return the figures at both ends of the axis."""
     if panel.from_zero:
         if panel.gauge is Gauge.L0_FILES:
-            return 0.0, max(1.0, float(math.ceil(high)))
+            return 0.0, max(2.0, 2.0 * math.ceil(high / 2))  # even, so that half of it is a number of files
         return 0.0, _nice(max(high, 1.0))
     margin = max((high - low) * 0.1, high * 0.002, 1.0)
     return (low - margin if low < 0 else max(0.0, low - margin)), high + margin
@@ -229,25 +241,46 @@ def _curve(
     width: int,
     rows: int,
     limits: tuple[float, float, float, float],
+    *,
+    filled: bool,
 ) -> list[str]:
-    """Return the curve in lines of braille, as wide as the room. Where nothing is known it is interrupted."""
+    """Return the curve in lines of braille, as wide as the room; `filled`: with the area under it.
+
+    Where nothing is known it is interrupted.
+    """
     begin, end, low, high = limits
-    # plotille's far edges lie outside of its canvas: half a dot more keeps the last and highest point inside
-    reach_x = (end - begin) * (2 * width) / (2 * width - 1.5)
-    reach_y = (high - low) * (4 * rows) / (4 * rows - 1.5)
-    canvas = Canvas(width, rows, xmin=begin, ymin=low, xmax=begin + reach_x, ymax=low + reach_y)
+    right, top = 2 * width - 1, 4 * rows - 1
+    canvas = Canvas(width, rows, xmin=0, ymin=0, xmax=right + 1, ymax=top + 1)  # its unit is a dot
+    heights = [-1.0] * (right + 1)
     before: tuple[float, float] | None = None
     for at, figure in _columns(seconds, figures, 2 * width):
         if isnan(figure):
             before = None
             continue
-        if before is None:
-            canvas.point(at, figure)
-        else:
-            canvas.line(*before, at, figure)
-        before = at, figure
+        point = (at - begin) / (end - begin) * right, (figure - low) / (high - low) * top
+        first = point if before is None else before
+        canvas.line(*first, *point)
+        for column in range(round(first[0]), round(point[0]) + 1):
+            share = (column - first[0]) / (point[0] - first[0]) if point[0] > first[0] else 1.0
+            heights[column] = first[1] + (point[1] - first[1]) * min(1.0, max(0.0, share))
+        before = point
+    if filled:
+        _fill_below(canvas, heights)
     drawn: str = canvas.plot(linesep="\n")
     return drawn.replace(_NO_DOTS, " ").split("\n")
+
+
+def _fill_below(canvas: Canvas, heights: Sequence[float]) -> None:
+    """Fill the area under the heights of each column of dots, negative where there is none."""
+    for column in range(0, len(heights), 2):
+        left, right = heights[column], heights[column + 1]
+        # whole characters at once: dot by dot, a chart of 300 columns took 50 ms
+        whole = int(min(left, right) + 1) // 4
+        for row in range(whole):
+            canvas.fill_char(column, 4 * row)
+        for offset, height in enumerate((left, right)):
+            if height >= 4 * whole:
+                canvas.line(column + offset, 4 * whole, column + offset, height)
 
 
 def _columns(seconds: Sequence[float], figures: Sequence[float], most: int) -> list[tuple[float, float]]:

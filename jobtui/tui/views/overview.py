@@ -129,33 +129,52 @@ def is_low(host: Host) -> bool:
 
 
 def card_lines(card: SpaceCard, width: int, now: datetime, order: DateOrder, *, selected: bool) -> list[Line]:
-    """Return the card of a space in `width` cells."""
+    """Return the card of a space in `width` cells; the one under the cursor has a heavy frame."""
     role = _ROLES[card.attention]
+    frame = _HEAVY_FRAME if selected else _FRAME
     rows = [_size_line(card), _disk_line(card), _last_line(card, now, order), _active_line(card)]
     rows += [_advice_line(card), _history_line(card, width - 4)]
-    edge = TextRole.KEY if selected else role
     return [
-        _title(card, width, edge, selected=selected),
-        *(_inside(row, width, edge) for row in rows),
-        (("╰" + "─" * (width - 2) + "╯", edge),),
+        _title(card, width, frame, selected=selected),
+        *(_inside(row, width, frame.side, role) for row in rows),
+        ((frame.bottom_left + frame.edge * (width - 2) + frame.bottom_right, role),),
     ]
 
 
-def _title(card: SpaceCard, width: int, edge: TextRole, *, selected: bool) -> Line:
-    label = _LABELS[card.attention]
+class _CardFrame(msgspec.Struct, frozen=True):
+    """The characters of a card's frame."""
+
+    top_left: str
+    top_right: str
+    bottom_left: str
+    bottom_right: str
+    edge: str
+    side: str
+
+
+_FRAME = _CardFrame("╭", "╮", "╰", "╯", "─", "│")
+_HEAVY_FRAME = _CardFrame("┏", "┓", "┗", "┛", "━", "┃")
+
+
+def _title(card: SpaceCard, width: int, frame: _CardFrame, *, selected: bool) -> Line:
+    role, label = _ROLES[card.attention], _LABELS[card.attention]
     if width - len(label) < _LEAST_NAME + 9:
         label = ""
     name = ("▸ " if selected else "") + card.space.space.name
     room = width - 6 - (len(label) + 3 if label else 0)
     shown = fit(name, min(room, line_width(((name, TextRole.PLAIN),))))
-    right: Line = ((f" {label} ", _ROLES[card.attention]), ("─╮", edge)) if label else (("─╮", edge),)
-    left: Line = (("╭─ ", edge), (f"{shown} ", TextRole.STRONG))
-    return (*left, ("─" * (width - line_width(left) - line_width(right)), edge), *right)
+    end = frame.edge + frame.top_right
+    right: Line = ((f" {label} ", role), (end, role)) if label else ((end, role),)
+    left: Line = (
+        (f"{frame.top_left}{frame.edge} ", role),
+        (f"{shown} ", TextRole.TITLE if selected else TextRole.STRONG),
+    )
+    return (*left, (frame.edge * (width - line_width(left) - line_width(right)), role), *right)
 
 
-def _inside(row: Line, width: int, edge: TextRole) -> Line:
+def _inside(row: Line, width: int, side: str, role: TextRole) -> Line:
     shown = cut(row, width - 4)
-    return (("│ ", edge), *shown, (" " * (width - 4 - line_width(shown)) + " │", edge))
+    return ((f"{side} ", role), *shown, (" " * (width - 4 - line_width(shown)) + f" {side}", role))
 
 
 def _size_line(card: SpaceCard) -> Line:
