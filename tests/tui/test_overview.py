@@ -15,8 +15,8 @@ from jobtui.formatting import DateOrder
 from jobtui.model import Job, Level, SpaceStats, Status, Task
 from jobtui.storage.base import CompactionFigures, FamilyFigures, Host, LevelFigures, Space
 from jobtui.tui.data.space_activity import SpaceActivity, usual_seconds
+from jobtui.tui.text.space_card import Attention, SpaceCard, card_lines
 from jobtui.tui.text.spans import TextRole, line_width, plain
-from jobtui.tui.views.overview import Attention, SpaceCard, card_lines
 from tests.support.dashboards import Stage, stage
 from tests.support.scripted import ScriptedStorage
 

@@ -1,0 +1,224 @@
+"""The card of a space in the overview: what it says, and what in the space needs attention."""
+
+from __future__ import annotations
+
+import enum
+from datetime import datetime
+
+import msgspec
+
+from jobtui.engine.client import SpaceOverview
+from jobtui.formatting import (
+    DateOrder,
+    format_bytes,
+    format_count,
+    format_percent,
+    format_recent_time,
+)
+from jobtui.model import Job, Status
+from jobtui.storage.base import Host
+from jobtui.tui.data.space_activity import LEAST_MEASURED, SpaceActivity, size_after
+from jobtui.tui.text.spans import (
+    STATUS_ROLE,
+    Line,
+    Span,
+    TextRole,
+    cut,
+    fit,
+    line_width,
+    sparkline,
+    status_span,
+)
+
+LOW_FREE_BYTES = 2 << 30
+LOW_FREE_SHARE = 0.1
+"""A host is low on disk with less free than this many bytes, or than this share of what it holds."""
+
+CARD_LINES = 8
+_LEAST_NAME = 8  # cells that a name keeps before the label
+_SPARKLINE = 16
+
+
+class Attention(enum.IntEnum):
+    """What needs attention in a space, the most urgent first."""
+
+    FAILED = 0
+    LOW_DISK = 1
+    COMPACT = 2
+    RUNNING = 3
+    FLUSH = 4
+    NOTHING = 5
+
+
+_ROLES = {
+    Attention.FAILED: TextRole.FAILED,
+    Attention.LOW_DISK: TextRole.WARNING,
+    Attention.COMPACT: TextRole.WARNING,
+    Attention.RUNNING: TextRole.RUNNING,
+    Attention.FLUSH: TextRole.ACCENT,
+    Attention.NOTHING: TextRole.RULE,
+}
+_LABELS = {
+    Attention.FAILED: "✖ last job failed",
+    Attention.LOW_DISK: "▼ low disk",
+    Attention.COMPACT: "▲ compact",
+    Attention.RUNNING: "▶ running",
+    Attention.FLUSH: "▲ flush",
+    Attention.NOTHING: "",
+}
+
+
+class SpaceCard(msgspec.Struct, frozen=True):
+    """What the card of a space shows.
+
+    Attributes:
+        space: The space with its sizes.
+        activity: Its newest jobs.
+        active: Its queued and running jobs.
+        verdict: The advice for it, "" if it was not measured.
+        scarcest: The host of it with the least free disk, None if that is not known.
+    """
+
+    space: SpaceOverview
+    activity: SpaceActivity = SpaceActivity()
+    active: tuple[Job, ...] = ()
+    verdict: str = ""
+    scarcest: Host | None = None
+
+    @property
+    def attention(self) -> Attention:
+        """The most urgent of what needs attention."""
+        last = self.activity.last_ended
+        if last is not None and last.status is Status.FAILED:
+            return Attention.FAILED
+        if self.scarcest is not None and is_low(self.scarcest):
+            return Attention.LOW_DISK
+        if any(job.status is Status.RUNNING for job in self.active):
+            return Attention.RUNNING  # the advice is not known before it has ended
+        if self.verdict == "compact":
+            return Attention.COMPACT
+        return Attention.FLUSH if self.verdict == "flush" else Attention.NOTHING
+
+    @property
+    def urgency(self) -> tuple[Attention, str]:
+        """The order of cards."""
+        return self.attention, self.space.space.name
+
+
+def is_low(host: Host) -> bool:
+    """Return whether a host is low on disk."""
+    return host.free is not None and host.free < max(LOW_FREE_BYTES, LOW_FREE_SHARE * (host.size or 0))
+
+
+def card_lines(card: SpaceCard, width: int, now: datetime, order: DateOrder, *, selected: bool) -> list[Line]:
+    """Return the card of a space in `width` cells; the one under the cursor has a heavy frame."""
+    role = _ROLES[card.attention]
+    frame = _HEAVY_FRAME if selected else _FRAME
+    rows = [_size_line(card), _disk_line(card), _last_line(card, now, order), _active_line(card)]
+    rows += [_advice_line(card), _history_line(card, width - 4)]
+    return [
+        _title(card, width, frame, selected=selected),
+        *(_inside(row, width, frame.side, role) for row in rows),
+        ((frame.bottom_left + frame.edge * (width - 2) + frame.bottom_right, role),),
+    ]
+
+
+class _CardFrame(msgspec.Struct, frozen=True):
+    """The characters of a card's frame."""
+
+    top_left: str
+    top_right: str
+    bottom_left: str
+    bottom_right: str
+    edge: str
+    side: str
+
+
+_FRAME = _CardFrame("╭", "╮", "╰", "╯", "─", "│")
+_HEAVY_FRAME = _CardFrame("┏", "┓", "┗", "┛", "━", "┃")
+
+
+def _title(card: SpaceCard, width: int, frame: _CardFrame, *, selected: bool) -> Line:
+    role, label = _ROLES[card.attention], _LABELS[card.attention]
+    if width - len(label) < _LEAST_NAME + 9:
+        label = ""
+    name = ("▸ " if selected else "") + card.space.space.name
+    room = width - 6 - (len(label) + 3 if label else 0)
+    shown = fit(name, min(room, line_width(((name, TextRole.PLAIN),))))
+    end = frame.edge + frame.top_right
+    right: Line = ((f" {label} ", role), (end, role)) if label else ((end, role),)
+    left: Line = (
+        (f"{frame.top_left}{frame.edge} ", role),
+        (f"{shown} ", TextRole.TITLE if selected else TextRole.STRONG),
+    )
+    return (*left, (frame.edge * (width - line_width(left) - line_width(right)), role), *right)
+
+
+def _inside(row: Line, width: int, side: str, role: TextRole) -> Line:
+    shown = cut(row, width - 4)
+    return ((f"{side} ", role), *shown, (" " * (width - 4 - line_width(shown)) + f" {side}", role))
+
+
+def _size_line(card: SpaceCard) -> Line:
+    look = card.space
+    spans: list[Span] = [
+        (format_bytes(look.size, unknown="size unknown"), TextRole.PLAIN),
+        (f" on {format_count(len(look.space.hosts), 'host')}", TextRole.MUTED),
+    ]
+    if look.pending:
+        spans.append((f", {format_bytes(look.pending)} to compact", TextRole.MUTED))
+    return tuple(spans)
+
+
+def _disk_line(card: SpaceCard) -> Line:
+    host = card.scarcest
+    if host is None:
+        return (("free disk unknown", TextRole.MUTED),)
+    role = TextRole.WARNING if is_low(host) else TextRole.MUTED
+    return ((f"{format_bytes(host.free)} free on {host.name}", role),)
+
+
+def _last_line(card: SpaceCard, now: datetime, order: DateOrder) -> Line:
+    job = card.activity.last_ended
+    if job is None:
+        return (("no job has ended", TextRole.MUTED),)
+    when = format_recent_time(job.stop or job.submitted, now, order)
+    reason = f": {job.reason}" if job.status is Status.FAILED and job.reason else ""
+    text, role = status_span(job)
+    return ((f"{job.command} ", TextRole.PLAIN), (text, role), (f" {when}{reason}", TextRole.MUTED))
+
+
+def _active_line(card: SpaceCard) -> Line:
+    running = [job for job in card.active if job.status is Status.RUNNING]
+    queued = len(card.active) - len(running)
+    if not card.active:
+        return (("no active job", TextRole.MUTED),)
+    spans: list[Span] = []
+    for job in running[:1]:
+        progress = "" if job.progress is None else f" {format_percent(job.progress).strip()}"
+        text = status_span(job)[0] if job.paused or job.stopping else f"▶ {job.command}"
+        spans.append((f"{text}{progress}", STATUS_ROLE[Status.RUNNING]))
+    if queued:
+        spans.append((f"{'  ' if spans else ''}◷ {queued:,} queued", STATUS_ROLE[Status.QUEUE]))
+    return tuple(spans)
+
+
+def _advice_line(card: SpaceCard) -> Line:
+    if not card.verdict:
+        return (("advice: not measured", TextRole.MUTED),)
+    role = {"compact": TextRole.WARNING, "flush": TextRole.ACCENT}.get(card.verdict, TextRole.MUTED)
+    return (("advice: ", TextRole.MUTED), (card.verdict, role))
+
+
+def _history_line(card: SpaceCard, width: int) -> Line:
+    sizes = [float(size) for job in card.activity.measured if (size := size_after(job)) is not None]
+    if len(sizes) < LEAST_MEASURED:
+        return (("", TextRole.PLAIN),)
+    freed = card.activity.reclaimed
+    text = f"  {format_bytes(freed)} reclaimed" if freed is not None and freed > 0 else ""
+    cells = min(_SPARKLINE, width - len(text) - 5, len(sizes))
+    return (
+        ("size ", TextRole.MUTED),
+        (sparkline(sizes[-cells:], cells), TextRole.ACCENT),
+        (text, TextRole.MUTED),
+    )
