@@ -17,7 +17,8 @@ from nebula3.Exception import AuthFailedException, IOErrorException
 from nebula3.gclient.net.Connection import Connection
 
 from tests.support.graphd_double import GraphdDouble
-from tests.support.nebula_cluster import ALREADY_ENDED, METAD_LOST, NOT_IN_SPACE, NOT_STOPPABLE, Cluster, Said
+from tests.support.nebula_cluster import ALREADY_ENDED, METAD_LOST, NOT_IN_SPACE, NOT_STOPPABLE, Cluster
+from tests.support.nebula_records import Said
 from tests.support.replay import captures
 from tests.support.storaged_double import StoragedDouble
 

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.storage.nebula import ngql
-from tests.support.nebula_cluster import Cluster, Said
+from tests.support.nebula_cluster import Cluster
+from tests.support.nebula_records import Said
 
 # a name as graphd's scanner can hold it: no NUL, no half of a surrogate pair
 names = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1, max_size=40)

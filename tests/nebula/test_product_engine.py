@@ -11,8 +11,9 @@ from jobtui.engine.client import Session
 from jobtui.model import ClusterRef, ConnectionChanged, ConnectionState, Job, Status
 from tests.support.engines import WAIT
 from tests.support.graphd_double import Fault, GraphdDouble
-from tests.support.nebula_cluster import Cluster, SpaceRecord
+from tests.support.nebula_cluster import Cluster
 from tests.support.nebula_product import ClusterBench, working_on
+from tests.support.nebula_records import SpaceRecord
 from tests.support.waiting import eventually
 
 TWO = {"nba": ["10.0.0.5", "10.0.0.6"], "test2": ["10.0.0.5"]}

@@ -24,7 +24,8 @@ from nebula3.fbthrift.transport.TTransport import TBufferedTransport, TTransport
 from nebula3.graph import GraphService
 from nebula3.graph.ttypes import AuthResponse, ExecutionResponse, VerifyClientVersionResp
 
-from tests.support.nebula_cluster import Cluster, Rows, Said
+from tests.support.nebula_cluster import Cluster
+from tests.support.nebula_records import Rows, Said
 
 WAIT = 20.0
 GREETINGS = (b"3.8.0", b"3.0.0")

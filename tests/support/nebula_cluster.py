@@ -13,9 +13,19 @@ from __future__ import annotations
 import itertools
 import re
 import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+
+from tests.support.nebula_records import (
+    JobRecord,
+    Rows,
+    Said,
+    SessionRecord,
+    SpaceRecord,
+    Statement,
+    TaskRecord,
+    Value,
+)
 
 WEEK = timedelta(days=7)
 IN_FLIGHT = ("QUEUE", "RUNNING")
@@ -38,65 +48,6 @@ METAD_LOST = (
 )
 NOT_READABLE = "PermissionError: No permission to read space."
 NOT_WRITABLE = "PermissionError: No permission to write data."
-
-Value = str | int | datetime | None
-
-
-@dataclass
-class Rows:
-    columns: list[str]
-    rows: list[list[Value]]
-
-
-class Said(Exception):
-    """An answer that is an error: the code's name, graphd's words, the session's space (None: no session)."""
-
-    def __init__(self, code: str, words: str, space: str | None = None) -> None:
-        super().__init__(words)
-        self.code, self.words, self.space = code, words, space
-
-
-@dataclass
-class TaskRecord:
-    host: str
-    start: datetime
-    status: str = "RUNNING"
-    stop: datetime | None = None
-
-
-@dataclass
-class JobRecord:
-    id: int
-    kind: str
-    parameters: tuple[str, ...] = ()
-    status: str = "QUEUE"
-    start: datetime | None = None
-    stop: datetime | None = None
-    code: str = "E_JOB_SUBMITTED"
-    tasks: list[TaskRecord] = field(default_factory=list)
-
-
-@dataclass
-class SpaceRecord:
-    hosts: list[str]
-    indexes: set[str] = field(default_factory=set)
-    jobs: dict[int, JobRecord] = field(default_factory=dict)
-    waiting: list[int] = field(default_factory=list)
-    running: int | None = None
-
-
-@dataclass
-class SessionRecord:
-    user: str
-    space: str | None = None
-
-
-@dataclass
-class Statement:
-    act: Callable[[SessionRecord], Rows | None]
-    needs_space: bool = False
-    writes: bool = False
-    use: str | None = None
 
 
 class Cluster:
