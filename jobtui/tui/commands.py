@@ -314,7 +314,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
     *_sorting(_H, _HOST_SORTS, "host_"),
     _filtering(_H, "host_filter", "hosts"),
     # schedules
-    _c(_G, "schedule_new", "n", "new", "Write a CREATE SCHEDULE in the command bar", 10, action="new"),
+    _c(_G, "schedule_new", "n", "new", "Fill in a form that writes a CREATE SCHEDULE", 10, action="new"),
     _c(
         _G,
         "schedule_pause",

@@ -17,7 +17,7 @@ SOURCES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for pat
 TREES = {name: ast.parse(source) for name, source in SOURCES.items()}
 
 MOST_LINES = 500
-MOST_MODULES = 248
+MOST_MODULES = 249
 """The target is 200."""
 
 NOUNS = {"feed.py", "formatting.py", "storaged.py"}

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.language import parse
+from jobtui.tui.screens.schedule_form import draft
 from jobtui.tui.text.spans import plain
 from jobtui.tui.views.schedules import next_words, week_lines
 from tests.support.dashboards import stage
@@ -38,6 +40,8 @@ def test_it_is_shown_run_paused_and_dropped(tmp_path: Path) -> None:
             await shown.press("right", "enter")
             await shown.shows("No schedules")
             await shown.press("n")
+            await shown.shows("New schedule")
+            await shown.press("enter")
             await shown.until(lambda: shown.dashboard.console.bar.is_typing)
             assert "CREATE SCHEDULE" in shown.screen
 
@@ -73,3 +77,77 @@ def test_week_has_windows_runs_and_skipped_times(monkeypatch: pytest.MonkeyPatch
     assert days[3] == "·" * 5 + "×" + "·" * 42
     assert days[4] == "·" * 5 + "░" * 7 + "·" * 36
     assert plain(lines[4]).startswith("Tue 17 ")
+
+
+NOW = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
+FIELDS = {
+    "name": "nightly",
+    "at": "30 2 * * *",
+    "until": "06:00",
+    "timezone": "UTC",
+    "job": "ADMIN COMPACT nba",
+}
+
+
+class TestForm:
+    def test_draft_has_the_next_runs_with_their_windows(self) -> None:
+        made = draft(FIELDS, NOW)
+        expected = (
+            'CREATE SCHEDULE nightly AT "30 2 * * *" UNTIL "06:00" WITH timezone = "UTC" DO ADMIN COMPACT nba'
+        )
+        assert made.statement == expected
+        assert parse(made.statement)
+        assert not made.problem
+        assert made.runs[0] == (
+            datetime(2019, 12, 18, 2, 30, tzinfo=UTC),
+            datetime(2019, 12, 18, 6, tzinfo=UTC),
+        )
+        assert [start.day for start, _ in made.runs] == [18, 19, 20, 21, 22]
+
+    def test_empty_fields_are_left_out(self) -> None:
+        made = draft(FIELDS | {"name": "my schedule", "until": "", "timezone": " ", "at": "@hourly"}, NOW)
+        assert made.statement == 'CREATE SCHEDULE `my schedule` AT "@hourly" DO ADMIN COMPACT nba'
+
+    @pytest.mark.parametrize(
+        ("fields", "problem"),
+        [
+            ({"name": ""}, "Name is empty"),
+            ({"name": "a.b"}, "No statement can hold this name"),
+            ({"at": "30 25 * * *"}, ""),
+            ({"until": "26:00"}, ""),
+            ({"timezone": "Europe/Berlim"}, ""),
+            ({"job": "ADMIN COMPAC nba"}, "did you mean COMPACT?"),
+            ({"job": "SHOW JOBS"}, "expected ADMIN or SUBMIT"),
+            ({"job": "ADMIN FLUSH nba; DROP SPACE nba"}, "A schedule runs one statement"),
+            ({"at": "0 0 30 2 *"}, ""),
+            ({"at": '* * * * *" DO ADMIN FLUSH nba; DROP SPACE nba; -- '}, ""),
+        ],
+    )
+    def test_says_what_is_wrong(self, fields: dict[str, str], problem: str) -> None:
+        made = draft(FIELDS | fields, NOW)
+        assert made.problem
+        assert problem in made.problem
+        assert not made.runs
+
+    def test_shows_a_preview_and_writes_the_statement_into_the_bar(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, size=(80, 24)) as shown:
+                await shown.press("6", "n")
+                await shown.shows("New schedule", "Runs       ADMIN COMPACT nba", "in 9:")
+                await shown.press("down")
+                await shown.type(" x")
+                await shown.shows_no_more("to 06:00")
+                await shown.press("enter")
+                assert "New schedule" in shown.screen
+                await shown.press("backspace", "backspace")
+                await shown.shows("to 06:00")
+                await shown.press("enter")
+                await shown.until(lambda: shown.dashboard.console.bar.is_typing)
+                await shown.shows('CREATE SCHEDULE nightly AT "30 2 * * *" UNTIL "06:00" DO')
+                await shown.press("ctrl+c", "escape", "n")
+                await shown.shows("New schedule")
+                await shown.press("escape")
+                await shown.shows_no_more("New schedule")
+                assert not shown.dashboard.console.bar.is_typing
+
+        asyncio.run(run())

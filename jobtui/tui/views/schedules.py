@@ -34,7 +34,6 @@ COLUMNS = (
     Column("result", "Last Result", 16, 60, fills=True),
     Column("state", "State", 7, 7, gives=1),
 )
-NEW = 'CREATE SCHEDULE nightly AT "30 2 * * *" UNTIL "06:00" DO ADMIN COMPACT '
 _ASK_EVERY = 5  # seconds: what changes without a job is a time that comes closer
 _RUNS_SHOWN = 6
 _DAYS_AROUND = 3
@@ -181,10 +180,18 @@ class SchedulesView(FilterableView):
         """Lay the week out for the new width."""
         self._show_detail()
 
-    async def action_new(self) -> None:
-        """Write a CREATE SCHEDULE in the command bar."""
-        space = self._shared.space
-        await self._host.focus_bar(NEW + (quote_name(space) if space else ""))
+    def action_new(self) -> None:
+        """Fill in a form, which writes a CREATE SCHEDULE into the command bar."""
+        self._host.start_action(self._fill_in_form())
+
+    async def _fill_in_form(self) -> None:
+        from jobtui.tui.screens.schedule_form import ScheduleForm  # not needed at start
+
+        space = self._shared.space or next(iter(sorted(self._shared.client.space_names())), "")
+        job = f"ADMIN COMPACT {quote_name(space)}" if space else "ADMIN COMPACT "
+        statement = await self._host.ask(ScheduleForm(job, self._shared.now))
+        if statement is not None:
+            await self._host.focus_bar(statement)
 
     def action_pause_or_resume(self) -> None:
         """Pause the schedule under the cursor, or resume it."""
