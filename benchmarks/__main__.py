@@ -11,6 +11,7 @@ import pkgutil
 import platform
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -20,12 +21,15 @@ from benchmarks._page import number
 from benchmarks.figures import FIGURES, Figure, Outcome, Run
 from jobtui.cli.main import SWITCH_SECONDS
 
+_MINUTES, _QUICK_MINUTES = 20, 5
+"""How long a whole run should take at most on two cores: longer, and it is not made before each release."""
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the benchmarks; returns the exit status."""
+    """Run the benchmarks and return the exit status."""
     options = _options(arguments)
     if options.markdown is not None:
-        _page.write_figures(options.markdown)
+        _page.write_figures(options.markdown, options.machine)
         return 0
     for module in pkgutil.iter_modules(benchmarks.__path__):
         if not module.name.startswith("_"):
@@ -38,12 +42,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for each in wanted:
             print(each.name)
         return 0
-    sys.setswitchinterval(SWITCH_SECONDS)  # as every process of jobtui's has it
+    sys.setswitchinterval(SWITCH_SECONDS)  # as in every process of jobtui
+    began = time.monotonic()
+    results = []
     with tempfile.TemporaryDirectory(prefix="jobtui-benchmarks-", dir=options.dir) as place:
         run = Run(options.quick, Path(place), options.cache)
-        results = [(each, _measured(each, run)) for each in wanted]
+        for turn, each in enumerate(wanted, 1):
+            passed = time.monotonic() - began
+            print(f"[{turn}/{len(wanted)}, {_minutes(passed)}] {each.name} …", file=sys.stderr, flush=True)
+            results.append((each, _measured(each, run)))
+    took = time.monotonic() - began
     if options.json is not None:
-        options.json.write_text(json.dumps(_report(results, options.quick), indent=1) + "\n", encoding="utf-8")
+        report = _report(results, took, quick=options.quick)
+        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+    goal = _QUICK_MINUTES if options.quick else _MINUTES
+    print(f"{len(results)} figures in {_minutes(took)} min; a whole run should take at most {goal} min")
     short = [each.name for each, outcome in results if not _met(each, outcome)]
     if short:
         print(f"short of the goal: {', '.join(short)}", file=sys.stderr)
@@ -53,33 +66,44 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
-        "--only", metavar="NAME", action="append", default=[], help="figures whose name has NAME"
+        "--only", metavar="NAME", action="append", default=[], help="figures whose name contains NAME"
     )
     parser.add_argument("--quick", action="store_true", help="measure less, and less exactly")
     parser.add_argument("--check", action="store_true", help="exit with 1 if a figure misses its goal")
-    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures there, too")
+    parser.add_argument("--json", metavar="FILE", type=Path, help="write the figures into FILE, too")
     parser.add_argument(
-        "--markdown", metavar="FILE", type=Path, help="put the figures that --json wrote there into docs/"
+        "--markdown",
+        metavar="FILE",
+        type=Path,
+        help="put what --json wrote into docs/performance.md",
     )
+    parser.add_argument("--machine", metavar="NAME", help="the machine whose table --markdown replaces or adds")
     parser.add_argument("--dir", metavar="DIR", type=Path, help="where to put files; a real disk, not memory")
-    parser.add_argument("--cache", metavar="DIR", type=Path, help="keep the long history there from run to run")
-    parser.add_argument("--list", action="store_true", help="only name the figures")
-    return parser.parse_args(arguments)
+    parser.add_argument(
+        "--cache", metavar="DIR", type=Path, help="keep the long histories in DIR from run to run"
+    )
+    parser.add_argument("--list", action="store_true", help="only print the names of the figures")
+    options = parser.parse_args(arguments)
+    if (options.markdown is None) != (options.machine is None):
+        parser.error("--markdown and --machine go together")
+    return options
 
 
 def _measured(each: Figure, run: Run) -> Outcome:
     try:
         outcome = each.measure(run)
-    except Exception as error:  # one that can't be measured must not cost the others; it counts as short
+    except Exception as error:  # a figure that cannot be measured counts as short, and the others are measured
         if os.environ.get("JOBTUI_DEBUG"):
             raise
-        outcome = Outcome(math.nan, math.nan, math.nan, 0, f"not measured: {_in_a_line(error)}")
+        outcome = Outcome(math.nan, math.nan, math.nan, 0, f"not measured: {_first_line(error)}")
     goal = str(each.goal) if each.goal is not None else ""
     mark = "" if each.goal is None else "met" if _met(each, outcome) else "SHORT"
     spread = f"{number(outcome.low)} to {number(outcome.high)}"
-    print(f"{each.name:72} {number(outcome.value):>10} {each.unit:6} {goal:>8} {mark:5}  {spread}", flush=True)
+    print(f"{each.name:88} {number(outcome.value):>10} {each.unit:6} {goal:>8} {mark:5}  {spread}", flush=True)
     if outcome.note:
         print(f"    {outcome.note}", flush=True)
+    if outcome.limit:
+        print(f"    limit: {outcome.limit}", flush=True)
     return outcome
 
 
@@ -89,13 +113,17 @@ def _met(each: Figure, outcome: Outcome) -> bool:
     return each.goal is None or each.goal.met_by(outcome.value)
 
 
-def _in_a_line(error: Exception) -> str:
-    """What went wrong; what was on a screen then is left out, JOBTUI_DEBUG=1 shows it."""
+def _first_line(error: Exception) -> str:
+    """Return what failed, without the screen that may follow; JOBTUI_DEBUG=1 shows the whole."""
     first = str(error).strip().split("\n")[0].rstrip(":")
     return f"{type(error).__name__}: {first}" if first else type(error).__name__
 
 
-def _report(results: Sequence[tuple[Figure, Outcome]], quick: bool) -> dict[str, object]:
+def _minutes(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+
+
+def _report(results: Sequence[tuple[Figure, Outcome]], took: float, *, quick: bool) -> dict[str, object]:
     return {
         "machine": {
             "system": f"{platform.system()} {platform.machine()}",
@@ -103,6 +131,7 @@ def _report(results: Sequence[tuple[Figure, Outcome]], quick: bool) -> dict[str,
             "cores": os.cpu_count(),
         },
         "quick": quick,
+        "seconds": round(took),
         "figures": [
             {
                 "name": each.name,
@@ -114,6 +143,7 @@ def _report(results: Sequence[tuple[Figure, Outcome]], quick: bool) -> dict[str,
                 "high": outcome.high if outcome.rounds else None,
                 "rounds": outcome.rounds,
                 "note": outcome.note,
+                "limit": outcome.limit,
             }
             for each, outcome in results
         ],

@@ -1,6 +1,6 @@
 """What a history keeps in memory: in a process of its own, where nothing else was in memory before.
 
-python -m benchmarks._index_memory DIRECTORY      prints the bytes above those of a history just opened
+python -m benchmarks._index_memory DIRECTORY [sort]      prints the bytes above those of a history just opened
 """
 
 from __future__ import annotations
@@ -13,22 +13,24 @@ from jobtui.history import History, Query, Sort
 
 
 def main() -> None:
+    """Load the indexes, sort if requested, and print the bytes."""
     history = History.open(Path(sys.argv[1]), write=False)
     len(history.query(Query()))
     gc.collect()
     before = _resident()
     history.load_indexes()
     loaded = _resident()
-    view = history.query(Query(sort=Sort.TOOK))
-    view.prepare()
-    del view
-    gc.collect()
+    if "sort" in sys.argv:
+        view = history.query(Query(sort=Sort.TOOK))
+        view.prepare()
+        del view
+        gc.collect()
     print(max(loaded, _resident()) - before)
     history.close()
 
 
 def _resident() -> int:
-    """Bytes of this process that are in memory and its own."""
+    """Return the bytes of this process that are in memory and not shared."""
     fields = Path("/proc/self/statm").read_text().split()
     return (int(fields[1]) - int(fields[2])) * 4096
 

@@ -1,7 +1,6 @@
 """How good the estimates of SHOW ADVICE are: what a compaction would give back, and what it gave back.
 
     python -m benchmarks.advice             measure nine databases, print the table of docs/performance.md
-    python -m benchmarks.advice --speed     time SHOW ADVICE for 20 spaces on 3 hosts with 2,000 files
 
 Each database is made with RocksDB itself, adopted as a space, measured, compacted by a job, and measured again.
 """
@@ -11,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import random
 import statistics
-import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +17,7 @@ from pathlib import Path
 
 from rocksdict import DBCompressionType, Options, Rdict, WriteBatch
 
+from benchmarks.figures import Outcome, Run, at_most, figure, timed
 from jobtui.engine.advice import DEFAULT_RATE, estimate_compaction
 from jobtui.storage.base import CompactionRequest, OperationControl, Placement
 from jobtui.storage.local.backend import LocalStorage
@@ -26,6 +25,7 @@ from jobtui.storage.local.backend import LocalStorage
 CITIES = 150_000
 MIB = 1 << 20
 SPACES, HOSTS, FILES = 20, ("h1", "h2", "h3"), 2_000
+_CITIES_OF_A_FILE = 600
 
 
 def city(number: int, version: int = 0) -> tuple[bytes, bytes]:
@@ -187,44 +187,56 @@ def print_estimates() -> None:
     print(f"\nMedian error: {statistics.median(errors) * 100:.1f} %")
 
 
-async def time_advice(root: Path) -> list[float]:
-    """Return the seconds that the figures of all spaces on all hosts took, in several rounds."""
+async def _fill(storage: LocalStorage, files: int) -> None:
+    """Fill every space on every host, with so many files in all that overlap."""
+    layers = [
+        [city(number, layer) for number in range(_CITIES_OF_A_FILE)]
+        for layer in range(files // SPACES // len(HOSTS))
+    ]
+    for space in range(SPACES):
+        await storage.create_space(f"s{space}", Placement())
+        for cities in layers:
+            await storage.load(f"s{space}", cities)
+            flushes = (storage.flush(f"s{space}", host, lambda _: None, OperationControl()) for host in HOSTS)
+            await asyncio.gather(*flushes)
+
+
+async def _time_advice(root: Path, *, files: int, rounds: int) -> tuple[list[float], list[float]]:
+    """Return the seconds that the figures of all spaces took, and those that reading the files took."""
     storage = LocalStorage(root, dict.fromkeys(HOSTS))
     await storage.start()
+    ours: list[float] = []
+    yardstick: list[float] = []
     try:
-        for space in range(SPACES):
-            name = f"s{space}"
-            await storage.create_space(name, Placement())
-            for layer in range(FILES // SPACES // len(HOSTS)):
-                await storage.load(name, [city(number, layer) for number in range(600)])
-                for host in HOSTS:
-                    await storage.flush(name, host, lambda _: None, OperationControl())
-        rounds = []
-        for _ in range(5):
-            started = time.perf_counter()
+        await _fill(storage, files)
+        for _ in range(rounds):
+            begin = time.perf_counter()
             figures = await asyncio.gather(
                 *(storage.figures(f"s{space}", host) for space in range(SPACES) for host in HOSTS)
             )
             for one in figures:
                 estimate_compaction(one)
-            rounds.append(time.perf_counter() - started)
-        return rounds
+            ours.append(time.perf_counter() - begin)
+            yardstick.append(await asyncio.to_thread(timed, lambda: _read_tables(root)))
     finally:
         await storage.close()
+    return ours, yardstick
 
 
-def main() -> None:
-    """Measure what the arguments name."""
-    if "--speed" not in sys.argv:
-        print_estimates()
-        return
-    with tempfile.TemporaryDirectory() as root:
-        rounds = asyncio.run(time_advice(Path(root)))
-    print(
-        f"SHOW ADVICE, {SPACES} spaces on {len(HOSTS)} hosts, {FILES} files: "
-        f"{statistics.median(rounds):.2f} s ({min(rounds):.2f} to {max(rounds):.2f})"
+def _read_tables(root: Path) -> None:
+    """Read every table file."""
+    for table in root.rglob("*.sst"):
+        table.read_bytes()
+
+
+@figure("SHOW ADVICE, 20 spaces on 3 hosts with 2,000 files ÷ reading the files", goal=at_most(6))
+def advice(run: Run) -> Outcome:
+    files = 600 if run.quick else FILES
+    return Outcome.ratio(
+        *asyncio.run(_time_advice(run.directory("advice"), files=files, rounds=3 if run.quick else 7)),
+        f"{files:,} files",
     )
 
 
 if __name__ == "__main__":
-    main()
+    print_estimates()

@@ -5,60 +5,65 @@ from __future__ import annotations
 import os
 import random
 import shutil
-import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 
-from benchmarks.figures import Outcome, Run, at_most, figure
+import msgspec
+
+from benchmarks.figures import Outcome, Run, alternate, at_most, figure
 from benchmarks.space_data import WAIT, copy_of, databases, done, megabytes, one_host, opened, three_hosts
 from jobtui.storage.local.worker.options import FILE
 
 _CORES = 2
 
 
-@figure("compact of 500 MB on one host ÷ compact_range, bare", goal=at_most(1.05))
+@figure("compact of 500 MB on one host ÷ compact_range, bare", goal=at_most(1.1))
 def on_one_host(run: Run) -> Outcome:
     """From the statement to the job's durable end."""
-    return _compared(run, one_host(run), 1)
+    data = one_host(run)
+    return _compared(run, data, 1, lambda copy: bare_compaction([databases(copy)]))
 
 
-@figure("compact on three hosts in parallel ÷ one after the other, bare", goal=at_most(0.7))
+@figure("compact on three hosts in parallel ÷ three bare processes in parallel", goal=at_most(1.1))
 def on_three_hosts(run: Run) -> Outcome:
-    """RocksDB itself uses two cores for one database, as far as its subcompactions and the disk let it.
-
-    The note has the lowest ratio that is possible: the processor time of the bare work, shared by two cores
-    that never wait for the disk, ÷ the time of the bare work. It also has the time that the disk alone takes
-    for as many bytes.
-    """
-    return _compared(run, three_hosts(run), 3)
-
-
-def _compared(run: Run, profile: Path, hosts: int) -> Outcome:
-    ours, theirs, best, disk = [], [], [], []
-    for turn in range(2 if run.quick else 7):
-        for bare in (turn % 2 == 0, turn % 2 == 1):
-            copy = copy_of(profile, run)
-            if bare:
-                took, worked = _bare(copy)
-                theirs.append(took)
-                best.append(worked / _CORES / took)
-            else:
-                ours.append(_ours(copy, hosts))
-            shutil.rmtree(copy)
-            os.sync()
-        disk.append(_written(run))
-    ratios = [mine / other for mine, other in zip(ours, theirs, strict=True)]
-    return Outcome.of(
-        ratios,
-        f"{megabytes(run)} MB; {_median(ours)}; bare {_median(theirs)}; "
-        f"by the processor {statistics.median(best):.2f} at best; the disk alone {_median(disk)}",
+    """RocksDB itself uses two cores for one database, as far as its subcompactions and the disk let it."""
+    data = three_hosts(run)
+    outcome = _compared(run, data, 3, lambda copy: bare_compaction([[each] for each in databases(copy)]))
+    copy = copy_of(data, run)
+    one_by_one, worked = bare_compaction([databases(copy)])
+    shutil.rmtree(copy)
+    limit = f"two cores allow {worked / _CORES / one_by_one:.2f} of the time of one after the other"
+    return msgspec.structs.replace(
+        outcome, note=f"{outcome.note}; one after the other {one_by_one:.2f} s", limit=limit
     )
 
 
-def _ours(root: Path, hosts: int) -> float:
+def _compared(run: Run, data: Path, hosts: int, bare: Callable[[Path], tuple[float, float]]) -> Outcome:
+    def ours() -> float:
+        return _on_a_copy(data, run, partial(_ours, hosts=hosts))
+
+    def yardstick() -> float:
+        return _on_a_copy(data, run, lambda copy: bare(copy)[0])
+
+    times, theirs = alternate(2 if run.quick else 7, ours, yardstick)
+    disk = _written(run)
+    return Outcome.ratio(times, theirs, f"{megabytes(run)} MB; the disk alone {disk:.2f} s")
+
+
+def _on_a_copy(data: Path, run: Run, measure: Callable[[Path], float]) -> float:
+    copy = copy_of(data, run)
+    took = measure(copy)
+    shutil.rmtree(copy)
+    os.sync()
+    return took
+
+
+def _ours(root: Path, *, hosts: int) -> float:
     with opened(root, hosts) as (engine, session):
         begin = time.perf_counter()
         (job,) = engine.wait_ended(done(engine, session, "ADMIN COMPACT")).result(WAIT)
@@ -69,7 +74,7 @@ def _ours(root: Path, hosts: int) -> float:
 
 
 def _written(run: Run) -> float:
-    """Seconds to write the space's bytes from two threads, each file synced as RocksDB syncs a table."""
+    """Return the seconds to write the space's bytes from two threads, each file synced as RocksDB syncs it."""
     data = random.randbytes(FILE)
     place = run.directory("written")
 
@@ -88,13 +93,23 @@ def _written(run: Run) -> float:
     return took
 
 
-def _bare(root: Path) -> tuple[float, float]:
-    """Seconds, and those of the processor."""
-    command = [sys.executable, "-m", "benchmarks._bare_compact", *databases(root)]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    took, worked = map(float, ended.stdout.split())
-    return took, worked
-
-
-def _median(seconds: list[float]) -> str:
-    return f"{statistics.median(seconds):.2f} s"
+def bare_compaction(groups: Sequence[Sequence[str]]) -> tuple[float, float]:
+    """Compact groups of databases, each in a process; return the longest seconds, and the processor's sum."""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "benchmarks._bare_compact", *group],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        for group in groups
+    ]
+    for process in processes:
+        assert process.stdout is not None
+        process.stdout.readline()  # its databases are open
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("begin\n")
+        process.stdin.flush()
+    found = [tuple(map(float, process.communicate()[0].split())) for process in processes]
+    return max(took for took, _ in found), sum(worked for _, worked in found)

@@ -2,10 +2,10 @@
 
 A module in this package declares its figures when it is imported:
 
-    @figure("open and first page, 1,000,000 jobs", goal=at_most(20), unit="ms")
-    def opening(run: Run) -> Outcome:
-        ...
-        return Outcome.of(samples)
+    @figure("parse of 100,000 statements ÷ a pass of a regular expression", goal=at_most(40))
+    def parsing(run: Run) -> Outcome:
+        ours, yardstick = alternate(5, parse_all, scan_all)
+        return Outcome.ratio(ours, yardstick)
 
 `run.quick` asks for a smaller measurement of the same kind; `run.place` is a directory for files, on a real
 disk, which is removed in the end.
@@ -15,23 +15,25 @@ from __future__ import annotations
 
 import functools
 import statistics
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 T = TypeVar("T")
+U = TypeVar("U")
 
 
-@dataclass(frozen=True, slots=True)
-class Goal:
+class Goal(msgspec.Struct, frozen=True):
     """A bound that a figure should keep: at least, or at most."""
 
     bound: float
     least: bool
 
     def met_by(self, value: float) -> bool:
-        """Whether the value keeps it."""
+        """Return whether the value keeps it."""
         return value >= self.bound if self.least else value <= self.bound
 
     def __str__(self) -> str:
@@ -39,46 +41,65 @@ class Goal:
 
 
 def at_least(bound: float) -> Goal:
-    """The value should be this or more."""
+    """Return the goal of this value or more."""
     return Goal(bound, True)
 
 
 def at_most(bound: float) -> Goal:
-    """The value should be this or less."""
+    """Return the goal of this value or less."""
     return Goal(bound, False)
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What was measured: the median of the rounds, the lowest and highest, and what to know about it."""
+class Outcome(msgspec.Struct, frozen=True):
+    """A measured value: the median of the rounds, the lowest and the highest.
+
+    Attributes:
+        value: The value that is compared with the goal.
+        low: The lowest of the rounds.
+        high: The highest of the rounds.
+        rounds: Their number; 0 if nothing was measured.
+        note: The absolute values and what else a reader should know.
+        limit: What the machine itself allows, if that limits the value.
+    """
 
     value: float
     low: float
     high: float
     rounds: int
     note: str = ""
+    limit: str = ""
 
     @classmethod
-    def of(cls, samples: Sequence[float], note: str = "") -> Outcome:
-        """The outcome of several rounds."""
-        return cls(statistics.median(samples), min(samples), max(samples), len(samples), note)
+    def of(cls, samples: Sequence[float], note: str = "", limit: str = "") -> Outcome:
+        """Return the outcome of several rounds: their median."""
+        return cls(statistics.median(samples), min(samples), max(samples), len(samples), note, limit)
 
     @classmethod
-    def worst_of(cls, samples: Sequence[float], note: str = "") -> Outcome:
-        """The outcome where the highest is what counts."""
-        return cls(max(samples), min(samples), max(samples), len(samples), note)
+    def worst_of(cls, samples: Sequence[float], note: str = "", limit: str = "") -> Outcome:
+        """Return the outcome of a figure of which the highest round counts."""
+        return cls(max(samples), min(samples), max(samples), len(samples), note, limit)
+
+    @classmethod
+    def ratio(
+        cls, ours: Sequence[float], yardstick: Sequence[float], note: str = "", limit: str = ""
+    ) -> Outcome:
+        """Return the outcome of seconds, round by round, as multiples of the yardstick's seconds."""
+        both = (
+            f"{milliseconds(statistics.median(ours))}; yardstick {milliseconds(statistics.median(yardstick))}"
+        )
+        ratios = [one / another for one, another in zip(ours, yardstick, strict=True)]
+        return cls.of(ratios, f"{both}; {note}" if note else both, limit)
 
 
-@dataclass(frozen=True)
-class Run:
-    """One run of the benchmarks. `cache` keeps from run to run what takes long to make."""
+class Run(msgspec.Struct, frozen=True):
+    """A run of the benchmarks. `cache` keeps from run to run what takes long to make."""
 
     quick: bool
     place: Path
     cache: Path | None = None
 
     def directory(self, name: str) -> Path:
-        """A fresh directory."""
+        """Create and return a new directory."""
         path = self.place / f"{name}-{sum(1 for _ in self.place.iterdir())}"
         path.mkdir()
         return path
@@ -87,8 +108,7 @@ class Run:
 Measure = Callable[[Run], Outcome]
 
 
-@dataclass(frozen=True, slots=True)
-class Figure:
+class Figure(msgspec.Struct, frozen=True):
     """Something that is measured."""
 
     name: str
@@ -113,7 +133,7 @@ def figure(name: str, *, goal: Goal | None = None, unit: str = "×") -> Callable
 
 
 def once(make: Callable[[Run], T]) -> Callable[[Run], T]:
-    """Have something made once a run, however many figures need it."""
+    """Return a function that makes something once per run, however many figures need it."""
     made: dict[Run, T] = {}
 
     @functools.wraps(make)
@@ -123,3 +143,31 @@ def once(make: Callable[[Run], T]) -> Callable[[Run], T]:
         return made[run]
 
     return found
+
+
+def alternate(rounds: int, ours: Callable[[], T], yardstick: Callable[[], U]) -> tuple[list[T], list[U]]:
+    """Call both in turn, and each first in every second round; return what each returned.
+
+    A slow moment of the machine then affects both, and so does what the first leaves in the caches.
+    """
+    mine: list[T] = []
+    other: list[U] = []
+    for turn in range(rounds):
+        if turn % 2:
+            mine.append(ours())
+        other.append(yardstick())
+        if not turn % 2:
+            mine.append(ours())
+    return mine, other
+
+
+def timed(act: Callable[[], object]) -> float:
+    """Return the seconds that a call takes."""
+    begin = time.perf_counter()
+    act()
+    return time.perf_counter() - begin
+
+
+def milliseconds(seconds: float) -> str:
+    """Return a time for a note."""
+    return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.2f} s"

@@ -17,7 +17,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Final, TypeVar
 
-from benchmarks.figures import Outcome, Run, at_least, at_most, figure
+from benchmarks.figures import Outcome, Run, at_least, at_most, figure, timed
 from benchmarks.history_data import copied, life, long_history, make_database, make_history, open_database
 from jobtui.history import History
 from jobtui.history.format.codec import encode
@@ -139,13 +139,6 @@ class Bare:
 
     def close(self) -> None:
         os.close(self._file)
-
-
-def timed(act: Callable[[], object]) -> float:
-    """Seconds that it takes."""
-    begin = time.perf_counter()
-    act()
-    return time.perf_counter() - begin
 
 
 def off_the_main_thread(act: Callable[[], T]) -> T:
@@ -307,10 +300,14 @@ def _acknowledgements(history: History, count: int) -> list[float]:
     """How long each of `count` commits took, with 8 of them outstanding."""
     times: list[float] = []
     waiting: deque[Future[None]] = deque()
+
+    def note(begin: float, _: Future[None]) -> None:
+        times.append(time.perf_counter() - begin)
+
     for job in islice(changes(1), count):
         begin = time.perf_counter()
         done = history.commit(job)
-        done.add_done_callback(lambda _, begin=begin: times.append(time.perf_counter() - begin))
+        done.add_done_callback(partial(note, begin))
         waiting.append(done)
         if len(waiting) >= 8:
             waiting.popleft().result()

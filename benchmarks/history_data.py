@@ -6,27 +6,41 @@ import os
 import random
 import shutil
 import sqlite3
+from array import array
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
-from itertools import islice
+from itertools import accumulate
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from benchmarks.figures import Run, once
-from jobtui.history.format.codec import encode, frame
+from jobtui.history.format import manifest as manifests
+from jobtui.history.format.codec import SCHEMA, encode, frame
 from jobtui.history.format.disk import Disk
-from jobtui.history.format.segment import Segment
+from jobtui.history.format.index import (
+    RecordColumns,
+    SegmentIndex,
+    build_columns,
+    index_lines,
+    narrow_array,
+)
+from jobtui.history.format.manifest import SegmentEntry
+from jobtui.history.format.segment import index_name, records_name
 from jobtui.history.format.state import StatusCounts, nest_counts
-from jobtui.history.steps import run_steps
 from jobtui.history.write.store import Limits, Store
 from jobtui.model import EventKind, Job, JobEvent, Level, SpaceStats, Status, Task
 
 SPACES: Final = tuple(f"space_{number:02d}" for number in range(40))
 HOSTS: Final = ("local0", "local1", "local2")
-_PER_SEGMENT: Final = 2400
+_PER_SEGMENT: Final = 2500
+"""Jobs of a segment, about as many as a full journal of 4 MiB has; each count of jobs is a multiple of it."""
+_TEMPLATES: Final = 12
+"""How many segments are made in full: their jobs differ, so that a sort finds few equal keys."""
+_AGE: Final = 7
+"""How many ids before a job is the one that it recovers."""
 _REASONS: Final = (
     "no space left on device (needs 1.1 GiB, 240 MiB free)",
     "the host's process ended: killed by signal 9",
@@ -83,13 +97,29 @@ def life(job_id: int, dice: random.Random) -> Iterator[Job]:
     )
 
 
-def ended_jobs(count: int, seed: int = 5) -> Iterator[Job]:
-    """Ended jobs from 1 to `count`, each a variation of one of some thousands that were made in full."""
+def ended_jobs(first: int, count: int, *, small: bool = False, seed: int = 5) -> Iterator[Job]:
+    """Yield `count` ended jobs, each a variation of one of some thousands that were made in full.
+
+    Args:
+        first: The id of the first of them.
+        count: How many.
+        small: Whether to leave out what the table does not show: events and sizes.
+        seed: Of the random numbers.
+    """
     dice = random.Random(seed)
-    models = [list(life(number, dice))[-1] for number in range(10, 3010)]
-    for job_id in range(1, count + 1):
+    models = [list(life(number, dice))[-1] for number in range(10, 1010)]
+    if small:
+        models = [
+            msgspec.structs.replace(
+                model,
+                events=(),
+                tasks=tuple(msgspec.structs.replace(task, before=None, after=None) for task in model.tasks[:1]),
+            )
+            for model in models
+        ]
+    for job_id in range(first, first + count):
         model = dice.choice(models)
-        at = _FIRST + timedelta(seconds=3 * job_id + dice.random())
+        at = _FIRST + timedelta(seconds=3 * (job_id - first) + dice.random())
         yield msgspec.structs.replace(
             model,
             id=job_id,
@@ -97,36 +127,103 @@ def ended_jobs(count: int, seed: int = 5) -> Iterator[Job]:
             start=at + timedelta(seconds=1),
             stop=at + timedelta(seconds=1 + dice.random() * 60),
             took=dice.random() * 60,
-            recovered_from=job_id - 7 if job_id > 7 and dice.random() < 0.03 else None,
+            recovered_from=job_id - _AGE if dice.random() < 0.03 else None,
         )
 
 
-def make_history(path: Path, count: int) -> Path:
-    """A history of `count` ended jobs, all of them sealed."""
+class _Template:
+    """The records and the index of one segment, to be written again and again under other ids.
+
+    Encoding a job and its columns takes 0.1 ms, but a new id and checksum 2 µs: with templates, ten million
+    jobs are made within a minute. All ids have as many digits, so that the offsets stay as they are.
+    """
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        self.states = [(job.space, job.status) for job in jobs]
+        self._recovered = [row for row, job in enumerate(jobs) if job.recovered_from is not None]
+        self._tails = [encode(job).partition(b",")[2] for job in jobs]
+        starts = [*accumulate((len(frame(encode(job))) for job in jobs), initial=0)]
+        self._columns = build_columns(jobs, starts)
+        _, *self._lines = index_lines(self._columns, RecordColumns(jobs))
+        self._first = jobs[0].id
+
+    def records(self, first: int) -> list[bytes]:
+        """Return the records of jobs whose ids begin with `first`, without their frames."""
+        tails = self._tails.copy()
+        for row in self._recovered:
+            old, new = (b'"recovered_from":%d' % (base + row - _AGE) for base in (self._first, first))
+            tails[row] = tails[row].replace(old, new, 1)
+        return [b'{"id":%d,%b' % pair for pair in enumerate(tails, first)]
+
+    def write(self, disk: Disk, directory: Path, name: str, first: int) -> SegmentEntry:
+        """Write a segment of jobs whose ids begin with `first`."""
+        ids = array("I", range(first, first + len(self._tails)))
+        columns = msgspec.structs.replace(
+            self._columns,
+            ids=ids,
+            recovered=narrow_array([first + row - _AGE for row in self._recovered]),
+            recoverers=narrow_array([first + row for row in self._recovered]),
+        )
+        core = next(index_lines(columns, RecordColumns(())))
+        data = b"".join(map(frame, self.records(first)))
+        assert len(data) == columns.starts[-1], "an id with another number of digits"
+        disk.create_with(directory / records_name(name), [data], sync=False)
+        SegmentIndex(disk, directory / index_name(name), len(data)).write(len(ids), [core, *self._lines])
+        return SegmentEntry(name, len(ids), ids[0], ids[-1], len(data), SCHEMA)
+
+
+def _templates(count: int, *, small: bool) -> list[_Template]:
+    """Return templates for a history of that length: as many as it has segments, at most a dozen."""
+    many = min(_TEMPLATES, count // _PER_SEGMENT)
+    jobs = list(ended_jobs(count + 1, many * _PER_SEGMENT, small=small))
+    return [_Template(jobs[start : start + _PER_SEGMENT]) for start in range(0, len(jobs), _PER_SEGMENT)]
+
+
+def newest_of(count: int) -> int:
+    """Return the last id of a history of `count` jobs: the first is `count` + 1, of as many digits."""
+    return 2 * count
+
+
+def make_history(path: Path, count: int, *, small: bool = False) -> Path:
+    """Make a history of `count` ended jobs, all of them sealed; `small` as in `ended_jobs`."""
     store = Store.open(Disk(), path, Limits())
+    templates = _templates(count, small=small)
     tally: StatusCounts = Counter()
-    segments = []
-    jobs = ended_jobs(count)
-    while chunk := list(islice(jobs, _PER_SEGMENT)):
-        segments.append(_written(store, path, chunk))
-        tally.update((job.space, job.status) for job in chunk)
-    entries = tuple(segment.entry for segment in segments)
-    manifest = store.segments.save_manifest(segments=entries, counts=nest_counts(tally))
-    store.state.apply_manifest(manifest, tuple(segments))
-    store.state.reset_counts()
+    entries = []
+    for number in range(count // _PER_SEGMENT):
+        template = templates[number % len(templates)]
+        first = count + 1 + number * _PER_SEGMENT
+        entries.append(template.write(Disk(), path, f"seg-{number + 1:08d}", first))
+        tally.update(template.states)
+    manifest = msgspec.structs.replace(
+        store.state.manifest,
+        next_segment=len(entries) + 1,
+        next_id=newest_of(count) + 1,
+        segments=tuple(entries),
+        counts=nest_counts(tally),
+    )
+    manifests.save(Disk(), path, manifest)
     store.close()
     os.sync()
     return path
 
 
 def make_database(path: Path, count: int) -> Path:
-    """The same jobs in SQLite: a row each, and an index for the questions that the dashboard asks most."""
+    """Make the same jobs in SQLite: a row each, and an index for the questions that the dashboard asks most."""
+    templates = _templates(count, small=False)
     database = open_database(path)
-    with database:
-        rows = ((job.id, str(job.status), job.space, encode(job).decode()) for job in ended_jobs(count))
-        database.execute("BEGIN")
+    database.execute("BEGIN")
+    for number in range(count // _PER_SEGMENT):
+        template = templates[number % len(templates)]
+        first = count + 1 + number * _PER_SEGMENT
+        rows = (
+            (job_id, str(status), space, record.decode())
+            for job_id, (space, status), record in zip(
+                range(first, first + _PER_SEGMENT), template.states, template.records(first), strict=True
+            )
+        )
         database.executemany("INSERT INTO job VALUES (?, ?, ?, ?)", rows)
-        database.execute("COMMIT")
+    database.execute("COMMIT")
     database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     database.close()
     os.sync()
@@ -161,33 +258,54 @@ def copied(history: Path, to: Path) -> Path:
 
 
 def count_of(run: Run) -> int:
-    """How many jobs a long history has in this run."""
+    """Return how many jobs a long history has in this run."""
     return 100_000 if run.quick else 1_000_000
+
+
+def huge_count_of(run: Run) -> int:
+    """Return how many jobs a huge history has in this run."""
+    return 10 * count_of(run)
+
+
+def newest(run: Run) -> str:
+    """Return the id of the long history's newest job, as the screen shows it."""
+    return str(newest_of(count_of(run)))
 
 
 @once
 def long_history(run: Run) -> Path:
-    """Return a history of a million jobs, created once per run; a benchmark that changes it copies it."""
+    """Return a history of a million jobs, made once per run; a benchmark that changes it copies it."""
+    return _kept(run, count_of(run), small=False)
+
+
+@once
+def huge_history(run: Run) -> Path:
+    """Return a history of ten million small jobs, made once per run."""
+    return _kept(run, huge_count_of(run), small=True)
+
+
+def _kept(run: Run, count: int, *, small: bool) -> Path:
+    """Return a history that is made, or linked from the cache if there is one."""
     path = run.directory("long") / "history"
     if run.cache is None:
-        return make_history(path, count_of(run))
-    kept = run.cache / f"history-{count_of(run)}"
+        return make_history(path, count, small=small)
+    kept = run.cache / f"history-{count}{'-small' if small else ''}"
     if not kept.exists():
         unready = kept.with_suffix(".unready")
         shutil.rmtree(unready, ignore_errors=True)
-        make_history(unready, count_of(run)).rename(kept)
+        make_history(unready, count, small=small).rename(kept)
     return copied(kept, path)
 
 
 @once
 def short_history(run: Run) -> Path:
-    """A history of ten thousand jobs."""
+    """Return a history of ten thousand jobs."""
     return make_history(run.directory("short") / "history", 10_000)
 
 
 @once
 def long_database(run: Run) -> Path:
-    """SQLite with as many rows as the long history has jobs."""
+    """Return an SQLite database with as many rows as the long history has jobs."""
     return make_database(run.directory("long") / "jobs.db", count_of(run))
 
 
@@ -196,12 +314,6 @@ def _link(path: Path, target: Path) -> None:
         os.link(path, target)
     except OSError:  # on another disk
         shutil.copy2(path, target)
-
-
-def _written(store: Store, path: Path, jobs: list[Job]) -> Segment:
-    segment = run_steps(store.segments.write_segment(path, (frame(encode(job)) for job in jobs), jobs))
-    # another one that has not been looked into: so many segments' columns need not be in memory
-    return Segment(Disk(), path, segment.entry, store.quarantine)
 
 
 def _with_task(job: Job, number: int, event: JobEvent, **fields: object) -> Job:

@@ -1,7 +1,9 @@
-"""What it costs to open a long history, to keep it in memory, to ask it and to archive from it."""
+"""The cost of opening a long history, of keeping it in memory, of filtering it and of archiving from it."""
 
 from __future__ import annotations
 
+import random
+import re
 import shutil
 import statistics
 import subprocess
@@ -10,66 +12,117 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Final
 
-from benchmarks.figures import Outcome, Run, at_most, figure
-from benchmarks.history_commits import changes, timed
+import msgspec
+
+from benchmarks.figures import Outcome, Run, alternate, at_most, figure, once, timed
+from benchmarks.history_commits import changes
 from benchmarks.history_data import (
+    HOSTS,
+    SPACES,
+    copied,
     count_of,
+    huge_count_of,
+    huge_history,
     long_database,
     long_history,
     open_database,
     short_history,
 )
-from jobtui.history import History, Query, Sort
+from jobtui.history import History, Query
+from jobtui.history.format.manifest import MANIFEST_NAME
 from jobtui.model import Status
 
-_FAILED_HERE = Query(statuses=frozenset({Status.FAILED}), spaces=frozenset({"space_01"}))
-_TEXT = Query(words=("no space",))
+_FAILED_HERE: Final = Query(statuses=frozenset({Status.FAILED}), spaces=frozenset({"space_01"}))
+_TEXT: Final = Query(words=("no space",))
+_PAGE: Final = 100
+_decode: Final = msgspec.json.Decoder().decode
 
 
-def _open_and_look(path: Path) -> None:
-    history = History.open(path)
-    view = history.query(Query(descending=True))
-    len(view)
-    view.page(0, 100)
-    history.close()
+# ---- opening
 
 
 @figure("history: open and first page of 100, 1,000,000 jobs ÷ 10,000", goal=at_most(2))
-def opening_long_and_short(run: Run) -> Outcome:
-    long, short = long_history(run), short_history(run)
-    ratios = []
-    for _ in range(10 if run.quick else 30):
-        times = [timed(lambda path=path: _open_and_look(path)) for path in (long, short)]
-        ratios.append(times[0] / times[1])
-    return Outcome.of(ratios)
+def opening_long(run: Run) -> Outcome:
+    return _opened(run, long_history(run))
 
 
-@figure("history: open and first page of 100, 1,000,000 jobs", goal=at_most(20), unit="ms")
+@figure("history: open and first page of 100, 10,000,000 jobs ÷ 10,000", goal=at_most(2))
+def opening_huge(run: Run) -> Outcome:
+    return _opened(run, huge_history(run))
+
+
+def _opened(run: Run, path: Path) -> Outcome:
+    rounds = 10 if run.quick else 30
+    return Outcome.ratio(
+        *alternate(rounds, partial(_open_and_look, path), partial(_open_and_look, short_history(run)))
+    )
+
+
+@figure("history: open and first page of 100, 1,000,000 jobs ÷ reading and decoding them", goal=at_most(8))
 def opening(run: Run) -> Outcome:
+    """The yardstick reads and decodes the manifest, one index and a hundred records: the least possible."""
     path = long_history(run)
-    return Outcome.of([timed(lambda: _open_and_look(path)) * 1e3 for _ in range(10 if run.quick else 30)])
+    rounds = 10 if run.quick else 30
+    return Outcome.ratio(*alternate(rounds, partial(_open_and_look, path), partial(timed, lambda: _look(path))))
 
 
-@figure("history: open after kill -9 with a full journal", goal=at_most(150), unit="ms")
+def _open_and_look(path: Path) -> float:
+    def act() -> None:
+        history = History.open(path)
+        view = history.query(Query(descending=True))
+        len(view)
+        view.page(0, _PAGE)
+        history.close()
+
+    return timed(act)
+
+
+def _look(path: Path) -> None:
+    _decode((path / MANIFEST_NAME).read_bytes())
+    index = max(path.glob("seg-*.idx.json"))
+    _decode_core(index)
+    with open(index.with_name(index.name.replace(".idx.json", ".jsonl")), "rb") as records:
+        records.seek(-_PAGE * 4096, 2)
+        for line in records.read().splitlines()[-_PAGE:]:
+            _decode(line)
+
+
+def _decode_core(index: Path) -> None:
+    """Read and decode the first lines of an index: the columns that stay in memory."""
+    with open(index, "rb") as lines:
+        for line in islice(lines, 2):
+            _decode(line)
+
+
+@figure("history: open after kill -9 with a full journal ÷ reading and decoding it", goal=at_most(8))
 def opening_after_a_kill(run: Run) -> Outcome:
     left = _killed_with_a_full_journal(run)
-    times = []
-    for turn in range(3 if run.quick else 9):
-        path = left.with_name(f"copy-{turn}")
+    journal = max(left.glob("journal-*"))
+
+    def ours() -> float:
+        path = run.directory("killed") / "history"
         shutil.copytree(left, path)
         begin = time.perf_counter()
         history = History.open(path)
-        times.append((time.perf_counter() - begin) * 1e3)
+        took = time.perf_counter() - begin
         history.close()
-    journal = next(left.glob("journal-*")).stat().st_size
-    return Outcome.of(times, f"a journal of {journal / 2**20:.1f} MiB")
+        return took
+
+    def plain() -> None:
+        for line in journal.read_bytes().rstrip().splitlines():
+            _decode(line)
+
+    ours_times, yardstick = alternate(3 if run.quick else 9, ours, partial(timed, plain))
+    return Outcome.ratio(ours_times, yardstick, f"a journal of {journal.stat().st_size / 2**20:.1f} MiB")
 
 
 def _killed_with_a_full_journal(run: Run) -> Path:
-    """The files as they are just before the journal is sealed: what a killed writer leaves."""
+    """Return the files as they are just before the journal is sealed: what a killed writer leaves."""
     place = run.directory("killed")
     history = History.open(place / "history")
     journal = next(history.path.glob("journal-*"))
@@ -81,23 +134,26 @@ def _killed_with_a_full_journal(run: Run) -> Path:
     return place / "left"
 
 
+# ---- loading
+
+
 @contextmanager
 def _gaps() -> Iterator[list[float]]:
-    """How long another thread, that wants to run every millisecond, was kept waiting meanwhile."""
+    """Yield how long a thread that wants to run every millisecond is kept waiting within the block."""
     found: list[float] = [0.0]
     ended = threading.Event()
 
     def tick() -> None:
         last = time.perf_counter()
         while not ended.is_set():
-            time.sleep(0.001)
+            time.sleep(0.001)  # the thread's period
             now = time.perf_counter()
             found.append(now - last - 0.001)
             last = now
 
     ticker = threading.Thread(target=tick)
     ticker.start()
-    time.sleep(0.02)
+    time.sleep(0.02)  # the first ticks, with the start of the thread, do not count
     found.clear()
     try:
         yield found
@@ -106,8 +162,8 @@ def _gaps() -> Iterator[list[float]]:
         ticker.join()
 
 
-def _in_the_background(history: History, act: Callable[[], object]) -> tuple[float, float]:
-    """Seconds that it takes in a thread of its own, and the longest gap of another thread meanwhile."""
+def in_the_background(act: Callable[[], object]) -> tuple[float, float]:
+    """Return the seconds that it takes in another thread, and the longest gap of a third thread meanwhile."""
     with _gaps() as gaps:
         took: list[float] = []
         worker = threading.Thread(target=lambda: took.append(timed(act)))
@@ -116,93 +172,116 @@ def _in_the_background(history: History, act: Callable[[], object]) -> tuple[flo
     return took[0], max(gaps, default=0.0)
 
 
-@figure("history: the index of 1,000,000 jobs, in the background", goal=at_most(0.4), unit="s")
+def longest_gap(seconds: float) -> float:
+    """Return the longest gap of a thread while another one computes for so long: Python's own switching."""
+
+    def compute() -> None:
+        end = time.perf_counter() + seconds
+        while time.perf_counter() < end:
+            sum(range(1000))
+
+    return in_the_background(compute)[1]
+
+
+@figure("history: the index of 1,000,000 jobs, in the background ÷ reading and decoding it", goal=at_most(3))
 def index(run: Run) -> Outcome:
-    return Outcome.of([took for took, _ in _index_loads(run)])
+    loads = _index_loads(run)
+    return Outcome.ratio([took for took, _, _, _ in loads], [plain for _, _, plain, _ in loads])
 
 
-@figure("history: longest gap of another thread meanwhile", goal=at_most(15), unit="ms")
+@figure("history: longest gap of another thread meanwhile ÷ beside a loop in Python", goal=at_most(8))
 def index_gap(run: Run) -> Outcome:
-    return Outcome.of([gap * 1e3 for _, gap in _index_loads(run)])
+    loads = _index_loads(run)
+    return Outcome.ratio([gap for _, gap, _, _ in loads], [bare for _, _, _, bare in loads])
 
 
-def _index_loads(run: Run) -> list[tuple[float, float]]:
-    found = []
-    for _ in range(3 if run.quick else 7):
-        history = History.open(long_history(run), write=False)
-        found.append(_in_the_background(history, history.load_indexes))
+@once
+def _index_loads(run: Run) -> list[tuple[float, float, float, float]]:
+    """Return seconds and the longest gap, of the history and of the yardsticks; a tuple a round."""
+    path = long_history(run)
+    indexes = sorted(path.glob("seg-*.idx.json"))
+
+    def plain() -> None:
+        for each in indexes:
+            _decode_core(each)
+
+    def ours() -> tuple[float, float]:
+        history = History.open(path, write=False)
+        took = in_the_background(history.load_indexes)
         history.close()
-    return found
+        return took
+
+    loads, bare = alternate(3 if run.quick else 9, ours, lambda: timed(plain))
+    return [
+        (took, gap, plain_took, longest_gap(took)) for (took, gap), plain_took in zip(loads, bare, strict=True)
+    ]
 
 
-@figure("history: memory per historical job, at rest", goal=at_most(24), unit="bytes")
+@figure("history: memory per job, 1,000,000 jobs, at rest", goal=at_most(24), unit="bytes")
 def memory(run: Run) -> Outcome:
-    command = [sys.executable, "-m", "benchmarks._index_memory", str(long_history(run))]
-    ended = subprocess.run(command, capture_output=True, text=True, check=True)
-    each = int(ended.stdout) / count_of(run)
-    return Outcome.of(
-        [each], "with the indexes loaded, or after a sort whose result was released, if that is more"
-    )
+    note = "with the indexes loaded, or after a sort whose result was released, if that is more"
+    return Outcome.of([_memory(long_history(run), count_of(run), "sort")], note)
 
 
-@figure("history: filter 1,000,000 by status and space", goal=at_most(30), unit="ms")
+@figure("history: memory per job, 10,000,000 jobs, at rest", goal=at_most(24), unit="bytes")
+def memory_of_a_huge_history(run: Run) -> Outcome:
+    return Outcome.of([_memory(huge_history(run), huge_count_of(run))], "with the indexes loaded")
+
+
+def _memory(path: Path, count: int, *words: str) -> float:
+    command = [sys.executable, "-m", "benchmarks._index_memory", str(path), *words]
+    return int(subprocess.run(command, capture_output=True, text=True, check=True).stdout) / count
+
+
+# ---- filtering
+
+
+@figure("history: filter 1,000,000 by status and space ÷ a pass over as many pairs", goal=at_most(1.5))
 def filter_by_status(run: Run) -> Outcome:
-    return _filtered(run, _FAILED_HERE)
+    dice = random.Random(1)
+    pairs = [(dice.randrange(5), dice.randrange(len(SPACES))) for _ in range(count_of(run))]
+    return _filtered(run, _FAILED_HERE, lambda: sum(1 for pair in pairs if pair == (3, 1)))
 
 
-@figure("history: filter 1,000,000 by text", goal=at_most(1000), unit="ms")
+@figure("history: filter 1,000,000 by text ÷ a pass of a regular expression over their lines", goal=at_most(4))
 def filter_by_text(run: Run) -> Outcome:
-    return _filtered(run, _TEXT)
+    """The yardstick's lines have what the table shows; as many of them match."""
+    dice = random.Random(1)
+    reasons = ("no space left on device", "interrupted", *[""] * 30)
+    text = "\n".join(
+        f"{job_id} compact {dice.choice(SPACES)} {HOSTS[0]} {dice.choice(reasons)}"
+        for job_id in range(count_of(run))
+    )
+    pattern = re.compile("no space", re.IGNORECASE)
+    return _filtered(run, _TEXT, lambda: sum(1 for _ in pattern.finditer(text)))
 
 
-def _filtered(run: Run, query: Query) -> Outcome:
+def _filtered(run: Run, query: Query, plain: Callable[[], object]) -> Outcome:
     history = History.open(long_history(run), write=False)
     history.load_indexes()
-    times, gaps = [], []
-    found = 0
-    for _ in range(5 if run.quick else 15):
-        took, gap = _in_the_background(history, lambda: history.query(query).prepare())
-        times.append(took * 1e3)
-        gaps.append(gap * 1e3)
-        found = len(history.query(query))
+    rounds = 5 if run.quick else 15
+    both, yardstick = alternate(
+        rounds, lambda: in_the_background(lambda: history.query(query).prepare()), partial(timed, plain)
+    )
+    found = len(history.query(query))
     history.close()
-    return Outcome.of(times, f"finds {found:,}; longest gap of another thread {max(gaps):.1f} ms")
+    worst = max(gap for _, gap in both) * 1e3
+    note = f"finds {found:,}; longest gap of another thread {worst:.1f} ms"
+    return Outcome.ratio([took for took, _ in both], yardstick, note)
 
 
-@figure("history: sort 1,000,000 by duration, first page", goal=at_most(100), unit="ms")
-def sort_first_page(run: Run) -> Outcome:
-    return _sorted(run, lambda history: history.query(_by_took()).page(0, 100))
-
-
-@figure("history: sort 1,000,000 by duration, whole", goal=at_most(1500), unit="ms")
-def sort_whole(run: Run) -> Outcome:
-    return _sorted(run, lambda history: history.query(_by_took()).prepare())
-
-
-def _by_took() -> Query:
-    return Query(sort=Sort.TOOK, descending=True)
-
-
-def _sorted(run: Run, act: Callable[[History], object]) -> Outcome:
-    history = History.open(long_history(run), write=False)
-    history.load_indexes()
-    times, gaps = [], []
-    for _ in range(3 if run.quick else 7):
-        took, gap = _in_the_background(history, lambda: act(history))
-        times.append(took * 1e3)
-        gaps.append(gap * 1e3)
-    history.close()
-    return Outcome.of(times, f"longest gap of another thread {max(gaps):.1f} ms")
+# ---- archiving
 
 
 @figure("history: archive 100,000 of 1,000,000 ÷ moving those rows in SQLite", goal=at_most(0.1))
 def archive(run: Run) -> Outcome:
     many = count_of(run)
-    first, last = many // 2 + 1, many // 2 + many // 10
+    first = many + many // 2 + 1
+    last = first + many // 10 - 1
     ratios, ours, theirs = [], [], []
     for _ in range(1 if run.quick else 3):
         path = run.directory("archive") / "history"
-        shutil.copytree(long_history(run), path)
+        copied(long_history(run), path)
         history = History.open(path)
         begin = time.perf_counter()
         result = history.archive(first, last).result()

@@ -1,18 +1,16 @@
-"""How fast the language is: the seed's statements, a hundred thousand, hostile megabytes, completion.
-
-Each function measures once and returns seconds; the caller takes the median of several.
-"""
+"""How fast the language is: the seed's statements, a hundred thousand, hostile megabytes, completion."""
 
 from __future__ import annotations
 
+import difflib
+import re
 import statistics
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
 from typing import Final
 
-from benchmarks.figures import Outcome, Run, at_most, figure
+from benchmarks.figures import Outcome, Run, alternate, at_most, figure, timed
 from jobtui.language import StatementError, parse
 from jobtui.language.completion import JobOperation, complete, ids_with_prefix
 
@@ -30,48 +28,96 @@ HOSTILE: Final = {
 }
 """A megabyte each."""
 
-
-def seed_statement() -> float:
-    """The median time to parse one of the seed's statements."""
-    parse(SEED[0])
-    return statistics.median(_timed(partial(parse, text)) for text in SEED * 50)
+_TOKEN: Final = re.compile(r"\s+|\w+|.", re.DOTALL)
+_KEYWORDS: Final = ("SHOW", "JOB", "JOBS", "ADMIN", "FLUSH", "COMPACT", "RECOVER", "BACKUP", "STOP", "SPACES")
 
 
-def seed_error() -> float:
-    """The time to refuse `SHOW JBO 40` and say why."""
+def scan(text: str) -> None:
+    """Find each word, blank and sign with one regular expression, as any parser has to; keep where it was."""
+    [match.span() for match in _TOKEN.finditer(text)]
 
-    def refuse() -> None:
-        with suppress(StatementError):
-            parse("SHOW JBO 40")
 
+def answer(text: str) -> None:
+    """Parse a text, or refuse it."""
+    with suppress(StatementError):
+        parse(text)
+
+
+@figure("parse of a statement of the seed ÷ a regular expression that finds its words", goal=at_most(10))
+def parse_of_the_seed(run: Run) -> Outcome:
+    def each(act: Callable[[str], object]) -> float:
+        return statistics.median(timed(partial(act, text)) for text in SEED * 50)
+
+    each(parse)
+    return Outcome.ratio(*alternate(3 if run.quick else 11, partial(each, parse), partial(each, scan)))
+
+
+@figure("SHOW JBO 40, refused with a suggestion ÷ looking for the nearest of ten words", goal=at_most(8))
+def refusal_of_a_typo(run: Run) -> Outcome:
+    def each(act: Callable[[], object]) -> float:
+        return statistics.median(timed(act) for _ in range(50))
+
+    refuse = partial(each, partial(answer, "SHOW JBO 40"))
+    nearest = partial(each, partial(difflib.get_close_matches, "JBO", _KEYWORDS))
     refuse()
-    return statistics.median(_timed(refuse) for _ in range(50))
+    return Outcome.ratio(*alternate(3 if run.quick else 11, refuse, nearest))
 
 
-def many_statements(count: int = 100_000) -> float:
-    """The time to parse `count` valid statements in one text."""
-    text = "\n;".join(f"{SEED[n % len(SEED)]}{'' if n % 3 else ' -- again'}" for n in range(count))
-    return _timed(partial(parse, text))
+@figure("parse of 100,000 statements ÷ a pass of a regular expression", goal=at_most(4))
+def parse_of_many(run: Run) -> Outcome:
+    few, many = (_statements(count) for count in ((5_000, 20_000) if run.quick else (25_000, 100_000)))
+    ours, yardstick = alternate(
+        3 if run.quick else 5, partial(_seconds, many), partial(timed, partial(scan, many))
+    )
+    growth = statistics.median(ours) / _seconds(few) / 4
+    return Outcome.ratio(
+        ours, yardstick, f"{growth:.2f} times the time a statement that a quarter of them take"
+    )
 
 
-def hostile_text(name: str) -> float:
-    """The time to answer one of the HOSTILE texts."""
-
-    def answer() -> None:
-        with suppress(StatementError):
-            parse(HOSTILE[name])
-
-    return _timed(answer)
+def _statements(count: int) -> str:
+    return "\n;".join(f"{SEED[n % len(SEED)]}{'' if n % 3 else ' -- again'}" for n in range(count))
 
 
-def completion(text: str = "RECOVER JOB 3", spaces: int = 1_000, jobs: int = 1_000_000) -> float:
-    """The median time of what may come next behind `text`, with so many spaces and jobs."""
-    world = _World(spaces, jobs)
-    complete(text, len(text), world)
-    return statistics.median(_timed(partial(complete, text, len(text), world)) for _ in range(50))
+def _seconds(text: str) -> float:
+    return timed(partial(answer, text))
 
 
-class _World:
+@figure("answer to 1 MB of hostile text, the slowest kind ÷ a pass of a regular expression", goal=at_most(5))
+def answer_to_hostility(run: Run) -> Outcome:
+    """The yardstick's text is the same one."""
+    slowest = max(HOSTILE, key=lambda kind: _seconds(HOSTILE[kind]))
+    text = HOSTILE[slowest]
+    ours, yardstick = alternate(
+        2 if run.quick else 5, partial(_seconds, text), partial(timed, partial(scan, text))
+    )
+    return Outcome.ratio(ours, yardstick, f"{slowest}; {len(HOSTILE)} kinds")
+
+
+@figure("completion at a cursor, 1,000 spaces and 1,000,000 jobs ÷ a pass over 1,000 names", goal=at_most(2))
+def completions(run: Run) -> Outcome:
+    """The yardstick finds the names that begin with the word, and sorts them."""
+    names = _Names(1_000, 1_000_000)
+    places = ("RECOVER JOB 3", "SHOW JOB ", "USE s", "SHOW ")
+
+    def slowest() -> float:
+        return max(
+            statistics.median(timed(partial(complete, text, len(text), names)) for _ in range(20))
+            for text in places
+        )
+
+    def plain() -> float:
+        spaces = names.spaces()
+        return statistics.median(
+            timed(lambda: sorted(name for name in spaces if name.casefold().startswith("s"))) for _ in range(20)
+        )
+
+    slowest()
+    ours, yardstick = alternate(3 if run.quick else 11, slowest, plain)
+    return Outcome.ratio(ours, yardstick, "the slowest of four places")
+
+
+class _Names:
     """So many spaces and jobs to name."""
 
     def __init__(self, spaces: int, jobs: int) -> None:
@@ -84,46 +130,9 @@ class _World:
     def hosts(self) -> list[str]:
         return ["local0", "local1", "local2"]
 
+    def schedules(self) -> list[str]:
+        return ["nightly"]
+
     def jobs(self, kind: JobOperation, starting: str) -> Iterator[tuple[int, str]]:
         for job in ids_with_prefix(starting, self._jobs):
             yield job, f"failed  {kind} nba"
-
-
-def _timed(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
-
-
-@figure("parse of a statement of the seed", goal=at_most(0.3), unit="ms")
-def parse_of_the_seed(run: Run) -> Outcome:
-    return Outcome.of([seed_statement() * 1e3 for _ in range(3 if run.quick else 11)])
-
-
-@figure("SHOW JBO 40, refused with a suggestion", unit="ms")
-def refusal_of_a_typo(run: Run) -> Outcome:
-    return Outcome.of([seed_error() * 1e3 for _ in range(3 if run.quick else 11)])
-
-
-@figure("parse of 100,000 statements", goal=at_most(8), unit="s")
-def parse_of_many(run: Run) -> Outcome:
-    few, many = (5_000, 20_000) if run.quick else (25_000, 100_000)
-    times = [(many_statements(few), many_statements(many)) for _ in range(1 if run.quick else 3)]
-    growth = statistics.median(one / other for other, one in times) / (many / few)
-    note = f"{many:,} of them; {growth:.2f} times the time a statement that {few:,} take"
-    return Outcome.of([one for _, one in times], note)
-
-
-@figure("answer to 1 MB of hostile text, the slowest kind", goal=at_most(1), unit="s")
-def answer_to_hostility(run: Run) -> Outcome:
-    times = {
-        kind: statistics.median(hostile_text(kind) for _ in range(1 if run.quick else 3)) for kind in HOSTILE
-    }
-    slowest = max(times, key=lambda kind: times[kind])
-    return Outcome.worst_of(list(times.values()), f"{slowest}; {len(times)} kinds")
-
-
-@figure("completion at a cursor, 1,000 spaces and 1,000,000 jobs", goal=at_most(5), unit="ms")
-def completions(run: Run) -> Outcome:
-    times = [completion(text) * 1e3 for text in ("RECOVER JOB 3", "SHOW JOB ", "USE s", "SHOW ")]
-    return Outcome.worst_of(times, "the slowest of four places; the median of 50 each")

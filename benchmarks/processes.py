@@ -10,7 +10,7 @@ _PROC = Path("/proc")
 
 
 def family(pid: int) -> list[int]:
-    """The process and all its descendants."""
+    """Return the process and all its descendants."""
     children: dict[int, list[int]] = {}
     for status in _PROC.glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
@@ -23,14 +23,14 @@ def family(pid: int) -> list[int]:
 
 
 def is_worker(pid: int) -> bool:
-    """Whether it is a storage host's worker."""
+    """Return whether it is a storage host's worker."""
     with contextlib.suppress(OSError):
         return b"storage.local.worker" in (_PROC / str(pid) / "cmdline").read_bytes()
     return False
 
 
 def megabytes(pids: Iterable[int], kind: str) -> float:
-    """Memory of these processes; what several share counts once. `kind`: Pss, or Pss_Anon for the anonymous."""
+    """Return the memory of these processes; shared pages count once. `kind`: Pss, or Pss_Anon."""
     total = 0
     for pid in pids:
         for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
@@ -40,12 +40,12 @@ def megabytes(pids: Iterable[int], kind: str) -> float:
 
 
 def seconds_run(pids: Sequence[int]) -> float:
-    """How long their threads have had a processor, exactly."""
+    """Return the seconds for which their threads have had a processor."""
     return sum(int(path.read_text().split()[0]) for path in _threads(pids, "schedstat")) / 1e9
 
 
 def wake_ups(pids: Sequence[int]) -> int:
-    """How often their threads have waited for something, and so been woken."""
+    """Return how often their threads have waited for something, and so been woken."""
     lines = [line for path in _threads(pids, "status") for line in path.read_text().splitlines()]
     return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
 

@@ -68,6 +68,7 @@ class Screen:
         size: tuple[int, int] = (COLUMNS, ROWS),
     ) -> None:
         columns, rows = size
+        self.bytes_read = 0
         self.frames: list[Frame] = []
         self._unended = b""
         self._fed = 0
@@ -181,6 +182,7 @@ class Screen:
         except OSError:
             return False
         now = time.monotonic()
+        self.bytes_read += len(data)
         if b"\x1b[?2026$p" in data:
             os.write(self._master, b"\x1b[?2026;2$y")
         if b"\x1b[?2048$p" in data:

@@ -13,6 +13,8 @@ from jobtui.storage.base import (
     CompactionFigures,
     CompactionRequest,
     Host,
+    OperationControl,
+    OperationProgress,
     Pair,
     Placement,
     ProgressCallback,
@@ -25,7 +27,7 @@ STATS = SpaceStats(levels=(Level(4, 4 << 20),), memtable=0, entries=100, pending
 
 
 class InstantStorage:
-    """Every task of it ends as it begins."""
+    """A storage whose tasks end as they begin."""
 
     capabilities = Capabilities(exact_progress=True, real_stop=True, create=False, load=False)
 
@@ -55,18 +57,21 @@ class InstantStorage:
         return CompactionFigures()
 
     async def flush(
-        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+        self, space: str, host: str, progress: ProgressCallback, control: OperationControl
     ) -> TaskResult:
-        return await self.operate(space, host, progress, cancel)
+        return await self.operate(space, host, progress)
 
     async def compact(
-        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
+        self,
+        space: str,
+        host: str,
+        request: CompactionRequest,
+        progress: ProgressCallback,
+        control: OperationControl,
     ) -> TaskResult:
-        return await self.operate(space, host, progress, cancel)
+        return await self.operate(space, host, progress)
 
-    async def operate(
-        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
-    ) -> TaskResult:
+    async def operate(self, space: str, host: str, progress: ProgressCallback) -> TaskResult:
         return TaskResult(STATS, STATS)
 
     async def create_space(self, name: str, placement: Placement) -> Space:
@@ -84,9 +89,9 @@ class InstantStorage:
 
 
 class StormyStorage(InstantStorage):
-    """Its tasks run on; each time `report_all` is called, `count` of them say how far they are, in turn.
+    """A storage whose tasks run until they are finished by name, and report when the benchmark wants it.
 
-    `at_rest` is how far all of them are at the end of a storm.
+    `at_rest` is the progress of all tasks at the end of a storm.
     """
 
     at_rest = 0.77
@@ -96,12 +101,10 @@ class StormyStorage(InstantStorage):
         self._tasks: dict[tuple[str, str], tuple[ProgressCallback, asyncio.Future[TaskResult]]] = {}
         self._turn = 0
 
-    async def operate(
-        self, space: str, host: str, progress: ProgressCallback, cancel: asyncio.Event
-    ) -> TaskResult:
+    async def operate(self, space: str, host: str, progress: ProgressCallback) -> TaskResult:
         end: asyncio.Future[TaskResult] = asyncio.get_running_loop().create_future()
         self._tasks[space, host] = progress, end
-        progress(0.0, None)
+        progress(OperationProgress(0.0))
         try:
             return await end
         finally:
@@ -109,21 +112,21 @@ class StormyStorage(InstantStorage):
 
     @property
     def running(self) -> int:
-        """How many tasks are under way."""
+        """The number of running tasks."""
         return len(self._tasks)
 
     def report(self, count: int) -> None:
-        """Have `count` tasks report, those whose turn it is."""
+        """Have `count` tasks report their progress, in turn."""
         reports = [progress for progress, _ in self._tasks.values()]
         for _ in range(count if reports else 0):
             self._turn += 1
             place, step = self._turn % len(reports), self._turn // len(reports)
-            reports[place](step % 70 / 100, 1e6)
+            reports[place](OperationProgress(step % 70 / 100, 1e6))
 
     def rest(self) -> None:
-        """Have every task report where it rests."""
+        """Have every task report its last progress."""
         for progress, _ in self._tasks.values():
-            progress(self.at_rest, 1e6)
+            progress(OperationProgress(self.at_rest, 1e6))
 
     def finish(self, space: str) -> None:
         """End the tasks of a space."""
@@ -133,4 +136,4 @@ class StormyStorage(InstantStorage):
 
 
 def _unable(space: str) -> StorageError:
-    return StorageError(ErrorCode.UNSUPPORTED, "", space, "this storage only pretends")
+    return StorageError(ErrorCode.UNSUPPORTED, "", space, "this storage is a double")

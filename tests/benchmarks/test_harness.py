@@ -8,9 +8,13 @@ import pytest
 from benchmarks import figures
 from benchmarks.__main__ import main
 from benchmarks.figures import Figure, Outcome, Run, at_least, at_most
+from benchmarks.history_data import make_history
+from jobtui.history import Health, History, Query
+from jobtui.model import Status
 
 FIGURES = (
-    "launch to first paint",
+    "launch to first paint, 1,000,000 jobs",
+    "launch to first paint, 10,000,000 jobs",
     "cursor down to its frame",
     "a page up or down",
     "p99, quiet",
@@ -22,9 +26,9 @@ FIGURES = (
     "longest absence",
     "memory of the dashboard",
     "memory of the workers",
+    "memory per job, 10,000,000 jobs",
     "compact of 500 MB on one host",
     "compact on three hosts",
-    "STOP of a compact",
     "from the disk to the screen",
     "jobs of 3 tasks per second",
     "parse of a statement of the seed",
@@ -33,9 +37,16 @@ FIGURES = (
     "completion at a cursor",
     "jobtui --version",
     "SHOW JOBS LIMIT 20",
+    "statements sent to a running server",
     "idle dashboard: processor time",
     "idle dashboard: wake-ups",
     "history: durable changes per second, one at a time",
+    "history: open and first page of 100, 10,000,000 jobs",
+    "STOP of a compact of 1 GB to an idle, usable space",
+    "RESUME of a compact until it works",
+    "time left",
+    "bytes to the terminal",
+    "SHOW ADVICE",
 )
 
 
@@ -52,14 +63,15 @@ def test_every_promised_figure_is_measured(name: str, capsys: pytest.CaptureFixt
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-def test_a_figure_is_told_in_json_with_its_goal_and_its_spread(tmp_path: Path) -> None:
-    told = tmp_path / "figures.json"
+def test_a_figure_is_report_in_json_with_its_goal_and_its_spread(tmp_path: Path) -> None:
+    written = tmp_path / "figures.json"
     assert (
-        main(["--quick", "--only", "statement of the seed", "--json", str(told), "--dir", str(tmp_path)]) == 0
+        main(["--quick", "--only", "statement of the seed", "--json", str(written), "--dir", str(tmp_path)])
+        == 0
     )
-    (one,) = json.loads(told.read_text())["figures"]
-    assert one["name"] == "parse of a statement of the seed"
-    assert one["goal"] == "≤ 0.3"
+    (one,) = json.loads(written.read_text())["figures"]
+    assert one["name"].startswith("parse of a statement of the seed ÷ ")
+    assert one["goal"] == "≤ 10"
     assert one["low"] <= one["value"] <= one["high"]
     assert one["rounds"] == 3
 
@@ -77,6 +89,42 @@ def test_check_fails_where_a_figure_falls_short(
 ) -> None:
     monkeypatch.setattr("benchmarks.__main__.FIGURES", [made_up(value, 1.5)])
     assert main([*words, "--only", "made up", "--dir", str(tmp_path)]) == status
+
+
+def test_both_sides_are_measured_in_turn_and_each_first_in_every_second_round() -> None:
+    calls: list[str] = []
+    ours, yardstick = figures.alternate(2, lambda: calls.append("ours"), lambda: calls.append("yardstick"))
+    assert calls == ["yardstick", "ours", "ours", "yardstick"]
+    assert len(ours) == len(yardstick) == 2
+
+
+def test_a_ratio_is_the_median_of_its_rounds() -> None:
+    outcome = Outcome.ratio([2.0, 9.0, 4.0], [1.0, 3.0, 4.0], "and more", "1.0× at best")
+    assert (outcome.value, outcome.low, outcome.high, outcome.rounds) == (2.0, 1.0, 3.0, 3)
+    assert outcome.note == "4.00 s; yardstick 3.00 s; and more"
+    assert outcome.limit == "1.0× at best"
+
+
+def test_progress_and_duration_are_printed(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("benchmarks.__main__.FIGURES", [made_up(2, 1.5)])
+    assert main(["--only", "made up", "--dir", str(tmp_path)]) == 0
+    printed = capsys.readouterr()
+    assert "[1/1, 0:00] made up …" in printed.err
+    assert "1 figures in 0:00 min; a whole run should take at most 20 min" in printed.out
+
+
+def test_a_history_of_templates_is_whole_and_in_order(tmp_path: Path) -> None:
+    history = History.open(make_history(tmp_path / "history", 10_000))
+    jobs = [job for start in range(0, 10_000, 2_500) for job in history.query(Query()).page(start, 2_500)]
+    assert [job.id for job in jobs] == list(range(10_001, 20_001))
+    assert {job.id - job.recovered_from for job in jobs if job.recovered_from is not None} == {7}
+    assert history.last_id() == 20_000
+    failed = frozenset({Status.FAILED})
+    assert len(history.query(Query(statuses=failed))) == sum(job.status is Status.FAILED for job in jobs)
+    assert history.health is Health.OK
+    history.close()
 
 
 def test_an_unknown_figure_is_refused() -> None:
@@ -98,6 +146,6 @@ def test_a_figure_that_cannot_be_measured_counts_as_short_and_the_others_are_mea
     both = [Figure("made up to fail", None, "×", fail), made_up(2, 1.5)]
     monkeypatch.setattr("benchmarks.__main__.FIGURES", both)
     assert main(["--check", "--only", "made up", "--dir", str(tmp_path)]) == 1
-    told = capsys.readouterr()
-    assert "there is no such disk" in told.out
-    assert "short of the goal: made up to fail\n" in told.err
+    report = capsys.readouterr()
+    assert "there is no such disk" in report.out
+    assert "short of the goal: made up to fail\n" in report.err

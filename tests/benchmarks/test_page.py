@@ -13,7 +13,7 @@ def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         raise TimeoutError("it never came:\na whole\nscreen")
 
     several = [
-        Figure("soon | now", at_most(1.3), "×", lambda run: Outcome.of([1.1, 1.2, 1.25])),
+        Figure("soon | now", at_most(1.3), "×", lambda run: Outcome.of([1.1, 1.2, 1.25], limit="1× at best")),
         Figure("late", at_most(100), "ms", lambda run: Outcome.of([1234.5])),
         Figure("broken", at_most(1), "ms", broken),
     ]
@@ -24,24 +24,42 @@ def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_the_page_says_each_figure_its_spread_and_whether_it_met_its_goal(
+def test_the_page_shows_each_figure_with_its_goal_and_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = report(tmp_path, monkeypatch)
     page = tmp_path / "page.md"
     page.write_text(f"before\n{_page.BEGIN}\nold\n{_page.END}\nafter\n")
-    _page.write_figures(file, page)
-    _page.write_figures(file, page)
-    told = page.read_text()
-    assert "| soon \\| now | 1.2× | 1.1 to 1.25 | ≤ 1.3 | met |" in told
-    assert "| late | 1,234 ms | 1,234 to 1,234 | ≤ 100 | **short** |" in told
-    assert "| broken | – | – | ≤ 1 | not measured: TimeoutError: it never came |" in told
-    assert told.startswith("before\n")
-    assert told.endswith("after\n")
-    assert "old" not in told
-    picture = ElementTree.parse(page.with_name(_page.PICTURE))
+    for _ in range(2):
+        _page.write_figures(file, "A fast machine", page)
+    text = page.read_text()
+    assert "| soon \\| now | 1.2× | 1.1 to 1.25 | ≤ 1.3 | met | 1× at best |" in text
+    assert "| late | 1,234 ms | 1,234 to 1,234 | ≤ 100 | **short** | |" in text.replace("  ", " ")
+    assert "| broken | – | – | ≤ 1 | not measured: TimeoutError: it never came | |" in text
+    assert text.startswith("before\n")
+    assert text.endswith("after\n")
+    assert text.count("### A fast machine\n") == 1
+    assert "old" not in text
+    picture = ElementTree.parse(page.with_name("performance-a-fast-machine.svg"))
     kinds = [bar.get("class") for bar in picture.iter("{http://www.w3.org/2000/svg}rect")]
     assert kinds == ["ground", "met", "short"]
+
+
+def test_each_machine_has_a_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = report(tmp_path, monkeypatch)
+    page = tmp_path / "page.md"
+    page.write_text(f"{_page.BEGIN}\n{_page.END}\n")
+    for machine in ("one", "two", "one"):
+        _page.write_figures(file, machine, page)
+    text = page.read_text()
+    assert [line for line in text.splitlines() if line.startswith("#")] == ["### one", "### two"]
+    assert text.count("| broken |") == 2
+    assert {path.name for path in tmp_path.glob("*.svg")} == {"performance-one.svg", "performance-two.svg"}
+
+
+def test_markdown_needs_a_machine(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        main(["--markdown", str(tmp_path / "figures.json")])
 
 
 def test_what_could_not_be_measured_is_told_in_a_line(
