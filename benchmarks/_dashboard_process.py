@@ -4,8 +4,8 @@
 
 Requests arrive on descriptor 3, a line each; reports with their time (time.monotonic) go to descriptor 4. `run`
 submits a job for each space, `storm RATE` makes the tasks report so often per second, `rest` ends the storm,
-`finish SPACE` ends the tasks of a space, `watch` begins to time the screen's loop, `gap` reports the longest
-time that it was blocked since.
+`finish SPACE` ends the tasks of a space, `watch` begins to time the event loop, `gap` reports the longest time
+for which it was blocked since.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from jobtui.model import Job
 from jobtui.tui import app as application
 from jobtui.tui import launch
 
-_ORDERS, _NEWS = 3, 4
+_REQUESTS, _REPORTS = 3, 4
 _BEAT = 0.001
 _STORM_STEP = 0.005
 
 
 class Controller:
-    """Carries out the orders, in a thread of its own."""
+    """A thread that carries out the requests."""
 
     def __init__(self, engine: LocalClient, storage: StormyStorage, spaces: int) -> None:
         self.engine, self.storage = engine, storage
@@ -43,11 +43,11 @@ class Controller:
         self.worst_gap = 0.0
         self.watching = False
         self._storming = False
-        threading.Thread(target=self._obey, daemon=True).start()
+        threading.Thread(target=self._serve, daemon=True).start()
 
-    def _obey(self) -> None:
-        with open(_ORDERS, encoding="ascii") as orders:
-            for line in orders:
+    def _serve(self) -> None:
+        with open(_REQUESTS, encoding="ascii") as requests:
+            for line in requests:
                 verb, *words = line.split()
                 getattr(self, f"_{verb}")(*words)
 
@@ -56,7 +56,7 @@ class Controller:
         for number in range(self.spaces):
             self.engine.execute(f"ADMIN COMPACT {space_name(number)}", session).result()
         while self.storage.running < self.spaces * len(HOSTS):
-            time.sleep(0.01)
+            time.sleep(0.01)  # the double has no event for a task that runs
         report("running")
 
     def _storm(self, rate: str) -> None:
@@ -92,13 +92,13 @@ class Controller:
 
 
 def space_name(number: int) -> str:
-    """The name of the storage's nth space."""
+    """Return the name of the storage's nth space."""
     return f"made_{number:02d}"
 
 
 def report(word: str, *values: float) -> None:
     """Send a report."""
-    os.write(_NEWS, f"{word} {' '.join(map(repr, values))}\n".encode())
+    os.write(_REPORTS, f"{word} {' '.join(map(repr, values))}\n".encode())
 
 
 def main() -> int:
@@ -115,9 +115,10 @@ def main() -> int:
         def on_ready(self) -> None:
             self.beating = asyncio.create_task(_beat(controller))
 
+    # the launcher imports the class from its module, so that another class there is launched
     application.DashboardApp = WatchedApp  # type: ignore[misc]
     try:
-        return launch.run(engine, TuiSettings(state_dir=root / "dashboard"))
+        return launch.run(engine, TuiSettings(state_dir=root / "dashboard")).status
     finally:
         engine.close()
 
@@ -145,6 +146,7 @@ def _report_commits(engine: LocalClient) -> None:
             done.add_done_callback(lambda _: report("on_disk", time.monotonic()))
         return done
 
+    # the time of a commit is known only to the history's own thread, and no event reports it
     engine.history.commit = reporting  # type: ignore[method-assign]
 
 
