@@ -138,7 +138,7 @@ def job_message(profile: str, moment: Moment, job: Job) -> dict[str, object]:
             for task in failed[:MOST_HOSTS]
         ],
     }
-    return _message(profile, moment.on, moment, _describe_job(moment, job)) | {"job": fields}
+    return _message(profile, moment, _describe_job(moment, job)) | {"job": fields}
 
 
 def schedule_message(profile: str, moment: Moment, schedule: Schedule, run: ScheduleRun) -> dict[str, object]:
@@ -155,22 +155,26 @@ def schedule_message(profile: str, moment: Moment, schedule: Schedule, run: Sche
         "outcome": run.outcome.value,
         "reason": run.reason[:LONGEST_TEXT],
     }
-    return _message(profile, moment.on, moment, text) | {"schedule": fields}
+    return _message(profile, moment, text) | {"schedule": fields}
 
 
-def test_message(profile: str, now: datetime) -> dict[str, object]:
+def trial_message(profile: str, now: datetime) -> dict[str, object]:
     """Return the message of `jobtui notify test`."""
-    return _message(profile, TEST, Moment(NotifyOn.FINISHED, now), "this is a test of the notifications") | {
-        "id": f"{profile} {TEST} {now.isoformat()}"
-    }
+    text = "this is a test of the notifications"
+    return _envelope(profile, f"{TEST} {now.isoformat()}", TEST, now, text)
 
 
-def _message(profile: str, on: str, moment: Moment, text: str) -> dict[str, object]:
+def _message(profile: str, moment: Moment, text: str) -> dict[str, object]:
+    return _envelope(profile, f"{moment.subject} {moment.key}", moment.on, moment.at, text)
+
+
+def _envelope(profile: str, name: str, event: str, at: datetime, text: str) -> dict[str, object]:
+    """Return the fields that every message has; the profile and `name` identify it."""
     return {
-        "id": f"{profile} {moment.subject} {moment.key}",
-        "event": str(on),
+        "id": f"{profile} {name}",
+        "event": str(event),
         "text": printable_line(f"{profile}: {text}", LONGEST_TEXT),
-        "at": moment.at,
+        "at": at,
         "profile": profile,
         "machine": socket.gethostname(),
     }

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Any, Protocol
 
@@ -41,6 +42,8 @@ CONCURRENT = 8
 CHECK_SECONDS = 30.0  # at most between two checks for slow jobs, since the wall clock may be set
 GIVE_UP = timedelta(days=1)
 """After which an owner that ends before the last attempt does not leave the rest of them to the next owner."""
+MOST_READ = 100_000
+"""The newest jobs that are read at a start, whatever the file says: that takes seconds."""
 STRIDE = 1000
 """How many new jobs the file may lag behind: reading so many takes the next owner less than 0.1 s."""
 
@@ -103,7 +106,8 @@ class Notifier:
     async def take_over(self) -> None:
         """Queue the moments that the owner before left unsettled, and begin to deliver."""
         progress = self._progress
-        ids = {*progress.open, *range(progress.settled_to + 1, self._last_id + 1)}
+        first = max(progress.settled_to, self._last_id - MOST_READ) + 1
+        ids = {*progress.open[-MOST_READ:], *range(first, self._last_id + 1)}
         found = await asyncio.to_thread(self._read, sorted(ids))
         for delivery in found:
             if self._is_recent(delivery):
@@ -119,9 +123,12 @@ class Notifier:
             self._run(self._watch())
 
     def _read(self, ids: Sequence[int]) -> list[Delivery]:
-        jobs = (self._store.get(job_id) for job_id in ids)
-        targets = self._settings.targets
-        return [each for job in jobs if job is not None for each in moments.unsettled(job, targets)]
+        found: list[Delivery] = []
+        for job_id in ids:
+            with suppress(StoreError):  # the history reports its damage itself
+                job = self._store.get(job_id)
+                found += () if job is None else moments.unsettled(job, self._settings.targets)
+        return found
 
     def _is_recent(self, delivery: Delivery) -> bool:
         """Return whether moments of the kind were already delivered to the target when it happened."""

@@ -280,7 +280,7 @@ class TestAtLeastOnce:
             assert [message["job"]["id"] for message in server.messages] == [1, 2]
 
     @pytest.mark.parametrize(
-        "content", [b"", b"{", b'{"format":9}', b'{"since":{},"settled_to":-5,"open":[99]}']
+        "content", [b"", b"{", b'{"format":9}', b'{"since":{},"settled_to":-5000000000,"open":[99]}']
     )
     def test_file_that_cannot_be_used(self, tmp_path: Path, inbox: Inbox, content: bytes) -> None:
         file = tmp_path / "profile" / "history" / moments.FILE

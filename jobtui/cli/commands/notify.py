@@ -16,7 +16,7 @@ from jobtui.clock import SystemClock
 from jobtui.config import chosen_profile
 from jobtui.config.loader import ConfigError
 from jobtui.engine.delivery import DeliveryResult, deliver, target_of
-from jobtui.engine.moments import encode_message, test_message
+from jobtui.engine.moments import encode_message, trial_message
 from jobtui.engine.notifications import NotifySettings
 from jobtui.formatting import printable_line
 
@@ -33,7 +33,7 @@ def notify_command(command: NotifyCommand) -> int:
             f"{config.path}: there is no command and no url in the table [notify]; "
             "docs/notifications.md describes both"
         )
-    message = encode_message(test_message(profile, SystemClock().now()))
+    message = encode_message(trial_message(profile, SystemClock().now()))
     results = asyncio.run(_send(config.notify, message))
     output = Output()
     for result in results:
