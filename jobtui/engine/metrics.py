@@ -209,8 +209,11 @@ class ProfileMetrics(Collector):
 
     def _measure(self) -> StorageFigures:
         end = time.monotonic() + ANSWER_SECONDS
-        asked_overview = self._client.fetch_overview()
-        asked_advice = self._client.execute("SHOW ADVICE", Session())
+        try:
+            asked_overview = self._client.fetch_overview()
+            asked_advice = self._client.execute("SHOW ADVICE", Session())
+        except RuntimeError:  # the engine was closed while a scrape was under way
+            return StorageFigures()
         overview, advice = _result(asked_overview, end), _result(asked_advice, end)
         rows = () if advice is None else tuple(row.values for result in advice.results for row in result.rows)
         is_whole = overview is not None and advice is not None and advice.failure is None

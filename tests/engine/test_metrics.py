@@ -167,6 +167,12 @@ class TestValues:
         assert value(found, "jobtui_queue_jobs") == 0
 
 
+def test_engine_that_was_closed_during_a_scrape(tmp_path: Path, storage: ScriptedStorage) -> None:
+    with bench(tmp_path, storage) as b:
+        read = metrics(b)
+    assert value(samples_of(read.text().decode()), "jobtui_storage_scrape_success") == 0
+
+
 def test_without_an_owner_only_what_is_on_disk(tmp_path: Path, storage: ScriptedStorage) -> None:
     with bench(tmp_path, storage) as b:
         finish(b, "ADMIN COMPACT nba", "nba", "h1", "h2")
