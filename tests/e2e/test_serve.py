@@ -162,7 +162,7 @@ def run(client, settings, *_):
     while not any(job.status.value == "running" for job in client.active_jobs()):
         pass
     client.yield_jobs().result()
-    return 0
+    return app.DashboardEnd(0)
 
 app.run = run
 sys.exit(dashboard.open_dashboard(DashboardCommand(config=Path(sys.argv[1]), data_dir=Path(sys.argv[2]))))
