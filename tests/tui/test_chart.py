@@ -86,6 +86,14 @@ class TestLines:
         assert max(map(line_width, lines)) <= width
         assert sum("Free disk" in plain(line) for line in lines) == 1
 
+    @pytest.mark.parametrize("width", range(70, 120, 7))
+    def test_panels_are_aligned(self, width: int) -> None:
+        job, samples = compaction(Status.FINISHED), rising()
+        lines = [plain(line) for line in chart(job, samples, width, 16) if "┤" in plain(line)]
+        assert {line.rindex("┤") for line in lines if line.count("┤") == 2} == {lines[0].rindex("┤")}
+        titles = [plain(line) for line in chart(job, samples, width, 16) if "Written" in plain(line)]
+        assert "Written  30.5 MiB/s on average" in titles[0]
+
     def test_each_host_has_a_row(self) -> None:
         rows = text_of(rising(hosts=12)).split("\n")[-12:]
         assert [row.split()[0] for row in rows] == [f"host{number}" for number in range(12)]

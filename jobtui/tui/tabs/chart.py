@@ -198,13 +198,15 @@ def _panel_lines(
         return [title, *curve, *_axis(ends, room, tick)]
     details = f"  {panel.text(sum(known) / len(known))} on average" if as_mean else f"  {panel.text(known[-1])}"
     extreme = min(known) if panel.names_least else max(known)
-    details += f", at {'least' if panel.names_least else 'most'} {panel.text(extreme)}"
+    bound = f", at {'least' if panel.names_least else 'most'} {panel.text(extreme)}"
+    if line_width(title) + len(details + bound) <= width:
+        details += bound  # a part of it would say nothing
     low, high = _limits(panel, min(known), max(known))
     drawn = _curve(seconds, figures, room, rows, (*ends, low, high), filled=panel.filled)
     labels = {0: high, rows - 1: low}
     if rows >= 7:
         labels[rows // 2] = high - (high - low) * (rows // 2) / (rows - 1)
-    lines: list[Line] = [(*title, (details, TextRole.MUTED))]
+    lines: list[Line] = [cut((*title, (details, TextRole.MUTED)), width)]
     for row, text in enumerate(drawn):
         label = panel.text(labels[row]) if row in labels else ""
         lines.append(
