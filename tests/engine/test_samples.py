@@ -7,6 +7,7 @@ import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from itertools import pairwise
 from math import isnan
 from pathlib import Path
@@ -22,6 +23,7 @@ from jobtui.engine.remote import RemoteClient
 from jobtui.engine.samples import Figures, Gauge, HostSamples, JobSamples, SampleBuffer, SampleFiles
 from jobtui.model import Status
 from jobtui.storage.base import HostGauges
+from tests.support.clock import FakeClock
 from tests.support.engines import Bench, bench
 from tests.support.real_engines import real
 from tests.support.scripted import ScriptedStorage
@@ -200,6 +202,11 @@ def in_loop(behind: Bench, act: Callable[[], object]) -> None:
     behind.engine.call(run()).result(WAIT)
 
 
+def with_moments(found: JobSamples | None, count: int) -> JobSamples | None:
+    """The samples if they have so many moments."""
+    return found if found is not None and len(found.seconds()) == count else None
+
+
 def samples_of(client: Client, job: int) -> JobSamples | None:
     return client.fetch_samples(job).result(WAIT)
 
@@ -277,8 +284,19 @@ class TestSampler:
     def test_next_owner_continues(self, tmp_path: Path) -> None:
         with compacting(tmp_path, ("h1",)) as behind:
             pass_second(behind, "h1", read=1000)
-            pass_second(behind, "h1", read=2000)
-        assert SampleFiles(profile_at(tmp_path).root).read(1) is not None
+            pass_second(behind, "h1", read=3000)
+            behind.rows("PAUSE JOB 1")
+            behind.storage.operation("nba", "h1").pause()
+            behind.heard.wait_for(lambda: behind.job(1).tasks[0].status is Status.QUEUE)
+        later = FakeClock(FakeClock().now() + timedelta(seconds=60))
+        with bench(tmp_path, ScriptedStorage({"nba": ["h1"]}), clock=later) as behind:
+            behind.rows("RESUME JOB 1")
+            operation = behind.storage.operation("nba", "h1")
+            operation.progress(0.5, gauges=HostGauges(0, 0, 4, 10**9))
+            pass_second(behind, "h1", read=500)
+            found = eventually(lambda: with_moments(samples_of(behind.engine, 1), 3))
+            assert list(found.seconds()) == [1.0, 2.0, 61.0]
+            assert list(found.series(Gauge.READ)) == [1000.0, 2000.0, 500.0]
 
     def test_real_compaction_is_measured(self, tmp_path: Path) -> None:
         with real(tmp_path, hosts={"h1": None}) as it:
