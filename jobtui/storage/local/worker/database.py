@@ -139,11 +139,6 @@ class Database:
         """The limits with which the database is usually opened."""
         return self._opener.limits
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it is open now; another thread may open or close it meanwhile."""
-        return self._state.handle is not None
-
     @contextmanager
     def use(self, *, write: bool, limits: WriteLimits | None = None) -> Iterator[DatabaseHandle]:
         """Acquire the handle for the block, opening the database if necessary. Raises WorkerError.
@@ -156,6 +151,24 @@ class Database:
             yield opened
         finally:
             self._release(write)
+
+    def peek(self, work: Callable[[DatabaseHandle], T], default: T) -> T:
+        """Return the result of short work with the handle if the database is open, else the default.
+
+        It opens, checks and closes nothing: the next work is to find what is wrong, and to report it.
+        """
+        state = self._state
+        with self._condition:
+            opened = state.handle
+            if opened is None or opened.cancelled or state.closing:
+                return default
+            state.users += 1
+        try:
+            return work(opened)
+        except Exception:  # rocksdict raises nothing narrower
+            return default
+        finally:
+            self._release(wrote=False)
 
     def run(self, work: Callable[[DatabaseHandle], T], *, write: bool, needed: int | None = None) -> T:
         """Run short work with the handle; repeat it with the next one if a stop made this one unusable.

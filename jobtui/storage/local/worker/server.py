@@ -112,8 +112,7 @@ class WorkerServer:
                     database.run(lambda handle: read_figures(handle, database, request), write=False)
                 )
             case p.ReadStall(place):
-                database = self._database(place)
-                return p.StallReply(database.run(read_stall, write=False) if database.is_open else "")
+                return p.StallReply(self._database(place).peek(read_stall, ""))
             case p.FlushDatabase(place):
                 cancellation = self._operations[number].cancellation
                 database = self._database(place)
