@@ -234,7 +234,7 @@ class OperationProgress(msgspec.Struct, frozen=True):
     log: tuple[str, ...] = ()
 
 
-# called at most 10 times a second, and after each step
+# called at most 8 times a second, and after each step
 ProgressCallback = Callable[[OperationProgress], None]
 
 
