@@ -95,7 +95,7 @@ def stop_by_killing(run: Run) -> Outcome:
 
 @figure("RESUME of a compact until it works ÷ a bare kill and reopening", goal=at_most(1))
 def resume(run: Run) -> Outcome:
-    """From RESUME JOB to the first bytes that the worker reports, which it does ten times a second."""
+    """From RESUME JOB to the first bytes that the worker reports, which it does eight times a second."""
     ours: list[float] = []
     theirs: list[float] = []
     with _engine(_filled(run)) as engine:

@@ -25,7 +25,7 @@ _WAIT: Final = 120.0
 
 @figure("bytes to the terminal per second while one job runs, 100x30", goal=at_most(5_000), unit="B/s")
 def bytes_to_the_terminal(run: Run) -> Outcome:
-    """A compact at a limited rate, started in the command bar; every second is a round."""
+    """A compact at a limited rate, started in the command bar; each second is a round."""
     home = _filled(run)
     with Screen(home.jobtui(), home.environment, size=(100, 30)) as screen:
         screen.shows(_SPACE)
