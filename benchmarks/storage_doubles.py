@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Level, SpaceStats
 from jobtui.storage.base import (
-    Blocker,
     Capabilities,
     CompactionFigures,
     CompactionRequest,
@@ -48,8 +47,14 @@ class InstantStorage:
     async def stats(self, space: str, host: str) -> SpaceStats:
         return STATS
 
-    async def find_blocker(self, space: str, host: str) -> Blocker | None:
-        return None
+    async def find_outage(self, space: str, host: str) -> str:
+        return ""
+
+    def can_stall(self, space: str, host: str) -> bool:
+        return False
+
+    async def find_stall(self, space: str, host: str) -> str:
+        return ""
 
     async def figures(
         self, space: str, host: str, request: CompactionRequest | None = None

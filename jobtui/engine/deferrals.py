@@ -15,7 +15,7 @@ from jobtui.clock import Clock, wait_all
 from jobtui.engine import lifecycle
 from jobtui.engine.jobs import JobStore, Transaction
 from jobtui.model import Deferral, Job, Status, Task
-from jobtui.storage.base import Blocker, Storage
+from jobtui.storage.base import Storage
 
 RECHECK = timedelta(seconds=15)
 """The time until a host is checked again; stalls last seconds to minutes, and a restart takes about as long."""
@@ -40,28 +40,38 @@ class Deferrals:
         self._until = {key: at for key, at in self._until.items() if now < at <= now + RECHECK}
         return self._until
 
+    def must_ask(self, job: Job, numbers: Sequence[int]) -> bool:
+        """Return whether a host of these tasks must be asked; if not, they begin with the commit under way."""
+        return lifecycle.takes_turns(job.options) or any(
+            self._storage.can_stall(job.space, job.tasks[number].host) for number in numbers
+        )
+
     async def ready_tasks(self, job: Job, numbers: Sequence[int]) -> list[int]:
-        """Return the queued tasks among these whose hosts can work now, and record the others as deferred."""
-        tasks = [job.tasks[number] for number in numbers]
-        blockers = await asyncio.gather(*(self._find_blocker(job, task) for task in tasks))
-        held = {task.number: blocker for task, blocker in zip(tasks, blockers, strict=True) if blocker}
+        """Return those of these queued tasks whose hosts can work now; the others are recorded as deferred."""
+        asking = [asyncio.ensure_future(self._find_deferral(job, job.tasks[number])) for number in numbers]
+        if not await wait_all(self._clock, CHECK_SECONDS, *asking):
+            for future in asking:
+                future.cancel()
+        answers = await asyncio.gather(*asking, return_exceptions=True)
+        found = zip(numbers, answers, strict=True)
+        held = {number: answer for number, answer in found if isinstance(answer, Deferral)}
         if held:
             self._record(job, held)
         return [number for number in numbers if number not in held]
 
-    async def _find_blocker(self, job: Job, task: Task) -> Blocker | None:
-        asking = asyncio.ensure_future(self._storage.find_blocker(job.space, task.host))
-        if not await wait_all(self._clock, CHECK_SECONDS, asking):
-            asking.cancel()
+    async def _find_deferral(self, job: Job, task: Task) -> Deferral | None:
+        host, now = task.host, self._clock.now()
+        stall = await self._storage.find_stall(job.space, host)
+        if stall:
+            return Deferral(f"writes on {host} are stalled", now, stall)
+        if not lifecycle.takes_turns(job.options):
             return None
-        blocker = asking.result()
-        if blocker is None or blocker.stalled:
-            return blocker
-        down = task.deferred
-        is_too_late = down is not None and self._clock.now() - down.since > LONGEST_DOWN
-        return None if is_too_late or not lifecycle.takes_turns(job.options) else blocker
+        outage = await self._storage.find_outage(job.space, host)
+        if not outage or (task.deferred is not None and now - task.deferred.since > LONGEST_DOWN):
+            return None
+        return Deferral(f"host {host} is down", now, outage)
 
-    def _record(self, job: Job, held: Mapping[int, Blocker]) -> None:
+    def _record(self, job: Job, held: Mapping[int, Deferral]) -> None:
         now = self._clock.now()
         for number in held:
             self._until[job.space, job.tasks[number].host] = now + RECHECK
@@ -69,12 +79,10 @@ class Deferrals:
         def edit(transaction: Transaction) -> list[Job]:
             before = transaction.get(job.id)
             after = before
-            for number, blocker in held.items():
+            for number, deferral in held.items():
                 if after is not None and after.tasks[number].status is Status.QUEUE:
-                    host = after.tasks[number].host
-                    what = f"writes on {host} are stalled" if blocker.stalled else f"host {host} is down"
-                    after = lifecycle.defer_task(after, number, Deferral(what, now, blocker.detail), now)
+                    after = lifecycle.defer_task(after, number, deferral, now)
             return [] if after is None or after is before else [after]
 
-        # if the disk is full, the deferral is recorded at a later check
+        # a full disk: the deferral is recorded at a later check
         self._store.update_nowait(edit, lambda _jobs, _error: None)

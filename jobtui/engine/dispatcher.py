@@ -391,7 +391,10 @@ class Dispatcher:
             if job is not None:
                 self._starting.add(job.id)
                 self._host_tasks.reserve(job.tasks[number].host for number in start.tasks)
-                self._tasks.spawn(self._start_ready(job, start.tasks))
+                if self._deferrals.must_ask(job, start.tasks):
+                    self._tasks.spawn(self._start_ready(job, start.tasks))
+                else:
+                    self._start(job, start.tasks)
         if heads and self._host_tasks.busy and (self._recheck is None or self._recheck.done()):
             self._recheck = self._tasks.spawn(self._schedule_later())
         if self._wake_up is not None:

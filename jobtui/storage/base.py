@@ -85,17 +85,6 @@ class Host(msgspec.Struct, frozen=True):
         return "online" if self.up else "offline"
 
 
-class Blocker(msgspec.Struct, frozen=True):
-    """The reason why a host should not begin an operation now.
-
-    `stalled`: it is up, and RocksDB slows or stops the writes to the space; otherwise it is down. `detail`: the
-    message of the host, or of the connection to it.
-    """
-
-    stalled: bool
-    detail: str = ""
-
-
 class TaskResult(msgspec.Struct, frozen=True):
     """The result of a flush or compact that did not fail.
 
@@ -343,11 +332,21 @@ class TaskRunner(Inventory, Protocol):
         """Return the current stats of the space on the host. Raises StorageError."""
         ...
 
-    async def find_blocker(self, space: str, host: str) -> Blocker | None:
-        """Return why the host should not begin an operation on the space now, None if it may.
+    async def find_outage(self, space: str, host: str) -> str:
+        """Return why the host, which holds the space, is down; "" if it is up or that is not known.
 
-        It is called before each operation, so it neither starts nor opens anything. It raises nothing: an
-        unknown state is not a blocker.
+        It starts and opens nothing, and raises nothing.
+        """
+        ...
+
+    def can_stall(self, space: str, host: str) -> bool:
+        """Return whether the writes to the space may be held back now, so that it must be asked."""
+        ...
+
+    async def find_stall(self, space: str, host: str) -> str:
+        """Return how RocksDB holds the writes to the space back; "" if it does not or that is not known.
+
+        It starts and opens nothing, and raises nothing.
         """
         ...
 

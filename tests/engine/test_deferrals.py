@@ -15,13 +15,12 @@ from jobtui.engine.scheduler import Start, decide
 from jobtui.errors import ErrorCode
 from jobtui.formatting import to_local
 from jobtui.model import EventKind, JobOptions, Status
-from jobtui.storage.base import Blocker
 from tests.engine.test_schedule import T0, queued
 from tests.support.engines import Bench, bench
 from tests.support.scripted import ScriptedStorage
 
-DOWN = Blocker(False, "no storaged at h1:19779: Connection refused")
-STALLED = Blocker(True, "writes are stopped")
+DOWN = "no storaged at h1:19779: Connection refused"
+STALLED = "writes are stopped"
 
 
 @pytest.fixture
@@ -71,13 +70,13 @@ class TestScheduler:
 
 class TestDown:
     def test_others_go_first_and_it_is_tried_again(self, it: Bench) -> None:
-        it.storage.blockers["h1"] = DOWN
+        it.storage.outages["h1"] = DOWN
         it.say("ADMIN COMPACT nba WITH rolling = 1")
         it.storage.operation("nba", "h0").finish()
         it.storage.operation("nba", "h2").finish()
         assert deferral(it, 1) == "host h1 is down"
         recheck(it)
-        del it.storage.blockers["h1"]
+        del it.storage.outages["h1"]
         recheck(it)
         it.storage.operation("nba", "h1").finish()
         job = it.heard.until(1, Status.FINISHED)
@@ -85,7 +84,7 @@ class TestDown:
         assert [event.kind for event in job.events].count(EventKind.DEFERRED) == 1
 
     def test_show_job_and_json_say_so(self, it: Bench) -> None:
-        it.storage.blockers["h0"] = it.storage.blockers["h1"] = DOWN
+        it.storage.outages["h0"] = it.storage.outages["h1"] = DOWN
         it.say("ADMIN COMPACT nba WITH rolling = 1, wait = 5 min")
         since = f"{to_local(it.clock.now()):%H:%M}"
         deferral(it, 1)
@@ -96,25 +95,25 @@ class TestDown:
         assert str(result.rows[1].values["deferred_since"]).startswith("2019-12-17T")
 
     def test_since_stays_while_the_reason_does(self, it: Bench) -> None:
-        it.storage.blockers["h1"] = DOWN
+        it.storage.outages["h1"] = DOWN
         it.say("ADMIN COMPACT nba ON h1 WITH rolling = 1")
         deferral(it, 0)
         began = it.clock.now()
         recheck(it)
-        it.storage.blockers["h1"] = STALLED
+        it.storage.stalls["h1"] = STALLED
         recheck(it)
         it.heard.wait_for(lambda: deferral(it, 0) == "writes on h1 are stalled")
         events = [event for event in it.job(1).events if event.kind is EventKind.DEFERRED]
         assert [event.at - began for event in events] == [timedelta(0), 2 * RECHECK]
 
     def test_hosts_without_turns_fail_at_once(self, it: Bench) -> None:
-        it.storage.blockers["h1"] = DOWN
+        it.storage.outages["h1"] = DOWN
         it.say("ADMIN COMPACT nba ON h1")
         it.storage.operation("nba", "h1").fail(ErrorCode.UNREACHABLE)
         assert it.heard.until(1, Status.FAILED).tasks[0].attempts == 1
 
     def test_tried_in_any_case_in_the_end(self, it: Bench) -> None:
-        it.storage.blockers["h1"] = DOWN
+        it.storage.outages["h1"] = DOWN
         it.say("ADMIN COMPACT nba ON h1 WITH rolling = 1")
         deferral(it, 0)
         it.clock.pass_by(LONGEST_DOWN.total_seconds() + 1)
@@ -122,7 +121,7 @@ class TestDown:
         it.heard.until(1, Status.FAILED)
 
     def test_stop_ends_it(self, it: Bench) -> None:
-        it.storage.blockers["h1"] = DOWN
+        it.storage.outages["h1"] = DOWN
         it.say("ADMIN COMPACT nba ON h1 WITH rolling = 1")
         deferral(it, 0)
         it.say("STOP JOB 1")
@@ -130,7 +129,7 @@ class TestDown:
 
     def test_survives_the_owner(self, tmp_path: Path) -> None:
         storage = ScriptedStorage({"nba": ("h1",)})
-        storage.blockers["h1"] = DOWN
+        storage.outages["h1"] = DOWN
         with bench(tmp_path, storage) as first:
             first.say("ADMIN COMPACT nba WITH rolling = 1")
             deferral(first, 0)
@@ -143,24 +142,25 @@ class TestDown:
 
 class TestStalled:
     def test_never_forced_even_without_turns(self, it: Bench) -> None:
-        it.storage.blockers["h1"] = STALLED
+        it.storage.stalls["h1"] = STALLED
         it.say("ADMIN COMPACT nba")
         it.storage.operation("nba", "h0").finish()
         it.storage.operation("nba", "h2").finish()
         assert deferral(it, 1) == "writes on h1 are stalled"
         it.clock.pass_by(LONGEST_DOWN.total_seconds() + 1)
-        del it.storage.blockers["h1"]
+        it.clock.wait_for_sleep(RECHECK.total_seconds())  # it was asked again
+        del it.storage.stalls["h1"]
         recheck(it)
         it.storage.operation("nba", "h1").finish()
         it.heard.until(1, Status.FINISHED)
 
 
 def test_clock_set_back_does_not_prolong_it(it: Bench) -> None:
-    it.storage.blockers["h1"] = STALLED
+    it.storage.stalls["h1"] = STALLED
     it.say("ADMIN COMPACT nba ON h1")
     deferral(it, 0)
     it.clock.set_back(86_400)
-    del it.storage.blockers["h1"]
+    del it.storage.stalls["h1"]
     recheck(it)
     it.storage.operation("nba", "h1").finish()
     it.heard.until(1, Status.FINISHED)

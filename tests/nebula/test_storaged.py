@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionState
-from jobtui.storage.base import Blocker, CompactionRequest, OperationControl, Space, TaskResult, TaskRunner
+from jobtui.storage.base import CompactionRequest, OperationControl, Space, TaskResult, TaskRunner
 from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
 from jobtui.storage.nebula.storaged import BODY_LIMIT, StoragedRunner
 from tests.support.graphd_double import GraphdDouble
@@ -125,16 +125,17 @@ def test_a_body_without_end_is_a_reason_of_bearable_length() -> None:
     run(test())
 
 
-def test_a_host_that_is_down_or_stalled_is_a_blocker() -> None:
+def test_a_host_that_is_down_or_stalled_is_noticed() -> None:
     async def test() -> None:
         with StoragedDouble({"nba"}) as storaged:
             runner = StoragedRunner(given(storaged.port))
-            assert await runner.find_blocker("nba", HOST) is None
+            assert (await runner.find_outage("nba", HOST), await runner.find_stall("nba", HOST)) == ("", "")
             storaged.engines["nba"] = [{"rocksdb.is-write-stopped": "1"}]
-            assert await runner.find_blocker("nba", HOST) == Blocker(True, "writes are stopped")
+            assert await runner.find_stall("nba", HOST) == "writes are stopped"
         port = closed_port()
-        blocker = await StoragedRunner(given(port)).find_blocker("nba", HOST)
-        assert blocker == Blocker(False, f"no storaged at {HOST}:{port}: Connection refused")
+        down = StoragedRunner(given(port))
+        assert await down.find_outage("nba", HOST) == f"no storaged at {HOST}:{port}: Connection refused"
+        assert await down.find_stall("nba", HOST) == ""
 
     run(test())
 

@@ -1,7 +1,8 @@
-"""What speaks against an operation on a host: a host that is down, and a RocksDB that holds its writes back."""
+"""What is asked before an operation: whether the host is down, and whether RocksDB holds its writes back."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import shutil
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 from rocksdict import Options, Rdict
 
-from jobtui.storage.base import Blocker, Placement
+from jobtui.storage.base import Placement
 from jobtui.storage.local.worker.database import ColumnFamily, DatabaseHandle
 from jobtui.storage.local.worker.options import NO_LIMITS
 from jobtui.storage.local.worker.stats import read_stall
@@ -69,23 +70,30 @@ class TestHost:
         async with storage_at(tmp_path) as storage:
             await storage.create_space("nba", Placement())
         async with storage_at(tmp_path) as storage:
-            assert await storage.find_blocker("nba", "h1") is None
+            assert (await storage.find_outage("nba", "h1"), await storage.find_stall("nba", "h1")) == ("", "")
             assert not storage._workers
 
     async def test_open_database_is_asked(self, tmp_path):
         async with space_at(tmp_path) as storage:
             await storage.stats("nba", "h1")
-            assert await storage.find_blocker("nba", "h1") is None
+            assert await storage.find_stall("nba", "h1") == ""
+
+    async def test_asked_only_while_pairs_are_loaded(self, tmp_path):
+        async with space_at(tmp_path) as storage:
+            assert not storage.can_stall("nba", "h1")
+            loading = asyncio.ensure_future(storage.load("nba", [(b"key", b"value")] * 20_000))
+            await asyncio.sleep(0)
+            assert storage.can_stall("nba", "h1")
+            await loading
+            assert not storage.can_stall("nba", "h1")
 
     async def test_directory_that_is_gone(self, tmp_path):
         async with space_at(tmp_path) as storage:
             directory = storage.catalogue.directories["h1"]
             directory.rename(tmp_path / "elsewhere")
-            assert await storage.find_blocker("nba", "h1") == Blocker(
-                False, f"{directory}: No such file or directory"
-            )
+            assert await storage.find_outage("nba", "h1") == f"{directory}: No such file or directory"
             (tmp_path / "elsewhere").rename(directory)
-            assert await storage.find_blocker("nba", "h1") is None
+            assert await storage.find_outage("nba", "h1") == ""
 
     async def test_process_that_keeps_dying(self, tmp_path):
         async with space_at(tmp_path) as storage:
@@ -95,14 +103,13 @@ class TestHost:
                 os.kill(worker.pid, signal.SIGKILL)
                 with contextlib.suppress(Exception):
                     await storage.stats("nba", "h1")
-            blocker = await storage.find_blocker("nba", "h1")
-            assert blocker is not None
-            assert not blocker.stalled
+            assert await storage.find_outage("nba", "h1")
+            assert await storage.find_stall("nba", "h1") == ""
 
     async def test_adopted_database(self, tmp_path):
         directory = adoptable(tmp_path / "foreign")
         async with storage_at(tmp_path / "root", {}) as storage:
             await storage.create_space("chain", Placement(directories=(str(directory),)))
-            assert await storage.find_blocker("chain", str(directory)) is None
+            assert await storage.find_outage("chain", str(directory)) == ""
             shutil.rmtree(directory)
-            assert await storage.find_blocker("chain", str(directory)) is not None
+            assert await storage.find_outage("chain", str(directory))

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Level, SpaceStats, StepPosition
 from jobtui.storage.base import (
-    Blocker,
     Capabilities,
     CompactionFigures,
     CompactionRequest,
@@ -109,7 +108,8 @@ class ScriptedStorage:
         self.down: dict[str, str] = {}
         self.measured: dict[str, CompactionFigures] = {}
         self.now = FULL
-        self.blockers: dict[str, Blocker] = {}
+        self.outages: dict[str, str] = {}
+        self.stalls: dict[str, str] = {}
         self.leaders: dict[str, int] = {}
         self._changed = threading.Condition()
 
@@ -161,8 +161,14 @@ class ScriptedStorage:
             await asyncio.get_running_loop().create_future()
         return self.now
 
-    async def find_blocker(self, space: str, host: str) -> Blocker | None:
-        return self.blockers.get(host)
+    async def find_outage(self, space: str, host: str) -> str:
+        return self.outages.get(host, "")
+
+    def can_stall(self, space: str, host: str) -> bool:
+        return host in self.stalls
+
+    async def find_stall(self, space: str, host: str) -> str:
+        return self.stalls.get(host, "")
 
     async def figures(
         self, space: str, host: str, request: CompactionRequest | None = None

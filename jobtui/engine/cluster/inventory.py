@@ -20,7 +20,6 @@ from jobtui.errors import ErrorCode, StorageError
 from jobtui.formatting import format_local_time
 from jobtui.model import Job, JobCommand, SpaceStats, Status
 from jobtui.storage.base import (
-    Blocker,
     Capabilities,
     ClusterJobManager,
     CompactionFigures,
@@ -69,9 +68,17 @@ class ClusterInventory:
         """Return the current stats of the space on the host. Raises StorageError."""
         return await self._job_manager.stats(space, host)
 
-    async def find_blocker(self, space: str, host: str) -> Blocker | None:
-        """Return None: the cluster decides itself when a host begins."""
-        return None
+    async def find_outage(self, space: str, host: str) -> str:
+        """Return "": the cluster decides itself when a host begins."""
+        return ""
+
+    def can_stall(self, space: str, host: str) -> bool:
+        """Return False: the cluster decides itself when a host begins."""
+        return False
+
+    async def find_stall(self, space: str, host: str) -> str:
+        """Return "": the cluster decides itself when a host begins."""
+        return ""
 
     async def figures(
         self, space: str, host: str, request: CompactionRequest | None = None

@@ -12,6 +12,7 @@ import itertools
 import logging
 import os
 import zlib
+from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -21,7 +22,6 @@ from jobtui.errors import ErrorCode, StorageError
 from jobtui.formatting import format_bytes
 from jobtui.model import DiskReserve, SpaceStats
 from jobtui.storage.base import (
-    Blocker,
     Capabilities,
     CompactionFigures,
     CompactionRequest,
@@ -51,7 +51,6 @@ ADOPTED_IDLE_SECONDS = 5.0
 STEP_BYTES = 100 << 20  # measured: steps of this size take no longer than one call for everything
 NO_RESERVE = DiskReserve()
 PING = Timeouts(pause=False, seconds=3.0)
-_DOWN = frozenset({ErrorCode.HOST_DIED, ErrorCode.TIMEOUT, ErrorCode.UNREACHABLE})
 _LOG = logging.getLogger("jobtui.storage")
 _MOST_NAMED = 5
 
@@ -98,6 +97,7 @@ class LocalStorage:
         self._catalogue: Catalog | None = None
         self._workers: dict[str, WorkerSupervisor] = {}
         self._cursors = itertools.count(1)
+        self._loads: Counter[str] = Counter()
         self._changing = asyncio.Lock()
 
     async def start(self) -> None:
@@ -130,25 +130,28 @@ class LocalStorage:
                 )
             ).stats
 
-    async def find_blocker(self, space: str, host: str) -> Blocker | None:
-        """Return whether the host is down, or the writes to its own database are stalled.
-
-        A process that does not run holds no database open. An adopted one is stalled in its owner, if at all.
-        """
-        entry = self.catalogue.entries.get(space)
+    async def find_outage(self, space: str, host: str) -> str:
+        """Return why the host's directory is unusable, or why its process keeps dying."""
         problem = await asyncio.to_thread(self.catalogue.host_problem, host)
         worker = self._workers.get(host)
-        if problem or worker is None or entry is None:
-            return Blocker(False, problem) if problem else None
-        if worker.crash_reason:
-            return Blocker(False, worker.crash_reason)
-        if worker.pid is None or entry.space.adopted:
-            return None
+        return problem or ("" if worker is None else worker.crash_reason)
+
+    def can_stall(self, space: str, host: str) -> bool:
+        """Return whether pairs are being loaded: nothing else writes to an own database."""
+        return self._loads[space] > 0
+
+    async def find_stall(self, space: str, host: str) -> str:
+        """Return how the writes to an own database are held back; an adopted one is stalled in its owner.
+
+        A process that does not run has no database open, and one that does not answer is no stall.
+        """
+        entry, worker = self.catalogue.entries.get(space), self._workers.get(host)
+        if entry is None or entry.space.adopted or worker is None or worker.pid is None:
+            return ""
         try:
-            reply = await worker.request(p.ReadStall(directory_name(space)), p.StallReply, PING)
-        except WorkerError as error:
-            return Blocker(False, error.reason) if error.code in _DOWN else None
-        return Blocker(True, reply.text) if reply.text else None
+            return (await worker.request(p.ReadStall(directory_name(space)), p.StallReply, PING)).text
+        except WorkerError:
+            return ""
 
     async def figures(
         self, space: str, host: str, request: CompactionRequest | None = None
@@ -198,13 +201,16 @@ class LocalStorage:
             reason = f"{space} is adopted: where its keys belong is known to its own program alone"
             raise StorageError(ErrorCode.UNSUPPORTED, "", space, reason)
         used: set[str] = set()
+        self._loads[space] += 1
         try:
             for batch in batches(pairs, found.hosts):
                 used.update(batch)
                 await self._load(space, batch, sync=False)
+            await self._load(space, dict.fromkeys(used, ()), sync=True)
         except ValueError as error:
             raise StorageError(ErrorCode.REJECTED, "", space, str(error)) from error
-        await self._load(space, dict.fromkeys(used, ()), sync=True)
+        finally:
+            self._loads[space] -= 1
 
     async def dump(self, space: str) -> AsyncIterator[tuple[bytes, bytes]]:
         """Yield the pairs in key order over all hosts (of an adopted space: of the default column family)."""

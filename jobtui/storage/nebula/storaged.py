@@ -31,7 +31,6 @@ from jobtui.formatting import format_count
 from jobtui.model import ConnectionStatus, SpaceStats
 from jobtui.os_errors import reason_of
 from jobtui.storage.base import (
-    Blocker,
     Capabilities,
     CompactionFigures,
     CompactionRequest,
@@ -106,12 +105,17 @@ class StoragedRunner(Storage):
         return (await self._stats.fetch(space, host)).now
 
     @override
-    async def find_blocker(self, space: str, host: str) -> Blocker | None:
+    async def find_outage(self, space: str, host: str) -> str:
         found = await self._probe(Host(host, True))
-        if not found.up:
-            return Blocker(False, found.detail)
-        stall = "" if found.unconfigured else await self._stats.fetch_stall(space, host)
-        return Blocker(True, stall) if stall else None
+        return "" if found.up else found.detail
+
+    @override
+    def can_stall(self, space: str, host: str) -> bool:
+        return True  # its clients write at any time
+
+    @override
+    async def find_stall(self, space: str, host: str) -> str:
+        return await self._stats.fetch_stall(space, host)
 
     @override
     async def figures(
