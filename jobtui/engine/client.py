@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from jobtui.engine.samples import JobSamples
 from jobtui.language.tables import Result
 from jobtui.model import (
     ConnectionChanged,
@@ -34,6 +33,7 @@ from jobtui.storage.base import Capabilities, Host, Space
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from jobtui.engine.samples import JobSamples
     from jobtui.history import History
 
 EngineEvent = JobChanged | TaskProgressed | TaskLogged | JobsArchived | Notice | ConnectionChanged

@@ -17,7 +17,6 @@ from jobtui.engine.events import BACKLOG, deliver
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.remote import RemoteClient
-from jobtui.engine.samples import JobSamples
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import (
     OwnerRejected,
@@ -32,6 +31,7 @@ from jobtui.model import ConnectionStatus, Job, JobChanged, Notice, SpaceStats, 
 
 if TYPE_CHECKING:
     from jobtui.engine.local import LocalClient
+    from jobtui.engine.samples import JobSamples
     from jobtui.history import History
     from jobtui.storage.base import Capabilities
 

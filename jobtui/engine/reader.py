@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from jobtui.engine import queries, schedules
 from jobtui.engine.client import ExecuteResult, Listener, Overview, Session, SpaceOverview
 from jobtui.engine.profile import Profile
-from jobtui.engine.samples import JobSamples, SampleFiles
 from jobtui.errors import StatementRefused, StorageError
 from jobtui.history import History, StoreError
 from jobtui.history.format.disk import Disk
@@ -35,6 +34,7 @@ from jobtui.model import ConnectionStatus, Job, SpaceStats
 if TYPE_CHECKING:
     from concurrent.futures import Future
 
+    from jobtui.engine.samples import JobSamples
     from jobtui.storage.base import Capabilities, Host, Space
 
 T = TypeVar("T")
@@ -194,6 +194,8 @@ class ReadOnlyClient:
 
     def fetch_samples(self, job_id: int) -> Future[JobSamples | None]:
         """Return the samples of an ended job; those of a running one are known to its owner alone."""
+        from jobtui.engine.samples import SampleFiles  # late: a command that shows no chart does without zlib
+
         return _done(SampleFiles(self._settings.root).read(job_id))
 
     def stop_jobs(self) -> Future[None]:
