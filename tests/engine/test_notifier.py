@@ -117,7 +117,7 @@ class TestOncePerEnd:
             assert deliveries(b.job(failed)) == []
         assert [message["event"] for message in inbox.messages] == ["finished", "stopped"]
 
-    def test_job_that_is_sealed_and_ended_stays_as_it_is(self, tmp_path: Path, inbox: Inbox) -> None:
+    def test_ended_job_stays_as_it_is(self, tmp_path: Path, inbox: Inbox) -> None:
         """Only what became of a notification may be added to it."""
         with notifying(tmp_path, to_command(inbox)) as b:
             until_settled(b, fails(b))
