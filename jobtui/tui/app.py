@@ -142,8 +142,12 @@ class DashboardApp(BaseApp[int]):
         """Handle the keys in the queue, also those that were typed before the dashboard was ready."""
         while self.dashboard.ready and self._typed_ahead and not self.is_exiting:
             event = self._typed_ahead.popleft()
+            # a key that closes a dialog is the dialog's
+            was_in_front = self.screen_stack[-1:] == [self.dashboard]
             if not await self._handle(event):
                 await super().on_event(event)
+                if was_in_front and isinstance(event, events.Key):
+                    self.dashboard.explain_key(event.key)
             if not self.dashboard.is_typing:
                 # an action begins with its question, which the next key answers
                 await asyncio.sleep(0)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -13,7 +13,7 @@ from textual.theme import Theme
 
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Client, ExecuteResult, Session
-from jobtui.model import Job
+from jobtui.model import Job, TaskLogged
 from jobtui.tui.data.feed import OverviewCache
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.state import CommandHistory, SavedState, StateStore
@@ -58,6 +58,12 @@ class Context(msgspec.Struct, frozen=True):
     verdicts: dict[str, str] = msgspec.field(default_factory=dict)
     log: deque[LogEntry] = msgspec.field(default_factory=lambda: deque(maxlen=MOST_LOG_ENTRIES))
     storage_log: deque[LogEntry] = msgspec.field(default_factory=lambda: deque(maxlen=MOST_STORAGE_LOG_ENTRIES))
+
+    def log_tasks(self, logged: Iterable[TaskLogged]) -> None:
+        """Add what the storage logged to the log."""
+        for one in logged:
+            text = "\n".join((f"job {one.job} on {one.host}, logged by the storage:", *one.lines))
+            self.storage_log.append(LogEntry(self.now(), "log", text))
 
     @property
     def space(self) -> str | None:

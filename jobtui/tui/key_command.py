@@ -67,6 +67,10 @@ def key_command(
     return KeyCommand(id, keys, action or id, title, help, where, footer, palette, priority)
 
 
+_SORT_LABELS = {"because": "why", "reason": "details", "origin": "from", "l0": "L0 files"}
+"""What a column is called, if that is not its key."""
+
+
 def sort_commands(where: KeyScope, columns: Mapping[str, str], prefix: str = "") -> tuple[KeyCommand, ...]:
     """Return the commands that sort a table: by its next column, in reverse, and by each of `columns`."""
     ways = (
@@ -86,8 +90,8 @@ def sort_commands(where: KeyScope, columns: Mapping[str, str], prefix: str = "")
                 where,
                 f"{prefix}sort_{column}",
                 key,
-                f"sort by {column}",
-                f"Sort by {column}; again reverses the order",
+                f"sort by {_SORT_LABELS.get(column, column)}",
+                f"Sort by {_SORT_LABELS.get(column, column)}; again reverses the order",
                 action=f"sort_column('{column}')",
                 palette=False,
             )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import msgspec
 
@@ -152,6 +152,16 @@ def _clashes(trial: Keymap) -> Iterator[tuple[str, str, str]]:
                     shared = set(trial.keys(command)) & set(trial.keys(rival))
                     if shared and not set(command.keys.split(",")) & set(rival.keys.split(",")):
                         yield min(shared), command.id, rival.id
+
+
+def find_command(key: str, scopes: Sequence[KeyScope], keymap: Keymap) -> KeyCommand | None:
+    """Return the command that a key has in one of the scopes, else the first that it has in any other view."""
+    elsewhere = [where for where in KeyScope if where not in (*scopes, KeyScope.BAR, KeyScope.FILTER)]
+    for where in (*scopes, *elsewhere):
+        for command in commands(where):
+            if key in keymap.keys(command):
+                return command
+    return None
 
 
 _MOVES: Mapping[str, Callable[[Table], None]] = {

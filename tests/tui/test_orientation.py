@@ -216,6 +216,69 @@ def test_a_key_without_effect_says_why(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+class TestKeyWithoutEffect:
+    """A key of a command says why it does nothing here."""
+
+    def test_of_another_view(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, size=(100, 30)) as shown:
+                await shown.press("2")
+                await shown.shows("› spaces")
+                await shown.press("w")
+                await shown.shows("w (watch) has no effect here: it is a key of jobs")
+                await shown.press("R")
+                await shown.shows("R (connect now) has no effect here: the storage is no cluster")
+
+        asyncio.run(run())
+
+    def test_in_the_archive(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, size=(100, 30), auto=True) as shown:
+                await shown.say("ADMIN FLUSH nba")
+                await shown.shows("✔ 1")
+                await shown.say("BACKUP JOB 1 1")
+                await shown.press("4")
+                await shown.shows("job 1 · flush nba")
+                await shown.press("s")
+                await shown.shows("s (stop) has no effect here: archived jobs have ended")
+
+        asyncio.run(run())
+
+    def test_for_a_reader(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, size=(100, 30), auto=True) as shown:
+                await shown.say("ADMIN FLUSH nba")
+                await shown.shows("✔ 1")
+                with pytest.MonkeyPatch.context() as patch:
+                    patch.setattr(type(shown.behind.engine), "writable", property(lambda self: False))
+                    await shown.press("C")
+                    await shown.shows("C (compact) has no effect here: the profile is read only")
+
+        asyncio.run(run())
+
+    def test_a_key_that_closes_a_dialog_says_nothing(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, size=(100, 30)) as shown:
+                await shown.press("question_mark")
+                await shown.until(lambda: shown.app.screen is not shown.dashboard)
+                await shown.press("escape")
+                await shown.until(lambda: shown.app.screen is shown.dashboard)
+                assert not shown.app.toasts
+
+        asyncio.run(run())
+
+    def test_a_key_of_no_command_and_typed_text_say_nothing(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, size=(100, 30)) as shown:
+                await shown.press("Z", "f7")
+                await shown.press("slash")
+                await shown.type("w")
+                await shown.press("f1")
+                assert "has no effect here" not in shown.screen
+
+        asyncio.run(run())
+
+
 def test_the_palette_offers_saved_views(tmp_path: Path) -> None:
     settings = TuiSettings(views={"slow": "took:>1h"})
 

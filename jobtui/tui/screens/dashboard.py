@@ -23,7 +23,7 @@ from jobtui.tui.context import AppControl, Context, LogEntry
 from jobtui.tui.data.feed import Batch, LingeringTasks
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.terminal import notice_sequence
-from jobtui.tui.text.notices import current_alarm, describe_ends
+from jobtui.tui.text.notices import current_alarm, describe_ends, describe_no_effect
 from jobtui.tui.text.spans import Line, connection_span
 from jobtui.tui.views import make_view
 from jobtui.tui.views.base import DashboardView, ViewContainer
@@ -96,9 +96,7 @@ class Dashboard(StyledScreen):
         for job in batch.ended:
             if job.id not in self.context.watched | self.context.submitted:
                 self.context.log.append(LogEntry(self.context.now(), *reversed(describe_ends([job]))))
-        for lines in batch.logged:
-            text = "\n".join((f"job {lines.job} on {lines.host}, logged by the storage:", *lines.lines))
-            self.context.storage_log.append(LogEntry(self.context.now(), "log", text))
+        self.context.log_tasks(batch.logged)
         for notice in batch.notices:
             self.show_toast(notice.text, notice.severity)
         awaited = [job for job in batch.ended if job.id in self.context.watched | self.context.submitted]
@@ -360,6 +358,12 @@ class Dashboard(StyledScreen):
                 return self.view
             case _:
                 return self.focused or self.view.focus_target
+
+    def explain_key(self, key: str) -> None:
+        """Say why a key has no effect here, if it is the key of some command."""
+        text = describe_no_effect(key, self.active_scopes(), self.context, self.view.why_unavailable)
+        if text and not self.is_typing:
+            self.show_toast(text)
 
     def run_command(self, command: KeyCommand) -> None:
         """Run a command as if its key were pressed."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from jobtui.formatting import (
@@ -13,10 +13,35 @@ from jobtui.formatting import (
     format_local_time,
 )
 from jobtui.model import ConnectionState, ConnectionStatus, Job, Status
-from jobtui.tui.commands import BY_ID
+from jobtui.tui.commands import BY_ID, KeyCommand, KeyScope
 from jobtui.tui.context import Context
-from jobtui.tui.keymap import Keymap
+from jobtui.tui.keymap import Keymap, find_command
 from jobtui.tui.text.spans import GLYPH, Line, TextRole
+
+
+def describe_no_effect(
+    key: str, scopes: Sequence[KeyScope], context: Context, why_unavailable: Callable[[KeyCommand], str]
+) -> str:
+    """Return `s (stop) has no effect here: archived jobs have ended`, "" if no command has the key.
+
+    Args:
+        key: The key.
+        scopes: The scopes whose keys work now.
+        context: The state of the dashboard.
+        why_unavailable: Returns why a command of these scopes cannot be run.
+    """
+    command = find_command(key, scopes, context.keymap)
+    if command is None:
+        return ""
+    if command.where not in scopes:
+        why = f"it is a key of {command.where}"
+    elif command.id == "retry":
+        why = "the storage is no cluster"
+    elif not context.client.writable:
+        why = "the profile is read only"
+    else:
+        why = why_unavailable(command)
+    return f"{context.keymap.shown(command)} ({command.title}) has no effect here: {why}"
 
 
 def current_alarm(context: Context, status_time: datetime) -> tuple[str, str]:

@@ -59,6 +59,10 @@ class DashboardView(Container):
         """Return the footer's title for a command in the current state, None if its key would do nothing."""
         return command.title
 
+    def why_unavailable(self, command: KeyCommand) -> str:
+        """Return why a command of the view's scope cannot be run now."""
+        return "there is nothing that it applies to"
+
     @property
     def way_out(self) -> str:
         """Return the title of the first step that esc undoes in the view, "" if esc leaves the view."""

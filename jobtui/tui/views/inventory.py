@@ -244,6 +244,10 @@ class InventoryView(FilterableView):
         is_about_row = command.id.endswith(("_flush", "_compact", "_use", "_drop")) or command.id == "open"
         return None if is_about_row and self.current is None else command.title
 
+    @override
+    def why_unavailable(self, command: KeyCommand) -> str:
+        return "spaces are created and dropped on the cluster itself"
+
     def action_sort_reverse(self) -> None:
         """Reverse the order."""
         self._sort_by(self._sorting.key)

@@ -10,6 +10,7 @@ from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.widget import Widget
+from typing_extensions import override
 
 from jobtui.background import run_in_thread
 from jobtui.config.settings import Confirm
@@ -162,6 +163,10 @@ class JobsView(DashboardView):
                 return command.title if self.list.total or self.list.filter_text else None
             case _:
                 return command.title
+
+    @override
+    def why_unavailable(self, command: KeyCommand) -> str:
+        return "archived jobs have ended" if self.archived else super().why_unavailable(command)
 
     def _has_paused_job(self) -> bool:
         """Return whether the one job that a key acts on is paused."""
