@@ -134,11 +134,11 @@ class TestLines:
 
 class TestSparkline:
     def test_bars(self) -> None:
-        assert sparkline([0.0, 1.0, 4.0, 8.0], 4) == "▁▁▄█"
-        assert sparkline([8.0, nan], 4) == "██  "
+        assert sparkline([0.0, 1.0, 4.0, 8.0], 4) == "▁▁▄▇"
+        assert sparkline([8.0, nan], 4) == "▇▇  "
         assert sparkline([0.0, 0.0], 2) == "▁▁"
         assert sparkline([4.0, 4.0], 2, most=8.0) == "▄▄"
-        assert sparkline([1.0, 3.0, 8.0, 8.0], 2) == "▂█"
+        assert sparkline([1.0, 3.0, 8.0, 8.0], 2) == "▂▇"
 
 
 class TestRunningRow:
@@ -148,7 +148,7 @@ class TestRunningRow:
     def test_curve_of_rates_if_there_is_room(self, width: int, cells: int) -> None:
         line = running_line(0.54, 88.0 * MIB, 40.0, width, trend=self.TREND)
         assert line_width(line) <= width
-        assert sum(character in "▁▂▃▄▅▆▇█" for character in plain(line[-1:])) == cells
+        assert sum(character in "▁▂▃▄▅▆▇" for character in plain(line[-1:])) == cells
         if not cells:
             assert line == running_line(0.54, 88.0 * MIB, 40.0, width)
 
@@ -165,7 +165,7 @@ class TestRunningRow:
                     await shown.shows(f"{rate} MiB/s")
                     shown.behind.clock.advance(1)
                     shown.dashboard.jobs.list.tick()
-                await shown.shows("▁▂▄█")
+                await shown.shows("▁▂▄▇")
 
         asyncio.run(run())
 

@@ -79,7 +79,7 @@ class TestCard:
             "compact ✖ failed",
             "no space left on device",
             "advice: compact",
-            "size ██  2 GiB reclaimed",
+            "size ▇▇  2 GiB reclaimed",
         ):
             assert words in text
         busy = card(active=(replace(RUNNING, tasks=(HALF,)), job(5, Status.QUEUE)))

@@ -246,7 +246,8 @@ def progress_bar(fraction: float, width: int) -> str:
     return _DONE * done + _REST * (width - done)
 
 
-_SPARKS = " ▁▂▃▄▅▆▇█"
+# no full block: a row of high bars would touch the line above
+_SPARKS = " ▁▂▃▄▅▆▇"
 
 
 def sparkline(figures: Sequence[float], width: int, most: float | None = None) -> str:
