@@ -44,12 +44,12 @@ class CompactionSpeed(msgspec.Struct, frozen=True):
     Attributes:
         opening: Seconds that each takes, however little there is to merge.
         rate: Bytes per second of the rest, None if the runs were too small to tell.
-        largest: The bytes of the largest run, 0 if there was none.
+        largest: The bytes of the largest run, None if there was none.
     """
 
     opening: float = OPENING_SECONDS
     rate: float | None = None
-    largest: int = 0
+    largest: int | None = None
 
     def seconds(self, read: int) -> float:
         """Return how long it takes to merge so many bytes."""
@@ -57,9 +57,9 @@ class CompactionSpeed(msgspec.Struct, frozen=True):
 
     def describe_assumption(self, read: int) -> str:
         """Return what an estimate for so many bytes assumes, "" if it was measured."""
-        if self.rate is not None or (self.largest and read <= _DIFFERENT * self.largest):
+        if self.rate is not None or (self.largest is not None and read <= _DIFFERENT * self.largest):
             return ""
-        runs = "only small earlier runs" if self.largest else "no earlier run"
+        runs = "no earlier run" if self.largest is None else "only small earlier runs"
         return f"{runs} on this host: {format_bytes(DEFAULT_RATE)}/s assumed"
 
 

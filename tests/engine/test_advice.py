@@ -95,6 +95,9 @@ class TestSpeed:
         assert speed.describe_assumption(4000) == ""
         assert speed.describe_assumption(100 * MIB) == "only small earlier runs on this host: 50 MiB/s assumed"
 
+    def test_runs_of_an_empty_space_are_runs(self) -> None:
+        assert fit_speed([(0, 0.3)]).describe_assumption(0) == ""
+
     def test_runs_of_one_size(self) -> None:
         speed = fit_speed([(100 * MIB, 4.2), (100 * MIB, 4.2)])
         assert speed.seconds(100 * MIB) == pytest.approx(4.2)
