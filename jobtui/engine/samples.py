@@ -14,7 +14,8 @@ import sys
 import zlib
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
-from math import isnan, nan
+from itertools import pairwise
+from math import isinf, isnan, nan
 from pathlib import Path
 
 import msgspec
@@ -29,6 +30,7 @@ JOB_BYTES = 1 << 20
 MOST_FILE_BYTES = 2 << 20
 MOST_FILES = 2000
 MOST_BYTES_OF_FILES = 64 << 20
+MOST_SECONDS = 1e9  # of a job
 SUFFIX = ".samples"
 _SWEEP_EVERY = 50  # files written between two looks at how many there are
 _HEADER = b"jobtui samples 1\n"
@@ -81,10 +83,14 @@ class JobSamples(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def is_sound(self) -> bool:
-        """Whether all hosts have figures for each moment, as written by this version."""
+        """Whether the times rise, and all hosts have figures for each of them, as this version writes them."""
         size = len(self.times) * _FIGURES
-        return not len(self.times) % _FIGURE_BYTES and all(
-            len(figures) == size for figures in (self.total, *(host.figures for host in self.hosts))
+        columns = (self.total, *(host.figures for host in self.hosts))
+        if len(self.times) % _FIGURE_BYTES or any(len(figures) != size for figures in columns):
+            return False
+        seconds = (0.0, *self.seconds(), MOST_SECONDS)
+        return all(before <= after for before, after in pairwise(seconds)) and not any(
+            any(map(isinf, _floats(figures))) for figures in columns
         )
 
 

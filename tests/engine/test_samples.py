@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import struct
 import sys
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from itertools import pairwise
-from math import isnan
+from math import inf, isnan, nan
 from pathlib import Path
 
 import msgspec
@@ -129,9 +130,23 @@ class TestFiles:
             path.write_bytes(sound[:position])
             assert files.read(5) is None
 
-    def test_figures_that_do_not_fit_the_times_are_refused(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        ("times", "figures"),
+        [
+            ((0.0, 1.0), (1.0,) * 4),
+            ((0.0, inf), (1.0,) * 8),
+            ((2.0, 1.0), (1.0,) * 8),
+            ((-1.0, 1.0), (1.0,) * 8),
+            ((0.0, nan), (1.0,) * 8),
+            ((0.0, 1.0), (1.0,) * 7 + (inf,)),
+        ],
+    )
+    def test_figures_that_no_job_has_are_refused(
+        self, tmp_path: Path, times: tuple[float, ...], figures: tuple[float, ...]
+    ) -> None:
         files = SampleFiles(tmp_path)
-        files.write(JobSamples(5, bytes(8), bytes(32), (HostSamples("h1", bytes(16)),)))
+        host = HostSamples("h1", struct.pack(f"<{len(figures)}f", *figures))
+        files.write(JobSamples(5, struct.pack("<2f", *times), bytes(32), (host,)))
         assert files.read(5) is None
 
     def test_bomb_is_refused(self, tmp_path: Path) -> None:
