@@ -18,6 +18,7 @@ _SHOWN = {
     "slash": "/",
     "colon": ":",
     "plus": "+",
+    "at": "@",
     "minus": "-",
     "greater_than_sign": ">",
     "less_than_sign": "<",
