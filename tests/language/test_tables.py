@@ -6,9 +6,9 @@ import csv as csv_reader
 import io
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import overload
 
+import msgspec
 import pytest
 
 from jobtui.formatting import is_control
@@ -24,8 +24,7 @@ from jobtui.language.tables import (
 )
 
 
-@dataclass(frozen=True)
-class Broken:
+class Broken(msgspec.Struct, frozen=True):
     statement: str = "SHOW JOB 99"
     message: str = "Job 99 does not exist"
     line: int = 2

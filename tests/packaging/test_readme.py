@@ -8,10 +8,10 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from urllib.request import urlopen
 
+import msgspec
 import pytest
 
 from jobtui.cli.errors import Exit
@@ -32,8 +32,7 @@ VARIES = re.compile(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d|\d\.\d s\b|\d[\d.]* (?:B|KiB
 MISTAKE = "SHOW JBO"
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """A command that a reader types, and what it prints (None: the page does not say)."""
 
     command: str

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from jobtui.history.format import codec, manifest, state
@@ -22,8 +22,7 @@ from tests.support.lossy_disk import Concerned, CutAt, Fails, MemoryDisk, Omits,
 from tests.support.power_loss import a_rename
 
 
-@dataclass(frozen=True)
-class Corner:
+class Corner(msgspec.Struct, frozen=True):
     """One step left out: a sync that `omits` picks, or a `change` to the code.
 
     `fails` says which syncs fail meanwhile, and `cut_at` is as in power_loss.live. `seed` is the story that

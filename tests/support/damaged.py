@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from jobtui.history import History, Query
 from jobtui.history.write.store import Limits, Store
@@ -16,8 +17,7 @@ SMALL = Limits(journal=20_000, leftover=10_000, blanks=512)
 OPEN = Limits(journal=1 << 20, leftover=1 << 20, blanks=512)
 
 
-@dataclass(frozen=True)
-class Made:
+class Made(msgspec.Struct, frozen=True):
     """A history in a directory, and the jobs that are in it."""
 
     path: Path

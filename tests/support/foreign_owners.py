@@ -15,9 +15,9 @@ import subprocess
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import pytest
 
 SOURCE = Path(__file__).parent / "foreign" / "owner.cc"
@@ -28,8 +28,7 @@ INSTALL_SECONDS = 120
 RUN_SECONDS = 60
 
 
-@dataclass(frozen=True)
-class Owner:
+class Owner(msgspec.Struct, frozen=True):
     """A program that makes, opens and prints databases of one kind, run as `command`.
 
     `user` runs it, None for the user of the tests; only root can run it as another one.
@@ -96,8 +95,7 @@ class Owner:
         )
 
 
-@dataclass(frozen=True)
-class OwnerProgram:
+class OwnerProgram(msgspec.Struct, frozen=True):
     """The compiled `owner.cc`."""
 
     binary: Path
@@ -128,8 +126,7 @@ def owner_program(config: pytest.Config) -> OwnerProgram:
     return OwnerProgram(binary)
 
 
-@dataclass(frozen=True)
-class Package:
+class Package(msgspec.Struct, frozen=True):
     """A Python package that embeds RocksDB: what pip installs, and its function in `package_owner.py`."""
 
     requirement: str
@@ -197,8 +194,7 @@ def _install(requirement: str, target: Path, failure: Path) -> None:
     failure.write_text(reason)
 
 
-@dataclass(frozen=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """One file or directory: what it holds and whose it is."""
 
     content: str

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import random
 import sys
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -36,12 +35,11 @@ from tests.support import made_jobs
 FORMATS = Path(__file__).parents[1] / "history" / "formats"
 
 
-@dataclass
-class Made:
+class Made(msgspec.Struct):
     """What a history of any format should hold."""
 
-    jobs: dict[int, Job] = field(default_factory=dict)
-    archived: dict[int, Job] = field(default_factory=dict)
+    jobs: dict[int, Job] = {}
+    archived: dict[int, Job] = {}
     next_id: int = 1
 
 

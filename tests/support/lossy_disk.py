@@ -13,8 +13,9 @@ import itertools
 import os
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from jobtui.history.format.disk import Disk
 
@@ -23,49 +24,41 @@ class PowerCut(BaseException):
     """The machine is gone: nothing may catch this."""
 
 
-@dataclass(eq=False)
-class Inode:
+class Inode(msgspec.Struct, eq=False):
     """A file's bytes, whatever its names."""
 
     number: int
-    data: bytearray = field(default_factory=bytearray)
+    data: bytearray = msgspec.field(default_factory=bytearray)
 
 
-@dataclass(frozen=True)
-class Step:
+class Step(msgspec.Struct, frozen=True):
     """Something that was done to the disk."""
 
 
-@dataclass(frozen=True)
-class Wrote(Step):
+class Wrote(Step, frozen=True):
     inode: int
     offset: int
     data: bytes
 
 
-@dataclass(frozen=True)
-class Cut(Step):
+class Cut(Step, frozen=True):
     inode: int
     size: int
 
 
-@dataclass(frozen=True)
-class Synced(Step):
+class Synced(Step, frozen=True):
     inode: int
 
 
-@dataclass(frozen=True)
-class SyncFailed(Step):
+class SyncFailed(Step, frozen=True):
     inode: int
 
 
-@dataclass(frozen=True)
-class SyncedDirectory(Step):
+class SyncedDirectory(Step, frozen=True):
     directory: Path
 
 
-@dataclass(frozen=True)
-class Named(Step):
+class Named(Step, frozen=True):
     """A name in a directory now means this inode, a directory (None), or nothing (`gone`)."""
 
     path: Path
@@ -74,15 +67,13 @@ class Named(Step):
     source: Path | None = None
 
 
-@dataclass(frozen=True)
-class Said(Step):
+class Said(Step, frozen=True):
     """What the user of the disk has been promised at this moment."""
 
     what: object
 
 
-@dataclass(frozen=True)
-class Concerned:
+class Concerned(msgspec.Struct, frozen=True):
     """What a sync is about: a file by its names and `how`, or the names in a `directory`."""
 
     names: frozenset[str]

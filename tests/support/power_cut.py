@@ -9,7 +9,8 @@ from __future__ import annotations
 import enum
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from tests.support.lossy_disk import (
     Cut,
@@ -67,8 +68,7 @@ def after_power_loss(log: Sequence[Step], names: Names, dice: random.Random) -> 
     return disk
 
 
-@dataclass
-class _Write:
+class _Write(msgspec.Struct):
     step: Wrote | Cut
     durable: bool = False
     lost: bool = False

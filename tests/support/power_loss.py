@@ -12,11 +12,11 @@ import os
 import random
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from jobtui.history import Query, StoreError
@@ -51,8 +51,7 @@ TICK_SECONDS = (
 )
 
 
-@dataclass(frozen=True)
-class Versions:
+class Versions(msgspec.Struct, frozen=True):
     """A promise: these jobs are on disk, each in this version (its place in Story.versions) or a later one.
 
     `first`: it is what a life found when it began.
@@ -62,17 +61,16 @@ class Versions:
     first: bool = False
 
 
-@dataclass
-class Story:
+class Story(msgspec.Struct):
     """What was done: every version of each job, which one each was made from, and what was committed together.
 
     A version that was not durable when its life ended is discarded, and the next life continues from an older
     one.
     """
 
-    versions: dict[int, list[Job]] = field(default_factory=dict)
-    origins: dict[int, list[int]] = field(default_factory=dict)
-    batches: list[dict[int, int]] = field(default_factory=list)
+    versions: dict[int, list[Job]] = {}
+    origins: dict[int, list[int]] = {}
+    batches: list[dict[int, int]] = []
     made: int = 0
 
     def add(self, jobs: Sequence[Job]) -> dict[int, int]:

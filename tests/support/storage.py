@@ -8,8 +8,9 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
+
+import msgspec
 
 from jobtui.errors import StorageError
 from jobtui.model import DiskReserve, SpaceStats, StepPosition
@@ -72,20 +73,19 @@ async def layered(
         yield storage, held
 
 
-@dataclass
-class Watched:
+class Watched(msgspec.Struct):
     """What an operation reported, and its `cancel`."""
 
-    fractions: list[float | None] = field(default_factory=list)
-    rates: list[float | None] = field(default_factory=list)
-    steps: list[StepPosition] = field(default_factory=list)
-    room_needed: list[int] = field(default_factory=list)
-    waits: list[str] = field(default_factory=list)
-    log: list[str] = field(default_factory=list)
-    before: list[SpaceStats] = field(default_factory=list)
-    control: OperationControl = field(default_factory=OperationControl)
-    heard: asyncio.Event = field(default_factory=asyncio.Event)
-    moved: asyncio.Event = field(default_factory=asyncio.Event)
+    fractions: list[float | None] = []
+    rates: list[float | None] = []
+    steps: list[StepPosition] = []
+    room_needed: list[int] = []
+    waits: list[str] = []
+    log: list[str] = []
+    before: list[SpaceStats] = []
+    control: OperationControl = msgspec.field(default_factory=OperationControl)
+    heard: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
+    moved: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
     on_progress: Callable[[OperationProgress], None] = lambda _: None
 
     @property
