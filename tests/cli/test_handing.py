@@ -27,7 +27,7 @@ class Takeover:
         return said
 
 
-def test_a_history_that_can_t_be_read_while_it_changes_hands_is_read_a_moment_later(
+def test_history_unreadable_during_takeover_is_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     owner = object()

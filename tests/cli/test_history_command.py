@@ -103,7 +103,7 @@ def test_an_export_that_finds_no_room_says_so(nba: CommandLine) -> None:
         assert export.wait() == 1
 
 
-def test_an_export_of_a_damaged_history_holds_the_rest_and_says_what_is_missing(nba: CommandLine) -> None:
+def test_export_of_a_damaged_history_reports_missing_jobs(nba: CommandLine) -> None:
     for _ in range(2):
         nba("--detach", "-e", "USE nba; ADMIN FLUSH")
     file = journal(nba)

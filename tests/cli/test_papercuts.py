@@ -116,7 +116,7 @@ def test_a_profile_s_name_has_its_limits(jobtui: CommandLine) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file names are UTF-8 whatever is asked for")
-def test_a_directory_whose_name_is_no_text_is_refused_before_anything_is_written(jobtui: CommandLine) -> None:
+def test_directory_with_an_undecodable_name_is_refused(jobtui: CommandLine) -> None:
     named = jobtui.home / os.fsdecode(b"d\xff")
     told = run(jobtui, "--data-dir", str(named), "-e", "CREATE SPACE nba")
     assert (told.returncode, told.stdout) == (2, "")
@@ -178,7 +178,7 @@ def test_no_load_is_advised_again_that_can_only_fail_again(jobtui: CommandLine) 
     )
 
 
-def test_an_adopted_database_that_is_open_elsewhere_is_named_once_and_after_the_cause(
+def test_open_adopted_database_is_named_once_after_the_cause(
     jobtui: CommandLine,
 ) -> None:
     database = adopted(jobtui)
@@ -253,7 +253,7 @@ def test_a_read_only_disk_is_said_and_can_still_be_read(jobtui: CommandLine, unm
         assert "Read-only file system" in told.stderr
 
 
-def test_a_pipe_that_does_not_fit_on_the_disk_is_refused_and_nothing_is_loaded(
+def test_pipe_larger_than_the_disk_is_refused_before_loading(
     jobtui: CommandLine, unmounted: Path
 ) -> None:
     jobtui.data = unmounted

@@ -54,7 +54,7 @@ def test_ctrl_c_waits_until_the_job_has_truly_stopped(
     assert capsys.readouterr().err == "Stopping job 1; once more leaves at once\n"
 
 
-def test_no_sleep_is_without_an_end_for_a_signal_just_before_it_is_heard_only_after_it(at_work: Bench) -> None:
+def test_every_sleep_is_bounded_because_of_late_signals(at_work: Bench) -> None:
     with wait_for_engine(at_work.engine) as waiting:
         while waiting._next() is not None:
             """What the engine has said so far."""

@@ -39,7 +39,7 @@ def jobtui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
 
 
 @pytest.mark.timeout(1800)
-def test_a_server_killed_at_any_moment_leaves_true_statuses_and_runs_nothing_twice(
+def test_killed_server_leaves_true_statuses(
     jobtui: CommandLine, long: bool
 ) -> None:
     chance = random.Random(20191217)
@@ -60,7 +60,7 @@ def test_a_server_killed_at_any_moment_leaves_true_statuses_and_runs_nothing_twi
 
 
 @pytest.mark.timeout(900)
-def test_a_run_killed_at_any_moment_leaves_true_statuses_and_runs_nothing_twice(
+def test_killed_run_leaves_true_statuses(
     jobtui: CommandLine, long: bool
 ) -> None:
     chance = random.Random(17122019)

@@ -125,7 +125,7 @@ sys.exit(main())
 """
 
 
-def test_a_size_that_changes_while_the_one_before_is_being_read_is_the_one_that_it_fits(
+def test_last_of_two_quick_sizes_is_used(
     jobtui: CommandLine,
 ) -> None:
     command = [*jobtui.words()[:1], "-c", CHANGING, *jobtui.words()[3:]]
@@ -193,7 +193,7 @@ def test_three_thousand_keys_in_one_go_are_taken_in(jobtui: CommandLine) -> None
         terminal.shows("| local2 |", "online")
 
 
-def test_a_running_job_is_left_durable_by_a_signal_and_told_the_truth_about(jobtui: CommandLine) -> None:
+def test_signal_leaves_a_running_job_durable(jobtui: CommandLine) -> None:
     with dashboard(jobtui) as terminal:
         terminal.press(":")
         terminal.shows("ctrl+r search")
@@ -219,7 +219,7 @@ sys.exit(main())
 """
 
 
-def test_a_defect_of_its_own_ends_it_with_the_terminal_whole_and_words_in_place_of_a_traceback(
+def test_crash_restores_the_terminal_and_prints_a_message(
     jobtui: CommandLine,
 ) -> None:
     command = [*jobtui.words()[:1], "-c", CRASHING, *jobtui.words()[3:]]

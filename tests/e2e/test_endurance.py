@@ -35,7 +35,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at the pr
 
 
 @pytest.mark.timeout(1200)
-def test_memory_is_flat_nothing_is_left_and_the_history_is_true_after_minutes_at_full_speed(
+def test_minutes_at_full_speed_leak_nothing(
     tmp_path: Path, long: bool
 ) -> None:
     soak = Soak(tmp_path / "profile", random.Random(20191217))

@@ -156,7 +156,7 @@ def test_a_stdout_that_can_not_be_written_is_an_error(jobtui: CommandLine) -> No
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_what_was_queued_goes_on_to_its_end_where_stdout_can_not_be_written(nba: CommandLine) -> None:
+def test_queued_jobs_end_if_stdout_cannot_be_written(nba: CommandLine) -> None:
     with Path("/dev/full").open("wb") as full, nba.started("-e", "ADMIN FLUSH nba", stdout=full) as process:
         assert process.stderr is not None
         assert process.wait(60) == 1
@@ -309,7 +309,7 @@ def test_no_terminal_and_no_statements_is_2(jobtui: CommandLine) -> None:
 # ---- which jobs run, and where
 
 
-def test_detached_jobs_stay_queued_until_something_is_submitted_to_their_space(nba: CommandLine) -> None:
+def test_detached_jobs_wait_for_a_submission_to_their_space(nba: CommandLine) -> None:
     nba.done("-e", "CREATE SPACE other ON 1 HOSTS")
     assert nba.done("--detach", "-e", "ADMIN COMPACT nba") == new_job(1)
     assert nba.status(1) == "queue"
@@ -366,7 +366,7 @@ def test_python_dash_m_and_the_command_are_the_same() -> None:
     assert first == second
 
 
-def test_where_there_is_nothing_to_recover_that_is_said_below_the_empty_box(nba: CommandLine) -> None:
+def test_nothing_to_recover_is_reported_below_an_empty_box(nba: CommandLine) -> None:
     for text, of in (("RECOVER JOB", ""), ("USE nba; RECOVER JOB", " of space 'nba'")):
         ended = nba("-e", text)
         assert (ended.returncode, len(ended.stdout.splitlines())) == (0, 3)

@@ -40,7 +40,7 @@ def test_a_terminal_that_can_not_move_its_cursor_is_refused(jobtui: CommandLine)
         assert "needs a terminal that can move its cursor" in terminal.text().replace("\n", "")
 
 
-def test_a_profile_that_can_not_be_opened_is_told_on_a_screen_and_in_the_shell(jobtui: CommandLine) -> None:
+def test_unusable_profile_is_reported_on_screen_and_in_the_shell(jobtui: CommandLine) -> None:
     jobtui.profile.root.mkdir(parents=True)
     Path(jobtui.profile.root, "history").write_text("in the way")
     with opened(jobtui) as terminal:

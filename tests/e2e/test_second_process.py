@@ -57,7 +57,7 @@ def serving(jobtui: CommandLine) -> Iterator[subprocess.Popen[bytes]]:
         yield process
 
 
-def test_a_cron_jobs_statement_shows_up_in_the_open_dashboard_and_is_answered_at_once(
+def test_statement_of_cron_appears_in_the_open_dashboard(
     jobtui: CommandLine, owner: LocalClient
 ) -> None:
     assert jobtui.done("-e", "ADMIN COMPACT nba") == NEW_JOB
@@ -65,7 +65,7 @@ def test_a_cron_jobs_statement_shows_up_in_the_open_dashboard_and_is_answered_at
     assert (job.label, job.status) == ("compact nba", Status.FINISHED)
 
 
-def test_what_is_handed_in_is_printed_and_refused_as_if_it_had_been_typed_there(
+def test_remote_statements_print_and_fail_as_local_ones(
     jobtui: CommandLine, owner: LocalClient
 ) -> None:
     ended = jobtui("-e", "USE nba; ADMIN FLUSH;\n STOP JOB 7")
@@ -226,7 +226,7 @@ def test_another_version_is_named_with_both(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
-def test_another_user_is_kept_out_by_the_socket_and_told_so_where_that_is_open(
+def test_socket_rejects_another_user_with_a_reason(
     jobtui: CommandLine, owner: LocalClient
 ) -> None:
     door = jobtui.profile.root / SOCKET

@@ -77,7 +77,7 @@ def test_a_signal_ends_it_cleanly_after_an_honest_word_about_what_runs(
     assert not (jobtui.profile.root / SOCKET).exists()
 
 
-def test_it_runs_the_queue_of_before_and_tells_of_each_jobs_start_and_end_in_a_line(
+def test_server_runs_the_queue_and_prints_starts_and_ends(
     jobtui: CommandLine,
 ) -> None:
     jobtui.config.unlink()
@@ -91,7 +91,7 @@ def test_it_runs_the_queue_of_before_and_tells_of_each_jobs_start_and_end_in_a_l
     assert lines[-2:] == ["Job 1 (compact nba) finished after N s", "Ended"]
 
 
-def test_a_second_signal_leaves_at_once_and_the_next_start_says_what_became_of_it(
+def test_second_signal_exits_and_the_next_start_reports_it(
     jobtui: CommandLine,
 ) -> None:
     with serving(jobtui) as process:
@@ -196,7 +196,7 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes t
 
 
 @linux
-def test_a_dashboard_leaves_its_running_job_behind_the_prompt_comes_back_and_the_terminal_may_close(
+def test_dashboard_leaves_its_job_to_a_background_server(
     jobtui: CommandLine,
 ) -> None:
     with shell(jobtui, LEAVING) as terminal:

@@ -128,7 +128,7 @@ def test_a_trouble_stands_under_the_header_until_it_is_over(tmp_path: Path) -> N
     asyncio.run(run())
 
 
-def test_damage_stands_under_the_header_with_its_job_its_file_and_what_was_kept(tmp_path: Path) -> None:
+def test_alarm_names_the_damaged_job_file_and_copy(tmp_path: Path) -> None:
     path, dice = Profile("local", tmp_path).history, random.Random(3)
     history = History.open(path)
     history.commit(*(made_jobs.ended(history.new_id(), dice) for _ in range(3))).result()
@@ -172,7 +172,7 @@ def test_jobs_that_are_counted_and_gone_end_nothing(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_profile_that_another_process_runs_is_shown_live_and_offers_no_deeds(tmp_path: Path) -> None:
+def test_profile_of_another_owner_is_live_and_offers_no_actions(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, auto=True) as owner:
             owner.behind.say("ADMIN FLUSH nba")

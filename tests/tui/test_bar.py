@@ -37,7 +37,7 @@ def test_what_may_come_next_is_listed_and_tab_takes_it(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_jobs_are_offered_that_the_statement_can_act_on_with_their_status_beside_them(tmp_path: Path) -> None:
+def test_completion_offers_jobs_that_the_statement_can_act_on(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["local0"]}) as shown:
             shown.behind.say("ADMIN FLUSH nba; ADMIN COMPACT nba")
@@ -80,7 +80,7 @@ def test_right_takes_the_ghost_text(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_caret_stands_under_what_is_wrong_and_not_under_what_may_become_right(tmp_path: Path) -> None:
+def test_caret_is_under_errors_and_not_under_unfinished_words(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path) as shown:
             await typing(shown)
@@ -108,7 +108,7 @@ def test_how_the_statement_goes_is_shown_beside_it(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_what_was_sent_comes_back_with_up_the_draft_with_down_and_across_starts(tmp_path: Path) -> None:
+def test_up_recalls_sent_texts_and_down_the_draft(tmp_path: Path) -> None:
     settings = TuiSettings(state_dir=tmp_path / "state")
 
     async def first() -> None:
@@ -208,7 +208,7 @@ def test_drop_space_typed_asks_first_with_cancel_focused(tmp_path: Path) -> None
     asyncio.run(run())
 
 
-def test_a_result_of_very_many_rows_shows_the_newest_and_says_how_many_there_are() -> None:
+def test_long_result_shows_the_newest_rows_and_their_number() -> None:
     rows = tuple(Row((str(number),), {"Job Id": number}) for number in range(1, 1201))
     shown = [plain(said.line) for said in answered(ExecuteResult((Result("SHOW JOBS", ("Job Id",), rows),)))]
     assert shown[-1] == "the newest 1,000 of 1,200 rows"
@@ -217,7 +217,7 @@ def test_a_result_of_very_many_rows_shows_the_newest_and_says_how_many_there_are
     assert "| 200    |" not in shown
 
 
-def test_while_what_was_sent_is_searched_the_key_line_shows_the_keys_of_the_search(tmp_path: Path) -> None:
+def test_footer_shows_the_search_keys_during_a_search(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path) as shown:
             await shown.say("SHOW JOBS")

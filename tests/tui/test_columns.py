@@ -37,7 +37,7 @@ def test_no_width_makes_columns_overlap_or_leave_the_room() -> None:
             end += GAP
 
 
-def test_a_column_is_as_wide_as_its_widest_cell_and_the_last_takes_what_is_left() -> None:
+def test_columns_fit_their_widest_cell_and_the_last_takes_the_rest() -> None:
     widths = {placed.column.key: placed.width for placed in place_columns(COLUMNS, WANTED, 150)}
     assert widths["command"] == 14
     assert widths["reason"] == 150 - 7 - 14 - 12 - 17 - 4 * GAP

@@ -21,7 +21,7 @@ def test_an_empty_history_tells_how_to_get_to_a_first_job(tmp_path: Path) -> Non
     asyncio.run(run())
 
 
-def test_a_statement_in_the_bar_becomes_a_job_in_the_table_and_its_result_a_line(tmp_path: Path) -> None:
+def test_statement_becomes_a_job_and_its_result_a_line(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path) as shown:
             await shown.say("USE nba; ADMIN FLUSH")
@@ -114,7 +114,7 @@ def test_esc_leads_back_from_the_bar_and_a_colon_leads_there(tmp_path: Path) -> 
     asyncio.run(run())
 
 
-def test_what_cannot_be_written_is_told_with_its_reason_and_nothing_is_shown_as_begun(tmp_path: Path) -> None:
+def test_failed_write_is_reported_and_nothing_is_shown_as_begun(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path) as shown:
             await shown.say("ADMIN COMPACT nbaa")
@@ -163,7 +163,7 @@ def test_a_job_that_ended_before_its_submission_was_answered_is_told_once(
     asyncio.run(run())
 
 
-def test_the_cursor_goes_to_a_job_that_is_known_here_only_after_its_submission_was_answered(
+def test_cursor_moves_to_a_job_that_appears_after_the_answer(
     tmp_path: Path,
 ) -> None:
     async def run() -> None:

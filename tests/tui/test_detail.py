@@ -70,7 +70,7 @@ def test_enter_fills_the_screen_with_the_detail_and_esc_leads_back(tmp_path: Pat
     asyncio.run(run())
 
 
-def test_the_detail_stands_beside_the_table_where_there_is_room_and_below_it_else(tmp_path: Path) -> None:
+def test_detail_is_right_of_the_table_if_there_is_room(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, size=(190, 40)) as shown:
             await a_compacted_job(shown)

@@ -11,7 +11,7 @@ def job(job_id: int, status: Status = Status.RUNNING, reason: str = "") -> Job:
     return Job(job_id, "compact", "nba", NOW, status, reason=reason)
 
 
-def test_a_burst_wakes_the_screen_once_and_is_one_batch_with_the_newest_of_each_job() -> None:
+def test_burst_wakes_once_and_is_one_batch_of_newest_jobs() -> None:
     wakes: list[int] = []
     feed = Feed(lambda: wakes.append(1))
     for number in range(1000):

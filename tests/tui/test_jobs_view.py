@@ -27,7 +27,7 @@ async def some_jobs(shown: Stage, count: int) -> None:
 SPACES = {"nba": ["local0"], "test2": ["cold0"]}
 
 
-def test_the_cursor_stays_with_its_job_when_new_ones_come_and_when_they_are_sorted(tmp_path: Path) -> None:
+def test_cursor_stays_on_its_job_when_jobs_are_added_or_sorted(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 9)
@@ -234,7 +234,7 @@ def test_what_is_typed_takes_the_cursor_to_the_job_that_comes_of_it(tmp_path: Pa
         ("space:nbaa", []),
     ],
 )
-def test_the_beginning_of_a_name_finds_what_is_called_so_unless_it_is_a_name_itself(
+def test_beginning_of_a_name_matches_unless_it_is_a_name(
     tmp_path: Path, filter_text: str, found: list[int]
 ) -> None:
     async def run() -> None:
@@ -373,7 +373,7 @@ def test_a_pause_holds_the_screen_still_and_shows_afterwards_what_came(tmp_path:
     asyncio.run(run())
 
 
-def test_one_who_scrolled_away_from_the_cursor_sees_the_same_rows_when_new_ones_come(tmp_path: Path) -> None:
+def test_rows_stay_in_view_after_scrolling_from_the_cursor(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 60)
@@ -391,7 +391,7 @@ def test_one_who_scrolled_away_from_the_cursor_sees_the_same_rows_when_new_ones_
     asyncio.run(run())
 
 
-def test_an_archived_job_is_marked_no_longer_and_what_is_marked_can_be_seen(tmp_path: Path) -> None:
+def test_archived_jobs_lose_their_marks(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 5)
@@ -410,7 +410,7 @@ def test_an_archived_job_is_marked_no_longer_and_what_is_marked_can_be_seen(tmp_
     asyncio.run(run())
 
 
-def test_a_question_shows_what_becomes_of_its_jobs_and_yes_to_none_left_does_no_harm(tmp_path: Path) -> None:
+def test_question_follows_its_jobs_and_yes_to_none_is_harmless(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, SPACES) as shown:
             await shown.say("ADMIN FLUSH nba")

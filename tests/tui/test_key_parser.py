@@ -42,7 +42,7 @@ def _said(message: Message) -> str:
         ("\x1bf", ["ctrl+right"]),
     ],
 )
-def test_esc_and_the_key_soon_after_it_are_two_keys_and_a_terminals_own_sequence_is_one(
+def test_esc_and_a_following_key_are_two_keys(
     sent: str, keys: list[str]
 ) -> None:
     assert read(sent) == keys

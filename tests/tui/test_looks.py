@@ -184,7 +184,7 @@ def test_a_terminal_that_is_too_small_says_so(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_nothing_else_is_seen_where_it_is_too_small_and_one_types_on_once_there_is_room(tmp_path: Path) -> None:
+def test_too_small_terminal_shows_only_a_text_until_it_grows(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, size=(80, 24)) as shown:
             await shown.say("USE nba")

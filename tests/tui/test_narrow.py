@@ -48,7 +48,7 @@ def test_the_help_fits_in_any_width_with_every_word_of_it(width: int) -> None:
         (HeaderState("local", 3, flags=("read only", "‖ paused")), 40, "  read only  ‖ paused"),
     ],
 )
-def test_the_header_says_where_one_is_and_what_one_must_know_as_long_as_it_can(
+def test_header_keeps_place_and_warnings_as_long_as_possible(
     standing: HeaderState, width: int, said: str
 ) -> None:
     counts = dict.fromkeys(Status, 3)
@@ -127,7 +127,7 @@ def test_what_is_said_wraps_and_a_box_does_not() -> None:
     assert [plain(line) for line in box.lay_out(5)] == ["| 1 | flush nba |"]
 
 
-def test_a_question_on_a_small_terminal_says_all_of_it_and_shows_its_answers(tmp_path: Path) -> None:
+def test_question_fits_a_small_terminal_with_its_answers(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, auto=True, size=(44, 12)) as shown:
             await shown.say("ADMIN FLUSH nba")
@@ -305,7 +305,7 @@ def test_what_is_wrong_with_a_filter_is_told_whole(tmp_path: Path, width: int) -
     asyncio.run(run())
 
 
-def test_the_key_to_look_with_is_in_the_key_line_where_there_is_something_to_look_into(tmp_path: Path) -> None:
+def test_footer_has_the_look_key_only_for_adopted_spaces(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, size=(80, 24)) as shown:
             await shown.say("ADMIN FLUSH nba")

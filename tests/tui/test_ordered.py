@@ -50,7 +50,7 @@ def test_left_over_text_is_cleared_before_what_is_typed_next_is_sent(tmp_path: P
     asyncio.run(run())
 
 
-def test_a_burst_that_ends_with_enter_is_sent_with_the_list_open_and_after_an_error(tmp_path: Path) -> None:
+def test_burst_with_enter_is_sent_despite_list_or_error(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, auto=True) as shown:
             await bar(shown)
@@ -79,7 +79,7 @@ def test_tab_in_one_go_with_letters_completes_what_they_make(tmp_path: Path) -> 
     asyncio.run(run())
 
 
-def test_enter_in_one_go_with_a_letter_sends_and_takes_no_candidate_of_the_text_before(tmp_path: Path) -> None:
+def test_enter_with_a_letter_ignores_outdated_candidates(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, auto=True) as shown:
             typist = await bar(shown)
@@ -244,7 +244,7 @@ def test_esc_and_a_letter_soon_after_it_are_two_keys(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_keys_typed_before_the_first_frame_are_obeyed_in_order_and_their_enter_sends(
+def test_keys_before_the_first_frame_run_in_order(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     text = ":SHOW HOSTS; SHOW SPACES"
@@ -271,7 +271,7 @@ def test_keys_typed_before_the_first_frame_are_obeyed_in_order_and_their_enter_s
     asyncio.run(run())
 
 
-def test_an_answer_in_one_go_with_the_key_that_asks_is_taken_by_the_question(tmp_path: Path) -> None:
+def test_question_gets_an_answer_typed_with_its_key(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, obey=True) as shown:
             await shown.say("ADMIN FLUSH nba; ADMIN FLUSH nba")

@@ -46,7 +46,7 @@ def test_a_space_is_chosen_flushed_and_compacted_from_there(tmp_path: Path) -> N
     asyncio.run(run())
 
 
-def test_a_space_has_the_verdict_of_the_advice_as_a_badge_until_its_next_job_ends(tmp_path: Path) -> None:
+def test_space_has_its_verdict_as_badge_until_a_job_ends(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, SPACES, auto=True) as shown:
             shown.behind.storage.measured["local1"] = CompactionFigures(size=100, live=10, l0_files=1)

@@ -35,7 +35,7 @@ def says_the_truth(shown: Stage) -> bool:
     return all(" ".join(line.split()) in row for line, row in zip(truth(shown), told, strict=True))
 
 
-def test_after_many_jobs_at_full_speed_the_screen_says_what_the_engine_says(tmp_path: Path, long: bool) -> None:
+def test_screen_agrees_with_engine_after_many_jobs(tmp_path: Path, long: bool) -> None:
     count = 600 if long else 60
     spaces = {f"space{number}": [f"host{number}"] for number in range(4)}
 
@@ -54,7 +54,7 @@ def test_after_many_jobs_at_full_speed_the_screen_says_what_the_engine_says(tmp_
     asyncio.run(run())
 
 
-def test_a_storm_of_messages_from_another_thread_leaves_the_last_state_on_screen(tmp_path: Path) -> None:
+def test_storm_of_messages_leaves_the_last_state_on_screen(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["local0"]}) as shown:
             shown.behind.say("ADMIN COMPACT nba")
