@@ -253,9 +253,7 @@ def test_a_read_only_disk_is_said_and_can_still_be_read(jobtui: CommandLine, unm
         assert "Read-only file system" in told.stderr
 
 
-def test_pipe_larger_than_the_disk_is_refused_before_loading(
-    jobtui: CommandLine, unmounted: Path
-) -> None:
+def test_pipe_larger_than_the_disk_is_refused_before_loading(jobtui: CommandLine, unmounted: Path) -> None:
     jobtui.data = unmounted
     jobtui.done("-e", "CREATE SPACE nba")
     ended = jobtui("load", "nba", "-", "--format", "csv", stdin="k,v\n" * 300_000)

@@ -39,9 +39,7 @@ def jobtui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
 
 
 @pytest.mark.timeout(1800)
-def test_killed_server_leaves_true_statuses(
-    jobtui: CommandLine, long: bool
-) -> None:
+def test_killed_server_leaves_true_statuses(jobtui: CommandLine, long: bool) -> None:
     chance = random.Random(20191217)
     acknowledged: set[int] = set()
     for _ in range(150 if long else 4):
@@ -60,9 +58,7 @@ def test_killed_server_leaves_true_statuses(
 
 
 @pytest.mark.timeout(900)
-def test_killed_run_leaves_true_statuses(
-    jobtui: CommandLine, long: bool
-) -> None:
+def test_killed_run_leaves_true_statuses(jobtui: CommandLine, long: bool) -> None:
     chance = random.Random(17122019)
     for _ in range(100 if long else 4):
         with jobtui.started("-e", chance.choice(TEXTS)) as process:

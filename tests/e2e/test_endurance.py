@@ -35,9 +35,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="looks at the pr
 
 
 @pytest.mark.timeout(1200)
-def test_minutes_at_full_speed_leak_nothing(
-    tmp_path: Path, long: bool
-) -> None:
+def test_minutes_at_full_speed_leak_nothing(tmp_path: Path, long: bool) -> None:
     soak = Soak(tmp_path / "profile", random.Random(20191217))
     others = children()  # the process that forks commands for other tests
     descriptors, end = open_files(), time.monotonic() + (600 if long else 6)

@@ -57,17 +57,13 @@ def serving(jobtui: CommandLine) -> Iterator[subprocess.Popen[bytes]]:
         yield process
 
 
-def test_statement_of_cron_appears_in_the_open_dashboard(
-    jobtui: CommandLine, owner: LocalClient
-) -> None:
+def test_statement_of_cron_appears_in_the_open_dashboard(jobtui: CommandLine, owner: LocalClient) -> None:
     assert jobtui.done("-e", "ADMIN COMPACT nba") == NEW_JOB
     (job,) = owner.wait_ended([1]).result(WAIT)
     assert (job.label, job.status) == ("compact nba", Status.FINISHED)
 
 
-def test_remote_statements_print_and_fail_as_local_ones(
-    jobtui: CommandLine, owner: LocalClient
-) -> None:
+def test_remote_statements_print_and_fail_as_local_ones(jobtui: CommandLine, owner: LocalClient) -> None:
     ended = jobtui("-e", "USE nba; ADMIN FLUSH;\n STOP JOB 7")
     assert (ended.returncode, ended.stdout) == (1, NEW_JOB)
     assert ended.stderr == (
@@ -226,9 +222,7 @@ def test_another_version_is_named_with_both(
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
-def test_socket_rejects_another_user_with_a_reason(
-    jobtui: CommandLine, owner: LocalClient
-) -> None:
+def test_socket_rejects_another_user_with_a_reason(jobtui: CommandLine, owner: LocalClient) -> None:
     door = jobtui.profile.root / SOCKET
     assert "Permission denied" in as_another_user(lambda: said_by(door))
     for directory in (door.parent, *door.parents[:-2]):

@@ -42,9 +42,7 @@ def _said(message: Message) -> str:
         ("\x1bf", ["ctrl+right"]),
     ],
 )
-def test_esc_and_a_following_key_are_two_keys(
-    sent: str, keys: list[str]
-) -> None:
+def test_esc_and_a_following_key_are_two_keys(sent: str, keys: list[str]) -> None:
     assert read(sent) == keys
 
 

@@ -244,9 +244,7 @@ def test_esc_and_a_letter_soon_after_it_are_two_keys(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_keys_before_the_first_frame_run_in_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keys_before_the_first_frame_run_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     text = ":SHOW HOSTS; SHOW SPACES"
 
     def typed_ahead(app: DashboardApp) -> None:
