@@ -1,1 +1,1 @@
-"""What jobtui costs, measured side by side with a yardstick in the same run: `python -m benchmarks --help`."""
+"""The cost of jobtui, measured in turn with a yardstick in the same run: `python -m benchmarks --help`."""

@@ -14,7 +14,7 @@ _STYLE = (
 
 
 def plot(figures: Sequence[Mapping[str, Any]]) -> str:
-    """An SVG of those figures that have a goal and were measured.
+    """Return an SVG of those figures that have a goal and were measured.
 
     A bar is the share of its goal that a figure takes, so that less is better for all of them and a bar that
     crosses the dashed line falls short; the thin line is the spread of the rounds. Shares above 2 are cut.

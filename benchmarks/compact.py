@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 
 from benchmarks.figures import Outcome, Run, alternate, at_most, figure
-from benchmarks.space_data import WAIT, copy_of, databases, done, megabytes, one_host, opened, three_hosts
+from benchmarks.space_data import WAIT, copy_of, databases, execute, megabytes, one_host, opened, three_hosts
 from jobtui.storage.local.worker.options import FILE
 
 _CORES = 2
@@ -66,7 +66,7 @@ def _on_a_copy(data: Path, run: Run, measure: Callable[[Path], float]) -> float:
 def _ours(root: Path, *, hosts: int) -> float:
     with opened(root, hosts) as (engine, session):
         begin = time.perf_counter()
-        (job,) = engine.wait_ended(done(engine, session, "ADMIN COMPACT")).result(WAIT)
+        (job,) = engine.wait_ended(execute(engine, session, "ADMIN COMPACT")).result(WAIT)
         took = time.perf_counter() - begin
     if job.status != "finished":
         raise RuntimeError(job.reason)

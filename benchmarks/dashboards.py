@@ -8,14 +8,13 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from benchmarks.homes import Home
 from benchmarks.screen import Screen
 
 _PATIENCE = 60.0
 JOBS = 12
-"""How many jobs run in this dashboard: all of them fit on screen."""
+"""The number of jobs that run in the dashboard: all of them fit on the screen."""
 
 
 class Dashboard:
@@ -26,7 +25,7 @@ class Dashboard:
         self._requests, self._reports = requests, reports
         self._unread = b""
 
-    def order(self, line: str) -> None:
+    def request(self, line: str) -> None:
         """Send a request."""
         try:
             os.write(self._requests, f"{line}\n".encode())
@@ -45,23 +44,22 @@ class Dashboard:
             if select.select([self._reports], [], [], 0)[0]:
                 self._unread += os.read(self._reports, 1 << 16)
             self.screen.read(0.002)
-        raise TimeoutError(f"never {word}:\n{self.screen.text()}")
+        raise TimeoutError(f"no report {word}:\n{self.screen.text()}")
 
 
 @contextmanager
 def dashboard(home: Home, first: str, jobs: int = JOBS) -> Iterator[Dashboard]:
     """Start a dashboard in this home, with storage for so many jobs at once; yield it when it shows `first`."""
-    (ours, orders), (news, theirs) = os.pipe(), os.pipe()
+    (ours, requests), (reports, theirs) = os.pipe(), os.pipe()
     command = [sys.executable, "-m", "benchmarks._dashboard_process", str(home.profile), str(jobs)]
-    surroundings = home.environment | {"PYTHONPATH": str(Path(__file__).parents[1])}
     shell = ["/bin/sh", "-c", f'exec "$@" 3<&{ours} 4>&{theirs}', "sh", *command]
-    with Screen(shell, surroundings, pass_fds=(ours, theirs)) as screen:
+    with Screen(shell, home.environment, pass_fds=(ours, theirs)) as screen:
         os.close(ours)
         os.close(theirs)
         try:
             screen.shows(first)
             screen.quiet()
-            yield Dashboard(screen, orders, news)
+            yield Dashboard(screen, requests, reports)
         finally:
-            os.close(orders)
-            os.close(news)
+            os.close(requests)
+            os.close(reports)

@@ -1,4 +1,4 @@
-"""Histories to measure: as many jobs as are wanted, as this jobtui and as SQLite would keep them."""
+"""Histories to measure: so many jobs in jobtui's own files, and the same in SQLite."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _FIRST: Final = datetime(2024, 1, 1, tzinfo=UTC)
 
 
 def life(job_id: int, dice: random.Random) -> Iterator[Job]:
-    """A job from the queue to its end, a version a change: three tasks, which start and end one by one."""
+    """Yield the versions of a job from the queue to its end: three tasks start and end one by one."""
     at = _FIRST + timedelta(seconds=3 * job_id + dice.random())
     job = Job(
         job_id,
@@ -231,7 +231,7 @@ def make_database(path: Path, count: int) -> Path:
 
 
 def open_database(path: Path) -> sqlite3.Connection:
-    """SQLite as durable as the history is: WAL, a sync for each commit."""
+    """Open SQLite, as durable as the history: WAL, a sync for each commit."""
     database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     database.execute("PRAGMA journal_mode = WAL")
     database.execute("PRAGMA synchronous = FULL")
@@ -243,7 +243,7 @@ def open_database(path: Path) -> sqlite3.Connection:
 
 
 def copied(history: Path, to: Path) -> Path:
-    """A history of its own with the same jobs. Sealed files are never written again: they are only linked."""
+    """Copy a history; sealed files are never written again, so they are only linked."""
     for path in sorted(history.rglob("*")):
         target = to / path.relative_to(history)
         if path.is_dir():

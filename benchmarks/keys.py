@@ -138,11 +138,11 @@ def _stormy(run: Run, rate: int) -> Outcome:
     with dashboard(long_home(run), newest(run)) as on, busy_app(run, rate) as other:
         begin_work(on)
         for _ in range(3 if run.quick else 8):
-            on.order(f"storm {rate}")
+            on.request(f"storm {rate}")
             on.screen.read(0.5)
             begun = time.monotonic()
             ours.append(moved(on.screen))
-            on.order("rest")
+            on.request("rest")
             _, came = on.await_report("rested")
             painted = [frame.at for frame in on.screen.frames if frame.at > begun]
             pace = len(painted) / (painted[-1] - begun)
@@ -192,7 +192,7 @@ def busy_app(run: Run, rate: int) -> Iterator[BusyApp]:
 
 def begin_work(on: Dashboard) -> None:
     """Have as many jobs run as fit on screen, and the cursor on the first."""
-    on.order("run")
+    on.request("run")
     on.await_report("running")
     on.screen.read(1.2)  # it is never quiet: the times of running jobs change each second
     on.screen.press("home")

@@ -1,8 +1,8 @@
-"""A terminal around a process, that stamps whatever it paints: launches and keys as a person sees them.
+"""A terminal around a process, which records when each frame arrives: launches and keys as a user sees them.
 
-What is timed lies outside of the process and nothing in it is patched: from the bytes of a key going in to the
-last byte of the frame that shows what the key did. The terminal says that it knows synchronised output, so
-every frame has an end. Nothing is emulated while a clock runs; frames are looked at afterwards.
+A key is timed from its bytes entering the terminal to the last byte of the frame that shows its effect; nothing
+in the process is patched. The terminal reports that it knows synchronized output: every frame has an end.
+Nothing is emulated while a clock runs; frames are replayed afterwards.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _PATIENCE: Final = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What was painted at once, and when its last byte came (time.monotonic)."""
+    """The bytes that were painted at once, and when the last of them arrived (time.monotonic)."""
 
     at: float
     data: bytes
@@ -57,7 +57,7 @@ class Frame:
 
 
 class Screen:
-    """A process on a terminal of its own."""
+    """A process in its own terminal."""
 
     def __init__(
         self,
@@ -95,13 +95,13 @@ class Screen:
     # ---- waiting
 
     def read(self, seconds: float) -> None:
-        """Take in what comes in so many seconds."""
+        """Read the frames of so many seconds."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and self._take(left):
             pass
 
     def until(self, condition: Callable[[Frame], object], since: int = 0) -> Frame:
-        """The first frame, from number `since` on, of which the condition holds."""
+        """Return the first frame, from number `since` on, that satisfies the condition."""
         end = time.monotonic() + _PATIENCE
         place = since
         while True:
@@ -110,14 +110,14 @@ class Screen:
                     return frame
             place = max(place, len(self.frames))
             if not self._take(1.0) and (time.monotonic() > end or self.process.poll() is not None):
-                raise TimeoutError(f"it never came:\n{self.text()}")
+                raise TimeoutError(f"the frame never came:\n{self.text()}")
 
     def shows(self, text: str, since: int = 0) -> Frame:
-        """The first frame with this text in it."""
+        """Return the first frame that contains this text."""
         return self.until(lambda frame: text in frame.text, since)
 
     def quiet(self, seconds: float = 0.3) -> None:
-        """Wait until nothing was painted for so long."""
+        """Wait until nothing was painted for so many seconds."""
         count = -1
         end = time.monotonic() + _PATIENCE
         while count != len(self.frames) and time.monotonic() < end:
@@ -127,14 +127,14 @@ class Screen:
     # ---- keys
 
     def send(self, key: str) -> float:
-        """Press a key; the moment of it."""
+        """Press a key and return the time of it."""
         data = KEYS.get(key) or key.encode()
         now = time.monotonic()
         os.write(self._master, data)
         return now
 
     def press(self, key: str) -> float:
-        """Press a key and wait for the next frame; the seconds until its end."""
+        """Press a key, wait for the next frame, and return the seconds until its end."""
         while self._take(0):
             pass
         count = len(self.frames)
@@ -142,17 +142,17 @@ class Screen:
         return self.until(lambda _: True, count).at - begin
 
     def presses(self, key: str, count: int, gap: float = 0.05) -> list[float]:
-        """The same again and again."""
+        """Press a key so many times and return the seconds of each."""
         times = []
         for _ in range(count):
             times.append(self.press(key))
             self.read(gap)
         return times
 
-    # ---- what is seen
+    # ---- the frames
 
     def replayed(self, since: int | None = None) -> Iterator[tuple[Frame, pyte.Screen]]:
-        """The frames that were not looked at yet, each with the screen as it was after it."""
+        """Yield the frames that were not replayed yet, each with the screen as it was after it."""
         for frame in self.frames[self._fed :]:
             self._fed += 1
             self._stream.feed(_NOT_FOR_PYTE.sub(b"", frame.data))
@@ -160,13 +160,13 @@ class Screen:
                 yield frame, self._pyte
 
     def text(self) -> str:
-        """The screen."""
+        """Return the text of the screen."""
         for _ in self.replayed():
             pass
         return "\n".join(line.rstrip() for line in self._pyte.display)
 
     def row_of(self, background: str) -> int | None:
-        """The row that has most cells of that background."""
+        """Return the row with most cells of a background, None if there is none."""
         for _ in self.replayed():
             pass
         return row_of(self._pyte, background)
@@ -174,7 +174,7 @@ class Screen:
     # ---- inside
 
     def _take(self, patience: float) -> bool:
-        """Whether something came in time."""
+        """Return whether something arrived in time."""
         if not select.select([self._master], [], [], max(0.0, patience))[0]:
             return False
         try:
@@ -195,7 +195,7 @@ class Screen:
         return bool(data)
 
     def close(self) -> None:
-        """End it."""
+        """End the process."""
         with contextlib.suppress(ProcessLookupError):
             self.process.send_signal(signal.SIGTERM)
         end = time.monotonic() + 10
@@ -221,7 +221,7 @@ def _take_terminal() -> None:
 
 @contextlib.contextmanager
 def launched(command: Sequence[str], environment: Mapping[str, str], text: str) -> Iterator[Screen]:
-    """The process once it has painted that text, and gone quiet."""
+    """Yield the process when it has painted that text and nothing more."""
     with Screen(command, environment) as screen:
         screen.shows(text)
         screen.quiet()
@@ -229,7 +229,7 @@ def launched(command: Sequence[str], environment: Mapping[str, str], text: str) 
 
 
 def row_of(screen: pyte.Screen, background: str) -> int | None:
-    """The row with most cells of a background, None where there is none."""
+    """Return the row with most cells of a background, None if there is none."""
     counts = {
         number: sum(cell.bg == background for cell in line.values()) for number, line in screen.buffer.items()
     }

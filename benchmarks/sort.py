@@ -38,13 +38,13 @@ def _sorted_on_screen(run: Run) -> _OnScreen:
     with dashboard(long_home(run), newest(run)) as on:
         on.screen.presses("down", 3)
         for _ in range(3 if run.quick else 10):
-            on.order("watch")
+            on.request("watch")
             on.await_report("watching")
             on.screen.quiet(0.3)
             before = on.screen.text()
             sent = on.screen.send(">")
             on.screen.read(2.5)
-            on.order("gap")
+            on.request("gap")
             (gap,) = on.await_report("gap")
             found.gaps.append(gap)
             found.bare_gaps.append(longest_gap(0.5))

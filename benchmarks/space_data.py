@@ -22,24 +22,24 @@ _BATCH = 2000
 
 
 def megabytes(run: Run) -> int:
-    """How much a space holds in this run."""
+    """Return the size of a space in this run."""
     return 80 if run.quick else 500
 
 
 @once
 def one_host(run: Run) -> Path:
-    """A profile whose only host holds all of the space."""
+    """Return a profile whose only host has all of the space."""
     return _made(run, 1)
 
 
 @once
 def three_hosts(run: Run) -> Path:
-    """A profile whose three hosts hold a third each."""
+    """Return a profile whose three hosts have a third each."""
     return _made(run, 3)
 
 
 def copy_of(profile: Path, run: Run) -> Path:
-    """A copy, on disk and in memory as any other."""
+    """Return a copy: each is synced to disk and in the page cache when it is measured."""
     to = run.directory("copy") / "profile"
     shutil.copytree(profile, to)
     for path in to.rglob("*.sst"):
@@ -50,7 +50,7 @@ def copy_of(profile: Path, run: Run) -> Path:
 
 @contextmanager
 def opened(root: Path, hosts: int) -> Iterator[tuple[LocalClient, Session]]:
-    """The engine of such a profile, its databases open."""
+    """Yield the engine of such a profile, with its databases open."""
     names = {f"host{number}": None for number in range(hosts)}
     engine = LocalClient.open(Profile("local", root, hosts=names))
     try:
@@ -63,12 +63,12 @@ def opened(root: Path, hosts: int) -> Iterator[tuple[LocalClient, Session]]:
 
 
 def databases(root: Path) -> list[str]:
-    """The directories of the space's databases."""
+    """Return the directories of the space's databases."""
     return sorted(str(path.parent) for path in (root / "storage").rglob("CURRENT"))
 
 
-def done(engine: LocalClient, session: Session, text: str) -> tuple[int, ...]:
-    """Run the text, which must go well; the jobs that it submitted."""
+def execute(engine: LocalClient, session: Session, text: str) -> tuple[int, ...]:
+    """Execute a statement that must succeed; return the jobs that it submitted."""
     answer = engine.execute(text, session).result(WAIT)
     if answer.failure is not None:
         raise RuntimeError(answer.failure.message)
@@ -89,12 +89,12 @@ def _made(run: Run, hosts: int) -> Path:
 def _filled(root: Path, run: Run, hosts: int) -> Path:
     dice = random.Random(hosts)
     with opened(root, hosts) as (engine, session):
-        done(engine, session, f"CREATE SPACE {SPACE}")
+        execute(engine, session, f"CREATE SPACE {SPACE}")
         per_layer = megabytes(run) * 1_000_000 // _VALUE // _LAYERS
         for _ in range(_LAYERS):
             for first in range(0, per_layer, _BATCH):
                 count = min(_BATCH, per_layer - first)
                 pairs = [(b"%012d" % dice.randrange(10**9), dice.randbytes(_VALUE)) for _ in range(count)]
                 engine.load(SPACE, pairs).result(WAIT)
-            engine.wait_ended(done(engine, session, "ADMIN FLUSH")).result(WAIT)
+            engine.wait_ended(execute(engine, session, "ADMIN FLUSH")).result(WAIT)
     return root

@@ -28,9 +28,9 @@ def after_the_storm(run: Run) -> Outcome:
     with dashboard(long_home(run), newest(run)) as on, busy_app(run, _RATE) as other:
         begin_work(on)
         for _ in range(2 if run.quick else 7):
-            on.order(f"storm {_RATE}")
+            on.request(f"storm {_RATE}")
             on.screen.read(1.0 if run.quick else 2.0)
-            on.order("rest")
+            on.request("rest")
             ended, came = on.await_report("rested")
             on.screen.read(1.5)
             shown = next(
@@ -59,7 +59,7 @@ def disk_to_screen(run: Run) -> Outcome:
 
 def _shown(on: Dashboard, number: int) -> float:
     on.screen.text()
-    on.order(f"finish made_{number:02d}")
+    on.request(f"finish made_{number:02d}")
     (durable,) = on.await_report("on_disk")
     on.screen.read(0.5 + 0.02 * number)  # at another moment of the screen's second each time
     finished = [
