@@ -161,13 +161,12 @@ def _inside(row: Line, width: int, side: str, role: TextRole) -> Line:
 
 def _size_line(card: SpaceCard) -> Line:
     look = card.space
-    spans: list[Span] = [
+    pending = f", {format_bytes(look.pending)} to compact" if look.pending else ""
+    hosts = f", {format_count(len(look.space.hosts), 'host')}"
+    return (
         (format_bytes(look.size, unknown="size unknown"), TextRole.PLAIN),
-        (f" on {format_count(len(look.space.hosts), 'host')}", TextRole.MUTED),
-    ]
-    if look.pending:
-        spans.append((f", {format_bytes(look.pending)} to compact", TextRole.MUTED))
-    return tuple(spans)
+        (pending + hosts, TextRole.MUTED),
+    )
 
 
 def _disk_line(card: SpaceCard) -> Line:
@@ -183,9 +182,8 @@ def _last_line(card: SpaceCard, now: datetime, order: DateOrder) -> Line:
     if job is None:
         return (("no job has ended", TextRole.MUTED),)
     when = format_recent_time(job.stop or job.submitted, now, order)
-    reason = f": {job.reason}" if job.status is Status.FAILED and job.reason else ""
     text, role = status_span(job)
-    return ((f"{job.command} ", TextRole.PLAIN), (text, role), (f" {when}{reason}", TextRole.MUTED))
+    return ((f"{job.command} ", TextRole.PLAIN), (text, role), (f" {when}", TextRole.MUTED))
 
 
 def _active_line(card: SpaceCard) -> Line:
@@ -211,6 +209,10 @@ def _advice_line(card: SpaceCard) -> Line:
 
 
 def _history_line(card: SpaceCard, width: int) -> Line:
+    """Return why the last job failed, or how the size went and what was reclaimed."""
+    last = card.activity.last_ended
+    if last is not None and last.status is Status.FAILED and last.reason:
+        return ((last.reason, TextRole.FAILED),)
     sizes = [float(size) for job in card.activity.measured if (size := size_after(job)) is not None]
     if len(sizes) < LEAST_MEASURED:
         return (("", TextRole.PLAIN),)
