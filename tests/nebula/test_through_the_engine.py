@@ -7,11 +7,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from jobtui.engine.client import Session
+from jobtui.engine.deferrals import RECHECK
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.model import ConnectionState, Status
-from jobtui.storage.nebula.settings import ClusterSettings, RunMode
+from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
 from jobtui.storage.nebula.storaged import StoragedRunner
+from tests.support.clock import FakeClock
 from tests.support.engines import Heard
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import WAIT, settings_for
@@ -93,3 +95,38 @@ def test_where_the_settings_tell_all_there_is_no_connection_to_show(tmp_path: Pa
     engine = LocalClient.open(Profile("prod", tmp_path, cluster=settings))
     assert (engine.connection, engine.space_names()) == (None, ("nba",))
     engine.close()
+
+
+def test_a_host_that_is_stalled_and_then_down_is_deferred_until_it_is_neither(tmp_path: Path) -> None:
+    clock = FakeClock()
+    again = RECHECK.total_seconds()
+    with StoragedDouble({"nba"}) as second:
+        port = second.port
+        second.engines["nba"] = [{"rocksdb.is-write-stopped": "1"}]
+        settings = ClusterSettings(
+            addresses=(Address(HOST, 1),),
+            run=RunMode.STORAGED,
+            spaces={"nba": ("h1", "h2")},
+            storaged={"h1": Address(HOST, second.port), "h2": Address(HOST, second.port)},
+        )
+        engine = LocalClient.open(Profile("prod", tmp_path), storage=StoragedRunner(settings), clock=clock)
+        heard = Heard(engine)
+
+        def reasons() -> set[str]:
+            job = engine.job(1)
+            assert job is not None
+            return {task.deferred.reason for task in job.tasks if task.deferred is not None}
+
+        said(engine, "ADMIN COMPACT nba WITH rolling = 2")
+        heard.wait_for(lambda: reasons() == {"writes on h1 are stalled", "writes on h2 are stalled"})
+        assert second.asked == []
+    clock.wait_for_sleep(again)
+    clock.advance(again)
+    heard.wait_for(lambda: reasons() == {"host h1 is down", "host h2 is down"})
+    with StoragedDouble({"nba"}, port=port) as second:
+        clock.wait_for_sleep(again)
+        clock.advance(again)
+        (job,) = engine.wait_ended([1]).result(WAIT)
+        engine.close()
+    assert job.status is Status.FINISHED
+    assert second.asked == [("nba", "compact")] * 2
