@@ -26,7 +26,7 @@ from jobtui.cli.progress import ShowJob, job_bars
 from jobtui.cli.requests import RunCommand
 from jobtui.cli.streams import abandon_unread_terminals, print_error
 from jobtui.engine.client import EngineEvent, ExecuteResult, Session
-from jobtui.engine.health import owner_in_words
+from jobtui.engine.health import describe_owner
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import RemoteClient
@@ -372,7 +372,7 @@ def _describe_submitted(jobs: tuple[int, ...], profile: Profile, *, may_wait: bo
     text = describe_jobs(jobs)
     were, them, their = ("was", "it", "its") if len(jobs) == 1 else ("were", "them", "their")
     wait = f"; --wait waits for {their} end" if may_wait else ""
-    owner = owner_in_words(profile)
+    owner = describe_owner(profile)
     return f"{text[0].upper()}{text[1:]} {were} submitted to {owner}, which runs {them}{wait}"
 
 

@@ -97,7 +97,7 @@ class Channel:
         """Whether another request may be sent here."""
         return not self._failed
 
-    def ask(self, request: protocol.RequestBody, seconds: float | None) -> None:
+    def request(self, request: protocol.RequestBody, seconds: float | None) -> None:
         """Send a request and wait until the owner has accepted it, at most `seconds` for each of the two.
 
         Raises RequestTooLarge, RequestNotAccepted, OwnerTimeout, and OwnerRejected with the owner's reason.
@@ -111,10 +111,10 @@ class Channel:
             raise errors.RequestNotAccepted(str(error)) from None
         if isinstance(answer, protocol.ErrorResponse):
             self._failed = True
-            raise refusal_of(answer)
+            raise refusal_error(answer)
 
     def send(self, request: protocol.RequestBody, seconds: float | None) -> None:
-        """Send a request without waiting for `Accepted`, as for SubscribeRequest. Raises as `ask`."""
+        """Send a request without waiting for `Accepted`, as for SubscribeRequest. Raises as `request`."""
         try:
             line = protocol.encode(protocol.Request(request)) + b"\n"
         except UnicodeEncodeError:
@@ -138,10 +138,10 @@ class Channel:
     def _refusal(self) -> errors.OwnerUnavailable | None:
         """Return the refusal of an owner that ended the connection before it had read everything."""
         try:
-            answer = protocol.answer_of(self._line(REFUSAL_SECONDS, protocol.LONGEST_LINE))
+            answer = protocol.decode_response(self._line(REFUSAL_SECONDS, protocol.LONGEST_LINE))
         except (OSError, errors.OwnerUnavailable):
             return None
-        return refusal_of(answer) if isinstance(answer, protocol.ErrorResponse) else None
+        return refusal_error(answer) if isinstance(answer, protocol.ErrorResponse) else None
 
     def read(self, seconds: float | None, longest: int = 0) -> protocol.Response:
         """Return the owner's next response, of at most `longest` bytes (0: LONGEST_LINE).
@@ -149,7 +149,7 @@ class Channel:
         Raises OwnerUnavailable, and OwnerTimeout after so many seconds.
         """
         try:
-            return protocol.answer_of(self._line(seconds, longest or protocol.LONGEST_LINE))
+            return protocol.decode_response(self._line(seconds, longest or protocol.LONGEST_LINE))
         except TimeoutError:
             self._failed = True
             raise errors.OwnerTimeout(protocol.SILENT) from None
@@ -204,7 +204,7 @@ class Channel:
         self.close()
 
 
-def refusal_of(denied: protocol.ErrorResponse) -> errors.OwnerUnavailable:
+def refusal_error(denied: protocol.ErrorResponse) -> errors.OwnerUnavailable:
     """Return the error that explains why the owner refuses the client."""
     return errors.RequestNotAccepted(denied.text) if denied.busy else errors.OwnerRejected(denied.text)
 

@@ -189,7 +189,7 @@ class Dispatcher:
         jobs = await self._store.update(edit)
         for job in jobs:
             self._queue(job)
-            self._admission.note_submitted(job.space)
+            self._admission.admit_space(job.space)
         self.schedule_soon()
         return jobs
 
@@ -239,7 +239,7 @@ class Dispatcher:
         for job in jobs:
             if job.status is Status.QUEUE:
                 self._queue(job)
-            self._admission.note_submitted(job.space)
+            self._admission.admit_space(job.space)
         self.schedule_soon()
         return JobCount(len(jobs), lifecycle.count_open_tasks(jobs))
 

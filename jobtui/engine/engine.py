@@ -294,7 +294,7 @@ class Engine:
         await demo.write_gently(self.storage)
 
 
-async def take_pairs(
+async def next_pairs(
     pairs: AsyncIterator[tuple[bytes, bytes]], most: int = 1000
 ) -> Sequence[tuple[bytes, bytes]]:
     """Return the next pairs of a dump, at most a number of them; none at its end."""

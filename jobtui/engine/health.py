@@ -89,7 +89,7 @@ def is_owned(profile: Profile) -> bool:
         return True
 
 
-def owner_in_words(profile: Profile) -> str:
+def describe_owner(profile: Profile) -> str:
     """Return `process 4711`, or `the jobtui that owns this profile` if its id is not visible."""
     try:
         watch = WriterWatcher(Disk(), profile.history)
@@ -102,7 +102,7 @@ def owner_in_words(profile: Profile) -> str:
     return "the jobtui that owns this profile" if mark is None else f"process {mark.pid}"
 
 
-def kept_in(profile: Profile) -> HistoryInfo:
+def summarize_history(profile: Profile) -> HistoryInfo:
     """Return a summary of the profile's history. Raises StoreError."""
     history = History.open(profile.history, write=False)
     try:
@@ -126,7 +126,7 @@ def probe_storage(*fallbacks: Path) -> None:
                 raise ProbeFailed(job.reason)
 
 
-def try_cluster(profile: Profile, seconds: float) -> tuple[ConnectionStatus | None, tuple[Host, ...]]:
+def probe_cluster(profile: Profile, seconds: float) -> tuple[ConnectionStatus | None, tuple[Host, ...]]:
     """Return the connection to the profile's cluster after at most so many seconds, and its hosts.
 
     Raises StorageError, StoreError and OSError.

@@ -323,9 +323,9 @@ class JobStore:
         self._write_refusal = error
         self._set_error(self.history.write_error or str(error))
         if self._probe is None:
-            self._probe = asyncio.create_task(self._until_it_takes_writes())
+            self._probe = asyncio.create_task(self._wait_writable())
 
-    async def _until_it_takes_writes(self) -> None:
+    async def _wait_writable(self) -> None:
         try:
             while self._write_refusal is not None and not self.broken:
                 await self._clock.sleep(PROBE_SECONDS)

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 from jobtui.clock import Clock, SystemClock
 from jobtui.engine.backend import Backend, backend_of, with_demo_rate
 from jobtui.engine.client import ExecuteResult, Listener, Overview, Session
-from jobtui.engine.engine import CLOSE_SECONDS, DRAIN_SECONDS, Engine, take_pairs
+from jobtui.engine.engine import CLOSE_SECONDS, DRAIN_SECONDS, Engine, next_pairs
 from jobtui.engine.profile import Profile
 from jobtui.engine.samples import JobSamples
 from jobtui.engine.scheduler import RunPolicy
@@ -197,7 +197,7 @@ class LocalClient:
     def dump(self, space: str) -> Iterator[tuple[bytes, bytes]]:
         """Yield a space's pairs in key order, blocking. Raises StorageError, also after some pairs."""
         pairs = self.engine.storage.dump(space)
-        while chunk := self.call(take_pairs(pairs)).result():
+        while chunk := self.call(next_pairs(pairs)).result():
             yield from chunk
 
     def set_run_policy(self, policy: RunPolicy) -> None:

@@ -187,7 +187,7 @@ def _response_decoder() -> msgspec.json.Decoder[Response]:
     return msgspec.json.Decoder(Response)
 
 
-def decode_ask(line: bytes) -> Request:
+def decode_request(line: bytes) -> Request:
     """Decode a client's request. Raises one of DECODE_ERRORS."""
     return _request_decoder().decode(line)
 
@@ -196,7 +196,7 @@ class RequestTooLarge(Exception):
     """A request that is longer than an owner reads."""
 
 
-def answer_of(line: bytes) -> Response:
+def decode_response(line: bytes) -> Response:
     """Decode one line of the owner's. Raises OwnerUnavailable if it is not a response."""
     if not line.endswith(b"\n"):
         raise OwnerUnavailable("the jobtui that owns this profile went away before it answered")

@@ -18,7 +18,7 @@ from jobtui import errors
 from jobtui.engine import protocol, queries
 from jobtui.engine.address import recorded_address
 from jobtui.engine.backend import age_retry_delay
-from jobtui.engine.channel import Channel, refusal_of, trusted_owners
+from jobtui.engine.channel import Channel, refusal_error, trusted_owners
 from jobtui.engine.client import EngineEvent, ExecuteResult, Failure, Listener, Overview, Session
 from jobtui.engine.events import deliver
 from jobtui.engine.profile import Profile
@@ -75,7 +75,7 @@ class RemoteClient(ReadOnlyClient):
         self._link: tuple[ConnectionStatus, float] | None = None
         self._remote_inventory = None if profile.cluster is None else RemoteInventory(self._fetch_overview)
         self._following, greeting = self._subscribe_to_owner()
-        self._note_connection(greeting.messages)
+        self._store_connection(greeting.messages)
         self.history.refresh()
         self._found = {job.id: job for job in self.history.live()}
         threading.Thread(target=self._follow, name="jobtui-follow", daemon=True).start()
@@ -172,8 +172,8 @@ class RemoteClient(ReadOnlyClient):
         """The state of the owner's connection."""
         if self._link is None:
             return None
-        link, told = self._link
-        return age_retry_delay(link, time.monotonic() - told)
+        link, received_at = self._link
+        return age_retry_delay(link, time.monotonic() - received_at)
 
     def reconnect(self) -> None:
         """Have the owner connect now."""
@@ -182,18 +182,18 @@ class RemoteClient(ReadOnlyClient):
     def fetch_overview(self) -> Future[Overview]:
         """Return spaces and hosts as the owner sees them."""
         return _run_in_thread(
-            self._fetch_overview if self._remote_inventory is None else self._remote_inventory.now
+            self._fetch_overview if self._remote_inventory is None else self._remote_inventory.refresh
         )
 
     def space_names(self) -> tuple[str, ...]:
         """Return the spaces; those of a cluster as last reported by the owner, or from the history."""
-        told = None if self._remote_inventory is None else self._remote_inventory.told
-        return super().space_names() if told is None else tuple(look.space.name for look in told.spaces)
+        overview = None if self._remote_inventory is None else self._remote_inventory.last_known
+        return super().space_names() if overview is None else tuple(each.space.name for each in overview.spaces)
 
     def host_names(self) -> tuple[str, ...]:
         """Return the host names; those of a cluster as the owner last reported them."""
-        told = None if self._remote_inventory is None else self._remote_inventory.told
-        return super().host_names() if told is None else tuple(host.name for host in told.hosts)
+        overview = None if self._remote_inventory is None else self._remote_inventory.last_known
+        return super().host_names() if overview is None else tuple(host.name for host in overview.hosts)
 
     def fetch_stats(self, space: str, host: str) -> Future[SpaceStats]:
         """Return the statistics that the owner reads."""
@@ -230,7 +230,7 @@ class RemoteClient(ReadOnlyClient):
     def dump(self, space: str) -> Iterator[tuple[bytes, bytes]]:
         """Yield the pairs that the owner reads. Raises StorageError and OwnerUnavailable, even after some."""
         with self._channel() as channel:
-            channel.ask(protocol.DumpRequest(space), RESPONSE_SECONDS)
+            channel.request(protocol.DumpRequest(space), RESPONSE_SECONDS)
             while True:
                 dumped = _require_response(
                     channel.read(RESPONSE_SECONDS, protocol.LONGEST_DUMPED_LINE), protocol.DumpResponse
@@ -259,7 +259,7 @@ class RemoteClient(ReadOnlyClient):
         if self._remote_inventory is None or space is None:
             return
         if space not in {*self.space_names(), *self.history.spaces()}:
-            self._remote_inventory.now()
+            self._remote_inventory.refresh()
 
     def _fetch_overview(self) -> Overview:
         return self._request(protocol.OverviewRequest(), protocol.OverviewResponse).overview
@@ -302,13 +302,13 @@ class RemoteClient(ReadOnlyClient):
             self._resolve_waiters()
             self.on_owner_exit()
 
-    def _note_connection(self, messages: Sequence[EngineEvent]) -> None:
+    def _store_connection(self, messages: Sequence[EngineEvent]) -> None:
         for message in messages:
             if isinstance(message, ConnectionChanged):
                 self._link = message.connection, time.monotonic()
 
     def _take(self, messages: Sequence[EngineEvent]) -> None:
-        self._note_connection(messages)
+        self._store_connection(messages)
         for message in messages:
             if isinstance(message, TaskProgressed | JobChanged):
                 self._last_known[message.job.id] = message.job
@@ -407,13 +407,13 @@ class _Requests:
     def _send(self, body: protocol.RequestBody) -> Channel:
         if self._channel is not None:
             try:
-                self._channel.ask(body, RESPONSE_SECONDS)
+                self._channel.request(body, RESPONSE_SECONDS)
             except errors.RequestNotAccepted:
                 self.close()  # the owner closes a connection that was idle for a while, and accepts a new one
             else:
                 return self._channel
         self._channel = self._connect()
-        self._channel.ask(body, RESPONSE_SECONDS)
+        self._channel.request(body, RESPONSE_SECONDS)
         return self._channel
 
 
@@ -438,7 +438,7 @@ def _require_response(answer: protocol.Response, kind: type[T]) -> T:
     if isinstance(answer, protocol.ErrorResponse):
         if answer.code in _CODES:
             raise StorageError(ErrorCode(answer.code), answer.host, answer.space, answer.text)
-        raise refusal_of(answer)
+        raise refusal_error(answer)
     if not isinstance(answer, kind):
         raise errors.OwnerUnavailable("the jobtui that owns this profile answered something else")
     return answer
@@ -467,27 +467,27 @@ class RemoteInventory:
 
     def __init__(self, fetch: Callable[[], Overview]) -> None:
         self._fetch = fetch
-        self._asking = threading.Lock()
-        self._asked = -FRESH_SECONDS
+        self._fetching = threading.Lock()
+        self._fetched_at = -FRESH_SECONDS
         self._last_known: Overview | None = None
 
     @property
-    def told(self) -> Overview | None:
+    def last_known(self) -> Overview | None:
         """The last overview, None before the first; an old one is fetched again in the background."""
-        if time.monotonic() - self._asked >= FRESH_SECONDS and self._asking.acquire(blocking=False):
-            self._asked = time.monotonic()
-            threading.Thread(target=self._ask, name="jobtui-places", daemon=True).start()
+        if time.monotonic() - self._fetched_at >= FRESH_SECONDS and self._fetching.acquire(blocking=False):
+            self._fetched_at = time.monotonic()
+            threading.Thread(target=self._fetch_quietly, name="jobtui-inventory", daemon=True).start()
         return self._last_known
 
-    def now(self) -> Overview:
+    def refresh(self) -> Overview:
         """Fetch the overview and wait for it. Raises StorageError and OwnerUnavailable."""
-        self._last_known = told = self._fetch()
-        return told
+        self._last_known = overview = self._fetch()
+        return overview
 
-    def _ask(self) -> None:
+    def _fetch_quietly(self) -> None:
         try:
-            self.now()
+            self.refresh()
         except (StorageError, OwnerUnavailable):
             pass  # the connection reports the failure: the last overview stays
         finally:
-            self._asking.release()
+            self._fetching.release()

@@ -153,7 +153,7 @@ class JobAdmission:
             return True
         return self.policy is RunPolicy.SUBMITTED and job.space in self._submitted
 
-    def note_submitted(self, space: str) -> None:
+    def admit_space(self, space: str) -> None:
         """Admit the jobs of a space under SUBMITTED from now on, after a job was submitted to it here."""
         self._submitted.add(space)
 

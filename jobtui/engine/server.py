@@ -149,7 +149,7 @@ class SocketServer:
             if line is None:
                 await _send(writer, protocol.ErrorResponse("The request was not understood: it has no end"))
                 return
-            request = protocol.decode_ask(line)
+            request = protocol.decode_request(line)
         except _RequestUnread as reason:
             await _reject(reader, writer, f"The request was not understood: {reason}")
             return
@@ -180,7 +180,7 @@ class SocketServer:
                     return
                 try:
                     line = await self._read_line(reader)
-                    following = None if line is None else protocol.decode_ask(line).want
+                    following = None if line is None else protocol.decode_request(line).want
                 except _RequestUnread:
                     return  # a client with another request connects again
                 except DECODE_ERRORS as error:

@@ -145,7 +145,7 @@ def test_a_line_that_is_no_question_is_denied_and_harms_nothing(owner: Bench, ro
     with socket.socket(socket.AF_UNIX) as raw:
         raw.connect(str(root / SOCKET))
         raw.sendall(b"GET / HTTP/1.1\r\n\n")
-        answer = wire.answer_of(raw.makefile("rb").readline())
+        answer = wire.decode_response(raw.makefile("rb").readline())
     assert isinstance(answer, wire.ErrorResponse)
     RemoteClient.connect(Profile("local", root)).close()
 
@@ -224,7 +224,7 @@ def test_a_question_that_an_owner_on_its_way_out_has_not_read_is_not_taken_and_m
         assert owner.engine.close_if_idle().result(WAIT) == ()
         half.sendall(b"\n")
         with pytest.raises(errors.OwnerUnavailable, match="went away"):
-            wire.answer_of(half.makefile("rb").readline())
+            wire.decode_response(half.makefile("rb").readline())
     with pytest.raises(errors.RequestNotAccepted):
         remote.submit("ADMIN FLUSH solo", Session(None, Path("/"))).result(WAIT)
     assert owner.engine.active_jobs() == ()

@@ -76,8 +76,8 @@ def answer_to(root: Path, line: bytes) -> protocol.Response:
     """The last answer to a line; fails if there is none."""
     with connected(root) as client, client.makefile("rb") as answers:
         client.sendall(line + b"\n")
-        answer = protocol.answer_of(answers.readline())
-        return protocol.answer_of(answers.readline()) if isinstance(answer, protocol.Accepted) else answer
+        answer = protocol.decode_response(answers.readline())
+        return protocol.decode_response(answers.readline()) if isinstance(answer, protocol.Accepted) else answer
 
 
 @contextlib.contextmanager
@@ -223,7 +223,7 @@ class TestQuestions:
     def test_second_malformed_line_gets_error_reply(self, root: Path) -> None:
         with connected(root) as client, client.makefile("rb") as answers:
             client.sendall(b'{"want":{"type":"Retry"}}\n\xff\n')
-            kinds = [type(protocol.answer_of(answers.readline())) for _ in range(3)]
+            kinds = [type(protocol.decode_response(answers.readline())) for _ in range(3)]
             assert kinds == [protocol.Accepted, protocol.ReconnectResponse, protocol.ErrorResponse]
             assert answers.read() == b""
 
@@ -316,8 +316,8 @@ class TestConnections:
             answers.readline(), answers.readline()
             leaving = owner.engine.close_if_idle()
             client.sendall(RUN % b'"ADMIN FLUSH solo"' + b"\n")
-            assert isinstance(protocol.answer_of(answers.readline()), protocol.Accepted)
-            assert isinstance(protocol.answer_of(answers.readline()), protocol.ExecuteResponse)
+            assert isinstance(protocol.decode_response(answers.readline()), protocol.Accepted)
+            assert isinstance(protocol.decode_response(answers.readline()), protocol.ExecuteResponse)
             assert not leaving.done()
             client.close()
         assert leaving.result(WAIT) == (1,)
@@ -338,7 +338,7 @@ class TestConnections:
             for client in clients:
                 client.settimeout(WAIT)
                 client.connect(str(root / SOCKET))
-                answer = protocol.answer_of(client.recv(1 << 16))
+                answer = protocol.decode_response(client.recv(1 << 16))
                 assert isinstance(answer, protocol.ErrorResponse)
                 assert answer.busy
                 assert "Too many open files; raise its limit (ulimit -n)" in answer.text
@@ -369,9 +369,9 @@ class TestConnections:
     def test_what_a_follower_sends_is_discarded(self, owner: Bench, root: Path) -> None:
         with connected(root) as client, client.makefile("rb") as answers:
             client.sendall(b'{"want":{"type":"Follow"}}\n' + bytes(8 << 20))
-            assert protocol.answer_of(answers.readline()) == protocol.EventsMessage(())
+            assert protocol.decode_response(answers.readline()) == protocol.EventsMessage(())
             owner.say("ADMIN FLUSH solo")
-            assert isinstance(protocol.answer_of(answers.readline()), protocol.EventsMessage)
+            assert isinstance(protocol.decode_response(answers.readline()), protocol.EventsMessage)
 
 
 class TestLongTexts:

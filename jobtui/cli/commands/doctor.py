@@ -190,10 +190,10 @@ def owner(profile: Profile) -> Finding:
 
 def history(profile: Profile) -> Finding:
     """Check whether the history can be read and is undamaged, as far as a start reads it."""
-    from jobtui.engine.health import kept_in
+    from jobtui.engine.health import summarize_history
 
     try:
-        kept = kept_in(profile)
+        kept = summarize_history(profile)
     except StoreError as error:
         return Finding(
             CheckLevel.BAD,
@@ -285,13 +285,13 @@ def storage(*fallbacks: Path) -> Finding:
 
 def cluster(profile: Profile) -> Finding:
     """Check whether the profile's cluster answers."""
-    from jobtui.engine.health import try_cluster
+    from jobtui.engine.health import probe_cluster
 
     assert profile.cluster is not None
     where = ", ".join(map(str, profile.cluster.addresses)) or "its storage hosts"
     advice = "check the addresses, the user and the password: docs/nebulagraph.md, Connecting"
     try:
-        link, hosts = try_cluster(profile, CLUSTER_SECONDS)
+        link, hosts = probe_cluster(profile, CLUSTER_SECONDS)
     except (StorageError, StoreError, OSError) as error:
         return Finding(CheckLevel.BAD, "cluster", f"{where}: {error}", advice)
     if link is not None and link.state is not ConnectionState.CONNECTED:

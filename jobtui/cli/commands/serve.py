@@ -142,9 +142,9 @@ def serve(command: ServeCommand) -> int:
         try:
             engine = LocalClient.open(profile)
         except StoreLocked:
-            from jobtui.engine.health import owner_in_words
+            from jobtui.engine.health import describe_owner
 
-            words = owner_in_words(profile)
+            words = describe_owner(profile)
             raise CommandError(f"{profile.name} is already served by {words}; its jobs run there") from None
         except (StoreError, StorageError) as error:
             raise profile_error(error) from None

@@ -34,7 +34,7 @@ from jobtui.storage.base import ClusterJob
 LEFT_BEHIND = "its job ended without it; the host may continue"
 UNFOLLOWED = "this profile is no longer connected to cluster '{}': what became of the job there is not known"
 REPLACED = "the cluster now has another job under this one's id: what became of it is not known"
-NOT_TOLD_APART = "cannot be told apart: the cluster names no port"
+INDISTINGUISHABLE = "cannot be told apart: the cluster names no port"
 RAN_AGAIN = "the cluster ran it again before it reported how this run ended"
 
 
@@ -171,12 +171,12 @@ def note_shared_address(job: Job, hosts: Iterable[str], now: datetime) -> Job:
     """
     counts = Counter(task.host for task in job.tasks)
     shared = sorted(address for address, count in counts.items() if count > 1)
-    if not shared or any(event.reason.endswith(NOT_TOLD_APART) for event in job.events):
+    if not shared or any(event.reason.endswith(INDISTINGUISHABLE) for event in job.events):
         return job
     names = [
         ", ".join(host for host in hosts if host.startswith(f"{address}:")) or address for address in shared
     ]
-    return add_note(job, f"{ONE_ADDRESS} ({'; '.join(names)}) {NOT_TOLD_APART}", now)
+    return add_note(job, f"{ONE_ADDRESS} ({'; '.join(names)}) {INDISTINGUISHABLE}", now)
 
 
 def ended_as(job: Job) -> str:

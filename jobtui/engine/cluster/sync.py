@@ -148,7 +148,7 @@ class ClusterSync:
             incomplete=self.index.incomplete(known),
             on_error=self._report_listing_error,
             on_caught_up=self._caught_up.set,
-            on_layout=self._note_layout,
+            on_layout=self._on_layout,
             clock=self._clock,
         )
         async for batch in self.poller.batches():
@@ -164,7 +164,7 @@ class ClusterSync:
         where = f"The jobs of space '{error.space}'" if error.space else "The cluster's jobs"
         self._events.publish([Notice(f"{where} cannot be listed: {error.detail}")])
 
-    def _note_layout(self, spaces: tuple[Space, ...], hosts: tuple[Host, ...]) -> None:
+    def _on_layout(self, spaces: tuple[Space, ...], hosts: tuple[Host, ...]) -> None:
         self._inventory.spaces = spaces
         self._inventory.hosts = tuple(host.name for host in hosts)
         changed = self._outages.update(hosts, self._clock.now())
