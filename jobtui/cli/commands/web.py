@@ -260,13 +260,14 @@ class BrowserServer:
         size = _cells(request.query.get("width"), 80), _cells(request.query.get("height"), 24)
         websocket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, timeout=CLOSE_SECONDS)
         await websocket.prepare(request)
+        self._sockets.add(websocket)  # before the start, which a signal may interrupt
         try:
             tab = await BrowserTab.start(self._command, *size)
         except OSError as error:
+            self._sockets.discard(websocket)
             print_error(f"jobtui: a tab cannot be opened: {explain(error)}")
             await websocket.close(code=WSCloseCode.INTERNAL_ERROR)
             return websocket
-        self._sockets.add(websocket)
         self._tabs.add(tab)
         output = asyncio.create_task(_send_output(tab, websocket))
         try:
