@@ -100,14 +100,14 @@ class HostOrder(enum.StrEnum):
 
 
 class FailurePolicy(enum.StrEnum):
-    """What happens to the other hosts of a job after one has failed."""
+    """The treatment of the other hosts of a job after one has failed."""
 
     CONTINUE = "continue"
     STOP = "stop"
 
 
 class JobOptions(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """How a job runs, as its statement says; a default stands for what was not given.
+    """The options of a job's statement; those that were not given have their defaults.
 
     Attributes:
         hosts: The hosts that the job is limited to (ON); all of the space if empty.
@@ -148,7 +148,7 @@ NO_OPTIONS = JobOptions()
 
 
 class StepPosition(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """How far a compaction in steps has come; it is committed, so that another job can continue from there.
+    """The position of a compaction in steps; it is committed, so that another job can continue from it.
 
     Attributes:
         done: The finished steps, those of the jobs that this one continues included.
@@ -171,7 +171,7 @@ class StepPosition(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class DiskReserve(msgspec.Struct, frozen=True):
-    """How much of a disk stays free while a compaction works: bytes, and a share of the disk from 0 to 1."""
+    """The part of a disk that stays free during a compaction: bytes, and a share of the disk from 0 to 1."""
 
     bytes: int = 0
     share: float = 0.0
@@ -188,7 +188,7 @@ INTERRUPTED_CODE = "interrupted"
 
 
 class Deferral(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """Why a queued task lets the other hosts go first, although its turn has come.
+    """The reason why a queued task lets the other hosts go first, although its turn has come.
 
     Attributes:
         reason: What holds it up: `host h2 is down`.

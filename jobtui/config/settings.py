@@ -29,7 +29,7 @@ DEFAULT_PROFILE = "local"
 
 
 class Confirm(enum.StrEnum):
-    """When stop, recover, archive and compact ask first. DROP SPACE always asks; a flush never does."""
+    """The confirmations of stop, recover, archive and compact. DROP SPACE always asks; a flush never does."""
 
     ALWAYS = "always"
     BULK = "bulk"  # only for more than one job

@@ -39,7 +39,7 @@ _DIFFERENT = 4
 
 
 class CompactionSpeed(msgspec.Struct, frozen=True):
-    """How long compactions take on a host, by those before.
+    """The speed of compactions on a host, from earlier ones.
 
     Attributes:
         opening: Seconds that each takes, however little there is to merge.

@@ -36,7 +36,7 @@ _BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class DeliveryResult(msgspec.Struct, frozen=True):
-    """What became of one attempt, as text; `can_retry`: the reason can pass."""
+    """The outcome of an attempt as text; `can_retry`: whether another attempt may succeed."""
 
     is_delivered: bool
     text: str

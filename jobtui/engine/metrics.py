@@ -110,7 +110,7 @@ _ADVICE_VALUES = {
 
 
 class StorageFigures(msgspec.Struct, frozen=True):
-    """What the storage reported: its hosts, and the rows of SHOW ADVICE; both are empty if it did not."""
+    """The figures of the storage: its hosts, and the rows of SHOW ADVICE; both are empty without an answer."""
 
     hosts: tuple[Host, ...] = ()
     advice: tuple[Mapping[str, Any], ...] = ()

@@ -36,7 +36,7 @@ LONGEST_TEXT = 2000
 
 
 class Moment(msgspec.Struct, frozen=True):
-    """What a notification is about: an event of a job, or a run of a schedule.
+    """The subject of a notification: an event of a job, or a run of a schedule.
 
     Attributes:
         job: The job's id, None if it is a schedule's run.
@@ -209,7 +209,7 @@ def encode_message(message: Mapping[str, object]) -> bytes:
 
 
 class NotifyProgress(msgspec.Struct, frozen=True):
-    """Which jobs may have unsettled moments, as far as is known on disk; it may be older than the history.
+    """The jobs that may have unsettled moments, as stored on disk; it may be older than the history.
 
     Attributes:
         since: For each kind and target, since when moments of that kind are delivered there.
@@ -227,7 +227,7 @@ _decode = msgspec.json.Decoder(NotifyProgress).decode
 
 
 def load_progress(directory: Path) -> NotifyProgress | None:
-    """Return what the file says; None if there is none, or if it cannot be used: it is then made anew."""
+    """Return the content of the file, None if it is missing or unusable; it is then created again."""
     try:
         found = _decode(read_regular(directory / FILE))
     except (OSError, *DECODE_ERRORS):

@@ -130,7 +130,7 @@ def _next_turn(job: Job) -> datetime | None:
 
 
 class RunPolicy(enum.Enum):
-    """Which queued jobs an engine runs: all, those of spaces that jobs were submitted to in it, or none."""
+    """The queued jobs that an engine runs: all, those of spaces that jobs were submitted to in it, or none."""
 
     ALL = "all"
     SUBMITTED = "submitted"

@@ -27,7 +27,7 @@ _NATIVE_SECONDS = 2.0
 
 
 class ColorDepth(enum.IntEnum):
-    """How many colors a terminal shows."""
+    """The number of colors that a terminal shows."""
 
     NONE = 1
     SIXTEEN = 16
@@ -224,7 +224,7 @@ _MISSING_ON_CONSOLE = {code: plain for code, plain in _PLAIN_BY_CODE.items() if 
 
 
 class Glyphs(enum.StrEnum):
-    """Which characters are drawn: those that the terminal is known to have, ASCII alone, or all."""
+    """The characters that are drawn: those that the terminal is known to have, ASCII alone, or all."""
 
     AUTO = "auto"
     ASCII = "ascii"

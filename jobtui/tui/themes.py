@@ -2,7 +2,7 @@
 
 Each has a palette for terminals of 16 million colors and one of the 256 that xterm numbers: a color between
 two of those would be rounded by the terminal's library, to navy and teal. With 16 colors or none, the theme
-`ansi` stands for all. `tests/tui/test_themes.py` checks the contrast and that statuses can be told apart.
+`ansi` stands for all. `tests/tui/test_themes.py` checks the contrast and that statuses can be distinguished.
 """
 
 from __future__ import annotations

@@ -244,9 +244,9 @@ class SpaceManager:
         for host, directory in catalogue.directories.items():
             known = {directory_name(entry.name) for entry in catalogue.entries.values() if host in entry.hosts}
             known |= {directory_name(one.name) for one in catalogue.pending if host in one.hosts}
-            strangers = layout.unknown_directories(directory, known)
-            if strangers:
-                names = ", ".join(strangers)
+            unknown = layout.unknown_directories(directory, known)
+            if unknown:
+                names = ", ".join(unknown)
                 remarks.append(f"{directory} holds directories of no known space, left alone: {names}")
         return remarks
 

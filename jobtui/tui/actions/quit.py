@@ -106,7 +106,7 @@ _NAMED = 6
 
 
 class QuitChoice(enum.Enum):
-    """What to do with active jobs."""
+    """The choices for active jobs when the user leaves."""
 
     STAY = "stay"
     WAIT = "wait"

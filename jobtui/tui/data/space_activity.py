@@ -1,4 +1,4 @@
-"""What happened in spaces lately: their newest jobs, for cards, curves and the usual time of a job."""
+"""The recent activity of spaces: their newest jobs, for cards, curves and the usual time of a job."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ RECENT_JOBS = 40  # of one space
 LEAST_MEASURED = 2  # jobs of which the sizes are shown as a curve
 _JOBS_FOR_ALL = 1000  # the newest, in which most spaces are found with one query
 _MOST_QUERIES = 50  # for spaces that are not: each looks through the whole history
-_LEAST_RUNS = 2  # of which a usual time is told
+_LEAST_RUNS = 2  # runs from which a usual time is shown
 _MOST_RUNS = 10
 _MOST_USUAL = 500  # usual times that are kept
 
@@ -108,7 +108,7 @@ class ActivityCache:
 
 
 class UsualTimes:
-    """How long jobs usually take, by the earlier ones of their kind; read in the background, one at a time."""
+    """The usual times of jobs, from earlier jobs of their kind; read in the background, one at a time."""
 
     def __init__(self, client: Client, on_change: Callable[[], object]) -> None:
         """Create the cache. `on_change` is called on a thread of the cache after each answer."""

@@ -99,7 +99,7 @@ def breaks(text: str, first: int, rest: int) -> Iterator[tuple[int, int]]:
 
 
 class TextRole(enum.StrEnum):
-    """What a span of text means. The values are the CSS classes of `styles/text_roles.tcss`."""
+    """The meaning of a span of text. The values are the CSS classes of `styles/text_roles.tcss`."""
 
     PLAIN = "role--plain"
     MUTED = "role--muted"

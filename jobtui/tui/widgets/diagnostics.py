@@ -48,7 +48,7 @@ class Diagnostic(msgspec.Struct, frozen=True):
 
 
 class Analysis(msgspec.Struct, frozen=True):
-    """What is known about one text with the cursor at one position."""
+    """The analysis of a text with the cursor at one position."""
 
     highlights: tuple[Highlight, ...] = ()
     completion: Completion = msgspec.field(default_factory=Completion)
