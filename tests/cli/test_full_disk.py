@@ -91,7 +91,7 @@ def _terminate() -> None:
 
 def test_serve_ends_with_the_reason(at_work: Bench, disk: FullDisk, capsys: pytest.CaptureFixture[str]) -> None:
     with Term(at_work, disk):
-        status = _serve(at_work.engine, [], until_idle=False)
+        status = _serve(at_work.engine, [], until_idle=False, metrics=None)
     said = capsys.readouterr().err
     assert UNWRITTEN in said
     assert "the next start marks it as interrupted" in said
@@ -112,6 +112,6 @@ def test_room_in_time_lets_the_end_be_written(
     at_work: Bench, disk: FullDisk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Term(at_work, disk, then=disk.is_full.clear):
-        assert _serve(at_work.engine, [], until_idle=False) == Exit.DONE
+        assert _serve(at_work.engine, [], until_idle=False, metrics=None) == Exit.DONE
     assert UNWRITTEN not in capsys.readouterr().err
     assert at_work.job(1).status is Status.STOPPED
