@@ -291,6 +291,7 @@ class TestForeignModules:
     @pytest.fixture
     def run_in(self, trap: Path, tmp_path: Path, jobtui: CommandLine) -> Iterator[CommandLine]:
         words = jobtui.words
+        # replaced for this test
         jobtui.words = lambda *rest: [sys.executable, "-P", *words(*rest)[1:]]  # type: ignore[method-assign]
         yield jobtui
         assert not (tmp_path / "sprung").exists()

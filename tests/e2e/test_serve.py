@@ -121,6 +121,7 @@ def test_in_the_background_it_outlives_the_terminal_that_began_it(jobtui: Comman
     ) as terminal:
         screen = terminal.until(lambda text: "ends it" in text.replace("\n", ""))
         assert terminal.ended() == 0
+        # it matches, or the test fails
         pid = int(re.search(r"as process (\d+)", screen.replace("\n", ""))[1])  # type: ignore[index]
         terminal.hang_up()
     try:
@@ -204,6 +205,7 @@ def test_dashboard_leaves_its_job_to_a_background_server(
         screen = terminal.until(
             lambda text: text.rstrip().endswith("prompt$") and "until its jobs have ended" in text
         )
+        # it matches, or the test fails
         pid = int(re.search(r"as process (\d+)", screen.replace("\n", ""))[1])  # type: ignore[index]
         terminal.send(b"echo status $?\r")
         terminal.shows("status 0")

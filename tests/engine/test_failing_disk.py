@@ -34,7 +34,7 @@ class Fault:
         for name in ("sync", "sync_data", "sync_directory"):
             patch.setattr(Disk, name, self._failing(getattr(Disk, name), "on_sync"))
 
-    def _failing(self, operation, which):  # type: ignore[no-untyped-def]
+    def _failing(self, operation, which):  # type: ignore[no-untyped-def]  # any operation
         def operate(disk: Disk, *arguments: object) -> object:
             if number := getattr(self, which):
                 raise OSError(number, os.strerror(number))

@@ -204,6 +204,7 @@ class TestSteps:
         it.heard.wait_for(lambda: any(job.tasks[0].steps is not None for job in it.heard.jobs(1)))
         assert len([job for job in it.heard.jobs(1) if job.tasks[0].steps is not None]) == 1
         it.clock.advance(1)
+        # it exists, or the test fails
         it.heard.wait_for(lambda: it.engine.history.get(1).tasks[0].steps.done == 19)  # type: ignore[union-attr]
 
     def test_waiting_for_disk_is_shown_and_not_committed(self, it: Bench) -> None:

@@ -108,6 +108,7 @@ def test_a_thousand_queued_jobs_are_stopped_and_none_of_them_has_run(root: Path)
         jobs = it.ended(*queued)
         assert {job.status for job in jobs} == {Status.STOPPED}
         assert all(job.start is None for job in jobs)
+        # it exists, or the test fails
         assert it.engine.job(first).status is Status.RUNNING  # type: ignore[union-attr]
         it.engine.stop_jobs().result(60)
 
@@ -123,7 +124,7 @@ def test_a_host_that_accepts_and_never_answers_delays_nobody_else_and_fails_its_
         os.kill(it.worker("h1"), signal.SIGSTOP)
         nba, one = it.submitted("ADMIN COMPACT nba; ADMIN COMPACT one")
         assert it.ended(one)[0].status is Status.FINISHED
-        assert not it.engine.job(nba).status.ended  # type: ignore[union-attr]
+        assert not it.engine.job(nba).status.ended  # type: ignore[union-attr]  # it exists, or the test fails
         (job,) = it.ended(nba)
         assert job.status is Status.FAILED
         assert job.reason == "h1: h1 did not answer within 3 s (task_timeout)"
@@ -144,6 +145,7 @@ def test_a_killed_worker_fails_its_task_with_the_signal_s_name_and_the_next_job_
         it.moving(job_id)
         pid = it.worker("h1")
         os.kill(pid, signal.SIGKILL)
+        # it exists, or the test fails
         it.heard.wait_for(lambda: it.engine.job(job_id).tasks[0].status.ended)  # type: ignore[union-attr]
         it.say(f"STOP JOB {job_id}")
         (job,) = it.ended(job_id)

@@ -7,6 +7,7 @@ import errno
 import os
 import random
 import threading
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -151,7 +152,7 @@ class TestJobsThatAreLiveAndArchived:
 
     @pytest.mark.parametrize("mend", [repair, lambda path: History.open(path).close()])
     def test_each_is_there_once_afterwards(self, mend: object, doubled: Path) -> None:
-        mend(doubled)  # type: ignore[operator]
+        mend(doubled)  # type: ignore[operator]  # a parameter of several types
         assert verify(doubled) == []
         assert [job.id for job in listed(doubled, archived=True)] == ARCHIVED
         assert [job.id for job in listed(doubled, archived=False)] == [*range(11, 17)]
@@ -167,10 +168,10 @@ class TestGuards:
         class Failing(Disk):
             is_failing = False
 
-            def create_with(self, path: Path, pieces: object, *, sync: bool = True) -> None:
+            def create_with(self, path: Path, pieces: Sequence[bytes], *, sync: bool = True) -> None:
                 if self.is_failing and path.name == "ARCHIVE.json":
                     raise OSError(errno.EIO, os.strerror(errno.EIO))
-                super().create_with(path, pieces, sync=sync)  # type: ignore[arg-type]
+                super().create_with(path, pieces, sync=sync)
 
         disk = Failing()
         history = History.open(tmp_path / "history", disk=disk, limits=OPEN)

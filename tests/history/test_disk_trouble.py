@@ -258,12 +258,12 @@ def test_a_manifest_that_may_be_on_disk_or_not_makes_it_read_only(history: Histo
         rename(before, after)
         disk.failing["sync_directory"] = (errno.EIO, None)
 
-    disk.rename = renaming  # type: ignore[method-assign]
+    disk.rename = renaming  # type: ignore[method-assign]  # replaced for this test
     with pytest.raises(StoreFailed):
         history.archive(5, 9).result()
     assert history.health is Health.READ_ONLY
     disk.failing.clear()
-    disk.rename = rename  # type: ignore[method-assign]
+    disk.rename = rename  # type: ignore[method-assign]  # replaced for this test
     history.close()
     again = History.open(history.path)
     there = {job.id: job for job in again.query(Query()).page(0, 99)}

@@ -48,7 +48,7 @@ class TestHistoryTakenFromOwner:
         path = tmp_path / "history"
         owner = History.open(path)
         owner.commit(new_job(owner)).result()
-        take_away(path)  # type: ignore[operator]
+        take_away(path)  # type: ignore[operator]  # a parameter of several types
         before = sorted(tmp_path.rglob("*"))
         for attempt in (History.open, repair):
             with pytest.raises(StoreLocked, match=f"process {os.getpid()}"):

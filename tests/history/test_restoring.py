@@ -6,7 +6,7 @@ import errno
 import os
 import random
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -145,9 +145,9 @@ class FailingAt(Disk):
         if self.left == 0:
             raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-    def create_with(self, path: Path, pieces: object, *, sync: bool = True) -> None:
+    def create_with(self, path: Path, pieces: Sequence[bytes], *, sync: bool = True) -> None:
         self._step()
-        super().create_with(path, pieces, sync=sync)  # type: ignore[arg-type]
+        super().create_with(path, pieces, sync=sync)
 
     def link(self, existing: Path, name: Path) -> None:
         self._step()

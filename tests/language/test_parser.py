@@ -131,7 +131,7 @@ class TestRecord:
 
     def test_frozen(self) -> None:
         with pytest.raises(AttributeError):
-            Use("nba").space = "other"  # type: ignore[misc]
+            Use("nba").space = "other"  # type: ignore[misc]  # frozen: the assignment must fail
 
     def test_place_is_kept_beside_it(self) -> None:
         assert parse_with_spans(" SHOW JOBS ;; USE nba") == [

@@ -91,7 +91,7 @@ def _set(**fields: object) -> Callable[[ast.AST], None]:
 
 
 def _become_pass(node: ast.AST) -> None:
-    node.__class__ = ast.Pass  # type: ignore[assignment]
+    node.__class__ = ast.Pass  # type: ignore[assignment]  # a node becomes another one
 
 
 def _without_context(node: ast.AST) -> None:

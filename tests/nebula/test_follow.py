@@ -230,7 +230,7 @@ def test_a_lost_connection_is_waited_out_and_nothing_of_the_news_is_lost() -> No
             return await show(space, job)
 
         broken: list[int] = []
-        mirror.show = breaking  # type: ignore[method-assign]
+        mirror.show = breaking  # type: ignore[method-assign]  # replaced for this test
         reader = Reader(JobPoller(mirror, clock=clock), clock)
         assert [job for _, job, _, _ in await reader.news()] == [1, 2]
         await reader.silence(60)
@@ -270,13 +270,13 @@ def test_what_goes_wrong_at_every_look_is_told_of_once() -> None:
                 ErrorCode.UNSUPPORTED, "", "", "graphd answered in a form that jobtui does not know"
             )
 
-        mirror.show = unreadable  # type: ignore[method-assign]
+        mirror.show = unreadable  # type: ignore[method-assign]  # replaced for this test
         complaints: list[StorageError] = []
         reader = Reader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
         assert await reader.news() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         await reader.silence(100)
         assert len(complaints) == 1
-        mirror.layout = unreadable  # type: ignore[method-assign]
+        mirror.layout = unreadable  # type: ignore[method-assign]  # replaced for this test
         await reader.silence(200)
         assert len(complaints) == 2
         await reader.close()
@@ -294,7 +294,7 @@ def test_a_job_in_a_form_that_is_not_known_is_told_without_tasks() -> None:
                 ErrorCode.UNSUPPORTED, "", "", "graphd answered in a form that jobtui does not know"
             )
 
-        mirror.show = unreadable  # type: ignore[method-assign]
+        mirror.show = unreadable  # type: ignore[method-assign]  # replaced for this test
         complaints: list[StorageError] = []
         reader = Reader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
         (sighting,) = await reader.batch()
@@ -339,7 +339,7 @@ def test_where_looking_takes_long_what_was_found_is_told_each_second_those_under
             clock.advance(0.5)
             return await show(space, job)
 
-        mirror.show = slowly  # type: ignore[method-assign]
+        mirror.show = slowly  # type: ignore[method-assign]  # replaced for this test
         reader = Reader(JobPoller(mirror, clock=clock), clock)
         assert [[one.job.id for one in await reader.batch()] for _ in range(3)] == [[1, 6], [2, 3], [4, 5]]
         await reader.close()

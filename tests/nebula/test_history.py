@@ -109,6 +109,7 @@ class TestFailedJobWhoseTasksRun:
         cluster.tick(17)
         cluster.finish(1)
         other = cluster.submit("test2", "FLUSH")
+        # it exists, or the test fails
         assert prod.heard.until(2, Status.FAILED).origin.id == other  # type: ignore[union-attr]
         archived = prod.engine.history.get_archived(1)
         assert archived is not None

@@ -228,7 +228,7 @@ def test_a_stop_before_the_host_was_told_is_a_real_one(monkeypatch: pytest.Monke
 
             def slowly(*arguments: object, **named: object) -> socket.socket:
                 asyncio.run_coroutine_threadsafe(may_connect.wait(), loop).result(20)
-                return connect(*arguments, **named)  # type: ignore[arg-type]
+                return connect(*arguments, **named)  # type: ignore[arg-type]  # arguments of any kind
 
             monkeypatch.setattr(socket, "create_connection", slowly)
             control = OperationControl()

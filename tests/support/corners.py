@@ -12,7 +12,7 @@ from jobtui.history.format import codec, manifest, state
 from jobtui.history.format import journal as replay
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.journal import Journal
-from jobtui.history.format.manifest import Manifest
+from jobtui.history.format.manifest import Manifest, SegmentEntry
 from jobtui.history.format.quarantine import Quarantine
 from jobtui.history.format.segment import Segment
 from jobtui.history.read import reader
@@ -72,8 +72,8 @@ def _journals_forgotten_too_soon(patch: pytest.MonkeyPatch) -> None:
 
 
 def _segments_removed_too_soon(patch: pytest.MonkeyPatch) -> None:
-    def hasty(disk: Disk, place: Path, schema: int, segments: Sequence[object]) -> None:
-        write(disk, place, schema, segments)  # type: ignore[arg-type]
+    def hasty(disk: Disk, place: Path, schema: int, segments: Sequence[SegmentEntry]) -> None:
+        write(disk, place, schema, segments)
         for name in disk.list_names(place):
             above = place.parent.parent / name
             if above.name in disk.list_names(above.parent):

@@ -140,7 +140,7 @@ class GraphdDouble:
         assert self._released.wait(WAIT), "nobody let go of the statement that hangs"
 
 
-class _Conversation(GraphService.Iface):  # type: ignore[misc]
+class _Conversation(GraphService.Iface):  # type: ignore[misc]  # untyped base class
     """One client's connection, and graphd's answers on it."""
 
     def __init__(self, graphd: GraphdDouble, client: socket.socket) -> None:

@@ -37,7 +37,7 @@ class Reader:
         if self._next is not None:
             self._next.cancel()
             await asyncio.wait([self._next])
-        await self._batches.aclose()  # type: ignore[attr-defined]
+        await self._batches.aclose()  # type: ignore[attr-defined]  # of the view or double at hand
 
     def _asked(self) -> asyncio.Future[tuple[JobUpdate, ...]]:
         if self._next is None:

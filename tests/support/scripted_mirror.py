@@ -62,6 +62,7 @@ class ScriptedMirror:
         )
 
     def change(self, space: str, job_id: int, **changes: object) -> None:
+        # fields by name
         self.there[space][job_id] = replace(self.there[space][job_id], **changes)  # type: ignore[arg-type]
 
     def tell(self, state: ConnectionState, address: str = "", detail: str = "") -> None:

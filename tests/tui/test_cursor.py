@@ -32,7 +32,7 @@ class Numbers:
         return 0 if self.unread else self.keys[index]
 
     def index_of(self, key: Hashable) -> int | None:
-        return self.keys.index(key) if key in self.keys else None  # type: ignore[arg-type]
+        return self.keys.index(key) if key in self.keys else None  # type: ignore[arg-type]  # a key of any type
 
     def gutter(self, key: Hashable) -> Line:
         return ((" ", TextRole.PLAIN),)

@@ -168,6 +168,7 @@ FAILED = Job(
 
 
 def said(job: Job, width: int = 200, **options: object) -> str:
+    # options by name
     return "\n".join(plain(line) for line in summary(job, width, NOW, **options))  # type: ignore[arg-type]
 
 

@@ -145,7 +145,7 @@ def test_what_leaves_the_palette_twice_in_one_go_leaves_it_once(tmp_path: Path, 
             shown.behind.say("ADMIN FLUSH nba")
             await shown.shows("✔ 1")
             turned: list[str] = []
-            shown.app.set_theme = turned.append  # type: ignore[method-assign]
+            shown.app.set_theme = turned.append  # type: ignore[method-assign]  # replaced for this test
             await shown.press("ctrl+p")
             await shown.type("theme light")
             await shown.until(lambda: "Theme: light" in shown.screen)

@@ -116,6 +116,7 @@ async def click_row(walk: Walk) -> None:
         if walk.shown.dashboard.jobs.list.table.display:
             walk.keep()
     else:
+        # the view of this key has it
         await walk.shown.pilot.click(walk.shown.dashboard.view.table, offset=(5, 1))  # type: ignore[attr-defined]
         walk.keep()
 
@@ -291,8 +292,9 @@ class TestWalk:
 
             def listening(engine: LocalClient, text: str, *rest: object) -> object:
                 said.append(text)
-                return execute(engine, text, *rest)  # type: ignore[arg-type]
+                return execute(engine, text, *rest)  # type: ignore[arg-type]  # arguments of any kind
 
+            # replaced for this test
             shown.behind.engine.execute = listening.__get__(shown.behind.engine)  # type: ignore[method-assign]
             walk = Walk(shown)
             for step in walked:

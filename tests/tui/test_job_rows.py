@@ -29,9 +29,11 @@ def stats(size: int) -> SpaceStats:
 def job(status: Status, **fields: object) -> Job:
     task = Task(0, "cold0", status=status, start=NOW, before=stats(100 * MIB))
     if status is Status.QUEUE:
+        # fields by name
         return Job(2, "compact", "test2", NOW, status, tasks=(task,), **fields)  # type: ignore[arg-type]
     start = NOW - timedelta(seconds=40)
     events = (JobEvent(start, EventKind.TASK_STARTED, 0),)
+    # fields by name
     return Job(2, "compact", "test2", NOW, status, start=start, tasks=(task,), events=events, **fields)  # type: ignore[arg-type]
 
 
@@ -53,7 +55,7 @@ class FixedView:
 
 def rows_of(*jobs: Job) -> JobRows:
     rows = JobRows(lambda: NOW, ())
-    rows.show(FixedView(jobs))  # type: ignore[arg-type]
+    rows.show(FixedView(jobs))  # type: ignore[arg-type]  # a double of a result
     return rows
 
 
@@ -146,6 +148,7 @@ class TestQueued:
 
 def test_a_job_that_was_run_again_is_marked_with_its_newest_recovery() -> None:
     rows = JobRows(lambda: NOW, (), lambda ids: {2: 16} if 2 in ids else {})
+    # a double of a result
     rows.show(FixedView([job(Status.FAILED, reason="locked")]))  # type: ignore[arg-type]
     assert "✖ failed ↻ 16" in text_of(rows, 120)
     before = rows.token(0)

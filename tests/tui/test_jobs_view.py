@@ -333,8 +333,10 @@ class TestArchiveView:
                 await shown.shows("Restore 2 jobs?", "job 2  flush nba", "job 4  flush nba")
                 await shown.press("y")
                 await shown.shows("back among the jobs: 2 jobs (2, 4)")
+                # the view of this key has it
                 await shown.until(lambda: shown.dashboard.view.list.view.ids(0, 9) == [3, 1])  # type: ignore[attr-defined]
                 await shown.press("1")
+                # it exists, or the test fails
                 await shown.until(lambda: shown.dashboard.jobs.list.view.ids(0, 9) == [5, 4, 2])  # type: ignore[union-attr]
 
         asyncio.run(run())

@@ -86,7 +86,7 @@ def test_results_are_selected_with_the_mouse_and_copied(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, SPACES) as shown:
             said: list[str] = []
-            shown.app.write_to_terminal = said.append  # type: ignore[method-assign]
+            shown.app.write_to_terminal = said.append  # type: ignore[method-assign]  # replaced for this test
             await shown.say("SHOW SPACES")
             await shown.press("t")
             await shown.shows("| nba ")

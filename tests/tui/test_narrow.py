@@ -309,6 +309,7 @@ def test_footer_has_the_look_key_only_for_adopted_spaces(tmp_path: Path) -> None
     async def run() -> None:
         async with stage(tmp_path, size=(80, 24)) as shown:
             await shown.say("ADMIN FLUSH nba")
+            # replaced for this test
             shown.dashboard.context.overview_cache.adopted = lambda space: True  # type: ignore[method-assign]
             await shown.press("home")
             assert "L look" not in shown.screen

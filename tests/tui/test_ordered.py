@@ -198,6 +198,7 @@ def test_thousands_of_characters_typed_at_once_are_one_change(tmp_path: Path) ->
             typist = await bar(shown)
             changes: list[str] = []
             put = typist.replace
+            # replaced for this test
             typist.replace = lambda text, *span, **kept: changes.append(text) or put(text, *span, **kept)  # type: ignore[method-assign,func-returns-value]
             text = "SHOW JOBS; " * 300
             at_once(shown, text)

@@ -47,7 +47,7 @@ def test_every_partial_update_paints_all_of_what_changed(tmp_path: Path, size: t
                     wrong.extend(holes(shown, renderable))
                 display(screen, renderable)
 
-            shown.app._display = checked  # type: ignore[method-assign]
+            shown.app._display = checked  # type: ignore[method-assign]  # replaced for this test
             await shown.say("ADMIN FLUSH nba;" * 12)
             for keys in (
                 ["down", "down", "pagedown", "end", "home"],
@@ -88,11 +88,11 @@ def test_a_move_of_the_cursor_asks_the_header_for_nothing(
 
 def test_a_scrollbar_looks_the_same_a_page_further_in_a_million_rows() -> None:
     class Placed(QuantizedScrollBar):
-        size = property(lambda self: self.tall)  # type: ignore[assignment]
+        size = property(lambda self: self.tall)  # type: ignore[assignment]  # a property in place of a reactive value
 
     bar = Placed.__new__(Placed)
     QuantizedScrollBar.__init__(bar)
-    bar.tall = type("Size", (), {"height": 40})  # type: ignore[attr-defined]
+    bar.tall = type("Size", (), {"height": 40})  # type: ignore[attr-defined]  # of the view or double at hand
     bar.set_reactive(QuantizedScrollBar.window_virtual_size, 1_000_000)
     bar.set_reactive(QuantizedScrollBar.window_size, 40)
     assert bar.validate_position(500_000) == bar.validate_position(500_040)

@@ -209,6 +209,7 @@ class TestFilter:
                 await shown.press("slash")
                 await shown.type("n")
                 await shown.shows("2 of 3")
+                # the view of this key has it
                 assert len(shown.dashboard.view.rows) == 2  # type: ignore[attr-defined]
                 await shown.type("ba")
                 await shown.shows("1 of 3", "space nba")

@@ -48,7 +48,7 @@ def test_y_copies_the_id_the_row_the_reason_or_a_statement(tmp_path: Path) -> No
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["local0"]}) as shown:
             said: list[str] = []
-            shown.app.write_to_terminal = said.append  # type: ignore[method-assign]
+            shown.app.write_to_terminal = said.append  # type: ignore[method-assign]  # replaced for this test
             shown.behind.say("ADMIN COMPACT nba")
             shown.behind.storage.operation("nba", "local0").fail(detail="no luck")
             await shown.shows("✖ failed")
@@ -70,8 +70,8 @@ def test_the_end_of_a_watched_job_rings_and_tells_the_terminal_as_wished(tmp_pat
         async with stage(tmp_path / f"{bell}{notice}", {"nba": ["local0"]}, settings=settings) as shown:
             said: list[str] = []
             rung: list[int] = []
-            shown.app.write_to_terminal = said.append  # type: ignore[method-assign]
-            shown.app.bell = lambda: rung.append(1)  # type: ignore[method-assign]
+            shown.app.write_to_terminal = said.append  # type: ignore[method-assign]  # replaced for this test
+            shown.app.bell = lambda: rung.append(1)  # type: ignore[method-assign]  # replaced for this test
             await shown.say("ADMIN COMPACT nba")
             shown.behind.storage.operation("nba", "local0").finish()
             await shown.shows("✔ job 1 compact nba finished")
@@ -91,7 +91,7 @@ def test_a_text_too_long_for_terminals_is_not_sent_and_that_is_told(
     async def run() -> None:
         async with stage(tmp_path) as shown:
             said: list[str] = []
-            shown.app.write_to_terminal = said.append  # type: ignore[method-assign]
+            shown.app.write_to_terminal = said.append  # type: ignore[method-assign]  # replaced for this test
             shown.app.copy_to_clipboard("é" * 50_000)
             await shown.shows("Too long for the terminal's clipboard")
             assert said == []
