@@ -7,6 +7,7 @@ is first shown.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Sequence
 from math import isnan, nan
 
@@ -188,7 +189,7 @@ def _panel_lines(
 
     `tick` returns the label of a place on that axis. `as_mean`: the title has the mean, not the last figure.
     """
-    known = [figure for figure in figures if not isnan(figure)]
+    known = _known(figures)
     title: Line = ((f" {panel.title}", panel.role),)
     room = max(4, width - _LABEL - 2)
     if not known:
@@ -340,9 +341,10 @@ def _host_rows(samples: JobSamples, shown: int | None, width: int) -> list[Line]
         ((f"{heads}{'Mean':>12}{'L0':>6}{'Free':>12}", TextRole.MUTED),),
     ]
     moved = [_moved(samples, index) for index in range(len(samples.hosts))]
-    most = max((rate for rates in moved for rate in rates if not isnan(rate)), default=0.0)
+    known_rates = [_known(rates) for rates in moved]
+    most = max((max(rates) for rates in known_rates if rates), default=0.0)
     for index, host in enumerate(samples.hosts):
-        known = [rate for rate in moved[index] if not isnan(rate)]
+        known = known_rates[index]
         mean = sum(known) / len(known) if known else None
         files = _last(samples.series(Gauge.L0_FILES, index))
         free = _last(samples.series(Gauge.FREE, index))
@@ -358,7 +360,12 @@ def _host_rows(samples: JobSamples, shown: int | None, width: int) -> list[Line]
 
 def _moved(samples: JobSamples, host: int) -> list[float]:
     read, written = samples.series(Gauge.READ, host), samples.series(Gauge.WRITTEN, host)
-    return [one + other for one, other in zip(read, written, strict=True)]
+    return list(map(operator.add, read, written))
+
+
+def _known(figures: Sequence[float]) -> Sequence[float]:
+    """Return the figures that are known."""
+    return [figure for figure in figures if not isnan(figure)] if isnan(sum(figures)) else figures
 
 
 def _last(figures: Sequence[float]) -> float | None:
