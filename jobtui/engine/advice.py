@@ -11,11 +11,13 @@ import enum
 import heapq
 import statistics
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from datetime import datetime
 
 import msgspec
 
 from jobtui.formatting import format_bytes, format_count
+from jobtui.language.ast import Submit, unparse
 from jobtui.model import JobOptions
 from jobtui.storage.base import CompactionFigures, FamilyFigures
 
@@ -264,3 +266,21 @@ def _gain(family: FamilyFigures) -> tuple[int, bool]:
     # a blob file is deleted once nothing refers to it, so the gain depends on the distribution of dead values
     puts = max(1, entries - deletions)
     return int(size * share + family.blob_bytes * max(0.0, 1.0 - live / puts)), True
+
+
+def statement_for(verdict: Verdict, space: str, hosts: Sequence[str] = ()) -> str:
+    """Return the statement for a verdict on these hosts of a space, on all of them if none is given.
+
+    It is "" if there is nothing to do, or if no statement can hold the name of the space: a cluster can have
+    one with a line feed. ON cannot hold the name of every host either (`10.0.0.5`): a condition chooses the
+    same hosts then.
+    """
+    if verdict not in (Verdict.COMPACT, Verdict.FLUSH):
+        return ""
+    options = [JobOptions(hosts=tuple(hosts))]
+    if hosts and verdict is Verdict.COMPACT:
+        options.append(JobOptions(condition="NEEDED"))
+    for each in options:
+        with suppress(ValueError):
+            return unparse(Submit(verdict.value, space, each))
+    return ""

@@ -19,13 +19,14 @@ from jobtui.engine.advice import (
     estimate_compaction,
     fit_speed,
     judge,
+    statement_for,
     total_seconds,
 )
 from jobtui.engine.lifecycle import takes_turns
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.formatting import format_bytes, format_count, format_duration, format_local_time, to_local
 from jobtui.history import History, Query
-from jobtui.language.ast import Submit, unparse
+from jobtui.language.ast import Submit
 from jobtui.language.tables import Result, Row
 from jobtui.model import NOT_NEEDED, DiskReserve, Job, JobCommand, JobOptions, Status, Task
 from jobtui.storage.base import CompactionFigures, CompactionRequest, Space, TaskRunner
@@ -159,10 +160,7 @@ class Advisor:
         except StorageError as error:
             return HostAdvice(space.name, host, Verdict.UNKNOWN, error.detail, CompactionEstimate(), stop)
         verdict, reason = judge(estimate, self._thresholds)
-        statement = ""
-        if verdict in (Verdict.COMPACT, Verdict.FLUSH):
-            options = JobOptions(hosts=(host,)) if len(space.hosts) > 1 else JobOptions()
-            statement = unparse(Submit(verdict.value, space.name, options))
+        statement = statement_for(verdict, space.name, (host,) if len(space.hosts) > 1 else ())
         return HostAdvice(space.name, host, verdict, reason, estimate, stop, statement)
 
     async def _explain(self, statement: Submit, space: Space, host: str) -> Row:

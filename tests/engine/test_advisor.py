@@ -8,8 +8,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
+from jobtui.language import parse
+from jobtui.language.ast import Submit
 from jobtui.model import Status
 from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
 from tests.support.adoptable import adoptable
@@ -58,6 +61,31 @@ class TestShowAdvice:
             ]
             assert [row[-1] for row in rows] == ["ADMIN COMPACT nba ON bad", "", ""]
             assert len(it.rows("SHOW ADVICE IN a")) == 1
+
+    @pytest.mark.parametrize("space", ["a\nb", "a\tb", "a.b", "a\x1b[31mb", "x" * 4097])
+    def test_space_that_no_statement_can_name(self, tmp_path: Path, space: str) -> None:
+        storage = ScriptedStorage({space: ("bad", "good"), "nba": ("bad",)})
+        storage.measured = two_hosts().measured
+        with bench(tmp_path, storage) as it:
+            found = {(row[0], row[1]): (row[2], row[-1]) for row in it.rows("SHOW ADVICE")}
+            assert found[space, "bad"] == ("compact", "")
+            assert found["nba", "bad"] == ("compact", "ADMIN COMPACT nba")
+
+    @pytest.mark.parametrize("space", ['a"b', "a`b", "a\\b", "\u202eb", "é" * 127])
+    def test_statement_with_a_quoted_name_can_be_run(self, tmp_path: Path, space: str) -> None:
+        storage = ScriptedStorage({space: ("bad", "good")})
+        storage.measured = two_hosts().measured
+        with bench(tmp_path, storage) as it:
+            (statement, *_) = [row[-1] for row in it.rows("SHOW ADVICE")]
+            (submitted,) = parse(statement)
+            assert isinstance(submitted, Submit)
+            assert (submitted.space, submitted.options.hosts) == (space, ("bad",))
+
+    def test_host_that_on_cannot_name(self, tmp_path: Path) -> None:
+        storage = ScriptedStorage({"nba": ("10.0.0.5", "10.0.0.6")})
+        storage.measured = {"10.0.0.5": measured(0.5), "10.0.0.6": measured(1.0)}
+        with bench(tmp_path, storage) as it:
+            assert [row[-1] for row in it.rows("SHOW ADVICE")] == ["ADMIN COMPACT nba IF NEEDED", ""]
             assert it.refusal("SHOW ADVICE IN nbaa") == "Space 'nbaa' does not exist; did you mean 'nba'?"
             assert storage.begun == []
 

@@ -60,6 +60,11 @@ class TestStatement:
         hosts = [row("a", host, verdict, 60).values for host, verdict in verdicts.items()]
         assert advised_statement(hosts) == "ADMIN COMPACT a ON h2, h3"
 
+    def test_names_that_no_statement_can_hold(self) -> None:
+        hosts = [row("a", "10.0.0.5", "compact", 60).values, row("a", "h", "fine", 0).values]
+        assert advised_statement(hosts) == "ADMIN COMPACT a IF NEEDED"
+        assert advised_statement([row("a\nb", "h", "compact", 60).values]) == ""
+
     def test_nothing_is_needed(self) -> None:
         assert advised_statement([row("a", "h1", "fine", 0).values]) == ""
 

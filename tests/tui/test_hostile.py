@@ -7,6 +7,7 @@ import pytest
 
 from jobtui.errors import ErrorCode
 from jobtui.language import quote_name
+from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
 from tests.support.dashboards import Stage, stage
 
 # the first ones in the short form, all of them in the long one
@@ -73,6 +74,30 @@ def test_a_hostile_name_and_reason_are_shown_and_do_nothing(tmp_path: Path, numb
             await shown.until(lambda: shown.behind.engine.job(2) is not None)
             await shown.press("q")
             await shown.shows("1 job queued or running")
+            assert is_clean(shown.screen)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("name", ["a\nb", "a\tb\x1b[31m", "a.b", '\u202eb`"\\'])
+def test_a_name_that_may_fit_no_statement_disturbs_no_view(tmp_path: Path, name: str) -> None:
+    level = LevelFigures(1, 100 << 20, 1000, 0)
+    family = FamilyFigures("default", (level,), live_share=0.5, key_bytes=16, value_bytes=100)
+
+    async def run() -> None:
+        async with stage(tmp_path, {name: ["local0", "local1"]}) as shown:
+            figures = CompactionFigures((family,), memtable=0, pending=0, free=1000 << 20, disk=4000 << 20)
+            shown.behind.storage.measured = {"local0": figures, "local1": figures}
+            await shown.shows("To run a first one:")
+            assert is_clean(shown.screen)
+            await shown.press("5")
+            await shown.shows("compact", "MiB")
+            for key in ("7", "2", "3", "4"):
+                await shown.press(key)
+                await shown.pilot.pause()
+                assert is_clean(shown.screen)
+            await shown.press("6", "n")
+            await shown.shows("New schedule", "Runs")
             assert is_clean(shown.screen)
 
     asyncio.run(run())

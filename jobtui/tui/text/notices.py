@@ -12,6 +12,7 @@ from jobtui.formatting import (
     format_ids,
     format_local_time,
 )
+from jobtui.language.identifiers import is_name, quote_name
 from jobtui.model import ConnectionState, ConnectionStatus, Job, Status
 from jobtui.tui.commands import BY_ID, KeyCommand, KeyScope
 from jobtui.tui.context import Context
@@ -173,8 +174,9 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
         steps.append(('CREATE SPACE mine AT "/my/rocksdb"', "or adopts a database", " of RocksDB"))
         space = "demo"
     else:
-        space = spaces[0]
-    if context.space is None:
+        # a cluster can have spaces that no statement can name
+        space = next((quote_name(name) for name in spaces if is_name(name)), "")
+    if context.space is None and space:
         steps.append((f"USE {space}", "chooses the space", ""))
     steps.append(("ADMIN FLUSH", "a first job", ": its memtables go to disk"))
     steps.append(("ADMIN COMPACT", "a second one", ": its files are merged"))

@@ -12,12 +12,10 @@ from textual.binding import BindingType
 from textual.message import Message
 from typing_extensions import override
 
-from jobtui.engine.advice import Verdict
+from jobtui.engine.advice import Verdict, statement_for
 from jobtui.engine.client import ExecuteResult
 from jobtui.formatting import format_bytes, format_recent_time
-from jobtui.language.ast import Submit, unparse
 from jobtui.language.tables import Row
-from jobtui.model import JobOptions
 from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch
@@ -179,7 +177,7 @@ class AdviceView(FilterableView):
         if statement:
             await self._host.focus_bar(statement)
         else:
-            self._host.show_toast("Nothing to do: this space is fine")
+            self._host.show_toast(_reason_for_nothing(self._hosts.get(self.current or "", ())))
 
     def on_table_sort_requested(self, message: Table.SortRequested) -> None:
         """Sort by the column whose header was clicked."""
@@ -241,16 +239,24 @@ def verdicts_of(answer: ExecuteResult) -> dict[str, str]:
     return {space: worst_verdict(hosts) for space, hosts in _by_space(answer.results[-1].rows).items()}
 
 
+def _reason_for_nothing(hosts: Sequence[Values]) -> str:
+    """Return why there is no statement for the hosts of a space."""
+    verdict = worst_verdict(hosts) if hosts else Verdict.FINE
+    if verdict == Verdict.UNKNOWN:
+        return "Nothing is known to be needed: a host of this space reports no figures"
+    return "Nothing to do: this space is fine" if verdict == Verdict.FINE else "No statement can hold this name"
+
+
 def advised_statement(hosts: Sequence[Values]) -> str:
     """Return one statement for the hosts of a space that need a job, "" if none does.
 
     A compaction flushes first, so that hosts that need only a flush are left out beside one that needs more.
     """
-    for verdict, command in ((Verdict.COMPACT, "compact"), (Verdict.FLUSH, "flush")):
+    for verdict in (Verdict.COMPACT, Verdict.FLUSH):
         needed = [host for host in hosts if host["Verdict"] == verdict]
         if needed:
             on = () if len(needed) == len(hosts) else tuple(str(host["Host"]) for host in needed)
-            return unparse(Submit(command, str(needed[0]["Space"]), JobOptions(hosts=on)))
+            return statement_for(verdict, str(needed[0]["Space"]), on)
     return ""
 
 

@@ -13,6 +13,7 @@ from textual.message import Message
 from typing_extensions import override
 
 from jobtui.background import run_in_thread
+from jobtui.engine.advice import Verdict, statement_for
 from jobtui.engine.client import ExecuteResult, Session
 from jobtui.formatting import format_duration, format_local_time, to_local
 from jobtui.language import quote_name
@@ -188,7 +189,7 @@ class SchedulesView(FilterableView):
         from jobtui.tui.screens.schedule_form import ScheduleForm  # not needed at start
 
         space = self._shared.space or next(iter(sorted(self._shared.client.space_names())), "")
-        job = f"ADMIN COMPACT {quote_name(space)}" if space else "ADMIN COMPACT "
+        job = statement_for(Verdict.COMPACT, space) or "ADMIN COMPACT "
         statement = await self._host.ask(ScheduleForm(job, self._shared.now))
         if statement is not None:
             await self._host.focus_bar(statement)
