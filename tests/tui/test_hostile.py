@@ -4,6 +4,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+from textual.widgets import Input
 
 from jobtui.errors import ErrorCode
 from jobtui.language import quote_name
@@ -98,6 +99,11 @@ def test_a_name_that_may_fit_no_statement_disturbs_no_view(tmp_path: Path, name:
                 assert is_clean(shown.screen)
             await shown.press("6", "n")
             await shown.shows("New schedule", "Runs")
+            assert is_clean(shown.screen)
+            await shown.press("escape", "1", "slash")
+            await shown.until(lambda: isinstance(shown.app.focused, Input))
+            shown.app.focused.insert_text_at_cursor(f"space:{name[:2]}")
+            await shown.pilot.pause()
             assert is_clean(shown.screen)
 
     asyncio.run(run())

@@ -20,6 +20,7 @@ from jobtui.language.ast import CreateSchedule
 from jobtui.tui.screens.dialog import DismissOnceScreen
 from jobtui.tui.text.spans import Line, TextRole, wrapped
 from jobtui.tui.widgets.base import LinesView, OneLine
+from jobtui.tui.widgets.filter_bar import VisibleCharacters
 
 FIELDS: Mapping[str, tuple[str, str]] = {
     "name": ("Name", "nightly"),
@@ -127,7 +128,13 @@ class ScheduleForm(DismissOnceScreen[str]):
         self._now = now
         values = {"name": "nightly", "at": "30 2 * * *", "until": "06:00", "timezone": "", "job": job}
         self._inputs = {
-            name: Input(values[name], placeholder=example, select_on_focus=False, compact=True)
+            name: Input(
+                values[name],
+                placeholder=example,
+                highlighter=VisibleCharacters(),
+                select_on_focus=False,
+                compact=True,
+            )
             for name, (_, example) in FIELDS.items()
         }
         self._preview = LinesView(id="preview")

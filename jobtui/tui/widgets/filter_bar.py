@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 import msgspec
+from rich.highlighter import Highlighter
+from rich.text import Text
 from textual import events
 from textual.app import ComposeResult
 from textual.binding import BindingType
@@ -16,6 +18,7 @@ from textual.widget import Widget
 from textual.widgets import Input
 from typing_extensions import override
 
+from jobtui.formatting import single_cells
 from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.text.spans import Line, TextRole, cut, line_width
 from jobtui.tui.widgets.base import OneLine
@@ -36,7 +39,18 @@ class FilterSuggester(Suggester):
 
     @override
     async def get_suggestion(self, value: str) -> str | None:
-        return self._complete(value)
+        found = self._complete(value)
+        # Textual draws a suggestion as it is: a name with a bidirectional character would reverse the line
+        return found if found is None or single_cells(found) == found else None
+
+
+class VisibleCharacters(Highlighter):
+    """Makes an input paint control and bidirectional characters as visible ones; its text keeps them."""
+
+    @override
+    def highlight(self, text: Text) -> None:
+        # each for itself, so that the cursor stays on its character
+        text.plain = "".join(map(single_cells, text.plain))
 
 
 class FilterInput(Input):
@@ -67,6 +81,7 @@ class FilterInput(Input):
             # otherwise the next key would replace the text, which may have been typed before the focus arrived
             select_on_focus=False,
             compact=True,
+            highlighter=VisibleCharacters(),
             suggester=FilterSuggester(complete),
         )
         self._leave = leave
