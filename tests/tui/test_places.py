@@ -59,6 +59,9 @@ def test_space_has_its_verdict_as_badge_until_a_job_ends(tmp_path: Path) -> None
             await shown.press("y")
             await shown.shows("✔ 1")
             await shown.shows_no_more("nba  compact")
+            shown.behind.storage.measured["local1"] = CompactionFigures(size=100, live=100, l0_files=1)
+            await shown.press("5")  # the advice from before the job is not shown any longer
+            await shown.shows("› advice", "fine")
 
     asyncio.run(run())
 

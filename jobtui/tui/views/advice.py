@@ -69,6 +69,7 @@ class AdviceView(FilterableView):
         self._sorting = Sorting("gain", True)
         self._hosts: dict[str, list[Values]] = {}
         self._is_asked = False
+        self._is_outdated = False
         self._trouble = "Measuring …"
 
     @override
@@ -88,13 +89,20 @@ class AdviceView(FilterableView):
     def on_batch(self, batch: Batch) -> None:
         for job in batch.ended:
             self._shared.verdicts.pop(job.space, None)
+            self._is_outdated = True
         if batch.statuses and self.display:
+            self.action_refresh()
+
+    def on_show(self) -> None:
+        """Measure again if a job ended while another view was shown."""
+        if self._is_outdated:
             self.action_refresh()
 
     def action_refresh(self) -> None:
         """Measure again, unless that is under way."""
         if not self._is_asked:
             self._is_asked = True
+            self._is_outdated = False
             asked = self._shared.client.execute("SHOW ADVICE", self._shared.session)
             asked.add_done_callback(self._receive)
 
@@ -118,6 +126,8 @@ class AdviceView(FilterableView):
             self._shared.verdicts.clear()
             self._shared.verdicts.update((space, worst_verdict(hosts)) for space, hosts in self._hosts.items())
         self._fill()
+        if self._is_outdated and self.display:  # a job ended during the measurement
+            self.action_refresh()
 
     def _fill(self) -> None:
         text = self._trouble or "There is no space"
@@ -140,7 +150,7 @@ class AdviceView(FilterableView):
     def _show_hosts(self) -> None:
         space = self.current
         self.title_line.show(f"space {space}" if space is not None else "no space")
-        width = self.body.inner_width
+        width = max(20, self.body.inner_width)  # it is 0 before the first layout
         lines: list[Line] = []
         for host in self._hosts.get(space or "", []):
             verdict = str(host["Verdict"])
