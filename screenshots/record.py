@@ -180,7 +180,7 @@ def tell_story(session: Session) -> None:
     session.wait_for("■ stopped")
     session.pause(1.5)
     session.press("r")
-    session.wait_for("Run again 1 job?")
+    session.wait_for("Run 1 job again?")
     session.pause(1.0)
     session.press("y")
     session.wait_for("✔ finished")

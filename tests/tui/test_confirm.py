@@ -11,7 +11,7 @@ from jobtui.tui.textual_ext.palette import RegistryCommands
 from tests.support.dashboards import Stage, stage
 
 SPACES = {"nba": ["local0"]}
-ASKED = {"s": "Stop 1 job?", "r": "Run again 1 job?", "b": "Archive 1 job?", "C": "Compact nba?"}
+ASKED = {"s": "Stop 1 job?", "r": "Run 1 job again?", "b": "Archive 1 job?", "C": "Compact nba?"}
 TITLES = {"s": "Stop", "r": "Recover", "b": "Archive", "C": "Compact"}
 BULK = TuiSettings(confirm=Confirm.BULK)
 

@@ -90,7 +90,7 @@ def test_r_runs_a_failed_job_again_under_a_new_id(tmp_path: Path) -> None:
             shown.behind.storage.operation("nba", "local0").fail()
             await shown.shows("✖ failed")
             await shown.press("r")
-            await shown.shows("Run again 1 job?")
+            await shown.shows("Run 1 job again?")
             await shown.press("y")
             await shown.shows("job 2 runs job 1 again")
             assert shown.cursor == 1, "the cursor stays with its job"

@@ -69,7 +69,7 @@ def test_a_hostile_name_and_reason_are_shown_and_do_nothing(tmp_path: Path, numb
             shown.app.clear_notifications()
             await look_everywhere(shown)
             await shown.press("r")
-            await shown.shows("Run again 1 job?")
+            await shown.shows("Run 1 job again?")
             assert is_clean(shown.screen)
             await shown.press("y")
             await shown.until(lambda: shown.behind.engine.job(2) is not None)

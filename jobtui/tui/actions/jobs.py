@@ -223,8 +223,11 @@ class JobActions:
             return False
         if len(plan.touched) == 1 and not unseen and self._shared.settings.confirm is Confirm.BULK:
             return True
-        title = f"{verb} {format_count(len(plan.touched), 'job')}?"
-        return await self._host.confirm(title, lambda: self._named(plan, unseen, verb), verb)
+        jobs = format_count(len(plan.touched), "job")
+        action, again, _ = verb.partition(" again")
+        return await self._host.confirm(
+            f"{action} {jobs}{again}?", lambda: self._named(plan, unseen, verb), verb
+        )
 
     def _named(self, plan: Selection, unseen: int, verb: str) -> list[Line]:
         lines = [self._job_line(job_id, verb) for job_id in plan.touched[:_NAMED]]
