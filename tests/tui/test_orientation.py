@@ -145,11 +145,16 @@ class TestJump:
                 await shown.press("n")
                 await shown.until(lambda: shown.cursor == 1)
                 await shown.press("n")
-                await shown.shows("No job after this one failed")
-                await shown.press("N")
+                await shown.shows("No job after this one failed: first failed job")
                 await shown.until(lambda: shown.cursor == 4)
                 await shown.press("N")
-                await shown.shows("No job before this one failed")
+                await shown.shows("No job before this one failed: last failed job")
+                await shown.until(lambda: shown.cursor == 1)
+                await shown.press("enter")
+                # in the detail, `n` has one meaning only
+                await shown.until(
+                    lambda: "n next failure" in keys(shown) and "n next failed" not in keys(shown)
+                )
 
         asyncio.run(run())
 

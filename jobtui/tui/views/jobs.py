@@ -156,7 +156,9 @@ class JobsView(DashboardView):
                 return command.title if failed else None
             case "next_match":
                 failed = bool(self._shared.client.history.counts()[Status.FAILED])
-                return command.title if failed and not self.list.filter_text and not self.archived else None
+                # in the detail the key goes to the next host
+                is_idle = self.list.filter_text or self.archived or self.detail.body.has_focus
+                return command.title if failed and not is_idle else None
             case "open" | "next_tab":
                 return command.title if self.list.job is not None else None
             case "filter":
@@ -414,15 +416,22 @@ class JobsView(DashboardView):
         sorting, client, archived = lists.sorting, self._shared.client, self.archived
         failed = Filter(statuses=frozenset({Status.FAILED}))
 
-        def find() -> int | None:
+        def find() -> tuple[int | None, bool]:
             found = query_jobs(client, failed, sorting.key, sorting.descending, archived)
-            return next_in(found, view, job.id, by)
+            target = next_in(found, view, job.id, by)
+            if target is not None or not found:
+                return target, False
+            (end,) = found.ids(0, 1) if by > 0 else found.ids(len(found) - 1, len(found))
+            return (None if end == job.id else end), True
 
-        target = await run_in_thread(find)
+        target, wrapped = await run_in_thread(find)
         if target is None:
-            where = "after" if by > 0 else "before"
-            self.post_message(self.Notify(f"No job {where} this one failed", "information"))
+            text = "No other job failed" if job.status is Status.FAILED else "No job failed"
+            self.post_message(self.Notify(text, "information"))
         elif lists.view is not None:
+            if wrapped:
+                text = "after this one failed: first" if by > 0 else "before this one failed: last"
+                self.post_message(self.Notify(f"No job {text} failed job", "information"))
             lists.table.go_to_key(target)
 
     def action_sort_reverse(self) -> None:
