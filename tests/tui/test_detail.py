@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from jobtui.model import ClusterRef, Job, JobOptions, Level, SpaceStats, Status, Task
+from jobtui.model import ClusterRef, Job, JobOptions, Level, SpaceStats, Status, StepPosition, Task
 from jobtui.storage.base import Space
 from jobtui.tui.tabs.storage import Look, host_block, lingering_lines, size_table
 from jobtui.tui.tabs.summary import summary, task_counts
@@ -185,7 +185,7 @@ class TestSummary:
             "because: before the upgrade",
             "h37: no space left on device",
             "runs job 3 again",
-            "r runs the 2 hosts that did not finish again",
+            "r runs it again, on the 2 hosts that did not finish",
         ):
             assert part in text
 
@@ -193,6 +193,11 @@ class TestSummary:
         text = said(FAILED, recovered_as=[9])
         assert "was run again as job 9" in text
         assert "r runs it again" not in text
+
+    def test_steps_of_finished_hosts_are_not_to_be_continued(self) -> None:
+        finished, failed, _ = FAILED.tasks
+        text = said(replace(FAILED, tasks=(replace(finished, steps=StepPosition(49, 49)), failed)))
+        assert "r runs it again, on h37" in text
 
     @pytest.mark.parametrize("width", [40, 60, 80, 120])
     def test_breaks_between_facts(self, width: int) -> None:
@@ -323,7 +328,7 @@ def test_only_what_did_not_finish_is_run_again_if_one_chooses_so(tmp_path: Path)
                 else:
                     operation.finish(BEFORE, AFTER)
             await shown.shows("✖ 1")
-            await shown.until(lambda: "r runs the host local1 that did not finish again" in shown.detail)
+            await shown.until(lambda: "r runs it again, on local1" in shown.detail)
             await shown.press("r")
             await shown.shows(
                 "Run job 1 again?", "only on 1 host that did not finish: local1", "on all 3 hosts"

@@ -96,8 +96,8 @@ def next_action(job: Job, recovered_as: Sequence[int], keys: tuple[str, str, str
                 return recover, f"continues it {after}"
             rest = [task.host for task in job.tasks if task.status is not Status.FINISHED]
             if rest and len(rest) < len(job.tasks) and job.origin is None:
-                what = f"host {rest[0]}" if len(rest) == 1 else f"{len(rest)} hosts"
-                return recover, f"runs the {what} that did not finish again"
+                what = rest[0] if len(rest) == 1 else f"the {len(rest)} hosts that did not finish"
+                return recover, f"runs it again, on {what}"
             return recover, "runs it again"
         case _:
             return None

@@ -220,8 +220,9 @@ def step_count(job: Job) -> str:
 
 
 def continuation_of(job: Job) -> str:
-    """Return where a recovery of the job continues, `after step 6 of 10`; "" if it starts over."""
-    steps = [task.steps for task in job.tasks if task.steps is not None]
+    """Return where a recovery of the unfinished hosts continues, `after step 6 of 10`; "" if it starts over."""
+    rest = [task for task in job.tasks if task.status is not Status.FINISHED]
+    steps = [task.steps for task in rest if task.steps is not None]
     done, total = sum(step.done for step in steps), sum(step.total for step in steps)
     if not done or job.status not in (Status.FAILED, Status.STOPPED):
         return ""
