@@ -75,6 +75,8 @@ def url_problem(url: str) -> str:
     try:
         parts = urlsplit(url)
         port_is_valid = parts.port != 0
+        # the resolver raises UnicodeError, not OSError, for an empty label or one of more than 63 characters
+        (parts.hostname or "").encode("idna")
     except ValueError:
         return "its host or port is not valid"
     if parts.scheme not in ("https", "http") or not parts.hostname or not port_is_valid:

@@ -195,6 +195,8 @@ class TestWebHook:
         ("https://user:SECRET@hooks.example.com/", False),
         ("https://hooks.example.com/SECRET with a blank", False),
         ("https:///SECRET", False),
+        ("https://hooks..example.com/SECRET", False),
+        (f"https://{'a' * 64}.example.com/SECRET", False),
         ("https://host:99999/SECRET", False),
         ("https://[::1/SECRET", False),
         ("file:///etc/passwd", False),
