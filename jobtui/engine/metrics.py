@@ -29,6 +29,7 @@ from jobtui.engine.client import Client, Session
 from jobtui.engine.profile import Profile
 from jobtui.engine.schedules import MISSED, Schedule
 from jobtui.errors import OwnerUnavailable, StorageError
+from jobtui.formatting import printable
 from jobtui.history import StoreError
 from jobtui.model import Job, JobCommand, Status
 from jobtui.storage.base import Host
@@ -275,7 +276,10 @@ class _Samples:
         """Add a sample; None is a value that is not known."""
         if value is not None:
             values = self._values.setdefault(name, {})
-            values[labels] = values.get(labels, 0.0) + value
+            # some parsers refuse control characters, all of them lone surrogates; before the sum, so that two
+            # names that become equal have one sample
+            shown = tuple(map(printable, labels))
+            values[shown] = values.get(shown, 0.0) + value
 
     def families(self) -> list[Metric]:
         """Return the metrics that have a sample, in the order of their declaration."""

@@ -124,6 +124,25 @@ class TestValues:
         assert value(found, "jobtui_storage_scrape_success") == 1
         assert value(again, "jobtui_l0_files", **place) == 9, "the storage is not measured at every scrape"
 
+    @pytest.mark.parametrize(
+        ("space", "label"),
+        [
+            ("a\nb", r"a\nb"),
+            ("a\x1b[2Jb", r"a\x1b[2Jb"),
+            ("a\rb\u202e", r"a\rb\u202e"),
+            ("a\udcff", r"a\udcff"),
+            ('a"\\b`', 'a"\\b`'),
+        ],
+    )
+    def test_label_has_no_control_character(
+        self, tmp_path: Path, storage: ScriptedStorage, space: str, label: str
+    ) -> None:
+        odd = ScriptedStorage({space: ("h1",)})
+        odd.measured = storage.measured
+        with bench(tmp_path, odd) as b:
+            found = samples_of(metrics(b).text().decode())
+        assert value(found, "jobtui_size_bytes", space=label, host="h1") is not None
+
     def test_schedules(self, tmp_path: Path, storage: ScriptedStorage) -> None:
         with bench(tmp_path, storage) as b:
             b.rows('CREATE SCHEDULE a AT "0 0 1 1 *" DO ADMIN FLUSH nba')
