@@ -147,6 +147,9 @@ class SampleBuffer:
         self._stride = 1
         self._merging: dict[int, _Mean] = {}
         self._merged = 0
+        # a job's start is a time of the wall clock: if that is set back, its next owner counts from less than
+        # the one before had reached, and a chart whose times do not rise cannot be drawn
+        self._shift = 0.0
 
     def __len__(self) -> int:
         return len(self._times)
@@ -165,7 +168,7 @@ class SampleBuffer:
         self._merged += 1
         if self._merged < self._stride and not last:
             return
-        self._times.append(seconds)
+        self._times.append(self._rising(seconds))
         for index, column in enumerate(self._columns):
             mean = self._merging.get(index)
             column.extend(NO_FIGURES if mean is None else mean.figures)
@@ -173,13 +176,20 @@ class SampleBuffer:
         while len(self._times) >= self._capacity:
             self._halve()
 
+    def _rising(self, seconds: float) -> float:
+        """Return the time of the next moment, which is never before the last one."""
+        if self._times:
+            self._shift = max(self._shift, self._times[-1] - seconds)
+        return seconds + self._shift
+
     def restore(self, samples: JobSamples) -> None:
         """Put the samples of an earlier process before those of this one."""
         earlier = {host.host: host.figures for host in samples.hosts}
         if not samples.is_sound or not samples.times:
             return
         count = len(samples.times) // _FIGURE_BYTES
-        self._times = array("f", samples.seconds()) + self._times
+        since, self._times = self._times, array("f", samples.seconds())
+        self._times.extend(map(self._rising, since))
         for index, name in enumerate(self._hosts):
             figures = _floats(earlier[name]) if name in earlier else array("f", NO_FIGURES * count)
             self._columns[index] = figures + self._columns[index]

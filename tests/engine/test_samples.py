@@ -109,6 +109,17 @@ class TestBuffer:
         assert list(found.series(Gauge.READ, 1)) == [1.0, 1.0, 1.0, 9.0]
         assert all(map(isnan, found.series(Gauge.READ, 0)))
 
+    @pytest.mark.parametrize("before", [0, 1, 2])
+    def test_clock_set_back_between_two_owners(self, before: int) -> None:
+        buffer, figures = SampleBuffer(1, ["h1"]), (1.0, 1.0, 1.0, 1.0)
+        for moment in range(4):
+            if moment == before:
+                buffer.restore(job_samples(moments=HOUR // 60))
+            buffer.add(float(moment), {0: figures}, figures)
+        found = buffer.samples()
+        assert found.is_sound
+        assert list(found.seconds())[-2:] == [found.seconds()[-3] + 1, found.seconds()[-3] + 2]
+
 
 class TestFiles:
     def test_are_read_as_written(self, tmp_path: Path) -> None:
