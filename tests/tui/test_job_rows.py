@@ -87,6 +87,12 @@ class TestFailed:
         assert "17:2" not in reason
         assert reason.strip().startswith("cold0")
 
+    def test_a_directory_does_not_hide_the_cause(self) -> None:
+        reason = "cold0: /srv/disks/of/this/machine/cold0/test2: another program has it open"
+        assert text_of(rows_of(job(Status.FAILED, reason=reason)), 80).endswith(
+            "cold0: another program has it open"
+        )
+
     def test_a_short_reason_leaves_the_times(self) -> None:
         text = text_of(rows_of(job(Status.FAILED, reason="locked", took=2.0)), 80)
         assert "2.0 s" in text

@@ -363,10 +363,16 @@ def _there(origin: ClusterRef, *, ended: bool) -> str:
 
 
 def _cause(job: Job) -> str:
-    """Return a job's reason; without the host if the host is a path, which would fill the cell."""
+    """Return a job's reason without its host if that is a path, and without the database's directory after the
+    host: a path would fill the cell.
+    """
     for task in job.tasks if job.reason else ():
-        if "/" in task.host and job.reason.startswith(f"{task.host}: "):
-            return job.reason[len(task.host) + 2 :]
+        if job.reason.startswith(f"{task.host}: "):
+            reason = job.reason[len(task.host) + 2 :]
+            directory, _, cause = reason.partition(": ")
+            if "/" in task.host:
+                return reason
+            return f"{task.host}: {cause}" if cause and directory.startswith("/") else job.reason
     return job.reason
 
 
