@@ -27,6 +27,8 @@ def test_it_is_shown_run_paused_and_dropped(tmp_path: Path) -> None:
             for _ in range(5):
                 shown.dashboard.view.tick()
             await shown.shows("nightly", "no run yet", "active", "ADMIN FLUSH nba", "░")
+            await shown.press("enter")
+            await shown.shows("This schedule has started no job yet")
             await shown.press("r")
             await shown.shows("job 1 finished", "by hand")
             await shown.press("s")

@@ -176,6 +176,8 @@ class SchedulesView(FilterableView):
         job = self._schedules.get(self.current or "", {}).get("job")
         if isinstance(job, int):
             await self._host.jump_to_job(job)
+        elif self.current is not None:
+            self._host.show_toast("This schedule has started no job yet")
 
     def on_resize(self) -> None:
         """Lay the week out for the new width."""
