@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import os
+import re
 import sys
 import zlib
 from array import array
@@ -32,6 +33,7 @@ MOST_FILES = 2000
 MOST_BYTES_OF_FILES = 64 << 20
 MOST_SECONDS = 1e9  # of a job
 SUFFIX = ".samples"
+_DRAFT = re.compile(rf"\.\d+{re.escape(SUFFIX)}\.(\d+)")  # a file that is being written, by a process
 _SWEEP_EVERY = 50  # files written between two looks at how many there are
 _HEADER = b"jobtui samples 1\n"
 _FIGURES = 4
@@ -277,6 +279,8 @@ class SampleFiles:
                 name = entry.name.removesuffix(SUFFIX)
                 if name.isdecimal() and name.isascii():
                     sizes[int(name)] = entry.stat(follow_symlinks=False).st_size
+                elif (draft := _DRAFT.fullmatch(entry.name)) and int(draft[1]) != os.getpid():
+                    Path(entry).unlink()
         size = sum(sizes.values())
         surplus = []
         for count, job in enumerate(sorted(sizes)):

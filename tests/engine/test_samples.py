@@ -201,6 +201,15 @@ class TestFiles:
         kept = sorted(int(path.stem) for path in (tmp_path / "samples").iterdir())
         assert kept == list(range(21, 31))
 
+    def test_drafts_of_a_killed_owner_are_deleted(self, tmp_path: Path) -> None:
+        directory = tmp_path / "samples"
+        directory.mkdir(mode=0o700)
+        own, others = directory / f".7.samples.{os.getpid()}", directory / ".7.samples.4194305"
+        for path in (own, others, directory / ".notes"):
+            path.touch()
+        SampleFiles(tmp_path).write(job_samples(5))
+        assert {path.name for path in directory.iterdir()} == {own.name, ".notes", "5.samples"}
+
     def test_bytes_of_all_are_limited(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         files = SampleFiles(tmp_path)
         files.write(job_samples(1))
