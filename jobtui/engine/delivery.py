@@ -14,6 +14,7 @@ import ssl
 import subprocess
 import tempfile
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Sequence
 from contextlib import suppress
@@ -178,7 +179,7 @@ class WebHook:
         headers = {"Content-Type": "application/json", "User-Agent": f"jobtui/{__version__}"}
         request = urllib.request.Request(url, message, headers, method="POST")
         handlers: list[urllib.request.BaseHandler] = [_NoRedirects(), _TrackedConnections(self)]
-        if is_loopback(request.host.rpartition(":")[0].strip("[]") or request.host):
+        if is_loopback(urllib.parse.urlsplit(url).hostname or ""):
             handlers.append(urllib.request.ProxyHandler({}))
         try:
             with urllib.request.build_opener(*handlers).open(request, timeout=self._seconds) as answer:

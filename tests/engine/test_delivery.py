@@ -170,6 +170,14 @@ class TestWebHook:
         with web_hook() as server:
             assert post(server).is_delivered
 
+    @pytest.mark.parametrize("address", ["http://[::1]/", "http://127.1.2.3/"])
+    def test_proxy_is_not_used_without_a_port(self, address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+        with web_hook() as proxy:
+            monkeypatch.setenv("http_proxy", proxy.url)
+            monkeypatch.delenv("no_proxy", raising=False)
+            sent(WebHook(NotifyUrl(address), 20.0))  # nothing need listen there
+            assert not proxy.requests
+
     def test_url_of_a_variable(self, monkeypatch: pytest.MonkeyPatch) -> None:
         hook = WebHook(NotifyUrl(variable="JOBTUI_HOOK"), 20.0)
         monkeypatch.delenv("JOBTUI_HOOK", raising=False)
