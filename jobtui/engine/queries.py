@@ -177,7 +177,11 @@ def job_result(statement: str, job: Job) -> Result:
     paused = lifecycle.paused_seconds(job, datetime.now(UTC))
     row = Row(row.cells, {**row.values, "paused_seconds": round(paused, 3)})
     rows = [row, *(_task_row(job, task) for task in job.tasks)]
-    return Result(statement, JOB, tuple(rows), notice=lifecycle.describe_deferrals(job))
+    notice = lifecycle.describe_deferrals(job)
+    if job.status is Status.FAILED and job.reason:
+        # the columns are those of NebulaGraph, which has none for the reason
+        notice = f"Job {job.id} ({job.label}) failed: {job.reason}"
+    return Result(statement, JOB, tuple(rows), notice=notice)
 
 
 def jobs_result(statement: str, view: QueryResult, limit: int | None) -> Result:

@@ -190,6 +190,7 @@ def test_open_adopted_database_is_named_once_after_the_cause(
     assert f"Job 1 (compact other) failed: {cause}, at {database}\n" in told.stderr
     (_, task) = jobtui.rows("SHOW JOB 1")
     assert task["reason"] == cause
+    assert jobtui("-e", "SHOW JOB 1").stderr == f"Job 1 (compact other) failed: {cause}, at {database}\n"
 
 
 def test_a_file_is_not_taken_for_a_directory_that_is_not_there(jobtui: CommandLine) -> None:

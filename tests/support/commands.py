@@ -21,7 +21,9 @@ COMMAND = (sys.executable, "-m", "jobtui")
 SECONDS = 60
 WENT_WELL = re.compile(
     r"^(Job \d+ \(.*\) finished.*|[\d,]+ pairs? loaded into .*|Jobs? .* submitted to process .*"
-    r"|No jobtui runs this profile: .* left in the queue, .*)\n",
+    r"|No jobtui runs this profile: .* left in the queue, .*"
+    # the answer to SHOW JOB; after a failure of the command's own job the status is not 0
+    r"|Job \d+ \(.*\) failed: .*)\n",
     re.MULTILINE,
 )
 NEW_JOB = """\
