@@ -73,3 +73,11 @@ class TestCommand:
         shown = Filter(spaces=frozenset({"nba"}))
         found = {title: text for _, title, text in copy_choices(job, "prod", shown)}
         assert found["command that lists the filter"].endswith("-e 'SHOW JOBS IN nba'")
+
+
+def test_row_is_one_line_without_control_characters() -> None:
+    reason = "IO error\nrm -rf x\r\x1b[2J\tend"
+    job = Job(1, "compact", "a\nb", FakeClock().now(), Status.FAILED, reason=reason)
+    (row,) = [text for _, title, text in copy_choices(job) if title == "row"]
+    assert row.replace("\t", " ").isprintable()
+    assert len(row.split("\t")) == 7

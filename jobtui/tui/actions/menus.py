@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from jobtui.background import run_in_thread
 from jobtui.config.settings import SAVED_VIEWS
-from jobtui.formatting import format_count, format_duration, format_local_time
+from jobtui.formatting import format_count, format_duration, format_local_time, printable
 from jobtui.language import quote_name, unparse
 from jobtui.language.ast import Submit
 from jobtui.model import Job, JobCommand, Status
@@ -91,18 +91,17 @@ def statement_of(job: Job) -> str:
 
 
 def row_text(job: Job) -> str:
-    """Return the job's row as tab-separated text, for a spreadsheet."""
-    return "\t".join(
-        (
-            str(job.id),
-            job.label,
-            job.status.value,
-            format_local_time(job.start),
-            format_local_time(job.stop),
-            format_duration(job.took),
-            job.reason,
-        )
+    """Return the job's row as tab-separated text, for a spreadsheet: one line, whatever the reason holds."""
+    fields = (
+        str(job.id),
+        job.label,
+        job.status.value,
+        format_local_time(job.start),
+        format_local_time(job.stop),
+        format_duration(job.took),
+        job.reason,
     )
+    return "\t".join(map(printable, fields))
 
 
 def palette_choices(
