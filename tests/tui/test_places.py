@@ -52,6 +52,7 @@ def test_space_has_its_verdict_as_badge_until_a_job_ends(tmp_path: Path) -> None
             shown.behind.storage.measured["local1"] = CompactionFigures(size=100, live=10, l0_files=1)
             await shown.press("5")
             await shown.shows("› advice", "compact", "unknown")
+            await shown.shows("enter edit statement")
             await shown.press("2")
             await shown.shows("› spaces", "nba  compact", "test2 ")
             await shown.press("C")

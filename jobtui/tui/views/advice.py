@@ -16,7 +16,7 @@ from jobtui.engine.advice import Verdict, statement_for
 from jobtui.engine.client import ExecuteResult
 from jobtui.formatting import format_bytes, format_recent_time
 from jobtui.language.tables import Row
-from jobtui.tui.commands import KeyScope, bindings
+from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch
 from jobtui.tui.data.inventory_rows import InventoryRows
@@ -179,6 +179,12 @@ class AdviceView(FilterableView):
         self.body.scroll_home(animate=False)
         self._show_hosts()
         self.post_message(self.StatusChanged())
+
+    @override
+    def footer_title(self, command: KeyCommand) -> str | None:
+        if command.id != "open":
+            return command.title
+        return "edit statement" if self.statement() else None
 
     async def on_table_opened(self, message: Table.Opened) -> None:
         """Put the statement into the command bar."""
