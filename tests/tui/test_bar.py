@@ -257,3 +257,14 @@ def test_help_with_a_word_tells_of_that_statement_alone(tmp_path: Path) -> None:
             assert "BACKUP JOB" not in shown.transcript
 
     asyncio.run(run())
+
+
+def test_example_names_a_space_that_another_process_created(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {}) as shown:
+            await shown.shows("ADMIN COMPACT demo")
+            await asyncio.wrap_future(shown.behind.engine.execute("CREATE SPACE zoo", shown.behind.session))
+            await shown.press("2")
+            await shown.shows("ADMIN COMPACT zoo")
+
+    asyncio.run(run())

@@ -109,6 +109,7 @@ class Dashboard(StyledScreen):
     def on_overview(self) -> None:
         """Show a new overview of spaces and hosts."""
         self.refresh_header()
+        self.console.bar.refresh_example()
         for view in self._views.values():
             view.on_overview()
 

@@ -31,10 +31,7 @@ class CommandBar(Horizontal):
         self._prompt = Prompt()
         self._usage = Usage()
         self._usage.display = False
-        key = context.keymap.shown(BY_ID["bar"])
-        self._placeholder = PlaceholderText(
-            f"{key} types a statement, like SHOW JOBS or ADMIN COMPACT {_example_space(context)}"
-        )
+        self._placeholder = PlaceholderText(context)
         self._input: CommandInput | None = None
 
     @override
@@ -49,6 +46,10 @@ class CommandBar(Horizontal):
     def show_prompt(self) -> None:
         """Show the prompt, with the chosen space in it."""
         self._prompt.show(self._shared.prompt_line)
+
+    def refresh_example(self) -> None:
+        """Show the example again: the spaces may have changed."""
+        self._placeholder.refresh()
 
     async def start_edit(self, text: str | None = None) -> None:
         """Focus the input.
@@ -143,13 +144,15 @@ def _example_space(context: Context) -> str:
 class PlaceholderText(OneLine):
     """The text in place of the input until it is first used."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, context: Context) -> None:
         super().__init__()
-        self._text = text
+        self._shared = context
 
     @override
     def line(self, width: int) -> Line:
-        return ((self._text, TextRole.MUTED),)
+        key = self._shared.keymap.shown(BY_ID["bar"])
+        example = f"ADMIN COMPACT {_example_space(self._shared)}"
+        return ((f"{key} types a statement, like SHOW JOBS or {example}", TextRole.MUTED),)
 
 
 class Usage(OneLine):
