@@ -387,7 +387,7 @@ def _path(word: str) -> Path:
 
 def _port(word: str) -> int:
     if not (word.isascii() and word.isdigit() and int(word) < 1 << 16):
-        raise argparse.ArgumentTypeError(f"'{word}' is no port: a number from 0 to 65535")
+        raise argparse.ArgumentTypeError(f"'{word}' is not a port: a number from 0 to 65535")
     return int(word)
 
 
@@ -396,7 +396,7 @@ def _listen_address(word: str) -> tuple[str, int]:
     host, _, port = word.rpartition(":")
     is_bracketed = host.startswith("[") and host.endswith("]")
     if not host or (":" in host and not is_bracketed):
-        raise argparse.ArgumentTypeError(f"'{word}' is no address: it must be like 127.0.0.1:9477")
+        raise argparse.ArgumentTypeError(f"'{word}' is not an address: it must be like 127.0.0.1:9477")
     return host.strip("[]"), _port(port)
 
 

@@ -138,13 +138,13 @@ ones for the next start; the second exits immediately.
 jobtui web [--port N] [--url URL] [--writable]
 
 Shows the dashboard in a browser on this machine, until SIGTERM or ctrl+c. The
-address that is printed contains a secret: whoever has it sees the jobs. Each
+address that is printed contains a secret: anyone who has it can see the jobs. Each
 tab is a dashboard of its own. It needs the extra: pip install 'jobtui[web]'
 
   --writable   accept statements and keys that change something; otherwise
                every tab is read-only
   --port N     the port on 127.0.0.1 (default: 9478; 0: a free one)
-  --url URL    the address of a proxy through which browsers come
+  --url URL    the address under which browsers reach jobtui through a proxy
 
   ssh -t -L 9478:127.0.0.1:9478 host jobtui web    then open the address here
 """,
@@ -193,7 +193,7 @@ measure is left out without one. docs/metrics.md lists them, with alert rules.
 jobtui notify test
 
 Sends a message to the command and the web hook of the table [notify] in the
-config, once each and from this process, and reports what became of it. The
+config, once each and from this process, and reports the results. The
 status is 1 if one of them failed, otherwise 0.
 
   [notify]

@@ -99,7 +99,7 @@ def _other_format(line: bytes) -> str:
     if begin == b"{":
         return ""
     if begin == b"[":
-        return '; a JSON array is not JSON lines, write an object a line: jq -c ".[]"'
+        return '; a JSON array is not JSON lines, write one object per line: jq -c ".[]"'
     shown = line[:60].decode(errors="replace").rstrip("\r\n")
     return f"; JSON lines are expected, not '{shown}': CSV and TSV are read with --format csv or tsv"
 

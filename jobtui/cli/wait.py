@@ -223,7 +223,11 @@ class EngineWaiter(JobWaiter):
         own = [job.id for job in active if job.id in stopped]
         others = [job for job in here if job.id not in stopped]
         if own or others:
-            parts = [f"Stopping {describe_jobs(own)}", *map(_stopped_too, others), "once more leaves at once"]
+            parts = [
+                f"Stopping {describe_jobs(own)}",
+                *map(_stopped_too, others),
+                "a second ctrl+c exits immediately",
+            ]
             text = "; ".join(parts)
             self.print(f"{reason}: {text[0].lower()}{text[1:]}" if reason else text)
         elif reason:

@@ -74,7 +74,7 @@ class Acceptor:
             connection.setblocking(False)
             most = most_connections()
             if len(self._tasks) >= most:
-                self._refuse(connection, f"{most} clients are connected to it, more than it has room for")
+                self._refuse(connection, f"{most} clients are connected to it, which is its limit")
                 continue
             self._refusing = False
             task = self._loop.create_task(self._handle(connection))

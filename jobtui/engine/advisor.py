@@ -188,9 +188,9 @@ class Advisor:
         if figures.rewrites is not None and rewritten and (options.from_key or options.to_key):
             gain = None if gain is None else int(gain * min(1.0, figures.rewrites / rewritten))
             rewritten = figures.rewrites
-            notes.append("what a part of the keys gives back is a guess")
+            notes.append("the bytes reclaimed from a part of the keys are a guess")
         elif estimate.is_guess:
-            notes.append("what it gives back is a guess")
+            notes.append("the reclaimed bytes are a guess")
         if note := self._speed(host).describe_assumption(rewritten or 0):
             notes.append(note)
         if note := self._describe_room(figures):
@@ -219,7 +219,7 @@ class Advisor:
             return ""
         # as the worker decides before each step
         if needed + reserve > disk or (figures.steps == 1 and free < needed):
-            return "it would fail: the disk has not enough room"
+            return "it would fail: the disk is too full"
         return f"it would wait for disk space: {format_bytes(needed)} needed, reserve {format_bytes(reserve)}"
 
     def _seconds(self, host: str, read: int | None, written: int | None, options: JobOptions) -> float | None:
@@ -269,7 +269,7 @@ def _describe_total(rows: Sequence[Row], options: JobOptions) -> str:
     if len(known) < 2 or len(known) < len(seconds):
         return ""
     turns = f"{format_count(options.rolling or 1, 'host')} at a time" if takes_turns(options) else "all at once"
-    wait = f", {format_duration(options.wait)} between two" if options.wait else ""
+    wait = f", {format_duration(options.wait)} between hosts" if options.wait else ""
     return f"≈ {format_duration(total_seconds(known, options))} in all: {turns}{wait}"
 
 

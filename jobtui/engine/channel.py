@@ -68,7 +68,7 @@ class Channel:
             raise errors.RequestNotAccepted(f"no connection can be made: {error.strerror}") from None
         try:
             if not stat.S_ISSOCK(address.lstat().st_mode):
-                raise errors.RequestNotAccepted(f"{address} is no socket")
+                raise errors.RequestNotAccepted(f"{address} is not a socket")
             connection.settimeout(timeout)
             with short(address) as name:
                 connection.connect(name)
@@ -119,7 +119,7 @@ class Channel:
             line = protocol.encode(protocol.Request(request)) + b"\n"
         except UnicodeEncodeError:
             raise errors.OwnerRejected(
-                "the text or the current directory has bytes that are no UTF-8, which cannot be handed to the "
+                "the text or the current directory has bytes that are not UTF-8, which cannot be sent to the "
                 "jobtui that owns this profile: run it once that has ended"
             ) from None
         if len(line) > protocol.LONGEST_LINE:
@@ -132,7 +132,7 @@ class Channel:
             raise errors.OwnerTimeout(protocol.SILENT) from None
         except OSError as error:
             self._failed = True
-            cut = errors.RequestNotAccepted(f"the owner did not take it: {error.strerror or error}")
+            cut = errors.RequestNotAccepted(f"the owner did not accept it: {error.strerror or error}")
             raise self._refusal() or cut from None
 
     def _refusal(self) -> errors.OwnerUnavailable | None:
@@ -170,7 +170,7 @@ class Channel:
             looked = len(self._received)
             if looked > longest:
                 raise errors.OwnerUnavailable(
-                    f"what answers at the socket sends a line of more than {longest} bytes"
+                    f"the process at the socket sent a line of more than {longest} bytes"
                 )
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:

@@ -62,7 +62,7 @@ from jobtui.os_errors import explain_shortage
 from jobtui.storage.base import Placement, Space, Storage
 from jobtui.suggest import did_you_mean
 
-ARCHIVED_HERE = "Archived in jobtui's history alone: the cluster keeps its own list of its jobs"
+ARCHIVED_HERE = "Archived only in jobtui's history: the cluster keeps its own list of its jobs"
 
 # such a text is parsed in the loop: handing it to another thread and back takes longer than parsing it
 _SHORT_TEXT = 400
@@ -351,7 +351,7 @@ class StatementExecutor:
 
 def _no_such_host(host: str, space: Space) -> str:
     near = did_you_mean(host, space.hosts)
-    hint = f"did you mean '{near}'?" if near else f"it lies on {', '.join(space.hosts)}"
+    hint = f"did you mean '{near}'?" if near else f"it is on {', '.join(space.hosts)}"
     return f"Space '{space.name}' is not on host '{host}'; {hint}"
 
 
@@ -375,7 +375,7 @@ def _nothing_to_recover(space: str | None) -> str:
 def _difference(space: Space, wanted: Sequence[Path]) -> str:
     """Return how a space differs from one that is adopted in the `wanted` directories, "" if it does not."""
     if not space.adopted:
-        return f"it is not adopted: it lies on {', '.join(space.hosts)}"
+        return f"it is not adopted: it is on {', '.join(space.hosts)}"
     held = {os.path.realpath(one): one for one in space.hosts}
     asked = {os.path.realpath(one): str(one) for one in wanted}
     missing = [one for real, one in asked.items() if real not in held]

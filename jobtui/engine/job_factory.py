@@ -48,7 +48,9 @@ class JobFactory:
         hosts = lifecycle.recovered_hosts(old, space.hosts, failed_only=how.failed_only)
         if not hosts:
             why = (
-                "has finished on all its hosts" if how.failed_only else "has none of its hosts in the space now"
+                "has finished on all its hosts"
+                if how.failed_only
+                else "ran on hosts that the space no longer has"
             )
             raise StatementRefused(f"Job {old.id} {why}: there is nothing to run again")
         options = replace(old.options, because=how.because or old.options.because)

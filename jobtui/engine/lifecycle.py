@@ -204,7 +204,7 @@ def describe_deferrals(job: Job) -> str:
     if not held:
         return ""
     more = f" and {len(held) - 1} more" if len(held) > 1 else ""
-    return f"Job {job.id} {held[0]}{more}; it is tried again by itself"
+    return f"Job {job.id} {held[0]}{more}; it is retried automatically"
 
 
 def request_stop(job: Job, now: datetime, took: float | None = None, because: str = "") -> Job:

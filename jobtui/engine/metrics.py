@@ -67,7 +67,7 @@ METRICS: Mapping[str, MetricInfo] = {
         "When the last job that finished ended.", ("space", "command")
     ),
     "jobtui_reclaimed_bytes": MetricInfo(
-        "The bytes that all jobs gave back, archived ones included.", ("space",), is_counter=True
+        "The bytes that all jobs reclaimed, archived ones included.", ("space",), is_counter=True
     ),
     "jobtui_deletions_ratio": MetricInfo(
         "The share of deletions among the entries, 0 to 1.", ("space", "host")
@@ -76,7 +76,9 @@ METRICS: Mapping[str, MetricInfo] = {
     "jobtui_pending_compaction_bytes": MetricInfo(
         "RocksDB's estimate of the bytes to compact.", ("space", "host")
     ),
-    "jobtui_reclaimable_bytes": MetricInfo("The estimate of what a compaction gives back.", ("space", "host")),
+    "jobtui_reclaimable_bytes": MetricInfo(
+        "The estimate of the bytes that a compaction would reclaim.", ("space", "host")
+    ),
     "jobtui_size_bytes": MetricInfo("The bytes of all files.", ("space", "host")),
     "jobtui_memtable_bytes": MetricInfo("The bytes in memory.", ("space", "host")),
     "jobtui_storage_scrape_success": MetricInfo("Whether the storage reported its figures."),

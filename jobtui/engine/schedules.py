@@ -4,7 +4,7 @@ The rules:
     a time that does not exist (daylight saving) is moved by the missing hour; one that exists twice runs once;
     a time that passed while no jobtui ran the profile, or while the machine slept, is recorded as skipped and
     never run later; all such times share one record; a time of the last minute still counts as now;
-    a run is skipped with the reason while the job of the run before still works, or if a user paused that job;
+    a run is skipped with the reason while the job of the previous run still runs, or if a user paused that job;
     UNTIL pauses the job at its next step, and the next run resumes it instead of submitting another;
     a job that was interrupted because its owner died is recovered once: by the next owner while the window is
     open, else by the next run;
@@ -315,7 +315,7 @@ def _decide_due(
         return _begin(schedule, due, end, last_id, submit)
     if not job.paused:
         working = replace(schedule, window_end=end, held=False)
-        return ScheduleStep(_skip(working, due, f"job {job.id} of the run before still works"))
+        return ScheduleStep(_skip(working, due, f"job {job.id} of the previous run is still running"))
     if schedule.held:
         return _begin(schedule, due, end, last_id, RunAction.CONTINUE)
     return ScheduleStep(_skip(schedule, due, f"job {job.id} is paused; RESUME JOB {job.id} continues it"))
@@ -330,7 +330,7 @@ def run_now(
         submit = RunAction.SUBMIT if interrupted is None else RunAction.RECOVER
         return _begin(schedule, now, end, last_id, submit, by_hand=True)
     if not job.paused or job.stopping:
-        raise StatementRefused(f"Job {job.id} of schedule '{schedule.name}' still works")
+        raise StatementRefused(f"Job {job.id} of schedule '{schedule.name}' is still running")
     return _begin(schedule, now, end, last_id, RunAction.CONTINUE, by_hand=True)
 
 

@@ -37,7 +37,7 @@ TERMS: Final = {
     "advice": "What SHOW ADVICE says of a space on a host: compact, flush or fine, with the figures behind it.",
     "because": "Why a job was requested, paused or stopped, in the words of the user.",
     "compact": "COMPACT merges the SST files of a space on each host. It drops overwritten and deleted "
-    "entries, and so gives back their disk space and makes reading faster. It reads and writes "
+    "entries, and so reclaims their disk space and makes reading faster. It reads and writes "
     "the files again, which takes time and disk bandwidth.",
     "condition": "Comparisons after IF, with AND, OR, NOT and parentheses; AND binds tighter than OR. It is "
     "evaluated on each host when its turn comes. If it is false, the host ends at once, with the "
@@ -57,7 +57,7 @@ TERMS: Final = {
     "them into deeper levels.",
     "memtable": "RocksDB's buffer in memory for recent writes. A flush writes it to disk.",
     "needed": "IF NEEDED compacts a host only if the verdict of SHOW ADVICE is compact.",
-    "option": "What follows WITH: name = value, with commas between options. Each is given once, only "
+    "option": "A setting after WITH: name = value, with commas between options. Each is given once, only "
     "family may repeat, and one that is named twice counts once. An option that the storage cannot honor is an "
     "error; it is never ignored.",
     "pending": "RocksDB compacts by itself in the background; this is the work that it still sees.",

@@ -286,7 +286,7 @@ JOB_OPTIONS: Final = (
         "on_failure",
         ("continue", "stop"),
         "",
-        "what follows a failed host",
+        "what to do after a host fails",
         "continue",
         "With stop, the tasks that had not begun end stopped, with that reason.",
     ),
@@ -294,7 +294,7 @@ JOB_OPTIONS: Final = (
         "retry",
         PlaceholderKind.COUNT,
         "<n>",
-        "attempts after a failure that can pass",
+        "attempts after a temporary failure",
         "0",
         "Such failures are a full disk, a lock, a host that cannot be reached or died, and a timeout. Others "
         "are not tried again.",

@@ -368,7 +368,7 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
     StatementSyntax(
         (Keyword("SHOW"), Keyword("ADVICE"), _IN_SPACE),
         ShowAdvice,
-        "which jobs are worth it",
+        "which spaces need a job",
         (
             "For each space and host the verdict (compact, flush or fine), what it rests on, what a compaction "
             "would give back, and the statement to run. The worst comes first.",

@@ -67,7 +67,7 @@ def crash_message(error: BaseException, place: Path | None) -> str:
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
     lines = [
         f"jobtui: the dashboard failed: {what}",
-        "Your jobs are safe: the next start reports what became of those that were running.",
+        "Your jobs are safe: the next start reports how the running ones ended.",
     ]
     if place is not None:
         lines.append(f"The traceback is in {place}")

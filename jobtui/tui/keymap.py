@@ -67,7 +67,7 @@ def load_keymap(wanted: Mapping[str, str]) -> Keymap:
             continue
         normal = [_normal(key) for key in keys.split(",") if key.strip()]
         if not normal:
-            problems.append(f"keymap: {command_id} is given no key")
+            problems.append(f"keymap: {command_id} has no key")
             continue
         strange = [key for key in normal if not _is_key(key)]
         if strange:

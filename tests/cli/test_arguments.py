@@ -162,7 +162,7 @@ REFUSED = [
     (["--background"], "--background belongs to jobtui serve"),
     (["--port", "0"], "--port belongs to jobtui web"),
     (["serve", "--writable"], "--writable cannot be used with serve"),
-    (["web", "--port", "65536"], "'65536' is no port: a number from 0 to 65535"),
+    (["web", "--port", "65536"], "'65536' is not a port: a number from 0 to 65535"),
     (["web", "--port", "-1"], "--port"),
     (["web", "--writable", "--read-only"], "--writable and --read-only contradict each other"),
     (["load", "nba", "x", "--nonsense", "lod"], "there is no option --nonsense"),

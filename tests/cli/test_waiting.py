@@ -51,7 +51,7 @@ def test_ctrl_c_waits_until_the_job_has_truly_stopped(
     thread.join()
     assert job.status is Status.STOPPED
     assert waiting.interrupted is signal.SIGINT
-    assert capsys.readouterr().err == "Stopping job 1; once more leaves at once\n"
+    assert capsys.readouterr().err == "Stopping job 1; a second ctrl+c exits immediately\n"
 
 
 def test_every_sleep_is_bounded_because_of_late_signals(at_work: Bench) -> None:
@@ -119,7 +119,7 @@ def test_a_signal_between_the_own_end_and_the_stay_for_others_stops_theirs(
             waiting.wait_for_other_jobs()
         assert (own.status, found.job(2).status) == (Status.FINISHED, Status.STOPPED)
         assert waiting.interrupted is sent
-    assert "Stopping job 2; once more leaves at once" in capsys.readouterr().err
+    assert "Stopping job 2; a second ctrl+c exits immediately" in capsys.readouterr().err
 
 
 def test_the_handlers_of_before_are_back_afterwards(at_work: Bench) -> None:

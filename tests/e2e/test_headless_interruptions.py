@@ -22,7 +22,9 @@ def test_an_interrupt_stops_the_job_honestly_first(slow: CommandLine, sent: sign
         out, err = process.communicate(timeout=60)
     assert process.returncode == 128 + sent
     assert out.decode() == new_job(1)
-    assert err.decode().startswith("Stopping job 1; once more leaves at once\nJob 1 (compact nba) stopped")
+    assert err.decode().startswith(
+        "Stopping job 1; a second ctrl+c exits immediately\nJob 1 (compact nba) stopped"
+    )
     job, *tasks = slow.rows("SHOW JOB 1")
     assert job["Status"] == "stopped"
     assert {task["Status"] for task in tasks} == {"stopped"}
@@ -64,7 +66,7 @@ def test_who_does_not_wait_for_the_stop_leaves_at_once(slow: CommandLine) -> Non
             os.kill(worker, signal.SIGSTOP)  # it hears of no stop
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
-        assert process.stderr.readline() == b"Stopping job 1; once more leaves at once\n"
+        assert process.stderr.readline() == b"Stopping job 1; a second ctrl+c exits immediately\n"
         process.send_signal(signal.SIGINT)
         _, err = process.communicate(timeout=60)
     assert process.returncode == 130

@@ -106,7 +106,7 @@ class TestSigterm:
         with at_work(jobtui) as shown:
             shown.terminal.signal(number)
             assert shown.terminal.ended() == 128 + number
-            assert f"Ended by {number.name}: stopping job 1; once more leaves at once" in shown.said()
+            assert f"Ended by {number.name}: stopping job 1; a second ctrl+c exits immediately" in shown.said()
             assert shown.terminal.is_given_back()
             assert shown.is_gone()
         assert shown.status() is Status.STOPPED
@@ -161,7 +161,7 @@ class TestSigterm:
             for worker in shown.workers:
                 os.kill(worker, signal.SIGSTOP)
             shown.terminal.signal(signal.SIGTERM)
-            shown.terminal.until(lambda _: "once more leaves at once" in shown.said())
+            shown.terminal.until(lambda _: "a second ctrl+c exits immediately" in shown.said())
             shown.terminal.signal(signal.SIGTERM)
             assert shown.terminal.ended() == 128 + signal.SIGTERM
             assert "Left at once: the next start marks jobs that still ran as failed" in shown.said()

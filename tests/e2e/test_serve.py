@@ -69,7 +69,7 @@ def test_a_signal_ends_it_cleanly_after_an_honest_word_about_what_runs(
     assert lines[0] == f"jobtui serves local as process {process.pid}"
     assert {"Job 1 (compact nba) queued", "Job 1 (compact nba) started", "Job 2 (flush nba) queued"} < {*lines}
     assert lines[4:] == [
-        "Stopping job 1; once more leaves at once",
+        "Stopping job 1; a second ctrl+c exits immediately",
         "Job 1 (compact nba) stopped after N s",
         "Ended: job 2 queued for the next start",
     ]

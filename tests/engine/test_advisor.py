@@ -167,8 +167,8 @@ class TestExplain:
             assert [row.values["Note"].partition("; ")[2] for row in rows] == [
                 "",
                 "it would wait for disk space: 801 MiB needed, reserve 200 MiB",
-                "it would fail: the disk has not enough room",
-                "it would fail: the disk has not enough room",
+                "it would fail: the disk is too full",
+                "it would fail: the disk is too full",
             ]
 
     def test_a_database_that_its_owner_has_open(self, tmp_path: Path) -> None:

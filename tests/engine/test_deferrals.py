@@ -92,7 +92,7 @@ class TestDown:
         deferral(it, 1)
         result = it.say("SHOW JOB 1").results[0]
         text = f"deferred: host h0 is down since {since}"
-        assert result.notice == f"Job 1 {text} and 1 more; it is tried again by itself"
+        assert result.notice == f"Job 1 {text} and 1 more; it is retried automatically"
         assert result.rows[1].values["deferred"] == text
         assert str(result.rows[1].values["deferred_since"]).startswith("2019-12-17T")
 

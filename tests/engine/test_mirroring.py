@@ -198,7 +198,7 @@ def test_a_backup_archives_here_alone_and_says_so(prod: MirrorBench) -> None:
     ended_on(prod, 40, Status.FINISHED)
     result = prod.say("BACKUP JOB 0 9").results[0]
     assert [row.cells for row in result.rows] == [("backup 1 jobs 1 tasks",)]
-    assert result.notice == "Archived in jobtui's history alone: the cluster keeps its own list of its jobs"
+    assert result.notice == "Archived only in jobtui's history: the cluster keeps its own list of its jobs"
 
 
 def test_jobs_are_attached_again_at_the_next_start(tmp_path: Path) -> None:

@@ -133,7 +133,7 @@ class TestRuns:
             b.heard.until(1, Status.RUNNING)
             pass_to(b, DAY)
             b.clock.wait_for_sleepers(1)
-            assert shown(b)["Result"] == "skipped: job 1 of the run before still works"
+            assert shown(b)["Result"] == "skipped: job 1 of the previous run is still running"
             assert b.engine.history.last_id() == 1
 
     def test_space_that_is_gone_is_a_failed_run(self, tmp_path: Path) -> None:

@@ -146,7 +146,7 @@ class TestDue:
     def test_while_the_job_before_works_it_is_skipped(self) -> None:
         step = schedules.advance(made(timezone="UTC", job=7), at("2026-03-11T02:30Z"), job())
         assert step.action is None
-        assert step.schedule.runs[-1].reason == "job 7 of the run before still works"
+        assert step.schedule.runs[-1].reason == "job 7 of the previous run is still running"
 
     def test_missed_times_are_one_record_and_never_run(self) -> None:
         step = schedules.advance(made("@hourly", timezone="UTC"), at("2026-03-10T20:30Z"), None)

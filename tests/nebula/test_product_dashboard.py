@@ -71,7 +71,7 @@ def test_a_job_goes_its_way_on_screen_and_those_of_others_beside_it(
         terminal.shows("✔ finished")
         terminal.paste("BACKUP JOB 1 1")
         terminal.press("enter")
-        terminal.shows("Archived in jobtui's history alone")
+        terminal.shows("Archived only in jobtui's history")
 
 
 def test_a_graphd_that_ends_is_lost_with_the_time_and_when_it_is_tried_again(

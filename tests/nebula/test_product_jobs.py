@@ -151,7 +151,7 @@ def test_a_backup_says_that_it_archives_here_alone(jobtui: NebulaCommand) -> Non
     jobtui.done("-e", "ADMIN FLUSH nba")
     ended = jobtui("-e", "BACKUP JOB 0 9")
     assert "backup 1 jobs 2 tasks" in ended.stdout
-    assert ended.stderr == "Archived in jobtui's history alone: the cluster keeps its own list of its jobs\n"
+    assert ended.stderr == "Archived only in jobtui's history: the cluster keeps its own list of its jobs\n"
     assert jobtui.rows("SHOW JOBS") == []
     assert [row["Job Id"] for row in jobtui.rows("SHOW ARCHIVED JOBS")] == [1]
 

@@ -32,7 +32,7 @@ NOW = FakeClock().now()
         (
             ConnectionStatus(ConnectionState.CONNECTED, NOW, "10.0.0.5:9669", "no answer since 17:21:30"),
             "◌ 10.0.0.5:9669",
-            "No answer since 17:21:30: what is shown may be from before",
+            "No answer since 17:21:30: the screen may be out of date",
         ),
         (
             ConnectionStatus(ConnectionState.REFUSED, NOW, detail="bad password"),

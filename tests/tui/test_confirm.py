@@ -71,7 +71,7 @@ class TestSight:
                 await shown.press("enter")
                 await shown.shows("1 of 2")
                 await shown.press("s")
-                await shown.shows("Stop 1 job?", "job 1", "1 of the marked jobs not in view")
+                await shown.shows("Stop 1 job?", "job 1", "The filter hides 1 marked job")
                 await shown.press("n")
                 assert shown.behind.job(1).status is Status.RUNNING
 

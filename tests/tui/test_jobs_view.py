@@ -120,7 +120,7 @@ def test_esc_while_typing_a_filter_brings_the_one_before_back(tmp_path: Path) ->
             await some_jobs(shown, 6)
             await shown.press("slash")
             await shown.paste("nosuchthing")
-            await shown.shows("No job passes the filter")
+            await shown.shows("No job matches the filter")
             await shown.press("escape")
             await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 6)
             assert shown.dashboard.jobs.list.table.has_focus

@@ -67,7 +67,7 @@ def test_a_keymap_changes_the_keys_of_a_command() -> None:
         ({"stop": "r"}, "r for stop is taken by recover; stop keeps s"),
         ({"stop": "?"}, "? for stop is taken by help"),
         ({"help": "s"}, "s for help is taken by stop"),
-        ({"stop": " , "}, "stop is given no key"),
+        ({"stop": " , "}, "stop has no key"),
         ({"stop": "foo"}, "there is no key foo; stop keeps s"),
         ({"stop": "x,delte"}, "there is no key delte; did you mean delete?; stop keeps s"),
         ({"stop": "crtl+s"}, "there is no key crtl+s"),

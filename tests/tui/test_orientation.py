@@ -233,7 +233,7 @@ class TestKeyWithoutEffect:
                 await shown.press("w")
                 await shown.shows("w (watch) has no effect here: it is a key of jobs")
                 await shown.press("R")
-                await shown.shows("R (connect now) has no effect here: the storage is no cluster")
+                await shown.shows("R (connect now) has no effect here: this profile has no cluster")
 
         asyncio.run(run())
 

@@ -114,7 +114,7 @@ class TestForm:
         ("fields", "problem"),
         [
             ({"name": ""}, "Name is empty"),
-            ({"name": "a.b"}, "No statement can hold this name"),
+            ({"name": "a.b"}, "No statement can contain this name"),
             ({"at": "30 25 * * *"}, ""),
             ({"until": "26:00"}, ""),
             ({"timezone": "Europe/Berlim"}, ""),

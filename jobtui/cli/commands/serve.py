@@ -308,7 +308,7 @@ def _connection(link: ConnectionStatus) -> str:
     match link.state:
         case ConnectionState.CONNECTED:
             if link.detail:
-                return f"The cluster gives {link.detail}; what is known of its jobs may be old"
+                return f"The cluster gives {link.detail}; the jobs shown may be out of date"
             return f"Connected to the cluster at {link.address}" if link.address else "Connected to the cluster"
         case ConnectionState.LOST:
             return f"No connection to the cluster: {link.detail}; retrying until there is one"

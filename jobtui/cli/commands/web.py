@@ -153,7 +153,7 @@ async def _serve(
     access = "accepts changes" if is_writable else "is read-only (--writable accepts changes)"
     print_error(
         f"jobtui shows {profile.name} on port {port} of {LOOPBACK} and {access}; "
-        "whoever knows the address above has access"
+        "anyone who knows the address above has access"
     )
     await ended.wait()
     await runner.cleanup()

@@ -32,8 +32,8 @@ from jobtui.model import (
 from jobtui.storage.base import ClusterJob
 
 LEFT_BEHIND = "its job ended without it; the host may continue"
-UNFOLLOWED = "this profile is no longer connected to cluster '{}': what became of the job there is not known"
-REPLACED = "the cluster now has another job under this one's id: what became of it is not known"
+UNFOLLOWED = "this profile is no longer connected to cluster '{}': the job's outcome there is not known"
+REPLACED = "the cluster now has another job under this one's id: its outcome is not known"
 INDISTINGUISHABLE = "cannot be told apart: the cluster names no port"
 RAN_AGAIN = "the cluster ran it again before it reported how this run ended"
 
@@ -158,7 +158,7 @@ def explain_wait(job: Job, reason: str, now: datetime) -> Job:
     """Return a job under way with the reason why it makes no progress, "" if it does; each becomes an event."""
     if job.status.ended or job.reason == reason:
         return job
-    return add_note(replace(job, reason=reason), reason or "what it waited for is over", now)
+    return add_note(replace(job, reason=reason), reason or "it no longer waits", now)
 
 
 def note_shared_address(job: Job, hosts: Iterable[str], now: datetime) -> Job:

@@ -99,7 +99,7 @@ class JobActions:
         for job_id in ids:
             job = self._active().get(job_id)
             if job is None:
-                self._host.show_toast(f"Job {job_id} does not run: its write limit has no effect", "warning")
+                self._host.show_toast(f"Job {job_id} is not running: its write limit has no effect", "warning")
                 continue
             rate = self._rates.get(job_id) or job.options.rate or _FIRST_RATE
             rate = max(_LEAST_RATE, rate * 2 if faster else rate // 2)
@@ -239,9 +239,7 @@ class JobActions:
         if plan.skipped:
             lines.append(((plan.skipped_text, TextRole.MUTED),))
         if unseen:
-            lines.append(
-                ((f"{unseen:,} of the marked jobs not in view: the filter hides them", TextRole.WARNING),)
-            )
+            lines.append(((f"The filter hides {format_count(unseen, 'marked job')}", TextRole.WARNING),))
         return lines
 
     def _job_line(self, job_id: int, verb: str) -> Line:

@@ -41,13 +41,13 @@ _WIDEST = 100
 _FILTER = (
     ("words", "jobs whose command, space, host or reason hold them all"),
     ("status:failed", "also queue, running, finished, stopped, ended, live; with commas: either"),
-    ("space:nba  host:local0  cmd:compact", "of that space, host, command; a beginning will do"),
+    ("space:nba  host:local0  cmd:compact", "of that space, host, command; the first letters suffice"),
     ("since:2h  until:2019-12-17", "submitted since, or until: s m h d w, today, or a date"),
     ("status:unrecovered", "failed or stopped, and not run again yet"),
     ("took:>10min  reclaimed:<1GiB", "longer than that, less than that"),
     ("id:40-60  reason:disk", "these numbers, a word of the reason"),
-    ("by:anna  by:nightly  why:deploy", "who or which schedule requested it, a word of its because"),
-    ("!status:finished  !word", "the other way round"),
+    ("by:anna  by:nightly  why:deploy", "who or which schedule requested it, a word of its reason (because)"),
+    ("!status:finished  !word", "excludes these"),
 )
 _SIGNS = (
     (f"{GLYPH[Status.QUEUE]} {GLYPH[Status.RUNNING]}", "queued and running jobs"),
@@ -57,7 +57,7 @@ _SIGNS = (
     ),
     (f"{STOPPING} {PAUSED}", "a job that is being stopped, a paused job"),
     (f"{AGAIN} 16", "job 16 ran this job again"),
-    (f"{MARKED} {WATCHED}", "a marked job, a job whose end is notified"),
+    (f"{MARKED} {WATCHED}", "a marked job, a job that is watched"),
     ("▼ ▲", "the column that the rows are sorted by, and the direction"),
 )
 _WORDS = (

@@ -53,7 +53,7 @@ def draft(fields: Mapping[str, str], now: datetime) -> Draft:
     try:
         name = quote_name(texts["name"])
     except ValueError:
-        return Draft("", problem="No statement can hold this name")
+        return Draft("", problem="No statement can contain this name")
     until = f' UNTIL "{texts["until"]}"' if texts["until"] else ""
     zone = f' WITH timezone = "{texts["timezone"]}"' if texts["timezone"] else ""
     text = f'CREATE SCHEDULE {name} AT "{texts["at"]}"{until}{zone} DO {texts["job"]}'

@@ -64,7 +64,7 @@ _SPACE_PANELS = (
 )
 _SPACE_ROWS = 5
 
-NOTHING_RECORDED = "Nothing was recorded, as for a job of less than two seconds, or the record was lost."
+NOTHING_RECORDED = "Nothing was recorded: the job took less than two seconds, or the record was lost."
 NO_SAMPLES_OF_CLUSTER = "A cluster runs this job and does not report what its hosts read and write."
 NOT_YET = "The chart begins with the first seconds of work."
 

@@ -229,7 +229,7 @@ def _waiting_text(job: Job, task: Task) -> str:
     """Return why a task of a running job is in the queue."""
     steps = "" if task.steps is None else f" after step {task.steps.done} of {task.steps.total}"
     if job.paused:
-        return f"paused{steps}" if task.start is not None else "held, because the job is paused"
+        return f"paused{steps}" if task.start is not None else "waits, because the job is paused"
     if task.not_before is not None:
         at = to_local(task.not_before)
         return f"attempt {task.attempts + 1} at {at:%H:%M:%S}: {_last_failure(job, task)}"

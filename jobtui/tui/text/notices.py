@@ -37,7 +37,7 @@ def describe_no_effect(
     if command.where not in scopes:
         why = f"it is a key of {command.where}"
     elif command.id == "retry":
-        why = "the storage is no cluster"
+        why = "this profile has no cluster"
     elif not context.client.writable:
         why = "the profile is read only"
     else:
@@ -87,7 +87,7 @@ def connection_alarm(status: ConnectionStatus, received: datetime, now: datetime
         retry_key: The key that connects at once.
     """
     if status.state is ConnectionState.CONNECTED and status.detail:
-        return f"{status.detail[0].upper()}{status.detail[1:]}: what is shown may be from before"
+        return f"{status.detail[0].upper()}{status.detail[1:]}: the screen may be out of date"
     reason = f": {status.detail}" if status.detail else ""
     if status.state is ConnectionState.REFUSED:
         return f"Not connected{reason}. {retry_key} tries again"
@@ -216,7 +216,7 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
 def nothing_found(text: str, keys: Keymap) -> tuple[Line, ...]:
     """Return the text for a filter that no job passes."""
     return (
-        (("  No job passes the filter ", TextRole.MUTED), (text, TextRole.ACCENT)),
+        (("  No job matches the filter ", TextRole.MUTED), (text, TextRole.ACCENT)),
         (),
         (
             ("  esc", TextRole.KEY),

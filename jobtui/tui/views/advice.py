@@ -259,8 +259,10 @@ def _reason_for_nothing(hosts: Sequence[Values]) -> str:
     """Return why there is no statement for the hosts of a space."""
     verdict = worst_verdict(hosts) if hosts else Verdict.FINE
     if verdict == Verdict.UNKNOWN:
-        return "Nothing is known to be needed: a host of this space reports no figures"
-    return "Nothing to do: this space is fine" if verdict == Verdict.FINE else "No statement can hold this name"
+        return "It is not known whether a job is needed: a host of this space reports no figures"
+    return (
+        "Nothing to do: this space is fine" if verdict == Verdict.FINE else "No statement can contain this name"
+    )
 
 
 def advised_statement(hosts: Sequence[Values]) -> str:

@@ -61,7 +61,7 @@ class DashboardView(Container):
 
     def why_unavailable(self, command: KeyCommand) -> str:
         """Return why a command of the view's scope cannot be run now."""
-        return "there is nothing that it applies to"
+        return "nothing here to apply it to"
 
     @property
     def way_out(self) -> str:
