@@ -102,6 +102,7 @@ class TestDown:
         deferral(it, 0)
         began = it.clock.now()
         recheck(it)
+        it.storage.wait_for_stall_checks(2)
         it.storage.stalls["h1"] = STALLED
         recheck(it)
         it.heard.wait_for(lambda: deferral(it, 0) == "writes on h1 are stalled")

@@ -110,6 +110,7 @@ class ScriptedStorage:
         self.now = FULL
         self.outages: dict[str, str] = {}
         self.stalls: dict[str, str] = {}
+        self.stall_checks = 0
         self.leaders: dict[str, int] = {}
         self._changed = threading.Condition()
 
@@ -125,6 +126,11 @@ class ScriptedStorage:
         with self._changed:
             assert self._changed.wait_for(condition, WAIT), f"only these began: {self.begun}"
             return condition()
+
+    def wait_for_stall_checks(self, count: int) -> None:
+        """Wait until the hosts have been asked about stalls so many times."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: self.stall_checks >= count, WAIT), self.stall_checks
 
     @property
     def under_way(self) -> list[Operation]:
@@ -168,6 +174,9 @@ class ScriptedStorage:
         return host in self.stalls
 
     async def find_stall(self, space: str, host: str) -> str:
+        with self._changed:
+            self.stall_checks += 1
+            self._changed.notify_all()
         return self.stalls.get(host, "")
 
     async def figures(

@@ -306,5 +306,5 @@ class TestWalk:
             await types("x")(walk)
             await walk.check()
             await shown.press("ctrl+u", "enter")
-            await shown.until(lambda: shown.dashboard.jobs.list.filter_text == "")
+            await shown.until(lambda: walk.filter_text == "")
             assert not shown.dashboard.is_typing

@@ -349,7 +349,7 @@ class TestArchiveView:
                 await shown.press("4")
                 await shown.shows("job 2 · flush nba")
                 await shown.press("r")
-                await shown.shows("Restore and run again 1 job?")
+                await shown.shows("Restore and run 1 job again?")
                 await shown.press("y")
                 await shown.shows("job 3 runs job 2 again")
                 assert not shown.behind.engine.history.is_archived(2)
