@@ -138,8 +138,9 @@ ones for the next start; the second exits immediately.
 jobtui web [--port N] [--url URL] [--writable]
 
 Shows the dashboard in a browser on this machine, until SIGTERM or ctrl+c. The
-address that is printed contains a secret: anyone who has it can see the jobs. Each
-tab is a dashboard of its own. It needs the extra: pip install 'jobtui[web]'
+address that is printed contains a secret: anyone who has it can see the jobs.
+Each tab is a dashboard of its own. It needs the extra:
+pip install 'jobtui[web]'
 
   --writable   accept statements and keys that change something; otherwise
                every tab is read-only

@@ -144,7 +144,7 @@ class TestExplain:
             ]
             assert notices == [
                 "≈ 1:40 in all: all at once",
-                "≈ 7:30 in all: 1 host at a time, 5:00 between two",
+                "≈ 7:30 in all: 1 host at a time, 5:00 between hosts",
             ]
             it.say("SET RATE OFF")
             rows = it.say(text).results[-1].rows

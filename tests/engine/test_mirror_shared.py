@@ -57,7 +57,7 @@ def test_an_order_is_handed_to_the_owner_and_waited_for(owner: MirrorBench, prof
     answer = remote.execute("USE nba; ADMIN COMPACT; BACKUP JOB 7 9", session).result(WAIT)
     assert answer.failure is None
     assert answer.results[1].jobs == (1,)
-    assert "alone" in answer.results[2].notice
+    assert "only in jobtui's history" in answer.results[2].notice
     owner.heard.until(1, Status.RUNNING)
     ended = remote.wait_ended([1])
     owner.cluster(lambda mirror: mirror.put("nba", 1, Status.FINISHED))

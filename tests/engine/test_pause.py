@@ -358,7 +358,7 @@ class TestRolling:
     def test_on_selects_hosts(self, it: Bench) -> None:
         it.say("ADMIN COMPACT nba ON h2, h0")
         assert [task.host for task in it.job(1).tasks] == ["h2", "h0"]
-        assert it.refusal("ADMIN COMPACT nba ON h9") == "Space 'nba' is not on host 'h9'; it lies on h0, h1, h2"
+        assert it.refusal("ADMIN COMPACT nba ON h9") == "Space 'nba' is not on host 'h9'; it is on h0, h1, h2"
 
 
 def test_job_records_who_and_why(it: Bench) -> None:

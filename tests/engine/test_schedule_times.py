@@ -191,7 +191,7 @@ class TestDue:
         schedule = made(timezone="UTC")
         step = schedules.run_now(schedule, at("2026-03-10T13:00Z"), None, 0)
         assert (step.action, step.schedule.next) == (RunAction.SUBMIT, schedule.next)
-        with pytest.raises(StatementRefused, match="Job 7 of schedule 'nightly' still works"):
+        with pytest.raises(StatementRefused, match="Job 7 of schedule 'nightly' is still running"):
             schedules.run_now(replace(schedule, job=7), at("2026-03-10T13:00Z"), job(), 0)
 
     def test_run_that_was_starting_when_the_owner_ended(self) -> None:

@@ -442,7 +442,7 @@ class TestAnswers:
             (b'{"type":"Retrying"}\n', "answered something else"),
             (b'{"type":"Denied","text":"no","code":"of tomorrow"}\n', "no"),
             (b'{"type":"Denied"', "went away before it answered"),
-            (b"x" * (1 << 18), "sends a line of more than"),
+            (b"x" * (1 << 18), "sent a line of more than"),
         ],
         ids=range(8),
     )
@@ -477,7 +477,7 @@ class TestAnswers:
         owner_client = RemoteClient.connect(Profile("local", root))
         answer = owner_client.answer("ADMIN FLUSH solo", Session(None, Path("/tmp/\udcff")))
         assert answer.failure is not None
-        assert "no UTF-8" in answer.failure.message
+        assert "not UTF-8" in answer.failure.message
         owner_client.close()
 
     def test_batch_of_changes_is_split_into_lines(
