@@ -116,7 +116,7 @@ def main() -> int:
             self.beating = asyncio.create_task(_beat(controller))
 
     # the launcher imports the class from its module, so that another class there is launched
-    application.DashboardApp = WatchedApp  # type: ignore[misc]
+    application.DashboardApp = WatchedApp  # type: ignore[misc]  # a class is no variable to mypy
     try:
         return launch.run(engine, TuiSettings(state_dir=root / "dashboard")).status
     finally:
@@ -147,7 +147,7 @@ def _report_commits(engine: LocalClient) -> None:
         return done
 
     # the time of a commit is known only to the history's own thread, and no event reports it
-    engine.history.commit = reporting  # type: ignore[method-assign]
+    engine.history.commit = reporting  # type: ignore[method-assign]  # replaced for the measurement
 
 
 if __name__ == "__main__":

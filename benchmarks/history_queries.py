@@ -189,7 +189,7 @@ def index(run: Run) -> Outcome:
     return Outcome.ratio([took for took, _, _, _ in loads], [plain for _, _, plain, _ in loads])
 
 
-@figure("history: longest gap of another thread meanwhile ÷ beside a loop in Python", goal=at_most(8))
+@figure("history: longest gap of another thread meanwhile ÷ next to a loop in Python", goal=at_most(8))
 def index_gap(run: Run) -> Outcome:
     loads = _index_loads(run)
     return Outcome.ratio([gap for _, gap, _, _ in loads], [bare for _, _, _, bare in loads])

@@ -86,7 +86,7 @@ def first_page(run: Run) -> Outcome:
     return Outcome.ratio(found.pages, found.passes, "from the key to the first frame that moved a row")
 
 
-@figure("the screen's longest absence meanwhile ÷ beside a loop in Python", goal=at_most(12))
+@figure("the screen's longest absence meanwhile ÷ next to a loop in Python", goal=at_most(12))
 def longest_absence(run: Run) -> Outcome:
     found = _sorted_on_screen(run)
     return Outcome.ratio(found.gaps, found.bare_gaps)

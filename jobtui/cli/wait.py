@@ -426,5 +426,5 @@ def _connect_next_owner(profile: Profile) -> RemoteClient | None:
         except StoreError:
             if not left:
                 raise
-        time.sleep(ATTEMPT_INTERVAL_SECONDS)
+        time.sleep(ATTEMPT_INTERVAL_SECONDS)  # no event says that another process listens
     return None

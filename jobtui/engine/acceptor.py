@@ -1,7 +1,7 @@
 """The acceptor of connections at a Unix socket, which also works when file descriptors run out.
 
 asyncio's own server would log a traceback and leave the client waiting. This one keeps a descriptor in reserve
-to accept with, so that every client is told why it is rejected. Connections use at most half of the
+to accept with, so that every client receives the reason of its rejection. Connections use at most half of the
 descriptors, so that the rest of the process keeps working.
 """
 

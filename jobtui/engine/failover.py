@@ -73,7 +73,7 @@ def connect_or_start(
         except OwnerUnavailable as silent:
             why = f"{why}; {silent}"
         if left:
-            time.sleep(BETWEEN_TRIES_SECONDS)
+            time.sleep(BETWEEN_TRIES_SECONDS)  # no event says that the owner listens
     raise OwnerUnreachable(why)
 
 

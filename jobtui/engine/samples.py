@@ -227,7 +227,7 @@ def _halved(column: array[float]) -> array[float]:
 
 
 class SampleFiles:
-    """The files with the samples of ended jobs, a few thousand of the newest, beside the history."""
+    """The files with the samples of ended jobs, a few thousand of the newest, in the profile's directory."""
 
     def __init__(self, root: Path) -> None:
         self._directory = root / "samples"

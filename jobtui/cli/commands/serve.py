@@ -84,7 +84,7 @@ def serve_in_background(profile: Profile, options: ProfileOptions, log: Path, *,
                 f"kill {server.pid} ends it"
             )
             return Exit.DONE
-        time.sleep(POLL_SECONDS)
+        time.sleep(POLL_SECONDS)  # the server has no channel back: only its log shows that it serves
     server.terminate()
     raise CommandError(
         f"the server did not have {profile.name} within {START_SECONDS:g} s, and was terminated; see {log}"

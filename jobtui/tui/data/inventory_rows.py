@@ -35,7 +35,7 @@ HOST_COLUMNS_WITH_DETAIL = (
 )
 Counts = Mapping[Status, int]
 _BADGES = {"compact": TextRole.WARNING, "flush": TextRole.ACCENT}
-"""The verdicts of the advice that a space shows beside its name: those that recommend a job."""
+"""The verdicts of the advice that are shown next to a space's name: those that recommend a job."""
 
 
 Cells = Mapping[str, Line]

@@ -50,7 +50,7 @@ class LogTail:
 
 
 def _identify(path: Path) -> tuple[tuple[int, int], int] | None:
-    """Return what tells the file from another of its name, and its size; None if there is none."""
+    """Return the device and inode of the file, and its size in bytes; None if it cannot be read."""
     try:
         found = path.stat()
     except OSError:
