@@ -287,7 +287,12 @@ def retry_delay(job: Job, number: int, code: str) -> float | None:
     attempts = job.tasks[number].attempts
     if code not in PASSING_CODES or attempts > job.options.retry or job.stopping:
         return None
-    return job.options.retry_wait * 2.0 ** (attempts - 1)
+    return retry_wait(job.options, attempts)
+
+
+def retry_wait(options: JobOptions, attempts: int) -> float:
+    """Return the seconds between so many failed attempts on a host and the next one."""
+    return options.retry_wait * 2.0 ** max(0, attempts - 1)
 
 
 def _sum_seconds(first: float | None, second: float | None) -> float | None:

@@ -4,8 +4,11 @@ The rules: one running job per space, first come first served; spaces run in par
 tasks run in parallel, one operation per host. A host that hangs delays only the tasks that need it: a job that
 waits for a busy host, or whose running tasks have been unresponsive for long, does not count against the limit,
 and a queued job whose hosts are all busy is skipped. The same holds for a job that waits for its next attempt
-or for the pause between two hosts. A host that is deferred, because it is down or its writes are stalled, lets
-the other hosts of its job go first. No task of a paused job starts.
+or for the pause between two hosts. That pause follows every attempt, also a failed one; only the next attempt
+on the same host need not wait for it, nor does any host after one that the condition excluded. A host that is
+deferred, because it is down or its writes are stalled, lets the other hosts of its job go first. No task of a
+paused job starts. A wait that is much longer than it can be was counted by a clock that has been set back
+since: it is over.
 """
 
 from __future__ import annotations
@@ -16,9 +19,14 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from jobtui.model import Job, Status
+from jobtui.engine.lifecycle import retry_wait
+from jobtui.model import NOT_NEEDED, EventKind, Job, Status
 
 NO_DEFERRALS: Mapping[tuple[str, str], datetime] = {}
+SET_BACK = timedelta(minutes=10)
+"""How much longer a wait may last because the clock was set back. Corrections by NTP are much smaller."""
+_ENDS = frozenset({EventKind.TASK_ENDED, EventKind.RETRIED, EventKind.PAUSED})
+"""The events after which a host no longer works, if they are about a task."""
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -96,9 +104,7 @@ def _startable(
     if job.stopping or job.paused:
         return (), None
     free = _free_places(job)
-    begins = _next_turn(job)
-    if begins is not None and begins > now:
-        return (), begins if free else None
+    ends = _last_ends(job) if job.options.wait else ()
     tasks: list[int] = []
     dues: list[datetime] = []
     for task in job.tasks:
@@ -106,7 +112,15 @@ def _startable(
             continue
         if len(tasks) == free:
             break
-        again = max(filter(None, (task.not_before, deferred.get((job.space, task.host)))), default=now)
+        again = max(
+            _end_of_wait(task.not_before, retry_wait(job.options, task.attempts), now),
+            deferred.get((job.space, task.host), now),
+            *(
+                _end_of_wait(at + timedelta(seconds=job.options.wait), job.options.wait, now)
+                for number, at in ends
+                if number != task.number
+            ),
+        )
         if again > now:
             dues.append(again)
             continue
@@ -121,12 +135,24 @@ def _free_places(job: Job) -> int:
     return max(0, rolling - sum(task.status is Status.RUNNING for task in job.tasks))
 
 
-def _next_turn(job: Job) -> datetime | None:
-    """Return when the next host of the job may begin; None if no host has ended, or if none must wait."""
-    if not job.options.wait:
-        return None
-    ends = [task.stop for task in job.tasks if task.start is not None and task.stop is not None]
-    return max(ends) + timedelta(seconds=job.options.wait) if ends else None
+def _last_ends(job: Job) -> tuple[tuple[int, datetime], ...]:
+    """Return the last two tasks whose work has ended or was interrupted, with the times; of one task only one.
+
+    They are enough: a task waits for the last one that is not itself.
+    """
+    found: dict[int, datetime] = {}
+    for event in reversed(job.events):
+        if event.task is None or event.kind not in _ENDS or event.reason.startswith(NOT_NEEDED):
+            continue
+        found.setdefault(event.task, event.at)
+        if len(found) == 2:
+            break
+    return tuple(found.items())
+
+
+def _end_of_wait(until: datetime | None, longest: float, now: datetime) -> datetime:
+    """Return when a wait of at most so many seconds is over: now if there is none, or the time is wrong."""
+    return now if until is None or until > now + timedelta(seconds=longest) + SET_BACK else until
 
 
 class RunPolicy(enum.Enum):
