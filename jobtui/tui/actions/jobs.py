@@ -53,7 +53,7 @@ class JobActions:
     """
 
     def __init__(self, context: Context, host: DashboardHost) -> None:
-        self._shared = context
+        self.context = context
         self._host = host
         self._rates: dict[int, int] = {}
 
@@ -70,7 +70,7 @@ class JobActions:
                 self._host.show_toast(f"Nothing was left to stop: {what}")
                 return
             # the end of a job that the user has stopped is not reported, unless it is watched
-            self._shared.submitted.difference_update(plan.touched)
+            self.context.submitted.difference_update(plan.touched)
             answers = await self._run_all(plan, stop_statements)
             self._report(plan, answers, "asked to stop", "stop")
 
@@ -112,14 +112,14 @@ class JobActions:
 
     async def recover(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Run those of the jobs again that have ended."""
-        plan = select_recoverable(ids, self._active(), self._shared.client.history.is_archived)
+        plan = select_recoverable(ids, self._active(), self.context.client.history.is_archived)
         if await self._is_confirmed(_RUN_AGAIN, plan, unseen):
             answers = await self._run_all(plan, recover_statements)
             self._report(plan, answers, "", "run again")
 
     async def recover_hosts(self, job_id: int, *, failed_only: bool) -> None:
         """Run a job again, on all hosts or only on those that did not finish; the user has chosen which."""
-        plan = select_recoverable([job_id], self._active(), self._shared.client.history.is_archived)
+        plan = select_recoverable([job_id], self._active(), self.context.client.history.is_archived)
         if plan.touched:
             option = " WITH failed_only = true" if failed_only else ""
             answer = await self._run(f"RECOVER JOB {job_id}{option}")
@@ -127,21 +127,21 @@ class JobActions:
 
     async def archive(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Archive those of the jobs that have ended."""
-        plan = select_archivable(ids, self._active(), self._shared.client.history.is_archived)
+        plan = select_archivable(ids, self._active(), self.context.client.history.is_archived)
         if await self._is_confirmed("Archive", plan, unseen):
             answers = await self._run_all(plan, archive_statements)
             self._report(plan, answers, "archived", "archive")
 
     async def restore(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Bring those of the jobs back that are archived."""
-        plan = select_archived(ids, self._shared.client.history.is_archived)
+        plan = select_archived(ids, self.context.client.history.is_archived)
         if await self._is_confirmed("Restore", plan, unseen):
             answers = await self._run_all(plan, restore_statements)
             self._report(plan, answers, "back among the jobs", "restore")
 
     async def recover_archived(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Bring archived jobs back, and run them again."""
-        plan = select_archived(ids, self._shared.client.history.is_archived)
+        plan = select_archived(ids, self.context.client.history.is_archived)
         if await self._is_confirmed(_RESTORE_AND_RUN_AGAIN, plan, unseen):
             answers = await self._run_all(plan, restore_statements)
             if all(answer.failure is None for answer in answers):
@@ -163,9 +163,9 @@ class JobActions:
             (("on every host that holds it. It can be stopped.", TextRole.PLAIN),),
         ]
         explained = None
-        if self._shared.settings.confirm is not Confirm.BULK and self._quoted(space):
+        if self.context.settings.confirm is not Confirm.BULK and self._quoted(space):
             statement = f"EXPLAIN ADMIN COMPACT {self._quoted(space)}"
-            explained = self._shared.client.execute(statement, self._shared.session)
+            explained = self.context.client.execute(statement, self.context.session)
         if explained is None or await self._host.confirm(
             f"Compact {short_name(space)}?", lambda: [*lines, *_explained(explained)], "Compact"
         ):
@@ -214,14 +214,14 @@ class JobActions:
     # -- confirmation -------------------------------------------------------------------------------------
 
     def _active(self) -> dict[int, Job]:
-        return {job.id: job for job in self._shared.client.active_jobs()}
+        return {job.id: job for job in self.context.client.active_jobs()}
 
     async def _is_confirmed(self, verb: str, plan: Selection, unseen: int) -> bool:
         if not plan.touched:
             why = f"Nothing to {verb.lower()}"
             self._host.show_toast(f"{why}: {plan.skipped_jobs}" if plan.skipped else why, "warning")
             return False
-        if len(plan.touched) == 1 and not unseen and self._shared.settings.confirm is Confirm.BULK:
+        if len(plan.touched) == 1 and not unseen and self.context.settings.confirm is Confirm.BULK:
             return True
         jobs = format_count(len(plan.touched), "job")
         action, again, _ = verb.partition(" again")
@@ -243,7 +243,7 @@ class JobActions:
         return lines
 
     def _job_line(self, job_id: int, verb: str) -> Line:
-        job = self._shared.client.job(job_id) or self._shared.client.history.get_archived(job_id)
+        job = self.context.client.job(job_id) or self.context.client.history.get_archived(job_id)
         if job is None:
             return ((f"job {job_id}", TextRole.STRONG),)
         after = continuation_of(job) if verb in (_RUN_AGAIN, _RESTORE_AND_RUN_AGAIN) else ""
@@ -257,7 +257,7 @@ class JobActions:
     # -- statements ----------------------------------------------------------------------------------
 
     async def _run(self, text: str) -> ExecuteResult:
-        answer = await asyncio.wrap_future(self._shared.client.execute(text, self._shared.session))
+        answer = await asyncio.wrap_future(self.context.client.execute(text, self.context.session))
         self._host.log_statement(text, answer)
         return answer
 

@@ -125,7 +125,7 @@ class ActionMenu:
     """The actions of the views' keys, by command id; all methods run in a worker, see `start_action`."""
 
     def __init__(self, context: Context, host: DashboardHost) -> None:
-        self._shared = context
+        self.context = context
         self._host = host
         self._actions = JobActions(context, host)
 
@@ -139,7 +139,7 @@ class ActionMenu:
             case "restore":
                 await self._actions.restore(ids, view.list.count_unseen(ids))
             case "recover":
-                job = self._shared.client.job(ids[0]) if len(ids) == 1 else None
+                job = self.context.client.job(ids[0]) if len(ids) == 1 else None
                 if job is not None and self._has_finished_part(job):
                     await self._recover_part(job)
                 else:
@@ -192,7 +192,7 @@ class ActionMenu:
     async def _copy(self, job: Job | None, marked: Iterable[int], shown: Filter) -> None:
         if job is None:
             return
-        profile, ids = self._shared.client.profile, [*marked]
+        profile, ids = self.context.client.profile, [*marked]
         offers = marked_choices(profile, ids) if ids else copy_choices(job, profile, shown)
         choices = [Choice(key, title, text) for key, title, text in offers]
         text = await self._host.ask(Question[str]("Copy", (), choices))
@@ -201,10 +201,10 @@ class ActionMenu:
             self._host.show_toast(f"copied: {text}")
 
     async def _columns(self, view: JobsView) -> None:
-        saved = self._shared.saved
+        saved = self.context.saved
         at = 0
         while True:
-            shown = set(saved.columns or default_columns(self._shared.client))
+            shown = set(saved.columns or default_columns(self.context.client))
             choices = [
                 Choice("✔" if column.key in shown else "·", column.label, index)
                 for index, column in enumerate(JOB_COLUMNS)
@@ -227,7 +227,7 @@ class ActionMenu:
         if found is None or not len(found):
             self._host.show_toast("There is nothing in view to export", "warning")
             return
-        directory, now = Path.cwd(), self._shared.now()
+        directory, now = Path.cwd(), self.context.now()
         question = Question[str](
             f"Export {format_count(len(found), 'job')}",
             [((f"to a new file in {directory}", TextRole.MUTED),)],
@@ -256,9 +256,9 @@ class ActionMenu:
                 await self._actions.use(name)
                 self._host.refresh_space()
             case "drop":
-                adopted = self._shared.overview_cache.adopted(name)
+                adopted = self.context.overview_cache.adopted(name)
                 await self._actions.drop(name, adopted)
-                self._shared.overview_cache.request()
+                self.context.overview_cache.request()
             case _:
                 hosts = view.scope is KeyScope.HOSTS
                 space = await self._space_of(name, cast("HostsView", view)) if hosts else name

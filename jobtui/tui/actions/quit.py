@@ -26,14 +26,14 @@ class QuitFlow:
     """Asks how to leave, and waits if the user wants to."""
 
     def __init__(self, context: Context, host: DashboardHost) -> None:
-        self._shared = context
+        self.context = context
         self._host = host
         self._waiting: asyncio.Future[None] | None = None
         self._profile = ""
 
     async def switch(self, name: str) -> None:
         """Switch to a profile, or ask to which first; runs in a worker."""
-        others = self._shared.other_profiles
+        others = self.context.other_profiles
         if not others:
             self._host.show_toast("There is no other profile in the config file", "warning")
         elif not name:
@@ -43,7 +43,7 @@ class QuitFlow:
                 await self.ask(chosen)
         elif name in others:
             await self.ask(name)
-        elif name == self._shared.client.profile:
+        elif name == self.context.client.profile:
             self._host.show_toast(f"This is profile '{name}'")
         else:
             near = did_you_mean(name, others)
@@ -52,13 +52,13 @@ class QuitFlow:
 
     async def ask(self, profile: str = "") -> None:
         """Leave, or switch to a profile, or ask first; runs in a worker."""
-        client = self._shared.client
+        client = self.context.client
         self._profile = profile
         active = self._active()
         if not active:
             self._host.exit(0, profile)
             return
-        may_continue = not self._shared.settings.demo
+        may_continue = not self.context.settings.demo
         question = quit_question(active, may_continue, lambda job: client.job(job.id) or job, profile)
         match await self._host.ask(question):
             case QuitChoice.CONTINUE if not self._active():
@@ -73,7 +73,7 @@ class QuitFlow:
                 pass
 
     def _active(self) -> list[Job]:
-        client = self._shared.client
+        client = self.context.client
         if not (client.writable and client.is_owner):
             return []
         # jobs of another process or of a cluster continue without this screen

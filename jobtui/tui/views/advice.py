@@ -59,7 +59,7 @@ class AdviceView(FilterableView):
 
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes="places")
-        self._shared = context
+        self.context = context
         self._host = host
         self.rows = InventoryRows()
         self.table = InventoryTable(ADVICE_COLUMNS, self.rows)
@@ -88,7 +88,7 @@ class AdviceView(FilterableView):
     @override
     def on_batch(self, batch: Batch) -> None:
         for job in batch.ended:
-            self._shared.verdicts.pop(job.space, None)
+            self.context.verdicts.pop(job.space, None)
             self._is_outdated = True
         if batch.statuses and self.display:
             self.action_refresh()
@@ -103,7 +103,7 @@ class AdviceView(FilterableView):
         if not self._is_asked:
             self._is_asked = True
             self._is_outdated = False
-            asked = self._shared.client.execute("SHOW ADVICE", self._shared.session)
+            asked = self.context.client.execute("SHOW ADVICE", self.context.session)
             asked.add_done_callback(self._receive)
 
     def _receive(self, done: Future[ExecuteResult]) -> None:
@@ -123,8 +123,8 @@ class AdviceView(FilterableView):
         self._trouble = message.trouble
         if message.answer is not None and message.answer.results:
             self._hosts = _by_space(message.answer.results[-1].rows)
-            self._shared.verdicts.clear()
-            self._shared.verdicts.update((space, worst_verdict(hosts)) for space, hosts in self._hosts.items())
+            self.context.verdicts.clear()
+            self.context.verdicts.update((space, worst_verdict(hosts)) for space, hosts in self._hosts.items())
         self._fill()
         if self._is_outdated and self.display:  # a job ended during the measurement
             self.action_refresh()
@@ -164,8 +164,8 @@ class AdviceView(FilterableView):
             when = "never compacted by jobtui"
             if host["Last Compact"]:
                 last = datetime.fromisoformat(str(host["Last Compact"]))
-                order = self._shared.settings.date_order
-                when = f"last compacted by jobtui: {format_recent_time(last, self._shared.now(), order)}"
+                order = self.context.settings.date_order
+                when = f"last compacted by jobtui: {format_recent_time(last, self.context.now(), order)}"
             lines += wrapped(((f"   {when}", TextRole.MUTED),), width, hang=3)
         self.body.show(lines)
 
@@ -231,7 +231,7 @@ class AdviceView(FilterableView):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide the actions that write from a reader."""
-        return self._shared.client.writable if action == "compact" else True
+        return self.context.client.writable if action == "compact" else True
 
 
 def share_bar(share: float | None) -> str:

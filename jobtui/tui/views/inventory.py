@@ -75,7 +75,7 @@ class InventoryView(FilterableView):
 
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes="places")
-        self._shared = context
+        self.context = context
         self._host = host
         self.rows = InventoryRows()
         self.table = InventoryTable(self.COLUMNS, self.rows)
@@ -96,7 +96,7 @@ class InventoryView(FilterableView):
     def on_mount(self) -> None:
         """Show the sort order, and ask for an overview."""
         self.table.sorting = self._sorting
-        self._shared.overview_cache.request()
+        self.context.overview_cache.request()
         self._fill()
 
     # -- changes ------------------------------------------------------------------------------------
@@ -104,7 +104,7 @@ class InventoryView(FilterableView):
     @property
     def can_look(self) -> bool:
         """Whether the row under the cursor has an adopted space."""
-        return any(self._shared.overview_cache.adopted(space) for space, _ in self.spots())
+        return any(self.context.overview_cache.adopted(space) for space, _ in self.spots())
 
     @property
     def current(self) -> str | None:
@@ -119,19 +119,19 @@ class InventoryView(FilterableView):
     def on_batch(self, batch: Batch) -> None:
         """Ask for a new overview: jobs change what the hosts hold."""
         if batch.statuses and self.display:
-            self._shared.overview_cache.request()
+            self.context.overview_cache.request()
 
     def tick(self) -> None:
         """Refresh every other second."""
         self._ticks += 1
         if self._ticks % _LOOK_EVERY == 0:
-            self._shared.overview_cache.request()
+            self.context.overview_cache.request()
             self._look()
 
     def _fill(self) -> None:
-        overview = self._shared.overview_cache.overview
-        trouble = self._shared.overview_cache.trouble
-        self.rows.chosen = self._shared.space
+        overview = self.context.overview_cache.overview
+        trouble = self.context.overview_cache.trouble
+        self.rows.chosen = self.context.space
         rows = self.rows_of(overview, self._sorting) if overview is not None else ()
         role = TextRole.FAILED if trouble else TextRole.MUTED
         self.show_rows(rows, [((f"  {trouble or 'Loading …'}", role),)])
@@ -155,7 +155,7 @@ class InventoryView(FilterableView):
 
     def _look(self, asked: bool = False) -> None:
         for space, host in self.spots():
-            if asked or self._shared.overview_cache.adopted(space) is False:
+            if asked or self.context.overview_cache.adopted(space) is False:
                 self._stats_cache.request(space, host)
         self._show_looks()
 
@@ -258,7 +258,7 @@ class InventoryView(FilterableView):
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide the actions that write from a reader, and those that a cluster does not support."""
-        client = self._shared.client
+        client = self.context.client
         if action in ("new", "drop") and client.connection is not None:
             return False
         if action in ("flush", "compact", "new", "drop"):
@@ -314,12 +314,12 @@ class SpacesView(InventoryView):
 
     def rows_of(self, overview: Overview, sorting: Sorting) -> Sequence[tuple[str, Cells]]:
         """Return a row for each space."""
-        counts = self._shared.client.history.counts
-        verdicts = self._shared.verdicts
+        counts = self.context.client.history.counts
+        verdicts = self.context.verdicts
         return space_rows(overview.spaces, counts, verdicts, sorting.key, sorting.descending)
 
     def _current_look(self) -> SpaceOverview | None:
-        overview = self._shared.overview_cache.overview
+        overview = self.context.overview_cache.overview
         if overview is None:
             return None
         return next((look for look in overview.spaces if look.space.name == self.current), None)
@@ -385,6 +385,6 @@ class HostsView(InventoryView):
 
     def spaces_of(self, host: str) -> list[str]:
         """Return the spaces of a host."""
-        overview = self._shared.overview_cache.overview
+        overview = self.context.overview_cache.overview
         looks = overview.spaces if overview is not None else ()
         return [look.space.name for look in looks if host in look.space.hosts]

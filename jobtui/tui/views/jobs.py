@@ -48,7 +48,7 @@ class JobsView(DashboardView):
         id: str | None = None,  # noqa: A002
     ) -> None:
         super().__init__(id=id)
-        self._shared = context
+        self.context = context
         self._host = host
         self.archived = archived
         self.list = JobList(context, archived=archived)
@@ -69,7 +69,7 @@ class JobsView(DashboardView):
     def on_mount(self) -> None:
         """Restore whether the cursor follows the newest job, and set the text for an empty table."""
         if not self.archived:
-            self.list.follow = self._shared.saved.follow
+            self.list.follow = self.context.saved.follow
         self._update_hint()
 
     # -- changes ------------------------------------------------------------------------------------
@@ -111,11 +111,11 @@ class JobsView(DashboardView):
 
     def space_in_view(self) -> str | None:
         """Return the space of the filter, else of the job under the cursor, else the chosen one."""
-        filtered = expand_names(self.list.filter, self._shared.client).spaces
+        filtered = expand_names(self.list.filter, self.context.client).spaces
         if len(filtered) == 1:
             return next(iter(filtered))
         job = self.list.job
-        return job.space if job is not None else self._shared.space
+        return job.space if job is not None else self.context.space
 
     def go_back(self) -> bool:
         """Leave the full detail, the detail, the marks or the filter, in this order."""
@@ -155,7 +155,7 @@ class JobsView(DashboardView):
                 failed = job is not None and any(task.status is Status.FAILED for task in job.tasks)
                 return command.title if failed else None
             case "next_match":
-                failed = bool(self._shared.client.history.counts()[Status.FAILED])
+                failed = bool(self.context.client.history.counts()[Status.FAILED])
                 # in the detail the key goes to the next host
                 is_idle = self.list.filter_text or self.archived or self.detail.body.has_focus
                 return command.title if failed and not is_idle else None
@@ -184,7 +184,7 @@ class JobsView(DashboardView):
                 return 0
             acts_on_ended = action not in ("stop", "hold")
             return int(job.status.ended if acts_on_ended else not job.status.ended and not job.stopping)
-        active = [job for job in self._shared.client.active_jobs() if job.id in marks]
+        active = [job for job in self.context.client.active_jobs() if job.id in marks]
         if action in ("stop", "hold"):
             return sum(not job.stopping for job in active)
         return len(marks) - len(active)
@@ -193,9 +193,9 @@ class JobsView(DashboardView):
         lists = self.list
         self.set_class(not len(lists.rows) and not self._full, "-empty")
         if lists.filter_text:
-            lists.set_empty(nothing_found(lists.filter_text, self._shared.keymap))
+            lists.set_empty(nothing_found(lists.filter_text, self.context.keymap))
         else:
-            lists.set_empty(first_steps(self._shared, self.archived, self.size.width))
+            lists.set_empty(first_steps(self.context, self.archived, self.size.width))
 
     def _set_full(self, full: bool) -> None:
         self._full = full
@@ -250,7 +250,7 @@ class JobsView(DashboardView):
     def on_job_detail_tab_chosen(self, message: JobDetail.TabChosen) -> None:
         """Keep the tab for the next start."""
         message.stop()
-        self._shared.saved.tab = message.tab.value
+        self.context.saved.tab = message.tab.value
         self.post_message(self.StatusChanged())
 
     def on_resize(self, event: events.Resize) -> None:
@@ -260,7 +260,7 @@ class JobsView(DashboardView):
         self._update_hint()
 
     def _split(self) -> None:
-        kept = self._shared.saved
+        kept = self.context.saved
         if self._full:
             self.detail.styles.width, self.detail.styles.height = "100%", "100%"
             self.detail.styles.max_width = None
@@ -297,8 +297,8 @@ class JobsView(DashboardView):
 
     def action_recover(self) -> None:
         """Run the jobs again; archived ones return for that."""
-        if self._shared.settings.confirm is Confirm.BULK:
-            self._ran_again = self._shared.now()
+        if self.context.settings.confirm is Confirm.BULK:
+            self._ran_again = self.context.now()
         self._ask("recover")
 
     def action_archive(self) -> None:
@@ -316,7 +316,7 @@ class JobsView(DashboardView):
     def action_copy(self) -> None:
         """Copy a part of the job under the cursor; ignore a y that was meant as an answer to recover."""
         ran, self._ran_again = self._ran_again, None
-        if ran is not None and (self._shared.now() - ran).total_seconds() < _HABIT_SECONDS:
+        if ran is not None and (self.context.now() - ran).total_seconds() < _HABIT_SECONDS:
             self.post_message(
                 self.Notify("r does not ask for confirmation; press y again to copy", "information")
             )
@@ -339,7 +339,7 @@ class JobsView(DashboardView):
         if self.is_typing:
             return False
         if action in ("stop", "hold", "archive", "recover", "flush", "compact"):
-            return self._shared.client.writable and not (self.archived and action in ("stop", "hold"))
+            return self.context.client.writable and not (self.archived and action in ("stop", "hold"))
         if action in ("follow", "watch"):
             return not self.archived
         return True
@@ -413,7 +413,7 @@ class JobsView(DashboardView):
         view, job = lists.view, lists.job
         if view is None or job is None:
             return
-        sorting, client, archived = lists.sorting, self._shared.client, self.archived
+        sorting, client, archived = lists.sorting, self.context.client, self.archived
         failed = Filter(statuses=frozenset({Status.FAILED}))
 
         def find() -> tuple[int | None, bool]:
@@ -455,7 +455,7 @@ class JobsView(DashboardView):
                 self.Notify(f"job {job.id} has already ended: there is nothing to watch", "information")
             )
         elif job is not None:
-            self._shared.watched.symmetric_difference_update({job.id})
+            self.context.watched.symmetric_difference_update({job.id})
             self.list.table.refresh()
 
     def action_turn_tab(self, by: int) -> None:
@@ -474,7 +474,7 @@ class JobsView(DashboardView):
         if self._full or self.detail.body.has_focus:
             self._host.run_job_action("faster" if by > 0 else "slower", self._target_jobs()[:1])
             return
-        kept = self._shared.saved
+        kept = self.context.saved
         if self.has_class("-beside"):
             kept.split_beside = max(_LEAST_SPLIT, min(_MOST_SPLIT, kept.split_beside + 5 * by))
         else:

@@ -47,7 +47,7 @@ class LogView(DashboardView):
 
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._shared = context
+        self.context = context
         self._host = host
         self.body = LogBody()
         self._shown = 0
@@ -81,14 +81,14 @@ class LogView(DashboardView):
     def _fill(self) -> None:
         at_end = self.body.scroll_offset.y >= self.body.max_scroll_y
         width = self.body.inner_width
-        entries = merge(self._shared.log, self._shared.storage_log, key=lambda entry: entry.at)
+        entries = merge(self.context.log, self.context.storage_log, key=lambda entry: entry.at)
         lines = [line for entry in entries for line in self._lines(entry, width)]
         self.body.show(lines or [((" Nothing has happened yet.", TextRole.MUTED),)])
         if at_end:
             self.body.scroll_end(animate=False)
 
     def _lines(self, entry: LogEntry, width: int) -> list[Line]:
-        context = self._shared
+        context = self.context
         time = format_recent_time(entry.at, context.now(), context.settings.date_order)
         head = f" {time}  "
         texts = wrap(entry.text, max(10, width - len(head)), _MOST_LINES)
@@ -101,6 +101,6 @@ class LogView(DashboardView):
     def on_log_body_copy_requested(self, message: LogBody.CopyRequested) -> None:
         """Copy the whole log."""
         message.stop()
-        if self._shared.log or self._shared.storage_log:
+        if self.context.log or self.context.storage_log:
             self._host.copy("\n".join(plain(line).strip() for line in self.body.lines))
             self._host.show_toast("copied the log")

@@ -98,7 +98,7 @@ class OverviewView(DashboardView):
 
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._shared = context
+        self.context = context
         self._host = host
         self.body = CardGrid()
         self.cards: list[SpaceCard] = []
@@ -115,8 +115,8 @@ class OverviewView(DashboardView):
 
     def on_mount(self) -> None:
         """Fetch what the cards show."""
-        self._shared.overview_cache.request()
-        if not self._shared.verdicts:
+        self.context.overview_cache.request()
+        if not self.context.verdicts:
             self._measure()
         self._refresh()
 
@@ -142,14 +142,14 @@ class OverviewView(DashboardView):
     @override
     def on_batch(self, batch: Batch) -> None:
         for job in batch.ended:
-            self._shared.verdicts.pop(job.space, None)
+            self.context.verdicts.pop(job.space, None)
         self._is_stale = self._is_stale or batch.statuses
 
     @override
     def tick(self) -> None:
         self._ticks += 1
         if self._ticks % _REQUEST_EVERY == 0:
-            self._shared.overview_cache.request()
+            self.context.overview_cache.request()
         self._refresh()
 
     @override
@@ -167,8 +167,8 @@ class OverviewView(DashboardView):
         self._fill()
 
     async def _fetch(self) -> None:
-        client = self._shared.client
-        overview = self._shared.overview_cache.overview
+        client = self.context.client
+        overview = self.context.overview_cache.overview
         names = [look.space.name for look in overview.spaces] if overview is not None else []
         try:
             self._activity = await run_in_thread(lambda: fetch_activity(client, names))
@@ -181,7 +181,7 @@ class OverviewView(DashboardView):
     def _measure(self) -> None:
         if not self._is_measuring:
             self._is_measuring = True
-            asked = self._shared.client.execute("SHOW ADVICE", self._shared.session)
+            asked = self.context.client.execute("SHOW ADVICE", self.context.session)
             asked.add_done_callback(self._receive)
 
     def _receive(self, done: Future[ExecuteResult]) -> None:
@@ -193,17 +193,17 @@ class OverviewView(DashboardView):
         """Show the advice."""
         message.stop()
         self._is_measuring = False
-        self._shared.verdicts.update(message.verdicts)
+        self.context.verdicts.update(message.verdicts)
         self._fill()
 
     # -- cards --------------------------------------------------------------------------------------
 
     def _collect(self) -> list[SpaceCard]:
-        overview = self._shared.overview_cache.overview
+        overview = self.context.overview_cache.overview
         if overview is None:
             return []
         active: dict[str, list[Job]] = {}
-        for job in self._shared.client.active_jobs():
+        for job in self.context.client.active_jobs():
             active.setdefault(job.space, []).append(job)
         hosts = {host.name: host for host in overview.hosts if host.free is not None}
         cards = [
@@ -211,7 +211,7 @@ class OverviewView(DashboardView):
                 look,
                 self._activity.get(look.space.name, SpaceActivity()),
                 tuple(active.get(look.space.name, ())),
-                self._shared.verdicts.get(look.space.name, ""),
+                self.context.verdicts.get(look.space.name, ""),
                 min(
                     (hosts[name] for name in look.space.hosts if name in hosts),
                     key=lambda host: host.free or 0,
@@ -240,7 +240,7 @@ class OverviewView(DashboardView):
         for start in range(0, len(self.cards), columns):
             drawn = [self._drawn(card, width) for card in self.cards[start : start + columns]]
             lines += [_joined(parts) for parts in zip(*drawn, strict=True)]
-        cache = self._shared.overview_cache
+        cache = self.context.overview_cache
         nothing = "There is no space yet: CREATE SPACE makes one" if cache.overview is not None else "Loading …"
         role = TextRole.FAILED if cache.trouble else TextRole.MUTED
         self.body.show(lines or [((f" {cache.trouble or nothing}", role),)])
@@ -249,8 +249,8 @@ class OverviewView(DashboardView):
 
     def _drawn(self, card: SpaceCard, width: int) -> list[Line]:
         selected = card.space.space.name == self._current
-        order = self._shared.settings.date_order
-        return card_lines(card, width, self._shared.now(), order, selected=selected)
+        order = self.context.settings.date_order
+        return card_lines(card, width, self.context.now(), order, selected=selected)
 
     # -- keys and clicks ----------------------------------------------------------------------------
 

@@ -60,7 +60,7 @@ class SchedulesView(FilterableView):
 
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id, classes="places")
-        self._shared = context
+        self.context = context
         self._host = host
         self.rows = InventoryRows()
         self.table = InventoryTable(COLUMNS, self.rows)
@@ -111,7 +111,7 @@ class SchedulesView(FilterableView):
         """Request the schedules, unless a request is under way."""
         if not self._asking:
             self._asking = True
-            self._shared.client.execute("SHOW SCHEDULES", Session()).add_done_callback(self._answer)
+            self.context.client.execute("SHOW SCHEDULES", Session()).add_done_callback(self._answer)
 
     def _answer(self, answer: Future[ExecuteResult]) -> None:
         try:
@@ -138,10 +138,10 @@ class SchedulesView(FilterableView):
     def _keys_of_new(self) -> str:
         from jobtui.tui.commands import BY_ID
 
-        return self._shared.keymap.shown(BY_ID["schedule_new"])
+        return self.context.keymap.shown(BY_ID["schedule_new"])
 
     def _fill(self) -> None:
-        now = self._shared.now()
+        now = self.context.now()
         rows = [(name, _cells(each, now)) for name, each in self._schedules.items()]
         self.show_rows(rows, [((f"  No schedules; {self._keys_of_new()} writes one", TextRole.MUTED),)])
         self._show_detail()
@@ -159,7 +159,7 @@ class SchedulesView(FilterableView):
         if self._notice:
             lines += [*wrapped(((self._notice, TextRole.WARNING),), width), ()]
         if schedule is not None:
-            lines += detail_lines(schedule, self._shared.now(), width)
+            lines += detail_lines(schedule, self.context.now(), width)
         self.body.show([((" ", TextRole.PLAIN), *line) for line in lines])
 
     # -- messages and keys --------------------------------------------------------------------------
@@ -190,9 +190,9 @@ class SchedulesView(FilterableView):
     async def _fill_in_form(self) -> None:
         from jobtui.tui.screens.schedule_form import ScheduleForm  # not needed at start
 
-        space = self._shared.space or next(iter(sorted(self._shared.client.space_names())), "")
+        space = self.context.space or next(iter(sorted(self.context.client.space_names())), "")
         job = statement_for(Verdict.COMPACT, space) or "ADMIN COMPACT "
-        statement = await self._host.ask(ScheduleForm(job, self._shared.now))
+        statement = await self._host.ask(ScheduleForm(job, self.context.now))
         if statement is not None:
             await self._host.focus_bar(statement)
 
@@ -222,7 +222,7 @@ class SchedulesView(FilterableView):
             self._host.start_action(self._execute(f"{verb} SCHEDULE {quote_name(name)}"))
 
     async def _execute(self, text: str) -> None:
-        answer = self._shared.client.execute(text, Session(kind="dashboard"))
+        answer = self.context.client.execute(text, Session(kind="dashboard"))
         result = await run_in_thread(answer.result)
         self._host.log_statement(text, result)
         if result.failure is not None:
@@ -241,7 +241,7 @@ class SchedulesView(FilterableView):
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide the actions that write from a reader."""
         writes = ("new", "drop", "run", "pause_or_resume")
-        return self._shared.client.writable if action in writes else True
+        return self.context.client.writable if action in writes else True
 
 
 # -- content

@@ -26,7 +26,7 @@ class CommandBar(Horizontal):
 
     def __init__(self, context: Context, completions: CompletionList, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._shared = context
+        self.context = context
         self._completions = completions
         self._prompt = Prompt()
         self._usage = Usage()
@@ -45,7 +45,7 @@ class CommandBar(Horizontal):
 
     def show_prompt(self) -> None:
         """Show the prompt, with the chosen space in it."""
-        self._prompt.show(self._shared.prompt_line)
+        self._prompt.show(self.context.prompt_line)
 
     def refresh_example(self) -> None:
         """Show the example again: the spaces may have changed."""
@@ -61,7 +61,7 @@ class CommandBar(Horizontal):
         from jobtui.tui.widgets.command_input import CommandInput
 
         if self._input is None:
-            self._input = CommandInput(self._shared, self._prompt.show, self._completions)
+            self._input = CommandInput(self.context, self._prompt.show, self._completions)
             self._placeholder.display = False
             mounted = self.screen.mount(self._completions)
             await self.mount(self._input, self._usage)
@@ -146,12 +146,12 @@ class PlaceholderText(OneLine):
 
     def __init__(self, context: Context) -> None:
         super().__init__()
-        self._shared = context
+        self.context = context
 
     @override
     def line(self, width: int) -> Line:
-        key = self._shared.keymap.shown(BY_ID["bar"])
-        example = f"ADMIN COMPACT {_example_space(self._shared)}"
+        key = self.context.keymap.shown(BY_ID["bar"])
+        example = f"ADMIN COMPACT {_example_space(self.context)}"
         return ((f"{key} types a statement, like SHOW JOBS or {example}", TextRole.MUTED),)
 
 

@@ -195,7 +195,7 @@ class CommandInput(HighlightedTextArea):
     ) -> None:
         """Create the input. `show_prompt` replaces the text before it."""
         super().__init__(id="command-input")
-        self._shared = context
+        self.context = context
         self._show_prompt = show_prompt
         self._is_pasted = False
         self._completions = completions
@@ -323,7 +323,7 @@ class CommandInput(HighlightedTextArea):
         if text.strip():
             self.replace_text("")
             self._completions.close()
-            self._shared.command_history.rest()
+            self.context.command_history.rest()
             self.post_message(self.TextSubmitted(text))
 
     def action_newline(self) -> None:
@@ -347,7 +347,7 @@ class CommandInput(HighlightedTextArea):
             return
         if self.is_searching or self.cursor_at_first_line:
             self._end_search()
-            self._recall(self._shared.command_history.older(self.text))
+            self._recall(self.context.command_history.older(self.text))
         else:
             self.action_cursor_up()
 
@@ -358,7 +358,7 @@ class CommandInput(HighlightedTextArea):
             return
         if self.is_searching or self.cursor_at_last_line:
             self._end_search()
-            self._recall(self._shared.command_history.newer())
+            self._recall(self.context.command_history.newer())
         else:
             self.action_cursor_down()
 
@@ -369,7 +369,7 @@ class CommandInput(HighlightedTextArea):
             self._skipped = 0
             self._completions.close()
             self.post_message(self.AnalysisChanged(()))
-        elif self._shared.command_history.search(self._search_words, self._skipped + 1) is not None:
+        elif self.context.command_history.search(self._search_words, self._skipped + 1) is not None:
             self._skipped += 1
         self._show_found()
 
@@ -427,7 +427,7 @@ class CommandInput(HighlightedTextArea):
 
     def _show_found(self) -> None:
         words = self._search_words or ""
-        found = self._shared.command_history.search(words, self._skipped) if words else None
+        found = self.context.command_history.search(words, self._skipped) if words else None
         role = TextRole.FAILED if words and found is None else TextRole.ACCENT
         self._show_prompt(((" search ", TextRole.MUTED), (words, role), (": ", TextRole.MUTED)))
         if found is not None:
@@ -436,6 +436,6 @@ class CommandInput(HighlightedTextArea):
     def _end_search(self) -> None:
         if self.is_searching:
             self._search_words = None
-            self._show_prompt(self._shared.prompt_line)
+            self._show_prompt(self.context.prompt_line)
             self._analyzed = ("", -1)
             self._analyze()

@@ -209,7 +209,7 @@ class Console(Vertical):
 
     def __init__(self, context: Context, host: DashboardHost) -> None:
         super().__init__(id="console")
-        self._shared = context
+        self.context = context
         self._host = host
         self.transcript = Transcript(id="transcript")
         self.completions = CompletionList(id="completions")
@@ -246,7 +246,7 @@ class Console(Vertical):
 
     def log_statement(self, text: str, result: ExecuteResult) -> None:
         """Add a statement and its result to the transcript."""
-        self.transcript.add([*sent(self._shared.prompt, text), *answered(result, self._shared.client.job)])
+        self.transcript.add([*sent(self.context.prompt, text), *answered(result, self.context.client.job)])
 
     def show_problems(self, problems: Sequence[str], many: str) -> None:
         """Show a problem as a toast; of several, `many` says what they are and the transcript names them."""
@@ -254,7 +254,7 @@ class Console(Vertical):
             self._host.show_toast(problems[0], "warning")
         elif problems:
             self.transcript.add([TranscriptLine(((text, TextRole.WARNING),)) for text in problems])
-            key = self._shared.keymap.shown(BY_ID["transcript"])
+            key = self.context.keymap.shown(BY_ID["transcript"])
             self._host.show_toast(f"{len(problems)} {many}: {key} shows which and why", "warning")
 
     def footer_commands(self, available: Sequence[KeyCommand], can_look: bool) -> Sequence[KeyCommand]:
@@ -303,7 +303,7 @@ class Console(Vertical):
                 self._host.start_action(self._run(message.text))
 
     def _show_help(self, text: str, lines: Sequence[TranscriptLine]) -> None:
-        self.transcript.add([*sent(self._shared.prompt, text), *lines])
+        self.transcript.add([*sent(self.context.prompt, text), *lines])
         self.show_transcript()
 
     async def _run(self, text: str) -> None:
@@ -311,32 +311,32 @@ class Console(Vertical):
             "Drop for good?", lambda: [((text.strip(), TextRole.STRONG),)], "Run"
         ):
             return
-        prompt = self._shared.prompt
-        sent_at = self._shared.now()
+        prompt = self.context.prompt
+        sent_at = self.context.now()
         self._unanswered.append(sent_at)
         try:
-            result = await asyncio.wrap_future(self._shared.client.execute(text, self._shared.session))
+            result = await asyncio.wrap_future(self.context.client.execute(text, self.context.session))
         finally:
             self._unanswered.remove(sent_at)
         self.transcript.add(
-            [*sent(prompt, text), *answered(with_console_commands(text, result), self._shared.client.job)]
+            [*sent(prompt, text), *answered(with_console_commands(text, result), self.context.client.job)]
         )
         if self.bar.is_typing:
             self.show_transcript()
             self._host.show_keys()
         is_syntax_error = result.failure is not None and result.failure.syntax
-        if not is_syntax_error or self._shared.settings.keep_failed:
-            self._shared.command_history.add(text.strip())
+        if not is_syntax_error or self.context.settings.keep_failed:
+            self.context.command_history.add(text.strip())
         self._host.watch_jobs(result.jobs)
         if result.jobs:
             self._host.select_job(result.jobs[-1])
         self._host.refresh_space()
-        self._shared.overview_cache.request()
+        self.context.overview_cache.request()
 
     @property
     def overdue(self) -> int:
         """How many texts have been without an answer for noticeably long."""
-        now = self._shared.now()
+        now = self.context.now()
         return sum((now - sent_at).total_seconds() >= _OVERDUE_SECONDS for sent_at in self._unanswered)
 
     def on_command_input_analysis_changed(self, message: CommandInput.AnalysisChanged) -> None:

@@ -140,7 +140,7 @@ class JobDetail(Detail):
 
     def __init__(self, context: Context, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._shared = context
+        self.context = context
         self._job: Job | None = None
         self._rates: dict[tuple[int, int], float | None] = {}
         self._stats_cache = StatsCache(context.client, lambda: self.post_message(self.TaskStatsFetched()))
@@ -233,7 +233,7 @@ class JobDetail(Detail):
         job = self._job
         if job is None:
             return [((" No job is selected.", TextRole.MUTED),)]
-        now = self._shared.now()
+        now = self.context.now()
         match self.tab:
             case Tab.TASKS:
                 return self._task_tab(job, width, now)
@@ -255,10 +255,10 @@ class JobDetail(Detail):
             case Tab.EVENTS:
                 from jobtui.tui.tabs.timeline import events
 
-                return events(job, self._shared.client.history.recovered_as(job.id), width)
+                return events(job, self.context.client.history.recovered_as(job.id), width)
 
     def _task_tab(self, job: Job, width: int, now: datetime) -> list[Line]:
-        context = self._shared
+        context = self.context
         is_queued = job.status is Status.QUEUE
         recoveries = context.client.history.known_recoveries({job.id}) if job.status.ended else {}
         rates = [self._rates.get((job.id, task.number)) for task in job.tasks]
@@ -370,7 +370,7 @@ class JobDetail(Detail):
     def _needs_request(self, job: Job) -> bool:
         if job.origin is not None:
             return False
-        adopted = self._shared.overview_cache.adopted(job.space)
+        adopted = self.context.overview_cache.adopted(job.space)
         return adopted is None or adopted
 
     def _looks(self, job: Job) -> dict[str, Look]:
@@ -378,7 +378,7 @@ class JobDetail(Detail):
 
     def _shows_lingering_hosts(self, job: Job) -> bool:
         """Return whether the tab says which hosts still work on tasks that have ended for jobtui."""
-        if self.tab is not Tab.TASKS or not lingering_tasks(job, self._shared.now()):
+        if self.tab is not Tab.TASKS or not lingering_tasks(job, self.context.now()):
             return False
         return not self._needs_request(job)
 
@@ -389,7 +389,7 @@ class JobDetail(Detail):
         if job is None or not job.has_distinct_hosts:
             return
         if self._shows_lingering_hosts(job):
-            for task in lingering_tasks(job, self._shared.now()):
+            for task in lingering_tasks(job, self.context.now()):
                 self._stats_cache.request(job.space, task.host)
         if self.tab is Tab.STORAGE and (asked or not self._needs_request(job)):
             for task in job.tasks:

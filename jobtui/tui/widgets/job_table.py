@@ -94,7 +94,7 @@ class JobList(Vertical):
 
     def __init__(self, context: Context, *, archived: bool = False, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
-        self._shared = context
+        self.context = context
         self._archived = archived
         history = context.client.history
         self.rows = JobRows(context.now, context.watched, history.known_recoveries, context.settings.date_order)
@@ -123,7 +123,7 @@ class JobList(Vertical):
     def on_mount(self) -> None:
         """Show the active jobs and the first page."""
         if not self._archived:
-            self.rows.update({job.id: job for job in self._shared.client.active_jobs()})
+            self.rows.update({job.id: job for job in self.context.client.active_jobs()})
             self._update_waits()
         self.table.sorting = self.sorting
         self.search()
@@ -165,7 +165,7 @@ class JobList(Vertical):
     def set_filter(self, text: str) -> None:
         """Replace the filter; an empty text shows all jobs."""
         self.filter_text = text
-        self._filter = parse_filter(text, self._shared.now())
+        self._filter = parse_filter(text, self.context.now())
         self.search()
 
     def sort(self, sorting: Sorting) -> None:
@@ -194,14 +194,14 @@ class JobList(Vertical):
         job_id, self._sought = self._sought, None
         if job_id is None or self.table.go_to_key(job_id):
             return
-        if self._stale or self._shared.client.job(job_id) is None:
+        if self._stale or self.context.client.job(job_id) is None:
             self._sought = job_id  # the rows, or this process's copy of the jobs, are older than the job
         elif not self._filter.empty:
             self.post_message(self.Hidden(job_id))
 
     def set_columns(self, keys: Iterable[str]) -> None:
         """Replace the columns."""
-        self.table.columns = chosen_columns(keys, self._shared.client)
+        self.table.columns = chosen_columns(keys, self.context.client)
 
     def set_empty(self, lines: Iterable[Line]) -> None:
         """Set the text that is shown when there is no job."""
@@ -243,7 +243,7 @@ class JobList(Vertical):
         """Update the reasons why jobs are queued; leave it to the next tick if more than `most` are active."""
         if self._archived:
             return
-        active = self._shared.client.active_jobs()
+        active = self.context.client.active_jobs()
         if most is None or len(active) <= most:
             self.rows.waits = waiting_reasons(active)
 
@@ -263,9 +263,9 @@ class JobList(Vertical):
             self._stale = True
             return
         if self._filter.since or self._filter.until:
-            self._filter = parse_filter(self.filter_text, self._shared.now())
+            self._filter = parse_filter(self.filter_text, self.context.now())
         self.rows.begin_query()
-        client, wanted, sorting, archived = self._shared.client, self._filter, self.sorting, self._archived
+        client, wanted, sorting, archived = self.context.client, self._filter, self.sorting, self._archived
         self._stale = False
         if self._is_quick and (automatic or self.rows.view is None) and not self._pending_search:
             try:
@@ -324,9 +324,9 @@ class JobList(Vertical):
         if self._is_quick and self.rows.view is not None:
             return len(self.rows.view)
         if self._archived:
-            plain = query_jobs(self._shared.client, Filter(), "id", True, True)
+            plain = query_jobs(self.context.client, Filter(), "id", True, True)
             return len(plain)
-        return sum(self._shared.client.history.counts().values())
+        return sum(self.context.client.history.counts().values())
 
     def _show_counts(self, shown: int | None) -> None:
         self.filter_line.show(
@@ -361,9 +361,9 @@ class JobList(Vertical):
         if self._archived or not marks or not batch.statuses:
             return
         before = len(marks)
-        if not self._shared.client.writable:
+        if not self.context.client.writable:
             # another process archived them, and does not report which ones
-            marks.drop([job_id for job_id in marks if self._shared.client.history.is_archived(job_id)])
+            marks.drop([job_id for job_id in marks if self.context.client.history.is_archived(job_id)])
         marks.drop(batch.archived)
         if len(marks) != before:
             self.marks_changed()
@@ -407,12 +407,12 @@ class JobList(Vertical):
         """Filter by the text that remains when typing ends."""
         if text != self.filter_text:
             self.set_filter(text)
-        filters = self._shared.saved.filters
+        filters = self.context.saved.filters
         if text:
-            self._shared.saved.filters = [*(other for other in filters if other != text), text][-_MOST_FILTERS:]
+            self.context.saved.filters = [*(other for other in filters if other != text), text][-_MOST_FILTERS:]
 
     def _complete_filter(self, text: str) -> str | None:
-        client = self._shared.client
+        client = self.context.client
         return complete_filter(text, {"space": client.history.spaces(), "host": client.host_names()})
 
     def _focus_table(self) -> None:

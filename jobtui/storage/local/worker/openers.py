@@ -35,13 +35,13 @@ class OwnOpener(Opener):
 
     def __init__(self, path: Path, shared: SharedOptions) -> None:
         self.path = path
-        self._shared = shared
+        self._shared_options = shared
         self._manifest_guard = ManifestGuard(path, path / NOTE)
 
     @property
     @override
     def limits(self) -> WriteLimits:
-        return self._shared.limits
+        return self._shared_options.limits
 
     @property
     @override
@@ -54,13 +54,13 @@ class OwnOpener(Opener):
             self.path.mkdir(mode=0o700)
         except OSError as error:
             raise system_error(error, str(self.path)) from error
-        self._shared.own.create_if_missing(True)
+        self._shared_options.own.create_if_missing(True)
         try:
-            self._open(self._shared.own).close()
+            self._open(self._shared_options.own).close()
         except Exception as error:  # rocksdict raises nothing narrower
             raise rocksdb_error(str(error), str(self.path)) from error
         finally:
-            self._shared.own.create_if_missing(False)
+            self._shared_options.own.create_if_missing(False)
         try:
             self._manifest_guard.note_closed()
             sync_directory(self.path)
@@ -70,13 +70,13 @@ class OwnOpener(Opener):
 
     @override
     def open(self, read_only: bool, limits: WriteLimits | None) -> DatabaseHandle:
-        limits = limits or self._shared.limits
+        limits = limits or self._shared_options.limits
         self._refuse_links()
         self._manifest_guard.before_opening(self._named_files)
         if limits.rate is not None and wal_bytes(self.path) > LONG_WAL:
             # the whole process waits until a long WAL is written out: not at that rate
-            self._open(self._shared.own_with(replace(limits, rate=None))).close()
-        options = self._shared.own_with(limits)
+            self._open(self._shared_options.own_with(replace(limits, rate=None))).close()
+        options = self._shared_options.own_with(limits)
         handle = self._open(options)
         self._manifest_guard.note_open()
         return DatabaseHandle(handle, (ColumnFamily("default", handle),), options, limits)
@@ -103,7 +103,7 @@ class OwnOpener(Opener):
             raise WorkerError(ErrorCode.ACCESS, reason)
 
     def _named_files(self) -> set[str]:
-        handle = self._open(self._shared.own, AccessType.read_only(False))
+        handle = self._open(self._shared_options.own, AccessType.read_only(False))
         try:
             return {file["name"].lstrip("/") for file in handle.live_files()}
         finally:
@@ -125,7 +125,7 @@ class AdoptedOpener(Opener):
 
     def __init__(self, path: Path, notes: Path, surveyor: Surveyor, shared: SharedOptions) -> None:
         self.path = path
-        self._shared = shared
+        self._shared_options = shared
         self._directory = AdoptedDirectory(path, notes)
         self._surveyor = surveyor
         self._manifest_guard = ManifestGuard(
@@ -137,7 +137,7 @@ class AdoptedOpener(Opener):
     @property
     @override
     def limits(self) -> WriteLimits:
-        return self._shared.limits
+        return self._shared_options.limits
 
     @property
     @override
@@ -151,7 +151,9 @@ class AdoptedOpener(Opener):
             self._take_lock()
         try:
             opened = (
-                self._open_for_reading() if read_only else self._survey_and_open(limits or self._shared.limits)
+                self._open_for_reading()
+                if read_only
+                else self._survey_and_open(limits or self._shared_options.limits)
             )
         except BaseException:
             self._release_lock()
@@ -212,7 +214,7 @@ class AdoptedOpener(Opener):
     def _open(self, survey: Survey, source: Path, limits: WriteLimits | None) -> DatabaseHandle:
         read_only = limits is None
         # from the copy of its OPTIONS file, so that exactly the options that were checked are used
-        options, families = Options.load_latest(str(source), cache=self._shared.cache)
+        options, families = Options.load_latest(str(source), cache=self._shared_options.cache)
         options.enable_statistics()
         options.set_wal_recovery_mode(_recovery_mode(survey.recovery, read_only))
         options.set_db_log_dir(str(self._directory.notes))
