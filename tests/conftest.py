@@ -1,4 +1,4 @@
-"""What every test may use: a user's command, and the `--long` option, which runs suites in their long form."""
+"""Fixtures and options for all tests: a user's command, and `--long` for the long form of suites."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from tests.support.commands import CommandLine
 
 for _one in (signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(_one) is signal.SIG_IGN:
-        # a shell without job control has them ignored behind `&`; the tests are about people who press keys
+        # a shell without job control ignores them behind `&`; the tests need their default
         signal.signal(_one, signal.default_int_handler if _one is signal.SIGINT else signal.SIG_DFL)
 
-# images of containers often set it, and then each process that a test starts compiles the whole of jobtui
+# container images often set it, and each process that a test starts then compiles all of jobtui
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 
@@ -42,7 +42,7 @@ def long(request: pytest.FixtureRequest) -> bool:
 
 @pytest.fixture
 def jobtui(tmp_path: Path) -> CommandLine:
-    """The command of a user who has nothing yet."""
+    """Return the command of a user without any data."""
     return CommandLine(tmp_path)
 
 

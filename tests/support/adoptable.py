@@ -1,4 +1,4 @@
-"""A small database that may be adopted, made with rocksdict, and changes to its files."""
+"""A small database that can be adopted, made with rocksdict, and functions that change its files."""
 
 from __future__ import annotations
 
@@ -38,18 +38,18 @@ def _template() -> Path:
 
 
 def adoptable(database: Path) -> Path:
-    """Put such a database into the directory, with the families default and edges; each has two SST files."""
+    """Create such a database in the directory: the families default and edges, with two SST files each."""
     shutil.copytree(_template(), database)
     return database
 
 
 def options_file(database: Path) -> Path:
-    """The newest OPTIONS file."""
+    """Return the newest OPTIONS file."""
     return max(database.glob("OPTIONS-*"), key=lambda path: int(path.name.partition("-")[2]))
 
 
 def set_option(database: Path, name: str, value: str, section: str = "DBOptions") -> None:
-    """Write an option into the newest OPTIONS file, in each section of that kind."""
+    """Set an option in every section of that kind in the newest OPTIONS file."""
     file = options_file(database)
     text = re.sub(rf"(?m)^  {re.escape(name)}=.*\n", "", file.read_text("utf-8", "surrogateescape"))
     text = re.sub(rf"(?m)^\[{section}.*\]$", lambda found: f"{found[0]}\n  {name}={value}", text)
@@ -57,7 +57,7 @@ def set_option(database: Path, name: str, value: str, section: str = "DBOptions"
 
 
 def content(directory: Path) -> dict[str, tuple[bytes, int, int, int]]:
-    """Every file of a directory: bytes, mode, owner and inode."""
+    """Return every file of a directory with its bytes, mode, owner and inode."""
     return {
         str(path.relative_to(directory)): (
             path.read_bytes(),

@@ -1,4 +1,4 @@
-"""What a test establishes about a database of another program that jobtui adopts, works on and drops.
+"""Checks of a database that belongs to another program and that jobtui adopts, works on and drops.
 
 Either jobtui refuses, and then no byte has changed anywhere; or it accepts, and then the owner finds the same
 pairs with its own version, and no file outside the adopted directory has changed.
@@ -24,14 +24,14 @@ LOGS = re.compile(r"LOG(\.old\.\d+)?")
 
 
 class Answer(NamedTuple):
-    """What jobtui answered: `refusal` to adopt the database or to write to it, `failure` of a later job."""
+    """The answer of jobtui: the `refusal` to adopt or write to the database, the `failure` of a later job."""
 
     refusal: StorageError | None = None
     failure: StorageError | None = None
 
 
 async def work_on(root: Path, database: Path) -> Answer:
-    """Adopt the database and do everything that jobtui can do with it, until it refuses to."""
+    """Adopt the database and do everything that jobtui can do with it, until it refuses."""
     host = str(database)
     async with storage_at(root) as storage:
         try:
@@ -54,7 +54,7 @@ async def work_on(root: Path, database: Path) -> Answer:
 
 
 async def compact_in_steps(root: Path, database: Path) -> int:
-    """Compact the database, then pause a compaction after each of its steps; return how many it had.
+    """Compact the database, then pause a compaction after each of its steps; return the number of steps.
 
     The first compaction merges what is in level 0 at once, so that the others have steps.
     """
@@ -77,7 +77,7 @@ async def compact_in_steps(root: Path, database: Path) -> int:
 
 
 def pause_after(watched: Watched, done: int) -> Callable[[OperationProgress], None]:
-    """Return what requests a pause once more than `done` steps are done."""
+    """Return a callback that requests a pause once more than `done` steps are done."""
 
     def look(progress: OperationProgress) -> None:
         if progress.steps is not None and progress.steps.done > done:
@@ -87,7 +87,7 @@ def pause_after(watched: Watched, done: int) -> Callable[[OperationProgress], No
 
 
 class Snapshot:
-    """The owner's directory and all around it, before jobtui does anything.
+    """The owner's directory and its surroundings, before jobtui does anything.
 
     `except_for` are files around it that another program is writing to.
     """
@@ -100,20 +100,20 @@ class Snapshot:
         self._directory = database.lstat()
 
     def check(self, answer: Answer) -> None:
-        """Check what must hold after that answer."""
+        """Check everything that must hold after this answer."""
         self.check_untouched() if answer.refusal else self.check_left_as_found()
 
     def check_untouched(self) -> None:
-        """Check that no byte, mode, owner or time differs, in the directory or around it."""
+        """Check that no byte, mode, owner or time has changed, in the directory or around it."""
         self.check_around()
         assert changes(self._inside, entries(self._database)) == {}
 
     def check_around(self) -> None:
-        """Check that nothing differs outside the adopted directory."""
+        """Check that nothing has changed outside the adopted directory."""
         assert changes(self._around, entries(self._database.parent, leave_out=self._left_out)) == {}
 
     def check_left_as_found(self) -> None:
-        """Check what jobtui must leave of an accepted database: options, owners and modes."""
+        """Check that an accepted database keeps its options, owners and modes."""
         self.check_around()
         after = entries(self._database)
         directory = self._database.lstat()
@@ -140,18 +140,18 @@ def options_files(found: dict[str, Entry]) -> list[str]:
 
 
 def changes(before: dict[str, Entry], after: dict[str, Entry]) -> dict[str, tuple[Entry | None, Entry | None]]:
-    """Return what differs, by name."""
+    """Return the differences by name."""
     names = sorted(before.keys() | after.keys())
     return {name: (before.get(name), after.get(name)) for name in names if before.get(name) != after.get(name)}
 
 
 async def check_no_harm(tmp_path: Path, owner: Owner, state: str) -> StorageError | None:
-    """Have jobtui work on a database of the owner's; check that it did no harm; return its refusal."""
+    """Let jobtui work on the owner's database, check that it did no harm, and return its refusal."""
     database = tmp_path / "theirs" / "data"
     owner.make(database, state)
     expected = twin_dump(tmp_path, owner, state)
     snapshot = Snapshot(database)
-    os.chdir(database.parent)  # what is relative to it would be found
+    os.chdir(database.parent)  # relative paths in the options would be found
     answer = await work_on(tmp_path / "root", database)
     assert answer.failure is None
     snapshot.check(answer)
@@ -162,7 +162,7 @@ async def check_no_harm(tmp_path: Path, owner: Owner, state: str) -> StorageErro
 
 
 def twin_dump(tmp_path: Path, owner: Owner, state: str) -> bytes:
-    """Return what the owner finds in a second database that it made in the same way."""
+    """Return the pairs that the owner finds in a second database that it made in the same way."""
     twin = tmp_path / "twin" / "data"
     owner.make(twin, state)
     return owner.dump(twin)

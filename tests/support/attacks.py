@@ -1,4 +1,4 @@
-"""Attacks on a history's files, and what must hold whatever they did."""
+"""Attacks on a history's files, and the checks that must hold after any of them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ LIMITS = Limits(journal=12_000, leftover=100_000, blanks=512)
 
 
 def make(path: Path, seed: int) -> Made:
-    """A history with segments, two archives, jobs that changed since they were sealed, and a journal."""
+    """Create a history with segments, two archives, jobs changed since their seal, and a journal."""
     dice, jobs = random.Random(seed), dict[int, Job]()
     history = History.open(path, limits=LIMITS)
 
@@ -90,7 +90,7 @@ def move(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
 
 def link(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
     target = outside / f"{len(list(outside.iterdir()))}"
-    shutil.copy2(file, target)  # the file itself may be open in its owner
+    shutil.copy2(file, target)  # the owner may have the file itself open
     file.unlink()
     file.symlink_to(target)
 
@@ -137,7 +137,7 @@ def _renumbered(name: str, dice: random.Random) -> str:
 
 
 def attack(path: Path, outside: Path, attacks: list[Attack], dice: random.Random) -> list[str]:
-    """Carry out the attacks, each on any file; returns what was done."""
+    """Carry out each attack on a random file; return a description of each."""
     done = []
     for each in attacks:
         files = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.is_symlink()]
@@ -153,7 +153,7 @@ def attack(path: Path, outside: Path, attacks: list[Attack], dice: random.Random
 
 
 def readable_records(path: Path) -> set[int]:
-    """The ids of the ended jobs that a file of the history has a whole record of."""
+    """Return the ids of the ended jobs of which some file has a complete record."""
     found = set[int]()
     for file in path.rglob("seg-*.jsonl*"):
         if file.is_file() and not file.is_symlink():
@@ -163,7 +163,7 @@ def readable_records(path: Path) -> set[int]:
 
 
 def listed(path: Path) -> tuple[dict[int, Job], list[int]]:
-    """The jobs that are listed, archived or not, and their ids."""
+    """Return the listed jobs, archived or not, and their ids."""
     history = History.open(path, write=False)
     try:
         views = [history.query(Query(archived=archived)) for archived in (False, True)]
@@ -175,7 +175,7 @@ def listed(path: Path) -> tuple[dict[int, Job], list[int]]:
 
 
 def wrong_after(path: Path, acknowledged: dict[int, Job], said: list[str] | None = None) -> list[str]:
-    """What is wrong after an attack, of which `said` was reported already; repairs the history."""
+    """Return what is wrong after an attack, given the reports in `said`; repair the history."""
     wrong, said = [], list(said or ())
     try:
         said += map(str, verify(path))

@@ -1,4 +1,4 @@
-"""A headless Chromium, driven over WebDriver's HTTP interface: what it shows of a terminal, and keys for it."""
+"""A headless Chromium that shows a terminal, driven over WebDriver's HTTP interface."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ needs_chromium = pytest.mark.skipif(
 
 
 class Chromium:
-    """A browser with one window, in which a terminal emulator draws text, not a picture of it."""
+    """A browser with one window, whose terminal emulator draws text as elements of the page."""
 
     def __init__(self, home: Path) -> None:
         self._driver = subprocess.Popen(
@@ -33,7 +33,7 @@ class Chromium:
             assert self._driver.stdout is not None
             line = next(line for line in self._driver.stdout if "successfully on port" in line)
             self._port = int(re.findall(r"on port (\d+)", line)[0])
-            # without WebGL the emulator falls back to elements of the page
+            # without WebGL the emulator draws with elements of the page
             arguments = ["--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--disable-3d-apis"]
             arguments += [f"--user-data-dir={home / 'chromium'}", "--window-size=1200,700"]
             options = {"browserName": "chrome", "goog:chromeOptions": {"args": arguments}}
@@ -75,7 +75,7 @@ class Chromium:
         return self._call("/goog/cdp/execute", cmd=command, params=parameters)
 
     def run(self, script: str, *arguments: Any) -> Any:
-        """The result of a function's body in the page; a promise is awaited."""
+        """Run a function's body in the page and return its result; a promise is awaited."""
         return self._call("/execute/sync", script=script, args=arguments)
 
     def open(self, address: str) -> None:
@@ -100,7 +100,7 @@ class Chromium:
 
     @property
     def text(self) -> str:
-        """The lines of the terminal, and the text around it."""
+        """Return the lines of the terminal and the text around it."""
         return str(
             self.run(
                 """const rows = [...document.querySelectorAll(".xterm-rows > div")];
@@ -111,7 +111,7 @@ class Chromium:
         )
 
     def shows(self, *texts: str) -> str:
-        """Wait until the page has all these texts; return its text."""
+        """Wait until the page contains all these texts, and return its text."""
         end = time.monotonic() + SECONDS
         while not all(text in (found := self.text) for text in texts):
             assert time.monotonic() < end, f"never shown: {texts}\n{found}"

@@ -1,4 +1,4 @@
-"""A clock that stands still until a test moves it."""
+"""A clock that advances only when a test moves it."""
 
 from __future__ import annotations
 
@@ -49,23 +49,23 @@ class FakeClock:
         self._wall -= timedelta(seconds=seconds)
 
     def wait_for_sleepers(self, count: int) -> None:
-        """Wait until so many coroutines wait for the clock."""
+        """Wait until this many coroutines sleep on the clock."""
         with self._lock:
             assert self._lock.wait_for(lambda: self._sleepers() >= count, 20.0)
 
     def wait_for_sleep(self, seconds: float) -> None:
-        """Wait until a coroutine sleeps for exactly so many seconds more."""
+        """Wait until a coroutine has exactly this many seconds left to sleep."""
         with self._lock:
             assert self._lock.wait_for(lambda: self._is_due_at(self._steady + seconds), 60.0)
 
     def pass_by(self, seconds: float) -> None:
-        """Wait until a coroutine sleeps that is due within so many seconds, and advance by them."""
+        """Wait until a coroutine is due within this many seconds, and advance by them."""
         with self._lock:
             assert self._lock.wait_for(lambda: self._is_due_within(seconds), 20.0)
         self.advance(seconds)
 
     def pass_sleep(self, seconds: float) -> None:
-        """Wait until a coroutine sleeps for exactly so many seconds more, and advance by them."""
+        """Wait until a coroutine has exactly this many seconds left to sleep, and advance by them."""
         with self._lock:
             assert self._lock.wait_for(lambda: self._is_due_in(seconds), 20.0)
         self.advance(seconds)

@@ -1,4 +1,4 @@
-"""The real command in a process of its own, with a home, a config and data that are the test's alone."""
+"""The real command in its own process, with a home, a config and data for one test."""
 
 from __future__ import annotations
 
@@ -36,18 +36,18 @@ NEW_JOB = """\
 
 
 def new_job(job: int) -> str:
-    """What is printed for a job that was queued."""
+    """Return the output for a job that was queued."""
     return NEW_JOB.format(str(job).ljust(10))
 
 
 def noise(pairs: int = 10_000) -> str:
-    """CSV that no compression makes smaller: 600 bytes a pair."""
+    """Return incompressible CSV with 600 bytes a pair."""
     hexadecimal = os.urandom(pairs * 300).hex()
     return "".join(f"k{n},{hexadecimal[n * 600 : n * 600 + 600]}\n" for n in range(pairs))
 
 
 class CommandLine:
-    """`jobtui` as one user of one machine has it. `config` is the text of a config file, "" for none."""
+    """The command `jobtui` of one user. `config` is the text of the config file, "" for none."""
 
     def __init__(self, home: Path, config: str = "") -> None:
         self.home = home
@@ -60,17 +60,17 @@ class CommandLine:
 
     @property
     def profile(self) -> Profile:
-        """Where the data of the default profile lies."""
+        """The directory of the default profile."""
         return Profile("local", self.data / "local")
 
     def words(self, *words: str | Path) -> list[str]:
-        """The whole command line."""
+        """Return the whole command line."""
         settings = ("--config", str(self.config)) if self.config.exists() else ()
-        data = () if "--demo" in words else ("--data-dir", str(self.data))  # the demo has its own
+        data = () if "--demo" in words else ("--data-dir", str(self.data))  # the demo has its own data
         return [*COMMAND, *settings, *data, *map(str, words)]
 
     def __call__(self, *words: str | Path, stdin: str | bytes = "") -> subprocess.CompletedProcess[str]:
-        """Run it to its end."""
+        """Run the command to its end."""
         raw = stdin if isinstance(stdin, bytes) else stdin.encode()
         done = self._run(self.words(*words), raw)
         return subprocess.CompletedProcess(
@@ -84,21 +84,21 @@ class CommandLine:
         return subprocess.run(command, input=stdin, capture_output=True, **surroundings)
 
     def done(self, *words: str | Path, stdin: str | bytes = "") -> str:
-        """Run what must go well, and say so at most on stderr; the answer is its stdout."""
+        """Run a command that must succeed, and return its stdout."""
         ended = self(*words, stdin=stdin)
         assert (ended.returncode, WENT_WELL.sub("", ended.stderr)) == (0, ""), ended
         return ended.stdout
 
     def rows(self, text: str) -> list[dict[str, Any]]:
-        """The rows of a text that must go well, with full values."""
+        """Run statements that must succeed, and return the rows with full values."""
         return [json.loads(line) for line in self.done("-e", text, "--format", "jsonl").splitlines()]
 
     def status(self, job: int) -> str:
-        """The job's status in the result of SHOW JOB."""
+        """Return the job's status in the result of SHOW JOB."""
         return str(self.rows(f"SHOW JOB {job}")[0]["Status"])
 
     def is_running(self, job: int) -> bool:
-        """Whether the job runs, read from disk while another process runs it."""
+        """Return whether the job is running, as read from disk while another process runs it."""
         reader = ReadOnlyClient.open(self.profile)
         try:
             found = reader.job(job)
@@ -108,7 +108,7 @@ class CommandLine:
 
     @contextmanager
     def started(self, *words: str | Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
-        """It at work, in a process group of its own; killed at the block's end if it is still there."""
+        """Start the command in its own process group; it is killed at the end of the block."""
         pipes = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = subprocess.Popen(
             self.words(*words), env=self.environment, cwd=self.home, start_new_session=True, **pipes | options

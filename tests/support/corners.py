@@ -1,4 +1,4 @@
-"""Ways to cut a corner: the history with one step of its care left out, which the tests must notice."""
+"""Faulty versions of the history, each without one of its safety steps, which the tests must notice."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from tests.support.power_loss import a_rename
 
 
 class Corner(msgspec.Struct, frozen=True):
-    """One step left out: a sync that `omits` picks, or a `change` to the code.
+    """A safety step that is left out: a sync that `omits` selects, or a `change` to the code.
 
-    `fails` says which syncs fail meanwhile, and `cut_at` is as in power_loss.live. `seed` is the story that
-    noticed it first when all were tried, and is tried first.
+    `fails` selects the syncs that fail meanwhile; `cut_at` is as in power_loss.live. `seed` is the story that
+    noticed the fault first when all were tried, so it is tried first.
     """
 
     name: str

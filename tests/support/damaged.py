@@ -1,4 +1,4 @@
-"""Histories that a test may damage, and looking at what came of it."""
+"""Histories for a test to damage, and functions that examine the result."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ OPEN = Limits(journal=1 << 20, leftover=1 << 20, blanks=512)
 
 
 class Made(msgspec.Struct, frozen=True):
-    """A history in a directory, and the jobs that are in it."""
+    """A history in a directory, and the jobs in it."""
 
     path: Path
     jobs: dict[int, Job]
 
 
 def killed(history: History, path: Path) -> Path:
-    """A copy of the files as they are while the writer is at work: what a killed one leaves."""
+    """Return a copy of the files of a writer at work: what it would leave if it were killed now."""
     shutil.copytree(history.path, path)
     return path
 
@@ -35,7 +35,7 @@ def journal_of(path: Path) -> Path:
 
 
 def lines_of(data: bytes) -> list[tuple[int, bytes]]:
-    """The journal's lines with their places, without the blanks."""
+    """Return the journal's lines with their offsets, without the blanks."""
     found, start = [], 0
     for line in data.split(b"\n"):
         if line.strip(b" "):
@@ -55,25 +55,25 @@ def read_all(path: Path, limits: Limits = OPEN) -> tuple[dict[int, Job], History
 
 
 def opened_with(path: Path, journal: bytes) -> Store:
-    """The history of that directory, in memory, with other bytes in its journal."""
+    """Open the directory's history in memory, with other bytes in its journal."""
     disk = holding(path)
     disk.files[journal_of(path)].data[:] = journal
     return Store.open(disk, path, OPEN)
 
 
 def wrong_in(store: Store, made: Made) -> set[int]:
-    """The jobs that are not as they were made."""
+    """Return the jobs that differ from how they were made."""
     jobs = jobs_of(store.state)
     return {job_id for job_id, job in made.jobs.items() if jobs.get(job_id) != job}
 
 
 def archive_of(path: Path) -> Path:
-    """The archive of jobs 20 to 30."""
+    """Return the archive of jobs 20 to 30."""
     return next(path.glob("archive/jobs-20-30-*"))
 
 
 def held(path: Path) -> tuple[dict[int, Job], list[int]]:
-    """The jobs in the normal views, and the ids of those in the archive."""
+    """Return the jobs in the normal views, and the ids of the archived jobs."""
     history = History.open(path, write=False)
     view, archived = history.query(Query()), history.query(Query(archived=True))
     found = {job.id: job for job in view.page(0, len(view))}
@@ -87,5 +87,5 @@ def is_about(line: bytes, job_id: int) -> bool:
 
 
 def without_mark(path: Path) -> None:
-    """Remove the writer's status, as a loss of power may."""
+    """Remove the writer's status, as a power loss may."""
     (path / "LOCK").write_bytes(b"")

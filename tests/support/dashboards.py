@@ -26,7 +26,7 @@ HOSTS = ("local0", "local1", "local2")
 
 
 class Stage:
-    """A dashboard under test: what to press, what is seen, and the engine behind it."""
+    """A dashboard under test: it presses keys and reads the screen; `behind` is the engine."""
 
     def __init__(self, app: DashboardApp, pilot: Pilot[int], behind: Bench | None) -> None:
         self.app, self.pilot = app, pilot
@@ -45,16 +45,16 @@ class Stage:
         await self.pilot.press(*keys)
 
     async def type(self, text: str) -> None:
-        """Type a text, key by key."""
+        """Type a text one key at a time."""
         await self.pilot.press(*(_KEYS.get(character, character) for character in text))
 
     async def paste(self, text: str) -> None:
-        """Paste a text where the focus is."""
+        """Paste a text into the focused widget."""
         self.app.post_message(events.Paste(text))
         await self.pilot.pause()
 
     async def say(self, text: str) -> None:
-        """Send a text from the command bar and come back to the table."""
+        """Send a text from the command bar and return to the table."""
         await self.press("colon")
         await self.until(lambda: self.dashboard.console.bar.is_typing)
         await self.paste(text)
@@ -64,7 +64,7 @@ class Stage:
         await self.press("escape")
 
     async def until(self, condition: Callable[[], object]) -> None:
-        """Wait until the condition holds, the screen at work meanwhile."""
+        """Let the app run until the condition holds."""
         end = time.monotonic() + WAIT
         while True:
             await self.pilot.pause()
@@ -82,7 +82,7 @@ class Stage:
 
     @property
     def screen(self) -> str:
-        """What the terminal shows, a line a row."""
+        """The contents of the terminal, a line a row."""
         width, height = self.app.size
         lines = self.app.screen._compositor.render_strips()
         return "\n".join(
@@ -90,7 +90,7 @@ class Stage:
         )
 
     def row(self, text: str) -> str:
-        """The first line on screen that holds the text."""
+        """Return the first line on screen that contains the text."""
         return next((line for line in self.screen.split("\n") if text in line), "")
 
     @property
@@ -119,7 +119,7 @@ async def stage(
     auto: bool = False,
     obey: bool = False,
 ) -> AsyncIterator[Stage]:
-    """A dashboard over an engine with these spaces. `auto`: each task ends at once."""
+    """Run a dashboard over an engine with these spaces. `auto`: each task ends at once."""
     script = storage or ScriptedStorage({"nba": HOSTS} if spaces is None else spaces, auto=auto, obey=obey)
     clock = FakeClock()
     with bench(root, script, clock=clock) as behind:
@@ -136,7 +136,7 @@ async def showing(
     clock: FakeClock | None = None,
     behind: Bench | None = None,
 ) -> AsyncIterator[Stage]:
-    """A dashboard over any client."""
+    """Run a dashboard over any client."""
     app = DashboardApp(client, settings or TuiSettings(), now=(clock or FakeClock()).now)
     async with app.run_test(size=size, notifications=True) as pilot:
         shown = Stage(app, pilot, behind)

@@ -1,4 +1,4 @@
-"""Small disks to fill, to make read-only, and to cover, for tests that run as root on Linux."""
+"""Small disks to fill, to make read-only and to cover, for tests run as root on Linux."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Mount = Callable[[str], Path]
 
 @contextmanager
 def small_disks(parent: Path) -> Iterator[Mount]:
-    """Gives what mounts a tmpfs of a size ("12m") in `parent`; skips the test where that cannot be done."""
+    """Yield a function that mounts a tmpfs of a size ("12m"); skip the test if that is not possible."""
     if os.geteuid() != 0:
         pytest.skip("mounting a small disk needs root")
     mounted: list[Path] = []
@@ -48,7 +48,7 @@ def unmount(disk: Path) -> None:
 
 @contextmanager
 def covered_read_only(disk: Path) -> Iterator[None]:
-    """The disk read-only: one with files open for writing cannot be remounted, but it can be covered."""
+    """Cover the disk with a read-only view of it: with files open for writing it cannot be remounted."""
     mount("--bind", disk, disk)
     mount("-o", "remount,ro,bind", disk)
     try:
@@ -63,7 +63,7 @@ def free_bytes(disk: Path) -> int:
 
 
 def fill_up(file: Path) -> None:
-    """Write until nothing more fits."""
+    """Write a file until the disk is full."""
     with open(file, "wb", buffering=0) as out:
         size = 1 << 20
         while size >= 512:

@@ -1,4 +1,4 @@
-"""An engine over the real history and a scripted storage, and waiting for what it says."""
+"""An engine over the real history and a scripted storage, and functions that wait for its messages."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ THREE = ("local0", "local1", "local2")
 
 
 class Heard:
-    """All messages of a client, and a way to wait for more."""
+    """All messages of a client, with methods that wait for more."""
 
     def __init__(self, client: Client) -> None:
         self.messages: list[EngineEvent] = []
@@ -39,16 +39,16 @@ class Heard:
             assert self._changed.wait_for(condition, WAIT), self.messages[-10:]
 
     def jobs(self, job_id: int) -> list[Job]:
-        """The versions of a job that were published, oldest first."""
+        """Return the published versions of a job, oldest first."""
         return [m.job for m in self.messages if isinstance(m, JobChanged) and m.job.id == job_id]
 
     def statuses(self, job_id: int) -> list[Status]:
-        """The statuses of a job as they were published, without repeats."""
+        """Return the published statuses of a job, without repeats."""
         seen = [job.status for job in self.jobs(job_id)]
         return [status for n, status in enumerate(seen) if n == 0 or seen[n - 1] is not status]
 
     def until(self, job_id: int, status: Status) -> Job:
-        """The job once it was published with that status."""
+        """Wait until the job was published with this status, and return it."""
         self.wait_for(lambda: any(job.status is status for job in self.jobs(job_id)))
         return next(job for job in self.jobs(job_id) if job.status is status)
 
@@ -57,7 +57,7 @@ class Heard:
         self.wait_for(lambda: self.statuses(job_id)[-1:] == [status])
 
     def until_said(self, kind: type[EngineEvent], **fields: object) -> None:
-        """Wait for a message of that kind whose fields hold these, as text."""
+        """Wait for a message of this kind whose fields contain these texts."""
         self.wait_for(
             lambda: any(
                 isinstance(m, kind) and all(str(fields[f]) in str(getattr(m, f)) for f in fields)
@@ -75,7 +75,7 @@ class Heard:
 
 
 class Bench:
-    """An engine, its storage, its clock, a session, and what was heard."""
+    """An engine with its storage, clock, session and published messages."""
 
     def __init__(self, engine: LocalClient, storage: ScriptedStorage, clock: FakeClock) -> None:
         self.engine, self.storage, self.clock = engine, storage, clock
@@ -86,13 +86,13 @@ class Bench:
         return self.engine.execute(text, self.session).result(WAIT)
 
     def rows(self, text: str) -> list[tuple[str, ...]]:
-        """The cells of the last result of a text that must succeed."""
+        """Execute a text that must succeed, and return the cells of its last result."""
         answer = self.say(text)
         assert answer.failure is None, answer.failure
         return [row.cells for row in answer.results[-1].rows]
 
     def refusal(self, text: str) -> str:
-        """Why a text that must fail did."""
+        """Execute a text that must fail, and return the reason."""
         failure = self.say(text).failure
         assert failure is not None
         return failure.message
@@ -133,7 +133,7 @@ def bench(
 
 @contextmanager
 def compared_with_disk(engine: LocalClient, root: Path) -> Iterator[list[bool]]:
-    """For each change that is published in the block whether the job was on disk with that status."""
+    """Yield a list with a flag for each change published in the block: whether it was on disk."""
     reader = History.open(root / "history", write=False)
     seen: list[bool] = []
 
@@ -147,7 +147,7 @@ def compared_with_disk(engine: LocalClient, root: Path) -> Iterator[list[bool]]:
     leave = engine.subscribe(compare)
     try:
         yield seen
-        engine.wait_idle().result(WAIT)  # what was published before has been heard by all
+        engine.wait_idle().result(WAIT)  # all listeners have received what was published before
     finally:
         leave()
         reader.close()

@@ -1,4 +1,4 @@
-"""New jobs for a history, until it takes no more, and what is in it afterwards."""
+"""A history that is filled with new jobs until the disk refuses one."""
 
 from __future__ import annotations
 

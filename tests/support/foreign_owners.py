@@ -1,4 +1,4 @@
-"""Programs other than jobtui that own RocksDB databases, and what a test compares of their directories.
+"""Programs other than jobtui that own RocksDB databases, and listings of their directories.
 
 `owner_program` compiles `tests/support/foreign/owner.cc`, and `package_owner` installs a Python package that
 embeds RocksDB. Both are kept for the next run and shared by the processes of this one.
@@ -29,7 +29,7 @@ RUN_SECONDS = 60
 
 
 class Owner(msgspec.Struct, frozen=True):
-    """A program that makes, opens and prints databases of one kind, run as `command`.
+    """A program that creates, opens and dumps databases of one kind, run as `command`.
 
     `user` runs it, None for the user of the tests; only root can run it as another one.
     """
@@ -38,7 +38,7 @@ class Owner(msgspec.Struct, frozen=True):
     user: int | None = None
 
     def make(self, database: Path, state: str) -> None:
-        """Make the database in one of `STATES`."""
+        """Create the database in one of `STATES`."""
         database.parent.mkdir(parents=True, exist_ok=True)
         done = self._run("make", database, state)
         assert done.returncode in {0, -signal.SIGKILL}, done
@@ -61,7 +61,7 @@ class Owner(msgspec.Struct, frozen=True):
 
     @contextmanager
     def holding(self, database: Path) -> Iterator[None]:
-        """The owner has the database open, with rows in the WAL alone, until the block ends."""
+        """Keep the database open in its owner, with rows in the WAL alone, until the block ends."""
         process = subprocess.Popen(
             [*self.command, "hold", str(database)],
             stdin=subprocess.PIPE,
@@ -154,7 +154,7 @@ def package_owner(config: pytest.Config, package: Package) -> Owner:
 
 @contextmanager
 def shared_cache(config: pytest.Config) -> Iterator[Path]:
-    """A directory that outlives the run, in which one process of the run works at a time."""
+    """Lock a directory that outlives the run, so that one test process uses it at a time."""
     assert config.cache is not None
     cache = config.cache.mkdir("foreign")
     with open(cache / "lock", "w") as lock:
@@ -195,7 +195,7 @@ def _install(requirement: str, target: Path, failure: Path) -> None:
 
 
 class Entry(msgspec.Struct, frozen=True):
-    """One file or directory: what it holds and whose it is."""
+    """One file or directory: its content, owner and mode."""
 
     content: str
     mode: int

@@ -1,8 +1,8 @@
 """A process that has imported jobtui, and forks to run each command.
 
 An interpreter that is started for a command imports the same hundred modules again, which takes longer than
-most commands. A forked one is still a process of its own: it has its own words, environment, directory and
-pipes, and it ends as an interpreter does. With `--long` every command is started.
+most commands. A forked one is still a separate process: it has its own arguments, environment, directory and
+pipes, and it ends as an interpreter does. With `--long` every command starts an interpreter.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 LARGEST_REQUEST = 1 << 18
 READ_AT_START = ("PYTHON", "LANG", "LANGUAGE", "LC_", "LD_")
-"""Variables, by the beginning of their names, that a forked interpreter does not read again."""
+"""Prefixes of variables that a forked interpreter does not read again."""
 
 
 class ForkServer:
-    """The client's side. The server is started at the first use, and ends when this process does."""
+    """The client of the server, which starts at the first use and ends with this process."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -41,7 +41,7 @@ class ForkServer:
     def run(
         self, words: Sequence[str], *, stdin: bytes, env: Mapping[str, str], cwd: Path, timeout: float
     ) -> subprocess.CompletedProcess[bytes]:
-        """Run `jobtui` with these words to its end, as `subprocess.run` would with pipes."""
+        """Run `jobtui` with these arguments to its end, as `subprocess.run` would with pipes."""
         (from_stdin, to_stdin), *outputs = (os.pipe() for _ in range(4))
         theirs = [from_stdin, *(writing for _, writing in outputs)]
         ours = [reading for reading, _ in outputs]
@@ -76,12 +76,12 @@ _DISABLED = "JOBTUI_TESTS_WITHOUT_FORKS"
 
 
 def disable() -> None:
-    """Start every command of this process, and of the test processes that it starts."""
+    """Start an interpreter for every command of this process and of its test processes."""
     os.environ[_DISABLED] = "1"
 
 
 def can_fork(env: Mapping[str, str]) -> bool:
-    """Return whether a forked interpreter behaves in this environment as one that is started in it."""
+    """Return whether a forked interpreter would behave in this environment like a new one."""
     if _DISABLED in os.environ:
         return False
 
@@ -108,7 +108,7 @@ def _started() -> socket.socket:
 
 
 def _umask() -> int:
-    """Return this process's umask without a moment in which it is another one."""
+    """Return this process's umask without changing it, even briefly."""
     status = Path("/proc/self/status").read_text()
     return int(status.split("Umask:")[1].split()[0], 8)
 
@@ -121,7 +121,7 @@ def _write(descriptor: int, data: bytes) -> None:
 
 
 def _read(descriptors: Sequence[int], timeout: float) -> list[bytes]:
-    """Read all of them to their ends."""
+    """Read all pipes to their ends."""
     end = time.monotonic() + timeout
     pieces: dict[int, list[bytes]] = {descriptor: [] for descriptor in descriptors}
     with selectors.DefaultSelector() as selector:
@@ -143,7 +143,7 @@ def _read(descriptors: Sequence[int], timeout: float) -> list[bytes]:
 
 
 def serve(connection: socket.socket) -> int:
-    """Fork for each request until the client has gone; return, in each forked process, the command's status."""
+    """Fork for each request until the client exits; a forked process returns its command's status."""
     _import_jobtui()
     woken, wake = os.pipe()
     for end in (woken, wake):
@@ -206,7 +206,7 @@ def _run(words: list[str], environment: dict[str, str], cwd: str, umask: int, de
 
 
 def _standard_streams() -> tuple[io.TextIOWrapper, io.TextIOWrapper, io.TextIOWrapper]:
-    """Return the streams that an interpreter makes at its start."""
+    """Return standard streams like those of a new interpreter."""
     unbuffered = bool(os.environ.get("PYTHONUNBUFFERED"))
 
     def stream(number: int, mode: str, old: Any) -> io.TextIOWrapper:
@@ -224,7 +224,7 @@ def _standard_streams() -> tuple[io.TextIOWrapper, io.TextIOWrapper, io.TextIOWr
 
 
 def _import_jobtui() -> None:
-    """Import the command line and the engine; a command that opens a dashboard imports that itself."""
+    """Import the command line and the engine; a dashboard is imported by the command that opens it."""
     for name in ("cli", "config", "engine", "history", "language", "storage.local"):
         package = importlib.import_module(f"jobtui.{name}")
         for module in pkgutil.walk_packages(package.__path__, f"{package.__name__}."):

@@ -32,7 +32,7 @@ GREETINGS = (b"3.8.0", b"3.0.0")
 
 
 class Fault(enum.Enum):
-    """What befalls the next statement."""
+    """A fault that hits the next statement."""
 
     DROP_BEFORE = "the connection ends before it is carried out"
     DROP_AFTER = "it is carried out and the connection ends before the answer"
@@ -41,14 +41,14 @@ class Fault(enum.Enum):
 
 
 class GraphdDouble:
-    """See the module. As a context it is up inside and down after."""
+    """The double of a graphd; as a context manager it is up inside the block."""
 
     def __init__(self, cluster: Cluster, *, tls: ssl.SSLContext | None = None, zone_offset: int = 0) -> None:
         self.cluster = cluster
         self.zone_offset = zone_offset
         self.greetings: tuple[bytes, ...] = GREETINGS
         self.faults: list[Fault] = []
-        self.fault_of: dict[str, Fault] = {}  # what befalls the next statement that has the word
+        self.fault_of: dict[str, Fault] = {}  # the faults of the next statements that contain the word
         self.hanging = threading.Event()
         self._tls = tls
         self._released = threading.Event()
@@ -65,7 +65,7 @@ class GraphdDouble:
 
     @property
     def clients(self) -> int:
-        """How many connections are open."""
+        """The number of open connections."""
         return len(self._clients)
 
     def up(self) -> None:
@@ -87,12 +87,12 @@ class GraphdDouble:
                 client.shutdown(socket.SHUT_RDWR)
 
     def wait_until_alone(self, but: int = 0) -> None:
-        """Wait until every connection has ended, but so many."""
+        """Wait until at most this many connections are open."""
         with self._left:
             assert self._left.wait_for(lambda: len(self._clients) <= but, WAIT), "somebody is still connected"
 
     def go_on(self) -> None:
-        """Let go of what hangs."""
+        """Release the calls that hang."""
         self._released.set()
 
     def __enter__(self) -> GraphdDouble:
@@ -120,7 +120,7 @@ class GraphdDouble:
                 self._clients.add(client)
             _Conversation(self, client).hold()
         except (TTransportException, OSError, ValueError, EOFError):
-            pass  # the client went away, or a fault sent it away
+            pass  # the client disconnected, or a fault disconnected it
         finally:
             with contextlib.suppress(OSError):
                 client.shutdown(socket.SHUT_RDWR)
@@ -212,7 +212,7 @@ class _Conversation(GraphService.Iface):  # type: ignore[misc]  # untyped base c
 
     def _drop(self) -> ExecutionResponse:
         self._client.shutdown(socket.SHUT_RDWR)
-        return ExecutionResponse(error_code=ErrorCode.SUCCEEDED, latency_in_us=1)  # nobody will read it
+        return ExecutionResponse(error_code=ErrorCode.SUCCEEDED, latency_in_us=1)  # no client will read it
 
     def _answer(self, session: int, text: str) -> ExecutionResponse:
         try:

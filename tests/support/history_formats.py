@@ -1,7 +1,7 @@
 """Histories of every format that was ever released, for tests to open.
 
 `python -m tests.support.history_formats DIRECTORY` writes one with this jobtui: do so once for each new
-format, into `tests/history/formats/<format>/`, and never again. What it holds is always the same: `made()`.
+format, into `tests/history/formats/<format>/`, and never again. Its content is always that of `made()`.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ FORMATS = Path(__file__).parents[1] / "history" / "formats"
 
 
 class Made(msgspec.Struct):
-    """What a history of any format should hold."""
+    """The expected content of a history of any format."""
 
     jobs: dict[int, Job] = {}
     archived: dict[int, Job] = {}
@@ -75,11 +75,11 @@ _RECORDS: Final = {
     "Options": JobOptions,
     "Steps": StepPosition,
 }
-"""Each record by its name in fields.json, which stays when the class gets another name."""
+"""Each record by its name in fields.json, which does not change when the class is renamed."""
 
 
 def field_names() -> dict[str, list[str]]:
-    """The fields of everything that a record holds, by the record's name."""
+    """Return the fields of every record type, by the record's name in fields.json."""
     return {
         name: [field.encode_name for field in msgspec.structs.fields(kind)] for name, kind in _RECORDS.items()
     }
@@ -91,7 +91,7 @@ def _commit(history: History, made: Made, job: Job) -> None:
 
 
 def _full(job_id: int) -> Job:
-    """A job in which every field says something."""
+    """Return a job in which every field has a value."""
     at = made_jobs.at(9000.25)
     stats = SpaceStats(levels=(Level(1, 2), Level(3, 4)), memtable=5, entries=6, pending=7)
     steps = StepPosition(1, 2, "database", "default", b"\x00key", 3, 4)
@@ -141,7 +141,7 @@ def _full(job_id: int) -> Job:
 
 
 def released() -> list[Path]:
-    """The directories of the released formats, oldest first."""
+    """Return the directories of the released formats, oldest first."""
     return sorted(path for path in FORMATS.iterdir() if path.is_dir())
 
 

@@ -1,7 +1,7 @@
-"""A process that writes a history, for tests that read it meanwhile or kill the process.
+"""A process that writes a history, for tests that read it concurrently or kill the process.
 
 `python -m tests.support.history_writer DIRECTORY SEED` commits groups of three jobs that always have the same
-number of events, one group after the other, and prints a line for each that is durable, until it is killed
+number of events, one group after the other, and prints a line for each durable one, until it is killed
 or its standard input ends.
 """
 
@@ -21,7 +21,7 @@ TOGETHER = 3
 
 
 def step(group: list[Job], dice: random.Random) -> list[Job]:
-    """The group one version further: all its jobs alike, ended after some steps."""
+    """Return the next version of the group: all its jobs are alike, and end after some steps."""
     if len(group[0].events) > dice.randrange(4, 9):
         return [
             made_jobs.replace(job, status=Status.FINISHED, events=(*job.events, job.events[0])) for job in group

@@ -1,4 +1,4 @@
-"""Users who have something already: homes made once and copied for each test."""
+"""Homes of users who already have data, made once and copied for each test."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SLOW = "[profiles.local]\ncompact_rate = 200_000\n"
 
 
 def with_pairs(home: Path, count: int = 2_000, length: int = 3_000) -> Path:
-    """The home of a user whose space nba, on two hosts, holds so many pairs."""
+    """Return the home of a user whose space nba, on two hosts, has this many pairs."""
     home.mkdir(exist_ok=True)
     engine = LocalClient.open(CommandLine(home).profile, run=RunPolicy.NONE)
     try:
@@ -31,7 +31,7 @@ def with_pairs(home: Path, count: int = 2_000, length: int = 3_000) -> Path:
 
 
 def status_of(jobtui: CommandLine, job: int) -> Status | None:
-    """The job's status as it is on disk; None where there is no such job yet."""
+    """Return the job's status on disk, None if there is no such job yet."""
     reader = ReadOnlyClient.open(jobtui.profile)
     try:
         found = reader.job(job)
@@ -41,13 +41,13 @@ def status_of(jobtui: CommandLine, job: int) -> Status | None:
 
 
 def moved_in(home: Path, template: Path, config: str = "") -> CommandLine:
-    """The command of a user whose home is a copy of the template."""
+    """Return the command of a user whose home is a copy of the template."""
     shutil.copytree(template, home, dirs_exist_ok=True)
     return CommandLine(home, config)
 
 
 def beside_others(jobtui: CommandLine, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
-    """That user with a runtime directory, where their processes find each other, and this one finds them."""
+    """Return the same with a runtime directory in which the processes of the profile find each other."""
     runtime = jobtui.home / "runtime"
     runtime.mkdir(mode=0o700)
     jobtui.environment["XDG_RUNTIME_DIR"] = str(runtime)

@@ -1,9 +1,9 @@
 """A disk in memory that can lose its power.
 
-`MemoryDisk` is a whole disk behind the history's I/O layer. It writes down everything that is done to it, so
-that `power_cut` can build what may be left. With `failing`, syncs report an I/O error now and then; what they
-should have written may then be lost for good, and a later sync that succeeds does not bring it back: so do
-real systems behave.
+`MemoryDisk` is a whole disk behind the history's I/O layer. It logs everything that is done to it, so
+that `power_cut` can build what may be left. With `failing`, syncs sometimes report an I/O error; what they
+should have written may then be lost for good, and a later successful sync does not restore it, as on
+real systems.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ from jobtui.history.format.disk import Disk
 
 
 class PowerCut(BaseException):
-    """The machine is gone: nothing may catch this."""
+    """The loss of power, which no code may catch."""
 
 
 class Inode(msgspec.Struct, eq=False):
-    """A file's bytes, whatever its names."""
+    """A file's bytes, apart from its names."""
 
     number: int
     data: bytearray = msgspec.field(default_factory=bytearray)
 
 
 class Step(msgspec.Struct, frozen=True):
-    """Something that was done to the disk."""
+    """An operation on the disk."""
 
 
 class Wrote(Step, frozen=True):
@@ -59,7 +59,7 @@ class SyncedDirectory(Step, frozen=True):
 
 
 class Named(Step, frozen=True):
-    """A name in a directory now means this inode, a directory (None), or nothing (`gone`)."""
+    """A change of a name in a directory: to this inode, to a directory (None), or to nothing (`gone`)."""
 
     path: Path
     inode: int | None
@@ -68,20 +68,20 @@ class Named(Step, frozen=True):
 
 
 class Said(Step, frozen=True):
-    """What the user of the disk has been promised at this moment."""
+    """A promise made to the user of the disk at this moment."""
 
     what: object
 
 
 class Concerned(msgspec.Struct, frozen=True):
-    """What a sync is about: a file by its names and `how`, or the names in a `directory`."""
+    """The subject of a sync: a file by its names and `how`, or the names in a `directory`."""
 
     names: frozenset[str]
     directory: str = ""
     how: str = "sync_directory"
 
     def any(self, start: str) -> bool:
-        """Whether one of the names starts so."""
+        """Return whether one of the names starts with this."""
         return any(name.startswith(start) for name in self.names)
 
 
@@ -93,11 +93,11 @@ CutAt = Callable[[Step], bool]
 
 
 class MemoryDisk(Disk):
-    """See the module. `cut_after` is the number of steps after which the power goes.
+    """A disk in memory. `cut_after` is the number of steps after which the power is lost.
 
-    `omits` is asked before each sync, with the names that it concerns (the file's; or those in the directory
-    that are not synced yet), and may have it left out, as a program would that cuts a corner. `fails` says
-    how likely each sync is to fail. The power goes, too, after a step that `cut_at` picks.
+    `omits` is called before each sync with the names that it concerns (the file's, or those in the directory
+    that are not synced yet) and returns whether to skip it, like a faulty program. `fails` is
+    the probability that a sync fails. The power is also lost after a step that `cut_at` selects.
     """
 
     def __init__(
@@ -115,11 +115,11 @@ class MemoryDisk(Disk):
         self._descriptors = itertools.count(3)
 
     def say(self, what: object) -> None:
-        """Write a promise into the log."""
+        """Add a promise to the log."""
         self.log.append(Said(what))
 
     def healed(self) -> None:
-        """Fail no more."""
+        """Stop failing."""
         self._fails = None
 
     # ---- files
@@ -152,7 +152,7 @@ class MemoryDisk(Disk):
         return self.files.get(Path(path)) is self._open[file]
 
     def location_stamp(self, file: int, directory: str) -> None:
-        """Unknown: each append asks whether the file is there."""
+        """Return None (unknown): each append then checks whether the file is there."""
 
     def write(self, file: int, data: bytes, offset: int) -> None:
         inode = self._open[file]
@@ -186,7 +186,7 @@ class MemoryDisk(Disk):
         return (inode.number, 0, len(inode.data)) if inode is not None else None
 
     def has_second_name(self, path: Path) -> bool:
-        return False  # who locks it is not modelled, nor copies made of second names
+        return False  # locks are not modeled, nor copies of files with second names
 
     def wrong_type(self, path: Path, *, directory: bool = False) -> str:
         return ""
@@ -236,17 +236,17 @@ class MemoryDisk(Disk):
         return False
 
     def forget_unreachable(self) -> None:
-        """Drop what lies in directories whose own names did not survive."""
+        """Drop the contents of directories whose own names did not survive."""
         for path in list(self.files):
             if not self.directories.issuperset(path.parents):
                 del self.files[path]
 
     def number_from(self, number: int) -> None:
-        """Give new files numbers from this one on."""
+        """Number new files from this number on."""
         self._inodes = itertools.count(number)
 
     def take_name(self, named: Named) -> None:
-        """Have a name that survived."""
+        """Add a name that survived."""
         if named.source is not None:
             self.files.pop(named.source, None)
         if named.gone:
@@ -292,7 +292,7 @@ class MemoryDisk(Disk):
 
 
 def holding(directory: Path) -> MemoryDisk:
-    """A disk in memory that holds what a real directory does, under the same names."""
+    """Return a disk in memory with the contents of a real directory, under the same names."""
     disk = MemoryDisk()
     disk.directories.update(directory.parents, [directory])
     for path in directory.rglob("*"):
@@ -304,12 +304,12 @@ def holding(directory: Path) -> MemoryDisk:
 
 
 def resize(data: bytearray, size: int) -> None:
-    """Cut the data, or extend it with zeros, to this size."""
+    """Truncate the data to this size, or extend it with zeros."""
     del data[size:]
     data.extend(bytes(size - len(data)))
 
 
 def overwrite(data: bytearray, written: bytes, offset: int) -> None:
-    """Write into the data, which grows where it must."""
+    """Overwrite a part of the data, which grows if necessary."""
     resize(data, max(len(data), offset + len(written)))
     data[offset : offset + len(written)] = written

@@ -1,4 +1,4 @@
-"""Jobs made up at random, the same for the same seed, for tests and benchmarks of the history."""
+"""Random jobs, the same for the same seed, for tests and benchmarks of the history."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ replace = msgspec.structs.replace
 
 
 def at(seconds: float) -> datetime:
-    """A moment that many seconds after the first."""
+    """Return the moment this many seconds after the first."""
     return EPOCH + timedelta(seconds=seconds)
 
 
 def submitted(job_id: int, dice: random.Random, spaces: tuple[str, ...] = SPACES) -> Job:
-    """A new job in the queue."""
+    """Return a new queued job."""
     when = at(job_id * 7)
     return Job(
         id=job_id,
@@ -42,7 +42,7 @@ def submitted(job_id: int, dice: random.Random, spaces: tuple[str, ...] = SPACES
 
 
 def moved_on(job: Job, dice: random.Random) -> Job:
-    """The job one step further on its way to an end. An ended job gets a remark."""
+    """Return the job one step closer to its end; an ended job gets a remark."""
     when = at(job.id * 7 + len(job.events) * 1.5)
     if job.status is Status.QUEUE and dice.random() < 0.9:
         events = (*job.events, JobEvent(when, EventKind.STARTED))
@@ -60,7 +60,7 @@ def moved_on(job: Job, dice: random.Random) -> Job:
 
 
 def ended(job_id: int, dice: random.Random, spaces: tuple[str, ...] = SPACES) -> Job:
-    """A job that has gone all the way."""
+    """Return a job that has ended."""
     job = submitted(job_id, dice, spaces)
     while not job.status.ended:
         job = moved_on(job, dice)

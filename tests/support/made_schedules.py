@@ -1,4 +1,4 @@
-"""Schedules and their jobs, made for tests."""
+"""Schedules and their jobs for tests."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def job(number: int = 7, *, paused: bool = False) -> Job:
 
 
 def interrupted(number: int = 7, stop: str = "2026-03-11T03:00Z") -> Job:
-    """A job that was at work when its owner was killed."""
+    """Return a job that was running when its owner was killed."""
     working = lifecycle.start_tasks(job(number), [0], at("2026-03-11T02:30Z"))
     return lifecycle.interrupt(working, at(stop))
 

@@ -1,4 +1,4 @@
-"""An engine over the real history and a scripted mirror of a cluster."""
+"""An engine over the real history and a scripted cluster that manages its jobs itself."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 class MirrorBench(Bench):
-    """A bench whose work is the cluster's, which is looked at when a test says so: the clock stands still."""
+    """A bench whose jobs a cluster runs. The cluster is polled only when a test requests it."""
 
     def __init__(self, engine: LocalClient, mirror: ScriptedMirror, clock: FakeClock) -> None:
         self.engine, self.mirror, self.clock = engine, mirror, clock
@@ -28,7 +28,7 @@ class MirrorBench(Bench):
         self.session = Session(None, Path("/"))
 
     def cluster(self, act: Callable[[ScriptedMirror], T]) -> T:
-        """Have something happen on the cluster, and have it seen."""
+        """Let something happen on the cluster, and poll it."""
 
         async def happen() -> T:
             done = act(self.mirror)
@@ -39,11 +39,11 @@ class MirrorBench(Bench):
         return self.engine.call(happen()).result(WAIT)
 
     def caught_up(self) -> None:
-        """Wait until the first look at the cluster is in the history."""
+        """Wait until the first poll of the cluster is in the history."""
         assert self.engine.wait_connected(1e9, whole=True).result(WAIT)
 
     def seen(self) -> None:
-        """Wait until the cluster, as it is now, has been looked at and taken in."""
+        """Wait until the cluster's current state has been polled and recorded."""
         looked = self.mirror.asked.count("spaces")
         self.cluster(lambda mirror: None)
         self.clock.wait_for_sleepers(1)
@@ -52,7 +52,7 @@ class MirrorBench(Bench):
         self.clock.wait_for_sleepers(1)
 
     def of(self, space: str, cluster_id: int) -> list[Job]:
-        """Our jobs of that origin, oldest first, as they are."""
+        """Return our jobs with that origin, oldest first."""
         found = []
         for job_id in range(1, self.engine.history.last_id() + 1):
             job = self.engine.job(job_id)
@@ -76,16 +76,16 @@ def mirror_bench(root: Path, mirror: ScriptedMirror, clock: FakeClock | None = N
 
 
 def ended_on(prod: MirrorBench, cluster_id: int, status: Status) -> Job:
-    """Job 1 of ours, which others submitted and which has ended."""
+    """Return our job 1, which another user submitted and which has ended."""
     prod.cluster(lambda mirror: mirror.put("nba", cluster_id, status, "compact"))
     return prod.heard.until(1, status)
 
 
 def lost() -> StorageError:
-    """An answer that was lost: nobody knows what became of the order."""
+    """Return the error of a request whose answer was lost, so that its outcome is unknown."""
     return StorageError(ErrorCode.UNREACHABLE, "", "nba", "the connection broke", outcome_unknown=True)
 
 
 def refusal(words: str = "The job type do not support stopping") -> StorageError:
-    """The cluster says no."""
+    """Return a refusal of the cluster."""
     return StorageError(ErrorCode.REJECTED, "", "nba", words)

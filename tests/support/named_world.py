@@ -1,4 +1,4 @@
-"""Spaces, hosts and jobs to complete."""
+"""A provider of spaces, hosts and jobs for completion."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the tests of a NebulaGraph cluster share: settings, mirrors that are closed, errors caught."""
+"""Shared helpers of the NebulaGraph tests: settings, job managers that are closed, caught errors."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from tests.support.graphd_double import GraphdDouble
 
 T = TypeVar("T")
 WAIT = 20.0
-LOOKS_AND_ORDERS = 2  # a mirror's connections
-STEPS_TO_WAKE = 10  # turns of the loop that a sleeper, and who waits for it, may take to get going
+LOOKS_AND_ORDERS = 2  # a job manager's connections
+STEPS_TO_WAKE = 10  # turns of the loop that a sleeper and its waiter may take to start
 PASSWORD = LiteralPassword(Secret("nebula"))
 
 
 def run(test: Coroutine[Any, Any, T]) -> T:
-    """Run a test's coroutine; it fails rather than hangs."""
+    """Run a test's coroutine with a timeout, so that it fails instead of hanging."""
 
     async def bounded() -> T:
         async with asyncio.timeout(WAIT * 2):
@@ -38,7 +38,7 @@ def settings_for(*graphds: GraphdDouble, **changes: Any) -> ClusterSettings:
 
 
 class PatientClock(FakeClock):
-    """A clock that moves on, a second at a time, whenever all that is left to do is to sleep."""
+    """A clock that advances by a second whenever everything else is asleep."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class PatientClock(FakeClock):
         return self._sleepers()
 
     async def let_pass(self, until: Awaitable[T]) -> T:
-        """What it comes to; the clock moves whenever somebody sleeps meanwhile."""
+        """Return the coroutine's result; the clock advances whenever a coroutine sleeps meanwhile."""
         done = asyncio.ensure_future(until)
         async with asyncio.timeout(WAIT):
             while not done.done():
@@ -70,7 +70,7 @@ class PatientClock(FakeClock):
 
 
 class Told:
-    """The states of a mirror's connection, as its watcher was told them."""
+    """The states of a job manager's connection, as its watcher received them."""
 
     def __init__(self, mirror: GraphdJobManager) -> None:
         self.links: list[ConnectionStatus] = [mirror.link]
@@ -86,12 +86,12 @@ class Told:
         return [link.state for link in self.links]
 
     async def until(self, state: ConnectionState) -> ConnectionStatus:
-        """The latest link, once its state is that."""
+        """Wait until the connection has this state, and return it."""
         await self.hear(lambda: self.links[-1].state is state)
         return self.links[-1]
 
     async def hear(self, enough: Callable[[], bool]) -> None:
-        """Listen until that was told."""
+        """Wait until this was reported."""
         while not enough():
             self._changed.clear()
             await asyncio.wait_for(self._changed.wait(), WAIT)
@@ -101,7 +101,7 @@ class Told:
 async def mirrored(
     *graphds: GraphdDouble, clock: Clock | None = None, **changes: Any
 ) -> AsyncIterator[GraphdJobManager]:
-    """A mirror that has begun to connect; closed at the end."""
+    """Yield a job manager that has begun to connect; it is closed at the end."""
     mirror = GraphdJobManager(settings_for(*graphds, **changes), clock=clock)
     await mirror.start()
     try:
@@ -111,7 +111,7 @@ async def mirrored(
 
 
 async def failure(asked: Awaitable[object]) -> StorageError:
-    """The StorageError that it comes to."""
+    """Return the StorageError that the coroutine raises."""
     try:
         answer = await asked
     except StorageError as error:

@@ -1,11 +1,11 @@
-"""A NebulaGraph 3.8.0 cluster in memory: its job manager, its statements, its users. Knows no wire.
+"""A NebulaGraph 3.8.0 cluster in memory: its job manager, statements and users, without a network.
 
 It answers as a live one did (tests/nebula/captures/ has the bytes). A space runs one job at a time, in order,
-leader balances first. A job that equals one in flight gets that one's id. RECOVER runs a job again under its
+leader balances first. A job equal to one in flight gets the id of that one. RECOVER runs a job again under its
 id. A running flush or compact cannot be stopped. An ended job is forgotten a week after its start, when
-somebody lists the jobs. Words are in upper case and times in UTC.
+a client lists the jobs. Words are in upper case and times in UTC.
 
-Its troubles: `kill` and `restart` a storaged, `metad_away`, `restart_metad`, `expire_sessions`, roles.
+Its faults: `kill` and `restart` of a storaged, `metad_away`, `restart_metad`, `expire_sessions`, roles.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ NOT_WRITABLE = "PermissionError: No permission to write data."
 
 
 class Cluster:
-    """See the module. `auto`: a running job is through by the time of the next statement."""
+    """The cluster. `auto`: a running job has ended by the next statement."""
 
     def __init__(
         self, spaces: dict[str, list[str]] | None = None, *, auto: bool = False, first_id: int = 1
@@ -59,13 +59,13 @@ class Cluster:
         self.now = datetime(2019, 12, 17, 9, 21, 30, tzinfo=UTC)
         self.auto = auto
         self.pretends_to_stop = False  # as 3.0 to 3.2 did
-        self.leaderless = 0  # so many statements about jobs are answered that the leader has changed
-        self.loses_metad = 0  # so many are carried out, and answered that metad could not be reached
+        self.leaderless = 0  # this many statements about jobs are answered with "the leader has changed"
+        self.loses_metad = 0  # this many are executed and answered with "metad could not be reached"
         self.metad_away = False  # every statement is refused; the real graphd takes three seconds for that
         self.holds_queue = False  # a job stays in the queue until `run_queue`; really for some 5 ms
         self.users = {"root": "nebula"}
         self.guests: set[str] = set()
-        self.roles: dict[str, set[str]] = {}  # of a user who is not in it: every space
+        self.roles: dict[str, set[str]] = {}  # a user who is not in it sees every space
         self.login_trouble: tuple[str, str] | None = None
         self.logins: list[str] = []
         self.sessions: dict[int, SessionRecord] = {}
@@ -95,14 +95,14 @@ class Cluster:
             return job.id
 
     def create_space(self, space: str, hosts: list[str]) -> int:
-        """A new space; returns its id."""
+        """Create a space and return its id."""
         with self.lock:
             self.spaces[space] = SpaceRecord(list(hosts))
             self.dropped.discard(space)
             return next(self._ids)
 
     def finish(self, job_id: int, *, host: str | None = None, code: str = "SUCCEEDED") -> None:
-        """Have a job's running task on that host, or all of those that can, report that they are through."""
+        """Let a job's running task on this host, or all that can, report that they have finished."""
         with self.lock:
             there, job = self._find(job_id)
             for task in job.tasks:
@@ -111,12 +111,12 @@ class Cluster:
             self._end_job_if_through(there, job)
 
     def kill(self, host: str) -> None:
-        """Kill a storaged: what it works at is not reported, and SHOW HOSTS says OFFLINE."""
+        """Kill a storaged: its running work is not reported, and SHOW HOSTS shows OFFLINE."""
         with self.lock:
             self.offline.add(host)
 
     def restart(self, host: str) -> None:
-        """Start it again: it reports that what it worked at has failed."""
+        """Start it again: it reports that its interrupted work has failed."""
         with self.lock:
             self.offline.discard(host)
             for there in self.spaces.values():
@@ -128,7 +128,7 @@ class Cluster:
                         self._end_job_if_through(there, job)
 
     def restart_metad(self) -> None:
-        """It forgets what is in flight: the running jobs go on, and the queue starts beside them."""
+        """Restart metad, which forgets jobs in flight: running jobs continue, and the queue starts as well."""
         with self.lock:
             for there in self.spaces.values():
                 there.running = None
@@ -141,7 +141,7 @@ class Cluster:
                 self._run_next(there)
 
     def ended_job(self, space: str, kind: str = "FLUSH", status: str = "FINISHED", *, ago: float = 0) -> int:
-        """A job that ended so many seconds ago."""
+        """Return a job that ended this many seconds ago."""
         with self.lock:
             at = self.now - timedelta(seconds=ago)
             code = "SUCCEEDED" if status == "FINISHED" else "E_RPC_FAILURE"
@@ -191,7 +191,7 @@ class Cluster:
             self.sessions.pop(session, None)
 
     def execute(self, session_id: int, text: str) -> tuple[Rows | None, str]:
-        """The last statement's rows and the space that is then chosen. Raises Said."""
+        """Return the last statement's rows and the chosen space afterwards. Raises Said."""
         with self.lock:
             session = self.sessions.get(session_id)
             if session is None:
@@ -254,7 +254,7 @@ class Cluster:
         self._run_next(there)
 
     def _report_cancel(self, job: JobRecord) -> None:
-        """A stopped rebuild's hosts report a while later that they were canceled: then it has failed."""
+        """Let the hosts of a stopped rebuild report their cancellation, which makes it failed."""
         if job.status != "STOPPED" or job.kind not in STOPPABLE or job.stop is None:
             return
         if job.tasks and self.now - job.stop >= timedelta(seconds=CANCEL_SECONDS):
@@ -386,7 +386,7 @@ class Cluster:
         chosen = session.space
         for statement in statements:
             if statement.use is not None:
-                if statement.use in self.dropped:  # until graphd's cache knows
+                if statement.use in self.dropped:  # until graphd's cache is updated
                     raise Said("E_EXECUTION_ERROR", "SpaceNotFound: Space not existed!")
                 if statement.use not in self.spaces:
                     raise Said("E_EXECUTION_ERROR", f"SpaceNotFound: SpaceName `{statement.use}`")
@@ -451,7 +451,7 @@ _ESCAPED = {"n": "\n", "t": "\t", "r": "\r", "b": "\b", "f": "\f"}
 
 
 def _split(text: str) -> Iterator[list[tuple[str, str]]]:
-    """A text's statements as tokens; a name between back-quotes loses its escapes, as in graphd's scanner."""
+    """Return the statements as tokens; escapes between back-quotes are resolved, as in graphd's scanner."""
     statement: list[tuple[str, str]] = []
     at = 0
     while at < len(text):

@@ -1,4 +1,4 @@
-"""The product on a cluster of doubles: its command in a process of its own, and its engine in this one."""
+"""jobtui on a cluster of doubles: the command in its own process, and the engine in this one."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ PASSWORD = "nebula"
 
 
 class NebulaCommand(CommandLine):
-    """`jobtui --nebula … -u root` as a user has it whose password is in the environment."""
+    """The command `jobtui --nebula … -u root` with the password in the environment."""
 
     def __init__(self, home: Path, *graphds: GraphdDouble, password: str | None = PASSWORD) -> None:
         super().__init__(home)
@@ -37,7 +37,7 @@ class NebulaCommand(CommandLine):
 
 
 class HastyClock(SystemClock):
-    """A clock on which time passes twenty times as fast."""
+    """A clock that runs twenty times as fast."""
 
     def steady(self) -> float:
         return time.monotonic() * HASTE

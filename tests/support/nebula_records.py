@@ -1,4 +1,4 @@
-"""The records of the double of a NebulaGraph cluster: its spaces, jobs, tasks and sessions, and its answers."""
+"""The records of the NebulaGraph double: spaces, jobs, tasks, sessions and answers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class Rows(msgspec.Struct):
 
 
 class Said(Exception):
-    """An answer that is an error: the code's name, graphd's words, the session's space (None: no session)."""
+    """An error answer: the code's name, graphd's message, the session's space (None: no session)."""
 
     def __init__(self, code: str, words: str, space: str | None = None) -> None:
         super().__init__(words)

@@ -1,4 +1,4 @@
-"""Reading what a follower of a cluster's jobs tells."""
+"""A reader of the updates that a job poller yields."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Told = list[tuple[str, int, Status, UpdateKind]]
 
 
 class Reader:
-    """Reads a follower's batches, letting the clock pass while it waits."""
+    """Reads the poller's batches, and lets the clock advance while it waits."""
 
     def __init__(self, follower: JobPoller, clock: PatientClock) -> None:
         self.clock = clock
@@ -28,7 +28,7 @@ class Reader:
         return [(one.space, one.job.id, one.job.status, one.kind) for one in await self.batch()]
 
     async def silence(self, seconds: int) -> None:
-        """Nothing is told for that long."""
+        """Check that no update arrives for that long."""
         asked = self._asked()
         await self.clock.let_pass(self.clock.sleep(seconds))
         assert not asked.done()

@@ -1,4 +1,4 @@
-"""What the history should answer, worked out the simple way: every job is held, and every job is looked at."""
+"""The expected answers of the history, computed naively from all jobs in memory."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _ORDER = (Status.QUEUE, Status.RUNNING, Status.FINISHED, Status.FAILED, Status.S
 
 
 def answer(query: Query, jobs: Iterable[Job]) -> list[int]:
-    """The ids that a query finds among `jobs`, in its order."""
+    """Return the ids that a query finds among `jobs`, in its order."""
     found = [job for job in jobs if _found(query, job)]
     found.sort(key=lambda job: (_key(query.sort, job), job.id), reverse=query.descending)
     return [job.id for job in found]
 
 
 def counts(jobs: Iterable[Job], space: str | None = None) -> dict[Status, int]:
-    """How many of the jobs are of each status."""
+    """Return the number of jobs of each status."""
     tally = Counter(job.status for job in jobs if space is None or job.space == space)
     return {status: tally[status] for status in Status}
 
 
 def unrecovered(jobs: Iterable[Job], archived: Iterable[Job], space: str | None = None) -> list[int]:
-    """Failed and stopped jobs that no job of either recovered."""
+    """Return the failed and stopped jobs that no other job recovered."""
     jobs = list(jobs)
     recovered = {job.recovered_from for job in (*jobs, *archived)}
     return sorted(

@@ -1,4 +1,4 @@
-"""What may be left of a disk when the power goes after any step of its log.
+"""The states of a disk that are possible after a power loss at any step of its log.
 
 Bytes that were not synced are there, or not, or some sectors of them; so are sizes, and names in directories
 that were not synced.
@@ -29,7 +29,7 @@ SECTOR = 512
 
 
 class Names(enum.Enum):
-    """Which of the names that were not synced survive."""
+    """The unsynced names that survive."""
 
     ALL = enum.auto()
     NONE = enum.auto()
@@ -38,7 +38,7 @@ class Names(enum.Enum):
 
 
 def after_power_loss(log: Sequence[Step], names: Names, dice: random.Random) -> MemoryDisk:
-    """A disk as it may be when the power went after the last step of `log`."""
+    """Return a possible state of the disk after a power loss at the end of `log`."""
     disk = MemoryDisk()
     inodes: dict[int, list[_Write]] = {}
     unsynced: list[Named] = []

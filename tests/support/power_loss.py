@@ -1,6 +1,6 @@
-"""A history that lives several lives on a disk that may lose its power at any step, and what must be left then.
+"""A history that is opened several times on a disk that may lose power, and its checks.
 
-When a commit is durable, that is written into the disk's log as a promise. After a loss of power, every promise
+A durable commit is added to the disk's log as a promise. After a power loss, every promise
 must be kept: no job is lost, older than was promised, never committed or there twice, and no commit is
 incomplete.
 """
@@ -47,14 +47,14 @@ HISTORY = Path("/history")
 LIVES = 4
 CHANGES = 45
 TICK_SECONDS = (
-    0.01  # between two looks at the clock: the status is due after some commits, and not after others
+    0.01  # between two reads of the clock: the status is due after some commits, and not after others
 )
 
 
 class Versions(msgspec.Struct, frozen=True):
-    """A promise: these jobs are on disk, each in this version (its place in Story.versions) or a later one.
+    """A promise: these jobs are on disk in this version (an index of Story.versions) or a later one.
 
-    `first`: it is what a life found when it began.
+    `first`: it is what a run found at its start.
     """
 
     of: dict[int, int]
@@ -62,7 +62,7 @@ class Versions(msgspec.Struct, frozen=True):
 
 
 class Story(msgspec.Struct):
-    """What was done: every version of each job, which one each was made from, and what was committed together.
+    """The commits so far: every version of each job, its predecessor, and the versions committed together.
 
     A version that was not durable when its life ended is discarded, and the next life continues from an older
     one.
@@ -74,13 +74,13 @@ class Story(msgspec.Struct):
     made: int = 0
 
     def add(self, jobs: Sequence[Job]) -> dict[int, int]:
-        """Take note of a commit; returns the version of each job."""
+        """Record a commit, and return the version of each job."""
         batch = {job.id: self.version_of(job) for job in jobs}
         self.batches.append(batch)
         return batch
 
     def make(self, before: Job | None, after: Job) -> Job:
-        """`after` as a version of a job that is like no other, made from `before`."""
+        """Return `after` as a unique version of a job, made from `before`."""
         self.made += 1
         job = made_jobs.replace(after, took=float(self.made))
         self.versions.setdefault(job.id, []).append(job)
@@ -88,21 +88,21 @@ class Story(msgspec.Struct):
         return job
 
     def holds(self, job_id: int, version: int, wanted: int) -> bool:
-        """Whether a version is `wanted`, or was made from it."""
+        """Return whether a version is `wanted` or was made from it."""
         while version > wanted:
             version = self.origins[job_id][version]
         return version == wanted
 
     def version_of(self, job: Job) -> int:
-        """Which version this is; -1 where there never was such."""
+        """Return the number of the version, -1 if there never was such a one."""
         known = self.versions.get(job.id, [])
         return known.index(job) if job in known else -1
 
 
 def live(disk: MemoryDisk, seed: int, *, cut_at: CutAt | None = None) -> Story:
-    """Live through several lives; all but the last may end at any step, like a process that is killed.
+    """Open and use the history several times; each but the last may end at any step, as if killed.
 
-    Some of them end after a step that `cut_at` picks; without it, some after a file was renamed.
+    Some of them end after a step that `cut_at` selects; without it, some after a file was renamed.
     """
     dice, story = random.Random(seed), Story()
     with _same_in_every_process():
@@ -120,7 +120,7 @@ def live(disk: MemoryDisk, seed: int, *, cut_at: CutAt | None = None) -> Story:
 
 @contextmanager
 def _same_in_every_process() -> Iterator[None]:
-    """Give the writer a process id and a clock that make the same story of a seed each time."""
+    """Give the writer a process id and a clock that make the story of a seed reproducible."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "getpid", lambda: 4242)
         ticks = itertools.count()
@@ -129,7 +129,7 @@ def _same_in_every_process() -> Iterator[None]:
 
 
 def a_rename(step: Step) -> bool:
-    """Picks the steps that rename a file."""
+    """Return whether the step renames a file."""
     return isinstance(step, Named) and step.source is not None
 
 
@@ -221,7 +221,7 @@ class _Life:
             self.is_archiving = False
 
     def _restore(self) -> Generator[None, None, None]:
-        """Return some of the jobs that were archived in this life, and others between them."""
+        """Restore some of the jobs that were archived in this run, and others between them."""
         some = sorted(self.dice.sample(sorted(self.archived), min(2, len(self.archived))))
         result = yield from restore(self.store.segments, self.store.archives, some[0], some[-1])
         for job_id in result.ids:
@@ -230,7 +230,7 @@ class _Life:
             self.jobs[job_id] = job
 
     def _work(self, chore: Generator[None, None, None] | None, *, to_the_end: bool) -> None:
-        """Let what is done in the background take some steps."""
+        """Let the background work take some steps."""
         for each in (self.chore, chore):
             steps = 10**6 if to_the_end else self.dice.randrange(4)
             try:
@@ -250,10 +250,10 @@ class _Life:
 def states(
     disk: MemoryDisk, seed: int, points: int
 ) -> Generator[tuple[str, list[Step], MemoryDisk], None, None]:
-    """What may be left after `points` steps, in four ways each: a name for it, the log, the disk.
+    """Yield four possible disks after each of `points` steps: a name, the log, the disk.
 
-    Half of the steps are any; the others are such after which much can go wrong: a name changed, a sync
-    failed, a life has just begun.
+    Half of the steps are random; the others are those after which much can go wrong: a name changed, a sync
+    failed, a run has just begun.
     """
     dice = random.Random(seed)
     steps = [place for place, step in enumerate(disk.log, 1) if not isinstance(step, Said)]
@@ -272,7 +272,7 @@ def _is_tender(steps: Sequence[Step]) -> bool:
 
 
 def check(disk: MemoryDisk, log: Sequence[Step], story: Story, *, quiet: bool) -> list[str]:
-    """What is wrong with what is left; nothing should be. `quiet`: nothing may be noted as damaged, either."""
+    """Return what is wrong with the disk, which must be nothing. `quiet`: no damage may be noted either."""
     promised: dict[int, int] = {}
     for step in log:
         if isinstance(step, Said) and isinstance(step.what, Versions):
@@ -284,7 +284,7 @@ def check(disk: MemoryDisk, log: Sequence[Step], story: Story, *, quiet: bool) -
     wrong += _broken(store.state, disk, promised, story)
     if seen is not None and seen != jobs_of(store.state):
         wrong.append("a reader saw something else than the next writer")
-    store.archives.all_segments(store.state.manifest)  # what is wrong with one is noted when it is looked into
+    store.archives.all_segments(store.state.manifest)  # damage in an archive is noted when it is read
     notes = [note for note in store.quarantine.notes if "unfinished" not in note.what]
     if quiet and notes:
         wrong.append(f"damage was noted: {notes[0]}")
@@ -327,7 +327,7 @@ def _read(disk: MemoryDisk) -> dict[int, Job] | None:
 
 
 def jobs_of(state: State, disk: MemoryDisk | None = None, *, archived: bool = False) -> dict[int, Job]:
-    """All jobs of a state, or all that are archived."""
+    """Return all jobs of a state, or all archived ones."""
     archives = Archives(disk or MemoryDisk(), HISTORY, Quarantine(disk or MemoryDisk(), HISTORY, write=False))
 
     def archived_job(job_id: int) -> Job | None:

@@ -1,4 +1,4 @@
-"""An engine over real databases and worker processes, and waiting for what it says."""
+"""An engine over real databases and worker processes, and functions that wait for its messages."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ TWO: Mapping[str, Path | None] = {"h1": None, "h2": None}
 
 
 class Real:
-    """An engine, a session, and what was heard."""
+    """An engine with its session and published messages."""
 
     def __init__(self, engine: LocalClient) -> None:
         self.engine = engine
@@ -30,7 +30,7 @@ class Real:
         return self.engine.execute(text, self.session).result(WAIT)
 
     def submitted(self, text: str) -> tuple[int, ...]:
-        """The ids of the jobs of a text that must succeed."""
+        """Execute a text that must succeed, and return the ids of its jobs."""
         answer = self.say(text)
         assert answer.failure is None, answer.failure
         return answer.jobs
@@ -39,11 +39,11 @@ class Real:
         return self.engine.wait_ended(jobs).result(WAIT)
 
     def done(self, text: str) -> Job:
-        """The last job of a text, once it has ended."""
+        """Execute a text, wait for its last job, and return it."""
         return self.ended(self.submitted(text)[-1])[0]
 
     def moving(self, job_id: int) -> None:
-        """Wait until the job's work is under way on each of its hosts."""
+        """Wait until each host of the job is at work."""
         self.heard.wait_for(
             lambda: any(
                 m.job.id == job_id and m.job.progress and all(task.progress is not None for task in m.job.tasks)
@@ -52,7 +52,7 @@ class Real:
         )
 
     def fill(self, space: str, megabytes: float, layers: int = 2) -> list[tuple[bytes, bytes]]:
-        """Load the space that often over, flushing each time; what it holds then."""
+        """Load the space this many times with a flush after each, and return its pairs."""
         pairs: list[tuple[bytes, bytes]] = []
         for _ in range(layers):
             pairs = [(b"%08d" % n, os.urandom(1000)) for n in range(int(megabytes * 1000))]
@@ -61,11 +61,11 @@ class Real:
         return pairs
 
     def dump(self, space: str = "nba") -> list[tuple[bytes, bytes]]:
-        """What the space holds, in key order."""
+        """Return the space's pairs in key order."""
         return list(self.engine.dump(space))
 
     def worker(self, host: str) -> int:
-        """The process id of a host's worker."""
+        """Return the process id of a host's worker."""
         assert isinstance(self.engine.engine.storage, LocalStorage)
         pid = self.engine.engine.storage.worker(host, adopted=False).pid
         assert pid is not None

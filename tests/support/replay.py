@@ -1,4 +1,4 @@
-"""A graphd that is a recording: it answers each statement with the bytes of a real one."""
+"""A graphd that answers each statement with the recorded bytes of a real one."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def captures(file: str = "graphd.jsonl") -> list[Record]:
 class Recording:
     """A server for records: each answer is that of the next record with the same statement.
 
-    A record without an answer ends the connection, as the graphd did that was killed.
+    A record without an answer ends the connection, like the graphd that was killed.
     """
 
     def __init__(self, records: Iterable[Record]) -> None:
@@ -63,7 +63,7 @@ class Recording:
 
     def _answer(self, statement: str) -> bytes | None:
         if statement == "(signout)":
-            return None  # it has no answer
+            return None  # there is no answer to it
         for at, record in enumerate(self._records):
             if record["statement"] == statement:
                 del self._records[at]
@@ -82,7 +82,7 @@ def _receive(client: socket.socket, size: int) -> bytes:
 
 
 def _statement(frame: bytes) -> str:
-    """Return the statement of a request, as the records name it."""
+    """Return the statement of a request in the form of the records."""
     protocol = THeaderProtocol(TMemoryBuffer(frame))
     name, _, _ = protocol.readMessageBegin()
     call = name.decode() if isinstance(name, bytes) else name

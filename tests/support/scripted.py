@@ -1,4 +1,4 @@
-"""A storage that a test controls: each operation waits until the test finishes, fails or releases it."""
+"""A storage that a test controls: each operation waits until the test ends it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ WAIT = 20.0
 
 @dataclass(eq=False)
 class Operation:
-    """One flush or compact that a host was asked for. Its methods may be called from any thread."""
+    """A flush or compact requested from a host. Any thread may call its methods."""
 
     command: str
     space: str
@@ -58,7 +58,7 @@ class Operation:
         self._settle(lambda: self.end.set_result(TaskResult(FULL, paused=True, steps=steps)))
 
     def detach(self) -> asyncio.Future[None]:
-        """End as detached; the host is busy until the answer's result is set (in the loop)."""
+        """End as detached; the host is busy until the returned future is done (in the loop)."""
         settled: asyncio.Future[None] = self.loop.create_future()
         self._settle(lambda: self.end.set_result(TaskResult(stopped=True, detached=True, released=settled)))
         return settled
@@ -96,7 +96,7 @@ class Operation:
 
 
 class ScriptedStorage:
-    """Spaces are given as name → hosts. An operation waits for the test; `auto` ends each at once."""
+    """The storage of `spaces` (name → hosts). Operations wait for the test; `auto` ends them at once."""
 
     capabilities = Capabilities(exact_progress=True, real_stop=True, create=True, load=True)
 
@@ -117,18 +117,18 @@ class ScriptedStorage:
     # ---- for the test
 
     def operation(self, space: str, host: str, nth: int = 0) -> Operation:
-        """The nth operation of that space on that host, waited for."""
+        """Wait for the nth operation on this space and host, and return it."""
         found = self.wait_for(lambda: [o for o in self.begun if (o.space, o.host) == (space, host)][nth:])
         return found[0]
 
     def wait_for(self, condition: Callable[[], list[Operation]]) -> list[Operation]:
-        """What the condition gives, once that is something."""
+        """Wait until the condition returns a true value, and return it."""
         with self._changed:
             assert self._changed.wait_for(condition, WAIT), f"only these began: {self.begun}"
             return condition()
 
     def wait_for_stall_checks(self, count: int) -> None:
-        """Wait until the hosts have been asked about stalls so many times."""
+        """Wait until the hosts have been checked for stalls this many times."""
         with self._changed:
             assert self._changed.wait_for(lambda: self.stall_checks >= count, WAIT), self.stall_checks
 

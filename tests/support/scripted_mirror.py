@@ -1,4 +1,4 @@
-"""A mirror of a cluster that is a few dictionaries: jobs come, change and go as a test says."""
+"""A cluster in a few dictionaries, whose jobs appear, change and vanish as a test demands."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ScriptedMirror:
     # ---- for the test
 
     def put(self, space: str, job_id: int, status: Status = Status.RUNNING, command: str = "flush") -> None:
-        """A job that is new, or has another status now."""
+        """Add a job, or change its status."""
         before = self.there[space].get(job_id)
         start = before.start if before is not None and before.start else START
         task = Task(0, "10.0.0.5", status, start=start, stop=START if status.ended else None)
@@ -160,7 +160,7 @@ class ScriptedMirror:
         return len(fit)
 
     def wait_for(self, condition: Callable[[], object]) -> None:
-        """For a test on another thread: wait until what was asked makes it true."""
+        """Wait, from a test's thread, until the requests so far satisfy the condition."""
         with self._asked:
             assert self._asked.wait_for(condition, WAIT), self.asked[-10:]
 

@@ -1,4 +1,4 @@
-"""Embedded storages for tests: real workers, real RocksDB, no more of either than a test needs."""
+"""Embedded storages for tests, with real workers and real databases, as few as a test needs."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ async def storage_at(
     step: int = STEP_BYTES,
     reserve: DiskReserve = NO_RESERVE,
 ) -> AsyncIterator[LocalStorage]:
-    """A started storage (of one host, h1), closed at the end whatever happens."""
+    """Yield a started storage (of one host, h1), and close it at the end in any case."""
     heard = notices if notices is not None else []
     storage = LocalStorage(
         root, hosts, compact_rate=rate, step_bytes=step, reserve=reserve, notice=heard.append
@@ -54,7 +54,7 @@ async def storage_at(
 async def space_at(
     root: Path, hosts: Mapping[str, Path | None] = ONE, *, rate: int | None = None
 ) -> AsyncIterator[LocalStorage]:
-    """A started storage with an empty space `nba` on all its hosts."""
+    """Yield a started storage with an empty space `nba` on all its hosts."""
     async with storage_at(root, hosts, rate=rate) as storage:
         await storage.create_space("nba", Placement())
         yield storage
@@ -64,7 +64,7 @@ async def space_at(
 async def layered(
     root: Path, count: int, megabytes: float, *, rate: int, hosts: Mapping[str, Path | None] = ONE
 ) -> AsyncIterator[tuple[LocalStorage, dict[bytes, bytes]]]:
-    """As `space_at` with a rate, filled at full speed before: the storage, and what `nba` holds."""
+    """Yield a storage as `space_at` with a rate, filled at full speed before, and the pairs of `nba`."""
     async with space_at(root, hosts) as storage:
         held = await layers(storage, count, megabytes)
     async with storage_at(root, hosts, rate=rate) as storage:
@@ -74,7 +74,7 @@ async def layered(
 
 
 class Watched(msgspec.Struct):
-    """What an operation reported, and its `cancel`."""
+    """The reports of an operation, and its `cancel`."""
 
     fractions: list[float | None] = []
     rates: list[float | None] = []
@@ -127,7 +127,7 @@ async def compact(
 
 
 async def failure_of(work) -> StorageError:
-    """The StorageError that the work ends with."""
+    """Return the StorageError that the work raises."""
     try:
         ended = await work
     except StorageError as error:
@@ -138,7 +138,7 @@ async def failure_of(work) -> StorageError:
 async def layers(
     storage: LocalStorage, count: int = 3, megabytes: float = 1, space: str = "nba"
 ) -> dict[bytes, bytes]:
-    """Load and flush `count` times the same keys with new values; what is in the space then."""
+    """Load and flush the same keys `count` times with new values, and return the pairs."""
     held: dict[bytes, bytes] = {}
     for layer in range(count):
         pairs = layer_pairs(layer, megabytes)
@@ -152,7 +152,7 @@ async def layers(
 
 
 def layer_pairs(layer: int, megabytes: float) -> list[tuple[bytes, bytes]]:
-    """Pairs whose values no compression makes smaller."""
+    """Return pairs with incompressible values."""
     chance = random.Random(layer)
     return [(b"key%08d" % number, chance.randbytes(1000)) for number in range(int(megabytes * 1000))]
 
@@ -163,7 +163,7 @@ async def dumped(storage: LocalStorage, space: str = "nba") -> list[Pair]:
 
 @contextmanager
 def held_open(directory: Path) -> Iterator[None]:
-    """The database is open in another program until the block ends."""
+    """Keep the database open in another program until the block ends."""
     code = (
         "import sys; from rocksdict import Rdict, Options; o = Options(raw_mode=True);"
         "db = Rdict(sys.argv[1], options=o, column_families={'default': o});"

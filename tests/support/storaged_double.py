@@ -1,6 +1,6 @@
-"""The HTTP port of a storaged of 3.8.0: its bodies to the letter, its silence, its hours of work.
+"""The HTTP port of a storaged of 3.8.0, with its exact bodies and its long silences.
 
-Like the real one it does not percent-decode the query. `hang` has calls wait for `go_on`; `body` has the
+Like the real one it does not percent-decode the query. `hang` makes calls wait for `go_on`; `body` makes the
 next calls of `/admin` answer something else. `engines` holds the RocksDB properties of each data directory by
 space; a property that a directory does not have is "0". `statistics` is empty unless the test fills it, as on a
 host without `--enable_rocksdb_statistics`.
@@ -27,7 +27,7 @@ KNOWN = frozenset(f"rocksdb.{name}" for name in PROPERTIES.split())
 
 
 class StoragedDouble:
-    """See the module. As a context it is up inside and down after."""
+    """The double of a storaged; as a context manager it is up inside the block."""
 
     def __init__(self, spaces: set[str], *, port: int = 0) -> None:
         self.spaces = spaces
@@ -55,7 +55,7 @@ class StoragedDouble:
         assert self.begun.acquire(timeout=WAIT), "nobody called"
 
     def go_on(self) -> None:
-        """Let the calls that hang come to their end."""
+        """Let the calls that hang end."""
         self._released.set()
 
     def die(self) -> None:
@@ -139,7 +139,7 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that went away is no error here."""
+        """Ignore a client that disconnected."""
 
 
 def _handler_of(storaged: StoragedDouble) -> type[BaseHTTPRequestHandler]:
@@ -169,6 +169,6 @@ def _handler_of(storaged: StoragedDouble) -> type[BaseHTTPRequestHandler]:
             self.wfile.write(data)
 
         def log_message(self, *_: object) -> None:
-            """A test's output is the test's."""
+            """Log nothing: the output belongs to the test."""
 
     return Handler

@@ -1,4 +1,4 @@
-"""A terminal of our own around a real process: what it is sent, what it shows, what state it is left in."""
+"""A terminal emulator around a real process."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ KEYS = {
     "ctrl+l": b"\x0c",
     "ctrl+z": b"\x1a",
 }
-# what a terminal understands and pyte does not
+# sequences that terminals understand and pyte does not
 _BEYOND_PYTE = re.compile(
     rb"\x1b\[[<>=][0-9;]*[a-zA-Z]|\x1b\[\?[0-9;]*\$p|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|\x1bP[^\x1b]*\x1b\\"
 )
@@ -41,7 +41,7 @@ _UNFINISHED = re.compile(rb"\x1b(?:\[[0-9;<>=?$]*)?$|\x1b\][^\x07\x1b]*$")
 
 
 class Terminal:
-    """Runs a command on a pty and plays the terminal around it."""
+    """Runs a command on a pty and emulates the terminal around it."""
 
     def __init__(
         self,
@@ -78,7 +78,7 @@ class Terminal:
     # ---- what is sent
 
     def press(self, *keys: str) -> None:
-        """Keys by name, or texts as they are."""
+        """Press keys by name, or type texts."""
         for key in keys:
             self.send(KEYS.get(key) or key.encode())
 
@@ -86,11 +86,11 @@ class Terminal:
         os.write(self._master, data)
 
     def paste(self, text: str) -> None:
-        """As a terminal pastes where it was asked to say so."""
+        """Paste a text as a terminal in bracketed paste mode does."""
         self.send(b"\x1b[200~" + text.encode() + b"\x1b[201~")
 
     def click(self, column: int, row: int) -> None:
-        """The left button, cells counted from 0."""
+        """Click with the left button; cells are counted from 0."""
         place = f"{column + 1};{row + 1}"
         self.send(f"\x1b[<0;{place}M\x1b[<0;{place}m".encode())
 
@@ -105,11 +105,11 @@ class Terminal:
         self.process.send_signal(number)
 
     def hold(self) -> None:
-        """Stop the flow of output, as ctrl+s does or an emulator that hangs: no write goes through."""
+        """Stop accepting output, as after ctrl+s or in an emulator that hangs."""
         termios.tcflow(self._slave, termios.TCOOFF)
 
     def let_go(self) -> None:
-        """Let output flow again."""
+        """Accept output again."""
         termios.tcflow(self._slave, termios.TCOON)
 
     def hang_up(self) -> None:
@@ -124,7 +124,7 @@ class Terminal:
         return "\n".join(line.rstrip() for line in self._screen.display)
 
     def until(self, condition: Callable[[str], Any], seconds: float = SECONDS) -> str:
-        """The screen's text, once the condition holds of it."""
+        """Wait until the condition holds for the screen's text, and return the text."""
         end = time.monotonic() + seconds
         while True:
             text = self.text()
@@ -137,7 +137,7 @@ class Terminal:
         return self.until(lambda screen: all(text in screen for text in texts))
 
     def ended(self, seconds: float = SECONDS) -> int:
-        """The exit status, once the process has ended."""
+        """Wait until the process has ended, and return its exit status."""
         end = time.monotonic() + seconds
         while self.process.poll() is None:
             assert time.monotonic() < end, f"still runs:\n{self.text()}"
@@ -146,7 +146,7 @@ class Terminal:
         return self.process.returncode
 
     def stopped(self, seconds: float = SECONDS) -> None:
-        """Return once the process is suspended."""
+        """Wait until the process is suspended."""
         end = time.monotonic() + seconds
         stat = Path(f"/proc/{self.process.pid}/stat")
         while stat.read_text().rsplit(")", 1)[1].split()[0] != "T":
@@ -155,7 +155,7 @@ class Terminal:
         self._read_all(0.1)
 
     def is_given_back(self) -> bool:
-        """Whether the terminal is as a shell needs it: main screen, cursor, no mouse, no paste, cooked."""
+        """Return whether the terminal is in the state that a shell needs: main screen, cursor, cooked."""
         last = {}
         for mode, sign in re.findall(rb"\x1b\[\?([0-9;]+)([hl])", self.said):
             last[mode] = sign
@@ -165,7 +165,7 @@ class Terminal:
         return whole and self.is_cooked()
 
     def is_cooked(self) -> bool:
-        """Whether the terminal's modes are as they were at first."""
+        """Return whether the terminal's modes are as at the start."""
         return termios.tcgetattr(self._slave) == self.at_first
 
     # ---- inside

@@ -30,7 +30,7 @@ def as_user(uid: int, words: Sequence[str]) -> list[str]:
 
 
 def give(path: Path, uid: int) -> None:
-    """Give a directory and all that is in it to the user."""
+    """Give a directory and everything in it to the user."""
     for directory, directories, files in os.walk(path):
         for name in (".", *directories, *files):
             os.chown(Path(directory, name), uid, uid, follow_symlinks=False)

@@ -1,4 +1,4 @@
-"""Waiting for what another process does, by polling: no event reports it to this process."""
+"""Waiting for another process by polling, if no event reports what it does."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ SECONDS = 30.0
 
 
 def eventually(look: Callable[[], T | None], seconds: float = SECONDS) -> T:
-    """Return what `look` finds, once that is true; fail after `seconds`."""
+    """Return the result of `look` once it is true; fail after `seconds`."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         found = look()

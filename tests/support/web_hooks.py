@@ -1,4 +1,4 @@
-"""A web hook on this machine, over HTTP or TLS, which answers as the test says and records what it gets."""
+"""A web hook on this machine, over HTTP or TLS, with given answers; it records its requests."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Any
 HANG = 0
 """Instead of a status: no answer until the server ends."""
 TRICKLE = 1
-"""Instead of a status: the beginning of an answer, and a byte of it now and then."""
+"""Instead of a status: the beginning of an answer, then a byte of it from time to time."""
 WAIT = 20.0
 
 
@@ -38,7 +38,7 @@ class WebHookServer(http.server.ThreadingHTTPServer):
 
     @property
     def messages(self) -> list[dict[str, Any]]:
-        """What was posted, oldest first."""
+        """Return the posted messages, oldest first."""
         return [message for _, message in self.requests]
 
     def record(self, path: str, body: bytes) -> int:
@@ -48,13 +48,13 @@ class WebHookServer(http.server.ThreadingHTTPServer):
             return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
 
     def wait_for(self, count: int) -> list[dict[str, Any]]:
-        """The messages once there are so many."""
+        """Wait until there are this many messages, and return them."""
         with self._changed:
             assert self._changed.wait_for(lambda: len(self.requests) >= count, WAIT), self.requests
         return self.messages
 
     def handle_error(self, request: object, client_address: object) -> None:
-        """A client that refuses the certificate, or that aborts, is what some tests are about."""
+        """Ignore clients that refuse the certificate or abort, as some tests make them do."""
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):

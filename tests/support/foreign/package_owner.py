@@ -19,7 +19,7 @@ Pairs = Iterable[tuple[bytes, bytes]]
 
 
 class Database(NamedTuple):
-    """An open database: what a layer of rows is written with, what it holds, and how it is closed."""
+    """An open database, with functions that write a layer of rows, read everything, and close it."""
 
     write: Callable[[Pairs], None]
     lines: Callable[[], Iterable[Any]]
@@ -77,7 +77,7 @@ def pyoxigraph(path: str) -> Database:
 def cozo(path: str) -> Database:
     from cozo_embedded import CozoDbPy
 
-    opened = CozoDbPy("rocksdb", str(Path(path).parent), "{}")  # it makes a directory "data" in it
+    opened = CozoDbPy("rocksdb", str(Path(path).parent), "{}")  # the package creates a directory "data" in it
 
     def run(script: str, immutable: bool) -> Any:
         return opened.run_script(script, {}, immutable)
@@ -125,7 +125,7 @@ def rocksdbpy(path: str) -> Database:
         for key, value in pairs:
             opened.set(key, value)
 
-    def lines() -> list[Any]:  # its iterator shows no more than a length
+    def lines() -> list[Any]:  # its iterator returns values up to a certain length only
         keys = sorted({key for layer in range(LAYERS + 2) for key, _ in _rows(layer)})
         return [(key, opened.get(key)) for key in keys]
 
