@@ -91,7 +91,7 @@ def test_check_fails_where_a_figure_falls_short(
     assert main([*words, "--only", "made up", "--dir", str(tmp_path)]) == status
 
 
-def test_both_sides_are_measured_in_turn_and_each_first_in_every_second_round() -> None:
+def test_sides_take_turns_to_be_measured_first() -> None:
     calls: list[str] = []
     ours, yardstick = figures.alternate(2, lambda: calls.append("ours"), lambda: calls.append("yardstick"))
     assert calls == ["yardstick", "ours", "ours", "yardstick"]
@@ -137,7 +137,7 @@ def test_a_goal_is_kept_at_its_bound(goal: figures.Goal, kept: float, broken: fl
     assert not goal.met_by(broken)
 
 
-def test_a_figure_that_cannot_be_measured_counts_as_short_and_the_others_are_measured(
+def test_unmeasurable_figure_misses_its_goal_others_go_on(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(run: Run) -> Outcome:

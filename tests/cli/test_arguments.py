@@ -170,7 +170,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("words", "message"), REFUSED)
-def test_a_command_line_that_can_mean_two_things_or_none_is_refused(words: list[str], message: str) -> None:
+def test_ambiguous_or_meaningless_command_line_is_refused(words: list[str], message: str) -> None:
     with pytest.raises(UsageError, match=re.escape(message)) as caught:
         parse_arguments(words, piped=False)
     assert caught.value.status is Exit.USAGE
@@ -211,7 +211,7 @@ def test_help_teaches_a_statement_by_its_first_words(capsys: Captured) -> None:
     assert "USE <space>" in capsys.readouterr().out
 
 
-def test_help_on_what_is_no_statement_is_a_usage_error_that_lists_them(capsys: Captured) -> None:
+def test_help_on_unknown_statement_is_usage_error_with_list(capsys: Captured) -> None:
     assert main(["help", "RECOVR", "JOB"]) == Exit.USAGE
     told = capsys.readouterr()
     assert told.out == ""

@@ -75,7 +75,7 @@ def test_profiles_are_those_of_the_config_that_the_line_names(tmp_path: Path) ->
     assert texts(["--config", str(tmp_path / "c.toml"), "--profile"], "p") == ["prod"]
 
 
-def test_spaces_and_ids_are_those_of_the_data_that_the_line_names(nba: CommandLine) -> None:
+def test_candidates_come_from_the_profile_on_the_line(nba: CommandLine) -> None:
     place = ["--data-dir", str(nba.data)]
     assert texts([*place, "load"], "n") == ["nba"]
     assert texts([*place, "-e"], "USE n") == ["nba"]

@@ -37,7 +37,7 @@ keymap = { stop = "s,delete" }
 """
 
 
-def test_it_prints_every_setting_with_its_default_and_its_meaning(capsys: Captured, place: Path) -> None:
+def test_prints_every_setting_with_default_and_meaning(capsys: Captured, place: Path) -> None:
     assert main(["config"]) == 0
     shown = capsys.readouterr().out
     assert shown.startswith(f"# {place} (does not exist: these are the defaults)\n")

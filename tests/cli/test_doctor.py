@@ -34,7 +34,7 @@ def test_it_leaves_no_trace_where_there_was_nothing(jobtui: CommandLine) -> None
     assert not jobtui.data.exists()
 
 
-def test_a_wrong_config_is_bad_and_the_rest_is_looked_at_all_the_same(tmp_path: Path) -> None:
+def test_invalid_config_is_reported_and_other_checks_run(tmp_path: Path) -> None:
     status, found = findings(CommandLine(tmp_path, "[dashboard]\nbel = true\n"))
     assert status == 1
     assert found["config"][0] == "bad"
@@ -50,7 +50,7 @@ def test_each_fault_of_a_config_has_a_line(tmp_path: Path) -> None:
     assert told == [f"bad   config     {fault}" for fault in faults]
 
 
-def test_what_the_dashboard_passes_over_is_warned_of_with_its_line(tmp_path: Path) -> None:
+def test_settings_the_dashboard_ignores_are_warned_of_by_line(tmp_path: Path) -> None:
     jobtui = CommandLine(tmp_path, '[dashboard]\ntheme = "drak"\nkeymap = { stop = "foo" }\n')
     ended = jobtui("doctor")
     assert ended.returncode == 0

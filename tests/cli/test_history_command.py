@@ -83,7 +83,7 @@ def test_formulas_are_guarded_in_csv_unless_raw(nba: CommandLine) -> None:
     assert (refused.returncode, refused.stderr) == (2, "jobtui: --raw goes with --format csv, not jsonl\n")
 
 
-def test_an_export_into_a_file_is_for_its_owner_and_overwrites_nothing(nba: CommandLine) -> None:
+def test_export_file_is_private_and_overwrites_nothing(nba: CommandLine) -> None:
     told = nba("history", "export", "jobs.jsonl")
     file = nba.home / "jobs.jsonl"
     assert (told.returncode, told.stdout, told.stderr) == (0, "", "jobs.jsonl: 1 job\n")
@@ -117,7 +117,7 @@ def test_export_of_a_damaged_history_reports_missing_jobs(nba: CommandLine) -> N
         assert "a part of the history could not be read" in told.stderr
 
 
-def test_a_link_to_a_history_that_is_not_there_is_not_called_well(jobtui: CommandLine) -> None:
+def test_dangling_link_to_history_is_not_reported_as_sound(jobtui: CommandLine) -> None:
     jobtui.profile.history.parent.mkdir(parents=True)
     jobtui.profile.history.symlink_to(jobtui.home / "unmounted")
     for what in ("verify", "repair"):

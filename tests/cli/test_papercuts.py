@@ -266,7 +266,7 @@ def test_pipe_larger_than_the_disk_is_refused_before_loading(jobtui: CommandLine
     assert jobtui.done("dump", "nba") == ""
 
 
-def test_a_job_that_nobody_runs_any_more_is_not_just_called_running(jobtui: CommandLine) -> None:
+def test_running_job_without_an_owner_is_shown_as_such(jobtui: CommandLine) -> None:
     history = History.open(jobtui.profile.history)
     queued = made_jobs.submitted(history.new_id(), random.Random(1))
     running = lifecycle.start_tasks(queued, [0], queued.submitted)
@@ -281,7 +281,7 @@ def test_a_job_that_nobody_runs_any_more_is_not_just_called_running(jobtui: Comm
     assert jobtui("-e", "SHOW JOBS", "--quiet").stderr == jobtui("-e", "SHOW SPACES").stderr == ""
 
 
-def test_jobs_that_wait_for_an_owner_are_reported_with_the_command(jobtui: CommandLine) -> None:
+def test_jobs_waiting_for_an_owner_name_the_command_to_run(jobtui: CommandLine) -> None:
     history = History.open(jobtui.profile.history)
     now = datetime(2026, 3, 1, tzinfo=UTC)
     jobs = [lifecycle.new_job(history.new_id(), "compact", "nba", ["h1", "h2"], now) for _ in range(4)]
@@ -302,7 +302,7 @@ def test_jobs_that_wait_for_an_owner_are_reported_with_the_command(jobtui: Comma
     assert jobtui("-e", "SHOW JOBS", "--quiet").stderr == jobtui("-e", "SHOW SPACES").stderr == ""
 
 
-def test_a_history_that_fails_behind_the_answer_is_no_defect_of_jobtui(
+def test_history_failure_after_the_answer_is_not_a_defect(
     jobtui: CommandLine, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fails(history: History) -> None:

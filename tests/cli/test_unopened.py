@@ -20,7 +20,7 @@ class Opening:
         return "the client"
 
 
-def test_the_screen_says_why_and_tries_again_as_often_as_one_likes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_screen_gives_reason_and_retries_repeatedly(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, str]] = []
     monkeypatch.setattr(launch, "explain", lambda what, why, advice, theme: not told.append((why, theme)))
     assert retry_on_error_screen(Opening(2), "light") == "the client"

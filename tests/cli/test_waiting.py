@@ -75,7 +75,7 @@ def test_a_second_ctrl_c_leaves_at_once(at_work: Bench) -> None:
     assert at_work.job(1).stopping
 
 
-def test_a_job_that_ends_by_itself_meanwhile_is_not_called_stopped(
+def test_job_that_ends_by_itself_is_not_reported_as_stopped(
     at_work: Bench, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def interrupt_too_late() -> None:
@@ -104,7 +104,7 @@ def test_after_ctrl_c_nothing_more_is_started(at_work: Bench) -> None:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGHUP, signal.SIGTERM])
-def test_a_signal_between_the_own_end_and_the_stay_for_others_stops_theirs(
+def test_signal_while_waiting_for_others_stops_their_jobs(
     tmp_path: Path, sent: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
     storage = ScriptedStorage({"nba": ["a"], "other": ["b"]}, obey=True)

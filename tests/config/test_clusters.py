@@ -39,7 +39,7 @@ def refusal(file: Path, text: str) -> str:
     return str(caught.value)
 
 
-def test_a_profile_names_a_cluster_and_its_jobs_carry_the_profiles_name(file: Path) -> None:
+def test_jobs_of_a_cluster_profile_carry_its_name(file: Path) -> None:
     found = profile_of(file, 'graphd = ["a:1", "b"]\nuser = "me"\n')
     assert found.cluster == ClusterSettings(
         name="prod", addresses=(Address("a", 1), Address("b", 9669)), user="me", password=FromEnvironment()
@@ -96,7 +96,7 @@ def test_version_1_is_reached_host_by_host(file: Path) -> None:
         ('graphd = ["a"]\nhosts = { a = "" }', "hosts belong to embedded storage"),
     ],
 )
-def test_what_does_not_fit_is_refused_and_no_password_is_repeated(file: Path, said: str, reason: str) -> None:
+def test_contradicting_settings_are_refused_without_password(file: Path, said: str, reason: str) -> None:
     told = refusal(file, f'[profiles.prod]\ncluster = "nebula"\n{said}\n')
     assert reason in told
     assert "s3cr3t" not in told
@@ -107,9 +107,7 @@ def test_a_clusters_settings_without_a_cluster_are_refused(file: Path) -> None:
     assert 'must be "nebula"' in refusal(file, '[profiles.prod]\ncluster = "mysql"\n')
 
 
-def test_what_is_printed_of_a_cluster_is_a_config_that_says_the_same(
-    file: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_printed_cluster_config_reads_back_the_same(file: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file.write_text(
         '[profiles.prod]\ncluster = "nebula"\ngraphd = ["a:1", "b"]\ntls = { ca = "ca.pem" }\n'
         '[profiles.old]\ncluster = "nebula"\nrun = "storaged"\nspaces = { "ä b" = ["h1", "h2"] }\n'
@@ -129,7 +127,7 @@ def test_the_example_of_the_documentation_is_a_config(file: Path) -> None:
         assert len(cluster.addresses) == 3
 
 
-def test_a_cluster_that_no_config_names_has_a_directory_of_its_own() -> None:
+def test_unnamed_cluster_has_its_own_directory() -> None:
     assert profile_name("10.0.0.1:9669") == "nebula-10_0_0_1_9669"
     assert profile_name("../[::1]:9669") == "nebula-______1__9669"
 

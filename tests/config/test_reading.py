@@ -237,7 +237,7 @@ def test_what_is_wrong_is_named_with_its_line(file: Path, text: str | bytes, exp
         assert "SECRET" not in problem
 
 
-def test_a_profile_that_the_file_does_not_have_is_refused_with_the_near_miss(file: Path) -> None:
+def test_unknown_profile_is_refused_with_near_miss(file: Path) -> None:
     config = read(file, "[profiles.prod]\n")
     assert chosen_profile(config, None) == "local"
     assert chosen_profile(config, "prod") == "prod"
@@ -249,9 +249,7 @@ def test_a_profile_that_the_file_does_not_have_is_refused_with_the_near_miss(fil
         chosen_profile(config, "../up")
 
 
-def test_a_profiles_data_lies_where_the_command_says_else_where_the_file_says(
-    file: Path, tmp_path: Path
-) -> None:
+def test_data_dir_option_takes_precedence_over_the_file(file: Path, tmp_path: Path) -> None:
     config = read(file, "data_dir = 'data'\n[profiles.local]\nmax_running_jobs = 2\n")
     assert config.open_profile("local", tmp_path / "said").root == tmp_path / "said" / "local"
     assert config.open_profile("local").root == tmp_path / "data" / "local"

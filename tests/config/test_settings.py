@@ -46,7 +46,7 @@ def test_every_setting_says_what_it_means_in_sentences(table: str, setting: Sett
     assert setting.meaning.endswith((".", ")."))
 
 
-def test_a_way_back_out_of_a_directory_that_is_not_there_leads_to_the_data_all_the_same(tmp_path: Path) -> None:
+def test_path_through_missing_directory_and_dotdot_resolves(tmp_path: Path) -> None:
     config = Config(Path())
     assert config.open_profile("local", tmp_path / "new" / ".." / "data").root == tmp_path / "data" / "local"
     link = tmp_path / "link"

@@ -101,9 +101,7 @@ def run(engine: LocalClient, text: str) -> Job:
     return job
 
 
-def test_the_worlds_cities_are_loaded_flushed_compacted_and_read_back(
-    jobtui: CommandLine, world: World
-) -> None:
+def test_cities_are_loaded_compacted_and_read_back(jobtui: CommandLine, world: World) -> None:
     jobtui.done("-e", f"CREATE SPACE {SPACE} ON 3 HOSTS")
     write_files(world, jobtui.home)
     jobtui.done("load", SPACE, "vertices.csv", "edges.tsv", "updates.jsonl")

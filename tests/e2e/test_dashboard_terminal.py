@@ -176,7 +176,7 @@ def test_what_is_typed_in_one_go_reaches_the_bar_and_no_key(jobtui: CommandLine)
         terminal.shows("job 1: flush srq, ", "✔ 1")
 
 
-def test_what_was_left_in_the_bar_is_cleared_by_keys_that_come_in_one_go(jobtui: CommandLine) -> None:
+def test_keys_sent_at_once_clear_leftover_text_in_the_bar(jobtui: CommandLine) -> None:
     with dashboard(jobtui) as terminal:
         terminal.send(b":SHOW JBO 3")
         terminal.shows("did you mean JOB?")

@@ -21,7 +21,7 @@ ROOT = Path(__file__).parents[2]
 # ---- what is printed, and where
 
 
-def test_a_text_that_only_reads_starts_nothing_and_leaves_nothing(jobtui: CommandLine) -> None:
+def test_read_only_text_starts_and_creates_nothing(jobtui: CommandLine) -> None:
     shown = jobtui.done("-e", "SHOW JOBS; SHOW SPACES; SHOW HOSTS")
     assert "| Job Id | Command |" in shown
     assert not jobtui.data.exists()
@@ -47,11 +47,11 @@ def imported(jobtui: CommandLine, *words: str) -> set[str]:
     }
 
 
-def test_showing_jobs_imports_no_asyncio_no_screen_and_no_database(nba: CommandLine) -> None:
+def test_show_jobs_imports_no_asyncio_textual_or_rocksdict(nba: CommandLine) -> None:
     assert sorted(imported(nba, "-e", "SHOW JOBS; SHOW SPACES; SHOW HOSTS; USE nba") & HEAVY) == []
 
 
-def test_showing_jobs_alone_imports_nothing_that_only_other_work_needs(nba: CommandLine) -> None:
+def test_show_jobs_imports_only_modules_that_it_needs(nba: CommandLine) -> None:
     assert not imported(nba, "-e", "SHOW JOBS LIMIT 20") & {"logging", "concurrent.futures", "csv", "json"}
 
 
@@ -129,7 +129,7 @@ def test_csv_holds_one_statements_result(nba: CommandLine) -> None:
     assert [row["Name"] for row in rows] == ["nba"]
 
 
-def test_csv_of_several_results_is_a_usage_error_and_nothing_runs(nba: CommandLine) -> None:
+def test_csv_of_several_results_is_refused_before_running(nba: CommandLine) -> None:
     ended = nba("-e", "ADMIN FLUSH nba; SHOW JOBS", "--format", "csv")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert "--format csv holds the result of one statement" in ended.stderr
@@ -183,7 +183,7 @@ def test_a_locale_without_utf8_prints_foreign_names_as_escapes(jobtui: CommandLi
 # ---- exit statuses
 
 
-def test_a_statement_that_fails_is_1_and_what_ran_before_it_stands(nba: CommandLine) -> None:
+def test_failed_statement_exits_1_and_keeps_earlier_results(nba: CommandLine) -> None:
     ended = nba("-e", "ADMIN FLUSH nba;\n SHOW JOB 99; ADMIN FLUSH nba")
     assert (ended.returncode, ended.stdout) == (1, new_job(1))
     assert ended.stderr.splitlines()[0] == "-e:2:2: Job 99 does not exist"

@@ -12,7 +12,7 @@ def opened(jobtui: CommandLine, *words: str) -> Terminal:
     return Terminal(jobtui.words(*words), environment=jobtui.environment, cwd=jobtui.home)
 
 
-def test_without_words_at_a_terminal_the_dashboard_opens_and_q_leaves_it(jobtui: CommandLine) -> None:
+def test_no_arguments_at_a_terminal_open_the_dashboard(jobtui: CommandLine) -> None:
     with opened(jobtui) as terminal:
         terminal.shows("local[")
         terminal.press("q")
@@ -21,7 +21,7 @@ def test_without_words_at_a_terminal_the_dashboard_opens_and_q_leaves_it(jobtui:
     assert (jobtui.profile.root / "history").is_dir()
 
 
-def test_the_demo_has_spaces_to_work_on_and_leaves_nothing_behind(jobtui: CommandLine) -> None:
+def test_demo_has_spaces_and_leaves_no_files(jobtui: CommandLine) -> None:
     jobtui.environment["TMPDIR"] = str(jobtui.home)
     with opened(jobtui, "--demo") as terminal:
         terminal.shows("demo[", "test2")

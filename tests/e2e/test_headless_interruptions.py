@@ -44,7 +44,7 @@ def test_an_interrupt_leaves_jobs_of_others_in_the_queue(slow: CommandLine) -> N
     assert [row["Status"] for row in slow.rows("SHOW JOBS")] == ["stopped", "queue", "stopped"]
 
 
-def test_a_killed_run_is_told_at_the_next_start_and_can_be_recovered(slow: CommandLine) -> None:
+def test_killed_run_is_reported_at_next_start_and_recoverable(slow: CommandLine) -> None:
     with slow.started("-e", "ADMIN COMPACT nba") as process:
         eventually(lambda: slow.is_running(1))
         os.killpg(process.pid, signal.SIGKILL)
@@ -73,7 +73,7 @@ def test_who_does_not_wait_for_the_stop_leaves_at_once(slow: CommandLine) -> Non
     assert err == b"Left at once: the next start marks jobs that still ran as failed\n"
 
 
-def test_an_interrupt_while_a_worker_starts_ends_a_dump_without_a_word(slow: CommandLine) -> None:
+def test_interrupt_during_worker_start_ends_dump_silently(slow: CommandLine) -> None:
     with slow.started("dump", "nba", stdout=subprocess.DEVNULL) as process:
         eventually(lambda: workers_of(process.pid))
         process.send_signal(signal.SIGINT)
@@ -96,7 +96,7 @@ sys.exit(main())
 
 
 @pytest.mark.parametrize("module", ["jobtui.cli.main", "jobtui.language", "jobtui.engine.engine"])
-def test_an_interrupt_before_anything_was_begun_ends_without_a_word(nba: CommandLine, module: str) -> None:
+def test_interrupt_before_any_work_ends_silently(nba: CommandLine, module: str) -> None:
     words = [
         sys.executable,
         "-c",

@@ -101,7 +101,7 @@ def test_a_file_on_stdin_is_read_from_where_it_stands(nba: CommandLine) -> None:
     assert held(nba) == {b"a": b"1"}
 
 
-def test_an_interrupt_before_all_is_read_loads_nothing_and_says_so(nba: CommandLine) -> None:
+def test_interrupt_while_reading_loads_nothing_and_says_so(nba: CommandLine) -> None:
     with nba.started("load", "nba", "-", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         process.stdin.write(

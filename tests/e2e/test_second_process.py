@@ -77,9 +77,7 @@ def test_remote_statements_print_and_fail_as_local_ones(jobtui: CommandLine, own
     assert jobtui("-e", "CREATE SPACE other AT 'nowhere'").stderr.count(str(jobtui.home)) == 1
 
 
-def test_with_wait_it_stays_to_the_jobs_end_and_its_exit_status_tells_that(
-    jobtui: CommandLine, owner: LocalClient
-) -> None:
+def test_wait_option_waits_and_exits_with_the_outcome(jobtui: CommandLine, owner: LocalClient) -> None:
     ended = jobtui("--wait", "-e", "ADMIN COMPACT nba")
     assert (ended.returncode, ended.stdout) == (0, NEW_JOB)
     assert ended.stderr.startswith("Job 1 (compact nba) finished in ")
@@ -91,7 +89,7 @@ def test_with_wait_it_stays_to_the_jobs_end_and_its_exit_status_tells_that(
     assert ended.stderr.startswith("Job 2 (compact nba) failed: local0: ")
 
 
-def test_ctrl_c_while_waiting_for_a_handed_in_job_leaves_the_job_alone(
+def test_ctrl_c_leaves_a_job_of_the_owner_alone(
     jobtui: CommandLine, slow_owner: subprocess.Popen[bytes]
 ) -> None:
     with jobtui.started("--wait", "-e", "ADMIN COMPACT nba") as process:
@@ -118,7 +116,7 @@ def test_waiting_draws_a_bar_on_a_terminal(jobtui: CommandLine, owner: LocalClie
         os.close(slave)
 
 
-def test_when_the_owner_is_killed_the_one_who_waits_is_told_the_truth(
+def test_waiter_learns_that_the_owner_was_killed(
     jobtui: CommandLine, slow_owner: subprocess.Popen[bytes]
 ) -> None:
     with jobtui.started("--wait", "-e", "ADMIN COMPACT nba") as process:
@@ -130,9 +128,7 @@ def test_when_the_owner_is_killed_the_one_who_waits_is_told_the_truth(
     assert "Job 1 (compact nba) did not end as it should" in err.decode()
 
 
-def test_when_another_takes_over_the_waiting_goes_on_with_that_one(
-    jobtui: CommandLine, slow_owner: subprocess.Popen[bytes]
-) -> None:
+def test_waiter_continues_with_the_next_owner(jobtui: CommandLine, slow_owner: subprocess.Popen[bytes]) -> None:
     jobtui.done("-e", "ADMIN COMPACT nba")
     with jobtui.started("--wait", "-e", "ADMIN FLUSH nba") as process:
         eventually(lambda: status_of(jobtui, 2) is Status.QUEUE)
@@ -259,7 +255,7 @@ def as_another_user(work: Callable[[], str]) -> str:
         return answer.read()
 
 
-def test_a_run_that_owns_the_profile_stays_for_what_others_handed_in(jobtui: CommandLine) -> None:
+def test_owner_waits_for_jobs_submitted_by_others(jobtui: CommandLine) -> None:
     with jobtui.started("-e", "ADMIN COMPACT nba") as first:
         eventually(lambda: status_of(jobtui, 1) is Status.RUNNING)
         assert "| 2 " in jobtui.done("-e", "ADMIN FLUSH nba")
@@ -270,7 +266,7 @@ def test_a_run_that_owns_the_profile_stays_for_what_others_handed_in(jobtui: Com
     assert [row["Status"] for row in jobtui.rows("SHOW JOBS")] == ["stopped", "finished"]
 
 
-def test_what_is_handed_to_one_that_runs_nothing_is_run_all_the_same(jobtui: CommandLine) -> None:
+def test_owner_that_runs_nothing_runs_submitted_jobs(jobtui: CommandLine) -> None:
     jobtui.config.unlink()
     engine = LocalClient.open(jobtui.profile, run=RunPolicy.NONE)
     try:
@@ -287,7 +283,7 @@ def test_what_is_handed_to_one_that_runs_nothing_is_run_all_the_same(jobtui: Com
         engine.close()
 
 
-def test_many_processes_at_once_get_an_answer_each_and_ids_of_their_own(jobtui: CommandLine) -> None:
+def test_concurrent_processes_get_answers_and_unique_ids(jobtui: CommandLine) -> None:
     jobtui.config.unlink()
     ids: list[str] = []
 

@@ -56,9 +56,7 @@ def told(err: bytes) -> list[str]:
 
 
 @pytest.mark.parametrize("sent", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_it_cleanly_after_an_honest_word_about_what_runs(
-    jobtui: CommandLine, sent: signal.Signals
-) -> None:
+def test_signal_reports_running_jobs_and_ends_cleanly(jobtui: CommandLine, sent: signal.Signals) -> None:
     with serving(jobtui) as process:
         jobtui.done("-e", "ADMIN COMPACT nba; ADMIN FLUSH nba")
         eventually(lambda: status_of(jobtui, 1) is Status.RUNNING)
@@ -103,7 +101,7 @@ def test_second_signal_exits_and_the_next_start_reports_it(
     assert status_of(jobtui, 1) in (Status.RUNNING, Status.STOPPED)
 
 
-def test_where_another_owns_the_profile_it_refuses_and_names_that_one(jobtui: CommandLine) -> None:
+def test_refuses_a_profile_with_an_owner_and_names_it(jobtui: CommandLine) -> None:
     engine = LocalClient.open(jobtui.profile)
     try:
         for words in (["serve"], ["serve", "--background"]):
@@ -115,7 +113,7 @@ def test_where_another_owns_the_profile_it_refuses_and_names_that_one(jobtui: Co
         engine.close()
 
 
-def test_in_the_background_it_outlives_the_terminal_that_began_it(jobtui: CommandLine) -> None:
+def test_background_server_outlives_its_terminal(jobtui: CommandLine) -> None:
     with Terminal(
         jobtui.words("serve", "--background"), environment=jobtui.environment, cwd=jobtui.home
     ) as terminal:

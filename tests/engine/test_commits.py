@@ -9,9 +9,7 @@ from tests.support.engines import bench
 from tests.support.scripted import ScriptedStorage
 
 
-def test_what_follows_on_a_host_is_written_in_one_commit_with_the_end_before_it(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_end_and_next_start_on_a_host_share_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commits: list[dict[int, Status]] = []
     with bench(tmp_path, ScriptedStorage({"nba": ("far",), "srq": ("far",)})) as it:
         it.say("ADMIN FLUSH nba; ADMIN FLUSH srq")

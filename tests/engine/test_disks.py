@@ -49,9 +49,7 @@ def place(root: Path, host: str = "h1") -> Path:
 # ---- full
 
 
-def test_a_disk_full_before_a_compact_fails_it_with_the_bytes_needed_and_free(
-    disk: Mount, tmp_path: Path
-) -> None:
+def test_disk_full_before_compact_reports_needed_and_free(disk: Mount, tmp_path: Path) -> None:
     small = disk("12m")
     with real(tmp_path / "root", hosts={"h1": small / "h1"}) as it:
         pairs = filled(it, 3.5)
@@ -61,9 +59,7 @@ def test_a_disk_full_before_a_compact_fails_it_with_the_bytes_needed_and_free(
         assert list(it.engine.dump("nba")) == pairs
 
 
-def test_a_disk_full_before_a_flush_fails_it_with_the_bytes_needed_and_free(
-    disk: Mount, tmp_path: Path
-) -> None:
+def test_disk_full_before_flush_reports_needed_and_free(disk: Mount, tmp_path: Path) -> None:
     small = disk("12m")
     with real(tmp_path / "root", hosts={"h1": small / "h1"}) as it:
         it.submitted("CREATE SPACE nba")
@@ -79,9 +75,7 @@ def test_a_disk_full_before_a_flush_fails_it_with_the_bytes_needed_and_free(
 
 
 @pytest.mark.parametrize("command", ["FLUSH", "COMPACT"])
-def test_a_disk_that_fills_up_during_the_work_fails_it_and_the_next_job_works(
-    disk: Mount, tmp_path: Path, command: str
-) -> None:
+def test_disk_that_fills_during_work_fails_only_that_job(disk: Mount, tmp_path: Path, command: str) -> None:
     small = disk("24m")
     hosts = {"h1": small / "h1"}
     with real(tmp_path / "root", hosts=hosts) as it:
@@ -154,7 +148,7 @@ def delete(database: Path) -> AbstractContextManager[None]:
         (held_open, "locked", "another program has the database open"),
     ],
 )
-def test_trouble_with_a_database_before_it_is_opened_fails_the_job_and_the_other_host_goes_on(
+def test_unusable_database_fails_its_task_not_the_other_host(
     tmp_path: Path, trouble: Callable[[Path], AbstractContextManager[None]], code: str, words: str
 ) -> None:
     with real(tmp_path, hosts=TWO_HOSTS) as it:
@@ -174,7 +168,7 @@ def test_a_directory_deleted_while_it_is_open_fails_the_job(tmp_path: Path, comm
         failed(it.done(f"ADMIN {command} nba"), "missing", str(database), "the database was deleted")
 
 
-def test_a_directory_deleted_in_the_middle_of_a_compact_fails_the_job(tmp_path: Path) -> None:
+def test_directory_deleted_during_compact_fails_the_job(tmp_path: Path) -> None:
     with real(tmp_path, hosts=TWO_HOSTS) as it:
         filled(it, 2)
     with real(tmp_path, hosts=TWO_HOSTS, rate=1 << 20) as it:
@@ -187,9 +181,7 @@ def test_a_directory_deleted_in_the_middle_of_a_compact_fails_the_job(tmp_path: 
 # ---- the history's own
 
 
-def test_a_really_full_disk_under_the_history_takes_no_work_and_goes_on_with_room(
-    disk: Mount, tmp_path: Path
-) -> None:
+def test_full_history_disk_refuses_work_until_it_has_room(disk: Mount, tmp_path: Path) -> None:
     small = disk("4m")
     with real(small / "root", hosts={"h1": tmp_path / "h1"}) as it:
         filled(it, 2, 1)

@@ -13,7 +13,7 @@ from tests.support.engines import THREE, WAIT, Bench, bench, compared_with_disk
 from tests.support.scripted import FULL, ScriptedStorage
 
 
-def test_a_statement_becomes_a_job_and_the_job_a_task_for_each_host(three: Bench) -> None:
+def test_statement_becomes_a_job_with_a_task_per_host(three: Bench) -> None:
     assert three.rows("USE nba; ADMIN COMPACT") == [("1",)]
     for host in THREE:
         operation = three.storage.operation("nba", host)
@@ -25,7 +25,7 @@ def test_a_statement_becomes_a_job_and_the_job_a_task_for_each_host(three: Bench
     assert three.heard.statuses(1) == [Status.QUEUE, Status.RUNNING, Status.FINISHED]
 
 
-def test_durable_before_visible_every_published_status_is_on_disk(three: Bench, tmp_path: Path) -> None:
+def test_every_published_status_is_on_disk(three: Bench, tmp_path: Path) -> None:
     with compared_with_disk(three.engine, tmp_path) as seen:
         three.say("ADMIN FLUSH solo")
         three.storage.operation("solo", "far").finish()
@@ -54,7 +54,7 @@ def test_progress_is_posted_and_shown_but_not_journaled(three: Bench, tmp_path: 
     assert on_disk.tasks[0].progress is None
 
 
-def test_what_a_task_began_with_is_shown_while_it_runs_and_kept_where_it_fails(three: Bench) -> None:
+def test_stats_before_a_task_are_shown_and_kept_on_failure(three: Bench) -> None:
     three.say("ADMIN COMPACT solo")
     operation = three.storage.operation("solo", "far")
     operation.progress(0.0, None, FULL)
@@ -83,7 +83,7 @@ def test_a_stopped_job_stays_running_until_its_last_task_ends(three: Bench) -> N
     assert [task.status for task in job.tasks] == [Status.FINISHED, Status.STOPPED, Status.STOPPED]
 
 
-def test_a_failed_task_makes_the_job_failed_and_the_others_run_on(three: Bench) -> None:
+def test_failed_task_fails_the_job_and_others_continue(three: Bench) -> None:
     three.say("ADMIN COMPACT nba")
     three.storage.operation("nba", "local1").fail(
         ErrorCode.DISK_FULL, "no space left (needs 3 GiB, 1 GiB free)"
@@ -97,7 +97,7 @@ def test_a_failed_task_makes_the_job_failed_and_the_others_run_on(three: Bench) 
     assert job.tasks[1].code == "disk_full"
 
 
-def test_stop_of_a_queued_job_and_stop_twice_and_stop_of_an_ended_one(three: Bench) -> None:
+def test_stop_of_queued_stopped_and_ended_jobs(three: Bench) -> None:
     three.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
     assert three.rows("STOP JOB 2") == [("stop 1 jobs 1 tasks",)]
     assert three.job(2).status is Status.STOPPED
@@ -109,7 +109,7 @@ def test_stop_of_a_queued_job_and_stop_twice_and_stop_of_an_ended_one(three: Ben
     assert three.refusal("STOP JOB 1") == "Job 1 has already stopped"
 
 
-def test_a_list_of_ids_is_checked_whole_before_any_of_it_is_carried_out(three: Bench) -> None:
+def test_all_ids_are_checked_before_any_is_acted_on(three: Bench) -> None:
     three.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
     assert three.refusal("STOP JOB 2, 1, 99") == "Job 99 does not exist"
     assert [three.job(n).stopping or three.job(n).status.ended for n in (1, 2)] == [False, False]
@@ -137,7 +137,7 @@ def test_recover_makes_a_new_job_and_leaves_the_old_as_it_was(three: Bench) -> N
     three.heard.until(2, Status.FINISHED)
 
 
-def test_a_bare_recover_takes_what_failed_or_stopped_and_was_not_recovered_yet(three: Bench) -> None:
+def test_recover_without_ids_takes_unrecovered_jobs(three: Bench) -> None:
     three.say("ADMIN COMPACT solo; ADMIN FLUSH solo; ADMIN FLUSH nba; STOP JOB 2")
     three.storage.operation("solo", "far").fail()
     for host in THREE:
@@ -184,7 +184,7 @@ class TestRestore:
         assert three.refusal("RESTORE JOB 22 0") == "The range 22 to 0 is empty"
 
 
-def test_a_bad_text_runs_nothing_and_a_failure_ends_a_text_where_it_stands(three: Bench) -> None:
+def test_syntax_error_runs_nothing_and_failure_ends_the_text(three: Bench) -> None:
     answer = three.say("ADMIN FLUSH nba; SHOW JBO 1")
     assert answer.failure is not None
     assert answer.failure.syntax
@@ -227,9 +227,7 @@ def test_a_space_with_jobs_under_way_is_not_dropped(three: Bench) -> None:
     assert [row[1] for row in three.rows("SHOW JOBS IN solo")] == ["compact solo"]
 
 
-def test_a_storage_that_breaks_its_word_fails_the_task_with_what_it_raised(
-    three: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unexpected_storage_exception_fails_the_task(three: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_: object) -> None:
         raise ValueError("odd")
 
@@ -238,9 +236,7 @@ def test_a_storage_that_breaks_its_word_fails_the_task_with_what_it_raised(
     assert three.heard.until(1, Status.FAILED).reason == "far: ValueError: odd"
 
 
-def test_a_defect_in_a_statement_is_its_answer_and_harms_nothing_else(
-    three: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_defect_in_a_statement_is_reported_and_contained(three: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     async def broken(*_: object) -> None:
         raise ValueError("odd")
 
@@ -249,7 +245,7 @@ def test_a_defect_in_a_statement_is_its_answer_and_harms_nothing_else(
     assert three.rows("ADMIN FLUSH solo") == [("1",)]
 
 
-def test_an_interrupted_job_is_failed_at_the_next_start_and_the_queue_goes_on(tmp_path: Path) -> None:
+def test_interrupted_job_fails_at_next_start_queue_continues(tmp_path: Path) -> None:
     spaces = {"solo": ("far",), "nba": THREE}
     with bench(tmp_path, ScriptedStorage(spaces)) as it:
         it.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
@@ -263,7 +259,7 @@ def test_an_interrupted_job_is_failed_at_the_next_start_and_the_queue_goes_on(tm
         assert it.rows("RECOVER JOB 1") == [("3",)]
 
 
-def test_an_engine_that_may_run_nothing_leaves_the_queue_as_it_is(tmp_path: Path) -> None:
+def test_engine_that_runs_nothing_keeps_the_queue(tmp_path: Path) -> None:
     spaces = {"solo": ("far",), "nba": THREE}
     with bench(tmp_path, ScriptedStorage(spaces), run=RunPolicy.NONE) as it:
         it.say("ADMIN COMPACT solo; ADMIN COMPACT nba")

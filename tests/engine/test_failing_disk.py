@@ -54,9 +54,7 @@ def solo(tmp_path: Path, fault: Fault) -> Iterator[Bench]:
         yield it
 
 
-def test_a_statement_that_could_not_be_made_durable_is_answered_with_an_error_and_nothing_of_it_has_begun(
-    solo: Bench, fault: Fault
-) -> None:
+def test_statement_that_cannot_be_committed_starts_nothing(solo: Bench, fault: Fault) -> None:
     fault.on_write = errno.ENOSPC
     refusal = solo.refusal("ADMIN COMPACT solo")
     assert "full" in refusal
@@ -79,9 +77,7 @@ def test_an_engine_whose_disk_was_full_goes_on_by_itself(solo: Bench, fault: Fau
     assert [row[2] for row in solo.rows("SHOW JOBS")] == ["finished"]
 
 
-def test_a_job_under_way_while_the_disk_is_full_ends_truthfully_when_there_is_room(
-    solo: Bench, fault: Fault, tmp_path: Path
-) -> None:
+def test_job_end_is_recorded_once_a_full_disk_has_room(solo: Bench, fault: Fault, tmp_path: Path) -> None:
     solo.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
     operation = solo.storage.operation("solo", "far")
     fault.on_write = errno.ENOSPC
@@ -121,9 +117,7 @@ def no_more_room(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
     return full
 
 
-def test_on_a_full_disk_what_runs_can_be_stopped_and_ends_and_nothing_new_begins(
-    solo: Bench, no_more_room: threading.Event
-) -> None:
+def test_full_disk_allows_stops_and_ends_but_no_new_job(solo: Bench, no_more_room: threading.Event) -> None:
     solo.say("ADMIN COMPACT solo; ADMIN FLUSH solo; ADMIN FLUSH solo")
     no_more_room.set()
     assert "full" in solo.refusal("ADMIN COMPACT solo")
@@ -155,9 +149,7 @@ def at_once(solo: Bench, *work: Coroutine[Any, Any, object]) -> list[object]:
     return solo.engine.call(together()).result(WAIT)
 
 
-def test_what_does_not_fit_does_not_take_a_stop_or_an_end_down_with_it(
-    solo: Bench, no_more_room: threading.Event
-) -> None:
+def test_rejected_new_job_does_not_lose_a_stop_or_an_end(solo: Bench, no_more_room: threading.Event) -> None:
     solo.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
     operation = solo.storage.operation("solo", "far")
     no_more_room.set()
@@ -221,7 +213,7 @@ def test_what_is_wrong_with_one_record_loses_no_other_jobs_end(
     solo.heard.until(1, Status.FINISHED)
 
 
-def test_an_asker_that_fails_is_told_of_and_leaves_the_others_their_answers(solo: Bench) -> None:
+def test_failing_callback_is_reported_and_others_are_called(solo: Bench) -> None:
     def fails(jobs: Sequence[Job], error: Exception | None) -> None:
         raise ValueError("an asker's own trouble")
 
@@ -234,7 +226,7 @@ def test_an_asker_that_fails_is_told_of_and_leaves_the_others_their_answers(solo
     solo.heard.wait_for(lambda: any("an asker's own trouble" in text for text in solo.heard.notices))
 
 
-def test_what_is_put_while_a_commit_is_drafted_sees_what_that_commit_makes(solo: Bench) -> None:
+def test_edit_during_a_commit_sees_its_result(solo: Bench) -> None:
     """A refused asker that asks again at once must not write a second commit over the first."""
     solo.say("ADMIN COMPACT solo")
     solo.storage.operation("solo", "far")
@@ -259,9 +251,7 @@ def test_what_is_put_while_a_commit_is_drafted_sees_what_that_commit_makes(solo:
     assert seen == [True]
 
 
-def test_a_disk_that_fails_while_it_is_looked_at_for_room_is_told_to_have_failed(
-    solo: Bench, fault: Fault
-) -> None:
+def test_disk_failure_while_checking_for_room_is_reported(solo: Bench, fault: Fault) -> None:
     solo.say("ADMIN COMPACT solo")
     operation = solo.storage.operation("solo", "far")
     fault.on_write = errno.ENOSPC
@@ -274,9 +264,7 @@ def test_a_disk_that_fails_while_it_is_looked_at_for_room_is_told_to_have_failed
     assert "can no longer be written" in solo.refusal("ADMIN FLUSH solo")
 
 
-def test_after_a_failed_sync_that_can_t_be_mended_the_history_is_read_only_and_says_so(
-    solo: Bench, fault: Fault, tmp_path: Path
-) -> None:
+def test_unrecoverable_sync_failure_makes_history_read_only(solo: Bench, fault: Fault, tmp_path: Path) -> None:
     solo.say("ADMIN COMPACT solo")
     operation = solo.storage.operation("solo", "far")
     fault.on_sync = fault.on_write = errno.EIO
@@ -289,9 +277,7 @@ def test_after_a_failed_sync_that_can_t_be_mended_the_history_is_read_only_and_s
     assert solo.rows("SHOW JOBS")
 
 
-def test_where_the_history_s_directory_is_gone_nothing_begins_and_the_user_is_told(
-    solo: Bench, tmp_path: Path
-) -> None:
+def test_deleted_history_directory_is_reported_and_starts_none(solo: Bench, tmp_path: Path) -> None:
     solo.say("ADMIN COMPACT solo")
     operation = solo.storage.operation("solo", "far")
     (tmp_path / "history").rename(tmp_path / "elsewhere")
@@ -303,9 +289,7 @@ def test_where_the_history_s_directory_is_gone_nothing_begins_and_the_user_is_to
     assert "put it back" in solo.engine.write_error
 
 
-def test_nobody_waits_for_a_queued_job_that_a_broken_history_will_never_let_run(
-    solo: Bench, fault: Fault
-) -> None:
+def test_broken_history_ends_the_wait_for_queued_jobs(solo: Bench, fault: Fault) -> None:
     solo.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
     operation = solo.storage.operation("solo", "far")
     fault.on_sync = fault.on_write = errno.EIO
@@ -317,7 +301,7 @@ def test_nobody_waits_for_a_queued_job_that_a_broken_history_will_never_let_run(
     solo.engine.stop_jobs().result(WAIT)
 
 
-def test_a_statement_that_waits_behind_a_commit_that_fails_is_answered_too(
+def test_statement_behind_a_failing_commit_is_answered(
     solo: Bench, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     solo.say("ADMIN COMPACT solo")

@@ -24,7 +24,7 @@ def running(hosts: int = 3, begun: int | None = None) -> Job:
     return lifecycle.start_tasks(job, range(hosts if begun is None else begun), T0)
 
 
-def test_a_submitted_job_waits_in_the_queue_with_a_task_for_each_host() -> None:
+def test_new_job_is_queued_with_a_task_per_host() -> None:
     job = lifecycle.new_job(40, "flush", "nba", ["a", "b"], T0)
     assert (job.status, job.label) == (Status.QUEUE, "flush nba")
     assert [(t.number, t.host, t.status) for t in job.tasks] == [(0, "a", Status.QUEUE), (1, "b", Status.QUEUE)]
@@ -64,7 +64,7 @@ def test_a_failed_job_tells_the_first_failure_s_reason_and_host() -> None:
     assert job.reason == "local2: reason 2"
 
 
-def test_where_the_failed_host_is_a_path_the_cause_comes_before_it() -> None:
+def test_cause_precedes_a_failed_host_that_is_a_path() -> None:
     job = lifecycle.new_job(1, "compact", "c3", ["/data/rdb 3"], T0)
     job = lifecycle.finish_task(lifecycle.start_tasks(job, [0], T0), 0, failed("another has it open"), T0)
     assert job.reason == "another has it open, at /data/rdb 3"
@@ -81,7 +81,7 @@ def test_a_stop_leaves_the_job_running_until_its_last_task_ends() -> None:
     assert [t.status for t in job.tasks] == [Status.STOPPED, Status.FINISHED, Status.STOPPED]
 
 
-def test_a_job_whose_tasks_all_finished_before_the_stop_reached_them_is_finished() -> None:
+def test_job_that_finishes_before_the_stop_is_finished() -> None:
     job = lifecycle.request_stop(running(2), T0)
     for number in (0, 1):
         job = lifecycle.finish_task(job, number, FINISHED, T0)
@@ -119,7 +119,7 @@ def test_ended_is_final() -> None:
         lifecycle.interrupt(job, T0)
 
 
-def test_an_interrupted_job_is_failed_with_its_running_tasks_and_the_rest_stopped() -> None:
+def test_interrupt_fails_running_tasks_and_stops_the_rest() -> None:
     job = lifecycle.finish_task(running(begun=2), 0, FINISHED, T0)
     job = lifecycle.interrupt(job, T0)
     assert (job.status, job.reason) == (Status.FAILED, "interrupted: jobtui ended while it ran")
@@ -127,7 +127,7 @@ def test_an_interrupted_job_is_failed_with_its_running_tasks_and_the_rest_stoppe
     assert (job.events[-1].kind.value, job.events[-1].reason) == ("interrupted", "jobtui ended while it ran")
 
 
-def test_an_interrupted_job_shows_no_progress_rather_than_less_than_was_shown() -> None:
+def test_interrupted_job_shows_no_progress() -> None:
     died = TaskOutcome(Status.FAILED, progress=0.1, reason="its process died", code="host_died")
     job = lifecycle.finish_task(running(3), 0, died, T0)
     assert lifecycle.interrupt(job, T0).progress is None
@@ -135,13 +135,13 @@ def test_an_interrupted_job_shows_no_progress_rather_than_less_than_was_shown() 
     assert lifecycle.interrupt(job, T0).progress is None
 
 
-def test_a_wall_clock_that_steps_back_makes_no_job_end_before_it_began() -> None:
+def test_clock_set_back_never_ends_a_job_before_its_start() -> None:
     job = lifecycle.finish_task(running(1), 0, FINISHED, T0 - timedelta(hours=1), took=0.25)
     assert job.stop == job.start == T0
     assert [event.at for event in job.events] == sorted(event.at for event in job.events)
 
 
-def test_progress_is_weighted_by_bytes_and_even_where_those_are_unknown() -> None:
+def test_progress_is_weighted_by_bytes_if_all_are_known() -> None:
     job = running(2)
     done = lifecycle.finish_task(job, 0, FINISHED, T0)
     assert done.progress == pytest.approx(0.5)
@@ -155,7 +155,7 @@ def test_progress_is_weighted_by_bytes_and_even_where_those_are_unknown() -> Non
     assert job.reclaimed == 400
 
 
-def test_no_status_follows_an_end_and_a_queue_can_only_run_or_stop() -> None:
+def test_ended_is_final_and_queued_can_only_run_or_stop() -> None:
     allowed = {(a, b) for a in Status for b in Status if a.may_become(b)}
     assert allowed == {
         (Status.QUEUE, Status.RUNNING),

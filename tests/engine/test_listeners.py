@@ -25,7 +25,7 @@ def turn(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_until_complete(asyncio.sleep(0))
 
 
-def test_the_newest_notices_that_nobody_heard_wait_for_the_first_listener(
+def test_newest_unheard_notices_wait_for_the_first_listener(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     listeners = EventBus(loop)
@@ -37,7 +37,7 @@ def test_the_newest_notices_that_nobody_heard_wait_for_the_first_listener(
     assert heard == [str(number) for number in range(20, BACKLOG + 20)]
 
 
-def test_a_listener_that_fails_keeps_nothing_from_the_others_and_they_are_told(
+def test_failing_listener_is_reported_to_the_others(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     listeners = EventBus(loop)

@@ -26,7 +26,7 @@ LATER = START + timedelta(minutes=5)
 # ---- stopped
 
 
-def test_a_stop_goes_to_the_cluster_and_what_it_comes_to_is_seen_at_once(prod: MirrorBench) -> None:
+def test_stop_is_sent_and_its_effect_polled_at_once(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.QUEUE))
     prod.heard.until(1, Status.QUEUE)
     assert prod.rows("STOP JOB 1") == [("stop 1 jobs 0 tasks",)]
@@ -51,7 +51,7 @@ def test_a_stop_that_the_cluster_refuses_is_never_pretended(prod: MirrorBench) -
     prod.heard.until(1, Status.FINISHED)
 
 
-def test_a_stop_whose_answer_was_lost_is_judged_by_what_the_cluster_then_tells(prod: MirrorBench) -> None:
+def test_lost_answer_to_a_stop_is_resolved_by_the_list(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.QUEUE))
     prod.heard.until(1, Status.QUEUE)
     prod.mirror.lost_answer = StorageError(ErrorCode.TIMEOUT, "", "nba", "no answer", outcome_unknown=True)
@@ -60,7 +60,7 @@ def test_a_stop_whose_answer_was_lost_is_judged_by_what_the_cluster_then_tells(p
     assert prod.mirror.asked.count("stop nba 40") == 1
 
 
-def test_a_stop_that_may_have_been_heard_and_is_not_seen_is_not_called_refused(prod: MirrorBench) -> None:
+def test_stop_of_unknown_outcome_is_not_called_refused(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40))
     prod.heard.until(1, Status.RUNNING)
     prod.mirror.refusal = StorageError(ErrorCode.TIMEOUT, "", "nba", "no answer", outcome_unknown=True)
@@ -71,7 +71,7 @@ def test_a_stop_that_may_have_been_heard_and_is_not_seen_is_not_called_refused(p
     assert (prod.job(1).status, prod.job(1).stopping) == (Status.RUNNING, False)
 
 
-def test_an_order_that_reached_no_graphd_is_not_called_refused_by_the_cluster(prod: MirrorBench) -> None:
+def test_request_that_was_never_sent_is_not_called_refused(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40))
     prod.heard.until(1, Status.RUNNING)
     prod.mirror.refusal = StorageError(ErrorCode.UNREACHABLE, "", "nba", "no connection")
@@ -80,7 +80,7 @@ def test_an_order_that_reached_no_graphd_is_not_called_refused_by_the_cluster(pr
     assert prod.job(2).reason == "it was not sent: no connection"
 
 
-def test_what_can_not_be_asked_is_refused_before_the_cluster_hears_of_it(prod: MirrorBench) -> None:
+def test_impossible_request_is_refused_before_it_is_sent(prod: MirrorBench) -> None:
     ended_on(prod, 40, Status.FINISHED)
     for text, told in (
         ("STOP JOB 99", "Job 99 does not exist"),
@@ -97,7 +97,7 @@ def test_what_can_not_be_asked_is_refused_before_the_cluster_hears_of_it(prod: M
 # ---- run again
 
 
-def test_a_recovered_job_is_a_new_one_of_ours_with_the_same_origin(prod: MirrorBench) -> None:
+def test_recovered_job_is_a_new_job_with_the_same_origin(prod: MirrorBench) -> None:
     old = ended_on(prod, 40, Status.FAILED)
     assert prod.rows("RECOVER JOB 1") == [("2",)]
     assert "recover nba [40]" in prod.mirror.asked
@@ -120,7 +120,7 @@ def test_a_job_that_others_recover_is_another_job_of_ours(prod: MirrorBench) -> 
     assert prod.job(1) == old
 
 
-def test_a_run_that_was_missed_between_two_looks_is_another_job_all_the_same(prod: MirrorBench) -> None:
+def test_run_missed_between_two_polls_becomes_another_job(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING))
     prod.heard.until(1, Status.RUNNING)
     prod.cluster(lambda mirror: mirror.change("nba", 40, start=LATER))
@@ -129,7 +129,7 @@ def test_a_run_that_was_missed_between_two_looks_is_another_job_all_the_same(pro
     assert "ran it again before it reported" in prod.job(1).reason
 
 
-def test_a_recovery_that_the_cluster_does_not_make_leaves_the_old_job_to_be_recovered(
+def test_failed_recovery_leaves_the_old_job_recoverable(
     prod: MirrorBench,
 ) -> None:
     ended_on(prod, 40, Status.FAILED)
@@ -141,7 +141,7 @@ def test_a_recovery_that_the_cluster_does_not_make_leaves_the_old_job_to_be_reco
     assert prod.job(3).recovered_from == 1
 
 
-def test_a_recovery_whose_answer_and_order_were_lost_is_found_out(prod: MirrorBench) -> None:
+def test_recovery_that_was_lost_is_detected(prod: MirrorBench) -> None:
     ended_on(prod, 40, Status.FAILED)
     prod.mirror.refusal = lost()
     assert prod.say("RECOVER JOB 1").results[0].jobs == (2,)
@@ -174,7 +174,7 @@ def two_alike_and_another(prod: MirrorBench) -> None:
     prod.mirror.one_of_a_kind = True
 
 
-def test_a_bare_recover_passes_over_what_the_cluster_does_not_run_again_and_says_so(prod: MirrorBench) -> None:
+def test_recover_without_ids_reports_jobs_left_out(prod: MirrorBench) -> None:
     two_alike_and_another(prod)
     result = prod.say("RECOVER JOB").results[0]
     again = [prod.job(job).recovered_from for job in result.jobs]
@@ -184,7 +184,7 @@ def test_a_bare_recover_passes_over_what_the_cluster_does_not_run_again_and_says
     )
 
 
-def test_of_a_list_what_is_not_recovered_fails_the_statement_and_names_the_others(
+def test_partly_failed_recover_names_the_recovered_jobs(
     prod: MirrorBench,
 ) -> None:
     two_alike_and_another(prod)
@@ -205,7 +205,7 @@ def test_an_end_that_the_cluster_takes_back_amends_the_record(prod: MirrorBench)
     assert prod.engine.history.last_id() == 1
 
 
-def test_an_archived_run_under_the_same_id_hides_no_job_whose_answer_was_lost(prod: MirrorBench) -> None:
+def test_archived_run_with_same_id_hides_no_pending_job(prod: MirrorBench) -> None:
     ended_on(prod, 40, Status.FINISHED)
     prod.say("BACKUP JOB 1 1")
     requests = prod.engine.engine.control
@@ -236,7 +236,7 @@ def refuse(
     patch.setattr(prod.engine.history, "commit", full)
 
 
-def test_of_a_list_what_no_longer_fits_on_the_disk_is_named_and_so_is_what_runs_again(
+def test_recover_on_a_full_disk_names_lost_and_recovered_jobs(
     prod: MirrorBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two_alike_and_another(prod)
@@ -280,7 +280,7 @@ class SlowMirror(ScriptedMirror):
         return await super().show(space, job)
 
 
-def test_what_was_seen_before_a_stop_and_is_told_after_it_makes_no_other_run(tmp_path: Path) -> None:
+def test_update_polled_before_a_stop_creates_no_run(tmp_path: Path) -> None:
     mirror = SlowMirror(41)
     with mirror_bench(tmp_path, mirror) as prod:
         prod.caught_up()

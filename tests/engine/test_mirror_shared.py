@@ -33,9 +33,7 @@ def owner(profile: Profile) -> Iterator[MirrorBench]:
         yield it
 
 
-def test_how_the_connection_stands_is_told_to_who_comes_later_and_with_every_change(
-    owner: MirrorBench, profile: Profile
-) -> None:
+def test_connection_state_reaches_late_and_early_clients(owner: MirrorBench, profile: Profile) -> None:
     owner.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
     remote = RemoteClient.connect(profile)
     heard = Heard(remote)
@@ -78,7 +76,7 @@ def test_spaces_without_jobs_are_the_owners_to_tell(owner: MirrorBench, profile:
     remote.close()
 
 
-def test_without_a_connection_the_spaces_of_the_history_are_known(owner: MirrorBench, profile: Profile) -> None:
+def test_spaces_of_the_history_are_known_while_disconnected(owner: MirrorBench, profile: Profile) -> None:
     owner.say("ADMIN COMPACT nba")
     owner.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
     remote = RemoteClient.connect(profile)
@@ -103,9 +101,7 @@ def test_a_reader_knows_the_spaces_that_the_config_gives(tmp_path: Path) -> None
         reader.close()
 
 
-def test_a_reader_of_a_clusters_profile_knows_what_the_history_knows(
-    owner: MirrorBench, profile: Profile
-) -> None:
+def test_reader_of_a_cluster_profile_answers_from_the_history(owner: MirrorBench, profile: Profile) -> None:
     owner.say("ADMIN COMPACT nba")
     owner.heard.until(1, Status.RUNNING)
     reader = ReadOnlyClient.open(profile)

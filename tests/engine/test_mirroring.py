@@ -20,7 +20,7 @@ from tests.support.scripted_mirror import START, ScriptedMirror
 # ---- seen
 
 
-def test_a_submitted_job_is_the_clusters_and_follows_it_to_its_end(prod: MirrorBench) -> None:
+def test_submitted_job_follows_the_cluster_to_its_end(prod: MirrorBench) -> None:
     assert prod.rows("ADMIN COMPACT nba") == [("1",)]
     assert "submit compact nba" in prod.mirror.asked
     prod.heard.until(1, Status.RUNNING)
@@ -32,7 +32,7 @@ def test_a_submitted_job_is_the_clusters_and_follows_it_to_its_end(prod: MirrorB
     assert prod.engine.wait_ended([1]).result(WAIT) == (job,)
 
 
-def test_jobs_of_others_appear_from_every_space_whatever_their_command(prod: MirrorBench) -> None:
+def test_jobs_of_other_users_appear_with_any_command(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING, "stats"))
     prod.heard.until(1, Status.RUNNING)
     prod.cluster(lambda mirror: mirror.put("test2", 41, Status.FAILED, "rebuild tag index"))
@@ -44,7 +44,7 @@ def test_jobs_of_others_appear_from_every_space_whatever_their_command(prod: Mir
     ]
 
 
-def test_a_jobs_times_are_the_clusters_own_even_where_its_clock_is_ahead(prod: MirrorBench) -> None:
+def test_job_times_are_those_of_the_cluster_clock(prod: MirrorBench) -> None:
     ahead = prod.clock.now() + timedelta(hours=9)
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
     prod.heard.until(1, Status.FINISHED)
@@ -66,7 +66,7 @@ def test_every_published_status_of_a_mirrored_job_is_on_disk(prod: MirrorBench, 
     assert all(seen)
 
 
-def test_a_job_that_is_gone_from_the_cluster_has_failed_and_its_tasks_are_left_behind(
+def test_job_gone_from_the_cluster_fails_and_detaches_tasks(
     prod: MirrorBench,
 ) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40))
@@ -80,7 +80,7 @@ def test_a_job_that_is_gone_from_the_cluster_has_failed_and_its_tasks_are_left_b
 
 
 @pytest.mark.parametrize("status", [Status.QUEUE, Status.RUNNING])
-def test_a_job_of_another_command_under_a_known_id_is_another_job(prod: MirrorBench, status: Status) -> None:
+def test_known_id_with_another_command_is_another_job(prod: MirrorBench, status: Status) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, status, "flush"))
     prod.heard.until(1, status)
     prod.cluster(lambda mirror: mirror.there["nba"].clear())  # it was set up anew between two looks
@@ -123,7 +123,7 @@ def test_a_job_that_is_seen_before_its_answer_comes_is_ours_once(prod: MirrorBen
     assert prod.engine.history.last_id() == 2
 
 
-def test_a_job_that_equals_one_in_flight_is_answered_with_that_one(prod: MirrorBench) -> None:
+def test_job_equal_to_one_in_flight_returns_that_one(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING, "compact"))
     prod.heard.until(1, Status.RUNNING)
     answer = prod.say("ADMIN COMPACT nba")
@@ -137,9 +137,7 @@ def test_a_job_that_equals_one_in_flight_is_answered_with_that_one(prod: MirrorB
 
 
 @pytest.mark.parametrize("seen_first", [False, True])
-def test_an_order_whose_answer_was_lost_claims_the_job_that_the_cluster_then_lists(
-    prod: MirrorBench, seen_first: bool
-) -> None:
+def test_lost_submit_is_matched_with_the_listed_job(prod: MirrorBench, seen_first: bool) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
     prod.heard.until(1, Status.FINISHED)
     prod.mirror.lost_answer = lost()
@@ -159,7 +157,7 @@ def test_an_order_whose_answer_was_lost_claims_the_job_that_the_cluster_then_lis
     assert prod.engine.history.last_id() == 2
 
 
-def test_an_order_whose_answer_was_lost_and_that_no_list_shows_was_not_carried_out(prod: MirrorBench) -> None:
+def test_lost_submit_that_no_list_shows_was_not_executed(prod: MirrorBench) -> None:
     prod.mirror.refusal = lost()  # it never came there
     assert prod.say("ADMIN FLUSH nba").results[0].jobs == (1,)
     assert prod.job(1).status is Status.QUEUE
@@ -175,7 +173,7 @@ def test_an_order_whose_answer_was_lost_and_that_no_list_shows_was_not_carried_o
     assert prod.mirror.asked.count("submit flush nba") == 1
 
 
-def test_what_the_cluster_refuses_is_said_in_its_words_and_leaves_a_stopped_record(prod: MirrorBench) -> None:
+def test_refusal_is_quoted_and_leaves_a_stopped_job(prod: MirrorBench) -> None:
     prod.mirror.refusal = refusal("PermissionError: No permission to write data.")
     told = prod.refusal("ADMIN FLUSH nba")
     assert told == "The cluster refused flush nba (job 1): PermissionError: No permission to write data."
@@ -185,7 +183,7 @@ def test_what_the_cluster_refuses_is_said_in_its_words_and_leaves_a_stopped_reco
     )
 
 
-def test_a_space_that_is_not_there_is_refused_before_anything_is_written(prod: MirrorBench) -> None:
+def test_unknown_space_is_refused_before_anything_is_written(prod: MirrorBench) -> None:
     assert prod.refusal("ADMIN FLUSH nbaa") == "Space 'nbaa' does not exist; did you mean 'nba'?"
     assert prod.refusal("ADMIN FLUSH").startswith("Space was not chosen")
     assert prod.engine.history.last_id() == 0
@@ -233,7 +231,7 @@ def test_a_job_older_than_the_index_is_looked_up_in_the_history(tmp_path: Path) 
         assert after.engine.history.last_id() == 1
 
 
-def test_an_order_that_jobtui_did_not_live_to_hear_about_is_told_as_such(tmp_path: Path) -> None:
+def test_request_interrupted_by_a_crash_is_reported(tmp_path: Path) -> None:
     history = History.open(tmp_path / "history")
     origin = ClusterRef("prod", "nba", 0)
     history.commit(_waiting(history.new_id(), origin)).result()
@@ -250,7 +248,7 @@ def test_an_order_that_jobtui_did_not_live_to_hear_about_is_told_as_such(tmp_pat
 # ---- the connection
 
 
-def test_the_engine_opens_although_the_cluster_is_away_and_shows_why(tmp_path: Path) -> None:
+def test_engine_opens_without_its_cluster_and_shows_why(tmp_path: Path) -> None:
     mirror = ScriptedMirror()
     mirror.tell(ConnectionState.LOST)
     with mirror_bench(tmp_path, mirror) as it:
@@ -265,7 +263,7 @@ def test_the_engine_opens_although_the_cluster_is_away_and_shows_why(tmp_path: P
         assert it.engine.space_names() == ("nba",)
 
 
-def test_a_lost_connection_leaves_the_jobs_as_they_are_until_it_is_back(prod: MirrorBench) -> None:
+def test_lost_connection_leaves_jobs_unchanged(prod: MirrorBench) -> None:
     prod.say("ADMIN COMPACT nba")
     prod.heard.until(1, Status.RUNNING)
     prod.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
@@ -319,7 +317,7 @@ def test_a_retry_is_asked_of_the_connection(prod: MirrorBench) -> None:
     prod.mirror.wait_for(lambda: prod.mirror.retries == 1)
 
 
-def test_a_job_of_a_cluster_is_let_go_where_the_profile_is_embedded_now(tmp_path: Path) -> None:
+def test_cluster_job_is_detached_in_an_embedded_profile(tmp_path: Path) -> None:
     history = History.open(tmp_path / "history")
     history.commit(_waiting(history.new_id(), ClusterRef("prod", "nba", 7))).result()
     history.close()

@@ -53,7 +53,7 @@ def test_a_look_fails_as_a_look_does(unreadable: ReadOnlyClient) -> None:
         unreadable.fetch_overview().result(0)
 
 
-def test_a_reader_refuses_what_would_write_before_any_of_the_text(root: Path) -> None:
+def test_reader_refuses_a_writing_text_before_running_any(root: Path) -> None:
     reader = ReadOnlyClient.open(Profile("local", root))
     answer = reader.execute("SHOW JOBS; ADMIN FLUSH nba", Session(None, Path("/"))).result(WAIT)
     assert answer.failure is not None

@@ -43,7 +43,7 @@ def next_job_works(it: Real) -> None:
 # ---- stop
 
 
-def test_a_stopped_compact_keeps_its_data_whole_and_the_next_job_on_its_space_works(root: Path) -> None:
+def test_stopped_compact_keeps_its_data_and_next_job_works(root: Path) -> None:
     with real(root) as it:
         before = list(it.engine.dump("nba"))
     with real(root, rate=500_000) as it:
@@ -98,7 +98,7 @@ def test_a_stop_asked_for_twice_is_refused_the_second_time(root: Path) -> None:
         assert it.ended(job_id)[0].status is Status.STOPPED
 
 
-def test_a_thousand_queued_jobs_are_stopped_and_none_of_them_has_run(root: Path) -> None:
+def test_thousand_queued_jobs_stop_without_running(root: Path) -> None:
     with real(root, rate=200_000) as it:
         first, *queued = it.submitted(";".join(["ADMIN COMPACT nba"] * 1001))
         ids = ", ".join(map(str, queued))
@@ -116,7 +116,7 @@ def test_a_thousand_queued_jobs_are_stopped_and_none_of_them_has_run(root: Path)
 # ---- deadlines
 
 
-def test_a_host_that_accepts_and_never_answers_delays_nobody_else_and_fails_its_task_after_the_deadline(
+def test_silent_host_delays_no_other_and_fails_at_deadline(
     root: Path,
 ) -> None:
     with real(root, task_timeout=3.0) as it:
@@ -137,7 +137,7 @@ def test_a_host_that_accepts_and_never_answers_delays_nobody_else_and_fails_its_
 # ---- workers
 
 
-def test_a_killed_worker_fails_its_task_with_the_signal_s_name_and_the_next_job_has_a_new_one(
+def test_killed_worker_fails_its_task_and_is_replaced(
     root: Path,
 ) -> None:
     with real(root, rate=500_000) as it:
@@ -172,7 +172,7 @@ def test_no_worker_outlives_its_engine_and_none_is_left_a_zombie(root: Path) -> 
 # ---- names
 
 
-def test_a_hostile_name_works_as_any_other_or_is_refused_with_the_reason(tmp_path: Path) -> None:
+def test_hostile_name_works_or_is_refused_with_reason(tmp_path: Path) -> None:
     bystander = tmp_path / "etc"
     bystander.write_text("untouched")
     worked = 0
@@ -195,9 +195,7 @@ def test_a_hostile_name_works_as_any_other_or_is_refused_with_the_reason(tmp_pat
     assert bystander.read_text() == "untouched"
 
 
-def test_an_adopted_space_is_as_large_as_its_files_and_is_not_opened_for_that(
-    filled: Path, tmp_path: Path
-) -> None:
+def test_size_of_adopted_space_is_read_without_opening_it(filled: Path, tmp_path: Path) -> None:
     theirs = tmp_path / "theirs"
     subprocess.run(["cp", "-a", str(next(filled.rglob("h1/nba"))), str(theirs)], check=True)
     before = sorted(path.name for path in theirs.iterdir())
@@ -259,7 +257,7 @@ def test_no_host_is_started_before_somebody_asks_for_it(tmp_path: Path) -> None:
         assert set(it.engine.engine.storage._workers) == set(it.engine.host_names())
 
 
-def test_a_process_that_the_engine_starts_is_not_ended_by_what_the_terminal_sends_meanwhile(root: Path) -> None:
+def test_terminal_signals_do_not_end_a_starting_worker(root: Path) -> None:
     async def blocked() -> set[signal.Signals | int]:
         return signal.pthread_sigmask(signal.SIG_BLOCK, [])
 

@@ -38,7 +38,7 @@ def test_one_operation_a_host_at_a_time() -> None:
     assert starts == (Start(1, (0, 1)), Start(2, (1,)))
 
 
-def test_a_job_none_of_whose_hosts_is_free_leaves_its_place_to_the_next() -> None:
+def test_job_without_a_free_host_lets_the_next_go_first() -> None:
     assert decide([], [queued(1, "a"), queued(2, "b")], {"a"}, set(), 1, T0).starts == (Start(2, (0,)),)
 
 
@@ -53,7 +53,7 @@ def test_no_more_jobs_are_at_work_than_the_limit() -> None:
     assert decide([running(9, "z")], heads, {"z"}, set(), 1, T0).starts == ()
 
 
-def test_a_job_that_waits_for_a_busy_host_does_not_count_against_the_limit() -> None:
+def test_job_waiting_for_a_busy_host_is_outside_the_limit() -> None:
     waits = lifecycle.finish_task(running(1, "x", "hung", begun=1), 0, TaskOutcome(Status.FINISHED), T0)
     assert decide([waits], [queued(2, "b")], {"hung"}, set(), 1, T0).starts == (Start(2, (0,)),)
 

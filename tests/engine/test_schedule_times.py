@@ -176,7 +176,7 @@ class TestDue:
         schedule = schedules.advance(schedule, at("2026-03-11T12:00Z"), None).schedule
         assert schedule.next == at("2026-03-12T02:30Z")
 
-    def test_paused_schedule_records_nothing_and_resumes_at_a_coming_time(self) -> None:
+    def test_paused_schedule_records_nothing_until_resumed(self) -> None:
         schedule = schedules.suspend(made(timezone="UTC"))
         assert schedules.advance(schedule, at("2026-03-20T02:30Z"), None).schedule == schedule
         resumed = schedules.activate(schedule, at("2026-03-20T02:30Z"))

@@ -32,7 +32,7 @@ def test_a_second_engine_on_the_same_store_is_refused(owner: Bench, root: Path) 
         LocalClient.open(Profile("local", root), storage=ScriptedStorage({}))
 
 
-def test_a_statement_is_handed_to_the_owner_and_answered_as_if_typed_there(owner: Bench, root: Path) -> None:
+def test_statement_is_executed_by_the_owner(owner: Bench, root: Path) -> None:
     remote = RemoteClient.connect(Profile("local", root))
     session = Session(None, Path("/"))
     answer = remote.execute("USE solo; ADMIN COMPACT; SHOW JOBS", session).result(WAIT)
@@ -47,7 +47,7 @@ def test_a_statement_is_handed_to_the_owner_and_answered_as_if_typed_there(owner
     remote.close()
 
 
-def test_the_owner_s_refusal_and_a_bad_text_are_told_where_they_were_typed(owner: Bench, root: Path) -> None:
+def test_refusal_and_syntax_error_reach_the_client(owner: Bench, root: Path) -> None:
     remote = RemoteClient.connect(Profile("local", root))
     session = Session(None, Path("/"))
     failure = remote.execute("SHOW JOBS;\n STOP JOB 7", session).result(WAIT).failure
@@ -78,7 +78,7 @@ def test_changes_and_progress_of_the_owner_are_seen_live(owner: Bench, root: Pat
 
 
 @pytest.mark.parametrize("client", [RemoteClient.connect, FailoverClient])
-def test_a_listener_that_fails_hears_the_next_change_all_the_same(
+def test_failing_listener_still_receives_the_next_change(
     owner: Bench, root: Path, client: Callable[[Profile], RemoteClient | FailoverClient]
 ) -> None:
     remote = client(Profile("local", root))
@@ -129,7 +129,7 @@ def test_a_stale_socket_is_taken_over_by_the_next_owner(runtime: Path, root: Pat
         RemoteClient.connect(Profile("local", root)).close()
 
 
-def test_another_version_s_question_is_refused_with_both_versions(
+def test_request_of_another_version_is_refused_naming_both(
     owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     class Later(wire.Request, frozen=True):
@@ -150,7 +150,7 @@ def test_a_line_that_is_no_question_is_denied_and_harms_nothing(owner: Bench, ro
     RemoteClient.connect(Profile("local", root)).close()
 
 
-def test_who_is_turned_away_can_still_say_all_of_the_question_and_read_why(
+def test_rejected_client_can_send_all_and_read_the_reason(
     owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(server, "peer_uid", lambda connection: os.getuid() + 1)
@@ -176,9 +176,7 @@ def test_an_owner_that_says_nothing_is_not_waited_for_long(
             RemoteClient.connect(Profile("local", root))
 
 
-def test_an_engine_that_leaves_takes_nothing_more_but_stays_for_what_it_was_given(
-    runtime: Path, root: Path
-) -> None:
+def test_closing_engine_finishes_accepted_requests_only(runtime: Path, root: Path) -> None:
     with bench(root, ScriptedStorage({"solo": ("far",)}), run=RunPolicy.SUBMITTED) as it:
         remote = RemoteClient.connect(Profile("local", root))
         remote.answer("ADMIN FLUSH solo", Session(None, Path("/")))
@@ -192,7 +190,7 @@ def test_an_engine_that_leaves_takes_nothing_more_but_stays_for_what_it_was_give
         remote.close()
 
 
-def test_what_the_owner_tells_holds_even_where_the_history_is_read_late(
+def test_owner_messages_take_precedence_over_a_late_history(
     owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote = RemoteClient.connect(Profile("local", root))
@@ -211,9 +209,7 @@ def test_what_the_owner_tells_holds_even_where_the_history_is_read_late(
     remote.close()
 
 
-def test_a_question_that_an_owner_on_its_way_out_has_not_read_is_not_taken_and_may_be_asked_again(
-    owner: Bench, root: Path
-) -> None:
+def test_request_unread_by_a_closing_owner_can_be_repeated(owner: Bench, root: Path) -> None:
     remote = RemoteClient.connect(Profile("local", root))
     with socket.socket(socket.AF_UNIX) as half:
         half.connect(str(root / SOCKET))
@@ -231,7 +227,7 @@ def test_a_question_that_an_owner_on_its_way_out_has_not_read_is_not_taken_and_m
     remote.close()
 
 
-def test_a_job_that_ends_just_as_somebody_begins_to_wait_for_it_is_not_missed(
+def test_job_that_ends_as_a_wait_begins_is_not_missed(
     owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote = RemoteClient.connect(Profile("local", root))
@@ -266,7 +262,7 @@ def test_a_job_that_the_history_does_not_tell_yet_is_waited_for(
     remote.close()
 
 
-def test_who_leaves_before_the_owner_has_answered_leaves_no_error_behind(owner: Bench, root: Path) -> None:
+def test_client_closed_before_the_answer_leaves_no_error(owner: Bench, root: Path) -> None:
     remote = RemoteClient.connect(Profile("local", root))
 
     async def ask_and_leave() -> None:

@@ -9,7 +9,7 @@ from tests.support.engines import WAIT, Bench, bench
 from tests.support.scripted import ScriptedStorage
 
 
-def test_a_detached_task_leaves_its_host_busy_until_the_call_returns(three: Bench) -> None:
+def test_host_of_a_detached_task_is_busy_until_the_call_ends(three: Bench) -> None:
     three.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
     operation = three.storage.operation("solo", "far")
     three.say("STOP JOB 1")
@@ -22,7 +22,7 @@ def test_a_detached_task_leaves_its_host_busy_until_the_call_returns(three: Benc
     three.heard.until(2, Status.RUNNING)
 
 
-def test_a_host_that_never_answers_fails_its_task_after_task_timeout(tmp_path: Path) -> None:
+def test_silent_host_fails_its_task_after_task_timeout(tmp_path: Path) -> None:
     storage = ScriptedStorage({"nba": ("hung", "well")})
     with bench(tmp_path, storage, task_timeout=30) as it:
         it.say("ADMIN COMPACT nba")
@@ -36,7 +36,7 @@ def test_a_host_that_never_answers_fails_its_task_after_task_timeout(tmp_path: P
         assert storage.operation("nba", "hung").cancelled.wait(WAIT)
 
 
-def test_a_host_that_goes_on_after_its_deadline_is_busy_until_its_call_returns(tmp_path: Path) -> None:
+def test_host_working_past_the_deadline_stays_busy(tmp_path: Path) -> None:
     storage = ScriptedStorage({"solo": ("far",)})
     with bench(tmp_path, storage, task_timeout=30) as it:
         it.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
@@ -83,7 +83,7 @@ def test_a_hung_host_delays_only_the_tasks_that_need_it(tmp_path: Path) -> None:
         assert it.job(2).status is Status.RUNNING
 
 
-def test_show_hosts_and_show_spaces_do_not_wait_for_a_host_that_hangs(three: Bench) -> None:
+def test_show_hosts_and_spaces_do_not_wait_for_a_hung_host(three: Bench) -> None:
     three.storage.down["far"] = "no answer"
     answer = three.engine.execute("SHOW SPACES", three.session)
     three.clock.wait_for_sleepers(1)

@@ -38,7 +38,7 @@ def test_when_the_owner_goes_the_next_one_takes_over(
     client.close()
 
 
-def test_without_an_answering_owner_the_profile_is_only_read_and_says_why(
+def test_profile_of_a_silent_owner_is_read_only_with_reason(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobtui.engine.failover.TRIES", 1)
@@ -57,7 +57,7 @@ def test_without_an_answering_owner_the_profile_is_only_read_and_says_why(
         client.close()
 
 
-def test_a_profile_that_could_only_be_read_is_taken_over_once_its_owner_has_gone(
+def test_read_only_profile_is_taken_over_after_owner_exit(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobtui.engine.failover.TRIES", 1)
@@ -101,7 +101,7 @@ def test_who_takes_over_hears_what_became_of_the_jobs_it_showed(
         client.close()
 
 
-def test_what_a_start_has_to_say_of_interrupted_jobs_waits_for_the_screen(
+def test_notice_of_interrupted_jobs_waits_for_the_screen(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobtui.engine.backend._embedded", lambda profile, notify: ScriptedStorage({}))

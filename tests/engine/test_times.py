@@ -27,7 +27,7 @@ def test_durations_come_from_the_steady_clock(three: Bench) -> None:
     assert job.stop == job.start
 
 
-def test_the_hour_that_daylight_saving_repeats_gives_no_negative_duration_and_no_other_order(
+def test_repeated_hour_gives_no_negative_duration_or_reorder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TZ", "CET-1CEST,M3.5.0,M10.5.0/3")
@@ -57,9 +57,7 @@ def test_the_hour_that_daylight_saving_repeats_gives_no_negative_duration_and_no
         time.tzset()
 
 
-def test_times_are_stored_in_utc_and_a_wall_clock_that_steps_back_reorders_nothing(
-    three: Bench, tmp_path: Path
-) -> None:
+def test_utc_times_keep_their_order_if_the_clock_goes_back(three: Bench, tmp_path: Path) -> None:
     for _ in range(3):
         three.say("ADMIN FLUSH solo")
         three.clock.set_back(3600)  # as an hour of daylight saving, or a clock that was put right

@@ -25,7 +25,7 @@ from tests.support.made_jobs import replace
 SMALL = Limits(journal=20_000, leftover=10_000, blanks=4096)
 
 
-def test_a_job_is_shown_once_its_commit_is_done_and_is_there_after_opening_again(tmp_path: Path) -> None:
+def test_committed_job_is_visible_and_survives_reopening(tmp_path: Path) -> None:
     history = History.open(tmp_path / "history")
     job = new_job(history)
     history.commit(job).result()
@@ -175,7 +175,7 @@ def held(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[Hist
     history.close()
 
 
-def test_many_commits_on_a_slow_disk_are_all_written_though_nobody_calls_again(
+def test_commits_on_a_slow_disk_need_no_further_call(
     held: tuple[History, _Gated],
 ) -> None:
     history, disk = held
@@ -184,7 +184,7 @@ def test_many_commits_on_a_slow_disk_are_all_written_though_nobody_calls_again(
     assert not wait(futures, timeout=20).not_done
 
 
-def test_archives_that_are_ordered_at_once_are_made_one_after_the_other(held: tuple[History, _Gated]) -> None:
+def test_archive_requests_are_executed_in_turn(held: tuple[History, _Gated]) -> None:
     history, disk = held
     orders = [history.archive(first, first) for first in (1, 2, 3)]
     disk.gate.set()
@@ -217,7 +217,7 @@ def test_nothing_is_shown_before_it_is_on_disk(tmp_path: Path) -> None:
     history.close()
 
 
-def test_a_mistake_of_ours_while_writing_is_told_and_ends_the_writing(
+def test_defect_while_writing_is_reported_and_ends_writing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = History.open(tmp_path)
@@ -236,7 +236,7 @@ def test_a_mistake_of_ours_while_writing_is_told_and_ends_the_writing(
     again.close()
 
 
-def test_a_mistake_of_ours_while_sealing_is_told_and_ends_the_writing(
+def test_defect_while_sealing_is_reported_and_ends_writing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     history = History.open(tmp_path, limits=SMALL)
@@ -317,7 +317,7 @@ def test_an_archived_job_can_t_be_changed(tmp_path: Path) -> None:
     history.close()
 
 
-def test_spaces_are_known_while_any_job_of_theirs_is_archived_or_not(tmp_path: Path) -> None:
+def test_space_is_known_while_it_has_a_job_anywhere(tmp_path: Path) -> None:
     history = History.open(tmp_path)
     dice = random.Random(1)
     history.commit(*(made_jobs.ended(history.new_id(), dice, (name,)) for name in ("b", "a", "c"))).result()
@@ -366,7 +366,7 @@ def test_opening_and_closing_without_a_change_changes_no_file(tmp_path: Path) ->
     assert before == after
 
 
-def test_the_statuses_of_a_long_life_are_counted_exactly_all_the_way(tmp_path: Path) -> None:
+def test_counts_by_status_stay_exact_over_many_changes(tmp_path: Path) -> None:
     dice = random.Random(11)
     history = History.open(tmp_path, limits=SMALL)
     jobs: dict[int, Job] = {}

@@ -28,7 +28,7 @@ from tests.support.lossy_disk import holding
 from tests.support.power_loss import jobs_of
 
 
-def test_a_last_commit_cut_at_any_byte_is_taken_whole_or_not_at_all(
+def test_last_commit_cut_anywhere_counts_whole_or_not_at_all(
     journal_only: Made, copied: Callable[[Made], Path]
 ) -> None:
     path = copied(journal_only)
@@ -65,7 +65,7 @@ def test_a_last_commit_that_was_acknowledged_is_missed_by_name(
     history.close()
 
 
-def test_a_bit_flipped_anywhere_in_the_journal_is_noted_and_costs_one_change_at_most(
+def test_flipped_bit_is_noted_and_loses_at_most_one_change(
     journal_only: Made, copied: Callable[[Made], Path]
 ) -> None:
     path = copied(journal_only)
@@ -83,7 +83,7 @@ def test_a_bit_flipped_anywhere_in_the_journal_is_noted_and_costs_one_change_at_
 
 
 @pytest.mark.parametrize("with_mark", [True, False])
-def test_a_sector_of_zeros_in_the_journal_is_noted_and_what_is_around_it_stays(
+def test_zeroed_sector_is_noted_and_the_rest_is_kept(
     journal_only: Made, copied: Callable[[Made], Path], with_mark: bool
 ) -> None:
     path = copied(journal_only)
@@ -111,7 +111,7 @@ def test_a_deleted_line_of_the_journal_is_noted_with_its_number(
         assert len(wrong_in(store, journal_only)) <= 1, number
 
 
-def test_damage_in_the_journal_names_the_job_that_can_still_be_made_out(
+def test_journal_damage_names_the_job_if_it_is_readable(
     journal_only: Made, copied: Callable[[Made], Path]
 ) -> None:
     path = copied(journal_only)
@@ -142,7 +142,7 @@ def test_what_is_noted_once_is_mended_and_not_noted_again(
     assert verify(path) == []
 
 
-def test_damage_that_was_mended_is_still_told_of_with_its_jobs_and_what_was_kept(
+def test_repaired_damage_is_still_reported_with_its_copy(
     journal_only: Made, sealed: Made, copied: Callable[[Made], Path]
 ) -> None:
     path = copied(journal_only)

@@ -83,9 +83,7 @@ def history(tmp_path: Path, disk: TroubledDisk) -> Iterator[History]:
     history.close()
 
 
-def test_a_full_disk_refuses_new_jobs_and_lets_those_under_way_end(
-    history: History, disk: TroubledDisk
-) -> None:
+def test_full_disk_refuses_new_jobs_and_accepts_ends(history: History, disk: TroubledDisk) -> None:
     disk.failing["blanks"] = (errno.ENOSPC, None)
     jobs, refusal = filled_up(history)
     assert history.health is Health.FULL
@@ -99,7 +97,7 @@ def test_a_full_disk_refuses_new_jobs_and_lets_those_under_way_end(
     assert after_opening_again(history.path) == jobs
 
 
-def test_a_refused_commit_leaves_no_trace_and_spoils_no_later_one(history: History, disk: TroubledDisk) -> None:
+def test_refused_commit_leaves_no_trace(history: History, disk: TroubledDisk) -> None:
     disk.failing["blanks"] = (errno.ENOSPC, None)
     jobs, _ = filled_up(history)
     known, new = next(iter(jobs.values())), new_job(history)
@@ -126,9 +124,7 @@ def test_it_goes_on_by_itself_when_there_is_room_again(history: History, disk: T
     assert after_opening_again(history.path) == jobs | {job.id: job}
 
 
-def test_a_disk_that_is_found_full_only_when_it_syncs_is_full_and_no_failure(
-    history: History, disk: TroubledDisk
-) -> None:
+def test_disk_found_full_at_a_sync_is_not_a_failure(history: History, disk: TroubledDisk) -> None:
     first = new_job(history)
     history.commit(first).result()
     disk.failing = {"sync_data": (errno.ENOSPC, None), "sync": (errno.ENOSPC, None)}
@@ -144,7 +140,7 @@ def test_a_disk_that_is_found_full_only_when_it_syncs_is_full_and_no_failure(
 
 
 @pytest.mark.parametrize("operation", ["sync_data", "write"])
-def test_after_a_failed_write_or_sync_all_goes_on_in_a_fresh_journal(
+def test_failed_write_or_sync_continues_in_a_new_journal(
     history: History, disk: TroubledDisk, operation: str
 ) -> None:
     first = new_job(history)
@@ -161,9 +157,7 @@ def test_after_a_failed_write_or_sync_all_goes_on_in_a_fresh_journal(
     assert after_opening_again(history.path) == {first.id: third, second.id: second}
 
 
-def test_a_disk_that_fails_for_good_makes_it_read_only_and_says_so(
-    history: History, disk: TroubledDisk
-) -> None:
+def test_permanent_disk_failure_makes_history_read_only(history: History, disk: TroubledDisk) -> None:
     first = new_job(history)
     history.commit(first).result()
     disk.failing = {"sync_data": (errno.EIO, None), "sync": (errno.EIO, None)}
@@ -185,7 +179,7 @@ def test_a_disk_that_fails_for_good_makes_it_read_only_and_says_so(
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
 @pytest.mark.parametrize("killed", [True, False])
-def test_what_was_refused_is_nowhere_to_be_found_at_the_next_start(
+def test_refused_change_is_absent_after_restart(
     killed: bool, number: int, history: History, disk: TroubledDisk, tmp_path: Path
 ) -> None:
     first = new_job(history)
@@ -244,7 +238,7 @@ def test_an_archive_that_fails_leaves_every_job_where_it_was(
     assert verify(history.path) == []
 
 
-def test_a_manifest_that_may_be_on_disk_or_not_makes_it_read_only(history: History, disk: TroubledDisk) -> None:
+def test_manifest_of_unknown_durability_makes_it_read_only(history: History, disk: TroubledDisk) -> None:
     class Late(Exception):
         pass
 
@@ -281,7 +275,7 @@ def test_a_directory_that_can_t_be_written_is_refused_in_words(tmp_path: Path) -
     History.open(tmp_path).close()
 
 
-def test_a_disk_that_knows_no_locks_is_refused_in_words_and_leaves_nothing_open(tmp_path: Path) -> None:
+def test_disk_without_locks_is_refused_with_the_reason(tmp_path: Path) -> None:
     class Lockless(Disk):
         def __init__(self) -> None:
             self.open_files: set[int] = set()
@@ -305,9 +299,7 @@ def test_a_disk_that_knows_no_locks_is_refused_in_words_and_leaves_nothing_open(
 
 
 @pytest.mark.parametrize("fate", ["deleted", "moved", "replaced"])
-def test_a_history_whose_directory_is_gone_acknowledges_nothing_more_and_says_so(
-    tmp_path: Path, fate: str
-) -> None:
+def test_deleted_history_acknowledges_nothing_more(tmp_path: Path, fate: str) -> None:
     path, elsewhere = tmp_path / "history", tmp_path / "elsewhere"
     history = History.open(path)
     kept = new_job(history)

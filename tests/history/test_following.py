@@ -91,7 +91,7 @@ def _counted(reader: HistoryReader) -> int:
     return sum(reader.state.counts.values())
 
 
-def test_changes_that_could_not_be_shown_are_shown_when_that_works(
+def test_unreadable_changes_appear_once_they_can_be_read(
     store: Store, reader: HistoryReader, disk: _Hooked, jobs: dict[int, Job]
 ) -> None:
     changed = _changes(jobs)
@@ -107,7 +107,7 @@ def test_changes_that_could_not_be_shown_are_shown_when_that_works(
     assert not reader.refresh()
 
 
-def test_a_manifest_whose_journal_could_not_be_read_is_read_again(
+def test_manifest_is_read_again_after_a_journal_error(
     store: Store, reader: HistoryReader, disk: _Hooked, jobs: dict[int, Job]
 ) -> None:
     changed = _changes(jobs)
@@ -143,7 +143,7 @@ def test_nobody_waits_for_a_reader_that_reads(
     assert all(free)
 
 
-def test_a_journal_that_is_written_anew_replaces_what_was_read_of_the_one_before(
+def test_restated_journal_replaces_the_one_before(
     store: Store, reader: HistoryReader, disk: _Hooked, jobs: dict[int, Job]
 ) -> None:
     changed = _changes(jobs)
@@ -163,7 +163,7 @@ def test_a_journal_that_is_written_anew_replaces_what_was_read_of_the_one_before
     assert reader.quarantine.notes == ()
 
 
-def test_what_is_not_known_to_be_on_disk_is_not_shown_where_the_writer_s_word_can_t_be_read(
+def test_unconfirmed_changes_are_hidden_without_a_status(
     tmp_path: Path, store: Store, reader: HistoryReader, disk: _Hooked, jobs: dict[int, Job]
 ) -> None:
     known = made_jobs.submitted(31, random.Random(1))
@@ -188,7 +188,7 @@ def test_what_is_not_known_to_be_on_disk_is_not_shown_where_the_writer_s_word_ca
     late[0].close()
 
 
-def test_a_new_job_does_not_wait_for_an_archive_that_is_being_made(store: Store) -> None:
+def test_new_job_does_not_wait_for_archiving(store: Store) -> None:
     new = made_jobs.submitted(31, random.Random(1))
     with ThreadPoolExecutor() as threads:
         store.changes.archive_lock.acquire()

@@ -142,9 +142,7 @@ def test_a_newer_archive_is_refused_and_nothing_is_touched(tmp_path: Path) -> No
     ],
     ids=str,
 )
-def test_a_record_with_a_field_that_is_not_known_is_not_written_again(
-    addition: dict[str, Any], tmp_path: Path
-) -> None:
+def test_record_with_an_unknown_field_is_never_rewritten(addition: dict[str, Any], tmp_path: Path) -> None:
     path = _copy(released()[-1], tmp_path)
     journal = next(path.glob("journal-*"))
     last = msgspec.json.decode(journal.read_bytes().rstrip().splitlines()[-1])["n"] + 1
@@ -160,7 +158,7 @@ def test_a_record_with_a_field_that_is_not_known_is_not_written_again(
     reader.close()
 
 
-def test_an_older_format_is_upgraded_as_it_is_read_and_written_new(
+def test_older_format_is_read_and_written_in_the_new_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As if this jobtui were one format further, in which spaces are written in capitals."""

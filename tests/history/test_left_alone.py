@@ -52,7 +52,7 @@ def with_another_s_record(place: Path) -> None:
     ("change", "is_kept"),
     [(without_its_manifest, False), (with_a_word, True), (with_another_s_record, True)],
 )
-def test_an_archive_that_was_not_finished_is_removed_unless_it_holds_anything_else(
+def test_unfinished_archive_with_other_files_is_kept(
     change: Callable[[Path], None], is_kept: bool, sealed: Made, copied: Copied
 ) -> None:
     path = copied(sealed)
@@ -67,9 +67,7 @@ def test_an_archive_that_was_not_finished_is_removed_unless_it_holds_anything_el
 
 
 @pytest.mark.parametrize("is_link", [False, True])
-def test_a_directory_of_somebody_s_is_no_unfinished_archive_by_its_number(
-    is_link: bool, sealed: Made, copied: Copied
-) -> None:
+def test_foreign_directory_is_not_taken_for_an_archive(is_link: bool, sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     place = next_archive(path, "backup")
     if is_link:
@@ -82,9 +80,7 @@ def test_a_directory_of_somebody_s_is_no_unfinished_archive_by_its_number(
     assert (place / "mine.txt").read_text() == "mine"
 
 
-def test_an_archive_that_comes_back_to_a_manifest_made_again_is_named_until_a_repair(
-    sealed: Made, copied: Copied
-) -> None:
+def test_archive_missing_from_rebuilt_manifest_is_reported(sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     place, away = archive_of(path), path.parent / "away"
     place.rename(away)
@@ -121,9 +117,7 @@ def test_a_link_to_itself_is_in_nobody_s_way_after_a_repair(name: str, sealed: M
 
 
 @pytest.mark.parametrize("is_renamed", [False, True])
-def test_a_job_that_an_archive_has_in_two_versions_is_there_once_without_its_manifest(
-    is_renamed: bool, tmp_path: Path
-) -> None:
+def test_job_twice_in_an_archive_counts_once_without_manifest(is_renamed: bool, tmp_path: Path) -> None:
     path, dice = tmp_path / "history", random.Random(3)
     limits = Limits(journal=1 << 20, leftover=0, blanks=512)
     jobs = [made_jobs.ended(job_id, dice) for job_id in range(1, 6)]

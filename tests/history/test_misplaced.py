@@ -99,7 +99,7 @@ def test_a_damaged_segment_answers_every_query_with_what_is_left(
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_what_is_not_where_it_belongs_is_found_and_after_a_repair_each_job_is_there_once(
+def test_misplaced_records_are_found_and_repaired_once(
     damage: Callable[[Path], None], sealed: Made, copied: Copied
 ) -> None:
     path = copied(sealed)
@@ -134,9 +134,7 @@ def test_all_jobs_of_a_stretch_that_is_gone_are_named(sealed: Made, copied: Copi
 
 
 @pytest.mark.parametrize("mark", [b"\xef\xbb\xbf", b"x"])
-def test_damage_in_a_journal_that_was_left_in_peace_is_left_behind_by_the_next_writer(
-    mark: bytes, sealed: Made, copied: Copied
-) -> None:
+def test_next_writer_leaves_a_damaged_journal_behind(mark: bytes, sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     journal_of(path).write_bytes(mark + journal_of(path).read_bytes())
     assert verify(path)

@@ -70,7 +70,7 @@ def test_all_that_an_opening_finds_is_written_down_at_once(tmp_path: Path, disk:
     assert (disk.done[f"write {NOTES_NAME}.tmp"], disk.done[f"read {NOTES_NAME}"]) == (1, 1)
 
 
-def test_notes_are_added_to_those_that_are_there_which_are_read_once(
+def test_notes_are_appended_and_old_ones_read_once(
     tmp_path: Path, quarantine: Quarantine, disk: _Counting
 ) -> None:
     for byte in range(50):
@@ -100,9 +100,7 @@ def _note(byte: int) -> DamageNote:
     return DamageNote("a", byte, (), "damaged")
 
 
-def test_notes_that_are_torn_or_of_another_format_keep_no_other_from_being_read(
-    tmp_path: Path, quarantine: Quarantine
-) -> None:
+def test_torn_or_unknown_notes_do_not_hide_others(tmp_path: Path, quarantine: Quarantine) -> None:
     foreign = frame(b'{"noted":"otherwise"}')
     quarantine.add("a", 1, "damaged")
     with _place(tmp_path).open("ab") as file:
@@ -115,7 +113,7 @@ def test_notes_that_are_torn_or_of_another_format_keep_no_other_from_being_read(
     assert [note.byte for note in past_notes(tmp_path)] == [1, 2, 3]
 
 
-def test_a_note_that_a_full_disk_does_not_take_leaves_nothing_behind(
+def test_note_refused_by_a_full_disk_leaves_no_file(
     tmp_path: Path, quarantine: Quarantine, disk: _Counting
 ) -> None:
     disk.full = True

@@ -146,7 +146,7 @@ _BEGUN_AGAIN_BESIDE_THE_ARCHIVED: Rounds = (
 )
 
 
-def test_every_order_of_every_filter_is_that_of_the_jobs_themselves(long: bool) -> None:
+def test_every_sort_and_filter_matches_the_plain_history(long: bool) -> None:
     @given(_rounds, _filters)
     @example(_ONLY_IN_THE_JOURNAL, Query())
     @example(_CHANGED_BESIDE_THE_ARCHIVED, Query())

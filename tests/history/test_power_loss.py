@@ -34,9 +34,7 @@ def _what_goes_wrong(seed: int, corner: Corner) -> str | None:
     ("rate", "batch"),
     [*((0.0, batch) for batch in range(10)), *((rate, batch) for rate in (0.01, 0.03) for batch in range(2))],
 )
-def test_what_was_acknowledged_survives_a_loss_of_power_at_any_step(
-    rate: float, batch: int, long: bool
-) -> None:
+def test_acknowledged_changes_survive_any_power_loss(rate: float, batch: int, long: bool) -> None:
     runs = RUNS * (12 if long else 1)
     careful = Corner("none is cut", fails=_fails(rate))
     for seed in range(batch * runs, (batch + 1) * runs):

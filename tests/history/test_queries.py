@@ -143,7 +143,7 @@ def test_a_sort_in_many_small_buckets_comes_to_the_same(
 
 
 @pytest.mark.parametrize("descending", [False, True])
-def test_a_longer_page_of_jobs_that_are_alike_is_right_after_a_shorter_one(
+def test_longer_page_of_equal_keys_follows_a_shorter_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, descending: bool
 ) -> None:
     monkeypatch.setattr(sorting, "SAMPLE", 2)
@@ -187,9 +187,7 @@ def test_a_page_at_any_place_is_that_part_of_the_whole(
 
 
 @pytest.mark.parametrize("sort", Sort)
-def test_a_job_is_found_at_its_place_and_nowhere_when_it_is_not_in_view(
-    reading: History, known: _Known, sort: Sort
-) -> None:
+def test_index_of_finds_only_jobs_in_the_result(reading: History, known: _Known, sort: Sort) -> None:
     query = Query(not_spaces=frozenset({"nba"}), sort=sort, descending=True)
     expected = plain_history.answer(query, known.jobs.values())
     view = reading.query(query)
@@ -278,7 +276,7 @@ def test_jobs_are_found_by_why_they_were_requested(tmp_path: Path) -> None:
     history.close()
 
 
-def test_an_index_from_before_the_column_of_reasons_to_request_is_rebuilt(tmp_path: Path) -> None:
+def test_index_without_the_because_column_is_rebuilt(tmp_path: Path) -> None:
     dice = random.Random(1)
     history = History.open(tmp_path, limits=Limits(leftover=0))
     with pytest.MonkeyPatch.context() as patch:

@@ -92,7 +92,7 @@ def test_a_reader_changes_nothing_on_disk(tmp_path: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
 
 
-def test_a_reader_sees_what_a_writer_does_through_seals_and_archives(tmp_path: Path) -> None:
+def test_reader_follows_a_writer_through_seals_and_archives(tmp_path: Path) -> None:
     dice = random.Random(4)
     writer = History.open(tmp_path, limits=SMALL)
     reader = History.open(tmp_path, write=False)
@@ -127,7 +127,7 @@ def test_a_reader_sees_what_a_writer_does_through_seals_and_archives(tmp_path: P
     reader.close()
 
 
-def test_refreshing_does_next_to_nothing_where_nothing_has_changed(tmp_path: Path) -> None:
+def test_refresh_without_a_change_is_cheap(tmp_path: Path) -> None:
     class Counting(Disk):
         reads = opens = 0
 
@@ -199,7 +199,7 @@ def _at_least(reader: History, told: dict[int, int]) -> bool:
     return all(job is not None and len(job.events) >= told[job_id] for job_id, job in jobs.items())
 
 
-def test_a_writer_that_is_killed_again_and_again_loses_nothing_that_it_told(tmp_path: Path, long: bool) -> None:
+def test_repeatedly_killed_writer_loses_nothing_acknowledged(tmp_path: Path, long: bool) -> None:
     told: dict[int, int] = {}
     dice = random.Random(1)
     for life in range(200 if long else 12):
@@ -226,7 +226,7 @@ def _take(told: dict[int, int], line: str) -> None:
         told.update((int(job), int(events)) for job, events in (each.split(":") for each in line.split()))
 
 
-def test_a_reader_goes_on_with_the_next_writer_after_one_was_killed(tmp_path: Path) -> None:
+def test_reader_continues_with_the_next_writer_after_a_kill(tmp_path: Path) -> None:
     reader = History.open(tmp_path, write=False)
     for life in range(3):
         with _another_process(tmp_path, seed=life) as writer:

@@ -57,7 +57,7 @@ def disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
 
 
 @pytest.mark.parametrize("work", ["commit", "archive"])
-def test_a_disk_that_really_fails_makes_the_history_read_only_and_costs_nothing_that_was_told(
+def test_real_io_error_makes_it_read_only_without_loss(
     work: str, disk: tuple[Path, Callable[[], None]]
 ) -> None:
     place, fails = disk

@@ -27,7 +27,7 @@ from tests.support.damaged import (
 )
 
 
-def test_verify_of_a_sound_history_finds_nothing_and_writes_nothing(
+def test_verify_of_a_sound_history_reports_and_writes_nothing(
     sealed: Made, copied: Callable[[Made], Path]
 ) -> None:
     path = copied(sealed)
@@ -41,7 +41,7 @@ def test_verify_of_no_history_finds_nothing_and_makes_nothing(tmp_path: Path) ->
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_damaged_record_is_found_with_file_byte_and_job_and_replaced_by_what_the_index_knows(
+def test_damaged_record_is_located_and_restored_from_index(
     sealed: Made, copied: Callable[[Made], Path]
 ) -> None:
     path = copied(sealed)
@@ -106,7 +106,7 @@ def _broken_segments(path: Path, dice: random.Random) -> Iterator[Callable[[Path
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_whatever_happens_to_a_segment_is_found_borne_and_repaired_and_the_rest_stays(
+def test_any_segment_damage_is_found_and_repaired(
     sealed: Made, copied: Callable[[Made], Path], seed: int
 ) -> None:
     dice = random.Random(seed)
@@ -138,9 +138,7 @@ def test_whatever_happens_to_a_segment_is_found_borne_and_repaired_and_the_rest_
         history.close()
 
 
-def test_what_a_repair_kept_is_found_where_its_note_says_also_beside_what_was_kept_before(
-    sealed: Made, copied: Callable[[Made], Path]
-) -> None:
+def test_repair_notes_name_the_copies_that_it_kept(sealed: Made, copied: Callable[[Made], Path]) -> None:
     path = copied(sealed)
     segment = sorted(path.glob("seg-*.jsonl"))[1]
     (path / "quarantine").mkdir()
@@ -153,7 +151,7 @@ def test_what_a_repair_kept_is_found_where_its_note_says_also_beside_what_was_ke
     assert (path / "quarantine" / segment.name).read_bytes() == b"kept before"
 
 
-def test_records_of_an_archive_that_newer_ones_replaced_are_not_counted_when_it_is_made_again(
+def test_rebuilt_archive_counts_no_superseded_records(
     tmp_path: Path,
 ) -> None:
     limits, dice = Limits(journal=1 << 20, leftover=0, blanks=512), random.Random(3)
@@ -186,7 +184,7 @@ def test_records_of_an_archive_that_newer_ones_replaced_are_not_counted_when_it_
 
 @pytest.mark.parametrize("leftover", [1 << 20, 0], ids=["in the journal", "sealed again"])
 @pytest.mark.parametrize("broken", [0, 3, 5], ids=lambda place: f"record {place}")
-def test_a_repair_keeps_the_jobs_that_were_changed_since_their_segment_was_sealed(
+def test_repair_keeps_jobs_changed_since_the_seal(
     sealed: Made, copied: Callable[[Made], Path], leftover: int, broken: int
 ) -> None:
     path = copied(sealed)
@@ -231,9 +229,7 @@ def test_an_index_that_is_gone_or_damaged_is_made_again(sealed: Made, copied: Ca
     assert verify(path) == []
 
 
-def test_an_index_that_is_made_again_beside_newer_versions_tells_of_what_was_sealed(
-    sealed: Made, copied: Callable[[Made], Path]
-) -> None:
+def test_rebuilt_index_holds_the_sealed_statuses(sealed: Made, copied: Callable[[Made], Path]) -> None:
     path = copied(sealed)
     changed = {job_id: made_jobs.moved_on(sealed.jobs[job_id], random.Random(2)) for job_id in (1, 2, 40)}
     expected = sealed.jobs | changed
@@ -273,9 +269,7 @@ def test_a_lost_manifest_is_made_again_from_the_files(
         assert data[:-9] in kept_in(path)
 
 
-def test_an_older_manifest_put_back_loses_nothing_that_was_sealed_since(
-    sealed: Made, copied: Callable[[Made], Path]
-) -> None:
+def test_restored_older_manifest_loses_no_sealed_job(sealed: Made, copied: Callable[[Made], Path]) -> None:
     path = copied(sealed)
     older = (path / "MANIFEST.json").read_bytes()
     history = History.open(path, limits=SMALL)

@@ -117,7 +117,7 @@ def records_in(path: Path) -> set[bytes]:
 
 
 @pytest.mark.parametrize("damage", [a_segment, an_archive, an_archive_and_its_manifest])
-def test_a_repair_that_ends_midway_loses_nothing_and_makes_nothing_twice(
+def test_interrupted_repair_loses_and_duplicates_nothing(
     damage: Callable[[Path], None], sealed: Made, tmp_path: Path
 ) -> None:
     damaged = tmp_path / "damaged"

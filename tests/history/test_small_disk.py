@@ -46,7 +46,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     unmount()
 
 
-def test_a_disk_that_is_unmounted_under_the_history_is_told_as_gone(small_disk: Path) -> None:
+def test_unmounted_disk_is_reported_as_gone(small_disk: Path) -> None:
     history = History.open(small_disk / "history")
     history.commit(new_job(history)).result()
     subprocess.run(["umount", "--lazy", str(small_disk)], check=True)
@@ -56,7 +56,7 @@ def test_a_disk_that_is_unmounted_under_the_history_is_told_as_gone(small_disk: 
     history.close()
 
 
-def test_a_really_full_disk_keeps_every_acknowledged_job_and_goes_on_with_room(small_disk: Path) -> None:
+def test_really_full_disk_keeps_all_jobs_and_recovers(small_disk: Path) -> None:
     history = History.open(small_disk / "history", limits=Limits(journal=200_000, blanks=32_768))
     ballast = small_disk / "ballast"
     ballast.write_bytes(bytes(500_000))
@@ -84,7 +84,7 @@ def test_a_really_full_disk_keeps_every_acknowledged_job_and_goes_on_with_room(s
     assert verify(history.path) == []
 
 
-def test_a_history_can_be_read_on_a_disk_that_is_full_to_the_last_byte(small_disk: Path) -> None:
+def test_history_on_a_completely_full_disk_is_readable(small_disk: Path) -> None:
     history = History.open(small_disk / "history", limits=SMALL)
     dice = random.Random(2)
     jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), dice) for _ in range(60))}

@@ -83,7 +83,7 @@ STRAYS = [
 
 @pytest.mark.parametrize("opens", [0, 2])
 @pytest.mark.parametrize("stray", STRAYS)
-def test_an_archive_that_is_not_where_it_was_is_never_deleted_and_there_once_after_a_repair(
+def test_moved_archive_is_kept_and_readmitted_once_by_repair(
     stray: Callable[[Path], None], opens: int, sealed: Made, copied: Copied
 ) -> None:
     path = copied(sealed)
@@ -110,9 +110,7 @@ def test_what_is_of_no_archive_is_left_where_it_lies(sealed: Made, copied: Copie
 
 
 @pytest.mark.parametrize(("first", "last"), [(1, 10), (1, 19), (1, 90)])
-def test_a_manifest_from_before_an_archiving_deletes_nothing_that_was_archived_since(
-    first: int, last: int, sealed: Made, copied: Copied
-) -> None:
+def test_older_manifest_deletes_no_newer_archive(first: int, last: int, sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     opened(path)
     older = (path / "MANIFEST.json").read_bytes()
@@ -129,7 +127,7 @@ def test_a_manifest_from_before_an_archiving_deletes_nothing_that_was_archived_s
     assert verify(path) == []
 
 
-def test_an_archive_that_is_gone_is_told_with_its_jobs_until_a_repair(sealed: Made, copied: Copied) -> None:
+def test_missing_archive_is_reported_with_its_jobs(sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     archive_of(path).rename(path.parent / "away")
     (note,) = verify(path)
@@ -168,7 +166,7 @@ FILES = [
 
 @pytest.mark.parametrize("thing", [a_directory, a_pipe, a_link_to_nothing])
 @pytest.mark.parametrize("file", FILES)
-def test_what_stands_in_the_place_of_a_file_is_named_and_put_away_by_a_repair(
+def test_wrong_type_at_a_files_path_is_moved_by_repair(
     file: str, thing: Callable[[Path], None], sealed: Made, copied: Copied
 ) -> None:
     path = copied(sealed)
@@ -186,9 +184,7 @@ def test_what_stands_in_the_place_of_a_file_is_named_and_put_away_by_a_repair(
 
 
 @pytest.mark.parametrize("name", ["archive", "quarantine"])
-def test_a_file_in_the_place_of_a_directory_is_named_and_put_away_by_a_repair(
-    name: str, sealed: Made, copied: Copied
-) -> None:
+def test_file_at_a_directorys_path_is_moved_by_repair(name: str, sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     shutil.rmtree(path / name, ignore_errors=True)
     (path / name).write_text("of somebody")
@@ -225,9 +221,7 @@ def test_a_history_may_lie_elsewhere_behind_a_link(sealed: Made, copied: Copied)
     assert sorted(held(path)[1]) == sorted({1, 2, 3, 4, 5} | ARCHIVED)
 
 
-def test_an_older_copy_laid_over_a_newer_history_deletes_nothing_of_the_newer_one(
-    sealed: Made, copied: Copied
-) -> None:
+def test_older_copy_over_a_history_deletes_nothing_newer(sealed: Made, copied: Copied) -> None:
     path, older = copied(sealed), copied(sealed)
     dice = random.Random(8)
     history = History.open(path, limits=Limits(journal=1 << 20, leftover=0, blanks=512))
@@ -268,9 +262,7 @@ def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
         History.open(tmp_path / "history")
 
 
-def test_what_is_not_archived_is_there_beside_a_file_in_the_archive_s_place(
-    sealed: Made, copied: Copied
-) -> None:
+def test_file_in_place_of_the_archive_hides_no_other_job(sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     shutil.rmtree(path / "archive")
     (path / "archive").write_text("of somebody")

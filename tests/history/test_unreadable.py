@@ -46,7 +46,7 @@ class BadSectors(Disk):
 
 @pytest.mark.parametrize("write", [False, True])
 @pytest.mark.parametrize("pattern", ["seg-*.jsonl", "archive/*/seg-*.jsonl"])
-def test_of_a_segment_that_can_t_be_read_the_index_tells_and_all_else_is_there(
+def test_unreadable_segment_is_served_from_its_index(
     pattern: str, write: bool, sealed: Made, copied: Copied
 ) -> None:
     path = copied(sealed)
@@ -68,9 +68,7 @@ def test_of_a_segment_that_can_t_be_read_the_index_tells_and_all_else_is_there(
     assert file.read_bytes() == before
 
 
-def test_a_segment_that_can_t_be_read_is_named_and_a_repair_leaves_it_and_mends_the_rest(
-    sealed: Made, copied: Copied
-) -> None:
+def test_repair_leaves_an_unreadable_segment_in_place(sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     one, other, *_ = sorted(path.glob("seg-*.jsonl"))
     other.write_bytes(other.read_bytes()[:-30])
@@ -82,9 +80,7 @@ def test_a_segment_that_can_t_be_read_is_named_and_a_repair_leaves_it_and_mends_
     assert verify(path) == []
 
 
-def test_an_archive_whose_own_manifest_can_t_be_read_is_told_by_its_segments(
-    sealed: Made, copied: Copied
-) -> None:
+def test_archive_without_manifest_is_read_from_its_segments(sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     contents = next(path.glob("archive/*/ARCHIVE.json"))
     disk, before = BadSectors(contents), contents.read_bytes()
@@ -98,9 +94,7 @@ def test_an_archive_whose_own_manifest_can_t_be_read_is_told_by_its_segments(
 
 
 @pytest.mark.parametrize("pattern", ["seg-*.jsonl", "archive/*/seg-*.jsonl"])
-def test_an_export_holds_all_that_is_left_and_tells_what_is_missing(
-    pattern: str, sealed: Made, copied: Copied
-) -> None:
+def test_export_writes_the_rest_and_reports_missing_jobs(pattern: str, sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     whole = io.StringIO()
     assert export(path, whole, "jsonl").missing == ()
@@ -139,7 +133,7 @@ def test_what_can_t_be_read_is_not_archived(sealed: Made, copied: Copied) -> Non
     assert verify(path) == []
 
 
-def test_what_is_not_archived_is_there_where_the_archive_can_t_be_seen(sealed: Made, copied: Copied) -> None:
+def test_inaccessible_archive_hides_no_other_job(sealed: Made, copied: Copied) -> None:
     class Hidden(Disk):
         def list_names(self, directory: Path) -> list[str]:
             if directory.name == "archive":
@@ -151,9 +145,7 @@ def test_what_is_not_archived_is_there_where_the_archive_can_t_be_seen(sealed: M
     history.close()
 
 
-def test_a_repair_does_not_say_that_an_index_was_made_which_could_not_be_written(
-    sealed: Made, copied: Copied
-) -> None:
+def test_repair_reports_no_index_that_was_not_written(sealed: Made, copied: Copied) -> None:
     class Full(Disk):
         def create(self, path: Path) -> int:
             if path.name.endswith(".idx.json"):

@@ -195,7 +195,7 @@ def test_a_host_that_is_offline() -> None:
     ]
 
 
-def test_ids_of_a_space_have_gaps_and_are_not_in_the_order_of_time() -> None:
+def test_job_ids_have_gaps_and_no_time_order() -> None:
     listed = ngql.parse_jobs(table("recover", "USE `s1`; SHOW JOBS"))
     ids = [one.id for one in listed]
     assert ids == sorted(ids, reverse=True)

@@ -35,7 +35,7 @@ def test_it_is_connecting_and_then_connected() -> None:
     run(test())
 
 
-def test_no_graphd_at_all_is_lost_and_is_tried_again_with_growing_patience() -> None:
+def test_missing_graphd_is_lost_and_retried_with_backoff() -> None:
     async def test() -> None:
         clock = PatientClock()
         with GraphdDouble(Cluster()) as graphd:
@@ -106,7 +106,7 @@ def test_one_of_three_graphds_down_is_no_obstacle() -> None:
     run(test())
 
 
-def test_the_graphd_in_use_ends_and_a_look_goes_on_over_another_unnoticed() -> None:
+def test_query_fails_over_to_another_graphd() -> None:
     async def test() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as one, GraphdDouble(cluster) as two:
@@ -123,7 +123,7 @@ def test_the_graphd_in_use_ends_and_a_look_goes_on_over_another_unnoticed() -> N
     run(test())
 
 
-def test_a_graphd_that_is_slow_keeps_neither_the_loop_nor_an_order_waiting() -> None:
+def test_slow_graphd_blocks_neither_loop_nor_commands() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd) as mirror:
@@ -139,7 +139,7 @@ def test_a_graphd_that_is_slow_keeps_neither_the_loop_nor_an_order_waiting() -> 
     run(test())
 
 
-def test_a_look_that_is_not_answered_for_long_is_told_until_there_is_an_answer(
+def test_slow_query_is_reported_until_answered(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr("jobtui.storage.nebula.job_manager.SLOW_ANSWER_SECONDS", 0.01)
@@ -264,7 +264,7 @@ def test_a_graphd_of_another_age_is_refused() -> None:
     run(test())
 
 
-def test_closing_gives_the_sessions_back_and_ends_the_connections() -> None:
+def test_close_logs_out_and_disconnects() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd) as mirror:
@@ -303,7 +303,7 @@ def test_a_missing_client_package_is_named(monkeypatch: pytest.MonkeyPatch) -> N
     run(test())
 
 
-def test_a_mirror_that_was_not_started_says_so_instead_of_waiting() -> None:
+def test_unstarted_job_manager_fails_at_once() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd, pytest.raises(StorageError, match="is connecting"):
             await GraphdJobManager(settings_for(graphd)).jobs("nba")

@@ -16,7 +16,7 @@ from tests.support.news_reader import Reader
 from tests.support.scripted_mirror import START, ScriptedMirror
 
 
-def test_what_is_there_is_told_first_in_the_order_of_ids_with_its_tasks() -> None:
+def test_existing_jobs_come_first_by_id_with_tasks() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(("nba", "other")), PatientClock()
         mirror.put("nba", 3, Status.FINISHED)
@@ -128,7 +128,7 @@ def test_an_end_that_the_cluster_takes_back_is_told_apart() -> None:
     run(test())
 
 
-def test_a_cluster_that_only_says_that_it_stopped_a_compact_is_found_out() -> None:
+def test_stop_that_the_cluster_only_pretends_is_detected() -> None:
     async def test() -> None:
         cluster, clock = Cluster(), PatientClock()
         cluster.pretends_to_stop = True  # 3.0 to 3.2
@@ -161,7 +161,7 @@ def test_an_ended_job_that_the_cluster_forgets_is_no_news() -> None:
     run(test())
 
 
-def test_a_job_under_way_that_is_gone_has_failed_once_it_was_missed_twice() -> None:
+def test_running_job_missing_from_two_lists_has_failed() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1)
@@ -216,7 +216,7 @@ def test_a_space_that_appears_is_followed() -> None:
     run(test())
 
 
-def test_a_lost_connection_is_waited_out_and_nothing_of_the_news_is_lost() -> None:
+def test_lost_connection_loses_no_update() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         for job_id in range(1, 6):
@@ -241,7 +241,7 @@ def test_a_lost_connection_is_waited_out_and_nothing_of_the_news_is_lost() -> No
     run(test())
 
 
-def test_a_space_that_can_not_be_listed_is_told_of_once_and_the_others_go_on() -> None:
+def test_unlistable_space_is_reported_once_others_continue() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(("nba", "other")), PatientClock()
         mirror.put("other", 1)
@@ -327,7 +327,7 @@ def test_thousands_of_jobs_come_in_batches_those_under_way_first() -> None:
     run(test())
 
 
-def test_where_looking_takes_long_what_was_found_is_told_each_second_those_under_way_first() -> None:
+def test_slow_polling_yields_each_second_running_jobs_first() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         for job_id in range(1, 6):
@@ -347,7 +347,7 @@ def test_where_looking_takes_long_what_was_found_is_told_each_second_those_under
     run(test())
 
 
-def test_an_order_whose_answer_was_lost_is_found_above_what_was_newest_then() -> None:
+def test_lost_submit_is_found_above_the_newest_id() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 41, Status.FINISHED)

@@ -21,7 +21,7 @@ from tests.support.news_reader import Reader
 from tests.support.scripted_mirror import START, ScriptedMirror
 
 
-def test_a_space_that_is_costly_to_list_is_listed_seldom_and_its_running_job_is_watched_all_the_same() -> None:
+def test_expensive_space_is_listed_rarely_its_jobs_polled() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1)
@@ -37,7 +37,7 @@ def test_a_space_that_is_costly_to_list_is_listed_seldom_and_its_running_job_is_
     run(test())
 
 
-def test_many_jobs_in_the_queue_do_not_make_it_ask_without_a_pause() -> None:
+def test_many_queued_jobs_do_not_cause_constant_polling() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         for job_id in range(1, 2 * BATCH):
@@ -128,7 +128,7 @@ def test_idle_spaces_share_a_few_lists_a_second() -> None:
     run(test())
 
 
-def test_a_failed_job_whose_tasks_run_is_looked_at_until_they_end() -> None:
+def test_failed_job_is_polled_until_its_tasks_end() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1, Status.FAILED)
@@ -151,7 +151,7 @@ def test_a_failed_job_whose_tasks_run_is_looked_at_until_they_end() -> None:
     run(test())
 
 
-def test_a_failed_job_that_the_cluster_forgets_while_its_tasks_run_is_given_up() -> None:
+def test_forgotten_failed_job_is_no_longer_polled() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1, Status.FAILED)

@@ -43,7 +43,7 @@ def test_a_password_that_is_kept_somewhere_may_be_mended_there(monkeypatch: pyte
     run(test())
 
 
-def test_a_refused_login_leaves_no_connection_and_no_session_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_refused_login_leaves_no_connection_or_session(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         cluster = Cluster()
         monkeypatch.setenv("SECRET", "wrong")
@@ -103,7 +103,7 @@ def test_a_locked_account_is_refused_in_the_clusters_words() -> None:
     run(test())
 
 
-def test_a_session_that_expired_is_replaced_once_and_nothing_is_noticed() -> None:
+def test_expired_session_is_replaced_transparently() -> None:
     async def test() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as graphd:
@@ -121,7 +121,7 @@ def test_a_session_that_expired_is_replaced_once_and_nothing_is_noticed() -> Non
     run(test())
 
 
-def test_a_session_that_expired_under_a_changed_password_is_refused() -> None:
+def test_expired_session_with_changed_password_is_refused() -> None:
     async def test() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as graphd:

@@ -69,7 +69,7 @@ def test_a_job_that_is_not_there_can_not_be_shown_or_stopped() -> None:
     run(test())
 
 
-def test_submitted_jobs_run_one_after_the_other_and_are_listed_newest_first() -> None:
+def test_jobs_run_in_turn_and_are_listed_newest_first() -> None:
     async def test() -> None:
         cluster = Cluster(auto=True)
         with GraphdDouble(cluster) as graphd:
@@ -108,7 +108,7 @@ def test_a_job_is_a_job_of_its_space_alone() -> None:
     run(test())
 
 
-def test_an_index_is_rebuilt_in_the_space_that_the_same_text_chose() -> None:
+def test_rebuild_uses_the_space_chosen_in_its_text() -> None:
     async def test() -> None:
         cluster = Cluster()
         cluster.spaces["nba"].indexes.add("player_name")
@@ -178,7 +178,7 @@ def test_a_failed_job_runs_again_under_its_own_id() -> None:
     run(test())
 
 
-def test_recovering_tells_how_many_it_was_and_leaves_finished_jobs_alone() -> None:
+def test_recover_returns_its_count_and_skips_finished_jobs() -> None:
     async def test() -> None:
         cluster = Cluster()
         finished = cluster.ended_job("nba", "FLUSH")
@@ -192,7 +192,7 @@ def test_recovering_tells_how_many_it_was_and_leaves_finished_jobs_alone() -> No
     run(test())
 
 
-def test_a_queued_job_can_be_stopped_and_a_running_compact_can_not() -> None:
+def test_queued_job_can_be_stopped_running_compact_cannot() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd) as mirror:
@@ -305,7 +305,7 @@ def test_a_dropped_space_is_missing() -> None:
 @pytest.mark.parametrize(
     "odd", [{"year": 0, "month": 0, "day": 0}, {"sec": 60}, {"year": 9999, "month": 12, "day": 31}, {"year": 1}]
 )
-def test_a_time_that_no_clock_could_show_is_none_and_spoils_nothing_else(odd: dict[str, int]) -> None:
+def test_impossible_time_becomes_none(odd: dict[str, int]) -> None:
     async def test() -> None:
         cluster = Cluster()
         first, second = cluster.ended_job("nba"), cluster.ended_job("nba")

@@ -16,7 +16,7 @@ names = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",
 
 
 @given(names)
-def test_any_name_between_back_quotes_is_read_as_that_name_and_nothing_else(name: str) -> None:
+def test_quoted_name_is_read_as_exactly_that_name(name: str) -> None:
     cluster = Cluster({name: ["10.0.0.5"]})
     session = cluster.log_in("root", "nebula")
     rows, chosen = cluster.execute(session, ngql.submit("flush", name))

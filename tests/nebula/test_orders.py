@@ -20,9 +20,7 @@ def submits(cluster: Cluster) -> int:
 
 
 @pytest.mark.parametrize(("fault", "jobs"), [(Fault.DROP_BEFORE, 0), (Fault.DROP_AFTER, 1), (Fault.GARBAGE, 1)])
-def test_an_order_whose_answer_was_lost_may_have_been_done_and_is_not_sent_again(
-    fault: Fault, jobs: int
-) -> None:
+def test_command_without_an_answer_is_not_repeated(fault: Fault, jobs: int) -> None:
     async def test() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as graphd:
@@ -39,7 +37,7 @@ def test_an_order_whose_answer_was_lost_may_have_been_done_and_is_not_sent_again
     run(test())
 
 
-def test_an_order_that_is_not_answered_in_time_may_have_been_done() -> None:
+def test_command_timeout_leaves_the_outcome_unknown() -> None:
     async def test() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as graphd:
@@ -71,7 +69,7 @@ def test_stopping_and_recovering_are_orders_too(fault: Fault) -> None:
     run(test())
 
 
-def test_a_graphd_that_was_restarted_between_two_orders_leaves_no_doubt() -> None:
+def test_graphd_restart_between_commands_is_unambiguous() -> None:
     async def test() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as graphd:
@@ -103,7 +101,7 @@ def test_an_order_that_reaches_no_graphd_was_not_sent() -> None:
 
 
 @pytest.mark.parametrize("trouble", ["leaderless", "loses_metad"])
-def test_an_order_that_graphd_could_not_see_through_with_metad_may_have_been_done(trouble: str) -> None:
+def test_metad_failure_leaves_the_outcome_unknown(trouble: str) -> None:
     async def test() -> None:
         cluster = Cluster()
         setattr(cluster, trouble, 1)

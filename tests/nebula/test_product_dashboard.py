@@ -50,9 +50,7 @@ def send(terminal: Terminal, text: str) -> None:
     terminal.press("enter")
 
 
-def test_a_job_goes_its_way_on_screen_and_those_of_others_beside_it(
-    tmp_path: Path, cluster: Cluster, graphd: GraphdDouble
-) -> None:
+def test_own_and_other_jobs_progress_on_screen(tmp_path: Path, cluster: Cluster, graphd: GraphdDouble) -> None:
     with on_screen(tmp_path, graphd) as terminal:
         send(terminal, "USE nba; SUBMIT JOB COMPACT")
         terminal.shows("compact nba", "▶ running", "1 on 127")
@@ -74,7 +72,7 @@ def test_a_job_goes_its_way_on_screen_and_those_of_others_beside_it(
         terminal.shows("Archived only in jobtui's history")
 
 
-def test_a_graphd_that_ends_is_lost_with_the_time_and_when_it_is_tried_again(
+def test_lost_graphd_shows_since_when_and_next_attempt(
     tmp_path: Path, cluster: Cluster, graphd: GraphdDouble
 ) -> None:
     with on_screen(tmp_path, graphd) as terminal:
@@ -92,7 +90,7 @@ def test_a_graphd_that_ends_is_lost_with_the_time_and_when_it_is_tried_again(
         assert sum("SUBMIT" in text for text in cluster.statements) == 1
 
 
-def test_the_screen_does_not_wait_for_a_graphd_that_does_not_answer(
+def test_screen_does_not_wait_for_a_silent_graphd(
     tmp_path: Path, cluster: Cluster, graphd: GraphdDouble
 ) -> None:
     with on_screen(tmp_path, graphd) as terminal:

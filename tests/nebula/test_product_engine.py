@@ -100,7 +100,7 @@ def test_a_job_recovered_under_its_own_id_is_a_new_one_of_ours(prod: ClusterBenc
 
 
 @pytest.mark.parametrize("fault", [Fault.DROP_AFTER, Fault.GARBAGE])
-def test_an_order_whose_answer_is_lost_is_sent_once_and_found_again(
+def test_command_with_lost_answer_is_sent_once_and_matched(
     prod: ClusterBench, cluster: Cluster, graphd: GraphdDouble, fault: Fault
 ) -> None:
     graphd.fault_of["SUBMIT"] = fault
@@ -111,7 +111,7 @@ def test_an_order_whose_answer_is_lost_is_sent_once_and_found_again(
     assert submits(cluster) == 1
 
 
-def test_an_order_is_found_again_on_a_cluster_that_was_set_up_anew_and_counts_from_one(
+def test_lost_command_is_matched_on_a_recreated_cluster(
     tmp_path: Path, cluster: Cluster, graphd: GraphdDouble
 ) -> None:
     before = Cluster(TWO)
@@ -226,9 +226,7 @@ def test_an_expired_session_and_a_moving_leader_go_unnoticed(prod: ClusterBench,
     assert set(states(prod)) <= {ConnectionState.CONNECTED}
 
 
-def test_metads_silence_about_an_order_leaves_it_open_until_the_list_tells(
-    prod: ClusterBench, cluster: Cluster
-) -> None:
+def test_metad_silence_is_resolved_by_the_list(prod: ClusterBench, cluster: Cluster) -> None:
     cluster.loses_metad = 1
     assert "RPC failure" in prod.say("ADMIN FLUSH nba").results[0].notice
     assert prod.heard.until(1, Status.RUNNING).origin == ClusterRef("prod", "nba", 1)
@@ -248,9 +246,7 @@ def test_a_host_that_is_gone_in_the_middle_fails_its_task_alone(prod: ClusterBen
     ]
 
 
-def test_a_space_that_is_dropped_fails_what_ran_in_it_and_keeps_its_jobs(
-    prod: ClusterBench, cluster: Cluster
-) -> None:
+def test_dropped_space_fails_running_jobs_and_keeps_records(prod: ClusterBench, cluster: Cluster) -> None:
     prod.say("ADMIN FLUSH test2; ADMIN COMPACT nba")
     prod.heard.until(2, Status.RUNNING)
     cluster.drop_space("test2")
@@ -261,18 +257,14 @@ def test_a_space_that_is_dropped_fails_what_ran_in_it_and_keeps_its_jobs(
     assert prod.job(2).status is Status.RUNNING
 
 
-def test_a_space_that_others_create_is_known_without_being_asked_for(
-    prod: ClusterBench, cluster: Cluster
-) -> None:
+def test_space_created_by_others_becomes_known(prod: ClusterBench, cluster: Cluster) -> None:
     cluster.spaces["fresh"] = SpaceRecord(["10.0.0.5"])
     eventually(lambda: "fresh" in prod.engine.space_names())
     cluster.drop_space("fresh")
     eventually(lambda: "fresh" not in prod.engine.space_names())
 
 
-def test_a_job_that_the_cluster_forgets_after_a_week_stays_in_our_history(
-    prod: ClusterBench, cluster: Cluster
-) -> None:
+def test_job_forgotten_by_the_cluster_stays_in_history(prod: ClusterBench, cluster: Cluster) -> None:
     cluster.ended_job("nba", "COMPACT", "FAILED")
     prod.heard.until(1, Status.FAILED)
     cluster.tick(8 * 24 * 3600)
@@ -300,7 +292,7 @@ def test_a_space_whose_name_needs_back_quotes_is_worked_on(tmp_path: Path, name:
         assert [row[1] for row in prod.rows(f"SHOW JOBS IN `{name}`")] == [f"compact {name}"]
 
 
-def test_thousands_of_jobs_in_a_space_are_taken_in_and_not_again_at_the_next_start(
+def test_thousands_of_jobs_are_imported_only_once(
     tmp_path: Path, cluster: Cluster, graphd: GraphdDouble, long: bool
 ) -> None:
     count = 5000 if long else 600

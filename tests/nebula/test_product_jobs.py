@@ -67,9 +67,7 @@ def test_a_job_is_submitted_and_shown(jobtui: NebulaCommand, cluster: Cluster, c
     assert (listed["Job Id"], listed["Status"]) == (1, "finished")
 
 
-def test_jobs_that_others_submitted_are_shown_whatever_their_command(
-    jobtui: NebulaCommand, cluster: Cluster
-) -> None:
+def test_jobs_of_others_are_shown_with_any_command(jobtui: NebulaCommand, cluster: Cluster) -> None:
     cluster.spaces["nba"].indexes.add("player")
     cluster.submit("nba", "STATS")
     cluster.submit("nba", "REBUILD_TAG_INDEX", "player")
@@ -82,9 +80,7 @@ def test_jobs_that_others_submitted_are_shown_whatever_their_command(
     ]
 
 
-def test_a_job_of_another_space_is_shown_and_asked_for_in_its_own(
-    jobtui: NebulaCommand, cluster: Cluster
-) -> None:
+def test_job_of_another_space_is_queried_in_its_space(jobtui: NebulaCommand, cluster: Cluster) -> None:
     there = cluster.ended_job("test2", "COMPACT", "FAILED")
     jobtui.rows("SHOW JOBS")
     assert jobtui.rows("USE nba; SHOW JOBS IN nba") == []
@@ -120,7 +116,7 @@ def test_a_text_stays_until_the_clusters_job_has_ended(tmp_path: Path) -> None:
     assert b"Job 1 (compact nba) failed: E_RPC_FAILURE" in err
 
 
-def test_ctrl_c_on_a_compact_that_the_cluster_will_not_stop_says_so_and_leaves(tmp_path: Path) -> None:
+def test_ctrl_c_on_an_unstoppable_compact_says_so_and_exits(tmp_path: Path) -> None:
     cluster = Cluster(TWO)
     cluster.submit("test2", "COMPACT")  # somebody else's: not ours to stop
     with GraphdDouble(cluster) as graphd:
@@ -137,7 +133,7 @@ def test_ctrl_c_on_a_compact_that_the_cluster_will_not_stop_says_so_and_leaves(t
     assert [cluster.status(job) for job in (1, 2)] == ["RUNNING", "RUNNING"]
 
 
-def test_what_became_of_a_job_meanwhile_is_read_at_the_next_start(tmp_path: Path) -> None:
+def test_outcome_of_a_job_is_read_at_the_next_start(tmp_path: Path) -> None:
     cluster = Cluster(TWO)
     with GraphdDouble(cluster) as graphd:
         jobtui = NebulaCommand(tmp_path, graphd)
@@ -180,9 +176,7 @@ def test_a_cluster_that_does_not_answer_is_told_with_the_reason(tmp_path: Path, 
     assert len(ended.stderr.splitlines()) == 1
 
 
-def test_the_jobs_of_a_cluster_that_does_not_answer_are_shown_as_they_were(
-    jobtui: NebulaCommand, graphd: GraphdDouble
-) -> None:
+def test_jobs_of_a_silent_cluster_are_shown_as_last_known(jobtui: NebulaCommand, graphd: GraphdDouble) -> None:
     jobtui.done("-e", "ADMIN FLUSH nba")
     graphd.down()
     ended = jobtui("-e", "SHOW JOBS; SHOW JOB 1", "--format", "jsonl")

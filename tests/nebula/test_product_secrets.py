@@ -54,7 +54,7 @@ def test_a_wrong_password_is_said_plainly_once_and_not_repeated(tmp_path: Path) 
     assert cluster.logins == ["root"]
 
 
-def test_without_a_password_and_a_person_the_reason_names_the_variable(tmp_path: Path) -> None:
+def test_missing_password_without_terminal_names_the_variable(tmp_path: Path) -> None:
     cluster = Cluster()
     with GraphdDouble(cluster) as graphd:
         ended = NebulaCommand(tmp_path, graphd, password=None)("-e", "ADMIN FLUSH nba")

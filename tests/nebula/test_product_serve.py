@@ -64,7 +64,7 @@ def test_a_refused_login_is_in_its_log_with_the_reason(jobtui: NebulaCommand, tm
     assert WORD not in log.read_text()
 
 
-def test_in_the_background_a_password_that_is_nowhere_is_told_at_once(tmp_path: Path) -> None:
+def test_background_server_reports_a_missing_password(tmp_path: Path) -> None:
     with GraphdDouble(Cluster()) as graphd:
         ended = NebulaCommand(tmp_path, graphd, password=None)("serve", "--background")
         assert (ended.returncode, ended.stdout) == (1, "")
@@ -76,7 +76,7 @@ def test_in_the_background_a_password_that_is_nowhere_is_told_at_once(tmp_path: 
     assert not [*tmp_path.rglob(LOG)]
 
 
-def test_in_the_background_it_serves_the_cluster_and_shows_no_password(
+def test_background_server_shows_no_password(
     jobtui: NebulaCommand, graphd: GraphdDouble, tmp_path: Path
 ) -> None:
     graphd.cluster.users["root"] = jobtui.environment["JOBTUI_NEBULA_PASSWORD"] = WORD

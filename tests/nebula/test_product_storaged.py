@@ -114,7 +114,7 @@ def test_version_1_needs_no_graphd_and_no_password(tmp_path: Path, storaged: Sto
     assert [row["Status"] for row in jobtui.rows("SHOW HOSTS")] == ["online"]
 
 
-def test_while_graphd_is_away_new_jobs_are_refused_with_the_reason(
+def test_new_jobs_are_refused_with_reason_without_graphd(
     jobtui: CommandLine, graphd: GraphdDouble, storaged: StoragedDouble
 ) -> None:
     graphd.down()

@@ -115,7 +115,7 @@ class TestStats:
         error = run(failure(stats_of(storaged).fetch("other", "h")))
         assert (error.code, "Space not found: other" in error.detail) == (ErrorCode.MISSING, True)
 
-    def test_an_unknown_property_is_reported_and_not_asked_for_again_soon(
+    def test_unknown_property_is_reported_and_not_retried_soon(
         self, storaged: StoragedDouble, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def test() -> None:

@@ -22,7 +22,7 @@ from tests.support.nebula_cluster import Cluster
 SETTINGS = ClusterSettings(addresses=(Address("127.0.0.1", 9669),))
 
 
-def test_a_mirror_and_a_runner_have_the_two_faces_of_the_protocol() -> None:
+def test_job_manager_and_runner_implement_their_protocols() -> None:
     mirror: ClusterJobManager = GraphdJobManager(SETTINGS)
     runner: TaskRunner = StoragedRunner(SETTINGS)
     for face, backend in ((ClusterJobManager, mirror), (TaskRunner, runner)):
@@ -30,7 +30,7 @@ def test_a_mirror_and_a_runner_have_the_two_faces_of_the_protocol() -> None:
             assert name.startswith("_") or hasattr(backend, name)
 
 
-def test_importing_the_room_and_making_a_mirror_imports_no_client() -> None:
+def test_creating_a_job_manager_imports_no_client() -> None:
     program = (
         "import sys; import jobtui.storage.nebula.poller; "
         "from jobtui.storage.nebula.job_manager import GraphdJobManager; "

@@ -14,7 +14,7 @@ from tests.support.nebula import PatientClock, Told, failure, mirrored, run
 from tests.support.nebula_cluster import Cluster
 
 
-def test_a_password_that_is_nowhere_is_refused_before_anything_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_password_is_refused_before_sending(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         monkeypatch.delenv("SECRET", raising=False)
         with GraphdDouble(Cluster()) as graphd:

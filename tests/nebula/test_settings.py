@@ -79,7 +79,7 @@ def test_a_1x_cluster_needs_no_graphd_where_its_spaces_are_given() -> None:
     assert settings.addresses == ()
 
 
-def test_a_password_is_read_from_the_environment_when_it_is_needed(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_password_is_read_from_environment_when_needed(monkeypatch: pytest.MonkeyPatch) -> None:
     source = FromEnvironment("A_PASSWORD")
     monkeypatch.setenv("A_PASSWORD", "first")
     assert source.read().reveal() == "first"

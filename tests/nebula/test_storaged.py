@@ -77,9 +77,7 @@ def test_the_host_is_asked_once_and_ok_is_success(op: str) -> None:
         ("okay", ErrorCode.REJECTED),
     ],
 )
-def test_any_other_body_is_the_reason_of_a_failure_though_its_http_code_is_200(
-    body: str, code: ErrorCode
-) -> None:
+def test_other_body_with_status_200_is_a_failure(body: str, code: ErrorCode) -> None:
     async def test() -> None:
         with StoragedDouble({"nba"}) as storaged:
             storaged.body = body
@@ -332,7 +330,7 @@ def test_a_newer_clusters_spaces_and_hosts_are_told_by_graphd() -> None:
     run(test())
 
 
-def test_several_storageds_on_one_machine_need_their_http_addresses_given() -> None:
+def test_storageds_on_one_machine_need_http_addresses() -> None:
     async def test() -> None:
         with (
             StoragedDouble({"nba"}) as storaged,

@@ -51,7 +51,7 @@ def test_a_job_ends_as_its_storaged_says(tmp_path: Path) -> None:
     assert (failed.tasks[0].code, failed.tasks[0].reason) == ("rejected", "Compact failed! error=-3")
 
 
-def test_a_stopped_job_says_that_the_host_goes_on_and_the_next_waits_for_the_host(tmp_path: Path) -> None:
+def test_stopped_job_is_detached_and_the_next_one_waits(tmp_path: Path) -> None:
     with StoragedDouble({"nba"}) as storaged, engine_on(tmp_path, storaged) as engine:
         storaged.hangs = True
         said(engine, "ADMIN COMPACT nba")
@@ -67,7 +67,7 @@ def test_a_stopped_job_says_that_the_host_goes_on_and_the_next_waits_for_the_hos
     assert storaged.asked == [("nba", "compact"), ("nba", "flush")]
 
 
-def test_the_engine_opens_while_graphd_is_away_and_learns_the_spaces_when_it_is_back(tmp_path: Path) -> None:
+def test_engine_opens_without_graphd_and_learns_spaces_later(tmp_path: Path) -> None:
     with StoragedDouble({"nba"}) as storaged, GraphdDouble(Cluster({"nba": [HOST]})) as graphd:
         graphd.down()
         settings = settings_for(graphd, run=RunMode.STORAGED, storaged_port=storaged.port)
@@ -90,14 +90,14 @@ def test_the_engine_opens_while_graphd_is_away_and_learns_the_spaces_when_it_is_
         engine.close()
 
 
-def test_where_the_settings_tell_all_there_is_no_connection_to_show(tmp_path: Path) -> None:
+def test_complete_settings_need_no_connection(tmp_path: Path) -> None:
     settings = ClusterSettings(run=RunMode.STORAGED, spaces={"nba": (HOST,)})
     engine = LocalClient.open(Profile("prod", tmp_path, cluster=settings))
     assert (engine.connection, engine.space_names()) == (None, ("nba",))
     engine.close()
 
 
-def test_a_host_that_is_stalled_and_then_down_is_deferred_until_it_is_neither(tmp_path: Path) -> None:
+def test_stalled_or_down_host_is_deferred_until_it_can_work(tmp_path: Path) -> None:
     clock = FakeClock()
     again = RECHECK.total_seconds()
     with StoragedDouble({"nba"}) as second:

@@ -57,7 +57,7 @@ def test_a_graphd_that_asks_for_a_certificate_is_given_ours() -> None:
         (Tls(ca=PEM / "nowhere.pem"), "nowhere.pem cannot be used"),
     ],
 )
-def test_a_certificate_that_is_not_trusted_is_refused_and_not_tried_again(tls: Tls, words: str) -> None:
+def test_untrusted_certificate_is_refused_without_retry(tls: Tls, words: str) -> None:
     async def test() -> None:
         with GraphdDouble(Cluster(), tls=server()) as graphd:
             async with mirrored(graphd, tls=tls, clock=FakeClock()) as mirror:

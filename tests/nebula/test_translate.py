@@ -50,7 +50,7 @@ def hosts(*rows: tuple[Cell, ...]) -> NgqlTable:
         (None, Status.FAILED, "the cluster reports no status for it"),
     ],
 )
-def test_a_status_is_ours_and_an_unknown_one_is_failed_with_its_name_for_a_reason(
+def test_unknown_status_is_failed_with_its_name_as_reason(
     word: str | None, status: Status, reason: str
 ) -> None:
     (job,) = ngql.parse_jobs(listed((7, "FLUSH", word, NINE, TEN)))
@@ -73,7 +73,7 @@ def test_a_command_is_told_in_lower_case_words(word: str, command: str) -> None:
     assert job.command == command
 
 
-def test_jobs_are_listed_newest_first_and_only_those_after_the_one_that_is_known() -> None:
+def test_jobs_after_the_known_id_are_listed_newest_first() -> None:
     rows = [(n, "FLUSH", "FINISHED", NINE, TEN) for n in (3, 41, 7, 40)]
     assert [job.id for job in ngql.parse_jobs(listed(*rows))] == [41, 40, 7, 3]
     assert [job.id for job in ngql.parse_jobs(listed(*rows), since=7)] == [41, 40]
@@ -84,7 +84,7 @@ def test_a_list_does_not_tell_tasks() -> None:
     assert job == ClusterJob(7, "flush", Status.FINISHED, NINE, TEN, tasks=None)
 
 
-def test_a_job_is_its_first_row_and_its_tasks_are_the_others_without_the_total() -> None:
+def test_first_row_is_the_job_others_tasks_without_the_total() -> None:
     job = ngql.parse_job(
         shown(
             (7, "COMPACT", "RUNNING", NINE, None, "E_JOB_SUBMITTED"),
@@ -101,7 +101,7 @@ def test_a_job_is_its_first_row_and_its_tasks_are_the_others_without_the_total()
     assert [task.took for task in job.tasks] == [3600.0, None]
 
 
-def test_a_failed_job_has_the_clusters_error_code_for_a_reason_and_so_have_its_failed_tasks() -> None:
+def test_error_code_is_the_reason_of_job_and_failed_tasks() -> None:
     job = ngql.parse_job(
         shown(
             (7, "FLUSH", "FAILED", NINE, TEN, "E_RPC_FAILURE"),
@@ -176,7 +176,7 @@ def test_a_data_balance_is_told_with_its_moves_for_tasks() -> None:
     assert job.tasks[0].host == "10.0.0.5:9779->10.0.0.6:9779"
 
 
-def test_a_job_that_waits_to_run_again_shows_nothing_of_its_run_before() -> None:
+def test_requeued_job_shows_nothing_of_its_last_run() -> None:
     job = ngql.parse_job(
         shown((7, "FLUSH", "QUEUE", NINE, TEN, "E_JOB_SUBMITTED"), (0, "10.0.0.5", "FAILED", NINE, TEN, ""))
     )
@@ -223,7 +223,7 @@ def test_a_spaces_name_may_look_like_the_list_that_it_stands_in() -> None:
     assert held == {odd: ("10.0.0.5",), "b": ("10.0.0.5",), "a": ()}
 
 
-def test_several_storageds_on_one_machine_are_told_apart_by_their_ports() -> None:
+def test_storageds_on_one_machine_are_named_with_ports() -> None:
     table = hosts(
         ("127.0.0.1", 9779, "ONLINE", 0, "", "nba:10", "3.8.0"),
         ("127.0.0.1", 9789, "ONLINE", 0, "", "nba:10", "3.8.0"),

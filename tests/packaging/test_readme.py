@@ -68,7 +68,7 @@ def test_it_is_short() -> None:
     assert len(README.splitlines()) <= 200
 
 
-def test_each_of_the_two_commands_is_one_line_that_makes_its_own_environment() -> None:
+def test_install_commands_are_one_line_each() -> None:
     setups = [line for line in commands() if "venv" in line]
     assert [line.split(" && ")[-1] for line in setups] == [".venv/bin/jobtui", ".venv/bin/pytest"]
     assert all(line.startswith("python3 -m venv .venv && .venv/bin/pip install ") for line in setups)
@@ -109,7 +109,7 @@ def test_every_block_is_of_a_kind_that_is_run() -> None:
         assert {*re.findall(r"^```(\w+)$", page, re.MULTILINE)} <= {"sh", "console", "crontab"}
 
 
-def test_the_recipes_whose_exit_status_counts_stay_to_the_end_of_jobs_handed_in() -> None:
+def test_recipes_with_exit_status_wait_for_their_jobs() -> None:
     cron = "".join(blocks("crontab", SCRIPTS))
     ci = next(
         step.command for step in steps(SCRIPTS) if "ci-data" in step.command and "COMPACT" in step.command
@@ -166,9 +166,7 @@ def serve_browsers(command: str, shell: dict[str, str], home: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the page shows where the data lies on Linux")
-def test_every_command_runs_as_it_stands_and_prints_what_is_shown(
-    shell: dict[str, str], tmp_path: Path
-) -> None:
+def test_every_command_prints_what_is_shown(shell: dict[str, str], tmp_path: Path) -> None:
     database = adoptable(tmp_path / "chain")
     with GraphdDouble(Cluster()) as graphd:
         for step in steps(README):
@@ -195,7 +193,7 @@ def test_every_command_of_a_page_runs(page: str, shell: dict[str, str], tmp_path
             must_run(step, shell, tmp_path)
 
 
-def test_the_table_of_the_language_has_every_statement_by_its_keywords() -> None:
+def test_language_table_has_every_statement() -> None:
     table = (ROOT / "docs" / "language.md").read_text()
     told = [set(re.findall(r"[A-Z]+", written)) for written in re.findall(r"`([^`]+)`", table)]
     for form in SYNTAX:

@@ -44,7 +44,7 @@ def adopting(database: Path) -> Placement:
     return Placement(directories=(str(database),))
 
 
-def test_an_adopted_database_is_compacted_and_its_owner_reads_it_as_before(tmp_path, owned, ldb):
+def test_owner_reads_an_adopted_database_after_a_compact(tmp_path, owned, ldb):
     rows, edges = ldb(owned, "scan"), ldb(owned, "scan", "--column_family=edges")
     newest = options_files(owned)[-1]
     content = (owned / newest).read_bytes()
@@ -92,7 +92,7 @@ def test_a_look_writes_neither_options_nor_takes_the_lock(tmp_path, owned):
     assert "rocksdict-config.json" not in after
 
 
-def test_its_worker_ends_when_it_is_idle_and_starts_again_on_demand(tmp_path, owned, monkeypatch):
+def test_idle_worker_exits_and_restarts_on_demand(tmp_path, owned, monkeypatch):
     monkeypatch.setattr("jobtui.storage.local.backend.ADOPTED_IDLE_SECONDS", 0.05)
     host = str(owned)
 
@@ -109,7 +109,7 @@ def test_its_worker_ends_when_it_is_idle_and_starts_again_on_demand(tmp_path, ow
     asyncio.run(run())
 
 
-def test_killed_at_its_work_it_is_put_right_and_the_next_job_works(tmp_path, ldb):
+def test_directory_is_restored_after_a_kill(tmp_path, ldb):
     owned = tmp_path / "db"
     large = tmp_path / "rows"
     large.write_text("".join(f"key{number:07d} ==> {number:0200d}\n" for number in range(200_000)))
@@ -141,7 +141,7 @@ def test_killed_at_its_work_it_is_put_right_and_the_next_job_works(tmp_path, ldb
     assert ldb(owned, "get", "key0199999") == f"{199_999:0200d}\n"
 
 
-def test_the_owner_at_work_is_locked_for_a_job_but_not_for_a_look(tmp_path, owned):
+def test_owner_at_work_locks_out_jobs_but_not_stats(tmp_path, owned):
     host = str(owned)
 
     async def run():
@@ -171,7 +171,7 @@ for layer in range(3):
 
 
 @pytest.mark.parametrize("cut", [30, 200], ids=["the last record", "all of it"])
-def test_a_cut_manifest_of_theirs_is_noticed_and_nothing_is_deleted(tmp_path, cut):
+def test_cut_manifest_is_noticed_and_nothing_is_deleted(tmp_path, cut):
     database = tmp_path / "db"
     subprocess.run([sys.executable, "-c", THREE_FLUSHES, database], check=True)
     manifest = database / (database / "CURRENT").read_text().strip()
@@ -211,7 +211,7 @@ database.close()
 """
 
 
-def test_a_universal_database_keeps_its_one_level_and_that_is_no_failure(tmp_path):
+def test_universal_database_with_one_level_is_no_failure(tmp_path):
     database = tmp_path / "db"
     subprocess.run([sys.executable, "-c", UNIVERSAL, database], check=True)
     host = str(database)
@@ -230,7 +230,7 @@ def test_a_universal_database_keeps_its_one_level_and_that_is_no_failure(tmp_pat
     asyncio.run(run())
 
 
-def test_a_stop_on_an_adopted_database_is_real_and_leaves_its_options_alone(tmp_path):
+def test_stop_on_adopted_database_keeps_its_options(tmp_path):
     database = tmp_path / "db"
     subprocess.run([sys.executable, "-c", UNIVERSAL, database], check=True)
     options = options_files(database)
@@ -292,7 +292,7 @@ def test_what_is_no_database_is_not_adopted(tmp_path):
     asyncio.run(run())
 
 
-def test_dropping_forgets_it_and_deletes_nothing_and_loading_is_refused(tmp_path, owned, ldb):
+def test_drop_deletes_nothing_and_load_is_refused(tmp_path, owned, ldb):
     rows = ldb(owned, "scan")
 
     async def run():

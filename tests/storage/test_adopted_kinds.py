@@ -45,7 +45,7 @@ for handle in reversed(handles):
 
 
 @pytest.mark.parametrize("name", ["fi", 'a "b"]', "a#b:c\\d\ne"])
-def test_files_that_no_compaction_merges_stay_and_that_is_no_failure(tmp_path, name):
+def test_unmerged_files_that_must_stay_are_no_failure(tmp_path, name):
     database = tmp_path / "db"
     subprocess.run([sys.executable, "-c", OF_MANY_STYLES, database, name], check=True)
     host = str(database)
@@ -62,7 +62,7 @@ def test_files_that_no_compaction_merges_stay_and_that_is_no_failure(tmp_path, n
 
 
 @pytest.mark.parametrize("identity", ["another", "the same"])
-def test_a_database_that_its_owner_put_in_the_place_of_another_is_not_called_cut(tmp_path, ldb, identity):
+def test_replaced_database_is_not_reported_as_cut(tmp_path, ldb, identity):
     database, backup = tmp_path / "db", tmp_path / "backup"
 
     def make(values: str) -> None:
@@ -132,7 +132,7 @@ def test_blob_files_count_in_what_a_compact_gives_back(tmp_path):
     asyncio.run(run())
 
 
-def test_a_database_of_another_user_stays_that_user_s_whatever_root_s_umask_is(tmp_path, ldb):
+def test_files_keep_their_user_under_any_umask_of_root(tmp_path, ldb):
     if os.geteuid() != 0:
         pytest.skip("only root may work on another user's database")
     database = tmp_path / "db"

@@ -25,7 +25,7 @@ def saved(root: Path) -> Catalog:
     return catalogue
 
 
-def test_an_empty_directory_is_an_empty_catalogue_and_stays_empty(tmp_path):
+def test_empty_directory_is_an_empty_catalog(tmp_path):
     catalogue = Catalog.open(tmp_path / "none", {})
     assert catalogue.spaces() == ()
     assert [host.name for host in catalogue.hosts()] == ["local0", "local1", "local2"]
@@ -55,7 +55,7 @@ def test_sizes_and_hosts_are_told_from_the_files(tmp_path):
     assert all(host.free for host in hosts)
 
 
-def test_a_host_that_left_the_configuration_and_a_lost_adopted_directory_are_told(tmp_path):
+def test_unconfigured_host_and_lost_directory_are_reported(tmp_path):
     saved(tmp_path)
     hosts = {host.name: host for host in Catalog.open(tmp_path, {"h1": None}).hosts()}
     assert hosts["h2"].detail == "it is not in the configuration"
@@ -99,7 +99,7 @@ def test_a_damaged_catalogue_is_rebuilt_from_the_hosts_and_kept(tmp_path, spoil)
     assert not Catalog.open(tmp_path, HOSTS).damage
 
 
-def test_a_missing_catalogue_beside_spaces_is_rebuilt_long_names_too(tmp_path):
+def test_missing_catalog_is_rebuilt_with_long_names(tmp_path):
     notices: list[str] = []
     long = "Ü" * 4096
 
@@ -167,7 +167,7 @@ def test_a_full_disk_leaves_the_old_catalogue(small_disk):
     assert sorted(path.name for path in disk.iterdir()) == sorted([FILE, "stuff"])
 
 
-def test_settling_after_a_crash_clears_what_was_being_made_and_deleted(tmp_path):
+def test_pending_spaces_are_deleted_after_a_crash(tmp_path):
     notices: list[str] = []
 
     async def run():

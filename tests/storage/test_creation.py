@@ -85,7 +85,7 @@ def test_a_dropped_space_is_gone_and_its_name_is_free(tmp_path):
     asyncio.run(run())
 
 
-def test_a_space_whose_directory_is_gone_or_locked_up_can_still_be_dropped(tmp_path):
+def test_space_without_a_usable_directory_can_be_dropped(tmp_path):
     import shutil
 
     async def run():
@@ -97,7 +97,7 @@ def test_a_space_whose_directory_is_gone_or_locked_up_can_still_be_dropped(tmp_p
     asyncio.run(run())
 
 
-def test_what_could_not_be_deleted_is_told_and_deleted_at_the_next_start(tmp_path, monkeypatch):
+def test_failed_deletion_is_reported_and_retried_at_start(tmp_path, monkeypatch):
     notices: list[str] = []
 
     async def run():
@@ -114,7 +114,7 @@ def test_what_could_not_be_deleted_is_told_and_deleted_at_the_next_start(tmp_pat
     asyncio.run(run())
 
 
-def test_what_a_dropped_space_held_on_a_host_that_is_configured_no_longer_is_told_of(tmp_path):
+def test_data_on_an_unconfigured_host_is_reported_on_drop(tmp_path):
     notices: list[str] = []
 
     async def run():
@@ -215,9 +215,7 @@ def test_a_link_in_place_of_a_space_is_never_followed(tmp_path):
 
 
 @pytest.mark.parametrize("step", range(1, 4))
-def test_a_crash_at_any_step_of_making_a_space_leaves_no_trace_after_the_next_start(
-    tmp_path, monkeypatch, step
-):
+def test_crash_while_creating_a_space_leaves_no_trace(tmp_path, monkeypatch, step):
     """The catalogue is saved before and after the databases are made: a crash saves it no more."""
     count = 0
     save = Catalog.save

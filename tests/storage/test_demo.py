@@ -25,7 +25,7 @@ def small(monkeypatch, long):
         monkeypatch.setattr(demo, "_GRAPHS", graphs)
 
 
-def test_the_demo_has_two_spaces_worth_compacting_and_is_the_same_each_time(tmp_path):
+def test_demo_has_two_reproducible_spaces_to_compact(tmp_path):
     told: list[str] = []
 
     async def fill(root):

@@ -27,7 +27,7 @@ from tests.support.storage import (
 )
 
 
-def test_a_compact_without_room_is_refused_with_what_is_needed_and_what_is_free(small_disk, tmp_path):
+def test_compact_without_room_reports_needed_and_free(small_disk, tmp_path):
     disk = small_disk("12m")
 
     async def run():
@@ -43,7 +43,7 @@ def test_a_compact_without_room_is_refused_with_what_is_needed_and_what_is_free(
     asyncio.run(run())
 
 
-def test_a_disk_that_fills_up_during_a_compact_fails_it_and_the_next_one_works(small_disk, tmp_path):
+def test_disk_that_fills_during_compact_fails_only_that_one(small_disk, tmp_path):
     disk = small_disk("24m")
 
     async def run():
@@ -67,7 +67,7 @@ def test_a_disk_that_fills_up_during_a_compact_fails_it_and_the_next_one_works(s
     asyncio.run(run())
 
 
-def test_a_full_disk_fails_a_flush_and_nothing_that_was_loaded_is_lost(small_disk, tmp_path):
+def test_full_disk_fails_a_flush_without_data_loss(small_disk, tmp_path):
     disk = small_disk("12m")
 
     async def run():
@@ -152,7 +152,7 @@ def test_a_cut_manifest_is_noticed_and_deletes_nothing(tmp_path, killed, cut):
     asyncio.run(run())
 
 
-def test_files_that_the_manifest_no_longer_names_are_named_to_the_user(tmp_path):
+def test_files_missing_from_the_manifest_are_reported(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:
             database = tmp_path / "h1" / "nba"
@@ -296,7 +296,7 @@ def test_a_directory_without_permission_is_access(tmp_path):
     asyncio.run(run())
 
 
-def test_a_hosts_directory_that_cannot_be_written_fails_create_and_shows_in_hosts(small_disk, tmp_path):
+def test_unwritable_host_fails_create_and_shows_in_hosts(small_disk, tmp_path):
     disk = small_disk("2m")
     mount("-o", "remount,ro", disk)
 

@@ -59,7 +59,7 @@ def test_a_foreign_directory_is_never_taken_for_a_space(text):
     assert name is None or directory_name(name) == text
 
 
-def test_what_lies_beside_a_cut_name_counts_only_if_it_leads_there():
+def test_name_file_counts_only_if_it_matches_the_cut_name():
     directory = directory_name("x" * 4096)
     assert name_of(directory, "x" * 4096) == "x" * 4096
     assert name_of(directory, "y" * 4096) is None

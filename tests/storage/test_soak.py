@@ -13,7 +13,7 @@ from tests.support.storage import Watched, compact, dumped, flush, space_at
 HOSTS = {"h1": None, "h2": None}
 
 
-def test_nothing_acknowledged_is_lost_in_a_storm_of_stops_and_kills(tmp_path, long):
+def test_stops_and_kills_lose_no_acknowledged_data(tmp_path, long):
     seed = 20191217
     asyncio.run(storm(tmp_path, random.Random(seed), turns=600 if long else 25))
 

@@ -63,7 +63,7 @@ class TestPlan:
         assert sum(part.size for part in parts) == 110
         assert [part.merged for part in parts if part is not whole] == [0] * (len(parts) - 1)
 
-    def test_level_0_above_a_level_between_is_merged_by_the_first_step(self):
+    def test_level_0_over_a_middle_level_is_merged_first(self):
         files = [*bottom(), table(20, 5, "a0", "b0", 7), table(21, 0, "a5", "j5", 25)]
         first, *others = parts_of(rest(files, base_level=5))
         assert first.merged == 25 + 7
@@ -95,7 +95,7 @@ class TestPlan:
         assert (parts[0].begin, parts[-1].end, parts[-1].key) == (b"b5", b"e9", None)
 
     @pytest.mark.parametrize(("room", "needed"), [(10, 35), (50, 55), (1000, 105)])
-    def test_a_step_needs_what_is_merged_at_once_and_the_room_of_a_merge(self, room, needed):
+    def test_step_needs_level_0_bytes_and_room_for_one_merge(self, room, needed):
         files = [*bottom(8), table(20, 0, "a5", "b5", 5), table(21, 5, "h0", "h9", 20)]
         (step,) = plan_steps([rest(files, base_level=5)], 1000, in_one=True)
         assert step.room_needed(room) == needed
@@ -106,7 +106,7 @@ class TestPlan:
         )
         assert step.room_needed(10) == 70
 
-    def test_a_step_needs_room_for_all_that_a_file_of_the_level_above_overlaps(self):
+    def test_step_needs_room_for_the_largest_overlap(self):
         files = [*bottom(), table(20, 5, "a0", "i5", 3)]
         needed = [step.room_needed(20) for step in plan_steps([rest(files, base_level=5)], 20, in_one=False)]
         assert needed[0] == 93
@@ -148,7 +148,7 @@ def databases(draw) -> list[LiveFile]:
 
 @given(databases(), st.integers(0, 6), st.integers(1, 100))
 @settings(max_examples=60, deadline=None)
-def test_every_file_is_in_the_range_of_a_step_and_every_byte_counts_once(files, base_level, step_bytes):
+def test_steps_cover_every_file_and_count_each_byte_once(files, base_level, step_bytes):
     parts = parts_of(rest(files, base_level=base_level), step=step_bytes)
     assert sum(part.size for part in parts) == sum(file.size for file in files)
     assert parts[0].begin is None

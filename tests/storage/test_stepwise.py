@@ -159,7 +159,7 @@ class TestSteps:
 
 
 class TestEndedInTheMiddle:
-    async def test_a_pause_ends_it_after_the_step_and_the_next_one_does_the_rest(self, tmp_path):
+    async def test_pause_ends_after_the_step_and_rest_is_done_later(self, tmp_path):
         async with leveled(tmp_path) as (storage, held):
             watched = after_steps(1, lambda watched: watched.control.pause.set())
             outcome = await compact(storage, watched=watched)
@@ -300,7 +300,7 @@ class TestRoom:
 
 
 class TestRate:
-    async def test_a_new_rate_holds_from_the_next_step_and_not_for_the_next_job(self, tmp_path):
+    async def test_new_rate_holds_from_next_step_for_this_job_only(self, tmp_path):
         log = tmp_path / "h1" / "nba" / "LOG"
 
         def is_limited() -> bool:
@@ -453,7 +453,7 @@ class TestAdopted:
                 read.append(outcome.steps.read)
         assert read[1] < 1.3 * read[0]
 
-    async def test_a_pause_and_a_stop_among_families_continue_after_the_last_step(self, tmp_path, many_levels):
+    async def test_paused_or_stopped_families_continue_after_last_step(self, tmp_path, many_levels):
         async with self.adopted(tmp_path, many_levels, rate=8 << 20) as (storage, host):
             pairs = await dumped(storage)
             position = None

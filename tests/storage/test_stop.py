@@ -13,7 +13,7 @@ from jobtui.storage.local.worker.operations import Cancellation
 from tests.support.storage import Watched, compact, dumped, flush, layered, layers, space_at, storage_at
 
 
-def test_a_stopped_compact_says_so_keeps_all_data_and_the_next_one_works(tmp_path):
+def test_stopped_compact_keeps_all_data_and_next_one_works(tmp_path):
     async def run():
         async with layered(tmp_path, 3, 4, rate=8 << 20) as (storage, held):
             pid = storage.worker("h1", adopted=False).pid
@@ -37,7 +37,7 @@ def test_a_stopped_compact_says_so_keeps_all_data_and_the_next_one_works(tmp_pat
     asyncio.run(run())
 
 
-def test_a_stopped_compact_of_one_file_which_was_moved_but_not_rewritten_is_not_called_finished(tmp_path):
+def test_stopped_compact_that_only_moved_a_file_is_stopped(tmp_path):
     async def run():
         async with layered(tmp_path, 1, 3, rate=1 << 20) as (storage, held):
             watched = Watched()
@@ -74,7 +74,7 @@ def test_a_stop_need_not_kill_where_the_work_goes_slowly(tmp_path):
     assert notices == []
 
 
-def test_a_stop_before_the_work_was_taken_up_stops_it_without_a_worker(tmp_path):
+def test_stop_before_the_start_needs_no_worker(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:
             await storage.close()
@@ -87,7 +87,7 @@ def test_a_stop_before_the_work_was_taken_up_stops_it_without_a_worker(tmp_path)
     asyncio.run(run())
 
 
-def test_a_stop_right_after_the_start_ends_as_stopped_or_finished_with_all_files_accounted_for(tmp_path):
+def test_stop_right_after_start_accounts_for_every_file(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:
             held = await layers(storage, 2, 0.5)
@@ -182,7 +182,7 @@ def test_closing_ends_what_runs(tmp_path):
     asyncio.run(run())
 
 
-def test_a_stop_asked_for_early_strikes_once_it_can_and_only_once():
+def test_early_stop_takes_effect_exactly_once():
     struck: list[str] = []
     halt = Cancellation()
     halt.request()

@@ -49,7 +49,7 @@ def test_a_flush_empties_the_memtable_into_a_file(tmp_path):
     asyncio.run(run())
 
 
-def test_a_compact_leaves_one_level_fewer_bytes_and_every_last_value(tmp_path):
+def test_compact_leaves_one_level_and_every_last_value(tmp_path):
     async def run():
         async with space_at(tmp_path, THREE) as storage:
             held = await layers(storage, 3, 2)
@@ -79,7 +79,7 @@ def test_progress_rises_to_below_one_and_carries_a_rate(tmp_path):
     asyncio.run(run())
 
 
-def test_progress_rises_where_all_of_the_data_is_in_the_block_cache(tmp_path):
+def test_progress_rises_if_all_data_is_in_the_block_cache(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 4, rate=4 << 20) as (storage, _):
             await dumped(storage)
@@ -93,7 +93,7 @@ def test_progress_rises_where_all_of_the_data_is_in_the_block_cache(tmp_path):
     asyncio.run(run())
 
 
-def test_progress_rises_also_where_there_are_few_keys_with_long_values(tmp_path):
+def test_progress_rises_with_few_keys_and_long_values(tmp_path):
     async def run():
         async with layered(tmp_path, 1, 0.9, rate=1 << 20) as (storage, held):
             assert len(held) < 1_000
@@ -106,7 +106,7 @@ def test_progress_rises_also_where_there_are_few_keys_with_long_values(tmp_path)
     asyncio.run(run())
 
 
-def test_what_there_is_to_work_on_is_told_once_as_the_work_begins(tmp_path):
+def test_stats_before_the_work_are_reported_once(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:
             await layers(storage, 2, 0.1)
@@ -118,7 +118,7 @@ def test_what_there_is_to_work_on_is_told_once_as_the_work_begins(tmp_path):
     asyncio.run(run())
 
 
-def test_a_compacted_database_is_compacted_again_and_an_empty_one_too(tmp_path):
+def test_compacted_and_empty_databases_can_be_compacted(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:
             assert (await compact(storage)).after == SpaceStats(levels=(), memtable=0, entries=0, pending=0)
@@ -170,7 +170,7 @@ def test_writing_goes_on_beside_a_compact_and_does_not_fail_it(tmp_path):
     asyncio.run(run())
 
 
-def test_pairs_loaded_over_and_over_are_dumped_in_key_order_with_their_last_values(tmp_path):
+def test_overwritten_pairs_are_dumped_in_key_order(tmp_path):
     chance = random.Random(7)
     model: dict[bytes, bytes] = {}
 
@@ -216,7 +216,7 @@ def test_any_bytes_can_be_keys_and_values(tmp_path):
     asyncio.run(run())
 
 
-def test_a_pair_too_long_for_a_message_is_refused_and_the_others_before_it_stand(tmp_path, monkeypatch):
+def test_pair_too_long_is_refused_and_earlier_ones_are_kept(tmp_path, monkeypatch):
     monkeypatch.setattr("jobtui.storage.local.backend.LONGEST_PAIR", 1000)
 
     async def run():
@@ -260,7 +260,7 @@ def test_a_dump_that_nobody_reads_to_its_end_holds_nothing_up(tmp_path):
     asyncio.run(run())
 
 
-def test_a_dump_goes_on_where_it_was_after_a_stop_reopened_the_database(tmp_path):
+def test_dump_continues_after_a_stop_reopened_the_database(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 3, rate=4 << 20) as (storage, held):
             pairs = storage.dump("nba")
@@ -299,7 +299,7 @@ def test_what_does_not_exist_is_missing(tmp_path):
     ("sizes", "reads"),
     [((), 0), ((5,), 5), ((0, 0, 7), 7), ((5, 0, 0, 10), 15), ((5, 10, 0, 100), 15 + 115)],
 )
-def test_what_a_compact_will_read_is_each_level_carried_into_the_next(sizes, reads):
+def test_expected_reads_carry_each_level_into_the_next(sizes, reads):
     assert expected_reads(SpaceStats(levels=tuple(Level(1 if size else 0, size) for size in sizes))) == reads
 
 
@@ -315,9 +315,7 @@ def test_what_a_compact_will_read_is_each_level_carried_into_the_next(sizes, rea
         ({"a": 0, "b": 0}, {}, True, []),
     ],
 )
-def test_a_compact_left_something_behind_where_an_old_file_stayed_above_the_last_level(
-    before, after, levelled, left
-):
+def test_old_file_above_the_last_level_is_unmoved(before, after, levelled, left):
     assert unmoved_files(before, after, levelled) == left
 
 

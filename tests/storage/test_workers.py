@@ -22,7 +22,7 @@ from tests.support.storage import Watched, compact, dumped, failure_of, flush, l
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at the process through /proc")
 
 
-def test_a_killed_worker_fails_its_task_with_the_signal_and_is_started_again(tmp_path):
+def test_killed_worker_is_reported_with_signal_and_restarted(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 3, rate=8 << 20) as (storage, held):
             worker = storage.worker("h1", adopted=False)
@@ -42,7 +42,7 @@ def test_a_killed_worker_fails_its_task_with_the_signal_and_is_started_again(tmp
 
 
 @linux
-def test_what_it_writes_on_stderr_is_reported_to_the_work_under_way(tmp_path):
+def test_stderr_is_reported_to_running_operations(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 3, rate=8 << 20) as (storage, _):
             worker, watched = storage.worker("h1", adopted=False), Watched()
@@ -57,7 +57,7 @@ def test_what_it_writes_on_stderr_is_reported_to_the_work_under_way(tmp_path):
 
 
 @linux
-def test_its_last_words_are_in_the_reason_and_a_stray_print_spoils_nothing(tmp_path):
+def test_stderr_is_in_the_reason_and_stray_output_is_ignored(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:
             await flush(storage)
@@ -151,7 +151,7 @@ def test_one_that_keeps_dying_is_started_less_and_less_often(tmp_path):
     assert waits[-1] == 30
 
 
-def test_in_a_pause_a_look_is_refused_at_once_and_work_waits_or_is_stopped(tmp_path):
+def test_restart_pause_refuses_stats_and_delays_work(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:
             worker = storage.worker("h1", adopted=False)
@@ -231,7 +231,7 @@ worker.wait()
 
 
 @linux
-def test_a_worker_ends_when_its_pipe_does_even_without_the_kernels_help(tmp_path):
+def test_worker_exits_with_its_pipe_without_kernel_help(tmp_path):
     worker = subprocess.Popen(
         [sys.executable, "-m", "jobtui.storage.local.worker", str(os.getpid()), "own", str(tmp_path)],
         stdin=subprocess.PIPE,
@@ -256,7 +256,7 @@ def test_ctrl_c_in_the_terminal_does_not_reach_a_worker(tmp_path):
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_what_the_terminal_sends_while_a_worker_is_made_does_not_end_it(tmp_path, sent):
+def test_terminal_signals_do_not_end_a_new_worker(tmp_path, sent):
     def in_the_starters_group() -> None:
         signal.pthread_sigmask(signal.SIG_BLOCK, [sent])
         os.kill(os.getpid(), sent)
@@ -295,7 +295,7 @@ def test_one_that_ended_before_its_pipes_were_seen_to_tells_how(tmp_path, monkey
 
 
 @linux
-def test_nothing_is_left_of_workers_that_died_and_of_those_that_were_closed(tmp_path):
+def test_dead_and_closed_workers_leave_nothing(tmp_path):
     files_before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     children_before = children_of(os.getpid())  # the process that forks commands for other tests
 

@@ -75,9 +75,7 @@ def test_the_header_and_an_alarm_follow_the_connection(tmp_path: Path, monkeypat
     asyncio.run(run())
 
 
-def test_an_alarm_that_was_sent_away_stays_away_until_it_comes_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_dismissed_alarm_stays_hidden_until_it_recurs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lost = ConnectionStatus(ConnectionState.LOST, NOW, detail="connection reset", retry_in=30)
     links = [lost]
     monkeypatch.setattr(LocalClient, "connection", property(lambda self: links[-1]))

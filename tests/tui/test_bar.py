@@ -54,7 +54,7 @@ def test_completion_offers_jobs_that_the_statement_can_act_on(tmp_path: Path) ->
     asyncio.run(run())
 
 
-def test_arrows_walk_through_the_list_and_enter_takes_what_was_stepped_to(tmp_path: Path) -> None:
+def test_arrows_step_through_candidates_and_enter_inserts(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["a"], "nbb": ["a"], "nbc": ["a"]}) as shown:
             typist = await typing(shown)
@@ -232,7 +232,7 @@ def test_footer_shows_the_search_keys_during_a_search(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_first_word_that_is_none_is_told_of_the_screens_own_words_too(tmp_path: Path) -> None:
+def test_unknown_first_word_also_suggests_console_commands(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, size=(120, 35)) as shown:
             await shown.press("colon")

@@ -96,7 +96,7 @@ def test_a_job_that_never_was_one_there_shows_no_id(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_how_long_a_job_took_is_not_guessed_where_the_cluster_tells_no_end(tmp_path: Path) -> None:
+def test_duration_is_unknown_without_an_end_time(tmp_path: Path) -> None:
     async def run() -> None:
         async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, prod):
             prod.cluster(lambda mirror: mirror.put("nba", 40, command="compact"))
@@ -111,7 +111,7 @@ def test_how_long_a_job_took_is_not_guessed_where_the_cluster_tells_no_end(tmp_p
     asyncio.run(run())
 
 
-def test_what_a_cluster_does_not_tell_of_its_storage_is_said_in_a_line(tmp_path: Path) -> None:
+def test_missing_storage_figures_are_explained_in_a_line(tmp_path: Path) -> None:
     async def run() -> None:
         mirror = ScriptedMirror()
         mirror.put("nba", 40)
@@ -138,7 +138,7 @@ def test_a_newcomer_is_not_told_to_create_what_a_cluster_creates(tmp_path: Path)
     asyncio.run(run())
 
 
-def test_nothing_is_said_of_a_cluster_s_jobs_before_it_has_answered(tmp_path: Path) -> None:
+def test_empty_table_text_waits_for_the_cluster(tmp_path: Path) -> None:
     async def run() -> None:
         async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, _):
             await shown.shows("No jobs are known here yet", "USE nba")
@@ -166,7 +166,7 @@ def test_spaces_are_not_offered_to_be_made_or_dropped(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_the_kept_space_is_believed_until_the_cluster_tells_its_own(tmp_path: Path) -> None:
+def test_saved_space_is_kept_until_the_cluster_answers(tmp_path: Path) -> None:
     async def run() -> None:
         async with on_a_cluster(tmp_path, ScriptedMirror(("nba", "test2"))) as (shown, _):
             await shown.say("USE test2")

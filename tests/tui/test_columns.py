@@ -18,7 +18,7 @@ def test_all_columns_are_shown_where_there_is_room() -> None:
     assert keys(200) == ["id", "command", "status", "start", "reason"]
 
 
-def test_columns_give_way_one_after_the_other_the_least_needed_first() -> None:
+def test_least_needed_columns_are_hidden_first() -> None:
     seen = {tuple(keys(room)) for room in range(20, 200)}
     assert seen == {
         ("id", "command", "status", "start", "reason"),
@@ -37,7 +37,7 @@ def test_no_width_makes_columns_overlap_or_leave_the_room() -> None:
             end += GAP
 
 
-def test_columns_fit_their_widest_cell_and_the_last_takes_the_rest() -> None:
+def test_columns_fit_their_cells_and_the_last_fills() -> None:
     widths = {placed.column.key: placed.width for placed in place_columns(COLUMNS, WANTED, 150)}
     assert widths["command"] == 14
     assert widths["reason"] == 150 - 7 - 14 - 12 - 17 - 4 * GAP

@@ -49,7 +49,7 @@ def test_a_jobs_tasks_are_shown_live_until_it_has_ended(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_s_stops_the_job_after_a_question_whose_focused_answer_is_cancel(tmp_path: Path) -> None:
+def test_s_asks_before_it_stops_with_cancel_focused(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, obey=True) as shown:
             await shown.say("ADMIN COMPACT nba")
@@ -67,7 +67,7 @@ def test_s_stops_the_job_after_a_question_whose_focused_answer_is_cancel(tmp_pat
     asyncio.run(run())
 
 
-def test_a_job_that_is_stopping_says_how_many_of_its_tasks_have_ended(tmp_path: Path) -> None:
+def test_stopping_job_shows_how_many_tasks_have_ended(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path) as shown:
             await shown.say("ADMIN COMPACT nba")
@@ -135,7 +135,7 @@ def test_the_first_steps_leave_out_what_is_done(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_job_that_ended_before_its_submission_was_answered_is_told_once(
+def test_job_that_ends_before_its_answer_is_reported_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     held: list[tuple[Future[ExecuteResult], Future[ExecuteResult]]] = []
@@ -184,7 +184,7 @@ def test_cursor_moves_to_a_job_that_appears_after_the_answer(
 
 
 @pytest.mark.parametrize("trouble", [None, StoreError("The history cannot be read: Input/output error")])
-def test_what_filters_look_through_is_read_behind_the_first_frame(
+def test_indexes_are_loaded_after_the_first_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: Exception | None
 ) -> None:
     readers: list[threading.Thread] = []

@@ -55,7 +55,7 @@ def test_the_tabs_tell_tasks_timeline_storage_and_events(tmp_path: Path) -> None
     asyncio.run(run())
 
 
-def test_enter_fills_the_screen_with_the_detail_and_esc_leads_back(tmp_path: Path) -> None:
+def test_enter_opens_the_full_detail_and_esc_leaves_it(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path) as shown:
             await a_compacted_job(shown)
@@ -205,7 +205,7 @@ class TestSummary:
         assert max(map(line_width, lines)) <= width
         assert "340 MiB reclaimed" in "\n".join(map(plain, lines))
 
-    def test_of_a_running_job_shows_its_rate_and_no_sizes_of_some_hosts(self) -> None:
+    def test_running_job_shows_its_rate_and_no_partial_sizes(self) -> None:
         running = Job(8, "compact", "nba", NOW, Status.RUNNING, start=NOW, tasks=FAILED.tasks)
         text = said(running, rate=88.0 * (1 << 20))
         assert "88 MiB/s" in text
@@ -231,7 +231,7 @@ class TestTasks:
         assert found.places[-1][2] == len(found.lines) - 1
 
 
-def test_storage_shows_a_host_a_row_with_totals_and_changes_on_top() -> None:
+def test_storage_shows_totals_above_a_row_per_host() -> None:
     lines = [plain(line) for line in size_table(FAILED.tasks[:2], {"h1": Look(AFTER)}, 100)]
     assert lines[0].split() == ["Host", "Before", "After", "Change", "Now", "Memtable", "To", "Compact"]
     assert lines[1].split()[:9] == ["all", "2", "hosts", "1.25", "GiB", "300", "MiB", "-340", "MiB"]

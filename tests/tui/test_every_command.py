@@ -122,7 +122,7 @@ def test_every_action_that_is_named_is_there(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_the_palette_finds_commands_themes_and_columns_and_runs_them(tmp_path: Path) -> None:
+def test_palette_runs_commands_themes_and_columns(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, auto=True) as shown:
             shown.behind.say("ADMIN FLUSH nba")

@@ -22,7 +22,7 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return place
 
 
-def test_what_is_in_view_is_exported_as_csv_and_json_for_the_user_alone(tmp_path: Path, here: Path) -> None:
+def test_jobs_in_view_are_exported_to_private_files(tmp_path: Path, here: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, SPACES, auto=True) as shown:
             shown.behind.say("ADMIN FLUSH nba; ADMIN COMPACT nba; ADMIN FLUSH nba")

@@ -8,7 +8,7 @@ WHY = "The history in /data/[/nope] cannot be opened: Permission denied"
 ADVICE = ["Have the directory belong to you: sudo chown …", "Or use another one: jobtui --data-dir DIR"]
 
 
-def test_what_can_not_be_opened_is_told_with_the_reason_and_what_to_do() -> None:
+def test_failure_screen_shows_reason_and_advice() -> None:
     async def run() -> None:
         app = FailureApp("The history cannot be opened", WHY, ADVICE)
         async with app.run_test(size=(60, 16)) as pilot:

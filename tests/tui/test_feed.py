@@ -27,7 +27,7 @@ def test_burst_wakes_once_and_is_one_batch_of_newest_jobs() -> None:
     assert batch.statuses
 
 
-def test_it_wakes_again_only_after_the_screen_has_found_nothing_left() -> None:
+def test_feed_wakes_again_only_after_it_was_drained() -> None:
     wakes: list[int] = []
     feed = Feed(lambda: wakes.append(1))
     feed.receive([JobsArchived((1, 2))])

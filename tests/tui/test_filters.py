@@ -93,6 +93,6 @@ def test_a_kind_that_nobody_knows_is_told_and_filters_nothing(text: str, told: s
     assert wrong.problems == (told,)
 
 
-def test_what_is_told_has_room_beside_the_filter_on_a_small_terminal() -> None:
+def test_remark_fits_beside_the_filter_on_a_small_terminal() -> None:
     for text in ("since:x", "until:x", "stauts:failed", "foo:bar", "a" * 50 + ":b", "status:faild"):
         assert len(parse_filter(text, NOW).problems[0]) <= 42

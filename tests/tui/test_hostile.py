@@ -109,7 +109,7 @@ def test_a_name_that_may_fit_no_statement_disturbs_no_view(tmp_path: Path, name:
     asyncio.run(run())
 
 
-def test_hostile_text_that_is_typed_is_shown_and_refused_in_words(tmp_path: Path) -> None:
+def test_hostile_typed_text_is_shown_and_refused(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path) as shown:
             await shown.press("colon")

@@ -152,7 +152,7 @@ class TestQueued:
         }
 
 
-def test_a_job_that_was_run_again_is_marked_with_its_newest_recovery() -> None:
+def test_recovered_job_shows_its_newest_recovery() -> None:
     rows = JobRows(lambda: NOW, (), lambda ids: {2: 16} if 2 in ids else {})
     # a double of a result
     rows.show(FixedView([job(Status.FAILED, reason="locked")]))  # type: ignore[arg-type]

@@ -95,7 +95,7 @@ def test_follow_keeps_the_cursor_on_the_newest_job(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_filter_works_as_it_is_typed_and_says_how_many_of_how_many(tmp_path: Path) -> None:
+def test_filter_applies_while_typed_and_shows_counts(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 9)
@@ -150,7 +150,7 @@ def test_marks_are_set_by_space_by_range_all_and_inverted(tmp_path: Path) -> Non
     asyncio.run(run())
 
 
-def test_a_deed_on_marks_acts_on_what_it_can_and_names_what_it_passes_over(tmp_path: Path) -> None:
+def test_action_on_marks_names_the_jobs_that_it_skips(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["local0"]}, obey=True) as shown:
             shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba; ADMIN FLUSH nba")
@@ -165,7 +165,7 @@ def test_a_deed_on_marks_acts_on_what_it_can_and_names_what_it_passes_over(tmp_p
     asyncio.run(run())
 
 
-def test_a_confirmed_deed_touches_the_jobs_it_named_whatever_came_since(tmp_path: Path) -> None:
+def test_confirmed_action_affects_only_the_named_jobs(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["local0"]}, auto=True) as shown:
             shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
@@ -197,7 +197,7 @@ def test_f_flushes_and_c_compacts_the_space_in_view(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_what_is_typed_takes_the_cursor_to_the_job_that_comes_of_it(tmp_path: Path) -> None:
+def test_submitted_job_gets_the_cursor(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["a"], "srq": ["a"]}, auto=True) as shown:
             shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH srq")
@@ -251,7 +251,7 @@ def test_beginning_of_a_name_matches_unless_it_is_a_name(
     asyncio.run(run())
 
 
-def test_the_space_that_the_beginning_of_its_name_filters_by_is_in_view(tmp_path: Path) -> None:
+def test_space_filtered_by_a_prefix_is_the_space_in_view(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["a"], "srq": ["a"]}, auto=True) as shown:
             shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH srq")
@@ -359,7 +359,7 @@ class TestArchiveView:
         asyncio.run(run())
 
 
-def test_a_pause_holds_the_screen_still_and_shows_afterwards_what_came(tmp_path: Path) -> None:
+def test_paused_screen_shows_all_changes_afterwards(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 2)
@@ -427,7 +427,7 @@ def test_question_follows_its_jobs_and_yes_to_none_is_harmless(tmp_path: Path) -
     asyncio.run(run())
 
 
-def test_a_cursor_that_nobody_moved_stays_on_its_job_when_many_come(tmp_path: Path) -> None:
+def test_cursor_stays_on_its_job_as_many_arrive(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, auto=True) as shown:
             shown.behind.say("ADMIN FLUSH nba")

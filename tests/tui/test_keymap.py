@@ -99,9 +99,7 @@ def test_a_change_that_cannot_be_is_named_and_left_out(wanted: dict[str, str], s
         ("pause", "print_screen", "print_screen"),
     ],
 )
-def test_a_key_may_be_written_as_it_is_shown_as_it_is_typed_or_by_its_name(
-    command: str, written: str, key: str
-) -> None:
+def test_key_may_be_written_as_shown_typed_or_named(command: str, written: str, key: str) -> None:
     assert load_keymap({command: written}) == Keymap({command: key}, ())
 
 

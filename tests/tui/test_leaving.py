@@ -43,7 +43,7 @@ def test_what_is_typed_in_the_same_go_as_q_is_not_begun(tmp_path: Path, typed: s
     asyncio.run(run())
 
 
-def test_with_work_under_way_q_asks_and_to_stay_is_the_focused_answer(tmp_path: Path) -> None:
+def test_q_asks_while_jobs_run_with_stay_focused(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path) as shown:
             await shown.say("ADMIN COMPACT nba")

@@ -140,7 +140,7 @@ def test_question_fits_a_small_terminal_with_its_answers(tmp_path: Path) -> None
     asyncio.run(run())
 
 
-def test_answers_that_do_not_fit_scroll_with_the_marked_one_in_sight(tmp_path: Path) -> None:
+def test_answers_scroll_with_the_cursor_in_sight(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, size=SMALL) as shown:
             await shown.press("c")
@@ -158,7 +158,7 @@ def test_answers_that_do_not_fit_scroll_with_the_marked_one_in_sight(tmp_path: P
     asyncio.run(run())
 
 
-def test_a_result_wider_than_the_terminal_is_seen_by_going_sideways(tmp_path: Path) -> None:
+def test_wide_result_scrolls_sideways(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, auto=True, size=SMALL) as shown:
             await shown.say("ADMIN FLUSH nba")
@@ -231,7 +231,7 @@ def test_what_is_said_while_one_types_is_in_one_place(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_what_is_said_anew_takes_the_place_of_what_it_makes_untrue(tmp_path: Path) -> None:
+def test_new_toast_replaces_one_that_it_outdates(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, size=(80, 30)) as shown:
             shown.dashboard.show_toast("something else")
@@ -267,7 +267,7 @@ async def a_half_done_job(shown: Stage) -> None:
     await shown.until(lambda: shown.behind.job(1).tasks[2].status.ended)
 
 
-def test_sizes_and_the_whole_reason_are_there_on_a_small_terminal(tmp_path: Path) -> None:
+def test_small_terminal_shows_sizes_and_whole_reason(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, {"nba": HOSTS}, size=SMALL) as shown:
             await a_half_done_job(shown)

@@ -35,7 +35,7 @@ async def bar(shown: Stage) -> CommandInput:
     return shown.dashboard.query_one(CommandInput)
 
 
-def test_left_over_text_is_cleared_before_what_is_typed_next_is_sent(tmp_path: Path) -> None:
+def test_leftover_text_is_cleared_before_the_next_is_sent(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, auto=True) as shown:
             await bar(shown)
@@ -93,7 +93,7 @@ def test_enter_with_a_letter_ignores_outdated_candidates(tmp_path: Path) -> None
     asyncio.run(run())
 
 
-def test_down_in_one_go_with_letters_steps_through_their_candidates(tmp_path: Path) -> None:
+def test_down_sent_with_letters_steps_through_candidates(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, auto=True) as shown:
             typist = await bar(shown)
@@ -131,7 +131,7 @@ def test_a_filter_typed_in_one_go_is_corrected_in_order(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_filter_that_is_typed_again_in_one_go_is_text_and_no_commands(tmp_path: Path) -> None:
+def test_filter_sent_in_one_go_is_text_not_commands(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, auto=True) as shown:
             shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
@@ -144,7 +144,7 @@ def test_a_filter_that_is_typed_again_in_one_go_is_text_and_no_commands(tmp_path
     asyncio.run(run())
 
 
-def test_what_is_typed_after_a_filter_that_came_in_one_go_goes_on_with_it(tmp_path: Path) -> None:
+def test_text_after_a_filter_sent_at_once_extends_it(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, auto=True) as shown:
             at_once(shown, "/flush")
@@ -221,7 +221,7 @@ def test_a_long_text_is_thought_about_when_there_is_a_pause(tmp_path: Path) -> N
     asyncio.run(run())
 
 
-def test_a_window_that_comes_back_without_a_word_goes_on_where_it_was(tmp_path: Path) -> None:
+def test_refocused_window_continues_where_it_was(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, auto=True) as shown:
             typist = await bar(shown)

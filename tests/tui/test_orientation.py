@@ -37,7 +37,7 @@ async def failed_and_finished(shown: Stage) -> None:
 
 
 class TestKeyLine:
-    def test_has_only_keys_with_an_effect_on_the_job_under_the_cursor(self, tmp_path: Path) -> None:
+    def test_has_only_keys_that_affect_the_current_job(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with stage(tmp_path, SPACES, size=(120, 30)) as shown:
                 await shown.until(lambda: "command" in keys(shown))
@@ -66,7 +66,7 @@ class TestKeyLine:
 
 
 class TestWayBack:
-    def test_leads_to_the_view_that_one_came_from_with_its_cursor_and_filter(self, tmp_path: Path) -> None:
+    def test_returns_to_the_previous_view_cursor_and_filter(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with stage(tmp_path, SPACES, size=(100, 30), auto=True) as shown:
                 await shown.say("ADMIN FLUSH nba; ADMIN FLUSH test2; ADMIN FLUSH test2")
@@ -192,7 +192,7 @@ def test_a_key_sorts_by_its_column(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_the_columns_of_who_and_why_can_be_shown_sorted_and_filtered(tmp_path: Path) -> None:
+def test_requester_and_because_can_be_sorted_and_filtered(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, SPACES, size=(170, 30), auto=True) as shown:
             shown.behind.say('ADMIN FLUSH nba WITH because = "after the import"; ADMIN FLUSH nba')
@@ -320,7 +320,7 @@ class TestFilter:
     def test_its_last_term_is_completed(self, text: str, expected: str | None) -> None:
         assert complete_filter(text, NAMES) == expected
 
-    def test_right_takes_the_completion_and_up_recalls_an_earlier_filter(self, tmp_path: Path) -> None:
+    def test_right_completes_and_up_recalls_a_filter(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with stage(tmp_path, SPACES, auto=True, size=(100, 30)) as shown:
                 await shown.say("ADMIN FLUSH nba; ADMIN FLUSH test2")
@@ -404,7 +404,7 @@ class TestWords:
 
 
 class TestLog:
-    def test_has_every_notification_and_end_with_its_time_and_can_be_copied(self, tmp_path: Path) -> None:
+    def test_has_all_entries_with_time_and_can_be_copied(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with stage(tmp_path, SPACES, size=(100, 30)) as shown:
                 await failed_and_finished(shown)

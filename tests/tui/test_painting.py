@@ -86,7 +86,7 @@ def test_a_move_of_the_cursor_asks_the_header_for_nothing(
     asyncio.run(run())
 
 
-def test_a_scrollbar_looks_the_same_a_page_further_in_a_million_rows() -> None:
+def test_scrollbar_is_unchanged_a_page_on_in_a_million_rows() -> None:
     class Placed(QuantizedScrollBar):
         size = property(lambda self: self.tall)  # type: ignore[assignment]  # a property in place of a reactive value
 

@@ -14,7 +14,7 @@ from tests.support.dashboards import HOSTS, stage
 SPACES = {"nba": HOSTS, "test2": ["cold0"]}
 
 
-def test_spaces_are_shown_with_what_they_hold_and_lead_to_their_jobs(tmp_path: Path) -> None:
+def test_spaces_show_their_contents_and_open_their_jobs(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, SPACES, auto=True, size=(110, 40)) as shown:
             shown.behind.say("ADMIN FLUSH nba; ADMIN COMPACT test2")
@@ -158,9 +158,7 @@ ADOPTED = {f"a{number}": [path] for number, path in enumerate(PATHS, 1)}
 
 
 @pytest.mark.parametrize("size", [(60, 16), (80, 24), (120, 35)])
-def test_hosts_that_are_paths_can_be_told_apart_wherever_they_are_named(
-    tmp_path: Path, size: tuple[int, int]
-) -> None:
+def test_hosts_that_are_paths_can_be_distinguished(tmp_path: Path, size: tuple[int, int]) -> None:
     async def run() -> None:
         async with stage(tmp_path, ADOPTED, size=size) as shown:
             await shown.press("3")

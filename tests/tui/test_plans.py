@@ -18,7 +18,7 @@ ACTIVE = {
 }
 
 
-def test_stop_touches_what_is_queued_or_running_and_passes_over_the_rest() -> None:
+def test_stop_selects_queued_and_running_jobs_only() -> None:
     plan = select_stoppable([9, 7, 6, 5], ACTIVE)
     assert plan.touched == (5, 6)
     assert plan.skipped == {"already stopping": (7,), "already ended": (9,)}

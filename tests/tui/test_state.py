@@ -103,7 +103,7 @@ def test_damaged_files_count_as_not_there(tmp_path: Path) -> None:
     assert store.read_typed() == ["SHOW JOBS", "SHOW HOSTS"]
 
 
-def test_a_directory_that_can_not_be_written_is_told_and_not_fatal(tmp_path: Path) -> None:
+def test_unwritable_directory_is_reported_and_not_fatal(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
     settings = TuiSettings(state_dir=tmp_path / "file" / "state")
 

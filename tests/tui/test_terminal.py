@@ -15,7 +15,7 @@ def test_the_clipboard_is_set_by_osc_52() -> None:
     assert base64.b64decode(sequence[7:-1]).decode() == "été [/nope]"
 
 
-def test_through_tmux_it_reaches_both_tmux_and_the_terminal_around_it() -> None:
+def test_tmux_passes_the_sequence_to_both_terminals() -> None:
     sequence = terminal.clipboard_sequence("x", {"TMUX": "/tmp/tmux"})
     assert sequence.startswith("\x1b]52;c;")
     assert "\x1bPtmux;\x1b\x1b]52;c;" in sequence
@@ -64,7 +64,7 @@ def test_y_copies_the_id_the_row_the_reason_or_a_statement(tmp_path: Path) -> No
     asyncio.run(run())
 
 
-def test_the_end_of_a_watched_job_rings_and_tells_the_terminal_as_wished(tmp_path: Path) -> None:
+def test_end_of_a_watched_job_alerts_as_configured(tmp_path: Path) -> None:
     async def run(bell: bool, notice: bool) -> None:
         settings = TuiSettings(bell=bell, terminal_notice=notice)
         async with stage(tmp_path / f"{bell}{notice}", {"nba": ["local0"]}, settings=settings) as shown:
@@ -82,9 +82,7 @@ def test_the_end_of_a_watched_job_rings_and_tells_the_terminal_as_wished(tmp_pat
     asyncio.run(run(False, True))
 
 
-def test_a_text_too_long_for_terminals_is_not_sent_and_that_is_told(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_text_too_long_for_the_clipboard_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
 

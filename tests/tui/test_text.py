@@ -75,7 +75,7 @@ def test_a_host_takes_exactly_its_cells(text: str, width: int) -> None:
     assert cell_len(fit_host(f"/srv/{text}/rdb", width, right=True)) == width
 
 
-def test_of_a_path_the_end_is_kept_and_of_other_hosts_the_beginning() -> None:
+def test_long_paths_keep_their_end_other_hosts_the_beginning() -> None:
     assert fit_host("/srv/data/of/b/rdb 1", 10) == "…/b/rdb 1 "
     assert fit_host("storage0.example:9779", 10) == "storage0.…"
     assert fit_host("/a/b", 10) == "/a/b      "

@@ -11,7 +11,7 @@ import pytest
 from jobtui.background import run_in_thread
 
 
-def test_who_leaves_before_the_work_has_begun_leaves_no_error_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_cancel_before_the_work_begins_leaves_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     held: list[Callable[[], None]] = []
     done: list[int] = []
 
