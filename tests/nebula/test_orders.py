@@ -13,6 +13,7 @@ from tests.support.clock import FakeClock
 from tests.support.graphd_double import Fault, GraphdDouble
 from tests.support.nebula import Told, failure, mirrored, run, settings_for
 from tests.support.nebula_cluster import Cluster
+from tests.support.nebula_records import Rows
 
 
 def submits(cluster: Cluster) -> int:
@@ -120,6 +121,23 @@ def test_a_refusal_leaves_no_doubt() -> None:
             async with mirrored(graphd) as mirror:
                 for asked in (mirror.stop("nba", 7), mirror.submit("flush", "gone")):
                     assert not (await failure(asked)).outcome_unknown
+
+    run(test())
+
+
+@pytest.mark.parametrize("answer", [Rows(["Id"], [[1]]), Rows(["New Job Id"], [[0]]), Rows(["New Job Id"], [])])
+def test_an_order_whose_answer_cannot_be_read_was_carried_out(
+    monkeypatch: pytest.MonkeyPatch, answer: Rows
+) -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        submit = cluster._submit
+        monkeypatch.setattr(cluster, "_submit", lambda *words: (submit(*words), answer)[1])
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                error = await failure(mirror.submit("flush", "nba"))
+                assert (error.code, error.outcome_unknown) == (ErrorCode.UNSUPPORTED, True)
+                assert [job.id for job in await mirror.jobs("nba")] == [1]
 
     run(test())
 

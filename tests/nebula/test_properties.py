@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
@@ -49,9 +52,11 @@ def stats_of(storaged: StoragedDouble, clock: FakeClock | None = None) -> Storag
 
 
 def settings_of(storaged: StoragedDouble) -> ClusterSettings:
-    return ClusterSettings(
-        addresses=(Address("127.0.0.1", 1),), storaged={"h": Address("127.0.0.1", storaged.port)}
-    )
+    return settings_at(storaged.port)
+
+
+def settings_at(port: int) -> ClusterSettings:
+    return ClusterSettings(addresses=(Address("127.0.0.1", 1),), storaged={"h": Address("127.0.0.1", port)})
 
 
 class TestRecorded:
@@ -151,6 +156,90 @@ class TestStats:
 
         asyncio.run(test())
         assert http_address(ClusterSettings(addresses=(Address("a", 1),)), "::1") == Address("::1", 19779)
+
+
+GOOD = [{"Engine 0": "1"} for _ in PROPERTIES[:-1]] + [{"Engine 0": LEVELS.format(1, 1, 0, 0)}]
+
+
+class TestNoStoraged:
+    """A port that answers, but not as a storaged does: no size is shown, and nothing is guessed."""
+
+    @pytest.mark.parametrize(
+        ("place", "value"),
+        [
+            (0, {"Engine 0": "-1"}),
+            (0, {"Engine 0": "1e3"}),
+            (0, {"Engine 0": str(1 << 63)}),
+            (0, {"Engine 0": "9" * 5000}),
+            (0, {}),
+            (2, {"Engine 1": "1"}),
+            (2, {"Engine 0": 1}),
+            (2, None),
+            (7, {"Engine 0": "  99999999999        1        1\n"}),
+            (7, {"Engine 0": "  0        99999999999999999999        1\n"}),
+        ],
+    )
+    def test_figure_that_rocksdb_does_not_have(self, place: int, value: object) -> None:
+        parse_properties(json.dumps(GOOD))
+        with pytest.raises((ValueError, msgspec.DecodeError)):
+            parse_properties(json.dumps([*GOOD[:place], value, *GOOD[place + 1 :]]))
+
+    @pytest.mark.parametrize(
+        ("answer", "code"),
+        [
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 13\r\n\r\n<html></html>", ErrorCode.UNSUPPORTED),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n[]", ErrorCode.UNSUPPORTED),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n\xff\xfe", ErrorCode.UNSUPPORTED),
+            (
+                b"HTTP/1.1 302 Found\r\nLocation: http://127.0.0.1:1/\r\nContent-Length: 0\r\n\r\n",
+                ErrorCode.UNSUPPORTED,
+            ),
+            (
+                b"HTTP/1.1 400 Bad Request\r\nContent-Length: 4000\r\n\r\n" + b"\x1b[31m " * 667,
+                ErrorCode.UNSUPPORTED,
+            ),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 99999999999\r\n\r\n", ErrorCode.UNREACHABLE),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", ErrorCode.UNREACHABLE),
+            (
+                b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n[]\r\n0\r\n\r\n",
+                ErrorCode.UNREACHABLE,
+            ),
+            (b"HTTP/1.1 200 OK\r\nContent-Length: 40\r\n\r\n[", ErrorCode.UNREACHABLE),
+            (b"x" * (1 << 17), ErrorCode.UNREACHABLE),
+            (b"", ErrorCode.UNREACHABLE),
+        ],
+        ids="html list bytes redirect 400 huge digits chunked cut endless silent".split(),
+    )
+    def test_other_answer(self, answer: bytes, code: ErrorCode) -> None:
+        error = run(failure(answered(answer)))
+        assert (error.code, len(error.detail) < 400, error.detail.isprintable()) == (code, True, True)
+
+    def test_port_that_hangs_costs_one_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def test() -> None:
+            monkeypatch.setattr("jobtui.storage.nebula.properties.STATS_SECONDS", 0.05)
+            with socket.create_server(("127.0.0.1", 0)) as listener:  # the system accepts; nobody answers
+                stats = StoragedStats(settings_at(listener.getsockname()[1]), clock=FakeClock())
+                for _ in range(3):
+                    assert (await failure(stats.fetch("nba", "h"))).code is ErrorCode.TIMEOUT
+                listener.settimeout(0)
+                listener.accept()[0].close()
+                with pytest.raises(BlockingIOError):
+                    listener.accept()
+
+        run(test())
+
+
+async def answered(answer: bytes) -> object:
+    """Return the figures of a host whose port gives this answer."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(serve, "127.0.0.1")
+    async with server:
+        return await StoragedStats(settings_at(server.sockets[0].getsockname()[1])).fetch("nba", "h")
 
 
 class TestJobs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from typing_extensions import override
 
@@ -17,6 +18,7 @@ from jobtui.storage.nebula.properties import StoragedStats
 from jobtui.storage.nebula.session import GraphdSession, Reconnector
 from jobtui.storage.nebula.settings import ClusterSettings
 
+T = TypeVar("T")
 LEADER_CHANGE_SECONDS = 1.0
 """Wait before a query is repeated: graphd finds a new leader of metad within a second or two."""
 SLOW_ANSWER_SECONDS = 5.0
@@ -108,15 +110,15 @@ class GraphdJobManager(ClusterJobManager):
             raise StorageError(
                 ErrorCode.UNSUPPORTED, "", space, f"'{command}' cannot be submitted to the cluster"
             )
-        return ngql.parse_new_job_id(await self._execute(ngql.submit(command, space), space))
+        return await self._execute(ngql.submit(command, space), space, ngql.parse_new_job_id)
 
     @override
     async def stop(self, space: str, job: int) -> None:
-        await self._execute(ngql.stop(space, job), space)
+        await self._execute(ngql.stop(space, job), space, lambda _: None)
 
     @override
     async def recover(self, space: str, jobs: Sequence[int] = ()) -> int:
-        return ngql.parse_recovered_count(await self._execute(ngql.recover(space, jobs), space))
+        return await self._execute(ngql.recover(space, jobs), space, ngql.parse_recovered_count)
 
     async def _query(self, text: str, space: str = "") -> NgqlTable:
         await self.ready()
@@ -145,7 +147,7 @@ class GraphdJobManager(ClusterJobManager):
             timer.stop()
         return reply
 
-    async def _execute(self, text: str, space: str) -> NgqlTable:
+    async def _execute(self, text: str, space: str, parse: Callable[[NgqlTable], T]) -> T:
         await self.ready()
         try:
             reply = await self._commands.execute(text)
@@ -160,7 +162,10 @@ class GraphdJobManager(ClusterJobManager):
             ) from None
         if isinstance(reply, ErrorReply):
             raise ngql.refusal_error(reply, space, is_command=True)
-        return _require_space(reply, space)
+        try:
+            return parse(_require_space(reply, space))
+        except StorageError as error:  # it was carried out, whatever jobtui makes of the answer
+            raise StorageError(error.code, error.host, space, error.detail, outcome_unknown=True) from None
 
 
 def _require_space(reply: NgqlTable, space: str) -> NgqlTable:

@@ -138,9 +138,7 @@ def parse_jobs(table: NgqlTable, since: int = 0) -> tuple[ClusterJob, ...]:
     listed = []
     for row in table.rows:
         job_id, command, word, start, stop = (row[at] for at in columns)
-        if not isinstance(job_id, int):
-            raise _unknown_format(table)
-        if job_id > since:
+        if _require_id(job_id, table) > since:
             listed.append(_outline(job_id, command, word, start, stop))
     return tuple(sorted(listed, key=lambda job: -job.id))
 
@@ -155,9 +153,10 @@ def parse_job(table: NgqlTable) -> ClusterJob:
     columns = _column_indexes(table, "Job Id", "Command", "Status", "Start Time", "Stop Time")
     code = _column_index(table, "Error Code")
     rows = [(*(row[at] for at in columns), None if code is None else row[code]) for row in table.rows]
-    if not rows or not isinstance(rows[0][0], int):
+    if not rows:
         raise _unknown_format(table)
     first, *others = rows
+    _require_id(first[0], table)
     shown = _outline(*first[:5])
     task_rows = sorted((row for row in others if not _is_total(row)), key=_task_order)
     tasks = tuple(_task(number, row) for number, row in enumerate(task_rows))
@@ -171,7 +170,7 @@ def parse_job(table: NgqlTable) -> ClusterJob:
 
 def parse_new_job_id(table: NgqlTable) -> int:
     """Return the id, on the cluster, of the job that SUBMIT JOB made."""
-    return _number(table, "New Job Id")
+    return _require_id(_number(table, "New Job Id"), table)
 
 
 def parse_recovered_count(table: NgqlTable) -> int:
@@ -331,8 +330,17 @@ def _number(table: NgqlTable, column: str) -> int:
     raise _unknown_format(table)
 
 
+def _require_id(cell: Cell, table: NgqlTable) -> int:
+    """Return the cell as the id of a job. Raises StorageError: True is an int to Python, and 0 is no id to us."""
+    if not isinstance(cell, int) or isinstance(cell, bool) or cell < 1:
+        raise _unknown_format(table)
+    return cell
+
+
 def _column_indexes(table: NgqlTable, *columns: str) -> tuple[int, ...]:
     """Return the indexes of these columns: versions differ in their order, and have more of them."""
+    if any(len(row) != len(table.columns) for row in table.rows):
+        raise _unknown_format(table)
     indexes = [_column_index(table, column) for column in columns]
     found = tuple(index for index in indexes if index is not None)
     if len(found) < len(columns):

@@ -14,14 +14,14 @@ import http.client
 import ipaddress
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
 from msgspec.structs import replace
 
 from jobtui.clock import Clock, SystemClock
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.formatting import format_rate
+from jobtui.formatting import format_rate, printable_line
 from jobtui.model import Level, SpaceStats
 from jobtui.os_errors import reason_of
 from jobtui.storage.base import NO_ADDRESS, CompactionFigures
@@ -72,6 +72,7 @@ STALL_PROPERTIES = ("rocksdb.is-write-stopped", "rocksdb.actual-delayed-write-ra
 STATS_SECONDS = 2.0  # for an answer, which takes a few milliseconds
 STATS_RETRY_SECONDS = 60.0  # until a host is asked again whose port does not answer as a storaged's
 STATS_LIMIT = 1 << 16
+MOST_LEVELS = 64  # RocksDB has 7 unless it is built or set otherwise
 _LEVEL = re.compile(r"^\s*(\d+)\s+(\d+)\s+(\d+)\s*$", re.MULTILINE)
 
 
@@ -123,7 +124,7 @@ class StoragedStats:
             return ""
         if any(stopped.values()):
             return "writes are stopped"
-        rate = min(filter(None, rates.values()), default=0)
+        rate = min((rate for rate in rates.values() if rate > 0), default=0)
         return f"writes are limited to {format_rate(rate)}" if rate else ""
 
     async def _fetch(self, space: str, host: str) -> HostFigures:
@@ -150,7 +151,8 @@ class StoragedStats:
             raise StorageError(ErrorCode.UNREACHABLE, host, space, text) from None
         if status != http.client.OK:
             code = ErrorCode.MISSING if body.startswith("Space not found") else ErrorCode.UNSUPPORTED
-            raise StorageError(code, host, space, f"storaged reports no sizes: {body or f'HTTP {status}'}")
+            reason = printable_line(body, 200) or f"HTTP {status}"
+            raise StorageError(code, host, space, f"storaged reports no sizes: {reason}")
         return body
 
 
@@ -159,25 +161,41 @@ def parse_properties(body: str) -> HostFigures:
     answers = msgspec.json.decode(body, type=list[dict[str, str]])
     if len(answers) != len(PROPERTIES):
         raise ValueError(f"{len(answers)} properties instead of {len(PROPERTIES)}")
+    if not answers[0] or any(answer.keys() != answers[0].keys() for answer in answers):
+        raise ValueError("not every property is of every data directory")
     size, memtable, entries, pending, live, compactions, flushes = (
-        sum(map(int, answer.values())) for answer in answers[:-1]
+        _sum(answer.values()) for answer in answers[:-1]
     )
     files: Counter[int] = Counter()
     shares: Counter[int] = Counter()
     for text in answers[-1].values():
         for level, count, megabytes in _LEVEL.findall(text):
-            files[int(level)] += int(count)
-            shares[int(level)] += int(megabytes)
+            files[int(level)] += _figure(count)
+            shares[int(level)] += _figure(megabytes)
     stats = SpaceStats(_levels(files, shares, size), memtable, entries, pending)
-    sizes = tuple(map(int, answers[0].values()))
+    sizes = tuple(map(_figure, answers[0].values()))
     directories = sizes if len(sizes) > 1 else ()
     now = replace(stats, compactions=compactions, flushes=flushes, directories=directories)
     return HostFigures(stats, now, live)
 
 
+def _sum(values: Iterable[str]) -> int:
+    return _figure(sum(map(_figure, values)))
+
+
+def _figure(value: str | int) -> int:
+    """Return a size or a count. Raises ValueError for a number that RocksDB cannot mean and no record holds."""
+    figure = int(value)
+    if not 0 <= figure < 1 << 63:
+        raise ValueError(f"{figure} is no size or count")
+    return figure
+
+
 def _levels(files: Counter[int], shares: Counter[int], size: int) -> tuple[Level, ...]:
     """Return the levels. RocksDB reports their sizes in MB, so they are scaled to the exact total."""
     held = sorted(level for level, count in files.items() if count)
+    if held and held[-1] >= MOST_LEVELS:
+        raise ValueError(f"{held[-1]} is no level")
     if not held:
         return (Level(0, size),) if size else ()
     total = sum(shares.values())
