@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import socket
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -14,6 +15,7 @@ from msgspec.structs import replace
 
 from jobtui.errors import ErrorCode
 from jobtui.model import Level, SpaceStats, Status
+from jobtui.storage.nebula import properties
 from jobtui.storage.nebula.properties import (
     PROPERTIES,
     STALL_PROPERTIES,
@@ -22,12 +24,13 @@ from jobtui.storage.nebula.properties import (
     parse_properties,
 )
 from jobtui.storage.nebula.settings import Address, ClusterSettings
+from jobtui.storage.nebula.storaged import AdminCall
 from tests.support.clock import FakeClock
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import failure, run
 from tests.support.nebula_cluster import Cluster
 from tests.support.nebula_product import ClusterBench, working_on
-from tests.support.replay import captures
+from tests.support.replay import Record, captures
 from tests.support.storaged_double import StoragedDouble
 
 LEVELS = (
@@ -59,6 +62,19 @@ def settings_at(port: int) -> ClusterSettings:
     return ClusterSettings(addresses=(Address("127.0.0.1", 1),), storaged={"h": Address("127.0.0.1", port)})
 
 
+@asynccontextmanager
+async def answering(answer: bytes) -> AsyncIterator[int]:
+    """A port that gives this answer to every request, and closes the connection."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    async with await asyncio.start_server(serve, "127.0.0.1") as server:
+        yield server.sockets[0].getsockname()[1]
+
+
 class TestRecorded:
     def test_level_statistics_before_and_after_a_compact(self) -> None:
         texts = [
@@ -71,6 +87,26 @@ class TestRecorded:
         levels = [parse_properties(body).stats.levels for body in bodies]
         assert [[level.files for level in each] for each in levels] == [[4, 1], [5, 1], [0, 1]]
         assert [sum(level.bytes for level in each) for each in levels] == sizes
+
+    @pytest.mark.parametrize(
+        "record",
+        [one for one in captures("storaged.jsonl") if one["method"] == "GET" and "body cut" not in one["note"]],
+        ids=lambda one: one["path"][:50],
+    )
+    def test_each_recorded_answer_is_read_as_it_was(self, record: Record) -> None:
+        async def test() -> None:
+            head = f"HTTP/1.1 {record['status']} {record['reason']}\r\n"
+            body = record["body"].encode()
+            lines = {**record["headers"], "Content-Length": str(len(body))}
+            head += "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+            async with answering(f"{head}\r\n".encode() + body) as port:
+                address = Address("127.0.0.1", port)
+                assert await properties._get(address, record["path"]) == (record["status"], record["body"].strip())
+                if record["path"].startswith("/admin?") and "&op=" in record["path"]:
+                    said = await AdminCall("h", address, "s3", "flush", 5.0).start()
+                    assert said == record["body"]
+
+        run(test())
 
     def test_each_recorded_property_is_a_number_for_each_directory(self) -> None:
         for record in captures("storaged.jsonl"):
@@ -231,15 +267,8 @@ class TestNoStoraged:
 
 async def answered(answer: bytes) -> object:
     """Return the figures of a host whose port gives this answer."""
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await reader.readuntil(b"\r\n\r\n")
-        writer.write(answer)
-        writer.close()
-
-    server = await asyncio.start_server(serve, "127.0.0.1")
-    async with server:
-        return await StoragedStats(settings_at(server.sockets[0].getsockname()[1])).fetch("nba", "h")
+    async with answering(answer) as port:
+        return await StoragedStats(settings_at(port)).fetch("nba", "h")
 
 
 class TestJobs:
