@@ -8,11 +8,13 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.engine.cluster.inventory import HostOutages
 from jobtui.engine.jobs import JobStore, Transaction
 from jobtui.engine.lifecycle import IllegalTransition
 from jobtui.history import History
 from jobtui.history.write.store import Limits
-from jobtui.model import EventKind, Job, JobChanged, Status
+from jobtui.model import ConnectionChanged, EventKind, Job, JobChanged, Status
+from jobtui.storage.base import Host
 from tests.support.clock import FakeClock
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula_cluster import Cluster
@@ -322,6 +324,30 @@ class TestHosts:
                 job = prod.job(1)
         assert sum(reason.startswith("waits for 10.0.0.5") for reason in reasons(job)) == 1
 
+    def test_a_reason_from_before_is_dropped_when_the_host_is_back(
+        self, graphd: GraphdDouble, cluster: Cluster, tmp_path: Path
+    ) -> None:
+        cluster.submit("nba", "COMPACT")
+        cluster.kill("10.0.0.5")
+        with working_on(graphd, root=tmp_path) as prod:
+            prod.caught_up()
+            prod.heard.wait_for(lambda: prod.job(1).reason)
+        cluster.offline.clear()  # only its network was away: it still works
+        with working_on(graphd, root=tmp_path) as prod:
+            prod.heard.wait_for(lambda: not prod.job(1).reason)
+            assert prod.job(1).status is Status.RUNNING
+
+    def test_a_host_that_is_added_is_counted(self, prod: ClusterBench, cluster: Cluster) -> None:
+        cluster.submit("nba", "COMPACT")
+        prod.heard.until(1, Status.RUNNING)
+        told = len([m for m in prod.heard.messages if isinstance(m, ConnectionChanged)])
+        cluster.spaces["nba"].hosts.append("10.0.0.7")
+        prod.heard.wait_for(
+            lambda: len([m for m in prod.heard.messages if isinstance(m, ConnectionChanged)]) > told
+        )
+        assert len(prod.engine.fetch_overview().result(20).hosts) == 3
+        assert [task.host for task in prod.job(1).tasks] == ["10.0.0.5", "10.0.0.6"]
+
     def test_tasks_on_one_address_cannot_be_told_apart(self, tmp_path: Path) -> None:
         cluster = Cluster({"nba": ["10.0.0.5:9779", "10.0.0.5:9789", "10.0.0.6"]})
         with GraphdDouble(cluster) as graphd, working_on(graphd, root=tmp_path) as prod:
@@ -336,6 +362,40 @@ class TestHosts:
             "tasks on one address (10.0.0.5:9779, 10.0.0.5:9789) cannot be told apart: "
             "the cluster names no port"
         ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "messages"),
+    [
+        ({"h1": True}, {"h1": False}, ["Host h1 is offline"]),
+        ({"h1": False}, {"h1": False}, []),
+        ({"h1": False}, {"h1": True}, ["Host h1 is back"]),
+        ({"h1": False}, {}, ["The cluster no longer lists host h1, which was offline"]),
+        ({}, {"h1": True}, []),
+        ({}, {"h1": False}, ["Host h1 is offline"]),
+        # a second storaged on the machine: both are named with their ports from now on
+        ({"h1": False}, {"h1:9779": False, "h1:9789": True}, []),
+        ({"h1": False}, {"h1:9779": True, "h1:9789": True}, ["Host h1 is back"]),
+        ({"h1:9779": False, "h1:9789": True}, {"h1": False}, []),
+        (
+            {"h1:9779": False, "h1:9789": True},
+            {"h1:9779": False, "h1:9789": False},
+            ["Host h1:9789 is offline"],
+        ),
+        ({"[::1]:9779": False, "[::1]:9789": True}, {"::1": False}, []),
+    ],
+)
+def test_hosts_that_go_come_and_change_their_names(
+    before: dict[str, bool], after: dict[str, bool], messages: list[str]
+) -> None:
+    outages, clock = HostOutages(), FakeClock()
+    first = clock.now()
+    assert outages.update([Host(name, up) for name, up in before.items()], first) == ([], False)
+    clock.advance(60)
+    told, changed = outages.update([Host(name, up) for name, up in after.items()], clock.now())
+    assert (told, changed) == (messages, before != after)
+    kept = [name for name in after if not after[name] and f"Host {name} is offline" not in messages]
+    assert all(outages.since[name] == first for name in kept)
 
 
 class TestFirstStart:

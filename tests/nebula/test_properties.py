@@ -101,7 +101,10 @@ class TestRecorded:
             head += "".join(f"{name}: {value}\r\n" for name, value in lines.items())
             async with answering(f"{head}\r\n".encode() + body) as port:
                 address = Address("127.0.0.1", port)
-                assert await properties._get(address, record["path"]) == (record["status"], record["body"].strip())
+                assert await properties._get(address, record["path"]) == (
+                    record["status"],
+                    record["body"].strip(),
+                )
                 if record["path"].startswith("/admin?") and "&op=" in record["path"]:
                     said = await AdminCall("h", address, "s3", "flush", 5.0).start()
                     assert said == record["body"]

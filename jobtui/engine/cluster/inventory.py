@@ -132,18 +132,35 @@ class HostOutages:
         self.since: dict[str, datetime] = {}
         self._known: frozenset[str] | None = None
 
-    def update(self, hosts: Iterable[Host], now: datetime) -> list[str]:
-        """Update the hosts from a new list, and return a message for each change."""
-        offline = [host.name for host in hosts if not host.up]
-        changed = (
-            []
-            if self._known is None
-            else [f"Host {name} is offline" for name in offline if name in self._known]
-        )
-        changed += [f"Host {name} is back" for name in self.since if name not in offline]
-        self.since = {name: self.since.get(name, now) for name in offline}
-        self._known = frozenset(host.name for host in hosts if host.up)
-        return changed
+    def update(self, hosts: Iterable[Host], now: datetime) -> tuple[list[str], bool]:
+        """Update the hosts from a new list.
+
+        Returns:
+            A message for each host that is no longer as it was, and whether any host was added, removed or
+            renamed, or went away or came back. The first list makes no messages: the header shows its state.
+        """
+        is_up = {host.name: host.up for host in hosts}
+        before, known = self.since, self._known
+        # a host is named by its address alone until a second one at that address is listed
+        renamed = {_address(name): since for name, since in before.items() if name not in is_up}
+        self.since = {
+            name: before.get(name) or renamed.get(_address(name)) or now for name, up in is_up.items() if not up
+        }
+        self._known = frozenset(is_up)
+        if known is None:
+            return [], False
+        listed, away = ({_address(name) for name in names} for names in (is_up, self.since))
+        messages = [
+            f"Host {name} is offline"
+            for name in self.since
+            if name not in before and _address(name) not in renamed
+        ]
+        for name in before.keys() - self.since.keys():
+            if is_up.get(name) or _address(name) in listed - away:
+                messages.append(f"Host {name} is back")
+            elif _address(name) not in listed:
+                messages.append(f"The cluster no longer lists host {name}, which was offline")
+        return messages, known != self._known or before.keys() != self.since.keys()
 
     def reasons(self, jobs: Sequence[Job], spaces: Iterable[Space]) -> dict[int, str]:
         """Return, by id, why jobs make no progress. `jobs` are those under way."""
@@ -171,8 +188,14 @@ class HostOutages:
 
 
 def _waits_for(job: Job, host: str) -> bool:
-    address = host.rpartition(":")[0] or host
-    return any(task.host in (host, address) and not task.status.ended for task in job.tasks)
+    return any(task.host in (host, _address(host)) and not task.status.ended for task in job.tasks)
+
+
+def _address(host: str) -> str:
+    """Return the address of a host without its port, as tasks have it: of `[fe80::1]:9779` it is `fe80::1`."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0]
+    return host if host.count(":") > 1 else host.partition(":")[0]
 
 
 SAMPLE_SECONDS = 0.5

@@ -167,11 +167,12 @@ class ClusterSync:
     def _on_layout(self, spaces: tuple[Space, ...], hosts: tuple[Host, ...]) -> None:
         self._inventory.spaces = spaces
         self._inventory.hosts = tuple(host.name for host in hosts)
-        changed = self._outages.update(hosts, self._clock.now())
+        messages, changed = self._outages.update(hosts, self._clock.now())
         if changed:
             # the overview, which has the hosts, is fetched again with each change of the connection
-            self._events.publish([*map(Notice, changed), ConnectionChanged(self.job_manager.link)])
-        if changed or self._outages.since:
+            self._events.publish([*map(Notice, messages), ConnectionChanged(self.job_manager.link)])
+        # a job may also have a reason from before this start
+        if changed or self._outages.since or any(job.reason for job in self._store.active()):
             self._tasks.spawn(self._explain_waits())
 
     async def _explain_waits(self) -> None:
