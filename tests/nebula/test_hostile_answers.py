@@ -1,4 +1,4 @@
-"""Answers that no graphd gave: cut, changed in a byte, or tables of wrong shapes. Each is an error with words."""
+"""Answers that no graphd gave: cut, changed in a byte, or with tables of wrong shapes."""
 
 from __future__ import annotations
 
@@ -46,20 +46,25 @@ def reply_to(answer: bytes) -> Reply:
         return connection.execute(1, "SHOW JOBS")
 
 
+def error_of(act: Callable[[], object]) -> ErrorCode | None:
+    """Return the code of the StorageError that an act comes to; every other error fails the test."""
+    try:
+        act()
+    except StorageError as error:
+        return error.code
+    return None
+
+
 def read_by_all(table: NgqlTable) -> None:
     for parse in PARSERS:
-        try:
-            parse(table)
-        except StorageError as error:
-            assert error.code is ErrorCode.UNSUPPORTED
-            assert "in a form that jobtui does not know" in error.detail
+        assert error_of(lambda parse=parse: parse(table)) in (None, ErrorCode.UNSUPPORTED)
 
 
 class TestBytes:
     def test_cut_answer_is_an_error(self) -> None:
         whole = recorded("SHOW JOB 21")
         assert isinstance(reply_to(whole), NgqlTable)
-        for length in [*range(0, 40), *range(40, len(whole), 13), len(whole) - 1]:
+        for length in [*range(40), *range(40, len(whole), 13), len(whole) - 1]:
             with pytest.raises(StorageError) as failed:
                 reply_to(whole[:length])
             assert failed.value.code is ErrorCode.UNREACHABLE, length
@@ -70,15 +75,14 @@ class TestBytes:
         for _ in range(150):
             changed = bytearray(whole)
             changed[dice.randrange(4, len(whole))] = dice.randrange(256)
-            try:
-                reply = reply_to(bytes(changed))
-            except StorageError as error:
-                assert error.code in (ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT)
-                continue
-            if isinstance(reply, NgqlTable):
-                read_by_all(reply)
-            else:
-                ngql.refusal_error(reply, "s1")
+            found: list[Reply] = []
+            code = error_of(lambda changed=changed, found=found: found.append(reply_to(bytes(changed))))
+            assert code in (None, ErrorCode.UNREACHABLE)
+            for reply in found:
+                if isinstance(reply, NgqlTable):
+                    read_by_all(reply)
+                else:
+                    ngql.refusal_error(reply, "s1")
 
     def test_count_beyond_the_answer_is_an_error(self) -> None:
         whole = recorded("USE `leer`; SHOW JOBS")  # the list of rows begins with its count, after the names

@@ -247,7 +247,19 @@ class TestNoStoraged:
             (b"x" * (1 << 17), ErrorCode.UNREACHABLE),
             (b"", ErrorCode.UNREACHABLE),
         ],
-        ids="html list bytes redirect 400 huge digits chunked cut endless silent".split(),
+        ids=[
+            "html",
+            "list",
+            "bytes",
+            "redirect",
+            "400",
+            "huge",
+            "digits",
+            "chunked",
+            "cut",
+            "endless",
+            "silent",
+        ],
     )
     def test_other_answer(self, answer: bytes, code: ErrorCode) -> None:
         error = run(failure(answered(answer)))

@@ -331,7 +331,7 @@ def _number(table: NgqlTable, column: str) -> int:
 
 
 def _require_id(cell: Cell, table: NgqlTable) -> int:
-    """Return the cell as the id of a job. Raises StorageError: True is an int to Python, and 0 is no id to us."""
+    """Return the cell as the id of a job. Raises StorageError; for True, too, which Python counts as an int."""
     if not isinstance(cell, int) or isinstance(cell, bool) or cell < 1:
         raise _unknown_format(table)
     return cell
