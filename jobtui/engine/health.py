@@ -18,6 +18,7 @@ from msgspec.structs import replace
 from jobtui.engine.client import ExecuteResult, Session
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
+from jobtui.engine.reader import unowned_view
 from jobtui.engine.remote import RemoteClient
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import OwnerTimeout, OwnerUnavailable, ProbeFailed
@@ -50,10 +51,18 @@ class OwnerInfo(msgspec.Struct, frozen=True):
 
 
 class HistoryInfo(msgspec.Struct, frozen=True):
-    """A history's last job id, its number of queued and running jobs, and the damage found, a line each."""
+    """A summary of a history.
+
+    Attributes:
+        last_id: The highest id of a job.
+        live: The number of queued and running jobs.
+        interrupted: The number of jobs that were running when their owner died, which the next one records.
+        damage: The damage found, a line each.
+    """
 
     last_id: int
     live: int
+    interrupted: int
     damage: tuple[str, ...]
 
 
@@ -104,9 +113,10 @@ def describe_owner(profile: Profile) -> str:
 
 def summarize_history(profile: Profile) -> HistoryInfo:
     """Return a summary of the profile's history. Raises StoreError."""
-    history = History.open(profile.history, write=False)
+    history = History.open(profile.history, write=False, view_unowned=unowned_view(profile))
     try:
-        return HistoryInfo(history.last_id(), len(history.live()), tuple(map(str, history.notes)))
+        interrupted = sum(job.status.ended for job in history.restated)
+        return HistoryInfo(history.last_id(), len(history.live()), interrupted, tuple(map(str, history.notes)))
     finally:
         history.close()
 
@@ -179,5 +189,5 @@ def export_history(
 
     `raw` leaves texts in a CSV unchanged that a spreadsheet would take for formulas. Raises StoreError.
     """
-    exported = export.export(profile.history, out, form, raw=raw)
+    exported = export.export(profile.history, out, form, raw=raw, view_unowned=unowned_view(profile))
     return exported.count, exported.missing

@@ -17,7 +17,8 @@ from typing import Any
 
 import msgspec
 
-from jobtui.clock import Clock
+from jobtui.clock import Clock, SystemClock
+from jobtui.engine import lifecycle
 from jobtui.model import Job
 
 FILE = "heartbeat"
@@ -53,15 +54,7 @@ class Heartbeat:
 
     def last(self) -> datetime | None:
         """Return the last time in the file, which another process wrote; None if there is none."""
-        try:
-            file = os.open(self._path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-            try:
-                found = datetime.fromisoformat(os.read(file, _LONGEST).decode().strip())
-            finally:
-                os.close(file)
-        except (OSError, ValueError):
-            return None  # an interrupted job then shows the range of possible times
-        return found if found.tzinfo is not None else None
+        return last_beat(self._path)
 
     async def _beat(self) -> None:
         try:
@@ -88,6 +81,26 @@ class Heartbeat:
                 os.pwrite(file, f"{now.isoformat(timespec='milliseconds')}\n".encode(), 0)
             finally:
                 os.close(file)
+
+
+def last_beat(path: Path) -> datetime | None:
+    """Return the last time in a heartbeat file, None if there is none."""
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        try:
+            found = datetime.fromisoformat(os.read(file, _LONGEST).decode().strip())
+        finally:
+            os.close(file)
+    except (OSError, ValueError):
+        return None  # an interrupted job then shows the range of possible times
+    return found if found.tzinfo is not None else None
+
+
+def view_interrupted(job: Job, root: Path) -> Job:
+    """Return a job that was at work when its owner ended, as the profile's next owner will record it."""
+    clock = SystemClock()
+    end = interruption(job, last_beat(root / FILE), clock.now(), clock.boot_time())
+    return lifecycle.interrupt(job, end.at, end.until)
 
 
 def interruption(job: Job, beat: datetime | None, now: datetime, booted: datetime | None) -> Interruption:

@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from jobtui.engine import queries, schedules
 from jobtui.engine.client import ExecuteResult, Listener, Overview, Session, SpaceOverview
+from jobtui.engine.lifecycle import is_interrupted
 from jobtui.engine.profile import Profile
 from jobtui.errors import StatementRefused, StorageError
 from jobtui.history import History, StoreError
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.lock import WriterWatcher
+from jobtui.history.read.reader import UnownedView
 from jobtui.language.ast import (
     Explain,
     Parsed,
@@ -62,7 +64,8 @@ class ReadOnlyClient:
 
         Creates nothing. Raises StoreError if the history cannot be read.
         """
-        return cls(profile, History.open(profile.history, write=False), why)
+        history = History.open(profile.history, write=False, view_unowned=unowned_view(profile))
+        return cls(profile, history, why)
 
     def execute(self, text: str, session: Session) -> Future[ExecuteResult]:
         """Execute a text; the future is done when this returns."""
@@ -236,6 +239,23 @@ class ReadOnlyClient:
         catalogue = Catalog.open(settings.storage, settings.hosts, settings.wal_dirs)
         looks = (SpaceOverview(space, catalogue.size(space.name), None, None) for space in catalogue.spaces())
         return tuple(looks), catalogue.hosts()
+
+
+def unowned_view(profile: Profile) -> UnownedView:
+    """Return how the jobs of a profile are shown while no process runs it.
+
+    Those that were at work when its last owner died are shown as the next owner will record them: failed,
+    because they were interrupted. On disk they are still running.
+    """
+
+    def view(job: Job) -> Job:
+        if job.origin is not None or not is_interrupted(job):
+            return job
+        from jobtui.engine.heartbeat import view_interrupted  # late: it imports asyncio
+
+        return view_interrupted(job, profile.root)
+
+    return view
 
 
 def _expected_errors() -> tuple[type[Exception], ...]:

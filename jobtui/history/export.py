@@ -14,6 +14,7 @@ from jobtui.formatting import guard_formula
 from jobtui.history.format.journal import UNFINISHED_CHANGE
 from jobtui.history.history import History
 from jobtui.history.read.query import Query
+from jobtui.history.read.reader import UnownedView
 from jobtui.model import Job, Task
 
 FORMATS: Final = ("json", "jsonl", "csv")
@@ -41,7 +42,14 @@ class ExportResult(msgspec.Struct, frozen=True):
     missing: tuple[str, ...]
 
 
-def export(path: Path, out: TextIO, format: str = "json", *, raw: bool = False) -> ExportResult:  # noqa: A002
+def export(
+    path: Path,
+    out: TextIO,
+    format: str = "json",  # noqa: A002
+    *,
+    raw: bool = False,
+    view_unowned: UnownedView | None = None,
+) -> ExportResult:
     """Write every job, the archived ones last, to `out` in one of FORMATS.
 
     `json` is an array, `jsonl` one object per line, of full records with `archived` added. `csv` has the
@@ -49,6 +57,7 @@ def export(path: Path, out: TextIO, format: str = "json", *, raw: bool = False) 
 
     Args:
         raw: Do not guard the texts that a spreadsheet would take for formulas (CSV only).
+        view_unowned: How live jobs are written while no process writes the history; None: as they are on disk.
 
     Raises:
         StoreError: Nothing can be read.
@@ -56,7 +65,7 @@ def export(path: Path, out: TextIO, format: str = "json", *, raw: bool = False) 
     """
     if format not in FORMATS:
         raise ValueError(f"there is no format {format!r}: it is one of {', '.join(FORMATS)}")
-    history = History.open(path, write=False)
+    history = History.open(path, write=False, view_unowned=view_unowned)
     missing: list[str] = []
     try:
         rows = _rows(history, missing)

@@ -12,7 +12,7 @@ from jobtui.history.format.disk import Disk, resolve_directory
 from jobtui.history.format.quarantine import DamageNote, Health, Quarantine, convert_read_errors
 from jobtui.history.format.state import State, known_recoveries, recovered_as, unrecovered
 from jobtui.history.read.query import Query
-from jobtui.history.read.reader import HistoryReader
+from jobtui.history.read.reader import HistoryReader, UnownedView
 from jobtui.history.read.results import QueryEngine, QueryResult
 from jobtui.history.steps import Yielder
 from jobtui.model import Job, Status
@@ -50,11 +50,18 @@ class History:
 
     @classmethod
     def open(
-        cls, path: Path, *, write: bool = True, disk: Disk | None = None, limits: Limits | None = None
+        cls,
+        path: Path,
+        *,
+        write: bool = True,
+        disk: Disk | None = None,
+        limits: Limits | None = None,
+        view_unowned: UnownedView | None = None,
     ) -> History:
         """Open the history in the directory `path`, and create it if it is opened for writing.
 
-        Opened for reading, a missing history is empty, and nothing is created.
+        Opened for reading, a missing history is empty, and nothing is created. `view_unowned` then returns a
+        queued or running job as it is shown while no process writes the history; None: as it is on disk.
 
         Raises:
             StoreLocked: Another process has it open for writing.
@@ -64,7 +71,7 @@ class History:
         disk, real = disk or Disk(), resolve_directory(path)
         try:
             if not write:
-                return cls(real, disk, None, HistoryReader(disk, real))
+                return cls(real, disk, None, HistoryReader(disk, real, view_unowned))
             # late: a command that only reads never loads the writing side, a third of this package (15 ms)
             from jobtui.history.write.store import Limits, Store
             from jobtui.history.write.writer import Writer
@@ -168,6 +175,11 @@ class History:
         state = self._state
         with state.mutex:
             return tuple(sorted(state.live.values(), key=lambda job: job.id))
+
+    @property
+    def restated(self) -> tuple[Job, ...]:
+        """The jobs that are shown otherwise than on disk, because no process writes the history."""
+        return self._follower.restated if self._follower is not None else ()
 
     def counts(self, space: str | None = None) -> dict[Status, int]:
         """Return the number of jobs by status, of one space or of all; archived jobs are not counted."""

@@ -15,6 +15,7 @@ import pytest
 
 from jobtui.cli.main import main
 from jobtui.engine import lifecycle
+from jobtui.formatting import format_local_time
 from jobtui.history import History, StoreError
 from jobtui.model import Status
 from tests.support import made_jobs
@@ -266,18 +267,28 @@ def test_pipe_larger_than_the_disk_is_refused_before_loading(jobtui: CommandLine
     assert jobtui.done("dump", "nba") == ""
 
 
-def test_running_job_without_an_owner_is_shown_as_such(jobtui: CommandLine) -> None:
+def test_interrupted_job_is_shown_as_the_next_start_records_it(jobtui: CommandLine) -> None:
     history = History.open(jobtui.profile.history)
     queued = made_jobs.submitted(history.new_id(), random.Random(1))
     running = lifecycle.start_tasks(queued, [0], queued.submitted)
     history.commit(running).result()
-    beside_its_owner = jobtui("-e", "SHOW JOBS")
+    assert jobtui.rows("SHOW JOBS")[0]["Status"] == "running"  # while its owner lives
     history.close()
-    told = jobtui("-e", "SHOW JOBS")
-    assert told.stdout == beside_its_owner.stdout
-    assert beside_its_owner.stderr == ""
-    words = "Job 1 was running when the jobtui that ran it ended; the next start marks it as interrupted\n"
-    assert (told.returncode, told.stderr) == (0, words)
+    for options in ((), ("--read-only",)):
+        shown = jobtui(*options, "-e", "SHOW FAILED JOBS")
+        assert shown.returncode == 0
+        assert "failed" in shown.stdout
+        assert shown.stderr == (
+            "Job 1 was running when the jobtui that ran it ended; its last sign of life was at "
+            f"{format_local_time(queued.submitted)}, and the next start records it as interrupted\n"
+        )
+        assert "running" not in jobtui(*options, "-e", "SHOW RUNNING JOBS").stdout
+    assert '"reason": "interrupted between ' in jobtui("-e", "SHOW JOB 1", "--format", "jsonl").stdout
+    assert '"status":"failed"' in jobtui.done("history", "export", "--format", "jsonl")
+    assert "1 interrupted when its jobtui ended" in jobtui("doctor").stdout
+    metrics = jobtui.done("metrics")
+    assert 'status="failed"' in metrics
+    assert "jobtui_running_tasks{" not in metrics
     assert jobtui("-e", "SHOW JOBS", "--quiet").stderr == jobtui("-e", "SHOW SPACES").stderr == ""
 
 

@@ -13,6 +13,9 @@ from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import StatementRefused, StorageError
+from jobtui.history.format.lock import Lock
+from jobtui.model import Status, StepPosition
+from tests.support.clock import FakeClock
 from tests.support.engines import WAIT, bench
 from tests.support.scripted import ScriptedStorage
 
@@ -91,4 +94,65 @@ def test_many_threads_may_ask_one_reader_what_is_new(runtime: Path, root: Path) 
         assert not failures
         assert reader.history.notes == ()
         assert len(reader.execute("SHOW JOBS", Session(None, Path("/"))).result(WAIT).results[0].rows) == 80
+        reader.close()
+
+
+class TestDeadOwner:
+    """A reader of a profile whose owner died while a job was at work."""
+
+    STEPS = StepPosition(2, 9, "db", "default", b"k", 9, 9)
+
+    def die(self, root: Path, monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> ReadOnlyClient:
+        """A reader from before the end of an owner that left everything as a kill does."""
+        with bench(root, ScriptedStorage({"nba": ("h1", "h2")}), clock=clock) as b:
+            b.say("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN FLUSH nba; PAUSE JOB 3")
+            b.storage.operation("nba", "h1").progress(0.2, steps=self.STEPS)
+            b.heard.wait_for(lambda: b.job(1).tasks[0].steps is not None)
+            b.heard.wait_for(lambda: b.engine.history.get(1).tasks[0].steps == self.STEPS)  # type: ignore[union-attr]
+            reader = ReadOnlyClient.open(Profile("local", root))
+            reader.history.refresh()
+            assert self.shown(reader, "SHOW RUNNING JOBS") == ["1"]
+            write = Lock.write_status
+
+            def write_unless_closed(lock: Lock, *status: int, closed: bool = False) -> None:
+                if not closed:
+                    write(lock, *status)
+
+            monkeypatch.setattr(Lock, "write_status", write_unless_closed)
+        monkeypatch.undo()
+        return reader
+
+    def shown(self, reader: ReadOnlyClient, text: str) -> list[str]:
+        (result,) = reader.answer(text, Session()).results
+        return [row.cells[0] for row in result.rows]
+
+    def test_its_work_is_shown_as_interrupted(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        reader = self.die(tmp_path, monkeypatch, FakeClock())
+        assert reader.history.refresh()
+        assert not reader.history.refresh()
+        assert self.shown(reader, "SHOW RUNNING JOBS") == []
+        assert self.shown(reader, "SHOW FAILED JOBS") == ["1"]
+        assert self.shown(reader, "SHOW QUEUE JOBS") == ["2", "3"]
+        assert [job.id for job in reader.active_jobs()] == [2, 3]
+        assert reader.history.counts()[Status.RUNNING] == 0
+        job = reader.job(1)
+        assert job is not None
+        assert job.reason.startswith("interrupted")
+        assert {task.status for task in job.tasks} == {Status.FAILED}
+        reader.close()
+
+    def test_next_owner_is_followed(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        clock = FakeClock()
+        reader = self.die(tmp_path, monkeypatch, clock)
+        reader.history.refresh()
+        with bench(tmp_path, ScriptedStorage({"nba": ("h1", "h2")}), clock=clock) as b:
+            b.say("STOP JOB 3; RECOVER JOB 1")
+            b.storage.operation("nba", "h1")
+            reader.history.refresh()
+            assert self.shown(reader, "SHOW RUNNING JOBS") == ["2"]
+            assert self.shown(reader, "SHOW QUEUE JOBS") == ["4"]
+            for job_id in range(1, 5):
+                assert reader.job(job_id) == b.engine.history.get(job_id)
+            assert reader.history.counts() == b.engine.history.counts()
+            assert reader.history.notes == ()
         reader.close()

@@ -206,6 +206,8 @@ def history(profile: Profile) -> Finding:
         advice = "jobtui history verify reports all of it, jobtui history repair repairs what it can"
         return Finding(CheckLevel.WARN, "history", f"damaged: {kept.damage[0]}{more}", advice)
     live = f", {kept.live} queued or running" if kept.live else ""
+    if kept.interrupted:
+        live += f", {kept.interrupted} interrupted when its jobtui ended, which the next start records"
     result = f"the last job is {kept.last_id}{live}" if kept.last_id else "no jobs yet"
     return Finding(CheckLevel.OK, "history", result)
 

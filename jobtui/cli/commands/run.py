@@ -24,6 +24,7 @@ from jobtui.engine.profile import Profile
 from jobtui.engine.reader import MEASURING, READ_ONLY, ReadOnlyClient
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import OwnerTimeout, OwnerUnavailable, RequestNotAccepted, StorageError
+from jobtui.formatting import format_local_time
 from jobtui.history import StoreError
 from jobtui.language import StatementError, parse
 from jobtui.language.ast import (
@@ -85,7 +86,7 @@ def _read(profile: Profile, text: str, statements: Sequence[Statement], command:
 
 def _report_unowned_jobs(reader: ReadOnlyClient, profile: Profile, command: RunCommand) -> None:
     """Print how the jobs that have not ended can be continued, if no process runs them."""
-    if not reader.active_jobs():
+    if not reader.active_jobs() and not reader.history.restated:
         return
     # the engine: only if a job has not ended
     from jobtui.cli.wait import describe_jobs
@@ -94,12 +95,14 @@ def _report_unowned_jobs(reader: ReadOnlyClient, profile: Profile, command: RunC
     if is_owned(profile):
         return
     reader.history.refresh()  # their process may just have ended and stored how they ended
-    if jobs := _running(reader):
-        was, it = ("was", "it") if len(jobs) == 1 else ("were", "them")
-        begin = describe_jobs(jobs)
+    ended = [job for job in reader.history.restated if job.status.ended]
+    if ended:
+        was, it = ("was", "it") if len(ended) == 1 else ("were", "them")
+        begin = describe_jobs([job.id for job in ended])
+        last = max(job.stop for job in ended if job.stop is not None)
         streams.print_error(
-            f"{begin[0].upper()}{begin[1:]} {was} running when the jobtui that ran {it} ended; "
-            f"the next start marks {it} as interrupted"
+            f"{begin[0].upper()}{begin[1:]} {was} running when the jobtui that ran {it} ended; its last sign "
+            f"of life was at {format_local_time(last)}, and the next start records {it} as interrupted"
         )
     if ways := list(_ways_to_continue(reader, profile, command)):
         streams.print_error(f"No jobtui runs this profile: {'; '.join(ways)}")
@@ -123,11 +126,6 @@ def _ways_to_continue(reader: ReadOnlyClient, profile: Profile, command: RunComm
         is_begun = any(job.status is Status.RUNNING for job in active if job.id in left)
         where = "left at a step or in the queue" if is_begun else "left in the queue"
         yield f"{describe_jobs(left)} {was} {where}, and `{jobtui} serve --until-idle` continues {it}"
-
-
-def _running(reader: ReadOnlyClient) -> list[int]:
-    # a job that was paused, or left at a step for the next owner, is not interrupted
-    return [job.id for job in reader.active_jobs() if is_interrupted(job) and not job.paused]
 
 
 def _needs_owner(statements: Sequence[Statement]) -> bool:

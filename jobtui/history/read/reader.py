@@ -11,7 +11,7 @@ import contextlib
 import re
 import threading
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -45,7 +45,9 @@ from jobtui.history.format.segment import (
     scan_segments,
 )
 from jobtui.history.format.state import State, StatusCounts, nest_counts
+from jobtui.model import Job
 
+UnownedView = Callable[[Job], Job]
 _LOAD_ATTEMPTS: Final = 50
 """A writer replaces the manifest between two attempts only if it seals or archives at the same time."""
 TEMPORARY_SUFFIX: Final = ".tmp"
@@ -323,10 +325,17 @@ def _note_missing_commits(mark: WriterStatus, replay: Replay, quarantine: Quaran
 
 
 class HistoryReader:
-    """A history that is open for reading. It changes nothing on disk."""
+    """A history that is open for reading. It changes nothing on disk.
 
-    def __init__(self, disk: Disk, directory: Path) -> None:
+    `view_unowned` returns a live job as it is shown while no process writes the history; None: as it is on
+    disk. `restated`: the jobs that are shown otherwise than on disk.
+    """
+
+    def __init__(self, disk: Disk, directory: Path, view_unowned: UnownedView | None = None) -> None:
         self._disk, self._directory = disk, directory
+        self._view_unowned = view_unowned
+        self._is_viewed_unowned = False
+        self.restated: tuple[Job, ...] = ()
         self._watcher = WriterWatcher(disk, directory)
         self._refresh_lock = threading.Lock()
         self._status_bytes = b""
@@ -353,11 +362,24 @@ class HistoryReader:
         seen = self._watcher.read_raw()
         identity = self._disk.identity(self._directory / MANIFEST)
         if not self._must_reload and seen == self._status_bytes and identity == self._identity:
-            return False
-        if self._must_reload or identity != self._identity:
+            # a writer that is killed leaves everything as it is
+            return bool(self._view_unowned and self.state.live) and self._view_without_writer()
+        # a change is the difference to the version on disk, and not to the one that is shown
+        if self._must_reload or identity != self._identity or self.restated:
             self._loaded = self._load()
             return True
         return self._read_changes(seen)
+
+    def _view_without_writer(self) -> bool:
+        """Restate the live jobs unless a process writes the history; return whether any has changed."""
+        if self._view_unowned is None or self._is_viewed_unowned or self._watcher.has_writer():
+            return False
+        self._is_viewed_unowned = True
+        shown = [(job, self._view_unowned(job)) for job in list(self.state.live.values())]
+        self.restated = tuple(after for before, after in shown if after is not before)
+        for job in self.restated:
+            self.state.publish(job)
+        return bool(self.restated)
 
     def _load(self) -> LoadedHistory:
         # after an error, the next attempt loads everything again
@@ -378,6 +400,9 @@ class HistoryReader:
         if mark is None and alive:
             self._status_bytes = b""
         self.quarantine, self._must_reload = quarantine, False
+        self._is_viewed_unowned, self.restated = False, ()
+        self._loaded = found
+        self._view_without_writer()
         return found
 
     def _read_changes(self, seen: bytes) -> bool:
@@ -402,7 +427,8 @@ class HistoryReader:
             self._loaded = self._load()
             return True
         self._status_bytes, self._must_reload = seen, False
-        return (position.seq, position.journal) != before
+        self._is_viewed_unowned = False
+        return self._view_without_writer() or (position.seq, position.journal) != before
 
     def _read_journal(self) -> None:
         position = self._loaded.replay.position
