@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import get_args
 
 import pytest
 from msgspec.structs import replace
@@ -15,6 +16,7 @@ from jobtui.engine.client import Session
 from jobtui.engine.failover import FailoverClient, connect_or_start
 from jobtui.engine.profile import Profile
 from jobtui.errors import OwnerUnreachable
+from jobtui.language import ast, parse
 from jobtui.model import Status
 from tests.support.commands import CommandLine
 from tests.support.engines import WAIT, bench
@@ -31,31 +33,59 @@ def refusal(client: FailoverClient, text: str) -> str:
     return "" if failure is None else failure.message
 
 
+NIGHTLY = 'CREATE SCHEDULE nightly AT "@daily" DO ADMIN FLUSH nba'
 WRITING = (
     "ADMIN FLUSH nba",
     "STOP JOB 1",
     "SHOW JOBS; RECOVER JOB",
     "BACKUP JOB 0 9",
+    "RESTORE JOB 1",
+    "CREATE SPACE more",
     "DROP SPACE nba",
     'CREATE SCHEDULE s AT "@daily" DO ADMIN FLUSH nba',
+    "PAUSE SCHEDULE nightly",
+    "RESUME SCHEDULE nightly",
+    "RUN SCHEDULE nightly",
+    "DROP SCHEDULE nightly",
     "PAUSE JOB 1",
+    "RESUME JOB 1",
     "SET RATE OFF",
 )
+READING = (
+    "USE nba",
+    "SHOW JOB 1",
+    "SHOW JOBS",
+    "SHOW SPACES",
+    "SHOW HOSTS",
+    "SHOW SCHEDULES",
+    "SHOW ADVICE",
+    "EXPLAIN ADMIN COMPACT nba",
+)
+
+
+def test_every_statement_is_refused_or_changes_nothing() -> None:
+    """A new statement must be added to one of the lists, which the next test executes."""
+    writing = {type(statement) for text in WRITING for statement in parse(text)} - {ast.ShowJobs}
+    reading = {type(statement) for text in READING for statement in parse(text)}
+    assert not writing & reading
+    assert writing | reading == set(get_args(ast.Statement))
 
 
 def test_owner_takes_nothing_from_it(tmp_path: Path, profile: Profile) -> None:
     with bench(tmp_path, ScriptedStorage({"nba": ("h1",)})) as b:
-        b.say("ADMIN COMPACT nba")
+        b.say(f"ADMIN COMPACT nba; {NIGHTLY}")
         b.heard.until(1, Status.RUNNING)
+        before = b.engine.job(1), b.rows("SHOW SPACES"), b.rows("SHOW SCHEDULES")
         client = FailoverClient(profile)
         try:
             assert not client.writable
             for text in WRITING:
                 assert refusal(client, text).startswith("Profile 'local' is read-only"), text
-            assert refusal(client, "USE nba; SHOW JOB 1; SHOW SPACES; SHOW SCHEDULES") == ""
-            assert refusal(client, "SHOW ADVICE; EXPLAIN ADMIN COMPACT nba") == ""
+            for text in READING:
+                assert refusal(client, text) == "", text
             assert refusal(client, "SHOW ADVICE; ADMIN FLUSH nba").startswith("Profile 'local' is read-only")
             assert b.engine.history.last_id() == 1
+            assert before == (b.engine.job(1), b.rows("SHOW SPACES"), b.rows("SHOW SCHEDULES"))
         finally:
             client.close()
 
@@ -65,7 +95,8 @@ def test_without_an_owner_nothing_is_made(tmp_path: Path) -> None:
     client = FailoverClient(absent)
     try:
         assert (client.writable, client.write_error) == (False, "")
-        assert refusal(client, "ADMIN FLUSH nba").endswith("nothing was done")
+        for text in WRITING:
+            assert refusal(client, text).endswith("nothing was done"), text
         for text in ("SHOW ADVICE", "EXPLAIN ADMIN COMPACT nba"):
             assert refusal(client, text).endswith("none runs it: start one, or leave --read-only out")
         assert refusal(client, "SHOW JOBS") == ""

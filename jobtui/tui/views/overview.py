@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from typing import ClassVar
 
@@ -36,9 +36,13 @@ _REQUEST_EVERY = 2  # seconds
 
 
 class CardGrid(LinesView, can_focus=True):
-    """The cards, as many beside each other as fit."""
+    """The cards, as many beside each other as fit. `can_write` returns whether a space can be compacted."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.OVERVIEW)]
+
+    def __init__(self, can_write: Callable[[], bool]) -> None:
+        super().__init__()
+        self._can_write = can_write
 
     class CardMoved(Message):
         """The user wants another card: so many to the right, and so many rows down."""
@@ -77,6 +81,10 @@ class CardGrid(LinesView, can_focus=True):
         """Measure the advice of all spaces again."""
         self.post_message(self.CardActionChosen("measure"))
 
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide the action that writes from a reader."""
+        return self._can_write() if action == "compact_card" else True
+
     def on_click(self, event: events.Click) -> None:
         """Move the cursor to the card, or open it with a second click."""
         event.stop()
@@ -100,7 +108,7 @@ class OverviewView(DashboardView):
         super().__init__(id=id)
         self.context = context
         self._host = host
-        self.body = CardGrid()
+        self.body = CardGrid(lambda: context.client.writable)
         self.cards: list[SpaceCard] = []
         self._activity: dict[str, SpaceActivity] = {}
         self._current: str | None = None
