@@ -13,6 +13,7 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 
+from jobtui.engine.cluster.inventory import JobSizes
 from jobtui.errors import ErrorCode
 from jobtui.model import Level, SpaceStats, Status
 from jobtui.storage.nebula import properties
@@ -336,6 +337,58 @@ class TestJobs:
         storaged.engines["nba"] = [engine(4 << 20)]
         cluster.submit("nba", "COMPACT")
         assert prod.heard.until(1, Status.RUNNING).tasks[0].before is None
+        cluster.finish(1)
+        (task,) = prod.heard.until(1, Status.FINISHED).tasks
+        assert (task.before, task.after, task.reclaimed) == (None, None, None)
+
+    def test_a_job_that_waits_for_another_has_no_sizes(
+        self, prod: ClusterBench, cluster: Cluster, storaged: StoragedDouble
+    ) -> None:
+        storaged.engines["nba"] = [engine(9 << 20, 3, 9, 0, 0)]
+        first = cluster.submit("nba", "COMPACT")  # another client's
+        (flush,) = prod.say("ADMIN FLUSH nba").jobs
+        prod.heard.wait_for(lambda: flush not in sizes(prod))
+        storaged.engines["nba"] = [engine(4 << 20)]  # the compact reclaims it, not the flush
+        cluster.finish(first)
+        cluster.finish(first + 1)
+        (task,) = prod.heard.until(flush, Status.FINISHED).tasks
+        assert (task.before, task.reclaimed) == (None, None)
+
+    def test_sizes_long_after_the_end_are_not_those_after_it(
+        self, prod: ClusterBench, cluster: Cluster, storaged: StoragedDouble, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        storaged.engines["nba"] = [engine(9 << 20, 3, 9, 0, 0)]
+        prod.say("ADMIN COMPACT nba")
+        prod.heard.until(1, Status.RUNNING)
+        monkeypatch.setattr("jobtui.engine.cluster.inventory.LATE_SECONDS", 0.0)  # as if metad had been away
+        cluster.finish(1)
+        (task,) = prod.heard.until(1, Status.FINISHED).tasks
+        assert task.before is not None
+        assert (task.after, task.reclaimed) == (None, None)
+
+    def test_each_host_is_measured_when_its_task_ends(
+        self, cluster: Cluster, storaged: StoragedDouble, tmp_path: Path
+    ) -> None:
+        cluster.spaces["nba"].hosts.append("h2")
+        addresses = dict.fromkeys(("h", "h2"), Address("127.0.0.1", storaged.port))
+        with GraphdDouble(cluster) as graphd, working_on(graphd, root=tmp_path, storaged=addresses) as prod:
+            prod.caught_up()
+            storaged.engines["nba"] = [engine(9 << 20, 3, 9, 0, 0)]
+            prod.say("ADMIN COMPACT nba")
+            prod.heard.until(1, Status.RUNNING)
+            storaged.engines["nba"] = [engine(4 << 20)]
+            cluster.finish(1, host="h")
+            prod.heard.wait_for(lambda: prod.job(1).tasks[0].after is not None)
+            storaged.engines["nba"] = [engine(6 << 20)]
+            cluster.finish(1)
+            job = prod.heard.until(1, Status.FINISHED)
+        assert [task.reclaimed for task in job.tasks] == [5 << 20, 3 << 20]
+
+
+def sizes(prod: ClusterBench) -> JobSizes:
+    sync = prod.engine.engine.sync
+    assert sync is not None
+    return sync.sizes
 
 
 def test_a_stats_record_is_what_the_history_keeps() -> None:

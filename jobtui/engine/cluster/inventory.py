@@ -18,9 +18,10 @@ from jobtui.engine.cluster.lifecycle import add_note
 from jobtui.engine.inventory import InventoryCache
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.formatting import format_local_time
-from jobtui.model import Job, JobCommand, SpaceStats, Status
+from jobtui.model import Job, JobCommand, SpaceStats, Status, Task
 from jobtui.storage.base import (
     Capabilities,
+    ClusterJob,
     ClusterJobManager,
     CompactionFigures,
     CompactionRequest,
@@ -200,12 +201,15 @@ def _address(host: str) -> str:
 
 SAMPLE_SECONDS = 0.5
 """The time for all hosts of a space to report its sizes before a job is requested; no job waits longer."""
+LATE_SECONDS = 30.0
+"""The time after a task's end from which sizes are no longer those that it left: others write, too."""
 
 
 class JobSizes:
     """The sizes of spaces before and after the jobs on them, for the engine's loop.
 
-    A job whose sizes were not measured before it began has none: jobtui does not estimate them later.
+    A job whose sizes were not measured right before it began has none: jobtui does not estimate them later. The
+    same holds for a job that waited for another one, which changed the sizes meanwhile.
     """
 
     def __init__(self, job_manager: ClusterJobManager, inventory: InventoryCache) -> None:
@@ -245,6 +249,26 @@ class JobSizes:
         if sizes:
             self._before[job_id] = sizes
 
+    def discard_before(self, job_id: int) -> None:
+        """Discard the stats from before a job, since another job runs before it does."""
+        self._before.pop(job_id, None)
+
+    def lacks_after(self, job: Job | None, found: ClusterJob, now: datetime) -> bool:
+        """Return whether a task has just ended of which the stats before it are known, and those after it not.
+
+        Args:
+            job: The job as it is recorded.
+            found: The job as the cluster now reports it.
+            now: The present time.
+        """
+        if job is None or job.id not in self._before:
+            return False
+        known = {task.number for task in job.tasks if task.after is not None}
+        return any(
+            task.number not in known and _has_just_finished(job, found.start, task, now)
+            for task in found.tasks or ()
+        )
+
     def attach(self, job: Job, after: Mapping[str, SpaceStats], now: datetime) -> Job:
         """Return the job with the sizes on its tasks; with a note, once, about a host that reports none."""
         before = self._before.get(job.id, {})
@@ -252,7 +276,8 @@ class JobSizes:
             replace(
                 task,
                 before=task.before or before.get(task.host),
-                after=task.after or (after.get(task.host) if task.status is Status.FINISHED else None),
+                after=task.after
+                or (after.get(task.host) if _has_just_finished(job, job.start, task, now) else None),
             )
             if task.host in before
             else task
@@ -266,3 +291,13 @@ class JobSizes:
             problems, self._problems = self._problems, []
             job = add_note(job, "; ".join(problems), now)
         return job
+
+
+def _has_just_finished(job: Job, start: datetime | None, task: Task, now: datetime) -> bool:
+    """Return whether a task of a job that began as soon as it was submitted finished a moment ago.
+
+    `start` and the task's times are the cluster's, whose clock may be wrong: only their difference counts.
+    """
+    if task.status is not Status.FINISHED or task.stop is None or start is None:
+        return False
+    return (now - job.submitted - (task.stop - start)).total_seconds() < LATE_SECONDS

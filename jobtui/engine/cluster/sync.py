@@ -134,7 +134,7 @@ class ClusterSync:
         return transaction.get(job_id) or self._store.history.get_archived(job_id)
 
     def _is_archived(self, update: JobUpdate) -> bool:
-        job_id = self.index.get(update.space, update.job.id)
+        job_id = self._ours(update)
         return job_id is not None and self._store.history.is_archived(job_id)
 
     # ---- following
@@ -254,10 +254,22 @@ class ClusterSync:
         return [] if after == job or transaction.get(job.id) is None else [transaction.amend(after)]
 
     async def _sizes_after(self, updates: Sequence[JobUpdate]) -> dict[str, Mapping[str, SpaceStats]]:
-        """Return the sizes of the spaces of ended jobs, as far as the sizes before those jobs are known."""
-        ended = [update for update in updates if update.job.is_settled]
-        spaces = {one.space for one in ended if (self.index.get(one.space, one.job.id) or 0) in self.sizes}
+        """Return the sizes of the spaces in which tasks have just ended, if those before them are known."""
+        running = {(job.space, job.id) for job in self._store.active() if job.status is Status.RUNNING}
+        running |= {(one.space, self._ours(one) or 0) for one in updates if one.job.status is Status.RUNNING}
+        spaces = set()
+        for one in updates:
+            job_id = self._ours(one) or 0
+            if one.job.status is Status.QUEUE and any(
+                space == one.space and other != job_id for space, other in running
+            ):
+                self.sizes.discard_before(job_id)
+            elif self.sizes.lacks_after(self._store.get(job_id), one.job, self._clock.now()):
+                spaces.add(one.space)
         return {space: await self.sizes.sample(space) for space in spaces}
+
+    def _ours(self, update: JobUpdate) -> int | None:
+        return self.index.get(update.space, update.job.id)
 
     def _complete(self, transaction: Transaction, job: Job, after: Mapping[str, SpaceStats]) -> Job:
         """Return a job with the data that the cluster itself does not report."""
