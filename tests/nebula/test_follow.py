@@ -5,8 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import NoReturn
 
+from msgspec.structs import replace
+
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.model import ConnectionState, Status
+from jobtui.model import ConnectionState, Status, Task
 from jobtui.storage.base import ClusterJob
 from jobtui.storage.nebula.poller import BATCH, DROPPED, GONE, JobPoller, UpdateKind
 from tests.support.graphd_double import GraphdDouble
@@ -255,6 +257,58 @@ def test_unlistable_space_is_reported_once_others_continue() -> None:
         del mirror.trouble["nba"]
         mirror.put("nba", 2)
         assert await reader.news() == [("nba", 2, Status.RUNNING, UpdateKind.FIRST)]
+        await reader.close()
+
+    run(test())
+
+
+def test_a_space_whose_role_is_lost_keeps_its_jobs_as_they_were() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(("nba", "other")), PatientClock()
+        for job_id, status in ((1, Status.RUNNING), (2, Status.FAILED)):
+            mirror.put("nba", job_id, status)
+        running = Task(0, "10.0.0.5", Status.RUNNING, start=START)
+        mirror.change("nba", 2, tasks=(running,))  # it has failed, and a host still works
+        complaints: list[StorageError] = []
+        reader = Reader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
+        await reader.batch()
+        mirror.trouble["nba"] = StorageError(ErrorCode.ACCESS, "", "nba", "No permission to read space.")
+        mirror.put("nba", 3)
+        await reader.silence(100)
+        assert [error.detail for error in complaints] == ["No permission to read space."]
+        mirror.asked.clear()
+        await reader.silence(60)
+        assert mirror.asked.count("jobs nba") <= 3
+        assert not [asked for asked in mirror.asked if asked.startswith("show")]
+        mirror.put("other", 4)
+        assert await reader.news() == [("other", 4, Status.RUNNING, UpdateKind.FIRST)]
+        del mirror.trouble["nba"]
+        mirror.put("nba", 1, Status.FINISHED)
+        mirror.change("nba", 2, tasks=(replace(running, status=Status.FINISHED, stop=START),))
+        assert await reader.news() == [
+            ("nba", 1, Status.FINISHED, UpdateKind.CHANGED),
+            ("nba", 2, Status.FAILED, UpdateKind.AFTER_END),
+            ("nba", 3, Status.RUNNING, UpdateKind.FIRST),
+        ]
+        await reader.close()
+
+    run(test())
+
+
+def test_a_role_that_is_lost_between_a_list_and_its_jobs_loses_none_of_them() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        for job_id in (1, 2):
+            mirror.put("nba", job_id)
+        refused = StorageError(ErrorCode.ACCESS, "", "nba", "No permission to read space.")
+        mirror.on_list = lambda: mirror.trouble.update(nba=refused)
+        complaints: list[StorageError] = []
+        reader = Reader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
+        await reader.silence(20)
+        assert len(complaints) == 1
+        mirror.on_list = lambda: None
+        del mirror.trouble["nba"]
+        assert [job for _, job, _, _ in await reader.news()] == [1, 2]
         await reader.close()
 
     run(test())

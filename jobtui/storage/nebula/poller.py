@@ -87,6 +87,7 @@ class _PolledSpace(msgspec.Struct):
     """
 
     seen: dict[int, ClusterJob] = {}
+    unsettled: dict[int, ClusterJob] = {}  # those of `seen` that are not settled: a list may have 100,000 jobs
     outlines: dict[int, _Outline] = {}
     durations: deque[float] = msgspec.field(default_factory=lambda: deque(maxlen=COST_LISTS))
     job_due: dict[int, float] = {}
@@ -104,9 +105,23 @@ class _PolledSpace(msgspec.Struct):
     def __post_init__(self) -> None:
         self.newest = max(self.seen, default=0)
         self.outlines = {job.id: _outline(job) for job in self.seen.values()}
+        self.unsettled = {job.id: job for job in self.seen.values() if not job.is_settled}
 
-    def active(self) -> list[ClusterJob]:
-        return [job for job in self.seen.values() if not job.is_settled]
+    def put(self, job: ClusterJob) -> None:
+        """Add a job, or replace it."""
+        self.seen[job.id] = job
+        if job.is_settled:
+            self.unsettled.pop(job.id, None)
+        else:
+            self.unsettled[job.id] = job
+
+    def remove(self, job_id: int) -> ClusterJob:
+        """Remove a job with all that is known of it, and return it."""
+        for known in (self.unsettled, self.outlines, self.backlog, self.details):
+            known.pop(job_id, None)
+        self.job_due.pop(job_id, None)
+        self.misses.pop(job_id, None)
+        return self.seen.pop(job_id)
 
     @property
     def usual_duration(self) -> float:
@@ -114,7 +129,7 @@ class _PolledSpace(msgspec.Struct):
         return median(self.durations) if self.durations else 0.0
 
     def is_busy(self, now: float) -> bool:
-        return now - self.changed < BUSY_SECONDS or any(not job.status.ended for job in self.seen.values())
+        return now - self.changed < BUSY_SECONDS or any(not job.status.ended for job in self.unsettled.values())
 
 
 def _outline(job: ClusterJob) -> _Outline:
@@ -198,7 +213,7 @@ class JobPoller:
                 yield updates
             if error is not None:
                 await self._wait_after(error)
-            elif not any(watched.backlog for watched in self._spaces.values()):
+            elif not any(watched.backlog and not watched.list_error for watched in self._spaces.values()):
                 self._on_caught_up()
                 await self._pause(self._interval)
 
@@ -248,8 +263,8 @@ class JobPoller:
             watched.unlisted += 1
             watched.backlog.clear()
             if watched.unlisted >= MISSES:
-                for job in watched.active():
-                    self._report_gone(name, watched, job.id, DROPPED)
+                for job_id in [*watched.unsettled]:
+                    self._report_gone(name, watched, job_id, DROPPED)
                 del self._spaces[name]
 
     async def _list(self, space: str, watched: _PolledSpace) -> None:
@@ -257,8 +272,7 @@ class JobPoller:
         try:
             listed = await self._manager.jobs(space)
         except StorageError as error:
-            watched.list_error = self._publish_once(watched.list_error, error)
-            watched.due = self._clock.steady() + ERROR_SECONDS
+            self._block(watched, error)
             return
         watched.list_error = ""
         watched.listed = True
@@ -273,10 +287,8 @@ class JobPoller:
         watched.due = now + self._pause_after_list(watched, now)
         watched.misses = {job_id: count for job_id, count in watched.misses.items() if job_id not in found}
         for job_id in sorted(watched.seen.keys() - found):
-            if watched.seen[job_id].is_settled:
-                watched.details.pop(job_id, None)
-                del watched.seen[job_id]  # the cluster has deleted it; the history keeps it
-                watched.outlines.pop(job_id, None)
+            if job_id not in watched.unsettled:
+                watched.remove(job_id)  # the cluster has deleted it; the history keeps it
                 continue
             watched.misses[job_id] = watched.misses.get(job_id, 0) + 1
             if watched.misses[job_id] >= MISSES:
@@ -296,12 +308,14 @@ class JobPoller:
         A job in the queue has no tasks: the list alone shows when it begins.
         """
         now = self._clock.steady()
-        changed = [(space, job) for space, watched in self._spaces.items() for job in watched.backlog.values()]
+        # of a space that cannot be listed, no job can be shown
+        spaces = {space: watched for space, watched in self._spaces.items() if not watched.list_error}
+        changed = [(space, job) for space, watched in spaces.items() for job in watched.backlog.values()]
         changed.sort(key=lambda one: (one[1].status.ended, one[1].id))
         active = [
             (space, job)
-            for space, watched in self._spaces.items()
-            for job in watched.active()
+            for space, watched in spaces.items()
+            for job in watched.unsettled.values()
             if job.id not in watched.backlog
             and not watched.unlisted
             and job.status is not Status.QUEUE
@@ -310,7 +324,7 @@ class JobPoller:
         active.sort(key=lambda one: (one[1].status.ended, one[1].id))
         incomplete = (
             (space, job)
-            for space, watched in self._spaces.items()
+            for space, watched in spaces.items()
             for job in watched.details.values()
             if not watched.unlisted
         )
@@ -324,14 +338,16 @@ class JobPoller:
                 continue
             for job in old[: OUTLINES - len(self._updates)]:
                 del watched.backlog[job.id]
-                watched.seen[job.id] = watched.details[job.id] = job
+                watched.put(job)
+                watched.details[job.id] = job
                 watched.outlines[job.id] = _outline(job)
                 self._updates.append(JobUpdate(space, job, UpdateKind.FIRST))
         return bool(self._updates)
 
     async def _show(self, space: str, watched: _PolledSpace, job: ClusterJob) -> None:
-        listed = watched.backlog.pop(job.id, None)
-        watched.details.pop(job.id, None)
+        if watched.list_error:
+            return  # another job of the space was just refused
+        listed, detail = watched.backlog.pop(job.id, None), watched.details.pop(job.id, None)
         try:
             now = await self._manager.show(space, job.id)
         except StorageError as error:
@@ -339,12 +355,18 @@ class JobPoller:
                 watched.backlog[job.id] = job
             if error.code in (ErrorCode.REJECTED, ErrorCode.MISSING):
                 return  # it was deleted after the list: the next list shows that
+            if error.code is ErrorCode.ACCESS:  # the user has lost the role in this space
+                watched.backlog.update({job.id: listed} if listed else {})
+                watched.details.update({job.id: detail} if detail else {})
+                self._block(watched, error)
+                return
             watched.job_error = self._publish_once(watched.job_error, error)
-            now = replace(job, tasks=())
+            known = watched.seen.get(job.id)
+            now = replace(job, tasks=known.tasks if known is not None and known.tasks else ())
         else:
             watched.job_error = ""
         before = watched.seen.get(job.id)
-        watched.seen[job.id] = now
+        watched.put(now)
         if listed is not None:
             watched.outlines[job.id] = _outline(listed)
         if now.status.ended and not now.is_settled:
@@ -356,16 +378,18 @@ class JobPoller:
             self._updates.append(JobUpdate(space, now, _update_kind(before, now)))
 
     def _report_gone(self, space: str, watched: _PolledSpace, job_id: int, reason: str) -> None:
-        known = watched.seen.pop(job_id)
-        watched.backlog.pop(job_id, None)
-        watched.outlines.pop(job_id, None)
-        watched.job_due.pop(job_id, None)
+        known = watched.remove(job_id)
         tasks = tuple(task if task.status.ended else _lost_task(task) for task in known.tasks or ())
         if known.status.ended:
             self._updates.append(JobUpdate(space, replace(known, tasks=tasks), UpdateKind.AFTER_END))
             return
         job = replace(known, status=Status.FAILED, reason=reason, tasks=tasks)
         self._updates.append(JobUpdate(space, job, UpdateKind.CHANGED))
+
+    def _block(self, watched: _PolledSpace, error: StorageError) -> None:
+        """Publish why a space cannot be listed, and leave the space alone for a while."""
+        watched.list_error = self._publish_once(watched.list_error, error)
+        watched.due = self._clock.steady() + ERROR_SECONDS
 
     def _publish_once(self, before: str, error: StorageError) -> str:
         """Publish an error unless its reason is `before`, and return the reason to keep.
