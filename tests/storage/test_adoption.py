@@ -128,6 +128,12 @@ class TestOptions:
             (TABLE, "format_version", "7", "format of SST files"),
             (TABLE, "format_version", "x", "format of SST files"),
             (TABLE, "index_type", "kHashSearch", "kHashSearch"),
+            ("DBOptions", "max_background_jobs", "100000", "as max_background_jobs"),
+            ("DBOptions", "max_file_opening_threads", "many", "as max_file_opening_threads"),
+            ("DBOptions", "table_cache_numshardbits", "30", "as table_cache_numshardbits"),
+            (CF, "num_levels", "-1", "as num_levels"),
+            (CF, "num_levels", "1000000", "as num_levels"),
+            (CF, "inplace_update_num_locks", "9" * 30, "as inplace_update_num_locks"),
         ],
     )
     def test_it_is_refused_for(self, database, section, name, value, finding):
@@ -167,6 +173,18 @@ class TestOptionsFile:
         assert "statistics" in refusal(database).reason
         shutil.copy(file, newest)
         survey(database)
+
+    @pytest.mark.parametrize("number", [1 << 64, "9" * 240, "\u0669" * 6])
+    def test_a_number_that_rocksdb_does_not_read_does_not_count(self, database, number):
+        text = options_file(database).read_text()
+        (database / f"OPTIONS-{number}").write_text(text.replace("[DBOptions]", "[DBOptions]\n  wal_dir=/srv"))
+        survey(database)
+
+    @pytest.mark.parametrize("zeros", ["", "0" * 10])
+    def test_two_of_the_same_number_are_refused(self, database, zeros):
+        file = options_file(database)
+        shutil.copy(file, file.with_name(f"OPTIONS-{zeros}{int(file.name.partition('-')[2])}"))
+        assert "two OPTIONS files of the same number" in refusal(database).reason
 
     @pytest.mark.parametrize("share", [0.0, 0.05, 0.3, 0.6, 0.9, 0.999])
     def test_a_cut_one_is_refused(self, database, share):
@@ -329,6 +347,43 @@ class TestFiles:
         file.write_bytes(head + new + tail)
         assert file.name in refusal(database).reason
 
+    @pytest.mark.parametrize("pattern", ["CURRENT", "OPTIONS-*", "MANIFEST-*", "*.log"])
+    def test_a_file_of_terabytes_is_not_read(self, database, pattern):
+        """A file with a hole takes no room on a disk, and all the memory of whoever reads it."""
+        file = max(database.glob(pattern))
+        size = file.stat().st_size
+        os.truncate(file, 8 << 40)
+        with pytest.raises(WorkerError) as caught:
+            survey(database)
+        assert caught.value.code is (ErrorCode.CORRUPT if pattern == "CURRENT" else ErrorCode.UNSUPPORTED)
+        assert file.name in caught.value.reason
+        os.truncate(file, size)
+        survey(database)
+
+    @pytest.mark.parametrize("pattern", ["OPTIONS-*", "MANIFEST-*", "*.log"])
+    def test_too_little_memory_is_said(self, database, pattern, monkeypatch):
+        file = max(database.glob(pattern))
+        read = Path.read_bytes
+
+        def read_bytes(path: Path) -> bytes:
+            if path.name == file.name:
+                raise MemoryError
+            return read(path)
+
+        monkeypatch.setattr(Path, "read_bytes", read_bytes)
+        with pytest.raises(WorkerError, match=f"{file.name} has .*, for which there is not enough memory"):
+            survey(database)
+
+    @pytest.mark.parametrize("name", ["20261129.log", "99.log", "000000099999.log"])
+    def test_another_programs_log_is_not_taken_for_a_wal(self, database, name):
+        (database / name).write_text("2026-11-29 started\n")
+        assert f"{name} is not a log of this database" in refusal(database).reason
+
+    def test_digits_of_other_scripts_are_no_numbers(self, database):
+        for name in ("\u0669\u0669.log", "\u0669\u0669.sst", "MANIFEST-\u0669"):
+            (database / name).write_text("x")
+        survey(database)
+
     def test_an_sst_file_of_a_newer_format_is_refused(self, database):
         file = next(database.glob("*.sst"))
         data = file.read_bytes()
@@ -419,9 +474,20 @@ class TestWal:
 
     @pytest.mark.parametrize("kind", [9, 10, 11, 130, 131])
     def test_records_that_are_not_known_are_refused(self, database, kind):
+        self.append(database, b"\x01\x01a\x01v")
         with open(max(database.glob("*.log")), "ab") as file:
             file.write(struct.pack("<IHB", 0, 4, kind) + b"\x07\0\0\0")
         refusal(database)
+
+    @pytest.mark.parametrize("rest", [b"", b"\0" * 5000])
+    def test_a_compressed_file_without_records_is_safe(self, database, rest):
+        header = struct.pack("<IHB", 0, 4, 9) + b"\x07\0\0\0"
+        wal = max(database.glob("*.log"))
+        wal.write_bytes(header + rest)
+        survey(database)
+        wal.write_bytes(header)
+        self.append(database, b"\x01\x01a\x01v")
+        assert "is compressed" in refusal(database).reason
 
     @pytest.mark.parametrize("torn", [b"\0", b"\0" * 7, b"\0" * 5000, struct.pack("<IHB", 1, 900, 1) + b"half"])
     def test_a_torn_end_is_left_out_and_nothing_else(self, database, torn):

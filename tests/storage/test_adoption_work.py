@@ -231,6 +231,20 @@ class TestLeftAsFound:
             await compact(storage, str(database), "chain")
         assert sorted(path.name for path in database.glob("OPTIONS-*")) == names
 
+    async def test_files_of_any_name_are_no_hindrance(self, tmp_path, database):
+        (database / os.fsdecode(b"\xff\n\x1b[31m")).mkdir()
+        async with storage_at(tmp_path / "root") as storage:
+            await storage.create_space("chain", adopting(database))
+            await flush(storage, str(database), "chain")
+
+    async def test_a_wal_of_ours_is_never_compressed(self, tmp_path, database):
+        """A compressed one would be refused at the next job."""
+        set_option(database, "wal_compression", "kZSTD")
+        async with storage_at(tmp_path / "root") as storage:
+            await storage.create_space("chain", adopting(database))
+            await flush(storage, str(database), "chain")
+            await compact(storage, str(database), "chain")
+
     async def test_fifo_families_are_left_out_and_named(self, tmp_path):
         database = make(FIFO, tmp_path / "db")
         async with storage_at(tmp_path / "root") as storage:

@@ -138,7 +138,7 @@ def test_parts_of_records_have_an_order(kinds):
 )
 def test_other_kinds_of_records_are_named(kind, finding):
     with pytest.raises(Unreadable, match=finding):
-        list(RecordReader(framed(kind, b"part")))
+        list(RecordReader(framed(kind, b"part") + framed(FULL, b"more")))
 
 
 def test_no_field_goes_beyond_its_record():

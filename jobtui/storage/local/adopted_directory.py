@@ -28,15 +28,16 @@ CONFIG = "rocksdict-config.json"
 _SNAPSHOT = "snapshot.json"
 _COPIES = "copies"
 _OPENING = "opening"
-_FILES = re.compile(r"\d+\.(?:sst|log|blob)|(?:MANIFEST|OPTIONS)-\d+|CURRENT|IDENTITY|LOCK")
+_FILES = re.compile(r"\d+\.(?:sst|log|blob)|(?:MANIFEST|OPTIONS)-\d+|CURRENT|IDENTITY|LOCK", re.ASCII)
 _ESCAPED = re.compile(r"([\\#:\r\n])")
 
 
 class _Snapshot(msgspec.Struct, frozen=True, omit_defaults=True):
     """The state of the directory before the database was opened.
 
-    `files` are the names in each directory (the database's, and that of its WAL). `user`, `group` and `mode`
-    are those of its CURRENT file. A database that was opened for reading alone may change meanwhile.
+    `files` are the names of RocksDB's files in each directory (the database's, and that of its WAL). `user`,
+    `group` and `mode` are those of its CURRENT file. A database that was opened for reading alone may change
+    meanwhile.
     """
 
     options: tuple[str, ...]
@@ -104,7 +105,8 @@ class AdoptedDirectory:
                 config,
                 writing,
                 {
-                    str(one): tuple(sorted(os.listdir(one)))  # noqa: PTH208
+                    # the database's own files: the name of any other may be no text
+                    str(one): tuple(name for name in sorted(os.listdir(one)) if _FILES.fullmatch(name))  # noqa: PTH208
                     for one in (self._directory, *((wal_directory,) if wal_directory else ()))
                 },
                 current.st_uid,

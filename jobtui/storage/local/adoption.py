@@ -20,13 +20,19 @@ from typing import TypeVar
 import msgspec
 
 from jobtui.errors import ErrorCode
-from jobtui.formatting import printable_line
+from jobtui.formatting import format_bytes, printable_line
 from jobtui.storage.local import option_rules
 from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.option_rules import BYTEWISE, COMPACT_IT, OPEN_ONCE, Refusal
 from jobtui.storage.local.rocksdb_files import Unreadable
 from jobtui.storage.local.rocksdb_files.manifest import RocksdbManifest, parse_manifest
-from jobtui.storage.local.rocksdb_files.options import NEWEST, OptionsText, newest_first, parse_options
+from jobtui.storage.local.rocksdb_files.options import (
+    NEWEST,
+    OptionsText,
+    newest_first,
+    number_of,
+    parse_options,
+)
 from jobtui.storage.local.rocksdb_files.records import Tail
 from jobtui.storage.local.rocksdb_files.tables import TableFile, read_blob_compression, read_table
 from jobtui.storage.local.rocksdb_files.wal import WalContent, read_wal
@@ -34,13 +40,20 @@ from jobtui.storage.local.rocksdb_files.wal import WalContent, read_wal
 T = TypeVar("T")
 
 _FILES = re.compile(
-    r"(\d+)\.(sst|ldb|log|blob)|(?:MANIFEST|OPTIONS)-\d+(?:\.dbtmp)?|CURRENT|IDENTITY|LOCK|rocksdict-config\.json"
+    r"(\d+)\.(sst|ldb|log|blob)|(?:MANIFEST|OPTIONS)-\d+(?:\.dbtmp)?|CURRENT|IDENTITY|LOCK|rocksdict-config\.json",
+    re.ASCII,
 )
 _SUBDIRECTORIES = {"archive", "lost"}
 _CURRENT = re.compile(rb"MANIFEST-\d{1,20}\n")
 # from here on RocksDB leaves wal_dir empty if it is the database's own directory, unless db_paths are set
 _WRITES_WAL_DIR_FOR_PATHS = (7, 0)
 _STATS_FAMILY = "___rocksdb_stats_history___"
+# what is read as a whole: a file with a hole may claim any size, and a database in use has much smaller ones
+_MOST_BYTES = 2 << 30
+_MOST_OPTIONS_BYTES = 128 << 20  # ten thousand column families take half of it
+_LONGEST_CURRENT = 8192  # an encrypted one has a block of 4 KiB before its text
+# only a few WAL files are newer than the last entry of the MANIFEST: 20261129.log belongs to another program
+_NUMBERS_AHEAD = 100_000
 _TRIES = 3  # an owner at work may delete a file after it was listed and before it is read
 
 
@@ -179,7 +192,8 @@ class Surveyor:
         self._refuse_others(names)
         if "CURRENT" not in names:
             raise Refusal("there is no database here (no CURRENT)", code=ErrorCode.MISSING)
-        content = (self._directory / "CURRENT").read_bytes()
+        with open(self._directory / "CURRENT", "rb") as file:
+            content = file.read(_LONGEST_CURRENT)
         if not _CURRENT.fullmatch(content):
             if not content.isascii():
                 raise Refusal(
@@ -208,7 +222,12 @@ class Surveyor:
         newest = newest_first(names)
         if not newest:
             raise Refusal("it has no OPTIONS file, so it is not known how its program made it", OPEN_ONCE)
-        data = (self._directory / newest[0]).read_bytes()
+        if len(newest) > 1 and number_of(newest[0]) == number_of(newest[1]):
+            raise Refusal(
+                f"it has two OPTIONS files of the same number, {newest[0]} and {newest[1]}",
+                "delete the one that is not its own, or " + OPEN_ONCE,
+            )
+        data = self._read(self._directory / newest[0], OPEN_ONCE, _MOST_OPTIONS_BYTES)
         if found := re.search(rb"^\s*rocksdb_version=(\d{1,4})\.(\d{1,4})", data[:4096], re.MULTILINE):
             if (int(found[1]), int(found[2])) > NEWEST:
                 raise Refusal(
@@ -278,7 +297,7 @@ class Surveyor:
                 f"looks like a hard-linked copy: {name} has a second name, in another directory",
                 "copy the files themselves, or make a checkpoint",
             )
-        return self._parsed(name, lambda: parse_manifest(path.read_bytes()), OPEN_ONCE)
+        return self._parsed(name, lambda: parse_manifest(self._read(path, OPEN_ONCE)), OPEN_ONCE)
 
     def _check_families(self, options: OptionsText, manifest: RocksdbManifest) -> None:
         by_name = {family.name: family for family in manifest.families.values()}
@@ -352,21 +371,26 @@ class Surveyor:
 
     def _read_wals(self, wal_directory: Path | None, manifest: RocksdbManifest) -> dict[int, WalContent]:
         directory = wal_directory or self._directory
-        found = sorted(
-            int(match[1])
-            for name in os.listdir(directory)  # noqa: PTH208  names are all that is needed
-            if (match := _FILES.fullmatch(name)) and match[2] == "log"
-        )
-        return {number: self._wal(directory, number) for number in found if number >= manifest.oldest_log}
+        found: list[int] = []
+        for name in os.listdir(directory):  # noqa: PTH208  names are all that is needed
+            match = _FILES.fullmatch(name)
+            if match and match[2] == "log" and int(match[1]) >= manifest.oldest_log:
+                number = int(match[1])
+                if name != f"{number:06d}.log" or number > manifest.next + _NUMBERS_AHEAD:
+                    raise Refusal(
+                        f"{name} is not a log of this database, and RocksDB would delete it as one",
+                        "move it elsewhere",
+                    )
+                found.append(number)
+        return {number: self._wal(directory, number) for number in sorted(found)}
 
     def _wal(self, directory: Path, number: int) -> WalContent:
         path = directory / f"{number:06d}.log"
         status = path.stat()
         key = (path.name, status.st_ino, status.st_size, status.st_mtime_ns)
         if key not in self._wals:
-            self._wals[key] = self._parsed(
-                path.name, lambda: read_wal(path.read_bytes(), number), "let its own program flush it"
-            )
+            flush = "let its own program flush it"
+            self._wals[key] = self._parsed(path.name, lambda: read_wal(self._read(path, flush), number), flush)
         return self._wals[key]
 
     def _check_wals(
@@ -423,9 +447,26 @@ class Surveyor:
                 "best_efforts_recovery": "false",
                 "paranoid_checks": "true",
                 "recycle_log_file_num": "0",  # not possible together with an absolute recovery
+                "wal_compression": "kNoCompression",  # the next survey must be able to read what this writes
             },
             {"compaction_filter": "nullptr", "compaction_filter_factory": "nullptr"},
         )
+
+    def _read(self, path: Path, remedy: str, most: int = _MOST_BYTES) -> bytes:
+        """Return the bytes of a file that is small enough to be checked in memory."""
+        size = path.stat().st_size
+        if size > most:
+            raise Refusal(
+                f"{path.name} has {format_bytes(size)}, and jobtui checks up to {format_bytes(most)} before it "
+                "opens a database",
+                remedy,
+            )
+        try:
+            return path.read_bytes()
+        except MemoryError:
+            raise Refusal(
+                f"{path.name} has {format_bytes(size)}, for which there is not enough memory", remedy
+            ) from None
 
     def _parsed(self, name: str, parse: Callable[[], T], remedy: str) -> T:
         try:

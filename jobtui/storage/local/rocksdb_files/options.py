@@ -19,7 +19,8 @@ FILE_VERSION = "1.1"
 # the version of this build of RocksDB, as in its own OPTIONS files
 NEWEST = (9, 8)
 
-_NAME = re.compile(r"OPTIONS-(\d+)")
+_NAME = re.compile(r"OPTIONS-([0-9]+)")
+_GREATEST_NUMBER = (1 << 64) - 1
 _SECTION = re.compile(r'\[(\w+)(?:/(\w+))?(?: "(.*)")?\]')
 _OPTION = re.compile(r"  ([A-Za-z]\w*)=(.*)")
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.\d{1,4})?")
@@ -59,9 +60,23 @@ class OptionsText(msgspec.Struct, frozen=True):
 
 
 def newest_first(names: Iterable[str]) -> list[str]:
-    """Return the names of OPTIONS files among `names`, the newest by its number first."""
-    found = [(int(match[1]), name) for name in names if (match := _NAME.fullmatch(name))]
-    return [name for _, name in sorted(found, reverse=True)]
+    """Return the names of OPTIONS files among `names`, the newest by its number first.
+
+    As for RocksDB, a name whose number has other digits than 0 to 9, or more than 64 bits, is no such name.
+    """
+    return sorted((name for name in names if number_of(name) is not None), key=_order, reverse=True)
+
+
+def number_of(name: str) -> int | None:
+    """Return the number of an OPTIONS file, None if it is not the name of one."""
+    match = _NAME.fullmatch(name)
+    if match is None or int(match[1]) > _GREATEST_NUMBER:
+        return None
+    return int(match[1])
+
+
+def _order(name: str) -> tuple[int, str]:
+    return number_of(name) or 0, name
 
 
 def parse_options(data: bytes) -> OptionsText:

@@ -50,7 +50,7 @@ class RecordReader:
         A WAL holds a record for each write, millions of them, hence one loop without calls.
 
         Raises:
-            Unreadable: A kind of record is not known; compressed records are among these.
+            Unreadable: A kind of record is not known; compressed records are among these, if there are any.
         """
         data, position, end = self._data, 0, len(self._data)
         parts: list[bytes] = []
@@ -87,7 +87,10 @@ class RecordReader:
             if kind == _FULL and not parts:
                 yield payload
             elif not _FULL <= kind <= _LAST:
-                _refuse_unknown(kind, payload)
+                # a WAL begins with its compression; before the first write there is nothing to decompress
+                is_first = position == header + length
+                if kind != _COMPRESSION or not is_first or data[position:].strip(b"\0"):
+                    _refuse_unknown(kind, payload)
             elif kind == _FULL or (kind == _FIRST) is bool(parts):
                 raise Unreadable("has a record without an end or a beginning")
             else:
