@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Iterable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -13,8 +13,8 @@ from textual.theme import Theme
 
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Client, ExecuteResult, Session
-from jobtui.model import Job, TaskLogged
-from jobtui.tui.data.feed import OverviewCache
+from jobtui.model import Job
+from jobtui.tui.data.feed import Batch, OverviewCache
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.state import CommandHistory, SavedState, StateStore
 from jobtui.tui.text.spans import Line, TextRole
@@ -59,9 +59,11 @@ class Context(msgspec.Struct, frozen=True):
     log: deque[LogEntry] = msgspec.field(default_factory=lambda: deque(maxlen=MOST_LOG_ENTRIES))
     storage_log: deque[LogEntry] = msgspec.field(default_factory=lambda: deque(maxlen=MOST_STORAGE_LOG_ENTRIES))
 
-    def log_tasks(self, logged: Iterable[TaskLogged]) -> None:
-        """Add what the storage logged to the log."""
-        for one in logged:
+    def on_batch(self, batch: Batch) -> None:
+        """Discard the advice that an ended job has outdated, and log what the storage logged."""
+        for job in batch.ended:
+            self.verdicts.pop(job.space, None)
+        for one in batch.logged:
             text = "\n".join((f"job {one.job} on {one.host}, logged by the storage:", *one.lines))
             self.storage_log.append(LogEntry(self.now(), "log", text))
 

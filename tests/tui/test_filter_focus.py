@@ -17,7 +17,7 @@ from textual.geometry import Size
 
 from jobtui.config.settings import Confirm, TuiSettings
 from jobtui.engine.local import LocalClient
-from jobtui.tui.views.base import DashboardView, FilterableView
+from jobtui.tui.views.base import DashboardView, TableView
 from tests.support.dashboards import Stage, stage
 
 # s stops, r recovers, b archives, C compacts, F flushes, D drops, u chooses, n creates, a and i mark, y copies
@@ -47,9 +47,7 @@ class Walk:
     @property
     def filter_text(self) -> str:
         view = self.shown.dashboard.view
-        return (
-            view.filter_text if isinstance(view, FilterableView) else self.shown.dashboard.jobs.list.filter_text
-        )
+        return view.filter_text if isinstance(view, TableView) else self.shown.dashboard.jobs.list.filter_text
 
     async def check(self) -> None:
         view = self.shown.dashboard.view
@@ -112,7 +110,7 @@ async def full(walk: Walk) -> None:
 
 async def click_row(walk: Walk) -> None:
     if walk.shown.dashboard.view is walk.shown.dashboard.jobs:
-        await walk.shown.pilot.click("JobTable", offset=(5, 1))
+        await walk.shown.pilot.click("JobList Table", offset=(5, 1))
         if walk.shown.dashboard.jobs.list.table.display:
             walk.keep()
     else:

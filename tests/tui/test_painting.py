@@ -11,7 +11,7 @@ from textual.strip import Strip
 
 from jobtui.tui.textual_ext.render import QuantizedScrollBar
 from jobtui.tui.widgets.header import Header
-from jobtui.tui.widgets.job_table import JobTable
+from jobtui.tui.widgets.table import Table
 from tests.support.dashboards import Stage, stage
 
 
@@ -106,9 +106,9 @@ def test_scrollbar_is_unchanged_a_page_on_in_a_million_rows() -> None:
 class TestFirstFrame:
     def test_columns_are_as_wide_as_their_cells(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         frames: list[list[str]] = []
-        render_lines = JobTable.render_lines
+        render_lines = Table.render_lines
 
-        def recorded(table: JobTable, crop: Region) -> list[Strip]:
+        def recorded(table: Table, crop: Region) -> list[Strip]:
             strips = render_lines(table, crop)
             frames.append([text_of(strip) for strip in strips])
             return strips
@@ -116,7 +116,7 @@ class TestFirstFrame:
         async def run() -> None:
             async with stage(tmp_path, auto=True) as shown:
                 await shown.say("CREATE SPACE a_space_with_a_long_name;ADMIN FLUSH a_space_with_a_long_name")
-            monkeypatch.setattr(JobTable, "render_lines", recorded)
+            monkeypatch.setattr(Table, "render_lines", recorded)
             async with stage(tmp_path, auto=True) as shown:
                 await shown.pilot.pause()
 

@@ -14,7 +14,7 @@ from concurrent.futures import Future
 import msgspec
 from textual.message import Message
 
-from jobtui.engine.client import Client, EngineEvent, Overview
+from jobtui.engine.client import Client, EngineEvent, ExecuteResult, Overview, Session
 from jobtui.engine.samples import JobSamples
 from jobtui.formatting import format_count
 from jobtui.history import StoreError
@@ -190,6 +190,40 @@ class HistoryPoller:
                 continue  # the next query of the history raises the same error, and shows it
             if changed:
                 self._on_change()
+
+
+class StatementQuery:
+    """A statement that only reads, executed on request, one request at a time."""
+
+    def __init__(
+        self,
+        client: Client,
+        text: str,
+        session: Session,
+        on_reply: Callable[[ExecuteResult | None, str], object],
+    ) -> None:
+        """Create the query. `on_reply` is called on the engine's thread with the result and the error text."""
+        self._client, self._text, self._session = client, text, session
+        self._on_reply = on_reply
+        self._is_pending = False
+
+    def request(self) -> bool:
+        """Execute the statement, unless a request is under way; return whether it was requested."""
+        if self._is_pending:
+            return False
+        self._is_pending = True
+        self._client.execute(self._text, self._session).add_done_callback(self._receive)
+        return True
+
+    def _receive(self, done: Future[ExecuteResult]) -> None:
+        self._is_pending = False
+        if done.cancelled():
+            self._on_reply(None, "not answered")
+        elif (error := done.exception()) is not None:
+            self._on_reply(None, str(error))
+        else:
+            failure = done.result().failure
+            self._on_reply(done.result(), failure.message if failure is not None else "")
 
 
 Spot = tuple[str, str]

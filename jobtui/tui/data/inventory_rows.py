@@ -69,7 +69,7 @@ def _holds(texts: Mapping[str, str], column: str, word: str, whole: str) -> bool
     return any(wanted in text for text in texts.values())
 
 
-class InventoryRows:
+class NamedRows:
     """The rows of a table, each with its name as the key, of which those are shown that pass the filter.
 
     Attributes:

@@ -91,12 +91,12 @@ class Dashboard(StyledScreen):
             self._link_changed = self.context.now()
             self.refresh_header()
         self._lingering.update(batch.jobs.values())
+        self.context.on_batch(batch)
         for view in self._views.values():
             view.on_batch(batch)
         for job in batch.ended:
             if job.id not in self.context.watched | self.context.submitted:
                 self.context.log.append(LogEntry(self.context.now(), *reversed(describe_ends([job]))))
-        self.context.log_tasks(batch.logged)
         for notice in batch.notices:
             self.show_toast(notice.text, notice.severity)
         awaited = [job for job in batch.ended if job.id in self.context.watched | self.context.submitted]

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from datetime import datetime
 from typing import ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.message import Message
 from typing_extensions import override
@@ -18,15 +16,11 @@ from jobtui.formatting import format_bytes, format_recent_time
 from jobtui.language.tables import Row
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
-from jobtui.tui.data.feed import Batch
-from jobtui.tui.data.inventory_rows import InventoryRows
-from jobtui.tui.keymap import cursor_moves
+from jobtui.tui.data.feed import Batch, StatementQuery
 from jobtui.tui.text.spans import Line, TextRole, wrapped
-from jobtui.tui.views.base import FilterableView
-from jobtui.tui.views.inventory import InventoryTable, RuleTitle
-from jobtui.tui.widgets.base import LinesView
+from jobtui.tui.views.base import TableView
 from jobtui.tui.widgets.table import Table
-from jobtui.tui.widgets.table_layout import Column, Sorting, sorted_next
+from jobtui.tui.widgets.table_layout import Column, Sorting
 
 ADVICE_COLUMNS = (
     Column("space", "Space", 8, 40, sorts=True),
@@ -43,53 +37,43 @@ _BAR = 10
 Values = Mapping[str, object]
 
 
-class AdviceView(FilterableView):
+class AdviceView(TableView):
     """The view of the advice. It is fetched when the view is shown, and after jobs."""
 
     scope = KeyScope.ADVICE
     title = "advice"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.ADVICE)]
+    COLUMNS = ADVICE_COLUMNS
+    SORTING = Sorting("gain", True)
+    WRITING_ACTIONS = frozenset(("compact",))
 
     class Fetched(Message):
-        """The answer to SHOW ADVICE; posted from the engine's thread."""
+        """The answer to SHOW ADVICE, or the problem; posted from the engine's thread."""
 
-        def __init__(self, answer: ExecuteResult | None, trouble: str) -> None:
+        def __init__(self, result: ExecuteResult | None, problem: str) -> None:
             super().__init__()
-            self.answer, self.trouble = answer, trouble
+            self.result, self.problem = result, problem
 
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id, classes="places")
-        self.context = context
-        self._host = host
-        self.rows = InventoryRows()
-        self.table = InventoryTable(ADVICE_COLUMNS, self.rows)
-        self.table.moves = cursor_moves(context.keymap)
-        self.title_line = RuleTitle()
-        self.body = LinesView()
-        self._sorting = Sorting("gain", True)
+        super().__init__(context, host, id=id)
+        self._query = StatementQuery(
+            context.client,
+            "SHOW ADVICE",
+            context.session,
+            lambda *reply: self.post_message(self.Fetched(*reply)),
+        )
         self._hosts: dict[str, list[Values]] = {}
-        self._is_asked = False
         self._is_outdated = False
-        self._trouble = "Measuring …"
-
-    @override
-    def compose(self) -> ComposeResult:
-        yield self.filter_line
-        yield self.table
-        yield self.title_line
-        yield self.body
+        self._problem = "Measuring …"
 
     def on_mount(self) -> None:
         """Ask for the advice."""
-        self.table.sorting = self._sorting
         self.action_refresh()
-        self._fill()
+        self.fill()
 
     @override
     def on_batch(self, batch: Batch) -> None:
-        for job in batch.ended:
-            self.context.verdicts.pop(job.space, None)
-            self._is_outdated = True
+        self._is_outdated = self._is_outdated or bool(batch.ended)
         if batch.statuses and self.display:
             self.action_refresh()
 
@@ -100,54 +84,28 @@ class AdviceView(FilterableView):
 
     def action_refresh(self) -> None:
         """Measure again, unless that is under way."""
-        if not self._is_asked:
-            self._is_asked = True
+        if self._query.request():
             self._is_outdated = False
-            asked = self.context.client.execute("SHOW ADVICE", self.context.session)
-            asked.add_done_callback(self._receive)
-
-    def _receive(self, done: Future[ExecuteResult]) -> None:
-        trouble, answer = "", None
-        if done.cancelled() or done.exception() is not None:
-            trouble = "not answered" if done.cancelled() else str(done.exception())
-        else:
-            answer = done.result()
-            if answer.failure is not None:
-                trouble = answer.failure.message
-        self.post_message(self.Fetched(answer, trouble))
 
     def on_advice_view_fetched(self, message: Fetched) -> None:
         """Show the advice."""
         message.stop()
-        self._is_asked = False
-        self._trouble = message.trouble
-        if message.answer is not None and message.answer.results:
-            self._hosts = _by_space(message.answer.results[-1].rows)
+        self._problem = message.problem
+        if message.result is not None and message.result.results:
+            self._hosts = _by_space(message.result.results[-1].rows)
             self.context.verdicts.clear()
             self.context.verdicts.update((space, worst_verdict(hosts)) for space, hosts in self._hosts.items())
-        self._fill()
+        self.fill()
         if self._is_outdated and self.display:  # a job ended during the measurement
             self.action_refresh()
 
-    def _fill(self) -> None:
-        text = self._trouble or "There is no space"
-        # a narrow terminal must not cut off what to do
-        width = max(20, self.body.inner_width)
-        empty = wrapped(((f"  {text}", TextRole.MUTED),), width, hang=2)
-        self.show_rows(_space_rows(self._hosts, self._sorting), empty)
-        self._show_hosts()
+    @override
+    def fill(self) -> None:
+        self.show_rows(_space_rows(self._hosts, self.table.sorting), self._problem or "There is no space")
+        self.show_detail()
 
     @override
-    def refill(self) -> None:
-        self._fill()
-
-    @property
-    def current(self) -> str | None:
-        """The space under the cursor."""
-        key = self.table.cursor_key
-        return key if isinstance(key, str) else None
-
-    def _show_hosts(self) -> None:
+    def show_detail(self) -> None:
         space = self.current
         self.title_line.show(f"space {space}" if space is not None else "no space")
         width = max(20, self.body.inner_width)  # it is 0 before the first layout
@@ -173,13 +131,6 @@ class AdviceView(FilterableView):
         """Return the statement for the space under the cursor, "" if it needs none."""
         return advised_statement(self._hosts.get(self.current or "", ()))
 
-    def on_table_moved(self, message: Table.Moved) -> None:
-        """Show the hosts of the space that the cursor is on now."""
-        message.stop()
-        self.body.scroll_home(animate=False)
-        self._show_hosts()
-        self.post_message(self.StatusChanged())
-
     @override
     def footer_title(self, command: KeyCommand) -> str | None:
         if command.id != "open":
@@ -195,43 +146,10 @@ class AdviceView(FilterableView):
         else:
             self._host.show_toast(_reason_for_nothing(self._hosts.get(self.current or "", ())))
 
-    def on_table_sort_requested(self, message: Table.SortRequested) -> None:
-        """Sort by the column whose header was clicked."""
-        message.stop()
-        self._sort_by(message.column)
-
-    def _sort_by(self, column: str) -> None:
-        same = column == self._sorting.key
-        self._sorting = Sorting(column, not self._sorting.descending if same else column != "space")
-        self.table.sorting = self._sorting
-        self._fill()
-
-    def action_sort_by(self, by: int) -> None:
-        """Sort by the next sortable column."""
-        key = sorted_next(self.table.shown, self._sorting.key, by)
-        if key is not None:
-            self._sort_by(key)
-
-    def action_sort_column(self, column: str) -> None:
-        """Sort by this column."""
-        self._sort_by(column)
-
-    def action_sort_reverse(self) -> None:
-        """Reverse the order."""
-        self._sort_by(self._sorting.key)
-
     def action_compact(self) -> None:
         """Compact the space under the cursor after a confirmation."""
         if self.current is not None:
             self._host.run_inventory_action("compact", self.current)
-
-    def on_resize(self) -> None:
-        """Lay the hosts out for the new width."""
-        self._fill()
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Hide the actions that write from a reader."""
-        return self.context.client.writable if action == "compact" else True
 
 
 def share_bar(share: float | None) -> str:

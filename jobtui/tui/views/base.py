@@ -1,19 +1,26 @@
-"""The base class of the dashboard's views, and their container."""
+"""The base classes of the dashboard's views, and their container."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import ClassVar
 
+from textual.app import ComposeResult
 from textual.containers import Container
 from textual.message import Message
 from textual.widget import Widget
+from typing_extensions import override
 
 from jobtui.tui.commands import KeyCommand, KeyScope
+from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch
-from jobtui.tui.data.inventory_rows import Cells, InventoryRows, row_filter
-from jobtui.tui.text.spans import Line, TextRole, wrapped
+from jobtui.tui.data.inventory_rows import Cells, NamedRows, row_filter
+from jobtui.tui.keymap import cursor_moves
+from jobtui.tui.text.spans import Line, TextRole, fit_host, line_width, width_of, wrapped
+from jobtui.tui.widgets.base import LinesView, OneLine
 from jobtui.tui.widgets.filter_bar import FilterCounts, FilterLine
 from jobtui.tui.widgets.table import Table
+from jobtui.tui.widgets.table_layout import UNSORTED, Column, Sorting, sorted_next
 
 
 class ViewContainer(Container):
@@ -28,6 +35,8 @@ class DashboardView(Container):
     BLANK = True
     scope: KeyScope = KeyScope.JOBS
     title: str = ""
+    ROW_COMMANDS: ClassVar[frozenset[str]] = frozenset()
+    """The ids of the commands that act on the row under the cursor."""
 
     class StatusChanged(Message):
         """Something that the header or the footer shows has changed."""
@@ -55,9 +64,15 @@ class DashboardView(Container):
         """Undo one step for esc; return whether there was one."""
         return False
 
+    @property
+    def current(self) -> str | None:
+        """The name of the row under the cursor, None if there is none."""
+        return None
+
     def footer_title(self, command: KeyCommand) -> str | None:
         """Return the footer's title for a command in the current state, None if its key would do nothing."""
-        return command.title
+        needs_row = command.id in self.ROW_COMMANDS
+        return None if needs_row and self.current is None else command.title
 
     def why_unavailable(self, command: KeyCommand) -> str:
         """Return why a command of the view's scope cannot be run now."""
@@ -91,17 +106,48 @@ class DashboardView(Container):
         return None
 
 
-class FilterableView(DashboardView):
-    """The base of views with a table of named rows, which `/` filters.
+class RuleTitle(OneLine):
+    """A horizontal rule with a title in it."""
 
-    A subclass mounts `filter_line` above its table, passes all rows to `show_rows`, and overrides `refill`.
+    _text = ""
+
+    def show(self, text: str) -> None:
+        """Show this title."""
+        if text != self._text:
+            self._text = text
+            self.refresh()
+
+    @override
+    def line(self, width: int) -> Line:
+        text: Line = ((fit_host(self._text, min(width_of(self._text), width - 4)), TextRole.STRONG),)
+        return (("─ ", TextRole.RULE), *text, (" " + "─" * (width - 3 - line_width(text)), TextRole.RULE))
+
+
+class TableView(DashboardView):
+    """The base of views with a table of named rows, and below it a detail of the row under the cursor.
+
+    A subclass passes all its rows to `show_rows` in `fill`, and shows the detail in `show_detail`. `/` filters
+    the rows; columns that sort do so by their keys and by a click.
     """
 
-    rows: InventoryRows
-    table: Table
+    COLUMNS: ClassVar[tuple[Column, ...]] = ()
+    SORTING: ClassVar[Sorting] = UNSORTED
+    """The order at first."""
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id, classes=classes)
+    WRITING_ACTIONS: ClassVar[frozenset[str]] = frozenset()
+    """The actions that a reader does not have."""
+
+    def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(id=id, classes="table-view")
+        self.context = context
+        self._host = host
+        self.rows = NamedRows()
+        self.table = Table(self.COLUMNS, self.rows)
+        self.table.moves = cursor_moves(context.keymap)
+        self.table.sorting = self.SORTING
+        self.title_line = RuleTitle()
+        self.body = LinesView()
+        self._empty: Line = ()
         self.filter_text = ""
         self._earlier: list[str] = []
         self.filter_line = FilterLine(
@@ -112,25 +158,97 @@ class FilterableView(DashboardView):
             "words  !word  column:word",
         )
 
-    def refill(self) -> None:
-        """Pass the rows that the view has to `show_rows` again."""
+    @override
+    def compose(self) -> ComposeResult:
+        yield self.filter_line
+        yield self.table
+        yield self.title_line
+        yield self.body
+
+    # -- rows ---------------------------------------------------------------------------------------
+
+    def fill(self) -> None:
+        """Pass all rows to `show_rows`, and show the detail."""
         raise NotImplementedError
 
-    def show_rows(self, rows: Sequence[tuple[str, Cells]], empty: Sequence[Line]) -> None:
+    def show_rows(self, rows: Sequence[tuple[str, Cells]], empty: str, role: TextRole = TextRole.MUTED) -> None:
         """Show those of the rows that pass the filter, and `empty` if there are none at all."""
         self.rows.show(rows)
         if rows and not len(self.rows):
-            text = f"  None of the {len(rows)} passes the filter {self.filter_text}; esc drops it"
-            empty = wrapped(((text, TextRole.MUTED),), max(20, self.size.width - 2), hang=2)
-        self.table.set_empty(tuple(empty))
+            empty = f"None of the {len(rows)} passes the filter {self.filter_text}; esc drops it"
+            role = TextRole.MUTED
+        self._empty = ((f"  {empty}", role),)
+        self._wrap_empty()
         self.table.reload_rows()
         self.filter_line.show(FilterCounts(self.filter_text, len(self.rows), self.rows.total))
+
+    def _wrap_empty(self) -> None:
+        # a narrow terminal must not cut off what to do; the width is 0 before the first layout
+        self.table.set_empty(tuple(wrapped(self._empty, max(20, self.size.width - 2), hang=2)))
+
+    @property
+    @override
+    def current(self) -> str | None:
+        key = self.table.cursor_key
+        return key if isinstance(key, str) else None
+
+    def show_detail(self) -> None:
+        """Show the detail of the row under the cursor."""
+        raise NotImplementedError
+
+    def select_row(self) -> None:
+        """Show the detail of the row that the cursor has moved to."""
+        self.show_detail()
+
+    def on_table_moved(self, message: Table.Moved) -> None:
+        """Show the detail of the row that the cursor is on now, from its top."""
+        message.stop()
+        self.body.scroll_home(animate=False)
+        self.select_row()
+        self.post_message(self.StatusChanged())
+
+    def on_resize(self) -> None:
+        """Lay the texts out for the new width."""
+        self._wrap_empty()
+        self.show_detail()
+
+    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
+        """Hide the actions that write from a reader."""
+        return self.context.client.writable if action in self.WRITING_ACTIONS else True
+
+    # -- order --------------------------------------------------------------------------------------
+
+    def sort_by(self, column: str) -> None:
+        """Sort by a column; if it is the current one, reverse the order."""
+        self.table.sorting = self.table.sorting.by(column, descending=column != self.COLUMNS[0].key)
+        self.fill()
+
+    def on_table_sort_requested(self, message: Table.SortRequested) -> None:
+        """Sort by the column whose header was clicked."""
+        message.stop()
+        self.sort_by(message.column)
+
+    def action_sort_by(self, by: int) -> None:
+        """Sort by the next sortable column."""
+        key = sorted_next(self.table.shown, self.table.sorting.key, by)
+        if key is not None:
+            self.sort_by(key)
+
+    def action_sort_column(self, column: str) -> None:
+        """Sort by this column; if it is the current one, reverse the order."""
+        self.sort_by(column)
+
+    def action_sort_reverse(self) -> None:
+        """Reverse the order."""
+        self.sort_by(self.table.sorting.key)
+
+    # -- filter -------------------------------------------------------------------------------------
 
     def set_filter(self, text: str) -> None:
         """Replace the filter; an empty text shows all rows."""
         self.filter_text = text
         self.rows.filter = row_filter(text)
-        self.refill()
+        self.fill()
         self.post_message(self.StatusChanged())
 
     @property

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import ClassVar
 
-from textual import events
-from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.message import Message
 from typing_extensions import override
@@ -21,50 +19,28 @@ from jobtui.tui.data.inventory_rows import (
     HOST_COLUMNS_WITH_DETAIL,
     SPACE_COLUMNS,
     Cells,
-    InventoryRows,
     host_rows,
     space_rows,
 )
 from jobtui.tui.data.space_activity import LEAST_MEASURED, ActivityCache, size_after
-from jobtui.tui.keymap import cursor_moves
 from jobtui.tui.tabs.storage import request_hint, stats_table
-from jobtui.tui.text.spans import Line, TextRole, cut, fit_host, line_width, sparkline, width_of, wrapped
-from jobtui.tui.views.base import FilterableView
-from jobtui.tui.widgets.base import LinesView, OneLine
+from jobtui.tui.text.spans import Line, TextRole, cut, sparkline, wrapped
+from jobtui.tui.views.base import TableView
 from jobtui.tui.widgets.table import Table
-from jobtui.tui.widgets.table_layout import Column, Sorting, sorted_next
+from jobtui.tui.widgets.table_layout import Sorting
 
 # seconds: fetching the stats of every host is expensive
 _LOOK_EVERY = 2
 
 
-class InventoryTable(Table):
-    """A table with the key bindings that every table has."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.TABLE)]
-
-
-class RuleTitle(OneLine):
-    """A horizontal rule with a title in it."""
-
-    _text = ""
-
-    def show(self, text: str) -> None:
-        """Show this title."""
-        if text != self._text:
-            self._text = text
-            self.refresh()
-
-    def line(self, width: int) -> Line:
-        """Return the rule in `width` cells."""
-        text: Line = ((fit_host(self._text, min(width_of(self._text), width - 4)), TextRole.STRONG),)
-        return (("─ ", TextRole.RULE), *text, (" " + "─" * (width - 3 - line_width(text)), TextRole.RULE))
-
-
-class InventoryView(FilterableView):
+class InventoryView(TableView):
     """The base of both views: a table that is kept up to date, and the stats below it."""
 
-    COLUMNS: ClassVar[tuple[Column, ...]] = ()
+    SORTING = Sorting("name", False)
+    ROW_COMMANDS = frozenset(
+        ("space_flush", "space_compact", "space_use", "space_drop", "host_flush", "host_compact", "open")
+    )
+    WRITING_ACTIONS = frozenset(("flush", "compact", "new", "drop"))
 
     class StatsFetched(Message):
         """A host has answered with its stats; posted from the engine's thread."""
@@ -74,72 +50,52 @@ class InventoryView(FilterableView):
             return isinstance(message, InventoryView.StatsFetched)
 
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id, classes="places")
-        self.context = context
-        self._host = host
-        self.rows = InventoryRows()
-        self.table = InventoryTable(self.COLUMNS, self.rows)
-        self.table.moves = cursor_moves(context.keymap)
-        self.title_line = RuleTitle()
-        self.body = LinesView()
+        super().__init__(context, host, id=id)
         self._stats_cache = StatsCache(context.client, lambda: self.post_message(self.StatsFetched()))
-        self._sorting = Sorting("name", False)
         self._ticks = 0
 
-    def compose(self) -> ComposeResult:
-        """Create the table, the title and the stats."""
-        yield self.filter_line
-        yield self.table
-        yield self.title_line
-        yield self.body
-
     def on_mount(self) -> None:
-        """Show the sort order, and ask for an overview."""
-        self.table.sorting = self._sorting
+        """Request an overview, and show what is known."""
         self.context.overview_cache.request()
-        self._fill()
+        self.fill()
 
     # -- changes ------------------------------------------------------------------------------------
 
     @property
+    @override
     def can_look(self) -> bool:
-        """Whether the row under the cursor has an adopted space."""
         return any(self.context.overview_cache.adopted(space) for space, _ in self.spots())
 
-    @property
-    def current(self) -> str | None:
-        """The name under the cursor."""
-        key = self.table.cursor_key
-        return key if isinstance(key, str) else None
-
+    @override
     def on_overview(self) -> None:
-        """Fill the table from the new overview."""
-        self._fill()
+        self.fill()
 
+    @override
     def on_batch(self, batch: Batch) -> None:
-        """Ask for a new overview: jobs change what the hosts hold."""
+        # jobs change what the hosts hold
         if batch.statuses and self.display:
             self.context.overview_cache.request()
 
+    @override
     def tick(self) -> None:
-        """Refresh every other second."""
         self._ticks += 1
         if self._ticks % _LOOK_EVERY == 0:
             self.context.overview_cache.request()
-            self._look()
+            self.select_row()
 
-    def _fill(self) -> None:
+    @override
+    def fill(self) -> None:
         overview = self.context.overview_cache.overview
         trouble = self.context.overview_cache.trouble
         self.rows.chosen = self.context.space
-        rows = self.rows_of(overview, self._sorting) if overview is not None else ()
-        role = TextRole.FAILED if trouble else TextRole.MUTED
-        self.show_rows(rows, [((f"  {trouble or 'Loading …'}", role),)])
-        self._look()
+        rows = self.rows_of(overview, self.table.sorting) if overview is not None else ()
+        self.show_rows(rows, trouble or "Loading …", TextRole.FAILED if trouble else TextRole.MUTED)
+        self.select_row()
 
     @override
-    def refill(self) -> None:
-        self._fill()
+    def select_row(self) -> None:
+        self._fetch_stats()
+        self.show_detail()
 
     def rows_of(self, overview: Overview, sorting: Sorting) -> Sequence[tuple[str, Cells]]:
         """Return all rows, in their order."""
@@ -153,13 +109,13 @@ class InventoryView(FilterableView):
         """Return the title of the stats."""
         raise NotImplementedError
 
-    def _look(self, asked: bool = False) -> None:
+    def _fetch_stats(self, asked: bool = False) -> None:
         for space, host in self.spots():
             if asked or self.context.overview_cache.adopted(space) is False:
                 self._stats_cache.request(space, host)
-        self._show_looks()
 
-    def _show_looks(self) -> None:
+    @override
+    def show_detail(self) -> None:
         self.title_line.show(self.heading())
         lines: list[Line] = []
         width = self.body.inner_width
@@ -191,35 +147,12 @@ class InventoryView(FilterableView):
     def on_inventory_view_stats_fetched(self, message: StatsFetched) -> None:
         """Show the stats that a host has answered with."""
         message.stop()
-        self._show_looks()
-
-    def on_table_moved(self, message: Table.Moved) -> None:
-        """Show the stats of the row that the cursor is on now."""
-        message.stop()
-        self.body.scroll_home(animate=False)
-        self._look()
-        self.post_message(self.StatusChanged())
+        self.show_detail()
 
     def on_table_opened(self, message: Table.Opened) -> None:
         """Show the jobs of the space or host."""
         message.stop()
         self._ask("jobs")
-
-    def on_table_sort_requested(self, message: Table.SortRequested) -> None:
-        """Sort by the column whose header was clicked."""
-        message.stop()
-        self._sort_by(message.column)
-
-    def _sort_by(self, column: str) -> None:
-        """Sort by this column; if it is the current one, reverse the order."""
-        same = column == self._sorting.key
-        self._sorting = Sorting(column, not self._sorting.descending if same else column != "name")
-        self.table.sorting = self._sorting
-        self._fill()
-
-    def on_resize(self, event: events.Resize) -> None:
-        """Lay the stats out for the new width."""
-        self._show_looks()
 
     def action_flush(self) -> None:
         """Flush the space under the cursor, or a space of the host."""
@@ -229,41 +162,20 @@ class InventoryView(FilterableView):
         """Compact the space under the cursor, or a space of the host."""
         self._ask("compact")
 
-    def action_sort_by(self, by: int) -> None:
-        """Sort by the next sortable column."""
-        key = sorted_next(self.table.shown, self._sorting.key, by)
-        if key is not None:
-            self._sort_by(key)
-
-    def action_sort_column(self, column: str) -> None:
-        """Sort by this column; if it is the current one, reverse the order."""
-        self._sort_by(column)
-
-    def footer_title(self, command: KeyCommand) -> str | None:
-        """Hide the keys that need a row while there is none."""
-        is_about_row = command.id.endswith(("_flush", "_compact", "_use", "_drop")) or command.id == "open"
-        return None if is_about_row and self.current is None else command.title
-
     @override
     def why_unavailable(self, command: KeyCommand) -> str:
         return "spaces are created and dropped on the cluster itself"
 
-    def action_sort_reverse(self) -> None:
-        """Reverse the order."""
-        self._sort_by(self._sorting.key)
-
     def action_look(self) -> None:
         """Fetch the stats of adopted spaces as well."""
-        self._look(asked=True)
+        self._fetch_stats(asked=True)
+        self.show_detail()
 
+    @override
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Hide the actions that write from a reader, and those that a cluster does not support."""
-        client = self.context.client
-        if action in ("new", "drop") and client.connection is not None:
+        if action in ("new", "drop") and self.context.client.connection is not None:
             return False
-        if action in ("flush", "compact", "new", "drop"):
-            return client.writable
-        return True
+        return super().check_action(action, parameters)
 
 
 class SpacesView(InventoryView):

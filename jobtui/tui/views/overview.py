@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Future
 from typing import ClassVar
 
 from textual import events
@@ -14,12 +13,11 @@ from textual.widget import Widget
 from typing_extensions import override
 
 from jobtui.background import run_in_thread
-from jobtui.engine.client import ExecuteResult
 from jobtui.history import StoreError
 from jobtui.model import Job
-from jobtui.tui.commands import KeyCommand, KeyScope, bindings
+from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
-from jobtui.tui.data.feed import Batch
+from jobtui.tui.data.feed import Batch, StatementQuery
 from jobtui.tui.data.space_activity import SpaceActivity, fetch_activity
 from jobtui.tui.text.space_card import CARD_LINES, SpaceCard, card_lines
 from jobtui.tui.text.spans import (
@@ -96,6 +94,7 @@ class OverviewView(DashboardView):
 
     scope = KeyScope.OVERVIEW
     title = "overview"
+    ROW_COMMANDS = frozenset(("card_open", "card_compact"))
 
     class Measured(Message):
         """The answer to SHOW ADVICE; posted from the engine's thread."""
@@ -114,7 +113,13 @@ class OverviewView(DashboardView):
         self._current: str | None = None
         self._is_stale = True
         self._is_fetching = False
-        self._is_measuring = False
+        self._query = StatementQuery(
+            context.client,
+            "SHOW ADVICE",
+            context.session,
+            # a reader cannot measure: its cards show no advice
+            lambda result, _: self.post_message(self.Measured({} if result is None else verdicts_of(result))),
+        )
         self._ticks = 0
 
     @override
@@ -125,7 +130,7 @@ class OverviewView(DashboardView):
         """Fetch what the cards show."""
         self.context.overview_cache.request()
         if not self.context.verdicts:
-            self._measure()
+            self._query.request()
         self._refresh()
 
     def on_resize(self) -> None:
@@ -136,6 +141,11 @@ class OverviewView(DashboardView):
     @override
     def focus_target(self) -> Widget:
         return self.body
+
+    @property
+    @override
+    def current(self) -> str | None:
+        return self._current
 
     @override
     def space_in_view(self) -> str | None:
@@ -149,8 +159,6 @@ class OverviewView(DashboardView):
 
     @override
     def on_batch(self, batch: Batch) -> None:
-        for job in batch.ended:
-            self.context.verdicts.pop(job.space, None)
         self._is_stale = self._is_stale or batch.statuses
 
     @override
@@ -159,11 +167,6 @@ class OverviewView(DashboardView):
         if self._ticks % _REQUEST_EVERY == 0:
             self.context.overview_cache.request()
         self._refresh()
-
-    @override
-    def footer_title(self, command: KeyCommand) -> str | None:
-        needs_card = command.id in ("card_open", "card_compact")
-        return None if needs_card and self._current is None else command.title
 
     # -- data ---------------------------------------------------------------------------------------
 
@@ -186,21 +189,9 @@ class OverviewView(DashboardView):
             self._is_fetching = False
         self._fill()
 
-    def _measure(self) -> None:
-        if not self._is_measuring:
-            self._is_measuring = True
-            asked = self.context.client.execute("SHOW ADVICE", self.context.session)
-            asked.add_done_callback(self._receive)
-
-    def _receive(self, done: Future[ExecuteResult]) -> None:
-        # a reader cannot measure: its cards show no advice
-        answer = None if done.cancelled() or done.exception() is not None else done.result()
-        self.post_message(self.Measured({} if answer is None else verdicts_of(answer)))
-
     def on_overview_view_measured(self, message: Measured) -> None:
         """Show the advice."""
         message.stop()
-        self._is_measuring = False
         self.context.verdicts.update(message.verdicts)
         self._fill()
 
@@ -273,7 +264,7 @@ class OverviewView(DashboardView):
         """Do what a key asks for."""
         message.stop()
         if message.action == "measure":
-            self._measure()
+            self._query.request()
         elif self._current is not None:
             self._host.run_inventory_action(
                 "jobs" if message.action == "open" else message.action, self._current

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
-from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.message import Message
 from typing_extensions import override
@@ -17,19 +15,15 @@ from jobtui.engine.advice import Verdict, statement_for
 from jobtui.engine.client import ExecuteResult, Session
 from jobtui.formatting import format_duration, format_local_time, to_local
 from jobtui.language import quote_name
-from jobtui.tui.commands import KeyCommand, KeyScope, bindings
+from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
-from jobtui.tui.data.feed import Batch
-from jobtui.tui.data.inventory_rows import InventoryRows
-from jobtui.tui.keymap import cursor_moves
+from jobtui.tui.data.feed import Batch, StatementQuery
 from jobtui.tui.text.spans import Line, TextRole, wrapped
-from jobtui.tui.views.base import FilterableView
-from jobtui.tui.views.inventory import InventoryTable, RuleTitle
-from jobtui.tui.widgets.base import LinesView
+from jobtui.tui.views.base import TableView
 from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import Column
 
-COLUMNS = (
+SCHEDULE_COLUMNS = (
     Column("name", "Schedule", 8, 30),
     Column("next", "Next", 18, 38),
     Column("result", "Last Result", 16, 60, fills=True),
@@ -44,95 +38,63 @@ Schedule = Mapping[str, Any]
 """A row of SHOW SCHEDULES with its full values."""
 
 
-class SchedulesView(FilterableView):
+class SchedulesView(TableView):
     """The view of the schedules."""
 
     scope = KeyScope.SCHEDULES
     title = "schedules"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.SCHEDULES)]
+    COLUMNS = SCHEDULE_COLUMNS
+    ROW_COMMANDS = frozenset(("schedule_pause", "schedule_run", "schedule_drop", "open"))
+    WRITING_ACTIONS = frozenset(("new", "drop", "run", "pause_or_resume"))
 
     class Answered(Message):
-        """SHOW SCHEDULES was answered; posted from the engine's thread."""
+        """SHOW SCHEDULES was answered, or failed; posted from the engine's thread."""
 
-        def __init__(self, result: ExecuteResult | None, problem: str = "") -> None:
+        def __init__(self, result: ExecuteResult | None, problem: str) -> None:
             super().__init__()
             self.result, self.problem = result, problem
 
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id, classes="places")
-        self.context = context
-        self._host = host
-        self.rows = InventoryRows()
-        self.table = InventoryTable(COLUMNS, self.rows)
-        self.table.moves = cursor_moves(context.keymap)
-        self.title_line = RuleTitle()
-        self.body = LinesView()
-        self._schedules: dict[str, Schedule] = {}
+        super().__init__(context, host, id=id)
+        self._query = StatementQuery(
+            context.client,
+            "SHOW SCHEDULES",
+            Session(),
+            lambda *reply: self.post_message(self.Answered(*reply)),
+        )
+        self._schedules: dict[str, Schedule] | None = None
+        self._problem = ""
         self._notice = ""
-        self._asking = False
         self._ticks = 0
-
-    @override
-    def compose(self) -> ComposeResult:
-        yield self.filter_line
-        yield self.table
-        yield self.title_line
-        yield self.body
 
     def on_mount(self) -> None:
         """Ask for the schedules."""
-        self.table.set_empty(((("  Loading …", TextRole.MUTED),),))
-        self.ask()
-
-    @property
-    def current(self) -> str | None:
-        """The schedule under the cursor."""
-        key = self.table.cursor_key
-        return key if isinstance(key, str) else None
-
-    @override
-    def space_in_view(self) -> str | None:
-        return None
+        self._query.request()
+        self.fill()
 
     @override
     def on_batch(self, batch: Batch) -> None:
         if batch.statuses and self.display:
-            self.ask()
+            self._query.request()
 
     @override
     def tick(self) -> None:
         self._ticks += 1
         if self._ticks % _ASK_EVERY == 0:
-            self.ask()
+            self._query.request()
         else:
-            self._fill()  # the time until the next run
-
-    def ask(self) -> None:
-        """Request the schedules, unless a request is under way."""
-        if not self._asking:
-            self._asking = True
-            self.context.client.execute("SHOW SCHEDULES", Session()).add_done_callback(self._answer)
-
-    def _answer(self, answer: Future[ExecuteResult]) -> None:
-        try:
-            self.post_message(self.Answered(answer.result()))
-        except Exception as error:  # a view has no use for a defect's type, and the next answer may come
-            self.post_message(self.Answered(None, str(error)))
+            self.fill()  # the time until the next run
 
     def on_schedules_view_answered(self, message: Answered) -> None:
         """Show the answer."""
         message.stop()
-        self._asking = False
-        result, problem = message.result, message.problem
-        if result is not None and result.failure is not None:
-            problem = result.failure.message
-        if result is None or problem:
-            self.table.set_empty((((f"  {problem}", TextRole.FAILED),),))
-            return
-        (shown,) = result.results
-        self._notice = shown.notice
-        self._schedules = {str(row.values["Schedule"]): row.values for row in shown.rows}
-        self._fill()
+        self._problem = message.problem
+        if message.result is not None and not message.problem:
+            (shown,) = message.result.results
+            self._notice = shown.notice
+            self._schedules = {str(row.values["Schedule"]): row.values for row in shown.rows}
+        self.fill()
         self.post_message(self.StatusChanged())
 
     def _keys_of_new(self) -> str:
@@ -140,48 +102,45 @@ class SchedulesView(FilterableView):
 
         return self.context.keymap.shown(BY_ID["schedule_new"])
 
-    def _fill(self) -> None:
+    @override
+    def fill(self) -> None:
         now = self.context.now()
-        rows = [(name, _cells(each, now)) for name, each in self._schedules.items()]
-        self.show_rows(rows, [((f"  No schedules; {self._keys_of_new()} writes one", TextRole.MUTED),)])
-        self._show_detail()
+        rows = [(name, _cells(each, now)) for name, each in (self._schedules or {}).items()]
+        if self._problem:
+            self.show_rows(rows, self._problem, TextRole.FAILED)
+        elif self._schedules is None:
+            self.show_rows(rows, "Loading …")
+        else:
+            self.show_rows(rows, f"No schedules; {self._keys_of_new()} writes one")
+        self.show_detail()
+
+    @property
+    def _schedule(self) -> Schedule:
+        """The schedule under the cursor, empty if there is none."""
+        return (self._schedules or {}).get(self.current or "", {})
 
     @override
-    def refill(self) -> None:
-        self._fill()
-
-    def _show_detail(self) -> None:
+    def show_detail(self) -> None:
         name = self.current
         self.title_line.show(f"schedule {name}" if name is not None else "no schedule")
-        schedule = self._schedules.get(name or "")
         width = self.body.inner_width - 1
         lines: list[Line] = []
         if self._notice:
             lines += [*wrapped(((self._notice, TextRole.WARNING),), width), ()]
-        if schedule is not None:
-            lines += detail_lines(schedule, self.context.now(), width)
+        if self._schedule:
+            lines += detail_lines(self._schedule, self.context.now(), width)
         self.body.show([((" ", TextRole.PLAIN), *line) for line in lines])
 
     # -- messages and keys --------------------------------------------------------------------------
 
-    def on_table_moved(self, message: Table.Moved) -> None:
-        """Show the schedule that the cursor is on now."""
-        message.stop()
-        self._show_detail()
-        self.post_message(self.StatusChanged())
-
     async def on_table_opened(self, message: Table.Opened) -> None:
         """Show the job of the last run."""
         message.stop()
-        job = self._schedules.get(self.current or "", {}).get("job")
+        job = self._schedule.get("job")
         if isinstance(job, int):
             await self._host.jump_to_job(job)
         elif self.current is not None:
             self._host.show_toast("This schedule has started no job yet")
-
-    def on_resize(self) -> None:
-        """Lay the week out for the new width."""
-        self._show_detail()
 
     def action_new(self) -> None:
         """Fill in a form, which writes a CREATE SCHEDULE into the command bar."""
@@ -198,8 +157,7 @@ class SchedulesView(FilterableView):
 
     def action_pause_or_resume(self) -> None:
         """Pause the schedule under the cursor, or resume it."""
-        schedule = self._schedules.get(self.current or "", {})
-        self._run("RESUME" if schedule.get("State") == "paused" else "PAUSE")
+        self._run("RESUME" if self._schedule.get("State") == "paused" else "PAUSE")
 
     def action_run(self) -> None:
         """Run the schedule under the cursor now."""
@@ -212,7 +170,7 @@ class SchedulesView(FilterableView):
             self._host.start_action(self._drop(name))
 
     async def _drop(self, name: str) -> None:
-        text = str(self._schedules.get(name, {}).get("Statement", ""))
+        text = str(self._schedule.get("Statement", ""))
         if await self._host.confirm(f"Drop schedule {name}?", lambda: [((text, TextRole.MUTED),)], "drop"):
             self._run("DROP", name)
 
@@ -231,17 +189,7 @@ class SchedulesView(FilterableView):
             self._host.watch_jobs(result.jobs)
             notices = "; ".join(each.notice for each in result.results if each.notice)
             self._host.show_toast(notices or text)
-        self.ask()
-
-    @override
-    def footer_title(self, command: KeyCommand) -> str | None:
-        is_about_row = command.id in ("schedule_pause", "schedule_run", "schedule_drop", "open")
-        return None if is_about_row and self.current is None else command.title
-
-    def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
-        """Hide the actions that write from a reader."""
-        writes = ("new", "drop", "run", "pause_or_resume")
-        return self.context.client.writable if action in writes else True
+        self._query.request()
 
 
 # -- content

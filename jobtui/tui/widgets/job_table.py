@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import ClassVar
 
 from msgspec.structs import replace
 from textual.app import ComposeResult
-from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.message import Message
 from typing_extensions import override
 
 from jobtui.history import QueryResult, StoreError
 from jobtui.model import Job
-from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch
 from jobtui.tui.data.job_rows import JobRows, chosen_columns
@@ -43,12 +40,6 @@ _MOST_FILTERS = 50
 
 
 NEWEST_FIRST = Sorting("id", True)
-
-
-class JobTable(Table):
-    """The table with the keys that every table has."""
-
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.TABLE)]
 
 
 class JobList(Vertical):
@@ -98,7 +89,7 @@ class JobList(Vertical):
         self._archived = archived
         history = context.client.history
         self.rows = JobRows(context.now, context.watched, history.known_recoveries, context.settings.date_order)
-        self.table = JobTable(chosen_columns(context.saved.columns, context.client), self.rows)
+        self.table = Table(chosen_columns(context.saved.columns, context.client), self.rows)
         self.table.moves = cursor_moves(context.keymap)
         self.filter_line = FilterLine(
             self._apply_typed_filter, self._focus_table, self._complete_filter, lambda: context.saved.filters
@@ -182,8 +173,7 @@ class JobList(Vertical):
 
     def sort_by(self, column: str) -> None:
         """Sort by a column; if the jobs are sorted by it, reverse the order."""
-        same = column == self.sorting.key
-        self.sort(Sorting(column, not self.sorting.descending if same else column == "id"))
+        self.sort(self.sorting.by(column, descending=column == "id"))
 
     def seek(self, job_id: int) -> None:
         """Move the cursor to a job as soon as it is among the rows."""

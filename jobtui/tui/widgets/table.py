@@ -8,19 +8,21 @@ its place on the screen.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 from rich.style import Style
 from textual import events
+from textual.binding import BindingType
 from textual.filter import ANSIToTruecolor, LineFilter
 from textual.geometry import Region, Size
 from textual.message import Message
 from textual.strip import Strip
 
+from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.text.spans import Line, TextRole, line_width, width_of
 from jobtui.tui.textual_ext.render import QuantizedScrollView, use_borderless_cache
 from jobtui.tui.widgets.base import StyledWidget
-from jobtui.tui.widgets.table_layout import GAP, GUTTER, Column, Placed, RowPainter, Sorting, place_columns
+from jobtui.tui.widgets.table_layout import GAP, GUTTER, UNSORTED, Column, Placed, RowPainter, place_columns
 
 # painted rows that are cached: a few pages
 _MOST_PAINTED = 512
@@ -35,6 +37,8 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
 
     `moves`: the keys that move the cursor, each with the function that moves it.
     """
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.TABLE)]
 
     class Moved(Message):
         """The cursor has moved to another row; the key is None if there is no row."""
@@ -67,7 +71,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         super().__init__(id=id)
         use_borderless_cache(self)
         self.rows = rows
-        self.sorting: Sorting | None = None
+        self.sorting = UNSORTED
         self._columns = tuple(columns)
         self._wanted = [max(column.natural, width_of(column.label)) for column in columns]
         self._placed: tuple[Placed, ...] = ()

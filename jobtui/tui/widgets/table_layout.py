@@ -122,6 +122,14 @@ class Sorting(msgspec.Struct, frozen=True):
     key: str
     descending: bool
 
+    def by(self, column: str, *, descending: bool) -> Sorting:
+        """Return the order by a column, which is reversed if it is the current one."""
+        return Sorting(column, not self.descending if column == self.key else descending)
+
+
+UNSORTED = Sorting("", False)
+"""The order of rows that are not sorted by a column."""
+
 
 class RowPainter:
     """Paints rows and the header, in the styles that `style_of` returns for the roles."""
@@ -161,7 +169,7 @@ class RowPainter:
             covered = 0
         return _finish(segments, placed, width, background)
 
-    def header(self, placed: Sequence[Placed], sorting: Sorting | None, width: int, background: Style) -> Strip:
+    def header(self, placed: Sequence[Placed], sorting: Sorting, width: int, background: Style) -> Strip:
         """Return the labels of the columns, with an arrow at the one that the rows are sorted by."""
         background += self._style_of(TextRole.HEADER)
         segments: list[Segment] = []
@@ -169,7 +177,7 @@ class RowPainter:
         for place in placed:
             column = place.column
             label = single_cells(column.label)
-            if sorting is not None and sorting.key == column.key:
+            if sorting.key == column.key:
                 label = fit(label, max(1, min(width_of(label), place.width - 1))).rstrip()
                 label += "▼" if sorting.descending else "▲"
             _put(segments, fit(label, place.width, column.right), background)
