@@ -10,8 +10,6 @@ import contextlib
 import errno
 import os
 import resource
-import socket
-import ssl
 from pathlib import Path
 from typing import Final
 
@@ -87,6 +85,10 @@ def has_inodes(path: Path | None) -> bool:
 
 def reason_of(error: Exception) -> str:
     """Return the bare reason of an error: `Connection refused`, `certificate has expired`."""
+    # late: 9 ms of each command, and only an error of a connection needs them
+    import socket
+    import ssl
+
     if isinstance(error, ssl.SSLCertVerificationError):
         return error.verify_message
     if isinstance(error, ssl.SSLError):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from getpass import getpass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -118,6 +117,8 @@ def _with_password(cluster: ClusterSettings) -> ClusterSettings:
     is_known = not isinstance(source, FromEnvironment) or source.variable in os.environ
     if is_known or not cluster.addresses or not is_terminal(0):
         return cluster
+    from getpass import getpass  # as above
+
     try:
         password = getpass(printable_lines(f"Password of {cluster.user} on {cluster.name}: "))
     except EOFError:

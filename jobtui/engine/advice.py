@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import enum
 import heapq
-import statistics
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 from datetime import datetime
@@ -76,6 +75,8 @@ def fit_speed(runs: Sequence[tuple[int, float]]) -> CompactionSpeed:
     sizes = [size for _, size, _ in points] or [0]
     least = min((seconds for _, _, seconds in points), default=OPENING_SECONDS)
     if sum(sizes) < _LEAST_BYTES:
+        import statistics  # late: 2 ms of each command, and only advice needs it
+
         return CompactionSpeed(
             statistics.median([seconds for _, _, seconds in points] or [least]), None, max(sizes)
         )

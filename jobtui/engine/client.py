@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import os
 import pwd
-import socket
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -63,7 +62,7 @@ class Session(msgspec.Struct, eq=False, weakref=True):
             user = pwd.getpwuid(uid).pw_name
         except KeyError:
             user = f"uid {uid}"  # a container need not have an entry for its user
-        return f"{user}@{socket.gethostname()}, {self.kind}"
+        return f"{user}@{os.uname().nodename}, {self.kind}"
 
 
 def _current_directory() -> Path:

@@ -16,7 +16,6 @@ from jobtui.engine.client import Client, EngineEvent, ExecuteResult, Listener, O
 from jobtui.engine.events import BACKLOG, deliver
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
-from jobtui.engine.remote import RemoteClient
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import (
     OwnerRejected,
@@ -31,6 +30,7 @@ from jobtui.model import ConnectionStatus, Job, JobChanged, Notice, SpaceStats, 
 
 if TYPE_CHECKING:
     from jobtui.engine.local import LocalClient
+    from jobtui.engine.remote import RemoteClient
     from jobtui.engine.samples import JobSamples
     from jobtui.history import History
     from jobtui.storage.base import Capabilities
@@ -53,7 +53,7 @@ def connect_or_start(
 
     if profile.read_only:
         try:
-            return RemoteClient.connect(profile)
+            return _connect(profile)
         except OwnerUnavailable:
             raise OwnerUnreachable(profile.read_only_reason) from None
     why = ""
@@ -63,7 +63,7 @@ def connect_or_start(
         except StoreLocked as locked:
             why = str(locked)
         try:
-            return RemoteClient.connect(profile)
+            return _connect(profile)
         except OwnerTimeout as silent:
             raise OwnerUnreachable(f"{why}, and {silent}") from None
         except OwnerRejected as refusal:
@@ -75,6 +75,13 @@ def connect_or_start(
         if left:
             time.sleep(BETWEEN_TRIES_SECONDS)  # no event says that the owner listens
     raise OwnerUnreachable(why)
+
+
+def _connect(profile: Profile) -> RemoteClient:
+    # late, here and below: a start of the owner does not need it
+    from jobtui.engine.remote import RemoteClient
+
+    return RemoteClient.connect(profile)
 
 
 def open_client(profile: Profile, *, run: RunPolicy = RunPolicy.ALL) -> Client:
@@ -220,10 +227,13 @@ class FailoverClient:
     def _watch(self, client: Client) -> Client:
         """Subscribe to a client, and prepare for the exit of its owner. Return the client."""
         client.subscribe(self._publish)
-        if isinstance(client, RemoteClient):
-            client.on_owner_exit = self._in_thread(self._take_over)
-        elif isinstance(client, ReadOnlyClient):
-            self._in_thread(self._wait_for_owner)()
+        if isinstance(client, ReadOnlyClient):
+            from jobtui.engine.remote import RemoteClient
+
+            if isinstance(client, RemoteClient):
+                client.on_owner_exit = self._in_thread(self._take_over)
+            else:
+                self._in_thread(self._wait_for_owner)()
         return client
 
     def _take_over(self) -> None:
@@ -275,6 +285,8 @@ class FailoverClient:
 
     def _last_shown(self) -> tuple[Job, ...]:
         client = self._client
+        from jobtui.engine.remote import RemoteClient
+
         return client.last_known_active() if isinstance(client, RemoteClient) else client.active_jobs()
 
     def _publish_changes_since(self, shown: dict[int, Status], client: Client) -> None:

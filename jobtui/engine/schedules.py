@@ -28,7 +28,6 @@ from datetime import UTC, datetime, timedelta, tzinfo
 from pathlib import Path
 
 import msgspec
-from cronsim import CronSim
 from msgspec.structs import replace
 
 from jobtui.errors import DECODE_ERRORS, StatementRefused
@@ -171,6 +170,8 @@ def next_time(at: str, moment: datetime, zone: tzinfo | None) -> datetime | None
     The library sees local times without a zone: it would run `*/10 * * * *` twice in an hour that exists
     twice. `at` is what `parse_times` accepts.
     """
+    from cronsim import CronSim  # late: 2 ms of each command, and only a schedule needs it
+
     local = _naive(moment, zone)
     # if the clock was set forward in the last day, a time in the gap, moved by its size, may still be due
     gap = max(timedelta(0), _offset(moment, zone) - _offset(moment - timedelta(days=1), zone))

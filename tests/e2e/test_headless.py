@@ -33,7 +33,10 @@ LIGHT = {"pyparsing", "platformdirs", "jobtui.engine", "jobtui.language", "jobtu
 
 def imported(jobtui: CommandLine, *words: str) -> set[str]:
     """The modules that the command imports, as Python itself lists them on stderr."""
-    command = jobtui.words(*words)
+    return imported_by(jobtui.words(*words), jobtui)
+
+
+def imported_by(command: list[str], jobtui: CommandLine) -> set[str]:
     ended = subprocess.run(
         [command[0], "-X", "importtime", *command[1:]],
         env=jobtui.environment,
@@ -52,12 +55,58 @@ def test_show_jobs_imports_no_asyncio_textual_or_rocksdict(nba: CommandLine) -> 
 
 
 def test_show_jobs_imports_only_modules_that_it_needs(nba: CommandLine) -> None:
-    assert not imported(nba, "-e", "SHOW JOBS LIMIT 20") & {"logging", "concurrent.futures", "csv", "json"}
+    late = {"logging", "concurrent.futures", "csv", "json", "ssl", "socket", "statistics", "cronsim", "getpass"}
+    assert not imported(nba, "-e", "SHOW JOBS LIMIT 20") & late
 
 
 def test_work_imports_nothing_of_metrics_and_notifications(nba: CommandLine) -> None:
     late = {"prometheus_client", "jobtui.engine.notifier", "jobtui.engine.delivery", "urllib.request"}
     assert not imported(nba, "-e", "ADMIN FLUSH nba") & late
+
+
+def test_statement_completion_imports_no_textual(nba: CommandLine) -> None:
+    line = f"jobtui --data-dir {nba.data} -e 'STOP JOB "
+    found = imported_by([sys.executable, "-m", "jobtui", "__complete", "bash", line], nba)
+    assert "jobtui.language.completion" in found
+    assert not found & {"textual", "asyncio"}
+
+
+LATE = {
+    "cronsim",
+    "statistics",
+    "getpass",
+    "pyparsing",
+    "rocksdict",
+    "plotille",
+    "prometheus_client",
+    "jobtui.engine.health",
+    "jobtui.engine.notifier",
+    "jobtui.engine.remote",
+    "jobtui.history.verify",
+    "jobtui.language.completion",
+    "jobtui.language.lexer",
+    "jobtui.storage.local.adopted_directory",
+    "jobtui.storage.local.adoption",
+    "jobtui.storage.local.rocksdb_files",
+    "jobtui.tui.actions.jobs",
+    "jobtui.tui.screens.dialog",
+    "jobtui.tui.views.inventory",
+    "jobtui.tui.widgets.command_input",
+}
+MOST_MODULES = 149
+"""jobtui's own modules before the first frame; the number may only fall: each takes a start 0.1 to 2 ms."""
+
+
+def test_dashboard_imports_only_what_first_frame_shows() -> None:
+    program = (
+        "import sys, jobtui.cli.main, jobtui.cli.commands.dashboard, jobtui.engine.local;"
+        "import jobtui.history.write.writer, jobtui.storage.local.backend, jobtui.tui.launch;"
+        "jobtui.tui.launch.load(); print(*sys.modules)"
+    )
+    shown = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
+    modules = shown.stdout.split()
+    assert sorted(LATE.intersection(modules)) == []
+    assert sum(name.partition(".")[0] == "jobtui" for name in modules) <= MOST_MODULES
 
 
 def test_help_imports_next_to_nothing(jobtui: CommandLine) -> None:

@@ -321,7 +321,7 @@ def _statements(typed: str, seen: _Seen) -> Iterator[ShellCandidate]:
     """Yield the candidates in the text of -e."""
     from jobtui.engine.reader import ReadOnlyClient
     from jobtui.language.completion import complete
-    from jobtui.tui.widgets.completions import ClientNames
+    from jobtui.tui.widgets.diagnostics import ClientNames
 
     reader = ReadOnlyClient.open(_profile(seen))
     try:

@@ -15,6 +15,7 @@ import zlib
 from collections import Counter
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from msgspec.structs import asdict, replace
 
@@ -35,8 +36,6 @@ from jobtui.storage.base import (
     TaskResult,
 )
 from jobtui.storage.local import protocol as p
-from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_directory
-from jobtui.storage.local.adoption import Surveyor
 from jobtui.storage.local.catalog import Catalog
 from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.layout import directory_name, is_locked
@@ -44,6 +43,9 @@ from jobtui.storage.local.process import Notice
 from jobtui.storage.local.protocol import LONGEST_PAIR
 from jobtui.storage.local.spaces import SpaceManager
 from jobtui.storage.local.supervisor import LOOK, Stopped, Timeouts, WorkerSupervisor
+
+if TYPE_CHECKING:
+    from jobtui.storage.local.adoption import Surveyor
 
 BATCH_BYTES = 2 << 20  # of all hosts together: some ten milliseconds of the loop's time
 PAIR_BYTES = 64  # the overhead of a pair in addition to its bytes
@@ -238,6 +240,9 @@ class LocalStorage:
 
     def surveyor(self, directory: str) -> Surveyor:
         """Return the reader of an adopted database's own files, with the settings about that database."""
+        # late, and in all of the storage: only adopted spaces need it, and it takes 4 ms of a start
+        from jobtui.storage.local.adoption import Surveyor
+
         path, wal_directory = Path(directory), self._wal_directories.get(directory)
         return Surveyor(path, wal_directory, without_cf_paths=directory in self._without_cf_paths)
 
@@ -258,6 +263,8 @@ class LocalStorage:
         return WorkerSupervisor(host, arguments, self._notify)
 
     def _adopted_worker(self, directory: str) -> WorkerSupervisor:
+        from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_directory  # as above
+
         notes = notes_directory(self._root, directory)
         adopted = AdoptedDirectory(Path(directory), notes)
 

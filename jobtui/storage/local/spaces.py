@@ -12,7 +12,7 @@ import contextlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from msgspec.structs import replace
 
@@ -21,13 +21,14 @@ from jobtui.os_errors import explain
 from jobtui.storage.base import Placement, Space
 from jobtui.storage.local import layout
 from jobtui.storage.local import protocol as p
-from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_directory
-from jobtui.storage.local.adoption import Surveyor
 from jobtui.storage.local.catalog import Catalog, CatalogEntry, PendingSpace
 from jobtui.storage.local.errors import WorkerError, system_error
 from jobtui.storage.local.layout import directory_name
 from jobtui.storage.local.process import Notice
 from jobtui.storage.local.supervisor import WorkerSupervisor
+
+if TYPE_CHECKING:
+    from jobtui.storage.local.adoption import Surveyor
 
 
 class SpaceHost(Protocol):
@@ -233,6 +234,9 @@ class SpaceManager:
 
     def _restore_directory(self, directory: str) -> None:
         """Restore an adopted directory after a crash; an unreachable one is reported when it is used."""
+        # late: only adopted spaces need it
+        from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_directory
+
         with contextlib.suppress(OSError):
             AdoptedDirectory(
                 Path(directory), notes_directory(self._storage.catalogue.root, directory)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from statistics import median
 
 import msgspec
 
@@ -159,7 +158,11 @@ def usual_seconds(job: Job, jobs: Sequence[Job]) -> float | None:
         and earlier.took is not None
         and _is_comparable(earlier, job)
     ]
-    return median(took[:_MOST_RUNS]) if len(took) >= _LEAST_RUNS else None
+    if len(took) < _LEAST_RUNS:
+        return None
+    from statistics import median  # late: 2 ms of a start
+
+    return median(took[:_MOST_RUNS])
 
 
 def _is_comparable(earlier: Job, job: Job) -> bool:

@@ -23,8 +23,8 @@ from jobtui.tui.context import Context
 from jobtui.tui.text.spans import Line, TextRole, width_of
 from jobtui.tui.textual_ext.app import clear_line_cache
 from jobtui.tui.widgets.base import resolve_style
-from jobtui.tui.widgets.completions import ClientNames, CompletionList
-from jobtui.tui.widgets.diagnostics import Analysis, Highlight, analyze, diagnostic_line
+from jobtui.tui.widgets.completions import CompletionList
+from jobtui.tui.widgets.diagnostics import Analysis, ClientNames, Highlight, analyze, diagnostic_line
 
 
 def _edit(keys: str, action: str) -> Binding:
