@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support import fork_server
+from tests.support.rewritten_tests import compile_ahead
 from tests.support.commands import CommandLine
 
 for _one in (signal.SIGINT, signal.SIGQUIT):
@@ -19,6 +21,7 @@ for _one in (signal.SIGINT, signal.SIGQUIT):
 
 # container images often set it, and each process that a test starts then compiles all of jobtui
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -28,6 +31,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_xdist_auto_num_workers() -> int:
     """Return the number of workers: two more than cores, since many tests wait for processes and terminals."""
     return (os.cpu_count() or 1) + 2
+
+
+def pytest_xdist_setupnodes(config: pytest.Config) -> None:
+    compile_ahead(config, Path(__file__).parent)
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,12 +9,12 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 FILES = sorted((ROOT / "jobtui").rglob("*.py"))
 SOURCES = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in FILES}
-TREES = {name: ast.parse(source) for name, source in SOURCES.items()}
 
 MOST_LINES = 500
 MOST_MODULES = 249
@@ -34,18 +34,24 @@ def module_name(path: Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
 
 
-MODULES = {module_name(path): TREES[str(path.relative_to(ROOT))] for path in FILES}
+NAMES = {module_name(path): str(path.relative_to(ROOT)) for path in FILES}
+
+
+@cache
+def tree_of(name: str) -> ast.Module:
+    """Parse a file when a test asks for it: every process of a run imports this module."""
+    return ast.parse(SOURCES[name])
 
 
 def imported_by(name: str) -> Iterator[str]:
     """Yield the modules of jobtui that a module imports anywhere: at the top, late, or for types only."""
-    for node in ast.walk(MODULES[name]):
+    for node in ast.walk(tree_of(NAMES[name])):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names if alias.name in MODULES)
-        elif isinstance(node, ast.ImportFrom) and node.module in MODULES:
+            yield from (alias.name for alias in node.names if alias.name in NAMES)
+        elif isinstance(node, ast.ImportFrom) and node.module in NAMES:
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
-                yield inner if inner in MODULES else node.module
+                yield inner if inner in NAMES else node.module
 
 
 def modules_in_cycles(graph: dict[str, set[str]]) -> set[str]:
@@ -66,7 +72,7 @@ def modules_in_cycles(graph: dict[str, set[str]]) -> set[str]:
 
 class TestImports:
     def test_no_cycle(self) -> None:
-        graph = {name: set(imported_by(name)) - {name} for name in MODULES}
+        graph = {name: set(imported_by(name)) - {name} for name in NAMES}
         assert modules_in_cycles(graph) == set()
 
     def test_cycles_are_found(self) -> None:
@@ -74,8 +80,8 @@ class TestImports:
 
     def test_private_textual_stays_in_textual_ext(self) -> None:
         users = set()
-        for name, tree in TREES.items():
-            for node in ast.walk(tree):
+        for name in SOURCES:
+            for node in ast.walk(tree_of(name)):
                 match node:
                     case ast.ImportFrom(module=str(module), names=aliases):
                         imported = [f"{module}.{alias.name}" for alias in aliases]
@@ -93,7 +99,7 @@ class TestImports:
 class TestNames:
     def test_no_class_name_twice(self) -> None:
         counts = Counter(
-            node.name for tree in TREES.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)
+            node.name for name in SOURCES for node in ast.walk(tree_of(name)) if isinstance(node, ast.ClassDef)
         )
         assert {name for name, count in counts.items() if count > 1} == CLASSES_DEFINED_TWICE
 
