@@ -38,7 +38,7 @@ def fit(text: str, width: int, right: bool = False) -> str:
 
 def fit_host(name: str, width: int, right: bool = False) -> str:
     """Return a host's name in exactly `width` cells; of a path, the end is kept, which distinguishes it."""
-    if "/" not in name or width_of(name) <= width:
+    if width <= 0 or "/" not in name or width_of(name) <= width:
         return fit(name, width, right)
     kept = single_cells(name[-8 * width :])
     while kept and cell_len(kept) > width - 1:
