@@ -37,8 +37,22 @@ class Names(enum.Enum):
     SOME = enum.auto()
 
 
-def after_power_loss(log: Sequence[Step], names: Names, dice: random.Random) -> MemoryDisk:
-    """Return a possible state of the disk after a power loss at the end of `log`."""
+class _Write(msgspec.Struct):
+    step: Wrote | Cut
+    durable: bool = False
+    lost: bool = False
+
+
+class Remains(msgspec.Struct):
+    """The synced names of a log, and the names and writes of which a power loss may lose some."""
+
+    disk: MemoryDisk
+    unsynced: list[Named]
+    inodes: dict[int, list[_Write]]
+
+
+def read_log(log: Sequence[Step]) -> Remains:
+    """Return the state at the end of the log, from which each possible state after a power loss is made."""
     disk = MemoryDisk()
     inodes: dict[int, list[_Write]] = {}
     unsynced: list[Named] = []
@@ -59,19 +73,19 @@ def after_power_loss(log: Sequence[Step], names: Names, dice: random.Random) -> 
                     if named.path.parent == directory:
                         disk.take_name(named)
                 unsynced = [named for named in unsynced if named.path.parent != directory]
-    for named in _surviving(unsynced, names, dice):
+    return Remains(disk, unsynced, inodes)
+
+
+def after_power_loss(remains: Remains, names: Names, dice: random.Random) -> MemoryDisk:
+    """Return a possible state of the disk after a power loss at the end of the log."""
+    disk = remains.disk.with_the_same_names()
+    for named in _surviving(remains.unsynced, names, dice):
         disk.take_name(named)
     disk.forget_unreachable()
     for inode in dict.fromkeys(disk.files.values()):
-        inode.data = _left_of(inodes.get(inode.number, ()), names, dice)
-    disk.number_from(1 + max(inodes, default=0))
+        inode.data = _left_of(remains.inodes.get(inode.number, ()), names, dice)
+    disk.number_from(1 + max(remains.inodes, default=0))
     return disk
-
-
-class _Write(msgspec.Struct):
-    step: Wrote | Cut
-    durable: bool = False
-    lost: bool = False
 
 
 def _surviving(unsynced: Sequence[Named], names: Names, dice: random.Random) -> Iterator[Named]:

@@ -41,7 +41,7 @@ from tests.support.lossy_disk import (
     Step,
     SyncFailed,
 )
-from tests.support.power_cut import Names, after_power_loss
+from tests.support.power_cut import Names, after_power_loss, read_log
 
 HISTORY = Path("/history")
 LIVES = 4
@@ -260,8 +260,9 @@ def states(
     tender = [place for place in steps if _is_tender(disk.log[max(0, place - 4) : place])]
     for point in range(points):
         log = disk.log[: dice.choice(tender if point % 2 else steps)]
+        remains = read_log(log)
         for names in Names:
-            yield f"step {len(log)}, {names.name.lower()}", log, after_power_loss(log, names, dice)
+            yield f"step {len(log)}, {names.name.lower()}", log, after_power_loss(remains, names, dice)
 
 
 def _is_tender(steps: Sequence[Step]) -> bool:
