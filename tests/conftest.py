@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import fork_server
-from tests.support.rewritten_tests import compile_ahead
 from tests.support.commands import CommandLine
+from tests.support.rewritten_tests import compile_ahead
 
 for _one in (signal.SIGINT, signal.SIGQUIT):
     if signal.getsignal(_one) is signal.SIG_IGN:
