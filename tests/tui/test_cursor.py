@@ -4,16 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Hashable, Sequence
+from collections.abc import AsyncIterator, Hashable, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeVar
 
 import pytest
 from rich.style import Style
+from textual import events
 from textual.app import App, ComposeResult
+from textual.pilot import Pilot
 
 from jobtui.tui.text.spans import Line, TextRole
 from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import Column, Placed
 
+MouseEvent = TypeVar("MouseEvent", bound=events.MouseEvent)
 COLUMNS = (Column("id", "Id", 6, 9),)
 STEPS = 120
 
@@ -62,12 +67,24 @@ class Machine:
 
     def __init__(self, table: Table, rows: Numbers, seed: int) -> None:
         self.table, self.rows, self.dice = table, rows, random.Random(seed)
-        self.next, self.follow, self.descending = 1, False, True
+        self.next, self.descending = 1, True
         self.meant: Hashable | None = None
+        self.painted: dict[int, int] = {}
 
     def step(self) -> str:
         act = self.dice.choice(
-            [self.burst, self.burst, self.leave, self.move, self.scroll, self.reverse, self.toggle, self.unread]
+            [
+                self.burst,
+                self.burst,
+                self.leave,
+                self.move,
+                self.scroll,
+                self.reverse,
+                self.toggle,
+                self.unread,
+                self.click,
+                self.click,
+            ]
         )
         act()
         self.check(act.__name__)
@@ -78,7 +95,7 @@ class Machine:
         if not rows.keys:
             return
         assert table.cursor_key == rows.keys[table.cursor], what
-        if self.follow:
+        if table.is_following:
             assert table.cursor == 0, what
         elif self.meant in rows.keys:
             assert table.cursor_key == self.meant, what
@@ -98,8 +115,25 @@ class Machine:
     def move(self) -> None:
         if self.rows.keys:
             self.table.go_to(self.dice.randrange(len(self.rows.keys)))
-            self.follow = False
             self.meant = self.table.cursor_key
+
+    def click(self) -> None:
+        """Click a line as it was last painted, whatever has come since."""
+        if not self.painted:
+            return
+        line, key = self.dice.choice([*self.painted.items()])
+        before = self.table.cursor_key
+        click(self.table, line)
+        if key in self.rows.keys:
+            self.meant = key
+            assert self.table.cursor_key == key
+        else:
+            assert self.table.cursor_key == before
+
+    def look(self) -> None:
+        """Remember what is painted."""
+        shown = self.rows.keys[self.table.top :][: self.table.page]
+        self.painted = dict(enumerate(shown, 1))
 
     def scroll(self) -> None:
         self.table.scroll_to(y=self.dice.randrange(max(1, len(self.rows.keys))), animate=False)
@@ -110,19 +144,32 @@ class Machine:
         self.put_in_order()
 
     def toggle(self) -> None:
-        self.follow = not self.follow
+        self.table.is_following = not self.table.is_following
         self.put_in_order()
 
     def unread(self) -> None:
         """The rows cannot be read for a moment."""
         self.rows.unread = True
-        self.table.reload_rows(follow=False)
+        self.table.reload_rows()
         self.rows.unread = False
         self.put_in_order()
 
     def put_in_order(self) -> None:
         self.rows.keys.sort(reverse=self.descending)
-        self.table.reload_rows(follow=self.follow)
+        self.table.reload_rows()
+
+
+def click(table: Table, line: int, chain: int = 1, released: int | None = None) -> None:
+    """Press and release the button before anything is painted again."""
+    table.on_mouse_down(mouse(events.MouseDown, table, line))
+    table.on_click(mouse(events.Click, table, line if released is None else released, chain))
+
+
+def mouse(kind: type[MouseEvent], table: Table, line: int, chain: int = 1) -> MouseEvent:
+    event = kind(table, 3, line, 0, 0, 1, False, False, False)
+    if isinstance(event, events.Click):
+        event.chain = chain
+    return event
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -136,9 +183,82 @@ def test_the_cursor_stays_on_its_row(seed: int) -> None:
                 done.append(machine.step())
                 if machine.dice.random() < 0.2:
                     await pilot.pause()
+                    machine.look()
                     machine.check("a pause after " + " ".join(done[-4:]))
 
     asyncio.run(run())
+
+
+class TestClick:
+    @staticmethod
+    @asynccontextmanager
+    async def shown(*keys: int) -> AsyncIterator[tuple[Table, Numbers, Pilot[None], list[Hashable]]]:
+        """A table with these rows on the screen, and the rows that are opened."""
+        app = TableApp(Numbers())
+        async with app.run_test(size=(40, 12)) as pilot:
+            app.rows.keys = [*keys]
+            app.table.reload_rows()
+            await pilot.pause()
+            opened: list[Hashable] = []
+            app.table.action_open = lambda: opened.append(app.table.cursor_key)  # type: ignore[method-assign]
+            yield app.table, app.rows, pilot, opened
+
+    def test_acts_on_the_row_that_was_painted(self) -> None:
+        async def run() -> None:
+            async with self.shown(3, 2, 1) as (table, rows, pilot, _):
+                rows.keys = [*range(9, 0, -1)]
+                table.reload_rows()
+                click(table, 2)
+                assert table.cursor_key == 2
+                await pilot.pause()
+                click(table, 2)
+                assert table.cursor_key == 8
+
+        asyncio.run(run())
+
+    def test_of_a_row_that_is_gone_does_nothing(self) -> None:
+        async def run() -> None:
+            async with self.shown(3, 2, 1) as (table, rows, _, _):
+                rows.keys = [4, 3, 1]
+                table.reload_rows()
+                click(table, 2)
+                assert table.cursor_key == 3
+
+        asyncio.run(run())
+
+    def test_that_is_released_on_another_line_does_nothing(self) -> None:
+        async def run() -> None:
+            async with self.shown(3, 2, 1) as (table, _, _, _):
+                click(table, 2, released=3)
+                assert table.cursor_key == 3
+
+        asyncio.run(run())
+
+    def test_twice_on_two_rows_opens_none(self) -> None:
+        async def run() -> None:
+            async with self.shown(3, 2, 1) as (table, rows, pilot, opened):
+                click(table, 2)
+                rows.keys = [5, 4, 3, 2, 1]
+                table.reload_rows()
+                await pilot.pause()
+                click(table, 2, chain=2)
+                assert (table.cursor_key, opened) == (4, [])
+                click(table, 3)
+                click(table, 3, chain=2)
+                assert opened == [3]
+
+        asyncio.run(run())
+
+    def test_ends_following_before_the_next_rows_arrive(self) -> None:
+        async def run() -> None:
+            async with self.shown(3, 2, 1) as (table, rows, _, _):
+                table.is_following = True
+                click(table, 3)
+                rows.keys = [4, 3, 2, 1]
+                table.reload_rows()
+                assert (table.cursor_key, table.is_following) == (1, False)
+
+        asyncio.run(run())
 
 
 def test_a_burst_moves_no_cursor_that_was_not_touched() -> None:

@@ -51,6 +51,23 @@ def test_a_click_takes_the_cursor_there_and_a_double_click_opens(tmp_path: Path)
     asyncio.run(run())
 
 
+def test_a_job_that_was_opened_stays_open_while_newer_ones_arrive(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, SPACES, auto=True) as shown:
+            await jobs(shown)
+            await shown.press("home", "f")
+            await shown.shows("following")
+            await click(shown, "flush nba", times=2)
+            await shown.shows("jobs › job 3")
+            shown.behind.say("ADMIN FLUSH test2")
+            await shown.shows("✔ 4")
+            await shown.shows_no_more("following")
+            await shown.press("escape")
+            await shown.until(lambda: shown.dashboard.jobs.list.table.cursor_key == 3)
+
+    asyncio.run(run())
+
+
 def test_a_click_on_a_tab_chooses_it(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, SPACES, auto=True) as shown:

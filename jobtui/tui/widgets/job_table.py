@@ -95,7 +95,7 @@ class JobList(Vertical):
             self._apply_typed_filter, self._focus_table, self._complete_filter, lambda: context.saved.filters
         )
         self.filter_text = ""
-        self.follow = False
+        self._was_following = False
         self.sorting = NEWEST_FIRST
         self._filter = Filter()
         self._lookup: LatestOnlyWorker[SearchResult] = LatestOnlyWorker(
@@ -166,6 +166,15 @@ class JobList(Vertical):
             self._unfollow()
         self.table.refresh()
         self.search()
+
+    @property
+    def follow(self) -> bool:
+        """Whether the cursor stays on the newest job; moving it to another job ends this."""
+        return self.table.is_following
+
+    @follow.setter
+    def follow(self, follow: bool) -> None:
+        self.table.is_following = self._was_following = follow
 
     def _unfollow(self) -> None:
         self.follow = False
@@ -305,7 +314,7 @@ class JobList(Vertical):
         if not found.whole:
             self.table.show_first_rows()
             return
-        self.table.reload_rows(follow=self.follow)
+        self.table.reload_rows()
         self._find_sought()
         if self.table.cursor_key == before:
             self.post_message(self.Current(self.job))
@@ -370,13 +379,17 @@ class JobList(Vertical):
     def on_table_moved(self, message: Table.Moved) -> None:
         """Publish the job under the cursor."""
         message.stop()
-        if self.follow and self.table.cursor > 0:
+        if self._was_following and not self.follow:
             self._unfollow()
         self.post_message(self.Current(self.job))
 
     def on_table_opened(self, message: Table.Opened) -> None:
         """Publish the job that was opened."""
         message.stop()
+        if message.key != self.table.cursor_key and not self.table.go_to_key(message.key):
+            return  # it is gone; the cursor is on another job now
+        if self.follow:
+            self._unfollow()  # the user has chosen this job: its detail must not change to a newer one's
         job = self.job
         if job is not None:
             self.post_message(self.JobOpened(job))

@@ -36,6 +36,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
     """A table. Its owner calls `repaint_rows` if rows changed in place, `reload_rows` after other changes.
 
     `moves`: the keys that move the cursor, each with the function that moves it.
+    `is_following`: the cursor stays on the first row, whichever that is; moving it to another row ends this.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.TABLE)]
@@ -72,6 +73,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         use_borderless_cache(self)
         self.rows = rows
         self.sorting = UNSORTED
+        self.is_following = False
         self._columns = tuple(columns)
         self._wanted = [max(column.natural, width_of(column.label)) for column in columns]
         self._placed: tuple[Placed, ...] = ()
@@ -80,6 +82,9 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         self._empty: Sequence[Line] = ()
         self._top_key: Hashable | None = None
         self._painted: dict[Hashable, tuple[object, Strip]] = {}
+        self._keys_on_screen: dict[int, Hashable] = {}
+        self._pressed: tuple[int, Hashable | None] = (0, None)
+        self._clicked: Hashable | None = None
         self._background = Style()
         self._width = 0
         self._painter = RowPainter(self.role_style)
@@ -144,17 +149,15 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
             if self.rows.key_at(index) in keys:
                 self._paint(index)
 
-    def reload_rows(self, follow: bool = False) -> None:
+    def reload_rows(self) -> None:
         """Show the rows again after some were added, removed or reordered.
 
         The cursor stays on its key: a key press that acts on the row under the cursor must not hit another row
         because new ones arrived. The cursor's row keeps its place on the screen, with two exceptions. If the
         table is scrolled to its top, new rows there are shown as long as the cursor's row stays visible. If the
         user has scrolled away from the cursor, the first row on screen stays the first.
-
-        Args:
-            follow: Move the cursor to the first row.
         """
+        follow = self.is_following
         top, before, first = self.top, self._cursor, self._top_key
         settled, in_sight = before >= 0, top <= before < top + self.page
         self._resize()
@@ -192,6 +195,8 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
     def go_to(self, index: int) -> None:
         """Move the cursor to the row at an index, or to the nearest row, and scroll to it."""
         index = max(0, min(index, len(self.rows) - 1))
+        if index > 0:
+            self.is_following = False  # at once: rows may arrive before the owner handles the message
         if index != self._cursor:
             before, self._cursor = self._cursor, index
             self._paint(before)
@@ -312,11 +317,13 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
             return self._painter.header(self._placed, self.sorting, self._width, self._background)
         index = self.top + y - 1
         if index >= len(self.rows):
+            self._keys_on_screen.pop(y, None)
             return self._blank(y - 2)
+        key = self._keys_on_screen[y] = self.rows.key_at(index)
         if index == self._cursor:
             role = TextRole.CURSOR if self.has_focus else TextRole.CURSOR_IDLE
             return self._row(index, self._background + self.role_style(role))
-        key, token = self.rows.key_at(index), self.rows.token(index)
+        token = self.rows.token(index)
         painted = self._painted.get(key)
         if painted is None or painted[0] != token:
             while len(self._painted) >= _MOST_PAINTED:
@@ -367,8 +374,16 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         if self._key is not None:
             self.post_message(self.Opened(self, self._key))
 
+    def on_mouse_down(self, event: events.MouseDown) -> None:
+        """Record the row that is painted under the pointer: others may come before the click is handled."""
+        self._pressed = event.y, self._keys_on_screen.get(event.y)
+
     def on_click(self, event: events.Click) -> None:
-        """Move the cursor to the clicked row, open it on a double click, or sort by the clicked header."""
+        """Move the cursor to the clicked row, open it on a double click, or sort by the clicked header.
+
+        The clicked row is the one that was painted there when the button was pressed. If it is gone, or the
+        pointer has left its line, nothing happens. Both clicks of a double click must hit the same row.
+        """
         event.stop()
         if event.y == 0:
             for placed in self._placed:
@@ -378,11 +393,17 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
                 ):
                     self.post_message(self.SortRequested(self, placed.column.key))
             return
+        (line, key), before = self._pressed, self._clicked
+        self._clicked = key if line == event.y and key != UNREAD else None
+        if self._clicked is None:
+            return
         index = self.top + event.y - 1
-        if index < len(self.rows):
-            self.go_to(index)
-            if event.chain == 2:
-                self.action_open()
+        if index < len(self.rows) and self.rows.key_at(index) == key:
+            self.go_to(index)  # during a long sort, only these rows are known
+        elif not self.go_to_key(key):
+            return
+        if event.chain == 2 and key == before:
+            self.action_open()
 
 
 class Rows(Protocol):
