@@ -29,6 +29,10 @@ _PAGE = 500
 _DAYS_SHOWN = 7
 _MOST_UPCOMING = 200
 """The most times of a schedule's week that are shown."""
+_MOST_TIMES = 4000
+"""The most times of all schedules that are computed for an answer, each in a tenth of a millisecond."""
+_MOST_RUNS = 2000
+"""The most runs of all schedules in an answer: the job of each may be read from disk."""
 
 
 def parse_or_answer(text: str) -> list[Parsed] | ExecuteResult:
@@ -237,8 +241,14 @@ def schedules_result(
     now: datetime,
     notice: str = "",
 ) -> Result:
-    """Return a row for each schedule, with its next time and the result of its last run."""
+    """Return a row for each schedule, with its next time and the result of its last run.
+
+    If there are many, each has fewer runs and fewer times to come: the engine does nothing else meanwhile.
+    """
     rows = []
+    found = list(found)
+    most_runs = max(1, _MOST_RUNS // max(1, len(found)))
+    most_times = max(1, min(_MOST_UPCOMING, _MOST_TIMES // max(1, len(found))))
     for schedule in found:
         run = schedule.runs[-1] if schedule.runs else None
         last = None if run is None else run.last or run.at
@@ -264,9 +274,9 @@ def schedules_result(
             "requested_by": schedule.requested_by,
             "job": schedule.job,
             "window_end": _iso(schedule.window_end),
-            "runs": [_run_value(each, find_job) for each in schedule.runs],
+            "runs": [_run_value(each, find_job) for each in schedule.runs[-most_runs:]],
             "upcoming": [
-                [_iso(start), _iso(end)] for start, end in upcoming(schedule, now, _DAYS_SHOWN, _MOST_UPCOMING)
+                [_iso(start), _iso(end)] for start, end in upcoming(schedule, now, _DAYS_SHOWN, most_times)
             ],
         }
         rows.append(Row(cells, values))

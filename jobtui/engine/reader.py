@@ -129,8 +129,10 @@ class ReadOnlyClient:
             raise StatementRefused(loaded.refusal)
         found = [loaded.schedules[name] for name in sorted(loaded.schedules)]
         notices = [f"{schedules.FILE}: {loaded.damage}"] if loaded.damage else []
+        if loaded.warning:
+            notices.append(loaded.warning)
         if any(not schedule.paused for schedule in found) and not self._is_owned():
-            notices.append(schedules.NO_OWNER)
+            notices.append(f"{schedules.NO_OWNER}: {schedules.keep_owner(self.profile)}")
         now = datetime.now(UTC)  # the clock's module imports asyncio
         return queries.schedules_result(typed, found, self.job, now, "; ".join(notices))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -23,6 +23,14 @@ from jobtui.os_errors import explain
 
 CHECK_SECONDS = 30.0  # at most between two checks, since the wall clock may be set at any time
 SUBMIT_SECONDS = 60.0  # to wait for a cluster that does not answer: the other schedules wait meanwhile
+
+
+class ActionEnd(msgspec.Struct, frozen=True):
+    """A schedule after its action, whether that was carried out, and a notice for the user, "" for none."""
+
+    schedule: Schedule
+    is_done: bool
+    notice: str = ""
 
 
 class ScheduleRunner:
@@ -51,6 +59,9 @@ class ScheduleRunner:
         self._submit = submit
         self._directory = store.history.path
         self._schedules: dict[str, Schedule] = {}
+        self._lines: schedules.LineCache = {}
+        # the jobs that have ended for good; their records are not read from disk at each check
+        self._complete: set[int] = set()
         self._refusal = ""
         self._write_error = ""
         self._turn = asyncio.Lock()
@@ -61,8 +72,8 @@ class ScheduleRunner:
         """Load the schedules, and pause the jobs whose windows ended while no owner was alive."""
         loaded = schedules.load(self._directory)
         self._schedules, self._refusal = dict(loaded.schedules), loaded.refusal
-        if loaded.refusal:
-            self._events.notify(loaded.refusal)
+        for problem in filter(None, (loaded.refusal, loaded.warning)):
+            self._events.notify(problem)
         if loaded.damage:
             kept = self._store.history.keep_damaged(FILE, loaded.damage, loaded.data)
             if kept:
@@ -74,19 +85,31 @@ class ScheduleRunner:
                 # without a copy, replacing the file would lose data that a repair could still read
                 self._refusal = f"The schedules cannot be changed: {FILE} is damaged, and cannot be copied"
                 self._events.notify(self._refusal)
-        for schedule in loaded.schedules.values():
-            if schedules.is_starting(schedule):
-                schedule = self._settled(schedule)
-            step = schedules.end_window(
-                schedule, self._clock.now(), self._job_of(schedule), self._interrupted(schedule)
-            )
-            await self._carry_out(step)
+        left = self._settled(loaded.schedules.values())
+        await self._carry_out(
+            [
+                schedules.end_window(each, self._clock.now(), self._job_of(each), self._interrupted(each))
+                for each in left
+            ]
+        )
 
-    def _settled(self, schedule: Schedule) -> Schedule:
-        first, last = schedule.runs[-1].after + 1, self._store.history.last_id()
-        newer = [job for job_id in range(first, last + 1) if (job := self._store.get(job_id)) is not None]
-        job_id = schedule.runs[-1].job
-        return schedules.settle(schedule, newer, None if job_id is None else self._store.current(job_id))
+    def _settled(self, found: Iterable[Schedule]) -> list[Schedule]:
+        """Return the schedules, with the results of runs that were starting when the last owner ended."""
+        found = list(found)
+        first = min((each.runs[-1].after + 1 for each in found if schedules.is_starting(each)), default=None)
+        if first is None:
+            return found
+        newer: dict[str, list[Job]] = {}
+        for job_id in range(first, self._store.history.last_id() + 1):
+            job = self._store.get(job_id)
+            if job is not None and job.schedule:
+                newer.setdefault(job.schedule, []).append(job)
+        return [self._settle(each, newer) if schedules.is_starting(each) else each for each in found]
+
+    def _settle(self, schedule: Schedule, newer: Mapping[str, Sequence[Job]]) -> Schedule:
+        run = schedule.runs[-1]
+        jobs = [job for job in newer.get(schedule.name, ()) if job.id > run.after]
+        return schedules.settle(schedule, jobs, None if run.job is None else self._store.current(run.job))
 
     async def run(self) -> None:
         """Check the schedules whenever one of them is due. An engine without schedules is never woken."""
@@ -94,8 +117,7 @@ class ScheduleRunner:
             self._changed.clear()
             async with self._turn:
                 if self._admission.policy is not RunPolicy.NONE:
-                    for name in list(self._schedules):
-                        await self._check(name)
+                    await self._check()
             moments = [schedules.next_moment(schedule) for schedule in self._schedules.values()]
             due = [moment for moment in moments if moment is not None]
             if due:
@@ -105,21 +127,37 @@ class ScheduleRunner:
             else:
                 await self._changed.wait()
 
-    async def _check(self, name: str) -> None:
-        """Decide and act for one schedule until nothing is left to do now."""
-        action: RunAction | None = RunAction.SUBMIT
-        while action is not None:
-            schedule = self._schedules[name]
-            job, interrupted = self._job_of(schedule), self._interrupted(schedule)
-            last_id = self._store.history.last_id()
-            step = schedules.advance(schedule, self._clock.now(), job, last_id, interrupted)
-            action = step.action if await self._carry_out(step) else None
+    async def _check(self) -> None:
+        """Decide and act until nothing is left to do now.
 
-    async def _carry_out(self, step: ScheduleStep) -> bool:
-        """Write a decision, then act; return whether it was written and carried out."""
-        schedule = step.schedule
-        if schedule != self._schedules.get(schedule.name) and not await self._try_save(schedule):
-            return False
+        The decisions of all schedules are written together: the file is replaced as a whole, and a thousand
+        schedules may have the same time.
+        """
+        names = list(self._schedules)
+        while names:
+            last_id = self._store.history.last_id()
+            now = self._clock.now()
+            found = [self._schedules[name] for name in names]
+            names = await self._carry_out(
+                [
+                    schedules.advance(each, now, self._job_of(each), last_id, self._interrupted(each))
+                    for each in found
+                ]
+            )
+
+    async def _carry_out(self, steps: Sequence[ScheduleStep]) -> list[str]:
+        """Write decisions, then act; return the names of the schedules whose actions were carried out."""
+        if not await self._try_save([step.schedule for step in steps]):
+            return []
+        acting = [step for step in steps if step.action is not None]
+        ends = await asyncio.gather(*map(self._act, acting))
+        await self._try_save([end.schedule for end in ends])
+        for notice in filter(None, (end.notice for end in ends)):
+            self._events.notify(notice)
+        return [end.schedule.name for end in ends if end.is_done]
+
+    async def _act(self, step: ScheduleStep) -> ActionEnd:
+        schedule, notice = step.schedule, ""
         try:
             match step.action:
                 case RunAction.PAUSE if schedule.job is not None:
@@ -127,22 +165,23 @@ class ScheduleRunner:
                     await self._control.pause([schedule.job], because)
                 case RunAction.CONTINUE if schedule.job is not None:
                     await self._control.resume([schedule.job], f"schedule '{schedule.name}'")
-                    await self._try_save(schedules.started(schedule, schedule.job))
+                    schedule = schedules.started(schedule, schedule.job)
                 case RunAction.RECOVER if schedule.job is not None:
                     how = RecoverRequest(failed_only=True, schedule=schedule.name)
                     jobs = (await self._in_time(self._control.recover([schedule.job], how))).jobs
-                    await self._try_save(schedules.started(schedule, jobs[0].id))
-                    self._events.notify(
+                    notice = (
                         f"Schedule '{schedule.name}' continues job {schedule.job}, which was interrupted, as "
                         f"job {jobs[0].id}"
                     )
+                    schedule = schedules.started(schedule, jobs[0].id)
                 case RunAction.SUBMIT:
                     jobs = (await self._in_time(self._submit(schedule))).jobs
-                    await self._try_save(schedules.started(schedule, jobs[0].id))
+                    schedule = schedules.started(schedule, jobs[0].id)
         except (StatementRefused, StorageError, StoreError, OSError) as error:
-            await self._give_up(step, error)
-            return False
-        return True
+            return self._after_failure(step, error, str(error))
+        except Exception as error:  # reported: a defect in one schedule must not end the others
+            return self._after_failure(step, error, f"{type(error).__name__}: {error}")
+        return ActionEnd(schedule, True, notice)
 
     async def _in_time(self, submit: Awaitable[SubmittedJobs]) -> SubmittedJobs:
         submitting = asyncio.ensure_future(submit)
@@ -151,57 +190,64 @@ class ScheduleRunner:
             raise StatementRefused(f"the storage did not answer within {SUBMIT_SECONDS:g} s")
         return submitting.result()
 
-    async def _give_up(self, step: ScheduleStep, error: Exception) -> None:
+    def _after_failure(self, step: ScheduleStep, error: Exception, why: str) -> ActionEnd:
         schedule = step.schedule
         if step.action is RunAction.RECOVER:
             schedule = msgspec.structs.replace(schedule, job=None)  # the next run starts over
         if step.action is not RunAction.PAUSE:
-            await self._try_save(schedules.not_started(schedule, str(error)))
-            self._events.notify(f"Schedule '{schedule.name}' could not start its job: {error}")
-        elif isinstance(error, StatementRefused) and self._job_of(schedule) is not None:
+            notice = f"Schedule '{schedule.name}' could not start its job: {why}"
+            return ActionEnd(schedules.not_started(schedule, why), False, notice)
+        if isinstance(error, StatementRefused) and self._job_of(schedule) is not None:
             # a refused request would be refused again; one that a full disk rejected is repeated later
-            await self._try_save(msgspec.structs.replace(schedule, held=False, window_end=None))
-            self._events.notify(f"Schedule '{schedule.name}' could not pause its job: {error}")
+            schedule = msgspec.structs.replace(schedule, held=False, window_end=None)
+            return ActionEnd(schedule, False, f"Schedule '{schedule.name}' could not pause its job: {why}")
+        return ActionEnd(schedule, False)
 
     # ---- the file
 
-    async def _try_save(self, schedule: Schedule) -> bool:
-        """Write a schedule's new version; if the disk refuses it, notify the user once."""
+    async def _try_save(self, after: Sequence[Schedule]) -> bool:
+        """Write the new versions of schedules; if the disk refuses them, notify the user once."""
+        changed = [each for each in after if each != self._schedules.get(each.name)]
+        if not changed:
+            return True
         try:
-            await self._save(schedule.name, schedule)
+            await self._save(*changed)
         except StoreError as error:
             if str(error) != self._write_error:
                 self._write_error = str(error)
                 self._events.notify(str(error))
-            # this process remembers the change, even though it is not on disk
-            if not schedules.is_starting(schedule):
-                self._schedules[schedule.name] = schedule
+            # this process remembers the changes, even though they are not on disk
+            self._schedules |= {each.name: each for each in changed if not schedules.is_starting(each)}
             return False
         self._write_error = ""
         return True
 
     async def _rewrite(self) -> None:
         try:
-            data = schedules.encode(self._schedules.values())
-            await asyncio.to_thread(write_atomically, self._directory / FILE, data)
+            await asyncio.to_thread(self._replace_file, list(self._schedules.values()))
         except OSError as error:
             self._events.notify(f"The schedules cannot be written: {explain(error)}")
 
-    async def _save(self, name: str, schedule: Schedule | None) -> None:
-        """Write the file with one schedule changed, new or deleted (None). Raises StoreError."""
-        if self._refusal:
-            raise StoreError(self._refusal)
-        after = {**self._schedules, name: schedule}
-        kept = {each: found for each, found in after.items() if found is not None}
-        try:
-            await asyncio.to_thread(write_atomically, self._directory / FILE, schedules.encode(kept.values()))
-        except OSError as error:
-            raise StoreError(f"The schedules cannot be written: {explain(error)}") from None
-        self._schedules = kept
-        self._changed.set()
-        if schedule is not None:
+    async def _save(self, *changed: Schedule) -> None:
+        """Write the file with these schedules, changed or new. Raises StoreError."""
+        await self._write({**self._schedules, **{each.name: each for each in changed}})
+        for schedule in changed:
             for run in schedule.runs:
                 self.on_run(schedule, run)
+
+    async def _write(self, after: dict[str, Schedule]) -> None:
+        if self._refusal:
+            raise StoreError(self._refusal)
+        try:
+            await asyncio.to_thread(self._replace_file, list(after.values()))
+        except OSError as error:
+            raise StoreError(f"The schedules cannot be written: {explain(error)}") from None
+        self._schedules = after
+        self._changed.set()
+
+    def _replace_file(self, found: Sequence[Schedule]) -> None:
+        """Replace the file; on a thread, one after the other."""
+        write_atomically(self._directory / FILE, schedules.encode(found, self._lines))
 
     # ---- statements
 
@@ -243,7 +289,7 @@ class ScheduleRunner:
                 timezone=statement.timezone or "",
                 requested_by=requested_by,
             )
-            await self._save(schedule.name, schedules.activate(schedule, now))
+            await self._save(schedules.activate(schedule, now))
         return ""
 
     async def pause(self, name: str) -> None:
@@ -252,7 +298,7 @@ class ScheduleRunner:
             schedule = self._require(name)
             if schedule.paused:
                 raise StatementRefused(f"Schedule '{name}' is already paused")
-            await self._save(name, schedules.suspend(schedule))
+            await self._save(schedules.suspend(schedule))
 
     async def resume(self, name: str) -> None:
         """Resume a schedule. Raises StatementRefused and StoreError."""
@@ -260,7 +306,8 @@ class ScheduleRunner:
             schedule = self._require(name)
             if not schedule.paused:
                 raise StatementRefused(f"Schedule '{name}' is not paused")
-            await self._save(name, schedules.activate(schedule, self._clock.now()))
+            _require_zone(schedule)
+            await self._save(schedules.activate(schedule, self._clock.now()))
 
     async def run_now(self, name: str) -> tuple[Job, bool]:
         """Run a schedule now; return its job, and whether it is the previous one, resumed.
@@ -269,11 +316,12 @@ class ScheduleRunner:
         """
         async with self._turn:
             schedule = self._require(name)
+            _require_zone(schedule)
             last_id = self._store.history.last_id()
             job, interrupted = self._job_of(schedule), self._interrupted(schedule)
             step = schedules.run_now(schedule, self._clock.now(), job, last_id, interrupted)
-            await self._save(name, step.schedule)
-            if not await self._carry_out(step):
+            await self._save(step.schedule)
+            if not await self._carry_out([step]):
                 raise StatementRefused(self._schedules[name].runs[-1].reason)
             job_id = self._schedules[name].job
             started = None if job_id is None else self._store.get(job_id)
@@ -287,7 +335,8 @@ class ScheduleRunner:
             if if_exists and name not in self._schedules:
                 return f"Schedule '{name}' does not exist"
             job = self._job_of(self._require(name))
-            await self._save(name, None)
+            await self._write({each: found for each, found in self._schedules.items() if each != name})
+            self._lines.pop(name, None)
         if job is None:
             return ""
         if job.paused:
@@ -302,7 +351,7 @@ class ScheduleRunner:
         async with self._turn:
             schedule = self._schedules.get(name)
             if schedule is not None:
-                await self._save(name, schedules.with_notification(schedule, at, target, text))
+                await self._save(schedules.with_notification(schedule, at, target, text))
 
     def _require(self, name: str) -> Schedule:
         if self._refusal:
@@ -317,12 +366,24 @@ class ScheduleRunner:
 
     def _interrupted(self, schedule: Schedule) -> Job | None:
         """Return the job of the last run if a crash ended it and no job has recovered it since."""
-        if schedule.job is None:
+        job_id = schedule.job
+        if job_id is None or job_id in self._complete or self._store.current(job_id) is not None:
             return None
         try:
-            job = self._store.get(schedule.job)
+            job = self._store.get(job_id)
+            if (
+                job is not None
+                and lifecycle.was_interrupted(job)
+                and not self._store.history.recovered_as(job_id)
+            ):
+                return job
         except StoreError:
             return None  # the record is damaged, which is reported elsewhere
-        if job is None or not lifecycle.was_interrupted(job):
-            return None
-        return None if self._store.history.known_recoveries([job.id]) else job
+        self._complete.add(job_id)
+        return None
+
+
+def _require_zone(schedule: Schedule) -> None:
+    """Raise StatementRefused if this machine does not know the schedule's time zone."""
+    if problem := schedules.find_zone_problem(schedule):
+        raise StatementRefused(problem)

@@ -24,7 +24,7 @@ from __future__ import annotations
 import enum
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import datetime, timedelta, tzinfo
 from pathlib import Path
 
 import msgspec
@@ -34,17 +34,14 @@ from jobtui.errors import DECODE_ERRORS, StatementRefused
 from jobtui.files import read_regular
 from jobtui.history.format.codec import frame, split_lines
 from jobtui.language.ast import Submit
-from jobtui.language.times import NICKNAMES, TimesError, parse_time_of_day, parse_time_zone
+from jobtui.language.times import TimesError, next_time, parse_time_zone, window_end
 from jobtui.model import NO_OPTIONS, Job, JobOptions
 from jobtui.os_errors import explain
 from jobtui.suggest import did_you_mean
 
 FILE = "schedules.json"
 FORMAT = 1
-NO_OWNER = (
-    "No jobtui runs this profile, so no schedule will start: keep the dashboard open, or run `jobtui serve` "
-    "(docs/schedules.md has a systemd unit and a crontab line)"
-)
+NO_OWNER = "No jobtui runs this profile, so no schedule will start"
 GRACE = timedelta(seconds=60)
 """The longest delay of a run. A change of the owner takes seconds; cron's times are a minute apart."""
 SET_BACK = timedelta(days=1)
@@ -164,66 +161,28 @@ def zone_of(schedule: Schedule) -> tzinfo | None:
     return parse_time_zone(schedule.timezone) if schedule.timezone else None
 
 
-def next_time(at: str, moment: datetime, zone: tzinfo | None) -> datetime | None:
-    """Return the first time of a cron expression after `moment`, in UTC; None if there is none for many years.
-
-    The library sees local times without a zone: it would run `*/10 * * * *` twice in an hour that exists
-    twice. `at` is what `parse_times` accepts.
-    """
-    from cronsim import CronSim  # late: 2 ms of each command, and only a schedule needs it
-
-    local = _naive(moment, zone)
-    # if the clock was set forward in the last day, a time in the gap, moved by its size, may still be due
-    gap = max(timedelta(0), _offset(moment, zone) - _offset(moment - timedelta(days=1), zone))
-    times = CronSim(NICKNAMES.get(at.strip().lower(), at), local - gap)
-    best = None
-    for found in times:
-        # a time that was moved can be later than those that follow it in the list
-        if best is not None and found >= _naive(best, zone):
-            break
-        instant = _instant(found, zone)
-        if instant > moment and (best is None or instant < best):
-            best = instant
-            if _naive(best, zone) == found:
-                break
-    return best
-
-
-def _naive(moment: datetime, zone: tzinfo | None) -> datetime:
-    return moment.astimezone(zone).replace(tzinfo=None)
-
-
-def _offset(moment: datetime, zone: tzinfo | None) -> timedelta:
-    return moment.astimezone(zone).utcoffset() or timedelta(0)
-
-
-def _instant(local: datetime, zone: tzinfo | None, fold: int = 0) -> datetime:
-    """Return a local time in UTC. A time that does not exist is moved forward by the gap (PEP 495)."""
-    local = local.replace(fold=fold)
-    return (local if zone is None else local.replace(tzinfo=zone)).astimezone(UTC)
-
-
-def window_end(until: str | None, start: datetime, zone: tzinfo | None) -> datetime | None:
-    """Return the first `until` after a run's start, None if there is no limit."""
-    if until is None:
-        return None
-    end, day = parse_time_of_day(until), _naive(start, zone).date()
-    ends = (
-        _instant(datetime.combine(day + timedelta(days=ahead), end), zone, fold)
-        for ahead in range(3)
-        for fold in (0, 1)
-    )
-    return next(found for found in ends if found > start)
-
-
 def upcoming(schedule: Schedule, now: datetime, days: int, most: int) -> list[tuple[datetime, datetime | None]]:
     """Return the times of the next days with the ends of their windows, at most `most` of them."""
     found: list[tuple[datetime, datetime | None]] = []
-    zone, at = zone_of(schedule), schedule.next
-    while at is not None and at <= now + timedelta(days=days) and len(found) < most:
+    at = schedule.next
+    if at is None:
+        return found
+    zone = zone_of(schedule)
+    while at is not None and at <= now + timedelta(days=days):
         found.append((at, window_end(schedule.until, at, zone)))
+        if len(found) == most:
+            break
         at = next_time(schedule.at, at, zone)
     return found
+
+
+def find_zone_problem(schedule: Schedule) -> str:
+    """Return why the schedule's time zone cannot be used on this machine, "" if it can."""
+    try:
+        zone_of(schedule)
+    except TimesError as error:
+        return f"{error}; install the system's time zones, or the Python package tzdata"
+    return ""
 
 
 # ---- decisions
@@ -430,6 +389,19 @@ def next_moment(schedule: Schedule) -> datetime | None:
     return min(moments, default=None)
 
 
+def keep_owner(profile: str) -> str:
+    """Return how a process that runs the profile's schedules is kept alive: a systemd unit, or cron."""
+    import shlex  # late, as is shutil: few commands report this
+    import shutil
+
+    named = "" if profile == "local" else f" --profile {shlex.quote(profile)}"
+    command = f"{shutil.which('jobtui') or 'jobtui'}{named} serve"
+    return (
+        f"enable a systemd user unit with ExecStart={command} (docs/serve.md has it), or add this line to the "
+        f"crontab: @reboot {command} --background"
+    )
+
+
 # ---- the file
 
 _encode = msgspec.json.Encoder().encode
@@ -444,11 +416,15 @@ class _SchedulesHeader(msgspec.Struct, frozen=True):
 _decode_header = msgspec.json.Decoder(_SchedulesHeader).decode
 
 
+LineCache = dict[str, tuple[Schedule, bytes]]
+
+
 class LoadedSchedules(msgspec.Struct, frozen=True):
     """The contents of the file.
 
     Attributes:
         damage: A description of the damage, "" if there is none; the loaded schedules are intact.
+        warning: Which schedules are paused because their time zones are unknown here, "" if none is.
         refusal: Why the file must not be replaced, "" if it may be.
     """
 
@@ -456,6 +432,7 @@ class LoadedSchedules(msgspec.Struct, frozen=True):
     damage: str = ""
     refusal: str = ""
     data: bytes = b""
+    warning: str = ""
 
 
 def load(directory: Path) -> LoadedSchedules:
@@ -468,6 +445,7 @@ def load(directory: Path) -> LoadedSchedules:
         return LoadedSchedules(refusal=f"The schedules cannot be read: {explain(error)}")
     header: _SchedulesHeader | None = None
     found: dict[str, Schedule] = {}
+    warnings: list[str] = []
     damaged = 0
     for number, (_, line, whole) in enumerate(split_lines(data)):
         try:
@@ -475,22 +453,29 @@ def load(directory: Path) -> LoadedSchedules:
                 header = _decode_header(line)
             elif whole:
                 schedule = _decode(line)
-                zone_of(schedule)  # this machine may not know it
+                if problem := find_zone_problem(schedule):
+                    schedule = suspend(schedule)
+                    warnings.append(f"Schedule '{schedule.name}' is paused: {problem}")
                 found[schedule.name] = schedule
             else:
                 damaged += 1
-        except (*DECODE_ERRORS, TimesError):
+        except DECODE_ERRORS:
             damaged += 1
         if header is not None and header.format > FORMAT:
             return LoadedSchedules(refusal="The schedules were written by a newer jobtui: use that one")
     missing = max(damaged, 0 if header is None else header.schedules - len(found), header is None)
     damage = f"{missing} of its lines cannot be read" if missing else ""
-    return LoadedSchedules(found, damage, "", data)
+    return LoadedSchedules(found, damage, "", data, "; ".join(warnings))
 
 
-def encode(found: Iterable[Schedule]) -> bytes:
-    """Return the file's contents."""
-    lines = [frame(_encode(schedule)) for schedule in found]
+def encode(found: Iterable[Schedule], known: LineCache | None = None) -> bytes:
+    """Return the file's contents; `known` has the lines of schedules that were written before."""
+    known = {} if known is None else known
+    lines = []
+    for schedule in found:
+        if schedule.name not in known or known[schedule.name][0] is not schedule:
+            known[schedule.name] = schedule, frame(_encode(schedule))
+        lines.append(known[schedule.name][1])
     return frame(_encode(_SchedulesHeader(FORMAT, len(lines)))) + b"".join(lines)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from datetime import time, tzinfo
+from datetime import UTC, datetime, time, timedelta, tzinfo
 from typing import Final
 
 import msgspec
@@ -128,3 +128,55 @@ def parse_time_zone(name: str) -> tzinfo:
         near = did_you_mean(name, zoneinfo.available_timezones())
         hint = f"; did you mean {near}?" if near else ", as in Europe/Berlin or UTC"
         raise TimesError(f"'{name[:40]}' is not a time zone that this machine knows{hint}", near) from None
+
+
+def next_time(at: str, moment: datetime, zone: tzinfo | None) -> datetime | None:
+    """Return the first time of a cron expression after `moment`, in UTC; None if there is none for many years.
+
+    The library sees local times without a zone: it would run `*/10 * * * *` twice in an hour that exists
+    twice. `at` is what `parse_times` accepts.
+    """
+    from cronsim import CronSim  # late: 2 ms of each command, and only a schedule needs it
+
+    local = _naive(moment, zone)
+    # if the clock was set forward in the last day, a time in the gap, moved by its size, may still be due
+    gap = max(timedelta(0), _offset(moment, zone) - _offset(moment - timedelta(days=1), zone))
+    times = CronSim(NICKNAMES.get(at.strip().lower(), at), local - gap)
+    best = None
+    for found in times:
+        # a time that was moved can be later than those that follow it in the list
+        if best is not None and found >= _naive(best, zone):
+            break
+        instant = _instant(found, zone)
+        if instant > moment and (best is None or instant < best):
+            best = instant
+            if _naive(best, zone) == found:
+                break
+    return best
+
+
+def _naive(moment: datetime, zone: tzinfo | None) -> datetime:
+    return moment.astimezone(zone).replace(tzinfo=None)
+
+
+def _offset(moment: datetime, zone: tzinfo | None) -> timedelta:
+    return moment.astimezone(zone).utcoffset() or timedelta(0)
+
+
+def _instant(local: datetime, zone: tzinfo | None, fold: int = 0) -> datetime:
+    """Return a local time in UTC. A time that does not exist is moved forward by the gap (PEP 495)."""
+    local = local.replace(fold=fold)
+    return (local if zone is None else local.replace(tzinfo=zone)).astimezone(UTC)
+
+
+def window_end(until: str | None, start: datetime, zone: tzinfo | None) -> datetime | None:
+    """Return the first `until` after a run's start, None if there is no limit."""
+    if until is None:
+        return None
+    end, day = parse_time_of_day(until), _naive(start, zone).date()
+    ends = (
+        _instant(datetime.combine(day + timedelta(days=ahead), end), zone, fold)
+        for ahead in range(3)
+        for fold in (0, 1)
+    )
+    return next(found for found in ends if found > start)

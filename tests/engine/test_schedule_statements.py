@@ -3,14 +3,28 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
+import pytest
+from msgspec.structs import replace
+
+from jobtui.engine import queries, schedule_runner, schedules
 from jobtui.engine.client import Session
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.schedule_runner import CHECK_SECONDS
 from jobtui.engine.scheduler import RunPolicy
-from jobtui.engine.schedules import FILE, NO_OWNER, NOT_OWNED
+from jobtui.engine.schedules import (
+    FILE,
+    KEPT_RUNS,
+    NO_OWNER,
+    NOT_OWNED,
+    RunOutcome,
+    Schedule,
+    ScheduleRun,
+    keep_owner,
+)
 from jobtui.language.tables import format_json
 from jobtui.model import Notice, Status, StepPosition
 from tests.support.clock import FakeClock
@@ -248,12 +262,104 @@ class TestFileOnDisk:
             assert [row[0] for row in b.rows("SHOW SCHEDULES")] == ["weekly"]
             assert not any(FILE in text for text in b.heard.notices)
 
+    def test_unknown_time_zone_pauses_one_schedule(self, tmp_path: Path) -> None:
+        """A machine without time zones must not lose the schedules that name one."""
+        with bench(tmp_path, storage()) as b:
+            b.say(NIGHTLY)
+        file = tmp_path / "history" / FILE
+        (one,) = schedules.load(file.parent).schedules.values()
+        abroad = replace(one, name="abroad", timezone="Mars/Base")
+        file.write_bytes(schedules.encode([one, abroad]))
+        with bench(tmp_path, storage()) as b:
+            b.heard.until_said(Notice, text="Schedule 'abroad' is paused: 'Mars/Base' is not a time zone")
+            assert [(row[0], row[7]) for row in b.rows("SHOW SCHEDULES")] == [
+                ("abroad", "paused"),
+                ("nightly", "active"),
+            ]
+            for verb in ("RUN", "RESUME"):
+                assert "is not a time zone" in b.refusal(f"{verb} SCHEDULE abroad")
+            pass_to(b, TO_FIRST)
+            b.heard.until(1, Status.RUNNING)
+            assert b.job(1).schedule == "nightly"
+        assert schedules.load(file.parent).schedules["abroad"].timezone == "Mars/Base"
+
+    @pytest.mark.parametrize("kind", ["newer", "pipe"])
+    def test_file_that_is_not_ours_is_left_as_it_is(self, tmp_path: Path, kind: str) -> None:
+        file = tmp_path / "history" / FILE
+        file.parent.mkdir()
+        if kind == "pipe":
+            os.mkfifo(file)
+        else:
+            file.write_bytes(schedules.frame(b'{"format":2,"schedules":0}'))
+        with bench(tmp_path, storage()) as b:
+            for text in (NIGHTLY, "SHOW SCHEDULES", "RUN SCHEDULE nightly", "DROP SCHEDULE nightly"):
+                assert ("newer jobtui" if kind == "newer" else "it is a pipe") in b.refusal(text)
+            assert b.rows("ADMIN FLUSH nba") == [("1",)]
+        assert file.is_fifo() is (kind == "pipe")
+
+    def test_link_is_replaced_and_its_target_is_not(self, tmp_path: Path) -> None:
+        with bench(tmp_path, storage()) as b:
+            b.say(NIGHTLY)
+        file = tmp_path / "history" / FILE
+        elsewhere = file.rename(tmp_path / "elsewhere")
+        before = elsewhere.read_bytes()
+        file.symlink_to(elsewhere)
+        with bench(tmp_path, storage()) as b:
+            assert [row[0] for row in b.rows("SHOW SCHEDULES")] == ["nightly"]
+            b.say("PAUSE SCHEDULE nightly")
+        assert (elsewhere.read_bytes(), file.is_symlink()) == (before, False)
+
     def test_unreadable_file_is_never_replaced(self, tmp_path: Path) -> None:
         (tmp_path / "history" / FILE).mkdir(parents=True)
         with bench(tmp_path, storage()) as b:
             assert "cannot be read" in b.refusal(NIGHTLY)
             assert "cannot be read" in b.refusal("SHOW SCHEDULES")
             assert b.rows("ADMIN FLUSH nba") == [("1",)]
+
+
+class TestThousands:
+    """So many schedules of one time that work for each of all of them would take minutes."""
+
+    COUNT = 1000
+
+    def many(self, tmp_path: Path, runs: int = 0) -> list[Schedule]:
+        with bench(tmp_path, storage()) as b:
+            b.say(NIGHTLY)
+        file = tmp_path / "history" / FILE
+        (one,) = schedules.load(file.parent).schedules.values()
+        past = tuple(ScheduleRun(one.created, RunOutcome.SUBMITTED, job=1) for _ in range(runs))
+        made = [replace(one, name=f"s{number:04}", runs=past) for number in range(self.COUNT)]
+        file.write_bytes(schedules.encode(made))
+        return made
+
+    def test_due_at_once_are_written_together(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.many(tmp_path)
+        written: list[int] = []
+        write = schedule_runner.write_atomically
+
+        def count(path: Path, data: bytes) -> None:
+            write(path, data)
+            written.append(len(data))
+
+        monkeypatch.setattr(schedule_runner, "write_atomically", count)
+        with bench(tmp_path, ScriptedStorage({"nba": ("h1",)})) as b:
+            pass_to(b, TO_FIRST)
+            b.heard.wait_for(lambda: len(written) == 2)
+            assert b.engine.history.last_id() == self.COUNT
+            assert {b.job(number).schedule for number in (1, self.COUNT)} == {"s0000", f"s{self.COUNT - 1:04}"}
+        assert len(written) == 2  # the decisions, and the jobs
+        loaded = schedules.load(tmp_path / "history").schedules
+        assert len({schedule.job for schedule in loaded.values()}) == self.COUNT
+
+    def test_answer_reads_a_bounded_number_of_jobs_and_times(self, tmp_path: Path) -> None:
+        made = self.many(tmp_path, runs=KEPT_RUNS)
+        asked: list[int] = []
+        result = queries.schedules_result("", made, lambda job: asked.append(job), made[0].created)
+        times = sum(len(row.values["upcoming"]) for row in result.rows)  # type: ignore[arg-type]  # a list
+        assert len(asked) <= 2 * self.COUNT + 2 * queries._MOST_RUNS
+        assert self.COUNT <= times <= queries._MOST_TIMES
+        (alone,) = queries.schedules_result("", made[:1], lambda _: None, made[0].created).rows
+        assert len(alone.values["runs"]) == KEPT_RUNS  # type: ignore[arg-type]  # a list
 
 
 def test_reader_reports_a_missing_owner(tmp_path: Path) -> None:
@@ -265,5 +371,7 @@ def test_reader_reports_a_missing_owner(tmp_path: Path) -> None:
         reader.close()
     reader = ReadOnlyClient.open(Profile("local", tmp_path))
     (result,) = reader.execute("SHOW SCHEDULES", Session()).result().results
-    assert (result.rows[0].cells[0], result.notice) == ("nightly", NO_OWNER)
+    assert (result.rows[0].cells[0], result.notice) == ("nightly", f"{NO_OWNER}: {keep_owner('local')}")
+    assert "systemd user unit with ExecStart=" in result.notice
+    assert "@reboot " in result.notice
     reader.close()

@@ -215,13 +215,15 @@ def history(profile: Profile) -> Finding:
 def schedule_owner(profile: Profile) -> Iterator[Finding]:
     """Check whether the profile's schedules can be read, and whether a process runs them."""
     from jobtui.engine.health import is_owned
-    from jobtui.engine.schedules import FILE, load
+    from jobtui.engine.schedules import FILE, keep_owner, load
 
     loaded = load(profile.history)
     if loaded.refusal or loaded.damage:
         problem = loaded.refusal or f"{FILE}: {loaded.damage}"
         advice = "the next owner of the profile keeps a copy in quarantine/, and what is left"
         yield Finding(CheckLevel.WARN, "schedules", problem, "" if loaded.refusal else advice)
+    if loaded.warning:
+        yield Finding(CheckLevel.WARN, "schedules", loaded.warning, "RESUME SCHEDULE then lets it run again")
     active = [schedule for schedule in loaded.schedules.values() if not schedule.paused]
     if not active:
         return
@@ -229,14 +231,8 @@ def schedule_owner(profile: Profile) -> Iterator[Finding]:
     if is_owned(profile):
         yield Finding(CheckLevel.OK, "schedules", count)
         return
-    command = f"jobtui --profile {shlex.quote(profile.name)} serve"
-    yield Finding(
-        CheckLevel.WARN,
-        "schedules",
-        f"{count}, and no process runs this profile: none will start",
-        f"enable a systemd user unit with ExecStart={shutil.which('jobtui') or 'jobtui'}"
-        f"{command.removeprefix('jobtui')} (docs/schedules.md), or add to the crontab: @reboot {command}",
-    )
+    result = f"{count}, and no process runs this profile: none will start"
+    yield Finding(CheckLevel.WARN, "schedules", result, keep_owner(profile.name))
 
 
 def notifications(settings: NotifySettings) -> Iterator[Finding]:
