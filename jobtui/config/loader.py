@@ -23,6 +23,7 @@ from jobtui.config.settings import (
     cluster_of,
 )
 from jobtui.engine.notifications import NotifySettings
+from jobtui.formatting import format_count
 from jobtui.suggest import did_you_mean
 
 
@@ -30,8 +31,10 @@ class _ConfigReader:
     """A reader of a parsed file, which collects all problems before it refuses the file."""
 
     def __init__(self, path: Path, text: str, tree: Mapping[str, Any]) -> None:
-        self.path, self.text, self.tree = path, text, tree
+        self.path, self.tree = path, tree
         self.problems: list[Problem] = []
+        self._count = 0
+        self._finder = LineFinder(text)
 
     def config(self) -> Config:
         """Return the settings. Raises ConfigError with all problems."""
@@ -51,7 +54,10 @@ class _ConfigReader:
             )
             self._add_problem(("profile",), f"there is no profile '{config.profile}'{hint}")
         if self.problems:
-            raise ConfigError(*sorted(self.problems, key=lambda problem: problem.line or 0))
+            named = sorted(self.problems, key=lambda problem: problem.line or 0)
+            if more := self._count - len(named):
+                named.append(Problem(self.path, None, f"and {format_count(more, 'more problem')}"))
+            raise ConfigError(*named)
         return config
 
     def _profiles(self) -> Iterator[tuple[str, ProfileSettings]]:
@@ -69,9 +75,9 @@ class _ConfigReader:
                 yield name, self._profile(path, table)
 
     def _profile(self, path: tuple[str, ...], table: Mapping[str, Any]) -> ProfileSettings:
-        known = len(self.problems)
+        known = self._count
         settings = ProfileSettings(**self._table(path, table, SETTINGS["profiles.*"]))
-        if len(self.problems) == known:
+        if self._count == known:
             try:
                 cluster_of(path[-1], settings)
             except ValueError as error:
@@ -111,7 +117,9 @@ class _ConfigReader:
         return read
 
     def _add_problem(self, path: tuple[str, ...], message: str) -> None:
-        self.problems.append(Problem(self.path, line_of(path, self.text), message))
+        self._count += 1
+        if self._count <= _MAX_PROBLEMS:
+            self.problems.append(Problem(self.path, self._finder.find(path), message))
 
 
 def _right_table(key: str) -> str:
@@ -126,36 +134,51 @@ def _right_table(key: str) -> str:
     return ""
 
 
-def line_of(path: tuple[str, ...], text: str) -> int | None:
-    """Return the line (from 1) on which a key of the TOML text begins, None if the text does not have it.
+class LineFinder:
+    """A finder of the lines on which the keys of a TOML text begin.
 
-    tomllib reports no positions. So the text is parsed in part: the key begins on the line after the longest
+    tomllib reports no positions. So the text is parsed in part: a key begins on the line after the longest
     valid beginning of the text that does not have the key yet. `text` must be valid TOML with LF line ends.
     """
-    lines = text.split("\n")
-    if not _longest_valid(lines, len(lines), path)[1]:
-        return None
-    low, high = 0, len(lines)
-    while low < high:
-        middle = (low + high) // 2
-        if _longest_valid(lines, middle, path)[1]:
-            high = middle
-        else:
-            low = middle + 1
-    return _longest_valid(lines, low - 1, path)[0] + 1
 
+    def __init__(self, text: str) -> None:
+        self._lines = text.split("\n")
+        self._left = _PARSED_CHARACTERS
 
-def _longest_valid(lines: list[str], count: int, path: tuple[str, ...]) -> tuple[int, bool]:
-    """Return how many of the first `count` lines are valid TOML, and whether they have the key."""
-    import tomllib
-
-    for end in range(count, 0, -1):
+    def find(self, path: tuple[str, ...]) -> int | None:
+        """Return the line (from 1) of a key, None if the text does not have it or the search takes too long."""
         try:
-            tree = tomllib.loads("\n".join(lines[:end]))
-        except (tomllib.TOMLDecodeError, RecursionError):
-            continue
-        return end, _has(tree, path)
-    return 0, False
+            return self._find(path)
+        except _SearchTooLong:
+            return None
+
+    def _find(self, path: tuple[str, ...]) -> int | None:
+        if not self._longest_valid(len(self._lines), path)[1]:
+            return None
+        low, high = 0, len(self._lines)
+        while low < high:
+            middle = (low + high) // 2
+            if self._longest_valid(middle, path)[1]:
+                high = middle
+            else:
+                low = middle + 1
+        return self._longest_valid(low - 1, path)[0] + 1
+
+    def _longest_valid(self, count: int, path: tuple[str, ...]) -> tuple[int, bool]:
+        """Return how many of the first `count` lines are valid TOML, and whether they have the key."""
+        import tomllib
+
+        for end in range(count, 0, -1):
+            text = "\n".join(self._lines[:end])
+            self._left -= len(text)
+            if self._left < 0:
+                raise _SearchTooLong
+            try:
+                tree = tomllib.loads(text)
+            except (ValueError, RecursionError):
+                continue
+            return end, _has(tree, path)
+        return 0, False
 
 
 def _has(tree: object, path: tuple[str, ...]) -> bool:
@@ -166,6 +189,15 @@ def _has(tree: object, path: tuple[str, ...]) -> bool:
     return True
 
 
+class _SearchTooLong(Exception):
+    """The error of a search for a line that parses more text than it may."""
+
+
+_PARSED_CHARACTERS: Final = 8 << 20
+"""The most text that is parsed to find lines, which takes some seconds. A config of 10 KB needs a tenth."""
+_LONG_NUMBER: Final = re.compile("[0-9][0-9_]{4000}")  # Python reads up to 4,300 digits
+_MAX_PROBLEMS: Final = 20
+"""The problems that are named: a file of another program has as many as it has lines."""
 _MAX_BYTES: Final = 1 << 20
 """The largest config. Every setting with its comment takes 10 KB; a wrong file may fill the disk."""
 
@@ -277,3 +309,6 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
         raise ConfigError(Problem(path, number, f"this is not TOML: {message}")) from None
     except RecursionError:
         raise ConfigError(Problem(path, 1, "its values are nested too deeply to be read")) from None
+    except ValueError:  # of int(), which tomllib lets through
+        line = next((n for n, one in enumerate(text.split("\n"), 1) if _LONG_NUMBER.search(one)), None)
+        raise ConfigError(Problem(path, line, "it has a number with too many digits")) from None

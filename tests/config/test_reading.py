@@ -2,11 +2,12 @@ from __future__ import annotations
 
 import os
 import socket
+import tomllib
 from pathlib import Path
 
 import pytest
 
-from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chosen_profile, read_config
+from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chosen_profile, loader, read_config
 from jobtui.config.settings import Confirm, TuiSettings
 from jobtui.engine.advice import AdviceThresholds
 from jobtui.engine.notifications import NotifyOn, NotifySettings, NotifyUrl
@@ -303,6 +304,39 @@ def test_a_home_directory_is_understood(file: Path, monkeypatch: pytest.MonkeyPa
 def test_nesting_too_deep_is_a_problem_of_the_file(file: Path) -> None:
     for text in ("a = " + "[" * 50_000, 'profile = "x"\na = ' + "{ a = " * 50_000):
         assert problems_of(file, text) == [":1: its values are nested too deeply to be read"]
+
+
+def test_number_too_long_is_a_problem_of_the_file(file: Path) -> None:
+    for text in ("profile = ", "profile = -", "profile = [1, 2, "):
+        found = problems_of(file, f"\n{text}{'9' * 5000}\n")
+        assert found == [":2: it has a number with too many digits"]
+
+
+class TestFileOfAnotherProgram:
+    """It has a problem on every line, and is refused as soon as a config with a mistake is."""
+
+    def test_some_problems_are_named_and_the_rest_counted(self, file: Path) -> None:
+        found = problems_of(file, "".join(f"[profiles.a{n}]\nkey{n} = 1\n" for n in range(30)))
+        assert found[19].startswith(":40: there is no setting profiles.a19.key19")
+        assert found[20:] == [": and 10 more problems"]
+
+    @pytest.mark.parametrize("count", [2_000, 20_000])
+    def test_little_is_parsed_to_find_lines(
+        self, file: Path, monkeypatch: pytest.MonkeyPatch, count: int
+    ) -> None:
+        parsed: list[int] = []
+        loads = tomllib.loads
+
+        def counting(text: str) -> dict[str, object]:
+            parsed.append(len(text))
+            return loads(text)
+
+        monkeypatch.setattr(tomllib, "loads", counting)
+        monkeypatch.setattr(loader, "_PARSED_CHARACTERS", 1 << 20)
+        lines = "a\n" * count
+        found = problems_of(file, f'x = """\n{lines}"""\ny = 1\n')
+        assert found == [": there is no setting x", ": there is no setting y"]
+        assert sum(parsed) < (1 << 20) + 2 * len(lines) + 100
 
 
 class TestOtherThanAFile:

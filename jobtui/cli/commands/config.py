@@ -15,7 +15,7 @@ from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.requests import ConfigCommand
 from jobtui.cli.streams import Output
 from jobtui.config import SETTINGS, Config, HomeError, Problem, Setting, settings
-from jobtui.config.loader import line_of
+from jobtui.config.loader import LineFinder
 from jobtui.engine.advice import AdviceThresholds
 from jobtui.engine.notifications import NotifyUrl
 from jobtui.language.quantities import write_share
@@ -69,7 +69,8 @@ def dashboard_problems(config: Config) -> Sequence[Problem]:
         found += [(("dashboard", "keymap", command), problem) for problem in problems[reported:]]
         reported = len(problems)
     text = config.path.read_text("utf-8-sig") if found else ""
-    return [Problem(config.path, line_of(path, text), message) for path, message in found]
+    finder = LineFinder(text)
+    return [Problem(config.path, finder.find(path), message) for path, message in found]
 
 
 def _file(config: Config, root: Path) -> Iterator[str]:
