@@ -27,6 +27,15 @@ _VALUE_COST = 4.0
 _DELETION_COST = 8.0
 _BLOB_REFERENCE = 16.0
 
+# a sample is compressed with zlib, which is as good as the best that RocksDB uses, and twice as good as LZ4
+_HARDER = 0.8
+"""The part of the compressed sample that the live entries take at least."""
+_EASIER = 3.0
+"""If all entries take more than this many times as much as the sample, the dead ones are of another kind."""
+_STORED = 0.9
+"""The share of their bytes that files take at least if they are not compressed."""
+_ALL_LIVE = 0.98
+
 DEFAULT_RATE = 50 << 20
 """Bytes per second of a compaction on a host without an earlier one; about what one core merges with lz4."""
 
@@ -135,6 +144,7 @@ class CompactionEstimate(msgspec.Struct, frozen=True):
         size: The bytes of its SST and blob files, those of FIFO families included.
         rewritten: The bytes that a compaction reads.
         gain: The bytes that it gives back.
+        flushed: The bytes that the flush before it writes, of which it may give back some, too.
         is_guess: Whether the gain may be wrong by more than a factor of two.
         deletions: The share of deletions among the entries, 0..1.
         l0_files: The largest number of files in level 0 of a column family.
@@ -147,6 +157,7 @@ class CompactionEstimate(msgspec.Struct, frozen=True):
     size: int | None = None
     rewritten: int | None = None
     gain: int | None = None
+    flushed: int = 0
     is_guess: bool = False
     deletions: float | None = None
     l0_files: int | None = None
@@ -158,7 +169,9 @@ class CompactionEstimate(msgspec.Struct, frozen=True):
     @property
     def gain_share(self) -> float | None:
         """The share of the size that would be given back, None if it is not known."""
-        return None if self.gain is None or self.size is None else self.gain / max(1, self.size)
+        if self.gain is None or self.size is None:
+            return None
+        return self.gain / max(1, self.size + self.flushed)
 
 
 class HostAdvice(msgspec.Struct, frozen=True):
@@ -180,7 +193,8 @@ def estimate_compaction(figures: CompactionFigures, families: Collection[str] = 
         return CompactionEstimate(
             size=figures.size,
             rewritten=figures.size,
-            gain=None if figures.size is None or figures.live is None else max(0, figures.size - figures.live),
+            # a host that has not counted its live data yet reports 0
+            gain=max(0, figures.size - figures.live) if figures.size and figures.live else None,
             is_guess=(figures.l0_files or 0) > 1,  # RocksDB's estimate counts one of the files that overlap
             deletions=figures.deletions,
             l0_files=figures.l0_files,
@@ -195,8 +209,9 @@ def estimate_compaction(figures: CompactionFigures, families: Collection[str] = 
     return CompactionEstimate(
         size=sum(_sst_bytes(family) + family.blob_bytes for family in chosen),
         rewritten=sum(_sst_bytes(family) for family in chosen if not family.is_fifo),
-        gain=sum(gain for gain, _ in gains),
-        is_guess=any(is_guess for _, is_guess in gains),
+        gain=sum(one.gain for one in gains),
+        flushed=sum(one.flushed for one in gains),
+        is_guess=any(one.is_guess for one in gains),
         deletions=deletions / entries if entries else 0.0,
         l0_files=max(family.levels[0].files if family.levels else 0 for family in chosen),
         pending=figures.pending,
@@ -209,10 +224,11 @@ def estimate_compaction(figures: CompactionFigures, families: Collection[str] = 
 def judge(estimate: CompactionEstimate, limits: AdviceThresholds) -> tuple[Verdict, str]:
     """Return the verdict and its reason. The first rule that applies decides."""
     share = estimate.gain_share
-    if share is not None and share >= limits.gain and estimate.gain:
+    if share is not None and share >= limits.gain and estimate.gain and estimate.size:
         mark = " (a guess)" if estimate.is_guess else ""
-        size = format_bytes(estimate.gain)
-        return Verdict.COMPACT, f"≈ {size} of {format_bytes(estimate.size)} would be given back{mark}"
+        size = format_bytes(estimate.size + estimate.flushed)
+        flushed = f" (with ≈ {format_bytes(estimate.flushed)} in memory)" if estimate.flushed else ""
+        return Verdict.COMPACT, f"≈ {format_bytes(estimate.gain)} of {size}{flushed} would be given back{mark}"
     if estimate.deletions is not None and estimate.deletions >= limits.deletions:
         return Verdict.COMPACT, f"{estimate.deletions * 100:.3g}% of the entries are deletions"
     if estimate.l0_files is not None and estimate.l0_files >= limits.l0_files:
@@ -243,30 +259,55 @@ def _sst_bytes(family: FamilyFigures) -> int:
     return sum(level.bytes for level in family.levels)
 
 
-def _gain(family: FamilyFigures) -> tuple[int, bool]:
-    """Return the bytes that a compaction of a family gives back, and whether that is a guess."""
+class _FamilyGain(msgspec.Struct, frozen=True):
+    """The bytes that a compaction of a family gives back, and those that the flush before it writes."""
+
+    gain: int = 0
+    flushed: int = 0
+    is_guess: bool = False
+
+
+def _gain(family: FamilyFigures) -> _FamilyGain:
     if family.is_fifo:
-        return 0, False
+        return _FamilyGain()
     size = _sst_bytes(family)
     entries = sum(level.entries for level in family.levels)
     deletions = sum(level.deletions for level in family.levels)
     if family.live_share is None:
-        # too optimistic while files of level 0 overlap
-        overlapping = len(family.levels) > 0 and family.levels[0].files > 1
-        return max(0, size - (size if family.live is None else family.live)), overlapping
-    if not entries:
-        return 0, False
-    key = (family.key_bytes or 0.0) * _KEY_PART
-    value = _BLOB_REFERENCE if family.blob_bytes else family.value_bytes or 0.0
-    put = key + value + _VALUE_COST
-    live = family.live_share * entries
-    total = (entries - deletions) * put + deletions * (key + _DELETION_COST)
-    share = max(0.0, 1.0 - live * put / total) if total else 0.0
-    if not family.blob_bytes:
-        return int(size * share), False
-    # a blob file is deleted once nothing refers to it, so the gain depends on the distribution of dead values
-    puts = max(1, entries - deletions)
-    return int(size * share + family.blob_bytes * max(0.0, 1.0 - live / puts)), True
+        # RocksDB's own estimate is too optimistic while files overlap in level 0, and 0 if it is not known
+        return _FamilyGain(max(0, size - (family.live or size)), is_guess=entries > 0)
+    key, read_value = family.key_bytes or 0.0, family.value_bytes or 0.0
+    live_value = _BLOB_REFERENCE if family.blob_bytes else read_value
+    deletion = key * _KEY_PART + _DELETION_COST
+    live_put = key * _KEY_PART + _VALUE_COST + live_value
+    puts = entries - deletions
+    put = live_put
+    if family.all_value_bytes is not None and not family.blob_bytes:
+        # dead values can be larger or smaller than the live ones
+        put += family.all_value_bytes / max(1, puts) - live_value
+    total = puts * put + deletions * deletion
+    scale = size / total if total else family.compressibility or 1.0
+    new_puts = family.memtable_entries - family.memtable_deletions
+    flushed = scale * (new_puts * live_put + family.memtable_deletions * deletion)
+    live = family.live_share * (entries + family.memtable_entries)
+    left = live * live_put * scale
+    raw = entries * key + (family.all_value_bytes or 0)
+    is_guess = family.is_guess
+    if family.compressibility is not None and not family.blob_bytes:
+        # what is left can be harder to compress than the rest was, or much easier
+        harder = 1.0 if family.compressibility > _STORED else _HARDER
+        left = max(left, live * (key * _KEY_PART + read_value) * family.compressibility * harder)
+        is_guess |= (
+            family.live_share < _ALL_LIVE and family.compressibility * _EASIER < size / (raw or 1) < _STORED
+        )
+    gain = max(0.0, size + flushed - left)
+    if family.blob_bytes:
+        # a blob file is deleted once nothing refers to it, so that the places of the dead values matter
+        new_blobs = new_puts * read_value
+        share = max(0.0, 1.0 - live / max(1, puts + new_puts))
+        blobs = max(family.blob_garbage, (family.blob_bytes + new_blobs) * share)
+        return _FamilyGain(int(gain + blobs), int(flushed + new_blobs), is_guess=True)
+    return _FamilyGain(int(gain), int(flushed), is_guess)
 
 
 def statement_for(verdict: Verdict, space: str, hosts: Sequence[str] = ()) -> str:

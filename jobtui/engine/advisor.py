@@ -305,6 +305,7 @@ def _advice_row(advice: HostAdvice) -> Row:
         "Statement": advice.statement,
         "reason": advice.reason,
         "size": estimate.size,
+        "flushed": estimate.flushed,
         "gain_share": estimate.gain_share,
         "guess": estimate.is_guess,
         "free": estimate.free,

@@ -118,15 +118,16 @@ class FamilyFigures(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """The figures of a column family on one host before a compaction, each None if it is unknown.
 
     Attributes:
-        name: The family.
-        levels: Its levels, from level 0.
+        name, levels: The family, and its levels from level 0.
         live: RocksDB's estimate of the bytes that are not overwritten or deleted.
-        live_share: The share of the entries that a reader would see, 0..1, by reading samples.
-        key_bytes: The mean length of the keys that were read.
-        value_bytes: The mean length of the values that were read.
-        blob_bytes: The bytes of its blob files.
-        blob_garbage: The bytes in them that RocksDB already knows to be unused.
+        live_share: The share of live entries, 0..1, by reading samples: in files and of `memtable_entries`.
+        key_bytes, value_bytes: The mean lengths of the keys and values that were read.
+        all_value_bytes: The bytes of the values of all entries in files, before compression.
+        compressibility: The share of its bytes that a block of what was read takes after compression.
+        memtable_entries, memtable_deletions: The entries that a flush would write; the deletions of these.
+        blob_bytes, blob_garbage: The bytes of its blob files, and those that RocksDB knows to be unused.
         is_fifo: A compaction would delete its oldest files, so that jobtui leaves it out.
+        is_guess: Whether `live_share` may be wrong by more than a factor of two.
     """
 
     name: str
@@ -135,9 +136,14 @@ class FamilyFigures(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     live_share: float | None = None
     key_bytes: float | None = None
     value_bytes: float | None = None
+    all_value_bytes: int | None = None
+    compressibility: float | None = None
+    memtable_entries: int = 0
+    memtable_deletions: int = 0
     blob_bytes: int = 0
     blob_garbage: int = 0
     is_fifo: bool = False
+    is_guess: bool = False
 
 
 class CompactionFigures(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -147,12 +153,9 @@ class CompactionFigures(msgspec.Struct, frozen=True, gc=False, omit_defaults=Tru
         families: Its column families.
         memtable: Bytes not yet flushed.
         pending: RocksDB's estimate of the bytes to compact.
-        free: The free bytes of the disk.
-        disk: The size of the disk in bytes.
-        size: The bytes of all files, if the families are not known.
-        deletions: The share of deletions among all entries, 0..1, if the families are not known.
-        l0_files: The files in level 0, if the families are not known.
-        live: RocksDB's estimate of the bytes that are live, if the families are not known.
+        free, disk: The free bytes and the size of the disk.
+        size, deletions, l0_files, live: The bytes of all files, the share of deletions among all entries, the
+            files in level 0, and RocksDB's estimate of the live bytes, if the families are not known.
         steps: The steps of the requested compaction.
         rewrites: The bytes of the files that it reads.
         room_needed: The bytes of disk that its largest step takes.
@@ -471,7 +474,6 @@ class ClusterJobManager(Inventory, Protocol):
 
     async def figures(self, space: str, host: str) -> CompactionFigures:
         """Return the figures before a compaction. Raises StorageError; works without graphd."""
-
         ...
 
     async def jobs(self, space: str, since: int = 0) -> tuple[ClusterJob, ...]:

@@ -35,6 +35,12 @@ class TestJudge:
             (CompactionEstimate(MIB, gain=0, l0_files=8), "compact: 8 files in level 0 of a column family"),
             (CompactionEstimate(MIB, gain=0, l0_files=7), "fine: gives back ≈ 0 B, L0 files 7"),
             (CompactionEstimate(0, gain=0, memtable=MIB), "flush: 1 MiB in memory and in no file"),
+            (CompactionEstimate(0, gain=9, flushed=9, memtable=MIB), "flush: 1 MiB in memory and in no file"),
+            (
+                CompactionEstimate(MIB, gain=MIB, flushed=MIB),
+                "compact: ≈ 1 MiB of 2 MiB (with ≈ 1 MiB in memory) would be given back",
+            ),
+            (CompactionEstimate(MIB, gain=MIB, flushed=9 * MIB), "fine: gives back ≈ 1 MiB"),
             (CompactionEstimate(MIB, gain=0, memtable=64 * MIB), "flush: 64 MiB in memory"),
             (CompactionEstimate(MIB, gain=0, memtable=MIB), "fine: gives back ≈ 0 B"),
             (CompactionEstimate(), "unknown: the storage reports no figures"),
@@ -75,6 +81,22 @@ class TestEstimate:
         estimate = estimate_compaction(CompactionFigures((family(300, 0, 1 / 3, blob_bytes=300 * MIB),)))
         assert estimate.is_guess
         assert estimate.gain == pytest.approx(400 * MIB * 2 / 3, rel=0.01)
+
+    def test_dead_values_of_other_lengths(self) -> None:
+        # 100 live values of 100 bytes, and 100 dead ones of 1,000
+        estimate = estimate_compaction(CompactionFigures((family(200, 0, 0.5, all_value_bytes=110_000),)))
+        assert estimate.gain == pytest.approx(100 * MIB * 1000 / 1100, rel=0.02)
+
+    def test_memtable_is_flushed_before(self) -> None:
+        # 50 of the 100 entries in files are overwritten by those in memory
+        estimate = estimate_compaction(CompactionFigures((family(100, 0, 100 / 150, memtable_entries=50),)))
+        assert estimate.gain == estimate.flushed == pytest.approx(50 * MIB, rel=0.01)
+        assert estimate.gain_share == pytest.approx(1 / 3, rel=0.01)
+
+    def test_live_data_that_is_not_counted_is_unknown(self) -> None:
+        assert estimate_compaction(CompactionFigures(size=100, live=0)).gain is None
+        estimate = estimate_compaction(CompactionFigures((family(100, 0, None, live=0),)))
+        assert (estimate.gain, estimate.is_guess) == (0, True)
 
     def test_size_and_live_data_alone(self) -> None:
         estimate = estimate_compaction(CompactionFigures(size=100, live=60, l0_files=5))

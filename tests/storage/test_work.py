@@ -14,7 +14,7 @@ from jobtui.errors import ErrorCode
 from jobtui.model import Level, SpaceStats
 from jobtui.storage.base import CompactionRequest, Placement
 from jobtui.storage.local.worker.compaction import unmoved_files
-from jobtui.storage.local.worker.log_tail import MOST_LINES, LogTail
+from jobtui.storage.local.worker.operations import MOST_LINES, LogTail
 from jobtui.storage.local.worker.progress import expected_reads
 from tests.support.storage import (
     Watched,

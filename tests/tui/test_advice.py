@@ -14,7 +14,7 @@ from tests.support.dashboards import showing
 
 
 def row(space: str, host: str, verdict: str, gain: int | None, deletions: float = 0.0) -> Row:
-    values = {"Space": space, "Host": host, "Verdict": verdict, "Gives Back": gain, "size": 100}
+    values = {"Space": space, "Host": host, "Verdict": verdict, "Gives Back": gain, "size": 100, "flushed": 0}
     return Row((), {**values, "Deletions": deletions, "L0 Files": 1, "In Memory": 0})
 
 

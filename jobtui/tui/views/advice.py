@@ -217,6 +217,7 @@ def _space_rows(hosts: Mapping[str, list[Values]], sorting: Sorting) -> list[tup
     figures: dict[str, dict[str, float | str | None]] = {}
     for space, found in hosts.items():
         gain, size = _total(found, "Gives Back"), _total(found, "size")
+        size = None if size is None else size + (_total(found, "flushed") or 0)
         figures[space] = {
             "space": space,
             "verdict": worst_verdict(found),

@@ -2,26 +2,42 @@
 
 Everything is read from an open handle, which may be read-only, and nothing is written. RocksDB does not know
 how many entries are overwritten, and its estimate of the live data is far too low while files overlap in level
-0 (it counts only one of several files with the same range). So samples of the keys are read at places that are
-spread evenly over the files, and the share of live entries follows from the number of entries that RocksDB
-skipped there. A database of few entries is read completely.
+0 (it counts only one of several files with the same range). So stretches of the keys are read at places that
+are spread over the files, and the share of live entries follows from the number of entries that RocksDB skipped
+there. A family of few entries is read completely.
+
+Places are spread by interpolation between the bounds of the files. If that misses the keys, because they have
+few prefixes (`e:`, `v:`), the places are found by halving the ranges that do have keys. What cannot be measured
+well is marked as a guess: a large memtable, deleted ranges among keys with gaps, merges.
 """
 
 from __future__ import annotations
 
+import heapq
+import math
 import re
 import threading
-from bisect import bisect_left
 from collections.abc import Sequence
 from itertools import pairwise
 
-import msgspec
 from rocksdict import Options, Rdict, RdictIter, ReadOptions
 
 from jobtui.storage.base import CompactionFigures, CompactionRequest, FamilyFigures, LevelFigures
 from jobtui.storage.local.layout import disk_space
 from jobtui.storage.local.worker.compaction import plan_all
 from jobtui.storage.local.worker.database import ColumnFamily, CompactionStyle, Database, DatabaseHandle
+from jobtui.storage.local.worker.entry_sample import (
+    MOST_SKIPPED,
+    EntrySample,
+    EntryTotals,
+    KeyMap,
+    Stretch,
+    calibrate,
+    common_prefix,
+    live_share_of_puts,
+    middle_key,
+    number_after,
+)
 from jobtui.storage.local.worker.stats import LiveFile, memtable_bytes, sum_property, tables_by_family
 
 LEAST_SAMPLES, SAMPLES = 8, 24
@@ -30,26 +46,33 @@ ENTRIES_PER_SAMPLE = 4_000
 """A small family is read at fewer places: each costs about 1.5 ms if 30 files overlap."""
 LEAST_SAMPLE_ENTRIES, SAMPLE_ENTRIES = 8, 40
 SAMPLE_BYTES = 128 << 10
+MORE_IF_DELETED = 3
+"""Times as many samples if there are deletions: keys deleted in a row are found at few places."""
 PROBES_PER_SAMPLE = 4
 LEAST_GAP = 0.01
 """The smallest share of the entries of a deleted range that is always found; a smaller one may be missed."""
 WHOLE_ENTRIES = 3_000
 """The number of entries up to which a family is read completely, which takes about 5 ms."""
-_MOST_SKIPPED = 2_000
-"""Entries that a sample may skip: a long run of deletions must not be read to its end."""
+_FEW_SAMPLES = 4
+"""Samples of a family in which each key should occur once; a snapshot may have kept old versions of it."""
+_MOST_STRAYS = 0.25
+"""The share of places without keys up to which the files are taken as evenly filled."""
+_LEAST_PLACED = 0.2
+"""The share of places outside of deleted ranges that are enough."""
+_EVEN = 1.25
+"""How much denser the keys may be where there are some than in all of the files, if those are evenly filled."""
+_MOST_HALVED = 4
+"""Ranges that are halved for a place: a half with a single key yields none."""
+_LEAST_HALF = 0.1
+"""The smallest share of a range that its half counts for, however few keys seem to be in it."""
+_NEGLIGIBLE = 128 << 10
+"""An uncertainty of fewer bytes makes no guess."""
 _SKIPPED = re.compile(r"^rocksdb\.number\.iter\.skip COUNT : (\d+)", re.MULTILINE)
+
+_TOTALS = re.compile(r"(raw value size|# merge operands|# range deletions)=(\d+)")
 
 # the counter of skipped entries is shared by all databases of the process
 _sampling = threading.Lock()
-
-
-class Sample(msgspec.Struct):
-    """A sample of a family: live entries, the bytes of their keys and values, the share of live entries."""
-
-    entries: int = 0
-    key_bytes: int = 0
-    value_bytes: int = 0
-    live_share: float | None = None
 
 
 def read_figures(
@@ -87,32 +110,273 @@ def _family_figures(handle: DatabaseHandle, column: ColumnFamily, files: Sequenc
             level.entries + file.entries,
             level.deletions + file.deletions,
         )
-    sample = _sample(handle, family, files)
+    is_fifo = column.style is CompactionStyle.FIFO
+    totals = _read_totals(family, files)
+    sample = EntrySample() if is_fifo else _sample(handle, family, files, totals)
     return FamilyFigures(
         column.name,
         tuple(levels),
         live=family.property_int_value("rocksdb.estimate-live-data-size"),
         live_share=sample.live_share,
-        key_bytes=sample.key_bytes / sample.entries if sample.entries else None,
-        value_bytes=sample.value_bytes / sample.entries if sample.entries else None,
+        key_bytes=sample.key_bytes,
+        value_bytes=sample.value_bytes,
+        all_value_bytes=totals.value_bytes or None,
+        compressibility=sample.compressibility,
+        memtable_entries=sample.memtable_entries,
+        memtable_deletions=min(totals.memtable_deletions, sample.memtable_entries),
         blob_bytes=family.property_int_value("rocksdb.live-blob-file-size") or 0,
         blob_garbage=family.property_int_value("rocksdb.live-blob-file-garbage-size") or 0,
-        is_fifo=column.style is CompactionStyle.FIFO,
+        is_fifo=is_fifo,
+        is_guess=sample.is_guess,
     )
 
 
-def _sample(handle: DatabaseHandle, family: Rdict, files: Sequence[LiveFile]) -> Sample:
-    total = sum(file.entries for file in files)
-    memtables = family.property_int_value("rocksdb.num-entries-active-mem-table") or 0
-    total += memtables
+def _read_totals(family: Rdict, files: Sequence[LiveFile]) -> EntryTotals:
+    def count(which: str) -> int:
+        return sum(
+            family.property_int_value(f"rocksdb.num-{which}-{memtable}") or 0
+            for memtable in ("active-mem-table", "imm-mem-tables")
+        )
+
+    found: dict[str, int] = {}
+    if files:
+        text = family.property_value("rocksdb.aggregated-table-properties") or ""
+        found = {name: int(number) for name, number in _TOTALS.findall(text)}
+    return EntryTotals(
+        sum(file.entries for file in files),
+        sum(file.deletions for file in files),
+        found.get("raw value size", 0),
+        found.get("# merge operands", 0),
+        found.get("# range deletions", 0),
+        count("entries"),
+        count("deletes"),
+    )
+
+
+def _sample(
+    handle: DatabaseHandle, family: Rdict, files: Sequence[LiveFile], totals: EntryTotals
+) -> EntrySample:
+    total = totals.entries + totals.memtable
     if not total:
-        return Sample()
-    if not memtables and not any(file.deletions for file in files) and not _overlap(files):
-        return Sample(live_share=1.0)  # each key occurs once: most files need not be read
+        return EntrySample()
     with _sampling:
-        if total <= WHOLE_ENTRIES:
-            return _read_all(family, total)
-        return _read_samples(handle.options, family, files)
+        # many entries of a memtable may be versions of few keys
+        if total <= WHOLE_ENTRIES or totals.memtable > totals.entries:
+            sample = _read_all(family, totals)
+            if sample is not None:
+                return sample
+        return SampleReader(handle, family, files, totals).read()
+
+
+def _read_all(family: Rdict, totals: EntryTotals) -> EntrySample | None:
+    """Return a sample of all live entries, None if there are more than `WHOLE_ENTRIES`."""
+    sample, stretch = EntrySample(), Stretch()
+    iterator = family.iter(_read_options(whole=True))
+    iterator.seek_to_first()
+    while iterator.valid():
+        if stretch.live == WHOLE_ENTRIES:
+            return None
+        sample.add(iterator, stretch)
+        iterator.next()
+    sample.finish([stretch])
+    live = stretch.live
+    # at least the keys that no file holds are in a memtable, and no key is there twice after a flush
+    least = max(0, live - totals.puts)
+    most = min(totals.memtable, live + totals.memtable_deletions)
+    sample.memtable_entries = (least + most) // 2
+    sample.live_share = min(1.0, live / max(1, totals.entries + sample.memtable_entries))
+    size = (stretch.key_bytes + stretch.value_bytes) / max(1, live)
+    dead_at_least, dead_at_most = totals.entries + least - live, totals.entries + most - live
+    sample.is_guess = dead_at_most > 3 * dead_at_least and (most - least) * size > _NEGLIGIBLE
+    return sample
+
+
+class SampleReader:
+    """Reads stretches of a family's entries that are spread over its keys."""
+
+    def __init__(
+        self, handle: DatabaseHandle, family: Rdict, files: Sequence[LiveFile], totals: EntryTotals
+    ) -> None:
+        self._options = handle.options
+        self._family = family
+        self._files = files
+        self._totals = totals
+        # a memtable of another program may hold deletions of ranges, which RocksDB does not count
+        self._has_ranges = totals.ranges > 0 or (totals.memtable > 0 and handle.read_only)
+        self._sample = EntrySample()
+        self._skipped = _skipped(self._options)
+        self._key_map = KeyMap(files)
+
+    def read(self) -> EntrySample:
+        """Return the sample."""
+        totals, sample = self._totals, self._sample
+        is_plain = not totals.memtable and not totals.deletions and not totals.merges
+        if is_plain and not _overlap(self._files):
+            # each key should occur once, so that most files need not be read
+            few = self._read_evenly(_FEW_SAMPLES, [])
+            if all(stretch.share == 1.0 for stretch in few):
+                sample.finish(few)
+                sample.live_share = 1.0
+                return sample
+        count = min(SAMPLES, max(LEAST_SAMPLES, totals.entries // ENTRIES_PER_SAMPLE))
+        if totals.deletions or totals.memtable_deletions:
+            count *= MORE_IF_DELETED
+        gaps = self._find_gaps(SAMPLES * PROBES_PER_SAMPLE) if self._has_ranges else []
+        stretches: list[Stretch] = []
+        if totals.memtable <= totals.entries / 4:
+            stretches = self._read_evenly(count, gaps)
+        strays = sum(stretch.is_stray for stretch in stretches)
+        if strays > _MOST_STRAYS * len(stretches) or len(stretches) < _LEAST_PLACED * count:
+            # the gaps may be ranges in which no key was ever written
+            sample.is_guess = bool(gaps)
+            stretches = self._read_halves(count) or stretches or self._read_evenly(count, gaps)
+        known = [stretch for stretch in stretches if not stretch.is_blocked]
+        by_halves = any(stretch.weight != 1.0 for stretch in stretches)
+        is_calibrated = calibrate(stretches, totals.value_bytes / max(1, totals.puts))
+        sample.is_guess |= by_halves and not is_calibrated and _depends_on_weights(stretches)
+        sample.finish(known)
+        in_gaps = self._share_of_gaps(gaps, known)
+        if not stretches and not in_gaps:
+            return sample
+        new_puts = totals.memtable - totals.memtable_deletions
+        deletions = totals.deletions + totals.memtable_deletions
+        share = (1.0 - in_gaps) * live_share_of_puts(stretches, totals.puts + new_puts, deletions)
+        if totals.entries:
+            # up to half of the dead versions of a memtable are not written by a flush
+            new_puts = int(new_puts * (1 + share) / 2)
+        else:
+            new_puts, share = int(new_puts * share), 1.0
+        sample.memtable_entries = new_puts + totals.memtable_deletions
+        sample.live_share = share * (totals.puts + new_puts) / max(1, totals.entries + sample.memtable_entries)
+        sample.is_guess |= totals.merges > 0 or (totals.memtable > totals.entries and share < 1.0)
+        return sample
+
+    def _read_evenly(self, count: int, gaps: Sequence[tuple[bytes, bytes, float]]) -> list[Stretch]:
+        """Read at places that are spread evenly over the bytes of the files, without these gaps."""
+        found: list[Stretch] = []
+        for number in range(count):
+            key = self._key_map.key_at(self._key_map.total * (number + 0.5) / count)
+            if not any(first <= key < last for first, last, _ in gaps):
+                stretch = self._read_stretch(key, found)
+                # half of the way to the next place, and no dead entries: there are no keys at this one
+                ahead = self._key_map.entries_between(key, stretch.first or self._key_map.last)
+                stretch.is_stray = ahead > max(2 * stretch.dead, self._totals.entries / count / 2)
+                found.append(stretch)
+        return found
+
+    def _read_halves(self, count: int) -> list[Stretch]:
+        """Read at places that are found by halving the ranges that have live keys, the largest one first."""
+        iterator = self._family.iter(_read_options())
+        first = _position(iterator, b"", b"", forward=True)
+        if not first:
+            # no entry is live, or a long run of dead ones is in the way
+            self._sample.is_guess &= first is None
+            return [Stretch(dead=1)] if first is not None else []
+        iterator.seek_to_last()
+        last = iterator.key() if iterator.valid() else None
+        if not isinstance(last, bytes):
+            return []
+        ranges = [(-1.0, first, last)]
+        leaves: list[tuple[float, bytes, bytes]] = []
+        for _ in range(_MOST_HALVED * count):
+            if not ranges or len(ranges) + len(leaves) >= count:
+                break
+            negative, first, last = heapq.heappop(ranges)
+            before, after = self._around(middle_key(first, last), first, last)
+            if before <= first and after >= last:
+                leaves.append((negative, first, last))
+                continue
+            share = 1.0 if after >= last else 0.0
+            if first < before and after < last:
+                skip = len(common_prefix(first, last))
+                left, right = (
+                    number_after(b, skip) - number_after(a, skip) for a, b in ((first, before), (after, last))
+                )
+                share = min(1.0 - _LEAST_HALF, max(_LEAST_HALF, left / (left + right or 1)))
+            for part, begin, end in ((share, first, before), (1.0 - share, after, last)):
+                if part:
+                    heapq.heappush(ranges, (negative * part, begin, end))
+        found: list[Stretch] = []
+        for negative, first, last in sorted([*ranges, *leaves], key=lambda one: one[1]):
+            found.append(self._read_stretch(middle_key(first, last), found))
+            found[-1].weight = -negative
+        return found
+
+    def _around(self, key: bytes, first: bytes, last: bytes) -> tuple[bytes, bytes]:
+        """Return the live keys before and after a key; the key itself if there are dead ones at it."""
+        iterator = self._family.iter(_read_options())
+        before = _position(iterator, key, first, forward=False)
+        after = _position(iterator, key, last, forward=True)
+        del iterator  # which adds to the counter
+        skipped, self._skipped = self._skipped, _skipped(self._options)
+        if before is None or after is None or self._skipped - skipped > SAMPLE_ENTRIES:
+            return key, key
+        return before, after
+
+    def _read_stretch(self, key: bytes, before: Sequence[Stretch]) -> Stretch:
+        """Read from a key on: fewer live entries if most were dead before, for the same accuracy."""
+        shares = [stretch.share for stretch in before if not stretch.is_blocked]
+        mean = sum(shares) / len(shares) if shares else 1.0
+        wanted = min(SAMPLE_ENTRIES, max(LEAST_SAMPLE_ENTRIES, int(2 * mean * SAMPLE_ENTRIES)))
+        sample, stretch = self._sample, Stretch()
+        iterator = self._family.iter(_read_options())
+        iterator.seek(key)
+        while (
+            iterator.valid()
+            and stretch.live < wanted
+            and stretch.key_bytes + stretch.value_bytes < SAMPLE_BYTES
+        ):
+            sample.add(iterator, stretch)
+            iterator.next()
+        del iterator  # which adds to the counter
+        skipped, self._skipped = self._skipped, _skipped(self._options)
+        stretch.dead = self._skipped - skipped
+        return stretch
+
+    def _find_gaps(self, probes: int) -> list[tuple[bytes, bytes, float]]:
+        """Return the long ranges of keys without a live entry, each with its approximate number of entries.
+
+        RocksDB skips a deleted range as a whole and does not count the entries.
+        """
+        key_map = self._key_map
+        gaps: list[tuple[bytes, bytes, float]] = []
+        least = max(4.0 * SAMPLE_ENTRIES, LEAST_GAP * key_map.entries)
+        iterator = self._family.iter(_read_options())
+        for number in range(probes if key_map.entries else 0):
+            key = key_map.key_at(key_map.total * (number + 0.5) / probes)
+            if gaps and key < gaps[-1][1]:
+                continue
+            after = _position(iterator, key, key_map.last, forward=True)
+            if after is None or key_map.entries_between(key, after) < least / 8:
+                continue
+            before = _position(iterator, key, key_map.first, forward=False)
+            if before is None:
+                continue
+            entries = key_map.entries_between(before, after)
+            if entries >= least:
+                gaps.append((before, after, entries))
+        return gaps
+
+    def _share_of_gaps(self, gaps: Sequence[tuple[bytes, bytes, float]], known: Sequence[Stretch]) -> float:
+        """Return the share of the entries that were deleted in these gaps.
+
+        A gap may be one where no key was ever written. The keys elsewhere are denser then than the bounds of
+        the files say.
+        """
+        key_map = self._key_map
+        if not gaps or not key_map.entries:
+            return 0.0
+        share = min(1.0, sum(entries for _, _, entries in gaps) / key_map.entries)
+        expected, read = 0.0, 0
+        for stretch in known:
+            if stretch.first is not None and stretch.last is not None and stretch.live > 1:
+                inside = (n for first, last, n in gaps if stretch.first <= first and last <= stretch.last)
+                expected += key_map.entries_between(stretch.first, stretch.last) - sum(inside)
+                read += stretch.live + stretch.dead
+        density = read / expected if expected else 0.0 if not read else math.inf
+        least = max(0.0, 1.0 - (1.0 - share) * max(1.0, density))
+        self._sample.is_guess |= share > 3 * least
+        return (least + share) / 2 if density <= _EVEN else least
 
 
 def _overlap(files: Sequence[LiveFile]) -> bool:
@@ -120,100 +384,17 @@ def _overlap(files: Sequence[LiveFile]) -> bool:
     return any(last >= first for (_, last), (first, _) in pairwise(bounds))
 
 
-def _read_all(family: Rdict, total: int) -> Sample:
-    sample = Sample()
-    iterator = family.iter(_read_options())
-    iterator.seek_to_first()
-    while iterator.valid():
-        _count(iterator, sample)
-        iterator.next()
-    sample.live_share = min(1.0, sample.entries / total)
-    return sample
+def _depends_on_weights(stretches: Sequence[Stretch]) -> bool:
+    """Return whether weights that are wrong by a factor of four double or halve the share of dead entries."""
+    known = [(stretch.weight, 1.0 - stretch.share) for stretch in stretches if not stretch.is_blocked]
+    total = sum(weight for weight, _ in known)
+    mean = sum(weight * dead for weight, dead in known) / (total or 1.0)
 
+    def weighted(above: float, below: float) -> float:
+        weights = [weight * (above if dead > mean else below) for weight, dead in known]
+        return sum(w * dead for w, (_, dead) in zip(weights, known, strict=True)) / (sum(weights) or 1.0)
 
-def _read_samples(options: Options, family: Rdict, files: Sequence[LiveFile]) -> Sample:
-    """Read around places that are spread evenly over the bytes of the files."""
-    key_map = KeyMap(files)
-    places = min(SAMPLES, max(LEAST_SAMPLES, key_map.entries // ENTRIES_PER_SAMPLE))
-    has_deletions = any(file.deletions for file in files)
-    gaps = _find_gaps(family, key_map, places * PROBES_PER_SAMPLE) if has_deletions else []
-    sample = Sample()
-    shares: list[float] = []
-    blocked = 0
-    skipped = _skipped(options)
-    for number in range(places):
-        key = key_map.key_at(key_map.total * (number + 0.5) / places)
-        if any(first <= key < last for first, last, _ in gaps):
-            continue
-        wanted = _sample_entries(shares)
-        iterator = family.iter(_read_options())
-        iterator.seek(key)
-        before, read = sample.entries, sample.key_bytes + sample.value_bytes
-        while (
-            iterator.valid()
-            and sample.entries - before < wanted
-            and sample.key_bytes + sample.value_bytes - read < SAMPLE_BYTES
-        ):
-            _count(iterator, sample)
-            iterator.next()
-        del iterator  # which adds to the counter
-        live = sample.entries - before
-        skipped_before, skipped = skipped, _skipped(options)
-        dead = skipped - skipped_before
-        if not live and dead > _MOST_SKIPPED:
-            blocked += 1
-        elif live + dead:
-            shares.append(live / (live + dead))
-    in_gaps = sum(entries for _, _, entries in gaps) / key_map.entries if gaps else 0.0
-    in_gaps += _blocked_share(files, blocked / places)
-    if shares or in_gaps:
-        rest = sum(shares) / len(shares) if shares else 0.0
-        sample.live_share = max(0.0, 1.0 - in_gaps) * rest
-    return sample
-
-
-def _blocked_share(files: Sequence[LiveFile], of_bytes: float) -> float:
-    """Return the share of the entries that lie in long runs of dead ones, which take that share of the bytes.
-
-    The places are spread over the bytes, and deletions have next to none: where keys were deleted in a row,
-    each comes with its deletion.
-    """
-    entries, deletions = sum(file.entries for file in files), sum(file.deletions for file in files)
-    written = of_bytes * (entries - deletions)
-    return min(1.0, (written + min(deletions, written)) / entries)
-
-
-def _sample_entries(shares: Sequence[float]) -> int:
-    """Return how many live entries the next sample reads, after these shares of live entries.
-
-    Dead entries are read, too. If most are dead, fewer live entries give the same accuracy.
-    """
-    mean = sum(shares) / len(shares) if shares else 1.0
-    return min(SAMPLE_ENTRIES, max(LEAST_SAMPLE_ENTRIES, int(2 * mean * SAMPLE_ENTRIES)))
-
-
-def _find_gaps(family: Rdict, key_map: KeyMap, probes: int) -> list[tuple[bytes, bytes, float]]:
-    """Return the long ranges of keys without a live entry, each with its approximate number of entries.
-
-    RocksDB skips a deleted range as a whole and does not count the entries.
-    """
-    gaps: list[tuple[bytes, bytes, float]] = []
-    least = max(4.0 * SAMPLE_ENTRIES, LEAST_GAP * key_map.entries)
-    iterator = family.iter(_read_options())
-    for number in range(probes):
-        key = key_map.key_at(key_map.total * (number + 0.5) / probes)
-        if gaps and key < gaps[-1][1]:
-            continue
-        after = _position(iterator, key, key_map.last, forward=True)
-        if after is None or key_map.entries_between(key, after) < least / 8:
-            continue
-        before = _position(iterator, key, key_map.first, forward=False)
-        if before is None:
-            continue
-        entries = key_map.entries_between(before, after)
-        if entries >= least:
-            gaps.append((before, after, entries))
-    return gaps
+    return weighted(4, 1) > 2 * mean or 2 * weighted(1, 4) < mean
 
 
 def _position(iterator: RdictIter, key: bytes, end: bytes, *, forward: bool) -> bytes | None:
@@ -229,108 +410,14 @@ def _position(iterator: RdictIter, key: bytes, end: bytes, *, forward: bool) -> 
     return end
 
 
-def _count(iterator: RdictIter, sample: Sample) -> None:
-    key, value = iterator.key(), iterator.value()
-    sample.entries += 1
-    sample.key_bytes += len(key) if isinstance(key, bytes) else 8
-    sample.value_bytes += len(value) if isinstance(value, bytes) else 8
-
-
-def _read_options() -> ReadOptions:
+def _read_options(*, whole: bool = False) -> ReadOptions:
     options = ReadOptions()
     options.fill_cache(False)  # type: ignore[call-arg]  # its stub lacks the argument
-    options.set_max_skippable_internal_keys(_MOST_SKIPPED)
+    if not whole:
+        options.set_max_skippable_internal_keys(MOST_SKIPPED)
     return options
 
 
 def _skipped(options: Options) -> int:
     found = _SKIPPED.search(options.get_statistics() or "")
     return int(found[1]) if found else 0
-
-
-class KeyMap:
-    """The keys of a family as positions among the bytes of its files, by interpolation within each file.
-
-    The bytes of the keys are taken as digits of the alphabet that the files' bounds use, so that keys of
-    decimal digits are spread as evenly as binary ones.
-    """
-
-    _DIGITS = 6
-
-    def __init__(self, files: Sequence[LiveFile]) -> None:
-        self.total = float(sum(file.size for file in files))
-        self.entries = sum(file.entries for file in files)
-        bounds = [key or b"" for file in files for key in (file.first, file.last)]
-        self.first, self.last = min(bounds, default=b""), max(bounds, default=b"")
-        self._prefix = _common_prefix(self.first, self.last)
-        used = [byte for key in bounds for byte in key[len(self._prefix) : len(self._prefix) + self._DIGITS]]
-        self._low, high = min(used, default=0), max(used, default=255)
-        self._base = high - self._low + 1
-        # the bytes and entries per unit of the keys that begin or end at each bound
-        steps: dict[float, list[float]] = {}
-        for file in files:
-            start, end = self._number(file.first or b""), self._number(file.last or b"")
-            if end <= start:
-                end = start + 1.0
-            density = (file.size / (end - start), file.entries / (end - start))
-            for at, sign in ((start, 1), (end, -1)):
-                step = steps.setdefault(at, [0.0, 0.0])
-                step[0] += sign * density[0]
-                step[1] += sign * density[1]
-        self._ends = sorted(steps)
-        # the bytes and the entries below each bound, over all files
-        self._bytes, self._counts = [0.0], [0.0]
-        dense, dense_entries = 0.0, 0.0
-        for at, end in pairwise(self._ends):
-            dense, dense_entries = dense + steps[at][0], dense_entries + steps[at][1]
-            self._bytes.append(self._bytes[-1] + max(0.0, dense * (end - at)))
-            self._counts.append(self._counts[-1] + max(0.0, dense_entries * (end - at)))
-
-    def key_at(self, place: float) -> bytes:
-        """Return the key below which there are `place` bytes."""
-        at = min(max(1, bisect_left(self._bytes, place)), len(self._ends) - 1)
-        if at < 1:
-            return self._key(self._ends[0]) if self._ends else b""
-        low, high = self._bytes[at - 1], self._bytes[at]
-        share = (place - low) / (high - low) if high > low else 0.0
-        return self._key(self._ends[at - 1] + share * (self._ends[at] - self._ends[at - 1]))
-
-    def entries_between(self, first: bytes, last: bytes) -> float:
-        """Return the approximate number of entries between two keys."""
-        return max(0.0, self._entries_below(last) - self._entries_below(first))
-
-    def _entries_below(self, key: bytes) -> float:
-        number = self._number(key)
-        at = bisect_left(self._ends, number)
-        if at == 0:
-            return 0.0
-        if at == len(self._ends):
-            return float(self.entries)
-        low, high = self._ends[at - 1], self._ends[at]
-        share = (number - low) / (high - low)
-        return self._counts[at - 1] + share * (self._counts[at] - self._counts[at - 1])
-
-    def _number(self, key: bytes) -> float:
-        if key[: len(self._prefix)] < self._prefix:
-            return 0.0
-        number = 0.0
-        digits = key[len(self._prefix) : len(self._prefix) + self._DIGITS]
-        for index in range(self._DIGITS):
-            digit = digits[index] - self._low if index < len(digits) else 0
-            number = number * self._base + min(max(0, digit), self._base - 1)
-        return number
-
-    def _key(self, number: float) -> bytes:
-        digits = bytearray()
-        rest = int(number)
-        for _ in range(self._DIGITS):
-            rest, digit = divmod(rest, self._base)
-            digits.append(digit + self._low)
-        return self._prefix + bytes(reversed(digits))
-
-
-def _common_prefix(first: bytes, last: bytes) -> bytes:
-    length = 0
-    while length < min(len(first), len(last)) and first[length] == last[length]:
-        length += 1
-    return first[:length]

@@ -24,8 +24,7 @@ from jobtui.storage.local.worker import pairs
 from jobtui.storage.local.worker.compaction import compact
 from jobtui.storage.local.worker.database import Database, Opener
 from jobtui.storage.local.worker.figures import read_figures
-from jobtui.storage.local.worker.log_tail import LogTail
-from jobtui.storage.local.worker.operations import OperationRequests, flush
+from jobtui.storage.local.worker.operations import LogTail, OperationRequests, flush
 from jobtui.storage.local.worker.stats import read_stall, read_stats
 
 THREADS = 16
