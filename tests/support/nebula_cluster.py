@@ -116,9 +116,11 @@ class Cluster:
             self.offline.add(host)
 
     def restart(self, host: str) -> None:
-        """Start it again: it reports that its interrupted work has failed."""
+        """Start it again: it reports that its interrupted work has failed.
+
+        The next job of the space begins before metad can reach the host, and fails at once.
+        """
         with self.lock:
-            self.offline.discard(host)
             for there in self.spaces.values():
                 for job in [*there.jobs.values()]:
                     cut = [task for task in job.tasks if task.host == host and task.status == "RUNNING"]
@@ -126,6 +128,7 @@ class Cluster:
                         self._end_task(job, task, "E_TASK_EXECUTION_FAILED")
                     if cut:
                         self._end_job_if_through(there, job)
+            self.offline.discard(host)
 
     def restart_metad(self) -> None:
         """Restart metad, which forgets jobs in flight: running jobs continue, and the queue starts as well."""

@@ -3,7 +3,7 @@
 Like the real one it does not percent-decode the query. `hang` makes calls wait for `go_on`; `body` makes the
 next calls of `/admin` answer something else. `engines` holds the RocksDB properties of each data directory by
 space; a property that a directory does not have is "0". `statistics` is empty unless the test fills it, as on a
-host without `--enable_rocksdb_statistics`.
+host without `--enable_rocksdb_statistics`; so are `counters` and `flags`, which jobtui does not ask for.
 """
 
 from __future__ import annotations
@@ -36,6 +36,7 @@ class StoragedDouble:
         self.engines: dict[str, list[dict[str, str]]] = {}
         self.statistics: dict[str, int] = {}
         self.flags: dict[str, str] = {}
+        self.counters: dict[str, int] = {}
         self.begun = threading.Semaphore(0)
         self.body: str | None = None
         self.http_status = 200
@@ -108,8 +109,14 @@ class StoragedDouble:
             if given.get("format") == "json":
                 return 200, "OK", json.dumps([{name: self.statistics[name]} for name in known], indent=2)
             return 200, "OK", "".join(f"{name}={self.statistics[name]}\n" for name in known)
+        if path == "/stats":
+            names = [name for name in given.get("stats", "").split(",") if name]
+            return 200, "OK", "".join(f"{name}={self.counters.get(name, _no_metric(name))}\n" for name in names)
         if path == "/flags":
             names = given.get("flags", "").split(",")
+            if given.get("format") == "json":
+                flags = [{"name": name, "value": int(self.flags[name])} for name in names]
+                return 200, "OK", json.dumps({"flags": flags}, indent=2)
             return 200, "OK", "".join(f"{name}={self.flags.get(name, 'nullptr')}\n" for name in names)
         return 404, "Not Found", ""
 
@@ -133,6 +140,10 @@ class StoragedDouble:
             for name in names.split(",")
         ]
         return 200, "OK", json.dumps(answer, indent=2, ensure_ascii=False)
+
+
+def _no_metric(name: str) -> str:
+    return f'"{name}" is not a valid metric name'
 
 
 class _Server(ThreadingHTTPServer):
