@@ -280,6 +280,29 @@ class TestNoStoraged:
 
         run(test())
 
+    def test_200_spaces_are_asked_for_over_a_few_connections(self) -> None:
+        async def test() -> None:
+            open_now: set[int] = set()
+            most = 0
+            body = json.dumps(GOOD).encode()
+
+            async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                nonlocal most
+                open_now.add(id(writer))
+                most = max(most, len(open_now))
+                await reader.readuntil(b"\r\n\r\n")
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+                open_now.discard(id(writer))
+                writer.close()
+
+            async with await asyncio.start_server(serve, "127.0.0.1") as server:
+                stats = StoragedStats(settings_at(server.sockets[0].getsockname()[1]))
+                found = await asyncio.gather(*(stats.fetch(f"s{n}", "h") for n in range(200)))
+            assert {one.stats.bytes for one in found} == {1}
+            assert most <= properties.MOST_REQUESTS
+
+        run(test())
+
 
 async def answered(answer: bytes) -> object:
     """Return the figures of a host whose port gives this answer."""

@@ -13,7 +13,7 @@ import asyncio
 import http.client
 import ipaddress
 import re
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 import msgspec
@@ -72,6 +72,7 @@ STALL_PROPERTIES = ("rocksdb.is-write-stopped", "rocksdb.actual-delayed-write-ra
 STATS_SECONDS = 2.0  # for an answer, which takes a few milliseconds
 STATS_RETRY_SECONDS = 60.0  # until a host is asked again whose port does not answer as a storaged's
 STATS_LIMIT = 1 << 16
+MOST_REQUESTS = 4  # to a host at once: the overview of 200 spaces would open a connection for each
 MOST_LEVELS = 64  # RocksDB has 7 unless it is built or set otherwise
 _LEVEL = re.compile(r"^\s*(\d+)\s+(\d+)\s+(\d+)\s*$", re.MULTILINE)
 
@@ -83,23 +84,25 @@ class StoragedStats:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._failed: dict[str, tuple[float, StorageError]] = {}
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(MOST_REQUESTS))
 
     async def fetch(self, space: str, host: str) -> HostFigures:
         """Return the current figures of the space on the host.
 
         Raises StorageError; for a while after a failure at once, without another request.
         """
-        at, error = self._failed.get(host, (-STATS_RETRY_SECONDS, None))
-        if error is not None and self._clock.steady() - at < STATS_RETRY_SECONDS:
-            raise StorageError(error.code, host, space, error.detail)
-        try:
-            figures = await self._fetch(space, host)
-        except StorageError as failure:
-            if failure.code is not ErrorCode.MISSING:
-                self._failed[host] = self._clock.steady(), failure
-            raise
-        self._failed.pop(host, None)
-        return figures
+        async with self._turns[host]:
+            at, error = self._failed.get(host, (-STATS_RETRY_SECONDS, None))
+            if error is not None and self._clock.steady() - at < STATS_RETRY_SECONDS:
+                raise StorageError(error.code, host, space, error.detail)
+            try:
+                figures = await self._fetch(space, host)
+            except StorageError as failure:
+                if failure.code is not ErrorCode.MISSING:
+                    self._failed[host] = self._clock.steady(), failure
+                raise
+            self._failed.pop(host, None)
+            return figures
 
     async def fetch_if_known(self, space: str, host: str) -> HostFigures | None:
         """Return the same, None if it is not known."""
