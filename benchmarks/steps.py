@@ -15,7 +15,6 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 
 import msgspec
@@ -117,17 +116,19 @@ _SHAPES: tuple[tuple[int, bool, int, int | None], ...] = (
 async def _shown_and_left(root: Path, rate: int | None) -> tuple[float, float]:
     """Return the time left that is shown after a quarter of the work, and the time that was left."""
     shown: list[tuple[float, float]] = []
-    task = Task(0, _HOST, Status.RUNNING, start=datetime.now(UTC))
+    task = Task(0, _HOST, Status.RUNNING)
+    begin = time.perf_counter()
 
     def look(progress: OperationProgress) -> None:
         nonlocal task
         task = replace(task, progress=progress.fraction, before=task.before or progress.before)
         if not shown and (progress.fraction or 0) >= 0.25:
-            estimate = remaining(task, progress.rate, datetime.now(UTC))
+            estimate = remaining(task, progress.rate, time.perf_counter() - begin)
             if estimate is not None:
                 shown.append((time.perf_counter(), estimate))
 
     async with _storage(root) as storage:
+        begin = time.perf_counter()
         await storage.compact(_SPACE, _HOST, CompactionRequest(), look, OperationControl(rate))
     (at, estimate) = shown[0]
     return estimate, time.perf_counter() - at

@@ -384,6 +384,20 @@ def working_seconds(job: Job, now: datetime) -> float:
     return _seconds_while(job, now, lambda running, _: running > 0)
 
 
+def task_seconds(job: Job, number: int, now: datetime) -> float | None:
+    """Return the seconds until now in which a task was at work, by the wall clock; None if it has not begun."""
+    task = job.tasks[number]
+    if task.status is not Status.RUNNING or task.start is None:
+        return task.took
+    starts = (
+        event.at
+        for event in reversed(job.events)
+        if event.task == number and event.kind is EventKind.TASK_STARTED
+    )
+    # a cluster reports the start of a task, and no events
+    return (task.took or 0.0) + max(0.0, (now - next(starts, task.start)).total_seconds())
+
+
 def paused_seconds(job: Job, now: datetime) -> float:
     """Return the seconds until now in which the job was paused and no task was at work, by the wall clock."""
     return _seconds_while(job, now, lambda running, paused: paused and not running)

@@ -11,6 +11,7 @@ from jobtui.engine import lifecycle
 from jobtui.errors import ErrorCode
 from jobtui.model import EventKind, Status, StepPosition
 from jobtui.storage.base import Capabilities
+from jobtui.tui.data.job_rows import remaining_of
 from tests.support.engines import Bench, bench
 from tests.support.scripted import ScriptedStorage
 
@@ -186,6 +187,31 @@ class TestTime:
         it.clock.advance(42)
         assert lifecycle.working_seconds(it.job(1), it.clock.now()) == 42
         assert lifecycle.paused_seconds(it.job(1), it.clock.now()) == 0
+
+    def test_working_time_of_a_task_leaves_out_pauses(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT solo")
+        first = it.storage.operation("solo", "h3")
+        it.clock.advance(10)
+        it.say("PAUSE JOB 1")
+        first.pause(SEVENTEEN)
+        it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+        it.clock.advance(3600)
+        assert lifecycle.task_seconds(it.job(1), 0, it.clock.now()) == 10
+        it.say("RESUME JOB 1")
+        it.storage.operation("solo", "h3", 1).progress(0.25)
+        it.clock.advance(20)
+        now = it.clock.now()
+        assert lifecycle.task_seconds(it.job(1), 0, now) == 30
+        assert remaining_of(it.job(1), {}, now) == 90
+
+    def test_time_left_counts_the_waits_to_come(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT nba WITH wait = 5 min")
+        it.storage.operation("nba", "h0")
+        it.clock.advance(10)
+        it.storage.operation("nba", "h0").finish()
+        it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.FINISHED)
+        it.clock.advance(200)
+        assert remaining_of(it.job(1), {}, it.clock.now()) == pytest.approx(20 + 2 * 300)
 
 
 class TestSteps:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from datetime import UTC, datetime
 
 from jobtui.engine.client import Client
+from jobtui.engine.lifecycle import task_seconds
 from jobtui.formatting import DateOrder, format_bytes, format_duration, format_recent_time
 from jobtui.history import QueryResult, StoreError
 from jobtui.model import ClusterRef, Job, Status
@@ -318,18 +319,24 @@ _RUNNING_CELLS = 29
 def remaining_of(job: Job, rates: Rates, now: datetime) -> float | None:
     """Return an estimate of the seconds that a running job will still take, None if there is no estimate.
 
-    A job ends with its last host. While some hosts have not begun, the estimate is based on the elapsed time.
+    A job ends with its last host. While some hosts have not begun, the estimate is based on the time in which
+    hosts have worked, and on the waits between them.
     """
     running = [task for task in job.tasks if task.status is Status.RUNNING]
     if job.paused:
         return None
     if all(task.status is not Status.QUEUE for task in job.tasks):
-        known = [remaining(task, rates.get((job.id, task.number)), now) for task in running]
+        known = [
+            remaining(task, rates.get((job.id, task.number)), task_seconds(job, task.number, now))
+            for task in running
+        ]
         return None if None in known or not known else max(seconds for seconds in known if seconds is not None)
     done = job.progress
     if done is None or done < LEAST_PROGRESS or job.start is None:
         return None
-    return (now - job.start).total_seconds() * (1 - done) / done
+    worked = elapsed(job, now)
+    waits = job.options.wait * sum(task.status is Status.QUEUE for task in job.tasks)
+    return None if worked is None else worked * (1 - done) / done + waits
 
 
 def _sizes(job: Job) -> str:

@@ -9,7 +9,7 @@ from datetime import datetime
 import msgspec
 from msgspec.structs import replace
 
-from jobtui.engine.lifecycle import describe_deferral
+from jobtui.engine.lifecycle import describe_deferral, task_seconds
 from jobtui.formatting import (
     format_bytes,
     format_duration,
@@ -127,7 +127,7 @@ def task_lines(
     names = [f"{job.id}-{task.number}" for task in tasks]
     id_width = max(map(len, names))
     host_width = min(_MOST_HOST, max(width_of(task.host) for task in tasks), max(6, width // 4))
-    told = [_figures(task, rates.get((job.id, task.number)), now) for task in tasks]
+    told = [_figures(job, task, rates.get((job.id, task.number)), now) for task in tasks]
     layout = _layout(job, told, width - id_width - host_width - 5)
     lines: list[Line] = []
     places: list[tuple[int, int, int]] = []
@@ -255,7 +255,7 @@ def _progress(task: Task, layout: Layout) -> Line:
     return ((format_percent(task.progress).rjust(len(blank)), TextRole.MUTED),)
 
 
-def _figures(task: Task, rate: float | None, now: datetime) -> Figures:
+def _figures(job: Job, task: Task, rate: float | None, now: datetime) -> Figures:
     figures: dict[Figure, Span] = {}
     if task.steps is not None and task.steps.total > 1 and not task.status.ended:
         figures[Figure.STEPS] = f"step {task.steps.done}/{task.steps.total}", TextRole.PLAIN
@@ -265,29 +265,29 @@ def _figures(task: Task, rate: float | None, now: datetime) -> Figures:
     if task.status is Status.RUNNING:
         if rate is not None:
             figures[Figure.RATE] = format_rate(rate), TextRole.ACCENT
-        estimate = remaining(task, rate, now)
+        worked = task_seconds(job, task.number, now)
+        estimate = remaining(task, rate, worked)
         if estimate is not None:
             figures[Figure.TIME] = format_remaining(estimate), TextRole.MUTED
-        elif task.start is not None:
-            figures[Figure.TIME] = f"for {format_duration((now - task.start).total_seconds())}", TextRole.MUTED
+        elif worked is not None:
+            figures[Figure.TIME] = f"for {format_duration(worked)}", TextRole.MUTED
     elif task.took is not None:
         figures[Figure.TIME] = f"in {format_duration(task.took)}", TextRole.MUTED
     return figures
 
 
-def remaining(task: Task, rate: float | None, now: datetime) -> float | None:
+def remaining(task: Task, rate: float | None, worked: float | None) -> float | None:
     """Return an estimate of the seconds that a running task will still take, None if there is no estimate.
 
-    It is based on the rate if the number of bytes is known, otherwise on the elapsed time.
+    It is based on the rate if the number of bytes is known, otherwise on the `worked` seconds: those until now
+    without pauses and waits, None if they are not known.
     """
     done = task.progress
     if done is None or done < LEAST_PROGRESS:
         return None
     if rate and task.before is not None and task.before.bytes:
         return task.before.bytes * (1 - done) / rate
-    if task.start is None:
-        return None
-    return (now - task.start).total_seconds() * (1 - done) / done
+    return None if worked is None else worked * (1 - done) / done
 
 
 def _fraction(task: Task) -> float | None:
