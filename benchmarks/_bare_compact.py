@@ -13,7 +13,7 @@ import time
 
 from rocksdict import Rdict
 
-from jobtui.storage.local.worker.options import SharedOptions, full_compaction
+from jobtui.storage.local.worker.options import SharedOptions, full_compaction_options
 
 
 def main() -> None:
@@ -24,7 +24,7 @@ def main() -> None:
     sys.stdin.readline()
     begin, worked = time.perf_counter(), time.process_time()
     for database in databases:
-        database.compact_range(None, None, full_compaction())
+        database.compact_range(None, None, full_compaction_options())
     print(time.perf_counter() - begin, time.process_time() - worked)
     for database in databases:
         database.close()

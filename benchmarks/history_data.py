@@ -18,7 +18,7 @@ import msgspec
 
 from benchmarks.figures import Run, once
 from jobtui.history.format import manifest as manifests
-from jobtui.history.format.codec import SCHEMA, encode, frame
+from jobtui.history.format.codec import SCHEMA, encode, frame_line
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.index import (
     RecordColumns,
@@ -142,7 +142,7 @@ class _Template:
         self.states = [(job.space, job.status) for job in jobs]
         self._recovered = [row for row, job in enumerate(jobs) if job.recovered_from is not None]
         self._tails = [encode(job).partition(b",")[2] for job in jobs]
-        starts = [*accumulate((len(frame(encode(job))) for job in jobs), initial=0)]
+        starts = [*accumulate((len(frame_line(encode(job))) for job in jobs), initial=0)]
         self._columns = build_columns(jobs, starts)
         _, *self._lines = index_lines(self._columns, RecordColumns(jobs))
         self._first = jobs[0].id
@@ -165,7 +165,7 @@ class _Template:
             recoverers=narrow_array([first + row for row in self._recovered]),
         )
         core = next(index_lines(columns, RecordColumns(())))
-        data = b"".join(map(frame, self.records(first)))
+        data = b"".join(map(frame_line, self.records(first)))
         assert len(data) == columns.starts[-1], "an id with another number of digits"
         disk.create_with(directory / records_name(name), [data], sync=False)
         SegmentIndex(disk, directory / index_name(name), len(data)).write(len(ids), [core, *self._lines])
@@ -202,7 +202,7 @@ def make_history(path: Path, count: int, *, small: bool = False) -> Path:
         segments=tuple(entries),
         counts=nest_counts(tally),
     )
-    manifests.save(Disk(), path, manifest)
+    manifests.write_manifest(Disk(), path, manifest)
     store.close()
     os.sync()
     return path

@@ -26,7 +26,7 @@ NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno
 """The errors of flock on a file system without locks."""
 
 
-def explain(error: OSError, path: Path | None = None) -> str:
+def describe_os_error(error: OSError, path: Path | None = None) -> str:
     """Return the reason, and the setting to change if it is a limit.
 
     Args:
@@ -41,11 +41,11 @@ def explain(error: OSError, path: Path | None = None) -> str:
             return f"{words} (quota -s shows it)"
         case errno.ENFILE:
             return f"{words}: the system's limit, fs.file-max, is reached"
-    limit = limit_in_words(error.errno)
+    limit = describe_limit(error.errno)
     return f"{words}: {limit}" if limit else words
 
 
-def limit_in_words(number: int | None) -> str:
+def describe_limit(number: int | None) -> str:
     """Return the limit of this process that causes an error number, "" if there is none."""
     if number not in _LIMITS:
         return ""
@@ -63,14 +63,14 @@ def explain_shortage(error: Exception) -> str:
     """
     if isinstance(error, OSError) and error.errno in {*_LIMITS, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}:
         where = f"{error.filename}: " if error.filename else ""
-        return where + explain(error, Path(os.fsdecode(error.filename)) if error.filename else None)
+        return where + describe_os_error(error, Path(os.fsdecode(error.filename)) if error.filename else None)
     if isinstance(error, RuntimeError) and NO_THREAD in str(error):
-        limits = [limit_in_words(number) for number in (errno.EAGAIN, errno.ENOMEM)]
+        limits = [describe_limit(number) for number in (errno.EAGAIN, errno.ENOMEM)]
         return "; ".join(filter(None, ("no more threads can be started", *limits)))
     if isinstance(error, OverflowError) and "timestamp" in str(error):
         return "the system's clock is wrong: its year is beyond 2262, which Python cannot read; set it (date)"
     if isinstance(error, MemoryError):
-        return "; ".join(filter(None, ("there is not enough memory", limit_in_words(errno.ENOMEM))))
+        return "; ".join(filter(None, ("there is not enough memory", describe_limit(errno.ENOMEM))))
     return ""
 
 
@@ -83,7 +83,7 @@ def has_inodes(path: Path | None) -> bool:
     return True
 
 
-def reason_of(error: Exception) -> str:
+def bare_reason(error: Exception) -> str:
     """Return the bare reason of an error: `Connection refused`, `certificate has expired`."""
     # late: 9 ms of each command, and only an error of a connection needs them
     import socket

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 from jobtui import __version__
 from jobtui.cli.errors import Exit
-from jobtui.cli.streams import Output, print_error
+from jobtui.cli.streams import StdoutWriter, print_error
 
 _REPORTED_PACKAGES = ("textual", "rocksdict", "msgspec", "pyparsing")
 
@@ -58,7 +58,7 @@ def _installed_version(package: str) -> str:
 
 
 def _print(text: str) -> int:
-    output = Output()
+    output = StdoutWriter()
     output.write(text)
     output.flush()
     return Exit.DONE

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from jobtui.cli.errors import CommandError, Exit, UsageError
 from jobtui.cli.requests import RunCommand
-from jobtui.cli.streams import Output, print_error
+from jobtui.cli.streams import StdoutWriter, print_error
 from jobtui.engine.client import ExecuteResult
 from jobtui.formatting import format_bytes, format_duration
 from jobtui.history import StoreError
@@ -70,7 +70,7 @@ def print_result(
 
 def _print_tables(result: ExecuteResult, command: RunCommand) -> int:
     """Print the results; an error does not end the command, since queued jobs run in any case."""
-    output = Output()
+    output = StdoutWriter()
     try:
         for chunk in format_result(result, command.format, output.encoding, raw=command.raw):
             output.write(f"{chunk}\n")

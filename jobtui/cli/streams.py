@@ -37,7 +37,7 @@ def secure_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-class Output:
+class StdoutWriter:
     """stdout for data. If its reader has closed it (`| head`), the rest is discarded without an error."""
 
     def __init__(self) -> None:

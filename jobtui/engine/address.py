@@ -48,7 +48,7 @@ def recorded_address(root: Path) -> Path | None:
     return root / mark.address if mark is not None and mark.address else None
 
 
-def candidates(root: Path) -> Iterator[tuple[Path, str]]:
+def candidate_addresses(root: Path) -> Iterator[tuple[Path, str]]:
     """Yield the sockets that an owner tries in turn, each with the address to record.
 
     The profile's own directory comes first: a runtime directory is deleted when its login session ends, and a
@@ -65,7 +65,7 @@ def candidates(root: Path) -> Iterator[tuple[Path, str]]:
             yield path, str(path)
 
 
-def listen(path: Path) -> socket.socket:
+def bind_socket(path: Path) -> socket.socket:
     """Return a socket bound at `path`, 0600, in place of one that a dead owner left there. Raises OSError.
 
     The directory must be writable by the user alone, or another user could replace the socket.
@@ -86,7 +86,7 @@ def listen(path: Path) -> socket.socket:
             if not stat.S_ISSOCK(path.lstat().st_mode):
                 raise FileExistsError(errno.EEXIST, "something that is not a socket is there", str(path))
             path.unlink()
-        with short(path) as name:
+        with short_path(path) as name:
             listener.bind(name)
         path.chmod(0o600)
     except BaseException:
@@ -96,7 +96,7 @@ def listen(path: Path) -> socket.socket:
 
 
 @contextmanager
-def short(path: Path) -> Iterator[str]:
+def short_path(path: Path) -> Iterator[str]:
     """Yield a path for the socket at `path` that is short enough for a socket's address. Raises OSError.
 
     A longer path is reached through an open descriptor of its directory, on systems that have paths for those.

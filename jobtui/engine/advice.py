@@ -102,7 +102,7 @@ def fit_speed(runs: Sequence[tuple[int, float]]) -> CompactionSpeed:
     return CompactionSpeed(opening, squares / rest if rest > 0 else None, max(sizes))
 
 
-def total_seconds(hosts: Sequence[float], options: JobOptions) -> float:
+def job_seconds(hosts: Sequence[float], options: JobOptions) -> float:
     """Return how long a job takes whose hosts take so many seconds, in the order of their turns."""
     if options.wait:
         return sum(hosts) + options.wait * max(0, len(hosts) - 1)
@@ -221,7 +221,7 @@ def estimate_compaction(figures: CompactionFigures, families: Collection[str] = 
     )
 
 
-def judge(estimate: CompactionEstimate, limits: AdviceThresholds) -> tuple[Verdict, str]:
+def recommend(estimate: CompactionEstimate, limits: AdviceThresholds) -> tuple[Verdict, str]:
     """Return the verdict and its reason. The first rule that applies decides."""
     share = estimate.gain_share
     if share is not None and share >= limits.gain and estimate.gain and estimate.size:

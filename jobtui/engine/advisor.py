@@ -18,9 +18,9 @@ from jobtui.engine.advice import (
     describe_estimate,
     estimate_compaction,
     fit_speed,
-    judge,
+    job_seconds,
+    recommend,
     statement_for,
-    total_seconds,
 )
 from jobtui.engine.lifecycle import takes_turns
 from jobtui.errors import ErrorCode, StorageError
@@ -115,7 +115,7 @@ class Advisor:
 
         condition = parse_condition(options.condition)
         estimate = estimate_compaction(await self._storage.figures(space, host), options.families)
-        verdict, _ = judge(estimate, self._thresholds)
+        verdict, _ = recommend(estimate, self._thresholds)
         figures = self._condition_figures(estimate, verdict, space, host)
         try:
             if evaluate(condition, figures):
@@ -159,7 +159,7 @@ class Advisor:
             estimate = estimate_compaction(await self._storage.figures(space.name, host))
         except StorageError as error:
             return HostAdvice(space.name, host, Verdict.UNKNOWN, error.detail, CompactionEstimate(), stop)
-        verdict, reason = judge(estimate, self._thresholds)
+        verdict, reason = recommend(estimate, self._thresholds)
         statement = statement_for(verdict, space.name, (host,) if len(space.hosts) > 1 else ())
         return HostAdvice(space.name, host, verdict, reason, estimate, stop, statement)
 
@@ -270,7 +270,7 @@ def _describe_total(rows: Sequence[Row], options: JobOptions) -> str:
         return ""
     turns = f"{format_count(options.rolling or 1, 'host')} at a time" if takes_turns(options) else "all at once"
     wait = f", {format_duration(options.wait)} between hosts" if options.wait else ""
-    return f"≈ {format_duration(total_seconds(known, options))} in all: {turns}{wait}"
+    return f"≈ {format_duration(job_seconds(known, options))} in all: {turns}{wait}"
 
 
 def advice_result(typed: str, advice: Iterable[HostAdvice]) -> Result:
@@ -284,7 +284,7 @@ def _advice_row(advice: HostAdvice) -> Row:
         advice.space,
         advice.host,
         advice.verdict.value,
-        about(estimate.gain),
+        format_estimate(estimate.gain),
         "" if estimate.deletions is None else f"{estimate.deletions * 100:.3g}%",
         "" if estimate.l0_files is None else str(estimate.l0_files),
         format_bytes(estimate.pending),
@@ -329,10 +329,10 @@ def _explain_row(
         host,
         action,
         "" if steps is None else str(steps),
-        about(rewritten),
-        about(room),
+        format_estimate(rewritten),
+        format_estimate(room),
         format_bytes(free),
-        about(gain),
+        format_estimate(gain),
         "" if seconds is None else f"≈ {format_duration(seconds)}",
         note,
     )
@@ -340,6 +340,6 @@ def _explain_row(
     return Row(cells, dict(zip(EXPLAIN, values, strict=True)))
 
 
-def about(size: int | None) -> str:
+def format_estimate(size: int | None) -> str:
     """Return an estimated size as `≈ 36 MiB`, "" for None."""
     return "" if size is None else f"≈ {format_bytes(size)}"

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from jobtui import errors
 from jobtui.engine import protocol
-from jobtui.engine.address import short
+from jobtui.engine.address import short_path
 
 PIECE = 1 << 18
 REFUSAL_SECONDS = 1.0  # to read a refusal, which was sent before the connection ended
@@ -70,7 +70,7 @@ class Channel:
             if not stat.S_ISSOCK(address.lstat().st_mode):
                 raise errors.RequestNotAccepted(f"{address} is not a socket")
             connection.settimeout(timeout)
-            with short(address) as name:
+            with short_path(address) as name:
                 connection.connect(name)
             uid = peer_uid(connection)
         except (TimeoutError, BlockingIOError):

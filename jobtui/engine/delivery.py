@@ -28,7 +28,7 @@ from jobtui import __version__
 from jobtui.background import run_in_thread
 from jobtui.engine.notifications import NotifySettings, NotifyUrl, UrlError, is_loopback, server_of
 from jobtui.formatting import format_duration, printable_line
-from jobtui.os_errors import explain
+from jobtui.os_errors import describe_os_error
 
 LONGEST_REASON = 300
 _READ_BACK = 4096  # bytes of what a command wrote to stderr; its last line is the reason
@@ -70,14 +70,14 @@ async def deliver(target: DeliveryTarget, message: bytes, seconds: float | None)
             return sending.result()
         return target.describe_timeout(seconds or 0.0)
     except OSError as error:
-        return DeliveryResult(False, explain(error), can_retry=True)
+        return DeliveryResult(False, describe_os_error(error), can_retry=True)
     finally:
         if not sending.done():
             target.abort()
             sending.cancel()
 
 
-def target_of(settings: NotifySettings, name: str) -> DeliveryTarget:
+def make_target(settings: NotifySettings, name: str) -> DeliveryTarget:
     """Return the target of one attempt; `name` is one of the settings' `targets`."""
     if name == "url" and settings.url is not None:
         return WebHook(settings.url, settings.timeout)
@@ -104,7 +104,7 @@ class CommandTarget:
             try:
                 process = self._start(stderr)
             except OSError as error:
-                return DeliveryResult(False, f"{self._name} could not be started: {explain(error)}")
+                return DeliveryResult(False, f"{self._name} could not be started: {describe_os_error(error)}")
             self._process = process
             if self._is_aborted:
                 self.abort()
@@ -222,7 +222,7 @@ def _describe_failure(server: str, error: OSError | http.client.HTTPException) -
         case ssl.SSLError():
             why = f"TLS failed: {reason.reason or reason}"
         case OSError():
-            why = explain(reason)
+            why = describe_os_error(reason)
         case _:
             why = f"its answer is not HTTP ({type(reason).__name__})"
     return DeliveryResult(False, f"{server} cannot be reached: {printable_line(why)}", can_retry=True)

@@ -27,7 +27,7 @@ from jobtui.engine.control import JobControl
 from jobtui.engine.dispatcher import Dispatcher
 from jobtui.engine.events import EventBus
 from jobtui.engine.executor import StatementExecutor
-from jobtui.engine.heartbeat import Heartbeat, interruption
+from jobtui.engine.heartbeat import Heartbeat, find_interruption
 from jobtui.engine.inventory import InventoryCache
 from jobtui.engine.jobs import JobStore, JobWaiters
 from jobtui.engine.moments import forget_progress
@@ -41,7 +41,7 @@ from jobtui.engine.server import SocketServer
 from jobtui.errors import StorageError
 from jobtui.history import History
 from jobtui.model import ConnectionChanged, ConnectionStatus, Job, JobChanged, Notice
-from jobtui.os_errors import explain
+from jobtui.os_errors import describe_os_error
 
 CLOSE_SECONDS = 10.0
 DRAIN_SECONDS = 4.0
@@ -253,7 +253,7 @@ class Engine:
         if not found:
             return
         beat, now, booted = self.heartbeat.last(), self.clock.now(), self.clock.boot_time()
-        ends = [(job, interruption(job, beat, now, booted)) for job in found]
+        ends = [(job, find_interruption(job, beat, now, booted)) for job in found]
         await self.store.update(
             lambda transaction: [
                 lifecycle.interrupt(transaction.get(job.id) or job, end.at, end.until) for job, end in ends
@@ -270,7 +270,7 @@ class Engine:
         try:
             await self.server.open()
         except OSError as error:
-            self.events.notify(f"Other jobtui processes cannot submit work here: {explain(error)}")
+            self.events.notify(f"Other jobtui processes cannot submit work here: {describe_os_error(error)}")
 
     def _publish(self, messages: Sequence[JobChanged | Notice]) -> None:
         if self.notifier is not None:
@@ -289,7 +289,9 @@ class Engine:
         if not isinstance(self.storage, LocalStorage):
             raise TypeError("the demo needs the embedded storage")
         self.storage.keeps_data = False
-        await demo.fill(self.storage, lambda text: self.events.publish([Notice(text, "information")]))
+        await demo.fill_demo_spaces(
+            self.storage, lambda text: self.events.publish([Notice(text, "information")])
+        )
         await self.inventory.fetch_spaces()
         await demo.write_gently(self.storage)
 

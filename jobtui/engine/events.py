@@ -69,7 +69,7 @@ class EventBus:
         self.publish([Notice(str(error) if expected else f"{type(error).__name__}: {error}", "error")])
 
     def _deliver(self, messages: Sequence[EngineEvent], listeners: Sequence[Listener]) -> None:
-        undelivered = deliver(messages, listeners)
+        undelivered = call_listeners(messages, listeners)
         if undelivered:
             with self._lock:
                 self._keep_notices(undelivered)
@@ -80,7 +80,7 @@ class EventBus:
         self._backlog = [*self._backlog, *notices][-BACKLOG:]
 
 
-def deliver(messages: Sequence[EngineEvent], listeners: Sequence[Listener]) -> Sequence[EngineEvent]:
+def call_listeners(messages: Sequence[EngineEvent], listeners: Sequence[Listener]) -> Sequence[EngineEvent]:
     """Call every listener; one that fails stops no other, and they get a notice of the failure.
 
     Returns:
@@ -96,4 +96,4 @@ def deliver(messages: Sequence[EngineEvent], listeners: Sequence[Listener]) -> S
             failures.append(Notice(text, "error"))
         else:
             sound.append(listener)
-    return deliver(failures, sound) if failures and sound else failures
+    return call_listeners(failures, sound) if failures and sound else failures

@@ -110,11 +110,11 @@ class StatementExecutor:
                     typed = queries.typed_text(text, parsed)
                     results.append(await self._run(parsed.statement, typed, session))
                 except (StatementRefused, StoreError, StorageError, OSError) as error:
-                    return ExecuteResult(tuple(results), queries.failure(text, parsed, str(error)))
+                    return ExecuteResult(tuple(results), queries.statement_failure(text, parsed, str(error)))
                 except Exception as error:  # reported to the user: no statement may end the dashboard
                     defect = f"This is a defect of jobtui: {type(error).__name__}: {error}"
                     why = explain_shortage(error) or defect
-                    return ExecuteResult(tuple(results), queries.failure(text, parsed, why))
+                    return ExecuteResult(tuple(results), queries.statement_failure(text, parsed, why))
             return ExecuteResult(tuple(results))
 
     async def _run(self, statement: Statement, typed: str, session: Session) -> Result:
@@ -189,7 +189,7 @@ class StatementExecutor:
             await self._control.complete(statement.job)
         # a cluster's jobs have ids in the order in which they were first seen here, not in that of their times
         order = Sort.SUBMITTED if self._control.outlives_engine else Sort.ID
-        return queries.show(statement, typed, self._history, self._find_job, known, order)
+        return queries.answer_show(statement, typed, self._history, self._find_job, known, order)
 
     # ---- jobs
 

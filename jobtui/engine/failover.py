@@ -13,7 +13,7 @@ from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
 from jobtui.engine.client import Client, EngineEvent, ExecuteResult, Listener, Overview, Session
-from jobtui.engine.events import BACKLOG, deliver
+from jobtui.engine.events import BACKLOG, call_listeners
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.scheduler import RunPolicy
@@ -318,7 +318,7 @@ class FailoverClient:
             listeners = self._listeners
             if not listeners:  # at the start: notices wait for the dashboard
                 self._undelivered.extend(message for message in messages if isinstance(message, Notice))
-        undelivered = deliver(messages, listeners)
+        undelivered = call_listeners(messages, listeners)
         if undelivered:
             with self._lock:
                 self._undelivered = [*self._undelivered, *undelivered][-BACKLOG:]

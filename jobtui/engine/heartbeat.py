@@ -99,11 +99,11 @@ def last_beat(path: Path) -> datetime | None:
 def view_interrupted(job: Job, root: Path) -> Job:
     """Return a job that was at work when its owner ended, as the profile's next owner will record it."""
     clock = SystemClock()
-    end = interruption(job, last_beat(root / FILE), clock.now(), clock.boot_time())
+    end = find_interruption(job, last_beat(root / FILE), clock.now(), clock.boot_time())
     return lifecycle.interrupt(job, end.at, end.until)
 
 
-def interruption(job: Job, beat: datetime | None, now: datetime, booted: datetime | None) -> Interruption:
+def find_interruption(job: Job, beat: datetime | None, now: datetime, booted: datetime | None) -> Interruption:
     """Return when a job that is found running was interrupted.
 
     Args:

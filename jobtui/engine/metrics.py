@@ -224,7 +224,7 @@ class ProfileMetrics(Collector):
 
     def _read_schedules(self) -> Iterator[tuple[str, tuple[str, ...], float | None]]:
         now = datetime.now(UTC)
-        for name, schedule in sorted(schedules.load(self._client.history.path).schedules.items()):
+        for name, schedule in sorted(schedules.load_schedules(self._client.history.path).schedules.items()):
             yield "jobtui_schedule_active", (name,), not schedule.paused
             if schedule.next is not None:
                 yield "jobtui_schedule_next_timestamp_seconds", (name,), schedule.next.timestamp()

@@ -95,7 +95,7 @@ def moments_of(job: Job, first: int = 0) -> Iterator[Moment]:
                 yield Moment(NotifyOn.SLOW, event.at, job.id)
 
 
-def unsettled(job: Job, targets: Iterable[str], first: int = 0) -> Iterator[Delivery]:
+def unsettled_deliveries(job: Job, targets: Iterable[str], first: int = 0) -> Iterator[Delivery]:
     """Yield the deliveries of a job's moments of which no result is recorded, neither success nor failure."""
     settled = {event.about for event in job.events[first:] if event.kind in DELIVERIES}
     for moment in moments_of(job, first):
@@ -235,7 +235,7 @@ def load_progress(directory: Path) -> NotifyProgress | None:
     return found if found.format == FORMAT else None
 
 
-def progress_from(
+def initial_progress(
     found: NotifyProgress | None, settings: NotifySettings, now: datetime, last_id: int, active: Iterable[int]
 ) -> NotifyProgress:
     """Return the progress to begin with: a kind or a target that is new in the settings counts from now on."""

@@ -22,7 +22,7 @@ from msgspec.structs import replace
 
 from jobtui.clock import Clock, wait_first
 from jobtui.engine import moments
-from jobtui.engine.delivery import DeliveryResult, deliver, target_of
+from jobtui.engine.delivery import DeliveryResult, deliver, make_target
 from jobtui.engine.events import EventBus
 from jobtui.engine.jobs import JobStore, Transaction
 from jobtui.engine.lifecycle import clamp_time
@@ -33,7 +33,7 @@ from jobtui.errors import StoreError
 from jobtui.files import write_atomically
 from jobtui.formatting import format_count, format_duration
 from jobtui.model import EventKind, Job, JobChanged, JobEvent, Status
-from jobtui.os_errors import explain
+from jobtui.os_errors import describe_os_error
 
 BACKOFF_SECONDS = (2.0, 10.0, 60.0)
 """The pauses between the attempts to reach a web hook: a restart of a server takes a minute."""
@@ -92,7 +92,7 @@ class Notifier:
             self._follow(job)
         self._pending: set[Delivery] = set()
         self._queue: asyncio.Queue[Delivery] = asyncio.Queue()
-        self._progress = moments.progress_from(
+        self._progress = moments.initial_progress(
             moments.load_progress(self._directory),
             settings,
             clock.now(),
@@ -127,7 +127,7 @@ class Notifier:
         for job_id in ids:
             with suppress(StoreError):  # the history reports its damage itself
                 job = self._store.get(job_id)
-                found += () if job is None else moments.unsettled(job, self._settings.targets)
+                found += () if job is None else moments.unsettled_deliveries(job, self._settings.targets)
         return found
 
     def _is_recent(self, delivery: Delivery) -> bool:
@@ -154,7 +154,7 @@ class Notifier:
             self._seen[job.id] = len(job.events)
         self._last_id = max(self._last_id, job.id)
         self._follow(job)
-        for delivery in moments.unsettled(job, self._settings.targets, first):
+        for delivery in moments.unsettled_deliveries(job, self._settings.targets, first):
             # a cluster lists jobs that ended long before jobtui first saw them
             if was is not None or self._is_recent(delivery):
                 self._enqueue(delivery)
@@ -230,7 +230,7 @@ class Notifier:
     async def _send(self, delivery: Delivery, message: bytes) -> DeliveryResult | None:
         """Deliver, with further attempts if the failure can pass; None if that is left to the next owner."""
         target, seconds = delivery.target, self._settings.timeout
-        result = await deliver(target_of(self._settings, target), message, seconds)
+        result = await deliver(make_target(self._settings, target), message, seconds)
         attempts = 1
         for pause in BACKOFF_SECONDS:
             if result.is_delivered or not result.can_retry:
@@ -241,7 +241,7 @@ class Notifier:
                 # owners that live for seconds, such as -e, must not try for ever
                 is_old = self._clock.now() - delivery.moment.at > GIVE_UP
                 return result if is_old else None
-            result = await deliver(target_of(self._settings, target), message, seconds)
+            result = await deliver(make_target(self._settings, target), message, seconds)
             attempts += 1
         if result.is_delivered:
             return result
@@ -316,7 +316,7 @@ class Notifier:
         try:
             await asyncio.to_thread(write_atomically, self._directory / moments.FILE, data)
         except OSError as error:
-            self._events.notify(f"{moments.FILE} cannot be written: {explain(error)}")
+            self._events.notify(f"{moments.FILE} cannot be written: {describe_os_error(error)}")
         finally:
             self._is_saving = False
 

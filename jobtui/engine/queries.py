@@ -8,7 +8,7 @@ from typing import overload
 
 from jobtui.engine import lifecycle
 from jobtui.engine.client import ExecuteResult, Failure, SpaceOverview
-from jobtui.engine.schedules import MOST_COUNTED, RunOutcome, Schedule, ScheduleRun, upcoming
+from jobtui.engine.schedules import MOST_COUNTED, RunOutcome, Schedule, ScheduleRun, upcoming_runs
 from jobtui.errors import StatementRefused
 from jobtui.formatting import format_bytes, format_count, format_ids, format_local_time, to_local
 from jobtui.history import History, Query, QueryResult, Sort
@@ -52,7 +52,7 @@ def typed_text(text: str, parsed: Parsed) -> str:
     return text[slice(*parsed.span)].strip()
 
 
-def failure(text: str, parsed: Parsed, message: str) -> Failure:
+def statement_failure(text: str, parsed: Parsed, message: str) -> Failure:
     """Return the failure of one statement of the text."""
     from jobtui.language import line_and_column
 
@@ -60,7 +60,7 @@ def failure(text: str, parsed: Parsed, message: str) -> Failure:
     return Failure(typed_text(text, parsed), message, line, column)
 
 
-def show(
+def answer_show(
     statement: Statement,
     typed: str,
     history: History,
@@ -276,7 +276,7 @@ def schedules_result(
             "window_end": _iso(schedule.window_end),
             "runs": [_run_value(each, find_job) for each in schedule.runs[-most_runs:]],
             "upcoming": [
-                [_iso(start), _iso(end)] for start, end in upcoming(schedule, now, _DAYS_SHOWN, most_times)
+                [_iso(start), _iso(end)] for start, end in upcoming_runs(schedule, now, _DAYS_SHOWN, most_times)
             ],
         }
         rows.append(Row(cells, values))

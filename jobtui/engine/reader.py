@@ -86,7 +86,7 @@ class ReadOnlyClient:
             try:
                 done.append(self._run(one.statement, typed, session))
             except _expected_errors() as error:
-                return ExecuteResult(tuple(done), queries.failure(text, one, str(error)))
+                return ExecuteResult(tuple(done), queries.statement_failure(text, one, str(error)))
         return ExecuteResult(tuple(done))
 
     def _refusal(self, text: str, parsed: Sequence[Parsed]) -> ExecuteResult | None:
@@ -102,7 +102,7 @@ class ReadOnlyClient:
                     "Only the jobtui that runs this profile can measure its databases, and none runs it: start "
                     "one, or leave --read-only out"
                 )
-        return ExecuteResult(failure=queries.failure(text, refused, why))
+        return ExecuteResult(failure=queries.statement_failure(text, refused, why))
 
     def _run(self, statement: Statement, typed: str, session: Session) -> Result:
         match statement:
@@ -119,12 +119,12 @@ class ReadOnlyClient:
             case ShowSchedules():
                 return self._show_schedules(typed)
             case ShowJobs(space=str()):
-                return queries.show(statement, typed, self.history, self.job, self.space_names())
+                return queries.answer_show(statement, typed, self.history, self.job, self.space_names())
             case _:
-                return queries.show(statement, typed, self.history, self.job, ())
+                return queries.answer_show(statement, typed, self.history, self.job, ())
 
     def _show_schedules(self, typed: str) -> Result:
-        loaded = schedules.load(self.history.path)
+        loaded = schedules.load_schedules(self.history.path)
         if loaded.refusal:
             raise StatementRefused(loaded.refusal)
         found = [loaded.schedules[name] for name in sorted(loaded.schedules)]

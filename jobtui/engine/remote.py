@@ -20,7 +20,7 @@ from jobtui.engine.address import recorded_address
 from jobtui.engine.backend import age_retry_delay
 from jobtui.engine.channel import Channel, refusal_error, trusted_owners
 from jobtui.engine.client import EngineEvent, ExecuteResult, Failure, Listener, Overview, Session
-from jobtui.engine.events import deliver
+from jobtui.engine.events import call_listeners
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import MEASURING, READ_ONLY, ReadOnlyClient
 from jobtui.engine.samples import JobSamples, SampleFiles
@@ -135,11 +135,11 @@ class RemoteClient(ReadOnlyClient):
                 why = str(error)
                 if len(group) > 1 and not isinstance(error, errors.RequestNotAccepted):
                     why += f"; this statement and the {len(group) - 1} after it may have been carried out"
-                return ExecuteResult(tuple(done), queries.failure(text, first, why))
+                return ExecuteResult(tuple(done), queries.statement_failure(text, first, why))
             done.extend(ran.results)
             if ran.failure is not None:
                 failed = group[min(len(ran.results), len(group) - 1)]
-                return ExecuteResult(tuple(done), queries.failure(text, failed, ran.failure.message))
+                return ExecuteResult(tuple(done), queries.statement_failure(text, failed, ran.failure.message))
         return ExecuteResult(tuple(done))
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
@@ -318,7 +318,7 @@ class RemoteClient(ReadOnlyClient):
                 self._updates += 1
             self._resolve_waiters()
             self._drop_superseded()
-        deliver(messages, self._listeners)
+        call_listeners(messages, self._listeners)
 
     def _resolve_waiters(self) -> None:
         """Resolve the futures of jobs that have ended, or whose owner has exited."""

@@ -19,7 +19,7 @@ from jobtui.errors import StatementRefused, StorageError, StoreError
 from jobtui.files import write_atomically
 from jobtui.language.ast import CreateSchedule
 from jobtui.model import Job
-from jobtui.os_errors import explain
+from jobtui.os_errors import describe_os_error
 
 CHECK_SECONDS = 30.0  # at most between two checks, since the wall clock may be set at any time
 SUBMIT_SECONDS = 60.0  # to wait for a cluster that does not answer: the other schedules wait meanwhile
@@ -70,7 +70,7 @@ class ScheduleRunner:
 
     async def take_over(self) -> None:
         """Load the schedules, and pause the jobs whose windows ended while no owner was alive."""
-        loaded = schedules.load(self._directory)
+        loaded = schedules.load_schedules(self._directory)
         self._schedules, self._refusal = dict(loaded.schedules), loaded.refusal
         for problem in filter(None, (loaded.refusal, loaded.warning)):
             self._events.notify(problem)
@@ -165,7 +165,7 @@ class ScheduleRunner:
                     await self._control.pause([schedule.job], because)
                 case RunAction.CONTINUE if schedule.job is not None:
                     await self._control.resume([schedule.job], f"schedule '{schedule.name}'")
-                    schedule = schedules.started(schedule, schedule.job)
+                    schedule = schedules.record_start(schedule, schedule.job)
                 case RunAction.RECOVER if schedule.job is not None:
                     how = RecoverRequest(failed_only=True, schedule=schedule.name)
                     jobs = (await self._in_time(self._control.recover([schedule.job], how))).jobs
@@ -173,10 +173,10 @@ class ScheduleRunner:
                         f"Schedule '{schedule.name}' continues job {schedule.job}, which was interrupted, as "
                         f"job {jobs[0].id}"
                     )
-                    schedule = schedules.started(schedule, jobs[0].id)
+                    schedule = schedules.record_start(schedule, jobs[0].id)
                 case RunAction.SUBMIT:
                     jobs = (await self._in_time(self._submit(schedule))).jobs
-                    schedule = schedules.started(schedule, jobs[0].id)
+                    schedule = schedules.record_start(schedule, jobs[0].id)
         except (StatementRefused, StorageError, StoreError, OSError) as error:
             return self._after_failure(step, error, str(error))
         except Exception as error:  # reported: a defect in one schedule must not end the others
@@ -196,7 +196,7 @@ class ScheduleRunner:
             schedule = msgspec.structs.replace(schedule, job=None)  # the next run starts over
         if step.action is not RunAction.PAUSE:
             notice = f"Schedule '{schedule.name}' could not start its job: {why}"
-            return ActionEnd(schedules.not_started(schedule, why), False, notice)
+            return ActionEnd(schedules.record_failed_start(schedule, why), False, notice)
         if isinstance(error, StatementRefused) and self._job_of(schedule) is not None:
             # a refused request would be refused again; one that a full disk rejected is repeated later
             schedule = msgspec.structs.replace(schedule, held=False, window_end=None)
@@ -226,7 +226,7 @@ class ScheduleRunner:
         try:
             await asyncio.to_thread(self._replace_file, list(self._schedules.values()))
         except OSError as error:
-            self._events.notify(f"The schedules cannot be written: {explain(error)}")
+            self._events.notify(f"The schedules cannot be written: {describe_os_error(error)}")
 
     async def _save(self, *changed: Schedule) -> None:
         """Write the file with these schedules, changed or new. Raises StoreError."""
@@ -241,13 +241,13 @@ class ScheduleRunner:
         try:
             await asyncio.to_thread(self._replace_file, list(after.values()))
         except OSError as error:
-            raise StoreError(f"The schedules cannot be written: {explain(error)}") from None
+            raise StoreError(f"The schedules cannot be written: {describe_os_error(error)}") from None
         self._schedules = after
         self._changed.set()
 
     def _replace_file(self, found: Sequence[Schedule]) -> None:
         """Replace the file; on a thread, one after the other."""
-        write_atomically(self._directory / FILE, schedules.encode(found, self._lines))
+        write_atomically(self._directory / FILE, schedules.encode_schedules(found, self._lines))
 
     # ---- statements
 

@@ -32,11 +32,11 @@ from msgspec.structs import replace
 
 from jobtui.errors import DECODE_ERRORS, StatementRefused
 from jobtui.files import read_regular
-from jobtui.history.format.codec import frame, split_lines
+from jobtui.history.format.codec import frame_line, split_lines
 from jobtui.language.ast import Submit
 from jobtui.language.times import TimesError, next_time, parse_time_zone, window_end
 from jobtui.model import NO_OPTIONS, Job, JobOptions
-from jobtui.os_errors import explain
+from jobtui.os_errors import describe_os_error
 from jobtui.suggest import did_you_mean
 
 FILE = "schedules.json"
@@ -161,7 +161,9 @@ def zone_of(schedule: Schedule) -> tzinfo | None:
     return parse_time_zone(schedule.timezone) if schedule.timezone else None
 
 
-def upcoming(schedule: Schedule, now: datetime, days: int, most: int) -> list[tuple[datetime, datetime | None]]:
+def upcoming_runs(
+    schedule: Schedule, now: datetime, days: int, most: int
+) -> list[tuple[datetime, datetime | None]]:
     """Return the times of the next days with the ends of their windows, at most `most` of them."""
     found: list[tuple[datetime, datetime | None]] = []
     at = schedule.next
@@ -312,7 +314,7 @@ def _begin(
     return ScheduleStep(_with_run(schedule, run), action)
 
 
-def started(schedule: Schedule, job_id: int) -> Schedule:
+def record_start(schedule: Schedule, job_id: int) -> Schedule:
     """Return the schedule after its run has begun, with that job."""
     run = schedule.runs[-1]
     is_new = run.job is None and run.recovers is None
@@ -321,7 +323,7 @@ def started(schedule: Schedule, job_id: int) -> Schedule:
     return replace(schedule, runs=(*schedule.runs[:-1], run), job=job_id, held=False, window_end=run.end)
 
 
-def not_started(schedule: Schedule, reason: str) -> Schedule:
+def record_failed_start(schedule: Schedule, reason: str) -> Schedule:
     """Return the schedule after its run could not begin."""
     run = replace(schedule.runs[-1], outcome=RunOutcome.FAILED, reason=reason)
     return replace(schedule, runs=(*schedule.runs[:-1], run))
@@ -343,9 +345,9 @@ def settle(schedule: Schedule, newer: Sequence[Job], job: Job | None) -> Schedul
     run = schedule.runs[-1]
     if run.job is not None:
         resumed = job is None or not job.paused
-        return started(schedule, run.job) if resumed else not_started(schedule, _LEFT)
+        return record_start(schedule, run.job) if resumed else record_failed_start(schedule, _LEFT)
     found = next((each.id for each in newer if each.schedule == schedule.name), None)
-    return not_started(schedule, _LEFT) if found is None else started(schedule, found)
+    return record_failed_start(schedule, _LEFT) if found is None else record_start(schedule, found)
 
 
 _LEFT = "jobtui ended before the run had begun"
@@ -435,14 +437,14 @@ class LoadedSchedules(msgspec.Struct, frozen=True):
     warning: str = ""
 
 
-def load(directory: Path) -> LoadedSchedules:
+def load_schedules(directory: Path) -> LoadedSchedules:
     """Return the schedules of a history's directory; none if it has no such file."""
     try:
         data = read_regular(directory / FILE)
     except FileNotFoundError:
         return LoadedSchedules()
     except OSError as error:
-        return LoadedSchedules(refusal=f"The schedules cannot be read: {explain(error)}")
+        return LoadedSchedules(refusal=f"The schedules cannot be read: {describe_os_error(error)}")
     header: _SchedulesHeader | None = None
     found: dict[str, Schedule] = {}
     warnings: list[str] = []
@@ -468,15 +470,15 @@ def load(directory: Path) -> LoadedSchedules:
     return LoadedSchedules(found, damage, "", data, "; ".join(warnings))
 
 
-def encode(found: Iterable[Schedule], known: LineCache | None = None) -> bytes:
+def encode_schedules(found: Iterable[Schedule], known: LineCache | None = None) -> bytes:
     """Return the file's contents; `known` has the lines of schedules that were written before."""
     known = {} if known is None else known
     lines = []
     for schedule in found:
         if schedule.name not in known or known[schedule.name][0] is not schedule:
-            known[schedule.name] = schedule, frame(_encode(schedule))
+            known[schedule.name] = schedule, frame_line(_encode(schedule))
         lines.append(known[schedule.name][1])
-    return frame(_encode(_SchedulesHeader(FORMAT, len(lines)))) + b"".join(lines)
+    return frame_line(_encode(_SchedulesHeader(FORMAT, len(lines)))) + b"".join(lines)
 
 
 def no_such_schedule(name: str, known: Iterable[str]) -> str:

@@ -18,7 +18,7 @@ from jobtui import __version__
 from jobtui.clock import Clock, wait_first
 from jobtui.engine import protocol
 from jobtui.engine.acceptor import Acceptor
-from jobtui.engine.address import candidates, listen
+from jobtui.engine.address import bind_socket, candidate_addresses
 from jobtui.engine.backend import ConnectionMonitor
 from jobtui.engine.channel import peer_uid
 from jobtui.engine.client import EngineEvent, Session
@@ -30,7 +30,7 @@ from jobtui.engine.scheduler import JobAdmission
 from jobtui.errors import DECODE_ERRORS, StorageError
 from jobtui.history import History
 from jobtui.model import ConnectionChanged
-from jobtui.os_errors import explain
+from jobtui.os_errors import describe_os_error
 from jobtui.storage.base import Storage
 
 BACKLOG = 10_000
@@ -95,11 +95,11 @@ class SocketServer:
         Raises OSError with the reason for each address if there is none.
         """
         reasons: list[str] = []
-        for path, recorded in candidates(self._root):
+        for path, recorded in candidate_addresses(self._root):
             try:
-                listener = listen(path)
+                listener = bind_socket(path)
             except OSError as error:
-                reasons.append(f"{path.parent}: {explain(error)}")
+                reasons.append(f"{path.parent}: {describe_os_error(error)}")
                 continue
             try:
                 self._acceptor = Acceptor(

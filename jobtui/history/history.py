@@ -16,7 +16,7 @@ from jobtui.history.read.reader import HistoryReader, UnownedView
 from jobtui.history.read.results import QueryEngine, QueryResult
 from jobtui.history.steps import Yielder
 from jobtui.model import Job, Status
-from jobtui.os_errors import explain
+from jobtui.os_errors import describe_os_error
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -79,7 +79,7 @@ class History:
             return cls(real, disk, Writer(Store.open(disk, real, limits or Limits())), None)
         except OSError as error:
             where = f"{error.filename}: " if error.filename and Path(error.filename) != real else ""
-            why = _obstacle(path) or f"{where}{explain(error, real)}{_repair_hint(disk, real)}"
+            why = _obstacle(path) or f"{where}{describe_os_error(error, real)}{_repair_hint(disk, real)}"
             raise StoreError(f"The history in {path} cannot be opened: {why}") from error
 
     # ---- writing

@@ -23,14 +23,14 @@ from jobtui.history.format.archive import (
     load_archive_manifest,
     replace_archive_manifest,
 )
-from jobtui.history.format.codec import SCHEMA, encode, frame, split_lines
+from jobtui.history.format.codec import SCHEMA, encode, frame_line, split_lines
 from jobtui.history.format.disk import Disk, resolve_directory
 from jobtui.history.format.lock import WriterWatcher, require_ownership
 from jobtui.history.format.manifest import ARCHIVE_DIRECTORY as ARCHIVE
 from jobtui.history.format.manifest import MANIFEST_NAME as MANIFEST
 from jobtui.history.format.manifest import ArchiveEntry
 from jobtui.history.format.quarantine import QUARANTINE_DIRECTORY as QUARANTINE
-from jobtui.history.format.quarantine import DamageNote, free_name
+from jobtui.history.format.quarantine import DamageNote, unused_name
 from jobtui.history.format.record_finder import RecordFinder
 from jobtui.history.format.segment import UNREADABLE, Segment, index_name, records_name
 from jobtui.history.format.state import SupersededRecord, nest_counts
@@ -39,7 +39,7 @@ from jobtui.history.verify import check_counts, check_segment, decode_intact, fi
 from jobtui.history.write.archiver import link_or_copy
 from jobtui.history.write.store import Limits, Store, make_directories
 from jobtui.model import Job, Status
-from jobtui.os_errors import explain
+from jobtui.os_errors import describe_os_error
 
 _INDEX_NOT_WRITTEN: Final = "it cannot be rebuilt now; nothing is lost, it only speeds up reading"
 
@@ -63,7 +63,9 @@ def repair(path: Path, disk: Disk | None = None) -> list[str]:
             store.close()
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
-        raise StoreError(f"The history in {path} cannot be repaired: {where}{explain(error, path)}") from error
+        raise StoreError(
+            f"The history in {path} cannot be repaired: {where}{describe_os_error(error, path)}"
+        ) from error
 
 
 def _clear_wrong_types(disk: Disk, path: Path) -> list[DamageNote]:
@@ -79,7 +81,7 @@ def _clear_wrong_types(disk: Disk, path: Path) -> list[DamageNote]:
         into = path if note.file == QUARANTINE else path / QUARANTINE
         if into != path:
             make_directories(disk, into)
-        name = free_name(Path(note.file).name, {*disk.list_names(into), QUARANTINE})
+        name = unused_name(Path(note.file).name, {*disk.list_names(into), QUARANTINE})
         disk.rename(path / note.file, into / name)
         disk.sync_directory(into)
         moved.append(msgspec.structs.replace(note, kept=(into / name).relative_to(path).as_posix()))
@@ -188,7 +190,7 @@ class _Repair:
             self._move_superseded(segment, None)
             return None
         rows = sorted(
-            [*whole.values(), *((job, frame(encode(job))) for job in left)], key=lambda row: row[0].id
+            [*whole.values(), *((job, frame_line(encode(job))) for job in left)], key=lambda row: row[0].id
         )
         steps = self._store.segments.write_segment(
             directory, [line for _, line in rows], [job for job, _ in rows], segment.entry.schema
@@ -336,7 +338,7 @@ class _Repair:
         """Return the file's future name in the quarantine, relative to the history; "" if there is no file."""
         if old not in self._replaced_files and self._disk.identity(old) is not None:
             taken = {*self._disk.list_names(self._path / QUARANTINE), *self._replaced_files.values()}
-            self._replaced_files[old] = free_name(old.name, taken)
+            self._replaced_files[old] = unused_name(old.name, taken)
         return f"{QUARANTINE}/{self._replaced_files[old]}" if old in self._replaced_files else ""
 
     def _copy_to_quarantine(self) -> None:

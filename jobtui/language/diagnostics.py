@@ -20,8 +20,8 @@ from jobtui.language.lexer import (
     SEMICOLON,
     STRING,
     SYMBOLS,
+    construct_at,
     is_unclosed,
-    opened_by,
     tokenize,
 )
 from jobtui.language.parser import parse
@@ -70,7 +70,7 @@ def highlight(text: str) -> list[tuple[int, int, Color]]:
         if kind == NAME and number and tokens[number - 1][0] in (NUMBER, DECIMAL):
             color = "number"  # a unit
         if kind == BAD and end == len(text) and is_unclosed(text, start, end):
-            color = _UNCLOSED_COLORS[opened_by(text, start)]
+            color = _UNCLOSED_COLORS[construct_at(text, start)]
         if found and color == "error" == found[-1][2] and found[-1][1] == start:
             start = found.pop()[0]
         found.append((start, end, color))

@@ -108,7 +108,7 @@ def describe_expected(parts: tuple[Expected, ...]) -> tuple[str, ...]:
     return tuple(sorted(found, key=found.__getitem__))
 
 
-def any_of(names: tuple[str, ...]) -> str:
+def join_alternatives(names: tuple[str, ...]) -> str:
     """Return `a`, `a or b`, or `a, b or c`."""
     return " or ".join(filter(None, (", ".join(names[:-1]), names[-1])))
 

@@ -16,9 +16,9 @@ from jobtui.language.error_context import (
     LONGEST,
     ErrorContext,
     Hint,
-    any_of,
     describe_expected,
     expected_keywords,
+    join_alternatives,
 )
 from jobtui.language.errors import StatementError
 from jobtui.language.grammar import Punctuation, expected_at, match
@@ -111,7 +111,7 @@ def syntax_error(text: str, tokens: Tokens, error: LexError | None) -> Statement
     parts = tuple(part for _, part in found.expected)
     expected = describe_expected(parts)
     hint = hint_for(ErrorContext(text, tokens, found.position, parts))
-    message = f"expected {any_of(expected)}"
+    message = f"expected {join_alternatives(expected)}"
     if hint is not None:
         message = f"{message}; {hint.text}"
     span = _span(tokens, found.position)
@@ -375,7 +375,7 @@ def _hint_option(here: ErrorContext) -> Hint | None:
         return None
     if name in _OPTIONS and here.kind_before in ("WITH", ","):
         verbs = dict.fromkeys(form.verb for form in SYNTAX if name in {one.name for one in form.options})
-        return Hint(f"{name} is an option of {any_of(tuple(verbs))}")
+        return Hint(f"{name} is an option of {join_alternatives(tuple(verbs))}")
     if here.missing and here.kind_before == ",":
         return Hint("the last option is followed by no comma")
     if Punctuation.COMMA in here.expected and (here.word.lower() in _OPTIONS or here.word.upper() == "AND"):

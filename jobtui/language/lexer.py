@@ -154,7 +154,7 @@ def tokenize(text: str) -> Iterator[tuple[str, int, int]]:
                 yield (BAD if _quoted_name_error(text, start, end) else NAME), start, end
             elif group == "string":
                 yield (BAD if _string_error(text, start, end) else STRING), start, end
-            elif group == "junk" and opened_by(text, start):
+            elif group == "junk" and construct_at(text, start):
                 position = control.end() if control else stop
                 yield BAD, start, position
                 break
@@ -171,7 +171,7 @@ def _word_kind(word: str) -> str:
     return to_word(word) or (NAME if word.isascii() or first_non_letter(word) is None else BAD)
 
 
-def opened_by(text: str, start: int) -> str:
+def construct_at(text: str, start: int) -> str:
     """Return the kind of the construct that opens at `start`: "comment", "string", "back-quote" or ""."""
     if text.startswith("/*", start):
         return "comment"
@@ -180,7 +180,7 @@ def opened_by(text: str, start: int) -> str:
 
 def is_unclosed(text: str, start: int, end: int) -> bool:
     """Return whether the BAD token is a comment, string or name without its end."""
-    opened = opened_by(text, start)
+    opened = construct_at(text, start)
     closed = end - start > 1 and text[end - 1] == text[start]
     return opened == "comment" or (opened != "" and not closed)
 
@@ -191,7 +191,7 @@ def lex_error_at(text: str, start: int, end: int) -> LexError:
     if control is not None:
         at = control.start()
         return LexError(at, at + 1, f"{describe_character(text[at])} is refused everywhere; remove it")
-    opened = opened_by(text, start)
+    opened = construct_at(text, start)
     closed = not is_unclosed(text, start, end)
     if opened == "comment":
         return LexError(start, start + 2, "the comment that begins here is never closed: */ is missing")

@@ -45,7 +45,7 @@ from jobtui.tui.terminal import (
 )
 from jobtui.tui.textual_ext.keys import handle_key, normalize_early_key
 from jobtui.tui.themes import own_theme_problem, theme_after, theme_problem
-from jobtui.tui.widgets.footer import Toast, surplus
+from jobtui.tui.widgets.footer import Toast, surplus_toasts
 
 _FRAME_SECONDS = 1 / 60
 _SECOND = 1.0
@@ -304,7 +304,7 @@ class DashboardApp(BaseApp[int]):
     def show_toast(self, toast: Toast) -> None:
         """Show a toast for its time; remove the same text, and older ones that have no room."""
         self.dismiss_toasts(toast.text)
-        for old in surplus(self.toasts, self.size.height):
+        for old in surplus_toasts(self.toasts, self.size.height):
             self.remove_toast(old)
         self.add_toast(Notification(toast.text, severity=toast.severity, timeout=toast.seconds, markup=False))
 

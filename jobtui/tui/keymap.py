@@ -52,7 +52,7 @@ class Keymap(msgspec.Struct, frozen=True):
 
     def shown(self, command: KeyCommand, most: int = 1) -> str:
         """Return the first keys of a command in readable form: `?`, `esc`, `ctrl+p`."""
-        return " ".join(shown_key(key) for key in self.keys(command)[:most])
+        return " ".join(readable_key(key) for key in self.keys(command)[:most])
 
 
 def load_keymap(wanted: Mapping[str, str]) -> Keymap:
@@ -82,7 +82,7 @@ def load_keymap(wanted: Mapping[str, str]) -> Keymap:
             key, one, other = clashes[0]
             rival = other if one == command_id else one
             problems.append(
-                f"keymap: {shown_key(key)} for {command_id} is taken by {rival}; {command_id} keeps "
+                f"keymap: {readable_key(key)} for {command_id} is taken by {rival}; {command_id} keeps "
                 f"{Keymap(changes, ()).shown(BY_ID[command_id])}"
             )
             continue
@@ -90,7 +90,7 @@ def load_keymap(wanted: Mapping[str, str]) -> Keymap:
     return Keymap(changes, tuple(problems))
 
 
-def shown_key(key: str) -> str:
+def readable_key(key: str) -> str:
     """Return a key in readable form."""
     return _SHOWN.get(key, key)
 

@@ -25,7 +25,7 @@ class DashboardEnd(msgspec.Struct, frozen=True):
     profile: str = ""
 
 
-def load() -> None:
+def import_dashboard() -> None:
     """Import what `run` needs. This is most of a start, and a caller can do it before it has a client."""
     # Textual reads it once, when it is imported: with twice the frames a key has its effect sooner
     os.environ.setdefault("TEXTUAL_FPS", "120")
@@ -55,7 +55,7 @@ def run(
     Returns:
         The status is 0, 1 if the dashboard failed, or 128 + n after signal n.
     """
-    load()
+    import_dashboard()
     from jobtui.tui.app import DashboardApp
     from jobtui.tui.terminal import color_depth
 
@@ -72,7 +72,7 @@ def run(
     return DashboardEnd(status, app.next_profile)
 
 
-def explain(what: str, why: str, advice: Sequence[str], theme: str = "") -> bool:
+def show_open_error(what: str, why: str, advice: Sequence[str], theme: str = "") -> bool:
     """Show on a screen of its own that something cannot be opened; return whether to try again.
 
     Args:

@@ -17,7 +17,7 @@ import msgspec
 
 from jobtui.errors import DECODE_ERRORS
 from jobtui.files import foreign_owner, open_to_append, read_regular, replace_file
-from jobtui.os_errors import explain
+from jobtui.os_errors import describe_os_error
 
 _MOST_TYPED = 2000
 
@@ -108,7 +108,9 @@ class StateStore:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def _failed(self, error: OSError) -> None:
-        self.trouble = f"Your choices cannot be saved in {self._directory}: {explain(error, self._directory)}"
+        self.trouble = (
+            f"Your choices cannot be saved in {self._directory}: {describe_os_error(error, self._directory)}"
+        )
 
 
 class CommandHistory:

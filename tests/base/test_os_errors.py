@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.formatting import format_local_time, to_local
-from jobtui.os_errors import explain, explain_shortage
+from jobtui.os_errors import describe_os_error, explain_shortage
 
 
 def error(number: int, name: str | None = None) -> OSError:
@@ -27,7 +27,7 @@ def limit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
     [(errno.EMFILE, "-n"), (errno.EFBIG, "-f"), (errno.EAGAIN, "-u"), (errno.ENOMEM, "-v")],
 )
 def test_limit_is_named_if_there_is_one(limit: int, number: int, option: str) -> None:
-    said = explain(error(number))
+    said = describe_os_error(error(number))
     assert said.startswith(os.strerror(number))
     assert (f"(ulimit {option})" in said) is (limit == 7)
 
@@ -36,19 +36,19 @@ def test_limit_is_named_if_there_is_one(limit: int, number: int, option: str) ->
     ("number", "said"), [(errno.EDQUOT, "quota -s"), (errno.ENFILE, "fs.file-max"), (errno.EIO, "")]
 )
 def test_other_errors_keep_the_systems_words(number: int, said: str) -> None:
-    assert explain(error(number)).startswith(os.strerror(number))
-    assert said in explain(error(number))
+    assert describe_os_error(error(number)).startswith(os.strerror(number))
+    assert said in describe_os_error(error(number))
 
 
 def test_free_inodes_are_no_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     class Disk:
         f_files, f_favail = 10, 0
 
-    assert explain(error(errno.ENOSPC), tmp_path) == os.strerror(errno.ENOSPC)
+    assert describe_os_error(error(errno.ENOSPC), tmp_path) == os.strerror(errno.ENOSPC)
     monkeypatch.setattr(os, "statvfs", lambda _path: Disk)
-    assert "no free inodes" in explain(error(errno.ENOSPC), tmp_path / "missing")
+    assert "no free inodes" in describe_os_error(error(errno.ENOSPC), tmp_path / "missing")
     Disk.f_files = 0  # as btrfs and NFS say: they count none
-    assert "no free inodes" not in explain(error(errno.ENOSPC), tmp_path)
+    assert "no free inodes" not in describe_os_error(error(errno.ENOSPC), tmp_path)
 
 
 @pytest.mark.parametrize(

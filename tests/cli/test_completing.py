@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.cli.args import VERBS, _parser
-from jobtui.cli.commands.completion import _SCRIPTS, Fallback, offers, read_line, written
+from jobtui.cli.commands.completion import _SCRIPTS, Fallback, find_candidates, quote_for_shell, split_line
 from jobtui.cli.main import main
 from tests.support.commands import CommandLine
 from tests.support.terminal import Terminal
@@ -35,18 +35,18 @@ LINES = [
 def test_a_line_is_read_as_its_shell_reads_it(
     text: str, words: tuple[str, ...], typed: str, quote: str
 ) -> None:
-    line = read_line(text)
+    line = split_line(text)
     assert (line.words, line.typed, line.quote) == (words, typed, quote)
 
 
 @pytest.mark.parametrize("quote", ["", "'", '"'])
 def test_what_is_written_into_a_line_is_read_back(quote: str) -> None:
     foreign = "a b`c`$HOME \"d\" 'e' \\ é 图"
-    assert read_line(f"jobtui {quote}{written(foreign, quote)}").typed == foreign
+    assert split_line(f"jobtui {quote}{quote_for_shell(foreign, quote)}").typed == foreign
 
 
 def texts(words: list[str], typed: str) -> list[str]:
-    return [offer.text for offer in offers(words, typed).found]
+    return [offer.text for offer in find_candidates(words, typed).found]
 
 
 def test_every_verb_and_option_is_offered() -> None:
@@ -66,8 +66,8 @@ def test_the_values_of_options_are_offered() -> None:
     assert texts(["dump", "nba", "--format"], "") == ["jsonl", "csv", "tsv"]
     assert texts([], "--format=c") == ["csv"]
     assert texts(["config"], "p") == ["print", "path"]
-    assert offers(["-f"], "x").fallback is Fallback.FILES
-    assert offers(["--data-dir"], "").fallback is Fallback.DIRECTORIES
+    assert find_candidates(["-f"], "x").fallback is Fallback.FILES
+    assert find_candidates(["--data-dir"], "").fallback is Fallback.DIRECTORIES
 
 
 def test_profiles_are_those_of_the_config_that_the_line_names(tmp_path: Path) -> None:
@@ -79,7 +79,7 @@ def test_candidates_come_from_the_profile_on_the_line(nba: CommandLine) -> None:
     place = ["--data-dir", str(nba.data)]
     assert texts([*place, "load"], "n") == ["nba"]
     assert texts([*place, "-e"], "USE n") == ["nba"]
-    assert [(one.text, one.note) for one in offers([*place, "-e"], "STOP JOB ").found] == [
+    assert [(one.text, one.note) for one in find_candidates([*place, "-e"], "STOP JOB ").found] == [
         ("1", "queue flush nba")
     ]
     assert texts([*place, "-e"], "RECOVER JOB ") == ["WITH "]

@@ -101,7 +101,7 @@ def test_dashboard_imports_only_what_first_frame_shows() -> None:
     program = (
         "import sys, jobtui.cli.main, jobtui.cli.commands.dashboard, jobtui.engine.local;"
         "import jobtui.history.write.writer, jobtui.storage.local.backend, jobtui.tui.launch;"
-        "jobtui.tui.launch.load(); print(*sys.modules)"
+        "jobtui.tui.launch.import_dashboard(); print(*sys.modules)"
     )
     shown = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
     modules = shown.stdout.split()

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.address import LONGEST_PATH, SOCKET, candidates, listen, recorded_address
+from jobtui.engine.address import LONGEST_PATH, SOCKET, bind_socket, candidate_addresses, recorded_address
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import RemoteClient
 from jobtui.errors import OwnerRejected
-from jobtui.history.format.codec import frame
+from jobtui.history.format.codec import frame_line
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.lock import MAX_ADDRESS_BYTES, Lock, WriterWatcher
 from jobtui.model import Notice
@@ -83,7 +83,7 @@ class TestChoice:
         self, root: Path, value: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("XDG_RUNTIME_DIR", value)
-        found = [path for path, _ in candidates(root)]
+        found = [path for path, _ in candidate_addresses(root)]
         assert [path.parent.name for path in found] == [root.name, f"jobtui-{os.getuid()}"]
 
 
@@ -93,20 +93,20 @@ class TestPrivacy:
     def test_directory_that_others_can_write(self, tmp_path: Path) -> None:
         tmp_path.chmod(0o777)
         with pytest.raises(PermissionError, match="other users can write it"):
-            listen(tmp_path / SOCKET)
+            bind_socket(tmp_path / SOCKET)
 
     @pytest.mark.skipif(os.geteuid() != 0, reason="needs root to give a directory away")
     def test_directory_of_another_user(self, tmp_path: Path) -> None:
         (tmp_path / "runtime").mkdir(mode=0o700)
         os.chown(tmp_path / "runtime", 65534, 65534)
         with pytest.raises(PermissionError, match="belongs to another user"):
-            listen(tmp_path / "runtime" / SOCKET)
+            bind_socket(tmp_path / "runtime" / SOCKET)
 
     def test_link_to_a_directory(self, tmp_path: Path) -> None:
         (tmp_path / "there").mkdir(mode=0o755)
         (tmp_path / "link").symlink_to("there")
         with pytest.raises(NotADirectoryError):
-            listen(tmp_path / "link" / SOCKET)
+            bind_socket(tmp_path / "link" / SOCKET)
         assert stat.S_IMODE((tmp_path / "there").stat().st_mode) == 0o755
 
     def test_every_candidate_refused_is_reported_with_reasons(
@@ -115,7 +115,7 @@ class TestPrivacy:
         def refuse(path: Path) -> socket.socket:
             raise PermissionError(1, "no sockets here")
 
-        monkeypatch.setattr("jobtui.engine.server.listen", refuse)
+        monkeypatch.setattr("jobtui.engine.server.bind_socket", refuse)
         with bench(root, ScriptedStorage({})) as it:
             it.heard.until_said(Notice, text="cannot submit work here")
             (text,) = it.heard.notices
@@ -149,14 +149,14 @@ class TestMark:
     def test_owner_of_an_earlier_version_is_named(self, root: Path) -> None:
         (root / "history").mkdir(parents=True)
         old = b'{"pid":4711,"journal":1,"durable":0,"next_id":1,"generation":0,"closed":false}'
-        (root / "history" / "LOCK").write_bytes(frame(old).ljust(512))
+        (root / "history" / "LOCK").write_bytes(frame_line(old).ljust(512))
         with pytest.raises(OwnerRejected, match=r"jobtui 0\.1, .* end it \(kill 4711\)"):
             RemoteClient.connect(Profile("local", root))
 
     def test_closed_mark_of_an_earlier_version(self, root: Path) -> None:
         (root / "history").mkdir(parents=True)
         old = b'{"pid":4711,"journal":1,"durable":0,"next_id":1,"generation":0,"closed":true}'
-        (root / "history" / "LOCK").write_bytes(frame(old).ljust(512))
+        (root / "history" / "LOCK").write_bytes(frame_line(old).ljust(512))
         assert recorded_address(root) is None
 
 

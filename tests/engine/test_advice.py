@@ -10,8 +10,8 @@ from jobtui.engine.advice import (
     Verdict,
     estimate_compaction,
     fit_speed,
-    judge,
-    total_seconds,
+    job_seconds,
+    recommend,
 )
 from jobtui.model import JobOptions
 from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
@@ -47,12 +47,12 @@ class TestJudge:
         ],
     )
     def test_default_thresholds(self, estimate: CompactionEstimate, reason: str) -> None:
-        assert ": ".join(judge(estimate, AdviceThresholds())) == reason
+        assert ": ".join(recommend(estimate, AdviceThresholds())) == reason
 
     def test_thresholds_are_settings(self) -> None:
         estimate = CompactionEstimate(100, gain=10, deletions=0.0, l0_files=0)
-        assert judge(estimate, AdviceThresholds(gain=0.1))[0] is Verdict.COMPACT
-        assert judge(estimate, AdviceThresholds(gain=0.11))[0] is Verdict.FINE
+        assert recommend(estimate, AdviceThresholds(gain=0.1))[0] is Verdict.COMPACT
+        assert recommend(estimate, AdviceThresholds(gain=0.11))[0] is Verdict.FINE
 
 
 class TestEstimate:
@@ -146,4 +146,4 @@ class TestSpeed:
         ],
     )
     def test_total_of_the_hosts(self, options: JobOptions, seconds: float) -> None:
-        assert total_seconds([10.0, 20.0, 30.0], options) == seconds
+        assert job_seconds([10.0, 20.0, 30.0], options) == seconds

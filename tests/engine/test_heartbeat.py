@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine import heartbeat, lifecycle
-from jobtui.engine.heartbeat import Heartbeat, Interruption, interruption
+from jobtui.engine.heartbeat import Heartbeat, Interruption, find_interruption
 from jobtui.formatting import format_local_time
 from jobtui.model import Job, Status
 from tests.support.clock import FakeClock
@@ -50,7 +50,7 @@ class TestInterruption:
     def test_time(
         self, beat: float | None, now: float, booted: float | None, at: float, until: float | None
     ) -> None:
-        found = interruption(
+        found = find_interruption(
             running(),
             None if beat is None else after(beat),
             after(now),

@@ -99,7 +99,7 @@ class World:
         self.by_user.discard(number)
         if callable(crashes) and crashes():
             return False
-        self.write(schedules.started(schedule, number))
+        self.write(schedules.record_start(schedule, number))
         return True
 
     def write(self, after: Schedule) -> None:

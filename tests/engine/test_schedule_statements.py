@@ -267,9 +267,9 @@ class TestFileOnDisk:
         with bench(tmp_path, storage()) as b:
             b.say(NIGHTLY)
         file = tmp_path / "history" / FILE
-        (one,) = schedules.load(file.parent).schedules.values()
+        (one,) = schedules.load_schedules(file.parent).schedules.values()
         abroad = replace(one, name="abroad", timezone="Mars/Base")
-        file.write_bytes(schedules.encode([one, abroad]))
+        file.write_bytes(schedules.encode_schedules([one, abroad]))
         with bench(tmp_path, storage()) as b:
             b.heard.until_said(Notice, text="Schedule 'abroad' is paused: 'Mars/Base' is not a time zone")
             assert [(row[0], row[7]) for row in b.rows("SHOW SCHEDULES")] == [
@@ -281,7 +281,7 @@ class TestFileOnDisk:
             pass_to(b, TO_FIRST)
             b.heard.until(1, Status.RUNNING)
             assert b.job(1).schedule == "nightly"
-        assert schedules.load(file.parent).schedules["abroad"].timezone == "Mars/Base"
+        assert schedules.load_schedules(file.parent).schedules["abroad"].timezone == "Mars/Base"
 
     @pytest.mark.parametrize("kind", ["newer", "pipe"])
     def test_file_that_is_not_ours_is_left_as_it_is(self, tmp_path: Path, kind: str) -> None:
@@ -290,7 +290,7 @@ class TestFileOnDisk:
         if kind == "pipe":
             os.mkfifo(file)
         else:
-            file.write_bytes(schedules.frame(b'{"format":2,"schedules":0}'))
+            file.write_bytes(schedules.frame_line(b'{"format":2,"schedules":0}'))
         with bench(tmp_path, storage()) as b:
             for text in (NIGHTLY, "SHOW SCHEDULES", "RUN SCHEDULE nightly", "DROP SCHEDULE nightly"):
                 assert ("newer jobtui" if kind == "newer" else "it is a pipe") in b.refusal(text)
@@ -326,10 +326,10 @@ class TestThousands:
         with bench(tmp_path, storage()) as b:
             b.say(NIGHTLY)
         file = tmp_path / "history" / FILE
-        (one,) = schedules.load(file.parent).schedules.values()
+        (one,) = schedules.load_schedules(file.parent).schedules.values()
         past = tuple(ScheduleRun(one.created, RunOutcome.SUBMITTED, job=1) for _ in range(runs))
         made = [replace(one, name=f"s{number:04}", runs=past) for number in range(self.COUNT)]
-        file.write_bytes(schedules.encode(made))
+        file.write_bytes(schedules.encode_schedules(made))
         return made
 
     def test_due_at_once_are_written_together(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -348,7 +348,7 @@ class TestThousands:
             assert b.engine.history.last_id() == self.COUNT
             assert {b.job(number).schedule for number in (1, self.COUNT)} == {"s0000", f"s{self.COUNT - 1:04}"}
         assert len(written) == 2  # the decisions, and the jobs
-        loaded = schedules.load(tmp_path / "history").schedules
+        loaded = schedules.load_schedules(tmp_path / "history").schedules
         assert len({schedule.job for schedule in loaded.values()}) == self.COUNT
 
     def test_answer_reads_a_bounded_number_of_jobs_and_times(self, tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ class TestWindow:
         held = made(until="06:00", job=7, held=True, timezone="UTC")
         step = schedules.advance(held, at("2026-03-11T02:30:01Z"), job(paused=True))
         assert step.action is RunAction.CONTINUE
-        resumed = schedules.started(step.schedule, 7)
+        resumed = schedules.record_start(step.schedule, 7)
         assert (resumed.window_end, resumed.held) == (at("2026-03-11T06:00Z"), False)
         assert resumed.runs[-1].outcome is RunOutcome.CONTINUED
 
@@ -167,7 +167,7 @@ class TestDue:
 
     def test_clock_set_back_runs_no_time_twice(self) -> None:
         schedule = schedules.advance(made(timezone="UTC"), at("2026-03-11T02:30Z"), None).schedule
-        schedule = schedules.started(schedule, 7)
+        schedule = schedules.record_start(schedule, 7)
         assert schedules.advance(schedule, at("2026-03-11T02:29Z"), None).action is None
         assert schedules.advance(schedule, at("2026-03-11T02:30Z"), None).action is None
 
@@ -184,7 +184,7 @@ class TestDue:
 
     def test_resumed_after_the_clock_was_set_back_runs_no_time_twice(self) -> None:
         schedule = schedules.advance(made(timezone="UTC"), at("2026-03-11T02:30Z"), None).schedule
-        paused = schedules.suspend(schedules.started(schedule, 7))
+        paused = schedules.suspend(schedules.record_start(schedule, 7))
         assert schedules.activate(paused, at("2026-03-11T02:00Z")).next == at("2026-03-12T02:30Z")
 
     def test_run_by_hand_does_not_move_the_next_time(self) -> None:
@@ -209,14 +209,14 @@ class TestInterrupted:
 
     def nightly(self, until: str | None = "06:00") -> Schedule:
         step = schedules.advance(made(until=until, timezone="UTC"), at("2026-03-11T02:30Z"), None)
-        return schedules.started(step.schedule, 7)
+        return schedules.record_start(step.schedule, 7)
 
     def test_next_owner_continues_in_the_window(self) -> None:
         now = at("2026-03-11T03:10Z")
         kept = schedules.end_window(self.nightly(), now, None, interrupted()).schedule
         step = schedules.advance(kept, now, None, 7, interrupted())
         assert step.action is RunAction.RECOVER
-        after = schedules.started(step.schedule, 8)
+        after = schedules.record_start(step.schedule, 8)
         run = after.runs[-1]
         assert (run.outcome, run.job, run.recovers) == (RunOutcome.CONTINUED, 8, 7)
         assert (run.reason, after.window_end) == ("continues job 7, which was interrupted", self.window)
@@ -247,7 +247,7 @@ class TestInterrupted:
         schedule, now = self.nightly(), at("2026-03-11T03:10Z")
         continued = 0
         while (step := schedules.advance(schedule, now, None, 7, interrupted())).action is RunAction.RECOVER:
-            schedule, continued = schedules.started(step.schedule, 8 + continued), continued + 1
+            schedule, continued = schedules.record_start(step.schedule, 8 + continued), continued + 1
         assert continued == schedules.MOST_CONTINUED
         step = schedules.advance(schedule, at("2026-03-12T02:30Z"), None, 7, interrupted())
         assert step.action is RunAction.RECOVER
@@ -266,24 +266,24 @@ class TestFile:
         step = schedules.advance(made(until="06:00", timezone="UTC"), at("2026-03-11T02:30Z"), None)
         found = [step.schedule, made(timezone="Europe/Berlin")]
         found[1] = replace(found[1], name="other")
-        (tmp_path / schedules.FILE).write_bytes(schedules.encode(found))
-        loaded = schedules.load(tmp_path)
+        (tmp_path / schedules.FILE).write_bytes(schedules.encode_schedules(found))
+        loaded = schedules.load_schedules(tmp_path)
         assert list(loaded.schedules.values()) == found
         assert (loaded.damage, loaded.refusal) == ("", "")
 
     def test_any_cut_is_noticed(self, tmp_path: Path) -> None:
-        data = schedules.encode([made(), replace(made(), name="other")])
+        data = schedules.encode_schedules([made(), replace(made(), name="other")])
         for kept in range(0, len(data), 7):
             (tmp_path / schedules.FILE).write_bytes(data[:kept])
-            assert schedules.load(tmp_path).damage, kept
+            assert schedules.load_schedules(tmp_path).damage, kept
 
     def test_damaged_schedule_leaves_the_others(self, tmp_path: Path) -> None:
-        data = schedules.encode([made(), replace(made(), name="other")])
+        data = schedules.encode_schedules([made(), replace(made(), name="other")])
         (tmp_path / schedules.FILE).write_bytes(data.replace(b"nightly", b"nightlx"))
-        loaded = schedules.load(tmp_path)
+        loaded = schedules.load_schedules(tmp_path)
         assert (list(loaded.schedules), loaded.damage) == (["other"], "1 of its lines cannot be read")
 
     def test_newer_file_is_left_alone(self, tmp_path: Path) -> None:
-        data = schedules.frame(b'{"format":2,"schedules":0}')
+        data = schedules.frame_line(b'{"format":2,"schedules":0}')
         (tmp_path / schedules.FILE).write_bytes(data)
-        assert "newer jobtui" in schedules.load(tmp_path).refusal
+        assert "newer jobtui" in schedules.load_schedules(tmp_path).refusal

@@ -14,7 +14,7 @@ import pytest
 from jobtui import errors
 from jobtui.engine import protocol as wire
 from jobtui.engine import server
-from jobtui.engine.address import SOCKET, short
+from jobtui.engine.address import SOCKET, short_path
 from jobtui.engine.client import EngineEvent, Session
 from jobtui.engine.failover import FailoverClient
 from jobtui.engine.local import LocalClient
@@ -121,7 +121,7 @@ def test_a_stale_socket_is_taken_over_by_the_next_owner(runtime: Path, root: Pat
     with bench(root, ScriptedStorage({})):
         lock = (root / "history" / "LOCK").read_bytes()
     (root / "history" / "LOCK").write_bytes(lock)  # as a killed owner leaves it
-    with socket.socket(socket.AF_UNIX) as stale, short(root / SOCKET) as name:
+    with socket.socket(socket.AF_UNIX) as stale, short_path(root / SOCKET) as name:
         stale.bind(name)
     with pytest.raises(errors.OwnerUnavailable, match="no jobtui answers"):
         RemoteClient.connect(Profile("local", root))
@@ -169,7 +169,7 @@ def test_an_owner_that_says_nothing_is_not_waited_for_long(
     with bench(root, ScriptedStorage({})):
         lock = (root / "history" / "LOCK").read_bytes()
     (root / "history" / "LOCK").write_bytes(lock)  # as a killed owner leaves it
-    with socket.socket(socket.AF_UNIX) as mute, short(root / SOCKET) as name:
+    with socket.socket(socket.AF_UNIX) as mute, short_path(root / SOCKET) as name:
         mute.bind(name)
         mute.listen()
         with pytest.raises(errors.OwnerTimeout, match="it may be suspended"):

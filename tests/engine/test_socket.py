@@ -16,7 +16,7 @@ import pytest
 
 from jobtui import errors
 from jobtui.engine import acceptor, channel, protocol, remote, server
-from jobtui.engine.address import SOCKET, short
+from jobtui.engine.address import SOCKET, short_path
 from jobtui.engine.channel import Channel, trusted_owners
 from jobtui.engine.client import Session
 from jobtui.engine.failover import connect_or_start
@@ -66,7 +66,7 @@ UNFIT = {
 
 @contextlib.contextmanager
 def connected(root: Path) -> Iterator[socket.socket]:
-    with socket.socket(socket.AF_UNIX) as client, short(root / SOCKET) as name:
+    with socket.socket(socket.AF_UNIX) as client, short_path(root / SOCKET) as name:
         client.settimeout(WAIT)
         client.connect(name)
         yield client
@@ -86,7 +86,7 @@ def impostor(root: Path, say: Callable[[socket.socket], None]) -> Iterator[None]
     with bench(root, ScriptedStorage({})):
         lock = (root / "history" / "LOCK").read_bytes()
     (root / "history" / "LOCK").write_bytes(lock)  # as a killed owner leaves it
-    with socket.socket(socket.AF_UNIX) as listener, short(root / SOCKET) as name:
+    with socket.socket(socket.AF_UNIX) as listener, short_path(root / SOCKET) as name:
         listener.bind(name)
         listener.listen()
 

@@ -219,8 +219,8 @@ class TestGuards:
 
 
 def _unclosed(data: bytes) -> bytes:
-    from jobtui.history.format.codec import HEADER_SIZE, frame
+    from jobtui.history.format.codec import HEADER_SIZE, frame_line
 
     line = data.rstrip(b" ").removesuffix(b"\n")
     assert b'"closed":true' in line
-    return frame(b"{" + line[HEADER_SIZE:].replace(b'"closed":true', b'"closed":false')).ljust(512)
+    return frame_line(b"{" + line[HEADER_SIZE:].replace(b'"closed":true', b'"closed":false')).ljust(512)

@@ -12,7 +12,7 @@ import pytest
 
 from jobtui.history import History, Query, Sort, StoreTooNew
 from jobtui.history.format import codec, manifest
-from jobtui.history.format.codec import frame
+from jobtui.history.format.codec import frame_line
 from jobtui.history.repair import repair
 from jobtui.history.verify import verify
 from jobtui.model import Job
@@ -87,7 +87,7 @@ def test_a_newer_manifest_is_refused_and_nothing_is_touched(tmp_path: Path) -> N
     plain = msgspec.json.decode((path / "MANIFEST.json").read_bytes())
     del plain["crc"]
     newer = plain | {"schema": codec.SCHEMA + 1, "segments": "of another kind"}
-    (path / "MANIFEST.json").write_bytes(frame(msgspec.json.encode(newer)))
+    (path / "MANIFEST.json").write_bytes(frame_line(msgspec.json.encode(newer)))
     before = _files(path)
     for write in (True, False):
         with pytest.raises(StoreTooNew, match="newer jobtui"):
@@ -106,7 +106,7 @@ def test_a_newer_journal_is_refused_and_nothing_is_touched(tmp_path: Path) -> No
         "schema": codec.SCHEMA + 1,
         "base": True,
     }
-    (path / "journal-00000099.jsonl").write_bytes(frame(msgspec.json.encode(header)))
+    (path / "journal-00000099.jsonl").write_bytes(frame_line(msgspec.json.encode(header)))
     before = _files(path)
     for write in (True, False):
         with pytest.raises(StoreTooNew, match="update jobtui"):
@@ -118,7 +118,7 @@ def test_a_newer_archive_is_refused_and_nothing_is_touched(tmp_path: Path) -> No
     path = _copy(released()[-1], tmp_path)
     newer = {"schema": codec.SCHEMA + 1, "segments": "of another kind"}
     contents = next(path.glob("archive/*/ARCHIVE.json"))
-    contents.write_bytes(frame(msgspec.json.encode(newer)))
+    contents.write_bytes(frame_line(msgspec.json.encode(newer)))
     before = _files(path)
     history = History.open(path, write=False)
     with pytest.raises(StoreTooNew, match="newer jobtui"):
@@ -148,7 +148,7 @@ def test_record_with_an_unknown_field_is_never_rewritten(addition: dict[str, Any
     last = msgspec.json.decode(journal.read_bytes().rstrip().splitlines()[-1])["n"] + 1
     record = {"id": 50, "command": "flush", "space": "nba", "submitted": "2025-01-01T00:00:00Z"} | addition
     with journal.open("ab") as file:
-        file.write(frame(msgspec.json.encode({"n": last, "of": [last, last], "put": record})))
+        file.write(frame_line(msgspec.json.encode({"n": last, "of": [last, last], "put": record})))
     before = _files(path)
     with pytest.raises(StoreTooNew, match="does not know"):
         History.open(path)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, StoreError
-from jobtui.history.format.codec import frame
+from jobtui.history.format.codec import frame_line
 from jobtui.history.verify import verify
 from tests.history.conftest import Made
 
@@ -41,7 +41,7 @@ def test_only_errors_of_the_store_are_raised(
     assert files
     for file in files:
         whole = pattern in ("MANIFEST.json", "LOCK")
-        file.write_bytes((b"" if whole else file.read_bytes()) + frame(payload))
+        file.write_bytes((b"" if whole else file.read_bytes()) + frame_line(payload))
     with contextlib.suppress(StoreError):
         history = History.open(directory, write=write)
         for job_id in range(1, history.last_id() + 1):

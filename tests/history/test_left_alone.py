@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from jobtui.history import History
-from jobtui.history.format.codec import frame
+from jobtui.history.format.codec import frame_line
 from jobtui.history.format.disk import Disk
 from jobtui.history.repair import repair
 from jobtui.history.verify import verify
@@ -43,7 +43,7 @@ def with_another_s_record(place: Path) -> None:
     file = next(place.glob("seg-*.jsonl"))
     start, line = lines_of(file.read_bytes())[0]
     record = line.split(b",", 1)[1].replace(b'"space":"', b'"space":"other', 1)
-    other = frame(b"{" + record)
+    other = frame_line(b"{" + record)
     file.write_bytes(other + file.read_bytes()[start + len(line) + 1 :])
     next(place.glob("seg-*.idx.json")).unlink()
 

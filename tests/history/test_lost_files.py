@@ -161,9 +161,9 @@ class TestIds:
         history.archive(1, 1).result()  # goes on in a new journal
         history.close()
         (tmp_path / "LOCK").unlink()
-        made = manifest.load(Disk(), tmp_path)
+        made = manifest.load_manifest(Disk(), tmp_path)
         assert made is not None
-        manifest.save(Disk(), tmp_path, msgspec.structs.replace(made, next_id=1))
+        manifest.write_manifest(Disk(), tmp_path, msgspec.structs.replace(made, next_id=1))
         history = History.open(tmp_path)
         assert history.new_id() == 11
         history.close()

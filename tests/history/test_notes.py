@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History
-from jobtui.history.format.codec import frame
+from jobtui.history.format.codec import frame_line
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.quarantine import MAX_NOTES, NOTES_NAME, DamageNote, Quarantine
 from jobtui.history.verify import past_notes
@@ -101,7 +101,7 @@ def _note(byte: int) -> DamageNote:
 
 
 def test_torn_or_unknown_notes_do_not_hide_others(tmp_path: Path, quarantine: Quarantine) -> None:
-    foreign = frame(b'{"noted":"otherwise"}')
+    foreign = frame_line(b'{"noted":"otherwise"}')
     quarantine.add("a", 1, "damaged")
     with _place(tmp_path).open("ab") as file:
         file.write(foreign + b'{"crc":"torn')

@@ -164,19 +164,19 @@ def test_rebuilt_archive_counts_no_superseded_records(
     history.archive(6, 20).result()
     history.archive(1, 3).result()
     history.close()
-    made = manifest.load(Disk(), tmp_path)
+    made = manifest.load_manifest(Disk(), tmp_path)
     assert made is not None
 
     (tmp_path / "MANIFEST.json").unlink()
     History.open(tmp_path, limits=limits).close()
-    again = manifest.load(Disk(), tmp_path)
+    again = manifest.load_manifest(Disk(), tmp_path)
     assert again is not None
     assert (set(again.archives), again.counts) == (set(made.archives), made.counts)
 
     segment = next(tmp_path.glob("archive/*-6-*/seg-*.jsonl"))
     segment.write_bytes(segment.read_bytes().replace(b'"status":"', b'"stat\0s":"', 1))
     assert repair(tmp_path)
-    repaired = manifest.load(Disk(), tmp_path)
+    repaired = manifest.load_manifest(Disk(), tmp_path)
     assert repaired is not None
     assert repaired.archives == again.archives
     assert verify(tmp_path) == []

@@ -13,7 +13,7 @@ from rocksdict import Options, Rdict
 
 from jobtui.errors import ErrorCode
 from jobtui.storage.local import adoption
-from jobtui.storage.local.adoption import Recovery, Survey, Surveyor
+from jobtui.storage.local.adoption import ReplayStrictness, Survey, Surveyor
 from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.rocksdb_files.manifest import RocksdbManifest, parse_manifest
 from tests.support.adoptable import adoptable, content, options_file, set_option
@@ -43,7 +43,7 @@ def refusal(database: Path, wal_directory: Path | None = None) -> WorkerError:
 class TestOptions:
     def test_a_usual_database_is_safe(self, database):
         found = survey(database)
-        assert found.recovery is Recovery.ABSOLUTE
+        assert found.recovery is ReplayStrictness.ABSOLUTE
         assert found.styles == dict.fromkeys(("default", "edges"), "kCompactionStyleLevel")
         found.refuse_writing(database)
 
@@ -493,7 +493,7 @@ class TestWal:
     def test_a_torn_end_is_left_out_and_nothing_else(self, database, torn):
         with open(max(database.glob("*.log")), "ab") as file:
             file.write(torn)
-        assert survey(database).recovery is Recovery.TORN_TAIL
+        assert survey(database).recovery is ReplayStrictness.TORN_TAIL
 
     @pytest.mark.parametrize("older", [0, 1], ids=["whole", "with older records"])
     def test_a_recycled_file_is_refused_unless_whole(self, database, older):
@@ -505,7 +505,7 @@ class TestWal:
         if older:
             assert "recycle_log_file_num" in refusal(database).reason
         else:
-            assert survey(database).recovery is Recovery.ABSOLUTE
+            assert survey(database).recovery is ReplayStrictness.ABSOLUTE
 
     def test_a_torn_end_before_another_file_is_refused(self, database):
         wal = max(database.glob("*.log"))

@@ -275,14 +275,14 @@ class TestDirectories:
     def test_new_host_is_synced_in_its_parent(self, tmp_path, monkeypatch):
         synced: list[Path] = []
         monkeypatch.setattr(layout, "sync_directory", synced.append)
-        layout.prepare(tmp_path / "host", "nba")
+        layout.prepare_host(tmp_path / "host", "nba")
         assert synced == [tmp_path]
 
     def test_removal_is_synced(self, tmp_path, monkeypatch):
         synced: list[Path] = []
         (tmp_path / "nba").mkdir()
         monkeypatch.setattr(layout, "sync_directory", synced.append)
-        layout.remove(tmp_path, "nba")
+        layout.delete_database(tmp_path, "nba")
         assert synced == [tmp_path]
 
     def test_directory_is_synced_by_the_system(self, tmp_path, monkeypatch):

@@ -30,14 +30,14 @@ def test_demo_has_two_reproducible_spaces_to_compact(tmp_path):
 
     async def fill(root):
         async with storage_at(root, HOSTS) as storage:
-            await demo.fill(storage, told.append)
+            await demo.fill_demo_spaces(storage, told.append)
             assert [space.name for space in await storage.spaces()] == ["nba", "test2"]
             before = 0
             for host in HOSTS:
                 before += (await flush(storage, host)).after.bytes
             compacted = [await compact(storage, host) for host in HOSTS]
             assert sum(outcome.after.bytes for outcome in compacted) <= before
-            await demo.fill(storage, told.append)
+            await demo.fill_demo_spaces(storage, told.append)
             return [await dumped(storage, name) for name in ("nba", "test2")]
 
     one, other = asyncio.run(fill(tmp_path / "one")), asyncio.run(fill(tmp_path / "other"))
@@ -52,7 +52,7 @@ def test_the_gentle_writer_writes_until_its_spaces_are_gone(tmp_path, monkeypatc
 
     async def run():
         async with storage_at(tmp_path, HOSTS) as storage:
-            await demo.fill(storage, lambda text: None)
+            await demo.fill_demo_spaces(storage, lambda text: None)
             for host in HOSTS:
                 await flush(storage, host)
             writer = asyncio.ensure_future(demo.write_gently(storage))

@@ -23,7 +23,7 @@ from jobtui.storage.local.worker.database import (
     DatabaseHandle,
     Opener,
 )
-from jobtui.storage.local.worker.options import NO_LIMITS, WriteLimits, full_compaction
+from jobtui.storage.local.worker.options import NO_LIMITS, WriteLimits, full_compaction_options
 
 FLOOR = 64 << 10
 """An error that is ignored: files have about a kilobyte of their own, and these databases are small."""
@@ -98,7 +98,7 @@ class Made(msgspec.Struct):
         before = self._size()
         for column in handle.columns:
             if column.style is not CompactionStyle.FIFO:
-                column.rdict.compact_range(None, None, full_compaction())
+                column.rdict.compact_range(None, None, full_compaction_options())
         return before - self._size()
 
     def _size(self) -> int:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 from jobtui.storage.local.layout import (
     LONGEST,
     directory_name,
-    is_cut,
+    is_cut_name,
     is_directory_name,
     name_of,
-    prepare,
+    prepare_host,
     spaces_in,
 )
 
@@ -50,7 +50,7 @@ def test_plain_names_are_their_own_directories():
 @given(st.text(st.characters(exclude_characters="`."), min_size=1, max_size=200))
 def test_a_name_comes_back_from_its_directory(name):
     directory = directory_name(name)
-    assert name_of(directory, full_name=name if is_cut(directory) else None) == name
+    assert name_of(directory, full_name=name if is_cut_name(directory) else None) == name
 
 
 @given(st.text(alphabet="abAB%4c2e~._-/", max_size=12))
@@ -69,7 +69,7 @@ def test_name_file_counts_only_if_it_matches_the_cut_name():
 @pytest.mark.parametrize("name", ["nba", "x" * 4096, "图" * 1365])
 def test_a_name_that_was_cut_is_read_from_a_file(tmp_path, name):
     host = tmp_path / "host"
-    prepare(host, name)
+    prepare_host(host, name)
     assert [path.read_text() for path in host.iterdir()] == ([name] if len(name) > 99 else [])
     (host / directory_name(name)).mkdir()
     (host / directory_name(name) / "CURRENT").touch()

@@ -14,8 +14,8 @@ from jobtui.storage.local.worker.stats import LiveFile
 from jobtui.storage.local.worker.steps import (
     FamilyRest,
     StepPart,
-    overlapping,
-    pending,
+    overlapping_files,
+    pending_files,
     plan_steps,
     position_after,
 )
@@ -89,7 +89,7 @@ class TestPlan:
         assert (part.begin, part.end, part.size, part.merged) == (None, None, 100, 100)
 
     def test_a_part_of_the_keys_ends_at_its_bounds(self):
-        files = overlapping(bottom(), b"b5", b"f0", excluded=True)
+        files = overlapping_files(bottom(), b"b5", b"f0", excluded=True)
         parts = parts_of(rest(files, begin=b"b5", end=b"f0"), step=20)
         assert [part.size for part in parts] == [20, 20]
         assert (parts[0].begin, parts[-1].end, parts[-1].key) == (b"b5", b"e9", None)
@@ -126,7 +126,7 @@ class TestPosition:
     def test_written_files_are_pending_only_above_the_deepest_level(self):
         old, between, written = table(5, 0, "a", "b"), table(12, 5, "a", "b"), table(11, BOTTOM, "a", "b")
         writers = table(13, 0, "a", "z")
-        assert pending([old, between, written, writers], 10) == (old, between)
+        assert pending_files([old, between, written, writers], 10) == (old, between)
 
 
 keys = st.binary(min_size=1, max_size=3)
@@ -165,7 +165,7 @@ def test_a_plan_that_is_made_again_before_each_step_ends():
     files = bottom(20)
     first_new, end, key = 100, files[-1].last, None
     for number in range(first_new, 400, 4):
-        left = overlapping(overlapping(pending(files, first_new), key, None), None, end)
+        left = overlapping_files(overlapping_files(pending_files(files, first_new), key, None), None, end)
         if not left:
             break
         part = parts_of(rest(left, begin=key), step=20)[0]
@@ -175,7 +175,7 @@ def test_a_plan_that_is_made_again_before_each_step_ends():
         first, last = min(file.first for file in rewritten), max(file.last for file in rewritten)
         files.append(LiveFile(number, BOTTOM, 20, first, last))
         files.append(LiveFile(number + 1, 0, 5, b"a0", b"%c9" % chance.randrange(97, 122)))
-        after = overlapping(pending(files, first_new), None, end)
+        after = overlapping_files(pending_files(files, first_new), None, end)
         key = position_after(part, after)
         if key is None:
             break

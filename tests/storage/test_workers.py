@@ -16,7 +16,7 @@ from jobtui.errors import ErrorCode
 from jobtui.storage.base import CompactionRequest, OperationControl
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.errors import WorkerError
-from jobtui.storage.local.supervisor import LOOK, PAUSES, Stopped, WorkerSupervisor
+from jobtui.storage.local.supervisor import LOOK, PAUSES, OperationStopped, WorkerSupervisor
 from tests.support.storage import Watched, compact, dumped, failure_of, flush, layered, space_at
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at the process through /proc")
@@ -373,7 +373,7 @@ def test_a_stop_does_not_wait_for_a_worker_that_does_not_start(tmp_path, monkeyp
             while not began.exists():  # noqa: ASYNC110
                 await asyncio.sleep(0.005)  # until the process is there
             control.cancel.set()
-            with pytest.raises(Stopped):
+            with pytest.raises(OperationStopped):
                 await asyncio.wait_for(working, 20)
         with pytest.raises(ProcessLookupError):
             os.kill(int(began.read_text()), 0)

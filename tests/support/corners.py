@@ -144,7 +144,7 @@ def _sealed_while_restated(patch: pytest.MonkeyPatch) -> None:
 
 
 def _next_id_forgotten(patch: pytest.MonkeyPatch) -> None:
-    save = manifest.save
+    save = manifest.write_manifest
 
     def forgetful(disk: Disk, directory: Path, made: Manifest) -> None:
         save(disk, directory, manifest.msgspec.structs.replace(made, next_id=1))

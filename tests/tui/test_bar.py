@@ -8,7 +8,7 @@ from jobtui.engine.client import ExecuteResult
 from jobtui.language.tables import Result, Row
 from jobtui.tui.text.spans import plain
 from jobtui.tui.widgets.command_input import CommandInput
-from jobtui.tui.widgets.console import answered
+from jobtui.tui.widgets.console import answer_lines
 from tests.support.dashboards import Stage, stage
 
 
@@ -210,7 +210,9 @@ def test_drop_space_typed_asks_first_with_cancel_focused(tmp_path: Path) -> None
 
 def test_long_result_shows_the_newest_rows_and_their_number() -> None:
     rows = tuple(Row((str(number),), {"Job Id": number}) for number in range(1, 1201))
-    shown = [plain(said.line) for said in answered(ExecuteResult((Result("SHOW JOBS", ("Job Id",), rows),)))]
+    shown = [
+        plain(said.line) for said in answer_lines(ExecuteResult((Result("SHOW JOBS", ("Job Id",), rows),)))
+    ]
     assert shown[-1] == "the newest 1,000 of 1,200 rows"
     assert "| 1200   |" in shown
     assert "| 201    |" in shown

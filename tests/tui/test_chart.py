@@ -13,7 +13,7 @@ import pytest
 from jobtui.engine.samples import Figures, JobSamples, SampleBuffer
 from jobtui.model import ClusterRef, Job, Status, Task
 from jobtui.storage.base import HostGauges
-from jobtui.tui.tabs.chart import NO_SAMPLES_OF_CLUSTER, NOT_YET, NOTHING_RECORDED, chart
+from jobtui.tui.tabs.chart import NO_SAMPLES_OF_CLUSTER, NOT_YET, NOTHING_RECORDED, chart_lines
 from jobtui.tui.terminal import _PLAIN_BY_CODE
 from jobtui.tui.text.spans import line_width, plain, running_line, sparkline
 from tests.support.dashboards import Stage, stage
@@ -40,7 +40,7 @@ def rising(hosts: int = 2, moments: int = 60) -> JobSamples:
 
 
 def text_of(samples: JobSamples | None, width: int = 118, height: int = 40, host: int | None = None) -> str:
-    return "\n".join(plain(line) for line in chart(compaction(), samples, width, height, host))
+    return "\n".join(plain(line) for line in chart_lines(compaction(), samples, width, height, host))
 
 
 class TestLines:
@@ -57,7 +57,7 @@ class TestLines:
             assert label in text
 
     def test_ended_job_has_the_mean_of_its_rates(self) -> None:
-        text = "\n".join(map(plain, chart(compaction(Status.FINISHED), rising(), 118, 40)))
+        text = "\n".join(map(plain, chart_lines(compaction(Status.FINISHED), rising(), 118, 40)))
         assert "Read  61 MiB/s on average, at most 120 MiB/s" in text
         assert "L0 files  0, at most 118" in text
 
@@ -82,16 +82,16 @@ class TestLines:
     @pytest.mark.parametrize("width", [20, 40, 58, 78, 118, 168, 298])
     @pytest.mark.parametrize("height", [1, 5, 9, 20, 60])
     def test_no_line_is_wider_than_the_room(self, width: int, height: int) -> None:
-        lines = chart(compaction(), rising(), width, height)
+        lines = chart_lines(compaction(), rising(), width, height)
         assert max(map(line_width, lines)) <= width
         assert sum("Free disk" in plain(line) for line in lines) == 1
 
     @pytest.mark.parametrize("width", range(70, 120, 7))
     def test_panels_are_aligned(self, width: int) -> None:
         job, samples = compaction(Status.FINISHED), rising()
-        lines = [plain(line) for line in chart(job, samples, width, 16) if "┤" in plain(line)]
+        lines = [plain(line) for line in chart_lines(job, samples, width, 16) if "┤" in plain(line)]
         assert {line.rindex("┤") for line in lines if line.count("┤") == 2} == {lines[0].rindex("┤")}
-        titles = [plain(line) for line in chart(job, samples, width, 16) if "Written" in plain(line)]
+        titles = [plain(line) for line in chart_lines(job, samples, width, 16) if "Written" in plain(line)]
         assert "Written  30.5 MiB/s on average" in titles[0]
 
     def test_each_host_has_a_row(self) -> None:
@@ -123,7 +123,7 @@ class TestLines:
         ],
     )
     def test_reason_for_no_chart(self, job: Job, is_known: bool, reason: str) -> None:
-        (line,) = chart(job, None, 100, 20, is_known=is_known)
+        (line,) = chart_lines(job, None, 100, 20, is_known=is_known)
         assert plain(line).strip() == reason
 
     def test_ascii(self) -> None:

@@ -9,8 +9,8 @@ from msgspec.structs import replace
 
 from jobtui.model import ClusterRef, Job, JobOptions, Level, SpaceStats, Status, StepPosition, Task
 from jobtui.storage.base import Space
-from jobtui.tui.tabs.storage import Look, host_block, lingering_lines, size_table
-from jobtui.tui.tabs.summary import summary, task_counts
+from jobtui.tui.tabs.storage import StatsResult, host_block, lingering_lines, size_table
+from jobtui.tui.tabs.summary import summary_lines, task_counts
 from jobtui.tui.tabs.tasks import TaskSort, sort_tasks, task_lines
 from jobtui.tui.text.spans import line_width, plain
 from tests.support.dashboards import HOSTS, Stage, stage
@@ -169,7 +169,7 @@ FAILED = Job(
 
 def said(job: Job, width: int = 200, **options: object) -> str:
     # options by name
-    return "\n".join(plain(line) for line in summary(job, width, NOW, **options))  # type: ignore[arg-type]
+    return "\n".join(plain(line) for line in summary_lines(job, width, NOW, **options))  # type: ignore[arg-type]
 
 
 class TestSummary:
@@ -201,7 +201,7 @@ class TestSummary:
 
     @pytest.mark.parametrize("width", [40, 60, 80, 120])
     def test_breaks_between_facts(self, width: int) -> None:
-        lines = summary(FAILED, width, NOW)
+        lines = summary_lines(FAILED, width, NOW)
         assert max(map(line_width, lines)) <= width
         assert "340 MiB reclaimed" in "\n".join(map(plain, lines))
 
@@ -232,7 +232,7 @@ class TestTasks:
 
 
 def test_storage_shows_totals_above_a_row_per_host() -> None:
-    lines = [plain(line) for line in size_table(FAILED.tasks[:2], {"h1": Look(AFTER)}, 100)]
+    lines = [plain(line) for line in size_table(FAILED.tasks[:2], {"h1": StatsResult(AFTER)}, 100)]
     assert lines[0].split() == ["Host", "Before", "After", "Change", "Now", "Memtable", "To", "Compact"]
     assert lines[1].split()[:9] == ["all", "2", "hosts", "1.25", "GiB", "300", "MiB", "-340", "MiB"]
     assert lines[2].split()[:7] == ["h1", "640", "MiB", "300", "MiB", "-340", "MiB"]
@@ -255,7 +255,7 @@ class TestWorkOfAHost:
     def test_is_said_of_detached_and_of_mirrored_jobs_for_some_hours(self) -> None:
         detached = replace(FAILED, tasks=(replace(FAILED.tasks[0], detached=True), *FAILED.tasks[1:]))
         mirrored = replace(FAILED, origin=ClusterRef("prod", "nba", 7))
-        looks = {task.host: Look(self.busy) for task in FAILED.tasks}
+        looks = {task.host: StatsResult(self.busy) for task in FAILED.tasks}
         assert FAILED.stop is not None
         for job, count in ((FAILED, 0), (detached, 1), (mirrored, 2)):
             lines = lingering_lines(job, looks, 100, FAILED.stop)
@@ -264,7 +264,7 @@ class TestWorkOfAHost:
         (line,) = lingering_lines(detached, looks, 100, FAILED.stop)
         host = FAILED.tasks[0].host
         assert plain(line) == f" the host {host} is still compacting (1 compaction, 2 flushes)"
-        quiet = {task.host: Look(AFTER) for task in FAILED.tasks}
+        quiet = {task.host: StatsResult(AFTER) for task in FAILED.tasks}
         assert lingering_lines(detached, quiet, 100, FAILED.stop) == []
 
     def test_detail_asks_the_host_until_it_is_through(self, tmp_path: Path) -> None:

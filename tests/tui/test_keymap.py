@@ -3,7 +3,7 @@ import itertools
 import pytest
 
 from jobtui.tui.commands import BY_ID, COMMANDS, SCOPE_CHAINS, KeyScope, bindings, commands
-from jobtui.tui.keymap import Keymap, load_keymap, shown_key
+from jobtui.tui.keymap import Keymap, load_keymap, readable_key
 from jobtui.tui.textual_ext.keys import key_of_character
 
 
@@ -120,10 +120,15 @@ def test_bindings_carry_their_commands_ids() -> None:
 
 
 def test_keys_are_shown_as_they_are_printed_on_the_keyboard() -> None:
-    assert [shown_key(key) for key in ("question_mark", "escape", "ctrl+p", "s")] == ["?", "esc", "ctrl+p", "s"]
+    assert [readable_key(key) for key in ("question_mark", "escape", "ctrl+p", "s")] == [
+        "?",
+        "esc",
+        "ctrl+p",
+        "s",
+    ]
 
 
 def test_a_key_that_types_a_character_is_shown_as_that() -> None:
     names = {key for command in COMMANDS for key in command.keys.split(",")}
     typed = {key_of_character(chr(code)) for code in range(0x21, 0x7F)}
-    assert {key for key in names & typed if len(shown_key(key)) > 1} == set()
+    assert {key for key in names & typed if len(readable_key(key)) > 1} == set()

@@ -15,7 +15,7 @@ from jobtui.tui.tabs.storage import host_block
 from jobtui.tui.text.spans import TextRole, line_width, plain, wrapped
 from jobtui.tui.widgets.console import TranscriptLine
 from jobtui.tui.widgets.filter_bar import FilterCounts
-from jobtui.tui.widgets.footer import key_line, most, toast
+from jobtui.tui.widgets.footer import fit_toast, key_line, most_toasts
 from jobtui.tui.widgets.header import HeaderState, header_line
 from tests.support.dashboards import HOSTS, Stage, stage
 
@@ -179,11 +179,11 @@ def test_wide_result_scrolls_sideways(tmp_path: Path) -> None:
 
 def test_a_toast_is_as_long_and_as_many_as_there_is_room_for() -> None:
     text = "job 3 failed: " + "a long reason " * 40
-    assert toast(text, "error", 60, 16).text.count("\n") == 0
-    assert toast(text, "error", 80, 24).text.count("\n") == 1
-    assert max(map(len, toast(text, "error", 60, 24).text.split("\n"))) <= 56
-    assert toast("done", "strange", 80, 24).severity == "warning"
-    assert [most(height) for height in (10, 16, 24, 50)] == [1, 1, 2, 2]
+    assert fit_toast(text, "error", 60, 16).text.count("\n") == 0
+    assert fit_toast(text, "error", 80, 24).text.count("\n") == 1
+    assert max(map(len, fit_toast(text, "error", 60, 24).text.split("\n"))) <= 56
+    assert fit_toast("done", "strange", 80, 24).severity == "warning"
+    assert [most_toasts(height) for height in (10, 16, 24, 50)] == [1, 1, 2, 2]
 
 
 def test_toasts_keep_off_the_bar_and_off_a_questions_answers(tmp_path: Path) -> None:

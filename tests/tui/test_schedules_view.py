@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.language import parse
-from jobtui.tui.screens.schedule_form import draft
+from jobtui.tui.screens.schedule_form import draft_schedule
 from jobtui.tui.text.spans import plain
 from jobtui.tui.views.schedules import next_words, week_lines
 from tests.support.dashboards import stage
@@ -93,7 +93,7 @@ FIELDS = {
 
 class TestForm:
     def test_draft_has_the_next_runs_with_their_windows(self) -> None:
-        made = draft(FIELDS, NOW)
+        made = draft_schedule(FIELDS, NOW)
         expected = (
             'CREATE SCHEDULE nightly AT "30 2 * * *" UNTIL "06:00" WITH timezone = "UTC" DO ADMIN COMPACT nba'
         )
@@ -107,7 +107,9 @@ class TestForm:
         assert [start.day for start, _ in made.runs] == [18, 19, 20, 21, 22]
 
     def test_empty_fields_are_left_out(self) -> None:
-        made = draft(FIELDS | {"name": "my schedule", "until": "", "timezone": " ", "at": "@hourly"}, NOW)
+        made = draft_schedule(
+            FIELDS | {"name": "my schedule", "until": "", "timezone": " ", "at": "@hourly"}, NOW
+        )
         assert made.statement == 'CREATE SCHEDULE `my schedule` AT "@hourly" DO ADMIN COMPACT nba'
 
     @pytest.mark.parametrize(
@@ -126,7 +128,7 @@ class TestForm:
         ],
     )
     def test_says_what_is_wrong(self, fields: dict[str, str], problem: str) -> None:
-        made = draft(FIELDS | fields, NOW)
+        made = draft_schedule(FIELDS | fields, NOW)
         assert made.problem
         assert problem in made.problem
         assert not made.runs

@@ -12,7 +12,7 @@ from jobtui.engine.reader import ReadOnlyClient
 from jobtui.model import Level, SpaceStats
 from jobtui.tui.data import space_activity
 from jobtui.tui.data.space_activity import fetch_activity, recent_jobs, size_after
-from jobtui.tui.tabs.chart import space_chart
+from jobtui.tui.tabs.chart import space_chart_lines
 from jobtui.tui.text.spans import line_width, plain
 from tests.support.dashboards import Stage, stage
 from tests.support.engines import bench
@@ -96,7 +96,7 @@ class TestQueries:
 
 class TestSpaceChart:
     def test_growth_is_below_zero(self) -> None:
-        lines = space_chart([3, 5, 9], [10, 20, 30], [5 * MIB, -9 * MIB, MIB], 118)
+        lines = space_chart_lines([3, 5, 9], [10, 20, 30], [5 * MIB, -9 * MIB, MIB], 118)
         assert {line_width(line) <= 118 for line in lines} == {True}
         text = "\n".join(map(plain, lines))
         assert "-10.4 MiB" in text
@@ -105,4 +105,4 @@ class TestSpaceChart:
 
     def test_narrow(self) -> None:
         for width in (20, 40, 70):
-            assert max(map(line_width, space_chart([1, 2], [1, 2], [1, 2], width))) <= width
+            assert max(map(line_width, space_chart_lines([1, 2], [1, 2], [1, 2], width))) <= width

@@ -26,7 +26,7 @@ import msgspec
 from jobtui.cli import args
 from jobtui.cli.errors import CommandError, Exit
 from jobtui.cli.requests import ConfigCommand
-from jobtui.cli.streams import Output
+from jobtui.cli.streams import StdoutWriter
 from jobtui.engine.profile import Profile
 from jobtui.errors import StorageError, StoreError
 
@@ -37,18 +37,18 @@ _BREAKS = "=:"
 def print_candidates(words: Sequence[str]) -> int:
     """Run `__complete SHELL LINE [list]`: print the candidates, none after an error."""
     shell, text, *rest = words
-    line = read_line(text)
+    line = split_line(text)
     try:
-        found = offers(line.words[1:], line.typed)
+        found = find_candidates(line.words[1:], line.typed)
     except (CommandError, StoreError, StorageError, OSError):
         found = ShellCandidates()
-    output = Output()
+    output = StdoutWriter()
     output.write("".join(f"{each}\n" for each in _lines(shell, line, found, listing=LISTING in rest)))
     output.flush()
     return Exit.DONE
 
 
-def _lines(shell: str, line: Line, found: ShellCandidates, *, listing: bool) -> Iterator[str]:
+def _lines(shell: str, line: ShellLine, found: ShellCandidates, *, listing: bool) -> Iterator[str]:
     yield found.fallback
     for offer in found.found:
         note = " ".join(offer.note.split())
@@ -69,15 +69,15 @@ def _lines(shell: str, line: Line, found: ShellCandidates, *, listing: bool) -> 
                     yield f"{line.typed[: offer.start]}{offer.text}{end}\t"
 
 
-def _in_quotes(line: Line, offer: ShellCandidate) -> str:
+def _in_quotes(line: ShellLine, offer: ShellCandidate) -> str:
     """Return the whole word. A statement without a quote gets one, because blanks will follow."""
     if offer.is_unfinished and not line.quote and line.raw == line.typed:
-        return f'"{line.typed[: offer.start]}{Line((), "", "", (0,), chr(34)).with_word(0, offer.text)}'
+        return f'"{line.typed[: offer.start]}{ShellLine((), "", "", (0,), chr(34)).with_word(0, offer.text)}'
     whole = line.with_word(offer.start, offer.text)
     return whole if offer.is_unfinished or line.quote else f"{whole} "
 
 
-def _for_readline(line: Line, offer: ShellCandidate) -> str:
+def _for_readline(line: ShellLine, offer: ShellCandidate) -> str:
     """Return the part of the word that readline replaces: after the open quote, or the last `=` or `:`."""
     whole = _in_quotes(line, offer)
     if line.quote:
@@ -90,7 +90,7 @@ _BLANKS = " \t\n"
 _LITERAL = frozenset("%+,-./:=@_")
 
 
-class Line(msgspec.Struct, frozen=True):
+class ShellLine(msgspec.Struct, frozen=True):
     """The command line before the cursor, as the shell splits it: complete words, and the last one.
 
     Attributes:
@@ -109,10 +109,10 @@ class Line(msgspec.Struct, frozen=True):
 
     def with_word(self, start: int, text: str) -> str:
         """Return the last word for the shell, with `text` in place of what follows character `start`."""
-        return self.raw[: self.places[start]] + written(text, self.quote)
+        return self.raw[: self.places[start]] + quote_for_shell(text, self.quote)
 
 
-def read_line(text: str) -> Line:
+def split_line(text: str) -> ShellLine:
     """Split the line before the cursor. Expansions such as `$HOME` stay unchanged."""
     words: list[str] = []
     typed: list[str] = []
@@ -141,10 +141,10 @@ def read_line(text: str) -> Line:
             at += escaped
         at += 1
     raw = text[begin:] if begin >= 0 else ""
-    return Line(tuple(words), "".join(typed), raw, (*places, len(raw)), quote)
+    return ShellLine(tuple(words), "".join(typed), raw, (*places, len(raw)), quote)
 
 
-def written(text: str, quote: str) -> str:
+def quote_for_shell(text: str, quote: str) -> str:
     """Return the text as it is written inside that quote ("" for none)."""
     match quote:
         case "'":
@@ -215,7 +215,7 @@ class ShellCandidates(msgspec.Struct, frozen=True):
     fallback: Fallback = Fallback.NOTHING
 
 
-class _Seen(msgspec.Struct):
+class _ParsedWords(msgspec.Struct):
     """The meaning of the complete words; `awaiting` is the option to which the next word is the value."""
 
     verb: str | None = None
@@ -224,7 +224,7 @@ class _Seen(msgspec.Struct):
     awaiting: str = ""
 
 
-def offers(words: Sequence[str], typed: str) -> ShellCandidates:
+def find_candidates(words: Sequence[str], typed: str) -> ShellCandidates:
     """Return the candidates after these words (without the command's name) for a word `typed` so far."""
     seen = _seen(words)
     if seen.awaiting:
@@ -241,8 +241,8 @@ def offers(words: Sequence[str], typed: str) -> ShellCandidates:
     return _operands(seen.verb, typed, seen)
 
 
-def _seen(words: Sequence[str]) -> _Seen:
-    seen = _Seen()
+def _seen(words: Sequence[str]) -> _ParsedWords:
+    seen = _ParsedWords()
     for word in words:
         if seen.awaiting:
             seen.given[seen.awaiting] = word
@@ -261,7 +261,7 @@ def _seen(words: Sequence[str]) -> _Seen:
     return seen
 
 
-def _options(seen: _Seen) -> Iterator[str]:
+def _options(seen: _ParsedWords) -> Iterator[str]:
     """Yield the options that have an effect here and were not given yet."""
     own = _WITHOUT_VERB if seen.verb is None else _OPTIONS.get(seen.verb, ())
     place = () if seen.verb in _WITHOUT_PLACE else _PLACE
@@ -270,7 +270,7 @@ def _options(seen: _Seen) -> Iterator[str]:
             yield name
 
 
-def _values(option: str, typed: str, start: int, seen: _Seen) -> ShellCandidates:
+def _values(option: str, typed: str, start: int, seen: _ParsedWords) -> ShellCandidates:
     match option:
         case "-e":
             return ShellCandidates(tuple(_statements(typed, seen)))
@@ -291,7 +291,7 @@ def _values(option: str, typed: str, start: int, seen: _Seen) -> ShellCandidates
     return ShellCandidates()
 
 
-def _operands(verb: str, typed: str, seen: _Seen) -> ShellCandidates:
+def _operands(verb: str, typed: str, seen: _ParsedWords) -> ShellCandidates:
     match verb:
         case "load" if seen.operands:
             return ShellCandidates(fallback=Fallback.FILES)
@@ -317,7 +317,7 @@ def _statement_words() -> Iterable[str]:
     return dict.fromkeys(form.verb.lower() for form in SYNTAX)
 
 
-def _statements(typed: str, seen: _Seen) -> Iterator[ShellCandidate]:
+def _statements(typed: str, seen: _ParsedWords) -> Iterator[ShellCandidate]:
     """Yield the candidates in the text of -e."""
     from jobtui.engine.reader import ReadOnlyClient
     from jobtui.language.completion import complete
@@ -333,7 +333,7 @@ def _statements(typed: str, seen: _Seen) -> Iterator[ShellCandidate]:
         yield ShellCandidate(candidate.text + blank, candidate.note, completion.span[0], is_unfinished=True)
 
 
-def _spaces(seen: _Seen) -> Iterable[str]:
+def _spaces(seen: _ParsedWords) -> Iterable[str]:
     from jobtui.engine.reader import ReadOnlyClient
 
     reader = ReadOnlyClient.open(_profile(seen))
@@ -343,20 +343,20 @@ def _spaces(seen: _Seen) -> Iterable[str]:
         reader.close()
 
 
-def _profiles(seen: _Seen) -> Iterable[str]:
+def _profiles(seen: _ParsedWords) -> Iterable[str]:
     from jobtui.cli.profiles import settings_of
 
     return settings_of(_options_of(seen)).profiles
 
 
-def _profile(seen: _Seen) -> Profile:
+def _profile(seen: _ParsedWords) -> Profile:
     from jobtui.cli.profiles import profile_of, settings_of
 
     options = _options_of(seen)
     return profile_of(options, settings_of(options))
 
 
-def _options_of(seen: _Seen) -> ConfigCommand:
+def _options_of(seen: _ParsedWords) -> ConfigCommand:
     """Return the options that select the profile, as those of a command that does not ask for a password."""
     config, data_dir = seen.given.get("--config"), seen.given.get("--data-dir")
     return ConfigCommand(
@@ -439,7 +439,7 @@ _SCRIPTS = {"bash": _BASH.lstrip(), "zsh": _ZSH.lstrip(), "fish": _FISH.lstrip()
 
 def print_script(shell: str) -> int:
     """Print the completion script for a shell and return the exit status."""
-    output = Output()
+    output = StdoutWriter()
     output.write(_SCRIPTS[shell])
     output.flush()
     return Exit.DONE

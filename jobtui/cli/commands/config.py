@@ -13,7 +13,7 @@ from msgspec.structs import asdict
 from jobtui.cli.errors import Exit, NoHome, UsageError
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.requests import ConfigCommand
-from jobtui.cli.streams import Output
+from jobtui.cli.streams import StdoutWriter
 from jobtui.config import SETTINGS, Config, HomeError, Problem, Setting, settings
 from jobtui.config.loader import LineFinder
 from jobtui.engine.advice import AdviceThresholds
@@ -26,7 +26,7 @@ WIDTH = 100
 
 def config_command(asked: ConfigCommand) -> int:
     """Print the settings, the file's path, or the result of a check. Raises UsageError."""
-    output = Output()
+    output = StdoutWriter()
     if asked.what == "path":
         try:
             output.write(f"{asked.config or settings.default_config()}\n")
@@ -98,12 +98,12 @@ def _table(settings: tuple[Setting, ...], values: object) -> Iterator[str]:
         if isinstance(found, NotifyUrl) and found.text:
             yield f'# {setting.name} = "{found.shown}/…"  # not printed: it may contain a token'
             continue
-        value = toml(found, setting.default)
+        value = format_toml(found, setting.default)
         changed = "" if value == setting.default else f"  # default: {setting.default}"
         yield f"{setting.name} = {value}{changed}"
 
 
-def toml(value: object, default: str) -> str:
+def format_toml(value: object, default: str) -> str:
     """Return a setting's value as TOML, and the default for None."""
     match value:
         case None:
@@ -117,10 +117,10 @@ def toml(value: object, default: str) -> str:
         case NotifyUrl():
             return _quoted(f"env:{value.variable}")
         case DiskReserve():
-            return toml(write_share(value.share) if value.share else value.bytes, default)
+            return format_toml(write_share(value.share) if value.share else value.bytes, default)
         case AdviceThresholds():
             shares = {"gain": write_share(value.gain), "deletions": write_share(value.deletions)}
-            return toml(asdict(value) | shares, default)
+            return format_toml(asdict(value) | shares, default)
         case StrEnum():
             return _quoted(value.value)
         case str() | Path():
@@ -128,9 +128,9 @@ def toml(value: object, default: str) -> str:
         case () if default == _NOTHING:
             return default
         case tuple():
-            return f"[{', '.join(toml(one, _NOTHING) for one in value)}]"
+            return f"[{', '.join(format_toml(one, _NOTHING) for one in value)}]"
         case Mapping():
-            pairs = ", ".join(f"{_key(name)} = {toml(one, _NOTHING)}" for name, one in value.items())
+            pairs = ", ".join(f"{_key(name)} = {format_toml(one, _NOTHING)}" for name, one in value.items())
             return f"{{ {pairs} }}" if pairs else "{}"
     raise TypeError(f"{type(value).__name__} cannot be written as TOML")
 

@@ -134,9 +134,9 @@ def _show(client: Client, settings: TuiSettings, received: list[signal.Signals])
     Args:
         received: The signals received so far; the one that ends the dashboard is added.
     """
-    from jobtui.tui.launch import DashboardEnd, load, run
+    from jobtui.tui.launch import DashboardEnd, import_dashboard, run
 
-    load()
+    import_dashboard()
     if not received:
         end = run(client, settings, lambda: bool(received))
         if not received and end.status > SIGNAL_STATUS:
@@ -240,8 +240,8 @@ def retry_on_error_screen(connect: Callable[[], Client], theme: str) -> Client:
         try:
             return connect()
         except CommandError as error:
-            from jobtui.tui.launch import explain
+            from jobtui.tui.launch import show_open_error
 
             why = str(error).partition("; jobtui doctor")[0]
-            if not explain("This profile cannot be opened", why, _ADVICE, theme):
+            if not show_open_error("This profile cannot be opened", why, _ADVICE, theme):
                 raise

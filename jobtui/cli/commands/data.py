@@ -23,7 +23,7 @@ from jobtui.cli.pair_format import Pair, PairFormat, format_of
 from jobtui.cli.profiles import profile_of, require_embedded, settings_of
 from jobtui.cli.progress import byte_bar
 from jobtui.cli.requests import DumpCommand, LoadCommand
-from jobtui.cli.streams import Output, print_error, stdin
+from jobtui.cli.streams import StdoutWriter, print_error, stdin
 from jobtui.cli.wait import raise_signals
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
@@ -33,7 +33,7 @@ from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import ErrorCode, OwnerUnavailable, StorageError
 from jobtui.formatting import format_count
 from jobtui.history import StoreError
-from jobtui.os_errors import explain
+from jobtui.os_errors import describe_os_error
 
 BATCH_PAIRS = 5_000
 BATCH_BYTES = 1 << 20
@@ -47,7 +47,7 @@ def dump(command: DumpCommand) -> int:
     """Print the pairs and return the exit status. Raises CommandError, possibly after some pairs."""
     profile = profile_of(command, settings_of(command))
     require_embedded(profile)
-    output = Output()
+    output = StdoutWriter()
     with open_client(profile, RunPolicy.NONE) as engine, print_notices_after(engine):
         require_space(engine, command.space)
         for line in write_pairs(engine.dump(command.space), PairFormat(command.format)):
@@ -153,8 +153,8 @@ class _Source(msgspec.Struct, frozen=True):
             copy.flush()
         except OSError as error:
             raise CommandError(
-                f"{self.label} cannot be stored until all of it is checked: {explain(error)}; nothing was "
-                "loaded. A file in place of the pipe needs no temporary file"
+                f"{self.label} cannot be stored until all of it is checked: {describe_os_error(error)}; "
+                "nothing was loaded. A file in place of the pipe needs no temporary file"
             ) from None
 
 
@@ -194,7 +194,9 @@ def _open(name: str, profile: Profile, files: ExitStack) -> tuple[IO[bytes], IO[
     try:
         return file, files.enter_context(_temporary_file(profile.root))
     except OSError as error:
-        raise CommandError(f"{profile.root} cannot be written: {explain(error, profile.root)}") from None
+        raise CommandError(
+            f"{profile.root} cannot be written: {describe_os_error(error, profile.root)}"
+        ) from None
 
 
 @contextmanager

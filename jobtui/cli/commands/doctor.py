@@ -19,7 +19,7 @@ from jobtui.cli.errors import Exit, NoHome, UsageError
 from jobtui.cli.help import version_line
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.requests import DoctorCommand
-from jobtui.cli.streams import Output, is_terminal
+from jobtui.cli.streams import StdoutWriter, is_terminal
 from jobtui.engine.notifications import NotifySettings, UrlError
 from jobtui.engine.profile import Profile
 from jobtui.errors import StorageError
@@ -27,7 +27,7 @@ from jobtui.files import foreign_owner, others_can_write, user_name
 from jobtui.formatting import format_bytes, format_count, printable_lines
 from jobtui.history import StoreError
 from jobtui.model import ConnectionState
-from jobtui.os_errors import NO_INODES, explain, has_inodes
+from jobtui.os_errors import NO_INODES, describe_os_error, has_inodes
 from jobtui.storage.base import NO_ADDRESS
 
 SMALLEST = (60, 15)
@@ -36,7 +36,7 @@ NO_SPACE = 16 << 20
 CLUSTER_SECONDS = 15.0
 
 
-def terminal() -> Iterator[Finding]:
+def check_terminal() -> Iterator[Finding]:
     """Check the terminal, its colors and its characters."""
     name = os.environ.get("TERM", "")
     if not (is_terminal(0) and is_terminal(1)):
@@ -73,7 +73,7 @@ def _colors(name: str) -> str:
     return "16: the theme ansi (key T) is for these; set COLORTERM=truecolor if the terminal has more"
 
 
-def data_directory(profile: Profile) -> Finding:
+def check_data_directory(profile: Profile) -> Finding:
     """Check whether the profile's data can be written, and how much disk space is free."""
     place = _nearest(profile.root)
     result = f"{profile.root}" if _exists(profile.root) else f"{profile.root} (does not exist yet)"
@@ -95,7 +95,7 @@ def data_directory(profile: Profile) -> Finding:
     return Finding(CheckLevel.OK, "data", result)
 
 
-def access(profile: Profile) -> Iterator[Finding]:
+def check_access(profile: Profile) -> Iterator[Finding]:
     """Check the owner of the profile's files, and whether other users can write its directories."""
     if not _exists(profile.root):
         return
@@ -152,7 +152,7 @@ def _is_open(path: Path) -> bool:
         return False
 
 
-def host_directories(profile: Profile) -> Iterator[Finding]:
+def check_host_directories(profile: Profile) -> Iterator[Finding]:
     """Check the directories of embedded hosts in the config."""
     for host, directory in profile.hosts.items():
         if directory is None:
@@ -165,7 +165,7 @@ def host_directories(profile: Profile) -> Iterator[Finding]:
             yield Finding(CheckLevel.OK, "host", f"{host}: {directory}, {format_bytes(free)} free")
 
 
-def owner(profile: Profile) -> Finding:
+def check_owner(profile: Profile) -> Finding:
     """Check which process has the profile's lock, and whether it answers."""
     # late, here and below: the engine (100 ms), so that the first results appear at once
     from jobtui.engine.health import owner_of
@@ -188,7 +188,7 @@ def owner(profile: Profile) -> Finding:
     return Finding(CheckLevel.WARN, "lock", f"{process} owns this profile: {found.trouble}", advice)
 
 
-def history(profile: Profile) -> Finding:
+def check_history(profile: Profile) -> Finding:
     """Check whether the history can be read and is undamaged, as far as a start reads it."""
     from jobtui.engine.health import summarize_history
 
@@ -212,12 +212,12 @@ def history(profile: Profile) -> Finding:
     return Finding(CheckLevel.OK, "history", result)
 
 
-def schedule_owner(profile: Profile) -> Iterator[Finding]:
+def check_schedules(profile: Profile) -> Iterator[Finding]:
     """Check whether the profile's schedules can be read, and whether a process runs them."""
     from jobtui.engine.health import is_owned
-    from jobtui.engine.schedules import FILE, keep_owner, load
+    from jobtui.engine.schedules import FILE, keep_owner, load_schedules
 
-    loaded = load(profile.history)
+    loaded = load_schedules(profile.history)
     if loaded.refusal or loaded.damage:
         problem = loaded.refusal or f"{FILE}: {loaded.damage}"
         advice = "the next owner of the profile keeps a copy in quarantine/, and what is left"
@@ -235,7 +235,7 @@ def schedule_owner(profile: Profile) -> Iterator[Finding]:
     yield Finding(CheckLevel.WARN, "schedules", result, keep_owner(profile.name))
 
 
-def notifications(settings: NotifySettings) -> Iterator[Finding]:
+def check_notifications(settings: NotifySettings) -> Iterator[Finding]:
     """Check whether the targets of the notifications can be used. Nothing is sent."""
     if settings == NotifySettings():
         return
@@ -264,7 +264,7 @@ def notifications(settings: NotifySettings) -> Iterator[Finding]:
         yield Finding(CheckLevel.OK, "notify", result)
 
 
-def storage(*fallbacks: Path) -> Finding:
+def check_storage(*fallbacks: Path) -> Finding:
     """Check whether RocksDB works here."""
     from jobtui.engine.health import probe_storage
     from jobtui.errors import ProbeFailed
@@ -281,7 +281,7 @@ def storage(*fallbacks: Path) -> Finding:
     return Finding(CheckLevel.OK, "rocksdb", "a worker started, wrote, flushed and compacted")
 
 
-def cluster(profile: Profile) -> Finding:
+def check_cluster(profile: Profile) -> Finding:
     """Check whether the profile's cluster answers."""
     from jobtui.engine.health import probe_cluster
 
@@ -330,7 +330,7 @@ def _write_problem(place: Path) -> str:
         with tempfile.TemporaryFile(dir=place):
             return ""
     except OSError as error:
-        return f"cannot be written: {explain(error, place)}"
+        return f"cannot be written: {describe_os_error(error, place)}"
 
 
 class CheckLevel(enum.StrEnum):
@@ -352,7 +352,7 @@ class Finding(msgspec.Struct, frozen=True):
 
 def doctor(command: DoctorCommand) -> int:
     """Check everything, print each finding at once, and return the exit status."""
-    output = Output()
+    output = StdoutWriter()
     worst = Exit.DONE
     for finding in _findings(command):
         output.write(
@@ -368,33 +368,33 @@ def doctor(command: DoctorCommand) -> int:
 
 def _findings(command: DoctorCommand) -> Iterator[Finding]:
     yield Finding(CheckLevel.OK, "version", version_line())
-    yield from terminal()
+    yield from check_terminal()
     try:
         config = settings_of(command)
         profile = profile_of(command, config)
     except NoHome as error:
         yield Finding(CheckLevel.BAD, "data", str(error))
-        yield storage()
+        yield check_storage()
         return
     except UsageError as error:
         *others, last = str(error).splitlines()
         for problem in others:
             yield Finding(CheckLevel.BAD, "config", problem)
         yield Finding(CheckLevel.BAD, "config", last, "correct the file; jobtui config prints every setting")
-        yield storage()
+        yield check_storage()
         return
     state = "is valid" if config.found else "does not exist; the defaults are used"
     yield Finding(CheckLevel.OK, "config", f"{config.path} {state}; profile {profile.name}")
     for ignored in dashboard_problems(config):
         yield Finding(CheckLevel.WARN, "config", str(ignored), "the dashboard ignores it until it is corrected")
-    yield data_directory(profile)
-    yield from access(profile)
-    yield from host_directories(profile)
-    yield owner(profile)
-    yield history(profile)
-    yield from schedule_owner(profile)
-    yield from notifications(config.notify)
+    yield check_data_directory(profile)
+    yield from check_access(profile)
+    yield from check_host_directories(profile)
+    yield check_owner(profile)
+    yield check_history(profile)
+    yield from check_schedules(profile)
+    yield from check_notifications(config.notify)
     if profile.cluster is None:
-        yield storage(profile.root, profile.root.parent)
+        yield check_storage(profile.root, profile.root.parent)
     else:
-        yield cluster(profile)
+        yield check_cluster(profile)

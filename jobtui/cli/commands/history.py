@@ -12,12 +12,12 @@ from typing_extensions import override
 from jobtui.cli.errors import CommandError, Exit
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.requests import HistoryCommand
-from jobtui.cli.streams import Output, print_error
+from jobtui.cli.streams import StdoutWriter, print_error
 from jobtui.engine import health
 from jobtui.engine.profile import Profile
 from jobtui.formatting import format_count, printable_lines
 from jobtui.history import StoreError, StoreLocked
-from jobtui.os_errors import explain
+from jobtui.os_errors import describe_os_error
 
 
 def history_command(command: HistoryCommand) -> int:
@@ -65,7 +65,7 @@ def _has_history(profile: Profile) -> bool:
 
 
 def _print(lines: tuple[str, ...]) -> None:
-    output = Output()
+    output = StdoutWriter()
     output.write("".join(f"{printable_lines(line)}\n" for line in lines))
     output.flush()
 
@@ -100,13 +100,13 @@ def _export_to_file(file: Path, profile: Profile, form: str, *, raw: bool) -> tu
     except FileExistsError:
         raise CommandError(f"{file} exists already; nothing was written") from None
     except OSError as error:
-        raise CommandError(f"{file} cannot be written: {explain(error, file)}") from None
+        raise CommandError(f"{file} cannot be written: {describe_os_error(error, file)}") from None
     try:
         with open(descriptor, "w", encoding="utf-8", newline="") as out:
             return health.export_history(profile, out, form, raw=raw)
     except OSError as error:
         file.unlink()
-        raise CommandError(f"{file} cannot be written: {explain(error, file)}") from None
+        raise CommandError(f"{file} cannot be written: {describe_os_error(error, file)}") from None
     except BaseException:
         file.unlink()
         raise
@@ -120,7 +120,7 @@ class _Stdout(io.TextIOBase, TextIO):
     """stdout as a file. `write` raises _ReaderGone."""
 
     def __init__(self) -> None:
-        self.output = Output()
+        self.output = StdoutWriter()
 
     @override
     def write(self, text: str) -> int:

@@ -10,7 +10,7 @@ from contextlib import closing
 from jobtui.cli.errors import CommandError, Exit, profile_error
 from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.requests import MetricsCommand
-from jobtui.cli.streams import Output
+from jobtui.cli.streams import StdoutWriter
 from jobtui.engine.metrics import ProfileMetrics
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
@@ -18,7 +18,7 @@ from jobtui.engine.remote import RemoteClient
 from jobtui.errors import OwnerUnavailable
 from jobtui.files import publish_file
 from jobtui.history import StoreError
-from jobtui.os_errors import explain
+from jobtui.os_errors import describe_os_error
 
 
 def metrics_command(command: MetricsCommand) -> int:
@@ -30,14 +30,14 @@ def metrics_command(command: MetricsCommand) -> int:
     except StoreError as error:
         raise profile_error(error) from None
     if command.output is None:
-        output = Output()
+        output = StdoutWriter()
         output.write(text.decode())
         output.flush()
         return Exit.DONE
     try:
         publish_file(command.output, text)
     except OSError as error:
-        reason = explain(error, command.output)
+        reason = describe_os_error(error, command.output)
         raise CommandError(f"{command.output} cannot be written: {reason}; it is as it was before") from None
     return Exit.DONE
 

@@ -11,11 +11,11 @@ import asyncio
 from jobtui.cli.errors import Exit, UsageError
 from jobtui.cli.profiles import settings_of
 from jobtui.cli.requests import NotifyCommand
-from jobtui.cli.streams import Output
+from jobtui.cli.streams import StdoutWriter
 from jobtui.clock import SystemClock
 from jobtui.config import chosen_profile
 from jobtui.config.loader import ConfigError
-from jobtui.engine.delivery import DeliveryResult, deliver, target_of
+from jobtui.engine.delivery import DeliveryResult, deliver, make_target
 from jobtui.engine.moments import encode_message, trial_message
 from jobtui.engine.notifications import NotifySettings
 from jobtui.formatting import printable_line
@@ -35,7 +35,7 @@ def notify_command(command: NotifyCommand) -> int:
         )
     message = encode_message(trial_message(profile, SystemClock().now()))
     results = asyncio.run(_send(config.notify, message))
-    output = Output()
+    output = StdoutWriter()
     for result in results:
         output.write(f"{'sent' if result.is_delivered else 'FAILED'}: {printable_line(result.text)}\n")
     output.flush()
@@ -43,5 +43,5 @@ def notify_command(command: NotifyCommand) -> int:
 
 
 async def _send(settings: NotifySettings, message: bytes) -> list[DeliveryResult]:
-    targets = [target_of(settings, name) for name in settings.targets]
+    targets = [make_target(settings, name) for name in settings.targets]
     return await asyncio.gather(*(deliver(target, message, settings.timeout) for target in targets))

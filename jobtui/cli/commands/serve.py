@@ -41,7 +41,7 @@ from jobtui.model import (
     Status,
     TaskProgressed,
 )
-from jobtui.os_errors import explain
+from jobtui.os_errors import describe_os_error
 
 START_SECONDS = 30.0
 UNTIL_IDLE = "--until-idle"
@@ -101,7 +101,7 @@ def write_first_line(file: int, log: Path) -> None:
     except OSError as error:
         os.close(file)
         raise CommandError(
-            f"{log} cannot be written: {explain(error, log)}; nothing was started. "
+            f"{log} cannot be written: {describe_os_error(error, log)}; nothing was started. "
             "jobtui doctor shows what to do"
         ) from None
 
@@ -171,7 +171,7 @@ def open_log(path: Path) -> int:
         return open_to_append(path)
     except OSError as error:
         raise CommandError(
-            f"{path} cannot be written: {explain(error, path)}; jobtui doctor shows what to do"
+            f"{path} cannot be written: {describe_os_error(error, path)}; jobtui doctor shows what to do"
         ) from None
 
 
@@ -196,7 +196,7 @@ def serving_metrics(
     try:
         server, thread = start_http_server(port, host, metrics.registry)
     except OSError as error:
-        raise CommandError(f"metrics cannot be served at {host}:{port}: {explain(error)}") from None
+        raise CommandError(f"metrics cannot be served at {host}:{port}: {describe_os_error(error)}") from None
     try:
         yield f"http://{f'[{host}]' if ':' in host else host}:{server.server_port}/metrics"
     finally:

@@ -41,10 +41,10 @@ from jobtui.cli.commands.serve import require_stored_password
 from jobtui.cli.errors import SIGNALS, CommandError, Exit, UsageError
 from jobtui.cli.profiles import profile_of, profile_options, settings_of
 from jobtui.cli.requests import WebCommand
-from jobtui.cli.streams import Output, print_error
+from jobtui.cli.streams import StdoutWriter, print_error
 from jobtui.engine.profile import Profile
 from jobtui.interpreter import environment, interpreter
-from jobtui.os_errors import explain
+from jobtui.os_errors import describe_os_error
 
 LOOPBACK = "127.0.0.1"
 LOCAL_NAMES = frozenset({LOOPBACK, "localhost", "::1"})
@@ -125,7 +125,9 @@ def _listen(port: int) -> socket.socket:
         advice = (
             "; --port N selects another one, --port 0 a free one" if error.errno == errno.EADDRINUSE else ""
         )
-        raise CommandError(f"port {port} of {LOOPBACK} cannot be used: {explain(error)}{advice}") from None
+        raise CommandError(
+            f"port {port} of {LOOPBACK} cannot be used: {describe_os_error(error)}{advice}"
+        ) from None
 
 
 async def _serve(
@@ -147,7 +149,7 @@ async def _serve(
     await runner.setup()
     await web.SockSite(runner, listener).start()
     port = listener.getsockname()[1]
-    output = Output()
+    output = StdoutWriter()
     output.write(f"{server.address(port)}\n")
     output.flush()
     access = "accepts changes" if is_writable else "is read-only (--writable accepts changes)"
@@ -265,7 +267,7 @@ class BrowserServer:
             tab = await BrowserTab.start(self._command, *size)
         except OSError as error:
             self._sockets.discard(websocket)
-            print_error(f"jobtui: a tab cannot be opened: {explain(error)}")
+            print_error(f"jobtui: a tab cannot be opened: {describe_os_error(error)}")
             await websocket.close(code=WSCloseCode.INTERNAL_ERROR)
             return websocket
         self._tabs.add(tab)

@@ -138,7 +138,9 @@ def amend(job: Job, found: ClusterJob, now: datetime) -> Job:
         return job
     events = [event for event in _between(job, after, now) if event.task is not None]
     if not is_same_end:
-        reason = f"the cluster later reported that it {ended_as(after)}, not that it {ended_as(job)}"
+        reason = (
+            f"the cluster later reported that it {describe_job_end(after)}, not that it {describe_job_end(job)}"
+        )
         events.append(JobEvent(at=now, kind=EventKind.NOTE, status=after.status, reason=reason))
     elif stop != job.stop and stop is not None:
         reason = f"the cluster later reported its end at {format_local_time(stop)}"
@@ -179,7 +181,7 @@ def note_shared_address(job: Job, hosts: Iterable[str], now: datetime) -> Job:
     return add_note(job, f"{ONE_ADDRESS} ({'; '.join(names)}) {INDISTINGUISHABLE}", now)
 
 
-def ended_as(job: Job) -> str:
+def describe_job_end(job: Job) -> str:
     """Return how a job ended, as a verb: `failed (E_RPC_FAILURE)`."""
     verb = {Status.FAILED: "failed", Status.STOPPED: "was stopped"}.get(job.status, "finished")
     return f"{verb} ({job.reason})" if job.status is Status.FAILED and job.reason else verb

@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from jobtui.errors import DECODE_ERRORS
-from jobtui.history.format.codec import frame, is_intact
+from jobtui.history.format.codec import frame_line, is_intact
 from jobtui.history.format.disk import Disk, is_unreadable
 from jobtui.history.format.manifest import (
     ARCHIVE_DIRECTORY,
@@ -76,14 +76,15 @@ def load_archive_manifest(disk: Disk, directory: Path, name: str) -> tuple[Segme
 def create_archive_manifest(disk: Disk, path: Path, schema: int, segments: Sequence[SegmentEntry]) -> None:
     """Write an archive's manifest; the directory is not synced. Raises OSError."""
     disk.create_with(
-        path / ARCHIVE_MANIFEST_NAME, [frame(msgspec.json.encode(ArchiveManifest(schema, tuple(segments))))]
+        path / ARCHIVE_MANIFEST_NAME,
+        [frame_line(msgspec.json.encode(ArchiveManifest(schema, tuple(segments))))],
     )
 
 
 def replace_archive_manifest(disk: Disk, path: Path, schema: int, segments: Sequence[SegmentEntry]) -> None:
     """Replace an archive's manifest, durably. Raises OSError."""
     disk.write_atomically(
-        path / ARCHIVE_MANIFEST_NAME, frame(msgspec.json.encode(ArchiveManifest(schema, tuple(segments))))
+        path / ARCHIVE_MANIFEST_NAME, frame_line(msgspec.json.encode(ArchiveManifest(schema, tuple(segments))))
     )
 
 

@@ -24,7 +24,7 @@ MAGIC: Final = b'{"crc":"'
 HEADER_SIZE: Final = len(MAGIC) + len('xxxxxxxx",')
 
 
-def frame(payload: bytes) -> bytes:
+def frame_line(payload: bytes) -> bytes:
     """Return a JSON object as a line, with its newline. `payload` is `{…}` and not empty."""
     rest = payload[1:]
     return b'{"crc":"%08x",%b\n' % (crc32(rest), rest)

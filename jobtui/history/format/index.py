@@ -23,7 +23,7 @@ import msgspec
 from typing_extensions import override
 
 from jobtui.errors import DECODE_ERRORS
-from jobtui.history.format.codec import frame, is_intact
+from jobtui.history.format.codec import frame_line, is_intact
 from jobtui.history.format.codec import split_lines as framed_lines
 from jobtui.history.format.disk import Disk
 from jobtui.model import Job, Status
@@ -284,14 +284,14 @@ def index_lines(columns: Columns, source: ColumnSource) -> Iterator[tuple[str, b
         _pack(columns.recovered),
         _pack(columns.recoverers),
     )
-    yield _CORE, frame(_encode(core))
+    yield _CORE, frame_line(_encode(core))
     for name in NUMBER_COLUMNS:
-        yield name, frame(_encode(_pack(source.numbers(name))))
+        yield name, frame_line(_encode(_pack(source.numbers(name))))
     hosts = source.hosts()
-    yield _HOSTS, frame(_encode(_StoredLists(hosts.values, _pack(hosts.codes))))
+    yield _HOSTS, frame_line(_encode(_StoredLists(hosts.values, _pack(hosts.codes))))
     for name in TEXT_COLUMNS:
         texts = source.texts(name)
-        yield name, frame(_encode(_StoredTexts(texts.values, _pack(texts.codes))))
+        yield name, frame_line(_encode(_StoredTexts(texts.values, _pack(texts.codes))))
 
 
 class SegmentIndex:
@@ -304,7 +304,9 @@ class SegmentIndex:
         """Write the index of `count` records with these `index_lines`, if possible: it is only a cache."""
         head = _Header(INDEX_FORMAT, self._size, count, tuple((name, len(line)) for name, line in lines))
         with contextlib.suppress(OSError):
-            self._disk.create_with(self._path, [frame(_encode(head)), *(line for _, line in lines)], sync=False)
+            self._disk.create_with(
+                self._path, [frame_line(_encode(head)), *(line for _, line in lines)], sync=False
+            )
 
     def is_whole(self) -> bool:
         """Return whether all its lines are intact, and it belongs to this segment."""

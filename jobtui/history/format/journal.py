@@ -27,7 +27,7 @@ from jobtui.history.format.codec import (
     Delta,
     JournalEntry,
     decode_entry,
-    frame,
+    frame_line,
     split_lines,
     unknown_field,
 )
@@ -69,7 +69,8 @@ def encode_batch(changes: Sequence[bytes], last: int) -> list[bytes]:
     """Return the framed lines of a batch of changes (`{…}`) with one sync, numbered from `last` + 1."""
     span = b'"of":[%d,%d],' % (last + 1, last + len(changes))
     return [
-        frame(b'{"n":%d,%b%b' % (number, span, change[1:])) for number, change in enumerate(changes, last + 1)
+        frame_line(b'{"n":%d,%b%b' % (number, span, change[1:]))
+        for number, change in enumerate(changes, last + 1)
     ]
 
 

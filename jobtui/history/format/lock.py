@@ -18,7 +18,7 @@ import msgspec
 
 from jobtui.errors import DECODE_ERRORS, StoreError, StoreLocked
 from jobtui.files import foreign_owner
-from jobtui.history.format.codec import frame, is_intact
+from jobtui.history.format.codec import frame_line, is_intact
 from jobtui.history.format.disk import Disk
 from jobtui.os_errors import NO_LOCKS
 
@@ -140,7 +140,7 @@ class Lock:
         """Write the status. It is not synced: an older status is also correct."""
         ended, address = (b"true", b'""') if closed else (b"false", self._address)
         status = _STATUS_LINE % (self._pid, journal, durable, next_id, generation, ended, address)
-        self._disk.write(self._file, frame(status).ljust(_STATUS_BYTES), 0)
+        self._disk.write(self._file, frame_line(status).ljust(_STATUS_BYTES), 0)
 
     def is_held(self) -> bool:
         """Return whether the lock still works; False if the directory was deleted, moved or unmounted."""

@@ -8,7 +8,7 @@ from typing import Final
 import msgspec
 
 from jobtui.errors import DECODE_ERRORS, StoreTooNew
-from jobtui.history.format.codec import SCHEMA, frame, is_intact
+from jobtui.history.format.codec import SCHEMA, frame_line, is_intact
 from jobtui.history.format.disk import Disk
 
 MANIFEST_NAME: Final = "MANIFEST.json"
@@ -81,7 +81,7 @@ class FormatHeader(msgspec.Struct):
     schema: int
 
 
-def load(disk: Disk, directory: Path) -> Manifest | None:
+def load_manifest(disk: Disk, directory: Path) -> Manifest | None:
     """Return the manifest, None if there is none. Raises ManifestDamaged, StoreTooNew and OSError."""
     try:
         data = disk.read_file(directory / MANIFEST_NAME)
@@ -98,9 +98,9 @@ def load(disk: Disk, directory: Path) -> Manifest | None:
         raise ManifestDamaged(data) from None
 
 
-def save(disk: Disk, directory: Path, manifest: Manifest) -> None:
+def write_manifest(disk: Disk, directory: Path, manifest: Manifest) -> None:
     """Replace the manifest durably. Raises OSError, after which the old or the new one may be there."""
-    disk.write_atomically(directory / MANIFEST_NAME, frame(msgspec.json.encode(manifest)))
+    disk.write_atomically(directory / MANIFEST_NAME, frame_line(msgspec.json.encode(manifest)))
 
 
 def refuse_newer(schema: int) -> None:

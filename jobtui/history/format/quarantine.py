@@ -18,7 +18,7 @@ from typing import Final
 import msgspec
 
 from jobtui.errors import DECODE_ERRORS, StoreError
-from jobtui.history.format.codec import frame, split_lines
+from jobtui.history.format.codec import frame_line, split_lines
 from jobtui.history.format.disk import Disk
 
 _MAX_NAMED: Final = 20
@@ -105,7 +105,7 @@ def _read_note_lines(disk: Disk, directory: Path) -> tuple[list[bytes], bool]:
     return [line for _, line, whole in found if whole], all(whole for _, _, whole in found)
 
 
-def free_name(name: str, taken: Collection[str]) -> str:
+def unused_name(name: str, taken: Collection[str]) -> str:
     """Return the name, or the name with the first number that is not taken."""
     return next(each for turn in count() if (each := f"{name}.{turn}" if turn else name) not in taken)
 
@@ -136,7 +136,7 @@ class Quarantine:
     def move_in(self, file: str, what: str) -> None:
         """Move a file of the history to the quarantine, and note that. Raises OSError."""
         self._make_directory()
-        name = free_name(Path(file).name, self._disk.list_names(self._directory))
+        name = unused_name(Path(file).name, self._disk.list_names(self._directory))
         self._disk.rename(self.history_directory / file, self._directory / name)
         note = DamageNote(file, None, (), what, f"{QUARANTINE_DIRECTORY}/{name}")
         self.notes = (*self.notes, note)
@@ -176,7 +176,7 @@ class Quarantine:
                 written, self._can_append = _read_note_lines(self._disk, self.history_directory)
                 self._on_disk = dict.fromkeys(line + b"\n" for line in written)
             known, self._on_disk = self._on_disk, None
-            lines = dict.fromkeys(frame(_encode(note)) for note in notes)
+            lines = dict.fromkeys(frame_line(_encode(note)) for note in notes)
             fresh = [line for line in lines if line not in known]
             if fresh:
                 known |= dict.fromkeys(fresh)

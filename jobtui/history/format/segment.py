@@ -422,7 +422,7 @@ class Segment:
         if self._quarantine.can_write and not is_archived:
             return True
         try:
-            found = manifest.load(self._disk, history)
+            found = manifest.load_manifest(self._disk, history)
         except (manifest.ManifestDamaged, StoreError, OSError):
             return True
         if found is None:

@@ -264,7 +264,7 @@ def _drop_archived_jobs(archives: Archives, replay: Replay) -> None:
 
 def _load_manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest | None:
     try:
-        found = manifest.load(disk, directory)
+        found = manifest.load_manifest(disk, directory)
     except manifest.ManifestDamaged as error:
         what = "it is damaged: it was rebuilt from the files"
         quarantine.add(manifest.MANIFEST_NAME, None, what, error.data)

@@ -20,7 +20,7 @@ import msgspec
 from jobtui.history.format import manifest as manifests
 from jobtui.history.format.archive import ARCHIVE_MANIFEST_NAME as CONTENTS
 from jobtui.history.format.archive import RESTORED_MARKER, Archives, is_archive_name, is_unfinished
-from jobtui.history.format.codec import SCHEMA, encode, frame, is_intact
+from jobtui.history.format.codec import SCHEMA, encode, frame_line, is_intact
 from jobtui.history.format.disk import Disk, is_unreadable
 from jobtui.history.format.index import (
     CODE_OF,
@@ -89,7 +89,7 @@ class SegmentStore:
             **changes,
         )
         try:
-            manifests.save(self.disk, self.directory, after)
+            manifests.write_manifest(self.disk, self.directory, after)
         except OSError as error:
             if self._may_be_committed(after):
                 raise CommitUncertain(*error.args) from None
@@ -98,7 +98,7 @@ class SegmentStore:
 
     def _may_be_committed(self, manifest: Manifest) -> bool:
         try:
-            return manifests.load(self.disk, self.directory) == manifest
+            return manifests.load_manifest(self.disk, self.directory) == manifest
         except (OSError, manifests.ManifestDamaged):
             return True
 
@@ -107,7 +107,7 @@ class SegmentStore:
         if not sealing.jobs:
             self._commit(self.save_manifest(journal=sealing.journal, seq=sealing.seq), self.state.segments)
             return
-        lines = (frame(encode(job)) for job in sealing.jobs)
+        lines = (frame_line(encode(job)) for job in sealing.jobs)
         segment = yield from self.write_segment(self.directory, lines, sealing.jobs)
         self.disk.sync_directory(self.directory)
         with self.state.mutex:

@@ -37,7 +37,7 @@ from jobtui.history.read.reader import LoadedHistory, load_history
 from jobtui.history.steps import run_steps
 from jobtui.history.write.segment_store import SealRequest, SegmentStore, remove_leftovers
 from jobtui.model import Job
-from jobtui.os_errors import explain, explain_shortage, has_inodes
+from jobtui.os_errors import describe_os_error, explain_shortage, has_inodes
 
 _LINE_OVERHEAD = 96
 """The most bytes of a line in addition to its change: the checksum and the numbers."""
@@ -302,7 +302,7 @@ class Store:
 
     def fail(self, error: Exception) -> None:
         """Accept no changes from now on, because of this error."""
-        why = explain(error, self._directory) if isinstance(error, OSError) else str(error)
+        why = describe_os_error(error, self._directory) if isinstance(error, OSError) else str(error)
         remedy = "check that disk" if explain_shortage(error) == "" else "raise the limit"
         self._failed = (
             f"The history in {self._directory} can no longer be written ({why or type(error).__name__}): "
@@ -312,7 +312,7 @@ class Store:
     def postpone_seal(self, error: OSError) -> None:
         """Note a failed seal. The jobs are still in the journals, and it is retried when these are longer."""
         self._base_size = self._journal.end
-        what = f"sealing was postponed: {explain(error)}"
+        what = f"sealing was postponed: {describe_os_error(error)}"
         self.quarantine.note(self._journal.path.name, what)
 
     # ---- journals

@@ -27,7 +27,7 @@ from jobtui.history.write.archiver import archive, restore
 from jobtui.history.write.segment_store import CommitUncertain, SealRequest
 from jobtui.history.write.store import Store
 from jobtui.model import Job
-from jobtui.os_errors import explain
+from jobtui.os_errors import describe_os_error
 
 _MAX_GROUP: Final = 512
 """Commits that share one sync at most."""
@@ -274,7 +274,7 @@ class Writer:
         self._start_keeper(lambda: self._run_archive(sealing, request))
 
     def _archive_error(self, error: OSError, request: _ArchiveRequest) -> StoreError:
-        what = f"The jobs were not {request.what}, and nothing was changed: {explain(error)}"
+        what = f"The jobs were not {request.what}, and nothing was changed: {describe_os_error(error)}"
         if self.store.health is Health.READ_ONLY:
             return StoreFailed(self.store.write_error)
         return StoreFull(what) if is_full(error) else StoreError(what)

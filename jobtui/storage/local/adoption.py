@@ -57,7 +57,7 @@ _NUMBERS_AHEAD = 100_000
 _TRIES = 3  # an owner at work may delete a file after it was listed and before it is read
 
 
-class Recovery(enum.Enum):
+class ReplayStrictness(enum.Enum):
     """The strictness of a WAL's replay.
 
     Normally every record must be complete. A program that was killed in the middle of a write leaves a torn
@@ -83,7 +83,7 @@ class Survey(msgspec.Struct, frozen=True):
     styles: Mapping[str, str]
     named: frozenset[str]
     unplaced: tuple[str, ...]
-    recovery: Recovery
+    recovery: ReplayStrictness
     wal_directory: Path | None
     lost_end: bool
     backwards: frozenset[str]
@@ -322,7 +322,7 @@ class Surveyor:
             options_of = options.families[family.name].options
             for number, file in family.files.items():
                 if file.path:
-                    raise option_rules.other_paths("db_paths or cf_paths")
+                    raise option_rules.paths_refusal("db_paths or cf_paths")
                 name = next((n for n in (f"{number:06d}.sst", f"{number:06d}.ldb") if n in names), None)
                 if name is None:
                     raise Refusal(
@@ -411,7 +411,7 @@ class Surveyor:
                     "let its own program flush it",
                 )
             if content.other_policy:
-                raise option_rules.other_policy()
+                raise option_rules.write_policy_refusal()
             torn = torn or (f"{number:06d}.log" if content.tail is Tail.TORN else "")
             prepared = (prepared | content.prepared) - content.ended
             for id_, family in manifest.families.items():
@@ -480,9 +480,9 @@ def _trouble(directory: Path, refusal: Refusal) -> WorkerError:
     return WorkerError(refusal.code, f"{directory}: {refusal.finding}{remedy}")
 
 
-def _recovery(wals: Iterable[WalContent]) -> Recovery:
+def _recovery(wals: Iterable[WalContent]) -> ReplayStrictness:
     torn = any(content.tail is Tail.TORN for content in wals)
-    return Recovery.TORN_TAIL if torn else Recovery.ABSOLUTE
+    return ReplayStrictness.TORN_TAIL if torn else ReplayStrictness.ABSOLUTE
 
 
 def _has_no_db_paths(options: OptionsText) -> bool:

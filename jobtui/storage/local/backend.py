@@ -42,7 +42,7 @@ from jobtui.storage.local.layout import directory_name, is_locked
 from jobtui.storage.local.process import Notice
 from jobtui.storage.local.protocol import LONGEST_PAIR
 from jobtui.storage.local.spaces import SpaceManager
-from jobtui.storage.local.supervisor import LOOK, Stopped, Timeouts, WorkerSupervisor
+from jobtui.storage.local.supervisor import LOOK, OperationStopped, Timeouts, WorkerSupervisor
 
 if TYPE_CHECKING:
     from jobtui.storage.local.adoption import Surveyor
@@ -205,7 +205,7 @@ class LocalStorage:
         used: set[str] = set()
         self._loads[space] += 1
         try:
-            for batch in batches(pairs, found.hosts):
+            for batch in split_into_batches(pairs, found.hosts):
                 used.update(batch)
                 await self._load(space, batch, sync=False)
             await self._load(space, dict.fromkeys(used, ()), sync=True)
@@ -217,7 +217,7 @@ class LocalStorage:
     async def dump(self, space: str) -> AsyncIterator[tuple[bytes, bytes]]:
         """Yield the pairs in key order over all hosts (of an adopted space: of the default column family)."""
         streams = [self._dump_host(space, host) for host in self._space(space).hosts]
-        async with contextlib.aclosing(merged(streams)) as pairs:
+        async with contextlib.aclosing(merge_streams(streams)) as pairs:
             async for pair in pairs:
                 yield pair
 
@@ -317,7 +317,7 @@ class LocalStorage:
                 worked = await worker.run_operation(
                     order, lambda moved: progress(OperationProgress(**asdict(moved))), control
                 )
-            except Stopped:
+            except OperationStopped:
                 return TaskResult(stopped=True)
             return TaskResult(**asdict(worked))
 
@@ -378,7 +378,7 @@ def _left_out(space: str, host: str, families: Sequence[str]) -> str:
     return f"Of {space} on {host} the default column family alone is dumped, without {named}{more}"
 
 
-def batches(pairs: Sequence[Pair], hosts: Sequence[str]) -> Iterator[dict[str, list[Pair]]]:
+def split_into_batches(pairs: Sequence[Pair], hosts: Sequence[str]) -> Iterator[dict[str, list[Pair]]]:
     """Yield the pairs in batches of bounded size, each split by host; a key's pairs keep their order.
 
     A key's CRC-32 selects its host. This must never change, because it says where the data on disk is.
@@ -402,7 +402,7 @@ def batches(pairs: Sequence[Pair], hosts: Sequence[str]) -> Iterator[dict[str, l
         yield batch
 
 
-async def merged(
+async def merge_streams(
     streams: Sequence[AsyncIterator[list[tuple[bytes, bytes]]]],
 ) -> AsyncGenerator[tuple[bytes, bytes], None]:
     """Merge streams that are each in key order; equal keys keep the streams' order."""

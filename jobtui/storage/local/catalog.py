@@ -178,7 +178,7 @@ class Catalog(msgspec.Struct, frozen=True):
             raise _unwritable(file, error) from error
 
     def _size(self, path: Path) -> int:
-        return layout.size(path, self.wal_directories.get(str(path)))
+        return layout.database_size(path, self.wal_directories.get(str(path)))
 
     def _host(self, name: str, held: list[str]) -> Host:
         own = self.directories.get(name)

@@ -58,7 +58,7 @@ _GRAPHS = (
 )
 
 
-async def fill(storage: LocalStorage, notify: Callable[[str], None]) -> None:
+async def fill_demo_spaces(storage: LocalStorage, notify: Callable[[str], None]) -> None:
     """Create the demo's spaces on all hosts and fill them; an existing space stays unchanged.
 
     This takes a few seconds. `notify` is called for each space. Raises StorageError.

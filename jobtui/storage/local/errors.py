@@ -13,7 +13,7 @@ import msgspec
 
 from jobtui.errors import ErrorCode
 from jobtui.formatting import format_bytes, printable_line
-from jobtui.os_errors import NO_INODES, has_inodes, limit_in_words
+from jobtui.os_errors import NO_INODES, describe_limit, has_inodes
 
 
 class WorkerError(Exception):
@@ -81,7 +81,7 @@ def rocksdb_error(words: str, where: str, room: DiskSpace | None = None) -> Work
     """Return the error for a message of RocksDB: directory, reason, sizes, and the message."""
     code = classify(words)
     limit = next((number for sign, number in _LIMITS.items() if sign in words), None)
-    plain = limit_in_words(limit) or _full_in_words(code, where)
+    plain = describe_limit(limit) or _full_in_words(code, where)
     return WorkerError(code, f"{_plain(code, where, room, plain or None)} (RocksDB: {printable_line(words)})")
 
 
@@ -94,7 +94,7 @@ def system_error(error: OSError, where: str, room: DiskSpace | None = None) -> W
     plain = (
         "it is not there"
         if code is ErrorCode.MISSING
-        else limit_in_words(number) or _full_in_words(code, where)
+        else describe_limit(number) or _full_in_words(code, where)
     )
     return WorkerError(code, f"{_plain(code, where, room, plain or None)} ({printable_line(words)})")
 

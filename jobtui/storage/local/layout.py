@@ -39,7 +39,7 @@ def directory_name(name: str) -> str:
     return f"{encoded[: LONGEST - 33].rstrip('%')}~{_hash(name)}"
 
 
-def is_cut(directory: str) -> bool:
+def is_cut_name(directory: str) -> bool:
     """Return whether the directory name is a cut one; the full name is then in a file."""
     return "~" in directory
 
@@ -54,7 +54,7 @@ def name_of(directory: str, full_name: str | None = None) -> str | None:
 
     `full_name` is the recorded name of a cut one; it is used only if its directory name is this one.
     """
-    if is_cut(directory):
+    if is_cut_name(directory):
         return full_name if full_name is not None and directory_name(full_name) == directory else None
     if not is_directory_name(directory):
         return None
@@ -91,7 +91,7 @@ _NAME = ".name"  # the file that holds the full name of a directory with a cut o
 _DROPPED = ".dropped"  # a directory that is being deleted
 
 
-def size(path: Path, wal_directory: Path | None = None) -> int:
+def database_size(path: Path, wal_directory: Path | None = None) -> int:
     """Return the bytes of a database's SST and blob files, or of its WAL if it has no such files yet.
 
     `wal_directory` is the directory of its WAL if it is not `path`. Files that are unreadable or are deleted
@@ -195,7 +195,7 @@ def space_at(host: Path, place: str) -> str | None:
     if not _is_there(host / place / "CURRENT"):
         return None
     full_name = None
-    if is_cut(place):
+    if is_cut_name(place):
         with contextlib.suppress(OSError, UnicodeDecodeError):
             full_name = (host / (place + _NAME)).read_text("utf-8", "surrogatepass")
     return name_of(place, full_name)
@@ -206,16 +206,16 @@ def unknown_directories(host: Path, known: set[str]) -> list[str]:
     return [place for place in _directories(host) if place not in known]
 
 
-def prepare(host: Path, space: str) -> None:
+def prepare_host(host: Path, space: str) -> None:
     """Create the host's directory, and record the full name of a cut one. Raises OSError."""
     host.mkdir(parents=True, exist_ok=True, mode=0o700)
     sync_directory(host.parent)
     place = directory_name(space)
-    if is_cut(place):
+    if is_cut_name(place):
         write_atomically(host / (place + _NAME), space.encode("utf-8", "surrogatepass"))
 
 
-def remove(host: Path, space: str) -> None:
+def delete_database(host: Path, space: str) -> None:
     """Delete a space's directory and its name file, if there are any. Raises OSError.
 
     The directory is renamed first, so that an incomplete deletion is never mistaken for a space.

@@ -59,7 +59,7 @@ class Refusal(Exception):
 def check_database_options(database: Mapping[str, str]) -> None:
     """Raise Refusal unless the database's own options are known to be safe."""
     if database.keys() & {"db_paths"}:
-        raise other_paths("db_paths")
+        raise paths_refusal("db_paths")
     _refuse_unknown(database, known_options.DATABASE)
     _check_bounds(database, "")
     if database.get("persist_stats_to_disk", "false") != "false":
@@ -69,7 +69,7 @@ def check_database_options(database: Mapping[str, str]) -> None:
             COMPACT_IT,
         )
     if database.get("seq_per_batch", "false") != "false":
-        raise other_policy()
+        raise write_policy_refusal()
     for name, known in (
         ("wal_filter", ("nullptr",)),
         ("file_checksum_gen_factory", ("nullptr", "FileChecksumGenCrc32cFactory")),
@@ -111,7 +111,7 @@ def check_family(name: str, family: Family, comparator_in_use: str) -> None:
             "only its own program can work on it",
         )
     if found.keys() & {"cf_paths", "db_paths"}:
-        raise other_paths("cf_paths")
+        raise paths_refusal("cf_paths")
     comparator = found.get("comparator", "")
     if comparator not in _COMPARATORS or comparator_in_use != comparator:
         shown = printable_line(comparator_in_use if comparator in _COMPARATORS else comparator)
@@ -161,7 +161,7 @@ def check_compression(compression: str, where: str) -> None:
         )
 
 
-def other_paths(option: str) -> Refusal:
+def paths_refusal(option: str) -> Refusal:
     """Return the refusal of a database with files in other directories."""
     return Refusal(
         f"its program keeps SST files in other directories ({option}), where this jobtui would not write",
@@ -169,7 +169,7 @@ def other_paths(option: str) -> Refusal:
     )
 
 
-def other_policy() -> Refusal:
+def write_policy_refusal() -> Refusal:
     """Return the refusal of transactions of another write policy."""
     return Refusal(
         "its WAL holds transactions of the kind WritePrepared or WriteUnprepared, which only its own program "

@@ -18,7 +18,7 @@ import msgspec
 from jobtui.errors import DECODE_ERRORS
 from jobtui.formatting import printable_line
 from jobtui.interpreter import environment, interpreter
-from jobtui.os_errors import limit_in_words
+from jobtui.os_errors import describe_limit
 from jobtui.storage.local import protocol as p
 
 START_SECONDS = 30.0
@@ -201,7 +201,7 @@ class WorkerProcess:
         if self._stderr_lines:
             text += f"; its last words: {' | '.join(list(self._stderr_lines)[-SHOWN_LINES:])}"
         # C++ aborts if it gets no memory or thread, and its message does not name the limit
-        if code == -signal.SIGABRT and (limit := limit_in_words(errno.ENOMEM)):
+        if code == -signal.SIGABRT and (limit := describe_limit(errno.ENOMEM)):
             text += f"; {limit}"
         return text
 

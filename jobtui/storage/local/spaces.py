@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Protocol
 from msgspec.structs import replace
 
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.os_errors import explain
+from jobtui.os_errors import describe_os_error
 from jobtui.storage.base import Placement, Space
 from jobtui.storage.local import layout
 from jobtui.storage.local import protocol as p
@@ -137,7 +137,7 @@ class SpaceManager:
     async def _create_on(self, name: str, host: str) -> None:
         directory = self._storage.catalogue.directories[host]
         try:
-            await asyncio.to_thread(layout.prepare, directory, name)
+            await asyncio.to_thread(layout.prepare_host, directory, name)
             worker = self._storage.worker(host, adopted=False)
             await worker.request(p.CreateDatabase(directory_name(name)), p.Done)
         except OSError as error:
@@ -173,7 +173,9 @@ class SpaceManager:
         try:
             there = Path(directory).is_dir()
         except OSError as error:
-            raise StorageError(ErrorCode.ACCESS, directory, name, f"{directory}: {explain(error)}") from None
+            raise StorageError(
+                ErrorCode.ACCESS, directory, name, f"{directory}: {describe_os_error(error)}"
+            ) from None
         if not there and Path(directory).exists():
             raise StorageError(ErrorCode.REJECTED, directory, name, f"{directory} is a file, not a directory")
         if not there:
@@ -222,7 +224,7 @@ class SpaceManager:
         try:
             for host in hosts if name not in catalogue.entries else ():
                 if host in catalogue.directories:
-                    layout.remove(catalogue.directories[host], name)
+                    layout.delete_database(catalogue.directories[host], name)
             settled = catalogue.without_pending(name)
             settled.save()
             self._storage.catalogue = settled

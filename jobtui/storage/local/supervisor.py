@@ -15,7 +15,7 @@ import msgspec
 
 from jobtui.clock import wait_first
 from jobtui.errors import ErrorCode
-from jobtui.os_errors import explain
+from jobtui.os_errors import describe_os_error
 from jobtui.storage.base import OperationControl
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.errors import WorkerError
@@ -41,7 +41,7 @@ WORK = Timeouts()
 LOOK = Timeouts(pause=False, seconds=10.0)
 
 
-class Stopped(Exception):
+class OperationStopped(Exception):
     """The error of work that was stopped before its worker could report the result."""
 
 
@@ -115,7 +115,7 @@ class WorkerSupervisor:
         """
         cancel = control.cancel
         if cancel.is_set():
-            raise Stopped
+            raise OperationStopped
         process = await self._ensure_running(WORK, cancel)
         number, word = process.send(command, on_progress)
         stopper = asyncio.ensure_future(self._stop_when(cancel, process, number, word))
@@ -126,7 +126,7 @@ class WorkerSupervisor:
         except WorkerDied as death:
             error = await self._on_death(process, death)
             if cancel.is_set():
-                raise Stopped from None
+                raise OperationStopped from None
             raise error from None
         except asyncio.CancelledError:
             self._spawn(self._await_stop(process, self._send_cancel(process, number), word))
@@ -189,7 +189,7 @@ class WorkerSupervisor:
             await asyncio.wait_for(cancel.wait(), pause)
         except TimeoutError:
             return
-        raise Stopped
+        raise OperationStopped
 
     async def _start(self, cancel: asyncio.Event | None) -> WorkerProcess:
         starting = asyncio.ensure_future(WorkerProcess.start(self.name, self._arguments, self._notice))
@@ -204,7 +204,7 @@ class WorkerSupervisor:
             self._record_crash("it did not start")
             raise WorkerError(ErrorCode.UNREACHABLE, f"the process of {self.name} did not start") from None
         except OSError as error:
-            reason = f"the process of {self.name} could not be started: {explain(error)}"
+            reason = f"the process of {self.name} could not be started: {describe_os_error(error)}"
             raise WorkerError(ErrorCode.UNREACHABLE, reason) from None
 
     async def _on_death(self, process: WorkerProcess, death: WorkerDied) -> WorkerError:
@@ -304,7 +304,7 @@ async def _wait_started(starting: asyncio.Future[WorkerProcess], cancel: asyncio
         if not starting.done():
             await asyncio.wait([starting], timeout=GRACE_SECONDS)
         if not starting.done():
-            raise Stopped
+            raise OperationStopped
     finally:
         if not starting.done():
             starting.cancel()  # which ends the process

@@ -23,7 +23,7 @@ from jobtui.clock import Clock, SystemClock
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.formatting import format_rate, printable_line
 from jobtui.model import Level, SpaceStats
-from jobtui.os_errors import reason_of
+from jobtui.os_errors import bare_reason
 from jobtui.storage.base import NO_ADDRESS, CompactionFigures
 from jobtui.storage.nebula.settings import Address, ClusterSettings
 
@@ -150,7 +150,7 @@ class StoragedStats:
             text = f"no answer from storaged at {address} in time"
             raise StorageError(ErrorCode.TIMEOUT, host, space, text) from None
         except (OSError, UnicodeError, EOFError, ValueError) as error:
-            text = f"no storaged at {address}: {reason_of(error) if isinstance(error, OSError) else error}"
+            text = f"no storaged at {address}: {bare_reason(error) if isinstance(error, OSError) else error}"
             raise StorageError(ErrorCode.UNREACHABLE, host, space, text) from None
         if status != http.client.OK:
             code = ErrorCode.MISSING if body.startswith("Space not found") else ErrorCode.UNSUPPORTED

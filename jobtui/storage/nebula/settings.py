@@ -18,7 +18,7 @@ from typing import NoReturn, Protocol
 import msgspec
 
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.os_errors import reason_of
+from jobtui.os_errors import bare_reason
 
 PASSWORD_VARIABLE = "JOBTUI_NEBULA_PASSWORD"
 GRAPHD_PORT = 9669
@@ -165,13 +165,13 @@ class Tls(msgspec.Struct, frozen=True):
             context = ssl.create_default_context(cafile=self.ca)
         except OSError as error:
             raise StorageError(
-                ErrorCode.ACCESS, "", "", f"TLS: {trusted} cannot be used: {reason_of(error)}"
+                ErrorCode.ACCESS, "", "", f"TLS: {trusted} cannot be used: {bare_reason(error)}"
             ) from None
         if self.certificate is not None:
             try:
                 context.load_cert_chain(self.certificate, self.key, password=_no_passphrase)
             except (OSError, _NeedsPassphrase) as error:
-                text = f"TLS: {self.certificate} cannot be used: {reason_of(error)}"
+                text = f"TLS: {self.certificate} cannot be used: {bare_reason(error)}"
                 raise StorageError(ErrorCode.ACCESS, "", "", text) from None
         return context
 

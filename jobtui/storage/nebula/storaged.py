@@ -29,7 +29,7 @@ from jobtui.clock import Clock, wait_first
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.formatting import format_count
 from jobtui.model import ConnectionStatus, SpaceStats
-from jobtui.os_errors import reason_of
+from jobtui.os_errors import bare_reason
 from jobtui.storage.base import (
     Capabilities,
     CompactionFigures,
@@ -198,7 +198,7 @@ class StoragedRunner(Storage):
             return replace(host, up=False, detail=host.detail or f"no connection to {address} in time")
         except (OSError, UnicodeError) as error:
             return replace(
-                host, up=False, detail=host.detail or f"no storaged at {address}: {reason_of(error)}"
+                host, up=False, detail=host.detail or f"no storaged at {address}: {bare_reason(error)}"
             )
         writer.close()
         return replace(host, up=True, detail="")
@@ -323,7 +323,7 @@ class AdminCall:
         except http.client.HTTPException as error:
             raise self._error(ErrorCode.REJECTED, f"the server there is not a storaged: {error}") from None
         except OSError as error:
-            text = f"the connection to storaged broke while it worked: {reason_of(error)}"
+            text = f"the connection to storaged broke while it worked: {bare_reason(error)}"
             raise self._error(ErrorCode.HOST_DIED, text) from None
         finally:
             response.close()  # it has a file of the connection open
@@ -347,7 +347,7 @@ class AdminCall:
                 ErrorCode.UNREACHABLE, f"no connection to storaged at {self._address} in time"
             ) from None
         except (OSError, UnicodeError) as error:
-            text = f"no storaged at {self._address}: {reason_of(error)}"
+            text = f"no storaged at {self._address}: {bare_reason(error)}"
             raise self._error(ErrorCode.UNREACHABLE, text) from None
         sock.settimeout(None)
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)

@@ -28,7 +28,7 @@ from nebula3.graph import GraphService
 from nebula3.graph.ttypes import VerifyClientVersionReq
 
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.os_errors import reason_of
+from jobtui.os_errors import bare_reason
 from jobtui.storage.nebula.ngql import PING, Cell, ErrorReply, NgqlTable, Reply
 from jobtui.storage.nebula.settings import Address, ClusterSettings, Secret
 
@@ -248,7 +248,7 @@ class _Transport(TTransportBase):  # type: ignore[misc]
     def _socket_error(self, error: OSError) -> StorageError:
         if isinstance(error, TimeoutError):
             return self._timeout_error()
-        return self._unreachable_error(f"the connection broke: {reason_of(error)}")
+        return self._unreachable_error(f"the connection broke: {bare_reason(error)}")
 
     def _timeout_error(self) -> StorageError:
         return StorageError(ErrorCode.TIMEOUT, str(self._address), "", "graphd did not answer in time")
@@ -270,7 +270,7 @@ def _connect(address: Address, settings: ClusterSettings) -> socket.socket:
         raise StorageError(ErrorCode.UNREACHABLE, str(address), "", "no connection in time") from None
     except (OSError, UnicodeError) as error:
         raise StorageError(
-            ErrorCode.UNREACHABLE, str(address), "", f"no connection: {reason_of(error)}"
+            ErrorCode.UNREACHABLE, str(address), "", f"no connection: {bare_reason(error)}"
         ) from None
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -280,11 +280,11 @@ def _connect(address: Address, settings: ClusterSettings) -> socket.socket:
         return context.wrap_socket(sock, server_hostname=settings.tls.server_name or address.host)
     except ssl.SSLCertVerificationError as error:
         sock.close()
-        text = f"TLS: graphd's certificate is not trusted: {reason_of(error)}"
+        text = f"TLS: graphd's certificate is not trusted: {bare_reason(error)}"
         raise StorageError(ErrorCode.ACCESS, str(address), "", text) from None
     except (OSError, ValueError) as error:
         sock.close()
-        text = f"TLS: the handshake failed; graphd may not use TLS: {reason_of(error)}"
+        text = f"TLS: the handshake failed; graphd may not use TLS: {bare_reason(error)}"
         raise StorageError(ErrorCode.UNREACHABLE, str(address), "", text) from None
 
 

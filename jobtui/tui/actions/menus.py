@@ -14,7 +14,7 @@ from jobtui.formatting import format_count, format_duration, format_local_time, 
 from jobtui.language import quote_name, unparse
 from jobtui.language.ast import Submit
 from jobtui.model import Job, JobCommand, Status
-from jobtui.os_errors import explain
+from jobtui.os_errors import describe_os_error
 from jobtui.tui.actions.jobs import JobActions, export_jobs, new_export_path
 from jobtui.tui.commands import KeyScope
 from jobtui.tui.context import AppControl, Context, DashboardHost
@@ -240,7 +240,7 @@ class ActionMenu:
         try:
             count = await run_in_thread(lambda: export_jobs(found, place))
         except OSError as error:
-            self._host.show_toast(f"Not exported: {explain(error)}: {place}", "error")
+            self._host.show_toast(f"Not exported: {describe_os_error(error)}: {place}", "error")
         else:
             self._host.show_toast(f"{format_count(count, 'job')} written to {place}")
 

@@ -29,7 +29,7 @@ from jobtui.model import (
     TaskLogged,
     TaskProgressed,
 )
-from jobtui.tui.tabs.storage import Look
+from jobtui.tui.tabs.storage import StatsResult
 
 
 class Batch(msgspec.Struct):
@@ -238,7 +238,7 @@ class StatsCache:
         self._client = client
         self._on_change = on_change
         self._requested: set[Spot] = set()
-        self._seen: Mapping[Spot, Look] = {}
+        self._seen: Mapping[Spot, StatsResult] = {}
 
     def request(self, space: str, host: str) -> None:
         """Fetch the stats again, unless a request is under way."""
@@ -247,9 +247,9 @@ class StatsCache:
             self._requested.add(spot)
             self._client.fetch_stats(space, host).add_done_callback(lambda done: self._receive(spot, done))
 
-    def get(self, space: str, host: str) -> Look:
+    def get(self, space: str, host: str) -> StatsResult:
         """Return the newest answer."""
-        return self._seen.get((space, host), Look())
+        return self._seen.get((space, host), StatsResult())
 
     def clear(self) -> None:
         """Remove all answers."""
@@ -258,11 +258,11 @@ class StatsCache:
     def _receive(self, spot: Spot, done: Future[SpaceStats]) -> None:
         self._requested.discard(spot)
         if done.cancelled():
-            look = Look(trouble="not answered")
+            look = StatsResult(trouble="not answered")
         elif (error := done.exception()) is not None:
-            look = Look(trouble=str(error))
+            look = StatsResult(trouble=str(error))
         else:
-            look = Look(done.result())
+            look = StatsResult(done.result())
         self._seen = {**self._seen, spot: look}
         self._on_change()
 

@@ -147,7 +147,7 @@ def load_in_steps(view: QueryResult, first_at_once: bool) -> Iterator[SearchResu
     yield SearchResult(view, whole=True)
 
 
-def is_quick(filter: Filter, sort: str) -> bool:  # noqa: A002
+def is_quick_query(filter: Filter, sort: str) -> bool:  # noqa: A002
     """Return whether the history answers so quickly that the screen's thread may wait for it."""
     return filter.empty and sort == "id"
 

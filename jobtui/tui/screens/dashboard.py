@@ -31,7 +31,7 @@ from jobtui.tui.views.jobs import JobsView
 from jobtui.tui.widgets.base import LinesView
 from jobtui.tui.widgets.completions import CompletionList
 from jobtui.tui.widgets.console import Console
-from jobtui.tui.widgets.footer import TooSmall, toast
+from jobtui.tui.widgets.footer import TooSmall, fit_toast
 from jobtui.tui.widgets.header import AlarmLines, Header, HeaderState
 
 if TYPE_CHECKING:
@@ -170,7 +170,7 @@ class Dashboard(StyledScreen):
         if self.console.bar.is_typing and severity == "information":
             self._control.dismiss_toasts("")
             height = 0  # one line, over the table's header and not over its rows
-        self._control.show_toast(toast(text, severity, width, height))
+        self._control.show_toast(fit_toast(text, severity, width, height))
 
     def watch_jobs(self, job_ids: Sequence[int]) -> None:  # noqa: D102
         jobs = {job_id: self.context.client.job(job_id) for job_id in job_ids}

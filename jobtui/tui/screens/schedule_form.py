@@ -13,7 +13,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Input
 from typing_extensions import override
 
-from jobtui.engine.schedules import Schedule, activate, upcoming
+from jobtui.engine.schedules import Schedule, activate, upcoming_runs
 from jobtui.formatting import format_duration, to_local
 from jobtui.language import StatementError, parse, quote_name
 from jobtui.language.ast import CreateSchedule
@@ -36,7 +36,7 @@ _LABEL = 11
 _PREVIEW_LINES = 8
 
 
-class Draft(msgspec.Struct, frozen=True):
+class ScheduleDraft(msgspec.Struct, frozen=True):
     """The statement that the fields make, when it would run, and what is wrong with it ("": nothing)."""
 
     statement: str
@@ -44,27 +44,27 @@ class Draft(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
-def draft(fields: Mapping[str, str], now: datetime) -> Draft:
+def draft_schedule(fields: Mapping[str, str], now: datetime) -> ScheduleDraft:
     """Return the draft of a schedule whose fields hold these texts."""
     texts = {name: text.strip() for name, text in fields.items()}
     for name in ("name", "at", "job"):
         if not texts[name]:
-            return Draft("", problem=f"{FIELDS[name][0]} is empty: {FIELDS[name][1]}")
+            return ScheduleDraft("", problem=f"{FIELDS[name][0]} is empty: {FIELDS[name][1]}")
     try:
         name = quote_name(texts["name"])
     except ValueError:
-        return Draft("", problem="No statement can contain this name")
+        return ScheduleDraft("", problem="No statement can contain this name")
     until = f' UNTIL "{texts["until"]}"' if texts["until"] else ""
     zone = f' WITH timezone = "{texts["timezone"]}"' if texts["timezone"] else ""
     text = f'CREATE SCHEDULE {name} AT "{texts["at"]}"{until}{zone} DO {texts["job"]}'
     try:
         (statement,) = parse(text)
     except StatementError as error:
-        return Draft(text, problem=error.message)
+        return ScheduleDraft(text, problem=error.message)
     except ValueError:
-        return Draft(text, problem="A schedule runs one statement")
+        return ScheduleDraft(text, problem="A schedule runs one statement")
     if not isinstance(statement, CreateSchedule):
-        return Draft(text, problem="A schedule runs one statement")
+        return ScheduleDraft(text, problem="A schedule runs one statement")
     made = Schedule(
         name=statement.name,
         at=statement.at,
@@ -75,11 +75,11 @@ def draft(fields: Mapping[str, str], now: datetime) -> Draft:
         until=statement.until,
         timezone=statement.timezone or "",
     )
-    runs = upcoming(activate(made, now), now, _DAYS, _RUNS_SHOWN)
-    return Draft(text, runs, "" if runs else "It never runs: there is no such time")
+    runs = upcoming_runs(activate(made, now), now, _DAYS, _RUNS_SHOWN)
+    return ScheduleDraft(text, runs, "" if runs else "It never runs: there is no such time")
 
 
-def preview_lines(made: Draft, now: datetime, width: int) -> list[Line]:
+def preview_lines(made: ScheduleDraft, now: datetime, width: int) -> list[Line]:
     """Return the next runs, or what is wrong, and the statement."""
     if made.problem:
         lines = wrapped(((made.problem, TextRole.FAILED),), width)[:_PREVIEW_LINES]
@@ -164,8 +164,8 @@ class ScheduleForm(DismissOnceScreen[str]):
         event.stop()
         self._update()
 
-    def _draft(self) -> Draft:
-        return draft({name: field.value for name, field in self._inputs.items()}, self._now())
+    def _draft(self) -> ScheduleDraft:
+        return draft_schedule({name: field.value for name, field in self._inputs.items()}, self._now())
 
     def _update(self) -> None:
         self._preview.show(preview_lines(self._draft(), self._now(), self._preview.inner_width))

@@ -69,7 +69,7 @@ NO_SAMPLES_OF_CLUSTER = "A cluster runs this job and does not report what its ho
 NOT_YET = "The chart begins with the first seconds of work."
 
 
-def chart(
+def chart_lines(
     job: Job,
     samples: JobSamples | None,
     width: int,
@@ -120,7 +120,9 @@ def chart(
     return lines
 
 
-def space_chart(jobs: Sequence[int], sizes: Sequence[int], reclaimed: Sequence[int], width: int) -> list[Line]:
+def space_chart_lines(
+    jobs: Sequence[int], sizes: Sequence[int], reclaimed: Sequence[int], width: int
+) -> list[Line]:
     """Return how the size of a space, and what its jobs reclaimed, went over these jobs, the oldest first."""
     columns = 2 if width >= 2 * _LEAST_PANEL + _GAP + 1 else 1
     panel_width = (width - 1 - _GAP * (columns - 1)) // columns

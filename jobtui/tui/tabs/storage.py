@@ -17,14 +17,14 @@ _LABEL = 12
 _LONGEST_LINGERING = timedelta(hours=6)
 
 
-class Look(msgspec.Struct, frozen=True):
+class StatsResult(msgspec.Struct, frozen=True):
     """The stats of a space on a host, or the reason why they could not be fetched."""
 
     stats: SpaceStats | None = None
     trouble: str = ""
 
 
-def storage(job: Job, looks: Mapping[str, Look], width: int, ask: bool) -> list[Line]:
+def storage_lines(job: Job, looks: Mapping[str, StatsResult], width: int, ask: bool) -> list[Line]:
     """Return the sizes of all hosts, a row each under their totals; then each host's levels and entries.
 
     Args:
@@ -44,7 +44,7 @@ def storage(job: Job, looks: Mapping[str, Look], width: int, ask: bool) -> list[
     if len(job.tasks) > 1:
         lines.extend(size_table(job.tasks, looks, width))
     for task in job.tasks:
-        look = looks.get(task.host, Look())
+        look = looks.get(task.host, StatsResult())
         columns = [("before", task.before), ("after", task.after)]
         if not ask or look.stats is not None:
             columns.append(("now", look.stats))
@@ -52,19 +52,21 @@ def storage(job: Job, looks: Mapping[str, Look], width: int, ask: bool) -> list[
     return lines or [((" no hosts yet", TextRole.MUTED),)]
 
 
-def _is_known(job: Job, looks: Mapping[str, Look]) -> bool:
-    return any(task.before is not None or looks.get(task.host, Look()).stats is not None for task in job.tasks)
+def _is_known(job: Job, looks: Mapping[str, StatsResult]) -> bool:
+    return any(
+        task.before is not None or looks.get(task.host, StatsResult()).stats is not None for task in job.tasks
+    )
 
 
 _SIZE_COLUMNS = ("Before", "After", "Change", "Now", "Memtable", "To Compact")
 _SIZE_WIDTH = 12
 
 
-def size_table(tasks: Sequence[Task], looks: Mapping[str, Look], width: int) -> list[Line]:
+def size_table(tasks: Sequence[Task], looks: Mapping[str, StatsResult], width: int) -> list[Line]:
     """Return a row of sizes for each host, the totals first; columns that do not fit are omitted."""
     host_width = min(24, max(13, *(width_of(task.host) for task in tasks)), max(13, width // 3))
     count = max(1, min(len(_SIZE_COLUMNS), (width - host_width - 1) // _SIZE_WIDTH))
-    figures = [_sizes_of(task, looks.get(task.host, Look()).stats) for task in tasks]
+    figures = [_sizes_of(task, looks.get(task.host, StatsResult()).stats) for task in tasks]
     totals = [_sum(column) for column in zip(*figures, strict=True)]
     heads = "".join(name.rjust(_SIZE_WIDTH) for name in _SIZE_COLUMNS[:count])
     lines: list[Line] = [((f" {'Host':<{host_width}}{heads}", TextRole.MUTED),)]
@@ -111,7 +113,7 @@ def request_hint() -> Line:
     )
 
 
-def stats_table(seen: Sequence[tuple[str, Look]], width: int) -> list[Line]:
+def stats_table(seen: Sequence[tuple[str, StatsResult]], width: int) -> list[Line]:
     """Return stats in columns under their names, in as many bands as the width requires."""
     figure = _figure_width(look.stats for _, look in seen)
     room = max(1, (width - _LABEL - 2) // figure)
@@ -199,11 +201,11 @@ def lingering_tasks(job: Job, now: datetime) -> list[Task]:
     ]
 
 
-def lingering_lines(job: Job, looks: Mapping[str, Look], width: int, now: datetime) -> list[Line]:
+def lingering_lines(job: Job, looks: Mapping[str, StatsResult], width: int, now: datetime) -> list[Line]:
     """Return a line for each host that still works: `the host h2 is still compacting (1 compaction)`."""
     lines: list[Line] = []
     for task in lingering_tasks(job, now):
-        stats = looks.get(task.host, Look()).stats
+        stats = looks.get(task.host, StatsResult()).stats
         if stats is not None and (work := describe_work(stats)):
             verb = "compacting" if stats.compactions else "flushing"
             text = f" the host {task.host} is still {verb} ({work})"

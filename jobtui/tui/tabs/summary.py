@@ -33,7 +33,7 @@ _MOST_REASON_LINES = 6
 _NAMED_HOSTS = 4
 
 
-def summary(
+def summary_lines(
     job: Job,
     width: int,
     now: datetime,

@@ -83,7 +83,7 @@ class TaskLines(msgspec.Struct, frozen=True):
     places: tuple[tuple[int, int, int], ...] = ()
 
 
-class Figure(enum.Enum):
+class TaskFigure(enum.Enum):
     """The figures that a task can be described by."""
 
     STEPS = "steps"
@@ -93,18 +93,18 @@ class Figure(enum.Enum):
 
 
 # cells kept for a figure while a task runs, so that nothing jumps as it changes
-_WHILE_RUNNING = {Figure.STEPS: 10, Figure.BYTES: 17, Figure.RATE: 9, Figure.TIME: 9}
+_WHILE_RUNNING = {TaskFigure.STEPS: 10, TaskFigure.BYTES: 17, TaskFigure.RATE: 9, TaskFigure.TIME: 9}
 
-Figures = Mapping[Figure, Span]
+Figures = Mapping[TaskFigure, Span]
 
 
-class Layout(msgspec.Struct, frozen=True):
+class TaskLayout(msgspec.Struct, frozen=True):
     """The layout of all tasks: the status as a word or a glyph alone, the cells of the bar, and the figures."""
 
     words: bool
     bar: int
     gap: int
-    widths: Mapping[Figure, int]
+    widths: Mapping[TaskFigure, int]
     percent: int = _PERCENT
 
     @property
@@ -158,14 +158,14 @@ def _status(job: Job, task: Task, words: bool) -> Span:
     return (fit(text, _STATUS) if words else text[0]), role
 
 
-def _layout(job: Job, told: Sequence[Figures], room: int) -> Layout:
+def _layout(job: Job, told: Sequence[Figures], room: int) -> TaskLayout:
     """Return the richest layout that fits in `room` cells after the host.
 
     It is the same for all tasks, so that their figures are aligned.
     """
     running = any(task.status is Status.RUNNING for task in job.tasks)
-    widths: dict[Figure, int] = {}
-    for figure in Figure:
+    widths: dict[TaskFigure, int] = {}
+    for figure in TaskFigure:
         sizes = [width_of(figures[figure][0]) for figures in told if figure in figures]
         if sizes:
             widths[figure] = max(*sizes, _WHILE_RUNNING[figure] if running else 0)
@@ -178,10 +178,10 @@ def _layout(job: Job, told: Sequence[Figures], room: int) -> Layout:
     return next((layout for layout in layouts if layout.cells <= room), layouts[-1])
 
 
-def _layouts(widths: Mapping[Figure, int], status_in_words: bool) -> Iterator[Layout]:
+def _layouts(widths: Mapping[TaskFigure, int], status_in_words: bool) -> Iterator[TaskLayout]:
     """Yield layouts from rich to poor: without the bar, then the rate, the status's word, and the time."""
-    without_rate = _without(widths, Figure.RATE)
-    bytes_alone = _without(_without(without_rate, Figure.TIME), Figure.STEPS)
+    without_rate = _without(widths, TaskFigure.RATE)
+    bytes_alone = _without(_without(without_rate, TaskFigure.TIME), TaskFigure.STEPS)
     for words, kept in (
         (True, widths),
         (True, without_rate),
@@ -190,18 +190,18 @@ def _layouts(widths: Mapping[Figure, int], status_in_words: bool) -> Iterator[La
         (True, bytes_alone),
     ):
         for bar in _BARS:
-            yield Layout(words, bar, 3, kept)
-            yield Layout(words, bar, 2, kept)
-    yield Layout(True, 0, 2, bytes_alone)
-    yield Layout(status_in_words, 0, 2, bytes_alone)
-    yield Layout(status_in_words, 0, 2, {})
+            yield TaskLayout(words, bar, 3, kept)
+            yield TaskLayout(words, bar, 2, kept)
+    yield TaskLayout(True, 0, 2, bytes_alone)
+    yield TaskLayout(status_in_words, 0, 2, bytes_alone)
+    yield TaskLayout(status_in_words, 0, 2, {})
 
 
-def _without(widths: Mapping[Figure, int], left_out: Figure) -> Mapping[Figure, int]:
+def _without(widths: Mapping[TaskFigure, int], left_out: TaskFigure) -> Mapping[TaskFigure, int]:
     return {figure: width for figure, width in widths.items() if figure is not left_out}
 
 
-def _task(job: Job, task: Task, head: Line, figures: Figures, layout: Layout, width: int) -> list[Line]:
+def _task(job: Job, task: Task, head: Line, figures: Figures, layout: TaskLayout, width: int) -> list[Line]:
     indent = line_width(head)
     beside = width - indent - 1 >= _BESIDE
     role = TextRole.FAILED if task.status is Status.FAILED else TextRole.WARNING
@@ -244,7 +244,7 @@ def _last_failure(job: Job, task: Task) -> str:
     return retried[-1].rpartition("; ")[0] if retried else ""
 
 
-def _progress(task: Task, layout: Layout) -> Line:
+def _progress(task: Task, layout: TaskLayout) -> Line:
     if task.waiting and task.status is Status.RUNNING:
         return ((fit(task.waiting, layout.bar + layout.percent), TextRole.WARNING),)
     if not task.status.ended:
@@ -256,23 +256,23 @@ def _progress(task: Task, layout: Layout) -> Line:
 
 
 def _figures(job: Job, task: Task, rate: float | None, now: datetime) -> Figures:
-    figures: dict[Figure, Span] = {}
+    figures: dict[TaskFigure, Span] = {}
     if task.steps is not None and task.steps.total > 1 and not task.status.ended:
-        figures[Figure.STEPS] = f"step {task.steps.done}/{task.steps.total}", TextRole.PLAIN
+        figures[TaskFigure.STEPS] = f"step {task.steps.done}/{task.steps.total}", TextRole.PLAIN
     if task.before is not None:
         after = "…" if task.after is None else format_bytes(task.after.bytes)
-        figures[Figure.BYTES] = f"{format_bytes(task.before.bytes)} → {after}", TextRole.PLAIN
+        figures[TaskFigure.BYTES] = f"{format_bytes(task.before.bytes)} → {after}", TextRole.PLAIN
     if task.status is Status.RUNNING:
         if rate is not None:
-            figures[Figure.RATE] = format_rate(rate), TextRole.ACCENT
+            figures[TaskFigure.RATE] = format_rate(rate), TextRole.ACCENT
         worked = task_seconds(job, task.number, now)
         estimate = remaining(task, rate, worked)
         if estimate is not None:
-            figures[Figure.TIME] = format_remaining(estimate), TextRole.MUTED
+            figures[TaskFigure.TIME] = format_remaining(estimate), TextRole.MUTED
         elif worked is not None:
-            figures[Figure.TIME] = f"for {format_duration(worked)}", TextRole.MUTED
+            figures[TaskFigure.TIME] = f"for {format_duration(worked)}", TextRole.MUTED
     elif task.took is not None:
-        figures[Figure.TIME] = f"in {format_duration(task.took)}", TextRole.MUTED
+        figures[TaskFigure.TIME] = f"in {format_duration(task.took)}", TextRole.MUTED
     return figures
 
 

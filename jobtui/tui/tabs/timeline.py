@@ -14,7 +14,7 @@ _WAIT = "╌"
 _WORK = "▇"
 
 
-def timeline(job: Job, width: int, now: datetime) -> list[Line]:
+def timeline_lines(job: Job, width: int, now: datetime) -> list[Line]:
     """Return a bar for each task, from the job's submission to its end (or now): `╌` waited, `▇` worked."""
     begin = job.submitted
     end = max(job.stop or now, begin)
@@ -108,7 +108,7 @@ def _note(
     return f"waited {waited} · ran {format_duration(ran)}"
 
 
-def events(job: Job, recovered_as: Sequence[int], width: int) -> list[Line]:
+def event_lines(job: Job, recovered_as: Sequence[int], width: int) -> list[Line]:
     """Return a line for each event with its time, oldest first; then the lineage and the job's cluster."""
     lines: list[Line] = [_day(job)]
     hosts = {task.number: task.host for task in job.tasks}

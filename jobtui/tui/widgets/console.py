@@ -78,7 +78,7 @@ class TranscriptLine(msgspec.Struct, frozen=True):
         return [*((self.marks,) if self.marks else ()), *wrapped(self.line, width, self.hang)]
 
 
-def sent(prompt: str, text: str) -> list[TranscriptLine]:
+def sent_lines(prompt: str, text: str) -> list[TranscriptLine]:
     """Return the lines for a text that was sent, after its prompt."""
     first, *rest = text.split("\n")
     pad = " " * len(prompt)
@@ -88,7 +88,7 @@ def sent(prompt: str, text: str) -> list[TranscriptLine]:
     ]
 
 
-def answered(
+def answer_lines(
     answer: ExecuteResult, job_of: Callable[[int], Job | None] = lambda job_id: None
 ) -> list[TranscriptLine]:
     """Return the lines for an answer: a table for each result, and the failure that ended it.
@@ -246,7 +246,9 @@ class Console(Vertical):
 
     def log_statement(self, text: str, result: ExecuteResult) -> None:
         """Add a statement and its result to the transcript."""
-        self.transcript.add([*sent(self.context.prompt, text), *answered(result, self.context.client.job)])
+        self.transcript.add(
+            [*sent_lines(self.context.prompt, text), *answer_lines(result, self.context.client.job)]
+        )
 
     def show_problems(self, problems: Sequence[str], many: str) -> None:
         """Show a problem as a toast; of several, `many` says what they are and the transcript names them."""
@@ -303,7 +305,7 @@ class Console(Vertical):
                 self._host.start_action(self._run(message.text))
 
     def _show_help(self, text: str, lines: Sequence[TranscriptLine]) -> None:
-        self.transcript.add([*sent(self.context.prompt, text), *lines])
+        self.transcript.add([*sent_lines(self.context.prompt, text), *lines])
         self.show_transcript()
 
     async def _run(self, text: str) -> None:
@@ -319,7 +321,10 @@ class Console(Vertical):
         finally:
             self._unanswered.remove(sent_at)
         self.transcript.add(
-            [*sent(prompt, text), *answered(with_console_commands(text, result), self.context.client.job)]
+            [
+                *sent_lines(prompt, text),
+                *answer_lines(with_console_commands(text, result), self.context.client.job),
+            ]
         )
         if self.bar.is_typing:
             self.show_transcript()

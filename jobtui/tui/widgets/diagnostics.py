@@ -144,9 +144,9 @@ class ClientNames:
 
     def schedules(self) -> Iterable[str]:
         """Return the names that are on disk, which the owner writes before it answers."""
-        from jobtui.engine.schedules import load  # late: few statements name a schedule
+        from jobtui.engine.schedules import load_schedules  # late: few statements name a schedule
 
-        return sorted(load(self._client.history.path).schedules)
+        return sorted(load_schedules(self._client.history.path).schedules)
 
     def jobs(self, kind: JobOperation, starting: str) -> Iterator[tuple[int, str]]:
         """Yield jobs that the statement can act on, newest first, each with its status and command."""

@@ -35,7 +35,7 @@ class Toast(msgspec.Struct, frozen=True):
     seconds: float
 
 
-def toast(text: str, severity: str, width: int, height: int) -> Toast:
+def fit_toast(text: str, severity: str, width: int, height: int) -> Toast:
     """Return a toast with as much of the text as a screen of this size has room for.
 
     The Events tab and the results have all of it.
@@ -45,14 +45,14 @@ def toast(text: str, severity: str, width: int, height: int) -> Toast:
     return Toast("\n".join(lines), level, _SECONDS[level])
 
 
-def most(height: int) -> int:
+def most_toasts(height: int) -> int:
     """Return how many toasts may be shown at once."""
     return 1 if height < 24 else 2
 
 
-def surplus(shown: Sequence[T], height: int) -> Sequence[T]:
+def surplus_toasts(shown: Sequence[T], height: int) -> Sequence[T]:
     """Return the toasts to remove before another one is shown; `shown` are all of them, oldest first."""
-    return shown[: max(0, len(shown) + 1 - most(height))]
+    return shown[: max(0, len(shown) + 1 - most_toasts(height))]
 
 
 # without these, a user could not find the others: they are omitted last, and the first one never

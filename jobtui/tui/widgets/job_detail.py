@@ -18,8 +18,8 @@ from jobtui.tui.commands import BY_ID, KeyScope, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.data.feed import Batch, SamplesCache, StatsCache
 from jobtui.tui.data.space_activity import UsualTimes
-from jobtui.tui.tabs.storage import Look, lingering_lines, lingering_tasks
-from jobtui.tui.tabs.summary import summary, task_counts
+from jobtui.tui.tabs.storage import StatsResult, lingering_lines, lingering_tasks
+from jobtui.tui.tabs.summary import summary_lines, task_counts
 from jobtui.tui.tabs.tasks import TaskSort, task_lines
 from jobtui.tui.text.spans import Line, TextRole, cut
 from jobtui.tui.views.base import DashboardView
@@ -238,24 +238,24 @@ class JobDetail(Detail):
             case Tab.TASKS:
                 return self._task_tab(job, width, now)
             case Tab.TIMELINE:
-                from jobtui.tui.tabs.timeline import timeline
+                from jobtui.tui.tabs.timeline import timeline_lines
 
-                return timeline(job, width, now)
+                return timeline_lines(job, width, now)
             case Tab.CHART:
                 # late: a start does without the library that draws the curves
-                from jobtui.tui.tabs.chart import chart
+                from jobtui.tui.tabs.chart import chart_lines
 
                 samples, is_known = self._samples.get(job.id), self._samples.is_known(job.id)
                 height = self.body.size.height
-                return chart(job, samples, width, height, self._charted_host, is_known=is_known)
+                return chart_lines(job, samples, width, height, self._charted_host, is_known=is_known)
             case Tab.STORAGE:
-                from jobtui.tui.tabs.storage import storage
+                from jobtui.tui.tabs.storage import storage_lines
 
-                return storage(job, self._looks(job), width, self._needs_request(job))
+                return storage_lines(job, self._looks(job), width, self._needs_request(job))
             case Tab.EVENTS:
-                from jobtui.tui.tabs.timeline import events
+                from jobtui.tui.tabs.timeline import event_lines
 
-                return events(job, self.context.client.history.recovered_as(job.id), width)
+                return event_lines(job, self.context.client.history.recovered_as(job.id), width)
 
     def _task_tab(self, job: Job, width: int, now: datetime) -> list[Line]:
         context = self.context
@@ -264,7 +264,7 @@ class JobDetail(Detail):
         rates = [self._rates.get((job.id, task.number)) for task in job.tasks]
         known = [rate for rate in rates if rate is not None]
         keys = context.keymap
-        lines = summary(
+        lines = summary_lines(
             job,
             width,
             now,
@@ -373,7 +373,7 @@ class JobDetail(Detail):
         adopted = self.context.overview_cache.adopted(job.space)
         return adopted is None or adopted
 
-    def _looks(self, job: Job) -> dict[str, Look]:
+    def _looks(self, job: Job) -> dict[str, StatsResult]:
         return {task.host: self._stats_cache.get(job.space, task.host) for task in job.tasks}
 
     def _shows_lingering_hosts(self, job: Job) -> bool:

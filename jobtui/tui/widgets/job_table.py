@@ -20,7 +20,7 @@ from jobtui.tui.data.search import (
     LatestOnlyWorker,
     SearchResult,
     complete_filter,
-    is_quick,
+    is_quick_query,
     load_in_steps,
     parse_filter,
     query_jobs,
@@ -250,7 +250,7 @@ class JobList(Vertical):
 
     @property
     def _is_quick(self) -> bool:
-        return is_quick(self._filter, self.sorting.key)
+        return is_quick_query(self._filter, self.sorting.key)
 
     def search(self, automatic: bool = False) -> None:
         """Search again for the jobs that pass the filter.

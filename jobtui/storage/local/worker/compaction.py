@@ -28,7 +28,7 @@ from jobtui.storage.local.protocol import CompactDatabase, OperationReply
 from jobtui.storage.local.worker.database import ColumnFamily, CompactionStyle, Database, DatabaseHandle
 from jobtui.storage.local.worker.manifest_guard import read_identity
 from jobtui.storage.local.worker.operations import Ending, Operation, OperationRequests, flush_families
-from jobtui.storage.local.worker.options import WriteLimits, full_compaction, read_tickers
+from jobtui.storage.local.worker.options import WriteLimits, full_compaction_options, read_tickers
 from jobtui.storage.local.worker.progress import (
     HIGHEST,
     TICK_SECONDS,
@@ -330,7 +330,7 @@ def unmoved_files(before: dict[int, int], after: dict[int, int], is_leveled: boo
 def _compact_step(handle: DatabaseHandle, step: Step) -> None:
     families = {column.name: column.rdict for column in handle.columns}
     for part in step.parts:
-        families[part.family].compact_range(part.begin, part.end, full_compaction())
+        families[part.family].compact_range(part.begin, part.end, full_compaction_options())
 
 
 def _stats_of(files: Iterable[LiveFile]) -> SpaceStats:

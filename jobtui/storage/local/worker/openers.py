@@ -13,7 +13,7 @@ from typing_extensions import override
 from jobtui.errors import ErrorCode
 from jobtui.files import sync_directory
 from jobtui.storage.local.adopted_directory import AdoptedDirectory
-from jobtui.storage.local.adoption import Recovery, Survey, Surveyor
+from jobtui.storage.local.adoption import ReplayStrictness, Survey, Surveyor
 from jobtui.storage.local.errors import WorkerError, rocksdb_error, system_error
 from jobtui.storage.local.layout import wal_bytes
 from jobtui.storage.local.worker.database import ColumnFamily, CompactionStyle, DatabaseHandle, Opener
@@ -268,11 +268,11 @@ class AdoptedOpener(Opener):
             self._lock = None
 
 
-def _recovery_mode(recovery: Recovery, read_only: bool) -> DBRecoveryMode:
+def _recovery_mode(recovery: ReplayStrictness, read_only: bool) -> DBRecoveryMode:
     """Return a mode in which an incomplete replay is an error.
 
     An owner at work may be in the middle of a write when we read, at the end of its WAL.
     """
-    if read_only or recovery is Recovery.TORN_TAIL:
+    if read_only or recovery is ReplayStrictness.TORN_TAIL:
         return DBRecoveryMode.tolerate_corrupted_tail_records()
     return DBRecoveryMode.absolute_consistency()

@@ -122,7 +122,7 @@ def _file_size(compaction: int | None) -> int:
     return FILE if compaction is None else max(_LEAST_FILE, min(FILE, compaction // 4))
 
 
-def full_compaction() -> CompactOptions:
+def full_compaction_options() -> CompactOptions:
     """Return options that rewrite the last level, too: the default does nothing on a compacted database."""
     options = CompactOptions()
     options.set_bottommost_level_compaction(BottommostLevelCompaction.force_optimized())

@@ -110,7 +110,7 @@ class CompactionPlan:
         self._step_bytes = step_bytes
         tables = tables_by_family(handle)
         self.first_tables = {
-            column.name: overlapping(tables[column.name], request.from_key, request.to_key, excluded=True)
+            column.name: overlapping_files(tables[column.name], request.from_key, request.to_key, excluded=True)
             for column in columns
         }
         # a writer's new files have higher numbers
@@ -150,7 +150,9 @@ class CompactionPlan:
     def finish(self, step: Step, tables: Tables, read: int, written: int) -> None:
         """Record that a step is done."""
         part = step.parts[-1]
-        rest = overlapping(pending(tables[part.family], self._first_new), None, self._ends[part.family])
+        rest = overlapping_files(
+            pending_files(tables[part.family], self._first_new), None, self._ends[part.family]
+        )
         self.bytes_done += step.size
         self.position = replace(
             self.position,
@@ -174,8 +176,10 @@ class CompactionPlan:
         begin, end = self._request.from_key, self._request.to_key
         if column.name == self.position.family and self.position.key is not None:
             begin = max(begin or b"", self.position.key)
-        files = overlapping(pending(tables[column.name], self._first_new), begin, end, excluded=True)
-        files = overlapping(files, None, self._ends[column.name])
+        files = overlapping_files(
+            pending_files(tables[column.name], self._first_new), begin, end, excluded=True
+        )
+        files = overlapping_files(files, None, self._ends[column.name])
         if not files:
             return None
         return FamilyRest(
@@ -192,7 +196,7 @@ class CompactionPlan:
 
 def files_of(step: Step, tables: Tables) -> Tables:
     """Return the files that a step compacts, by family."""
-    return {part.family: overlapping(tables[part.family], part.begin, part.end) for part in step.parts}
+    return {part.family: overlapping_files(tables[part.family], part.begin, part.end) for part in step.parts}
 
 
 def plan_steps(families: Iterable[FamilyRest], step_bytes: int, *, in_one: bool) -> tuple[Step, ...]:
@@ -212,7 +216,7 @@ def plan_steps(families: Iterable[FamilyRest], step_bytes: int, *, in_one: bool)
     return tuple(Step(tuple(parts)) for parts in steps)
 
 
-def overlapping(
+def overlapping_files(
     files: Iterable[LiveFile], begin: bytes | None, end: bytes | None, *, excluded: bool = False
 ) -> tuple[LiveFile, ...]:
     """Return the files with keys from `begin` to `end`, included unless `excluded`; None: no bound."""
@@ -228,7 +232,7 @@ def overlapping(
     )
 
 
-def pending(files: Sequence[LiveFile], first_new: int) -> tuple[LiveFile, ...]:
+def pending_files(files: Sequence[LiveFile], first_new: int) -> tuple[LiveFile, ...]:
     """Return the files of a family that the compaction has not written, the first of which was `first_new`.
 
     Files that it wrote above the deepest level must still be merged into that. New files in level 0 belong to a
@@ -246,7 +250,7 @@ def position_after(part: StepPart, rest: Iterable[LiveFile]) -> bytes | None:
     if part.key is None:
         return None
     first = min(
-        (file.first for file in overlapping(rest, part.key, None) if file.first is not None), default=None
+        (file.first for file in overlapping_files(rest, part.key, None) if file.first is not None), default=None
     )
     return None if first is None else max(part.key, first)
 
