@@ -182,7 +182,7 @@ class DiskReserve(msgspec.Struct, frozen=True):
 
 
 NOT_NEEDED = "not needed"
-"""How the reason of a task begins that did nothing, because the job's condition excluded its host."""
+"""The beginning of the reason of a task that did nothing because its job's condition excluded the host."""
 INTERRUPTED_CODE = "interrupted"
 """The code of a task that was running when jobtui ended."""
 
@@ -267,11 +267,11 @@ class EventKind(enum.StrEnum):
 
 
 DELIVERIES = frozenset({EventKind.NOTIFIED, EventKind.NOT_NOTIFIED})
-"""The events that say what became of a notification. Only they may be added to a job that has ended."""
+"""The events that record the result of a notification. Only they may be added to a job that has ended."""
 
 
 ONE_ADDRESS = "tasks on one address"
-"""The begin of the note that several tasks of a cluster's job bear the same host."""
+"""The beginning of the note that several tasks of a cluster's job have the same host."""
 
 
 class JobEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):

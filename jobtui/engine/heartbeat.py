@@ -1,6 +1,6 @@
 """The heartbeat file: the time, written every two seconds while jobs run.
 
-The next owner reads from it how long a process ran that was killed or lost power. The file is not synced: data
+From it, the next owner learns how long a killed process ran. The file is not synced: data
 that a process has written survives its end. A loss of power may lose the last half minute, and is recognized by
 the time at which the machine was started.
 """

@@ -284,7 +284,7 @@ class JobStore:
             elif amended is not None:
                 was = amended[1]
             elif job.id not in transaction.new:
-                was = job.status  # it had ended, and only what became of a notification was added
+                was = job.status  # it had ended, and only the result of a notification was added
             changes.append(JobChanged(job, was))
             if job.status.ended:
                 self._current.pop(job.id, None)
@@ -367,7 +367,7 @@ def _check_ended_is_final(before: Job | None, after: Job) -> None:
 
 
 def _adds_deliveries_only(before: Job, after: Job) -> bool:
-    """Return whether a job has only learned what became of its notifications."""
+    """Return whether only results of notifications were added to a job."""
     added = after.events[len(before.events) :]
     return replace(before, events=(*before.events, *added)) == after and all(
         event.kind in DELIVERIES for event in added

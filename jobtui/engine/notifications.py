@@ -1,4 +1,4 @@
-"""The settings of the notifications: what is notified, and whom."""
+"""The settings of the notifications: which events are reported, and to whom."""
 
 from __future__ import annotations
 

@@ -41,7 +41,7 @@ CONCURRENT = 8
 """The deliveries at a time: each is a thread, perhaps a process too; one that hangs delays no other."""
 CHECK_SECONDS = 30.0  # at most between two checks for slow jobs, since the wall clock may be set
 GIVE_UP = timedelta(days=1)
-"""After which an owner that ends before the last attempt does not leave the rest of them to the next owner."""
+"""The age from which a moment is not left to the next owner if this one ends before the last attempt."""
 MOST_READ = 100_000
 """The newest jobs that are read at a start, whatever the file says: that takes seconds."""
 STRIDE = 1000
@@ -56,7 +56,7 @@ class ScheduleBook(Protocol):
         ...
 
     async def record_notification(self, name: str, at: datetime, target: str, text: str) -> None:
-        """Record what became of a notification of a run that did not take place."""
+        """Record the result of a notification of a run that did not take place."""
         ...
 
 
@@ -104,7 +104,7 @@ class Notifier:
         self._last_failure = ""
 
     async def take_over(self) -> None:
-        """Queue the moments that the owner before left unsettled, and begin to deliver."""
+        """Queue the moments that the previous owner left unsettled, and begin to deliver."""
         progress = self._progress
         first = max(progress.settled_to, self._last_id - MOST_READ) + 1
         ids = {*progress.open[-MOST_READ:], *range(first, self._last_id + 1)}
@@ -248,7 +248,7 @@ class Notifier:
         return replace(result, text=f"{result.text} ({format_count(attempts, 'attempt')})")
 
     async def _record(self, delivery: Delivery, result: DeliveryResult) -> None:
-        """Write what became of a delivery. Raises StoreError."""
+        """Write the result of a delivery. Raises StoreError."""
         moment, text = delivery.moment, f"{delivery.moment.on}: {result.text}"
         if moment.job is None:
             await self._schedules.record_notification(moment.schedule, moment.at, delivery.target, text)

@@ -1,7 +1,7 @@
 """The sampler: once a second it records what the hosts of running jobs do.
 
 It learns of jobs from the messages that the engine publishes, and of hosts from the gauges in the progress of
-their tasks. A job that no host measures anything for has no samples.
+their tasks. A job whose hosts measure nothing has no samples.
 """
 
 from __future__ import annotations

@@ -344,7 +344,7 @@ class ScheduleRunner:
         return f"Job {job.id} continues, and no schedule pauses it"
 
     async def record_notification(self, name: str, at: datetime, target: str, text: str) -> None:
-        """Record what became of a notification of the run that was due, and missed, at that time.
+        """Record the result of a notification of the run that was missed at that time.
 
         Raises StoreError.
         """

@@ -81,7 +81,7 @@ class ScheduleRun(msgspec.Struct, frozen=True, omit_defaults=True):
         count: The number of skipped times; there may be more if it is `MOST_COUNTED`.
         after: The highest job id before the run: its job has a higher one.
         recovers: The interrupted job that the run continues as another one, None if there is none.
-        notified: What became of the notifications that it did not take place, by target.
+        notified: The results of the notifications that it did not take place, by target.
     """
 
     at: datetime

@@ -39,7 +39,7 @@ def color_depth(environ: Mapping[str, str] = os.environ, colors: int | None = No
     """Return the terminal's depth.
 
     Args:
-        environ: The environment. COLORTERM says it for most terminals; tmux and screen set TERM.
+        environ: The environment. COLORTERM states it for most terminals; tmux and screen set TERM.
         colors: The colors of the terminal's entry in terminfo, None to look it up if TERM does not say it.
     """
     if environ.get("NO_COLOR"):

@@ -15,9 +15,9 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine import protocol
-from jobtui.engine.address import SOCKET
 from jobtui.engine.client import Session
 from jobtui.engine.local import LocalClient
+from jobtui.engine.owner_socket import SOCKET
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.model import Status
 from tests.support.commands import CommandLine, new_job

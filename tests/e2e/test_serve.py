@@ -13,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.address import SOCKET
 from jobtui.engine.local import LocalClient
+from jobtui.engine.owner_socket import SOCKET
 from jobtui.engine.remote import RemoteClient
 from jobtui.errors import OwnerUnavailable
 from jobtui.model import Status

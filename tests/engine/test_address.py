@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.address import LONGEST_PATH, SOCKET, bind_socket, candidate_addresses, recorded_address
+from jobtui.engine.owner_socket import LONGEST_PATH, SOCKET, bind_socket, candidate_addresses, recorded_address
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import RemoteClient
 from jobtui.errors import OwnerRejected
@@ -61,7 +61,7 @@ class TestChoice:
     def test_long_path_without_proc_takes_the_runtime_directory(
         self, tmp_path: Path, runtime: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("jobtui.engine.address._OPEN_FILES", tmp_path / "no-proc")
+        monkeypatch.setattr("jobtui.engine.owner_socket._OPEN_FILES", tmp_path / "no-proc")
         root = tmp_path / ("long" * 30)
         with bench(root, ScriptedStorage({})):
             address = recorded_address(root)

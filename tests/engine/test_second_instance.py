@@ -14,10 +14,10 @@ import pytest
 from jobtui import errors
 from jobtui.engine import protocol as wire
 from jobtui.engine import server
-from jobtui.engine.address import SOCKET, short_path
 from jobtui.engine.client import EngineEvent, Session
 from jobtui.engine.failover import FailoverClient
 from jobtui.engine.local import LocalClient
+from jobtui.engine.owner_socket import SOCKET, short_path
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import RemoteClient
 from jobtui.engine.scheduler import RunPolicy

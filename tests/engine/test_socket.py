@@ -15,11 +15,10 @@ from pathlib import Path
 import pytest
 
 from jobtui import errors
-from jobtui.engine import acceptor, channel, protocol, remote, server
-from jobtui.engine.address import SOCKET, short_path
-from jobtui.engine.channel import Channel, trusted_owners
+from jobtui.engine import acceptor, owner_socket, protocol, remote, server
 from jobtui.engine.client import Session
 from jobtui.engine.failover import connect_or_start
+from jobtui.engine.owner_socket import SOCKET, Channel, short_path, trusted_owners
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import RemoteClient
 from jobtui.errors import OwnerUnreachable
@@ -116,18 +115,18 @@ class TestPeer:
     def test_kernel_names_user_at_other_end(self) -> None:
         near, far = socket.socketpair()
         with near, far:
-            assert channel.peer_uid(near) == os.geteuid()
+            assert owner_socket.peer_uid(near) == os.geteuid()
 
     def test_credentials_of_macos_are_read(self) -> None:
-        assert channel._uid_of_xucred(struct.pack("@IIh16I", 0, 501, 2, *[20] * 16)) == 501
+        assert owner_socket._uid_of_xucred(struct.pack("@IIh16I", 0, 501, 2, *[20] * 16)) == 501
         with pytest.raises(OSError, match="version"):
-            channel._uid_of_xucred(struct.pack("@IIh16I", 7, 501, 2, *[20] * 16))
+            owner_socket._uid_of_xucred(struct.pack("@IIh16I", 7, 501, 2, *[20] * 16))
 
     def test_socket_of_another_user_is_sent_nothing(
         self, runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         received: list[bytes] = []
-        monkeypatch.setattr(channel, "peer_uid", lambda connection: STRANGER)
+        monkeypatch.setattr(owner_socket, "peer_uid", lambda connection: STRANGER)
         with impostor(root, lambda client: received.append(client.recv(1 << 20))):
             with pytest.raises(errors.OwnerUntrusted, match=f"user with the id {STRANGER}"):
                 RemoteClient.connect(Profile("local", root))
@@ -143,7 +142,7 @@ class TestPeer:
     def test_impostor_beside_owner_is_reported(
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(channel, "peer_uid", lambda connection: STRANGER)
+        monkeypatch.setattr(owner_socket, "peer_uid", lambda connection: STRANGER)
         with pytest.raises(
             OwnerUnreachable, match=f"process {os.getpid()}.* but the process that listens .* nothing was sent"
         ):
@@ -362,7 +361,7 @@ class TestConnections:
         def fail(*_: object) -> None:
             raise OSError(24, "Too many open files")
 
-        monkeypatch.setattr(channel.socket, "socket", fail)
+        monkeypatch.setattr(owner_socket.socket, "socket", fail)
         with pytest.raises(errors.RequestNotAccepted, match="Too many open files"):
             open_channel(root)
 

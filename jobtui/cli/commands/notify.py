@@ -1,4 +1,4 @@
-"""`jobtui notify test`: a message to every target of the notifications, and what became of it.
+"""`jobtui notify test`: sends a message to every target of the notifications, and prints the results.
 
 This process sends it itself, once and without further attempts: a profile's owner that hangs, or that was
 started with other settings, does not change the result.

@@ -37,7 +37,7 @@ SLOW_SHARE = 4.0  # and that took this many times as long as usual: a list of 50
 BUSY_SECONDS = 10.0  # after the last change, a space counts as idle
 IDLE_LISTS = 4.0  # lists a second of all idle spaces together: 20 spaces cost one every five seconds each
 IDLE_SECONDS = 10.0  # at most between two lists of an idle space, however many there are
-LINGER_SECONDS = 5.0  # between two looks at a job that has ended while tasks of it run
+LINGER_SECONDS = 5.0  # between two queries of a job that has ended while some of its tasks run
 BATCH = 200
 OUTLINES_FROM = 50
 """Ended jobs that appear at once, from which on they are reported as listed, and each is shown later: at 5 ms a
@@ -55,7 +55,7 @@ class UpdateKind(enum.StrEnum):
 
     FIRST = "first"  # it was not known before
     CHANGED = "changed"  # another status, or progress of its tasks
-    AGAIN = "again"  # it had ended, and runs, or has run, again under its id
+    AGAIN = "again"  # it had ended, and is running or has run again under its id
     AFTER_END = "after end"  # the cluster now reports another end of a run that had ended
 
 

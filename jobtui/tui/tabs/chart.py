@@ -39,7 +39,7 @@ class _Panel(msgspec.Struct, frozen=True):
         text: Returns the text of a figure.
         gauge: Which figure of the samples it shows.
         from_zero: Whether its axis begins at 0.
-        names_least: Whether the least figure matters, and not the most.
+        names_least: Whether the smallest figure matters instead of the largest.
         filled: Whether the area under the curve is filled.
     """
 

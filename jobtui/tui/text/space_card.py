@@ -1,4 +1,4 @@
-"""The card of a space in the overview: what it says, and what in the space needs attention."""
+"""The card of a space in the overview: its texts, and whether the space needs attention."""
 
 from __future__ import annotations
 

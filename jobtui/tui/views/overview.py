@@ -34,7 +34,7 @@ _REQUEST_EVERY = 2  # seconds
 
 
 class CardGrid(LinesView, can_focus=True):
-    """The cards, as many beside each other as fit. `can_write` returns whether a space can be compacted."""
+    """The cards, as many side by side as fit. `can_write` returns whether a space can be compacted."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.OVERVIEW)]
 

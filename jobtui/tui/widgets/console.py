@@ -198,7 +198,7 @@ class Transcript(LinesView):
 
 
 _SIDEWAYS_CELLS = 10
-_OVERDUE_SECONDS = 1.0  # about when a user starts to wonder what became of a statement
+_OVERDUE_SECONDS = 1.0  # after about this time, users wonder what happened to a statement
 
 
 class Console(Vertical):
@@ -251,7 +251,7 @@ class Console(Vertical):
         )
 
     def show_problems(self, problems: Sequence[str], many: str) -> None:
-        """Show a problem as a toast; of several, `many` says what they are and the transcript names them."""
+        """Show a problem as a toast; several are summed up by `many` and listed in the transcript."""
         if len(problems) == 1:
             self._host.show_toast(problems[0], "warning")
         elif problems:

@@ -1,7 +1,7 @@
 """Start of a worker: `python -m jobtui.storage.local.worker PARENT own HOST-DIRECTORY`, or
 `… PARENT adopted DATABASE-DIRECTORY NOTES-DIRECTORY [--wal WAL-DIRECTORY] [--without-cf-paths]`.
 
-PARENT is the process to live no longer than. Both take `--rate` with the bytes a second of flush and compact
+The worker exits when the process PARENT does. Both take `--rate` with the bytes a second of flush and compact
 writes, and `--step` with the bytes of a compaction's step.
 """
 
@@ -20,7 +20,7 @@ _PR_SET_PDEATHSIG = 1
 
 def main() -> None:
     """Serve until the pipe ends, then exit by os._exit: RocksDB aborts if it is destroyed during work."""
-    _pass_over_signals_to_the_starter()
+    _ignore_earlier_signals()
     parent, kind, directory, *more = sys.argv[1:]
     _die_with(int(parent))
     answers = _take_stdout()
@@ -64,7 +64,7 @@ def _option(words: Sequence[str], name: str) -> str | None:
     return words[words.index(name) + 1] if name in words else None
 
 
-def _pass_over_signals_to_the_starter() -> None:
+def _ignore_earlier_signals() -> None:
     """Discard signals that arrived before this left the terminal's process group; ignore ctrl+c from now on."""
     before = {one: signal.signal(one, signal.SIG_IGN) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     signal.pthread_sigmask(signal.SIG_UNBLOCK, before)
