@@ -107,7 +107,8 @@ class _ConfigReader:
                 continue
             dotted = ".".join((*path, key if key.isprintable() else repr(key)))
             if key not in known:
-                hint = near_miss(key, [*known, *subtables]) or _right_table(key)
+                is_named = self._count < _MAX_PROBLEMS  # hints for thousands of lines would take a minute
+                hint = (near_miss(key, [*known, *subtables]) or _right_table(key)) if is_named else ""
                 self._add_problem((*path, key), f"there is no setting {dotted}{hint}")
                 continue
             try:
@@ -193,8 +194,8 @@ class _SearchTooLong(Exception):
     """The error of a search for a line that parses more text than it may."""
 
 
-_PARSED_CHARACTERS: Final = 8 << 20
-"""The most text that is parsed to find lines, which takes some seconds. A config of 10 KB needs a tenth."""
+_PARSED_CHARACTERS: Final = 4 << 20
+"""The most text that is parsed to find lines, which takes a second or two. A config of 10 KB needs a tenth."""
 _LONG_NUMBER: Final = re.compile("[0-9][0-9_]{4000}")  # Python reads up to 4,300 digits
 _MAX_PROBLEMS: Final = 20
 """The problems that are named: a file of another program has as many as it has lines."""

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from jobtui.cli.commands import data
+from jobtui.cli.errors import CommandError
 from jobtui.cli.pair_files import PairError, read_pairs, write_pairs
 from jobtui.cli.pair_format import PairFormat, format_of
 
@@ -177,6 +179,12 @@ def test_pairs_before_a_bad_line_are_read() -> None:
 def test_a_field_of_many_megabytes_is_read() -> None:
     value = b"x" * 3_000_000
     assert read(b"k," + value, CSV) == [(b"k", value)]
+
+
+def test_a_line_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(data, "LONGEST_LINE", 1 << 20)
+    with open("/dev/zero", "rb") as endless, pytest.raises(CommandError, match="line of 1 MiB or more"):
+        list(data._read(endless, "/dev/zero"))
 
 
 awkward = st.one_of(

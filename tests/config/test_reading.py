@@ -320,6 +320,12 @@ class TestFileOfAnotherProgram:
         assert found[19].startswith(":40: there is no setting profiles.a19.key19")
         assert found[20:] == [": and 10 more problems"]
 
+    def test_hints_are_sought_for_the_named_alone(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        sought: list[str] = []
+        monkeypatch.setattr(loader, "near_miss", lambda word, known: sought.append(word) or "")
+        problems_of(file, "".join(f"key{n} = 1\n" for n in range(100)))
+        assert len(sought) == 20
+
     @pytest.mark.parametrize("count", [2_000, 20_000])
     def test_little_is_parsed_to_find_lines(
         self, file: Path, monkeypatch: pytest.MonkeyPatch, count: int

@@ -31,12 +31,13 @@ from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.remote import RemoteClient
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import ErrorCode, OwnerUnavailable, StorageError
-from jobtui.formatting import format_count
+from jobtui.formatting import format_bytes, format_count
 from jobtui.history import StoreError
 from jobtui.os_errors import describe_os_error
 
 BATCH_PAIRS = 5_000
 BATCH_BYTES = 1 << 20
+LONGEST_LINE = 1 << 30  # the longest pair has 256 MiB; /dev/zero has no end
 STDIN = "-"
 PERMANENT = (ErrorCode.UNSUPPORTED, ErrorCode.MISSING, ErrorCode.REJECTED)
 """The errors that would occur again in another attempt."""
@@ -214,9 +215,11 @@ def _read(file: IO[bytes], label: str) -> Iterator[bytes]:
     """Yield the file's lines. Raises CommandError if they cannot be read."""
     while True:
         try:
-            line = file.readline()
+            line = file.readline(LONGEST_LINE)
         except OSError as error:
             raise CommandError(f"{label} cannot be read: {error.strerror}") from None
+        if len(line) == LONGEST_LINE:
+            raise CommandError(f"{label} has a line of {format_bytes(len(line))} or more, which no pair has")
         if not line:
             return
         yield line
