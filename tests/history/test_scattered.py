@@ -13,6 +13,7 @@ import pytest
 
 from jobtui.history import History, Query, Sort
 from jobtui.history.export import export
+from jobtui.history.format.segment import Segment
 from jobtui.history.repair import repair
 from jobtui.history.verify import verify
 from jobtui.model import Job
@@ -265,3 +266,15 @@ class TestAfterRepair:
         assert sorted(ids) == sorted(found)
         assert verify(path) == []
         assert repair(path) == []
+
+
+def test_opening_looks_for_no_records_elsewhere(
+    sealed: Made, copied: Copied, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = copied(sealed)
+    seen: list[str] = []
+    monkeypatch.setattr(Segment, "path", property(lambda segment: seen.append(segment.name)))
+    for write in (False, True):
+        History.open(path, write=write).close()
+    assert len(segments_of(path)) > 1
+    assert seen == []  # a path for each of 4,000 segments takes 10 ms

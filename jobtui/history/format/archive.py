@@ -148,7 +148,7 @@ class Archives:
 
     def _find_elsewhere(self, job_id: int) -> Job | None:
         if self._scattered is None:
-            archived = (segment for segments in self._open.values() for segment in segments)
+            archived = tuple(segment for segments in self._open.values() for segment in segments)
             self._scattered = RecordFinder(self._disk, self._directory, archived)
         return self._scattered.find(job_id)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
@@ -31,9 +31,9 @@ class RecordFinder:
     The files are read at the first request, which only a damaged history makes.
     """
 
-    def __init__(self, disk: Disk, directory: Path, segments: Iterable[Segment]) -> None:
+    def __init__(self, disk: Disk, directory: Path, segments: Collection[Segment]) -> None:
         self._disk, self._directory = disk, directory
-        self._segments = {segment.path: segment for segment in segments}
+        self._segments = segments
         self._mutex = threading.Lock()
         self._found: dict[int, tuple[Job, bytes]] | None = None
 
@@ -55,6 +55,7 @@ class RecordFinder:
 
     def _files(self) -> Iterator[Path]:
         """Yield the files to read; if a job is in several, the record of the first one counts."""
+        segments = {segment.path: segment for segment in self._segments}
         archived = self._directory / ARCHIVE
         places = [self._directory]
         if self._disk.is_directory(archived):
@@ -63,12 +64,13 @@ class RecordFinder:
             if self._disk.is_directory(place):
                 for name in reversed(self._disk.list_names(place)):
                     file = place / name
-                    if _RECORDS.fullmatch(name) and not self._matches_entry(file):
+                    if _RECORDS.fullmatch(name) and not _matches_entry(file, segments):
                         yield file
 
-    def _matches_entry(self, file: Path) -> bool:
-        segment = self._segments.get(file)
-        return segment is not None and segment.matches_entry()
+
+def _matches_entry(file: Path, segments: Mapping[Path, Segment]) -> bool:
+    segment = segments.get(file)
+    return segment is not None and segment.matches_entry()
 
 
 def read_records(data: bytes) -> Iterator[tuple[Job, bytes]]:

@@ -20,7 +20,7 @@ from textual.screen import ModalScreen
 from textual.strip import Strip
 from typing_extensions import override
 
-from jobtui.tui.base_app import BaseApp, StyledScreen
+from jobtui.tui.base_app import BaseApp, StyledScreen, style_sheet, style_sheets
 from jobtui.tui.text.spans import Line, TextRole, cut, line_width, width_of, wrap, wrapped
 from jobtui.tui.widgets.base import LinesView, StyledWidget
 
@@ -34,6 +34,7 @@ class DismissOnceScreen(ModalScreen[ClosedT]):
     another.
     """
 
+    CSS_PATH = style_sheet("dialog.tcss")
     _is_dismissed = False
 
     @override
@@ -332,6 +333,7 @@ class FailureScreen(StyledScreen):
 class FailureApp(BaseApp[bool]):
     """The app of a failure; its return value is whether to try again."""
 
+    CSS_PATH = [*style_sheets()]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("r", "answer(True)", show=False),
         Binding("q,escape,ctrl+c", "answer(False)", show=False, priority=True),

@@ -13,6 +13,8 @@ from textual.message import Message
 from textual.widgets import Input, OptionList
 from typing_extensions import override
 
+from jobtui.tui.base_app import style_sheet
+
 
 class GuardedPalette(CommandPalette):
     """A palette that is dismissed only once, and that works in a tiny terminal.
@@ -22,6 +24,7 @@ class GuardedPalette(CommandPalette):
     list for what it found; a list without room has no pages. Gain: none in speed.
     """
 
+    CSS_PATH = style_sheet("palette.tcss")
     _is_dismissed = False
 
     @override
