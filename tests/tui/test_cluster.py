@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Session
@@ -227,5 +229,31 @@ def test_hosts_that_work_on_after_their_job_are_in_the_header(tmp_path: Path) ->
             prod.cluster(lambda mirror: mirror.put("nba", 41, Status.FAILED))
             prod.seen()
             await shown.shows_no_more("still at work")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("hours", [-9, 0, 9])
+def test_running_time_does_not_depend_on_the_cluster_s_clock(tmp_path: Path, hours: int) -> None:
+    async def run() -> None:
+        async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, prod):
+            there = prod.clock.now() + timedelta(hours=hours)
+            put = prod.mirror.put
+
+            def put_there(space: str, job_id: int, status: Status = Status.RUNNING, command: str = "") -> None:
+                put(space, job_id, status, command)
+                (task,) = prod.mirror.there[space][job_id].tasks or ()
+                prod.mirror.change(space, job_id, start=there, tasks=(replace(task, start=there),))
+
+            prod.mirror.put = put_there  # type: ignore[method-assign]  # replaced for this test
+            prod.say("ADMIN COMPACT nba")
+            prod.heard.until(1, Status.RUNNING)
+            prod.clock.advance(65)
+            shown.dashboard.tick()
+            ran = "0.0 s" if hours > 0 else "1:05"  # of a start in the future, nothing is known
+            await shown.until(lambda: f"runs for {ran}" in shown.detail)
+            assert f"for {ran}" in shown.detail.partition("10.0.0.5")[2]
+            assert "waited" not in shown.detail
+            assert job_cell(prod.job(1), "took", prod.clock.now(), 12) == ((ran, TextRole.PLAIN),)
 
     asyncio.run(run())

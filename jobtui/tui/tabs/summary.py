@@ -126,7 +126,7 @@ def _named(tasks: Sequence[Task]) -> str:
 def _times(job: Job, now: datetime, order: DateOrder, usual: float | None) -> list[str]:
     waited = ((job.start or job.stop or now) - job.submitted).total_seconds()
     texts = [f"submitted {format_recent_time(job.submitted, now, order)}"]
-    if waited >= 1:
+    if waited >= 1 and job.origin is None:  # a cluster's clock may differ from ours
         texts.append(f"waited {format_duration(waited)}")
     if job.start is not None:
         ran = elapsed(job, now)
@@ -145,7 +145,10 @@ def elapsed(job: Job, now: datetime) -> float | None:
     """Return the seconds in which the job worked until now; None if it has not begun or that is not known."""
     if job.status.ended or job.start is None:
         return job.took
-    return working_seconds(job, now) if job.origin is None else max(0.0, (now - job.start).total_seconds())
+    if job.origin is None:
+        return working_seconds(job, now)
+    # the start is the cluster's time: its clock is behind if that is before the request, else perhaps ahead
+    return max(0.0, (now - max(job.start, job.submitted)).total_seconds())
 
 
 def _sizes(job: Job, rate: float | None) -> list[str]:
