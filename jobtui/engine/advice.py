@@ -314,8 +314,7 @@ def statement_for(verdict: Verdict, space: str, hosts: Sequence[str] = ()) -> st
     """Return the statement for a verdict on these hosts of a space, on all of them if none is given.
 
     It is "" if there is nothing to do, or if no statement can hold the name of the space: a cluster can have
-    one with a line feed. ON cannot hold the name of every host either (`10.0.0.5`): a condition chooses the
-    same hosts then.
+    one with a line feed. If ON cannot hold the name of a host, a condition chooses the same hosts.
     """
     if verdict not in (Verdict.COMPACT, Verdict.FLUSH):
         return ""

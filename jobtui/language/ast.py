@@ -6,11 +6,10 @@ Parts that were not given are None.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final
 
 import msgspec
 
-from jobtui.language.identifiers import quote_name
+from jobtui.language.identifiers import quote_host, quote_name, quote_text
 from jobtui.language.quantities import write_duration, write_share, write_size
 from jobtui.model import NO_OPTIONS, JobOptions
 
@@ -222,9 +221,6 @@ class Parsed(msgspec.Struct, frozen=True):
     span: tuple[int, int]
 
 
-_ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"})
-
-
 def unparse(statement: Statement) -> str:
     """Return the text of `statement`, which `parse` reads as the same statement.
 
@@ -304,7 +300,7 @@ def write_options(options: JobOptions) -> dict[str, list[str]]:
     if options.rate is not None:
         given["rate"] = [write_size(options.rate)]
     if options.families:
-        given["family"] = list(map(_string, options.families))
+        given["family"] = list(map(quote_text, options.families))
     if options.from_key is not None:
         given["from"] = [_key(options.from_key)]
     if options.to_key is not None:
@@ -314,7 +310,7 @@ def write_options(options: JobOptions) -> dict[str, list[str]]:
     elif options.room_share is not None:
         given["room"] = [write_share(options.room_share)]
     if options.because:
-        given["because"] = [_string(options.because)]
+        given["because"] = [quote_text(options.because)]
     return given
 
 
@@ -324,7 +320,7 @@ def _submit(statement: Submit) -> str:
         "ADMIN",
         statement.command.upper(),
         _name(statement.space),
-        f"ON {_listed(map(quote_name, options.hosts))}" if options.hosts else "",
+        f"ON {_listed(map(quote_host, options.hosts))}" if options.hosts else "",
         f"IF {options.condition}" if options.condition else "",
         _with(write_options(options)),
     )
@@ -339,7 +335,7 @@ def _job_control(statement: Stop | Pause | Resume | Recover) -> str:
             flags = {"failed_only": failed_only, "whole": whole}
             given.update({name: ["true"] for name, flag in flags.items() if flag})
     if statement.because:
-        given["because"] = [_string(statement.because)]
+        given["because"] = [quote_text(statement.because)]
     verb = type(statement).__name__.upper()
     return _joined(f"{verb} JOB", _listed(map(str, statement.jobs)), _with(given))
 
@@ -347,9 +343,9 @@ def _job_control(statement: Stop | Pause | Resume | Recover) -> str:
 def _create_space(statement: CreateSpace) -> str:
     where = ""
     if statement.directories is not None:
-        where = f"AT {_listed(map(_string, statement.directories))}"
+        where = f"AT {_listed(map(quote_text, statement.directories))}"
     elif statement.hosts is not None:
-        where = f"ON {_listed(map(quote_name, statement.hosts))}"
+        where = f"ON {_listed(map(quote_host, statement.hosts))}"
     elif statement.count is not None:
         where = f"ON {statement.count} HOSTS"
     condition = "IF NOT EXISTS" if statement.if_not_exists else ""
@@ -361,9 +357,9 @@ def _create_schedule(statement: CreateSchedule) -> str:
         "CREATE SCHEDULE",
         "IF NOT EXISTS" if statement.if_not_exists else "",
         quote_name(statement.name),
-        f"AT {_string(statement.at)}",
-        "" if statement.until is None else f"UNTIL {_string(statement.until)}",
-        "" if statement.timezone is None else _with({"timezone": [_string(statement.timezone)]}),
+        f"AT {quote_text(statement.at)}",
+        "" if statement.until is None else f"UNTIL {quote_text(statement.until)}",
+        "" if statement.timezone is None else _with({"timezone": [quote_text(statement.timezone)]}),
         f"DO {_submit(statement.statement)}",
     )
 
@@ -394,7 +390,7 @@ def option_values(options: JobOptions) -> dict[str, object]:
 def _key(key: bytes) -> str:
     """Return a key as text in quotes, in hexadecimal if it is no printable text."""
     text = _printable_key(key)
-    return f"0x{key.hex()}" if text is None else _string(text)
+    return f"0x{key.hex()}" if text is None else quote_text(text)
 
 
 def _printable_key(key: bytes) -> str | None:
@@ -407,10 +403,6 @@ def _printable_key(key: bytes) -> str | None:
 
 def _name(name: str | None, before: str = "") -> str:
     return "" if name is None else before + quote_name(name)
-
-
-def _string(text: str) -> str:
-    return f'"{text.translate(_ESCAPES)}"'
 
 
 def _listed(items: Iterable[str]) -> str:

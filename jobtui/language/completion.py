@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 import msgspec
 
-from jobtui.language.identifiers import CONTINUES_WORD, is_name, quote_name, to_keyword, to_word
+from jobtui.language.identifiers import (
+    CONTINUES_WORD,
+    is_host_name,
+    is_name,
+    quote_name,
+    quote_text,
+    to_keyword,
+    to_word,
+)
 from jobtui.language.lexer import BAD, COMMA, COMMENT, MEASURE, NAME, SEMICOLON, STRING, is_unclosed, tokenize
 from jobtui.language.parts import (
     JOB_OPTIONS,
@@ -130,7 +138,8 @@ class CursorContext(msgspec.Struct, frozen=True):
         words: Their texts.
         typed: The part before the cursor of the word at the cursor, "" between words.
         span: That whole word.
-        inside: Whether the cursor is in a string or a comment, where nothing can be completed.
+        inside: Whether the cursor is in a string or a comment, where nothing but a host can be completed.
+        quote: The position of the quote that opens that string, None elsewhere.
     """
 
     kinds: tuple[str, ...]
@@ -138,6 +147,7 @@ class CursorContext(msgspec.Struct, frozen=True):
     typed: str
     span: tuple[int, int]
     inside: bool = False
+    quote: int | None = None
 
     def expected(self) -> Expectation | None:
         """Return the expectation at the cursor, None if the tokens before it are wrong."""
@@ -158,7 +168,13 @@ def complete(text: str, cursor: int, names: NameProvider) -> Completion:
         return Completion(span=(cursor, cursor))
     usage = _value_usage(here, reached.expected) or _usage(here, reached.expected)
     if here.inside:
-        return Completion(span=(cursor, cursor), usage=usage)
+        expects_host = any(
+            isinstance(part, Placeholder) and part.kind is PlaceholderKind.HOST for _, part in reached.expected
+        )
+        if here.quote is None or not expects_host:
+            return Completion(span=(cursor, cursor), usage=usage)
+        end = cursor + text.startswith(text[here.quote], cursor)
+        here = msgspec.structs.replace(here, typed=text[here.quote : cursor], span=(here.quote, end))
     found = dict.fromkeys(islice(_candidates(here, reached.expected, names), MOST))
     ranked = sorted(found, key=lambda candidate: not _begins(candidate.text, here.typed))
     ranked.sort(key=lambda candidate: candidate.text.upper() != here.typed.upper())
@@ -187,15 +203,17 @@ def context_at(text: str, cursor: int) -> CursorContext:
     """Return the context of the cursor before the character `cursor` of `text`."""
     kinds: list[str] = []
     spans: list[tuple[int, int]] = []
-    inside = False
+    inside, quote = False, None
     for kind, start, end in tokenize(text[:cursor]):
-        inside = False
+        inside, quote = False, None
         if kind == SEMICOLON:
             kinds, spans = [], []
         elif kind == COMMENT:
             inside = end == cursor and not text.startswith("/*", start)
         else:
             inside = kind == BAD and end == cursor and text[start] != "`" and is_unclosed(text, start, end)
+            if inside and text[start] in "\"'":
+                quote = start
             if not inside:
                 kinds.append(kind)
                 spans.append((start, end))
@@ -214,6 +232,7 @@ def context_at(text: str, cursor: int) -> CursorContext:
         typed,
         (start, cursor if inside else found.end()),
         inside,
+        quote,
     )
 
 
@@ -230,7 +249,7 @@ def _candidates(
             case Placeholder(_, PlaceholderKind.SPACE):
                 yield from _named(here.typed, names.spaces(), "space")
             case Placeholder(_, PlaceholderKind.HOST):
-                yield from _named(here.typed, names.hosts(), "host")
+                yield from _named(here.typed, names.hosts(), "host", may_be_quoted=True)
             case Placeholder(_, PlaceholderKind.SCHEDULE):
                 yield from _named(here.typed, names.schedules(), "schedule")
             case Placeholder(_, PlaceholderKind.JOB):
@@ -283,22 +302,24 @@ def _measures(typed: str, kind: PlaceholderKind) -> Iterator[Candidate]:
                 yield Candidate(found[1] + unit, "unit")
 
 
-def _named(typed: str, names: Iterable[str], kind: str) -> Iterator[Candidate]:
+def _named(typed: str, names: Iterable[str], kind: str, *, may_be_quoted: bool = False) -> Iterator[Candidate]:
     """Yield the names that begin with what was typed, then those that contain it."""
-    wanted = typed.strip("`").casefold()
+    is_possible = is_host_name if may_be_quoted else is_name
+    wanted = typed.strip("`\"'").casefold()
     within = []
-    for name in names:
+    for name in filter(is_possible, names):
         folded = name.casefold()
         if folded.startswith(wanted):
-            if is_name(name):
-                yield Candidate(_as_typed(name, typed), kind)
-        elif len(wanted) >= _SUBSTRING_FROM and wanted in folded and is_name(name):
+            yield Candidate(_as_typed(name, typed), kind)
+        elif len(wanted) >= _SUBSTRING_FROM and wanted in folded:
             within.append(name)
     for name in within:
         yield Candidate(_as_typed(name, typed), kind)
 
 
 def _as_typed(name: str, typed: str) -> str:
+    if typed[:1] in ("'", '"') or "." in name:
+        return quote_text(name)
     return f"`{name.replace('`', '``')}`" if typed.startswith("`") else quote_name(name)
 
 

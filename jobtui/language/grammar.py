@@ -98,6 +98,8 @@ def token_kinds(part: Expected) -> frozenset[str]:
             return frozenset({NAME})
         case Placeholder(_, PlaceholderKind.KEY):
             return frozenset({STRING, NUMBER})
+        case Placeholder(_, PlaceholderKind.HOST):
+            return NAMES | {STRING}
         case Placeholder(_, kind) if kind in _NAME_KINDS:
             return NAMES
         case Placeholder(_, kind) if kind in _NUMBER_KINDS:
@@ -235,7 +237,7 @@ class Terminal(pp.Token):
 
     def parseImpl(self, instring: Any, loc: int, do_actions: bool = True) -> tuple[int, Any]:  # noqa: D102, N802
         if loc < len(instring) and instring[loc] in self.kinds:
-            if self.is_name:
+            if self.is_name and instring[loc] != STRING:
                 instring.names.add(loc)
             return loc + 1, [slice(loc, loc + 1)]
         self.note(instring, loc)

@@ -48,7 +48,8 @@ TERMS: Final = {
     "flush": "FLUSH writes the memtables of a space to disk, as SST files. The write-ahead log that "
     "protected them is then no longer needed.",
     "host": "A place that stores parts of spaces: a directory of this machine, or a storage server of a "
-    "cluster. A host does one operation at a time.",
+    "cluster. A host does one operation at a time. In ON, a name with a . is written in quotes: "
+    'ON "10.0.0.1".',
     "job": "One FLUSH or COMPACT of one space, with an id. Its status is queue, running, finished, "
     "failed or stopped.",
     "l0_files": "New files start in level 0, where each can hold any key, so that reading looks at all of "

@@ -22,7 +22,16 @@ from jobtui.language.error_context import (
 )
 from jobtui.language.errors import StatementError
 from jobtui.language.grammar import Punctuation, expected_at, match
-from jobtui.language.identifiers import BLANKS, describe_character, is_name, quote_name, to_keyword, to_word
+from jobtui.language.identifiers import (
+    BLANKS,
+    describe_character,
+    is_host_name,
+    is_name,
+    quote_name,
+    quote_text,
+    to_keyword,
+    to_word,
+)
 from jobtui.language.lexer import (
     BAD,
     DECIMAL,
@@ -52,6 +61,7 @@ _MOST_WORDS: Final = 12
 _VERBS: Final = frozenset(form.verb for form in SYNTAX)
 _SOLID: Final = re.compile(r"[^\s;,'\"]{1,40}(?![^\s;,])")
 _DOTTED: Final = re.compile(r"\d+(?:\.\d+){2}|[^\W\d]\w*\.\w")  # an address or a host name, not a fraction
+_HOST: Final = re.compile(r"[^\s;,'\"`]{1,60}")
 _NAMES: Final = (
     PlaceholderKind.SPACE,
     PlaceholderKind.NEW_SPACE,
@@ -240,6 +250,8 @@ def _hint_left_out(here: ErrorContext) -> Hint | None:
     if here.missing:
         return None
     words = here.keywords if here.at else ("ADMIN", "SHOW", "SET")
+    if here.kind == STRING and "AT" in words:
+        words = ("AT",)  # in quotes it is more likely a directory than a host
     corrected = [near for word in words if (near := _corrected(here, here.at, here.at, word)) is not None]
     return Hint(f"did you mean {corrected[0]}?", corrected[0]) if len(corrected) == 1 else None
 
@@ -327,8 +339,10 @@ def _hint_dotted_host(here: ErrorContext) -> Hint | None:
     at = here.at - 1 if here.word == "." else here.at
     if not _DOTTED.match(here.text, here.tokens.starts[at]):
         return None
-    instead = "give the number of hosts, as in ON 3 HOSTS" if before[0] == "CREATE" else "leave ON out"
-    return Hint(f"a host whose name has a '.' cannot be named here: {instead}")
+    name = _HOST.match(here.text, here.tokens.starts[at])
+    near = quote_text(name.group()) if name is not None and is_host_name(name.group()) else None
+    meant = f"; did you mean {near}?" if near else ""
+    return Hint(f"a host's name with a '.' is written in quotes{meant}", near)
 
 
 def _hint_special_characters(here: ErrorContext) -> Hint | None:

@@ -116,6 +116,8 @@ negated because `re` takes milliseconds to compile a class of a million characte
 
 _WORD: Final = re.compile(f"{BEGINS_WORD}{CONTINUES_WORD}*")
 
+_ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"})
+
 # Letters and symbols by their category, but invisible: the fillers of Hangul, the empty cell of Braille.
 _UNSEEN: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _CONTROL_NAMES: Final = {
@@ -168,6 +170,11 @@ def is_name(name: str) -> bool:
     return 0 < len(name) <= LONGEST_NAME and NEVER_IN_A_NAME.search(name) is None
 
 
+def is_host_name(name: str) -> bool:
+    """Return whether `name` can be typed as a host's: as any name, or in quotes, where it may hold a `.`."""
+    return is_name(name.replace(".", "_"))
+
+
 def first_non_letter(word: str) -> int | None:
     """Return the index of the first character above U+00A0 that is not a letter, or None."""
     found = [c for c in set(word) if c > "\u00a0" and not _is_letter(c)]
@@ -205,3 +212,17 @@ def quote_name(name: str) -> str:
     if not is_name(name):
         raise ValueError("no statement can hold this name")
     return f"`{name.replace('`', '``')}`"
+
+
+def quote_host(name: str) -> str:
+    """Return the name of a host as it must be typed: as `quote_name`, or in quotes if it holds a `.`.
+
+    Raises:
+        ValueError: If it cannot be typed: it is empty, too long, or holds a control character.
+    """
+    return quote_text(name) if "." in name and is_host_name(name) else quote_name(name)
+
+
+def quote_text(text: str) -> str:
+    """Return a text in quotes."""
+    return f'"{text.translate(_ESCAPES)}"'

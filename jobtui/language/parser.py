@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from jobtui.language.ast import Parsed, Statement
 from jobtui.language.conditions import ConditionError, read_condition, unparse_condition
 from jobtui.language.errors import StatementError
-from jobtui.language.identifiers import LONGEST_NAME
+from jobtui.language.identifiers import LONGEST_NAME, is_host_name
 from jobtui.language.lexer import COMMA, LexError, Tokens, split_statements
 from jobtui.language.parts import (
     QUANTITIES,
@@ -190,6 +190,23 @@ def _name(text: str, start: int, end: int) -> str:
     return name
 
 
+def _host(text: str, start: int, end: int) -> str:
+    """Return the name of a host: as any name, or in quotes, where it may hold a `.`."""
+    if text[start] not in "\"'":
+        return _name(text, start, end)
+    name = _string(text, start, end)
+    problem = ""
+    if not name:
+        problem = "a host's name cannot be empty"
+    elif len(name) > LONGEST_NAME:
+        problem = f"a name has at most {LONGEST_NAME:,} characters, but this one has {len(name):,}"
+    elif not is_host_name(name):
+        problem = "a host's name holds no control character"
+    if problem:
+        raise StatementError(problem, text=text, span=(start, end))
+    return name
+
+
 def _string(text: str, start: int, end: int) -> str:
     def plain(escape: re.Match[str]) -> str:
         return _ESCAPED.get(escape[1], escape[1])
@@ -231,7 +248,7 @@ def _checked(check: Callable[[str], object]) -> Callable[[str, int, int], str]:
 _READERS: Final[dict[PlaceholderKind, Callable[[str, int, int], object]]] = {
     PlaceholderKind.SPACE: _name,
     PlaceholderKind.NEW_SPACE: _name,
-    PlaceholderKind.HOST: _name,
+    PlaceholderKind.HOST: _host,
     PlaceholderKind.SCHEDULE: _name,
     PlaceholderKind.NEW_SCHEDULE: _name,
     PlaceholderKind.JOB: _number,

@@ -49,7 +49,7 @@ VERBS = [
 ]
 STATUSES = ["QUEUE", "RUNNING", "FINISHED", "FAILED", "STOPPED", "ARCHIVED"]
 SPACES = ["nba", "test2", "`my-space`", "图谱", "`flush`", "`no``name`"]
-HOSTS = ["local0", "local1"]
+HOSTS = ["local0", "local1", '"192.168.8.5"']
 OPTIONS = [
     *("rolling", "wait", "order", "on_failure", "retry", "retry_wait", "rate", "family", "from", "to", "room"),
     "because",
@@ -72,6 +72,11 @@ JOBS = [str(job) for job in range(40, 0, -1)]
         ("SHOW |", ["JOB", "JOBS", "SPACES", "HOSTS", "ADVICE", "SCHEDULES", *STATUSES]),
         ("SHOW J|", ["JOB", "JOBS"]),
         ("show R|", ["RUNNING"]),
+        ("ADMIN COMPACT nba ON |", HOSTS),
+        ("ADMIN COMPACT nba ON 192.1|", ['"192.168.8.5"']),
+        ('ADMIN COMPACT nba ON a, "19|', ['"192.168.8.5"']),
+        ('ADMIN COMPACT nba ON "lo|"', ['"local0"', '"local1"']),
+        ('ADMIN COMPACT nba WITH because = "19|', []),
         ("show r|", ["running"]),
         ("show |", ["job", "jobs", "spaces", "hosts", "advice", "schedules", *map(str.lower, STATUSES)]),
         ("SHOW FAILED |", ["JOBS"]),

@@ -278,11 +278,24 @@ def test_an_error_is_an_exception_whose_message_stands_alone() -> None:
 @pytest.mark.parametrize(
     "hosts", ["192.168.8.5", "192.168.8.5:9779", "local0, 192.168.8.5", "host.example.com", "h1, h2.lan"]
 )
-def test_hosts_that_cannot_be_named_get_a_hint(hosts: str) -> None:
-    said = refusal(f"CREATE SPACE nba ON {hosts}").message
-    assert said.endswith(
-        "a host whose name has a '.' cannot be named here: give the number of hosts, as in ON 3 HOSTS"
-    )
+def test_dotted_host_is_to_be_quoted(hosts: str) -> None:
+    for statement in ("CREATE SPACE nba", "ADMIN COMPACT nba", "EXPLAIN ADMIN FLUSH nba"):
+        error = refusal(f"{statement} ON {hosts}")
+        near = f'"{hosts.split(", ")[-1]}"'
+        assert error.message.endswith(f"a host's name with a '.' is written in quotes; did you mean {near}?")
+        assert error.near == near
+
+
+@pytest.mark.parametrize(
+    ("host", "said"),
+    [
+        ('""', "there is nothing between the quotes"),
+        (r'"a\nb"', "a host's name holds no control character"),
+        (f'"{"a" * 4097}"', "a name has at most 4,096 characters, but this one has 4,097"),
+    ],
+)
+def test_wrong_host_in_quotes(host: str, said: str) -> None:
+    assert refusal(f"ADMIN COMPACT nba ON {host}").message.endswith(said)
 
 
 @pytest.mark.parametrize(

@@ -83,6 +83,9 @@ directories = st.text(
 )
 
 
+hosts = names | st.sampled_from(["10.0.0.1:9779", "h.lan", '/a "b"/c.d', "a\\b.c", "'.", "."])
+
+
 def some(strategy: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...]]:
     return st.lists(strategy, min_size=1, max_size=4).map(tuple)
 
@@ -126,7 +129,7 @@ some_comparisons = st.recursive(
 conditions = st.just(Needed()) | some_comparisons
 options = st.builds(
     JobOptions,
-    hosts=st.just(()) | some(names),
+    hosts=st.just(()) | some(hosts),
     condition=st.just("") | some_comparisons.map(unparse_condition),
     rolling=st.none() | st.integers(1, 50),
     wait=seconds,
@@ -184,7 +187,7 @@ statements: st.SearchStrategy[Statement] = st.one_of(
     st.just(ShowSpaces()),
     st.just(ShowHosts()),
     st.builds(CreateSpace, names, st.booleans(), st.none() | numbers),
-    st.builds(CreateSpace, names, st.booleans(), hosts=some(names)),
+    st.builds(CreateSpace, names, st.booleans(), hosts=some(hosts)),
     st.builds(CreateSpace, names, st.booleans(), directories=some(directories)),
     st.builds(DropSpace, names, st.booleans()),
 )

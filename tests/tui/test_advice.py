@@ -55,13 +55,17 @@ class TestStatement:
         ]
         assert advised_statement(hosts) == "ADMIN FLUSH `my b` ON `/x ON y`"
 
+    def test_addresses_are_written_in_quotes(self) -> None:
+        hosts = [row("a", "10.0.0.5:9779", "compact", 60).values, row("a", "h", "fine", 0).values]
+        assert advised_statement(hosts) == 'ADMIN COMPACT a ON "10.0.0.5:9779"'
+
     def test_a_compaction_comes_before_a_flush(self) -> None:
         verdicts = {"h1": "flush", "h2": "compact", "h3": "compact", "h4": "unknown"}
         hosts = [row("a", host, verdict, 60).values for host, verdict in verdicts.items()]
         assert advised_statement(hosts) == "ADMIN COMPACT a ON h2, h3"
 
     def test_names_that_no_statement_can_hold(self) -> None:
-        hosts = [row("a", "10.0.0.5", "compact", 60).values, row("a", "h", "fine", 0).values]
+        hosts = [row("a", "h\n5", "compact", 60).values, row("a", "h", "fine", 0).values]
         assert advised_statement(hosts) == "ADMIN COMPACT a IF NEEDED"
         assert advised_statement([row("a\nb", "h", "compact", 60).values]) == ""
 
