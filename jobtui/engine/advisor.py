@@ -6,7 +6,8 @@ The advisor changes nothing: it reads figures and applies the rules of `advice.p
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import ceil
 
 from jobtui.clock import Clock
 from jobtui.engine.advice import (
@@ -92,10 +93,20 @@ class Advisor:
             key=lambda one: (_ORDER.index(one.verdict), -(one.estimate.gain or 0), one.space, one.host),
         )
 
-    async def explain(self, statement: Submit, typed: str, space: Space, hosts: Sequence[str]) -> Result:
-        """Return the estimated effect of the statement on each host, in the order of their turns."""
+    async def explain(
+        self,
+        statement: Submit,
+        typed: str,
+        space: Space,
+        hosts: Sequence[str],
+        windows: Mapping[str, float],
+    ) -> Result:
+        """Return the estimated effect of the statement on each host, in the order of their turns.
+
+        `windows`: the seconds of a run of each schedule that has this statement and UNTIL, by name.
+        """
         rows = await asyncio.gather(*(self._explain(statement, space, host) for host in hosts))
-        return Result(typed, EXPLAIN, tuple(rows), notice=_describe_total(rows, statement.options))
+        return Result(typed, EXPLAIN, tuple(rows), notice=_describe_total(rows, statement.options, windows))
 
     async def check(self, job: Job, host: str) -> str:
         """Return why the job's condition excludes the host now (`not needed: deletions 2%`), "" if it does not.
@@ -262,15 +273,22 @@ class Advisor:
         ]
 
 
-def _describe_total(rows: Sequence[Row], options: JobOptions) -> str:
-    """Return how long a job takes on several hosts in all, "" if that is not known."""
+def _describe_total(rows: Sequence[Row], options: JobOptions, windows: Mapping[str, float]) -> str:
+    """Return how long a job takes on several hosts in all, and how many runs of schedules; "" if unknown."""
     seconds = [row.values["Takes About"] for row in rows if row.values["Action"] in ("compact", "flush")]
     known = [each for each in seconds if isinstance(each, float)]
-    if len(known) < 2 or len(known) < len(seconds):
+    if not known or len(known) < len(seconds):
         return ""
+    total = job_seconds(known, options)
+    runs = [
+        f"schedule '{name}' takes ≈ {format_count(ceil(total / window), 'run')} of {format_duration(window)}"
+        for name, window in windows.items()
+    ]
+    if len(known) < 2:
+        return "; ".join(runs)
     turns = f"{format_count(options.rolling or 1, 'host')} at a time" if takes_turns(options) else "all at once"
     wait = f", {format_duration(options.wait)} between hosts" if options.wait else ""
-    return f"≈ {format_duration(job_seconds(known, options))} in all: {turns}{wait}"
+    return "; ".join([f"≈ {format_duration(total)} in all: {turns}{wait}", *runs])
 
 
 def advice_result(typed: str, advice: Iterable[HostAdvice]) -> Result:

@@ -24,7 +24,7 @@ from jobtui.engine.scheduler import JobAdmission, RunPolicy
 from jobtui.errors import StatementRefused
 from jobtui.formatting import format_rate
 from jobtui.history import History, StoreError
-from jobtui.model import Job, Notice, Status
+from jobtui.model import Job, JobCommand, Notice, Status
 from jobtui.storage.base import Storage
 
 DISK_SECONDS = 3.0  # for a full disk to accept the ends of jobs, when the process is about to end
@@ -247,7 +247,9 @@ class Dispatcher:
         """Limit the writes of one job, or of all (None), from the next step on, until this process ends."""
         if job_id is not None:
             job = self._store.get(job_id)
-            queries.require_stoppable(job, job_id, self._store.history)
+            job = queries.require_stoppable(job, job_id, self._store.history)
+            if job.command == JobCommand.FLUSH:
+                raise StatementRefused(f"Job {job_id} is a flush, whose writes only the profile can limit")
         self._host_tasks.set_rate(UNLIMITED if rate is None else rate, job_id)
         whose = "All jobs have" if job_id is None else f"Job {job_id} has"
         limit = "no write limit" if rate is None else f"a write limit of {format_rate(rate)} on each host"

@@ -131,6 +131,10 @@ class StatementExecutor:
                 count = await self._control.resume(statement.jobs, statement.because)
                 return queries.count_result(typed, "RESUME", "resume", count.jobs, count.tasks, count.notice)
             case SetRate():
+                if self._runner() is JobRunner.HTTP:
+                    raise StatementRefused(
+                        "SET RATE is not possible: storageds limit their writes themselves, by their rate_limit"
+                    )
                 return Result(typed, notice=await self._control.set_rate(statement.rate, statement.job))
             case Recover():
                 return await self._recover(statement, typed, session)
@@ -203,7 +207,8 @@ class StatementExecutor:
     async def _explain(self, statement: Submit, typed: str, session: Session) -> Result:
         space = await self._checked_space(statement, session)
         hosts = await self._ordered_hosts(space, statement.options)
-        return await self._advisor.explain(statement, typed, space, hosts)
+        windows = self._schedules.windows(Submit(statement.command, space.name, statement.options))
+        return await self._advisor.explain(statement, typed, space, hosts, windows)
 
     async def _submit(self, statement: Submit, typed: str, session: Session) -> Result:
         space = await self._checked_space(statement, session)

@@ -17,12 +17,14 @@ from jobtui.engine.scheduler import JobAdmission, RunPolicy
 from jobtui.engine.schedules import FILE, RunAction, Schedule, ScheduleRun, ScheduleStep
 from jobtui.errors import StatementRefused, StorageError, StoreError
 from jobtui.files import write_atomically
-from jobtui.language.ast import CreateSchedule
+from jobtui.language.ast import CreateSchedule, Submit
 from jobtui.model import Job
 from jobtui.os_errors import describe_os_error
 
 CHECK_SECONDS = 30.0  # at most between two checks, since the wall clock may be set at any time
 SUBMIT_SECONDS = 60.0  # to wait for a cluster that does not answer: the other schedules wait meanwhile
+
+_YEARS = 3000  # days: the next time of a schedule may be on February 29
 
 
 class ActionEnd(msgspec.Struct, frozen=True):
@@ -254,6 +256,16 @@ class ScheduleRunner:
     def all(self) -> tuple[Schedule, ...]:
         """Return all schedules, by name."""
         return tuple(self._schedules[name] for name in sorted(self._schedules))
+
+    def windows(self, statement: Submit) -> Mapping[str, float]:
+        """Return the seconds of the next run of each schedule that runs the statement until a time, by name."""
+        return {
+            schedule.name: (end - start).total_seconds()
+            for schedule in self.all()
+            if schedule.until is not None and schedule.statement == statement
+            for start, end in schedules.upcoming_runs(schedule, schedule.handled, _YEARS, 1)
+            if end is not None
+        }
 
     @property
     def refusal(self) -> str:

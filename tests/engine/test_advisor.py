@@ -150,6 +150,18 @@ class TestExplain:
             rows = it.say(text).results[-1].rows
             assert [round(row.values["Takes About"]) for row in rows] == [2, 2]
 
+    def test_runs_of_a_schedule_until_a_time(self, tmp_path: Path) -> None:
+        with bench(tmp_path, two_hosts(), compact_rate=MIB) as it:
+            job = "ADMIN COMPACT nba WITH wait = 2 h"
+            it.say(f'CREATE SCHEDULE nightly AT "30 2 * * *" UNTIL "03:30" DO {job}')
+            it.say('CREATE SCHEDULE other AT "30 2 * * *" UNTIL "03:30" DO ADMIN FLUSH nba')
+            total = "≈ 2:02:30 in all: 1 host at a time, 2:00:00 between hosts"
+            assert it.say(f"EXPLAIN {job}").results[-1].notice == (
+                f"{total}; schedule 'nightly' takes ≈ 3 runs of 1:00:00"
+            )
+            it.say("PAUSE SCHEDULE nightly")
+            assert it.say(f"EXPLAIN {job}").results[-1].notice == total
+
     def test_too_little_room(self, tmp_path: Path) -> None:
         # 5 % of the 4,000 MiB stay free
         storage = ScriptedStorage({"nba": ("enough", "reserve", "only", "small")})

@@ -326,6 +326,15 @@ class TestRate:
         assert (solo.control.rate, nba.control.rate) == (0, 50 << 20)
         assert it.refusal("SET RATE 1 MiB FOR JOB 9") == "Job 9 does not exist"
 
+    def test_refused_where_it_has_no_effect(self, tmp_path: Path) -> None:
+        with bench(tmp_path / "embedded", ScriptedStorage(dict(SPACES))) as it:
+            it.say("ADMIN FLUSH solo")
+            assert "Job 1 is a flush" in it.refusal("SET RATE 1 MiB FOR JOB 1")
+        storage = ScriptedStorage(dict(SPACES))
+        storage.capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
+        with bench(tmp_path / "storageds", storage) as it:
+            assert "storageds limit their writes themselves" in it.refusal("SET RATE 1 MiB")
+
 
 class TestRetry:
     def test_doubles_its_wait_and_remains_one_job(self, it: Bench) -> None:
