@@ -189,6 +189,29 @@ def test_a_look_that_waits_for_its_turn_is_not_called_unanswered(monkeypatch: py
     run(test())
 
 
+@pytest.mark.parametrize("word", ["SHOW SPACES", "SHOW HOSTS", "SHOW JOBS"])
+def test_graphd_that_restarts_between_two_queries_of_a_poll_goes_unnoticed(word: str) -> None:
+    async def test() -> None:
+        cluster = Cluster()
+        job = cluster.submit("nba", "COMPACT")
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                await mirror.ready()
+                told = Told(mirror)
+                graphd.fault_of[word] = Fault.DROP_BEFORE
+                spaces, hosts = await mirror.layout()
+                listed = await mirror.jobs("nba")
+                assert ([one.name for one in spaces], len(hosts), [one.id for one in listed]) == (
+                    ["nba"],
+                    1,
+                    [job],
+                )
+                assert told.states == [ConnectionState.CONNECTED]
+                assert len(cluster.logins) == 1  # a session is the cluster's
+
+    run(test())
+
+
 def test_an_answer_that_does_not_come_in_time_is_a_timeout() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:

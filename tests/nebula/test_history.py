@@ -17,8 +17,9 @@ from jobtui.model import ConnectionChanged, EventKind, Job, JobChanged, Status
 from jobtui.storage.base import Host
 from tests.support.clock import FakeClock
 from tests.support.graphd_double import GraphdDouble
-from tests.support.nebula_cluster import Cluster
+from tests.support.nebula_cluster import ALREADY_ENDED, Cluster
 from tests.support.nebula_product import ClusterBench, working_on
+from tests.support.nebula_records import Rows, SessionRecord
 
 TWO = {"nba": ["10.0.0.5", "10.0.0.6"], "test2": ["10.0.0.5"]}
 
@@ -224,6 +225,23 @@ class TestOtherTroubles:
         cluster.metad_away = False
         prod.heard.wait_for(lambda: not detail(prod))
         assert since
+
+    def test_a_stop_that_comes_after_the_end_changes_nothing(
+        self, prod: ClusterBench, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        prod.say("ADMIN COMPACT nba")
+        prod.heard.until(1, Status.RUNNING)
+        stop = cluster._stop
+
+        def late(session: SessionRecord, job_id: int) -> Rows:
+            cluster.finish(job_id)  # while the STOP was on its way
+            return stop(session, job_id)
+
+        monkeypatch.setattr(cluster, "_stop", late)
+        assert ALREADY_ENDED in prod.refusal("STOP JOB 1")
+        job = prod.heard.until(1, Status.FINISHED)
+        assert (job.stopping, [task.status for task in job.tasks]) == (False, [Status.FINISHED] * 2)
+        assert Status.STOPPED not in prod.heard.statuses(1)
 
     def test_a_killed_session_is_replaced(self, prod: ClusterBench, cluster: Cluster) -> None:
         cluster.expire_sessions()

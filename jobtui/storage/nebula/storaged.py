@@ -27,7 +27,7 @@ from typing_extensions import override
 
 from jobtui.clock import Clock, wait_first
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.formatting import format_count
+from jobtui.formatting import format_count, printable_line
 from jobtui.model import ConnectionStatus, SpaceStats
 from jobtui.os_errors import bare_reason
 from jobtui.storage.base import (
@@ -211,7 +211,8 @@ def require_ok(body: str, space: str, host: str) -> None:
     """Raise StorageError unless storaged answers that the work is done."""
     if body != "ok":
         code = ErrorCode.MISSING if body.startswith("Can't find space") else ErrorCode.REJECTED
-        raise StorageError(code, host, space, body or "storaged gave an empty answer")
+        # a line, also of a server that is no storaged and answers with a page
+        raise StorageError(code, host, space, printable_line(body) or "storaged gave an empty answer")
 
 
 def _verify(op: str, before: HostFigures, after: HostFigures) -> str:
