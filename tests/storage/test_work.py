@@ -13,6 +13,7 @@ import pytest
 from jobtui.errors import ErrorCode
 from jobtui.model import Level, SpaceStats
 from jobtui.storage.base import CompactionRequest, Placement
+from jobtui.storage.local.worker import progress
 from jobtui.storage.local.worker.compaction import unmoved_files
 from jobtui.storage.local.worker.operations import MOST_LINES, LogTail
 from jobtui.storage.local.worker.progress import expected_reads
@@ -368,3 +369,22 @@ class TestLog:
         Logged.log.rename(tmp_path / "LOG.old.1")
         Logged.log.write_text(line.format("new"))
         assert tail.read() == ("21:44:43 new",)
+
+
+class TestProgressEstimator:
+    def reports(self, monkeypatch, counts):
+        """Return the reports of an operation that has counted so many bytes at these times."""
+        now, found = [0.0], []
+        monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
+        estimator = progress.ProgressEstimator(lambda: counts[now[0]], 1000, found.append)
+        for at in counts:
+            now[0] = at
+            estimator.update()
+        return [(one.fraction, one.rate) for one in found]
+
+    def test_first_bytes_are_reported_at_once(self, monkeypatch):
+        assert self.reports(monkeypatch, {0.01: 0, 0.02: 100}) == [(0.1, None)]
+
+    def test_later_ones_at_the_next_tick(self, monkeypatch):
+        counts = {0.02: 100, 0.05: 200, 0.1: 300, 0.125: 500, 0.2: 600}
+        assert self.reports(monkeypatch, counts) == [(0.1, None), (0.5, 4000.0)]

@@ -30,6 +30,7 @@ from jobtui.storage.local.worker.manifest_guard import read_identity
 from jobtui.storage.local.worker.operations import Ending, Operation, OperationRequests, flush_families
 from jobtui.storage.local.worker.options import WriteLimits, full_compaction_options, read_tickers
 from jobtui.storage.local.worker.progress import (
+    FIRST_TICK_SECONDS,
     HIGHEST,
     TICK_SECONDS,
     ProgressEstimator,
@@ -203,8 +204,10 @@ class Compaction(Operation):
         thread = threading.Thread(target=_compact_step, args=(handle, step), daemon=True)
         with self._cancellation.on_cancel(handle.cancel):
             thread.start()
+            pause = FIRST_TICK_SECONDS
             while thread.is_alive():
-                thread.join(TICK_SECONDS)
+                thread.join(pause)
+                pause = min(TICK_SECONDS, pause * 2)
                 if thread.is_alive():
                     progress.update()
         self._rate = progress.rate

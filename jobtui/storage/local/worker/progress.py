@@ -22,6 +22,7 @@ from jobtui.storage.local.worker.stats import sum_property
 TICK_SECONDS = 0.125  # eight frames a second of one job keep the terminal under 5 KB/s
 HIGHEST = 0.99
 GAUGE_SECONDS = 0.8  # less than the engine's second by more than a tick: each sample finds a new measurement
+FIRST_TICK_SECONDS = TICK_SECONDS / 8
 _SMOOTHING = 0.3  # the weight of the newest tick in the bytes a second that are shown
 
 # returns the bytes processed since the counter was made
@@ -46,15 +47,22 @@ class ProgressEstimator:
         self._fraction = 0.0
 
     def update(self) -> None:
-        """Report the progress, unless the last report is less than `TICK_SECONDS` old."""
+        """Report the progress, unless the last report is less than `TICK_SECONDS` old.
+
+        The first bytes of an operation are reported at once: a user who resumed it waits for a sign of work.
+        """
         now = time.monotonic()
         elapsed = now - self._updated_at
-        if elapsed < TICK_SECONDS:
+        is_due = elapsed >= TICK_SECONDS
+        if not is_due and (self.rate is not None or self._fraction):
             return
         done = self._count()
-        recent = (done - self._done) / elapsed
-        self.rate = recent if self.rate is None else self.rate + _SMOOTHING * (recent - self.rate)
-        self._done, self._updated_at = done, now
+        if is_due:
+            recent = (done - self._done) / elapsed
+            self.rate = recent if self.rate is None else self.rate + _SMOOTHING * (recent - self.rate)
+            self._done, self._updated_at = done, now
+        elif not done:
+            return
         if self._expected:
             self._fraction = max(self._fraction, min(HIGHEST, done / self._expected))
         self._report(OperationProgress(self._fraction, self.rate))
