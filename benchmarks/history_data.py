@@ -34,6 +34,8 @@ from jobtui.history.write.store import Limits, Store
 from jobtui.model import EventKind, Job, JobEvent, Level, SpaceStats, Status, Task
 
 SPACES: Final = tuple(f"space_{number:02d}" for number in range(40))
+SHORT: Final = 10_000
+"""Jobs of a short history."""
 HOSTS: Final = ("local0", "local1", "local2")
 _PER_SEGMENT: Final = 2500
 """Jobs of a segment, about as many as a full journal of 4 MiB has; each count of jobs is a multiple of it."""
@@ -300,7 +302,7 @@ def _kept(run: Run, count: int, *, small: bool) -> Path:
 @once
 def short_history(run: Run) -> Path:
     """Return a history of ten thousand jobs."""
-    return make_history(run.directory("short") / "history", 10_000)
+    return make_history(run.directory("short") / "history", SHORT)
 
 
 @once
