@@ -35,7 +35,7 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_finish() -> None:
-    """Exempt the modules and the 8,000 tests from garbage collection: each full one took 0.3 s, and now 0.1 s."""
+    """Exempt the modules and the 8,000 tests from garbage collection: a full one took 0.3 s, and now 0.1 s."""
     gc.collect()
     gc.freeze()
 
