@@ -51,6 +51,8 @@ class Races(RuleBasedStateMachine):
         self.archived: set[int] = set()
         self.last: dict[int, Job] = {}
         self.read = 0
+        self.reader: History | None = None
+        self.readings = 0
 
     @initialize()
     def start(self) -> None:
@@ -215,16 +217,13 @@ class Races(RuleBasedStateMachine):
             assert job.reason
 
     def what_is_acknowledged_is_on_disk(self) -> None:
-        reader = History.open(self.root / "history", write=False)
-        try:
-            assert not reader.notes
-            for job_id in self.ids:
-                on_disk = reader.get_archived(job_id) if job_id in self.archived else reader.get(job_id)
-                assert on_disk == self.last[job_id]
-                assert reader.is_archived(job_id) == (job_id in self.archived)
-            assert len(reader.query(Query())) == len(self.ids) - len(self.archived)
-        finally:
-            reader.close()
+        reader = self.refreshed_reader()
+        assert not reader.notes
+        for job_id in self.ids:
+            on_disk = reader.get_archived(job_id) if job_id in self.archived else reader.get(job_id)
+            assert on_disk == self.last[job_id]
+            assert reader.is_archived(job_id) == (job_id in self.archived)
+        assert len(reader.query(Query())) == len(self.ids) - len(self.archived)
 
     def nothing_waits_without_a_reason(self, active: tuple[Job, ...]) -> None:
         busy = {operation.host for operation in self.storage.under_way}
@@ -242,6 +241,20 @@ class Races(RuleBasedStateMachine):
                 spaces.add(job.space)
 
     # ---- how
+
+    def refreshed_reader(self) -> History:
+        """Return a reader that was refreshed or, every fourth time, one that has just been opened."""
+        self.readings += 1
+        if self.reader is not None and self.readings % 4:
+            self.reader.refresh()
+            return self.reader
+        self.close_reader()
+        self.reader = History.open(self.root / "history", write=False)
+        return self.reader
+
+    def close_reader(self) -> None:
+        if self.reader is not None:
+            self.reader.close()
 
     def was_resumed(self, job: Job) -> bool:
         """Return whether the job was resumed while a host still finished its step."""
@@ -261,6 +274,7 @@ class Races(RuleBasedStateMachine):
     def teardown(self) -> None:
         if hasattr(self, "bench"):
             self.bench.engine.close()
+        self.close_reader()
         shutil.rmtree(self.root)
 
 

@@ -75,7 +75,7 @@ class Stage:
 
     async def shows(self, *texts: str) -> None:
         """Wait until all these texts are on screen."""
-        await self.until(lambda: all(text in self.screen for text in texts))
+        await self.until(lambda: _holds(self.screen, texts))
 
     async def shows_no_more(self, text: str) -> None:
         await self.until(lambda: text not in self.screen)
@@ -144,6 +144,10 @@ async def showing(
             lambda: app.context.overview_cache.overview is not None or app.context.overview_cache.trouble
         )
         yield shown
+
+
+def _holds(screen: str, texts: Sequence[str]) -> bool:
+    return all(text in screen for text in texts)
 
 
 _KEYS = {

@@ -55,6 +55,7 @@ class Terminal:
         self.columns, self.rows = columns, rows
         self.said = b""
         self._unfed = b""
+        self._text: str | None = None
         self._screen = pyte.Screen(columns, rows)
         self._stream = pyte.ByteStream(self._screen)
         self._master, self._slave = pty.openpty()
@@ -98,6 +99,7 @@ class Terminal:
         self.columns, self.rows = columns, rows
         self._read_all(0)
         self._screen.resize(rows, columns)
+        self._text = None
         self._size(columns, rows)
         self.signal(signal.SIGWINCH)
 
@@ -121,7 +123,9 @@ class Terminal:
 
     def text(self) -> str:
         self._read_all(0)
-        return "\n".join(line.rstrip() for line in self._screen.display)
+        if self._text is None:  # nothing has come since: most looks are in vain, and each would take 2 ms
+            self._text = "\n".join(line.rstrip() for line in self._screen.display)
+        return self._text
 
     def until(self, condition: Callable[[str], Any], seconds: float = SECONDS) -> str:
         """Wait until the condition holds for the screen's text, and return the text."""
@@ -199,6 +203,7 @@ class Terminal:
         rest = _UNFINISHED.search(data)
         cut = rest.start() if rest is not None else len(data)
         self._stream.feed(data[:cut])
+        self._text = None
         self._unfed = data[cut:]
 
     def __enter__(self) -> Terminal:

@@ -48,7 +48,7 @@ def split_lines(data: bytes, start: int = 0) -> Iterator[tuple[int, bytes, bool]
         line = data[position:stop]
         if newline >= 0 and line.startswith(b'{"crc":"%08x",' % crc32(line[HEADER_SIZE:])):
             yield position, line, True
-        elif line.strip(b" "):
+        elif line != b" " * len(line):  # strip() takes 1 ms for the 256 KiB of blanks that a journal ends with
             yield from _split_damaged(data, position, stop, complete=newline >= 0)
         position = stop + 1
 
