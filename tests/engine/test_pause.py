@@ -303,7 +303,7 @@ class TestYield:
             operation = it.storage.operation("solo", "h3")
             operation.progress(0.25, steps=SEVENTEEN)
             leaving = it.engine.call(it.engine.engine.dispatcher.yield_hosts())
-            it.storage.wait_for(lambda: [o for o in it.storage.begun if o.control.pause.is_set()])
+            it.engine.call(operation.control.pause.wait()).result(20)
             operation.pause(SEVENTEEN)
             leaving.result(20)
             assert len(it.storage.begun) == 1

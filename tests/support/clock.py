@@ -7,6 +7,8 @@ import heapq
 import threading
 from datetime import UTC, datetime, timedelta
 
+from tests.support.waiting import PATIENCE
+
 
 class FakeClock:
     """`advance` moves both clocks; `set_back` moves the wall clock alone. Safe from any thread."""
@@ -51,23 +53,23 @@ class FakeClock:
     def wait_for_sleepers(self, count: int) -> None:
         """Wait until this many coroutines sleep on the clock."""
         with self._lock:
-            assert self._lock.wait_for(lambda: self._sleepers() >= count, 20.0)
+            assert self._lock.wait_for(lambda: self._sleepers() >= count, PATIENCE)
 
     def wait_for_sleep(self, seconds: float) -> None:
         """Wait until a coroutine has exactly this many seconds left to sleep."""
         with self._lock:
-            assert self._lock.wait_for(lambda: self._is_due_at(self._steady + seconds), 60.0)
+            assert self._lock.wait_for(lambda: self._is_due_at(self._steady + seconds), PATIENCE)
 
     def pass_by(self, seconds: float) -> None:
         """Wait until a coroutine is due within this many seconds, and advance by them."""
         with self._lock:
-            assert self._lock.wait_for(lambda: self._is_due_within(seconds), 20.0)
+            assert self._lock.wait_for(lambda: self._is_due_within(seconds), PATIENCE)
         self.advance(seconds)
 
     def pass_sleep(self, seconds: float) -> None:
         """Wait until a coroutine has exactly this many seconds left to sleep, and advance by them."""
         with self._lock:
-            assert self._lock.wait_for(lambda: self._is_due_in(seconds), 20.0)
+            assert self._lock.wait_for(lambda: self._is_due_in(seconds), PATIENCE)
         self.advance(seconds)
 
     def _is_due_in(self, seconds: float) -> bool:

@@ -16,8 +16,9 @@ from jobtui.history import History
 from jobtui.model import Job, JobChanged, Notice, Status, TaskProgressed
 from tests.support.clock import FakeClock
 from tests.support.scripted import ScriptedStorage
+from tests.support.waiting import PATIENCE, wait_on
 
-WAIT = 20.0
+WAIT = PATIENCE
 THREE = ("local0", "local1", "local2")
 
 
@@ -36,7 +37,7 @@ class Heard:
 
     def wait_for(self, condition: Callable[[], object]) -> None:
         with self._changed:
-            assert self._changed.wait_for(condition, WAIT), self.messages[-10:]
+            assert wait_on(self._changed, condition), self.messages[-10:]
 
     def jobs(self, job_id: int) -> list[Job]:
         """Return the published versions of a job, oldest first."""

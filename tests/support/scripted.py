@@ -24,10 +24,10 @@ from jobtui.storage.base import (
     Space,
     TaskResult,
 )
+from tests.support.waiting import PATIENCE, wait_on
 
 FULL = SpaceStats(levels=(Level(4, 4000),), memtable=0, entries=100, pending=4000)
 LEAN = SpaceStats(levels=(Level(0, 0), Level(1, 1500)), memtable=0, entries=60, pending=0)
-WAIT = 20.0
 
 
 @dataclass(eq=False)
@@ -85,7 +85,7 @@ class Operation:
             done.set_result(None)
 
         self.loop.call_soon_threadsafe(report)
-        done.result(WAIT)
+        done.result(PATIENCE)
 
     def _settle(self, act: Callable[[], None]) -> None:
         def settle() -> None:
@@ -124,13 +124,14 @@ class ScriptedStorage:
     def wait_for(self, condition: Callable[[], list[Operation]]) -> list[Operation]:
         """Wait until the condition returns a true value, and return it."""
         with self._changed:
-            assert self._changed.wait_for(condition, WAIT), f"only these began: {self.begun}"
-            return condition()
+            found = wait_on(self._changed, condition)
+            assert found, f"only these began: {self.begun}"
+            return found
 
     def wait_for_stall_checks(self, count: int) -> None:
         """Wait until the hosts have been checked for stalls this many times."""
         with self._changed:
-            assert self._changed.wait_for(lambda: self.stall_checks >= count, WAIT), self.stall_checks
+            assert wait_on(self._changed, lambda: self.stall_checks >= count), self.stall_checks
 
     @property
     def under_way(self) -> list[Operation]:

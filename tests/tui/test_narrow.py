@@ -13,6 +13,7 @@ from jobtui.tui.screens.dialog import Question
 from jobtui.tui.screens.help import help_lines
 from jobtui.tui.tabs.storage import host_block
 from jobtui.tui.text.spans import TextRole, line_width, plain, wrapped
+from jobtui.tui.widgets import footer
 from jobtui.tui.widgets.console import TranscriptLine
 from jobtui.tui.widgets.filter_bar import FilterCounts
 from jobtui.tui.widgets.footer import fit_toast, key_line, most_toasts
@@ -21,6 +22,12 @@ from tests.support.dashboards import HOSTS, Stage, stage
 
 SMALL = (60, 16)
 BEFORE = SpaceStats(levels=(Level(2, 1100 << 20),))
+
+
+@pytest.fixture(autouse=True)
+def _lasting_toasts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no toast expire: on a busy machine their seconds pass between a key and its effect."""
+    monkeypatch.setattr(footer, "_SECONDS", dict.fromkeys(footer._SECONDS, 3600.0))
 
 
 def on_one_line(text: str) -> str:
