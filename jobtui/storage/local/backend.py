@@ -128,7 +128,7 @@ class LocalStorage:
         with self._locate_errors(space, host):
             return (
                 await self._worker(space, host).request(
-                    p.ReadStats(self._place(space, host)), p.StatsReply, LOOK
+                    p.ReadStats(self._directory_name(space)), p.StatsReply, LOOK
                 )
             ).stats
 
@@ -160,7 +160,7 @@ class LocalStorage:
     ) -> CompactionFigures:
         """Return the figures of the space on the host before a compaction."""
         with self._locate_errors(space, host):
-            order = p.ReadFigures(self._place(space, host), request)
+            order = p.ReadFigures(self._directory_name(space), request)
             figures = (await self._worker(space, host).request(order, p.FiguresReply, LOOK)).figures
             if request is not None and self._space(space).adopted:
                 figures = replace(figures, refusal=await asyncio.to_thread(self._refusal, host))
@@ -171,7 +171,7 @@ class LocalStorage:
     ) -> TaskResult:
         """Write the memtables to SST files."""
         return await self._run_operation(
-            p.FlushDatabase(self._place(space, host)), space, host, progress, control
+            p.FlushDatabase(self._directory_name(space)), space, host, progress, control
         )
 
     async def compact(
@@ -183,7 +183,7 @@ class LocalStorage:
         control: OperationControl,
     ) -> TaskResult:
         """Merge the SST files down to one level, in steps."""
-        order = p.CompactDatabase(self._place(space, host), request, self._reserve, control.rate)
+        order = p.CompactDatabase(self._directory_name(space), request, self._reserve, control.rate)
         return await self._run_operation(order, space, host, progress, control)
 
     async def create_space(self, name: str, placement: Placement) -> Space:
@@ -300,7 +300,7 @@ class LocalStorage:
             raise StorageError(ErrorCode.UNREACHABLE, host, space, f"{host} is not in the configuration")
         return self.worker(host, adopted=found.adopted)
 
-    def _place(self, space: str, host: str) -> str:
+    def _directory_name(self, space: str) -> str:
         return "" if self._space(space).adopted else directory_name(space)
 
     async def _run_operation(
@@ -330,14 +330,14 @@ class LocalStorage:
 
     async def _load_host(self, space: str, host: str, pairs: tuple[Pair, ...], sync: bool) -> None:
         with self._locate_errors(space, host):
-            order = p.WritePairs(self._place(space, host), pairs, sync)
+            order = p.WritePairs(self._directory_name(space), pairs, sync)
             await self._worker(space, host).request(order, p.Done)
 
     async def _dump_host(self, space: str, host: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:
         """Yield a host's pairs, a batch at a time; the next batch is requested while one is read."""
         cursor = next(self._cursors)
         with self._locate_errors(space, host):
-            worker, place = self._worker(space, host), self._place(space, host)
+            worker, place = self._worker(space, host), self._directory_name(space)
             order = p.ReadPairs(place, cursor)
             coming = asyncio.ensure_future(worker.request(order, p.PairsReply))
             try:

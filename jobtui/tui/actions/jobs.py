@@ -374,31 +374,28 @@ FIELDS = (
 )
 
 
-def export_jobs(
-    view: QueryResult, place: Path, on_progress: Callable[[int], object] = lambda done: None
-) -> int:
+def export_jobs(view: QueryResult, path: Path) -> int:
     """Write the view's jobs to a new file, JSON if its name ends in .json, else CSV; return their number.
 
     A file that cannot be written completely is removed again.
 
     Args:
         view: The jobs.
-        place: The path of the file.
-        on_progress: Called with the number of jobs written so far.
+        path: The new file.
 
     Raises:
         FileExistsError: The file exists already.
         OSError: The file cannot be written.
     """
-    descriptor = os.open(place, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="backslashreplace", newline="") as file:
-            pages = _pages(view, on_progress)
-            if place.suffix.lower() == ".json":
+            pages = _pages(view)
+            if path.suffix.lower() == ".json":
                 return _json(pages, file.write)
             return _csv(pages, file)
     except BaseException:
-        place.unlink(missing_ok=True)
+        path.unlink(missing_ok=True)
         raise
 
 
@@ -431,10 +428,9 @@ def job_fields(job: Job) -> Mapping[str, object]:
     }
 
 
-def _pages(view: QueryResult, on_progress: Callable[[int], object]) -> Iterator[list[Job]]:
+def _pages(view: QueryResult) -> Iterator[list[Job]]:
     for start in range(0, len(view), _PAGE):
         yield view.page(start, _PAGE)
-        on_progress(min(start + _PAGE, len(view)))
 
 
 def _json(pages: Iterator[list[Job]], write: Callable[[str], object]) -> int:

@@ -257,8 +257,8 @@ class OverviewView(DashboardView):
         """Move the cursor, and keep it in sight."""
         message.stop()
         if self.cards:
-            place = self._place() + message.right + message.down * self._columns
-            self._go_to(max(0, min(place, len(self.cards) - 1)))
+            index = self._index() + message.right + message.down * self._columns
+            self._go_to(max(0, min(index, len(self.cards) - 1)))
 
     def on_card_grid_card_action_chosen(self, message: CardGrid.CardActionChosen) -> None:
         """Do what a key asks for."""
@@ -274,24 +274,24 @@ class OverviewView(DashboardView):
         """Move the cursor to a card, or open the one under it."""
         message.stop()
         width = (self.body.inner_width + 1) // self._columns
-        place = message.y // CARD_LINES * self._columns + min(message.x // width, self._columns - 1)
-        if place >= len(self.cards):
+        index = message.y // CARD_LINES * self._columns + min(message.x // width, self._columns - 1)
+        if index >= len(self.cards):
             return
-        if place == self._place():
-            self._host.run_inventory_action("jobs", self.cards[place].space.space.name)
+        if index == self._index():
+            self._host.run_inventory_action("jobs", self.cards[index].space.space.name)
         else:
-            self._go_to(place)
+            self._go_to(index)
 
-    def _place(self) -> int:
+    def _index(self) -> int:
         return next(
-            (place for place, card in enumerate(self.cards) if card.space.space.name == self._current), 0
+            (index for index, card in enumerate(self.cards) if card.space.space.name == self._current), 0
         )
 
-    def _go_to(self, place: int) -> None:
-        self._current = self.cards[place].space.space.name
+    def _go_to(self, index: int) -> None:
+        self._current = self.cards[index].space.space.name
         self._fill()
         top, height = self.body.scroll_offset.y, self.body.size.height
-        first = place // self._columns * CARD_LINES
+        first = index // self._columns * CARD_LINES
         if first < top:
             self.body.scroll_to(y=first, animate=False)
         elif first + CARD_LINES > top + height:

@@ -157,10 +157,6 @@ class ByteReader:
         """Read four bytes."""
         return int.from_bytes(self.take(4), "little")
 
-    def fixed64(self) -> int:
-        """Read eight bytes."""
-        return int.from_bytes(self.take(8), "little")
-
     def take(self, length: int) -> bytes:
         """Read that many bytes."""
         end = self.position + length
