@@ -298,9 +298,9 @@ def _repair_hint(disk: Disk, path: Path) -> str:
 def _obstacle(path: Path) -> str:
     """Return a text about a file or link in the place of the directory or a parent, "" if there is none."""
     with contextlib.suppress(OSError):  # the error of opening is reported in any case
-        for place in (*reversed(path.parents), path):
-            if place.is_symlink() and not place.exists():
-                return f"{place} is a link whose target does not exist"
-            if place.exists() and not place.is_dir():
-                return f"{place} is a file, and must be a directory"
+        for part in (*reversed(path.parents), path):
+            if part.is_symlink() and not part.exists():
+                return f"{part} is a link whose target does not exist"
+            if part.exists() and not part.is_dir():
+                return f"{part} is a file, and must be a directory"
     return ""

@@ -142,8 +142,8 @@ class _Repair:
         for archive in archives:
             segments = self._store.archives.segments(archive)
             if self._hide_duplicates(segments, known):
-                place = self._path / ARCHIVE / archive.name
-                replace_archive_manifest(self._disk, place, SCHEMA, [segment.entry for segment in segments])
+                path = self._path / ARCHIVE / archive.name
+                replace_archive_manifest(self._disk, path, SCHEMA, [segment.entry for segment in segments])
                 self._store.archives.invalidate(archive)
                 archive = describe_archive(archive.name, segments) or msgspec.structs.replace(archive, count=0)
             found.append(archive)
@@ -153,7 +153,7 @@ class _Repair:
     def _hide_duplicates(self, segments: Sequence[Segment], known: set[int]) -> bool:
         is_twice = False
         for segment in segments:
-            ids = {segment.columns.ids[place] for place in segment.current_rows()}
+            ids = {segment.columns.ids[row] for row in segment.current_rows()}
             if twice := sorted(ids & known):
                 segment.mark_superseded(known.__contains__)
                 what = f"{len(twice)} jobs are also elsewhere, and are ignored here"
@@ -211,11 +211,11 @@ class _Repair:
         """Point the newer versions in the journal to the segment that replaces this one, if any."""
         replaced = self._store.state.superseded
         for job_id in segment.pending_changes():
-            place = made.row_of(job_id) if made is not None else None
-            if made is None or place is None:
+            row = made.row_of(job_id) if made is not None else None
+            if made is None or row is None:
                 replaced.pop(job_id, None)
             else:
-                replaced[job_id] = SupersededRecord(made, *made.space_and_status(place))
+                replaced[job_id] = SupersededRecord(made, *made.space_and_status(row))
                 made.hide(job_id)
 
     def _intact_records(self, segment: Segment) -> dict[int, tuple[Job, bytes]]:
@@ -256,7 +256,7 @@ class _Repair:
 
     def _repair_archive(self, archive: ArchiveEntry) -> ArchiveEntry | None:
         """Return the archive's entry from now on, None if it is missing."""
-        place, name = self._path / ARCHIVE / archive.name, f"{ARCHIVE}/{archive.name}"
+        path, name = self._path / ARCHIVE / archive.name, f"{ARCHIVE}/{archive.name}"
         before = self._store.archives.segments(archive)
         has_manifest = self._has_manifest(archive)
         if not before and not has_manifest:
@@ -269,11 +269,11 @@ class _Repair:
             known = self._ids_outside(archive)
             for segment in before:
                 segment.mark_superseded(known.__contains__)
-        after = [each for segment in before if (each := self._repair_segment(segment, place)) is not None]
+        after = [each for segment in before if (each := self._repair_segment(segment, path)) is not None]
         if list(before) == after and has_manifest:
             return archive
-        self._disk.sync_directory(place)
-        replace_archive_manifest(self._disk, place, SCHEMA, [segment.entry for segment in after])
+        self._disk.sync_directory(path)
+        replace_archive_manifest(self._disk, path, SCHEMA, [segment.entry for segment in after])
         if not has_manifest:
             self._report.append(f"{name}/{CONTENTS}: rebuilt from the segments")
         self._store.archives.invalidate(archive)
@@ -303,8 +303,8 @@ class _Repair:
         named = {entry.name for entry in manifest.archives}
         known = {*self._store.state.recent, *current_ids((*sealed, *archives.all_segments(manifest)))}
         for name in self._disk.list_names(self._path / ARCHIVE):
-            place = self._path / ARCHIVE / name
-            if name in named or not self._disk.is_directory(place):
+            path = self._path / ARCHIVE / name
+            if name in named or not self._disk.is_directory(path):
                 continue
             found = archives.segments(ArchiveEntry(name, 0, 0, 0, 0, ()))
             for segment in found:
@@ -312,11 +312,11 @@ class _Repair:
             entry = describe_archive(name, found)
             if entry is not None:
                 known.update(current_ids(found))
-                replace_archive_manifest(self._disk, place, SCHEMA, [segment.entry for segment in found])
+                replace_archive_manifest(self._disk, path, SCHEMA, [segment.entry for segment in found])
                 self._report.append(f"{ARCHIVE}/{name}: added again, with {entry.count} jobs")
                 yield entry
             elif found:
-                kept = self._quarantine_name(place)
+                kept = self._quarantine_name(path)
                 self._report.append(f"{ARCHIVE}/{name}: its jobs are also elsewhere; it was moved to {kept}")
 
     def _save_manifest(self, segments: Sequence[Segment], archives: Sequence[ArchiveEntry]) -> None:

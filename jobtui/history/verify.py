@@ -80,9 +80,9 @@ def find_wrong_types(disk: Disk, directory: Path) -> list[DamageNote]:
     """Return a note for each file of the history that has another type, such as a link. Raises OSError."""
     archived, kept = directory / ARCHIVE, directory / QUARANTINE
     notes = [
-        DamageNote(place.relative_to(directory).as_posix(), None, (), what)
-        for place in (archived, kept)
-        if (what := disk.wrong_type(place, directory=True))
+        DamageNote(path.relative_to(directory).as_posix(), None, (), what)
+        for path in (archived, kept)
+        if (what := disk.wrong_type(path, directory=True))
     ]
     if disk.is_directory(archived):
         notes += (
@@ -90,8 +90,8 @@ def find_wrong_types(disk: Disk, directory: Path) -> list[DamageNote]:
             for name in disk.list_names(archived)
             if is_archive_name(name) and (what := disk.wrong_type(archived / name, directory=True))
         )
-    places = [directory, *(archived / name for name in _directories(disk, archived))]
-    files = [place / name for place in places for name in disk.list_names(place)]
+    parents = [directory, *(archived / name for name in _directories(disk, archived))]
+    files = [parent / name for parent in parents for name in disk.list_names(parent)]
     kept_files = [kept / name for name in disk.list_names(kept)] if disk.is_directory(kept) else []
     for file in (*filter(_is_ours, files), *(file for file in kept_files if file.name in _KEPT)):
         if what := disk.wrong_type(file):
@@ -99,10 +99,10 @@ def find_wrong_types(disk: Disk, directory: Path) -> list[DamageNote]:
     return notes
 
 
-def _directories(disk: Disk, place: Path) -> list[str]:
-    if not disk.is_directory(place):
+def _directories(disk: Disk, path: Path) -> list[str]:
+    if not disk.is_directory(path):
         return []
-    return [name for name in disk.list_names(place) if disk.is_directory(place / name)]
+    return [name for name in disk.list_names(path) if disk.is_directory(path / name)]
 
 
 def _is_ours(file: Path) -> bool:
@@ -133,14 +133,14 @@ def check_counts(state: State, archived: Sequence[Segment]) -> Iterator[DamageNo
     with state.mutex:
         seen = set(state.recent)
     for segment in (*state.segments, *archived):
-        places = segment.current_rows()
-        ids = [segment.columns.ids[place] for place in places]
+        rows = segment.current_rows()
+        ids = [segment.columns.ids[row] for row in rows]
         twice = seen.intersection(ids)
         if twice:
             yield DamageNote(segment.file, None, tuple(sorted(twice)), "these jobs are also elsewhere")
         seen.update(ids)
         if segment not in archived:
-            tally.update(map(segment.space_and_status, places))
+            tally.update(map(segment.space_and_status, rows))
     tally.update((replaced.space, replaced.status) for replaced in state.superseded.values())
     counted = flatten_counts(state.manifest.counts)
     if +tally != +counted:

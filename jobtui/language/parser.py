@@ -63,16 +63,16 @@ def _parsed(text: str, tokens: Tokens, error: LexError | None) -> Parsed:
 
 def _made(text: str, tokens: Tokens, found: Match) -> Statement:
     fields: dict[str, object] = {}
-    for part, place in found.values:
+    for part, bounds in found.values:
         if isinstance(part, OptionList):
-            fields.update(_options(text, tokens, part, place))
+            fields.update(_options(text, tokens, part, bounds))
         else:
-            fields[part.field] = _value(text, tokens, part, place)
+            fields[part.field] = _value(text, tokens, part, bounds)
         if part.field == "rate" and fields["rate"] == 0:
             raise StatementError(
                 "a rate of 0 would stop all writes; did you mean OFF, which removes the limit?",
                 text=text,
-                span=_span(tokens, place),
+                span=_span(tokens, bounds),
                 near="OFF",
             )
     return found.syntax.build(**fields)
@@ -82,44 +82,44 @@ def _value(
     text: str,
     tokens: Tokens,
     part: KeywordChoice | KeywordFlag | Placeholder | ConditionPart | SubmitPart,
-    place: slice,
+    bounds: slice,
 ) -> object:
     match part:
         case KeywordFlag():
             return True
         case KeywordChoice():
-            word = tokens.kinds[place.start].lower()
+            word = tokens.kinds[bounds.start].lower()
             return word == "true" if word in ("true", "false") else word
         case Placeholder(_, kind) if kind in QUANTITIES:
-            return _quantity(text, tokens, part, place)
+            return _quantity(text, tokens, part, bounds)
         case Placeholder(_, kind):
             read = _READERS[kind]
             if not part.many:
-                return read(text, tokens.starts[place.start], tokens.ends[place.start])
-            each = zip(tokens.kinds[place], tokens.starts[place], tokens.ends[place], strict=True)
+                return read(text, tokens.starts[bounds.start], tokens.ends[bounds.start])
+            each = zip(tokens.kinds[bounds], tokens.starts[bounds], tokens.ends[bounds], strict=True)
             values = [read(text, start, end) for found, start, end in each if found != COMMA]
             return tuple(dict.fromkeys(values)) if kind is PlaceholderKind.JOB else tuple(values)
         case ConditionPart():
-            return _condition(text, tokens, place)
+            return _condition(text, tokens, bounds)
         case SubmitPart():
-            return _parsed(text, _part_of(tokens, place), None).statement
+            return _parsed(text, _part_of(tokens, bounds), None).statement
 
 
-def _part_of(tokens: Tokens, place: slice) -> Tokens:
-    return Tokens(tokens.kinds[place], tokens.starts[place], tokens.ends[place])
+def _part_of(tokens: Tokens, bounds: slice) -> Tokens:
+    return Tokens(tokens.kinds[bounds], tokens.starts[bounds], tokens.ends[bounds])
 
 
-def _words(text: str, tokens: Tokens, place: slice) -> list[str]:
-    return [text[a:b] for a, b in zip(tokens.starts[place], tokens.ends[place], strict=True)]
+def _words(text: str, tokens: Tokens, bounds: slice) -> list[str]:
+    return [text[a:b] for a, b in zip(tokens.starts[bounds], tokens.ends[bounds], strict=True)]
 
 
-def _options(text: str, tokens: Tokens, part: OptionList, place: slice) -> dict[str, object]:
+def _options(text: str, tokens: Tokens, part: OptionList, bounds: slice) -> dict[str, object]:
     """Return the values of the options by the record's fields."""
     given: dict[str, object] = {}
-    start = place.start
-    while start < place.stop:
+    start = bounds.start
+    while start < bounds.stop:
         stop = start
-        while stop < place.stop and tokens.kinds[stop] != COMMA:
+        while stop < bounds.stop and tokens.kinds[stop] != COMMA:
             stop += 1
         option = option_named(tokens.kinds[start], part.options)
         field = option.part.field
@@ -140,37 +140,37 @@ def _options(text: str, tokens: Tokens, part: OptionList, place: slice) -> dict[
     return given
 
 
-def _quantity(text: str, tokens: Tokens, part: Placeholder, place: slice) -> int | float:
+def _quantity(text: str, tokens: Tokens, part: Placeholder, bounds: slice) -> int | float:
     """Return bytes, seconds or a fraction."""
     try:
-        return read_quantity(_words(text, tokens, place), QUANTITIES[part.kind])
+        return read_quantity(_words(text, tokens, bounds), QUANTITIES[part.kind])
     except QuantityError as error:
-        raise _quantity_error(text, tokens, place, error) from None
+        raise _quantity_error(text, tokens, bounds, error) from None
 
 
-def _quantity_error(text: str, tokens: Tokens, place: slice, error: QuantityError) -> StatementError:
+def _quantity_error(text: str, tokens: Tokens, bounds: slice, error: QuantityError) -> StatementError:
     """Return the error with the span of the wrong unit, or of the whole value."""
-    span = _span(tokens, place)
+    span = _span(tokens, bounds)
     if error.unit:
-        for start, end in zip(tokens.starts[place], tokens.ends[place], strict=True):
+        for start, end in zip(tokens.starts[bounds], tokens.ends[bounds], strict=True):
             if error.unit in text[start:end]:
                 span = (start, end)
                 break
     return StatementError(str(error), text=text, span=span, near=error.near)
 
 
-def _condition(text: str, tokens: Tokens, place: slice) -> str:
+def _condition(text: str, tokens: Tokens, bounds: slice) -> str:
     """Return the canonical text of a condition."""
     try:
-        condition = read_condition(tokens.kinds[place], _words(text, tokens, place))
+        condition = read_condition(tokens.kinds[bounds], _words(text, tokens, bounds))
     except ConditionError as error:
-        wrong = slice(place.start + error.start, place.start + error.stop)
+        wrong = slice(bounds.start + error.start, bounds.start + error.stop)
         raise _quantity_error(text, tokens, wrong, error.cause) from None
     return unparse_condition(condition)
 
 
-def _span(tokens: Tokens, place: slice) -> tuple[int, int]:
-    return tokens.starts[place.start], tokens.ends[place.stop - 1]
+def _span(tokens: Tokens, bounds: slice) -> tuple[int, int]:
+    return tokens.starts[bounds.start], tokens.ends[bounds.stop - 1]
 
 
 def _number(text: str, start: int, end: int) -> int:

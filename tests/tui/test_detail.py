@@ -227,8 +227,8 @@ class TestTasks:
     def test_an_ended_task_has_no_bar(self, width: int) -> None:
         found = task_lines(FAILED, {}, width, NOW)
         assert "▇" not in "\n".join(map(plain, found.lines))
-        assert [number for number, _, _ in found.places] == [1, 2, 0]
-        assert found.places[-1][2] == len(found.lines) - 1
+        assert [number for number, _, _ in found.positions] == [1, 2, 0]
+        assert found.positions[-1][2] == len(found.lines) - 1
 
 
 def test_storage_shows_totals_above_a_row_per_host() -> None:

@@ -81,7 +81,7 @@ def _for_readline(line: ShellLine, offer: ShellCandidate) -> str:
     """Return the part of the word that readline replaces: after the open quote, or the last `=` or `:`."""
     whole = _in_quotes(line, offer)
     if line.quote:
-        return whole[line.raw.rindex(line.quote, 0, line.places[0] + 1) + 1 :] if line.raw else whole
+        return whole[line.raw.rindex(line.quote, 0, line.offsets[0] + 1) + 1 :] if line.raw else whole
     end = max((line.raw.rfind(each) for each in _BREAKS), default=-1)
     return whole[end + 1 :]
 
@@ -104,19 +104,19 @@ class ShellLine(msgspec.Struct, frozen=True):
     words: tuple[str, ...]
     typed: str
     raw: str
-    places: tuple[int, ...]
+    offsets: tuple[int, ...]
     quote: str
 
     def with_word(self, start: int, text: str) -> str:
         """Return the last word for the shell, with `text` in place of what follows character `start`."""
-        return self.raw[: self.places[start]] + quote_for_shell(text, self.quote)
+        return self.raw[: self.offsets[start]] + quote_for_shell(text, self.quote)
 
 
 def split_line(text: str) -> ShellLine:
     """Split the line before the cursor. Expansions such as `$HOME` stay unchanged."""
     words: list[str] = []
     typed: list[str] = []
-    places: list[int] = []
+    offsets: list[int] = []
     quote = ""
     begin = -1
     at = 0
@@ -125,7 +125,7 @@ def split_line(text: str) -> ShellLine:
         if not quote and char in _BLANKS:
             if begin >= 0:
                 words.append("".join(typed))
-                typed, places, begin = [], [], -1
+                typed, offsets, begin = [], [], -1
             at += 1
             continue
         if begin < 0:
@@ -136,12 +136,12 @@ def split_line(text: str) -> ShellLine:
             quote = char
         else:
             escaped = char == "\\" and _escapes(text[at + 1 : at + 2], quote)
-            places.append(at - begin)
+            offsets.append(at - begin)
             typed.append(text[at + 1] if escaped else char)
             at += escaped
         at += 1
     raw = text[begin:] if begin >= 0 else ""
-    return ShellLine(tuple(words), "".join(typed), raw, (*places, len(raw)), quote)
+    return ShellLine(tuple(words), "".join(typed), raw, (*offsets, len(raw)), quote)
 
 
 def quote_for_shell(text: str, quote: str) -> str:
@@ -159,7 +159,7 @@ def _escapes(after: str, quote: str) -> bool:
     return bool(after) and quote != "'" and (not quote or after in '\\"$`')
 
 
-_PLACE = ("--profile", "--nebula", "-u", "--tls", "--data-dir", "--config", "--read-only")
+_PROFILE_OPTIONS = ("--profile", "--nebula", "-u", "--tls", "--data-dir", "--config", "--read-only")
 _WITHOUT_VERB = ("-e", "-f", "--format", "--raw", "--detach", "--wait", "--quiet", "--demo")
 _OPTIONS = {
     "load": ("--format", "--delete-keys", "--quiet"),
@@ -169,7 +169,7 @@ _OPTIONS = {
     "metrics": ("--output",),
     "web": ("--port", "--url", "--writable"),
 }
-_WITHOUT_PLACE = ("help", "completion")
+_WITHOUT_PROFILE = ("help", "completion")
 _CHOICES = {
     "config": ("print", "path", "check"),
     "history": ("verify", "repair", "export"),
@@ -264,8 +264,8 @@ def _seen(words: Sequence[str]) -> _ParsedWords:
 def _options(seen: _ParsedWords) -> Iterator[str]:
     """Yield the options that have an effect here and were not given yet."""
     own = _WITHOUT_VERB if seen.verb is None else _OPTIONS.get(seen.verb, ())
-    place = () if seen.verb in _WITHOUT_PLACE else _PLACE
-    for name in (*own, *place, "--version", "--help"):
+    shared = () if seen.verb in _WITHOUT_PROFILE else _PROFILE_OPTIONS
+    for name in (*own, *shared, "--version", "--help"):
         if name not in seen.given:
             yield name
 

@@ -75,17 +75,17 @@ def _colors(name: str) -> str:
 
 def check_data_directory(profile: Profile) -> Finding:
     """Check whether the profile's data can be written, and how much disk space is free."""
-    place = _nearest(profile.root)
+    directory = _nearest(profile.root)
     result = f"{profile.root}" if _exists(profile.root) else f"{profile.root} (does not exist yet)"
-    if not has_inodes(place):
+    if not has_inodes(directory):
         return Finding(
             CheckLevel.BAD, "data", f"{result}: {NO_INODES}", "delete some files there: none can be created"
         )
     inside = [part for part in (profile.history, profile.storage) if _exists(part)]
-    if problem := next(filter(None, map(_write_problem, (place, *inside))), ""):
+    if problem := next(filter(None, map(_write_problem, (directory, *inside))), ""):
         advice = "--data-dir, or data_dir in the config, names another directory"
         return Finding(CheckLevel.BAD, "data", f"{result} {problem}", advice)
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(directory).free
     result = f"{result}, {format_bytes(free)} free"
     if free < NO_SPACE:
         return Finding(CheckLevel.BAD, "data", result, "free some disk space: no jobs are accepted without it")
@@ -99,7 +99,7 @@ def check_access(profile: Profile) -> Iterator[Finding]:
     """Check the owner of the profile's files, and whether other users can write its directories."""
     if not _exists(profile.root):
         return
-    place, me = shlex.quote(str(profile.root)), os.geteuid()
+    root, me = shlex.quote(str(profile.root)), os.geteuid()
     paths = [profile.root, *_inside(profile.root)]
     owner, above = _owner(profile.root), _owner(profile.root.parent)
     # a first run as root may have created the profile in a user's directory
@@ -115,10 +115,10 @@ def check_access(profile: Profile) -> Iterator[Finding]:
             f"{foreign[0]} belongs" if len(foreign) == 1 else f"{foreign[0]} and {len(foreign) - 1} more belong"
         )
         result = f"{some} to {others}, and the profile to {user_name(rightful)}"
-        yield Finding(CheckLevel.BAD, "owner", result, f"sudo chown -R {_account(rightful)} {place}")
+        yield Finding(CheckLevel.BAD, "owner", result, f"sudo chown -R {_account(rightful)} {root}")
     if writable := [path for path in (profile.root.parent, *paths) if _is_open(path)]:
         result = f"other users can write {writable[0]}, and so change its jobs or replace its files"
-        advice = f"chmod go-w {shlex.quote(str(profile.root.parent))}; chmod -R go-w {place}"
+        advice = f"chmod go-w {shlex.quote(str(profile.root.parent))}; chmod -R go-w {root}"
         # a group may have one member: some systems have a group for each user, and the umask 002
         worst = (
             CheckLevel.BAD if any(path.stat().st_mode & stat.S_IWOTH for path in writable) else CheckLevel.WARN
@@ -311,7 +311,7 @@ def check_cluster(profile: Profile) -> Finding:
 def _nearest(directory: Path) -> Path:
     """Return the directory, or its nearest parent that exists."""
     here = directory.absolute()
-    return next(place for place in (here, *here.parents) if _exists(place))
+    return next(path for path in (here, *here.parents) if _exists(path))
 
 
 def _exists(path: Path) -> bool:
@@ -322,15 +322,15 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _write_problem(place: Path) -> str:
+def _write_problem(directory: Path) -> str:
     """Return why a directory cannot be written, "" if it can."""
-    if not place.is_dir():
-        return f"cannot be used: {place} is not a directory"
+    if not directory.is_dir():
+        return f"cannot be used: {directory} is not a directory"
     try:
-        with tempfile.TemporaryFile(dir=place):
+        with tempfile.TemporaryFile(dir=directory):
             return ""
     except OSError as error:
-        return f"cannot be written: {describe_os_error(error, place)}"
+        return f"cannot be written: {describe_os_error(error, directory)}"
 
 
 class CheckLevel(enum.StrEnum):

@@ -102,9 +102,9 @@ def describe_archive(name: str, segments: Sequence[Segment]) -> ArchiveEntry | N
     ids = sorted(current_ids(segments))
     if not ids:
         return None
-    places = [(segment, segment.current_rows()) for segment in segments]
-    tasks = int(sum(sum(map(segment.numbers("tasks").__getitem__, some)) for segment, some in places))
-    spaces = sorted({segment.space_and_status(place)[0] for segment, some in places for place in some})
+    rows = [(segment, segment.current_rows()) for segment in segments]
+    tasks = int(sum(sum(map(segment.numbers("tasks").__getitem__, some)) for segment, some in rows))
+    spaces = sorted({segment.space_and_status(row)[0] for segment, some in rows for row in some})
     return ArchiveEntry(name, len(ids), ids[0], ids[-1], tasks, tuple(spaces))
 
 
@@ -129,7 +129,7 @@ class Archives:
     def segments(self, archive: ArchiveEntry) -> tuple[Segment, ...]:
         """Return an archive's segments, none if it is missing, which is noted. Raises OSError, StoreTooNew."""
         if archive.name not in self._open:
-            place = self._directory / ARCHIVE_DIRECTORY / archive.name
+            path = self._directory / ARCHIVE_DIRECTORY / archive.name
             try:
                 entries = load_archive_manifest(self._disk, self._directory, archive.name)
             except (FileNotFoundError, NotADirectoryError):
@@ -140,7 +140,7 @@ class Archives:
                 if not is_unreadable(error):
                     raise
                 return self._scan(archive, f"{UNREADABLE}: {error.strerror or error}", b"")
-            found = tuple(Segment(self._disk, place, entry, self._quarantine) for entry in entries)
+            found = tuple(Segment(self._disk, path, entry, self._quarantine) for entry in entries)
             for segment in found:
                 segment.find_elsewhere = self._find_elsewhere
             self._open[archive.name] = found
@@ -154,11 +154,11 @@ class Archives:
 
     def _scan(self, archive: ArchiveEntry, what: str, data: bytes) -> tuple[Segment, ...]:
         """Return the segments in the directory of an archive whose own manifest cannot be read."""
-        place, file = (
+        path, file = (
             self._directory / ARCHIVE_DIRECTORY / archive.name,
             f"{ARCHIVE_DIRECTORY}/{archive.name}/{ARCHIVE_MANIFEST_NAME}",
         )
-        found = scan_segments(self._disk, place, self._quarantine) if self._disk.is_directory(place) else []
+        found = scan_segments(self._disk, path, self._quarantine) if self._disk.is_directory(path) else []
         if found:
             self._quarantine.add(file, None, f"{what}: the segments next to it show what is archived", data)
             newer = set[int]()
@@ -186,8 +186,8 @@ class Archives:
         for archive in manifest.archives:
             if archive.first <= job_id <= archive.last:
                 for segment in self.segments(archive):
-                    if (place := segment.row_of(job_id)) is not None:
-                        return segment, place
+                    if (row := segment.row_of(job_id)) is not None:
+                        return segment, row
         return None
 
 

@@ -176,14 +176,14 @@ class Delta:
             if "events" in fields:
                 self._events = []
             self._fields |= fields
-        for place, changed in entry.task:
-            known = self._tasks.get(place)
+        for row, changed in entry.task:
+            known = self._tasks.get(row)
             if known is not None:
                 known |= changed
-            elif place < self._count:
-                self._tasks[place] = changed
+            elif row < self._count:
+                self._tasks[row] = changed
             else:
-                raise IndexError(place)
+                raise IndexError(row)
         self._events += entry.event
 
     def apply(self) -> Job:
@@ -194,9 +194,9 @@ class Delta:
         of_job, of_task = _field_decoders(Job), _field_decoders(Task)
         fields = {name: of_job[name](raw) for name, raw in self._fields.items()}
         tasks = list(fields.get("tasks", self._base.tasks))
-        for place, changed in self._tasks.items():
+        for row, changed in self._tasks.items():
             values = {name: of_task[name](raw) for name, raw in changed.items()}
-            tasks[place] = msgspec.structs.replace(tasks[place], **values)
+            tasks[row] = msgspec.structs.replace(tasks[row], **values)
         events = (*fields.get("events", self._base.events), *map(_decode_event, self._events))
         return msgspec.structs.replace(self._base, **fields | {"tasks": tuple(tasks), "events": events})
 
@@ -265,11 +265,11 @@ def _diff_tasks(before: tuple[Task, ...], after: tuple[Task, ...]) -> list[tuple
     if len(before) != len(after):
         return None
     found = []
-    for place, (old, new) in enumerate(zip(before, after, strict=True)):
+    for row, (old, new) in enumerate(zip(before, after, strict=True)):
         if old is not new and old != new:
             if old.number != new.number:
                 return None
-            found.append((place, _diff_fields(old, new)))
+            found.append((row, _diff_fields(old, new)))
     return found
 
 

@@ -131,9 +131,9 @@ def encode_column(values: Iterable[T]) -> CodedColumn[T]:
     return CodedColumn(tuple(known), narrow_array(codes))
 
 
-def select_rows(column: CodedColumn[T], places: Sequence[int]) -> CodedColumn[T]:
+def select_rows(column: CodedColumn[T], rows: Sequence[int]) -> CodedColumn[T]:
     """Return the column of some of the records; it may have values that none of them has."""
-    codes = array(column.codes.typecode, map(column.codes.__getitem__, places))
+    codes = array(column.codes.typecode, map(column.codes.__getitem__, rows))
     return CodedColumn(column.values, codes)
 
 
@@ -203,17 +203,17 @@ def build_columns(jobs: Sequence[Job], starts: Sequence[int]) -> Columns:
     )
 
 
-def select_columns(columns: Columns, places: Sequence[int], starts: Sequence[int]) -> Columns:
+def select_columns(columns: Columns, rows: Sequence[int], starts: Sequence[int]) -> Columns:
     """Return the columns of some of a segment's records, with their new offsets."""
-    ids = array(columns.ids.typecode, map(columns.ids.__getitem__, places))
+    ids = array(columns.ids.typecode, map(columns.ids.__getitem__, rows))
     chosen = set(ids)
     pairs = [pair for pair in zip(columns.recovered, columns.recoverers, strict=True) if pair[1] in chosen]
     return Columns(
         ids=ids,
         starts=array("I" if starts[-1] < 1 << 32 else "Q", starts),
-        statuses=bytearray(map(columns.statuses.__getitem__, places)),
-        spaces=select_rows(columns.spaces, places),
-        commands=select_rows(columns.commands, places),
+        statuses=bytearray(map(columns.statuses.__getitem__, rows)),
+        spaces=select_rows(columns.spaces, rows),
+        commands=select_rows(columns.commands, rows),
         recovered=narrow_array([old for old, _ in pairs]),
         recoverers=narrow_array([new for _, new in pairs]),
     )
@@ -257,20 +257,20 @@ class RecordColumns(ColumnSource):
 class PartialColumns(ColumnSource):
     """The columns of some of the records of another source."""
 
-    def __init__(self, whole: ColumnSource, places: Sequence[int]) -> None:
-        self._whole, self._places = whole, places
+    def __init__(self, whole: ColumnSource, rows: Sequence[int]) -> None:
+        self._whole, self._rows = whole, rows
 
     @override
     def numbers(self, name: str) -> array[float]:
-        return array("d", map(self._whole.numbers(name).__getitem__, self._places))
+        return array("d", map(self._whole.numbers(name).__getitem__, self._rows))
 
     @override
     def hosts(self) -> CodedColumn[tuple[str, ...]]:
-        return select_rows(self._whole.hosts(), self._places)
+        return select_rows(self._whole.hosts(), self._rows)
 
     @override
     def texts(self, name: str) -> CodedColumn[str]:
-        return select_rows(self._whole.texts(name), self._places)
+        return select_rows(self._whole.texts(name), self._rows)
 
 
 def index_lines(columns: Columns, source: ColumnSource) -> Iterator[tuple[str, bytes]]:

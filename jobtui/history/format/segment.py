@@ -110,8 +110,8 @@ class Segment:
 
     def row_of(self, job_id: int) -> int | None:
         """Return the row of a job, None if it is not here or has a newer version elsewhere. Raises OSError."""
-        place = self._row_of(job_id)
-        return None if place is None or self.columns.statuses[place] == STALE else place
+        row = self._row_of(job_id)
+        return None if row is None or self.columns.statuses[row] == STALE else row
 
     def sealed_row_of(self, job_id: int) -> int | None:
         """Return the row of a job, None if it is not here or has a newer sealed version. Raises OSError."""
@@ -121,17 +121,17 @@ class Segment:
         if not self.covers(job_id):
             return None
         ids = self.columns.ids
-        place = bisect_left(ids, job_id)
-        return place if place < len(ids) and ids[place] == job_id else None
+        row = bisect_left(ids, job_id)
+        return row if row < len(ids) and ids[row] == job_id else None
 
     def current_rows(self) -> list[int]:
         """Return the rows of jobs that have no newer version elsewhere. Raises OSError."""
-        return [place for place, status in enumerate(self.columns.statuses) if status != STALE]
+        return [row for row, status in enumerate(self.columns.statuses) if status != STALE]
 
-    def space_and_status(self, place: int) -> tuple[str, Status]:
+    def space_and_status(self, row: int) -> tuple[str, Status]:
         """Return the space and the status of the job in a row."""
         columns = self.columns
-        return columns.spaces.values[columns.spaces.codes[place]], STATUSES[columns.statuses[place]]
+        return columns.spaces.values[columns.spaces.codes[row]], STATUSES[columns.statuses[row]]
 
     def hide(self, job_id: int) -> None:
         """Note that a job has a newer version elsewhere, so that this one is not found."""
@@ -162,24 +162,24 @@ class Segment:
 
     # ---- records
 
-    def job(self, place: int) -> Job:
+    def job(self, row: int) -> Job:
         """Return the job in a row; if its record is damaged or unreadable, the fields that the index has.
 
         Raises FileNotFoundError if the segment does not exist (any more), and OSError.
         """
         self.load()
         if self._own_lines is not None:
-            line = self._own_lines.get(job_id := self.columns.ids[place])
+            line = self._own_lines.get(job_id := self.columns.ids[row])
             job = self._decode(line) if line is not None else self.find_elsewhere(job_id)
-            return job if job is not None else self._from_index(self.columns, place)
+            return job if job is not None else self._from_index(self.columns, row)
         try:
-            line = self.line(place)
+            line = self.line(row)
         except OSError as error:
             if not is_unreadable(error):
                 raise
             self._note_unreadable(error)
-            return self._from_index(self.columns, place)
-        return self._decode_row(place, line)
+            return self._from_index(self.columns, row)
+        return self._decode_row(row, line)
 
     def matches_entry(self) -> bool:
         """Return whether the file has the size and the first record that its entry states."""
@@ -203,13 +203,13 @@ class Segment:
             self._disk.close(file)
         return found is None or int(found[1]) == job_id
 
-    def line(self, place: int) -> bytes:
+    def line(self, row: int) -> bytes:
         """Return the bytes of the record in a row, without its newline. Raises OSError."""
         self._refuse_if_mixed()
         starts = self.columns.starts
         file = self._disk.open(self.path)
         try:
-            data = self._disk.read(file, starts[place + 1] - starts[place], starts[place])
+            data = self._disk.read(file, starts[row + 1] - starts[row], starts[row])
         finally:
             self._disk.close(file)
         return _first_line(data)
@@ -227,21 +227,19 @@ class Segment:
                 errno.EBADMSG, "it has records of other segments: a repair separates them", str(self.path)
             )
 
-    def salvage(self, place: int) -> Job:
+    def salvage(self, row: int) -> Job:
         """Return a lost record's job with the fields that the index has, and note the loss. Raises OSError."""
         self._note_missing()
-        if (job := self.find_elsewhere(self.columns.ids[place])) is not None:
+        if (job := self.find_elsewhere(self.columns.ids[row])) is not None:
             return job
-        return self._from_index(self.columns, place)
+        return self._from_index(self.columns, row)
 
     def salvage_missing(self, but: Collection[int]) -> list[Job]:
         """Return all jobs except `but` with the fields that the index has; none if it is unusable."""
         columns = self.indexed_columns()
         if columns is None:
             return []
-        return [
-            self._from_index(columns, place) for place, job_id in enumerate(columns.ids) if job_id not in but
-        ]
+        return [self._from_index(columns, row) for row, job_id in enumerate(columns.ids) if job_id not in but]
 
     def rebuild_index(self) -> None:
         """Rebuild the index from the records. Raises OSError."""
@@ -366,10 +364,10 @@ class Segment:
         """Return all jobs of the columns, and write the index again."""
         columns = self.columns
         try:
-            jobs = [self._decode_row(place, line) for place, line in enumerate(self.lines())]
+            jobs = [self._decode_row(row, line) for row, line in enumerate(self.lines())]
         except OSError as error:
             self._note_unreadable(error)
-            return [self._from_index(columns, place) for place in range(len(columns.ids))]
+            return [self._from_index(columns, row) for row in range(len(columns.ids))]
         if not self._index_differs:  # otherwise the index still has jobs whose records are gone
             self._write_index(columns, jobs)
         return jobs
@@ -382,14 +380,14 @@ class Segment:
             sealed = msgspec.structs.replace(columns, statuses=statuses)
             self._index.write(len(jobs), list(index.index_lines(sealed, index.RecordColumns(jobs))))
 
-    def _decode_row(self, place: int, line: bytes) -> Job:
+    def _decode_row(self, row: int, line: bytes) -> Job:
         job = self._decode(line) if is_intact(line) else None
         columns = self.columns
-        job_id = columns.ids[place]
+        job_id = columns.ids[row]
         if job is not None and job.id == job_id:
             return job
-        self._quarantine.add_in_place(self.file, columns.starts[place], DAMAGED, line, jobs=(job_id,))
-        return self._from_index(columns, place)
+        self._quarantine.add_in_place(self.file, columns.starts[row], DAMAGED, line, jobs=(job_id,))
+        return self._from_index(columns, row)
 
     def _decode(self, line: bytes) -> Job | None:
         try:
@@ -431,16 +429,16 @@ class Segment:
             return any(entry.name == self._directory.name for entry in found.archives)
         return any(entry.name == self.name for entry in found.segments)
 
-    def _from_index(self, columns: Columns, place: int) -> Job:
+    def _from_index(self, columns: Columns, row: int) -> Job:
         times: dict[str, datetime | None] = {}
         with contextlib.suppress(index.IndexUnusable):
             known = self._index if columns is not self._columns else self._matching_index()
-            times = {name: _to_datetime(known.numbers(name)[place]) for name in ("submitted", "start", "stop")}
-        status = columns.statuses[place]
+            times = {name: _to_datetime(known.numbers(name)[row]) for name in ("submitted", "start", "stop")}
+        status = columns.statuses[row]
         return Job(
-            id=columns.ids[place],
-            command=columns.commands.values[columns.commands.codes[place]],
-            space=columns.spaces.values[columns.spaces.codes[place]],
+            id=columns.ids[row],
+            command=columns.commands.values[columns.commands.codes[row]],
+            space=columns.spaces.values[columns.spaces.codes[row]],
             submitted=times.get("submitted") or _EPOCH,
             status=STATUSES[status] if status != STALE else Status.FAILED,
             start=times.get("start"),
@@ -455,9 +453,9 @@ def _first_line(data: bytes) -> bytes:
 
 
 def _set_status(columns: Columns, job_id: int, code: int) -> None:
-    place = bisect_left(columns.ids, job_id)
-    if place < len(columns.ids) and columns.ids[place] == job_id:
-        columns.statuses[place] = code
+    row = bisect_left(columns.ids, job_id)
+    if row < len(columns.ids) and columns.ids[row] == job_id:
+        columns.statuses[row] = code
 
 
 def _to_datetime(value: float) -> datetime | None:

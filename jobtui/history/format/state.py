@@ -92,14 +92,14 @@ class State:
         job = self.recent.get(job_id)
         if job is not None or (found := self.find_sealed(job_id)) is None:
             return job
-        segment, place = found
-        return segment.job(place)
+        segment, row = found
+        return segment.job(row)
 
     def get_sealed(self, job_id: int) -> Job | None:
         """Return the job's newest sealed version, even if a journal has a newer one. Raises OSError."""
         for segment in reversed(self.segments):
-            if (place := segment.sealed_row_of(job_id)) is not None:
-                return segment.job(place)
+            if (row := segment.sealed_row_of(job_id)) is not None:
+                return segment.job(row)
         return None
 
     def salvage(self, job_id: int) -> Job | None:
@@ -107,17 +107,17 @@ class State:
         job = self.recent.get(job_id)
         if job is not None or (found := self.find_sealed(job_id)) is None:
             return job
-        segment, place = found
-        return segment.salvage(place)
+        segment, row = found
+        return segment.salvage(row)
 
     def get_for_update(self, job_id: int) -> Job | None:
         """Return the job's newest version if it is sealed, to change it. Raises OSError and StoreTooNew."""
         found = self.find_sealed(job_id)
         if found is None:
             return None
-        segment, place = found
-        job = segment.job(place)
-        name = unknown_field(segment.line(place), job)
+        segment, row = found
+        job = segment.job(row)
+        name = unknown_field(segment.line(row), job)
         if name is not None:
             raise StoreTooNew(f"Job {job_id} has a field {name!r} that this jobtui does not know: update it")
         return job
@@ -128,17 +128,17 @@ class State:
             return None
         for segment in reversed(self.segments):
             if segment.entry.first <= job_id <= segment.entry.last:
-                place = segment.row_of(job_id)
-                if place is not None:
-                    return segment, place
+                row = segment.row_of(job_id)
+                if row is not None:
+                    return segment, row
         return None
 
     def publish(self, job: Job) -> None:
         """Set the job's newest version, which is on disk. Raises OSError."""
         before = self.recent.get(job.id)
         if before is None and job.id <= self._last_sealed and (found := self.find_sealed(job.id)) is not None:
-            segment, place = found
-            sealed = segment.space_and_status(place)
+            segment, row = found
+            sealed = segment.space_and_status(row)
             with self.mutex:
                 segment.hide(job.id)
                 self.superseded[job.id] = SupersededRecord(segment, *sealed)

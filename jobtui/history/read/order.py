@@ -180,7 +180,7 @@ class IdScan:
                 start, stop = bisect_right(ids, above), bisect_right(ids, through)
                 chosen = self._mask(segment)[start:stop]
                 if chosen.count(1) * _SPARSE < len(chosen):
-                    found += [ids[start + place.start()] for place in _ONE.finditer(chosen)]
+                    found += [ids[start + match.start()] for match in _ONE.finditer(chosen)]
                 else:
                     found += compress(ids[start:stop], chosen)
         found.sort(reverse=self._descending)
@@ -329,14 +329,14 @@ class KeyOrder(OrderedIds):
         """Return the first rows, found by a bound that a sample gives."""
         loaded = self._loaded()
         sample = sorted(chain.from_iterable(rows.keys[::SAMPLE] for rows in loaded), reverse=descending)
-        place = max(count, _MIN_HEAD) * 2 // SAMPLE + 8
-        if place >= len(sample) // 4:
+        index = max(count, _MIN_HEAD) * 2 // SAMPLE + 8
+        if index >= len(sample) // 4:
             return None
-        shared = sample.count(sample[place]) * _SPARSE > len(sample)
-        beyond = _parts_beyond(loaded, sample[place], descending) if shared else loaded
-        found = list(_rows_beyond(beyond, sample[place], descending))
+        shared = sample.count(sample[index]) * _SPARSE > len(sample)
+        beyond = _parts_beyond(loaded, sample[index], descending) if shared else loaded
+        found = list(_rows_beyond(beyond, sample[index], descending))
         if len(found) < count:
-            found += _rows_at(loaded, sample[place], count, descending)
+            found += _rows_at(loaded, sample[index], count, descending)
         found.sort(reverse=descending)
         return KeyedIds(array("d", [key for key, _ in found]), array("Q", [job_id for _, job_id in found]))
 
@@ -388,9 +388,9 @@ def _equal(column: CodedColumn[float], wanted: float) -> bytes:
 def _by_rank(column: CodedColumn[float], ids: array[int], chosen: bytes) -> Iterator[tuple[float, array[int]]]:
     """Yield the ids of each rank, in their order."""
     codes = column.codes
-    places = sorted(_places(chosen) if 0 in chosen else range(len(ids)), key=codes.__getitem__)
-    ordered = array("Q", map(ids.__getitem__, places))
-    in_order = array(codes.typecode, map(codes.__getitem__, places))
+    rows = sorted(_positions(chosen) if 0 in chosen else range(len(ids)), key=codes.__getitem__)
+    ordered = array("Q", map(ids.__getitem__, rows))
+    in_order = array(codes.typecode, map(codes.__getitem__, rows))
     start = 0
     while start < len(ordered):
         code = in_order[start]
@@ -435,9 +435,9 @@ def _rows_beyond(loaded: Sequence[KeyedIds], value: float, descending: bool) -> 
         chosen = bound.may_be_beyond(rows.keys)
         if chosen.count(1) * _SPARSE >= len(chosen):
             chosen = _without(chosen, bound.is_met_by(rows.keys))
-        for place in _places(chosen):
-            if _beyond(rows.keys[place], value, descending):
-                yield rows.keys[place], rows.ids[place]
+        for row in _positions(chosen):
+            if _beyond(rows.keys[row], value, descending):
+                yield rows.keys[row], rows.ids[row]
 
 
 def _rows_at(loaded: Sequence[KeyedIds], value: float, count: int, descending: bool) -> list[tuple[float, int]]:
@@ -466,7 +466,7 @@ def _without(chosen: bytes, others: bytes) -> bytes:
     return left.to_bytes(len(chosen), "little")
 
 
-def _places(chosen: bytes) -> Iterable[int]:
+def _positions(chosen: bytes) -> Iterable[int]:
     if chosen.count(1) * _SPARSE < len(chosen):
-        return [place.start() for place in _ONE.finditer(chosen)]
+        return [match.start() for match in _ONE.finditer(chosen)]
     return compress(range(len(chosen)), chosen)

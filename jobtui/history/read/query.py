@@ -293,8 +293,8 @@ def _by_word(
 
 def _by_id(segment: Segment, job_id: int) -> bytes:
     found = bytearray(len(segment.columns.ids))
-    if (place := segment.row_of(job_id)) is not None:
-        found[place] = 1
+    if (row := segment.row_of(job_id)) is not None:
+        found[row] = 1
     return bytes(found)
 
 

@@ -95,15 +95,15 @@ def highest_id(disk: Disk, directory: Path) -> int:
     Files that cannot be read are skipped. Raises OSError if a directory cannot be read.
     """
     archived = directory / manifest.ARCHIVE_DIRECTORY
-    places = [directory, directory / QUARANTINE, archived]
-    places += [archived / name for name in disk.list_names(archived)] if disk.is_directory(archived) else []
+    parents = [directory, directory / QUARANTINE, archived]
+    parents += [archived / name for name in disk.list_names(archived)] if disk.is_directory(archived) else []
     highest = 0
-    for place in filter(disk.is_directory, places):
-        for name in disk.list_names(place):
-            if disk.wrong_type(place / name):
+    for parent in filter(disk.is_directory, parents):
+        for name in disk.list_names(parent):
+            if disk.wrong_type(parent / name):
                 continue
             with contextlib.suppress(OSError):
-                highest = max([highest, *_ids_in(disk.read_file(place / name), name)])
+                highest = max([highest, *_ids_in(disk.read_file(parent / name), name)])
     return highest
 
 
@@ -126,12 +126,12 @@ def _find_archives(
     """
     archives, entries, taken = archive.Archives(disk, directory, quarantine), [], set[int]()
     for name in disk.list_names(directory / manifest.ARCHIVE_DIRECTORY):
-        place = directory / manifest.ARCHIVE_DIRECTORY / name
-        if not disk.is_directory(place):
+        path = directory / manifest.ARCHIVE_DIRECTORY / name
+        if not disk.is_directory(path):
             continue
         found = archives.segments(ArchiveEntry(name, 0, 0, 0, 0, ()))
         entry, ids = archive.describe_archive(name, found), set(archive.current_ids(found))
-        is_finished = disk.identity(place / archive.ARCHIVE_MANIFEST_NAME) is not None or not ids.issubset(
+        is_finished = disk.identity(path / archive.ARCHIVE_MANIFEST_NAME) is not None or not ids.issubset(
             job_id for segment in segments for job_id in segment.columns.ids
         )
         if entry is not None and is_finished and not ids <= taken:
@@ -142,11 +142,11 @@ def _find_archives(
 
 def _segment_numbers(disk: Disk, directory: Path) -> Iterator[tuple[int, Path]]:
     archived = directory / manifest.ARCHIVE_DIRECTORY
-    places = [directory, *(archived / name for name in disk.list_names(archived))]
-    for place in filter(disk.is_directory, places):
-        for name in disk.list_names(place):
+    parents = [directory, *(archived / name for name in disk.list_names(archived))]
+    for parent in filter(disk.is_directory, parents):
+        for name in disk.list_names(parent):
             if match := SEGMENT_FILE.fullmatch(name):
-                yield int(match[2]), place / name
+                yield int(match[2]), parent / name
 
 
 def names_other_files(disk: Disk, directory: Path, manifest: Manifest, names: Sequence[str]) -> bool:
@@ -172,9 +172,9 @@ def names_other_files(disk: Disk, directory: Path, manifest: Manifest, names: Se
         return False
     segments = {records_name(entry.name) for entry in manifest.segments}
     return any(is_records_file(name) for name in there - segments) or any(
-        any(map(is_records_file, disk.list_names(place)))
+        any(map(is_records_file, disk.list_names(path)))
         for name in archives - named
-        if disk.is_directory(place := directory / ARCHIVE / name)
+        if disk.is_directory(path := directory / ARCHIVE / name)
     )
 
 

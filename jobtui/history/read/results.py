@@ -105,15 +105,15 @@ class QueryResult:
             sealed = self._sealed.head(stop, descending=descending)
             recent = self._recent if descending == self._descending else self._recent[::-1]
 
-            def place(i: int) -> int:
+            def position(i: int) -> int:
                 key, _, job_id = recent[i]
                 return i + self._sealed.count_before(key, job_id, stop, descending=descending)
 
-            first = bisect_left(range(len(recent)), start, key=place)
-            end = bisect_left(range(len(recent)), stop, first, key=place)
+            first = bisect_left(range(len(recent)), start, key=position)
+            end = bisect_left(range(len(recent)), stop, first, key=position)
             found = list(sealed[start - first : stop - end])
             for i in range(first, end):
-                found.insert(place(i) - start, recent[i][2])
+                found.insert(position(i) - start, recent[i][2])
             return found
 
 

@@ -60,8 +60,8 @@ class KeyBound:
         self._digits = struct.pack(">d", value)
         negative = self._digits[0] >= _NEGATIVE
         self._beyond = [
-            _table(digit, above is not negative, signed=not negative and not place)
-            for place, digit in enumerate(self._digits)
+            _table(digit, above is not negative, signed=not negative and not position)
+            for position, digit in enumerate(self._digits)
         ]
         self._same = [bytes(each == digit for each in range(256)) for digit in self._digits]
 
@@ -71,17 +71,17 @@ class KeyBound:
             return bytes([1]) * len(numbers)
         data = numbers.tobytes()
         beyond, level = 0, _ones(len(numbers))
-        for place in range(_COMPARED_BYTES):
-            digits = _digits(data, place)
-            beyond |= level & _number(digits.translate(self._beyond[place]))
-            level &= _number(digits.translate(self._same[place]))
+        for position in range(_COMPARED_BYTES):
+            digits = _digits(data, position)
+            beyond |= level & _number(digits.translate(self._beyond[position]))
+            level &= _number(digits.translate(self._same[position]))
         return (beyond | level).to_bytes(len(numbers), "little")
 
     def is_met_by(self, numbers: array[float]) -> bytes:
         """Return a mask: 1 for each number that equals the bound."""
         data, level = numbers.tobytes(), _ones(len(numbers))
-        for place in range(_SIZE):
-            level &= _number(_digits(data, place).translate(self._same[place]))
+        for position in range(_SIZE):
+            level &= _number(_digits(data, position).translate(self._same[position]))
         return level.to_bytes(len(numbers), "little")
 
 
@@ -102,9 +102,9 @@ def _table(limit: int, larger: bool, *, signed: bool) -> bytes:
     return bytes(map(passes, range(256)))
 
 
-def _digits(data: bytes, place: int) -> bytes:
+def _digits(data: bytes, position: int) -> bytes:
     """Return one byte of each double; place 0 is the most significant one."""
-    return data[_SIZE - 1 - place if sys.byteorder == "little" else place :: _SIZE]
+    return data[_SIZE - 1 - position if sys.byteorder == "little" else position :: _SIZE]
 
 
 def _number(mask: bytes) -> int:
@@ -168,12 +168,15 @@ def sort_rows(loaded: Sequence[KeyedIds]) -> KeyedIds:
     # a key that fills more than one bucket gets a bucket of its own, up to the next larger number
     tied = {key for key, following in pairwise(bounds) if key == following}
     cuts = sorted({*bounds, *(math.nextafter(key, math.inf) for key in tied)})
-    places = [[0, *(bisect_left(rows.keys, cut) for cut in cuts), len(rows.keys)] for rows in parts]
+    positions = [[0, *(bisect_left(rows.keys, cut) for cut in cuts), len(rows.keys)] for rows in parts]
     keys, ids = array("d"), array("Q")
     for bucket, bound in enumerate([-math.inf, *cuts]):
         pieces = [
-            KeyedIds(part.keys[place[bucket] : place[bucket + 1]], part.ids[place[bucket] : place[bucket + 1]])
-            for part, place in zip(parts, places, strict=True)
+            KeyedIds(
+                part.keys[position[bucket] : position[bucket + 1]],
+                part.ids[position[bucket] : position[bucket + 1]],
+            )
+            for part, position in zip(parts, positions, strict=True)
         ]
         if bound not in tied:
             done = _by_key_and_id(_joined(pieces))
@@ -266,11 +269,11 @@ def _by_id(rows: KeyedIds) -> KeyedIds:
     return _reordered(rows, rows.keys, sorted(range(len(rows.ids)), key=rows.ids.__getitem__))
 
 
-def _reordered(rows: KeyedIds, keys: Sequence[float], places: Sequence[int]) -> KeyedIds:
+def _reordered(rows: KeyedIds, keys: Sequence[float], positions: Sequence[int]) -> KeyedIds:
     """Return the rows, which have these keys, in another order."""
-    if len(places) < 2:
+    if len(positions) < 2:
         return rows
-    chosen = itemgetter(*places)
+    chosen = itemgetter(*positions)
     return KeyedIds(array("d", chosen(keys)), array(rows.ids.typecode, chosen(rows.ids)))
 
 
@@ -344,7 +347,7 @@ class _RankScale(Generic[T]):
     def __init__(self, values: Sequence[T], width: float) -> None:
         self.values: Sequence[Any] = values
         self.width = width
-        self._known: dict[Any, float] = {value: 2 * place * width for place, value in enumerate(values)}
+        self._known: dict[Any, float] = {value: 2 * position * width for position, value in enumerate(values)}
 
     def rank(self, value: T) -> float:
         known = self._known.get(value)
@@ -423,10 +426,10 @@ class _CommandKey(_RankedKey[tuple[str, str]]):
     def ranked(self, segment: Segment) -> CodedColumn[float]:
         columns = segment.columns
         width = len(columns.spaces.values)
-        starts = [width * place for place in range(len(columns.commands.values))]
-        places = map(operator.add, map(starts.__getitem__, columns.commands.codes), columns.spaces.codes)
+        starts = [width * position for position in range(len(columns.commands.values))]
+        positions = map(operator.add, map(starts.__getitem__, columns.commands.codes), columns.spaces.codes)
         few = width * len(starts) <= _CODES
-        return self.scale.of_column(_labels(columns), array("B" if few else "I", places))
+        return self.scale.of_column(_labels(columns), array("B" if few else "I", positions))
 
 
 def _labels(columns: Columns) -> list[tuple[str, str]]:

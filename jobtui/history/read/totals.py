@@ -114,8 +114,8 @@ def _totals_of(segment: Segment) -> JobTotals:
     for space, command, stop in compress(ends, statuses.translate(_IS_FINISHED)):
         if stop > stops[space * width + command]:
             stops[space * width + command] = stop
-    for place, stop in enumerate(stops):
+    for position, stop in enumerate(stops):
         if stop:
-            key = spaces.values[place // width], commands.values[place % width]
+            key = spaces.values[position // width], commands.values[position % width]
             totals.successes[key] = _EPOCH + timedelta(microseconds=stop)
     return totals

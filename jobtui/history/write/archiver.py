@@ -45,7 +45,7 @@ class _Selection(msgspec.Struct, frozen=True):
     """
 
     segment: Segment
-    places: Sequence[int]
+    rows: Sequence[int]
     changed: Mapping[int, SupersededRecord]
     whole: bool
 
@@ -73,15 +73,15 @@ def archive(store: SegmentStore, first: int, last: int) -> Steps[ArchiveResult]:
         return ArchiveResult(array("Q"), 0)
     taken_names = disk.list_names(store.directory / ARCHIVE_DIRECTORY)
     name = _free_name(f"jobs-{first}-{last}", state.manifest.generation + 1, taken_names)
-    place = store.directory / ARCHIVE_DIRECTORY / name
-    disk.make_directory(place)
+    path = store.directory / ARCHIVE_DIRECTORY / name
+    disk.make_directory(path)
     gone = {some.segment.name for some in taken}
     try:
-        divided = yield from _divide(store, taken, place)
+        divided = yield from _divide(store, taken, path)
         if not state.recent.keys().isdisjoint(divided.ids):
             raise OSError(errno.EBUSY, "a journal also has these jobs")  # they would exist twice
-        create_archive_manifest(disk, place, SCHEMA, [segment.entry for segment in divided.moved])
-        for directory in (place, place.parent, store.directory):
+        create_archive_manifest(disk, path, SCHEMA, [segment.entry for segment in divided.moved])
+        for directory in (path, path.parent, store.directory):
             disk.sync_directory(directory)
         after = store.save_manifest(
             segments=(
@@ -140,10 +140,10 @@ def restore(store: SegmentStore, archives: Archives, first: int, last: int) -> S
         if not state.recent.keys().isdisjoint(back.ids):
             raise OSError(errno.EBUSY, "a journal also has these jobs")  # they would exist twice
         for entry in back.emptied:
-            place = store.directory / ARCHIVE_DIRECTORY / entry.name
+            path = store.directory / ARCHIVE_DIRECTORY / entry.name
             with contextlib.suppress(FileExistsError):  # from a restore that failed
-                disk.create_with(place / RESTORED_MARKER, [])
-            disk.sync_directory(place)
+                disk.create_with(path / RESTORED_MARKER, [])
+            disk.sync_directory(path)
         for directory in (store.directory / ARCHIVE_DIRECTORY, store.directory):
             disk.sync_directory(directory)
         tally = flatten_counts(state.manifest.counts)
@@ -182,22 +182,22 @@ def _return_from(
     for segment in archives.segments(entry):
         _require(segment.exists(), segment)
         ids, present = segment.columns.ids, segment.current_rows()
-        places = [place for place in present if first <= ids[place] <= last]
-        chosen = set(places)
-        found.append((segment, places, [place for place in present if place not in chosen]))
+        rows = [row for row in present if first <= ids[row] <= last]
+        chosen = set(rows)
+        found.append((segment, rows, [row for row in present if row not in chosen]))
         yield
-    if not any(places for _, places, _ in found):
+    if not any(rows for _, rows, _ in found):
         back.archives.append(entry)
         return
     staying = yield from _write_rest(store, entry, found, back)
     if staying is not None:
         back.archives.append(staying)
     back.emptied.append(entry)
-    for segment, places, _ in found:
-        if places:
-            part = yield from store.write_part(store.directory, segment, segment.lines(), places)
+    for segment, rows, _ in found:
+        if rows:
+            part = yield from store.write_part(store.directory, segment, segment.lines(), rows)
             back.segments.append(part)
-            tally = Counter(map(part.space_and_status, range(len(places))))
+            tally = Counter(map(part.space_and_status, range(len(rows))))
             back.tally.update(tally)
             back.tasks += int(sum(part.numbers("tasks")))
             back.ids.extend(part.columns.ids)
@@ -216,21 +216,21 @@ def _write_rest(
     disk = store.disk
     taken = disk.list_names(store.directory / ARCHIVE_DIRECTORY)
     name = _free_name(f"jobs-{entry.first}-{entry.last}", store.state.manifest.generation + 1, taken)
-    place = store.directory / ARCHIVE_DIRECTORY / name
-    disk.make_directory(place)
+    path = store.directory / ARCHIVE_DIRECTORY / name
+    disk.make_directory(path)
     back.made.append(name)
     kept: list[Segment] = []
-    for segment, places, rest in found:
-        if rest and not places:
+    for segment, rows, rest in found:
+        if rest and not rows:
             for file in (records_name(segment.name), index_name(segment.name)):
                 with contextlib.suppress(FileNotFoundError):
-                    link_or_copy(disk, segment.path.parent / file, place / file)
+                    link_or_copy(disk, segment.path.parent / file, path / file)
             kept.append(segment)
         elif rest:
-            kept.append((yield from store.write_part(place, segment, segment.lines(), rest)))
+            kept.append((yield from store.write_part(path, segment, segment.lines(), rest)))
         yield
-    create_archive_manifest(disk, place, SCHEMA, [segment.entry for segment in kept])
-    disk.sync_directory(place)
+    create_archive_manifest(disk, path, SCHEMA, [segment.entry for segment in kept])
+    disk.sync_directory(path)
     return describe_archive(name, kept)
 
 
@@ -257,36 +257,36 @@ def _select(state: State, segment: Segment, first: int, last: int) -> _Selection
         return None
     present, ids = segment.current_rows(), segment.columns.ids
     if first <= entry.first and entry.last <= last:
-        places = present
+        rows = present
     else:
-        places = [place for place in present if first <= ids[place] <= last]
-    if not places:
+        rows = [row for row in present if first <= ids[row] <= last]
+    if not rows:
         return None
     with state.mutex:
         changed = {job_id: state.superseded[job_id] for job_id in segment.pending_changes().intersection(ids)}
-    return _Selection(segment, places, changed, len(places) == len(present) and not changed)
+    return _Selection(segment, rows, changed, len(rows) == len(present) and not changed)
 
 
-def _divide(store: SegmentStore, taken: Sequence[_Selection], place: Path) -> Steps[_Division]:
+def _divide(store: SegmentStore, taken: Sequence[_Selection], path: Path) -> Steps[_Division]:
     """Write the selected rows as segments of the archive, and the others as new segments."""
     divided = _Division()
     for some in taken:
-        segment, places = some.segment, some.places
+        segment, rows = some.segment, some.rows
         _count(some, divided)
         yield
         if some.whole:
             _require(segment.matches_entry(), segment)
             for file in (records_name(segment.name), index_name(segment.name)):
                 with contextlib.suppress(FileNotFoundError):
-                    link_or_copy(store.disk, store.directory / file, place / file)
+                    link_or_copy(store.disk, store.directory / file, path / file)
             divided.moved.append(segment)
             continue
         lines = segment.lines()
         ids = segment.columns.ids
         changed = (bisect_left(ids, job_id) for job_id in some.changed)
-        others = sorted({*segment.current_rows(), *changed}.difference(places))
+        others = sorted({*segment.current_rows(), *changed}.difference(rows))
         yield
-        divided.moved.append((yield from store.write_part(place, segment, lines, places)))
+        divided.moved.append((yield from store.write_part(path, segment, lines, rows)))
         rest = yield from store.write_part(store.directory, segment, lines, others, some.changed)
         divided.rest.append(rest)
         for job_id, each in some.changed.items():
@@ -296,13 +296,13 @@ def _divide(store: SegmentStore, taken: Sequence[_Selection], place: Path) -> St
 
 
 def _count(some: _Selection, divided: _Division) -> None:
-    columns, places = some.segment.columns, some.places
+    columns, rows = some.segment.columns, some.rows
     spaces, statuses = columns.spaces, columns.statuses
-    found = Counter(zip(map(spaces.codes.__getitem__, places), map(statuses.__getitem__, places), strict=True))
+    found = Counter(zip(map(spaces.codes.__getitem__, rows), map(statuses.__getitem__, rows), strict=True))
     for (space, status), count in found.items():
         divided.tally[spaces.values[space], STATUSES[status]] += count
-    divided.tasks += int(sum(map(some.segment.numbers("tasks").__getitem__, places)))
-    divided.ids.extend(map(columns.ids.__getitem__, places))
+    divided.tasks += int(sum(map(some.segment.numbers("tasks").__getitem__, rows)))
+    divided.ids.extend(map(columns.ids.__getitem__, rows))
 
 
 def link_or_copy(disk: Disk, existing: Path, name: Path) -> None:

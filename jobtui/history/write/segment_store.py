@@ -151,7 +151,7 @@ class SegmentStore:
         directory: Path,
         segment: Segment,
         lines: Sequence[bytes],
-        places: Sequence[int],
+        rows: Sequence[int],
         changed: Mapping[int, SupersededRecord] = MappingProxyType({}),
     ) -> Steps[Segment]:
         """Write some records of a segment as a new segment, without syncing the directory. Raises OSError.
@@ -163,13 +163,13 @@ class SegmentStore:
             places: The rows of the records to write.
             changed: Those among them that have newer versions in the journal.
         """
-        pieces = [lines[place] + b"\n" for place in places]
-        columns = select_columns(segment.columns, places, [*accumulate(map(len, pieces), initial=0)])
+        pieces = [lines[row] + b"\n" for row in rows]
+        columns = select_columns(segment.columns, rows, [*accumulate(map(len, pieces), initial=0)])
         for job_id, replaced in changed.items():
             columns.statuses[bisect_left(columns.ids, job_id)] = CODE_OF[replaced.status]
         yield
         part = yield from self._write(
-            directory, pieces, columns, PartialColumns(segment, places), segment.entry.schema
+            directory, pieces, columns, PartialColumns(segment, rows), segment.entry.schema
         )
         for job_id in changed:
             part.hide(job_id)
@@ -274,12 +274,12 @@ def _has_only_copy(disk: Disk, directory: Path, name: str, state: State) -> bool
 
 def _holds_only_copies(disk: Disk, directory: Path, name: str, state: State) -> bool:
     """Return whether all records of an archive are also elsewhere in the history. Raises OSError."""
-    place = directory / ARCHIVE / name
-    if not disk.is_directory(place) or not all(map(_is_archive_file, disk.list_names(place))):
+    path = directory / ARCHIVE / name
+    if not disk.is_directory(path) or not all(map(_is_archive_file, disk.list_names(path))):
         return False
     aside = Quarantine(disk, directory, write=False)
     try:
-        found = scan_segments(disk, place, aside)
+        found = scan_segments(disk, path, aside)
         is_read = not any(note.what.startswith(UNREADABLE) for note in aside.notes)
         archived = Archives(disk, directory, aside).all_segments(state.manifest)
         return is_read and all(_is_copy(disk, segment, (*state.segments, *archived)) for segment in found)
@@ -323,9 +323,9 @@ def _is_leftover(name: str, manifest: Manifest) -> bool:
 
 def remove_archive(disk: Disk, directory: Path, name: str) -> None:
     """Remove an archive that the manifest does not name; files that are not an archive's stay."""
-    place = directory / ARCHIVE / name
+    path = directory / ARCHIVE / name
     with contextlib.suppress(OSError):
         # the marker last: by it, the next opening knows that the other files may be removed
-        for file in sorted(filter(_is_archive_file, disk.list_names(place)), key=RESTORED_MARKER.__eq__):
-            disk.remove(place / file)
-        disk.remove_directory(place)
+        for file in sorted(filter(_is_archive_file, disk.list_names(path)), key=RESTORED_MARKER.__eq__):
+            disk.remove(path / file)
+        disk.remove_directory(path)

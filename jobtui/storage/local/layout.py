@@ -187,32 +187,32 @@ def _problem(path: Path) -> str:
 
 def spaces_in(host: Path) -> list[str]:
     """Return the names of the spaces in a host's directory, none if it cannot be read."""
-    return sorted(name for place in _directories(host) if (name := space_at(host, place)) is not None)
+    return sorted(name for directory in _directories(host) if (name := space_at(host, directory)) is not None)
 
 
-def space_at(host: Path, place: str) -> str | None:
+def space_at(host: Path, directory: str) -> str | None:
     """Return the name of the space whose database is in that directory, None if there is none."""
-    if not _is_there(host / place / "CURRENT"):
+    if not _is_there(host / directory / "CURRENT"):
         return None
     full_name = None
-    if is_cut_name(place):
+    if is_cut_name(directory):
         with contextlib.suppress(OSError, UnicodeDecodeError):
-            full_name = (host / (place + _NAME)).read_text("utf-8", "surrogatepass")
-    return name_of(place, full_name)
+            full_name = (host / (directory + _NAME)).read_text("utf-8", "surrogatepass")
+    return name_of(directory, full_name)
 
 
 def unknown_directories(host: Path, known: set[str]) -> list[str]:
     """Return the directories of a host that look like those of spaces and are not `known`."""
-    return [place for place in _directories(host) if place not in known]
+    return [directory for directory in _directories(host) if directory not in known]
 
 
 def prepare_host(host: Path, space: str) -> None:
     """Create the host's directory, and record the full name of a cut one. Raises OSError."""
     host.mkdir(parents=True, exist_ok=True, mode=0o700)
     sync_directory(host.parent)
-    place = directory_name(space)
-    if is_cut_name(place):
-        write_atomically(host / (place + _NAME), space.encode("utf-8", "surrogatepass"))
+    directory = directory_name(space)
+    if is_cut_name(directory):
+        write_atomically(host / (directory + _NAME), space.encode("utf-8", "surrogatepass"))
 
 
 def delete_database(host: Path, space: str) -> None:
@@ -220,17 +220,17 @@ def delete_database(host: Path, space: str) -> None:
 
     The directory is renamed first, so that an incomplete deletion is never mistaken for a space.
     """
-    place = directory_name(space)
-    doomed = host / (place + _DROPPED)
-    if all(_is_absent(path) for path in (host / place, doomed, host / (place + _NAME))):
+    directory = directory_name(space)
+    doomed = host / (directory + _DROPPED)
+    if all(_is_absent(path) for path in (host / directory, doomed, host / (directory + _NAME))):
         return  # succeeds on a read-only disk, too
     _delete(doomed)
     try:
-        (host / place).rename(doomed)
+        (host / directory).rename(doomed)
     except (FileNotFoundError, NotADirectoryError):
-        doomed = host / place
+        doomed = host / directory
     _delete(doomed)
-    (host / (place + _NAME)).unlink(missing_ok=True)
+    (host / (directory + _NAME)).unlink(missing_ok=True)
     if host.exists():
         sync_directory(host)
 

@@ -238,15 +238,15 @@ class JobRows:
         """Extend the details over the columns before them: over blank cells and less important columns."""
         width = shown[-1].width
         details = self._details(job, _UNLIMITED)
-        place = len(shown) - 2
-        while place >= 0 and line_width(details) > width:
-            covered = cells[place]
+        index = len(shown) - 2
+        while index >= 0 and line_width(details) > width:
+            covered = cells[index]
             is_blank = covered is not None and not any(text.strip() for text, _ in covered)
-            if not is_blank and shown[place].column.key not in _COVERED.get(job.status, ()):
+            if not is_blank and shown[index].column.key not in _COVERED.get(job.status, ()):
                 break
-            cells[place] = None
-            width += shown[place].width + GAP
-            place -= 1
+            cells[index] = None
+            width += shown[index].width + GAP
+            index -= 1
         cells[-1] = self._details(job, width)
 
     def _cell(self, job: Job, column: str, now: datetime, width: int) -> Line:
@@ -415,10 +415,10 @@ class MarkedJobs:
 
     def __iter__(self) -> Iterator[int]:
         """Yield the marked ids in rising order."""
-        place = self._flags.find(1)
-        while place >= 0:
-            yield place
-            place = self._flags.find(1, place + 1)
+        job_id = self._flags.find(1)
+        while job_id >= 0:
+            yield job_id
+            job_id = self._flags.find(1, job_id + 1)
 
     def toggle(self, job_id: int) -> None:
         """Invert the mark of a job."""

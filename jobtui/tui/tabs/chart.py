@@ -126,14 +126,14 @@ def space_chart_lines(
     """Return how the size of a space, and what its jobs reclaimed, went over these jobs, the oldest first."""
     columns = 2 if width >= 2 * _LEAST_PANEL + _GAP + 1 else 1
     panel_width = (width - 1 - _GAP * (columns - 1)) // columns
-    places = [float(place) for place in range(len(jobs))]
+    positions = [float(position) for position in range(len(jobs))]
 
-    def tick(place: float) -> str:
-        return f"job {jobs[min(len(jobs) - 1, round(place))]}"
+    def tick(position: float) -> str:
+        return f"job {jobs[min(len(jobs) - 1, round(position))]}"
 
     panels = [
         _panel_lines(
-            panel, places, list(map(float, figures)), panel_width, _SPACE_ROWS, (0.0, places[-1]), tick
+            panel, positions, list(map(float, figures)), panel_width, _SPACE_ROWS, (0.0, positions[-1]), tick
         )
         for panel, figures in zip(_SPACE_PANELS, (sizes, reclaimed), strict=True)
     ]

@@ -80,7 +80,7 @@ class TaskLines(msgspec.Struct, frozen=True):
     """The lines of the tasks, and which of them belong to each task: its number, first line and last line."""
 
     lines: list[Line]
-    places: tuple[tuple[int, int, int], ...] = ()
+    positions: tuple[tuple[int, int, int], ...] = ()
 
 
 class TaskFigure(enum.Enum):
@@ -130,7 +130,7 @@ def task_lines(
     told = [_figures(job, task, rates.get((job.id, task.number)), now) for task in tasks]
     layout = _layout(job, told, width - id_width - host_width - 5)
     lines: list[Line] = []
-    places: list[tuple[int, int, int]] = []
+    positions: list[tuple[int, int, int]] = []
     for name, task, figures in zip(names, tasks, told, strict=True):
         head: Line = (
             (f" {name:<{id_width}}  ", TextRole.PLAIN),
@@ -140,9 +140,9 @@ def task_lines(
         )
         first = len(lines)
         lines.extend(_task(job, task, head, figures, layout, width))
-        places.append((task.number, first, len(lines) - 1))
+        positions.append((task.number, first, len(lines) - 1))
     lines.extend(((f" {text}", TextRole.MUTED),) for text in _shared_addresses(job, width))
-    return TaskLines(lines, tuple(places))
+    return TaskLines(lines, tuple(positions))
 
 
 def _shared_addresses(job: Job, width: int) -> list[str]:

@@ -150,7 +150,7 @@ class JobDetail(Detail):
         self._full = False
         self._task_sort = TaskSort.STATUS
         self._task_number: int | None = None  # under the cursor; None: the first
-        self._places: tuple[tuple[int, int, int], ...] = ()
+        self._positions: tuple[tuple[int, int, int], ...] = ()
         self.body.move = self._move_cursor
         keys = context.keymap
         self._tab_keys = f"{keys.shown(BY_ID['previous_tab'])} {keys.shown(BY_ID['next_tab'])}"
@@ -287,7 +287,9 @@ class JobDetail(Detail):
             lines.append((*task_counts(job), (order, TextRole.MUTED)))
         tasks = task_lines(job, self._rates, width, now, self._task_sort)
         above = len(lines)
-        self._places = tuple((number, above + first, above + last) for number, first, last in tasks.places)
+        self._positions = tuple(
+            (number, above + first, above + last) for number, first, last in tasks.positions
+        )
         return [*lines, *tasks.lines]
 
     # -- the cursor of the tasks --------------------------------------------------------------------
@@ -296,11 +298,11 @@ class JobDetail(Detail):
         """Move the cursor by `by` tasks, 0 to show it; return whether there are tasks to move among."""
         if self.tab is Tab.CHART:
             return self._move_charted_host(by)
-        if self.tab is not Tab.TASKS or not self._places:
+        if self.tab is not Tab.TASKS or not self._positions:
             return False
-        place = max(0, min(self._cursor_index() + by, len(self._places) - 1))
-        at_edge = by and place == self._cursor_index()
-        self._task_number = self._places[place][0]
+        index = max(0, min(self._cursor_index() + by, len(self._positions) - 1))
+        at_edge = by and index == self._cursor_index()
+        self._task_number = self._positions[index][0]
         self._show_cursor()
         # above the first task, the tab has lines to scroll to
         return not (at_edge and by < 0)
@@ -311,21 +313,21 @@ class JobDetail(Detail):
         count = 0 if samples is None else len(samples.hosts)
         if count < 2:
             return False
-        place = max(-1, min((-1 if self._charted_host is None else self._charted_host) + by, count - 1))
-        self._charted_host = None if place < 0 else place
+        index = max(-1, min((-1 if self._charted_host is None else self._charted_host) + by, count - 1))
+        self._charted_host = None if index < 0 else index
         self.repaint_tab()
         return True
 
     def _cursor_index(self) -> int:
         return next(
-            (place for place, (number, _, _) in enumerate(self._places) if number == self._task_number), 0
+            (index for index, (number, _, _) in enumerate(self._positions) if number == self._task_number), 0
         )
 
     def _show_cursor(self) -> None:
-        if self.tab is not Tab.TASKS or not self._places or not self.body.has_focus:
+        if self.tab is not Tab.TASKS or not self._positions or not self.body.has_focus:
             self.body.highlighted = range(0)
             return
-        _, first, last = self._places[self._cursor_index()]
+        _, first, last = self._positions[self._cursor_index()]
         self.body.highlighted = range(first, last + 1)
         top, height = self.body.scroll_offset.y, self.body.size.height
         if first < top:
@@ -342,9 +344,9 @@ class JobDetail(Detail):
         if self.tab is not Tab.TASKS:
             self.choose(Tab.TASKS)
         failed = {task.number for task in job.tasks if task.status is Status.FAILED}
-        here, count = self._cursor_index(), len(self._places)
+        here, count = self._cursor_index(), len(self._positions)
         for step in range(1, count + 1):
-            number = self._places[(here + message.by * step) % count][0]
+            number = self._positions[(here + message.by * step) % count][0]
             if number in failed:
                 self._task_number = number
                 self._show_cursor()

@@ -167,8 +167,8 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         if not settled:
             self._scroll(max(0, min(self._cursor - self.page // 2, count - self.page)))
         elif not in_sight and not follow:
-            place = self.rows.index_of(first) if first is not None and top > 0 else None
-            self._scroll(top if place is None else place)
+            index = self.rows.index_of(first) if first is not None and top > 0 else None
+            self._scroll(top if index is None else index)
         else:
             if top > 0 or self._cursor >= self.page:
                 self._scroll(max(0, top + self._cursor - before))
