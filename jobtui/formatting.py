@@ -127,7 +127,7 @@ def format_recent_time(
 
     Args:
         moment: The moment, None for "".
-        now: What today is counted from.
+        now: The moment that defines today.
         order: The order of day, month and year.
         width: The cells that there are; with too few for both, the date alone is returned.
     """

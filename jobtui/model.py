@@ -354,7 +354,7 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     def progress(self) -> float | None:
         """The progress of the tasks, 0..1, weighted by their bytes, or evenly if any task's bytes are unknown.
 
-        A finished task counts in full, any other as far as it came. None if no task's progress is known, and
+        A finished task counts in full, any other by its progress. None if no task's progress is known, and
         for an interrupted job: how far its running tasks were is not known, and less than was shown would
         mislead.
         """

@@ -243,7 +243,7 @@ class EngineWaiter(JobWaiter):
         failure = stop.result().failure
         job = self._engine.job(job_id)
         if failure is not None and self._engine.write_error:
-            self._engine.cancel(job_id)  # the disk did not accept the request: stop the job all the same
+            self._engine.cancel(job_id)  # the disk did not accept the request: stop the job anyway
             return
         if failure is not None and job is not None and not (job.status.ended or job.stopping):
             self._inbox.put([Notice(failure.message, "error")])

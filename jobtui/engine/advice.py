@@ -2,7 +2,7 @@
 
 figures = await storage.figures("nba", "h1")
 estimate = estimate_compaction(figures)                # gain 36 MiB, deletions 0.02, …
-verdict, reason = judge(estimate, AdviceThresholds())  # compact, "≈ 36 MiB (66.7%) would be given back"
+verdict, reason = recommend(estimate, AdviceThresholds())  # compact, "≈ 36 MiB (66.7%) would be given back"
 """
 
 from __future__ import annotations
@@ -62,11 +62,11 @@ class CompactionSpeed(msgspec.Struct, frozen=True):
     largest: int | None = None
 
     def seconds(self, read: int) -> float:
-        """Return how long it takes to merge so many bytes."""
+        """Return how long it takes to merge this many bytes."""
         return self.opening + read / (self.rate or DEFAULT_RATE)
 
     def describe_assumption(self, read: int) -> str:
-        """Return what an estimate for so many bytes assumes, "" if it was measured."""
+        """Return what an estimate for this many bytes assumes, "" if it was measured."""
         if self.rate is not None or (self.largest is not None and read <= _DIFFERENT * self.largest):
             return ""
         runs = "no earlier run" if self.largest is None else "only small earlier runs"
@@ -103,7 +103,7 @@ def fit_speed(runs: Sequence[tuple[int, float]]) -> CompactionSpeed:
 
 
 def job_seconds(hosts: Sequence[float], options: JobOptions) -> float:
-    """Return how long a job takes whose hosts take so many seconds, in the order of their turns."""
+    """Return how long a job takes, given the seconds of its hosts in the order of their turns."""
     if options.wait:
         return sum(hosts) + options.wait * max(0, len(hosts) - 1)
     ends = [0.0] * (options.rolling or max(1, len(hosts)))

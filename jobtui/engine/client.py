@@ -66,7 +66,7 @@ class Session(msgspec.Struct, eq=False, weakref=True):
 
 
 def _current_directory() -> Path:
-    """Return the current directory; if it was deleted, the path by which the shell knew it."""
+    """Return the current directory; if it was deleted, its last path in the shell."""
     try:
         return Path.cwd()
     except FileNotFoundError:

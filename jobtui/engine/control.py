@@ -1,4 +1,4 @@
-"""The interface by which statements act on jobs, whether this process runs the tasks or a cluster does."""
+"""The interface through which statements act on jobs that this process or a cluster runs."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from jobtui.storage.base import Storage
 RECHECK = timedelta(seconds=15)
 """The time until a host is checked again; stalls last seconds to minutes, and a restart takes about as long."""
 CHECK_SECONDS = 5.0
-"""The time limit of a check; a host that does not answer within it gets the task all the same."""
+"""The time limit of a check; a host that does not answer within it gets the task anyway."""
 LONGEST_DOWN = timedelta(hours=12)
 """The time after which a host that stays down gets its task anyway: its job must end before the next night."""
 

@@ -61,7 +61,7 @@ class DeliveryTarget(Protocol):
 
 
 async def deliver(target: DeliveryTarget, message: bytes, seconds: float | None) -> DeliveryResult:
-    """Try once to deliver a message, for at most so many seconds; canceling this aborts the attempt."""
+    """Try once to deliver a message, for at most this many seconds; canceling this aborts the attempt."""
     sending = asyncio.ensure_future(run_in_thread(lambda: target.send(message)))
     try:
         # the real time: a test's clock stands still while another process works

@@ -290,7 +290,7 @@ class Dispatcher:
         try:
             stopped = await self._store.update(edit)
         except StoreError:
-            # the work is canceled all the same: the user is leaving
+            # the work is canceled anyway: the user is leaving
             stopped = [job for job in self._store.active() if not job.paused]
         self.cancel([job.id for job in stopped])
         self._host_tasks.pause([job.id for job in self._store.active() if job.paused], now=True)

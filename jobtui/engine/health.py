@@ -137,7 +137,7 @@ def probe_storage(*fallbacks: Path) -> None:
 
 
 def probe_cluster(profile: Profile, seconds: float) -> tuple[ConnectionStatus | None, tuple[Host, ...]]:
-    """Return the connection to the profile's cluster after at most so many seconds, and its hosts.
+    """Return the profile's connection to its cluster after at most this many seconds, and its hosts.
 
     Raises StorageError, StoreError and OSError.
     """

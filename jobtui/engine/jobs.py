@@ -72,7 +72,7 @@ class Transaction:
 
 
 Edit = Callable[[Transaction], Sequence[Job]]
-# called with the committed jobs, or with the error because of which the change was discarded
+# called with the committed jobs, or with the error that caused the change to be discarded
 OnCommitted = Callable[[Sequence[Job], Exception | None], None]
 
 

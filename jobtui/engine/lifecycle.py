@@ -291,7 +291,7 @@ def retry_delay(job: Job, number: int, code: str) -> float | None:
 
 
 def retry_wait(options: JobOptions, attempts: int) -> float:
-    """Return the seconds between so many failed attempts on a host and the next one."""
+    """Return the seconds between the last of this many failed attempts on a host and the next."""
     return options.retry_wait * 2.0 ** max(0, attempts - 1)
 
 

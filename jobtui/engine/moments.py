@@ -96,7 +96,7 @@ def moments_of(job: Job, first: int = 0) -> Iterator[Moment]:
 
 
 def unsettled_deliveries(job: Job, targets: Iterable[str], first: int = 0) -> Iterator[Delivery]:
-    """Yield the deliveries of a job's moments of which no result is recorded, neither success nor failure."""
+    """Yield the deliveries of a job's moments that have no recorded result, neither success nor failure."""
     settled = {event.about for event in job.events[first:] if event.kind in DELIVERIES}
     for moment in moments_of(job, first):
         deliveries = (Delivery(moment, target) for target in targets)

@@ -45,7 +45,7 @@ GIVE_UP = timedelta(days=1)
 MOST_READ = 100_000
 """The newest jobs that are read at a start, whatever the file says: that takes seconds."""
 STRIDE = 1000
-"""How many new jobs the file may lag behind: reading so many takes the next owner less than 0.1 s."""
+"""How many new jobs the file may lag behind: the next owner reads these in less than 0.1 s."""
 
 
 class ScheduleBook(Protocol):

@@ -264,7 +264,7 @@ class Channel:
     def read(self, seconds: float | None, longest: int = 0) -> protocol.Response:
         """Return the owner's next response, of at most `longest` bytes (0: LONGEST_LINE).
 
-        Raises OwnerUnavailable, and OwnerTimeout after so many seconds.
+        Raises OwnerUnavailable, and OwnerTimeout after this many seconds.
         """
         try:
             return protocol.decode_response(self._line(seconds, longest or protocol.LONGEST_LINE))

@@ -10,7 +10,7 @@ The rules:
     open, else by the next run;
     no time is run twice if the clock is set back, unless by more than a day: then the clock was wrong before,
     and waiting until it has caught up could take years;
-    a run by hand does not move the next time, and a paused schedule records nothing.
+    a manual run does not move the next time, and a paused schedule records nothing.
 
 Each decision is written before it is carried out: `starting` is a run whose job was about to be submitted.
 
@@ -74,7 +74,7 @@ class ScheduleRun(msgspec.Struct, frozen=True, omit_defaults=True):
     """A run of a schedule, or times that were skipped.
 
     Attributes:
-        at: The time that was due, or at which a run by hand was requested.
+        at: The time that was due, or at which a manual run was requested.
         job: The job that was submitted or resumed.
         end: When the run's window ends, None if it has none.
         last: The last of several skipped times.
@@ -286,7 +286,7 @@ def _decide_due(
 def run_now(
     schedule: Schedule, now: datetime, job: Job | None, last_id: int, interrupted: Job | None = None
 ) -> ScheduleStep:
-    """Return the decision for a run by hand. Raises StatementRefused while the previous run's job works."""
+    """Return the decision for a manual run. Raises StatementRefused while the previous run's job works."""
     end = window_end(schedule.until, now, zone_of(schedule))
     if job is None:
         submit = RunAction.SUBMIT if interrupted is None else RunAction.RECOVER

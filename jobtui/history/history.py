@@ -213,7 +213,7 @@ class History:
             return recovered_as(self._state, self._archives, job_id)
 
     def known_recoveries(self, ids: Collection[int]) -> dict[int, int]:
-        """Return the newest job that recovered each of these, as far as that is in memory: reads no file."""
+        """Return the newest job that recovered each of these, if it is in memory: reads no file."""
         return known_recoveries(self._state, self._archives, ids)
 
     def query(self, query: Query) -> QueryResult:

@@ -16,7 +16,7 @@ from jobtui.language.quantities import UNITS, Quantity
 
 
 class PlaceholderKind(enum.Enum):
-    """The kinds of values, each with the text by which an error asks for one."""
+    """The kinds of values, each with its name in an error that asks for one."""
 
     SPACE = "a space's name"
     NEW_SPACE = "a name for the space"
@@ -51,7 +51,7 @@ class Option(msgspec.Struct, frozen=True):
     """An option: `name = value` after WITH.
 
     Attributes:
-        value: The kind of its value, or the words of which it is one.
+        value: The kind of its value, or the words that it may be.
         label: The value in a usage.
         summary: One line of help.
         default: The value without it, for the help.

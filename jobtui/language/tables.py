@@ -109,7 +109,7 @@ def format_json(results: Iterable[Result], failed: FailedStatement | None = None
     """Return a JSON array with an object for each statement, also for a failed one.
 
     `statement`, `columns` and `rows` (an object each, with full values); and `total` if
-    `rows` are only the newest of so many, and `notice` if there is one.
+    `rows` are only the newest of them, and `notice` if there is one.
     """
     return "\n".join(json_lines(results, failed))
 

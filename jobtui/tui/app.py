@@ -203,7 +203,7 @@ class DashboardApp(BaseApp[int]):
             self._client.history.load_indexes()
 
     def _show_outside(self) -> None:
-        """Show the running jobs in the terminal's title and as its progress, where it has them."""
+        """Show the running jobs in the terminal's title and as its progress, if it has these."""
         settings, jobs = self.context.settings, self._client.active_jobs()
         title = title_sequence(title_text(self._client.profile, jobs)) if settings.title and has_title() else ""
         progress = progress_sequence(jobs) if settings.progress and has_progress() else ""

@@ -468,7 +468,7 @@ LOOK_COMMANDS = ("look", "space_look")
 
 
 def bindings(where: KeyScope) -> list[Binding]:
-    """Return the key bindings of a scope, each under its command's id, by which the keymap changes its keys."""
+    """Return the key bindings of a scope; the keymap changes their keys by the ids of the commands."""
     return [
         Binding(
             command.keys, command.action, command.title, id=command.id, show=False, priority=command.priority

@@ -84,7 +84,7 @@ def _run(
 
     Args:
         received: The signals received so far.
-        command: The options by which another process opens the profile, None if none can.
+        command: The options with which another process opens the profile, None if none can.
     """
     client = retry_on_error_screen(lambda: _client(profile, settings.demo), settings.theme)
     try:

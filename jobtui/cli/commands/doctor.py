@@ -189,7 +189,7 @@ def check_owner(profile: Profile) -> Finding:
 
 
 def check_history(profile: Profile) -> Finding:
-    """Check whether the history can be read and is undamaged, as far as a start reads it."""
+    """Check whether the history can be read, and whether what a start reads of it is undamaged."""
     from jobtui.engine.health import summarize_history
 
     try:

@@ -63,7 +63,7 @@ class ClusterRequests:
         await self._sync.start()
 
     async def complete(self, job_id: int) -> None:
-        """Fetch the tasks of a job of which only the cluster's list is recorded."""
+        """Fetch the tasks of a job that is recorded only as the cluster listed it."""
         job = self._store.get(job_id)
         if job is None or job.tasks or not job.status.ended or job.origin is None or not job.origin.id:
             return
@@ -467,7 +467,7 @@ def rejection_reason(error: StorageError) -> str:
 
 
 def not_stopped_text(job: Job, error: StorageError) -> str:
-    """Explain to the user that the job is not being stopped, as far as is known."""
+    """Explain to the user that the job is probably not being stopped."""
     if error.outcome_unknown:
         return (
             f"It is not known yet whether job {job.id} ({job.label}) was stopped, and it is not asked again: "

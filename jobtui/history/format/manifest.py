@@ -18,7 +18,7 @@ ARCHIVE_DIRECTORY: Final = "archive"
 class SegmentEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """A sealed segment: the number of records, the lowest and highest id, the file's size, the records' format.
 
-    `stale` are the ids in it of which a newer version was sealed later.
+    `stale` are the ids in it with a newer version that was sealed later.
     """
 
     name: str

@@ -39,7 +39,7 @@ class DamageNote(msgspec.Struct, frozen=True):
     Attributes:
         file: The file, relative to the history's directory.
         byte: The offset in the file, None for the whole file.
-        jobs: The ids of the jobs concerned, as far as they are known.
+        jobs: The known ids of the jobs concerned.
         what: What is wrong.
         kept: The file with a copy of the damaged bytes, relative to the history's directory; "" if there is
             none.

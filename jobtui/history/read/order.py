@@ -1,4 +1,4 @@
-"""Sealed jobs in the order of their ids or of a sort key, computed only as far as they are needed.
+"""Sealed jobs in the order of their ids or of a sort key, computed only as they are needed.
 
 The ids never change once computed: they are a snapshot of the segments.
 """

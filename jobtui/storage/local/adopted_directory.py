@@ -161,8 +161,8 @@ class AdoptedDirectory:
         path, copy = self._directory / name, self.notes / _COPIES / name
         kept = copy.read_bytes()
         # a name that RocksDB deletes at the next opening if a crash left it
-        beside = path.with_name(f"{name}.dbtmp")
-        beside.unlink(missing_ok=True)
+        temporary = path.with_name(f"{name}.dbtmp")
+        temporary.unlink(missing_ok=True)
         user, group, mode = snapshot.user, snapshot.group, snapshot.mode
         with contextlib.suppress(FileNotFoundError):
             found = path.lstat()
@@ -172,7 +172,7 @@ class AdoptedDirectory:
                     return
                 user, group, mode = found.st_uid, found.st_gid, stat.S_IMODE(found.st_mode)
         try:
-            with open(open_new(beside), "wb") as file:
+            with open(open_new(temporary), "wb") as file:
                 file.write(kept)
                 if (user, group) != (os.geteuid(), os.getegid()):
                     with contextlib.suppress(PermissionError):  # only root can give files to another user
@@ -180,10 +180,10 @@ class AdoptedDirectory:
                 os.fchmod(file.fileno(), mode)
                 file.flush()
                 os.fsync(file.fileno())
-            _copy_times(copy, beside)
-            beside.replace(path)
+            _copy_times(copy, temporary)
+            temporary.replace(path)
         except OSError:
-            beside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
         sync_directory(self._directory)
 

@@ -213,8 +213,8 @@ def _describe_code(code: int) -> str:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    told = f"was killed by {name}"
-    return f"{told} (the system does that where memory runs out)" if name == "SIGKILL" else told
+    ending = f"was killed by {name}"
+    return f"{ending} (the system does that if memory runs out)" if name == "SIGKILL" else ending
 
 
 async def _wait_exit(process: Process, seconds: float) -> int | None:

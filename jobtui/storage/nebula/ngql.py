@@ -225,7 +225,7 @@ def refusal_error(reply: ErrorReply, space: str, *, is_command: bool = False) ->
     """Return a refusal as an error in the cluster's own words.
 
     If a command is answered with "metad could not be reached" or "it lost its leadership", it may have been
-    carried out all the same.
+    carried out anyway.
     """
     message = reply.message or reply.code
     if is_leader_change(reply) or _METAD_LOST.search(message):

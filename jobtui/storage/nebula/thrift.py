@@ -87,7 +87,7 @@ class GraphdConnection:
     def execute(self, session: int, text: str) -> Reply:
         """Execute a statement and return the answer.
 
-        If this raises, the statement may have been carried out all the same.
+        If this raises, the statement may have been carried out anyway.
         """
         answer = self._call(self._timeout, self._graphd.executeWithParameter, session, text.encode(), None)
         if answer.error_code != GraphdErrorCode.SUCCEEDED:

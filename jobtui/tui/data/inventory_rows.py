@@ -70,7 +70,7 @@ def _holds(texts: Mapping[str, str], column: str, word: str, whole: str) -> bool
 
 
 class NamedRows:
-    """The rows of a table, each with its name as the key, of which those are shown that pass the filter.
+    """The rows of a table, with their names as keys; only those that pass the filter are shown.
 
     Attributes:
         chosen: The chosen space.

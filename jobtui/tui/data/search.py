@@ -3,8 +3,8 @@
 A filter consists of words and terms: `status:failed`, `space:nba`, `host:…`, `cmd:compact`, `since:2h`. Blanks
 separate terms, and all must hold. Values of one kind are alternatives, separated by commas or in several terms.
 `status:unrecovered` are failed and stopped jobs that were not run again, `took:>10min`, `reclaimed:<1GiB` and
-`id:40-60` compare numbers, and `reason:`, `by:` and `why:` look for words in the reasons, in who
-requested the job and in why (`because`).
+`id:40-60` compare numbers, and `reason:`, `by:` and `why:` look for words in the reasons, in the requester
+and in the reason of the request (`because`).
 `!` negates a term, and the beginning of a name is enough. Double quotes enclose a value with blanks,
 `space:"a b"`, and a word with a colon, `"error:full"`, which would otherwise be read as a kind.
 """

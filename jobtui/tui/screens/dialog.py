@@ -140,7 +140,7 @@ class Choices(StyledWidget, can_focus=True):
         self.refresh()
 
     def action_step(self, by: int) -> None:
-        """Move the cursor by so many answers."""
+        """Move the cursor by this many answers."""
         self._at = (self._at + by) % len(self._titles)
         self._reveal()
 
@@ -207,7 +207,7 @@ class Question(DismissOnceScreen[T | None]):
         self.choices = tuple(choices)
         self._at = at
         self._across = across
-        self._text = LinesView(id="said")
+        self._text = LinesView(id="question-text")
 
     @override
     def compose(self) -> ComposeResult:

@@ -127,11 +127,11 @@ def task_lines(
     names = [f"{job.id}-{task.number}" for task in tasks]
     id_width = max(map(len, names))
     host_width = min(_MOST_HOST, max(width_of(task.host) for task in tasks), max(6, width // 4))
-    told = [_figures(job, task, rates.get((job.id, task.number)), now) for task in tasks]
-    layout = _layout(job, told, width - id_width - host_width - 5)
+    shown = [_figures(job, task, rates.get((job.id, task.number)), now) for task in tasks]
+    layout = _layout(job, shown, width - id_width - host_width - 5)
     lines: list[Line] = []
     positions: list[tuple[int, int, int]] = []
-    for name, task, figures in zip(names, tasks, told, strict=True):
+    for name, task, figures in zip(names, tasks, shown, strict=True):
         head: Line = (
             (f" {name:<{id_width}}  ", TextRole.PLAIN),
             (fit_host(task.host, host_width) + "  ", TextRole.PLAIN),
@@ -158,7 +158,7 @@ def _status(job: Job, task: Task, words: bool) -> Span:
     return (fit(text, _STATUS) if words else text[0]), role
 
 
-def _layout(job: Job, told: Sequence[Figures], room: int) -> TaskLayout:
+def _layout(job: Job, shown: Sequence[Figures], room: int) -> TaskLayout:
     """Return the richest layout that fits in `room` cells after the host.
 
     It is the same for all tasks, so that their figures are aligned.
@@ -166,7 +166,7 @@ def _layout(job: Job, told: Sequence[Figures], room: int) -> TaskLayout:
     running = any(task.status is Status.RUNNING for task in job.tasks)
     widths: dict[TaskFigure, int] = {}
     for figure in TaskFigure:
-        sizes = [width_of(figures[figure][0]) for figures in told if figure in figures]
+        sizes = [width_of(figures[figure][0]) for figures in shown if figure in figures]
         if sizes:
             widths[figure] = max(*sizes, _WHILE_RUNNING[figure] if running else 0)
     status_in_words = job.stopping or any(task.detached for task in job.tasks)

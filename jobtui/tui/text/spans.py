@@ -275,7 +275,7 @@ def sparkline(figures: Sequence[float], width: int, most: float | None = None) -
 # cells kept for a rate and for the time that is left, so that nothing jumps as they change
 _RATE, _LEFT = 10, 11
 _BARS = (20, 16, 12, 8, 6, 4)
-# cells of a curve of rates; a bar of 12 is enough beside it, and of fewer rates it says nothing
+# cells of a curve of rates, which needs that many to be readable; a bar of 12 is enough next to it
 LEAST_TREND, MOST_TREND = 8, 24
 _LEAST_RATES = 4
 _BARS_BESIDE_TREND = (12, 8)

@@ -186,7 +186,7 @@ def _reason_for_nothing(hosts: Sequence[Values]) -> str:
 def advised_statement(hosts: Sequence[Values]) -> str:
     """Return one statement for the hosts of a space that need a job, "" if none does.
 
-    A compaction flushes first, so that hosts that need only a flush are left out beside one that needs more.
+    If a host needs a compaction, which flushes first, hosts that need only a flush are left out.
     """
     for verdict in (Verdict.COMPACT, Verdict.FLUSH):
         needed = [host for host in hosts if host["Verdict"] == verdict]

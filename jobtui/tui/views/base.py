@@ -24,7 +24,7 @@ from jobtui.tui.widgets.table_layout import UNSORTED, Column, Sorting, sorted_ne
 
 
 class ViewContainer(Container):
-    """The container of all views, of which one is displayed."""
+    """The container of all views, one of which is displayed."""
 
     BLANK = True
 

@@ -43,7 +43,7 @@ class CardGrid(LinesView, can_focus=True):
         self._can_write = can_write
 
     class CardMoved(Message):
-        """The user wants another card: so many to the right, and so many rows down."""
+        """The user wants to move the cursor by `right` cards and `down` rows."""
 
         def __init__(self, right: int, down: int) -> None:
             super().__init__()

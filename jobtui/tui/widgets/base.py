@@ -91,7 +91,7 @@ class OneLine(StyledWidget):
 
 
 class LinesView(ScrollView, StyledWidget, can_focus=False):
-    """A view of lines, of which only those on screen are painted."""
+    """A view of lines that paints only those on screen."""
 
     ALLOW_SELECT = True
 

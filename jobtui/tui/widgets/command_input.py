@@ -174,7 +174,7 @@ class CommandInput(HighlightedTextArea):
         """The user left the input."""
 
     class ResultsScrolled(Message):
-        """The user scrolled the results: by so many pages, or by so many steps sideways."""
+        """The user scrolled the results: by `pages`, or sideways by steps."""
 
         def __init__(self, by: int, sideways: bool = False) -> None:
             super().__init__()

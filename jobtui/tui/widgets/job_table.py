@@ -99,7 +99,7 @@ class JobList(Vertical):
         self.sorting = NEWEST_FIRST
         self._filter = Filter()
         self._lookup: LatestOnlyWorker[SearchResult] = LatestOnlyWorker(
-            lambda told: self.post_message(self._Searched(told))
+            lambda reply: self.post_message(self._Searched(reply))
         )
         self._pending_search = 0
         self._stale = False

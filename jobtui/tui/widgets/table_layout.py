@@ -28,7 +28,7 @@ class Column(msgspec.Struct, frozen=True):
         fills: Whether it takes the remaining width.
         natural: The width that it gets before others are widened.
         sorts: Whether the rows can be sorted by it.
-        host: Whether its cells are names of hosts, of which the end is kept.
+        host: Whether its cells are names of hosts, which keep their end if they are cut.
         keeps_end: Whether the first span is cut if a cell is too wide.
     """
 

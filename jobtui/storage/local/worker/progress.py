@@ -141,7 +141,7 @@ def count_compacted(options: Options, stats: SpaceStats, path: Path) -> ByteCoun
     """Return a counter of the bytes that compactions read, for a database that holds `stats`.
 
     RocksDB counts the bytes that it reads from files, a thousand keys at a time. Between these steps, and for
-    blocks found in the cache, all reads count as far as the written and dropped bytes account for them.
+    blocks found in the cache, all reads count up to the written and dropped bytes.
 
     Raises:
         OSError: The directory cannot be read.

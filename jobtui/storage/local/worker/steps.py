@@ -92,7 +92,7 @@ class CompactionPlan:
     """The plan of a compaction: its steps, planned from the current files, and its progress.
 
     `columns`: the families to compact. `first_tables`: their files at the beginning. `bytes_done`: the bytes of
-    the finished steps, by which the progress is measured.
+    the finished steps, which measure the progress.
     """
 
     def __init__(
