@@ -95,7 +95,10 @@ class StorageError(Exception):
 
 
 class StatementRefused(Exception):
-    """A statement that was parsed and cannot be executed. The text has the reason and a correction."""
+    """A statement that was parsed and cannot be executed.
+
+    The text has the reason and a correction.
+    """
 
 
 class OwnerUnavailable(Exception):

@@ -1,4 +1,4 @@
-"""Files in jobtui's own directories: private, owned by their user, never written through a symbolic link.
+"""Files in jobtui's own directories: private, and never written through a link.
 
 The history has a `Disk` of its own, whose every call a test can make fail.
 """
@@ -22,13 +22,19 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file as a whole and durably: a crash leaves the old content or the new. Raises OSError."""
+    """Replace a file as a whole and durably: a crash leaves the old content or the new.
+
+    Raises OSError.
+    """
     _replace(path, data, durably=True)
     sync_directory(path.parent)
 
 
 def publish_file(path: Path, data: bytes) -> None:
-    """Replace a file as a whole, and let every user read it, whatever the umask. Raises OSError."""
+    """Replace a file as a whole, and let every user read it, whatever the umask.
+
+    Raises OSError.
+    """
     _replace(path, data, durably=False, mode=0o644)
 
 
@@ -49,7 +55,10 @@ def _replace(path: Path, data: bytes, *, durably: bool, mode: int | None = None)
 
 
 def sync_directory(directory: Path) -> None:
-    """Make the creations, renames and deletions in a directory survive a crash. Raises OSError."""
+    """Make the creations, renames and deletions in a directory survive a crash.
+
+    Raises OSError.
+    """
     descriptor = os.open(directory, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -67,7 +76,9 @@ def open_new(path: Path) -> int:
 
 
 def open_to_append(path: Path) -> int:
-    """Open a file for appending, and create it with mode 0600 if it does not exist. Raises OSError.
+    """Open a file for appending, and create it with mode 0600 if it does not exist.
+
+    Raises OSError.
 
     Only a regular file is accepted: a link leads elsewhere, and a pipe would block.
     """
@@ -85,7 +96,10 @@ def open_to_append(path: Path) -> int:
 
 
 def read_regular(path: Path) -> bytes:
-    """Return a file's bytes. Raises OSError, also for a pipe or a device, which could block forever."""
+    """Return a file's bytes.
+
+    Raises OSError, also for a pipe or a device, which could block forever.
+    """
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
         kind = os.fstat(file).st_mode
@@ -99,7 +113,10 @@ def read_regular(path: Path) -> bytes:
 
 
 def read_private(path: Path, most: int) -> bytes:
-    """Return the bytes of a file of jobtui's own. Raises OSError, also for a link or more than `most` bytes."""
+    """Return the bytes of a file of jobtui's own.
+
+    Raises OSError, also for a link or more than `most` bytes.
+    """
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     with open(file, "rb") as stream:
         found = os.fstat(file)
@@ -161,6 +178,9 @@ def user_name(uid: int) -> str:
 
 
 def others_can_write(directory: Path) -> bool:
-    """Return whether other users may create, rename and delete files in the directory. Raises OSError."""
+    """Return whether other users may create, rename and delete files in the directory.
+
+    Raises OSError.
+    """
     found = directory.stat()
     return bool(found.st_mode & _OTHERS_WRITE) and not found.st_mode & stat.S_ISVTX

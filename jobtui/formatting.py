@@ -217,7 +217,7 @@ def single_cells(text: str) -> str:
 
 
 def guard_formula(text: str) -> str:
-    """Return a text for a CSV cell that a spreadsheet takes as text, not as a formula to compute or to fetch.
+    """Return a text for a CSV cell that no spreadsheet takes for a formula.
 
     A text that a spreadsheet would take for a formula gets an apostrophe before it. Numbers stay numbers.
     """

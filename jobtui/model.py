@@ -45,14 +45,20 @@ _NEXT: dict[Status, frozenset[Status]] = {
 
 
 class JobCommand(enum.StrEnum):
-    """The commands that jobtui itself runs. The command of a cluster's job is the cluster's own word."""
+    """The commands that jobtui itself runs.
+
+    The command of a cluster's job is the cluster's own word.
+    """
 
     FLUSH = "flush"
     COMPACT = "compact"
 
 
 class Level(msgspec.Struct, frozen=True, gc=False, array_like=True):
-    """One level of a space's SST files on one host. Blob files count in the bytes of the deepest level."""
+    """One level of a space's SST files on one host.
+
+    Blob files count in the bytes of the deepest level.
+    """
 
     files: int
     bytes: int
@@ -171,7 +177,7 @@ class StepPosition(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class DiskReserve(msgspec.Struct, frozen=True):
-    """The part of a disk that stays free during a compaction: bytes, and a share of the disk from 0 to 1."""
+    """The part of a disk that a compaction leaves free: bytes, and a share from 0 to 1."""
 
     bytes: int = 0
     share: float = 0.0
@@ -352,7 +358,7 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def progress(self) -> float | None:
-        """The progress of the tasks, 0..1, weighted by their bytes, or evenly if any task's bytes are unknown.
+        """The progress of the tasks, 0..1, weighted by their bytes if these are known.
 
         A finished task counts in full, any other by its progress. None if no task's progress is known, and
         for an interrupted job: how far its running tasks were is not known, and less than was shown would
@@ -401,7 +407,7 @@ def _fraction(task: Task) -> float | None:
 
 
 class JobChanged(msgspec.Struct, frozen=True, gc=False, tag="Change"):
-    """A committed change of a job: the job as it now is on disk, and its status before (None: it is new)."""
+    """A committed change of a job: the job now, and its status before (None: it is new)."""
 
     job: Job
     was: Status | None

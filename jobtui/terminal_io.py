@@ -19,7 +19,7 @@ _TICK_SECONDS = 0.05
 
 
 def reopen(descriptor: int) -> int:
-    """Return a descriptor of the same terminal that does not block, or a duplicate if it cannot be opened.
+    """Return a non-blocking descriptor of the same terminal, or a duplicate.
 
     O_NONBLOCK on the descriptor itself would be set for the shell as well: they share one open file.
     """

@@ -195,7 +195,10 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> CliCommand:
 def _verb_command(
     verb: str, operands: Sequence[str], found: argparse.Namespace, options: dict[str, Any]
 ) -> CliCommand:
-    """Return the command of a verb. Raises UsageError for operands and options that do not fit it."""
+    """Return the command of a verb.
+
+    Raises UsageError for operands and options that do not fit it.
+    """
     if verb not in VERBS:
         if found.text is not None:
             hint = "; put a text of several words in quotes: -e 'SHOW JOBS'"

@@ -1,4 +1,4 @@
-"""The exit statuses, the errors that end a command with one of them, and the signals that end a process.
+"""The exit statuses, and the errors and signals that lead to them.
 
 0    done
 1    a statement failed, or the profile or the output could not be used

@@ -1,4 +1,4 @@
-"""Results on stdout as box, JSON, JSON lines or CSV; the outcomes of jobs as text and as an exit status."""
+"""Results as box, JSON, JSON lines or CSV; outcomes of jobs as text and exit status."""
 
 from __future__ import annotations
 
@@ -37,7 +37,10 @@ _WITHOUT_TABLE = (
 
 
 def check_format(form: str, statements: Sequence[Statement]) -> None:
-    """Refuse statements whose results the format cannot hold, before any runs. Raises UsageError."""
+    """Refuse statements whose results the format cannot hold, before any runs.
+
+    Raises UsageError.
+    """
     if form == "csv" and sum(not isinstance(statement, _WITHOUT_TABLE) for statement in statements) > 1:
         raise UsageError(
             "--format csv holds the result of one statement; use jsonl or json for those of several"

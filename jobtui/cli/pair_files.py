@@ -207,7 +207,7 @@ _RowReader = Callable[[list[str], Callable[[str], str]], Pair]
 
 
 def _columns(first: list[str], name: str, line: int) -> tuple[_RowReader, bool]:
-    """Return a function that reads the rows of a file with this first row, and whether that row is a header.
+    """Return a reader of a file's rows by its first row, and whether that is a header.
 
     Raises:
         PairError: if the header names the columns in the wrong order.

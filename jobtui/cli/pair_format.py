@@ -1,4 +1,4 @@
-r"""The text formats of key-value pairs, which `jobtui load` reads and `jobtui dump` writes without loss.
+r"""The text formats of key-value pairs that `jobtui load` and `jobtui dump` share.
 
 JSON lines: an object a line.
     {"key": "k", "value": "v"}       text, stored as its UTF-8
@@ -73,7 +73,10 @@ class SeparatorCheck:
     """
 
     def __init__(self, separator: str, *, delete_keys: bool) -> None:
-        """Create the check. `delete_keys`: the caller confirmed that keys alone are meant as deletions."""
+        """Create the check.
+
+        `delete_keys`: the caller confirmed that keys alone are meant as deletions.
+        """
         self._separator = separator
         self._delete_keys = delete_keys
         self._others = [other for other in _NAMES if other != separator]

@@ -35,7 +35,10 @@ def require_embedded(profile: Profile) -> None:
 
 
 def settings_of(options: ProfileOptions) -> Config:
-    """Return the settings of the config file that the options name, or the default. Raises UsageError."""
+    """Return the settings of the config file that the options name, or the default.
+
+    Raises UsageError.
+    """
     try:
         return read_config(options.config)
     except ConfigError as error:
@@ -101,7 +104,10 @@ def _unnamed_cluster(options: ProfileOptions, addresses: str, config: Config) ->
 
 
 def _with_home(find: Callable[[], Profile]) -> Profile:
-    """Return the profile that `find` returns. Raises NoHome if it needs a home directory and has none."""
+    """Return the profile that `find` returns.
+
+    Raises NoHome if it needs a home directory and has none.
+    """
     try:
         return find()
     except HomeError as error:

@@ -36,7 +36,7 @@ def job_bars(*, quiet: bool = False) -> Iterator[ShowJob]:
 
 @contextmanager
 def byte_bar(label: str, total: int | None, *, quiet: bool = False) -> Iterator[ShowBytes]:
-    """Yield a function that shows the number of processed bytes, as a bar or, without a terminal, as lines.
+    """Yield a function that shows the processed bytes, as a bar or as lines.
 
     Args:
         label: The text before the bar.

@@ -30,7 +30,7 @@ class ShowHelp(msgspec.Struct, frozen=True):
 
 
 class HelpCommand(msgspec.Struct, frozen=True):
-    """help: the page of the statement or verb that begins with these words; all statements without words."""
+    """help: the page of the statement or verb with these words, or of all statements."""
 
     words: tuple[str, ...]
 
@@ -70,7 +70,10 @@ class RunCommand(ProfileOptions, frozen=True, kw_only=True):
 
 
 class LoadCommand(ProfileOptions, frozen=True, kw_only=True):
-    """load; if `format` is None, each file's name decides. `delete_keys`: files with keys alone may delete."""
+    """load; if `format` is None, each file's name decides.
+
+    `delete_keys`: files with keys alone may delete.
+    """
 
     space: str
     files: tuple[str, ...]

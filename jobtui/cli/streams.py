@@ -1,4 +1,4 @@
-"""stdout, stderr and stdin with their faults: closed pipes, full disks, closed descriptors, foreign text.
+"""stdout, stderr and stdin with their faults, such as closed pipes and full disks.
 
 Only data goes to stdout; every message goes to stderr.
 """
@@ -38,7 +38,10 @@ def secure_streams() -> None:
 
 
 class StdoutWriter:
-    """stdout for data. If its reader has closed it (`| head`), the rest is discarded without an error."""
+    """stdout for data.
+
+    If its reader has closed it (`| head`), the rest is discarded without an error.
+    """
 
     def __init__(self) -> None:
         self.closed = sys.stdout is None
@@ -142,7 +145,10 @@ def is_terminal(descriptor: int) -> bool:
 
 
 def read_text(name: str) -> str:
-    """Return the text of a file, or of stdin for "-". Raises UsageError (missing, unreadable, not UTF-8)."""
+    """Return the text of a file, or of stdin for "-".
+
+    Raises UsageError (missing, unreadable, not UTF-8).
+    """
     label = "stdin" if name == "-" else name
     try:
         with stdin() if name == "-" else Path(name).open("rb") as file:

@@ -76,7 +76,10 @@ class HoldReporter:
 
 
 class JobWaiter:
-    """Waits for a client; the first signal aborts the wait. `interrupted` is that signal, None before it."""
+    """Waits for a client; the first signal aborts the wait.
+
+    `interrupted` is that signal, None before it.
+    """
 
     def __init__(self, client: LocalClient | RemoteClient, *, quiet: bool = False) -> None:
         self.interrupted: signal.Signals | None = None
@@ -163,7 +166,10 @@ class EngineWaiter(JobWaiter):
         return ended
 
     def wait_for_other_jobs(self) -> None:
-        """Wait for jobs that other processes submitted meanwhile: they rely on this one. Raises WaitAborted."""
+        """Wait for jobs that other processes submitted meanwhile: they rely on this one.
+
+        Raises WaitAborted.
+        """
         self._jobs = ()
         while jobs := self.result(self._engine.close_if_idle()):
             if self.interrupted is None:
@@ -173,7 +179,9 @@ class EngineWaiter(JobWaiter):
             self.wait_ended(jobs)
 
     def stop_and_wait(self, received: signal.Signals, reason: str = "") -> None:
-        """Stop the jobs of this process as after that signal, and wait for them. Raises WaitAborted.
+        """Stop the jobs of this process as after that signal, and wait for them.
+
+        Raises WaitAborted.
 
         Args:
             reason: printed before the jobs that are stopped.
@@ -252,7 +260,7 @@ class EngineWaiter(JobWaiter):
 
 
 def _runs_here(job: Job) -> bool:
-    """Return whether this process runs the job; a cluster runs its own jobs, and others may rely on them."""
+    """Return whether this process runs the job: a cluster runs its own jobs."""
     return job.status is Status.RUNNING and job.origin is None
 
 
@@ -303,7 +311,7 @@ def receive_into(
 
 @contextmanager
 def raise_signals() -> Iterator[None]:
-    """Raise SignalInterrupt for SIGINT, SIGTERM and SIGHUP until the block ends, for work that cleans up.
+    """Raise SignalInterrupt for SIGINT, SIGTERM and SIGHUP until the block ends.
 
     An ignored signal stays ignored. After the first signal, until the process exits, a SIGHUP is ignored, since
     one hang-up sends several; another signal has its default action.
@@ -395,7 +403,7 @@ class RemoteWaiter(JobWaiter):
 def _wait_ended(
     waiter: RemoteWaiter, client: RemoteClient, profile: Profile, jobs: tuple[int, ...]
 ) -> tuple[Job, ...]:
-    """Return the jobs once they have ended, under any owner; as they are on disk if no process runs them."""
+    """Return the jobs once they have ended, or as on disk if no process runs them."""
     owner = client
     try:
         while True:

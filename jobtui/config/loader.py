@@ -216,7 +216,7 @@ class Problem(msgspec.Struct, frozen=True):
 
 
 class ConfigError(Exception):
-    """Settings that cannot be used, with all `problems` in the file's order; the text has a line for each."""
+    """Settings that cannot be used, with all `problems` in the file's order."""
 
     def __init__(self, *problems: Problem) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -267,7 +267,9 @@ def near_miss(word: str, known: Collection[str]) -> str:
 
 
 def _read(path: Path) -> bytes:
-    """Return the file's bytes. Raises OSError, also if it is not a file or too large to be a config.
+    """Return the file's bytes.
+
+    Raises OSError, also if it is not a file or too large to be a config.
 
     A pipe is refused: a config is read more than once, by `serve --background` in a second process. /dev/null
     is accepted as a config without settings.

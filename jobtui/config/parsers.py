@@ -222,7 +222,10 @@ def command(value: object, base: Path) -> tuple[str, ...]:
 
 
 def notify_url(value: object, base: Path) -> NotifyUrl | None:
-    """Return the address of a web hook. A message never repeats an invalid value: it may hold a token."""
+    """Return the address of a web hook.
+
+    A message never repeats an invalid value: it may hold a token.
+    """
     if value == "":
         return None
     if not isinstance(value, str):
@@ -332,7 +335,10 @@ def user(value: object, base: Path) -> str:
 
 
 def password(value: object, base: Path) -> str:
-    """Return the source of a password. No message repeats an invalid value: it may be the password itself."""
+    """Return the source of a password.
+
+    No message repeats an invalid value: it may be the password itself.
+    """
     if isinstance(value, str) and _PASSWORD.fullmatch(value):
         return value
     raise InvalidValue(PASSWORD_RULE)

@@ -29,7 +29,10 @@ DEFAULT_PROFILE = "local"
 
 
 class Confirm(enum.StrEnum):
-    """The confirmations of stop, recover, archive and compact. DROP SPACE always asks; a flush never does."""
+    """The confirmations of stop, recover, archive and compact.
+
+    DROP SPACE always asks; a flush never does.
+    """
 
     ALWAYS = "always"
     BULK = "bulk"  # only for more than one job

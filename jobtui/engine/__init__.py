@@ -1,4 +1,4 @@
-"""The engine: it turns statements into jobs and jobs into tasks, and records and publishes what happens.
+"""The engine: statements become jobs, and jobs become tasks.
 
 Importing the package imports nothing: `jobtui -e "SHOW JOBS"` must not pay for asyncio.
 """

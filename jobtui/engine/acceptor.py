@@ -24,7 +24,7 @@ Handler = Callable[[socket.socket], Coroutine[Any, Any, None]]
 
 
 class Acceptor:
-    """Accepts connections at a bound `listener` until it is closed; a task of `handle` serves each of them.
+    """Accepts connections at a `listener` until it is closed; `handle` serves each of them.
 
     `refusal` returns the line for a rejected client from a reason. `notify` is called when clients are
     rejected, and not again before one has been accepted. For the running loop alone.

@@ -175,7 +175,10 @@ class CompactionEstimate(msgspec.Struct, frozen=True):
 
 
 class HostAdvice(msgspec.Struct, frozen=True):
-    """The advice for a space on one host. `last_compact`: when jobtui last compacted it, None if never."""
+    """The advice for a space on one host.
+
+    `last_compact`: when jobtui last compacted it, None if never.
+    """
 
     space: str
     host: str

@@ -109,7 +109,7 @@ class Advisor:
         return Result(typed, EXPLAIN, tuple(rows), notice=_describe_total(rows, statement.options, windows))
 
     async def check(self, job: Job, host: str) -> str:
-        """Return why the job's condition excludes the host now (`not needed: deletions 2%`), "" if it does not.
+        """Return why the job's condition excludes the host now, "" if it does not.
 
         Raises StorageError if a figure that the condition needs is unknown.
         """

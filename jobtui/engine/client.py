@@ -1,4 +1,4 @@
-"""The client interface that the dashboard and the command line use to reach an engine, and its records.
+"""The client interface through which the dashboard and the commands reach an engine.
 
 `LocalClient` runs the engine in this process; `RemoteClient` sends statements to the process that owns the
 profile; `ReadOnlyClient` shows a profile and refuses what would write; `FailoverClient` uses one of the three,
@@ -118,7 +118,10 @@ class Overview(msgspec.Struct, frozen=True):
 
 
 class Client(Protocol):
-    """The interface of an engine. Any thread may call any method; none blocks on the engine's work."""
+    """The interface of an engine.
+
+    Any thread may call any method; none blocks on the engine's work.
+    """
 
     @property
     def profile(self) -> str:

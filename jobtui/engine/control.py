@@ -63,7 +63,7 @@ class SubmittedJobs(msgspec.Struct, frozen=True):
 
 
 class SubmitRequest(msgspec.Struct, frozen=True):
-    """A request for a job: `command` on the hosts of `space`, in the order in which they take their turns.
+    """A request for a job: `command` on the hosts of `space`, in the order of their turns.
 
     `requested_by`: the user and the host that requested it. `schedule`: the schedule that submits it, or "".
     """

@@ -1,4 +1,4 @@
-"""The deferrals of hosts: each is checked before a task of it begins, and again later if it cannot work.
+"""The deferrals of hosts that cannot work when the turn of their tasks comes.
 
 A host whose writes are stalled is never compacted: RocksDB is behind with its own work already, and a
 compaction would compete with it for the disk. A host that is down is skipped only if the hosts of the job take

@@ -162,7 +162,10 @@ def _last_line(stderr: IO[bytes]) -> str:
 
 
 class WebHook:
-    """A URL that the message is posted to. Certificates are verified, and redirects are not followed."""
+    """A URL that the message is posted to.
+
+    Certificates are verified, and redirects are not followed.
+    """
 
     def __init__(self, url: NotifyUrl, seconds: float | None) -> None:
         self._url = url

@@ -197,7 +197,10 @@ class Engine:
             self.tasks.spawn(self._run_demo())
 
     async def close(self) -> None:
-        """Stop all parts within a few seconds. Jobs that run stay `running` on disk, for the next owner."""
+        """Stop all parts within a few seconds.
+
+        Jobs that run stay `running` on disk, for the next owner.
+        """
         self.dispatcher.close()
         self.server.close()
         if self.notifier is not None:

@@ -49,7 +49,10 @@ class EventBus:
         return remove
 
     def publish(self, messages: Sequence[EngineEvent]) -> None:
-        """Deliver a batch to every listener. If one fails, the others get it and a notice of the failure."""
+        """Deliver a batch to every listener.
+
+        If one fails, the others get it and a notice of the failure.
+        """
         if not messages:
             return
         self.observe(messages)

@@ -233,7 +233,10 @@ class StatementExecutor:
         return Result(typed, notice=await self._schedules.create(statement, space.name, session.requested_by))
 
     async def _checked_space(self, statement: Submit, session: Session) -> Space:
-        """Return the space of a job, after checking that its options are possible. Raises StatementRefused."""
+        """Return the space of a job, after checking that its options are possible.
+
+        Raises StatementRefused.
+        """
         name = statement.space or session.space
         if name is None:
             command = statement.command.upper()
@@ -378,7 +381,7 @@ def _nothing_to_recover(space: str | None) -> str:
 
 
 def _difference(space: Space, wanted: Sequence[Path]) -> str:
-    """Return how a space differs from one that is adopted in the `wanted` directories, "" if it does not."""
+    """Return how a space differs from one adopted in `wanted`, "" if it does not."""
     if not space.adopted:
         return f"it is not adopted: it is on {', '.join(space.hosts)}"
     held = {os.path.realpath(one): one for one in space.hosts}

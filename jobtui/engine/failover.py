@@ -1,4 +1,4 @@
-"""Connecting to a profile's owner, or becoming it; and the client that takes over when the owner exits.
+"""Connecting to a profile's owner or becoming it, also after the owner exits.
 
 The first process that locks the history owns the profile and runs its engine; the others are its clients. When
 the owner exits, the first one that gets the lock becomes the owner and publishes what has changed.

@@ -1,4 +1,4 @@
-"""The health of a profile, examined without locking it: its owner, its history, its storage and its cluster.
+"""The health of a profile, examined without locking it.
 
 Only `repair_history` writes into the profile; storage and clusters are probed from a temporary one.
 """
@@ -67,7 +67,10 @@ class HistoryInfo(msgspec.Struct, frozen=True):
 
 
 def owner_of(profile: Profile) -> OwnerInfo | None:
-    """Return the process that owns the profile, None if there is none. Raises OSError if it is not visible."""
+    """Return the process that owns the profile, None if there is none.
+
+    Raises OSError if it is not visible.
+    """
     disk = Disk()
     if in_its_place := disk.wrong_type(profile.history / LOCK):
         raise OSError(errno.EEXIST, in_its_place)

@@ -67,7 +67,10 @@ class Heartbeat:
             self._beats = False
 
     def _write(self, now: datetime) -> None:
-        """Write the time. A disk that refuses it costs accuracy only; the history reports the disk."""
+        """Write the time.
+
+        A disk that refuses it costs accuracy only; the history reports the disk.
+        """
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with suppress(OSError):
             if not self._is_made:

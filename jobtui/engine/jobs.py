@@ -1,4 +1,4 @@
-"""The jobs of a profile, and the only way to change them: a transaction, committed before it is published.
+"""The jobs of a profile, and the transactions that change them.
 
 Invariants, which tests hold by name:
     one writer: only the engine's loop calls `update` and `update_nowait`, and only this module commits;
@@ -87,7 +87,9 @@ _Made = list[tuple[_Waiting, Sequence[Job]]]
 
 
 class JobStore:
-    """The current jobs and their pending changes. Only `get` and `active` may be called from any thread.
+    """The current jobs and their pending changes.
+
+    Only `get` and `active` may be called from any thread.
 
     Attributes:
         write_error: Why the history cannot be written now and what to do, "" if it can.
@@ -165,7 +167,10 @@ class JobStore:
 
     @asynccontextmanager
     async def reserve_space(self, space: str) -> AsyncIterator[None]:
-        """Keep a space free of jobs in the block. Raises StatementRefused if it has any, and StoreError."""
+        """Keep a space free of jobs in the block.
+
+        Raises StatementRefused if it has any, and StoreError.
+        """
         self._reserved.add(space)
         try:
             await self.update(lambda transaction: self._require_idle(transaction, space))

@@ -253,7 +253,7 @@ def record_steps(job: Job, positions: Mapping[int, StepPosition]) -> Job:
 def requeue_task(
     job: Job, number: int, end: TaskOutcome, now: datetime, *, retry_after: float | None = None
 ) -> Job:
-    """Return the job with a running task back in the queue, because it was paused or will be tried again.
+    """Return the job with a running task back in the queue, paused or to be tried again.
 
     Args:
         end: The task's progress, and the reason.
@@ -346,7 +346,7 @@ def was_interrupted(job: Job) -> bool:
 
 
 def interrupt(job: Job, now: datetime, until: datetime | None = None) -> Job:
-    """Return a job found at work at a start as failed, like its running tasks; its other tasks are stopped.
+    """Return a job found at work at a start as failed, with its other tasks stopped.
 
     A paused job stays paused instead: its running tasks return to the queue with the steps that they finished.
 
@@ -385,7 +385,7 @@ def working_seconds(job: Job, now: datetime) -> float:
 
 
 def task_seconds(job: Job, number: int, now: datetime) -> float | None:
-    """Return the seconds until now in which a task was at work, by the wall clock; None if it has not begun."""
+    """Return the seconds in which a task was at work by the wall clock; None before its start."""
     task = job.tasks[number]
     if task.status is not Status.RUNNING or task.start is None:
         return task.took
@@ -399,7 +399,7 @@ def task_seconds(job: Job, number: int, now: datetime) -> float | None:
 
 
 def paused_seconds(job: Job, now: datetime) -> float:
-    """Return the seconds until now in which the job was paused and no task was at work, by the wall clock."""
+    """Return the seconds in which the job was paused with no task at work, by the wall clock."""
     return _seconds_while(job, now, lambda running, paused: paused and not running)
 
 

@@ -158,7 +158,10 @@ class LocalClient:
         return self.call(self.engine.dispatcher.wait_idle())
 
     def close(self) -> None:
-        """End the engine and its thread within a few seconds; jobs that run are interrupted. Idempotent."""
+        """End the engine and its thread within a few seconds; jobs that run are interrupted.
+
+        Idempotent.
+        """
         if self._closed:
             return
         self._closed = True
@@ -194,13 +197,16 @@ class LocalClient:
         return self.call(self.engine.storage.load(space, pairs))
 
     def dump(self, space: str) -> Iterator[tuple[bytes, bytes]]:
-        """Yield a space's pairs in key order, blocking. Raises StorageError, also after some pairs."""
+        """Yield a space's pairs in key order, blocking.
+
+        Raises StorageError, also after some pairs.
+        """
         pairs = self.engine.storage.dump(space)
         while chunk := self.call(next_pairs(pairs)).result():
             yield from chunk
 
     def set_run_policy(self, policy: RunPolicy) -> None:
-        """Change which queued jobs are run, and wait until that is in effect, or briefly if the loop is busy.
+        """Change which queued jobs are run, and wait (briefly if the loop is busy) for the effect.
 
         On return, a job that was about to start is running.
         """

@@ -113,7 +113,7 @@ _ADVICE_VALUES = {
 
 
 class StorageFigures(msgspec.Struct, frozen=True):
-    """The figures of the storage: its hosts, and the rows of SHOW ADVICE; both are empty without an answer."""
+    """The figures of the storage: its hosts, and the rows of SHOW ADVICE."""
 
     hosts: tuple[Host, ...] = ()
     advice: tuple[Mapping[str, Any], ...] = ()
@@ -268,7 +268,7 @@ def _read_active(jobs: Iterable[Job]) -> Iterator[tuple[str, tuple[str, ...], fl
 
 
 class _Samples:
-    """The samples of one scrape: of two with the same labels, such as the tasks of a space, the sum counts."""
+    """The samples of one scrape; those with the same labels are added up."""
 
     def __init__(self, profile: str) -> None:
         self._profile = profile

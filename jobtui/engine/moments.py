@@ -238,7 +238,7 @@ def load_progress(directory: Path) -> NotifyProgress | None:
 def initial_progress(
     found: NotifyProgress | None, settings: NotifySettings, now: datetime, last_id: int, active: Iterable[int]
 ) -> NotifyProgress:
-    """Return the progress to begin with: a kind or a target that is new in the settings counts from now on."""
+    """Return the progress to begin with: new kinds and targets count from now on."""
     if found is None:
         found = NotifyProgress({}, last_id, tuple(active))
     routes = [f"{on} {target}" for on in settings.on for target in settings.targets]

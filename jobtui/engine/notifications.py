@@ -32,7 +32,10 @@ class UrlError(ValueError):
 
 
 class NotifyUrl(msgspec.Struct, frozen=True):
-    """The address of a web hook, or the environment variable that holds it. It is never printed in full."""
+    """The address of a web hook, or the environment variable that holds it.
+
+    It is never printed in full.
+    """
 
     text: str = ""
     variable: str = ""

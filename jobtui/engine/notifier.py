@@ -1,4 +1,4 @@
-"""The notifier of a profile's owner: it finds the moments to notify, delivers them, and records the results.
+"""The notifier of a profile's owner: it finds, delivers and records moments.
 
 Guarantees, each held by a test of its name:
     at least once: a delivery is settled when its result is on disk. If the owner ends before, the next one
@@ -301,7 +301,9 @@ class Notifier:
     # ---- the file, and the end
 
     async def _save_progress(self) -> None:
-        """Write which jobs may be unsettled. If that fails, the next owner only reads more of them.
+        """Write which jobs may be unsettled.
+
+        If that fails, the next owner only reads more of them.
 
         A job whose id was given away, and whose first commit is still under way, is not counted as settled.
         """

@@ -73,7 +73,9 @@ def candidate_addresses(root: Path) -> Iterator[tuple[Path, str]]:
 
 
 def bind_socket(path: Path) -> socket.socket:
-    """Return a socket bound at `path`, 0600, in place of one that a dead owner left there. Raises OSError.
+    """Return a socket bound at `path`, 0600, in place of one that a dead owner left there.
+
+    Raises OSError.
 
     The directory must be writable by the user alone, or another user could replace the socket.
     """
@@ -104,7 +106,9 @@ def bind_socket(path: Path) -> socket.socket:
 
 @contextmanager
 def short_path(path: Path) -> Iterator[str]:
-    """Yield a path for the socket at `path` that is short enough for a socket's address. Raises OSError.
+    """Yield a path for the socket at `path` that is short enough for a socket's address.
+
+    Raises OSError.
 
     A longer path is reached through an open descriptor of its directory, on systems that have paths for those.
     """
@@ -127,7 +131,10 @@ def _is_text(path: Path) -> bool:
 
 
 def _digest(text: str) -> str:
-    """Return 16 hexadecimal digits. hashlib loads OpenSSL, which costs a hundredth of the dashboard's start."""
+    """Return 16 hexadecimal digits.
+
+    hashlib loads OpenSSL, which costs a hundredth of the dashboard's start.
+    """
     data = text.encode(errors="surrogateescape")
     for name in ("_sha2", "_sha256"):  # the interpreter's own, by its name since 3.12 and before
         with contextlib.suppress(ImportError):
@@ -148,7 +155,10 @@ _UCRED = struct.Struct("@3i")
 
 
 def peer_uid(connection: socket.socket) -> int:
-    """Return the effective user id of the process at the other end, as the kernel knows it. Raises OSError."""
+    """Return the effective user id of the process at the other end, as the kernel knows it.
+
+    Raises OSError.
+    """
     if sys.platform == "linux":
         credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
         return int(_UCRED.unpack(credentials)[1])
@@ -163,7 +173,9 @@ def _uid_of_xucred(credentials: bytes) -> int:
 
 
 class Channel:
-    """A connection that carries one request after another. Use it as a context manager, or close it.
+    """A connection that carries one request after another.
+
+    Use it as a context manager, or close it.
 
     A request that the owner did not accept (`RequestNotAccepted`) had no effect and may be sent again. After
     any other failure, the request may have had an effect, and the channel cannot be used any longer.
@@ -232,7 +244,10 @@ class Channel:
             raise refusal_error(answer)
 
     def send(self, request: protocol.RequestBody, seconds: float | None) -> None:
-        """Send a request without waiting for `Accepted`, as for SubscribeRequest. Raises as `request`."""
+        """Send a request without waiting for `Accepted`, as for SubscribeRequest.
+
+        Raises as `request`.
+        """
         try:
             line = protocol.encode(protocol.Request(request)) + b"\n"
         except UnicodeEncodeError:
@@ -281,7 +296,10 @@ class Channel:
             raise
 
     def _line(self, seconds: float | None, longest: int) -> bytes:
-        """Return the next line, cut off if the connection ended. Raises OSError and OwnerUnavailable."""
+        """Return the next line, cut off if the connection ended.
+
+        Raises OSError and OwnerUnavailable.
+        """
         until = None if seconds is None else time.monotonic() + seconds
         looked = 0
         while (end := self._received.find(b"\n", looked)) < 0:

@@ -1,4 +1,4 @@
-"""A profile for the engine: its settings, its storage backend, and the monitor of a connection to a cluster."""
+"""A profile for the engine: its settings, its storage backend and its connection."""
 
 from __future__ import annotations
 
@@ -93,7 +93,7 @@ class HasConnection(Protocol):
 
 
 class ConnectionMonitor:
-    """The last known state of a connection; `on_change` is called with each new one, in the engine's loop.
+    """The last known state of a connection; `on_change` gets each new one in the loop.
 
     `steady` is the clock's: seconds that never go back.
     """
@@ -126,7 +126,7 @@ class ConnectionMonitor:
 
 
 def age_retry_delay(status: ConnectionStatus, seconds: float) -> ConnectionStatus:
-    """Return the status as it is some seconds later, with the delay until the next attempt reduced by them."""
+    """Return the status some seconds later: the delay until the next attempt is shorter."""
     if status.retry_in is None:
         return status
     return replace(status, retry_in=max(0.0, status.retry_in - seconds))
@@ -141,7 +141,7 @@ class Backend(msgspec.Struct, frozen=True):
 
 
 def backend_of(storage: Storage | None, job_manager: ClusterJobManager | None) -> Backend | None:
-    """Return the backend of a storage or job manager that the caller supplies, None if it supplies neither."""
+    """Return the backend of a storage or job manager from the caller, None without one."""
     if job_manager is not None:
         return _cluster_backend(job_manager)
     if storage is None:
@@ -150,7 +150,7 @@ def backend_of(storage: Storage | None, job_manager: ClusterJobManager | None) -
 
 
 def open_backend(profile: Profile, notify: Callable[[str], None]) -> Backend:
-    """Return the backend that the profile's settings name; `notify` is called with warnings for the user."""
+    """Return the backend that the profile's settings name; `notify` gets the warnings."""
     if profile.cluster is None:
         return Backend(_embedded(profile, notify))
     # the client of a cluster is expensive to import, and embedded storage does not need it

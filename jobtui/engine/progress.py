@@ -37,7 +37,10 @@ _NOTHING = LiveProgress()
 
 
 class ProgressTracker:
-    """The progress of every running task. The engine's loop changes it; any thread may read it."""
+    """The progress of every running task.
+
+    The engine's loop changes it; any thread may read it.
+    """
 
     def __init__(self, on_gauges: GaugeListener = lambda job, task, gauges: None) -> None:
         self._on_gauges = on_gauges

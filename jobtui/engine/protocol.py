@@ -1,4 +1,4 @@
-"""The messages between the process that owns a profile and its clients: JSON lines over a Unix socket.
+"""The messages between a profile's owner and its clients: JSON lines over a Unix socket.
 
 A client sends a `Request`. The owner replies `Accepted` when it has read it, and then one response (a dump: as
 many as it needs); the client may then send the next request on the same connection. A `SubscribeRequest` is
@@ -138,7 +138,10 @@ class DumpResponse(msgspec.Struct, frozen=True, tag="Dumped"):
 
 
 class EventsMessage(msgspec.Struct, frozen=True, tag="Posted"):
-    """A batch of messages. The first batch confirms the subscription, and has the state of the connection."""
+    """A batch of messages.
+
+    The first batch confirms the subscription, and has the state of the connection.
+    """
 
     messages: tuple[EngineEvent, ...]
 

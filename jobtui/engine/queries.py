@@ -189,7 +189,10 @@ def job_result(statement: str, job: Job) -> Result:
 
 
 def jobs_result(statement: str, view: QueryResult, limit: int | None) -> Result:
-    """Return the view's jobs, oldest first; `limit` keeps the newest. Rows are read only when used."""
+    """Return the view's jobs, oldest first; `limit` keeps the newest.
+
+    Rows are read only when used.
+    """
     return Result(statement, JOBS, JobListing(view, 0 if limit is None else max(0, len(view) - limit)))
 
 
@@ -319,7 +322,7 @@ def _run_value(run: ScheduleRun, find_job: Callable[[int], Job | None]) -> dict[
 
 
 class JobListing(Sequence[Row]):
-    """The rows of SHOW JOBS from index `first` of the view on, decoded a page at a time as they are read."""
+    """The rows of SHOW JOBS from index `first` of the view on, decoded a page at a time."""
 
     def __init__(self, view: QueryResult, first: int) -> None:
         self._view, self._first = view, first

@@ -46,7 +46,10 @@ MEASURING = (Explain, ShowAdvice)
 
 
 class ReadOnlyClient:
-    """A `Client` that reads the history and the storage's files. `why`: the reason to give for a refusal."""
+    """A `Client` that reads the history and the storage's files.
+
+    `why`: the reason to give for a refusal.
+    """
 
     writable = False
     capabilities: Capabilities | None = None
@@ -72,7 +75,10 @@ class ReadOnlyClient:
         return _done(self.answer(text, session))
 
     def answer(self, text: str, session: Session) -> ExecuteResult:
-        """Execute a text and return the result. If a statement would write, nothing of the text is executed."""
+        """Execute a text and return the result.
+
+        If a statement would write, nothing of the text is executed.
+        """
         parsed = queries.parse_or_answer(text)
         if isinstance(parsed, ExecuteResult):
             return parsed

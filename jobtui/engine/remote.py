@@ -226,7 +226,10 @@ class RemoteClient(ReadOnlyClient):
         return _run_in_thread(lambda: self._load(space, pairs))
 
     def dump(self, space: str) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the pairs that the owner reads. Raises StorageError and OwnerUnavailable, even after some."""
+        """Yield the pairs that the owner reads.
+
+        Raises StorageError and OwnerUnavailable, even after some.
+        """
         with self._channel() as channel:
             channel.request(protocol.DumpRequest(space), RESPONSE_SECONDS)
             while True:
@@ -458,7 +461,7 @@ def _run_in_thread(work: Callable[[], T]) -> Future[T]:
 
 
 class RemoteInventory:
-    """A cluster's spaces and hosts as the owner last reported them: only the owner is connected. Any thread.
+    """A cluster's spaces and hosts as the owner last reported them. Any thread.
 
     `fetch` asks the owner and waits. Raises StorageError and OwnerUnavailable.
     """

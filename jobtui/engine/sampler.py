@@ -23,7 +23,10 @@ _LEAST_MOMENTS = 2  # a chart of one moment shows nothing
 
 
 class _HostReadings:
-    """The gauges of one task: those of the last moment, and those that have come since. Times are steady."""
+    """The gauges of one task: those of the last moment, and those that have come since.
+
+    Times are steady.
+    """
 
     def __init__(self, gauges: HostGauges, now: float) -> None:
         self.newest, self.noted_at = gauges, now

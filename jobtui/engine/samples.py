@@ -1,4 +1,4 @@
-"""The samples of a job: what its hosts read and wrote, once a second, thinned, and kept in a file when it ends.
+"""The samples of a job: what its hosts read and wrote each second, thinned over time.
 
 A moment has the seconds since the job's start and, for each host and in total, four figures: bytes read and
 written a second, files in level 0, and free bytes of the disk; NaN stands for what was not measured. Samples
@@ -227,14 +227,17 @@ def _halved(column: array[float]) -> array[float]:
 
 
 class SampleFiles:
-    """The files with the samples of ended jobs, a few thousand of the newest, in the profile's directory."""
+    """The files with the samples of ended jobs, a few thousand of the newest."""
 
     def __init__(self, root: Path) -> None:
         self._directory = root / "samples"
         self._written = 0
 
     def write(self, samples: JobSamples) -> None:
-        """Write the file of a job. A disk that refuses it costs the chart; the history reports the disk."""
+        """Write the file of a job.
+
+        A disk that refuses it costs the chart; the history reports the disk.
+        """
         data = _HEADER + zlib.compress(msgspec.msgpack.encode(samples), 1)
         if len(data) > MOST_FILE_BYTES:
             return

@@ -114,7 +114,10 @@ class ScheduleRunner:
         return schedules.settle(schedule, jobs, None if run.job is None else self._store.current(run.job))
 
     async def run(self) -> None:
-        """Check the schedules whenever one of them is due. An engine without schedules is never woken."""
+        """Check the schedules whenever one of them is due.
+
+        An engine without schedules is never woken.
+        """
         while True:
             self._changed.clear()
             async with self._turn:
@@ -305,7 +308,10 @@ class ScheduleRunner:
         return ""
 
     async def pause(self, name: str) -> None:
-        """Pause a schedule: it submits nothing until it is resumed. Raises StatementRefused and StoreError."""
+        """Pause a schedule: it submits nothing until it is resumed.
+
+        Raises StatementRefused and StoreError.
+        """
         async with self._turn:
             schedule = self._require(name)
             if schedule.paused:
@@ -342,7 +348,10 @@ class ScheduleRunner:
             return started, step.action is RunAction.CONTINUE
 
     async def drop(self, name: str, *, if_exists: bool) -> str:
-        """Delete a schedule; return a notice about its job. Raises StatementRefused and StoreError."""
+        """Delete a schedule; return a notice about its job.
+
+        Raises StatementRefused and StoreError.
+        """
         async with self._turn:
             if if_exists and name not in self._schedules:
                 return f"Schedule '{name}' does not exist"

@@ -1,4 +1,4 @@
-"""The scheduler: a pure function that decides which tasks start next, and the policy of which jobs may run.
+"""The scheduler, a pure function that decides which tasks start next.
 
 The rules: one running job per space, first come first served; spaces run in parallel, up to a limit; a job's
 tasks run in parallel, one operation per host. A host that hangs delays only the tasks that need it: a job that
@@ -136,7 +136,7 @@ def _free_places(job: Job) -> int:
 
 
 def _last_ends(job: Job) -> tuple[tuple[int, datetime], ...]:
-    """Return the last two tasks whose work has ended or was interrupted, with the times; of one task only one.
+    """Return the last two tasks whose work has ended or was interrupted, with the times.
 
     They are enough: a task waits for the last one that is not itself.
     """
@@ -156,7 +156,7 @@ def _end_of_wait(until: datetime | None, longest: float, now: datetime) -> datet
 
 
 class RunPolicy(enum.Enum):
-    """The queued jobs that an engine runs: all, those of spaces that jobs were submitted to in it, or none."""
+    """The queued jobs that an engine runs: all, none, or those of spaces with a new job."""
 
     ALL = "all"
     SUBMITTED = "submitted"

@@ -157,7 +157,10 @@ class ScheduleStep(msgspec.Struct, frozen=True):
 
 
 def zone_of(schedule: Schedule) -> tzinfo | None:
-    """Return a schedule's time zone; None, the machine's own, if it names none. Raises TimesError."""
+    """Return a schedule's time zone; None, the machine's own, if it names none.
+
+    Raises TimesError.
+    """
     return parse_time_zone(schedule.timezone) if schedule.timezone else None
 
 
@@ -286,7 +289,10 @@ def _decide_due(
 def run_now(
     schedule: Schedule, now: datetime, job: Job | None, last_id: int, interrupted: Job | None = None
 ) -> ScheduleStep:
-    """Return the decision for a manual run. Raises StatementRefused while the previous run's job works."""
+    """Return the decision for a manual run.
+
+    Raises StatementRefused while the previous run's job works.
+    """
     end = window_end(schedule.until, now, zone_of(schedule))
     if job is None:
         submit = RunAction.SUBMIT if interrupted is None else RunAction.RECOVER
@@ -335,7 +341,7 @@ def is_starting(schedule: Schedule) -> bool:
 
 
 def settle(schedule: Schedule, newer: Sequence[Job], job: Job | None) -> Schedule:
-    """Return the schedule after its owner ended while a run was starting: its job exists, or it never ran.
+    """Return the schedule after its owner ended while a run was starting.
 
     Args:
         schedule: The schedule as it was left, starting.
@@ -375,7 +381,7 @@ def _with_run(schedule: Schedule, run: ScheduleRun) -> Schedule:
 
 
 def with_notification(schedule: Schedule, at: datetime, target: str, text: str) -> Schedule:
-    """Return the schedule after a notification of a run that was due at that time and did not take place."""
+    """Return the schedule after a notification of the run that was missed at that time."""
     runs = (
         replace(run, notified={**run.notified, target: text})
         if run.outcome in MISSED and (run.last or run.at) == at

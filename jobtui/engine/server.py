@@ -333,7 +333,10 @@ async def _end(pairs: AsyncIterator[tuple[bytes, bytes]]) -> None:
 
 
 async def _read_long_line(reader: asyncio.StreamReader) -> bytes:
-    """Read a line in pieces of the reader's limit. Raises IncompleteReadError and _RequestUnread."""
+    """Read a line in pieces of the reader's limit.
+
+    Raises IncompleteReadError and _RequestUnread.
+    """
     pieces: list[bytes] = []
     size = 0
     while True:
@@ -379,7 +382,7 @@ async def _send_all(writer: asyncio.StreamWriter, messages: Sequence[EngineEvent
 
 
 async def _reject(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, why: str) -> None:
-    """Send the reason, and read the request to its end: a client that is still writing reads no response."""
+    """Send the reason, and read the rest of the request: a writing client reads no response."""
     await _send(writer, protocol.ErrorResponse(why))
     writer.write_eof()
     with contextlib.suppress(TimeoutError):

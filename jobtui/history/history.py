@@ -101,11 +101,17 @@ class History:
         return self._writing.commit(jobs)
 
     def archive(self, first: int, last: int) -> Future[ArchiveResult]:
-        """Archive the ended jobs with ids from `first` to `last`. The future fails with StoreError."""
+        """Archive the ended jobs with ids from `first` to `last`.
+
+        The future fails with StoreError.
+        """
         return self._writing.archive(first, last)
 
     def restore(self, first: int, last: int) -> Future[ArchiveResult]:
-        """Move the archived jobs with ids from `first` to `last` back. The future fails with StoreError."""
+        """Move the archived jobs with ids from `first` to `last` back.
+
+        The future fails with StoreError.
+        """
         return self._writing.restore(first, last)
 
     def retry(self) -> bool:
@@ -203,7 +209,10 @@ class History:
         return self._state.last_id
 
     def unrecovered(self, space: str | None = None) -> list[int]:
-        """Return the failed and stopped jobs, of a space or of all, without a recovery. Raises StoreError."""
+        """Return the failed and stopped jobs, of a space or of all, without a recovery.
+
+        Raises StoreError.
+        """
         with convert_read_errors():
             return unrecovered(self._state, self._archives, space)
 
@@ -222,7 +231,10 @@ class History:
             return self._query_engine.run(self._state, query)
 
     def totals(self) -> JobTotals:
-        """Return the totals of all jobs, archived ones included; slow the first time. Raises StoreError."""
+        """Return the totals of all jobs, archived ones included; slow the first time.
+
+        Raises StoreError.
+        """
         # late: only metrics need it
         from jobtui.history.read.totals import TotalsReader
 

@@ -69,7 +69,10 @@ def repair(path: Path, disk: Disk | None = None) -> list[str]:
 
 
 def _clear_wrong_types(disk: Disk, path: Path) -> list[DamageNote]:
-    """Move entries of a wrong type, such as links, from the history to the quarantine. Raises OSError."""
+    """Move entries of a wrong type, such as links, from the history to the quarantine.
+
+    Raises OSError.
+    """
     watcher = WriterWatcher(disk, path)
     try:
         found = [] if watcher.has_writer() else find_wrong_types(disk, path)

@@ -1,4 +1,4 @@
-"""The verification of a history: it reads every byte and changes nothing, even while a writer is at work."""
+"""The verification of a history, which changes nothing and may run next to a writer."""
 
 from __future__ import annotations
 
@@ -77,7 +77,10 @@ def check_segment(disk: Disk, segment: Segment) -> list[DamageNote]:
 
 
 def find_wrong_types(disk: Disk, directory: Path) -> list[DamageNote]:
-    """Return a note for each file of the history that has another type, such as a link. Raises OSError."""
+    """Return a note for each file of the history that has another type, such as a link.
+
+    Raises OSError.
+    """
     archived, kept = directory / ARCHIVE, directory / QUARANTINE
     notes = [
         DamageNote(path.relative_to(directory).as_posix(), None, (), what)
@@ -112,7 +115,9 @@ def _is_ours(file: Path) -> bool:
 def find_unnamed_archives(
     disk: Disk, directory: Path, manifest: Manifest, *, is_written: bool
 ) -> Iterator[DamageNote]:
-    """Yield archives that the manifest does not name, except one that is being written. Raises OSError.
+    """Yield archives that the manifest does not name, except one that is being written.
+
+    Raises OSError.
 
     `is_written`: a writer is at work, and may have written some after this manifest.
     """
@@ -160,7 +165,10 @@ _VERIFY_ATTEMPTS: Final = 5
 
 
 def past_notes(path: Path, disk: Disk | None = None) -> list[DamageNote]:
-    """Return the notes of earlier damage, repaired or not, the oldest first. Raises StoreError."""
+    """Return the notes of earlier damage, repaired or not, the oldest first.
+
+    Raises StoreError.
+    """
     with convert_read_errors():
         return list(read_notes(disk or Disk(), resolve_directory(path)))
 

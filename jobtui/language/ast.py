@@ -80,7 +80,7 @@ class Backup(msgspec.Struct, frozen=True):
 
 
 class Restore(msgspec.Struct, frozen=True):
-    """RESTORE JOB: move every archived job from `first` to `last`, inclusive, back; without `last` only one."""
+    """RESTORE JOB: move the archived jobs from `first` to `last` back; without `last` one job."""
 
     first: int
     last: int | None = None

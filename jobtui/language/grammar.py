@@ -302,7 +302,7 @@ class Operand(Switch):
 
 
 class Separated(pp.ParseElementEnhance):
-    """Items with a separator between them: `pp.DelimitedList`, but an item after a separator must follow."""
+    """Items with a separator between them, but none after the last item."""
 
     def __init__(self, item: pp.ParserElement, separator: Terminal) -> None:
         super().__init__(item)
@@ -404,7 +404,10 @@ def _expression(part: Part) -> pp.ParserElement:
 
 
 def _quantity(part: Placeholder) -> pp.ParserElement:
-    """Return a number and its unit: `5 GiB`, `50MiB`, `10%` or `1 h 30 min`. Bytes need no unit."""
+    """Return a number and its unit: `5 GiB`, `50MiB`, `10%` or `1 h 30 min`.
+
+    Bytes need no unit.
+    """
     number = Terminal(part, (NUMBER, DECIMAL))
     measure = Terminal(part, (MEASURE,))
     unit = Terminal(UnitChoice(units_of(part.kind)))

@@ -1,4 +1,4 @@
-"""Help on the statements and their terms: a table of all statements, or the long help on one or on a term."""
+"""Help on all statements as a table, or the long help on one or on a term."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ _OPTIONS: Final = {
 
 
 def help_for(statement: str | None = None) -> str:
-    """Return the help on the statements that begin with these words, or on a term; None: on all statements.
+    """Return the help on a term or the statements with these words; None: on all statements.
 
     If no statement begins with them and they are no term, the help says so and lists the statements that begin
     with the first of them or contain all of them, otherwise all statements.

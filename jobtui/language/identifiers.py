@@ -201,7 +201,7 @@ def describe_character(character: str) -> str:
 
 
 def quote_name(name: str) -> str:
-    """Return `name` as it must be typed: bare if possible, otherwise between back-quotes, those in it doubled.
+    """Return `name` as it must be typed: bare, or between back-quotes if necessary.
 
     Raises:
         ValueError: If it cannot be typed (see `is_name`): it is empty, longer than 4,096 characters, or holds

@@ -1,4 +1,4 @@
-"""The parts of a statement's form: keywords, values, options and conditions, and the tables of the last two.
+"""The parts of a statement's form, and the tables of options and metrics.
 
 The syntax of a value after WITH or in a condition, its completion and its help are derived from `JOB_OPTIONS`
 and `METRICS`.
@@ -121,7 +121,10 @@ class KeywordChoice(msgspec.Struct, frozen=True):
 
 
 class UnitChoice(msgspec.Struct, frozen=True):
-    """The units that may follow a number. They are not keywords: another word may follow as well."""
+    """The units that may follow a number.
+
+    They are not keywords: another word may follow as well.
+    """
 
     words: tuple[str, ...]
 

@@ -173,7 +173,7 @@ def parse_share(text: str) -> float:
 
 
 def write_size(size: int) -> str:
-    """Return the exact text of a size, `1.5 GiB` or `1234 B`, which `parse_size` reads as the same bytes."""
+    """Return the exact text of a size, `1.5 GiB` or `1234 B`, as `parse_size` reads it."""
     units = sorted(((factor, unit) for unit, factor in _SIZES.items() if 1 < factor <= size), reverse=True)
     for factor, unit in units:
         hundredths, rest = divmod(size * 100, factor)
@@ -183,7 +183,7 @@ def write_size(size: int) -> str:
 
 
 def write_duration(seconds: float) -> str:
-    """Return the exact text of a duration, `1 h 30 min`, which `parse_duration` reads as the same seconds."""
+    """Return the exact text of a duration, `1 h 30 min`, as `parse_duration` reads it."""
     if seconds != int(seconds):
         return f"{_decimal(Decimal(repr(seconds)))} s"
     left = int(seconds)

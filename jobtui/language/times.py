@@ -119,7 +119,10 @@ def parse_time_of_day(text: str) -> time:
 
 
 def parse_time_zone(name: str) -> tzinfo:
-    """Return the time zone of `Europe/Berlin`. Raises TimesError if this machine does not know it."""
+    """Return the time zone of `Europe/Berlin`.
+
+    Raises TimesError if this machine does not know it.
+    """
     import zoneinfo  # late: few statements name a time zone
 
     try:
@@ -131,7 +134,7 @@ def parse_time_zone(name: str) -> tzinfo:
 
 
 def next_time(at: str, moment: datetime, zone: tzinfo | None) -> datetime | None:
-    """Return the first time of a cron expression after `moment`, in UTC; None if there is none for many years.
+    """Return the first time of a cron expression after `moment`, in UTC; None for never.
 
     The library sees local times without a zone: it would run `*/10 * * * *` twice in an hour that exists
     twice. `at` is what `parse_times` accepts.
@@ -164,7 +167,10 @@ def _offset(moment: datetime, zone: tzinfo | None) -> timedelta:
 
 
 def _instant(local: datetime, zone: tzinfo | None, fold: int = 0) -> datetime:
-    """Return a local time in UTC. A time that does not exist is moved forward by the gap (PEP 495)."""
+    """Return a local time in UTC.
+
+    A time that does not exist is moved forward by the gap (PEP 495).
+    """
     local = local.replace(fold=fold)
     return (local if zone is None else local.replace(tzinfo=zone)).astimezone(UTC)
 

@@ -1,1 +1,1 @@
-"""The storage backends: embedded RocksDB (`local`) and NebulaGraph clusters (`nebula`), behind one protocol."""
+"""The storage backends: embedded RocksDB (`local`) and NebulaGraph clusters (`nebula`)."""

@@ -123,7 +123,10 @@ class StyledScreen(Screen[None]):
 
 
 class BaseApp(ExtendedApp[ReturnType], inherit_bindings=False):
-    """An app that restores the terminal however it ends. Its lowest screen is a `StyledScreen`."""
+    """An app that restores the terminal however it ends.
+
+    Its lowest screen is a `StyledScreen`.
+    """
 
     TITLE = "jobtui"
     CSS_PATH = [sheet for sheet in style_sheets() if sheet.name not in _SCREEN_SHEETS]  # noqa: RUF012

@@ -97,7 +97,7 @@ class Context(msgspec.Struct, frozen=True):
 
 
 class DashboardHost(Protocol):
-    """The interface of the dashboard for views, actions and the console, which never access the screen itself.
+    """The interface of the dashboard for its views, actions and console.
 
     All methods are for the loop's thread. `ask` and `confirm` need a worker, see `start_action`.
     """
@@ -111,7 +111,10 @@ class DashboardHost(Protocol):
         ...
 
     async def confirm(self, title: str, lines: Callable[[], Sequence[Line]], verb: str) -> bool:
-        """Ask for a confirmation and return the answer; cancel has the focus. `lines` is called repeatedly."""
+        """Ask for a confirmation and return the answer; cancel has the focus.
+
+        `lines` is called repeatedly.
+        """
         ...
 
     def show_toast(self, text: str, severity: str = "information") -> None:

@@ -9,7 +9,10 @@ import msgspec
 
 
 class KeyScope(enum.StrEnum):
-    """A scope of keys. Several are active at the same time: a table's, its view's and the dashboard's."""
+    """A scope of keys.
+
+    Several are active at the same time: a table's, its view's and the dashboard's.
+    """
 
     DASHBOARD = "everywhere"
     TABLE = "tables"

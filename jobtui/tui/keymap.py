@@ -122,7 +122,7 @@ def _is_sign(name: str) -> bool:
 
 
 def _meant(key: str) -> str:
-    """Return '; did you mean S?' for `shift+s` and for a misspelled key, "" if no key has a similar name."""
+    """Return '; did you mean S?' for `shift+s` or a misspelled key, or ""."""
     *modifiers, name = key.split("+")
     if modifiers == ["shift"] and len(name) == 1:
         return f"; did you mean {name.upper()}?"
@@ -156,7 +156,7 @@ def _clashes(trial: Keymap) -> Iterator[tuple[str, str, str]]:
 
 
 def find_command(key: str, scopes: Sequence[KeyScope], keymap: Keymap) -> KeyCommand | None:
-    """Return the command that a key has in one of the scopes, else the first that it has in any other view."""
+    """Return the command of a key in one of the scopes, else in any other view."""
     elsewhere = [where for where in KeyScope if where not in (*scopes, KeyScope.BAR, KeyScope.FILTER)]
     for where in (*scopes, *elsewhere):
         for command in commands(where):

@@ -1,4 +1,4 @@
-"""The start of the dashboard: the environment that Textual needs, the import of Textual, and the app."""
+"""The start of the dashboard: the environment and the import of Textual, and the app."""
 
 from __future__ import annotations
 
@@ -26,7 +26,10 @@ class DashboardEnd(msgspec.Struct, frozen=True):
 
 
 def import_dashboard() -> None:
-    """Import what `run` needs. This is most of a start, and a caller can do it before it has a client."""
+    """Import what `run` needs.
+
+    This is most of a start, and a caller can do it before it has a client.
+    """
     # Textual reads it once, when it is imported: with twice the frames a key has its effect sooner
     os.environ.setdefault("TEXTUAL_FPS", "120")
     # milliseconds in which an esc may become another key: a terminal sends the bytes of a key together

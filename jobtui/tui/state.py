@@ -1,4 +1,4 @@
-"""The state that is saved across starts: columns, theme, split, tab, space, and texts of the command bar.
+"""The state that is saved across starts, and the texts sent from the command bar.
 
 The filter and the sort order are not saved: at the next start they would hide the jobs that run then.
 
@@ -36,7 +36,10 @@ class SavedState(msgspec.Struct, omit_defaults=True):
 
 
 class StateStore:
-    """Reads and writes the two files. `trouble` is the error of the last file that failed, "" if none did."""
+    """Reads and writes the two files.
+
+    `trouble` is the error of the last file that failed, "" if none did.
+    """
 
     def __init__(self, directory: Path | None) -> None:
         """Create the store. With None as the directory, nothing is saved."""

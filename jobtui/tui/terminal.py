@@ -1,4 +1,4 @@
-"""The user's terminal besides its screen: its clipboard, its notices, and the characters that it lacks.
+"""The user's terminal apart from the screen: clipboard, notices, missing characters.
 
 A terminal lacks a character if its encoding has none for it, or if its font has no glyph for it: the font of
 the Linux console has 256 or 512 glyphs, and of a terminal that calls itself a vt100 only ASCII can be expected.

@@ -1,4 +1,4 @@
-"""The themes: dark, light, high contrast, one for color blindness, and one in the terminal's own colors.
+"""The themes, in palettes for 16 million and for 256 colors.
 
 Each has a palette for terminals of 16 million colors and one of the 256 that xterm numbers: a color between
 two of those would be rounded by the terminal's library, to navy and teal. With 16 colors or none, the theme
@@ -196,7 +196,7 @@ _CUBE = (0, 95, 135, 175, 215, 255)
 
 
 def profile_colors(color: str, depth: ColorDepth) -> tuple[str, str]:
-    """Return the background of a profile's name, and the color of the name with a contrast of 4.5:1 to it.
+    """Return the colors of a profile's name and its background, with a contrast of 4.5:1.
 
     Below 256 colors, both are the terminal's own, and the name is shown in reverse.
 

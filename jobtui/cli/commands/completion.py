@@ -1,4 +1,4 @@
-"""Shell completion: `jobtui completion SHELL` prints a script, and the script calls jobtui at each tab.
+"""Shell completion: `jobtui completion SHELL` prints a script that calls it at each tab.
 
 It calls the hidden verb `__complete` with the line up to the cursor, and reads the answer. The first line of an
 answer names the shell's own completion to use if no candidate follows: `nothing`, `files` or `directories`.
@@ -357,7 +357,7 @@ def _profile(seen: _ParsedWords) -> Profile:
 
 
 def _options_of(seen: _ParsedWords) -> ConfigCommand:
-    """Return the options that select the profile, as those of a command that does not ask for a password."""
+    """Return the options that select the profile, for a command that asks for no password."""
     config, data_dir = seen.given.get("--config"), seen.given.get("--data-dir")
     return ConfigCommand(
         what="print",

@@ -1,4 +1,4 @@
-"""`jobtui config`: every setting with its value, its default and its meaning, as a valid config file."""
+"""`jobtui config`: every setting with its value, default and meaning, as a config file."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def config_command(asked: ConfigCommand) -> int:
 
 
 def dashboard_problems(config: Config) -> Sequence[Problem]:
-    """Return the problems of the theme and the keymap: only the dashboard checks them, and starts anyway."""
+    """Return the problems of the theme and the keymap, which only the dashboard checks."""
     theme, changes = config.dashboard.theme, list(config.dashboard.keymap.items())
     own = config.dashboard.themes
     if not (theme or changes or own):

@@ -30,7 +30,10 @@ SIGNAL_STATUS = 128  # the exit status of a program that signal n ended is 128 +
 
 
 def open_dashboard(command: DashboardCommand | OpenDemo) -> int:
-    """Show the dashboard until the user leaves, and return the exit status. Raises CommandError."""
+    """Show the dashboard until the user leaves, and return the exit status.
+
+    Raises CommandError.
+    """
     _require_terminal()
     config = settings_of(command)
     if isinstance(command, OpenDemo):
@@ -188,7 +191,10 @@ def _own_jobs(client: Client) -> list[int]:
 
 
 def _client(profile: Profile, demo: bool) -> Client:
-    """Return a client of the profile's engine, in this process or in the owner. Raises CommandError."""
+    """Return a client of the profile's engine, in this process or in the owner.
+
+    Raises CommandError.
+    """
     from jobtui.engine.failover import FailoverClient
     from jobtui.engine.local import LocalClient
     from jobtui.errors import StorageError
@@ -213,7 +219,10 @@ def _temporary_directory() -> Iterator[Path]:
 
 
 def _require_terminal() -> None:
-    """Reject streams without a terminal, or one that cannot show the dashboard. Raises UsageError."""
+    """Reject streams without a terminal, or one that cannot show the dashboard.
+
+    Raises UsageError.
+    """
     alternatives = "use -e TEXT, -f FILE or a pipe"
     if not (is_terminal(0) and is_terminal(1)):
         raise UsageError(f"the dashboard needs a terminal; in scripts {alternatives}")

@@ -1,4 +1,4 @@
-"""`jobtui dump SPACE` prints a space's key-value pairs in key order; `jobtui load SPACE FILE…` loads pairs.
+"""`jobtui dump SPACE` prints a space's pairs; `jobtui load SPACE FILE…` loads pairs.
 
 All input is checked before anything is loaded, so that an invalid line leaves the space unchanged. A pipe
 cannot be read twice, so its content is stored in an unnamed temporary file in the profile's directory.
@@ -45,7 +45,10 @@ PERMANENT = (ErrorCode.UNSUPPORTED, ErrorCode.MISSING, ErrorCode.REJECTED)
 
 @raise_signals()
 def dump(command: DumpCommand) -> int:
-    """Print the pairs and return the exit status. Raises CommandError, possibly after some pairs."""
+    """Print the pairs and return the exit status.
+
+    Raises CommandError, possibly after some pairs.
+    """
     profile = profile_of(command, settings_of(command))
     require_embedded(profile)
     output = StdoutWriter()

@@ -55,7 +55,10 @@ def _repair(profile: Profile) -> int:
 
 
 def _has_history(profile: Profile) -> bool:
-    """Return whether the profile has a history. Raises CommandError if its directory cannot be read."""
+    """Return whether the profile has a history.
+
+    Raises CommandError if its directory cannot be read.
+    """
     try:
         if profile.history.is_symlink() and not profile.history.exists():
             raise CommandError(f"{profile.history} is a link to a directory that does not exist")

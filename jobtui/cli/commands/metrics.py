@@ -22,7 +22,10 @@ from jobtui.os_errors import describe_os_error
 
 
 def metrics_command(command: MetricsCommand) -> int:
-    """Print the metrics, or replace a file with them, and return the exit status. Raises CommandError."""
+    """Print the metrics, or replace a file with them, and return the exit status.
+
+    Raises CommandError.
+    """
     profile = profile_of(command, settings_of(command))
     try:
         with closing(_connect(profile)) as client:
@@ -43,7 +46,10 @@ def metrics_command(command: MetricsCommand) -> int:
 
 
 def _connect(profile: Profile) -> RemoteClient | ReadOnlyClient:
-    """Return a client of the owner, or one that reads from disk if none answers. Raises StoreError."""
+    """Return a client of the owner, or one that reads from disk if none answers.
+
+    Raises StoreError.
+    """
     try:
         return RemoteClient.connect(profile)
     except OwnerUnavailable:

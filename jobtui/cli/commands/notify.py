@@ -1,4 +1,4 @@
-"""`jobtui notify test`: sends a message to every target of the notifications, and prints the results.
+"""`jobtui notify test`: sends a message to every target of notifications.
 
 This process sends it itself, once and without further attempts: a profile's owner that hangs, or that was
 started with other settings, does not change the result.
@@ -22,7 +22,10 @@ from jobtui.formatting import printable_line
 
 
 def notify_command(command: NotifyCommand) -> int:
-    """Send the message, print a line for each target, and return the exit status. Raises UsageError."""
+    """Send the message, print a line for each target, and return the exit status.
+
+    Raises UsageError.
+    """
     config = settings_of(command)
     try:
         profile = chosen_profile(config, command.profile)

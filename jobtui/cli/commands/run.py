@@ -1,4 +1,4 @@
-"""`jobtui -e`, `-f` and piped statements: run them, print their results, and wait until their jobs have ended.
+"""`jobtui -e`, `-f` and piped statements: run them and wait until their jobs have ended.
 
 Statements that only read start no engine: a `ReadOnlyClient` answers them. Others open the profile; its
 engine then runs the jobs that they submit, and those queued before in the same spaces. If another process
@@ -129,7 +129,7 @@ def _ways_to_continue(reader: ReadOnlyClient, profile: Profile, command: RunComm
 
 
 def _needs_owner(statements: Sequence[Statement]) -> bool:
-    """Return whether the owner has data that is not on disk: progress, memory, hosts, figures for advice."""
+    """Return whether the owner has data for the answer that is not on disk."""
     asked = (ShowJob, ShowSpaces, ShowHosts, *MEASURING)
     return any(isinstance(statement, asked) for statement in statements)
 
@@ -203,7 +203,10 @@ def _run_here(
 
 
 def _await_cluster(engine: LocalClient, waiter: EngineWaiter, statements: Sequence[Statement]) -> None:
-    """Wait for a cluster to answer; if it does not, jobs seen before can be shown. Raises StorageError."""
+    """Wait for a cluster to answer; if it does not, jobs seen before can be shown.
+
+    Raises StorageError.
+    """
     whole = any(isinstance(statement, JOB_STATEMENTS) for statement in statements)
     try:
         if not waiter.result(engine.wait_connected(CLUSTER_SECONDS, whole=whole)):
@@ -216,7 +219,7 @@ def _await_cluster(engine: LocalClient, waiter: EngineWaiter, statements: Sequen
 
 
 def _report_syntax_error(error: StatementError, command: RunCommand, label: str) -> int:
-    """Print that the text does not parse, with --format json also as JSON on stdout; return the exit status."""
+    """Print the syntax error, with --format json also on stdout; return the exit status."""
     if label != "-e":
         streams.print_error(f"{label}:{error.line}:{error.column}: nothing was run")
     streams.print_error(str(error))

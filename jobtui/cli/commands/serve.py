@@ -1,4 +1,4 @@
-"""`jobtui serve`: the owner of a profile without a screen, also for the jobs that a dashboard leaves to it.
+"""`jobtui serve`: the owner of a profile without a screen.
 
 It runs the queue, accepts jobs from other jobtui processes, and prints a line on stderr when a job starts or
 ends. The first SIGTERM, SIGINT or SIGHUP stops the running jobs and leaves the queue for the next start; a
@@ -49,7 +49,7 @@ POLL_SECONDS = 0.05  # between two reads of a starting server's log: only the lo
 
 
 def serve_in_background(profile: Profile, options: ProfileOptions, log: Path, *, words: Sequence[str]) -> int:
-    """Start a server without this terminal, with these further words, and return when it has the profile.
+    """Start a server without this terminal, and return when it has the profile.
 
     Raises CommandError if it ends before that.
     """
@@ -130,7 +130,10 @@ LONGEST_LOG = 1 << 20
 
 
 def serve(command: ServeCommand) -> int:
-    """Own the profile until a signal ends the server, and return the exit status. Raises CommandError."""
+    """Own the profile until a signal ends the server, and return the exit status.
+
+    Raises CommandError.
+    """
     profile = profile_of(command, settings_of(command))
     if command.background:
         options = [UNTIL_IDLE] if command.until_idle else []

@@ -1,4 +1,4 @@
-"""`jobtui web`: the dashboard in browsers, by way of an HTTP server on this machine's loopback address.
+"""`jobtui web`: the dashboard in browsers, over HTTP on the loopback address.
 
 Each tab is a jobtui process on a pseudo-terminal. The terminal emulator of the page is textual-serve's. What it
 sends over the websocket is written to the pseudo-terminal, and the output is sent back. The end of a tab hangs
@@ -106,7 +106,10 @@ def serve_browsers(command: WebCommand) -> int:
 
 
 def _proxy_address(url: str) -> str:
-    """Return the address without a slash at its end. Raises UsageError if a browser could not open it."""
+    """Return the address without a slash at its end.
+
+    Raises UsageError if a browser could not open it.
+    """
     try:
         parts = urlsplit(url)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
@@ -390,7 +393,10 @@ class BrowserTab:
             return b""
 
     async def write(self, data: bytes) -> None:
-        """Type the bytes, and wait while the dashboard reads none. Raises ConnectionError after its end."""
+        """Type the bytes, and wait while the dashboard reads none.
+
+        Raises ConnectionError after its end.
+        """
         self._writer.write(data)
         await self._writer.drain()
 

@@ -1,1 +1,1 @@
-"""The engine's part for clusters that run their jobs themselves: requests, and their jobs in our history."""
+"""The engine's part for clusters that run their jobs themselves."""

@@ -49,7 +49,7 @@ class ClusterJobIndex:
         }
 
     async def load(self, now: datetime) -> Known:
-        """Read the jobs that the cluster may still list, and return the last known version of each, by space.
+        """Read the jobs that the cluster may still list; return each one's last version.
 
         Raises StoreError.
         """

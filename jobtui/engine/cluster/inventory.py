@@ -84,7 +84,10 @@ class ClusterInventory:
     async def figures(
         self, space: str, host: str, request: CompactionRequest | None = None
     ) -> CompactionFigures:
-        """Return the known figures of the space on the host before a compaction. Raises StorageError."""
+        """Return the known figures of the space on the host before a compaction.
+
+        Raises StorageError.
+        """
         return await self._job_manager.figures(space, host)
 
     async def flush(
@@ -193,7 +196,7 @@ def _waits_for(job: Job, host: str) -> bool:
 
 
 def _address(host: str) -> str:
-    """Return the address of a host without its port, as tasks have it: of `[fe80::1]:9779` it is `fe80::1`."""
+    """Return a host's address without the port, as in tasks: `[fe80::1]:9779` gives `fe80::1`."""
     if host.startswith("["):
         return host[1:].partition("]")[0]
     return host if host.count(":") > 1 else host.partition(":")[0]
@@ -254,7 +257,7 @@ class JobSizes:
         self._before.pop(job_id, None)
 
     def lacks_after(self, job: Job | None, found: ClusterJob, now: datetime) -> bool:
-        """Return whether a task has just ended of which the stats before it are known, and those after it not.
+        """Return whether a task has just ended without stats after it, but with stats before it.
 
         Args:
             job: The job as it is recorded.

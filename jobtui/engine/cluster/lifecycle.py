@@ -157,14 +157,14 @@ def settle(job: Job, reason: str, now: datetime) -> Job:
 
 
 def explain_wait(job: Job, reason: str, now: datetime) -> Job:
-    """Return a job under way with the reason why it makes no progress, "" if it does; each becomes an event."""
+    """Return a job under way with the reason why it makes no progress, "" if it does."""
     if job.status.ended or job.reason == reason:
         return job
     return add_note(replace(job, reason=reason), reason or "it no longer waits", now)
 
 
 def note_shared_address(job: Job, hosts: Iterable[str], now: datetime) -> Job:
-    """Return a job with a note, once, that some of its tasks have the same address: a cluster omits the ports.
+    """Return a job with a note, once, that tasks share an address: a cluster omits ports.
 
     Args:
         job: The job.

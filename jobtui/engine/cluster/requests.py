@@ -168,7 +168,10 @@ class ClusterRequests:
         )
 
     async def recover(self, ids: Sequence[int], request: RecoverRequest) -> SubmittedJobs:
-        """Have the cluster run these jobs again. Raises StatementRefused if any of them is refused."""
+        """Have the cluster run these jobs again.
+
+        Raises StatementRefused if any of them is refused.
+        """
         _require_honored(request)
         await self._sync.wait_loaded()
         submitted, refusals = await self._recover_each(ids, request)
@@ -276,7 +279,10 @@ class ClusterRequests:
     async def _recover_each(
         self, ids: Sequence[int], request: RecoverRequest
     ) -> tuple[SubmittedJobs, list[str]]:
-        """Recover the jobs that the cluster can run again; the others are refusals. Raises StatementRefused."""
+        """Recover the jobs that the cluster can run again; the others are refusals.
+
+        Raises StatementRefused.
+        """
         old = await self._require_each(ids, self._require_recoverable)
         await self._job_manager.ready()
         recovered: list[SubmittedJobs] = []

@@ -349,7 +349,9 @@ class PendingRequest(msgspec.Struct, frozen=True, eq=False):
 
 
 class PendingRequests:
-    """The pending requests, and the updates that wait for their answers. For the engine's loop alone.
+    """The pending requests, and the updates that wait for their answers.
+
+    For the engine's loop alone.
 
     `confirmed_reruns`: recovered jobs whose new run the cluster has confirmed. A run may end within the second
     in which the one before it began, and then only this distinguishes the two.

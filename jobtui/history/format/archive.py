@@ -39,7 +39,7 @@ RESTORED_MARKER: Final = "RESTORED"
 
 
 class ArchiveResult(msgspec.Struct, frozen=True):
-    """The result of archiving or restoring: the ids of the jobs in rising order, and their number of tasks."""
+    """The ids of the jobs that were archived or restored, and their number of tasks."""
 
     ids: Sequence[int]
     tasks: int
@@ -61,7 +61,10 @@ class ArchiveManifestDamaged(Exception):
 
 
 def load_archive_manifest(disk: Disk, directory: Path, name: str) -> tuple[SegmentEntry, ...]:
-    """Return the segments of an archive. Raises OSError, StoreTooNew and ArchiveManifestDamaged."""
+    """Return the segments of an archive.
+
+    Raises OSError, StoreTooNew and ArchiveManifestDamaged.
+    """
     data = disk.read_file(directory / ARCHIVE_DIRECTORY / name / ARCHIVE_MANIFEST_NAME)
     line = data.removesuffix(b"\n")
     if not is_intact(line):
@@ -127,7 +130,10 @@ class Archives:
         return tuple(segment for segments in tuple(self._open.values()) for segment in segments)
 
     def segments(self, archive: ArchiveEntry) -> tuple[Segment, ...]:
-        """Return an archive's segments, none if it is missing, which is noted. Raises OSError, StoreTooNew."""
+        """Return an archive's segments, none if it is missing, which is noted.
+
+        Raises OSError, StoreTooNew.
+        """
         if archive.name not in self._open:
             path = self._directory / ARCHIVE_DIRECTORY / archive.name
             try:
@@ -182,7 +188,10 @@ class Archives:
         return tuple(segment for archive in manifest.archives for segment in self.segments(archive))
 
     def find(self, manifest: Manifest, job_id: int) -> tuple[Segment, int] | None:
-        """Return the segment and the row of an archived job, None if there is none. Raises OSError."""
+        """Return the segment and the row of an archived job, None if there is none.
+
+        Raises OSError.
+        """
         for archive in manifest.archives:
             if archive.first <= job_id <= archive.last:
                 for segment in self.segments(archive):

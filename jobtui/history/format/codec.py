@@ -235,7 +235,10 @@ def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
 
 
 def decode_entry(line: bytes, schema: int) -> JournalEntry:
-    """Return the entry of an intact journal line. Raises msgspec.ValidationError for unknown content."""
+    """Return the entry of an intact journal line.
+
+    Raises msgspec.ValidationError for unknown content.
+    """
     return _decode_entry(line if schema in (0, SCHEMA) else _upgraded_entry(line, schema))
 
 

@@ -96,7 +96,7 @@ class CodedColumn(msgspec.Struct, Generic[T], frozen=True):
 
 
 class Columns(msgspec.Struct):
-    """The columns of a segment that stay in memory, in the order of its records, which is that of their ids.
+    """The columns of a segment that stay in memory, in the order of the records' ids.
 
     Attributes:
         ids: The jobs' ids.
@@ -395,7 +395,10 @@ class SegmentIndex:
 
 
 def decode_core(line: bytes) -> Columns:
-    """Decode the line of the columns that stay in memory. Raises MsgspecError for any other line."""
+    """Decode the line of the columns that stay in memory.
+
+    Raises MsgspecError for any other line.
+    """
     core = _decode_core(line)
     return Columns(
         ids=_unpack(core.ids),

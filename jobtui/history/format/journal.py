@@ -76,7 +76,10 @@ def encode_batch(changes: Sequence[bytes], last: int) -> list[bytes]:
 
 
 class Journal:
-    """An open journal. `end` is the offset of the next line; from there to `capacity` blanks are on disk."""
+    """An open journal.
+
+    `end` is the offset of the next line; from there to `capacity` blanks are on disk.
+    """
 
     def __init__(self, disk: Disk, directory: Path, number: int, file: int, end: int, blanks: int) -> None:
         self.number, self.end, self.capacity = number, end, end

@@ -63,7 +63,7 @@ _decode: Final = msgspec.json.Decoder(WriterStatus).decode
 
 
 class Guard:
-    """A second lock, next to the history's directory, which survives if that directory is deleted or moved.
+    """A second lock, next to the history's directory, which outlives that directory.
 
     Without it a second process would start a new history, and give out the first ids again, while the owner
     of the deleted one still runs its jobs. It also holds if LOCK alone is deleted.
@@ -74,7 +74,9 @@ class Guard:
 
     @classmethod
     def take(cls, disk: Disk, directory: Path) -> Guard:
-        """Take the guard of a history that may not exist yet. Raises StoreLocked if a process holds it.
+        """Take the guard of a history that may not exist yet.
+
+        Raises StoreLocked if a process holds it.
 
         If the parent directory cannot be written, there is no guard, and LOCK must be enough.
         """

@@ -1,4 +1,7 @@
-"""The manifest, which names the files of the history. Its rename commits a seal or an archive."""
+"""The manifest, which names the files of the history.
+
+Its rename commits a seal or an archive.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ ARCHIVE_DIRECTORY: Final = "archive"
 
 
 class SegmentEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """A sealed segment: the number of records, the lowest and highest id, the file's size, the records' format.
+    """A sealed segment: its number of records, lowest and highest id, size and format.
 
     `stale` are the ids in it with a newer version that was sealed later.
     """
@@ -82,7 +85,10 @@ class FormatHeader(msgspec.Struct):
 
 
 def load_manifest(disk: Disk, directory: Path) -> Manifest | None:
-    """Return the manifest, None if there is none. Raises ManifestDamaged, StoreTooNew and OSError."""
+    """Return the manifest, None if there is none.
+
+    Raises ManifestDamaged, StoreTooNew and OSError.
+    """
     try:
         data = disk.read_file(directory / MANIFEST_NAME)
     except FileNotFoundError:
@@ -99,7 +105,10 @@ def load_manifest(disk: Disk, directory: Path) -> Manifest | None:
 
 
 def write_manifest(disk: Disk, directory: Path, manifest: Manifest) -> None:
-    """Replace the manifest durably. Raises OSError, after which the old or the new one may be there."""
+    """Replace the manifest durably.
+
+    Raises OSError, after which the old or the new one may be there.
+    """
     disk.write_atomically(directory / MANIFEST_NAME, frame_line(msgspec.json.encode(manifest)))
 
 

@@ -26,7 +26,7 @@ _MAX_NAMED: Final = 20
 
 
 class Health(enum.Enum):
-    """The health of a history: it accepts changes, does not while the disk is full, or does not any more."""
+    """Whether a history accepts changes, not while the disk is full, or not any more."""
 
     OK = "ok"
     FULL = "full"
@@ -87,7 +87,10 @@ def job_ids_in(data: bytes) -> tuple[int, ...]:
 
 
 def read_notes(disk: Disk, directory: Path) -> tuple[DamageNote, ...]:
-    """Return the notes of the latest writers of this history, the oldest first. Raises OSError."""
+    """Return the notes of the latest writers of this history, the oldest first.
+
+    Raises OSError.
+    """
     found = []
     for line in _read_note_lines(disk, directory)[0]:
         with contextlib.suppress(*DECODE_ERRORS):  # it has a format that this version does not know

@@ -26,7 +26,9 @@ _RECORDS: Final = re.compile(r"seg-\d{8,}\.jsonl(\.\d+)?")
 
 
 class RecordFinder:
-    """A finder of records in all files that do not match their entry. Safe to use from several threads.
+    """A finder of records in all files that do not match their entry.
+
+    Safe to use from several threads.
 
     The files are read at the first request, which only a damaged history makes.
     """

@@ -39,7 +39,7 @@ def nest_counts(tally: StatusCounts) -> dict[str, dict[str, int]]:
 
 
 class SupersededRecord(msgspec.Struct, frozen=True):
-    """A sealed record with a newer version in the journal, and the space and status that it counts under."""
+    """A sealed record with a newer version in the journal; it counts by space and status."""
 
     segment: Segment
     space: str
@@ -88,7 +88,10 @@ class State:
             self.reset_counts()
 
     def get(self, job_id: int) -> Job | None:
-        """Return the job's newest version, None if there is none or it is archived. Raises OSError."""
+        """Return the job's newest version, None if there is none or it is archived.
+
+        Raises OSError.
+        """
         job = self.recent.get(job_id)
         if job is not None or (found := self.find_sealed(job_id)) is None:
             return job
@@ -96,14 +99,20 @@ class State:
         return segment.job(row)
 
     def get_sealed(self, job_id: int) -> Job | None:
-        """Return the job's newest sealed version, even if a journal has a newer one. Raises OSError."""
+        """Return the job's newest sealed version, even if a journal has a newer one.
+
+        Raises OSError.
+        """
         for segment in reversed(self.segments):
             if (row := segment.sealed_row_of(job_id)) is not None:
                 return segment.job(row)
         return None
 
     def salvage(self, job_id: int) -> Job | None:
-        """Return the job's newest version; if its segment is gone, the index's fields. Raises OSError."""
+        """Return the job's newest version; if its segment is gone, the index's fields.
+
+        Raises OSError.
+        """
         job = self.recent.get(job_id)
         if job is not None or (found := self.find_sealed(job_id)) is None:
             return job
@@ -111,7 +120,10 @@ class State:
         return segment.salvage(row)
 
     def get_for_update(self, job_id: int) -> Job | None:
-        """Return the job's newest version if it is sealed, to change it. Raises OSError and StoreTooNew."""
+        """Return the job's newest version if it is sealed, to change it.
+
+        Raises OSError and StoreTooNew.
+        """
         found = self.find_sealed(job_id)
         if found is None:
             return None
@@ -123,7 +135,10 @@ class State:
         return job
 
     def find_sealed(self, job_id: int) -> tuple[Segment, int] | None:
-        """Return the segment and the row of the job if its newest version is sealed. Raises OSError."""
+        """Return the segment and the row of the job if its newest version is sealed.
+
+        Raises OSError.
+        """
         if job_id > self._last_sealed:
             return None
         for segment in reversed(self.segments):

@@ -57,7 +57,10 @@ class OrderedIds(Protocol):
         ...
 
     def count_before(self, key: float, job_id: int, count: int, *, descending: bool) -> int:
-        """Return how many ids of `head(count)` come before a job that is not among them. Raises OSError."""
+        """Return how many ids of `head(count)` come before a job that is not among them.
+
+        Raises OSError.
+        """
         ...
 
     def rank(self, key: float, job_id: int, *, descending: bool) -> int:
@@ -154,7 +157,10 @@ class IdScan:
         self._mutex = threading.Lock()
 
     def reach(self, count: int | None) -> array[int]:
-        """Return at least `count` ids (None: all), fewer only if there are no more. Raises OSError."""
+        """Return at least `count` ids (None: all), fewer only if there are no more.
+
+        Raises OSError.
+        """
         turns = Yielder()
         while not self.complete and (count is None or len(self.ids) < count):
             turns.yield_gil()
@@ -193,7 +199,7 @@ class IdScan:
 
 
 def _id_ranges(segments: Sequence[Segment], descending: bool) -> Iterator[tuple[int, int]]:
-    """Yield ranges of ids (above the first, up to the second), each over twice as many segments as the last."""
+    """Yield ranges of ids, each over twice as many segments as the one before."""
     ends = sorted({segment.entry.last for segment in segments}, reverse=descending)
     start, width = 0, 1
     while start < len(ends):

@@ -1,4 +1,4 @@
-"""Queries of jobs, and their evaluation: over all records of a segment at once, and for a single job.
+"""Queries of jobs, and their evaluation over segments and single jobs.
 
 Over columns, every test creates a mask, a byte of 0 or 1 for each record, with a few fast calls into C code: a
 value is tested once for each segment, not once for each job.
@@ -67,7 +67,9 @@ class Bound(msgspec.Struct, frozen=True):
 
 
 class Query(msgspec.Struct, frozen=True):
-    """A filter and an order of jobs. A job matches if it passes every filter; an empty one passes all.
+    """A filter and an order of jobs.
+
+    A job matches if it passes every filter; an empty one passes all.
 
     A job passes if it has one of the `statuses`, `spaces` and `commands`, a task on one of the `hosts`,
     contains each of the `words`, and was submitted at or after `since` and before `until`. Words are looked
@@ -144,7 +146,7 @@ def match_job(query: Query) -> Callable[[Job], bool]:
 
 
 def can_use_counts(query: Query) -> bool:
-    """Return whether the number of jobs that the query finds follows from the counts by space and status."""
+    """Return whether the counts by space and status give the number of jobs found."""
     return query == Query(
         statuses=query.statuses,
         spaces=query.spaces,

@@ -1,4 +1,4 @@
-"""The loading of a history from its files, and a history that is open for reading, with or without a writer.
+"""The loading of a history from its files, and a history that is open for reading.
 
 If the manifest is lost or names other files, it is built again from all segments, archives and journals that
 are there. A job that is found more than once counts in an archive before a segment, and in a later segment
@@ -62,7 +62,10 @@ _IDS: Final = (
 
 
 def rebuild_manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest:
-    """Return a manifest of all existing segments, archives and journals. Raises OSError, StoreTooNew."""
+    """Return a manifest of all existing segments, archives and journals.
+
+    Raises OSError, StoreTooNew.
+    """
     found = scan_segments(disk, directory, quarantine)
     archives, taken = _find_archives(disk, directory, quarantine, found)
     segments: list[SegmentEntry] = []
@@ -251,7 +254,10 @@ def load_history(
 
 
 def _drop_archived_jobs(archives: Archives, replay: Replay) -> None:
-    """Discard the journal's versions of archived jobs, so that each job occurs once. Raises OSError."""
+    """Discard the journal's versions of archived jobs, so that each job occurs once.
+
+    Raises OSError.
+    """
     state = replay.state
     for job in list(state.recent.values()):
         if any(entry.first <= job.id <= entry.last for entry in state.manifest.archives) and (

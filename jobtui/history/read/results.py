@@ -121,7 +121,10 @@ ReadJob = Callable[[int], Job | None]
 
 
 class QueryEngine:
-    """The query engine. It shares the order of sealed jobs between results as long as one of them is used."""
+    """The query engine.
+
+    It shares the order of sealed jobs between results as long as one of them is used.
+    """
 
     def __init__(self, archives: Archives, get: ReadJob, get_archived: ReadJob) -> None:
         self._archives, self._get, self._get_archived = archives, get, get_archived

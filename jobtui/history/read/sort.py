@@ -86,7 +86,7 @@ class KeyBound:
 
 
 def may_reach(numbers: array[float], value: float) -> bool:
-    """Return whether one of the numbers may be as large as a positive value; False if all are far below it."""
+    """Return whether one of the numbers may be as large as a positive value."""
     lower = bytes([*range(struct.pack(">d", value)[0]), *range(_NEGATIVE, 256)])
     return bool(_digits(numbers.tobytes(), 0).translate(None, lower))
 

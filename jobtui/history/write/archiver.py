@@ -62,7 +62,10 @@ class _Division(msgspec.Struct):
 
 
 def archive(store: SegmentStore, first: int, last: int) -> Steps[ArchiveResult]:
-    """Move the sealed jobs from `first` to `last` into an archive. After an OSError nothing has changed."""
+    """Move the sealed jobs from `first` to `last` into an archive.
+
+    After an OSError nothing has changed.
+    """
     state, disk = store.state, store.disk
     taken = []
     for segment in state.segments:
@@ -129,7 +132,10 @@ class _Return(msgspec.Struct):
 
 
 def restore(store: SegmentStore, archives: Archives, first: int, last: int) -> Steps[ArchiveResult]:
-    """Move the archived jobs from `first` to `last` back. After an OSError nothing has changed."""
+    """Move the archived jobs from `first` to `last` back.
+
+    After an OSError nothing has changed.
+    """
     state, disk = store.state, store.disk
     back = _Return()
     try:

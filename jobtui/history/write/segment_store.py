@@ -78,7 +78,10 @@ class SegmentStore:
         self._next_segment = state.manifest.next_segment
 
     def save_manifest(self, **changes: Any) -> Manifest:
-        """Write a manifest with these changes. Raises OSError, and CommitUncertain if it may count already."""
+        """Write a manifest with these changes.
+
+        Raises OSError, and CommitUncertain if it may count already.
+        """
         before = self.state.manifest
         after = msgspec.structs.replace(
             before,
@@ -136,7 +139,10 @@ class SegmentStore:
     def write_segment(
         self, directory: Path, lines: Iterable[bytes], jobs: Sequence[Job], schema: int = SCHEMA
     ) -> Steps[Segment]:
-        """Write framed records in id order, and their index, without syncing the directory. Raises OSError."""
+        """Write framed records in id order, and their index, without syncing the directory.
+
+        Raises OSError.
+        """
         pieces = []
         for line in lines:
             pieces.append(line)
@@ -154,7 +160,9 @@ class SegmentStore:
         rows: Sequence[int],
         changed: Mapping[int, SupersededRecord] = MappingProxyType({}),
     ) -> Steps[Segment]:
-        """Write some records of a segment as a new segment, without syncing the directory. Raises OSError.
+        """Write some records of a segment as a new segment, without syncing the directory.
+
+        Raises OSError.
 
         Args:
             directory: The directory of the new segment.
@@ -227,7 +235,9 @@ def _counted(
 
 
 def remove_leftovers(disk: Disk, directory: Path, state: State, quarantine: Quarantine) -> None:
-    """Remove files that the manifest does not name, after syncing the directory. Raises OSError.
+    """Remove files that the manifest does not name, after syncing the directory.
+
+    Raises OSError.
 
     Their jobs are elsewhere: those of an unfinished segment in the journal, those of an unfinished archive in
     the segments. A file that cannot be removed does no harm. Any other directory among the archives stays: it
@@ -259,7 +269,10 @@ def remove_leftovers(disk: Disk, directory: Path, state: State, quarantine: Quar
 
 
 def _has_only_copy(disk: Disk, directory: Path, name: str, state: State) -> bool:
-    """Return whether a segment has a job that is in no journal, segment or archive. Raises OSError."""
+    """Return whether a segment has a job that is in no journal, segment or archive.
+
+    Raises OSError.
+    """
     archives = Archives(disk, directory, Quarantine(disk, directory, write=False))
     for job, _ in read_records(disk.read_file(directory / name)):
         sealed = state.find_sealed(job.id)
@@ -273,7 +286,10 @@ def _has_only_copy(disk: Disk, directory: Path, name: str, state: State) -> bool
 
 
 def _holds_only_copies(disk: Disk, directory: Path, name: str, state: State) -> bool:
-    """Return whether all records of an archive are also elsewhere in the history. Raises OSError."""
+    """Return whether all records of an archive are also elsewhere in the history.
+
+    Raises OSError.
+    """
     path = directory / ARCHIVE / name
     if not disk.is_directory(path) or not all(map(_is_archive_file, disk.list_names(path))):
         return False
@@ -290,7 +306,7 @@ def _holds_only_copies(disk: Disk, directory: Path, name: str, state: State) -> 
 
 
 def _is_emptied(disk: Disk, directory: Path, name: str, manifest: Manifest) -> bool:
-    """Return whether a directory is an archive that the manifest stopped naming when its jobs were restored."""
+    """Return whether a directory is an archive whose jobs were all restored."""
     if not is_archive_name(name) or any(entry.name == name for entry in manifest.archives):
         return False
     return disk.identity(directory / ARCHIVE / name / RESTORED_MARKER) is not None
@@ -302,7 +318,10 @@ def _is_archive_file(name: str) -> bool:
 
 
 def _is_copy(disk: Disk, segment: Segment, sealed: Sequence[Segment]) -> bool:
-    """Return whether all intact records of a segment are, byte by byte, in other segments. Raises OSError."""
+    """Return whether all intact records of a segment are, byte by byte, in other segments.
+
+    Raises OSError.
+    """
     first, last = segment.entry.first, segment.entry.last
     others = [each for each in sealed if each.entry.first <= last and first <= each.entry.last]
     same = disk.identity(segment.path)

@@ -39,7 +39,10 @@ _STOP_POLLING_AFTER: Final = 0.1
 
 
 class CommitFuture(Future[None]):
-    """The future of a commit, done when it is durable. A thread that waits for it writes the commit."""
+    """The future of a commit, done when it is durable.
+
+    A thread that waits for it writes the commit.
+    """
 
     def __init__(self, writer: Writer, jobs: tuple[Job, ...]) -> None:
         super().__init__()
@@ -69,7 +72,7 @@ class CommitFuture(Future[None]):
 
 
 class _ArchiveRequest(msgspec.Struct, frozen=True):
-    """A request to move jobs to the archive or back by `move`; `what` is its participle in error messages."""
+    """A request to `move` jobs to the archive or back; `what` is its verb in messages."""
 
     first: int
     last: int
@@ -292,7 +295,10 @@ class Writer:
             self._keeper_idle.set()
 
     def _rotate_again(self) -> SealRequest:
-        """Rotate from the keeper's thread. Raises OSError, and StoreError if nothing can be written."""
+        """Rotate from the keeper's thread.
+
+        Raises OSError, and StoreError if nothing can be written.
+        """
         archive_lock = self.store.changes.archive_lock
         archive_lock.release()  # a thread with the store's lock may wait for it: holding both would deadlock
         with self._store_lock:

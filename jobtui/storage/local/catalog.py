@@ -1,4 +1,4 @@
-"""The catalog of spaces: `spaces.json` in the storage's directory, readable without a loop or a worker.
+"""The catalog of spaces in `spaces.json`, readable without a loop or a worker.
 
     {"crc":"0b8ce7f3","catalogue":{"format":1,"spaces":[{"name":"nba","hosts":["local0","local1"]}]}}
 

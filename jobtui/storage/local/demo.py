@@ -1,4 +1,4 @@
-"""The demo's data: two graphs, `nba` and `test2`, as a graph database would keep them in key-value pairs.
+"""The demo's data: the graphs `nba` and `test2` as key-value pairs.
 
 A vertex is `v:<partition>:<id>:<tag>`, an edge `e:<partition>:<source>:<type>:<rank>:<target>`; the values are
 their properties as JSON. The data is the same at each start. Overwritten and deleted entries stay on disk until
@@ -76,7 +76,7 @@ async def fill_demo_spaces(storage: LocalStorage, notify: Callable[[str], None])
 
 
 async def write_gently(storage: LocalStorage) -> None:
-    """Change a few vertices and edges a second in the demo's spaces, until canceled or the spaces are dropped.
+    """Change a few vertices and edges of the demo a second, until canceled.
 
     Writes that a host rejects (it is full, or just restarted) are skipped; the next round tries again.
     """

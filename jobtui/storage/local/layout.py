@@ -32,7 +32,7 @@ _DIRECTORY = re.compile(r"(?:[a-z0-9_-]|%[0-9a-f]{2})+(?:~[0-9a-f]{32})?")
 
 
 def directory_name(name: str) -> str:
-    """Return the directory name of `name`, reversible except for a long one: it is cut and carries a hash."""
+    """Return the directory name of `name`; it is reversible unless it is cut."""
     encoded = _encoded(name)
     if len(encoded) <= LONGEST:
         return encoded
@@ -111,7 +111,7 @@ def _size(path: Path, endings: tuple[str, ...]) -> int:
 
 
 def free_bytes(path: Path) -> int | None:
-    """Return the free bytes on the disk of a directory (or of its nearest existing parent), None if unknown."""
+    """Return the free bytes on the disk of a directory or its nearest parent, or None."""
     space = disk_space(path)
     return None if space is None else space[1]
 
@@ -159,7 +159,7 @@ def wal_bytes(path: Path) -> int:
 
 
 def host_problem(path: Path, *, holds: bool) -> str:
-    """Return why a host's directory is unusable, "" if it is not; one that `holds` nothing may be missing."""
+    """Return why a host's directory is unusable, "" if it is usable."""
     there = path
     while not holds and not _is_there(there) and there != there.parent:
         there = there.parent

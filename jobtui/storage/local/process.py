@@ -59,7 +59,10 @@ class WorkerProcess:
 
     @classmethod
     async def start(cls, name: str, arguments: Sequence[str], notice: Notice) -> WorkerProcess:
-        """Start a worker and wait for its first message. Raises WorkerDied, OSError and TimeoutError."""
+        """Start a worker and wait for its first message.
+
+        Raises WorkerDied, OSError and TimeoutError.
+        """
         process = await asyncio.create_subprocess_exec(
             *interpreter(),
             "-m",

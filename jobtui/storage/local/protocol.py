@@ -41,14 +41,20 @@ class ReadStats(_Message, frozen=True, tag="look"):
 
 
 class ReadFigures(_Message, frozen=True, tag="figures"):
-    """Return the figures of a database before a compaction, and plan `request`. Answered by FiguresReply."""
+    """Return the figures of a database before a compaction, and plan `request`.
+
+    Answered by FiguresReply.
+    """
 
     place: str
     request: CompactionRequest | None = None
 
 
 class ReadStall(_Message, frozen=True, tag="stall"):
-    """Return whether the writes to a database that is open are stalled. Answered by StallReply."""
+    """Return whether the writes to a database that is open are stalled.
+
+    Answered by StallReply.
+    """
 
     place: str
 
@@ -73,7 +79,10 @@ class CompactDatabase(_Message, frozen=True, tag="compact"):
 
 
 class WritePairs(_Message, frozen=True, tag="load"):
-    """Write pairs in their order; a value of None deletes. `sync`: sync all pairs so far to the disk."""
+    """Write pairs in their order; a value of None deletes.
+
+    `sync`: sync all pairs so far to the disk.
+    """
 
     place: str
     pairs: tuple[tuple[bytes, bytes | None], ...]
@@ -81,7 +90,10 @@ class WritePairs(_Message, frozen=True, tag="load"):
 
 
 class ReadPairs(_Message, frozen=True, tag="dump"):
-    """Read the next pairs from the position of `cursor`, a number of the sender's. Answered by PairsReply."""
+    """Read the next pairs from the position of `cursor`, a number of the sender's.
+
+    Answered by PairsReply.
+    """
 
     place: str
     cursor: int
@@ -101,13 +113,16 @@ class CancelOperation(_Message, frozen=True, tag="stop"):
 
 
 class PauseOperation(_Message, frozen=True, tag="pause"):
-    """End the compaction with the number `target` after its current step. Answered by Done at once."""
+    """End the compaction with the number `target` after its current step.
+
+    Answered by Done at once.
+    """
 
     target: int
 
 
 class SetWriteRate(_Message, frozen=True, tag="rate"):
-    """Limit the writes of the compaction with the number `target` from its next step on; see CompactDatabase.
+    """Limit the writes of the compaction `target` from its next step on.
 
     Answered by Done at once.
     """
@@ -177,7 +192,7 @@ class FiguresReply(_Message, frozen=True, tag="measured"):
 
 
 class StallReply(_Message, frozen=True, tag="stalled"):
-    """The reason why the writes to a database are stalled, "" if they are not or the database is not open."""
+    """The reason why the writes to a database are stalled, "" if they are not."""
 
     text: str
 

@@ -75,7 +75,10 @@ class SpaceManager:
         return self._storage.catalogue.entries[name].space
 
     async def drop(self, name: str) -> None:
-        """Remove a space from the catalog and delete its own data. Raises StorageError if it stays."""
+        """Remove a space from the catalog and delete its own data.
+
+        Raises StorageError if it stays.
+        """
         entry = self._storage.catalogue.entries.get(name)
         if entry is None:
             raise StorageError(ErrorCode.MISSING, "", name, f"Space '{name}' does not exist")

@@ -31,7 +31,7 @@ W = TypeVar("W", bound=p.WorkerMessage)
 
 
 class Timeouts(msgspec.Struct, frozen=True):
-    """The waits of a command: whether it waits for a paused start, and the seconds for its reply (or None)."""
+    """The waits of a command: for a paused start or not, and seconds for its reply or None."""
 
     pause: bool = True
     seconds: float | None = None

@@ -1,4 +1,4 @@
-"""The statements that jobtui sends to graphd as text, and graphd's answers as jobtui's records. Pure functions.
+"""The statements that jobtui sends to graphd, and its answers as jobtui's records.
 
 This is the only module that knows the cluster's words. From 3.0 to 3.8, words are in upper case; a status can
 be any word; the last row of SHOW JOB is a count in strings (`Total:3`); a data balance has another header, and
@@ -29,7 +29,10 @@ Cell = str | int | float | bool | datetime | None
 
 
 class NgqlTable(msgspec.Struct, frozen=True):
-    """A successful answer of graphd. `space`: the space that the session has chosen, "" if it has none."""
+    """A successful answer of graphd.
+
+    `space`: the space that the session has chosen, "" if it has none.
+    """
 
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[Cell, ...], ...] = ()
@@ -92,7 +95,10 @@ def show_job(space: str, job: int) -> str:
 
 
 def submit(command: str, space: str) -> str:
-    """Return the statement that submits a job. Raises KeyError for a command that cannot be submitted."""
+    """Return the statement that submits a job.
+
+    Raises KeyError for a command that cannot be submitted.
+    """
     return f"USE {quote_name(space)}; SUBMIT JOB {COMMANDS[command]}"
 
 
@@ -308,7 +314,7 @@ def _with_port(host: str, port: Cell) -> str:
 
 
 def _parts_of(known: Iterable[str]) -> re.Pattern[str]:
-    """Return the pattern of one space in `nba:10, test2:5`: a known name, the longest first, or any other.
+    """Return the pattern of one space in `nba:10, test2:5`, known names first.
 
     A known name is matched as a whole, with any colons and commas in it.
     """
@@ -334,7 +340,10 @@ def _number(table: NgqlTable, column: str) -> int:
 
 
 def _require_id(cell: Cell, table: NgqlTable) -> int:
-    """Return the cell as the id of a job. Raises StorageError; for True, too, which Python counts as an int."""
+    """Return the cell as the id of a job.
+
+    Raises StorageError; for True, too, which Python counts as an int.
+    """
     if not isinstance(cell, int) or isinstance(cell, bool) or cell < 1:
         raise _unknown_format(table)
     return cell
@@ -352,7 +361,10 @@ def _column_indexes(table: NgqlTable, *columns: str) -> tuple[int, ...]:
 
 
 def _column_index(table: NgqlTable, column: str) -> int | None:
-    """Return the index of a column, None if there is none. A suffix in brackets is not part of its name."""
+    """Return the index of a column, None if there is none.
+
+    A suffix in brackets is not part of its name.
+    """
     names = [name.partition("(")[0].strip().casefold() for name in table.columns]
     return names.index(column.casefold()) if column.casefold() in names else None
 

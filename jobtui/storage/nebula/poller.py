@@ -1,4 +1,4 @@
-"""The poller of a cluster's jobs: the queries that it sends, their intervals, and the changes in the answers.
+"""The poller of a cluster's jobs: its queries, their intervals, and the changes found.
 
 A cluster sends no events, and lists all jobs of a space or none. So `JobPoller` lists each space every
 `interval` seconds while jobs are under way there. If listing is expensive (5,000 jobs take half a second to
@@ -303,7 +303,7 @@ class JobPoller:
         return max(self._interval, cost, idle)
 
     def _due_jobs(self) -> list[tuple[str, ClusterJob]]:
-        """Return at most BATCH jobs: the changed ones, those under way first, then the others whose tasks run.
+        """Return at most BATCH jobs to query: changed ones, then those with running tasks.
 
         A job in the queue has no tasks: the list alone shows when it begins.
         """

@@ -1,4 +1,4 @@
-"""The properties that RocksDB has for a space on a host, through each storaged's HTTP port (3.0 to 3.8).
+"""RocksDB's properties of a space on a host, over each storaged's HTTP port (3.0 to 3.8).
 
     GET /rocksdb_property?space=nba&property=rocksdb.levelstats,…  →  200, [{"Engine 0": "…"}, …]
 
@@ -160,7 +160,10 @@ class StoragedStats:
 
 
 def parse_properties(body: str) -> HostFigures:
-    """Return the figures in an answer about PROPERTIES. Raises ValueError and msgspec.DecodeError."""
+    """Return the figures in an answer about PROPERTIES.
+
+    Raises ValueError and msgspec.DecodeError.
+    """
     answers = msgspec.json.decode(body, type=list[dict[str, str]])
     if len(answers) != len(PROPERTIES):
         raise ValueError(f"{len(answers)} properties instead of {len(PROPERTIES)}")
@@ -187,7 +190,10 @@ def _sum(values: Iterable[str]) -> int:
 
 
 def _figure(value: str | int) -> int:
-    """Return a size or a count. Raises ValueError for a number that RocksDB cannot mean and no record holds."""
+    """Return a size or a count.
+
+    Raises ValueError for a number that RocksDB cannot mean and no record holds.
+    """
     figure = int(value)
     if not 0 <= figure < 1 << 63:
         raise ValueError(f"{figure} is no size or count")
@@ -195,7 +201,10 @@ def _figure(value: str | int) -> int:
 
 
 def _levels(files: Counter[int], shares: Counter[int], size: int) -> tuple[Level, ...]:
-    """Return the levels. RocksDB reports their sizes in MB, so they are scaled to the exact total."""
+    """Return the levels.
+
+    RocksDB reports their sizes in MB, so they are scaled to the exact total.
+    """
     held = sorted(level for level, count in files.items() if count)
     if held and held[-1] >= MOST_LEVELS:
         raise ValueError(f"{held[-1]} is no level")
@@ -208,7 +217,10 @@ def _levels(files: Counter[int], shares: Counter[int], size: int) -> tuple[Level
 
 
 async def _get(address: Address, target: str) -> tuple[int, str]:
-    """Return the status and the body of an answer of at most STATS_LIMIT bytes. Raises OSError, EOFError, …"""
+    """Return the status and the body of an answer of at most STATS_LIMIT bytes.
+
+    Raises OSError, EOFError, …
+    """
     reader, writer = await asyncio.open_connection(address.host, address.port, limit=STATS_LIMIT)
     try:
         writer.write(f"GET {target} HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n".encode())
@@ -225,7 +237,10 @@ async def _get(address: Address, target: str) -> tuple[int, str]:
 
 
 def http_address(settings: ClusterSettings, host: str) -> Address:
-    """Return the HTTP address of a storage host. Raises StorageError (unsupported) if it is not configured."""
+    """Return the HTTP address of a storage host.
+
+    Raises StorageError (unsupported) if it is not configured.
+    """
     given = settings.storaged.get(host)
     if given is not None:
         return given

@@ -61,7 +61,10 @@ class GraphdSession:
         return str(connection.address) if connection is not None else ""
 
     async def connect(self) -> str:
-        """Check the connection, or connect to another graphd, and return its address. Raises StorageError."""
+        """Check the connection, or connect to another graphd, and return its address.
+
+        Raises StorageError.
+        """
         return await self._run_in_thread(self._connect)
 
     async def query(self, text: str, on_start: Callable[[], object] = lambda: None) -> Reply:
@@ -94,7 +97,10 @@ class GraphdSession:
         return await self._run_in_thread(lambda: self._execute_once(text))
 
     async def close(self) -> None:
-        """End the session and the thread. A statement under way has a second to end, then it is aborted."""
+        """End the session and the thread.
+
+        A statement under way has a second to end, then it is aborted.
+        """
         if self._closed:
             return
         self._closed = True

@@ -1,4 +1,6 @@
-"""The settings of a NebulaGraph cluster as plain data. Nothing is connected or imported here.
+"""The settings of a NebulaGraph cluster as plain data.
+
+Nothing is connected or imported here.
 
 A password is never a field that could be printed. The settings name its source; it is read when a session is
 opened, and wrapped in a `Secret` until it is sent.
@@ -26,7 +28,7 @@ STORAGED_HTTP_PORT = 19779
 
 
 class RunMode(enum.StrEnum):
-    """The runner of a job: the cluster's own job manager, or the engine through each storaged's HTTP port."""
+    """The runner of jobs: the cluster's job manager, or the engine over each storaged's port."""
 
     CLUSTER = "cluster"
     STORAGED = "storaged"
@@ -89,7 +91,10 @@ class FromKeyring(msgspec.Struct, frozen=True):
     user: str
 
     def read(self) -> Secret:
-        """Return the password of the entry; the keyring may ask the user. Raises StorageError (access)."""
+        """Return the password of the entry; the keyring may ask the user.
+
+        Raises StorageError (access).
+        """
         try:
             keyring = importlib.import_module("keyring")
         except ImportError:
@@ -135,7 +140,7 @@ class Address(msgspec.Struct, frozen=True, order=True):
 
 
 def _shown(text: str) -> str:
-    """Return an invalid address without the parts that could be a password: after a colon, or before an @."""
+    """Return an invalid address without the parts that could be a password."""
     host, colon, rest = text.rpartition("@")[2].partition(":")
     return f"{host}{colon}{rest if rest.isdigit() else '…' if rest else ''}"
 
@@ -159,7 +164,10 @@ class Tls(msgspec.Struct, frozen=True):
     server_name: str = ""
 
     def context(self) -> ssl.SSLContext:
-        """Return an SSL context with these settings. Raises StorageError (access) if a file cannot be used."""
+        """Return an SSL context with these settings.
+
+        Raises StorageError (access) if a file cannot be used.
+        """
         trusted = "the system's certificates" if self.ca is None else str(self.ca)
         try:
             context = ssl.create_default_context(cafile=self.ca)
@@ -177,7 +185,9 @@ class Tls(msgspec.Struct, frozen=True):
 
 
 class ClusterSettings(msgspec.Struct, frozen=True):
-    """A NebulaGraph cluster and how jobtui uses it. Raises ValueError if the fields contradict each other.
+    """A NebulaGraph cluster and how jobtui uses it.
+
+    Raises ValueError if the fields contradict each other.
 
     Attributes:
         name: The name that a job's `ClusterRef` records.

@@ -52,7 +52,10 @@ ABORT_SECONDS = 1.0  # for the calls that were aborted to fail
 
 
 class StoragedRunner(Storage):
-    """A `Storage` over storaged's HTTP port. A stopped task is detached: its host continues to the end."""
+    """A `Storage` over storaged's HTTP port.
+
+    A stopped task is detached: its host continues to the end.
+    """
 
     capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
 
@@ -246,7 +249,10 @@ _KEEPALIVE = {"TCP_KEEPIDLE": 30, "TCP_KEEPALIVE": 30, "TCP_KEEPINTVL": 10, "TCP
 
 
 class AdminCall:
-    """A call of storaged's admin port, in a thread of its own. The public methods are called in one loop."""
+    """A call of storaged's admin port, in a thread of its own.
+
+    The public methods are called in one loop.
+    """
 
     def __init__(self, host: str, address: Address, space: str, op: str, connect_timeout: float) -> None:
         self._host = host
@@ -363,7 +369,10 @@ class AdminCall:
 
 
 def _whole_body(response: http.client.HTTPResponse) -> str:
-    """Return the body, shortened to BODY_LIMIT. Raises IncompleteRead if the connection ended too early."""
+    """Return the body, shortened to BODY_LIMIT.
+
+    Raises IncompleteRead if the connection ended too early.
+    """
     body = response.read(BODY_LIMIT)
     if len(body) < BODY_LIMIT and response.length:
         raise http.client.IncompleteRead(body, response.length)  # a limited read alone does not show it

@@ -56,7 +56,10 @@ class GraphdConnection:
 
     @classmethod
     def open(cls, address: Address, settings: ClusterSettings) -> GraphdConnection:
-        """Connect and check the server's version. Raises StorageError, and then leaves nothing open."""
+        """Connect and check the server's version.
+
+        Raises StorageError, and then leaves nothing open.
+        """
         transport = _Transport(address, _connect(address, settings))
         try:
             connection = cls(address, transport, settings)
@@ -307,7 +310,7 @@ def _cell(value: Any) -> Cell:
 
 
 def _time(held: DateTime) -> datetime | None:
-    """Return the time, None for one that Python cannot hold in every zone: a zeroed one, or a 60th second."""
+    """Return the time, None for one that Python cannot hold in every zone."""
     try:
         moment = datetime(
             held.year, held.month, held.day, held.hour, held.minute, held.sec, held.microsec, tzinfo=UTC

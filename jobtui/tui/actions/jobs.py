@@ -375,7 +375,7 @@ FIELDS = (
 
 
 def export_jobs(view: QueryResult, path: Path) -> int:
-    """Write the view's jobs to a new file, JSON if its name ends in .json, else CSV; return their number.
+    """Write the view's jobs to a new file, as JSON or CSV by its name; return their number.
 
     A file that cannot be written completely is removed again.
 
@@ -463,7 +463,7 @@ def _iso(at: datetime | None) -> str | None:
 
 
 def _explained(asked: Future[ExecuteResult]) -> list[Line]:
-    """Return what EXPLAIN knows of a compaction: of each host what it would do; nothing before it answers."""
+    """Return the lines of EXPLAIN for a compaction, none before it answers."""
     if not asked.done() or asked.cancelled() or asked.exception() is not None:
         return []
     answer = asked.result()

@@ -91,7 +91,7 @@ def statement_of(job: Job) -> str:
 
 
 def row_text(job: Job) -> str:
-    """Return the job's row as tab-separated text, for a spreadsheet: one line, whatever the reason holds."""
+    """Return the job's row as one line of tab-separated text, for a spreadsheet."""
     fields = (
         str(job.id),
         job.label,
@@ -107,7 +107,7 @@ def row_text(job: Job) -> str:
 def palette_choices(
     context: Context, control: AppControl, host: DashboardHost, jobs: JobList
 ) -> Iterator[tuple[str, str, Callable[[], None]]]:
-    """Yield what the palette offers besides commands: saved views, profiles, themes and the orders of jobs."""
+    """Yield the palette's saved views, profiles, themes and orders of jobs."""
     for name, text in {**SAVED_VIEWS, **context.settings.views}.items():
         # the coroutine is made when it is chosen: the palette is also built without a choice
         yield f"View: {name}", text, lambda text=text: host.start_action(host.show_filtered(text))  # type: ignore[misc]

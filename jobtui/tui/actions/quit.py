@@ -150,7 +150,7 @@ def quit_question(
 
 
 def _loss_lines(jobs: Sequence[Job]) -> list[Line]:
-    """Return what is done again if the jobs continue in the background: work without a step to pause after."""
+    """Return the work that is repeated if the jobs continue in the background."""
     whole = [
         (job, task)
         for job in jobs

@@ -137,7 +137,7 @@ class Feed:
 
 
 class FeedReady(Message, bubble=False):
-    """Reports that the feed has events; posted from the engine's thread, at most once until it is drained."""
+    """Reports that the feed has events; posted at most once until it is drained."""
 
     def can_replace(self, message: Message) -> bool:
         """Replace an earlier one that is still queued."""
@@ -202,7 +202,10 @@ class StatementQuery:
         session: Session,
         on_reply: Callable[[ExecuteResult | None, str], object],
     ) -> None:
-        """Create the query. `on_reply` is called on the engine's thread with the result and the error text."""
+        """Create the query.
+
+        `on_reply` is called on the engine's thread with the result and the error text.
+        """
         self._client, self._text, self._session = client, text, session
         self._on_reply = on_reply
         self._is_pending = False

@@ -1,4 +1,4 @@
-"""The rows of a table of spaces, hosts, advice or schedules, their filter, and the text of each cell."""
+"""The rows of tables with named rows, their filter, and the text of each cell."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ _TERM = re.compile(r'(!?)(?:([a-z0-9]+):)?("[^"]*"?|[^\s"]+)', re.IGNORECASE)
 
 
 def row_filter(text: str) -> Callable[[Cells], bool]:
-    """Return a function that returns whether a row passes a filter: it contains each of the words, in any case.
+    """Return a predicate for the rows that contain each word of a filter, in any case.
 
     `column:word` looks in one column, and `!` negates a term. Double quotes enclose a word with blanks.
     """
@@ -62,7 +62,7 @@ def row_filter(text: str) -> Callable[[Cells], bool]:
 
 
 def _holds(texts: Mapping[str, str], column: str, word: str, whole: str) -> bool:
-    """Return whether a row contains a word, in one column if there is such a column, else the whole term."""
+    """Return whether a row contains a word, in one column if that exists."""
     if column in texts:
         return word in texts[column]
     wanted = whole.replace('"', "") if column else word
@@ -124,7 +124,10 @@ def space_rows(
     sort: str,
     descending: bool,
 ) -> list[tuple[str, Mapping[str, Line]]]:
-    """Return a row for each space, in order. `verdicts`: the advice for the spaces that were measured."""
+    """Return a row for each space, in order.
+
+    `verdicts`: the advice for the spaces that were measured.
+    """
     values: Mapping[str, Callable[[SpaceOverview], object]] = {
         "name": lambda look: look.space.name,
         "hosts": lambda look: len(look.space.hosts),

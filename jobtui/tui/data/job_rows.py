@@ -317,7 +317,7 @@ _RUNNING_CELLS = 29
 
 
 def remaining_of(job: Job, rates: Rates, now: datetime) -> float | None:
-    """Return an estimate of the seconds that a running job will still take, None if there is no estimate.
+    """Return an estimate of the seconds that a running job will still take, or None.
 
     A job ends with its last host. While some hosts have not begun, the estimate is based on the time in which
     hosts have worked, and on the waits between them.

@@ -1,4 +1,4 @@
-"""The search for jobs: the filter that a user types, the query that it becomes, and the worker that runs it.
+"""The search for jobs: the typed filter, its query, and the worker that runs it.
 
 A filter consists of words and terms: `status:failed`, `space:nba`, `host:…`, `cmd:compact`, `since:2h`. Blanks
 separate terms, and all must hold. Values of one kind are alternatives, separated by commas or in several terms.
@@ -134,7 +134,7 @@ class SearchResult(msgspec.Struct, frozen=True):
 
 
 def load_in_steps(view: QueryResult, first_at_once: bool) -> Iterator[SearchResult]:
-    """Yield the result when all of it can be read, and with `first_at_once` a long one also at its first page.
+    """Yield the result when all of it can be read, or also at its first page.
 
     This takes as long as the search, so it is not for the screen's thread.
     """
@@ -200,7 +200,10 @@ class Filter(msgspec.Struct, frozen=True):
 
 
 def parse_filter(text: str, now: datetime) -> Filter:
-    """Return the filter that a text means; never fails. `now` is the time that `since:2h` counts from."""
+    """Return the filter that a text means; never fails.
+
+    `now` is the time that `since:2h` counts from.
+    """
     parser = _FilterParser(now)
     for match in _TERM.finditer(text):
         negated, kind, value = match.group(1) == "!", (match.group(2) or "").lower(), match.group(3)
@@ -400,7 +403,10 @@ class LatestOnlyWorker(Generic[T]):
     """
 
     def __init__(self, on_reply: Callable[[WorkerReply[T]], object]) -> None:
-        """Create the worker. `on_reply` is called on its thread with each answer and must be thread-safe."""
+        """Create the worker.
+
+        `on_reply` is called on its thread with each answer and must be thread-safe.
+        """
         self._on_reply = on_reply
         self._changed = threading.Condition()
         self._next: tuple[int, Callable[[], Iterator[T]]] | None = None

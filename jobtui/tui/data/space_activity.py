@@ -44,13 +44,16 @@ class SpaceActivity(msgspec.Struct, frozen=True):
 
 
 def size_after(job: Job) -> int | None:
-    """Return the bytes of the space on all hosts of a finished job at its end, None if they are not known."""
+    """Return the bytes of the space at the end of a finished job, None if unknown."""
     sizes = [task.after.bytes for task in job.tasks if task.after is not None]
     return sum(sizes) if sizes and job.status is Status.FINISHED and len(sizes) == len(job.tasks) else None
 
 
 def fetch_activity(client: Client, spaces: Iterable[str]) -> dict[str, SpaceActivity]:
-    """Return the newest jobs of each space. It reads the disk; for a background thread. Raises StoreError."""
+    """Return the newest jobs of each space. It reads the disk; for a background thread.
+
+    Raises StoreError.
+    """
     history = client.history
     found: dict[str, list[Job]] = {space: [] for space in spaces}
     for job in history.query(Query(descending=True)).page(0, _JOBS_FOR_ALL):
@@ -63,7 +66,9 @@ def fetch_activity(client: Client, spaces: Iterable[str]) -> dict[str, SpaceActi
 
 
 def recent_jobs(client: Client, space: str, before: int | None = None) -> list[Job]:
-    """Return the newest jobs of a space, the newest first. For a background thread. Raises StoreError.
+    """Return the newest jobs of a space, the newest first. For a background thread.
+
+    Raises StoreError.
 
     `before`: only those with a lower id.
     """
@@ -143,7 +148,7 @@ def _in_thread(work: Callable[[], None]) -> None:
 
 
 def usual_seconds(job: Job, jobs: Sequence[Job]) -> float | None:
-    """Return how long a job like this one usually takes: the median of the earlier ones that have finished.
+    """Return how long a job like this one usually takes: the median of earlier ones.
 
     Args:
         job: The job.

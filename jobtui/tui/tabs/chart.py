@@ -1,4 +1,4 @@
-"""The Chart tab: what the hosts of a job read, wrote and held over time, as curves in braille with axes.
+"""The Chart tab: what the hosts of a job read, wrote and held, as curves with axes.
 
 plotille draws the curves: it is pure Python without dependencies. It is imported with this module, when a chart
 is first shown.
@@ -123,7 +123,7 @@ def chart_lines(
 def space_chart_lines(
     jobs: Sequence[int], sizes: Sequence[int], reclaimed: Sequence[int], width: int
 ) -> list[Line]:
-    """Return how the size of a space, and what its jobs reclaimed, went over these jobs, the oldest first."""
+    """Return curves of a space's size and of the reclaimed bytes over these jobs."""
     columns = 2 if width >= 2 * _LEAST_PANEL + _GAP + 1 else 1
     panel_width = (width - 1 - _GAP * (columns - 1)) // columns
     positions = [float(position) for position in range(len(jobs))]
@@ -150,7 +150,7 @@ def _reason_for_nothing(job: Job, is_known: bool) -> str:
 
 
 def _column_count(width: int, height: int) -> int:
-    """Return how many panels are side by side: as few as let all be seen at once, for the longest curves."""
+    """Return the number of panels side by side, as few as let all be seen at once."""
     most = max(1, min(len(_PANELS), (width + _GAP) // (_LEAST_PANEL + _GAP)))
     for columns in (1, 2, 4):
         if columns >= most:

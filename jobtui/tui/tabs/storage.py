@@ -129,7 +129,7 @@ def stats_table(seen: Sequence[tuple[str, StatsResult]], width: int) -> list[Lin
 def host_block(
     host: str, columns: list[tuple[str, SpaceStats | None]], trouble: str, width: int, figure: int = 0
 ) -> list[Line]:
-    """Return a host's stats in columns with the names of `columns`; the first ones are omitted if not all fit.
+    """Return a host's stats under `columns`; the first ones are omitted if not all fit.
 
     `figure`: the cells of a column, 0 for as many as its figures need.
     """
@@ -179,7 +179,7 @@ def host_block(
 
 
 def describe_work(stats: SpaceStats | None) -> str:
-    """Return what runs on the host: `1 compaction, 2 flushes`; "" if nothing does, or if that is not known."""
+    """Return what runs on the host: `1 compaction, 2 flushes`; "" for nothing or unknown."""
     if stats is None:
         return ""
     compactions = format_count(stats.compactions, "compaction") if stats.compactions else ""
@@ -188,7 +188,7 @@ def describe_work(stats: SpaceStats | None) -> str:
 
 
 def lingering_tasks(job: Job, now: datetime) -> list[Task]:
-    """Return the ended tasks whose hosts may still be at work: detached ones, and those that a cluster ended.
+    """Return the ended tasks whose hosts may still be at work.
 
     A cluster ends a job before its hosts are through. A job that ended long ago is not what a host works on.
     """
@@ -218,7 +218,7 @@ def _directory(stats: SpaceStats | None, number: int) -> int | None:
 
 
 def _figure_width(seen: Iterable[SpaceStats | None]) -> int:
-    """Return the width of a column of figures with its gap; no figure is cut if the line has room for it."""
+    """Return the width of a column of figures with its gap, uncut if the line has room."""
     return max(_FIGURE, *(len(_total(stats)) + 2 for stats in seen), 0)
 
 

@@ -1,4 +1,4 @@
-"""The head of a job's detail: the job, its times and sizes, its requester, its failure, and the next action."""
+"""The head of a job's detail: times, sizes, requester, failure and the next action."""
 
 from __future__ import annotations
 
@@ -142,7 +142,7 @@ def _times(job: Job, now: datetime, order: DateOrder, usual: float | None) -> li
 
 
 def elapsed(job: Job, now: datetime) -> float | None:
-    """Return the seconds in which the job worked until now; None if it has not begun or that is not known."""
+    """Return the seconds in which the job worked until now, None if unknown."""
     if job.status.ended or job.start is None:
         return job.took
     if job.origin is None:

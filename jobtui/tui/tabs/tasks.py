@@ -77,7 +77,7 @@ def sort_tasks(job: Job, by: TaskSort) -> list[Task]:
 
 
 class TaskLines(msgspec.Struct, frozen=True):
-    """The lines of the tasks, and which of them belong to each task: its number, first line and last line."""
+    """The lines of the tasks, with each task's number, first line and last line."""
 
     lines: list[Line]
     positions: tuple[tuple[int, int, int], ...] = ()
@@ -99,7 +99,7 @@ Figures = Mapping[TaskFigure, Span]
 
 
 class TaskLayout(msgspec.Struct, frozen=True):
-    """The layout of all tasks: the status as a word or a glyph alone, the cells of the bar, and the figures."""
+    """The layout of all tasks: the form of the status, the cells of the bar, the figures."""
 
     words: bool
     bar: int
@@ -277,7 +277,7 @@ def _figures(job: Job, task: Task, rate: float | None, now: datetime) -> Figures
 
 
 def remaining(task: Task, rate: float | None, worked: float | None) -> float | None:
-    """Return an estimate of the seconds that a running task will still take, None if there is no estimate.
+    """Return an estimate of the seconds that a running task will still take, or None.
 
     It is based on the rate if the number of bytes is known, otherwise on the `worked` seconds: those until now
     without pauses and waits, None if they are not known.

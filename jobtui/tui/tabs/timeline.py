@@ -1,4 +1,4 @@
-"""The tabs of a job's history: Timeline, its tasks on one axis, and Events, all its events with their times."""
+"""The tabs of a job's history: Timeline, its tasks on one axis; Events, with times."""
 
 from __future__ import annotations
 

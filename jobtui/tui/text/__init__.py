@@ -1,1 +1,1 @@
-"""Texts of the dashboard as pure functions: spans with roles, notices, and the console's own commands."""
+"""Texts of the dashboard as pure functions: spans, notices and console commands."""

@@ -1,4 +1,4 @@
-"""The commands that the console handles itself, such as help and quit, or a number that jumps to its job."""
+"""The commands that the console handles itself, such as help and quit."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _DROP_SPACE = re.compile(r"\bDROP\s+SPACE\b", re.IGNORECASE | re.ASCII)
 
 
 def console_command(text: str) -> str:
-    """Return `quit`, `help`, `clear` or `profile` if the text is that command; "" if it is for the engine."""
+    """Return `quit`, `help`, `clear` or `profile` if the text is that command, else ""."""
     return _COMMANDS.get(text.strip().rstrip(";").strip().lower(), "")
 
 
@@ -42,13 +42,13 @@ def job_number(text: str) -> int:
 
 
 def help_topic(text: str) -> str:
-    """Return the words after `help` or `?`, as in `help recover`; "" if the text does not ask for a topic."""
+    """Return the words after `help` or `?`, as in `help recover`, or ""."""
     first, _, rest = text.strip().rstrip(";").strip().partition(" ")
     return rest.strip() if _COMMANDS.get(first.lower()) == "help" else ""
 
 
 def may_be_console_command(text: str, caret: int) -> bool:
-    """Return whether a text is a command of the console, or a beginning of one that is still being typed."""
+    """Return whether a text is a command of the console, or may become one."""
     if console_command(text) or help_topic(text) or job_number(text) or profile_name(text):
         return True
     typed = text.strip().lower()
@@ -56,7 +56,7 @@ def may_be_console_command(text: str, caret: int) -> bool:
 
 
 def drops_space(text: str) -> bool:
-    """Return whether a statement of the text drops a space; False if it does not parse, and so cannot run."""
+    """Return whether a statement of the text drops a space; False if it does not parse."""
     if _DROP_SPACE.search(text) is None and "/*" not in text:
         return False
     # late: the grammar is loaded when a text is first sent, not at the start of the dashboard

@@ -132,7 +132,7 @@ _EXPLAINED_FROM = 90
 
 
 def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...]:
-    """Return the text for a history without jobs, or an empty archive; without explanations if it is narrow."""
+    """Return the text for an empty history or archive, without explanations if narrow."""
     keys = context.keymap
     if archived:
         return (

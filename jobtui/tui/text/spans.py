@@ -1,4 +1,4 @@
-"""Lines of a screen as data: spans of text with roles, text fitted into terminal cells, and job statuses.
+"""Lines of a screen as data: spans with roles, fitted texts, and job statuses.
 
 Tabs are pure functions from a job to lines, tested without a terminal; a widget paints lines as strips. The
 text of a span is made printable when it is painted, so a line may hold foreign text as it is. Statuses,
@@ -55,7 +55,7 @@ def width_of(text: str) -> int:
 
 
 def wrap(text: str, width: int, most: int = 20) -> list[str]:
-    """Break the printable text into at most `most` lines of at most `width` cells, at blanks if there are any.
+    """Break the printable text into at most `most` lines of `width` cells, at blanks.
 
     The last line ends with an ellipsis if the text is longer. Line breaks in the text are kept.
     """
@@ -75,7 +75,7 @@ def _wrap_line(text: str, width: int, most: int) -> list[str]:
 
 
 def breaks(text: str, first: int, rest: int) -> Iterator[tuple[int, int]]:
-    """Yield the start and end of each line of a text: `first` cells for the first, `rest` for the others.
+    """Yield the bounds of each line of a text: `first` cells, then `rest` cells each.
 
     Lines end at blanks if there are any; the blanks between two lines belong to neither.
     """
@@ -99,7 +99,10 @@ def breaks(text: str, first: int, rest: int) -> Iterator[tuple[int, int]]:
 
 
 class TextRole(enum.StrEnum):
-    """The meaning of a span of text. The values are the CSS classes of `styles/text_roles.tcss`."""
+    """The meaning of a span of text.
+
+    The values are the CSS classes of `styles/text_roles.tcss`.
+    """
 
     PLAIN = "role--plain"
     MUTED = "role--muted"
@@ -167,7 +170,7 @@ def cut(line: Line, width: int) -> Line:
 
 
 def wrapped(line: Line, width: int, hang: int = 0) -> list[Line]:
-    """Break the line at blanks into lines of `width` cells; all but the first are indented by `hang` cells."""
+    """Break the line at blanks into `width` cells; all but the first line hang by `hang`."""
     if line_width(line) <= width:
         return [line]
     pieces = [(single_cells(text), role) for text, role in line]
@@ -220,7 +223,7 @@ def step_count(job: Job) -> str:
 
 
 def continuation_of(job: Job) -> str:
-    """Return where a recovery of the unfinished hosts continues, `after step 6 of 10`; "" if it starts over."""
+    """Return where a recovery of unfinished hosts continues, `after step 6 of 10`, or ""."""
     rest = [task for task in job.tasks if task.status is not Status.FINISHED]
     steps = [task.steps for task in rest if task.steps is not None]
     done, total = sum(step.done for step in steps), sum(step.total for step in steps)
@@ -289,7 +292,7 @@ def running_line(
     steps: str = "",
     trend: Sequence[float] = (),
 ) -> Line:
-    """Return a running job's bar, percentage, steps, rate and time left, as many of them as `width` cells hold.
+    """Return a running job's bar, percentage, steps, rate and time left, if they fit.
 
     First the curve of `trend`, the last rates, gives way, then the bar, then the percentage if there are steps,
     then the rate, then the time.
@@ -338,7 +341,7 @@ def waiting_reasons(active: Collection[Job]) -> dict[int, str]:
 
 
 def deferral_of(job: Job) -> str:
-    """Return why none of the job's hosts works, if the next one is deferred: `deferred: host h2 is down …`."""
+    """Return why none of the job's hosts works, `deferred: host h2 is down …`, or ""."""
     if job.paused or any(task.status is Status.RUNNING for task in job.tasks):
         return ""
     return next((describe_deferral(task.deferred) for task in job.tasks if task.deferred is not None), "")

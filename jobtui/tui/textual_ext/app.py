@@ -25,12 +25,18 @@ class ExtendedApp(App[ReturnType], inherit_bindings=False):
 
     @property
     def is_exiting(self) -> bool:
-        """Whether `exit` was called. Private: `App._exit`. Reason: a key must not start anything after it."""
+        """Whether `exit` was called. Private: `App._exit`.
+
+        Reason: a key must not start anything after it.
+        """
         return self._exit
 
     @property
     def has_started(self) -> bool:
-        """Whether the app has a terminal. Private: `App._driver`. Reason: before it, styles are not applied."""
+        """Whether the app has a terminal. Private: `App._driver`.
+
+        Reason: before it, styles are not applied.
+        """
         return self._driver is not None
 
     def write_to_terminal(self, sequence: str) -> None:

@@ -1,4 +1,6 @@
-"""The terminal: output on a thread of its own, input and signals. Written for Textual 8.2.8.
+"""The terminal: output on a thread of its own, input and signals.
+
+Written for Textual 8.2.8.
 
 Each class overrides methods of Textual's driver for faults that users met; none is for speed.
 `tests/tui/test_textual_ext.py` checks the signatures.
@@ -36,7 +38,7 @@ _QUEUE_SECONDS = 0.2
 
 
 class TerminalWriter(WriterThread):
-    """A writer that blocks no caller for longer than a bounded time, even if the terminal is not read or gone.
+    """A writer that blocks no caller for long, even if the terminal is not read or gone.
 
     Texts are written in order. While the terminal takes nothing, texts that do not fit into the queue are
     dropped, and `on_caught_up` is called when the queue has been written: the screen must be drawn again.

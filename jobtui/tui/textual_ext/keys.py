@@ -1,4 +1,6 @@
-"""Keys in the order in which they were pressed, and their names. Written for Textual 8.2.8.
+"""Keys in the order in which they were pressed, and their names.
+
+Written for Textual 8.2.8.
 
 Textual puts a key into the queue of the focused widget and looks for a binding when it comes back from there.
 When a slow line or a script delivers many keys at once, letters typed later are in the text before an earlier

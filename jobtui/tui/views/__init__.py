@@ -1,4 +1,4 @@
-"""The views of keys `1` to `7`: jobs, spaces, hosts, archive, advice, schedules, overview; and the log."""
+"""The views of keys `1` to `7`, and the log."""
 
 from __future__ import annotations
 

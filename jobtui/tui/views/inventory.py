@@ -1,4 +1,4 @@
-"""The views of spaces (2) and hosts (3): a live table, and below it the stats of the row under the cursor."""
+"""The views of spaces (key `2`) and hosts (key `3`), with live stats."""
 
 from __future__ import annotations
 

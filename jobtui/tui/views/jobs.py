@@ -1,4 +1,4 @@
-"""The view of the jobs (1) and of the archive (4): the table, and the detail of the job under the cursor."""
+"""The view of the jobs (key `1`) and of the archive (key `4`)."""
 
 from __future__ import annotations
 

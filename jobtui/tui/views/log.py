@@ -1,4 +1,4 @@
-"""The view of the log (key `l`): notifications, ends of jobs, and what the storage logged during tasks."""
+"""The view of the log (key `l`): notifications, ends of jobs, and lines of the storage."""
 
 from __future__ import annotations
 

@@ -34,7 +34,10 @@ _REQUEST_EVERY = 2  # seconds
 
 
 class CardGrid(LinesView, can_focus=True):
-    """The cards, as many side by side as fit. `can_write` returns whether a space can be compacted."""
+    """The cards, as many side by side as fit.
+
+    `can_write` returns whether a space can be compacted.
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.OVERVIEW)]
 
@@ -90,7 +93,10 @@ class CardGrid(LinesView, can_focus=True):
 
 
 class OverviewView(DashboardView):
-    """The view of the cards. The advice is measured when the view is first shown, and on request."""
+    """The view of the cards.
+
+    The advice is measured when the view is first shown, and on request.
+    """
 
     scope = KeyScope.OVERVIEW
     title = "overview"

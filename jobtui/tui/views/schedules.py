@@ -1,4 +1,4 @@
-"""The view of the schedules (6): a table, and below it the runs and the week of the one under the cursor."""
+"""The view of the schedules (key `6`), with the runs and the week of one of them."""
 
 from __future__ import annotations
 
@@ -243,7 +243,7 @@ def detail_lines(schedule: Schedule, now: datetime, width: int) -> list[Line]:
 
 
 def week_lines(schedule: Schedule, now: datetime, width: int) -> list[Line]:
-    """Return a strip for each of the days around today: the windows to come, and what ran or was skipped."""
+    """Return a strip for each day around today: coming windows, past and skipped runs."""
     cells = _CELLS if width >= _CELLS + 7 else _CELLS // 2
     per_cell = timedelta(days=1) / cells
     first = to_local(now).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=_DAYS_AROUND)

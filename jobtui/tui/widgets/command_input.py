@@ -184,7 +184,10 @@ class CommandInput(HighlightedTextArea):
         """The user cleared the results."""
 
     class AnalysisChanged(Message):
-        """The line below the bar changed, or the form of the statement. `typed` is the cells of the text."""
+        """The line below the bar changed, or the form of the statement.
+
+        `typed` is the cells of the text.
+        """
 
         def __init__(self, line: Line, usage: str = "", typed: int = 0) -> None:
             super().__init__()

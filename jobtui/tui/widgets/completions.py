@@ -20,7 +20,10 @@ _KIND = {"keyword": TextRole.KEYWORD, "job": TextRole.NUMBER}
 
 
 class CompletionList(StyledWidget):
-    """A list of candidates, one of which may be chosen. It takes no focus: the input controls it."""
+    """A list of candidates, one of which may be chosen.
+
+    It takes no focus: the input controls it.
+    """
 
     class Picked(Message):
         """The user clicked a candidate."""

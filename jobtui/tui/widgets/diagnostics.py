@@ -85,7 +85,7 @@ def analyze(text: str, caret: int, names: NameProvider) -> Analysis:
 def diagnostic_line(
     diagnostic: Diagnostic | None, text: str, column_of: Callable[[int], int | None], width: int
 ) -> Line:
-    """Return the line below the bar: carets under the error, and its message; empty if there is no error.
+    """Return the line below the bar: carets under the error and its message, or nothing.
 
     Args:
         diagnostic: The error.

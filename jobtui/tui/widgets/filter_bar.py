@@ -187,7 +187,9 @@ class FilterPrompt(OneLine):
 
 
 class FilterLine(Horizontal):
-    """The line above a table. It is shown while there is a filter or a mark, or a filter is being typed.
+    """The line above a table.
+
+    It is shown while there is a filter or a mark, or a filter is being typed.
 
     There is a field if and only if a filter is being typed. If the focus moves to another widget, by whatever
     key, click or command, the input ends and the text is kept: a field without the focus could neither be typed

@@ -53,7 +53,7 @@ class HeaderState(msgspec.Struct, frozen=True):
 
 
 def header_line(state: HeaderState, width: int) -> Line:
-    """Return the header in `width` cells; if space is short, words are omitted before numbers, flags last."""
+    """Return the header in `width` cells; words are omitted before numbers and flags."""
     profile: Span = (f" {state.profile}", state.profile_role)
     name: list[Span] = [(" jobtui", TextRole.TITLE), (f" {profile[0]}", profile[1])]
     if state.profile_role is TextRole.PROFILE:  # a blank on both sides, in its color

@@ -1,4 +1,4 @@
-"""The detail of one job: a strip with its name and the tabs, and the chosen tab below, kept up to date."""
+"""The detail of one job: its name, the tabs, and the chosen tab."""
 
 from __future__ import annotations
 
@@ -212,7 +212,10 @@ class JobDetail(Detail):
         self.repaint_tab()
 
     def repaint_tab(self) -> None:
-        """Show the current data. Do nothing while the detail is hidden: its width changes when it is shown."""
+        """Show the current data.
+
+        Do nothing while the detail is hidden: its width changes when it is shown.
+        """
         if not self.body.size.width:
             return
         try:

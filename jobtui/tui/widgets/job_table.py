@@ -43,7 +43,10 @@ NEWEST_FIRST = Sorting("id", True)
 
 
 class JobList(Vertical):
-    """The filter line and the table. The cursor stays on its job, whatever is added, removed or sorted."""
+    """The filter line and the table.
+
+    The cursor stays on its job, whatever is added, removed or sorted.
+    """
 
     BLANK = True
 

@@ -33,7 +33,7 @@ UNREAD = 0
 
 
 class Table(QuantizedScrollView, StyledWidget, can_focus=True):
-    """A table. Its owner calls `repaint_rows` if rows changed in place, `reload_rows` after other changes.
+    """A table. Call `repaint_rows` for changes in place, `reload_rows` after others.
 
     `moves`: the keys that move the cursor, each with the function that moves it.
     `is_following`: the cursor stays on the first row, whichever that is; moving it to another row ends this.
@@ -407,7 +407,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
 
 
 class Rows(Protocol):
-    """The rows of a table, which reads only those on screen; every method must return within microseconds."""
+    """The rows of a table; every method must return within microseconds."""
 
     def __len__(self) -> int:
         """Return the number of rows."""

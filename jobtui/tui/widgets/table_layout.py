@@ -1,4 +1,4 @@
-"""The layout of a table: the columns that fit with their widths, and the rows and the header as strips."""
+"""The layout of a table: its fitting columns, and its rows and header as strips."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def place_columns(columns: Sequence[Column], wanted: Sequence[int], room: int) -
 
 
 def sorted_next(shown: Sequence[Placed], now: str, by: int) -> str | None:
-    """Return the sortable column `by` columns to the right of `now`, around the end; None if there is none."""
+    """Return the sortable column `by` columns to the right of `now`, or None."""
     keys = [placed.column.key for placed in shown if placed.column.sorts]
     at = keys.index(now) if now in keys else 0
     return keys[(at + by) % len(keys)] if keys else None

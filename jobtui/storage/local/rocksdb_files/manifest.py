@@ -28,7 +28,7 @@ class ManifestFile(msgspec.Struct, frozen=True):
 
 
 class ManifestFamily(msgspec.Struct):
-    """A column family: its comparator's name, the oldest WAL file that it needs, its SST files by number."""
+    """A column family: its comparator, its oldest needed WAL file and its SST files."""
 
     name: str
     comparator: str = ""

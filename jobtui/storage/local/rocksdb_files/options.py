@@ -1,4 +1,4 @@
-"""The reader of OPTIONS files (sections, options, families), and the options that this build of RocksDB knows.
+"""The reader of OPTIONS files, and the options that this build of RocksDB knows.
 
 The known options, by the kind of section, were measured by loading OPTIONS files with one more option each;
 `tests/storage/test_rocksdb_files.py` loads every name again. They include names that RocksDB has removed if

@@ -1,4 +1,4 @@
-"""The process that works on one storage host's databases: the only place where rocksdict is imported.
+"""The worker process of a storage host, the only importer of rocksdict.
 
 Run as `python -m jobtui.storage.local.worker`; it speaks `protocol` on its pipes and nothing else.
 """

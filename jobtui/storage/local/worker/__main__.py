@@ -65,7 +65,7 @@ def _option(words: Sequence[str], name: str) -> str | None:
 
 
 def _ignore_earlier_signals() -> None:
-    """Discard signals that arrived before this left the terminal's process group; ignore ctrl+c from now on."""
+    """Discard signals that were meant for the starting process; ignore ctrl+c from now on."""
     before = {one: signal.signal(one, signal.SIG_IGN) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
     signal.pthread_sigmask(signal.SIG_UNBLOCK, before)
     for one in (signal.SIGTERM, signal.SIGHUP):

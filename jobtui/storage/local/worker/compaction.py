@@ -294,7 +294,7 @@ def _indivisible(column: ColumnFamily) -> str:
 
 
 def _bytes_of_new(before: Tables, after: Tables) -> int:
-    """Return the bytes of the existing files that a step wrote; those in level 0 are a concurrent writer's."""
+    """Return the bytes of the existing files that a step wrote, without those of writers."""
     known = {file.number for files in before.values() for file in files}
     return sum(
         file.size for files in after.values() for file in files if file.number not in known and file.level
@@ -351,7 +351,7 @@ def _stats_of(files: Iterable[LiveFile]) -> SpaceStats:
 def plan_all(
     handle: DatabaseHandle, database: Database, request: CompactionRequest
 ) -> tuple[tuple[Step, ...], int]:
-    """Return the steps of a compaction of the current files, and the disk space that the largest step takes.
+    """Return the steps of a compaction of the current files, and the largest room of one.
 
     Raises:
         WorkerError: The request is not possible.

@@ -44,7 +44,7 @@ class ColumnFamily(msgspec.Struct, frozen=True):
 
 
 class DatabaseHandle(msgspec.Struct):
-    """An open database, its column families with the default one first, and the options that hold its counters.
+    """An open database, its column families, and the options that hold its counters.
 
     `limits`: the limits that it was opened with. `cancelled`: a stop reached it, and every further call fails
     or has no effect.
@@ -121,7 +121,10 @@ class _State(msgspec.Struct):
 
 
 class Database:
-    """One database, whose handle is opened when it is needed. Every method may be called from any thread."""
+    """One database, whose handle is opened when it is needed.
+
+    Every method may be called from any thread.
+    """
 
     def __init__(self, keeper: Opener) -> None:
         self.path = keeper.path
@@ -201,7 +204,10 @@ class Database:
                 self._close_handle()
 
     def close(self) -> None:
-        """Close the handle when no thread uses it; the next use opens it again. Raises WorkerError."""
+        """Close the handle when no thread uses it; the next use opens it again.
+
+        Raises WorkerError.
+        """
         with self._condition:
             self._condition.wait_for(lambda: not self._state.closing)
             self._state.closing = True

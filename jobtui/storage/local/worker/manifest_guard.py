@@ -30,7 +30,9 @@ Named = Callable[[], set[str]]
 
 
 class ManifestNote(msgspec.Struct, frozen=True):
-    """The MANIFEST's name and length when it was last seen. `open`: the database has not been closed since.
+    """The MANIFEST's name and length when it was last seen.
+
+    `open`: the database has not been closed since.
 
     `inode` is the MANIFEST's, 0 if unknown. `identity` is the content of the IDENTITY file that RocksDB wrote
     when it created the database, "" if unknown.

@@ -1,4 +1,4 @@
-"""The operations on a database: the requests to a running one, their base class, the flush, and their log."""
+"""The operations on a database: requests, their base class, the flush and their log."""
 
 from __future__ import annotations
 
@@ -126,7 +126,10 @@ class Operation:
         self._note = ""
 
     def run(self) -> OperationReply:
-        """Run the operation, and leave the database with a usable handle or none. Raises WorkerError."""
+        """Run the operation, and leave the database with a usable handle or none.
+
+        Raises WorkerError.
+        """
         while True:
             with self._database.use(write=True, limits=self._limits()) as handle:
                 ending, failure = self._attempt(handle)

@@ -43,7 +43,7 @@ NO_LIMITS = WriteLimits()
 
 
 class SharedOptions:
-    """One cache, one memory budget, one rate limit and one set of counters for all databases of a worker.
+    """The cache, memory budget, rate limit and counters of all databases of a worker.
 
     `limits` are the usual ones. A compaction with others opens its database with options of its own.
 

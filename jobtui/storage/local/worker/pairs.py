@@ -19,7 +19,10 @@ _STALLED = "Write stall"
 
 
 def write_pairs(database: Database, pairs: Sequence[tuple[bytes, bytes | None]], sync: bool) -> None:
-    """Write the pairs in their order, all or none; a value of None deletes. Raises WorkerError."""
+    """Write the pairs in their order, all or none; a value of None deletes.
+
+    Raises WorkerError.
+    """
 
     def write(opened: DatabaseHandle) -> None:
         if pairs:

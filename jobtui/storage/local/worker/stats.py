@@ -15,7 +15,7 @@ _NUMBER = re.compile(r"\d+")
 
 
 class LiveFile(msgspec.Struct, frozen=True, gc=False):
-    """An SST file. `first` and `last` are its keys' bounds, None if its database does not keep plain bytes."""
+    """An SST file. `first` and `last` bound its keys, None if these are not plain bytes."""
 
     number: int
     level: int

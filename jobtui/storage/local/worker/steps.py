@@ -200,7 +200,7 @@ def files_of(step: Step, tables: Tables) -> Tables:
 
 
 def plan_steps(families: Iterable[FamilyRest], step_bytes: int, *, in_one: bool) -> tuple[Step, ...]:
-    """Return the steps of about `step_bytes` each that compact the families, or the only one if `in_one`."""
+    """Return the steps that compact the families, of about `step_bytes` each, or one."""
     steps: list[list[StepPart]] = []
     size = 0
     for family in families:
@@ -233,7 +233,7 @@ def overlapping_files(
 
 
 def pending_files(files: Sequence[LiveFile], first_new: int) -> tuple[LiveFile, ...]:
-    """Return the files of a family that the compaction has not written, the first of which was `first_new`.
+    """Return the files of a family that the compaction, from `first_new` on, did not write.
 
     Files that it wrote above the deepest level must still be merged into that. New files in level 0 belong to a
     concurrent writer.
@@ -243,7 +243,7 @@ def pending_files(files: Sequence[LiveFile], first_new: int) -> tuple[LiveFile, 
 
 
 def position_after(part: StepPart, rest: Iterable[LiveFile]) -> bytes | None:
-    """Return the key up to which the part's family is done, given the pending files; None if it is complete.
+    """Return the key up to which the part's family is done, None if it is complete.
 
     A step may have rewritten files of the next one, which overlapped it in a level above.
     """
@@ -304,7 +304,7 @@ def _gather(family: FamilyRest, blocks: list[_Block], clusters: list[_Block], ta
 
 
 def _blocks(family: FamilyRest) -> tuple[list[_Block], list[_Block]]:
-    """Return the blocks, and the clusters of level 0 that are merged with the first range that touches them."""
+    """Return the blocks, and the clusters of level 0 that overlap each other."""
     by_level: dict[int, list[_Block]] = {}
     for file in family.files:
         assert file.first is not None  # or it would not be divisible
@@ -341,7 +341,10 @@ def _blocks(family: FamilyRest) -> tuple[list[_Block], list[_Block]]:
 
 
 def _merge(blocks: list[_Block]) -> list[_Block]:
-    """Return the blocks in key order, those that overlap as one. Files may share the end of a deleted range."""
+    """Return the blocks in key order, those that overlap as one.
+
+    Files may share the end of a deleted range.
+    """
     merged: list[_Block] = []
     for block in sorted(blocks, key=lambda one: (one.first, one.last)):
         if merged and (block.first < merged[-1].last or block.first == merged[-1].first):
