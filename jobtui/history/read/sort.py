@@ -172,11 +172,8 @@ def sort_rows(loaded: Sequence[KeyedIds]) -> KeyedIds:
     keys, ids = array("d"), array("Q")
     for bucket, bound in enumerate([-math.inf, *cuts]):
         pieces = [
-            KeyedIds(
-                part.keys[position[bucket] : position[bucket + 1]],
-                part.ids[position[bucket] : position[bucket + 1]],
-            )
-            for part, position in zip(parts, positions, strict=True)
+            KeyedIds(part.keys[ends[bucket] : ends[bucket + 1]], part.ids[ends[bucket] : ends[bucket + 1]])
+            for part, ends in zip(parts, positions, strict=True)
         ]
         if bound not in tied:
             done = _by_key_and_id(_joined(pieces))
