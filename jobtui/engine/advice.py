@@ -30,6 +30,8 @@ _BLOB_REFERENCE = 16.0
 # a sample is compressed with zlib, which is as good as the best that RocksDB uses, and twice as good as LZ4
 _HARDER = 0.8
 """The part of the compressed sample that the live entries take at least."""
+_WORSE = 1.5
+"""How much more than the sample entries take that are in no file yet, with the usual LZ4."""
 _EASIER = 3.0
 """If all entries take more than this many times as much as the sample, the dead ones are of another kind."""
 _STORED = 0.9
@@ -142,7 +144,7 @@ class CompactionEstimate(msgspec.Struct, frozen=True):
 
     Attributes:
         size: The bytes of its SST and blob files, those of FIFO families included.
-        rewritten: The bytes that a compaction reads.
+        rewritten: The bytes that a compaction reads, those in memory included.
         gain: The bytes that it gives back.
         flushed: The bytes that the flush before it writes, of which it may give back some, too.
         is_guess: Whether the gain may be wrong by more than a factor of two.
@@ -211,7 +213,8 @@ def estimate_compaction(figures: CompactionFigures, families: Collection[str] = 
     deletions = sum(level.deletions for family in chosen for level in family.levels)
     return CompactionEstimate(
         size=sum(_sst_bytes(family) + family.blob_bytes for family in chosen),
-        rewritten=sum(_sst_bytes(family) for family in chosen if not family.is_fifo),
+        rewritten=sum(_sst_bytes(family) for family in chosen if not family.is_fifo)
+        + sum(one.flushed for one in gains),
         gain=sum(one.gain for one in gains),
         flushed=sum(one.flushed for one in gains),
         is_guess=any(one.is_guess for one in gains),
@@ -289,7 +292,7 @@ def _gain(family: FamilyFigures) -> _FamilyGain:
         # dead values can be larger or smaller than the live ones
         put += family.all_value_bytes / max(1, puts) - live_value
     total = puts * put + deletions * deletion
-    scale = size / total if total else family.compressibility or 1.0
+    scale = size / total if total else min(1.0, (family.compressibility or 1.0) * _WORSE)
     new_puts = family.memtable_entries - family.memtable_deletions
     flushed = scale * (new_puts * live_put + family.memtable_deletions * deletion)
     live = family.live_share * (entries + family.memtable_entries)

@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import ceil
 
+from msgspec.structs import replace
+
 from jobtui.clock import Clock
 from jobtui.engine.advice import (
     AdviceThresholds,
@@ -190,6 +192,10 @@ class Advisor:
         if skipped:
             return _explain_row(host, "skip", skipped)
         estimate = estimate_compaction(figures, options.families)
+        if estimate.flushed and figures.steps is not None:
+            # its flush comes first, and writes files that the plan does not know yet
+            room = (figures.room_needed or 0) + estimate.flushed
+            figures = replace(figures, steps=max(1, figures.steps), room_needed=room)
         if not compacts:
             size = estimate.memtable
             seconds = self._seconds(host, size, size, options)

@@ -81,11 +81,13 @@ class TestShowAdvice:
             assert isinstance(submitted, Submit)
             assert (submitted.space, submitted.options.hosts) == (space, ("bad",))
 
-    def test_host_that_on_cannot_name(self, tmp_path: Path) -> None:
+    def test_addresses_are_named_in_quotes(self, tmp_path: Path) -> None:
         storage = ScriptedStorage({"nba": ("10.0.0.5", "10.0.0.6")})
         storage.measured = {"10.0.0.5": measured(0.5), "10.0.0.6": measured(1.0)}
         with bench(tmp_path, storage) as it:
-            assert [row[-1] for row in it.rows("SHOW ADVICE")] == ["ADMIN COMPACT nba IF NEEDED", ""]
+            assert [row[-1] for row in it.rows("SHOW ADVICE")] == ['ADMIN COMPACT nba ON "10.0.0.5"', ""]
+            (row,) = it.rows('EXPLAIN ADMIN COMPACT nba ON "10.0.0.6" IF NEEDED')
+            assert row[:2] == ("10.0.0.6", "skip")
             assert it.refusal("SHOW ADVICE IN nbaa") == "Space 'nbaa' does not exist; did you mean 'nba'?"
             assert storage.begun == []
 
@@ -117,6 +119,16 @@ class TestExplain:
             assert abs(row.values["Gives Back"] - job.reclaimed) < 0.1 * job.reclaimed
             (row,) = it.say("EXPLAIN ADMIN COMPACT nba").results[-1].rows
             assert row.values["Note"] == ""
+
+    def test_what_is_in_memory_is_compacted_too(self, tmp_path: Path) -> None:
+        with real(tmp_path, hosts={"h1": None}) as it:
+            it.say("CREATE SPACE nba; USE nba")
+            it.engine.load("nba", [(b"%04d" % number, b"v" * 100) for number in range(2000)]).result(60)
+            (row,) = it.say("EXPLAIN ADMIN COMPACT nba").results[-1].rows
+            assert (row.values["Action"], row.values["Steps"]) == ("compact", 1)
+            before = it.done("ADMIN COMPACT nba").tasks[0].before
+            assert before is not None
+            assert before.bytes / 2 < row.values["Rewrites"] <= row.values["Room Needed"] < before.bytes * 2
 
     def test_refused_as_the_statement_would_be(self, tmp_path: Path) -> None:
         with real(tmp_path, hosts={"h1": None}) as it:
