@@ -214,7 +214,7 @@ class Advisor:
             notes.append(note)
         written = rewritten if rewritten is None or gain is None else max(0, rewritten - gain)
         seconds = self._seconds(host, rewritten, written, options)
-        return _explain_row(
+        row = _explain_row(
             host,
             "compact",
             "; ".join(notes),
@@ -225,6 +225,10 @@ class Advisor:
             gain,
             seconds,
         )
+        last = self._last_compact(space.name, host)
+        is_guess = estimate.is_guess or rewritten != estimate.rewritten
+        more = {"guess": is_guess, "last_took": None if last is None else last.took}
+        return Row(row.cells, {**row.values, **more})
 
     def _describe_room(self, figures: CompactionFigures) -> str:
         """Return the effect of a lack of disk space on the compaction, "" if there is enough."""

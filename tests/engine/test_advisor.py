@@ -117,8 +117,10 @@ class TestExplain:
             assert job.tasks[0].before is not None
             assert row.values["Rewrites"] == job.tasks[0].before.bytes
             assert abs(row.values["Gives Back"] - job.reclaimed) < 0.1 * job.reclaimed
+            assert (row.values["last_took"], row.values["guess"]) == (None, False)
             (row,) = it.say("EXPLAIN ADMIN COMPACT nba").results[-1].rows
             assert row.values["Note"] == ""
+            assert row.values["last_took"] == job.tasks[0].took
 
     def test_what_is_in_memory_is_compacted_too(self, tmp_path: Path) -> None:
         with real(tmp_path, hosts={"h1": None}) as it:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from concurrent.futures import Future
 from pathlib import Path
 
+from jobtui.engine.advisor import EXPLAIN
+from jobtui.engine.client import ExecuteResult
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
-from jobtui.language.tables import Row
+from jobtui.language.tables import Result, Row
+from jobtui.tui.actions.jobs import _explained
 from jobtui.tui.views.advice import _by_space, _space_rows, advised_statement, share_bar
 from jobtui.tui.widgets.table_layout import Sorting
 from tests.support.dashboards import showing
@@ -71,6 +75,21 @@ class TestStatement:
 
     def test_nothing_is_needed(self) -> None:
         assert advised_statement([row("a", "h1", "fine", 0).values]) == ""
+
+
+class TestConfirmation:
+    def test_shows_what_explain_knows(self) -> None:
+        def lines(action: str, note: str, took: float | None) -> list[str]:
+            cells = ("h1", action, "1", "≈ 9 MiB", "≈ 5 MiB", "64 GiB", "≈ 2 MiB", "≈ 3.0 s", note)
+            result = Result("EXPLAIN …", EXPLAIN, (Row(cells, {"last_took": took}),))
+            explained: Future[ExecuteResult] = Future()
+            explained.set_result(ExecuteResult((result,)))
+            return [text(line) for line in _explained(explained)]
+
+        known = "h1  rewrites ≈ 9 MiB, room ≈ 5 MiB of 64 GiB, gives back ≈ 2 MiB, ≈ 3.0 s"
+        assert lines("compact", "", 2.8) == [f"{known} (last time 2.8 s)"]
+        assert lines("compact", "it would fail", None) == [f"{known}; it would fail"]
+        assert lines("refused", "no such family", None) == ["h1  no such family"]
 
 
 class TestReader:

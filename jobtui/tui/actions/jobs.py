@@ -21,7 +21,7 @@ import msgspec
 
 from jobtui.config.settings import Confirm
 from jobtui.engine.client import ExecuteResult
-from jobtui.formatting import format_count, format_ids, guard_formula, to_local
+from jobtui.formatting import format_count, format_duration, format_ids, guard_formula, to_local
 from jobtui.history import QueryResult
 from jobtui.language import quote_name
 from jobtui.model import Job
@@ -471,5 +471,9 @@ def _explained(asked: Future[ExecuteResult]) -> list[Line]:
     for row in answer.results[-1].rows[:_EXPLAINED] if answer.results else ():
         host, action, _, rewrites, room, free, gain, takes, note = row.cells
         text = f"rewrites {rewrites}, room {room} of {free}, gives back {gain}, {takes}"
-        lines.append(((f"{host}  ", TextRole.STRONG), (text if action == "compact" else note, TextRole.MUTED)))
+        if isinstance(last := row.values.get("last_took"), float):
+            text += f" (last time {format_duration(last)})"
+        if note:
+            text = f"{text}; {note}" if action == "compact" else note
+        lines.append(((f"{host}  ", TextRole.STRONG), (text, TextRole.MUTED)))
     return lines
