@@ -41,12 +41,12 @@ class OwnerInfo(msgspec.Struct, frozen=True):
 
     Attributes:
         pid: Its id, None if it recorded none.
-        trouble: Why it does not answer, "" if it does.
+        problem: Why it does not answer, "" if it does.
         is_silent: Whether it accepted a connection and sent nothing: it is suspended or hangs.
     """
 
     pid: int | None
-    trouble: str
+    problem: str
     is_silent: bool = False
 
 

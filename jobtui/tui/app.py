@@ -185,13 +185,13 @@ class DashboardApp(BaseApp[int]):
         self.run_worker(self._load_then_search())
         self.dashboard.console.show_problems(self.context.keymap.problems, "keys of the keymap were left out")
         settings = self.context.settings
-        if trouble := theme_problem(settings.theme, [*settings.themes]):
-            self.dashboard.show_toast(trouble, "warning")
+        if problem := theme_problem(settings.theme, [*settings.themes]):
+            self.dashboard.show_toast(problem, "warning")
         for name, colors in settings.themes.items():
             if problem := own_theme_problem(colors):
                 self.dashboard.show_toast(f"theme {name}: {problem}", "warning")
-        if self.context.store.trouble:
-            self.dashboard.show_toast(self.context.store.trouble, "warning")
+        if self.context.store.problem:
+            self.dashboard.show_toast(self.context.store.problem, "warning")
 
     async def _load_then_search(self) -> None:
         await run_in_thread(self._load_indexes)
@@ -278,7 +278,7 @@ class DashboardApp(BaseApp[int]):
         if overview is None:
             return
         self._is_space_assumed = False
-        if session.space not in (None, *(look.space.name for look in overview.spaces)):
+        if session.space not in (None, *(entry.space.name for entry in overview.spaces)):
             self.dashboard.show_toast(f"Space '{session.space}' no longer exists: none is chosen", "warning")
             session.space = None
             self.dashboard.refresh_space()

@@ -38,13 +38,13 @@ class SavedState(msgspec.Struct, omit_defaults=True):
 class StateStore:
     """Reads and writes the two files.
 
-    `trouble` is the error of the last file that failed, "" if none did.
+    `problem` is the error of the last file that failed, "" if none did.
     """
 
     def __init__(self, directory: Path | None) -> None:
         """Create the store. With None as the directory, nothing is saved."""
         self._directory = directory
-        self.trouble = ""
+        self.problem = ""
 
     def read(self) -> SavedState:
         """Return the saved state, or the defaults."""
@@ -111,7 +111,7 @@ class StateStore:
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
 
     def _failed(self, error: OSError) -> None:
-        self.trouble = (
+        self.problem = (
             f"Your choices cannot be saved in {self._directory}: {describe_os_error(error, self._directory)}"
         )
 

@@ -111,7 +111,7 @@ class TestProfile:
         for name in ("dashboard.json", "typed.jsonl"):
             link(tmp_path / "state" / name, precious)
         state.add_typed("SHOW JOBS")
-        assert "it is a symbolic link" in state.trouble
+        assert "it is a symbolic link" in state.problem
         state.write(SavedState(theme="light"))
         state.trim_typed(["SHOW JOBS"])
         assert precious.read_text() == "precious"
@@ -122,7 +122,7 @@ class TestProfile:
             os.mkfifo(tmp_path / name)
         state = StateStore(tmp_path)
         assert (state.read(), state.read_typed()) == (SavedState(), [])
-        assert "it is a pipe" in state.trouble
+        assert "it is a pipe" in state.problem
 
     def test_export_replaces_nothing(self, jobtui: CommandLine, precious: Path) -> None:
         link(jobtui.home / "out.jsonl", precious)

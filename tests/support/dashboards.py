@@ -145,7 +145,7 @@ async def showing(
     async with app.run_test(size=size, notifications=True) as pilot:
         shown = Stage(app, pilot, behind)
         await shown.until(
-            lambda: app.context.overview_cache.overview is not None or app.context.overview_cache.trouble
+            lambda: app.context.overview_cache.overview is not None or app.context.overview_cache.problem
         )
         yield shown
 

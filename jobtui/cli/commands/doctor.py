@@ -179,13 +179,13 @@ def check_owner(profile: Profile) -> Finding:
     if found is None:
         return Finding(CheckLevel.OK, "lock", "free: no jobtui process uses this profile")
     process = f"process {found.pid}" if found.pid is not None else "another process"
-    if not found.trouble:
+    if not found.problem:
         return Finding(CheckLevel.OK, "lock", f"{process} owns this profile, and answers")
     if found.is_silent:
         advice = "continue it (fg), or end it with kill; queued jobs then run at the next start"
     else:
         advice = "its jobs continue; run doctor again in a moment: it may be starting or ending"
-    return Finding(CheckLevel.WARN, "lock", f"{process} owns this profile: {found.trouble}", advice)
+    return Finding(CheckLevel.WARN, "lock", f"{process} owns this profile: {found.problem}", advice)
 
 
 def check_history(profile: Profile) -> Finding:

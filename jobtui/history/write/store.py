@@ -68,11 +68,11 @@ class ChangeBuilder:
         """Return the changes of all commits, and the refusals of invalid ones."""
         return self._build(commits, None, "")
 
-    def build_within(self, commits: Sequence[Sequence[Job]], room: int, trouble: str) -> ChangeSet:
+    def build_within(self, commits: Sequence[Sequence[Job]], room: int, problem: str) -> ChangeSet:
         """Return the changes to known jobs that fit into `room` bytes of a full disk; refuse the others."""
-        return self._build(commits, room, trouble)
+        return self._build(commits, room, problem)
 
-    def _build(self, commits: Sequence[Sequence[Job]], room: int | None, trouble: str) -> ChangeSet:
+    def _build(self, commits: Sequence[Sequence[Job]], room: int | None, problem: str) -> ChangeSet:
         drafts, made = ChangeSet(), dict[int, Job]()
         for jobs in commits:
             try:
@@ -85,7 +85,7 @@ class ChangeBuilder:
                 continue
             if room is not None and batch:
                 if not known or _size(batch) > room:
-                    drafts.refusals.append(StoreFull(trouble))
+                    drafts.refusals.append(StoreFull(problem))
                     continue
                 room -= _size(batch)
             made.update(versions)

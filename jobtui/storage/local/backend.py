@@ -360,16 +360,16 @@ class LocalStorage:
             return host
         try:
             await self.worker(host.name, adopted=False).request(p.Ping(), p.Ready, PING)
-        except WorkerError as trouble:
-            return replace(host, up=False, detail=trouble.reason)
+        except WorkerError as failure:
+            return replace(host, up=False, detail=failure.reason)
         return host
 
     @contextlib.contextmanager
     def _locate_errors(self, space: str, host: str) -> Iterator[None]:
         try:
             yield
-        except WorkerError as trouble:
-            raise StorageError(trouble.code, host, space, trouble.reason) from trouble
+        except WorkerError as failure:
+            raise StorageError(failure.code, host, space, failure.reason) from failure
 
 
 def _left_out(space: str, host: str, families: Sequence[str]) -> str:

@@ -242,5 +242,5 @@ def _unreadable(file: Path, error: OSError) -> StorageError:
 
 
 def _unwritable(file: Path, error: OSError) -> StorageError:
-    trouble = system_error(error, str(file))
-    return StorageError(trouble.code, "", "", trouble.reason)
+    failure = system_error(error, str(file))
+    return StorageError(failure.code, "", "", failure.reason)

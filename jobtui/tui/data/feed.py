@@ -261,12 +261,12 @@ class StatsCache:
     def _receive(self, spot: Spot, done: Future[SpaceStats]) -> None:
         self._requested.discard(spot)
         if done.cancelled():
-            look = StatsResult(trouble="not answered")
+            result = StatsResult(problem="not answered")
         elif (error := done.exception()) is not None:
-            look = StatsResult(trouble=str(error))
+            result = StatsResult(problem=str(error))
         else:
-            look = StatsResult(done.result())
-        self._seen = {**self._seen, spot: look}
+            result = StatsResult(done.result())
+        self._seen = {**self._seen, spot: result}
         self._on_change()
 
 
@@ -312,13 +312,13 @@ class OverviewCache:
         self._on_change = on_change
         self._is_requested = False
         self.overview: Overview | None = None
-        self.trouble = ""
+        self.problem = ""
 
     def adopted(self, space: str) -> bool | None:
         """Return whether another program owns the space; None if that is not known."""
         if self.overview is None:
             return None
-        return next((look.space.adopted for look in self.overview.spaces if look.space.name == space), None)
+        return next((entry.space.adopted for entry in self.overview.spaces if entry.space.name == space), None)
 
     def request(self) -> None:
         """Fetch a new overview, unless a request is under way."""
@@ -331,7 +331,7 @@ class OverviewCache:
         self._is_requested = False
         error = None if done.cancelled() else done.exception()
         if error is not None:
-            self.trouble = str(error)
+            self.problem = str(error)
         elif not done.cancelled():
-            self.overview, self.trouble = done.result(), ""
+            self.overview, self.problem = done.result(), ""
         self._on_change()

@@ -118,7 +118,7 @@ class NamedRows:
 
 
 def space_rows(
-    looks: Sequence[SpaceOverview],
+    entries: Sequence[SpaceOverview],
     counts: Callable[[str], Counts],
     verdicts: Mapping[str, str],
     sort: str,
@@ -129,17 +129,17 @@ def space_rows(
     `verdicts`: the advice for the spaces that were measured.
     """
     values: Mapping[str, Callable[[SpaceOverview], object]] = {
-        "name": lambda look: look.space.name,
-        "hosts": lambda look: len(look.space.hosts),
-        "size": lambda look: -1 if look.size is None else look.size,
-        "memory": lambda look: -1 if look.memory is None else look.memory,
-        "pending": lambda look: -1 if look.pending is None else look.pending,
-        "jobs": lambda look: sum(counts(look.space.name).values()),
+        "name": lambda entry: entry.space.name,
+        "hosts": lambda entry: len(entry.space.hosts),
+        "size": lambda entry: -1 if entry.size is None else entry.size,
+        "memory": lambda entry: -1 if entry.memory is None else entry.memory,
+        "pending": lambda entry: -1 if entry.pending is None else entry.pending,
+        "jobs": lambda entry: sum(counts(entry.space.name).values()),
     }
-    ordered = sorted(looks, key=values[sort], reverse=descending)  # type: ignore[arg-type]
+    ordered = sorted(entries, key=values[sort], reverse=descending)  # type: ignore[arg-type]
     return [
-        (look.space.name, _space(look, counts(look.space.name), verdicts.get(look.space.name, "")))
-        for look in ordered
+        (entry.space.name, _space(entry, counts(entry.space.name), verdicts.get(entry.space.name, "")))
+        for entry in ordered
     ]
 
 
@@ -156,18 +156,18 @@ def host_rows(hosts: Sequence[Host], sort: str, descending: bool) -> list[tuple[
     return [(host.name, _host(host)) for host in ordered]
 
 
-def _space(look: SpaceOverview, counts: Counts, verdict: str) -> Mapping[str, Line]:
-    name = [(look.space.name, TextRole.STRONG)]
+def _space(entry: SpaceOverview, counts: Counts, verdict: str) -> Mapping[str, Line]:
+    name = [(entry.space.name, TextRole.STRONG)]
     if verdict in _BADGES:
         name.append((f"  {verdict}", _BADGES[verdict]))
-    if look.space.adopted:
+    if entry.space.adopted:
         name.append(("  adopted", TextRole.MUTED))
     return {
         "name": tuple(name),
-        "hosts": ((str(len(look.space.hosts)), TextRole.PLAIN),),
-        "size": ((format_bytes(look.size, unknown="–"), TextRole.PLAIN),),
-        "memory": ((format_bytes(look.memory, unknown="–"), TextRole.PLAIN),),
-        "pending": ((format_bytes(look.pending, unknown="–"), TextRole.PLAIN),),
+        "hosts": ((str(len(entry.space.hosts)), TextRole.PLAIN),),
+        "size": ((format_bytes(entry.size, unknown="–"), TextRole.PLAIN),),
+        "memory": ((format_bytes(entry.memory, unknown="–"), TextRole.PLAIN),),
+        "pending": ((format_bytes(entry.pending, unknown="–"), TextRole.PLAIN),),
         "jobs": job_counts(counts),
     }
 

@@ -98,7 +98,7 @@ class JobRows:
         waits: What each queued job waits for, by its id.
         recoveries: Returns the newest job that ran each of these again.
         date_order: The order of day, month and year.
-        trouble: Why some job could not be read, "" if all could.
+        problem: Why some job could not be read, "" if all could.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class JobRows:
         self._newest: dict[int, Job] = {}
         self._fresh: set[int] = set()
         self._again: dict[int, int] = {}
-        self.trouble = ""
+        self.problem = ""
 
     def __len__(self) -> int:
         return self._count
@@ -185,7 +185,7 @@ class JobRows:
             ids = self._view.ids(start, start + _BLOCK)
             found = {job.id: job for job in self._view.page(start, _BLOCK)}
         except (OSError, StoreError) as error:
-            self.trouble = str(error)
+            self.problem = str(error)
             return [_PENDING] * _BLOCK
         self._again.update(self.recoveries({job.id for job in found.values() if job.status in _RECOVERABLE}))
         # a damaged history may have fewer jobs than it counts
@@ -204,7 +204,7 @@ class JobRows:
         try:
             return self._view.index_of(key)
         except (OSError, StoreError) as error:
-            self.trouble = str(error)
+            self.problem = str(error)
             return None
 
     def gutter(self, key: Hashable) -> Line:

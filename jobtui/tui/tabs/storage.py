@@ -21,40 +21,40 @@ class StatsResult(msgspec.Struct, frozen=True):
     """The stats of a space on a host, or the reason why they could not be fetched."""
 
     stats: SpaceStats | None = None
-    trouble: str = ""
+    problem: str = ""
 
 
-def storage_lines(job: Job, looks: Mapping[str, StatsResult], width: int, ask: bool) -> list[Line]:
+def storage_lines(job: Job, results: Mapping[str, StatsResult], width: int, ask: bool) -> list[Line]:
     """Return the sizes of all hosts, a row each under their totals; then each host's levels and entries.
 
     Args:
         job: The job.
-        looks: The current stats, by host.
+        results: The current stats, by host.
         width: The cells of a line.
         ask: Whether the space belongs to another program, so that stats are fetched only on request; the tab
             then explains how to request them.
     """
-    if job.origin is not None and not _is_known(job, looks):
-        troubles = sorted({looks[task.host].trouble for task in job.tasks if task.host in looks})
-        why = [((f" {trouble}", TextRole.MUTED),) for trouble in troubles if trouble]
+    if job.origin is not None and not _is_known(job, results):
+        problems = sorted({results[task.host].problem for task in job.tasks if task.host in results})
+        why = [((f" {problem}", TextRole.MUTED),) for problem in problems if problem]
         return [((f" {SIZES_UNKNOWN}", TextRole.MUTED),), *why]
     lines: list[Line] = []
     if ask:
         lines.extend(wrapped(request_hint(), width, hang=1))
     if len(job.tasks) > 1:
-        lines.extend(size_table(job.tasks, looks, width))
+        lines.extend(size_table(job.tasks, results, width))
     for task in job.tasks:
-        look = looks.get(task.host, StatsResult())
+        result = results.get(task.host, StatsResult())
         columns = [("before", task.before), ("after", task.after)]
-        if not ask or look.stats is not None:
-            columns.append(("now", look.stats))
-        lines.extend(host_block(task.host, columns, look.trouble, width))
+        if not ask or result.stats is not None:
+            columns.append(("now", result.stats))
+        lines.extend(host_block(task.host, columns, result.problem, width))
     return lines or [((" no hosts yet", TextRole.MUTED),)]
 
 
-def _is_known(job: Job, looks: Mapping[str, StatsResult]) -> bool:
+def _is_known(job: Job, results: Mapping[str, StatsResult]) -> bool:
     return any(
-        task.before is not None or looks.get(task.host, StatsResult()).stats is not None for task in job.tasks
+        task.before is not None or results.get(task.host, StatsResult()).stats is not None for task in job.tasks
     )
 
 
@@ -62,11 +62,11 @@ _SIZE_COLUMNS = ("Before", "After", "Change", "Now", "Memtable", "To Compact")
 _SIZE_WIDTH = 12
 
 
-def size_table(tasks: Sequence[Task], looks: Mapping[str, StatsResult], width: int) -> list[Line]:
+def size_table(tasks: Sequence[Task], results: Mapping[str, StatsResult], width: int) -> list[Line]:
     """Return a row of sizes for each host, the totals first; columns that do not fit are omitted."""
     host_width = min(24, max(13, *(width_of(task.host) for task in tasks)), max(13, width // 3))
     count = max(1, min(len(_SIZE_COLUMNS), (width - host_width - 1) // _SIZE_WIDTH))
-    figures = [_sizes_of(task, looks.get(task.host, StatsResult()).stats) for task in tasks]
+    figures = [_sizes_of(task, results.get(task.host, StatsResult()).stats) for task in tasks]
     totals = [_sum(column) for column in zip(*figures, strict=True)]
     heads = "".join(name.rjust(_SIZE_WIDTH) for name in _SIZE_COLUMNS[:count])
     lines: list[Line] = [((f" {'Host':<{host_width}}{heads}", TextRole.MUTED),)]
@@ -115,19 +115,19 @@ def request_hint() -> Line:
 
 def stats_table(seen: Sequence[tuple[str, StatsResult]], width: int) -> list[Line]:
     """Return stats in columns under their names, in as many bands as the width requires."""
-    figure = _figure_width(look.stats for _, look in seen)
+    figure = _figure_width(result.stats for _, result in seen)
     room = max(1, (width - _LABEL - 2) // figure)
     lines: list[Line] = []
     for start in range(0, len(seen), room):
         band = seen[start : start + room]
-        troubles = [f"{name}: {look.trouble}" for name, look in band if look.trouble]
-        lines.extend(host_block("", [(name, look.stats) for name, look in band], "", width, figure))
-        lines[-1:] = [*(((f"   {trouble}", TextRole.FAILED),) for trouble in troubles), ()]
+        problems = [f"{name}: {result.problem}" for name, result in band if result.problem]
+        lines.extend(host_block("", [(name, result.stats) for name, result in band], "", width, figure))
+        lines[-1:] = [*(((f"   {problem}", TextRole.FAILED),) for problem in problems), ()]
     return lines
 
 
 def host_block(
-    host: str, columns: list[tuple[str, SpaceStats | None]], trouble: str, width: int, figure: int = 0
+    host: str, columns: list[tuple[str, SpaceStats | None]], problem: str, width: int, figure: int = 0
 ) -> list[Line]:
     """Return a host's stats under `columns`; the first ones are omitted if not all fit.
 
@@ -149,8 +149,8 @@ def host_block(
             ),
         )
     ]
-    if trouble:
-        lines.append(((f"   {trouble}", TextRole.FAILED),))
+    if problem:
+        lines.append(((f"   {problem}", TextRole.FAILED),))
     rows: list[tuple[str, list[str]]] = []
     depth = max((len(stats.levels) for _, stats in columns if stats is not None), default=0)
     for level in range(depth):
@@ -201,11 +201,11 @@ def lingering_tasks(job: Job, now: datetime) -> list[Task]:
     ]
 
 
-def lingering_lines(job: Job, looks: Mapping[str, StatsResult], width: int, now: datetime) -> list[Line]:
+def lingering_lines(job: Job, results: Mapping[str, StatsResult], width: int, now: datetime) -> list[Line]:
     """Return a line for each host that still works: `the host h2 is still compacting (1 compaction)`."""
     lines: list[Line] = []
     for task in lingering_tasks(job, now):
-        stats = looks.get(task.host, StatsResult()).stats
+        stats = results.get(task.host, StatsResult()).stats
         if stats is not None and (work := describe_work(stats)):
             verb = "compacting" if stats.compactions else "flushing"
             text = f" the host {task.host} is still {verb} ({work})"

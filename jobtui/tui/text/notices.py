@@ -153,10 +153,10 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
         return ((("  No jobs yet. This profile is open for reading only.", TextRole.MUTED),),)
     bar, compact = keys.shown(BY_ID["bar"]), keys.shown(BY_ID["help"])
     overview, linked = context.overview_cache.overview, context.client.connection is not None
-    if linked and overview is None and not context.overview_cache.trouble:
+    if linked and overview is None and not context.overview_cache.problem:
         return ((("  Waiting for the cluster …", TextRole.MUTED),),)
     spaces = (
-        [look.space.name for look in overview.spaces]
+        [entry.space.name for entry in overview.spaces]
         if overview is not None
         else list(context.client.space_names())
     )

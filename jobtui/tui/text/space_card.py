@@ -160,11 +160,11 @@ def _inside(row: Line, width: int, side: str, role: TextRole) -> Line:
 
 
 def _size_line(card: SpaceCard) -> Line:
-    look = card.space
-    pending = f", {format_bytes(look.pending)} to compact" if look.pending else ""
-    hosts = f", {format_count(len(look.space.hosts), 'host')}"
+    entry = card.space
+    pending = f", {format_bytes(entry.pending)} to compact" if entry.pending else ""
+    hosts = f", {format_count(len(entry.space.hosts), 'host')}"
     return (
-        (format_bytes(look.size, unknown="size unknown"), TextRole.PLAIN),
+        (format_bytes(entry.size, unknown="size unknown"), TextRole.PLAIN),
         (pending + hosts, TextRole.MUTED),
     )
 

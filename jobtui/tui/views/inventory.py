@@ -30,7 +30,7 @@ from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import Sorting
 
 # seconds: fetching the stats of every host is expensive
-_LOOK_EVERY = 2
+_REFRESH_EVERY = 2
 
 
 class InventoryView(TableView):
@@ -79,17 +79,17 @@ class InventoryView(TableView):
     @override
     def tick(self) -> None:
         self._ticks += 1
-        if self._ticks % _LOOK_EVERY == 0:
+        if self._ticks % _REFRESH_EVERY == 0:
             self.context.overview_cache.request()
             self.select_row()
 
     @override
     def fill(self) -> None:
         overview = self.context.overview_cache.overview
-        trouble = self.context.overview_cache.trouble
+        problem = self.context.overview_cache.problem
         self.rows.chosen = self.context.space
         rows = self.rows_of(overview, self.table.sorting) if overview is not None else ()
-        self.show_rows(rows, trouble or "Loading …", TextRole.FAILED if trouble else TextRole.MUTED)
+        self.show_rows(rows, problem or "Loading …", TextRole.FAILED if problem else TextRole.MUTED)
         self.select_row()
 
     @override
@@ -230,16 +230,16 @@ class SpacesView(InventoryView):
         verdicts = self.context.verdicts
         return space_rows(overview.spaces, counts, verdicts, sorting.key, sorting.descending)
 
-    def _current_look(self) -> SpaceOverview | None:
+    def _current_entry(self) -> SpaceOverview | None:
         overview = self.context.overview_cache.overview
         if overview is None:
             return None
-        return next((look for look in overview.spaces if look.space.name == self.current), None)
+        return next((entry for entry in overview.spaces if entry.space.name == self.current), None)
 
     def spots(self) -> list[tuple[str, str]]:
         """Return the space with each of its hosts."""
-        look = self._current_look()
-        return [] if look is None else [(look.space.name, host) for host in look.space.hosts]
+        entry = self._current_entry()
+        return [] if entry is None else [(entry.space.name, host) for host in entry.space.hosts]
 
     def heading(self) -> str:
         """Return the name of the space."""
@@ -298,5 +298,5 @@ class HostsView(InventoryView):
     def spaces_of(self, host: str) -> list[str]:
         """Return the spaces of a host."""
         overview = self.context.overview_cache.overview
-        looks = overview.spaces if overview is not None else ()
-        return [look.space.name for look in looks if host in look.space.hosts]
+        entries = overview.spaces if overview is not None else ()
+        return [entry.space.name for entry in entries if host in entry.space.hosts]

@@ -186,7 +186,7 @@ class OverviewView(DashboardView):
     async def _fetch(self) -> None:
         client = self.context.client
         overview = self.context.overview_cache.overview
-        names = [look.space.name for look in overview.spaces] if overview is not None else []
+        names = [entry.space.name for entry in overview.spaces] if overview is not None else []
         try:
             self._activity = await run_in_thread(lambda: fetch_activity(client, names))
         except StoreError as error:
@@ -213,17 +213,17 @@ class OverviewView(DashboardView):
         hosts = {host.name: host for host in overview.hosts if host.free is not None}
         cards = [
             SpaceCard(
-                look,
-                self._activity.get(look.space.name, SpaceActivity()),
-                tuple(active.get(look.space.name, ())),
-                self.context.verdicts.get(look.space.name, ""),
+                entry,
+                self._activity.get(entry.space.name, SpaceActivity()),
+                tuple(active.get(entry.space.name, ())),
+                self.context.verdicts.get(entry.space.name, ""),
                 min(
-                    (hosts[name] for name in look.space.hosts if name in hosts),
+                    (hosts[name] for name in entry.space.hosts if name in hosts),
                     key=lambda host: host.free or 0,
                     default=None,
                 ),
             )
-            for look in overview.spaces
+            for entry in overview.spaces
         ]
         return sorted(cards, key=lambda card: card.urgency)
 
@@ -247,8 +247,8 @@ class OverviewView(DashboardView):
             lines += [_joined(parts) for parts in zip(*drawn, strict=True)]
         cache = self.context.overview_cache
         nothing = "There is no space yet: CREATE SPACE makes one" if cache.overview is not None else "Loading …"
-        role = TextRole.FAILED if cache.trouble else TextRole.MUTED
-        self.body.show(lines or [((f" {cache.trouble or nothing}", role),)])
+        role = TextRole.FAILED if cache.problem else TextRole.MUTED
+        self.body.show(lines or [((f" {cache.problem or nothing}", role),)])
         if before != self._current:
             self.post_message(self.StatusChanged())
 

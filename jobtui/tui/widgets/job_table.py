@@ -229,9 +229,9 @@ class JobList(Vertical):
 
     def tick(self) -> None:
         """Update the durations of running jobs."""
-        if self.rows.trouble:
-            self.post_message(self.Failed(self.rows.trouble))
-            self.rows.trouble = ""
+        if self.rows.problem:
+            self.post_message(self.Failed(self.rows.problem))
+            self.rows.problem = ""
         running = self.rows.running()
         self.rows.extend_trends()
         if running:

@@ -86,8 +86,8 @@ class WorkerServer:
         word: p.WorkerMessage
         try:
             word = self._reply_to(ask.number, ask.command)
-        except WorkerError as trouble:
-            word = p.FailureReply(trouble.code, trouble.reason)
+        except WorkerError as failure:
+            word = p.FailureReply(failure.code, failure.reason)
         except Exception as error:  # the caller gets an error in any case
             word = p.FailureReply(ErrorCode.IO, printable_line(f"{type(error).__name__}: {error}"))
         if ask.number in self._operations:
@@ -177,8 +177,8 @@ class WorkerServer:
     def _close(self, database: Database) -> None:
         try:
             database.close()
-        except WorkerError as trouble:
-            self._send(0, p.WarningReply(trouble.reason))
+        except WorkerError as failure:
+            self._send(0, p.WarningReply(failure.reason))
 
     def _send(self, number: int, word: p.WorkerMessage) -> None:
         line = msgspec.json.encode(p.WorkerResponse(number, word)) + b"\n"
