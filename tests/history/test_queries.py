@@ -13,8 +13,8 @@ from msgspec.structs import replace
 
 from jobtui.history import Bound, History, Query, Sort
 from jobtui.history.format.index import TEXT_COLUMNS
-from jobtui.history.read import order as sorting
-from jobtui.history.read import sort as ranking
+from jobtui.history.read import ordered_ids as sorting
+from jobtui.history.read import sort_keys as ranking
 from jobtui.history.write.store import Limits
 from jobtui.model import Job, JobOptions, Status
 from tests.support import made_jobs, plain_history

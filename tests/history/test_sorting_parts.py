@@ -8,8 +8,8 @@ from collections.abc import Sequence
 
 import pytest
 
-from jobtui.history.read import sort
-from jobtui.history.read.sort import KeyBound, KeyedIds, may_reach, merge_ranks, sort_distinct, sort_rows
+from jobtui.history.read import sort_keys
+from jobtui.history.read.sort_keys import KeyBound, KeyedIds, may_reach, merge_ranks, sort_distinct, sort_rows
 
 NUMBERS = (-1e300, -70_000.0, -3.5, -3.25, -1.0, 0.0, 0.25, 1.0, 2.0**33, 2.0**40 - 1, 2.0**40, 1.7e15)
 
@@ -17,7 +17,7 @@ NUMBERS = (-1e300, -70_000.0, -3.5, -3.25, -1.0, 0.0, 0.25, 1.0, 2.0**33, 2.0**4
 @pytest.fixture(autouse=True)
 def _small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in (("BUCKET", 8), ("SAMPLE", 2), ("GROUP", 24)):
-        monkeypatch.setattr(sort, name, value)
+        monkeypatch.setattr(sort_keys, name, value)
 
 
 @pytest.mark.parametrize("above", [True, False])

@@ -16,7 +16,7 @@ from jobtui.history.format.archive import Archives
 from jobtui.history.format.quarantine import convert_read_errors
 from jobtui.history.format.segment import Segment
 from jobtui.history.format.state import State
-from jobtui.history.read.order import IdOrder, KeyOrder, OrderedIds
+from jobtui.history.read.ordered_ids import IdOrder, KeyOrder, OrderedIds
 from jobtui.history.read.query import Query, Sort, can_use_counts, match_job
 from jobtui.model import Job, Status
 
