@@ -18,7 +18,7 @@ from pathlib import Path
 from rocksdict import DBCompressionType, Options, Rdict, WriteBatch
 
 from benchmarks.figures import Outcome, Run, at_most, figure, timed
-from jobtui.engine.advice import DEFAULT_RATE, estimate_compaction
+from jobtui.engine.advice import CompactionSpeed, estimate_compaction
 from jobtui.storage.base import CompactionRequest, OperationControl, Placement
 from jobtui.storage.local.backend import LocalStorage
 
@@ -162,7 +162,7 @@ async def measure(root: Path) -> list[tuple[str, int, int, bool, int, float, flo
             assert done.before is not None
             assert done.after is not None
             actual = done.before.bytes - done.after.bytes
-            predicted = (estimate.rewritten or 0) / DEFAULT_RATE
+            predicted = CompactionSpeed().seconds(estimate.rewritten or 0)
             gain = estimate.gain or 0
             found.append((shape, done.before.bytes, gain, estimate.is_guess, actual, predicted, took))
     finally:

@@ -130,7 +130,7 @@ def test_the_first_steps_leave_out_what_is_done(tmp_path: Path) -> None:
             await shown.shows("No jobs yet", "chooses the space")
             await shown.say("USE nba")
             await shown.shows_no_more("chooses the space")
-            await shown.shows("ADMIN FLUSH")
+            await shown.shows("ADMIN FLUSH", "5  shows which spaces need a job, and what it would give back.")
 
     asyncio.run(run())
 

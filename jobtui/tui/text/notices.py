@@ -205,6 +205,11 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
         (),
         (
             ("  ", TextRole.PLAIN),
+            (f"{keys.shown(BY_ID['show_advice']):<3}", TextRole.KEY),
+            ("shows which spaces need a job, and what it would give back.", TextRole.PLAIN),
+        ),
+        (
+            ("  ", TextRole.PLAIN),
             ("esc", TextRole.KEY),
             (" returns to this table.  ", TextRole.PLAIN),
             (compact, TextRole.KEY),
