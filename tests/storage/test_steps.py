@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rocksdict import Rdict
 
+from jobtui.storage.local.worker.options import TICKERS, SharedOptions, read_tickers
 from jobtui.storage.local.worker.stats import LiveFile
 from jobtui.storage.local.worker.steps import (
     FamilyRest,
@@ -182,3 +186,19 @@ def test_a_plan_that_is_made_again_before_each_step_ends():
     else:
         raise AssertionError("the plan did not end")
     assert number - first_new < 4 * 20
+
+
+def test_counters_are_those_of_the_whole_text(tmp_path: Path) -> None:
+    options = SharedOptions().own
+    options.create_if_missing(True)
+    database = Rdict(str(tmp_path / "db"), options=options)
+    for layer in range(2):
+        database.put(b"key", b"%d" % layer)
+        database.flush(True)
+    database.compact_range(None, None)
+    text = options.get_statistics() or ""
+    found = dict(re.findall(r"^rocksdb\.([\w.]+) COUNT : (\d+)$", text, re.MULTILINE))
+    counted = read_tickers(options)
+    assert {name: int(found[name]) for name in TICKERS} == dict(counted)
+    assert counted["flush.write.bytes"] > 0
+    database.close()

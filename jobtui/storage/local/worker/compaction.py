@@ -194,7 +194,7 @@ class Compaction(Operation):
         files, errors = files_of(step, before), sum_property(handle, "background-errors")
         log_end, tickers = _log_size(self._database.log), read_tickers(handle.options)
         stats = _stats_of(file for group in files.values() for file in group)
-        counter = count_compacted(handle.options, stats, self._database.path)
+        counter = count_compacted(handle.options, tickers, stats, self._database.path)
         begin, share = plan.fraction, plan.share(step)
 
         def report(progress: OperationProgress) -> None:

@@ -6,6 +6,7 @@ It is an estimate: it never falls, and it never reaches the end.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
@@ -137,8 +138,8 @@ def count_flushed(options: Options, path: Path) -> ByteCounter:
     return count
 
 
-def count_compacted(options: Options, stats: SpaceStats, path: Path) -> ByteCounter:
-    """Return a counter of the bytes that compactions read, for a database that holds `stats`.
+def count_compacted(options: Options, start: Counter[str], stats: SpaceStats, path: Path) -> ByteCounter:
+    """Return a counter of the bytes that compactions read since `start`, for a database that holds `stats`.
 
     RocksDB counts the bytes that it reads from files, a thousand keys at a time. Between these steps, and for
     blocks found in the cache, all reads count up to the written and dropped bytes.
@@ -146,7 +147,6 @@ def count_compacted(options: Options, stats: SpaceStats, path: Path) -> ByteCoun
     Raises:
         OSError: The directory cannot be read.
     """
-    start = read_tickers(options)
     known = table_files(path)
     entry = stats.bytes / stats.entries if stats.entries else 0.0
 
