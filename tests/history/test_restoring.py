@@ -39,6 +39,19 @@ def without(*gone: Iterable[int]) -> list[int]:
 
 
 class TestRestore:
+    def test_archive_without_these_jobs_is_neither_read_nor_written(self, tmp_path: Path) -> None:
+        history, _ = filled(tmp_path / "history")
+        history.restore(4, 6).result()
+        place = tmp_path / "history" / "archive"
+        names = sorted(place.rglob("*"))
+        assert list(history.restore(4, 6).result().ids) == []  # 1 to 10 are still its first and its last
+        assert sorted(place.rglob("*")) == names
+        other = min(place.glob("jobs-15-20-*"))
+        for file in other.glob("seg-*"):
+            file.unlink()
+        assert list(history.restore(1, 10).result().ids) == [1, 2, 3, 7, 8, 9, 10]
+        history.close()
+
     @pytest.mark.parametrize(
         ("first", "last", "archived"),
         [

@@ -79,8 +79,9 @@ def archive(store: SegmentStore, first: int, last: int) -> Steps[ArchiveResult]:
     path = store.directory / ARCHIVE_DIRECTORY / name
     disk.make_directory(path)
     gone = {some.segment.name for some in taken}
+    divided = _Division()
     try:
-        divided = yield from _divide(store, taken, path)
+        yield from _divide(store, taken, path, divided)
         if not state.recent.keys().isdisjoint(divided.ids):
             raise OSError(errno.EBUSY, "a journal also has these jobs")  # they would exist twice
         create_archive_manifest(disk, path, SCHEMA, [segment.entry for segment in divided.moved])
@@ -98,6 +99,8 @@ def archive(store: SegmentStore, first: int, last: int) -> Steps[ArchiveResult]:
         raise
     except OSError:
         remove_archive(disk, store.directory, name)
+        for segment in divided.rest:
+            _remove_segment(disk, store.directory, segment.name)
         raise
     with state.mutex:
         left = [segment for segment in state.segments if segment.name not in gone]
@@ -273,9 +276,8 @@ def _select(state: State, segment: Segment, first: int, last: int) -> _Selection
     return _Selection(segment, rows, changed, len(rows) == len(present) and not changed)
 
 
-def _divide(store: SegmentStore, taken: Sequence[_Selection], path: Path) -> Steps[_Division]:
+def _divide(store: SegmentStore, taken: Sequence[_Selection], path: Path, divided: _Division) -> Steps[None]:
     """Write the selected rows as segments of the archive, and the others as new segments."""
-    divided = _Division()
     for some in taken:
         segment, rows = some.segment, some.rows
         _count(some, divided)
@@ -298,7 +300,6 @@ def _divide(store: SegmentStore, taken: Sequence[_Selection], path: Path) -> Ste
         for job_id, each in some.changed.items():
             divided.replaced[job_id] = SupersededRecord(rest, each.space, each.status)
     divided.ids = array("Q", sorted(divided.ids))
-    return divided
 
 
 def _count(some: _Selection, divided: _Division) -> None:
