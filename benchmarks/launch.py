@@ -28,8 +28,8 @@ def first_paint(run: Run) -> Outcome:
     The limit is that of an app that only imports jobtui's modules, and then paints the empty app's line.
     """
     home = long_home(run)
-    ours = partial(_painted, home.jobtui(), newest(run), home.environment)
-    empty = partial(_painted, EMPTY, "Ready", home.environment)
+    ours = partial(painted, home.jobtui(), newest(run), home.environment)
+    empty = partial(painted, EMPTY, "Ready", home.environment)
     ours(), empty()  # these read the files
     times, yardstick = alternate(3 if run.quick else 20, ours, empty)
     imports = alternate(
@@ -46,13 +46,14 @@ def first_paint(run: Run) -> Outcome:
 def first_paint_of_a_huge_history(run: Run) -> Outcome:
     home, empty = huge_home(run), fresh_home(run)
     last = str(newest_of(huge_count_of(run)))
-    many = partial(_painted, home.jobtui(), last, home.environment)
-    none = partial(_painted, empty.jobtui(), "No jobs yet", empty.environment)
+    many = partial(painted, home.jobtui(), last, home.environment)
+    none = partial(painted, empty.jobtui(), "No jobs yet", empty.environment)
     many(), none()
     return Outcome.ratio(*alternate(3 if run.quick else 15, many, none))
 
 
-def _painted(command: Sequence[str], text: str, environment: Mapping[str, str]) -> float:
+def painted(command: Sequence[str], text: str, environment: Mapping[str, str]) -> float:
+    """Return the seconds from the command to the frame that shows the text."""
     with Screen(command, environment) as screen:
         return screen.shows(text).at - screen.begun
 
