@@ -80,6 +80,8 @@ def classify(words: str) -> ErrorCode:
 def rocksdb_error(words: str, where: str, room: DiskSpace | None = None) -> WorkerError:
     """Return the error for a message of RocksDB: directory, reason, sizes, and the message."""
     code = classify(words)
+    if code is ErrorCode.LOCKED:
+        return locked_error(where)  # the message has only the path of the file again, and how long ago
     limit = next((number for sign, number in _LIMITS.items() if sign in words), None)
     plain = describe_limit(limit) or _full_in_words(code, where)
     return WorkerError(code, f"{_plain(code, where, room, plain or None)} (RocksDB: {printable_line(words)})")
@@ -105,6 +107,11 @@ def disk_full_error(where: str, needed: int, free: int) -> WorkerError:
         ErrorCode.DISK_FULL,
         _plain(ErrorCode.DISK_FULL, where, DiskSpace(needed, free), "there is not enough room"),
     )
+
+
+def locked_error(where: str) -> WorkerError:
+    """Return the error for a database that another program has open."""
+    return WorkerError(ErrorCode.LOCKED, f"{where}: {_PLAIN[ErrorCode.LOCKED]} (its LOCK is held)")
 
 
 def missing_error(where: str, what: str) -> WorkerError:

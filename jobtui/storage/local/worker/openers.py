@@ -14,7 +14,7 @@ from jobtui.errors import ErrorCode
 from jobtui.files import sync_directory
 from jobtui.storage.local.adopted_directory import AdoptedDirectory
 from jobtui.storage.local.adoption import ReplayStrictness, Survey, Surveyor
-from jobtui.storage.local.errors import WorkerError, rocksdb_error, system_error
+from jobtui.storage.local.errors import WorkerError, locked_error, rocksdb_error, system_error
 from jobtui.storage.local.layout import wal_bytes
 from jobtui.storage.local.worker.database import ColumnFamily, CompactionStyle, DatabaseHandle, Opener
 from jobtui.storage.local.worker.manifest_guard import ManifestGuard
@@ -255,8 +255,7 @@ class AdoptedOpener(Opener):
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             os.close(descriptor)
-            reason = f"{self.path}: another program has the database open (its LOCK is held)"
-            raise WorkerError(ErrorCode.LOCKED, reason) from None
+            raise locked_error(str(self.path)) from None
         except BaseException:
             os.close(descriptor)
             raise
