@@ -16,6 +16,7 @@ from typing import Final
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
+_SIZE_CELLS: Final = 8  # of the longest sizes but negative ones, `27.9 MiB`
 _ESCAPES: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _CONTROL_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
@@ -59,6 +60,18 @@ def format_bytes(count: int | float | None, unknown: str = "") -> str:
     digits = 0 if step == 0 or value >= 99.95 else 1 if value >= 9.995 else 2
     text = f"{value:.{digits}f}"
     return f"{sign}{text.rstrip('0').rstrip('.') if '.' in text else text} {_UNITS[step]}"
+
+
+def format_change(before: int, after: int, width: int) -> str:
+    """Return two sizes as `27.9 MiB → 44.4 MiB`, right-aligned in columns of eight cells.
+
+    With less than the `width` for that, they are shortened to `27.9 → 44.4 MiB` if they have the same unit.
+    """
+    first, last = format_bytes(before), format_bytes(after)
+    if width >= 2 * _SIZE_CELLS + 3:
+        return f"{first:>{_SIZE_CELLS}} → {last:>{_SIZE_CELLS}}"
+    number, _, unit = first.partition(" ")
+    return f"{number if last.endswith(f' {unit}') else first} → {last}"
 
 
 def format_rate(bytes_per_second: float | None, unknown: str = "") -> str:

@@ -171,6 +171,12 @@ async def question(photographer: Photographer) -> None:
     await photographer.press("home", "space", "space", "space", "space", "s")
 
 
+async def archiving(photographer: Photographer) -> None:
+    """Show the confirmation of an action on marked jobs that no job's end can make void."""
+    await photographer.press("home", "space", "space", "space", "space", "b")
+    await photographer.settle()
+
+
 async def help_screen(photographer: Photographer) -> None:
     """Show the keys."""
     await photographer.press("question_mark")
@@ -262,7 +268,7 @@ VIEWS: dict[str, Shot] = {
     "spaces": spaces,
     "hosts": hosts,
     "archive": archive,
-    "confirmation": question,
+    "confirmation": archiving,
     "help": help_screen,
     "advice": advice,
     "schedules": schedules,

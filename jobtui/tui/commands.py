@@ -50,6 +50,16 @@ def _filtering(where: KeyScope, id: str, rows: str) -> KeyCommand:  # noqa: A002
     return _c(where, id, "slash", "filter", text, 50, action="filter")
 
 
+def _scrolling(where: KeyScope, prefix: str) -> tuple[KeyCommand, KeyCommand]:
+    """Return the commands that scroll the pane below a table."""
+    down, up = f"{prefix}_pane_down", f"{prefix}_pane_up"
+    text = "Scroll the pane below the table"
+    return (
+        _c(where, down, "shift+down,ctrl+d", "pane down", text, action="scroll_pane(3)", palette=False),
+        _c(where, up, "shift+up,ctrl+u", "pane up", f"{text} up", action="scroll_pane(-3)", palette=False),
+    )
+
+
 _JOB_SORTS = {
     "id": "I",
     "command": "M",
@@ -164,6 +174,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
     _c(KeyScope.ADVICE, "advice_refresh", "u", "measure again", "Measure again", 20, action="refresh"),
     *_sorting(KeyScope.ADVICE, _ADVICE_SORTS, "advice_"),
     _filtering(KeyScope.ADVICE, "advice_filter", "spaces"),
+    *_scrolling(KeyScope.ADVICE, "advice"),
     # jobs and archive
     _c(_J, "stop", "s", "stop", "Stop the marked jobs, or the one under the cursor", 10),
     _c(
@@ -222,7 +233,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
         "next_match",
         "n",
         "next failed",
-        "The next job that passes the filter; without a filter, the next that failed",
+        "The next job that passes the filter; without a filter, the next failed one not run again yet",
         55,
         action="next_match(1)",
     ),
@@ -306,6 +317,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
     ),
     *_sorting(_S, _SPACE_SORTS, "space_"),
     _filtering(_S, "space_filter", "spaces"),
+    *_scrolling(_S, "space"),
     # hosts
     _c(_H, "host_flush", "F", "flush", "Flush a space of the host under the cursor", 10, action="flush"),
     _c(
@@ -313,6 +325,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
     ),
     *_sorting(_H, _HOST_SORTS, "host_"),
     _filtering(_H, "host_filter", "hosts"),
+    *_scrolling(_H, "host"),
     # schedules
     _c(_G, "schedule_new", "n", "new", "Fill in a form that writes a CREATE SCHEDULE", 10, action="new"),
     _c(
@@ -327,6 +340,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
     _c(_G, "schedule_run", "r", "run", "Run the schedule under the cursor now", 30, action="run"),
     _c(_G, "schedule_drop", "D", "drop", "Drop the schedule under the cursor", 40, action="drop"),
     _filtering(_G, "schedule_filter", "schedules"),
+    *_scrolling(_G, "schedule"),
     # log
     _c(_L, "log_copy", "y", "copy", "Copy the log", 10, action="copy_log"),
     _c(_L, "log_up", "up,k", "up", "A line up", action="line(-1)", palette=False),
@@ -336,7 +350,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
     _c(_L, "log_first", "home,g", "top", "The oldest entry", action="scroll_home", palette=False),
     _c(_L, "log_last", "end,G", "end", "The newest entry", action="scroll_end", palette=False),
     # overview
-    _c(_O, "card_open", "enter", "jobs of the space", "The jobs of the space", 10, action="open_card"),
+    _c(_O, "card_open", "enter", "jobs", "The jobs of the space", 10, action="open_card"),
     _c(_O, "card_compact", "C", "compact", "Compact the space", 20, action="compact_card"),
     _c(_O, "card_measure", "u", "measure", "Measure the advice of all spaces again", 30, action="measure"),
     _c(_O, "card_left", "left,h", "left", "The card at the left", action="move_card(-1, 0)", palette=False),

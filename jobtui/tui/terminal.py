@@ -190,7 +190,7 @@ _ERROR_HANDLER = "jobtui-plain"
 
 # each as wide as what it replaces
 _REPLACEMENTS = {
-    "-": "─━═╌–",
+    "-": "─━═╌–▹",
     "|": "│┃▏▎▍▌▋▊▉▐▕‖",
     "+": "┌┐└┘├┤┬┴┼╭╮╰╯┏┓┗┛✔",
     "_": "▁▂▃",

@@ -164,3 +164,11 @@ def test_ended_is_final_and_queued_can_only_run_or_stop() -> None:
         (Status.RUNNING, Status.FAILED),
         (Status.RUNNING, Status.STOPPED),
     }
+
+
+def test_working_time_of_a_resumed_task_leaves_the_pause_out() -> None:
+    job = lifecycle.pause(running(1), T0 + timedelta(seconds=10))
+    job = lifecycle.requeue_task(job, 0, TaskOutcome(Status.QUEUE, 10.0, 0.5), T0 + timedelta(seconds=10))
+    job = lifecycle.start_tasks(lifecycle.resume(job, T0 + timedelta(hours=1)), [0], T0 + timedelta(hours=1))
+    at = T0 + timedelta(hours=1, seconds=5)
+    assert lifecycle.task_seconds(job, 0, at) == 15

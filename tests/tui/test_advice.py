@@ -34,7 +34,7 @@ class TestRows:
         rows = dict(_space_rows(HOSTS, Sorting("gain", True)))
         assert text(rows["b"]["verdict"]) == "compact"
         assert text(rows["b"]["gain"]) == "≈ 65 B"
-        assert text(rows["b"]["deletions"]) == "███         30%"
+        assert text(rows["b"]["deletions"]) == "▇▇▇░░░░░░░  30%"
 
     def test_order(self) -> None:
         assert [name for name, _ in _space_rows(HOSTS, Sorting("gain", True))] == ["b", "a"]
@@ -42,10 +42,10 @@ class TestRows:
         assert [name for name, _ in _space_rows(HOSTS, Sorting("space", False))] == ["a", "b"]
 
     def test_bars(self) -> None:
-        assert share_bar(None) == "–"
-        assert share_bar(0.0) == "             0%"
-        assert share_bar(1.0) == "██████████ 100%"
-        assert share_bar(0.66) == "██████▌     66%"
+        assert share_bar(None) == "              –"
+        assert share_bar(0.0) == "░░░░░░░░░░   0%"
+        assert share_bar(1.0) == "▇▇▇▇▇▇▇▇▇▇ 100%"
+        assert share_bar(0.66) == "▇▇▇▇▇▇▇░░░  66%"
 
 
 class TestStatement:

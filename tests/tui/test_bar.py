@@ -270,3 +270,44 @@ def test_example_names_a_space_that_another_process_created(tmp_path: Path) -> N
             await shown.shows("ADMIN COMPACT zoo")
 
     asyncio.run(run())
+
+
+async def left(shown: Stage) -> None:
+    """Leave the bar: the first esc may close the list of completions."""
+    await shown.press("escape")
+    if shown.dashboard.console.bar.is_typing:
+        await shown.press("escape")
+    await shown.until(lambda: not shown.dashboard.console.bar.is_typing)
+
+
+def test_an_offered_statement_is_gone_after_leaving_unless_it_was_edited(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            typist = await typing(shown)
+            await shown.type("SHOW")
+            await shown.until(lambda: typist.text == "SHOW")
+            await left(shown)
+            await shown.press("2", "n")
+            await shown.until(lambda: typist.text == "CREATE SPACE ")
+            await left(shown)
+            assert typist.text == "SHOW"
+            await shown.press("n")
+            await shown.until(lambda: typist.text == "CREATE SPACE ")
+            await shown.type("x")
+            await shown.until(lambda: typist.text == "CREATE SPACE x")
+            await left(shown)
+            assert typist.text == "CREATE SPACE x"
+
+    asyncio.run(run())
+
+
+def test_keys_stay_on_the_last_line_below_a_long_result(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, size=(80, 24), auto=True) as shown:
+            await typing(shown)
+            await shown.paste("ADMIN FLUSH nba; SHOW JOB 1")
+            await shown.press("enter")
+            await shown.shows("| 1-2 ")
+            await shown.until(lambda: "esc leave" in shown.screen.split("\n")[-1])
+
+    asyncio.run(run())

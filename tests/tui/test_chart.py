@@ -56,6 +56,23 @@ class TestLines:
         for label in ("150 MiB/s┤", "75 MiB/s┤", "0 B/s┤", "118┤", "0:00", "1:00"):
             assert label in text
 
+    @pytest.mark.parametrize(
+        ("moments", "width", "labels"),
+        [
+            (3, 118, ["0.0 s", "0.5 s", "1.0 s", "1.5 s", "2.0 s", "2.5 s", "3.0 s"]),
+            (60, 60, ["0:00", "0:15", "0:30", "0:45", "1:00"]),
+            (60, 30, ["0:00", "1:00"]),
+        ],
+    )
+    def test_times_are_round_and_each_is_shown_once(self, moments: int, width: int, labels: list[str]) -> None:
+        rows = text_of(rising(moments=moments), width, 60).split("\n")
+        place = next(number for number, row in enumerate(rows) if "└" in row)
+        found = re.findall(r"[\d:.]+(?: s)?", rows[place + 1])
+        assert found == labels
+        # a mark at each label but the last, which ends with the axis
+        marks = [cell for cell, sign in enumerate(rows[place]) if sign == "┬"]
+        assert [rows[place + 1].index(label) for label in labels[:-1]] == marks
+
     def test_ended_job_has_the_mean_of_its_rates(self) -> None:
         text = "\n".join(map(plain, chart_lines(compaction(Status.FINISHED), rising(), 118, 40)))
         assert "Read  61 MiB/s on average, at most 120 MiB/s" in text

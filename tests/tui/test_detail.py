@@ -40,7 +40,7 @@ def test_the_tabs_tell_tasks_timeline_storage_and_events(tmp_path: Path) -> None
     async def run() -> None:
         async with stage(tmp_path, size=(110, 60)) as shown:
             await a_compacted_job(shown)
-            await shown.until(lambda: "640 MiB → 300 MiB" in shown.detail)
+            await shown.until(lambda: "640 MiB →  300 MiB" in shown.detail)
             await shown.press("right_square_bracket")
             await shown.until(lambda: "waited 0.0 s · ran 5.0 s" in shown.detail and "▇" in shown.detail)
             assert "ran 0:15" in shown.detail
@@ -50,7 +50,7 @@ def test_the_tabs_tell_tasks_timeline_storage_and_events(tmp_path: Path) -> None
             await shown.press("right_square_bracket")
             await shown.until(lambda: "task 2 on local2 finished" in shown.detail)
             await shown.press(*["left_square_bracket"] * 4)
-            await shown.until(lambda: "640 MiB → 300 MiB" in shown.detail)
+            await shown.until(lambda: "640 MiB →  300 MiB" in shown.detail)
 
     asyncio.run(run())
 
@@ -72,7 +72,7 @@ def test_enter_opens_the_full_detail_and_esc_leaves_it(tmp_path: Path) -> None:
 
 def test_detail_is_right_of_the_table_if_there_is_room(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=(190, 40)) as shown:
+        async with stage(tmp_path, size=(220, 40)) as shown:
             await a_compacted_job(shown)
             assert "job 1 ·" in shown.row("Command")
             await shown.pilot.resize_terminal(90, 40)
@@ -174,7 +174,7 @@ def said(job: Job, width: int = 200, **options: object) -> str:
 
 class TestSummary:
     def test_says_what_when_who_why_and_what_next(self) -> None:
-        text = said(FAILED)
+        text = said(FAILED, with_reason=True)
         for part in (
             "✖ failed",
             "waited 0:20",
@@ -188,6 +188,12 @@ class TestSummary:
             "r runs it again, on the 2 hosts that did not finish",
         ):
             assert part in text
+
+    def test_leaves_out_a_reason_that_is_at_its_host(self) -> None:
+        assert "no space left on device" not in said(FAILED)
+        of_a_path = replace(FAILED, reason="no space left on device, at /db/nba")
+        assert "no space left on device" not in said(of_a_path)
+        assert "disk alarm" in said(replace(FAILED, reason="disk alarm"))
 
     def test_of_a_recovered_job_names_the_recovery_and_offers_none(self) -> None:
         text = said(FAILED, recovered_as=[9])

@@ -7,6 +7,8 @@ from textual import events
 
 from jobtui.tui.screens.dialog import Choice, Question
 from jobtui.tui.screens.help import HelpScreen
+from jobtui.tui.text.spans import plain
+from jobtui.tui.widgets.base import LinesView
 from tests.support.dashboards import stage
 
 
@@ -42,5 +44,34 @@ def test_a_question_is_paged_before_it_is_there(tmp_path: Path) -> None:
             shown.app.push_screen(question)
             question.action_page(1)
             await shown.shows("Which?", "id")
+
+    asyncio.run(run())
+
+
+def test_a_question_names_the_way_out_and_marks_its_cursor(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            choices = [Choice("f", "only on 1 host", True), Choice("a", "on all 3 hosts", False)]
+            shown.app.push_screen(Question[bool]("Run job 1 again?", (), choices))
+            await shown.shows("esc closes", "▸ f     only on 1 host")
+            await shown.press("down")
+            await shown.shows("▸ a     on all 3 hosts")
+            assert "▸ f" not in shown.screen
+
+    asyncio.run(run())
+
+
+def test_keys_have_a_narrow_column_in_a_narrow_help(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["h1"]}, size=(60, 16), auto=True) as shown:
+            await shown.say("ADMIN FLUSH nba")
+            await shown.press("question_mark")
+            await shown.shows("s       Stop the marked jobs")
+            text = "\n".join(plain(line) for line in shown.app.screen.query_one(LinesView).lines)
+            assert "  enter   Open what is under the cursor" in text
+            assert "shift" not in text
+            assert "⇧↑ K    Mark a range upwards" in text
+            assert "Free disk" in text
+            assert "┤ ┬" in text
 
     asyncio.run(run())

@@ -53,7 +53,7 @@ async def a_busy_desk(shown: Stage) -> None:
     shown.app.clear_notifications()
     shown.dashboard.jobs.list.table.go_to_key(3)
     shown.dashboard.tick()
-    await shown.until(lambda: "job 3 ·" in shown.screen and shown.behind.job(3).tasks[1].status.ended)
+    await shown.until(lambda: "─ job 3 " in shown.screen and shown.behind.job(3).tasks[1].status.ended)
     await shown.until(lambda: "54%" in shown.detail and "✔" in shown.detail)
 
 

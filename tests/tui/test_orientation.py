@@ -145,16 +145,29 @@ class TestJump:
                 await shown.press("n")
                 await shown.until(lambda: shown.cursor == 1)
                 await shown.press("n")
-                await shown.shows("No job after this one failed: first failed job")
+                await shown.shows("No failed job after this one: this is the first")
                 await shown.until(lambda: shown.cursor == 4)
                 await shown.press("N")
-                await shown.shows("No job before this one failed: last failed job")
+                await shown.shows("No failed job before this one: this is the last")
                 await shown.until(lambda: shown.cursor == 1)
                 await shown.press("enter")
                 # in the detail, `n` has one meaning only
-                await shown.until(
-                    lambda: "n next failure" in keys(shown) and "n next failed" not in keys(shown)
-                )
+                await shown.until(lambda: "esc back" in keys(shown) and "next fail" not in keys(shown))
+
+        asyncio.run(run())
+
+    def test_n_passes_by_jobs_that_were_run_again(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, SPACES, size=(120, 30)) as shown:
+                await failed_and_finished(shown)
+                shown.behind.say("RECOVER JOB 4")
+                await shown.shows("↻ 7")
+                await shown.press("n")
+                await shown.until(lambda: shown.cursor == 1)
+                await shown.press("n")
+                await shown.shows("No other failed job is left to recover")
+                assert shown.cursor == 1
+                await shown.until(lambda: "next failed" not in keys(shown))
 
         asyncio.run(run())
 

@@ -81,7 +81,7 @@ class TestCard:
             "advice: compact",
         ):
             assert words in text
-        assert "size ▇▇  2 GiB reclaimed" in text_of(card(job(2), job(1)))
+        assert "size ▄▄  2 GiB reclaimed" in text_of(card(job(2), job(1)))
         busy = card(active=(replace(RUNNING, tasks=(HALF,)), job(5, Status.QUEUE)))
         assert "▶ compact 50%  ◷ 1 queued" in text_of(busy)
 

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.storage.base import CompactionFigures
-from jobtui.tui.data.inventory_rows import row_filter
+from jobtui.storage.base import CompactionFigures, Host
+from jobtui.tui.data.inventory_rows import host_rows, row_filter
 from jobtui.tui.text.spans import TextRole
+from jobtui.tui.widgets.base import LinesView
 from jobtui.tui.widgets.table import Table
 from tests.support.dashboards import HOSTS, stage
 
@@ -35,7 +36,7 @@ def test_a_space_is_chosen_flushed_and_compacted_from_there(tmp_path: Path) -> N
             await shown.press("2")
             await shown.shows("space nba")
             await shown.press("u")
-            await shown.shows("local[nba]>", "▸")
+            await shown.shows("local[nba]>", "nba  in use")
             await shown.press("F")
             await shown.shows("✔ 1")
             await shown.press("C")
@@ -248,3 +249,24 @@ class TestFilter:
                 await shown.shows("1 of 2", "space nba")
 
         asyncio.run(run())
+
+
+def test_a_key_scrolls_the_pane_below_the_table(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": [f"h{number}" for number in range(20)]}, size=(60, 16)) as shown:
+            await shown.press("2")
+            await shown.shows("space nba")
+            body = shown.dashboard.query_one(".table-view LinesView", LinesView)
+            await shown.until(lambda: len(body.lines) > 20)
+            await shown.press("shift+down", "shift+down")
+            await shown.until(lambda: body.scroll_offset.y == 6)
+            await shown.press("shift+up")
+            await shown.until(lambda: body.scroll_offset.y == 3)
+            assert shown.dashboard.view.space_in_view() == "nba"
+
+    asyncio.run(run())
+
+
+def test_a_host_shows_the_cause_of_its_trouble_without_its_own_path() -> None:
+    ((_, cells),) = host_rows([Host("/db/orders", up=False, detail="/db/orders: not there")], "name", False)
+    assert cells["detail"][0][0] == "not there"

@@ -1,8 +1,14 @@
+from datetime import UTC, datetime
+
 import pytest
 from rich.cells import cell_len
 
-from jobtui.formatting import single_cells
-from jobtui.tui.text.spans import fit, fit_host, width_of, wrap
+from jobtui.formatting import format_change, single_cells
+from jobtui.model import Job, Status, Task
+from jobtui.tui.text.notices import describe_end
+from jobtui.tui.text.spans import cause_of, fit, fit_host, size_sparkline, width_of, wrap
+
+NOW = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
 
 HOSTILE = [
     "[/nope]",
@@ -79,3 +85,25 @@ def test_long_paths_keep_their_end_other_hosts_the_beginning() -> None:
     assert fit_host("/srv/data/of/b/rdb 1", 10) == "…/b/rdb 1 "
     assert fit_host("storage0.example:9779", 10) == "storage0.…"
     assert fit_host("/a/b", 10) == "/a/b      "
+
+
+def test_sizes_are_aligned_if_there_is_room_and_shortened_if_not() -> None:
+    assert format_change(28 << 20, 1 << 20, 40) == "  28 MiB →    1 MiB"
+    assert format_change(28 << 20, 1 << 20, 18) == "28 → 1 MiB"
+    assert format_change(28 << 20, 1 << 10, 18) == "28 MiB → 1 KiB"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "bars"), [([100.0, 100.2], "▄▄"), ([1000.0, 1100.0, 1200.0], "▁▄▇"), ([0.0, 0.0], "▄▄")]
+)
+def test_curve_of_sizes_shows_their_change(sizes: list[float], bars: str) -> None:
+    assert size_sparkline(sizes, len(sizes)) == bars
+
+
+def test_cause_of_a_failure_comes_before_its_path() -> None:
+    task = Task(0, "h1", Status.FAILED, reason="/data/h1/nba: the disk is full")
+    job = Job(
+        3, "compact", "nba", NOW, Status.FAILED, reason="h1: /data/h1/nba: the disk is full", tasks=(task,)
+    )
+    assert cause_of(job) == "h1: the disk is full"
+    assert describe_end(job) == ("✖ job 3 compact nba failed: h1: the disk is full", "error")

@@ -198,10 +198,10 @@ class JobActions:
         answer = await self._run(text)
         jobs = [job for result in answer.results for job in result.jobs]
         if jobs:
-            self._host.show_toast(
-                f"job {format_ids(jobs)}: {text.removeprefix('ADMIN ').lower().split()[0]} {space}"
-            )
+            command = text.removeprefix("ADMIN ").lower().split()[0]
+            self._host.show_toast(f"new job {format_ids(jobs)}: {command} {space}")
             self._host.watch_jobs(jobs)
+            self._host.select_job(jobs[-1])  # as after a statement in the command bar
         return answer.failure is None
 
     @staticmethod

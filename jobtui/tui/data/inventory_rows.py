@@ -73,7 +73,6 @@ class NamedRows:
     """The rows of a table, with their names as keys; only those that pass the filter are shown.
 
     Attributes:
-        chosen: The chosen space.
         filter: Returns whether a row is shown.
         total: The number of rows without the filter.
     """
@@ -81,7 +80,6 @@ class NamedRows:
     def __init__(self) -> None:
         self._keys: list[str] = []
         self._cells: dict[str, Cells] = {}
-        self.chosen: str | None = None
         self.filter: Callable[[Cells], bool] = lambda cells: True
         self.total = 0
 
@@ -109,12 +107,11 @@ class NamedRows:
 
     def token(self, index: int) -> object:
         """Return the values that a row is painted from; equal tokens mean equal rows."""
-        key = self._keys[index]
-        return self._cells[key], key == self.chosen
+        return self._cells[self._keys[index]]
 
     def gutter(self, key: Hashable) -> Line:
-        """Return the sign at the left of a row: whether it is the chosen space."""
-        return (("▸", TextRole.ACCENT),) if key == self.chosen else ((" ", TextRole.PLAIN),)
+        """Return a blank: no row is marked."""
+        return ((" ", TextRole.PLAIN),)
 
 
 def space_rows(
@@ -123,10 +120,11 @@ def space_rows(
     verdicts: Mapping[str, str],
     sort: str,
     descending: bool,
+    chosen: str | None = None,
 ) -> list[tuple[str, Mapping[str, Line]]]:
     """Return a row for each space, in order.
 
-    `verdicts`: the advice for the spaces that were measured.
+    `verdicts`: the advice for the spaces that were measured; `chosen`: the space of the command bar.
     """
     values: Mapping[str, Callable[[SpaceOverview], object]] = {
         "name": lambda entry: entry.space.name,
@@ -138,7 +136,15 @@ def space_rows(
     }
     ordered = sorted(entries, key=values[sort], reverse=descending)  # type: ignore[arg-type]
     return [
-        (entry.space.name, _space(entry, counts(entry.space.name), verdicts.get(entry.space.name, "")))
+        (
+            entry.space.name,
+            _space(
+                entry,
+                counts(entry.space.name),
+                verdicts.get(entry.space.name, ""),
+                is_chosen=entry.space.name == chosen,
+            ),
+        )
         for entry in ordered
     ]
 
@@ -156,8 +162,10 @@ def host_rows(hosts: Sequence[Host], sort: str, descending: bool) -> list[tuple[
     return [(host.name, _host(host)) for host in ordered]
 
 
-def _space(entry: SpaceOverview, counts: Counts, verdict: str) -> Mapping[str, Line]:
+def _space(entry: SpaceOverview, counts: Counts, verdict: str, *, is_chosen: bool) -> Mapping[str, Line]:
     name = [(entry.space.name, TextRole.STRONG)]
+    if is_chosen:
+        name.append(("  in use", TextRole.ACCENT))
     if verdict in _BADGES:
         name.append((f"  {verdict}", _BADGES[verdict]))
     if entry.space.adopted:
@@ -190,5 +198,6 @@ def _host(host: Host) -> Mapping[str, Line]:
         "spaces": ((str(host.spaces), TextRole.PLAIN),),
         "size": ((format_bytes(host.size, unknown="–"), TextRole.PLAIN),),
         "free": ((format_bytes(host.free, unknown="–"), TextRole.PLAIN),),
-        "detail": ((host.detail, TextRole.FAILED),),
+        # the path of an adopted database is its name: it would fill the column before the cause
+        "detail": ((host.detail.removeprefix(f"{host.name}: "), TextRole.FAILED),),
     }

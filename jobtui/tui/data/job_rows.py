@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from jobtui.engine.client import Client
 from jobtui.engine.lifecycle import task_seconds
-from jobtui.formatting import DateOrder, format_bytes, format_duration, format_recent_time
+from jobtui.formatting import DateOrder, format_bytes, format_change, format_duration, format_recent_time
 from jobtui.history import QueryResult, StoreError
 from jobtui.model import ClusterRef, Job, Status
 from jobtui.tui.data.search import FIRST_PAGE
@@ -20,6 +20,7 @@ from jobtui.tui.text.spans import (
     WATCHED,
     Line,
     TextRole,
+    cause_of,
     deferral_of,
     line_width,
     progress_line,
@@ -286,11 +287,11 @@ class JobRows:
                 trend = self.trends.get(job.id, ()) if width < _UNLIMITED else ()
                 return running_line(job.progress, self._rate(job), left, room, steps, trend)
             case Status.FINISHED if not job.reason:
-                return ((_sizes(job), TextRole.MUTED),)
+                return ((_sizes(job, width), TextRole.MUTED),)
             case Status.FAILED:
-                return ((_cause(job), TextRole.FAILED),)
+                return ((cause_of(job), TextRole.FAILED),)
             case _:
-                return ((_cause(job), TextRole.MUTED),)
+                return ((cause_of(job), TextRole.MUTED),)
 
     def extend_trends(self) -> None:
         """Add the rates of this second to the trends of the jobs that run; those of others are dropped."""
@@ -339,13 +340,16 @@ def remaining_of(job: Job, rates: Rates, now: datetime) -> float | None:
     return None if worked is None else worked * (1 - done) / done + waits
 
 
-def _sizes(job: Job) -> str:
-    """Return the size of the job's files before and after it, "" if it is unknown for some host."""
+def _sizes(job: Job, width: int) -> str:
+    """Return the size of the job's files before and after it, "" if it is unknown for some host.
+
+    The figures are aligned with those of other rows if `width` cells are enough.
+    """
     before = [task.before.bytes for task in job.tasks if task.before is not None]
     after = [task.after.bytes for task in job.tasks if task.after is not None]
     if not job.tasks or not len(before) == len(after) == len(job.tasks):
         return ""
-    return f"{format_bytes(sum(before))} → {format_bytes(sum(after))}"
+    return format_change(sum(before), sum(after), width)
 
 
 def job_cell(job: Job, column: str, now: datetime, width: int) -> Line:
@@ -369,21 +373,9 @@ def _there(origin: ClusterRef, *, ended: bool) -> str:
     return "" if ended else f"asked of {origin.cluster}"
 
 
-def _cause(job: Job) -> str:
-    """Return a job's reason without its host if that is a path, and without the database's directory after the
-    host: a path would fill the cell.
-    """
-    for task in job.tasks if job.reason else ():
-        if job.reason.startswith(f"{task.host}: "):
-            reason = job.reason[len(task.host) + 2 :]
-            directory, _, cause = reason.partition(": ")
-            if "/" in task.host:
-                return reason
-            return f"{task.host}: {cause}" if cause and directory.startswith("/") else job.reason
-    return job.reason
-
-
 def _reclaimed(job: Job, now: datetime) -> Line:
+    if not job.status.ended:
+        return ()  # what some hosts have reclaimed so far would be misleading
     return ((format_bytes(job.reclaimed), TextRole.PLAIN),)
 
 

@@ -21,7 +21,7 @@ from textual.strip import Strip
 from typing_extensions import override
 
 from jobtui.tui.base_app import BaseApp, StyledScreen, style_sheet, style_sheets
-from jobtui.tui.text.spans import Line, TextRole, cut, line_width, width_of, wrap, wrapped
+from jobtui.tui.text.spans import CURSOR, Line, TextRole, cut, line_width, width_of, wrap, wrapped
 from jobtui.tui.widgets.base import LinesView, StyledWidget
 
 ClosedT = TypeVar("ClosedT")
@@ -98,9 +98,16 @@ class Choices(StyledWidget, can_focus=True):
     def _cell(self, index: int) -> Line:
         key, title = self._titles[index]
         role = TextRole.CURSOR if index == self._at else TextRole.PLAIN
+        sign = CURSOR if index == self._at else " "
         if self._across:
-            return ((f"  {title} ", role), (f"{key}  ", TextRole.CURSOR if index == self._at else TextRole.KEY))
-        return ((f"  {key:<6}", TextRole.CURSOR if index == self._at else TextRole.KEY), (f"{title}  ", role))
+            return (
+                (f"{sign} {title} ", role),
+                (f"{key}  ", TextRole.CURSOR if index == self._at else TextRole.KEY),
+            )
+        return (
+            (f"{sign} {key:<6}", TextRole.CURSOR if index == self._at else TextRole.KEY),
+            (f"{title}  ", role),
+        )
 
     @override
     def render_line(self, y: int) -> Strip:
@@ -218,6 +225,7 @@ class Question(DismissOnceScreen[T | None]):
     def on_mount(self) -> None:
         """Give the focus to the answers, and update the text from now on."""
         self.query_one(Choices).focus()
+        self.query_one("#question").border_subtitle = " esc closes "
         self._fit(self.app.size)
         if self._update is not None:
             self.set_interval(_UPDATE_SECONDS, self._update_text)

@@ -16,7 +16,9 @@ from jobtui.tui.keymap import Keymap
 from jobtui.tui.screens.dialog import DismissOnceScreen
 from jobtui.tui.text.spans import (
     AGAIN,
+    CURSOR,
     GLYPH,
+    IDLE_CURSOR,
     MARKED,
     PAUSED,
     STOPPING,
@@ -31,13 +33,14 @@ from jobtui.tui.text.spans import (
 )
 from jobtui.tui.widgets.base import LinesView
 
-_KEYS = 14
+_MOST_KEYS, _FEW_KEYS = 14, 8
+"""Cells of the column of keys at most, in a wide help and in a narrow one; longer keys reach out of it."""
 _TITLE = 25
 _TERM = 38
 _SHORT_TERM = 14
 _WIDTH_WITH_TITLES = 88
 """From this width on, a command's title is shown next to its meaning."""
-_WIDEST = 100
+_WIDEST = 130
 _FILTER = (
     ("words", "jobs whose command, space, host or reason hold them all"),
     ("status:failed", "also queue, running, finished, stopped, ended, live; with commas: either"),
@@ -58,7 +61,17 @@ _SIGNS = (
     (f"{STOPPING} {PAUSED}", "a job that is being stopped, a paused job"),
     (f"{AGAIN} 16", "job 16 ran this job again"),
     (f"{MARKED} {WATCHED}", "a marked job, a job that is watched"),
+    (f"{CURSOR} {IDLE_CURSOR}", "the row under the cursor; the keys go elsewhere while it is not filled"),
     ("▼ ▲", "the column that the rows are sorted by, and the direction"),
+)
+_CHART = (
+    ("Read Written", "bytes a second, with the area below the curve filled; of all hosts together, or of one"),
+    ("L0 files", "files in level 0, which a compaction merges"),
+    ("Free disk", "free bytes of the disk; of all hosts together, the one with the least"),
+    ("┤ ┬", "the figures at the left and the times below belong to these places of the axes"),
+    ("a gap", "nothing was measured, as during a pause"),
+    ("▁▃▇", "in a row of the hosts: what it read and wrote; in a running job's row: its last rates"),
+    ("╌ ▇", "on the timeline: a host waits, a host works"),
 )
 _WORDS = (
     *(
@@ -90,11 +103,13 @@ def help_lines(working: Sequence[KeyCommand], keymap: Keymap, width: int) -> lis
     places = sorted(
         dict.fromkeys(command.where for command in working), key=lambda where: where is KeyScope.TABLE
     )
+    most = _MOST_KEYS if width >= _WIDTH_WITH_TITLES else _FEW_KEYS
+    keys_width = min(most, max((width_of(keymap.shown(command, 3)) + 2 for command in working), default=most))
     for where in places:
         lines.append(((f"{where.value.capitalize()}", TextRole.TITLE),))
         for command in working:
             if command.where is where:
-                lines.extend(_command_lines(command, keymap, width))
+                lines.extend(_command_lines(command, keymap, keys_width, width))
         lines.append(())
     if any(command.where is KeyScope.JOBS for command in working):
         lines.append((("Filter", TextRole.TITLE),))
@@ -105,7 +120,7 @@ def help_lines(working: Sequence[KeyCommand], keymap: Keymap, width: int) -> lis
     from jobtui.language.help import TERMS
 
     explained = (*((word, TERMS[word]) for word in _WORDS), *_DASHBOARD_WORDS)
-    for title, entries in (("Signs", _SIGNS), ("Words", explained)):
+    for title, entries in (("Signs", _SIGNS), ("Chart and timeline", _CHART), ("Words", explained)):
         lines.append(((title, TextRole.TITLE),))
         for word, what in entries:
             head: Line = ((f"  {fit(word, _SHORT_TERM)}", TextRole.ACCENT),)
@@ -116,11 +131,12 @@ def help_lines(working: Sequence[KeyCommand], keymap: Keymap, width: int) -> lis
     return lines
 
 
-def _command_lines(command: KeyCommand, keymap: Keymap, width: int) -> list[Line]:
-    keys = f"  {fit(keymap.shown(command, 3), _KEYS)}"
+def _command_lines(command: KeyCommand, keymap: Keymap, keys_width: int, width: int) -> list[Line]:
+    shown = keymap.shown(command, 3)
+    keys = f"  {shown}{' ' * max(2, keys_width - width_of(shown))}"
     title: Line = ((fit(command.title, _TITLE), TextRole.STRONG),) if width >= _WIDTH_WITH_TITLES else ()
     head: Line = ((keys, TextRole.KEY), *title)
-    return wrapped((*head, (command.help, TextRole.PLAIN)), width, hang=line_width(head))
+    return wrapped((*head, (command.help, TextRole.PLAIN)), width, hang=2 + keys_width + line_width(title))
 
 
 def statement_lines(width: int) -> list[Line]:

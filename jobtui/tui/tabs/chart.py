@@ -17,17 +17,46 @@ from plotille import Canvas
 from jobtui.engine.samples import Gauge, JobSamples
 from jobtui.formatting import format_bytes, format_count, format_duration, format_rate
 from jobtui.model import Job
-from jobtui.tui.text.spans import Line, Span, TextRole, cut, fit_host, line_width, sparkline
+from jobtui.tui.text.spans import CURSOR, Line, Span, TextRole, cut, fit_host, line_width, sparkline
 
 _LABEL = 9  # cells of the labels at the left, `999 MiB/s`
 _GAP = 2
 _LEAST_PANEL = 34  # cells of a panel beside another one
 _LEAST_ROWS, _MOST_ROWS = 3, 15
 _FRAME_ROWS = 3  # the title, the axis and its labels
-_TICK_CELLS = 12  # of the axis for each label
+_TICK_CELLS = 10  # of the axis for each label
+_DAY = 86_400.0
+_TIME_STEPS = (
+    0.1,
+    0.2,
+    0.5,
+    1,
+    2,
+    5,
+    10,
+    15,
+    30,
+    60,
+    120,
+    300,
+    600,
+    900,
+    1800,
+    3600,
+    7200,
+    10_800,
+    21_600,
+    43_200,
+)
 _HOST_WIDTH = 24
 _NO_DOTS = "\N{BRAILLE PATTERN BLANK}"
 _NICE_STEPS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
+
+
+Tick = tuple[float, str]
+"""A place of the horizontal axis, and its label."""
+Ticks = Callable[[float, int], Sequence[Tick]]
+"""Returns the ticks of an axis up to its end: at most so many, and the end itself as the last one."""
 
 
 class _Panel(msgspec.Struct, frozen=True):
@@ -92,7 +121,7 @@ def chart_lines(
     if samples is None or len(seconds) < 2:
         return [((f" {_reason_for_nothing(job, is_known)}", TextRole.MUTED),)]
     shown = host if host is not None and host < len(samples.hosts) else None
-    lines: list[Line] = [cut(_heading(samples, shown), width)]
+    lines: list[Line] = [_heading(samples, shown, width)]
     columns = _column_count(width, height)
     panel_width = (width - 1 - _GAP * (columns - 1)) // columns
     bands = -(-len(_PANELS) // columns)
@@ -108,7 +137,7 @@ def chart_lines(
                 panel_width,
                 rows,
                 ends,
-                _clock,
+                _times,
                 as_mean=job.status.ended and panel.filled,  # the last second of a job says little
             )
             for panel in _PANELS[start : start + columns]
@@ -128,12 +157,13 @@ def space_chart_lines(
     panel_width = (width - 1 - _GAP * (columns - 1)) // columns
     positions = [float(position) for position in range(len(jobs))]
 
-    def tick(position: float) -> str:
-        return f"job {jobs[min(len(jobs) - 1, round(position))]}"
+    def named(_end: float, most: int) -> list[Tick]:
+        step = -(-len(jobs) // most)
+        return [(float(at), f"job {jobs[at]}") for at in (*range(0, len(jobs) - 1, step), len(jobs) - 1)]
 
     panels = [
         _panel_lines(
-            panel, positions, list(map(float, figures)), panel_width, _SPACE_ROWS, (0.0, positions[-1]), tick
+            panel, positions, list(map(float, figures)), panel_width, _SPACE_ROWS, (0.0, positions[-1]), named
         )
         for panel, figures in zip(_SPACE_PANELS, (sizes, reclaimed), strict=True)
     ]
@@ -160,17 +190,18 @@ def _column_count(width: int, height: int) -> int:
     return 2 if most == 3 else most
 
 
-def _heading(samples: JobSamples, host: int | None) -> Line:
+def _heading(samples: JobSamples, host: int | None, width: int) -> Line:
     count = len(samples.hosts)
     name = samples.hosts[host].host if host is not None else "all " + format_count(count, "host")
     if count < 2:
-        return ((f" {samples.hosts[0].host if count else 'all hosts'}", TextRole.STRONG),)
-    return (
+        return cut(((f" {samples.hosts[0].host if count else 'all hosts'}", TextRole.STRONG),), width)
+    heading: Line = (
         (f" {name}", TextRole.STRONG),
         ("   ↑ ↓", TextRole.KEY),
         (" another host", TextRole.MUTED),
-        ("" if host is not None else "   sums, and the least free disk", TextRole.MUTED),
     )
+    explained: Line = (*heading, ("   sums, and the least free disk", TextRole.MUTED))
+    return explained if host is None and line_width(explained) <= width else cut(heading, width)
 
 
 # ---- one panel
@@ -183,13 +214,13 @@ def _panel_lines(
     width: int,
     rows: int,
     ends: tuple[float, float],
-    tick: Callable[[float], str],
+    ticks: Ticks,
     *,
     as_mean: bool = False,
 ) -> list[Line]:
     """Return a title, `rows` lines of curve with the labels of its axis, and the axis below them.
 
-    `tick` returns the label of a place on that axis. `as_mean`: the title has the mean, not the last figure.
+    `ticks` returns the labels of that axis. `as_mean`: the title has the mean, not the last figure.
     """
     known = _known(figures)
     title: Line = ((f" {panel.title}", panel.role),)
@@ -198,7 +229,7 @@ def _panel_lines(
         blank: Line = ((" " * (_LABEL + 1) + "│", TextRole.RULE),)
         middle: Line = ((" " * (_LABEL + 1) + "│", TextRole.RULE), (" not measured", TextRole.MUTED))
         curve = [middle if row == rows // 2 else blank for row in range(rows)]
-        return [title, *curve, *_axis(ends, room, tick)]
+        return [title, *curve, *_axis(ends, room, ticks)]
     details = f"  {panel.text(sum(known) / len(known))} on average" if as_mean else f"  {panel.text(known[-1])}"
     extreme = min(known) if panel.names_least else max(known)
     bound = f", at {'least' if panel.names_least else 'most'} {panel.text(extreme)}"
@@ -219,7 +250,7 @@ def _panel_lines(
                 (text, panel.role),
             )
         )
-    return [*lines, *_axis(ends, room, tick)]
+    return [*lines, *_axis(ends, room, ticks)]
 
 
 def _limits(panel: _Panel, low: float, high: float) -> tuple[float, float]:
@@ -300,22 +331,34 @@ def _columns(seconds: Sequence[float], figures: Sequence[float], most: int) -> l
     return found
 
 
-def _axis(ends: tuple[float, float], room: int, tick: Callable[[float], str]) -> list[Line]:
+def _axis(ends: tuple[float, float], room: int, ticks: Ticks) -> list[Line]:
+    """Return the horizontal axis with a mark for each label, and the labels; the last one ends at its end."""
     begin, end = ends
-    axis: Line = ((" " * (_LABEL + 1) + "└" + "─" * room, TextRole.RULE),)
-    ticks = max(1, room // _TICK_CELLS)
-    text = ""
-    for number in range(ticks):
-        cell = number * room // ticks
-        text += " " * (cell - len(text)) + tick(begin + (end - begin) * cell / room)
-    final = tick(end)
-    while len(text) > room - len(final) - 1 and " " in text:
-        text = text[: text.rindex(" ")].rstrip()
-    text = text.ljust(room - len(final)) + final
-    return [axis, ((" " * (_LABEL + 2) + text, TextRole.MUTED),)]
+    *others, (_, final) = ticks(end, max(1, room // _TICK_CELLS))
+    rule, text = "─" * room, ""
+    for at, label in others:
+        cell = round((at - begin) / (end - begin) * (room - 1))
+        if len(text) <= cell and cell + len(label) + 2 <= room - len(final):
+            text += " " * (cell - len(text)) + label + " "
+            rule = rule[:cell] + "┬" + rule[cell + 1 :]
+    axis: Line = ((" " * (_LABEL + 1) + "└" + rule, TextRole.RULE),)
+    return [axis, ((" " * (_LABEL + 2) + text.ljust(room - len(final)) + final, TextRole.MUTED),)]
 
 
-def _clock(seconds: float) -> str:
+def _times(end: float, most: int) -> list[Tick]:
+    """Return round times: tenths of a second for a short job, hours for a long one."""
+    days = -(-end // (most * _DAY)) * _DAY
+    step = next((step for step in _TIME_STEPS if end / step <= most and (step >= 1 or end < 10)), days)
+    return [
+        *((place * step, _clock(place * step, end)) for place in range(int(end / step) + 1)),
+        (end, _clock(end, end)),
+    ]
+
+
+def _clock(seconds: float, end: float) -> str:
+    """Return a time on an axis to `end`, in the same form for all of its labels: `1.5 s`, or `0:05`."""
+    if end < 10:
+        return f"{seconds:.1f} s"
     return format_duration(seconds) if seconds >= 10 else f"0:{int(seconds):02}"
 
 
@@ -352,7 +395,7 @@ def _host_rows(samples: JobSamples, shown: int | None, width: int) -> list[Line]
         free = _last(samples.series(Gauge.FREE, index))
         held = f"{'–' if files is None else round(files):>6}{format_bytes(free, '–'):>12}"
         name: Span = (
-            f" {fit_host(host.host, name_width)}  ",
+            f"{CURSOR if index == shown else ' '}{fit_host(host.host, name_width)}  ",
             TextRole.STRONG if index == shown else TextRole.PLAIN,
         )
         bar: Span = (sparkline(moved[index], room, most) if room >= 8 else "", TextRole.ACCENT)

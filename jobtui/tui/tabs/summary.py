@@ -42,7 +42,7 @@ def summary_lines(
     active: Sequence[Job] = (),
     recovered_as: Sequence[int] = (),
     keys: tuple[str, str, str] | None = ("s", "r", "P"),
-    with_reason: bool = True,
+    with_reason: bool = False,
     order: DateOrder = DateOrder.MONTH_FIRST,
     usual: float | None = None,
 ) -> list[Line]:
@@ -56,7 +56,7 @@ def summary_lines(
         active: The active jobs, among which a queued one may wait for another.
         recovered_as: The jobs that ran it again.
         keys: The keys that stop a job, run it again and resume it; None if the user may do neither.
-        with_reason: Whether to repeat a reason that the lines of the tasks show.
+        with_reason: Whether to show a reason that the lines of the tasks show as well.
         order: The order of day, month and year.
         usual: The seconds that such a job usually takes, None if that is not known.
     """
@@ -70,7 +70,7 @@ def summary_lines(
     if job.requester or job.options.because:
         lines += _packed(_requester(job), width)
     role = STATUS_ROLE[job.status] if job.status is Status.FAILED else TextRole.WARNING
-    is_below = any(task.reason and job.reason.endswith(task.reason) for task in job.tasks)
+    is_below = any(task.reason and task.reason in job.reason for task in job.tasks)
     if with_reason or not is_below:
         lines += [((f" {text}", role),) for text in wrap(job.reason, width - 2, _MOST_REASON_LINES) if text]
     lineage = _lineage(job, recovered_as)

@@ -12,6 +12,7 @@ from msgspec.structs import replace
 from jobtui.engine.lifecycle import describe_deferral, task_seconds
 from jobtui.formatting import (
     format_bytes,
+    format_change,
     format_duration,
     format_percent,
     format_rate,
@@ -92,6 +93,8 @@ class TaskFigure(enum.Enum):
     TIME = "time"
 
 
+# from this width on, the sizes before and after are aligned in columns
+_ALIGNED_FROM = 72
 # cells kept for a figure while a task runs, so that nothing jumps as it changes
 _WHILE_RUNNING = {TaskFigure.STEPS: 10, TaskFigure.BYTES: 17, TaskFigure.RATE: 9, TaskFigure.TIME: 9}
 
@@ -127,7 +130,7 @@ def task_lines(
     names = [f"{job.id}-{task.number}" for task in tasks]
     id_width = max(map(len, names))
     host_width = min(_MOST_HOST, max(width_of(task.host) for task in tasks), max(6, width // 4))
-    shown = [_figures(job, task, rates.get((job.id, task.number)), now) for task in tasks]
+    shown = [_figures(job, task, rates.get((job.id, task.number)), now, width) for task in tasks]
     layout = _layout(job, shown, width - id_width - host_width - 5)
     lines: list[Line] = []
     positions: list[tuple[int, int, int]] = []
@@ -255,13 +258,16 @@ def _progress(task: Task, layout: TaskLayout) -> Line:
     return ((format_percent(task.progress).rjust(len(blank)), TextRole.MUTED),)
 
 
-def _figures(job: Job, task: Task, rate: float | None, now: datetime) -> Figures:
+def _figures(job: Job, task: Task, rate: float | None, now: datetime, width: int) -> Figures:
     figures: dict[TaskFigure, Span] = {}
     if task.steps is not None and task.steps.total > 1 and not task.status.ended:
         figures[TaskFigure.STEPS] = f"step {task.steps.done}/{task.steps.total}", TextRole.PLAIN
     if task.before is not None:
-        after = "…" if task.after is None else format_bytes(task.after.bytes)
-        figures[TaskFigure.BYTES] = f"{format_bytes(task.before.bytes)} → {after}", TextRole.PLAIN
+        before, after, pad = task.before.bytes, task.after, 8 if width >= _ALIGNED_FROM else 0
+        sizes = f"{format_bytes(before):>{pad}} → …"
+        if after is not None:
+            sizes = format_change(before, after.bytes, 2 * pad + 3)
+        figures[TaskFigure.BYTES] = sizes, TextRole.PLAIN
     if task.status is Status.RUNNING:
         if rate is not None:
             figures[TaskFigure.RATE] = format_rate(rate), TextRole.ACCENT

@@ -17,7 +17,7 @@ from jobtui.model import ConnectionState, ConnectionStatus, Job, Status
 from jobtui.tui.commands import BY_ID, KeyCommand, KeyScope
 from jobtui.tui.context import Context
 from jobtui.tui.keymap import Keymap, find_command
-from jobtui.tui.text.spans import GLYPH, Line, TextRole
+from jobtui.tui.text.spans import GLYPH, Line, TextRole, cause_of
 
 
 def describe_no_effect(
@@ -122,7 +122,7 @@ def describe_end(job: Job) -> tuple[str, str]:
     took = f" after {format_duration(job.took)}" if job.took is not None else ""
     is_smaller = job.status is Status.FINISHED and job.reclaimed is not None and job.reclaimed > 0
     reclaimed = f", {format_bytes(job.reclaimed)} reclaimed" if is_smaller else ""
-    reason = f": {job.reason}" if job.reason else ""
+    reason = f": {cause_of(job)}" if job.reason else ""
     text = f"{GLYPH[job.status]} job {job.id} {job.label} {job.status.value}{took}{reclaimed}{reason}"
     return text, _SEVERITY.get(job.status, "information")
 
@@ -229,4 +229,15 @@ def nothing_found(text: str, keys: Keymap) -> tuple[Line, ...]:
             (keys.shown(BY_ID["filter"]), TextRole.KEY),
             (" changes it.", TextRole.MUTED),
         ),
+    )
+
+
+def describe_nothing_failed(job: Job, archived: bool) -> str:
+    """Return why there is no failed job to go to from this one."""
+    if archived:
+        return "No other archived job failed" if job.status is Status.FAILED else "No archived job failed"
+    return (
+        "No other failed job is left to recover"
+        if job.status is Status.FAILED
+        else "No failed job is left to recover"
     )

@@ -19,14 +19,16 @@ from jobtui.model import Job, Status
 from jobtui.storage.base import Host
 from jobtui.tui.data.space_activity import LEAST_MEASURED, SpaceActivity, size_after
 from jobtui.tui.text.spans import (
+    CURSOR,
     STATUS_ROLE,
     Line,
     Span,
     TextRole,
+    cause_of,
     cut,
     fit,
     line_width,
-    sparkline,
+    size_sparkline,
     status_span,
 )
 
@@ -36,7 +38,6 @@ LOW_FREE_SHARE = 0.1
 
 CARD_LINES = 8
 _LEAST_NAME = 8  # cells that a name keeps before the label
-_SPARKLINE = 16
 
 
 class Attention(enum.IntEnum):
@@ -142,7 +143,7 @@ def _title(card: SpaceCard, width: int, frame: _CardFrame, *, selected: bool) ->
     role, label = _ROLES[card.attention], _LABELS[card.attention]
     if width - len(label) < _LEAST_NAME + 9:
         label = ""
-    name = ("▸ " if selected else "") + card.space.space.name
+    name = (f"{CURSOR} " if selected else "") + card.space.space.name
     room = width - 6 - (len(label) + 3 if label else 0)
     shown = fit(name, min(room, line_width(((name, TextRole.PLAIN),))))
     end = frame.edge + frame.top_right
@@ -212,15 +213,15 @@ def _history_line(card: SpaceCard, width: int) -> Line:
     """Return why the last job failed, or how the size went and what was reclaimed."""
     last = card.activity.last_ended
     if last is not None and last.status is Status.FAILED and last.reason:
-        return ((last.reason, TextRole.FAILED),)
+        return ((cause_of(last), TextRole.FAILED),)
     sizes = [float(size) for job in card.activity.measured if (size := size_after(job)) is not None]
     if len(sizes) < LEAST_MEASURED:
         return (("", TextRole.PLAIN),)
     freed = card.activity.reclaimed
     text = f"  {format_bytes(freed)} reclaimed" if freed is not None and freed > 0 else ""
-    cells = min(_SPARKLINE, width - len(text) - 5, len(sizes))
+    cells = min(width - len(text) - 5, len(sizes))
     return (
         ("size ", TextRole.MUTED),
-        (sparkline(sizes[-cells:], cells), TextRole.ACCENT),
+        (size_sparkline(sizes[-cells:], cells), TextRole.ACCENT),
         (text, TextRole.MUTED),
     )

@@ -200,6 +200,8 @@ PAUSED = "‖"
 AGAIN = "↻"
 MARKED = "●"
 WATCHED = "◉"
+CURSOR, IDLE_CURSOR = "▸", "▹"
+"""The signs of the row under the cursor, with and without the focus: seen without colors, and read aloud."""
 _DONE, _REST = "▇", "░"
 
 
@@ -252,6 +254,16 @@ def progress_bar(fraction: float, width: int) -> str:
 
 # no full block: a row of high bars would touch the line above
 _SPARKS = " ▁▂▃▄▅▆▇"
+_LEAST_CHANGE = 0.01
+
+
+def size_sparkline(sizes: Sequence[float], width: int) -> str:
+    """Return sizes as bars between the lowest and the highest, half as high if all are about the same."""
+    low, high = min(sizes, default=0.0), max(sizes, default=0.0)
+    # from zero, the bars of a large space that hardly changes would be one block
+    if high - low <= high * _LEAST_CHANGE:
+        return sparkline([0.5] * len(sizes), width, 1.0)
+    return sparkline([size - low + (high - low) / len(_SPARKS) for size in sizes], width)
 
 
 def sparkline(figures: Sequence[float], width: int, most: float | None = None) -> str:
@@ -319,6 +331,28 @@ def running_line(
         *((f"  {text}", TextRole.ACCENT if text is speed else TextRole.MUTED) for text in figures[1:]),
         *curve,
     )
+
+
+def with_cursor(line: Line) -> Line:
+    """Return the line with the sign of the cursor in place of its first blank."""
+    (text, role), *others = line or ((" ", TextRole.PLAIN),)
+    if not text.startswith(" "):
+        return line
+    return ((CURSOR, TextRole.ACCENT), (text[1:], role), *others)
+
+
+def cause_of(job: Job) -> str:
+    """Return a job's reason without its host if that is a path, and without the database's directory after the
+    host: a path would fill the line before the cause.
+    """
+    for task in job.tasks if job.reason else ():
+        if job.reason.startswith(f"{task.host}: "):
+            reason = job.reason[len(task.host) + 2 :]
+            directory, _, cause = reason.partition(": ")
+            if "/" in task.host:
+                return reason
+            return f"{task.host}: {cause}" if cause and directory.startswith("/") else job.reason
+    return job.reason
 
 
 def waiting_reasons(active: Collection[Job]) -> dict[int, str]:

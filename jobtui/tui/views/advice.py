@@ -17,7 +17,7 @@ from jobtui.language.tables import Row
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch, StatementQuery
-from jobtui.tui.text.spans import Line, TextRole, wrapped
+from jobtui.tui.text.spans import Line, TextRole, progress_bar, wrapped
 from jobtui.tui.views.base import TableView
 from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import Column, Sorting
@@ -153,12 +153,10 @@ class AdviceView(TableView):
 
 
 def share_bar(share: float | None) -> str:
-    """Return a share as a bar with its figure: `██████▌     66%`, "–" if it is not known."""
+    """Return a share as a bar with its figure: `▇▇▇▇▇▇▇░░░  66%`, `–` in its place if it is not known."""
     if share is None:
-        return "–"
-    cells = min(1.0, max(0.0, share)) * _BAR
-    half = "▌" if cells - int(cells) >= 0.5 else ""
-    return f"{'█' * int(cells) + half:{_BAR}} {share * 100:3.0f}%"
+        return "–".rjust(_BAR + 5)
+    return f"{progress_bar(share, _BAR)} {share * 100:3.0f}%"
 
 
 def worst_verdict(hosts: Sequence[Values]) -> str:

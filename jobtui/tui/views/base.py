@@ -277,6 +277,10 @@ class TableView(DashboardView):
         """Return `drop filter` while there is one."""
         return "drop filter" if self.filter_text else ""
 
+    def action_scroll_pane(self, by: int) -> None:
+        """Scroll the pane below the table by lines; the cursor stays."""
+        self.body.scroll_relative(y=by, animate=False)
+
     async def action_filter(self) -> None:
         """Edit the filter."""
         await self.filter_line.open(self.filter_text)

@@ -24,7 +24,7 @@ from jobtui.tui.data.inventory_rows import (
 )
 from jobtui.tui.data.space_activity import LEAST_MEASURED, ActivityCache, size_after
 from jobtui.tui.tabs.storage import request_hint, stats_table
-from jobtui.tui.text.spans import Line, TextRole, cut, sparkline, wrapped
+from jobtui.tui.text.spans import Line, TextRole, cut, size_sparkline, wrapped
 from jobtui.tui.views.base import TableView
 from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import Sorting
@@ -87,7 +87,6 @@ class InventoryView(TableView):
     def fill(self) -> None:
         overview = self.context.overview_cache.overview
         problem = self.context.overview_cache.problem
-        self.rows.chosen = self.context.space
         rows = self.rows_of(overview, self.table.sorting) if overview is not None else ()
         self.show_rows(rows, problem or "Loading …", TextRole.FAILED if problem else TextRole.MUTED)
         self.select_row()
@@ -190,9 +189,17 @@ class SpacesView(InventoryView):
         super().__init__(context, host, id=id)
         self._activity = ActivityCache(context.client, lambda: self.post_message(self.StatsFetched()))
 
+    @override
+    def on_overview(self) -> None:
+        super().on_overview()
+        self._request_activity()
+
     def tick(self) -> None:
         """Read the newest jobs of the space as well; not when the cursor moves, as it may pass by many."""
         super().tick()
+        self._request_activity()
+
+    def _request_activity(self) -> None:
         if self.current is not None:
             self._activity.request(self.current)
 
@@ -208,7 +215,7 @@ class SpacesView(InventoryView):
         what = f"{format_bytes(freed)} reclaimed" if freed >= 0 else f"{format_bytes(-freed)} grown"
         line: Line = (
             (f" last {count}: size ", TextRole.MUTED),
-            (sparkline([float(size) for size in sizes[-cells:]], cells), TextRole.ACCENT),
+            (size_sparkline([float(size) for size in sizes[-cells:]], cells), TextRole.ACCENT),
             (f" {format_bytes(sizes[-1])}, {what}", TextRole.PLAIN),
         )
         return [cut(line, width), ()]
@@ -228,7 +235,8 @@ class SpacesView(InventoryView):
         """Return a row for each space."""
         counts = self.context.client.history.counts
         verdicts = self.context.verdicts
-        return space_rows(overview.spaces, counts, verdicts, sorting.key, sorting.descending)
+        chosen = self.context.space
+        return space_rows(overview.spaces, counts, verdicts, sorting.key, sorting.descending, chosen)
 
     def _current_entry(self) -> SpaceOverview | None:
         overview = self.context.overview_cache.overview
@@ -294,6 +302,15 @@ class HostsView(InventoryView):
     def name_of(self, space: str, host: str) -> str:
         """Return the space."""
         return space
+
+    @override
+    def history_line(self, width: int) -> list[Line]:
+        overview = self.context.overview_cache.overview
+        host = next((host for host in overview.hosts if host.name == self.current), None) if overview else None
+        if host is None or not host.detail:
+            return []
+        text = host.detail.removeprefix(f"{host.name}: ")
+        return [*wrapped(((f" {text}", TextRole.FAILED),), width, hang=1), ()]
 
     def spaces_of(self, host: str) -> list[str]:
         """Return the spaces of a host."""

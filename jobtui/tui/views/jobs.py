@@ -19,15 +19,15 @@ from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch
 from jobtui.tui.data.search import Filter, expand_names, next_in, query_jobs
-from jobtui.tui.text.notices import first_steps, nothing_found
+from jobtui.tui.text.notices import describe_nothing_failed, first_steps, nothing_found
 from jobtui.tui.views.base import DashboardView
 from jobtui.tui.widgets.job_detail import JobDetail
 from jobtui.tui.widgets.job_table import NEWEST_FIRST, JobList
 from jobtui.tui.widgets.table_layout import Sorting, sorted_next
 
 # from this width on the detail is at the right of the table, which keeps more than a narrower terminal shows
-BESIDE = 190
-_LEAST_TABLE = 122
+BESIDE = 220
+_LEAST_TABLE = 150
 _DETAIL_SECONDS = 1 / 60
 # seconds in which a y after an unconfirmed recover is taken for an answer: users expect a question
 _HABIT_SECONDS = 2.0
@@ -56,6 +56,8 @@ class JobsView(DashboardView):
         self._full = False
         self._shown: asyncio.TimerHandle | None = None
         self._ran_again: datetime | None = None
+        # the counts with which a search found no failed job but the one under the cursor
+        self._all_recovered: dict[Status, int] = {}
         self.arrived_filter = (
             ""  # the filter that was set by coming here: esc leads back instead of dropping it
         )
@@ -152,10 +154,12 @@ class JobsView(DashboardView):
                 return (f"{title} {count:,} marked" if marked else title) if count else None
             case "next_failure":
                 job = self.detail.job
+                # the cursor is on the only host of a job
                 failed = job is not None and any(task.status is Status.FAILED for task in job.tasks)
-                return command.title if failed else None
+                return command.title if failed and job is not None and len(job.tasks) > 1 else None
             case "next_match":
-                failed = bool(self.context.client.history.counts()[Status.FAILED])
+                counts = self.context.client.history.counts()
+                failed = bool(counts[Status.FAILED]) and counts != self._all_recovered
                 # in the detail the key goes to the next host
                 is_idle = self.list.filter_text or self.archived or self.detail.body.has_focus
                 return command.title if failed and not is_idle else None
@@ -414,7 +418,8 @@ class JobsView(DashboardView):
         if view is None or job is None:
             return
         sorting, client, archived = lists.sorting, self.context.client, self.archived
-        failed = Filter(statuses=frozenset({Status.FAILED}))
+        # a failed job that was run again is done with; the archive does not know which were
+        failed = Filter(statuses=frozenset({Status.FAILED}), unrecovered=None if archived else True)
 
         def find() -> tuple[int | None, bool]:
             found = query_jobs(client, failed, sorting.key, sorting.descending, archived)
@@ -426,12 +431,14 @@ class JobsView(DashboardView):
 
         target, wrapped = await run_in_thread(find)
         if target is None:
-            text = "No other job failed" if job.status is Status.FAILED else "No job failed"
-            self.post_message(self.Notify(text, "information"))
+            if not archived:
+                self._all_recovered = client.history.counts()
+                self._host.show_keys()
+            self.post_message(self.Notify(describe_nothing_failed(job, archived), "information"))
         elif lists.view is not None:
             if wrapped:
-                text = "after this one failed: first" if by > 0 else "before this one failed: last"
-                self.post_message(self.Notify(f"No job {text} failed job", "information"))
+                text = "after this one: this is the first" if by > 0 else "before this one: this is the last"
+                self.post_message(self.Notify(f"No failed job {text}", "information"))
             lists.table.go_to_key(target)
 
     def action_sort_reverse(self) -> None:

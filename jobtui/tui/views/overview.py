@@ -117,6 +117,7 @@ class OverviewView(DashboardView):
         self.cards: list[SpaceCard] = []
         self._activity: dict[str, SpaceActivity] = {}
         self._current: str | None = None
+        self._is_moved = False  # until then the cursor is on the most urgent card
         self._is_stale = True
         self._is_fetching = False
         self._query = StatementQuery(
@@ -229,7 +230,8 @@ class OverviewView(DashboardView):
 
     @property
     def _columns(self) -> int:
-        return max(1, (self.body.inner_width + 1) // (_CARD_WIDTH + 1))
+        # few cards share the whole width: they show more
+        return max(1, min((self.body.inner_width + 1) // (_CARD_WIDTH + 1), len(self.cards)))
 
     def _fill(self) -> None:
         if not self.body.size.width:
@@ -237,7 +239,7 @@ class OverviewView(DashboardView):
         before = self._current
         self.cards = self._collect()
         names = [card.space.space.name for card in self.cards]
-        if self._current not in names:
+        if self._current not in names or not self._is_moved:
             self._current = names[0] if names else None
         columns, room = self._columns, self.body.inner_width
         width = (room - columns + 1) // columns
@@ -294,7 +296,7 @@ class OverviewView(DashboardView):
         )
 
     def _go_to(self, index: int) -> None:
-        self._current = self.cards[index].space.space.name
+        self._current, self._is_moved = self.cards[index].space.space.name, True
         self._fill()
         top, height = self.body.scroll_offset.y, self.body.size.height
         first = index // self._columns * CARD_LINES

@@ -26,8 +26,8 @@ from jobtui.tui.widgets.table_layout import Column
 SCHEDULE_COLUMNS = (
     Column("name", "Schedule", 8, 30),
     Column("next", "Next", 18, 38),
-    Column("result", "Last Result", 16, 60, fills=True),
     Column("state", "State", 7, 7, gives=1),
+    Column("result", "Last Result", 16, 60, fills=True),
 )
 _ASK_EVERY = 5  # seconds: what changes without a job is a time that comes closer
 _ANSWERED_A_SECOND = 50  # schedules: the owner does nothing else while it answers
@@ -204,10 +204,17 @@ def _cells(schedule: Schedule, now: datetime) -> Mapping[str, Line]:
     paused = schedule["State"] == "paused"
     return {
         "name": ((schedule["Schedule"], TextRole.STRONG),),
-        "next": ((next_words(_moment(schedule["Next"]), now), TextRole.MUTED if paused else TextRole.PLAIN),),
+        "next": _next_cell(next_words(_moment(schedule["Next"]), now), paused),
         "result": ((schedule["Result"] or "no run yet", role),),
         "state": ((schedule["State"], TextRole.STOPPED if paused else TextRole.FINISHED),),
     }
+
+
+def _next_cell(words: str, paused: bool) -> Line:
+    role = TextRole.MUTED if paused else TextRole.PLAIN
+    moment, comma, left = words.partition(", ")
+    # two spans: a narrow column leaves the second one out
+    return ((moment, role), (f"  {left}", TextRole.MUTED)) if comma else ((moment, role),)
 
 
 def next_words(moment: datetime | None, now: datetime) -> str:
@@ -244,7 +251,7 @@ def detail_lines(schedule: Schedule, now: datetime, width: int) -> list[Line]:
 
 def week_lines(schedule: Schedule, now: datetime, width: int) -> list[Line]:
     """Return a strip for each day around today: coming windows, past and skipped runs."""
-    cells = _CELLS if width >= _CELLS + 7 else _CELLS // 2
+    cells = next((cells for cells in (2 * _CELLS, _CELLS) if width >= cells + 7), _CELLS // 2)
     per_cell = timedelta(days=1) / cells
     first = to_local(now).replace(hour=0, minute=0, second=0, microsecond=0) - timedelta(days=_DAYS_AROUND)
     marks: dict[int, tuple[str, TextRole]] = {}
@@ -275,7 +282,7 @@ def week_lines(schedule: Schedule, now: datetime, width: int) -> list[Line]:
         spans = [marks.get(day * cells + cell, ("·", TextRole.MUTED)) for cell in range(cells)]
         name = (f"{date:%a %d}".ljust(7), TextRole.STRONG if today else TextRole.MUTED)
         lines.append((name, *_merged(spans)))
-    return lines
+    return [*lines, (("       ░ to come   █ ran   × skipped or failed", TextRole.MUTED),)]
 
 
 def _merged(spans: Sequence[tuple[str, TextRole]]) -> Line:

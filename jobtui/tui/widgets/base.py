@@ -18,7 +18,7 @@ from textual.widget import Widget
 from typing_extensions import override
 
 from jobtui.formatting import single_cells
-from jobtui.tui.text.spans import Line, Span, TextRole, cut, line_width, plain
+from jobtui.tui.text.spans import Line, Span, TextRole, cut, line_width, plain, with_cursor
 from jobtui.tui.textual_ext.render import use_borderless_cache
 
 
@@ -153,6 +153,8 @@ class LinesView(ScrollView, StyledWidget, can_focus=False):
         line = self._lines[index]
         if index in self.highlighted:
             background += self.role_style(TextRole.CURSOR)
+            if index == self.highlighted.start:
+                line = with_cursor(line)
             if background.reverse:  # reversed, each role would have another background
                 line = tuple((text, TextRole.PLAIN) for text, _ in line)
         strip = Strip(self.segments(line, background)) if self._widest else self.strip(line, width, background)

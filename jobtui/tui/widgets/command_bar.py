@@ -55,7 +55,7 @@ class CommandBar(Horizontal):
         """Focus the input.
 
         Args:
-            text: Replaces what is in the input; None leaves it.
+            text: Replaces what is in the input until the user leaves it unchanged; None leaves it.
         """
         # late: Textual's text area takes a tenth of the time of a start
         from jobtui.tui.widgets.command_input import CommandInput
@@ -67,7 +67,7 @@ class CommandBar(Horizontal):
             await self.mount(self._input, self._usage)
             await mounted
         if text is not None:
-            self._input.set_text(text)
+            self._input.offer(text)
         # on the screen, at once: `Widget.focus` takes effect later, but the next key is for the input
         self.screen.set_focus(self._input)
 

@@ -209,6 +209,8 @@ class CommandInput(HighlightedTextArea):
         self._search_words: str | None = None
         self._skipped = 0
         self._pause: Timer | None = None
+        self._offered: str | None = None  # a text that the user did not type
+        self._draft = ""  # what was in its place
 
     @property
     def is_searching(self) -> bool:
@@ -219,6 +221,12 @@ class CommandInput(HighlightedTextArea):
         """Replace the text and end a search."""
         self._end_search()
         self.replace_text(text)
+
+    def offer(self, text: str) -> None:
+        """Replace the text by one that the user may edit and run; leaving it as it is restores the old one."""
+        self._draft = self.text if self._offered is None else self._draft
+        self.set_text(text)
+        self._offered = text
 
     def insert_candidate(self, candidate: Candidate) -> None:
         """Replace the word at the cursor with a candidate and a blank."""
@@ -234,7 +242,11 @@ class CommandInput(HighlightedTextArea):
         super().insert_paste(text)
 
     def leave(self) -> None:
-        """Give up the focus."""
+        """Give up the focus, and what was offered."""
+        self.flush_typed()
+        if self.text == self._offered:
+            self.replace_text(self._draft)
+        self._offered = None
         # on the screen, at once: the next key belongs elsewhere already
         self.screen.set_focus(None)
         self.post_message(self.EditingEnded())
@@ -325,6 +337,7 @@ class CommandInput(HighlightedTextArea):
         text = self.text
         if text.strip():
             self.replace_text("")
+            self._offered = None
             self._completions.close()
             self.context.command_history.rest()
             self.post_message(self.TextSubmitted(text))

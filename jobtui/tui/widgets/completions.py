@@ -9,7 +9,7 @@ from textual.message import Message
 from textual.strip import Strip
 from typing_extensions import override
 
-from jobtui.tui.text.spans import Line, TextRole, line_width
+from jobtui.tui.text.spans import CURSOR, Line, TextRole, line_width
 from jobtui.tui.widgets.base import StyledWidget
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class CompletionList(StyledWidget):
         chosen = index == self._chosen
         role = TextRole.CURSOR if chosen else _KIND.get(candidate.kind, TextRole.PLAIN)
         return (
-            (" ", role if chosen else TextRole.PLAIN),
+            (CURSOR if chosen else " ", role if chosen else TextRole.PLAIN),
             (candidate.text + pad, role),
             (note + " ", role if chosen else TextRole.MUTED),
         )

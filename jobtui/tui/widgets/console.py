@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
+from textual.geometry import Size
 
 from jobtui.tui.commands import (
     BY_ID,
@@ -171,6 +172,12 @@ class Transcript(LinesView):
     def allow_horizontal_scroll(self) -> bool:
         # scrolls sideways without a scrollbar, which would take a line
         return self.max_scroll_x > 0
+
+    @override
+    def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
+        # not by `max-height: 50vh`, which Textual ignores where it sums up the parent, whose height is auto:
+        # the parent became higher than what is in it, and bar and keys left the lower edge of the screen
+        return min(super().get_content_height(container, viewport, width), max(1, viewport.height // 2 - 1))
 
     def on_resize(self) -> None:
         """Lay the lines out for the new width, and show the newest."""

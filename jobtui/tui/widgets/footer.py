@@ -55,23 +55,21 @@ def surplus_toasts(shown: Sequence[T], height: int) -> Sequence[T]:
     return shown[: max(0, len(shown) + 1 - most_toasts(height))]
 
 
-# without these, a user could not find the others: they are omitted last, and the first one never
-
-_ESSENTIAL = ("help", "bar", "quit", "open", "filter", "stop", "back", "look", "space_look", "space_new")
+# the keys that matter most: what helps, the way out, and what one does here
+_ESSENTIAL = (
+    *("help", "back", "bar", "quit", "open", "card_open", "stop", "recover", "filter", "look", "space_look"),
+    *("space_new", "advice_compact", "card_compact"),
+)
 
 
 def key_line(commands: Sequence[KeyCommand], keymap: Keymap, width: int) -> Line:
-    """Return keys and titles in the order of their `footer`.
-
-    If there is no room for all, the last ones are omitted, those of `_ESSENTIAL` after all others.
-    """
-    ranked = sorted((command for command in commands if command.footer), key=lambda command: command.footer)
-    while ranked:
-        line = _keys(ranked, keymap)
-        if line_width(line) <= width:
-            return line
-        ranked.remove(max(ranked, key=_dispensable))
-    return ()
+    """Return keys and titles in the order of their `footer`: of the most important ones as many as fit."""
+    shown: list[KeyCommand] = []
+    for command in sorted((command for command in commands if command.footer), key=_dispensable):
+        longer = sorted((*shown, command), key=lambda command: command.footer)
+        if line_width(_keys(longer, keymap)) <= width:
+            shown = longer
+    return _keys(shown, keymap)
 
 
 def _dispensable(command: KeyCommand) -> tuple[int, int]:

@@ -28,6 +28,8 @@ from jobtui.tui.widgets.tab_strip import Caption, Tab, TabStrip, caption_of
 
 # a body lower than this shows one line about the job, and then its tasks
 _LOW = 6
+# a body as high as this has room for the timeline and the events below the tasks
+_HIGH = 24
 
 
 class DetailBody(LinesView, can_focus=True):
@@ -277,7 +279,7 @@ class JobDetail(Detail):
             keys=(keys.shown(BY_ID["stop"]), keys.shown(BY_ID["recover"]), keys.shown(BY_ID["hold"]))
             if context.client.writable
             else None,
-            with_reason=self._full,
+            with_reason=self._task_sort is not TaskSort.STATUS,
             order=context.settings.date_order,
             usual=self._usual.get(job.id),
         )
@@ -293,7 +295,23 @@ class JobDetail(Detail):
         self._positions = tuple(
             (number, above + first, above + last) for number, first, last in tasks.positions
         )
-        return [*lines, *tasks.lines]
+        lines += tasks.lines
+        return lines if self.body.size.height < _HIGH else [*lines, *self._rest(job, width, now, len(lines))]
+
+    def _rest(self, job: Job, width: int, now: datetime, above: int) -> list[Line]:
+        """Return the timeline and the events if they fit whole below the tasks."""
+        # late: a usual terminal has no room for them, and a start does without
+        from jobtui.tui.tabs.timeline import event_lines, timeline_lines
+
+        found: list[Line] = []
+        recovered = self.context.client.history.recovered_as(job.id)
+        for title, lines in (
+            ("Timeline", timeline_lines(job, width, now)),
+            ("Events", event_lines(job, recovered, width)),
+        ):
+            if above + len(found) + len(lines) + 2 <= self.body.size.height:
+                found += [(), ((f" {title}", TextRole.TITLE),), *lines]
+        return found
 
     # -- the cursor of the tasks --------------------------------------------------------------------
 

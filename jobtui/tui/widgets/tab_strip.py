@@ -42,7 +42,7 @@ class Caption(msgspec.Struct, frozen=True):
 
 
 class TabStrip(OneLine):
-    """`─ job 41 · compact nba ─ Tasks ─ Timeline ─ Chart ─ … ───`; a click chooses a tab."""
+    """`─ job 41 · compact nba ─[Tasks]─ Timeline ─ Chart ─ … ───`; a click chooses a tab."""
 
     _caption = Caption()
     _tab = Tab.TASKS
@@ -65,13 +65,25 @@ class TabStrip(OneLine):
         # the job's name is cut before the tabs; with too little room only the chosen tab is left
         tabs = self._tabs()
         if line_width(tabs) > width - 8:
-            tabs = ((f" {self._tab.value.capitalize()} ", TextRole.TAB_ON),)
-        crumbs = "jobs › " if self._caption.full else ""
-        name: Line = ((f" {crumbs}", TextRole.MUTED), (f"{self._caption.job} ", self._caption.role))
+            tabs = (_chosen(self._tab),)
         room = width - line_width(tabs) - 3
+        name = self._title(room)
         keys = self._keys(room - line_width(name), room)
         line = (("─", TextRole.RULE), *cut(name, room - line_width(keys)), ("─", TextRole.RULE), *tabs)
         return (*line, ("─" * (width - line_width(line) - line_width(keys)), TextRole.RULE), *keys)
+
+    def _title(self, room: int) -> Line:
+        """Return the way that led here and the job, or what fits of them: at least the job's number."""
+        text, role = self._caption.job, self._caption.role
+        whole: Line = ((f" {text} ", role),)
+        crumbs: Line = ((" jobs ›", TextRole.MUTED),) if self._caption.full else ()
+        number: Line = ((f" {text.partition(' · ')[0]} ", role),)
+        if line_width(number) + _LEAST_NAME > room:
+            whole = number  # the first letters of a label would say less than none
+        elif line_width(whole) > room:
+            whole = (*crumbs, *whole) if line_width((*crumbs, *number)) + _LEAST_NAME <= room else whole
+        with_crumbs = (*crumbs, *whole)
+        return with_crumbs if line_width(with_crumbs) <= room else whole
 
     def _keys(self, spare: int, room: int) -> Line:
         """Return the keys that change the tab, with a label if there is room; they may cut the job's name."""
@@ -84,10 +96,8 @@ class TabStrip(OneLine):
     def _tabs(self) -> Line:
         pieces: list[Span] = []
         for tab in Tab:
-            pieces += [
-                (f" {tab.value.capitalize()} ", TextRole.TAB_ON if tab is self._tab else TextRole.TAB),
-                ("─", TextRole.RULE),
-            ]
+            other: Span = (f" {tab.value.capitalize()} ", TextRole.TAB)
+            pieces += [_chosen(tab) if tab is self._tab else other, ("─", TextRole.RULE)]
         return tuple(pieces)
 
     def on_click(self, event: events.Click) -> None:
@@ -97,13 +107,17 @@ class TabStrip(OneLine):
         for text, role in self.line(self.size.width):
             size = line_width(((text, role),))
             if x <= event.x < x + size and role in (TextRole.TAB, TextRole.TAB_ON):
-                self.post_message(self.Chosen(Tab(text.strip().lower())))
+                self.post_message(self.Chosen(Tab(text.strip(" []").lower())))
             x += size
+
+
+def _chosen(tab: Tab) -> Span:
+    # brackets: without colors nothing else would show it
+    return f"[{tab.value.capitalize()}]", TextRole.TAB_ON
 
 
 def caption_of(job: Job | None, full: bool, keys: str = "") -> Caption:
     """Return the texts of the strip for a job."""
     if job is None:
         return Caption("no job", TextRole.MUTED, full)
-    lineage = f" (runs {job.recovered_from} again)" if job.recovered_from is not None else ""
-    return Caption(f"job {job.id} · {job.label}{lineage}", TextRole.STRONG, full, keys)
+    return Caption(f"job {job.id} · {job.label}", TextRole.STRONG, full, keys)

@@ -19,7 +19,7 @@ from textual.message import Message
 from textual.strip import Strip
 
 from jobtui.tui.commands import KeyScope, bindings
-from jobtui.tui.text.spans import Line, TextRole, line_width, width_of
+from jobtui.tui.text.spans import CURSOR, IDLE_CURSOR, Line, TextRole, line_width, width_of
 from jobtui.tui.textual_ext.render import QuantizedScrollView, use_borderless_cache
 from jobtui.tui.widgets.base import StyledWidget
 from jobtui.tui.widgets.table_layout import GAP, GUTTER, UNSORTED, Column, Placed, RowPainter, place_columns
@@ -322,7 +322,8 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         key = self._keys_on_screen[y] = self.rows.key_at(index)
         if index == self._cursor:
             role = TextRole.CURSOR if self.has_focus else TextRole.CURSOR_IDLE
-            return self._row(index, self._background + self.role_style(role))
+            sign = CURSOR if self.has_focus else IDLE_CURSOR
+            return self._row(index, self._background + self.role_style(role), sign)
         token = self.rows.token(index)
         painted = self._painted.get(key)
         if painted is None or painted[0] != token:
@@ -331,11 +332,11 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
             painted = self._painted[key] = token, self._row(index, self._background)
         return painted[1]
 
-    def _row(self, index: int, background: Style) -> Strip:
+    def _row(self, index: int, background: Style, cursor: str = " ") -> Strip:
         cells = self.rows.cells(index, self._placed)
         self._widen(cells)
         gutter = self.rows.gutter(self.rows.key_at(index))
-        return self._painter.row(gutter, cells, self._placed, self._width, background)
+        return self._painter.row(gutter, cells, self._placed, self._width, background, cursor)
 
     def _blank(self, y: int) -> Strip:
         if len(self.rows) or not 0 <= y < len(self._empty):

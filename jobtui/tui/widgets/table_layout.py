@@ -112,7 +112,7 @@ def _least(columns: Sequence[Column], shown: Sequence[int]) -> int:
     return sum(columns[index].least for index in shown) + GAP * (len(shown) - 1)
 
 
-# cells before the first column: the mark and a blank
+# cells before the first column: the mark, and the sign of the cursor
 GUTTER = 2
 
 
@@ -149,15 +149,16 @@ class RowPainter:
         placed: Sequence[Placed],
         width: int,
         background: Style,
+        cursor: str = " ",
     ) -> Strip:
-        """Return one row in exactly `width` cells; `gutter` is one cell wide.
+        """Return one row in exactly `width` cells; `gutter` and `cursor` are one cell wide each.
 
         A cell that is None is covered: the next one begins in its place.
         """
         segments: list[Segment] = []
         for text, role in gutter:
             _put(segments, single_cells(text), self._over(background, role))
-        _put(segments, " " * (GUTTER - 1), background)
+        _put(segments, cursor, background if cursor == " " else self._over(background, TextRole.ACCENT))
         covered = 0
         for number, (place, cell) in enumerate(zip(placed, cells, strict=True)):
             if number and not covered:
@@ -199,6 +200,8 @@ class RowPainter:
                 _put(segments, " " * (width - size), background)
             room = width
             for text, role in cell:
+                if text.startswith("  ") and width_of(text) > room:
+                    break  # a remark after a name: cut, it would be a riddle
                 take = min(room, width_of(text))
                 _put(segments, fit(text, take), self._over(background, role))
                 room -= take
