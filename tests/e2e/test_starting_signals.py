@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -30,6 +31,18 @@ MOMENTS = [
     ("after", "jobtui.engine.local:LocalClient.open"),
     ("before", "jobtui.tui.launch:run"),
 ]
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Pair moments and signals: the long form tries all pairs, the short form each moment and each signal."""
+    if "moment" in metafunc.fixturenames:
+        moments = OPENED if metafunc.cls is TestServe else MOMENTS
+        pairs = list(itertools.product(moments, SIGNALS))
+        if not metafunc.config.getoption("--long"):
+            pairs = list(zip(moments, itertools.cycle(SIGNALS), strict=False))
+        metafunc.parametrize(("moment", "number"), pairs)
+
+
 # sends itself the signal before or after the first call of a function
 SENDING = """
 import functools, importlib, os, sys
@@ -96,8 +109,6 @@ class TestServe:
         assert ended.returncode in (-number, 128 + number)
         assert ended.stdout + ended.stderr == ""
 
-    @pytest.mark.parametrize("moment", OPENED)
-    @pytest.mark.parametrize("number", SIGNALS)
     def test_once_it_opens_the_profile_stops_jobs_first(
         self, slow: CommandLine, moment: tuple[str, str], number: int
     ) -> None:
@@ -112,8 +123,6 @@ class TestServe:
 
 
 class TestDemo:
-    @pytest.mark.parametrize("moment", MOMENTS)
-    @pytest.mark.parametrize("number", SIGNALS)
     def test_leaves_nothing_behind(self, jobtui: CommandLine, moment: tuple[str, str], number: int) -> None:
         temporary = jobtui.home / "tmp"
         temporary.mkdir()

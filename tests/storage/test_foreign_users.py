@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ from tests.support.adoption_checks import Snapshot, work_on
 from tests.support.foreign_owners import Owner, OwnerProgram
 
 USER = 65534
+UMASKS = [0o022, 0o077, 0o007]
 KINDS = ["ordinary", "families", "blob_files", "wal_kept", "wal_recycled", "universal", "fifo_full"]
 
 
@@ -38,8 +40,15 @@ def owner_of(owners: OwnerProgram, public: Path, kind: str) -> Owner:
     return Owner((str(program), kind), user=USER)
 
 
-@pytest.mark.parametrize("umask", [0o022, 0o077, 0o007], ids=oct)
-@pytest.mark.parametrize("kind", KINDS)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Pair kinds and umasks: the long form tries all pairs, the short form each kind and each umask."""
+    if "umask" in metafunc.fixturenames:
+        pairs = list(itertools.product(KINDS, UMASKS))
+        if not metafunc.config.getoption("--long"):
+            pairs = list(zip(KINDS, itertools.cycle(UMASKS), strict=False))
+        metafunc.parametrize(("kind", "umask"), pairs, ids=[f"{kind}-{umask:o}" for kind, umask in pairs])
+
+
 def test_users_database_stays_theirs(owners, public, monkeypatch, kind, umask):
     database, twin = public / "theirs" / "data", public / "theirs" / "twin"
     before = os.umask(umask)
