@@ -408,8 +408,7 @@ class Storage(TaskRunner, SpaceAdmin, PairStore, Protocol):
 class ClusterJob(msgspec.Struct, frozen=True):
     """A job as its cluster reports it: the cluster's id and times (aware, UTC), our statuses.
 
-    `command` is the cluster's word in lower case (`flush`, `rebuild tag index`). `tasks` is None in a list of
-    jobs, which does not include tasks. `reason`: why it failed.
+    `command` is the cluster's word in lower case (`flush`, `rebuild tag index`). A list of jobs has no `tasks`.
     """
 
     id: int
@@ -480,15 +479,16 @@ class ClusterJobManager(Inventory, Protocol):
         """Return the jobs that the cluster still knows of the space, above id `since`, newest first."""
         ...
 
+    async def list_jobs(self, space: str, known: str) -> tuple[tuple[ClusterJob, ...] | None, str]:
+        """Return the jobs with a digest of the list, None instead of them if the digest is still `known`."""
+        ...
+
     async def show(self, space: str, job: int) -> ClusterJob:
         """Return one job of the space, with its tasks."""
         ...
 
     async def submit(self, command: str, space: str) -> int:
-        """Submit `command` on the space and return the job's id there.
-
-        If the same job is in flight already, a cluster returns the id of that one.
-        """
+        """Submit a job and return its id there, that of an equal one which is in flight."""
         ...
 
     async def stop(self, space: str, job: int) -> None:

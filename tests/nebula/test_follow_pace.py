@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pytest
 from msgspec.structs import replace
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Status, Task
+from jobtui.storage.base import ClusterJob
+from jobtui.storage.nebula import ngql
 from jobtui.storage.nebula.poller import (
     BATCH,
     COST_SECONDS,
@@ -16,7 +19,9 @@ from jobtui.storage.nebula.poller import (
     JobPoller,
     UpdateKind,
 )
-from tests.support.nebula import PatientClock, run
+from tests.support.graphd_double import GraphdDouble
+from tests.support.nebula import PatientClock, mirrored, run
+from tests.support.nebula_cluster import Cluster
 from tests.support.news_reader import Reader
 from tests.support.scripted_mirror import START, ScriptedMirror
 
@@ -162,6 +167,80 @@ def test_forgotten_failed_job_is_no_longer_polled() -> None:
         (gone,) = await reader.batch()
         assert (gone.job.status, gone.kind) == (Status.FAILED, UpdateKind.AFTER_END)
         assert [(task.status, task.detached) for task in gone.job.tasks or ()] == [(Status.STOPPED, True)]
+        await reader.close()
+
+    run(test())
+
+
+def test_unchanged_list_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def test() -> None:
+        cluster, clock = Cluster(), PatientClock()
+        for _ in range(30):
+            cluster.ended_job("nba")
+        decoded: list[int] = []
+        parse = ngql.parse_jobs
+
+        def counted(table: ngql.NgqlTable, since: int = 0) -> tuple[ClusterJob, ...]:
+            decoded.append(len(table.rows))
+            return parse(table, since)
+
+        monkeypatch.setattr(ngql, "parse_jobs", counted)
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd, clock=clock) as mirror:
+                reader = Reader(JobPoller(mirror, clock=clock), clock)
+                await reader.batch()
+                await reader.silence(60)
+                assert decoded == [30]
+                job = cluster.submit("nba", "COMPACT")
+                assert await reader.news() == [("nba", job, Status.RUNNING, UpdateKind.FIRST)]
+                await reader.silence(20)
+                assert decoded == [30, 31]
+                graphd.drop_clients()  # a new connection knows the list, too
+                await reader.silence(20)
+                cluster.finish(job)
+                assert await reader.news() == [("nba", job, Status.FINISHED, UpdateKind.CHANGED)]
+                # it had been shown, with its tasks, before the list that has its end
+                await reader.silence(20)
+                assert decoded == [30, 31, 31]
+                assert len(await mirror.jobs("nba")) == 31
+                await reader.close()
+
+    run(test())
+
+
+def test_space_that_was_gone_for_a_moment_is_read_again() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(("nba", "other")), PatientClock()
+        mirror.put("nba", 1)
+        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        await reader.batch()
+        kept = mirror.there.pop("nba")
+        mirror.trouble["nba"] = StorageError(ErrorCode.MISSING, "", "nba", "SpaceNotFound: SpaceName `nba`")
+        (gone,) = await reader.batch()
+        assert gone.job.status is Status.FAILED
+        mirror.there["nba"] = kept  # the same list
+        del mirror.trouble["nba"]
+        assert await reader.news() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
+        await reader.close()
+
+    run(test())
+
+
+def test_job_that_could_not_be_shown_is_shown_although_its_list_is_the_same() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        mirror.put("nba", 1)
+        show, refused = mirror.show, [1]
+
+        async def refuse_once(space: str, job: int) -> ClusterJob:
+            if refused:
+                refused.clear()
+                raise StorageError(ErrorCode.REJECTED, "", space, "memory is exceeded")
+            return await show(space, job)
+
+        mirror.show = refuse_once  # type: ignore[method-assign]  # replaced for this test
+        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        assert await reader.news() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         await reader.close()
 
     run(test())

@@ -8,11 +8,12 @@ import socket
 from collections.abc import Callable
 
 import pytest
+from msgspec.structs import replace
 from nebula3.common.ttypes import DataSet, DateTime, NList, NullType, Row, Value
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.storage.nebula import ngql, thrift
-from jobtui.storage.nebula.ngql import ErrorReply, NgqlTable, Reply
+from jobtui.storage.nebula.ngql import ErrorReply, NgqlTable, Reply, SameReply
 from jobtui.storage.nebula.settings import Address, ClusterSettings
 from jobtui.storage.nebula.thrift import GraphdConnection
 from tests.support.replay import Record, captures
@@ -151,3 +152,42 @@ def test_a_refusal_keeps_its_words(record: Record) -> None:
     reply = reply_to(base64.b64decode(record["response_b64"]))
     assert isinstance(reply, ErrorReply)
     assert ngql.refusal_error(reply, "s1").detail == reply.message
+
+
+class TestSameAnswer:
+    """A list that is as it was is not decoded again, however long the query took."""
+
+    def test_is_known_by_its_digest(self) -> None:
+        whole = recorded("USE `s1`; SHOW JOBS")
+        marker = whole.index(b"\x15\x00\x16") + 3
+        end = next(at for at in range(marker, len(whole)) if whole[at] < 0x80) + 1
+        later = framed(whole[4:marker] + b"\xfe\xff\xff\xff\x0f" + whole[end:])  # another latency
+        last = whole.rindex(b"FINISHED")
+        other = framed(whole[4:last] + b"FINISHEX" + whole[last + 8 :])
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            connection = GraphdConnection(ADDRESS, thrift._Transport(ADDRESS, ours), SETTINGS)
+            connection._limit_answers(thrift.LIMIT_AFTER_LOGIN)
+
+            def query(answer: bytes, known: str) -> Reply | SameReply:
+                theirs.sendall(answer)
+                return connection.query(1, "SHOW JOBS", known)
+
+            first = query(whole, "")
+            assert isinstance(first, NgqlTable)
+            assert len(first.digest) == 32
+            assert query(later, first.digest) == SameReply()
+            assert query(whole, first.digest) == SameReply()
+            second = query(other, first.digest)
+            assert isinstance(second, NgqlTable)
+            assert (second.rows != first.rows, second.digest != first.digest) == (True, True)
+            # what follows is decoded as ever, and an error has no digest
+            refused = query(recorded("SHOW JOB 0"), second.digest)
+            assert isinstance(refused, ErrorReply)
+            assert query(recorded("SHOW JOB 0"), "") == refused
+            theirs.sendall(whole)
+            assert connection.execute(1, "SHOW JOBS") == replace(first, digest="")
+
+
+def framed(payload: bytes) -> bytes:
+    return len(payload).to_bytes(4, "big") + payload

@@ -91,7 +91,7 @@ def test_no_option_takes_a_password(option: list[str]) -> None:
 def test_a_profile_shows_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JOBTUI_NEBULA_PASSWORD", raising=False)
     monkeypatch.setattr("jobtui.cli.profiles.is_terminal", lambda _: True)
-    monkeypatch.setattr("jobtui.cli.profiles.getpass", lambda _: WORD)
+    monkeypatch.setattr("getpass.getpass", lambda _: WORD)
     (tmp_path / "config.toml").write_text("")
     asked = DashboardCommand(nebula="10.0.0.1", config=tmp_path / "config.toml", data_dir=tmp_path)
     profile = profile_of(asked, settings_of(asked))

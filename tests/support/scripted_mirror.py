@@ -117,6 +117,11 @@ class ScriptedMirror:
         jobs = [replace(job, tasks=None) for job in self.there[space].values() if job.id > since]
         return tuple(sorted(jobs, key=lambda job: -job.id))
 
+    async def list_jobs(self, space: str, known: str) -> tuple[tuple[ClusterJob, ...] | None, str]:
+        jobs = await self.jobs(space)
+        digest = repr(jobs)
+        return (None if digest == known else jobs), digest
+
     async def show(self, space: str, job: int) -> ClusterJob:
         await self._ask(f"show {space} {job}", space)
         if job not in self.there.get(space, {}):

@@ -13,7 +13,7 @@ from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionStatus, SpaceStats
 from jobtui.storage.base import Capabilities, ClusterJob, ClusterJobManager, CompactionFigures, Host, Space
 from jobtui.storage.nebula import ngql
-from jobtui.storage.nebula.ngql import ErrorReply, NgqlTable
+from jobtui.storage.nebula.ngql import ErrorReply, NgqlTable, Reply, SameReply
 from jobtui.storage.nebula.properties import StoragedStats
 from jobtui.storage.nebula.session import GraphdSession, Reconnector
 from jobtui.storage.nebula.settings import ClusterSettings
@@ -101,6 +101,11 @@ class GraphdJobManager(ClusterJobManager):
         return ngql.parse_jobs(await self._query(ngql.show_jobs(space), space), since)
 
     @override
+    async def list_jobs(self, space: str, known: str) -> tuple[tuple[ClusterJob, ...] | None, str]:
+        reply = await self._query_unless_same(ngql.show_jobs(space), space, known)
+        return (None, known) if isinstance(reply, SameReply) else (ngql.parse_jobs(reply), reply.digest)
+
+    @override
     async def show(self, space: str, job: int) -> ClusterJob:
         return ngql.parse_job(await self._query(ngql.show_job(space, job), space))
 
@@ -121,11 +126,18 @@ class GraphdJobManager(ClusterJobManager):
         return await self._execute(ngql.recover(space, jobs), space, ngql.parse_recovered_count)
 
     async def _query(self, text: str, space: str = "") -> NgqlTable:
+        reply = await self._query_unless_same(text, space)
+        assert not isinstance(reply, SameReply), "no digest is known"
+        return reply
+
+    async def _query_unless_same(
+        self, text: str, space: str, known: str | None = None
+    ) -> NgqlTable | SameReply:
         await self.ready()
-        reply = await self._query_once(text, space)
+        reply = await self._query_once(text, space, known)
         if isinstance(reply, ErrorReply) and ngql.is_leader_change(reply):
             await self._clock.sleep(LEADER_CHANGE_SECONDS)
-            reply = await self._query_once(text, space)
+            reply = await self._query_once(text, space, known)
         if isinstance(reply, ErrorReply):
             error = ngql.refusal_error(reply, space)
             if error.code is ErrorCode.UNREACHABLE:
@@ -134,12 +146,12 @@ class GraphdJobManager(ClusterJobManager):
                 self._reconnector.on_answer(self._queries.address)
             raise error
         self._reconnector.on_answer(self._queries.address)
-        return _require_space(reply, space)
+        return reply if isinstance(reply, SameReply) else _require_space(reply, space)
 
-    async def _query_once(self, text: str, space: str) -> NgqlTable | ErrorReply:
+    async def _query_once(self, text: str, space: str, known: str | None) -> Reply | SameReply:
         timer = _SlowQueryTimer(self._reconnector.on_slow_answer)
         try:
-            reply = await self._queries.query(text, timer.start)
+            reply = await self._queries.query(text, timer.start, known)
         except StorageError as error:
             self._reconnector.on_error(error)
             raise StorageError(error.code, error.host, space, error.detail) from None

@@ -31,12 +31,18 @@ Cell = str | int | float | bool | datetime | None
 class NgqlTable(msgspec.Struct, frozen=True):
     """A successful answer of graphd.
 
-    `space`: the space that the session has chosen, "" if it has none.
+    `space`: the space that the session has chosen, "" if it has none. `digest`: a digest of the answer, "" if
+    none was requested.
     """
 
     columns: tuple[str, ...] = ()
     rows: tuple[tuple[Cell, ...], ...] = ()
     space: str = ""
+    digest: str = ""
+
+
+class SameReply(msgspec.Struct, frozen=True):
+    """An answer whose digest is the one that the caller knows; it was not decoded."""
 
 
 class ErrorReply(msgspec.Struct, frozen=True):

@@ -101,11 +101,23 @@ class _PolledSpace(msgspec.Struct):
     job_error: str = ""  # the last published reason why one of them cannot be shown
     newest: int = 0
     listed: bool = False
+    digest: str = ""  # of the last list, if all that it changed is in the backlog or was shown
 
     def __post_init__(self) -> None:
         self.newest = max(self.seen, default=0)
         self.outlines = {job.id: _outline(job) for job in self.seen.values()}
         self.unsettled = {job.id: job for job in self.seen.values() if not job.is_settled}
+
+    def take_list(self, jobs: Iterable[ClusterJob], now: float) -> list[int]:
+        """Put the jobs that changed into the backlog, and return the ids of those that are no longer listed."""
+        found = {job.id for job in jobs}
+        self.newest = max(found, default=0)
+        for job in jobs:
+            if self.outlines.get(job.id) != _outline(job):
+                self.backlog[job.id] = job
+                self.changed = now
+        self.misses = {job_id: count for job_id, count in self.misses.items() if job_id not in found}
+        return sorted(self.seen.keys() - found)
 
     def put(self, job: ClusterJob) -> None:
         """Add a job, or replace it."""
@@ -262,6 +274,7 @@ class JobPoller:
             watched = self._spaces[name]
             watched.unlisted += 1
             watched.backlog.clear()
+            watched.digest = ""
             if watched.unlisted >= MISSES:
                 for job_id in [*watched.unsettled]:
                     self._report_gone(name, watched, job_id, DROPPED)
@@ -270,7 +283,7 @@ class JobPoller:
     async def _list(self, space: str, watched: _PolledSpace) -> None:
         began = self._clock.steady()
         try:
-            listed = await self._manager.jobs(space)
+            listed, digest = await self._manager.list_jobs(space, watched.digest)
         except StorageError as error:
             self._block(watched, error)
             return
@@ -278,15 +291,10 @@ class JobPoller:
         watched.listed = True
         now = self._clock.steady()
         watched.durations.append(now - began)
-        found = {job.id for job in listed}
-        watched.newest = max(found, default=0)
-        for job in listed:
-            if watched.outlines.get(job.id) != _outline(job):
-                watched.backlog[job.id] = job
-                watched.changed = now
+        missing = sorted(watched.misses) if listed is None else watched.take_list(listed, now)
+        watched.digest = digest
         watched.due = now + self._pause_after_list(watched, now)
-        watched.misses = {job_id: count for job_id, count in watched.misses.items() if job_id not in found}
-        for job_id in sorted(watched.seen.keys() - found):
+        for job_id in missing:
             if job_id not in watched.unsettled:
                 watched.remove(job_id)  # the cluster has deleted it; the history keeps it
                 continue
@@ -354,6 +362,7 @@ class JobPoller:
             if error.code in RETRIED:
                 watched.backlog[job.id] = job
             if error.code in (ErrorCode.REJECTED, ErrorCode.MISSING):
+                watched.digest = ""
                 return  # it was deleted after the list: the next list shows that
             if error.code is ErrorCode.ACCESS:  # the user has lost the role in this space
                 watched.backlog.update({job.id: listed} if listed else {})

@@ -26,7 +26,7 @@ from msgspec.structs import replace
 from jobtui.clock import Clock, wait_first
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionState, ConnectionStatus
-from jobtui.storage.nebula.ngql import ErrorReply, Reply
+from jobtui.storage.nebula.ngql import ErrorReply, Reply, SameReply
 from jobtui.storage.nebula.settings import Address, ClusterSettings, LiteralPassword
 
 if TYPE_CHECKING:
@@ -67,22 +67,25 @@ class GraphdSession:
         """
         return await self._run_in_thread(self._connect)
 
-    async def query(self, text: str, on_start: Callable[[], object] = lambda: None) -> Reply:
+    async def query(
+        self, text: str, on_start: Callable[[], object] = lambda: None, known: str | None = None
+    ) -> Reply | SameReply:
         """Execute a statement that changes nothing, and return the answer.
 
         Args:
             text: The statement.
             on_start: Called in the loop when the statements before this one have been answered.
+            known: The digest of the last answer, which is not decoded again; None if no digest is wanted.
 
         Raises:
             StorageError: no graphd answered.
         """
         loop = asyncio.get_running_loop()
 
-        def call() -> Reply:
+        def call() -> Reply | SameReply:
             with contextlib.suppress(RuntimeError):  # the loop is closed: no caller waits any longer
                 loop.call_soon_threadsafe(on_start)
-            return self._query(text)
+            return self._query(text, known)
 
         return await self._run_in_thread(call)
 
@@ -149,36 +152,42 @@ class GraphdSession:
         connection, _ = self._open_session()
         return str(connection.address)
 
-    def _query(self, text: str) -> Reply:
+    def _query(self, text: str, known: str | None) -> Reply | SameReply:
         is_new = self._connection is None
         try:
-            return self._execute_logged_in(text)
+            return self._query_logged_in(text, known)
         except StorageError as error:
             if is_new or error.code not in (ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT):
                 raise
-        return self._execute_logged_in(text)
+        return self._query_logged_in(text, known)
 
     def _execute_once(self, text: str) -> Reply:
         if self._connection is not None and not self._connection.is_alive():
             self._discard_connection()  # known before the statement is sent, so that it is not lost
         connection, session_id = self._open_session()
-        reply = self._execute(connection, session_id, text, is_command=True)
+        reply = self._send(lambda: connection.execute(session_id, text), is_command=True)
         if _is_session_gone(reply):
-            reply = self._execute(connection, self._log_in(connection), text, is_command=True)
+            session_id = self._log_in(connection)
+            reply = self._send(lambda: connection.execute(session_id, text), is_command=True)
         return reply
 
-    def _execute_logged_in(self, text: str) -> Reply:
+    def _query_logged_in(self, text: str, known: str | None) -> Reply | SameReply:
         connection, session_id = self._open_session()
-        reply = self._execute(connection, session_id, text)
+
+        def query() -> Reply | SameReply:
+            if known is None:
+                return connection.execute(session_id, text)
+            return connection.query(session_id, text, known)
+
+        reply = self._send(query)
         if _is_session_gone(reply):
-            reply = self._execute(connection, self._log_in(connection), text)
+            session_id = self._log_in(connection)
+            reply = self._send(query)
         return reply
 
-    def _execute(
-        self, connection: GraphdConnection, session_id: int, text: str, *, is_command: bool = False
-    ) -> Reply:
+    def _send(self, call: Callable[[], T], *, is_command: bool = False) -> T:
         try:
-            return connection.execute(session_id, text)
+            return call()
         except StorageError as error:
             self._discard_connection()
             raise StorageError(error.code, error.host, "", error.detail, outcome_unknown=is_command) from None
@@ -240,7 +249,7 @@ class GraphdSession:
             self._connection = None
 
 
-def _is_session_gone(reply: Reply) -> bool:
+def _is_session_gone(reply: Reply | SameReply) -> bool:
     return isinstance(reply, ErrorReply) and reply.code in SESSION_GONE
 
 
