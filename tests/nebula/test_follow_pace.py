@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Status, Task
-from jobtui.storage.base import ClusterJob
+from jobtui.storage.base import ClusterJob, Host, Space
 from jobtui.storage.nebula import ngql
 from jobtui.storage.nebula.poller import (
     BATCH,
@@ -221,6 +221,34 @@ def test_space_that_was_gone_for_a_moment_is_read_again() -> None:
         mirror.there["nba"] = kept  # the same list
         del mirror.trouble["nba"]
         assert await reader.news() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
+        await reader.close()
+
+    run(test())
+
+
+def test_job_of_a_space_that_is_not_listed_once_is_not_lost() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        mirror.put("nba", 1)
+        show, layout, restarting = mirror.show, mirror.layout, ["show", "layout"]
+
+        async def break_once(space: str, job: int) -> ClusterJob:
+            if "show" in restarting:
+                restarting.remove("show")
+                raise StorageError(ErrorCode.UNREACHABLE, "", space, "RPC failure in MetaClient")
+            return await show(space, job)
+
+        async def hide_once() -> tuple[tuple[Space, ...], tuple[Host, ...]]:
+            spaces, hosts = await layout()
+            if restarting == ["layout"]:
+                restarting.clear()
+                return (), hosts
+            return spaces, hosts
+
+        mirror.show, mirror.layout = break_once, hide_once  # type: ignore[method-assign]  # for this test
+        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        assert await reader.news() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
+        assert not restarting
         await reader.close()
 
     run(test())

@@ -52,7 +52,8 @@ class GraphdConnection:
         self._transport = transport
         self._timeout = settings.answer_timeout
         self._short_timeout = settings.connect_timeout
-        self._start_framing()
+        self._framing = _Framing(transport)
+        self._graphd = GraphService.Client(THeaderProtocol(self._framing))
         self._limit_answers(LIMIT_BEFORE_LOGIN)
 
     @classmethod
@@ -110,9 +111,7 @@ class GraphdConnection:
         try:
             reply = self.execute(session, text)
         except _SameAnswer:
-            self._start_framing()  # the one before has begun to read this answer
-            self._limit_answers(LIMIT_AFTER_LOGIN)
-            return SameReply()
+            return SameReply()  # its whole frame has been read: the next answer begins with another one
         finally:
             self._framing.known = None
         return replace(reply, digest=self._framing.digest) if isinstance(reply, NgqlTable) else reply
@@ -151,10 +150,6 @@ class GraphdConnection:
             raise self._error(
                 ErrorCode.UNSUPPORTED, f"graphd does not accept this client: {_text(answer.error_msg)}"
             )
-
-    def _start_framing(self) -> None:
-        self._framing = _Framing(self._transport)
-        self._graphd = GraphService.Client(THeaderProtocol(self._framing))
 
     def _limit_answers(self, size: int) -> None:
         """Accept answers of at most `size` bytes from now on."""
