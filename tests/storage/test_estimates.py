@@ -315,6 +315,12 @@ def tiny_file(made: Made) -> None:
     write(made[0], [b"a"], [b"b"])
 
 
+def put_and_deleted_in_memtable(made: Made) -> None:
+    write(made[0], decimal(4_000), noise(4_000), flush=False)
+    for key in decimal(4_000)[:-5]:
+        made[0].delete(key)
+
+
 def all_deleted(made: Made) -> None:
     write(made[0], decimal(5_000), noise(5_000))
     for key in decimal(5_000):
@@ -404,6 +410,7 @@ SHAPES: tuple[Callable[[Made], None], ...] = (
     memtable_over_few_files,
     hot_keys_in_memtable,
     tiny_file,
+    put_and_deleted_in_memtable,
     all_deleted,
     deletions_of_nothing,
     range_over_everything,

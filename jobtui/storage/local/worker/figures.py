@@ -127,7 +127,8 @@ def _family_figures(handle: DatabaseHandle, column: ColumnFamily, files: Sequenc
         blob_bytes=family.property_int_value("rocksdb.live-blob-file-size") or 0,
         blob_garbage=family.property_int_value("rocksdb.live-blob-file-garbage-size") or 0,
         is_fifo=is_fifo,
-        is_guess=sample.is_guess,
+        # the places are spread over keys in rising order
+        is_guess=sample.is_guess or (column.backwards and totals.entries > WHOLE_ENTRIES),
     )
 
 
@@ -169,15 +170,17 @@ def _sample(
 
 
 def _read_all(family: Rdict, totals: EntryTotals) -> EntrySample | None:
-    """Return a sample of all live entries, None if there are more than `WHOLE_ENTRIES`."""
+    """Return a sample of all live entries, None if they or the dead ones in a row are too many."""
     sample, stretch = EntrySample(), Stretch()
-    iterator = family.iter(_read_options(whole=True))
+    iterator = family.iter(_read_options(whole=totals.entries + totals.memtable <= WHOLE_ENTRIES))
     iterator.seek_to_first()
     while iterator.valid():
         if stretch.live == WHOLE_ENTRIES:
             return None
         sample.add(iterator, stretch)
         iterator.next()
+    if not _is_at_end(iterator):
+        return None
     sample.finish([stretch])
     live = stretch.live
     # at least the keys that no file holds are in a memtable, and no key is there twice after a flush
@@ -403,11 +406,16 @@ def _position(iterator: RdictIter, key: bytes, end: bytes, *, forward: bool) -> 
     if iterator.valid():
         found = iterator.key()
         return found if isinstance(found, bytes) else None
+    return end if _is_at_end(iterator) else None
+
+
+def _is_at_end(iterator: RdictIter) -> bool:
+    """Return whether an iterator without an entry is at the end; otherwise it skipped as many as it may."""
     try:
         iterator.status()
-    except Exception:  # rocksdict raises nothing narrower: it has skipped as many entries as it may
-        return None
-    return end
+    except Exception:  # rocksdict raises nothing narrower
+        return False
+    return True
 
 
 def _read_options(*, whole: bool = False) -> ReadOptions:
