@@ -137,7 +137,7 @@ def test_missing_archive_is_reported_with_its_jobs(sealed: Made, copied: Copied)
     assert verify(path) == []
     assert held(path) == (sealed.jobs, [])
     history = History.open(path, limits=OPEN)
-    assert history.new_id() == 91
+    assert history.new_id() == max(sealed.jobs) + 1
     history.close()
 
 
@@ -228,7 +228,7 @@ def test_older_copy_over_a_history_deletes_nothing_newer(sealed: Made, copied: C
     more = [made_jobs.ended(history.new_id(), dice) for _ in range(4)]
     for job in more:
         history.commit(job).result()
-    history.archive(91, 92).result()
+    history.archive(more[0].id, more[1].id).result()
     history.close()
     lines = {line for file in path.rglob("seg-*.jsonl") for _, line in lines_of(file.read_bytes())}
     shutil.copytree(older, path, dirs_exist_ok=True)
@@ -240,7 +240,7 @@ def test_older_copy_over_a_history_deletes_nothing_newer(sealed: Made, copied: C
     assert verify(path) == []
     found, archived = held(path)
     assert found == sealed.jobs | {job.id: job for job in more[2:]}
-    assert sorted(archived) == sorted({91, 92} | ARCHIVED)
+    assert sorted(archived) == sorted({job.id for job in more[:2]} | ARCHIVED)
 
 
 def test_an_archive_takes_no_name_that_is_taken(sealed: Made, copied: Copied) -> None:
