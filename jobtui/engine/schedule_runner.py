@@ -111,7 +111,9 @@ class ScheduleRunner:
     def _settle(self, schedule: Schedule, newer: Mapping[str, Sequence[Job]]) -> Schedule:
         run = schedule.runs[-1]
         jobs = [job for job in newer.get(schedule.name, ()) if job.id > run.after]
-        return schedules.settle(schedule, jobs, None if run.job is None else self._store.current(run.job))
+        return schedules.resolve_start(
+            schedule, jobs, None if run.job is None else self._store.current(run.job)
+        )
 
     async def run(self) -> None:
         """Check the schedules whenever one of them is due.

@@ -340,7 +340,7 @@ def is_starting(schedule: Schedule) -> bool:
     return bool(schedule.runs) and schedule.runs[-1].outcome is RunOutcome.STARTING
 
 
-def settle(schedule: Schedule, newer: Sequence[Job], job: Job | None) -> Schedule:
+def resolve_start(schedule: Schedule, newer: Sequence[Job], job: Job | None) -> Schedule:
     """Return the schedule after its owner ended while a run was starting.
 
     Args:

@@ -123,7 +123,7 @@ class World:
             newer = [self.jobs[number] for number in self.jobs if number > after]
             resumed = self.disk.runs[-1].job
             current = None if resumed is None or resumed in self.ended else self.jobs[resumed]
-            self.write(schedules.settle(self.disk, newer, current))
+            self.write(schedules.resolve_start(self.disk, newer, current))
         self.write(schedules.end_window(self.disk, self.now, self.job(), self.interrupted()).schedule)
         self.check()
 

@@ -196,8 +196,8 @@ class TestDue:
 
     def test_run_that_was_starting_when_the_owner_ended(self) -> None:
         step = schedules.advance(made(timezone="UTC"), at("2026-03-11T02:30Z"), None, last_id=6)
-        assert schedules.settle(step.schedule, [job(7)], None).job == 7
-        lost = schedules.settle(step.schedule, [replace(job(7), schedule="")], None).runs[-1]
+        assert schedules.resolve_start(step.schedule, [job(7)], None).job == 7
+        lost = schedules.resolve_start(step.schedule, [replace(job(7), schedule="")], None).runs[-1]
         assert (lost.outcome, lost.reason) == (
             RunOutcome.FAILED,
             "jobtui ended before the run had begun",
@@ -255,8 +255,8 @@ class TestInterrupted:
     def test_owner_that_ends_while_it_continues(self) -> None:
         now = at("2026-03-11T03:10Z")
         step = schedules.advance(self.nightly(), now, None, 7, interrupted())
-        assert schedules.settle(step.schedule, [job(8)], None).job == 8
-        again = schedules.settle(step.schedule, [], None)
+        assert schedules.resolve_start(step.schedule, [job(8)], None).job == 8
+        again = schedules.resolve_start(step.schedule, [], None)
         assert again.runs[-1].outcome is RunOutcome.FAILED
         assert schedules.advance(again, now, None, 7, interrupted()).action is RunAction.RECOVER
 

@@ -223,7 +223,7 @@ def test_a_refusal_has_a_code(scenario: str, code: ErrorCode) -> None:
     refusals = [reply for reply in by_jobtui(statements(SCENARIOS[scenario])) if isinstance(reply, ErrorReply)]
     assert refusals
     for refusal in refusals:
-        assert ngql.refusal_error(refusal, "s1").code is code, refusal
+        assert ngql.graphd_error(refusal, "s1").code is code, refusal
 
 
 def test_a_failed_job_whose_other_tasks_run() -> None:

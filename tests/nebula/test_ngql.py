@@ -35,7 +35,7 @@ def test_a_statement_in_a_name_is_part_of_the_name(name: str) -> None:
 @pytest.mark.parametrize("name", ["n\0ba", "\ud800"])
 def test_a_name_that_no_space_can_have_is_never_sent(name: str) -> None:
     with pytest.raises(StorageError) as caught:
-        ngql.quote_name(name)
+        ngql.quote_space(name)
     assert caught.value.code is ErrorCode.MISSING
 
 

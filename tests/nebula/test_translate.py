@@ -258,10 +258,10 @@ def test_storageds_on_one_machine_are_named_with_ports() -> None:
 def test_a_refusal_is_told_in_the_clusters_own_words(
     code: str, words: str, expected: ErrorCode, outcome_unknown: bool
 ) -> None:
-    error = ngql.refusal_error(ErrorReply(code, words), "nba", is_command=True)
+    error = ngql.graphd_error(ErrorReply(code, words), "nba", is_command=True)
     assert (error.code, error.space, error.detail) == (expected, "nba", words or code)
     assert error.outcome_unknown is outcome_unknown
-    assert not ngql.refusal_error(ErrorReply(code, words), "nba").outcome_unknown
+    assert not ngql.graphd_error(ErrorReply(code, words), "nba").outcome_unknown
 
 
 @pytest.mark.parametrize(

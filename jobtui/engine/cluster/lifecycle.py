@@ -38,7 +38,7 @@ INDISTINGUISHABLE = "cannot be told apart: the cluster names no port"
 RAN_AGAIN = "the cluster ran it again before it reported how this run ended"
 
 
-def request(
+def new_request(
     job_id: int,
     command: str,
     origin: ClusterRef,
@@ -148,7 +148,7 @@ def amend(job: Job, found: ClusterJob, now: datetime) -> Job:
     return _add_events(after, events)
 
 
-def settle(job: Job, reason: str, now: datetime) -> Job:
+def end_running_tasks(job: Job, reason: str, now: datetime) -> Job:
     """Return an ended job whose running tasks are marked as ended, since no update of them will follow."""
     if not job.status.ended:
         raise IllegalTransition(f"job {job.id} has not ended")

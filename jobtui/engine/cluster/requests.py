@@ -97,7 +97,7 @@ class ClusterRequests:
         twin = next((job.id for job in self._store.active() if _equals(job, command, space)), None)
         (job,) = await self._store.update(
             lambda transaction: [
-                lifecycle.request(
+                lifecycle.new_request(
                     transaction.new_id(),
                     command,
                     origin,
@@ -306,7 +306,7 @@ class ClusterRequests:
 
         def edit(transaction: Transaction) -> list[Job]:
             self._require_recoverable(transaction, old.id)
-            job = lifecycle.request(
+            job = lifecycle.new_request(
                 transaction.new_id(),
                 old.command,
                 origin,

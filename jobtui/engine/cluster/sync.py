@@ -250,7 +250,7 @@ class ClusterSync:
         """Return an ended job that the cluster runs again, with the tasks that still ran marked as ended."""
         if not job.status.ended:
             return []
-        after = lifecycle.settle(job, lifecycle.RAN_AGAIN, self._clock.now())
+        after = lifecycle.end_running_tasks(job, lifecycle.RAN_AGAIN, self._clock.now())
         return [] if after == job or transaction.get(job.id) is None else [transaction.amend(after)]
 
     async def _sizes_after(self, updates: Sequence[JobUpdate]) -> dict[str, Mapping[str, SpaceStats]]:

@@ -139,7 +139,7 @@ class GraphdJobManager(ClusterJobManager):
             await self._clock.sleep(LEADER_CHANGE_SECONDS)
             reply = await self._query_once(text, space, known)
         if isinstance(reply, ErrorReply):
-            error = ngql.refusal_error(reply, space)
+            error = ngql.graphd_error(reply, space)
             if error.code is ErrorCode.UNREACHABLE:
                 self._reconnector.on_failing_answer(f"metad is away: {error.detail.partition(':')[0]}")
             else:
@@ -173,7 +173,7 @@ class GraphdJobManager(ClusterJobManager):
                 error.code, error.host, space, detail, outcome_unknown=error.outcome_unknown
             ) from None
         if isinstance(reply, ErrorReply):
-            raise ngql.refusal_error(reply, space, is_command=True)
+            raise ngql.graphd_error(reply, space, is_command=True)
         try:
             return parse(_require_space(reply, space))
         except StorageError as error:  # it was carried out, whatever jobtui makes of the answer

@@ -79,7 +79,7 @@ _ESCAPES = str.maketrans(
 )
 
 
-def quote_name(name: str) -> str:
+def quote_space(name: str) -> str:
     """Return the name between back-quotes, so that graphd reads this name and nothing else.
 
     Raises StorageError (missing) for a name that no space can have: graphd ends a name at a NUL, and half a
@@ -92,12 +92,12 @@ def quote_name(name: str) -> str:
 
 def show_jobs(space: str) -> str:
     """Return the statement that lists all jobs of a space."""
-    return f"USE {quote_name(space)}; SHOW JOBS"
+    return f"USE {quote_space(space)}; SHOW JOBS"
 
 
 def show_job(space: str, job: int) -> str:
     """Return the statement that shows one job of a space with its tasks."""
-    return f"USE {quote_name(space)}; SHOW JOB {job:d}"
+    return f"USE {quote_space(space)}; SHOW JOB {job:d}"
 
 
 def submit(command: str, space: str) -> str:
@@ -105,18 +105,18 @@ def submit(command: str, space: str) -> str:
 
     Raises KeyError for a command that cannot be submitted.
     """
-    return f"USE {quote_name(space)}; SUBMIT JOB {COMMANDS[command]}"
+    return f"USE {quote_space(space)}; SUBMIT JOB {COMMANDS[command]}"
 
 
 def stop(space: str, job: int) -> str:
     """Return the statement that stops a job."""
-    return f"USE {quote_name(space)}; STOP JOB {job:d}"
+    return f"USE {quote_space(space)}; STOP JOB {job:d}"
 
 
 def recover(space: str, jobs: Iterable[int]) -> str:
     """Return the statement that runs these failed and stopped jobs of a space again, or all of them."""
     ids = ", ".join(f"{job:d}" for job in jobs)
-    return f"USE {quote_name(space)}; RECOVER JOB {ids}".rstrip()
+    return f"USE {quote_space(space)}; RECOVER JOB {ids}".rstrip()
 
 
 NO_STATUS = "the cluster reports no status for it"
@@ -233,7 +233,7 @@ def parse_hosts(table: NgqlTable) -> tuple[Host, ...]:
     return tuple(listed)
 
 
-def refusal_error(reply: ErrorReply, space: str, *, is_command: bool = False) -> StorageError:
+def graphd_error(reply: ErrorReply, space: str, *, is_command: bool = False) -> StorageError:
     """Return a refusal as an error in the cluster's own words.
 
     If a command is answered with "metad could not be reached" or "it lost its leadership", it may have been

@@ -73,7 +73,7 @@ class Choices(StyledWidget, can_focus=True):
         Binding("enter,space", "take", show=False),
     ]
 
-    class Taken(Message):
+    class AnswerChosen(Message):
         """Reports the answer that the user chose."""
 
         def __init__(self, index: int) -> None:
@@ -153,14 +153,14 @@ class Choices(StyledWidget, can_focus=True):
 
     def action_take(self) -> None:
         """Choose the answer under the cursor."""
-        self.post_message(self.Taken(self._at))
+        self.post_message(self.AnswerChosen(self._at))
 
     def on_click(self, event: events.Click) -> None:
         """Choose the answer that was clicked."""
         event.stop()
         index = self._clicked(event)
         if index is not None:
-            self.post_message(self.Taken(index))
+            self.post_message(self.AnswerChosen(index))
 
     def _clicked(self, event: events.Click) -> int | None:
         if not self._across:
@@ -259,7 +259,7 @@ class Question(DismissOnceScreen[T | None]):
         room -= height
         self._text.styles.height = max(1, min(len(self._text.lines), room))
 
-    def on_choices_taken(self, message: Choices.Taken) -> None:
+    def on_choices_answer_chosen(self, message: Choices.AnswerChosen) -> None:
         """Return the value of the answer."""
         self.dismiss(self.choices[message.index].value)
 
@@ -357,7 +357,7 @@ class FailureApp(BaseApp[bool]):
     def get_default_screen(self) -> FailureScreen:
         return self._failure
 
-    def on_choices_taken(self, message: Choices.Taken) -> None:
+    def on_choices_answer_chosen(self, message: Choices.AnswerChosen) -> None:
         """Leave with the answer."""
         self.exit(message.index == 0)
 

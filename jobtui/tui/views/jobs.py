@@ -211,7 +211,7 @@ class JobsView(DashboardView):
 
     # -- messages -----------------------------------------------------------------------------------
 
-    def on_job_list_current(self, message: JobList.Current) -> None:
+    def on_job_list_current_changed(self, message: JobList.CurrentChanged) -> None:
         """Show the detail of the job under the cursor, in the next frame."""
         message.stop()
         if self._shown is None:
@@ -231,12 +231,12 @@ class JobsView(DashboardView):
         message.stop()
         self.post_message(self.StatusChanged())
 
-    def on_job_list_hidden(self, message: JobList.Hidden) -> None:
+    def on_job_list_job_hidden(self, message: JobList.JobHidden) -> None:
         """Report that the filter hides a job that was just submitted."""
         message.stop()
         self.post_message(self.Notify(f"job {message.job_id} does not pass the filter", "information"))
 
-    def on_job_list_failed(self, message: JobList.Failed) -> None:
+    def on_job_list_search_failed(self, message: JobList.SearchFailed) -> None:
         """Report that the search failed."""
         message.stop()
         self.post_message(self.Notify(message.reason, "error"))

@@ -37,7 +37,7 @@ class DetailBody(LinesView, can_focus=True):
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.DETAIL)]
 
-    class Turned(Message):
+    class TabTurned(Message):
         """The user changed the tab by a key: by 1 to the right, by -1 to the left."""
 
         def __init__(self, by: int) -> None:
@@ -90,7 +90,7 @@ class DetailBody(LinesView, can_focus=True):
 
     def action_turn(self, by: int) -> None:
         """Change the tab."""
-        self.post_message(self.Turned(by))
+        self.post_message(self.TabTurned(by))
 
     def action_zoom(self) -> None:
         """Fill the screen, or go back."""
@@ -433,7 +433,7 @@ class JobDetail(Detail):
         message.stop()
         self.choose(message.tab)
 
-    def on_detail_body_turned(self, message: DetailBody.Turned) -> None:
+    def on_detail_body_tab_turned(self, message: DetailBody.TabTurned) -> None:
         """Change the tab by a key."""
         message.stop()
         self.turn(message.by)

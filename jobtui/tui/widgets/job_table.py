@@ -19,13 +19,13 @@ from jobtui.tui.data.search import (
     Filter,
     LatestOnlyWorker,
     SearchResult,
+    WorkerReply,
     complete_filter,
     is_quick_query,
     load_in_steps,
     parse_filter,
     query_jobs,
 )
-from jobtui.tui.data.search import WorkerReply as Answered
 from jobtui.tui.keymap import cursor_moves
 from jobtui.tui.text.spans import Line, waiting_reasons
 from jobtui.tui.widgets.filter_bar import FilterCounts, FilterLine
@@ -50,7 +50,7 @@ class JobList(Vertical):
 
     BLANK = True
 
-    class Current(Message):
+    class CurrentChanged(Message):
         """The job under the cursor changed, or another job is under it."""
 
         def __init__(self, job: Job | None) -> None:
@@ -67,14 +67,14 @@ class JobList(Vertical):
     class Unfollowed(Message):
         """The cursor left the newest job, and no longer follows it."""
 
-    class Hidden(Message):
+    class JobHidden(Message):
         """The job that `seek` looks for does not pass the filter."""
 
         def __init__(self, job_id: int) -> None:
             super().__init__()
             self.job_id = job_id
 
-    class Failed(Message):
+    class SearchFailed(Message):
         """The history could not be searched."""
 
         def __init__(self, reason: str) -> None:
@@ -82,7 +82,7 @@ class JobList(Vertical):
             self.reason = reason
 
     class _Searched(Message):
-        def __init__(self, answered: Answered[SearchResult]) -> None:
+        def __init__(self, answered: WorkerReply[SearchResult]) -> None:
             super().__init__()
             self.answered = answered
 
@@ -199,7 +199,7 @@ class JobList(Vertical):
         if self._stale or self.context.client.job(job_id) is None:
             self._sought = job_id  # the rows, or this process's copy of the jobs, are older than the job
         elif not self._filter.empty:
-            self.post_message(self.Hidden(job_id))
+            self.post_message(self.JobHidden(job_id))
 
     def set_columns(self, keys: Iterable[str]) -> None:
         """Replace the columns."""
@@ -225,12 +225,12 @@ class JobList(Vertical):
             self.table.repaint_rows(batch.jobs.keys())
         job_id = self.table.cursor_key
         if job_id in batch.jobs:
-            self.post_message(self.Current(self.job))
+            self.post_message(self.CurrentChanged(self.job))
 
     def tick(self) -> None:
         """Update the durations of running jobs."""
         if self.rows.problem:
-            self.post_message(self.Failed(self.rows.problem))
+            self.post_message(self.SearchFailed(self.rows.problem))
             self.rows.problem = ""
         running = self.rows.running()
         self.rows.extend_trends()
@@ -277,7 +277,7 @@ class JobList(Vertical):
                     )
                 )
             except StoreError as error:
-                self.post_message(self.Failed(str(error)))
+                self.post_message(self.SearchFailed(str(error)))
             return
         if not automatic:
             self._show_counts(None)
@@ -300,7 +300,7 @@ class JobList(Vertical):
             if not answered.answer.whole:
                 return
         elif answered.error is not None:
-            self.post_message(self.Failed(str(answered.error)))
+            self.post_message(self.SearchFailed(str(answered.error)))
         self._pending_search = 0
         if self._stale:
             self.set_timer(_PAUSE_SECONDS, self._search_again)
@@ -320,7 +320,7 @@ class JobList(Vertical):
         self.table.reload_rows()
         self._find_sought()
         if self.table.cursor_key == before:
-            self.post_message(self.Current(self.job))
+            self.post_message(self.CurrentChanged(self.job))
 
     def _count_all(self) -> int:
         if self._is_quick and self.rows.view is not None:
@@ -375,7 +375,7 @@ class JobList(Vertical):
         self.table.refresh()
         counts = self.filter_line.counts
         self.filter_line.show(replace(counts, marked=len(self.rows.marks)))
-        self.post_message(self.Current(self.job))
+        self.post_message(self.CurrentChanged(self.job))
 
     # -- messages -----------------------------------------------------------------------------------
 
@@ -384,7 +384,7 @@ class JobList(Vertical):
         message.stop()
         if self._was_following and not self.follow:
             self._unfollow()
-        self.post_message(self.Current(self.job))
+        self.post_message(self.CurrentChanged(self.job))
 
     def on_table_opened(self, message: Table.Opened) -> None:
         """Publish the job that was opened."""
