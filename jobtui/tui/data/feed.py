@@ -192,22 +192,23 @@ class HistoryPoller:
                 self._on_change()
 
 
+class StatementAnswered(Message):
+    """Reports the result of a StatementQuery, or why it failed; posted from the engine's thread."""
+
+    def __init__(self, result: ExecuteResult | None, problem: str) -> None:
+        super().__init__()
+        self.result, self.problem = result, problem
+
+
 class StatementQuery:
     """A statement that only reads, executed on request, one request at a time."""
 
     def __init__(
-        self,
-        client: Client,
-        text: str,
-        session: Session,
-        on_reply: Callable[[ExecuteResult | None, str], object],
+        self, client: Client, text: str, session: Session, post: Callable[[StatementAnswered], object]
     ) -> None:
-        """Create the query.
-
-        `on_reply` is called on the engine's thread with the result and the error text.
-        """
+        """Create the query. `post` is called on the engine's thread with each answer."""
         self._client, self._text, self._session = client, text, session
-        self._on_reply = on_reply
+        self._post = post
         self._is_pending = False
 
     def request(self) -> bool:
@@ -221,12 +222,12 @@ class StatementQuery:
     def _receive(self, done: Future[ExecuteResult]) -> None:
         self._is_pending = False
         if done.cancelled():
-            self._on_reply(None, "not answered")
+            self._post(StatementAnswered(None, "not answered"))
         elif (error := done.exception()) is not None:
-            self._on_reply(None, str(error))
+            self._post(StatementAnswered(None, str(error)))
         else:
             failure = done.result().failure
-            self._on_reply(done.result(), failure.message if failure is not None else "")
+            self._post(StatementAnswered(done.result(), failure.message if failure is not None else ""))
 
 
 Spot = tuple[str, str]

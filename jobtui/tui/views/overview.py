@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar
 
 from textual import events
@@ -17,7 +17,7 @@ from jobtui.history import StoreError
 from jobtui.model import Job
 from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
-from jobtui.tui.data.feed import Batch, StatementQuery
+from jobtui.tui.data.feed import Batch, StatementAnswered, StatementQuery
 from jobtui.tui.data.space_activity import SpaceActivity, fetch_activity
 from jobtui.tui.text.space_card import CARD_LINES, SpaceCard, card_lines
 from jobtui.tui.text.spans import (
@@ -102,13 +102,6 @@ class OverviewView(DashboardView):
     title = "overview"
     ROW_COMMANDS = frozenset(("card_open", "card_compact"))
 
-    class Measured(Message):
-        """The answer to SHOW ADVICE; posted from the engine's thread."""
-
-        def __init__(self, verdicts: Mapping[str, str]) -> None:
-            super().__init__()
-            self.verdicts = verdicts
-
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.context = context
@@ -120,13 +113,7 @@ class OverviewView(DashboardView):
         self._is_moved = False  # until then the cursor is on the most urgent card
         self._is_stale = True
         self._is_fetching = False
-        self._query = StatementQuery(
-            context.client,
-            "SHOW ADVICE",
-            context.session,
-            # a reader cannot measure: its cards show no advice
-            lambda result, _: self.post_message(self.Measured({} if result is None else verdicts_of(result))),
-        )
+        self._query = StatementQuery(context.client, "SHOW ADVICE", context.session, self.post_message)
         self._ticks = 0
 
     @override
@@ -196,10 +183,11 @@ class OverviewView(DashboardView):
             self._is_fetching = False
         self._fill()
 
-    def on_overview_view_measured(self, message: Measured) -> None:
-        """Show the advice."""
+    def on_statement_answered(self, message: StatementAnswered) -> None:
+        """Show the advice; a reader cannot measure, and its cards show none."""
         message.stop()
-        self.context.verdicts.update(message.verdicts)
+        if message.result is not None:
+            self.context.verdicts.update(verdicts_of(message.result))
         self._fill()
 
     # -- cards --------------------------------------------------------------------------------------

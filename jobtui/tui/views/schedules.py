@@ -7,17 +7,16 @@ from datetime import datetime, timedelta
 from typing import Any, ClassVar
 
 from textual.binding import BindingType
-from textual.message import Message
 from typing_extensions import override
 
 from jobtui.background import run_in_thread
 from jobtui.engine.advice import Verdict, statement_for
-from jobtui.engine.client import ExecuteResult, Session
+from jobtui.engine.client import Session
 from jobtui.formatting import format_duration, format_local_time, to_local
 from jobtui.language import quote_name
 from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
-from jobtui.tui.data.feed import Batch, StatementQuery
+from jobtui.tui.data.feed import Batch, StatementAnswered, StatementQuery
 from jobtui.tui.text.spans import Line, TextRole, wrapped
 from jobtui.tui.views.base import TableView
 from jobtui.tui.widgets.table import Table
@@ -49,21 +48,9 @@ class SchedulesView(TableView):
     ROW_COMMANDS = frozenset(("schedule_pause", "schedule_run", "schedule_drop", "open"))
     WRITING_ACTIONS = frozenset(("new", "drop", "run", "pause_or_resume"))
 
-    class Answered(Message):
-        """SHOW SCHEDULES was answered, or failed; posted from the engine's thread."""
-
-        def __init__(self, result: ExecuteResult | None, problem: str) -> None:
-            super().__init__()
-            self.result, self.problem = result, problem
-
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(context, host, id=id)
-        self._query = StatementQuery(
-            context.client,
-            "SHOW SCHEDULES",
-            Session(),
-            lambda *reply: self.post_message(self.Answered(*reply)),
-        )
+        self._query = StatementQuery(context.client, "SHOW SCHEDULES", Session(), self.post_message)
         self._schedules: dict[str, Schedule] | None = None
         self._problem = ""
         self._notice = ""
@@ -87,7 +74,7 @@ class SchedulesView(TableView):
         else:
             self.fill()  # the time until the next run
 
-    def on_schedules_view_answered(self, message: Answered) -> None:
+    def on_statement_answered(self, message: StatementAnswered) -> None:
         """Show the answer."""
         message.stop()
         self._problem = message.problem
