@@ -188,6 +188,19 @@ def test_saved_space_is_kept_until_the_cluster_answers(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_pause_is_not_offered_for_a_job_that_the_cluster_runs(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, prod):
+            prod.cluster(lambda mirror: mirror.put("nba", 1))
+            await shown.shows("▶ running", "s stop")
+            assert "pause job" not in shown.screen
+            await shown.press("space")
+            await shown.shows("s stop 1 marked")
+            assert "pause job" not in shown.screen
+
+    asyncio.run(run())
+
+
 def test_a_long_command_is_cut_and_not_the_space(tmp_path: Path) -> None:
     async def run() -> None:
         async with on_a_cluster(tmp_path, ScriptedMirror(("nba",)), (80, 24)) as (shown, prod):

@@ -184,13 +184,13 @@ class JobsView(DashboardView):
         marks = self.list.rows.marks
         if self._full or not marks:
             job = self.detail.job if self._full else self.list.job
-            if job is None or not job.id:
-                return 0
+            if job is None or not job.id or (action == "hold" and job.origin is not None):
+                return 0  # a cluster cannot pause a job
             acts_on_ended = action not in ("stop", "hold")
             return int(job.status.ended if acts_on_ended else not job.status.ended and not job.stopping)
         active = [job for job in self.context.client.active_jobs() if job.id in marks]
         if action in ("stop", "hold"):
-            return sum(not job.stopping for job in active)
+            return sum(not job.stopping for job in active if action == "stop" or job.origin is None)
         return len(marks) - len(active)
 
     def _update_hint(self) -> None:
