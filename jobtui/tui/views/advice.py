@@ -7,7 +7,6 @@ from datetime import datetime
 from typing import ClassVar
 
 from textual.binding import BindingType
-from textual.message import Message
 from typing_extensions import override
 
 from jobtui.engine.advice import Verdict, statement_for
@@ -16,7 +15,7 @@ from jobtui.formatting import format_bytes, format_recent_time
 from jobtui.language.tables import Row
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
-from jobtui.tui.data.feed import Batch, StatementQuery
+from jobtui.tui.data.feed import Batch, StatementAnswered, StatementQuery
 from jobtui.tui.text.spans import Line, TextRole, progress_bar, wrapped
 from jobtui.tui.views.base import TableView
 from jobtui.tui.widgets.table import Table
@@ -47,21 +46,9 @@ class AdviceView(TableView):
     SORTING = Sorting("gain", True)
     WRITING_ACTIONS = frozenset(("compact",))
 
-    class Fetched(Message):
-        """The answer to SHOW ADVICE, or the problem; posted from the engine's thread."""
-
-        def __init__(self, result: ExecuteResult | None, problem: str) -> None:
-            super().__init__()
-            self.result, self.problem = result, problem
-
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(context, host, id=id)
-        self._query = StatementQuery(
-            context.client,
-            "SHOW ADVICE",
-            context.session,
-            lambda *reply: self.post_message(self.Fetched(*reply)),
-        )
+        self._query = StatementQuery(context.client, "SHOW ADVICE", context.session, self.post_message)
         self._hosts: dict[str, list[Values]] = {}
         self._is_outdated = False
         self._problem = "Measuring …"
@@ -87,7 +74,7 @@ class AdviceView(TableView):
         if self._query.request():
             self._is_outdated = False
 
-    def on_advice_view_fetched(self, message: Fetched) -> None:
+    def on_statement_answered(self, message: StatementAnswered) -> None:
         """Show the advice."""
         message.stop()
         self._problem = message.problem
