@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
 
 import pytest
 
-from jobtui.engine import lifecycle
+from jobtui.engine import lifecycle, protocol, remote
+from jobtui.engine.engine import next_pairs
 from jobtui.engine.jobs import Transaction
 from jobtui.engine.lifecycle import IllegalTransition
+from jobtui.engine.scheduler import Start, decide
+from jobtui.errors import ErrorCode, OwnerRejected, StatementRefused, StorageError
 from jobtui.model import Job, Status
+from tests.support.clock import FakeClock
 from tests.support.engines import WAIT, bench
 from tests.support.scripted import ScriptedStorage
 
@@ -66,3 +71,92 @@ class TestEnded:
             ended = lifecycle.replace(running, status=Status.FAILED)
             with pytest.raises(IllegalTransition, match="failed cannot become finished"):
                 lifecycle.finish_task(ended, 0, lifecycle.TaskOutcome(Status.FINISHED), it.clock.now())
+
+
+NOW = FakeClock().now()
+
+
+def started() -> Job:
+    """A job with a running task, and one in the queue."""
+    return lifecycle.start_tasks(lifecycle.new_job(1, "compact", "nba", ["a", "b"], NOW), [0], NOW)
+
+
+class TestTransitions:
+    """A change that a job's state does not allow is refused, wherever it was requested."""
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            lambda job: lifecycle.request_stop(lifecycle.replace(job, status=Status.FAILED), NOW),
+            lambda job: lifecycle.pause(lifecycle.pause(job, NOW), NOW),
+            lambda job: lifecycle.pause(lifecycle.request_stop(job, NOW), NOW),
+            lambda job: lifecycle.pause(lifecycle.replace(job, status=Status.FINISHED), NOW),
+            lambda job: lifecycle.resume(job, NOW),
+            lambda job: lifecycle.requeue_task(job, 1, lifecycle.TaskOutcome(Status.STOPPED), NOW),
+        ],
+        ids=[
+            "stop of an ended",
+            "pause of a paused",
+            "pause of a stopping",
+            "pause of an ended",
+            "resume",
+            "requeue",
+        ],
+    )
+    def test_refused(self, change: Callable[[Job], Job]) -> None:
+        with pytest.raises(IllegalTransition):
+            change(started())
+
+    def test_own_job_is_not_amended(self, tmp_path: Path) -> None:
+        with bench(tmp_path, ScriptedStorage({"solo": ("far",)}, auto=True)) as it:
+            it.say("ADMIN FLUSH solo")
+            ended = it.heard.until(1, Status.FINISHED)
+
+            def edit(transaction: Transaction) -> list[Job]:
+                return [transaction.amend(lifecycle.replace(ended, status=Status.FAILED))]
+
+            with pytest.raises(IllegalTransition, match="has ended and is final"):
+                it.engine.call(it.engine.engine.store.update(edit)).result(WAIT)
+
+    def test_paused_job_starts_no_task(self) -> None:
+        assert decide([started()], [], {"a"}, set(), 4, NOW).starts == (Start(1, (1,)),)
+        assert decide([lifecycle.pause(started(), NOW)], [], {"a"}, set(), 4, NOW).starts == ()
+
+
+class TestSpaces:
+    def test_reserved_space_takes_no_job(self, tmp_path: Path) -> None:
+        with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
+            store = it.engine.engine.store
+
+            async def submit_meanwhile() -> None:
+                async with store.reserve_space("solo"):
+                    store.require_available("solo")
+
+            with pytest.raises(StatementRefused):
+                it.engine.call(submit_meanwhile()).result(WAIT)
+            it.say("ADMIN FLUSH solo")
+
+
+class TestAnswers:
+    def test_code_of_a_storage_error_survives_the_socket(self) -> None:
+        denied = protocol.ErrorResponse("no room", "disk_full", "far", "solo")
+        with pytest.raises(StorageError) as caught:
+            remote._require_response(denied, protocol.LoadResponse)
+        assert (caught.value.code, caught.value.host, caught.value.space) == (
+            ErrorCode.DISK_FULL,
+            "far",
+            "solo",
+        )
+        with pytest.raises(OwnerRejected):
+            remote._require_response(protocol.ErrorResponse("no", "of tomorrow"), protocol.LoadResponse)
+
+    def test_a_dump_is_read_in_parts(self) -> None:
+        async def pairs() -> AsyncIterator[tuple[bytes, bytes]]:
+            for number in range(5):
+                yield b"%d" % number, b""
+
+        async def parts() -> list[int]:
+            left = pairs()
+            return [len(await next_pairs(left, 2)) for _ in range(4)]
+
+        assert asyncio.run(parts()) == [2, 2, 1, 0]
