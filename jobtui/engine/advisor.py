@@ -291,7 +291,7 @@ def _describe_total(rows: Sequence[Row], options: JobOptions, windows: Mapping[s
         return ""
     total = job_seconds(known, options)
     runs = [
-        f"schedule '{name}' takes ≈ {format_count(ceil(total / window), 'run')} of {format_duration(window)}"
+        f"schedule '{name}' needs ≈ {format_count(ceil(total / window), 'run')} of {format_duration(window)}"
         for name, window in windows.items()
     ]
     if len(known) < 2:

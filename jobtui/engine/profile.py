@@ -191,3 +191,22 @@ def with_demo_rate(profile: Profile) -> Profile:
     from jobtui.storage.local.demo import COMPACT_RATE
 
     return msgspec.structs.replace(profile, compact_rate=COMPACT_RATE)
+
+
+def keep_owner(profile: Profile) -> str:
+    """Return how a process that runs the profile's schedules is kept alive: a systemd unit, or cron."""
+    import shlex  # late, like the others: few commands report this
+    import shutil
+
+    import platformdirs
+
+    words = [shutil.which("jobtui") or "jobtui"]
+    if profile.name != "local":
+        words += ["--profile", profile.name]
+    if profile.root.parent != platformdirs.user_data_path("jobtui", appauthor=False):
+        words += ["--data-dir", str(profile.root.parent.absolute())]
+    command = shlex.join([*words, "serve"])
+    return (
+        f"enable a systemd user unit with ExecStart={command} (docs/serve.md has it), or add this line to the "
+        f"crontab: @reboot {command} --background"
+    )

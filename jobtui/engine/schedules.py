@@ -397,19 +397,6 @@ def next_moment(schedule: Schedule) -> datetime | None:
     return min(moments, default=None)
 
 
-def keep_owner(profile: str) -> str:
-    """Return how a process that runs the profile's schedules is kept alive: a systemd unit, or cron."""
-    import shlex  # late, as is shutil: few commands report this
-    import shutil
-
-    named = "" if profile == "local" else f" --profile {shlex.quote(profile)}"
-    command = f"{shutil.which('jobtui') or 'jobtui'}{named} serve"
-    return (
-        f"enable a systemd user unit with ExecStart={command} (docs/serve.md has it), or add this line to the "
-        f"crontab: @reboot {command} --background"
-    )
-
-
 # ---- the file
 
 _encode = msgspec.json.Encoder().encode

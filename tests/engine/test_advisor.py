@@ -171,7 +171,7 @@ class TestExplain:
             it.say('CREATE SCHEDULE other AT "30 2 * * *" UNTIL "03:30" DO ADMIN FLUSH nba')
             total = "≈ 2:02:30 in all: 1 host at a time, 2:00:00 between hosts"
             assert it.say(f"EXPLAIN {job}").results[-1].notice == (
-                f"{total}; schedule 'nightly' takes ≈ 3 runs of 1:00:00"
+                f"{total}; schedule 'nightly' needs ≈ 3 runs of 1:00:00"
             )
             it.say("PAUSE SCHEDULE nightly")
             assert it.say(f"EXPLAIN {job}").results[-1].notice == total

@@ -21,7 +21,7 @@ from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.requests import DoctorCommand
 from jobtui.cli.streams import StdoutWriter, is_terminal
 from jobtui.engine.notifications import NotifySettings, UrlError
-from jobtui.engine.profile import Profile
+from jobtui.engine.profile import Profile, keep_owner
 from jobtui.errors import StorageError
 from jobtui.files import foreign_owner, others_can_write, user_name
 from jobtui.formatting import format_bytes, format_count, printable_lines
@@ -215,7 +215,7 @@ def check_history(profile: Profile) -> Finding:
 def check_schedules(profile: Profile) -> Iterator[Finding]:
     """Check whether the profile's schedules can be read, and whether a process runs them."""
     from jobtui.engine.health import is_owned
-    from jobtui.engine.schedules import FILE, keep_owner, load_schedules
+    from jobtui.engine.schedules import FILE, load_schedules
 
     loaded = load_schedules(profile.history)
     if loaded.refusal or loaded.damage:
@@ -232,7 +232,7 @@ def check_schedules(profile: Profile) -> Iterator[Finding]:
         yield Finding(CheckLevel.OK, "schedules", count)
         return
     result = f"{count}, and no process runs this profile: none will start"
-    yield Finding(CheckLevel.WARN, "schedules", result, keep_owner(profile.name))
+    yield Finding(CheckLevel.WARN, "schedules", result, keep_owner(profile))
 
 
 def check_notifications(settings: NotifySettings) -> Iterator[Finding]:
