@@ -282,6 +282,8 @@ def _gain(family: FamilyFigures) -> _FamilyGain:
     if family.live_share is None:
         # RocksDB's own estimate is too optimistic while files overlap in level 0, and 0 if it is not known
         return _FamilyGain(max(0, size - (family.live or size)), is_guess=entries > 0)
+    if family.live_share >= 1.0 and not deletions and not family.memtable_entries:
+        return _FamilyGain()  # the mean length of a sample of values is never exactly that of all
     key, read_value = family.key_bytes or 0.0, family.value_bytes or 0.0
     live_value = _BLOB_REFERENCE if family.blob_bytes else read_value
     deletion = key * _KEY_PART + _DELETION_COST

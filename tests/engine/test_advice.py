@@ -87,6 +87,11 @@ class TestEstimate:
         estimate = estimate_compaction(CompactionFigures((family(200, 0, 0.5, all_value_bytes=110_000),)))
         assert estimate.gain == pytest.approx(100 * MIB * 1000 / 1100, rel=0.02)
 
+    def test_nothing_is_dead(self) -> None:
+        # the values that were read have 100 bytes each, all have 101 on average
+        estimate = estimate_compaction(CompactionFigures((family(200, 0, 1.0, all_value_bytes=20_200),)))
+        assert (estimate.gain, estimate.is_guess) == (0, False)
+
     def test_memtable_is_flushed_before(self) -> None:
         # 50 of the 100 entries in files are overwritten by those in memory
         estimate = estimate_compaction(CompactionFigures((family(100, 0, 100 / 150, memtable_entries=50),)))
