@@ -94,7 +94,8 @@ class CompletionList(StyledWidget):
         chosen = index == self._chosen
         role = TextRole.CURSOR if chosen else _KIND.get(candidate.kind, TextRole.PLAIN)
         return (
-            (CURSOR if chosen else " ", role if chosen else TextRole.PLAIN),
+            # an edge: without colors, the text below the list would seem to continue it
+            (CURSOR if chosen else "│", role if chosen else TextRole.RULE),
             (candidate.text + pad, role),
             (note + " ", role if chosen else TextRole.MUTED),
         )
