@@ -271,3 +271,17 @@ def test_a_table_of_another_form_is_an_error_that_says_so(table: NgqlTable) -> N
     for read in (ngql.parse_jobs, ngql.parse_job, ngql.parse_new_job_id, ngql.parse_recovered_count):
         with pytest.raises(StorageError, match="in a form that jobtui does not know"):
             read(table)
+
+
+def test_unchanged_spaces_and_hosts_are_parsed_once() -> None:
+    def answers(parts: int) -> tuple[NgqlTable, NgqlTable]:
+        named = [f"space {n}:{n}" for n in range(200)]
+        held = ", ".join(f"{name}:{parts}" for name in named)
+        rows = [(f"h{n}", 9779, "ONLINE", 0, "", held, "3.8.0") for n in range(50)]
+        return NgqlTable(("Name",), tuple((name,) for name in named)), hosts(*rows)
+
+    first = ngql.parse_spaces(*answers(10))
+    assert {len(space.hosts) for space in first} == {50}
+    assert ngql.parse_spaces(*answers(10)) is first
+    assert ngql.parse_spaces(*answers(11)) is not first
+    assert ngql.parse_hosts(answers(10)[1]) is ngql.parse_hosts(answers(10)[1])
