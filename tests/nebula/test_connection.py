@@ -190,7 +190,7 @@ def test_a_look_that_waits_for_its_turn_is_not_called_unanswered(monkeypatch: py
 
 
 @pytest.mark.parametrize("word", ["SHOW SPACES", "SHOW HOSTS", "SHOW JOBS"])
-def test_graphd_that_restarts_between_two_queries_of_a_poll_goes_unnoticed(word: str) -> None:
+def test_graphd_restart_between_queries_of_a_poll_is_unnoticed(word: str) -> None:
     async def test() -> None:
         cluster = Cluster()
         job = cluster.submit("nba", "COMPACT")

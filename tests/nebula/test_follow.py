@@ -295,7 +295,7 @@ def test_a_space_whose_role_is_lost_keeps_its_jobs_as_they_were() -> None:
     run(test())
 
 
-def test_a_role_that_is_lost_between_a_list_and_its_jobs_loses_none_of_them() -> None:
+def test_role_lost_between_a_list_and_its_jobs_loses_no_job() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         for job_id in (1, 2):

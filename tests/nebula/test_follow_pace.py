@@ -263,7 +263,7 @@ def test_job_of_a_space_that_is_not_listed_once_is_not_lost() -> None:
     run(test())
 
 
-def test_job_that_could_not_be_shown_is_shown_although_its_list_is_the_same() -> None:
+def test_unshown_job_is_shown_later_from_an_equal_list() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1)

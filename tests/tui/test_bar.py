@@ -280,7 +280,7 @@ async def left(shown: Stage) -> None:
     await shown.until(lambda: not shown.dashboard.console.bar.is_typing)
 
 
-def test_an_offered_statement_is_gone_after_leaving_unless_it_was_edited(tmp_path: Path) -> None:
+def test_offered_statement_is_dropped_on_leaving_unless_edited(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path) as shown:
             typist = await typing(shown)

@@ -51,7 +51,7 @@ def test_a_click_takes_the_cursor_there_and_a_double_click_opens(tmp_path: Path)
     asyncio.run(run())
 
 
-def test_a_job_that_was_opened_stays_open_while_newer_ones_arrive(tmp_path: Path) -> None:
+def test_opened_job_stays_open_while_newer_ones_arrive(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, SPACES, auto=True) as shown:
             await jobs(shown)

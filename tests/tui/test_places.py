@@ -267,6 +267,6 @@ def test_a_key_scrolls_the_pane_below_the_table(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_host_shows_the_cause_of_its_trouble_without_its_own_path() -> None:
+def test_host_shows_the_cause_of_its_failure_without_its_path() -> None:
     ((_, cells),) = host_rows([Host("/db/orders", up=False, detail="/db/orders: not there")], "name", False)
     assert cells["detail"][0][0] == "not there"
