@@ -35,9 +35,13 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_finish() -> None:
-    """Exempt the modules and the 8,000 tests from garbage collection: a full one took 0.3 s, and now 0.1 s."""
+    """Spend less on garbage collection, which took a tenth of a dashboard test's time.
+
+    The modules and the 8,000 tests are exempt, and a collection comes after 10,000 new objects instead of 700.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(10_000)
 
 
 def pytest_xdist_setupnodes(config: pytest.Config) -> None:
