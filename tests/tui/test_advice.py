@@ -11,10 +11,12 @@ from jobtui.engine.client import ExecuteResult
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.language.tables import Result, Row
+from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
 from jobtui.tui.actions.jobs import _explained
 from jobtui.tui.views.advice import _by_space, _space_rows, advised_statement, share_bar
 from jobtui.tui.widgets.table_layout import Sorting
-from tests.support.dashboards import showing
+from tests.support.dashboards import showing, stage
+from tests.support.scripted import ScriptedStorage
 
 
 def row(space: str, host: str, verdict: str, gain: int | None, deletions: float = 0.0) -> Row:
@@ -90,6 +92,24 @@ class TestConfirmation:
         assert lines("compact", "", 2.8) == [f"{known} (last time 2.8 s)"]
         assert lines("compact", "it would fail", None) == [f"{known}; it would fail"]
         assert lines("refused", "no such family", None) == ["h1  no such family"]
+
+    def test_no_word_of_a_long_line_is_cut_off(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            storage = ScriptedStorage({"nba": ("h1",)})
+            level = LevelFigures(1, 100 << 20, 1000, 0)
+            family = FamilyFigures("default", (level,), live_share=0.5, key_bytes=16, value_bytes=100)
+            storage.measured["h1"] = CompactionFigures(
+                (family,), memtable=0, pending=0, free=9 << 30, disk=9 << 30
+            )
+            async with stage(tmp_path, storage=storage, size=(120, 30)) as shown:
+                await shown.press("5")
+                await shown.shows("compact")
+                await shown.press("C")
+                await shown.shows("Compact nba?", "rewrites ≈ 100 MiB")
+                said = " ".join(line.strip(" │\n") for line in shown.screen.splitlines() if "│" in line)
+                assert "no earlier run on this host: 50 MiB/s assumed" in said
+
+        asyncio.run(run())
 
 
 class TestReader:

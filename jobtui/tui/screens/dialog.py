@@ -247,7 +247,8 @@ class Question(DismissOnceScreen[T | None]):
         widest = max(line_width(line) for line in (title, *self._lines))
         wide = [width_of(choice.title) + 12 for choice in self.choices]
         answers = sum(wide) if self._across else max(wide)
-        width = min(max(36, widest + _BORDER_CELLS, answers + _BORDER_CELLS), size.width - 2)
+        # as `max-width` in dialog.tcss, or the ends of long lines are cut off
+        width = min(max(36, widest + _BORDER_CELLS, answers + _BORDER_CELLS), size.width * 96 // 100)
         lines = [piece for line in self._lines for piece in wrapped(line, width - _BORDER_CELLS, hang=2)]
         self._text.show([*wrapped(title, width - _BORDER_CELLS), *(((), *lines) if lines else ())])
         self.query_one("#question").styles.width = width
