@@ -16,7 +16,7 @@ from jobtui.history.export import export
 from jobtui.history.format.disk import Disk
 from jobtui.history.repair import repair
 from jobtui.history.verify import verify
-from tests.support.damaged import OPEN, Made
+from tests.support.damaged import OPEN, Made, held
 
 Copied = Callable[[Made], Path]
 
@@ -158,3 +158,26 @@ def test_repair_reports_no_index_that_was_not_written(sealed: Made, copied: Copi
     assert [said.startswith(f"{index.name}: it cannot be rebuilt") for said in repair(path, Full())] == [True]
     assert repair(path) == [f"{index.name}: rebuilt from the records"]
     assert verify(path) == []
+
+
+class TestFileWithAHole:
+    """It takes no room on the disk, and would take all memory."""
+
+    @pytest.mark.parametrize("pattern", ["MANIFEST.json", "journal-*"])
+    def test_is_named(self, sealed: Made, copied: Copied, pattern: str) -> None:
+        path = copied(sealed)
+        file = next(path.glob(pattern))
+        os.truncate(file, 1 << 40)
+        for read in (History.open, verify, repair):
+            with pytest.raises(StoreError, match=f"{file.name}: it has 1 TiB, as no file of a history has"):
+                read(path)
+
+    @pytest.mark.parametrize("pattern", ["seg-*.jsonl", "seg-*.idx.json"])
+    def test_the_rest_is_read(self, sealed: Made, copied: Copied, pattern: str) -> None:
+        path = copied(sealed)
+        file = min(path.glob(pattern))
+        os.truncate(file, 1 << 40)
+        repair(path)
+        found, _ = held(path)
+        assert set(found) <= set(sealed.jobs)
+        assert len(found) > len(sealed.jobs) // 2

@@ -20,6 +20,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+from jobtui.formatting import format_bytes
+
 FULL_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _UNREADABLE_ERRORS: Final = frozenset(
     {errno.EIO, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EBADMSG, 117}
@@ -27,6 +29,8 @@ _UNREADABLE_ERRORS: Final = frozenset(
 """117 is EUCLEAN (a damaged file system), which errno does not have on every system."""
 _MISSING_ERRORS: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """The errors of a path that does not exist; ELOOP if links point to each other."""
+_MAX_BYTES: Final = 2 << 30
+"""A journal of a million live jobs has a quarter, and no segment more. A file with a hole has any size."""
 _FILE_MODE: Final = 0o600
 _DIRECTORY_MODE: Final = 0o700
 _KINDS: Final = {
@@ -128,7 +132,12 @@ class Disk:
         os.ftruncate(file, size)
 
     def read(self, file: int, size: int, offset: int) -> bytes:
-        """Return `size` bytes at `offset`, fewer only at the end of the file."""
+        """Return `size` bytes at `offset`, fewer only at the end of the file.
+
+        A file that claims to be larger than any of a history counts as unreadable: it would take all memory.
+        """
+        if size > _MAX_BYTES:
+            raise OSError(errno.EBADMSG, f"it has {format_bytes(size)}, as no file of a history has")
         data = os.pread(file, size, offset)
         while data and len(data) < size and (more := os.pread(file, size - len(data), offset + len(data))):
             data += more
