@@ -6,6 +6,8 @@ import asyncio
 from concurrent.futures import Future
 from pathlib import Path
 
+import pytest
+
 from jobtui.engine.advisor import EXPLAIN
 from jobtui.engine.client import ExecuteResult
 from jobtui.engine.profile import Profile
@@ -93,7 +95,8 @@ class TestConfirmation:
         assert lines("compact", "it would fail", None) == [f"{known}; it would fail"]
         assert lines("refused", "no such family", None) == ["h1  no such family"]
 
-    def test_no_word_of_a_long_line_is_cut_off(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("width", [88, 116])
+    def test_no_word_of_a_long_line_is_cut_off(self, tmp_path: Path, width: int) -> None:
         async def run() -> None:
             storage = ScriptedStorage({"nba": ("h1",)})
             level = LevelFigures(1, 100 << 20, 1000, 0)
@@ -101,7 +104,7 @@ class TestConfirmation:
             storage.measured["h1"] = CompactionFigures(
                 (family,), memtable=0, pending=0, free=9 << 30, disk=9 << 30
             )
-            async with stage(tmp_path, storage=storage, size=(120, 30)) as shown:
+            async with stage(tmp_path, storage=storage, size=(width, 30)) as shown:
                 await shown.press("5")
                 await shown.shows("compact")
                 await shown.press("C")
