@@ -75,3 +75,19 @@ def test_keys_have_a_narrow_column_in_a_narrow_help(tmp_path: Path) -> None:
             assert "┤ ┬" in text
 
     asyncio.run(run())
+
+
+def test_a_question_that_is_closed_before_it_is_there_is_gone(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path) as shown:
+            for screen in (
+                Question[str]("Which?", (), [Choice("i", "id", "1")]),
+                HelpScreen((), shown.app.context.keymap),
+            ):
+                shown.app.push_screen(screen)
+                shown.app.pop_screen()
+                await shown.pilot.pause()
+            await shown.press("2")
+            await shown.shows("› spaces")
+
+    asyncio.run(run())

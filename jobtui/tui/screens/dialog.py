@@ -215,17 +215,19 @@ class Question(DismissOnceScreen[T | None]):
         self._at = at
         self._across = across
         self._text = LinesView(id="question-text")
+        self._answers = Choices([(choice.key, choice.title) for choice in self.choices], at, across)
+        self._frame = Vertical(self._text, self._answers, id="question")
 
     @override
     def compose(self) -> ComposeResult:
-        with Vertical(id="question"):
-            yield self._text
-            yield Choices([(choice.key, choice.title) for choice in self.choices], self._at, self._across)
+        yield self._frame
 
     def on_mount(self) -> None:
         """Give the focus to the answers, and update the text from now on."""
-        self.query_one(Choices).focus()
-        self.query_one("#question").border_subtitle = " esc closes "
+        if not self._answers.is_attached:
+            return  # an esc that came with the key that asks has closed the question before it was there
+        self._answers.focus()
+        self._frame.border_subtitle = " esc closes "
         self._fit(self.app.size)
         if self._update is not None:
             self.set_interval(_UPDATE_SECONDS, self._update_text)
@@ -239,7 +241,8 @@ class Question(DismissOnceScreen[T | None]):
 
     def on_resize(self, event: events.Resize) -> None:
         """Fit the question into the screen."""
-        self._fit(event.size)
+        if self._answers.is_attached:
+            self._fit(event.size)
 
     def _fit(self, size: Size) -> None:
         """Make the question as wide as its text if the screen allows it; otherwise wrap the text."""
@@ -251,12 +254,12 @@ class Question(DismissOnceScreen[T | None]):
         width = min(max(36, widest + _BORDER_CELLS, answers + _BORDER_CELLS), size.width * 96 // 100)
         lines = [piece for line in self._lines for piece in wrapped(line, width - _BORDER_CELLS, hang=2)]
         self._text.show([*wrapped(title, width - _BORDER_CELLS), *(((), *lines) if lines else ())])
-        self.query_one("#question").styles.width = width
+        self._frame.styles.width = width
         # the answers are always visible: if both do not fit, the text scrolls
         room = size.height * 9 // 10 - _BORDER_LINES
         least = min(len(self._text.lines), _LEAST_TEXT_LINES)
         height = 1 if self._across else max(1, min(len(self.choices), room - least))
-        self.query_one(Choices).styles.height = height
+        self._answers.styles.height = height
         room -= height
         self._text.styles.height = max(1, min(len(self._text.lines), room))
 
