@@ -22,12 +22,17 @@ class Opening:
 
 def test_error_screen_gives_reason_and_retries_repeatedly(monkeypatch: pytest.MonkeyPatch) -> None:
     told: list[tuple[str, str]] = []
-    monkeypatch.setattr(launch, "explain", lambda what, why, advice, theme: not told.append((why, theme)))
+
+    def show(what: str, why: str, advice: object, theme: str) -> bool:
+        told.append((why, theme))
+        return True
+
+    monkeypatch.setattr(launch, "show_open_error", show)
     assert retry_on_error_screen(Opening(2), "light") == "the client"
     assert told == [("The history cannot be opened: Permission denied", "light")] * 2
 
 
 def test_one_who_leaves_gets_the_words_in_the_shell_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(launch, "explain", lambda *_: False)
+    monkeypatch.setattr(launch, "show_open_error", lambda *_: False)
     with pytest.raises(CommandError, match="jobtui doctor shows what to do"):
         retry_on_error_screen(Opening(1), "")

@@ -98,7 +98,7 @@ def test_second_signal_exits_and_the_next_start_reports_it(
         process.send_signal(signal.SIGTERM)
         process.send_signal(signal.SIGINT)
         assert process.wait(WAIT) == 0
-    assert status_of(jobtui, 1) in (Status.RUNNING, Status.STOPPED)
+    assert status_of(jobtui, 1) in (Status.FAILED, Status.STOPPED)
 
 
 def test_refuses_a_profile_with_an_owner_and_names_it(jobtui: CommandLine) -> None:

@@ -281,7 +281,8 @@ class TestStart:
 
     def test_a_dashboard_imports_no_server(self) -> None:
         program = (
-            "import sys, jobtui.tui.launch as l; l.load(); print({'aiohttp', 'textual_serve'} & {*sys.modules})"
+            "import sys; from jobtui.tui.launch import import_dashboard; import_dashboard(); "
+            "print({'aiohttp', 'textual_serve'} & {*sys.modules})"
         )
         shown = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
         assert shown.stdout == "set()\n"

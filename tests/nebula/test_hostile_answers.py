@@ -83,7 +83,7 @@ class TestBytes:
                 if isinstance(reply, NgqlTable):
                     read_by_all(reply)
                 else:
-                    ngql.refusal_error(reply, "s1")
+                    ngql.graphd_error(reply, "s1")
 
     def test_count_beyond_the_answer_is_an_error(self) -> None:
         whole = recorded("USE `leer`; SHOW JOBS")  # the list of rows begins with its count, after the names
@@ -151,7 +151,7 @@ class TestTables:
 def test_a_refusal_keeps_its_words(record: Record) -> None:
     reply = reply_to(base64.b64decode(record["response_b64"]))
     assert isinstance(reply, ErrorReply)
-    assert ngql.refusal_error(reply, "s1").detail == reply.message
+    assert ngql.graphd_error(reply, "s1").detail == reply.message
 
 
 class TestSameAnswer:

@@ -95,7 +95,7 @@ def test_the_data_of_a_demo_is_thrown_away(tmp_path, monkeypatch):
         await storage.load("nba", [(b"key", b"value")])
         filled.set()
 
-    monkeypatch.setattr(demo, "fill", fill)
+    monkeypatch.setattr(demo, "fill_demo_spaces", fill)
     engine = LocalClient.open(Profile("demo", tmp_path), demo=True)
     assert filled.wait(20)
     engine.close()
