@@ -384,6 +384,13 @@ class TestFiles:
             (database / name).write_text("x")
         survey(database)
 
+    def test_a_cut_sst_file_needs_a_backup_if_its_program_cannot_read_it_either(self, database):
+        file = next(database.glob("*.sst"))
+        os.truncate(file, file.stat().st_size - 10)
+        reason = refusal(database).reason
+        assert f"{file.name} has no end: it was cut, or is encrypted; " in reason
+        assert reason.endswith("let its own program compact it, or restore a backup")
+
     def test_an_sst_file_of_a_newer_format_is_refused(self, database):
         file = next(database.glob("*.sst"))
         data = file.read_bytes()

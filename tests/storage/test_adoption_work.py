@@ -14,8 +14,13 @@ import pytest
 
 from jobtui.errors import ErrorCode
 from jobtui.storage.base import Placement
+from jobtui.storage.local.adoption import Survey, Surveyor
 from jobtui.storage.local.backend import LocalStorage
 from jobtui.storage.local.catalog import CatalogEntry
+from jobtui.storage.local.errors import WorkerError
+from jobtui.storage.local.worker.database import Database
+from jobtui.storage.local.worker.openers import AdoptedOpener
+from jobtui.storage.local.worker.options import SharedOptions
 from tests.support.adoptable import adoptable, content, options_file, set_option
 from tests.support.storage import compact, dumped, failure_of, flush, storage_at
 
@@ -88,6 +93,44 @@ async def works(storage: LocalStorage, database: Path) -> list[ErrorCode]:
     host = str(database)
     ways = (flush(storage, host, "chain"), compact(storage, host, "chain"), storage.stats("chain", host))
     return [(await failure_of(way)).code for way in (*ways, dumped(storage, "chain"))]
+
+
+class TestReplaced:
+    def test_directory_that_is_replaced_while_it_is_checked_is_not_opened(self, tmp_path, database):
+        other, link = adoptable(tmp_path / "other"), tmp_path / "link"
+        link.symlink_to(database)
+        before = content(database), content(other)
+
+        class Replacing(Surveyor):
+            def survey(self) -> Survey:
+                found = super().survey()
+                link.unlink()
+                link.symlink_to(other)
+                return found
+
+        opener = AdoptedOpener(link, tmp_path / "notes", Replacing(link), SharedOptions())
+        opened = Database(opener)
+        for write in (True, False):
+            link.unlink()
+            link.symlink_to(database)
+            replaced = pytest.raises(WorkerError, match="another directory was put in its place")
+            with replaced, opened.use(write=write):
+                pass
+        assert (content(database), content(other)) == before
+
+
+class TestDefect:
+    @pytest.mark.parametrize("error", [ZeroDivisionError("float division by zero"), KeyError("default")])
+    def test_is_not_reported_as_a_failing_disk(self, tmp_path, database, error):
+        surveyor, notes = Surveyor(database), tmp_path / "notes"
+        opened = Database(AdoptedOpener(database, notes, surveyor, SharedOptions()))
+
+        def work(_: object) -> None:
+            raise error
+
+        with pytest.raises(WorkerError) as caught:
+            opened.run(work, write=False)
+        assert caught.value.reason == f"{database}: this is a defect of jobtui: {type(error).__name__}: {error}"
 
 
 class TestRefused:

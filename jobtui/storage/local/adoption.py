@@ -47,6 +47,7 @@ _SUBDIRECTORIES = {"archive", "lost"}
 _CURRENT = re.compile(rb"MANIFEST-\d{1,20}\n")
 # from here on RocksDB leaves wal_dir empty if it is the database's own directory, unless db_paths are set
 _WRITES_WAL_DIR_FOR_PATHS = (7, 0)
+_COMPACT_OR_RESTORE = f"{COMPACT_IT}, or restore a backup"
 _STATS_FAMILY = "___rocksdb_stats_history___"
 # what is read as a whole: a file with a hole may claim any size, and a database in use has much smaller ones
 _MOST_BYTES = 2 << 30
@@ -328,7 +329,7 @@ class Surveyor:
                     raise Refusal(
                         f"{number:06d}.sst, which its MANIFEST names, is not in the directory: it was "
                         "deleted, or its program keeps SST files in other directories (db_paths or cf_paths)",
-                        "let its own program compact it, or restore a backup",
+                        _COMPACT_OR_RESTORE,
                         ErrorCode.MISSING,
                     )
                 backwards = options_of["comparator"] != BYTEWISE
@@ -343,7 +344,7 @@ class Surveyor:
             name = f"{number:06d}.blob"
             if name in names:  # a MANIFEST does not say which of them are no longer needed
                 read = functools.partial(read_blob_compression, self._directory / name)
-                compression = self._parsed(name, read, COMPACT_IT)
+                compression = self._parsed(name, read, _COMPACT_OR_RESTORE)
                 option_rules.check_compression(compression, f" in {name}")
 
     def _check_table(self, name: str, options: Mapping[str, str]) -> None:
@@ -366,7 +367,7 @@ class Surveyor:
         status = path.stat()
         key = (name, status.st_ino, status.st_size, status.st_mtime_ns)
         if key not in self._tables:
-            self._tables[key] = self._parsed(name, lambda: read_table(path), COMPACT_IT)
+            self._tables[key] = self._parsed(name, lambda: read_table(path), _COMPACT_OR_RESTORE)
         return self._tables[key]
 
     def _read_wals(self, wal_directory: Path | None, manifest: RocksdbManifest) -> dict[int, WalContent]:

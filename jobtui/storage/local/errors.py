@@ -114,6 +114,12 @@ def locked_error(where: str) -> WorkerError:
     return WorkerError(ErrorCode.LOCKED, f"{where}: {_PLAIN[ErrorCode.LOCKED]} (its LOCK is held)")
 
 
+def defect_error(error: Exception, where: str = "") -> WorkerError:
+    """Return the error for an exception that neither RocksDB nor the system raised."""
+    text = printable_line(f"this is a defect of jobtui: {type(error).__name__}: {error}")
+    return WorkerError(ErrorCode.IO, f"{where}: {text}" if where else text)
+
+
 def missing_error(where: str, what: str) -> WorkerError:
     """Return the error for a missing file or database that is found before the work begins."""
     return WorkerError(ErrorCode.MISSING, f"{where}: {what}")

@@ -18,11 +18,20 @@ from typing import Protocol, TypeVar
 import msgspec
 from rocksdict import Options, Rdict, RdictIter
 
-from jobtui.storage.local.errors import DiskSpace, WorkerError, missing_error, rocksdb_error, system_error
+from jobtui.storage.local.errors import (
+    DiskSpace,
+    WorkerError,
+    defect_error,
+    missing_error,
+    rocksdb_error,
+    system_error,
+)
 from jobtui.storage.local.layout import free_bytes
 from jobtui.storage.local.worker.options import WriteLimits
 
 T = TypeVar("T")
+# rocksdict raises plain exceptions for what RocksDB reports; these come from code
+DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
 
 
 class CompactionStyle(StrEnum):
@@ -236,7 +245,7 @@ class Database:
         """Raise WorkerError if the directory on disk is not the opened one any more."""
         try:
             (self.path / "CURRENT").stat()
-            identity = _identity(self.path)
+            identity = directory_identity(self.path)
         except FileNotFoundError:
             what = "the database was deleted" if self._state.handle else "there is no database here"
             raise missing_error(str(self.path), what) from None
@@ -249,8 +258,12 @@ class Database:
         """Return an error of this database as a WorkerError, with the free space if the disk is full."""
         if isinstance(error, WorkerError):
             return error
+        if isinstance(error, DEFECTS):
+            return defect_error(error, str(self.path))
         room = DiskSpace(needed, free_bytes(self.path))
         if isinstance(error, OSError):
+            if isinstance(error, FileNotFoundError) and not (self.path / "CURRENT").exists():
+                return missing_error(str(self.path), "the database was deleted")
             return system_error(error, str(self.path), room)
         return rocksdb_error(str(error), str(self.path), room)
 
@@ -295,7 +308,7 @@ class Database:
     def _open(self, write: bool, limits: WriteLimits | None) -> None:
         try:
             self._state.handle = self._opener.open(self._opener.is_transient and not write, limits)
-            self._state.identity = _identity(self.path)
+            self._state.identity = directory_identity(self.path)
         except Exception as error:  # rocksdict raises nothing narrower
             raise self.as_worker_error(error) from error
 
@@ -325,6 +338,7 @@ class Database:
             return  # the database is gone, which is reported already
 
 
-def _identity(path: Path) -> tuple[int, int]:
+def directory_identity(path: Path) -> tuple[int, int]:
+    """Return what identifies a directory, also if a link leads to it. Raises OSError."""
     status = path.stat()
     return status.st_dev, status.st_ino

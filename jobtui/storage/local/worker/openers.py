@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 from pathlib import Path
@@ -16,7 +17,13 @@ from jobtui.storage.local.adopted_directory import AdoptedDirectory
 from jobtui.storage.local.adoption import ReplayStrictness, Survey, Surveyor
 from jobtui.storage.local.errors import WorkerError, locked_error, rocksdb_error, system_error
 from jobtui.storage.local.layout import wal_bytes
-from jobtui.storage.local.worker.database import ColumnFamily, CompactionStyle, DatabaseHandle, Opener
+from jobtui.storage.local.worker.database import (
+    ColumnFamily,
+    CompactionStyle,
+    DatabaseHandle,
+    Opener,
+    directory_identity,
+)
 from jobtui.storage.local.worker.manifest_guard import ManifestGuard
 from jobtui.storage.local.worker.options import SharedOptions, WriteLimits, set_limits
 
@@ -133,6 +140,7 @@ class AdoptedOpener(Opener):
         )
         self._writing = False
         self._lock: int | None = None
+        self._checked: tuple[int, int] | None = None
 
     @property
     @override
@@ -146,6 +154,7 @@ class AdoptedOpener(Opener):
 
     @override
     def open(self, read_only: bool, limits: WriteLimits | None) -> DatabaseHandle:
+        self._checked = self._identify()
         # for reading it takes no LOCK, so the owner may be at work
         if not read_only:
             self._take_lock()
@@ -213,6 +222,10 @@ class AdoptedOpener(Opener):
 
     def _open(self, survey: Survey, source: Path, limits: WriteLimits | None) -> DatabaseHandle:
         read_only = limits is None
+        if self._identify() != self._checked:
+            raise WorkerError(
+                ErrorCode.MISSING, f"{self.path}: another directory was put in its place while it was checked"
+            )
         # from the copy of its OPTIONS file, so that exactly the options that were checked are used
         options, families = Options.load_latest(str(source), cache=self._shared_options.cache)
         options.enable_statistics()
@@ -232,6 +245,12 @@ class AdoptedOpener(Opener):
         names = sorted(families.keys() - {"default"})
         columns += [self._column(survey, name, main.get_column_family(name)) for name in names]
         return DatabaseHandle(main, tuple(columns), options, limits or WriteLimits(), read_only)
+
+    def _identify(self) -> tuple[int, int] | None:
+        """Return the directory's identity, None if it is not there, which the survey reports."""
+        with contextlib.suppress(FileNotFoundError):
+            return directory_identity(self.path)
+        return None
 
     @staticmethod
     def _column(survey: Survey, name: str, rdict: Rdict) -> ColumnFamily:

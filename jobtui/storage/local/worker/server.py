@@ -15,11 +15,11 @@ from typing import BinaryIO
 
 import msgspec
 
-from jobtui.errors import DECODE_ERRORS, ErrorCode
+from jobtui.errors import DECODE_ERRORS
 from jobtui.formatting import printable_line
 from jobtui.storage.base import OperationProgress, ProgressCallback
 from jobtui.storage.local import protocol as p
-from jobtui.storage.local.errors import WorkerError
+from jobtui.storage.local.errors import WorkerError, defect_error
 from jobtui.storage.local.worker import pairs
 from jobtui.storage.local.worker.compaction import compact
 from jobtui.storage.local.worker.database import Database, Opener
@@ -89,7 +89,8 @@ class WorkerServer:
         except WorkerError as failure:
             word = p.FailureReply(failure.code, failure.reason)
         except Exception as error:  # the caller gets an error in any case
-            word = p.FailureReply(ErrorCode.IO, printable_line(f"{type(error).__name__}: {error}"))
+            defect = defect_error(error)
+            word = p.FailureReply(defect.code, defect.reason)
         if ask.number in self._operations:
             self._after_operation()
         self._send(ask.number, word)
