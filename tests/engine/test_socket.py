@@ -219,6 +219,16 @@ class TestQuestions:
             answer = answer_to(root, RUN % b'"SHOW JOBS"')
         assert answer == protocol.ErrorResponse("The request could not be executed: not \\udcff text")
 
+    def test_list_of_jobs_is_answered(self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        owner.say("ADMIN FLUSH solo; ADMIN COMPACT solo")
+        answer = answer_to(root, RUN % b'"SHOW JOBS"')
+        assert isinstance(answer, protocol.ExecuteResponse)
+        assert [row.cells[:2] for row in answer.results[0].rows] == [("1", "flush solo"), ("2", "compact solo")]
+        monkeypatch.setattr(server, "MOST_ROWS", 1)
+        answer = answer_to(root, RUN % b'"SHOW JOBS"')
+        assert isinstance(answer, protocol.ErrorResponse)
+        assert "SHOW JOBS has 2 rows, and an answer at most 1; add LIMIT" in answer.text
+
     def test_second_malformed_line_gets_error_reply(self, root: Path) -> None:
         with connected(root) as client, client.makefile("rb") as answers:
             client.sendall(b'{"want":{"type":"Retry"}}\n\xff\n')
