@@ -158,9 +158,11 @@ class JobActions:
             (
                 ("All SST files of ", TextRole.PLAIN),
                 (space, TextRole.STRONG),
-                (" are merged and rewritten,", TextRole.PLAIN),
+                (
+                    " are merged and rewritten, on every host that holds it. It can be stopped.",
+                    TextRole.PLAIN,
+                ),
             ),
-            (("on every host that holds it. It can be stopped.", TextRole.PLAIN),),
         ]
         explained = None
         if self.context.settings.confirm is not Confirm.BULK and self._quoted(space):
