@@ -83,8 +83,10 @@ class TestStatement:
 
 class TestConfirmation:
     def test_shows_what_explain_knows(self) -> None:
-        def lines(action: str, note: str, took: float | None) -> list[str]:
-            cells = ("h1", action, "1", "≈ 9 MiB", "≈ 5 MiB", "64 GiB", "≈ 2 MiB", "≈ 3.0 s", note)
+        figures = ("≈ 9 MiB", "≈ 5 MiB", "64 GiB", "≈ 2 MiB", "≈ 3.0 s")
+
+        def lines(action: str, note: str, took: float | None, figures: tuple[str, ...] = figures) -> list[str]:
+            cells = ("h1", action, "1", *figures, note)
             result = Result("EXPLAIN …", EXPLAIN, (Row(cells, {"last_took": took}),))
             explained: Future[ExecuteResult] = Future()
             explained.set_result(ExecuteResult((result,)))
@@ -94,6 +96,8 @@ class TestConfirmation:
         assert lines("compact", "", 2.8) == [f"{known} (last time 2.8 s)"]
         assert lines("compact", "it would fail", None) == [f"{known}; it would fail"]
         assert lines("refused", "no such family", None) == ["h1  no such family"]
+        assert lines("compact", "", None, ("", "", "64 GiB", "", "≈ 3.0 s")) == ["h1  ≈ 3.0 s"]
+        assert lines("compact", "", None, ("",) * 5) == ["h1  no figures known"]
 
     @pytest.mark.parametrize("width", [88, 116])
     def test_no_word_of_a_long_line_is_cut_off(self, tmp_path: Path, width: int) -> None:

@@ -140,8 +140,8 @@ def test_question_fits_a_small_terminal_with_its_answers(tmp_path: Path) -> None
             await shown.say("ADMIN FLUSH nba")
             await shown.press("C")
             await shown.shows("Compact nba?", "Cancel n", "Compact y")
-            said = on_one_line(shown.screen)
-            assert "are merged and rewritten, on every host" in said.replace("─", "")
+            said = on_one_line(shown.screen.replace("─", " "))
+            assert "are merged and rewritten, on every host" in said
             assert "…" not in "".join(line for line in shown.screen.split("\n") if "│" in line)
 
     asyncio.run(run())

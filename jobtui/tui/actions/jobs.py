@@ -472,7 +472,9 @@ def _explained(asked: Future[ExecuteResult]) -> list[Line]:
     lines: list[Line] = []
     for row in answer.results[-1].rows[:_EXPLAINED] if answer.results else ():
         host, action, _, rewrites, room, free, gain, takes, note = row.cells
-        text = f"rewrites {rewrites}, room {room} of {free}, gives back {gain}, {takes}"
+        room = f"{room} of {free}" if room and free else room
+        known = (("rewrites", rewrites), ("room", room), ("gives back", gain), ("", takes))
+        text = ", ".join(f"{word} {figure}".strip() for word, figure in known if figure) or "no figures known"
         if isinstance(last := row.values.get("last_took"), float):
             text += f" (last time {format_duration(last)})"
         if note:
