@@ -266,7 +266,6 @@ def test_example_names_a_space_that_another_process_created(tmp_path: Path) -> N
         async with stage(tmp_path, {}) as shown:
             await shown.shows("ADMIN COMPACT demo")
             await asyncio.wrap_future(shown.behind.engine.execute("CREATE SPACE zoo", shown.behind.session))
-            await shown.press("2")
             await shown.shows("ADMIN COMPACT zoo")
 
     asyncio.run(run())

@@ -109,13 +109,13 @@ class Dashboard(StyledScreen):
     def on_overview(self) -> None:
         """Show a new overview of spaces and hosts."""
         self.refresh_header()
-        self.console.bar.refresh_example()
         for view in self._views.values():
             view.on_overview()
 
     def tick(self) -> None:
         """Update what changes with time; called once a second."""
         self.view.tick()
+        self.console.bar.refresh_example()
         self.refresh_header()
 
     def refresh_header(self) -> None:

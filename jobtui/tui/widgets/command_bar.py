@@ -48,8 +48,8 @@ class CommandBar(Horizontal):
         self._prompt.show(self.context.prompt_line)
 
     def refresh_example(self) -> None:
-        """Show the example again: the spaces may have changed."""
-        self._placeholder.refresh()
+        """Show a space that exists in the example; nothing reports when the spaces change."""
+        self._placeholder.refresh_space()
 
     async def start_edit(self, text: str | None = None) -> None:
         """Focus the input.
@@ -147,11 +147,19 @@ class PlaceholderText(OneLine):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
+        self._space = _example_space(context)
+
+    def refresh_space(self) -> None:
+        """Show another space if the one in the example is gone, or was only a proposal."""
+        space = _example_space(self.context)
+        if space != self._space:
+            self._space = space
+            self.refresh()
 
     @override
     def line(self, width: int) -> Line:
         key = self.context.keymap.shown(BY_ID["bar"])
-        example = f"ADMIN COMPACT {_example_space(self.context)}"
+        example = f"ADMIN COMPACT {self._space}"
         return ((f"{key} types a statement, like SHOW JOBS or {example}", TextRole.MUTED),)
 
 
