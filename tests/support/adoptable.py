@@ -10,6 +10,11 @@ from functools import cache
 from pathlib import Path
 from tempfile import mkdtemp
 
+import pytest
+
+from jobtui.storage.local.adoption import Survey, Surveyor
+from jobtui.storage.local.errors import WorkerError
+
 _MAKE = """
 import sys
 from rocksdict import Options, Rdict
@@ -68,3 +73,18 @@ def content(directory: Path) -> dict[str, tuple[bytes, int, int, int]]:
         for path in sorted(directory.rglob("*"))
         if path.is_file()
     }
+
+
+def survey(database: Path, wal_directory: Path | None = None) -> Survey:
+    """The survey of a database's files."""
+    return Surveyor(database, wal_directory).survey()
+
+
+def refusal(database: Path, wal_directory: Path | None = None) -> WorkerError:
+    """The refusal of a database; nothing of it has changed."""
+    before = content(database.parent)
+    with pytest.raises(WorkerError) as caught:
+        survey(database, wal_directory)
+    assert content(database.parent) == before
+    assert caught.value.reason.startswith(f"{database}: ")
+    return caught.value
