@@ -23,7 +23,9 @@ from jobtui.storage.local.worker.database import (
     DatabaseHandle,
     Opener,
 )
+from jobtui.storage.local.worker.entry_sample import EntryTotals
 from jobtui.storage.local.worker.options import NO_LIMITS, WriteLimits, full_compaction_options
+from jobtui.storage.local.worker.stats import tables_by_family
 
 FLOOR = 64 << 10
 """An error that is ignored: files have about a kilobyte of their own, and these databases are small."""
@@ -473,3 +475,26 @@ class TestShapes:
         estimate = made.predict()
         assert not estimate.is_guess
         assert not is_off(estimate.gain, made.compact())
+
+
+class TestReader:
+    def test_what_a_search_for_gaps_skips_is_dead_in_no_stretch(self, make) -> None:
+        made = make()
+        keys = decimal(10_000)
+        write(made[0], keys, noise(10_000))
+        for key in keys[4_000:5_500]:
+            made[0].delete(key)
+        made[0].delete_range(keys[8_000], keys[9_000])
+        made[0].flush(True)
+        handle = made.handle
+        files = tables_by_family(handle)["default"]
+        reader = figures.SampleReader(handle, made[0], files, EntryTotals(11_500, 1_500, ranges=1))
+        reader._find_gaps(96)
+        assert reader._read_stretch(keys[0], []).dead == 0
+
+    def test_an_empty_key_is_a_key(self, make) -> None:
+        made = make()
+        write(made[0], [b"", *decimal(5_000)], noise(5_001))
+        files = tables_by_family(made.handle)["default"]
+        reader = figures.SampleReader(made.handle, made[0], files, EntryTotals(5_001))
+        assert sum(stretch.live for stretch in reader._read_halves(8)) > 0

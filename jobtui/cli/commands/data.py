@@ -34,10 +34,12 @@ from jobtui.errors import ErrorCode, OwnerUnavailable, StorageError
 from jobtui.formatting import format_bytes, format_count
 from jobtui.history import StoreError
 from jobtui.os_errors import describe_os_error
+from jobtui.storage.local.protocol import LONGEST_PAIR
 
 BATCH_PAIRS = 5_000
 BATCH_BYTES = 1 << 20
-LONGEST_LINE = 1 << 30  # the longest pair has 256 MiB; /dev/zero has no end
+LONGEST_LINE = 6 * LONGEST_PAIR + 1024
+"""JSON writes a control character in six bytes. Without a limit, /dev/zero would fill the memory."""
 STDIN = "-"
 PERMANENT = (ErrorCode.UNSUPPORTED, ErrorCode.MISSING, ErrorCode.REJECTED)
 """The errors that would occur again in another attempt."""
@@ -222,7 +224,10 @@ def _read(file: IO[bytes], label: str) -> Iterator[bytes]:
         except OSError as error:
             raise CommandError(f"{label} cannot be read: {error.strerror}") from None
         if len(line) == LONGEST_LINE:
-            raise CommandError(f"{label} has a line of {format_bytes(len(line))} or more, which no pair has")
+            raise CommandError(
+                f"{label} cannot be loaded: it has a line of {format_bytes(len(line))} or more, and no pair is "
+                "that long; check that it is a file of pairs"
+            )
         if not line:
             return
         yield line

@@ -30,7 +30,7 @@ from jobtui.storage.local.layout import free_bytes
 from jobtui.storage.local.worker.options import WriteLimits
 
 T = TypeVar("T")
-# rocksdict raises plain exceptions for what RocksDB reports; these come from code
+# rocksdict raises plain exceptions for RocksDB's errors; these types come only from a defect in code
 DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
 
 

@@ -212,8 +212,11 @@ class KeyMap:
         return self._counts[at - 1] + share * (self._counts[at] - self._counts[at - 1])
 
     def _number(self, key: bytes) -> float:
-        if key[: len(self._prefix)] < self._prefix:
+        begin = key[: len(self._prefix)]
+        if begin < self._prefix:
             return 0.0
+        if begin > self._prefix:
+            return float(self._base**self._DIGITS)
         number = 0.0
         digits = key[len(self._prefix) : len(self._prefix) + self._DIGITS]
         for index in range(self._DIGITS):

@@ -20,7 +20,7 @@ import threading
 from collections.abc import Sequence
 from itertools import pairwise
 
-from rocksdict import Options, Rdict, RdictIter, ReadOptions
+from rocksdict import Rdict, RdictIter, ReadOptions
 
 from jobtui.storage.base import CompactionFigures, CompactionRequest, FamilyFigures, LevelFigures
 from jobtui.storage.local.layout import disk_space
@@ -38,6 +38,7 @@ from jobtui.storage.local.worker.entry_sample import (
     middle_key,
     number_after,
 )
+from jobtui.storage.local.worker.options import read_ticker
 from jobtui.storage.local.worker.stats import LiveFile, memtable_bytes, sum_property, tables_by_family
 
 LEAST_SAMPLES, SAMPLES = 8, 24
@@ -67,7 +68,6 @@ _LEAST_HALF = 0.1
 """The smallest share of a range that its half counts for, however few keys seem to be in it."""
 _NEGLIGIBLE = 128 << 10
 """An uncertainty of fewer bytes makes no guess."""
-_SKIPPED = re.compile(r"^rocksdb\.number\.iter\.skip COUNT : (\d+)", re.MULTILINE)
 
 _TOTALS = re.compile(r"(raw value size|# merge operands|# range deletions)=(\d+)")
 
@@ -207,7 +207,6 @@ class SampleReader:
         # a memtable of another program may hold deletions of ranges, which RocksDB does not count
         self._has_ranges = totals.ranges > 0 or (totals.memtable > 0 and handle.read_only)
         self._sample = EntrySample()
-        self._skipped = _skipped(self._options)
         self._key_map = KeyMap(files)
 
     def read(self) -> EntrySample:
@@ -270,11 +269,15 @@ class SampleReader:
     def _read_halves(self, count: int) -> list[Stretch]:
         """Read at places that are found by halving the ranges that have live keys, the largest one first."""
         iterator = self._family.iter(_read_options())
-        first = _position(iterator, b"", b"", forward=True)
-        if not first:
-            # no entry is live, or a long run of dead ones is in the way
-            self._sample.is_guess &= first is None
-            return [Stretch(dead=1)] if first is not None else []
+        iterator.seek_to_first()
+        if not iterator.valid():
+            if _is_at_end(iterator):  # no entry is live
+                self._sample.is_guess = False
+                return [Stretch(dead=1)]
+            return []  # a long run of dead entries is in the way
+        first = iterator.key()
+        if not isinstance(first, bytes):
+            return []
         iterator.seek_to_last()
         last = iterator.key() if iterator.valid() else None
         if not isinstance(last, bytes):
@@ -307,12 +310,12 @@ class SampleReader:
 
     def _around(self, key: bytes, first: bytes, last: bytes) -> tuple[bytes, bytes]:
         """Return the live keys before and after a key; the key itself if there are dead ones at it."""
+        skipped_before = self._count_skipped()
         iterator = self._family.iter(_read_options())
         before = _position(iterator, key, first, forward=False)
         after = _position(iterator, key, last, forward=True)
         del iterator  # which adds to the counter
-        skipped, self._skipped = self._skipped, _skipped(self._options)
-        if before is None or after is None or self._skipped - skipped > SAMPLE_ENTRIES:
+        if before is None or after is None or self._count_skipped() - skipped_before > SAMPLE_ENTRIES:
             return key, key
         return before, after
 
@@ -322,6 +325,7 @@ class SampleReader:
         mean = sum(shares) / len(shares) if shares else 1.0
         wanted = min(SAMPLE_ENTRIES, max(LEAST_SAMPLE_ENTRIES, int(2 * mean * SAMPLE_ENTRIES)))
         sample, stretch = self._sample, Stretch()
+        skipped_before = self._count_skipped()
         iterator = self._family.iter(_read_options())
         iterator.seek(key)
         while (
@@ -332,9 +336,12 @@ class SampleReader:
             sample.add(iterator, stretch)
             iterator.next()
         del iterator  # which adds to the counter
-        skipped, self._skipped = self._skipped, _skipped(self._options)
-        stretch.dead = self._skipped - skipped
+        stretch.dead = self._count_skipped() - skipped_before
         return stretch
+
+    def _count_skipped(self) -> int:
+        """Return how many entries all iterators that were deleted so far have skipped."""
+        return read_ticker(self._options.get_statistics() or "", "number.iter.skip")
 
     def _find_gaps(self, probes: int) -> list[tuple[bytes, bytes, float]]:
         """Return the long ranges of keys without a live entry, each with its approximate number of entries.
@@ -424,8 +431,3 @@ def _read_options(*, whole: bool = False) -> ReadOptions:
     if not whole:
         options.set_max_skippable_internal_keys(MOST_SKIPPED)
     return options
-
-
-def _skipped(options: Options) -> int:
-    found = _SKIPPED.search(options.get_statistics() or "")
-    return int(found[1]) if found else 0

@@ -149,8 +149,10 @@ def read_tickers(options: Options) -> Counter[str]:
     each step of a compaction would spend several times while nothing is compacted.
     """
     text = options.get_statistics() or ""
-    found: Counter[str] = Counter()
-    for name in TICKERS:
-        _, _, rest = text.partition(f"rocksdb.{name} COUNT : ")
-        found[name] = int(rest.partition("\n")[0] or 0)
-    return found
+    return Counter({name: read_ticker(text, name) for name in TICKERS})
+
+
+def read_ticker(text: str, name: str) -> int:
+    """Return a counter of RocksDB's text of statistics, 0 if it is not there."""
+    _, _, rest = text.partition(f"rocksdb.{name} COUNT : ")
+    return int(rest.partition("\n")[0] or 0)

@@ -19,7 +19,7 @@ from jobtui.errors import DECODE_ERRORS
 from jobtui.formatting import printable_line
 from jobtui.storage.base import OperationProgress, ProgressCallback
 from jobtui.storage.local import protocol as p
-from jobtui.storage.local.errors import WorkerError, defect_error
+from jobtui.storage.local.errors import WorkerError, defect_error, system_error
 from jobtui.storage.local.worker import pairs
 from jobtui.storage.local.worker.compaction import compact
 from jobtui.storage.local.worker.database import Database, Opener
@@ -88,6 +88,9 @@ class WorkerServer:
             word = self._reply_to(ask.number, ask.command)
         except WorkerError as failure:
             word = p.FailureReply(failure.code, failure.reason)
+        except OSError as error:
+            failed = system_error(error, "the worker")
+            word = p.FailureReply(failed.code, failed.reason)
         except Exception as error:  # the caller gets an error in any case
             defect = defect_error(error)
             word = p.FailureReply(defect.code, defect.reason)

@@ -1,0 +1,12 @@
+"""The map from the keys of a family's files to positions, by which stretches of entries are chosen."""
+
+from __future__ import annotations
+
+from jobtui.storage.local.worker.entry_sample import KeyMap
+from jobtui.storage.local.worker.stats import LiveFile
+
+
+def test_key_beyond_the_common_prefix_has_all_entries_below_it() -> None:
+    key_map = KeyMap([LiveFile(1, 6, 1 << 20, b"key0000", b"key9999", 1_000)])
+    assert key_map.entries_between(b"key0000", b"kez") == 1_000
+    assert key_map.entries_between(b"a", b"key0000") == 0
