@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from pathlib import Path
@@ -107,6 +108,23 @@ def test_the_owner_is_named_and_whether_it_answers(nba: CommandLine) -> None:
         assert found["lock"][0] == "warn"
         assert f"process {server.pid} owns this profile: it does not answer" in found["lock"][1]
         server.send_signal(signal.SIGCONT)
+
+
+def test_schedules_that_nobody_runs_are_told_with_what_would_run_them(nba: CommandLine) -> None:
+    nba.done("-e", "CREATE SCHEDULE nightly AT '@daily' DO ADMIN COMPACT nba")
+    ended = nba("doctor")
+    assert ended.returncode == 0
+    (told,) = re.findall(r"^warn  schedules  (.*(?:\n .*)*)", ended.stdout, re.MULTILINE)
+    told = " ".join(told.split())
+    assert told.startswith("1 active schedule, and no process runs this profile: none will start")
+    serve = rf"\S*jobtui --data-dir {nba.data} serve"
+    assert re.search(rf"systemd user unit with ExecStart={serve} \(docs/serve\.md has it\)", told)
+    assert re.search(rf"crontab: @reboot {serve} --background$", told)
+    with nba.started("serve") as server:
+        assert server.stderr is not None
+        while b"serves" not in server.stderr.readline():
+            pass
+        assert findings(nba)[1]["schedules"] == ("ok", "1 active schedule")
 
 
 def test_damage_is_told_with_what_to_do(nba: CommandLine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from jobtui.engine import lifecycle
 from jobtui.errors import ErrorCode
-from jobtui.model import EventKind, Status, StepPosition
+from jobtui.model import EventKind, Level, SpaceStats, Status, StepPosition
 from jobtui.storage.base import Capabilities
 from jobtui.tui.data.job_rows import remaining_of
 from tests.support.engines import Bench, bench
@@ -313,6 +314,27 @@ class TestYield:
             assert again.request is not None
             assert again.request.resume == SEVENTEEN
 
+    def test_step_is_canceled_after_two_seconds(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT solo")
+        operation = it.storage.operation("solo", "h3")
+        operation.progress(0.25, steps=SEVENTEEN)
+        leaving = it.engine.call(it.engine.engine.dispatcher.yield_hosts())
+        it.engine.call(operation.control.pause.wait()).result(20)
+        it.clock.wait_for_sleep(2)
+        it.clock.advance(1.9)
+        it.engine.call(asyncio.sleep(0)).result(20)
+        assert not operation.control.cancel.is_set()
+        it.clock.advance(0.2)
+        it.engine.call(operation.control.cancel.wait()).result(20)
+        operation.stop()
+        leaving.result(20)
+        job = it.job(1)
+        assert (job.status, job.tasks[0].status, job.tasks[0].steps) == (
+            Status.RUNNING,
+            Status.QUEUE,
+            SEVENTEEN,
+        )
+
 
 class TestRate:
     def test_for_all_jobs_and_for_one(self, it: Bench) -> None:
@@ -390,6 +412,19 @@ class TestRolling:
             assert [task.host for task in it.job(1).tasks] == ["h1", "h2", "h0"]
             assert [task.host for task in it.job(2).tasks] == ["h0", "h1"]
 
+    @pytest.mark.parametrize(("order", "hosts"), [("largest", "h1 h2 h0"), ("smallest", "h0 h2 h1")])
+    def test_order_is_that_of_the_sizes(self, tmp_path: Path, order: str, hosts: str) -> None:
+        storage = ScriptedStorage(dict(SPACES))
+        storage.sizes = {
+            host: SpaceStats(levels=(Level(1, size),)) for host, size in (("h0", 10), ("h1", 3000), ("h2", 200))
+        }
+        with bench(tmp_path, storage) as it:
+            it.say(f"ADMIN COMPACT nba WITH rolling = 1, order = {order}")
+            for host in hosts.split():
+                storage.operation("nba", host).finish()
+            it.heard.until(1, Status.FINISHED)
+            assert [operation.host for operation in storage.begun] == hosts.split()
+
     def test_on_selects_hosts(self, it: Bench) -> None:
         it.say("ADMIN COMPACT nba ON h2, h0")
         assert [task.host for task in it.job(1).tasks] == ["h2", "h0"]
@@ -401,6 +436,9 @@ def test_job_records_who_and_why(it: Bench) -> None:
     job = it.job(1)
     assert job.options.because == "after the purge"
     assert job.requested_by.endswith(", script")
+    (row, _) = it.say("SHOW JOB 1").results[0].rows
+    assert row.values["because"] == "after the purge"
+    assert row.values["requested_by"] == job.requested_by
     it.say('STOP JOB 1 WITH because = "wrong space"')
     assert [e.reason for e in it.job(1).events if e.kind is EventKind.STOP_ASKED] == ["wrong space"]
 

@@ -58,6 +58,15 @@ def test_job_waiting_for_a_busy_host_is_outside_the_limit() -> None:
     assert decide([waits], [queued(2, "b")], {"hung"}, set(), 1, T0).starts == (Start(2, (0,)),)
 
 
+def test_rolling_starts_no_more_hosts_than_it_says() -> None:
+    job = replace(queued(1, "a", "b", "c"), options=JobOptions(rolling=2))
+    assert decide([], [job], set(), set(), 4, T0).starts == (Start(1, (0, 1)),)
+    begun = lifecycle.start_tasks(job, [0, 1], T0)
+    assert decide([begun], [], {"a", "b"}, set(), 4, T0).starts == ()
+    freed = lifecycle.finish_task(begun, 0, TaskOutcome(Status.FINISHED), T0)
+    assert decide([freed], [], {"b"}, set(), 4, T0).starts == (Start(1, (2,)),)
+
+
 def test_a_silent_job_does_not_count_against_the_limit() -> None:
     hung = running(1, "hung")
     assert decide([hung], [queued(2, "b")], {"hung"}, {1}, 1, T0).starts == (Start(2, (0,)),)

@@ -12,6 +12,7 @@ import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from jobtui import errors
@@ -116,6 +117,21 @@ class TestPeer:
         near, far = socket.socketpair()
         with near, far:
             assert owner_socket.peer_uid(near) == os.geteuid()
+
+    def test_job_is_requested_by_user_at_other_end(
+        self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(server, "peer_uid", lambda connection: 0)
+        for kind in ("script", "dashboard", "schedule"):  # a client is no schedule, whatever it says
+            request = protocol.ExecuteRequest("ADMIN FLUSH solo", None, "/", kind)
+            line = msgspec.json.encode(protocol.Request(request))
+            assert isinstance(answer_to(root, line), protocol.ExecuteResponse)
+        host = os.uname().nodename
+        assert [owner.job(number).requested_by for number in (1, 2, 3)] == [
+            f"root@{host}, script",
+            f"root@{host}, dashboard",
+            f"root@{host}, script",
+        ]
 
     def test_credentials_of_macos_are_read(self) -> None:
         assert owner_socket._uid_of_xucred(struct.pack("@IIh16I", 0, 501, 2, *[20] * 16)) == 501

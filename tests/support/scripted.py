@@ -108,6 +108,7 @@ class ScriptedStorage:
         self.down: dict[str, str] = {}
         self.measured: dict[str, CompactionFigures] = {}
         self.now = FULL
+        self.sizes: dict[str, SpaceStats] = {}
         self.outages: dict[str, str] = {}
         self.stalls: dict[str, str] = {}
         self.stall_checks = 0
@@ -166,7 +167,7 @@ class ScriptedStorage:
     async def stats(self, space: str, host: str) -> SpaceStats:
         if host in self.down:
             await asyncio.get_running_loop().create_future()
-        return self.now
+        return self.sizes.get(host, self.now)
 
     async def find_outage(self, space: str, host: str) -> str:
         return self.outages.get(host, "")
