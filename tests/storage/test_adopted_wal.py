@@ -82,7 +82,7 @@ class TestWal:
     def test_a_torn_end_is_left_out_and_nothing_else(self, database, torn):
         with open(max(database.glob("*.log")), "ab") as file:
             file.write(torn)
-        assert survey(database).recovery is ReplayStrictness.TORN_TAIL
+        assert survey(database).strictness is ReplayStrictness.TORN_TAIL
 
     @pytest.mark.parametrize("older", [0, 1], ids=["whole", "with older records"])
     def test_a_recycled_file_is_refused_unless_whole(self, database, older):
@@ -94,7 +94,7 @@ class TestWal:
         if older:
             assert "recycle_log_file_num" in refusal(database).reason
         else:
-            assert survey(database).recovery is ReplayStrictness.ABSOLUTE
+            assert survey(database).strictness is ReplayStrictness.ABSOLUTE
 
     def test_a_torn_end_before_another_file_is_refused(self, database):
         wal = max(database.glob("*.log"))

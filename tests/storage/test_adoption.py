@@ -29,7 +29,7 @@ def database(tmp_path: Path) -> Path:
 class TestOptions:
     def test_a_usual_database_is_safe(self, database):
         found = survey(database)
-        assert found.recovery is ReplayStrictness.ABSOLUTE
+        assert found.strictness is ReplayStrictness.ABSOLUTE
         assert found.styles == dict.fromkeys(("default", "edges"), "kCompactionStyleLevel")
         found.refuse_writing(database)
 

@@ -74,7 +74,7 @@ class Survey(msgspec.Struct, frozen=True):
 
     `options` is its OPTIONS file as it is to be loaded. `styles` are the families' compaction styles.
     `named` are the SST files that its MANIFEST names or once named. `unplaced` are families with entries in
-    the WAL and without an SST file: where their owner keeps SST files is not known. `recovery` is how the
+    the WAL and without an SST file: where their owner keeps SST files is not known. `strictness` is how the
     WAL is replayed, `wal_directory` where the WAL is if not in the database's directory.
     `lost_end`: the MANIFEST ends in the middle, or WAL files that its state needs are gone, so that a later
     state of it must have been lost. `backwards` are the families whose keys are in falling order.
@@ -84,7 +84,7 @@ class Survey(msgspec.Struct, frozen=True):
     styles: Mapping[str, str]
     named: frozenset[str]
     unplaced: tuple[str, ...]
-    recovery: ReplayStrictness
+    strictness: ReplayStrictness
     wal_directory: Path | None
     lost_end: bool
     backwards: frozenset[str]
@@ -93,7 +93,7 @@ class Survey(msgspec.Struct, frozen=True):
         """Raise WorkerError if the database may be read but not written."""
         if self.unplaced:
             names = ", ".join(printable_line(name) for name in self.unplaced[:5])
-            raise _trouble(
+            raise _refusal_error(
                 directory,
                 Refusal(
                     f"the column family {names} has entries in the WAL and no SST file yet, so it is not known "
@@ -129,12 +129,12 @@ class Surveyor:
             try:
                 return self._survey()
             except Refusal as refusal:
-                raise _trouble(self._directory, refusal) from None
+                raise _refusal_error(self._directory, refusal) from None
             except FileNotFoundError as error:
                 if not left:
                     name = Path(os.fsdecode(error.filename or "")).name
                     missing = Refusal(f"{name} is missing", "restore a backup", ErrorCode.MISSING)
-                    raise _trouble(self._directory, missing) from None
+                    raise _refusal_error(self._directory, missing) from None
             except OSError as error:
                 raise WorkerError(
                     ErrorCode.ACCESS if isinstance(error, PermissionError) else ErrorCode.IO,
@@ -162,7 +162,7 @@ class Surveyor:
             {name: family.options["compaction_style"] for name, family in options.families.items()},
             frozenset(f"{number:06d}.{end}" for number in everything for end in ("sst", "ldb")),
             unplaced,
-            _recovery(wals.values()),
+            _replay_strictness(wals.values()),
             wal_directory,
             manifest.tail is not Tail.WHOLE
             or not manifest.has_first_wal(int(current.split("-")[1]), wals.keys()),
@@ -476,12 +476,12 @@ class Surveyor:
             raise Refusal(f"{name} {unreadable}", remedy) from None
 
 
-def _trouble(directory: Path, refusal: Refusal) -> WorkerError:
+def _refusal_error(directory: Path, refusal: Refusal) -> WorkerError:
     remedy = f"; {refusal.remedy}" if refusal.remedy else ""
     return WorkerError(refusal.code, f"{directory}: {refusal.finding}{remedy}")
 
 
-def _recovery(wals: Iterable[WalContent]) -> ReplayStrictness:
+def _replay_strictness(wals: Iterable[WalContent]) -> ReplayStrictness:
     torn = any(content.tail is Tail.TORN for content in wals)
     return ReplayStrictness.TORN_TAIL if torn else ReplayStrictness.ABSOLUTE
 

@@ -160,8 +160,8 @@ class LocalStorage:
     ) -> CompactionFigures:
         """Return the figures of the space on the host before a compaction."""
         with self._locate_errors(space, host):
-            order = p.ReadFigures(self._directory_name(space), request)
-            figures = (await self._worker(space, host).request(order, p.FiguresReply, LOOK)).figures
+            command = p.ReadFigures(self._directory_name(space), request)
+            figures = (await self._worker(space, host).request(command, p.FiguresReply, LOOK)).figures
             if request is not None and self._space(space).adopted:
                 figures = replace(figures, refusal=await asyncio.to_thread(self._refusal, host))
             return figures
@@ -183,8 +183,8 @@ class LocalStorage:
         control: OperationControl,
     ) -> TaskResult:
         """Merge the SST files down to one level, in steps."""
-        order = p.CompactDatabase(self._directory_name(space), request, self._reserve, control.rate)
-        return await self._run_operation(order, space, host, progress, control)
+        command = p.CompactDatabase(self._directory_name(space), request, self._reserve, control.rate)
+        return await self._run_operation(command, space, host, progress, control)
 
     async def create_space(self, name: str, placement: Placement) -> Space:
         """Create a space on hosts, or adopt the databases in directories."""
@@ -305,7 +305,7 @@ class LocalStorage:
 
     async def _run_operation(
         self,
-        order: p.FlushDatabase | p.CompactDatabase,
+        command: p.FlushDatabase | p.CompactDatabase,
         space: str,
         host: str,
         progress: ProgressCallback,
@@ -315,7 +315,7 @@ class LocalStorage:
             worker = self._worker(space, host)
             try:
                 worked = await worker.run_operation(
-                    order, lambda moved: progress(OperationProgress(**asdict(moved))), control
+                    command, lambda moved: progress(OperationProgress(**asdict(moved))), control
                 )
             except OperationStopped:
                 return TaskResult(stopped=True)
@@ -330,30 +330,30 @@ class LocalStorage:
 
     async def _load_host(self, space: str, host: str, pairs: tuple[Pair, ...], sync: bool) -> None:
         with self._locate_errors(space, host):
-            order = p.WritePairs(self._directory_name(space), pairs, sync)
-            await self._worker(space, host).request(order, p.Done)
+            command = p.WritePairs(self._directory_name(space), pairs, sync)
+            await self._worker(space, host).request(command, p.Done)
 
     async def _dump_host(self, space: str, host: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:
         """Yield a host's pairs, a batch at a time; the next batch is requested while one is read."""
         cursor = next(self._cursors)
         with self._locate_errors(space, host):
-            worker, place = self._worker(space, host), self._directory_name(space)
-            order = p.ReadPairs(place, cursor)
-            coming = asyncio.ensure_future(worker.request(order, p.PairsReply))
+            worker, directory = self._worker(space, host), self._directory_name(space)
+            command = p.ReadPairs(directory, cursor)
+            coming = asyncio.ensure_future(worker.request(command, p.PairsReply))
             try:
                 while True:
                     batch = await coming
                     if batch.skipped_families:
                         self.notice(_left_out(space, host, batch.skipped_families))
                     if not batch.last:
-                        coming = asyncio.ensure_future(worker.request(order, p.PairsReply))
+                        coming = asyncio.ensure_future(worker.request(command, p.PairsReply))
                     yield list(batch.pairs)
                     if batch.last:
                         return
             finally:
                 coming.cancel()
                 with contextlib.suppress(WorkerError):  # an exited worker has no cursor any more
-                    await worker.request(p.EndRead(place, cursor), p.Done, LOOK)
+                    await worker.request(p.EndRead(directory, cursor), p.Done, LOOK)
 
     async def _ping(self, host: Host) -> Host:
         if not host.up or host.name not in self.catalogue.directories:

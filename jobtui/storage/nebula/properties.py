@@ -168,7 +168,7 @@ def parse_properties(body: str) -> HostFigures:
     if len(answers) != len(PROPERTIES):
         raise ValueError(f"{len(answers)} properties instead of {len(PROPERTIES)}")
     if not answers[0] or any(answer.keys() != answers[0].keys() for answer in answers):
-        raise ValueError("not every property is of every data directory")
+        raise ValueError("the properties do not name the same data directories")
     size, memtable, entries, pending, live, compactions, flushes = (
         _sum(answer.values()) for answer in answers[:-1]
     )
@@ -196,7 +196,7 @@ def _figure(value: str | int) -> int:
     """
     figure = int(value)
     if not 0 <= figure < 1 << 63:
-        raise ValueError(f"{figure} is no size or count")
+        raise ValueError(f"{figure} is not a size or a count")
     return figure
 
 
@@ -207,7 +207,7 @@ def _levels(files: Counter[int], shares: Counter[int], size: int) -> tuple[Level
     """
     held = sorted(level for level, count in files.items() if count)
     if held and held[-1] >= MOST_LEVELS:
-        raise ValueError(f"{held[-1]} is no level")
+        raise ValueError(f"{held[-1]} is not a level")
     if not held:
         return (Level(0, size),) if size else ()
     total = sum(shares.values())

@@ -64,7 +64,8 @@ def newest_first(names: Iterable[str]) -> list[str]:
 
     As for RocksDB, a name whose number has other digits than 0 to 9, or more than 64 bits, is no such name.
     """
-    return sorted((name for name in names if number_of(name) is not None), key=_order, reverse=True)
+    numbered = [(number, name) for name in names if (number := number_of(name)) is not None]
+    return [name for _, name in sorted(numbered, reverse=True)]
 
 
 def number_of(name: str) -> int | None:
@@ -73,10 +74,6 @@ def number_of(name: str) -> int | None:
     if match is None or int(match[1]) > _GREATEST_NUMBER:
         return None
     return int(match[1])
-
-
-def _order(name: str) -> tuple[int, str]:
-    return number_of(name) or 0, name
 
 
 def parse_options(data: bytes) -> OptionsText:

@@ -229,7 +229,7 @@ class AdoptedOpener(Opener):
         # from the copy of its OPTIONS file, so that exactly the options that were checked are used
         options, families = Options.load_latest(str(source), cache=self._shared_options.cache)
         options.enable_statistics()
-        options.set_wal_recovery_mode(_recovery_mode(survey.recovery, read_only))
+        options.set_wal_recovery_mode(_recovery_mode(survey.strictness, read_only))
         options.set_db_log_dir(str(self._directory.notes))
         options.set_keep_log_file_num(_LOG_FILES)
         for each in families.values():
@@ -286,11 +286,11 @@ class AdoptedOpener(Opener):
             self._lock = None
 
 
-def _recovery_mode(recovery: ReplayStrictness, read_only: bool) -> DBRecoveryMode:
+def _recovery_mode(strictness: ReplayStrictness, read_only: bool) -> DBRecoveryMode:
     """Return a mode in which an incomplete replay is an error.
 
     An owner at work may be in the middle of a write when we read, at the end of its WAL.
     """
-    if read_only or recovery is ReplayStrictness.TORN_TAIL:
+    if read_only or strictness is ReplayStrictness.TORN_TAIL:
         return DBRecoveryMode.tolerate_corrupted_tail_records()
     return DBRecoveryMode.absolute_consistency()
