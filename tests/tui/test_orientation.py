@@ -167,6 +167,13 @@ class TestJump:
                 await shown.press("n")
                 await shown.shows("No other failed job is left to recover")
                 assert shown.cursor == 1
+                await shown.press("home")
+                await shown.until(lambda: shown.cursor == 7)
+                assert "n next failed" in keys(shown)
+                shown.behind.say("RECOVER JOB 1")
+                await shown.shows("↻ 8")
+                await shown.press("n")
+                await shown.shows("No failed job is left to recover")
                 await shown.until(lambda: "next failed" not in keys(shown))
 
         asyncio.run(run())

@@ -421,17 +421,17 @@ class JobsView(DashboardView):
         # a failed job that was run again is done with; the archive does not know which were
         failed = Filter(statuses=frozenset({Status.FAILED}), unrecovered=None if archived else True)
 
-        def find() -> tuple[int | None, bool]:
+        def find() -> tuple[int | None, bool, bool]:
             found = query_jobs(client, failed, sorting.key, sorting.descending, archived)
             target = next_in(found, view, job.id, by)
             if target is not None or not found:
-                return target, False
+                return target, False, not found
             (end,) = found.ids(0, 1) if by > 0 else found.ids(len(found) - 1, len(found))
-            return (None if end == job.id else end), True
+            return (None if end == job.id else end), True, False
 
-        target, wrapped = await run_in_thread(find)
+        target, wrapped, none_failed = await run_in_thread(find)
         if target is None:
-            if not archived:
+            if none_failed and not archived:
                 self._all_recovered = client.history.counts()
                 self._host.show_keys()
             self.post_message(self.Notify(describe_nothing_failed(job, archived), "information"))
