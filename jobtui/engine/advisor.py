@@ -214,7 +214,8 @@ class Advisor:
             notes.append(note)
         written = rewritten if rewritten is None or gain is None else max(0, rewritten - gain)
         seconds = self._seconds(host, rewritten, written, options)
-        row = _explain_row(
+        last = self._last_compact(space.name, host)
+        return _explain_row(
             host,
             "compact",
             "; ".join(notes),
@@ -224,11 +225,9 @@ class Advisor:
             estimate.free,
             gain,
             seconds,
+            is_guess=estimate.is_guess or rewritten != estimate.rewritten,
+            last_took=None if last is None else last.took,
         )
-        last = self._last_compact(space.name, host)
-        is_guess = estimate.is_guess or rewritten != estimate.rewritten
-        more = {"guess": is_guess, "last_took": None if last is None else last.took}
-        return Row(row.cells, {**row.values, **more})
 
     def _describe_room(self, figures: CompactionFigures) -> str:
         """Return the effect of a lack of disk space on the compaction, "" if there is enough."""
@@ -352,6 +351,9 @@ def _explain_row(
     free: int | None = None,
     gain: int | None = None,
     seconds: float | None = None,
+    *,
+    is_guess: bool = False,
+    last_took: float | None = None,
 ) -> Row:
     cells = (
         host,
@@ -365,7 +367,8 @@ def _explain_row(
         note,
     )
     values = (host, action, steps, rewritten, room, free, gain, seconds, note)
-    return Row(cells, dict(zip(EXPLAIN, values, strict=True)))
+    more = {"guess": is_guess, "last_took": last_took}
+    return Row(cells, {**dict(zip(EXPLAIN, values, strict=True)), **more})
 
 
 def format_estimate(size: int | None) -> str:

@@ -139,6 +139,7 @@ class TestExplain:
             (row,) = it.say('EXPLAIN ADMIN COMPACT nba WITH family = "defaul"').results[-1].rows
             assert row.values["Action"] == "refused"
             assert "did you mean 'default'?" in row.values["Note"]
+            assert (row.values["last_took"], row.values["guess"]) == (None, False)
 
     def test_limit_of_writing(self, tmp_path: Path) -> None:
         with bench(tmp_path, two_hosts(), compact_rate=MIB) as it:
