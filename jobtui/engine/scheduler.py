@@ -7,8 +7,7 @@ and a queued job whose hosts are all busy is skipped. The same holds for a job t
 or for the pause between two hosts. That pause follows every attempt, also a failed one; only the next attempt
 on the same host need not wait for it, nor does any host after one that the condition excluded. A host that is
 deferred, because it is down or its writes are stalled, lets the other hosts of its job go first. No task of a
-paused job starts. A wait that is much longer than it can be was counted by a clock that has been set back
-since: it is over.
+paused job starts. A wait that ends later than its length allows is over: the clock was set back after it began.
 """
 
 from __future__ import annotations

@@ -375,7 +375,7 @@ def _there(origin: ClusterRef, *, ended: bool) -> str:
 
 def _reclaimed(job: Job, now: datetime) -> Line:
     if not job.status.ended:
-        return ()  # what some hosts have reclaimed so far would be misleading
+        return ()  # the figure of only some hosts would be misleading
     return ((format_bytes(job.reclaimed), TextRole.PLAIN),)
 
 

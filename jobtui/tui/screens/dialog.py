@@ -276,7 +276,7 @@ class Question(DismissOnceScreen[T | None]):
                 return
 
     def action_page(self, by: int) -> None:
-        """Scroll the text by so many pages."""
+        """Scroll the text by this many pages."""
         self._text.scroll_relative(y=by * self._text.size.height, animate=False)
 
     def action_dismiss_none(self) -> None:
@@ -338,7 +338,7 @@ class FailureScreen(StyledScreen):
         self._text.styles.height = min(len(lines), max(1, self.size.height - 5))
 
     def page(self, by: int) -> None:
-        """Scroll the text by so many pages."""
+        """Scroll the text by this many pages."""
         self._text.scroll_relative(y=by * self._text.size.height, animate=False)
 
 
@@ -366,7 +366,7 @@ class FailureApp(BaseApp[bool]):
         self.exit(message.index == 0)
 
     def action_page(self, by: int) -> None:
-        """Scroll the text by so many pages."""
+        """Scroll the text by this many pages."""
         self._failure.page(by)
 
     def action_answer(self, again: bool) -> None:

@@ -284,8 +284,8 @@ class HostsView(InventoryView):
 
     def rows_of(self, overview: Overview, sorting: Sorting) -> Sequence[tuple[str, Cells]]:
         """Return a row for each host, and show the column of details if a host has some."""
-        troubled = any(host.detail for host in overview.hosts)
-        columns = HOST_COLUMNS_WITH_DETAIL if troubled else HOST_COLUMNS
+        has_problems = any(host.detail for host in overview.hosts)
+        columns = HOST_COLUMNS_WITH_DETAIL if has_problems else HOST_COLUMNS
         if self.table.columns != columns:
             self.table.columns = columns
         return host_rows(overview.hosts, sorting.key, sorting.descending)

@@ -55,7 +55,7 @@ def surplus_toasts(shown: Sequence[T], height: int) -> Sequence[T]:
     return shown[: max(0, len(shown) + 1 - most_toasts(height))]
 
 
-# the keys that matter most: what helps, the way out, and what one does here
+# the most important keys: help, the ways out, and the main action of each view
 _ESSENTIAL = (
     *("help", "back", "bar", "quit", "open", "card_open", "stop", "recover", "filter", "look", "space_look"),
     *("space_new", "advice_compact", "card_compact"),
