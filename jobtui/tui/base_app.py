@@ -49,8 +49,11 @@ def style_sheets() -> tuple[Path, ...]:
 
 
 def style_sheet(name: str) -> Path:
-    """Return one of the style sheets. Raises FileNotFoundError as `style_sheets` does."""
-    return next(sheet for sheet in style_sheets() if sheet.name == name)
+    """Return one of the style sheets. Raises FileNotFoundError if it is missing."""
+    for sheet in style_sheets():
+        if sheet.name == name:
+            return sheet
+    raise FileNotFoundError(f"jobtui's style sheet {name} is missing")
 
 
 def write_crash_report(error: BaseException, directory: Path | None) -> Path | None:

@@ -10,6 +10,7 @@ from rich.color import ColorSystem, parse_rgb_hex
 from textual.theme import Theme
 
 from jobtui.config.parsers import PROFILE_COLORS
+from jobtui.tui.base_app import style_sheet
 from jobtui.tui.terminal import ColorDepth, color_depth
 from jobtui.tui.themes import ANSI, COLOR_BLIND, own_theme_problem, profile_colors, theme_name, themes_for
 
@@ -198,3 +199,8 @@ class TestOwn:
         assert ("mine" in [theme.name for theme in themes_for(ColorDepth.TRUE, {"mine": colors})]) is (
             not problem
         )
+
+
+def test_missing_style_sheet_is_named() -> None:
+    with pytest.raises(FileNotFoundError, match=r"jobtui's style sheet none\.tcss is missing"):
+        style_sheet("none.tcss")
