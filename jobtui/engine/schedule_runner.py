@@ -18,13 +18,12 @@ from jobtui.engine.schedules import FILE, RunAction, Schedule, ScheduleRun, Sche
 from jobtui.errors import StatementRefused, StorageError, StoreError
 from jobtui.files import write_atomically
 from jobtui.language.ast import CreateSchedule, Submit
+from jobtui.language.times import window_end
 from jobtui.model import Job
 from jobtui.os_errors import describe_os_error
 
 CHECK_SECONDS = 30.0  # at most between two checks, since the wall clock may be set at any time
 SUBMIT_SECONDS = 60.0  # to wait for a cluster that does not answer: the other schedules wait meanwhile
-
-_YEARS = 3000  # days: the next time of a schedule may be on February 29
 
 
 class ActionEnd(msgspec.Struct, frozen=True):
@@ -264,13 +263,15 @@ class ScheduleRunner:
 
     def windows(self, statement: Submit) -> Mapping[str, float]:
         """Return the seconds of the next run of each schedule that runs the statement until a time, by name."""
-        return {
-            schedule.name: (end - start).total_seconds()
-            for schedule in self.all()
-            if schedule.until is not None and schedule.statement == statement
-            for start, end in schedules.upcoming_runs(schedule, schedule.handled, _YEARS, 1)
-            if end is not None
-        }
+        found: dict[str, float] = {}
+        for schedule in self.all():
+            start = schedule.next
+            if schedule.until is None or start is None or schedule.statement != statement:
+                continue
+            end = window_end(schedule.until, start, schedules.zone_of(schedule))
+            if end is not None:
+                found[schedule.name] = (end - start).total_seconds()
+        return found
 
     @property
     def refusal(self) -> str:
