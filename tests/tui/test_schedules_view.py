@@ -11,10 +11,12 @@ import pytest
 from jobtui.language import parse
 from jobtui.tui.screens.schedule_form import draft_schedule
 from jobtui.tui.text.spans import plain
-from jobtui.tui.views.schedules import next_words, week_lines
+from jobtui.tui.views.schedules import SchedulesView, next_words, week_lines
+from jobtui.tui.widgets.base import LinesView
 from tests.support.dashboards import stage
 
 NIGHTLY = 'CREATE SCHEDULE nightly AT "30 2 * * *" UNTIL "06:00" WITH timezone = "UTC" DO ADMIN FLUSH nba'
+WEEKLY = 'CREATE SCHEDULE weekly AT "30 3 * * 0" DO ADMIN COMPACT nba'
 
 
 def test_it_is_shown_run_paused_and_dropped(tmp_path: Path) -> None:
@@ -46,6 +48,24 @@ def test_it_is_shown_run_paused_and_dropped(tmp_path: Path) -> None:
             await shown.press("enter")
             await shown.until(lambda: shown.dashboard.console.bar.is_typing)
             assert "CREATE SCHEDULE" in shown.screen
+
+    asyncio.run(run())
+
+
+def test_question_shows_the_statement_of_the_schedule_it_drops(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            assert shown.behind.say(f"{NIGHTLY}; {WEEKLY}").failure is None
+            await shown.press("6")
+            await shown.shows("▸nightly", "weekly")
+            view = shown.dashboard.view
+            assert isinstance(view, SchedulesView)
+            view._host.start_action(view._drop("weekly"))  # as if the cursor had moved since the key
+            await shown.shows("Drop schedule weekly?")
+            text = "\n".join(plain(line) for line in shown.app.screen.query_one(LinesView).lines)
+            assert "ADMIN COMPACT nba" in text
+            await shown.press("escape")
+            await shown.shows_no_more("Drop schedule")
 
     asyncio.run(run())
 

@@ -158,7 +158,7 @@ class SchedulesView(TableView):
             self._host.start_action(self._drop(name))
 
     async def _drop(self, name: str) -> None:
-        text = str(self._schedule.get("Statement", ""))
+        text = str((self._schedules or {}).get(name, {}).get("Statement", ""))
         if await self._host.confirm(f"Drop schedule {name}?", lambda: [((text, TextRole.MUTED),)], "drop"):
             self._run("DROP", name)
 
