@@ -81,7 +81,10 @@ class ScheduleRunner:
                 self._events.notify(
                     f"{FILE}: {loaded.damage}; SHOW SCHEDULES lists what is left; the file is kept in {kept}"
                 )
-                await self._rewrite()
+                try:
+                    await self._rewrite(self._schedules)
+                except StoreError as error:
+                    self._events.notify(str(error))
             else:
                 # without a copy, replacing the file would lose data that a repair could still read
                 self._refusal = f"The schedules cannot be changed: {FILE} is damaged, and cannot be copied"
@@ -228,12 +231,6 @@ class ScheduleRunner:
         self._write_error = ""
         return True
 
-    async def _rewrite(self) -> None:
-        try:
-            await asyncio.to_thread(self._replace_file, list(self._schedules.values()))
-        except OSError as error:
-            self._events.notify(f"The schedules cannot be written: {describe_os_error(error)}")
-
     async def _save(self, *changed: Schedule) -> None:
         """Write the file with these schedules, changed or new. Raises StoreError."""
         await self._write({**self._schedules, **{each.name: each for each in changed}})
@@ -244,12 +241,16 @@ class ScheduleRunner:
     async def _write(self, after: dict[str, Schedule]) -> None:
         if self._refusal:
             raise StoreError(self._refusal)
-        try:
-            await asyncio.to_thread(self._replace_file, list(after.values()))
-        except OSError as error:
-            raise StoreError(f"The schedules cannot be written: {describe_os_error(error)}") from None
+        await self._rewrite(after)
         self._schedules = after
         self._changed.set()
+
+    async def _rewrite(self, found: Mapping[str, Schedule]) -> None:
+        """Write the file with these schedules alone. Raises StoreError."""
+        try:
+            await asyncio.to_thread(self._replace_file, list(found.values()))
+        except OSError as error:
+            raise StoreError(f"The schedules cannot be written: {describe_os_error(error)}") from None
 
     def _replace_file(self, found: Sequence[Schedule]) -> None:
         """Replace the file; on a thread, one after the other."""
