@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -58,6 +58,11 @@ class Context(msgspec.Struct, frozen=True):
     verdicts: dict[str, str] = msgspec.field(default_factory=dict)
     log: deque[LogEntry] = msgspec.field(default_factory=lambda: deque(maxlen=MOST_LOG_ENTRIES))
     storage_log: deque[LogEntry] = msgspec.field(default_factory=lambda: deque(maxlen=MOST_STORAGE_LOG_ENTRIES))
+
+    def replace_verdicts(self, verdicts: Mapping[str, str]) -> None:
+        """Replace the advice by a new measurement's; a space that it does not have is gone."""
+        self.verdicts.clear()
+        self.verdicts.update(verdicts)
 
     def on_batch(self, batch: Batch) -> None:
         """Discard the advice that an ended job has outdated, and log what the storage logged."""

@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from jobtui.engine.client import SpaceOverview
+from jobtui.engine.client import ExecuteResult, Failure, SpaceOverview
 from jobtui.errors import ErrorCode
 from jobtui.formatting import DateOrder
 from jobtui.model import Job, Level, SpaceStats, Status, Task
 from jobtui.storage.base import CompactionFigures, FamilyFigures, Host, LevelFigures, Space
+from jobtui.tui.data.feed import StatementAnswered
 from jobtui.tui.data.space_activity import SpaceActivity, usual_seconds
 from jobtui.tui.text.space_card import Attention, SpaceCard, card_lines
 from jobtui.tui.text.spans import TextRole, line_width, plain
+from jobtui.tui.views.overview import OverviewView
 from tests.support.dashboards import Stage, stage
 from tests.support.scripted import ScriptedStorage
 
@@ -149,6 +151,22 @@ class TestDashboard:
                 await shown.shows("› overview", "▸ gamma")
                 await shown.press("C")
                 await shown.shows("Compact")
+
+        asyncio.run(run())
+
+    def test_space_that_is_gone_has_no_verdict(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, size=(120, 36)) as shown:
+                await shown.press("7")
+                await shown.shows("› overview")
+                view, verdicts = shown.dashboard.view, shown.app.context.verdicts
+                assert isinstance(view, OverviewView)
+                verdicts["gone"] = "compact"
+                failure = Failure("SHOW ADVICE", "the storage does not answer", 1, 1)
+                view.on_statement_answered(StatementAnswered(ExecuteResult(failure=failure), failure.message))
+                assert verdicts["gone"] == "compact"
+                view._query.request()
+                await shown.until(lambda: "nba" in verdicts and "gone" not in verdicts)
 
         asyncio.run(run())
 

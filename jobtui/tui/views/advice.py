@@ -78,10 +78,9 @@ class AdviceView(TableView):
         """Show the advice."""
         message.stop()
         self._problem = message.problem
-        if message.result is not None and message.result.results:
+        if message.result is not None and message.result.failure is None:
             self._hosts = _by_space(message.result.results[-1].rows)
-            self.context.verdicts.clear()
-            self.context.verdicts.update((space, worst_verdict(hosts)) for space, hosts in self._hosts.items())
+            self.context.replace_verdicts(verdicts_of(message.result))
         self.fill()
         if self._is_outdated and self.display:  # a job ended during the measurement
             self.action_refresh()
@@ -152,9 +151,7 @@ def worst_verdict(hosts: Sequence[Values]) -> str:
 
 
 def verdicts_of(answer: ExecuteResult) -> dict[str, str]:
-    """Return the verdict on each space in the answer to SHOW ADVICE; none if it failed."""
-    if answer.failure is not None or not answer.results:
-        return {}
+    """Return the verdict on each space in the answer to SHOW ADVICE, which has not failed."""
     return {space: worst_verdict(hosts) for space, hosts in _by_space(answer.results[-1].rows).items()}
 
 

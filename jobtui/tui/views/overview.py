@@ -186,8 +186,8 @@ class OverviewView(DashboardView):
     def on_statement_answered(self, message: StatementAnswered) -> None:
         """Show the advice; a reader cannot measure, and its cards show none."""
         message.stop()
-        if message.result is not None:
-            self.context.verdicts.update(verdicts_of(message.result))
+        if message.result is not None and message.result.failure is None:
+            self.context.replace_verdicts(verdicts_of(message.result))
         self._fill()
 
     # -- cards --------------------------------------------------------------------------------------
