@@ -360,10 +360,10 @@ class TestHosts:
     def test_a_host_that_is_added_is_counted(self, prod: ClusterBench, cluster: Cluster) -> None:
         cluster.submit("nba", "COMPACT")
         prod.heard.until(1, Status.RUNNING)
-        told = len([m for m in prod.heard.messages if isinstance(m, ConnectionChanged)])
+        before = len([m for m in prod.heard.messages if isinstance(m, ConnectionChanged)])
         cluster.spaces["nba"].hosts.append("10.0.0.7")
         prod.heard.wait_for(
-            lambda: len([m for m in prod.heard.messages if isinstance(m, ConnectionChanged)]) > told
+            lambda: len([m for m in prod.heard.messages if isinstance(m, ConnectionChanged)]) > before
         )
         assert len(prod.engine.fetch_overview().result(20).hosts) == 3
         assert [task.host for task in prod.job(1).tasks] == ["10.0.0.5", "10.0.0.6"]
@@ -374,12 +374,12 @@ class TestHosts:
             prod.caught_up()
             prod.say("ADMIN COMPACT nba")
             job = prod.heard.until(1, Status.RUNNING)
-            prod.heard.wait_for(lambda: any("told apart" in reason for reason in reasons(prod.job(1))))
+            prod.heard.wait_for(lambda: any("distinguished" in reason for reason in reasons(prod.job(1))))
             cluster.finish(1)
             job = prod.heard.until(1, Status.FINISHED)
-        noted = [reason for reason in reasons(job) if "told apart" in reason]
+        noted = [reason for reason in reasons(job) if "distinguished" in reason]
         assert noted == [
-            "tasks on one address (10.0.0.5:9779, 10.0.0.5:9789) cannot be told apart: "
+            "tasks on one address (10.0.0.5:9779, 10.0.0.5:9789) cannot be distinguished: "
             "the cluster names no port"
         ]
 
@@ -412,8 +412,8 @@ def test_hosts_that_go_come_and_change_their_names(
     first = clock.now()
     assert outages.update([Host(name, up) for name, up in before.items()], first) == ([], False)
     clock.advance(60)
-    told, changed = outages.update([Host(name, up) for name, up in after.items()], clock.now())
-    assert (told, changed) == (messages, before != after)
+    notices, changed = outages.update([Host(name, up) for name, up in after.items()], clock.now())
+    assert (notices, changed) == (messages, before != after)
     kept = [name for name in after if not after[name] and f"Host {name} is offline" not in messages]
     assert all(outages.since[name] == first for name in kept)
 

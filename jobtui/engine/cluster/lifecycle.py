@@ -34,7 +34,7 @@ from jobtui.storage.base import ClusterJob
 LEFT_BEHIND = "its job ended without it; the host may continue"
 UNFOLLOWED = "this profile is no longer connected to cluster '{}': the job's outcome there is not known"
 REPLACED = "the cluster now has another job under this one's id: its outcome is not known"
-INDISTINGUISHABLE = "cannot be told apart: the cluster names no port"
+INDISTINGUISHABLE = "cannot be distinguished: the cluster names no port"
 RAN_AGAIN = "the cluster ran it again before it reported how this run ended"
 
 
