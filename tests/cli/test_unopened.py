@@ -21,15 +21,15 @@ class Opening:
 
 
 def test_error_screen_gives_reason_and_retries_repeatedly(monkeypatch: pytest.MonkeyPatch) -> None:
-    told: list[tuple[str, str]] = []
+    shown: list[tuple[str, str]] = []
 
     def show(what: str, why: str, advice: object, theme: str) -> bool:
-        told.append((why, theme))
+        shown.append((why, theme))
         return True
 
     monkeypatch.setattr(launch, "show_open_error", show)
     assert retry_on_error_screen(Opening(2), "light") == "the client"
-    assert told == [("The history cannot be opened: Permission denied", "light")] * 2
+    assert shown == [("The history cannot be opened: Permission denied", "light")] * 2
 
 
 def test_one_who_leaves_gets_the_words_in_the_shell_too(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,4 @@
-"""The connection to graphd: found, lost, found again, refused; and what a person is told of it meanwhile."""
+"""The connection to graphd: found, lost, found again, refused; and the reports of its state."""
 
 from __future__ import annotations
 
@@ -12,25 +12,33 @@ from jobtui.model import ConnectionState
 from jobtui.storage.nebula.job_manager import GraphdJobManager
 from jobtui.storage.nebula.session import Reconnector
 from tests.support.graphd_double import Fault, GraphdDouble
-from tests.support.nebula import LOOKS_AND_ORDERS, PatientClock, Told, failure, mirrored, run, settings_for
+from tests.support.nebula import (
+    LOOKS_AND_ORDERS,
+    ConnectionLog,
+    PatientClock,
+    failure,
+    mirrored,
+    run,
+    settings_for,
+)
 from tests.support.nebula_cluster import Cluster
 
 
-def waits_told(told: Told) -> list[float]:
-    return [link.retry_in for link in told.links if link.retry_in is not None]
+def reported_waits(log: ConnectionLog) -> list[float]:
+    return [link.retry_in for link in log.links if link.retry_in is not None]
 
 
 def test_it_is_connecting_and_then_connected() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd) as mirror:
-                told = Told(mirror)
-                assert told.states == [ConnectionState.CONNECTING]
+                log = ConnectionLog(mirror)
+                assert log.states == [ConnectionState.CONNECTING]
                 await mirror.ready()
-                link = await told.until(ConnectionState.CONNECTED)
+                link = await log.until(ConnectionState.CONNECTED)
                 assert link.address == f"127.0.0.1:{graphd.port}"
                 assert link.since.tzinfo is not None
-            assert told.states[-1] is ConnectionState.CLOSED
+            assert log.states[-1] is ConnectionState.CLOSED
 
     run(test())
 
@@ -41,18 +49,18 @@ def test_missing_graphd_is_lost_and_retried_with_backoff() -> None:
         with GraphdDouble(Cluster()) as graphd:
             graphd.down()
             async with mirrored(graphd, clock=clock) as mirror:
-                told = Told(mirror)
+                log = ConnectionLog(mirror)
                 error = await failure(mirror.ready())
                 assert error.code is ErrorCode.UNREACHABLE
                 assert "Connection refused" in error.detail
-                lost = told.links[-1]
+                lost = log.links[-1]
                 assert (lost.state, lost.retry_in, lost.since) == (ConnectionState.LOST, 1.0, clock.now())
                 began = clock.now()
-                await clock.let_pass(told.hear(lambda: len(waits_told(told)) == 8))
-                assert waits_told(told) == [1, 2, 4, 8, 15, 30, 30, 30]
-                assert {link.since for link in told.links if link.state is ConnectionState.LOST} == {began}
+                await clock.let_pass(log.wait_for(lambda: len(reported_waits(log)) == 8))
+                assert reported_waits(log) == [1, 2, 4, 8, 15, 30, 30, 30]
+                assert {link.since for link in log.links if link.state is ConnectionState.LOST} == {began}
                 graphd.up()
-                await clock.let_pass(told.until(ConnectionState.CONNECTED))
+                await clock.let_pass(log.until(ConnectionState.CONNECTED))
                 assert [space.name for space in await mirror.spaces()] == ["nba"]
 
     run(test())
@@ -84,11 +92,11 @@ def test_somebody_may_have_it_try_at_once() -> None:
         with GraphdDouble(Cluster()) as graphd:
             graphd.down()
             async with mirrored(graphd, clock=PatientClock()) as mirror:
-                told = Told(mirror)
+                log = ConnectionLog(mirror)
                 await failure(mirror.ready())
                 graphd.up()
                 mirror.retry_now()
-                await told.until(ConnectionState.CONNECTED)
+                await log.until(ConnectionState.CONNECTED)
 
     run(test())
 
@@ -111,12 +119,12 @@ def test_query_fails_over_to_another_graphd() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as one, GraphdDouble(cluster) as two:
             async with mirrored(one, two) as mirror:
-                told = Told(mirror)
+                log = ConnectionLog(mirror)
                 assert await mirror.jobs("nba") == ()
                 one.down()
                 assert await mirror.jobs("nba") == ()
                 assert await mirror.submit("flush", "nba") == 1
-                assert ConnectionState.LOST not in told.states
+                assert ConnectionState.LOST not in log.states
                 assert mirror.link.address == f"127.0.0.1:{two.port}"
         assert len(cluster.logins) == LOOKS_AND_ORDERS  # the session is the cluster's: it lives on
 
@@ -148,16 +156,16 @@ def test_slow_query_is_reported_until_answered(
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd) as mirror:
                 await mirror.ready()
-                told = Told(mirror)
+                log = ConnectionLog(mirror)
                 graphd.faults.append(Fault.HANG)
                 asked = asyncio.ensure_future(mirror.jobs("nba"))
-                await told.hear(lambda: told.links[-1].detail)
-                assert told.links[-1].detail.startswith("no answer since ")
-                assert told.links[-1].state is ConnectionState.CONNECTED
+                await log.wait_for(lambda: log.links[-1].detail)
+                assert log.links[-1].detail.startswith("no answer since ")
+                assert log.links[-1].state is ConnectionState.CONNECTED
                 graphd.go_on()
                 await asked
-                await told.hear(lambda: not told.links[-1].detail)
-                assert (told.links[-1].state, told.links[-1].address) == (
+                await log.wait_for(lambda: not log.links[-1].detail)
+                assert (log.links[-1].state, log.links[-1].address) == (
                     ConnectionState.CONNECTED,
                     f"127.0.0.1:{graphd.port}",
                 )
@@ -197,7 +205,7 @@ def test_graphd_restart_between_queries_of_a_poll_is_unnoticed(word: str) -> Non
         with GraphdDouble(cluster) as graphd:
             async with mirrored(graphd) as mirror:
                 await mirror.ready()
-                told = Told(mirror)
+                log = ConnectionLog(mirror)
                 graphd.fault_of[word] = Fault.DROP_BEFORE
                 spaces, hosts = await mirror.layout()
                 listed = await mirror.jobs("nba")
@@ -206,7 +214,7 @@ def test_graphd_restart_between_queries_of_a_poll_is_unnoticed(word: str) -> Non
                     1,
                     [job],
                 )
-                assert told.states == [ConnectionState.CONNECTED]
+                assert log.states == [ConnectionState.CONNECTED]
                 assert len(cluster.logins) == 1  # a session is the cluster's
 
     run(test())
@@ -232,11 +240,11 @@ def test_a_look_whose_answer_was_lost_is_made_again(fault: Fault) -> None:
         cluster.ended_job("nba")
         with GraphdDouble(cluster) as graphd:
             async with mirrored(graphd) as mirror:
-                told = Told(mirror)
+                log = ConnectionLog(mirror)
                 await mirror.ready()
                 graphd.faults.append(fault)
                 assert [job.id for job in await mirror.jobs("nba")] == [1]
-                assert ConnectionState.LOST not in told.states
+                assert ConnectionState.LOST not in log.states
 
     run(test())
 

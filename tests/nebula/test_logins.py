@@ -9,7 +9,7 @@ from jobtui.model import ConnectionState
 from jobtui.storage.nebula.session import TYPED_PASSWORD
 from jobtui.storage.nebula.settings import FromEnvironment, LiteralPassword, Secret
 from tests.support.graphd_double import GraphdDouble
-from tests.support.nebula import LOOKS_AND_ORDERS, PatientClock, Told, failure, mirrored, run
+from tests.support.nebula import LOOKS_AND_ORDERS, ConnectionLog, PatientClock, failure, mirrored, run
 from tests.support.nebula_cluster import Cluster
 
 
@@ -79,13 +79,13 @@ def test_a_graphd_that_is_not_ready_for_a_login_is_waited_for(code: str, words: 
         cluster.login_trouble = (code, words)
         with GraphdDouble(cluster) as graphd:
             async with mirrored(graphd, clock=clock) as mirror:
-                told = Told(mirror)
+                log = ConnectionLog(mirror)
                 error = await failure(mirror.ready())
                 assert error.code is ErrorCode.UNREACHABLE
                 assert words in error.detail
                 assert mirror.link.state is ConnectionState.LOST
                 cluster.login_trouble = None
-                await clock.let_pass(told.until(ConnectionState.CONNECTED))
+                await clock.let_pass(log.until(ConnectionState.CONNECTED))
 
     run(test())
 
@@ -108,13 +108,13 @@ def test_expired_session_is_replaced_transparently() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as graphd:
             async with mirrored(graphd) as mirror:
-                told = Told(mirror)
+                log = ConnectionLog(mirror)
                 await mirror.jobs("nba")
                 await mirror.submit("flush", "nba")
                 cluster.expire_sessions()
                 assert [job.id for job in await mirror.jobs("nba")] == [1]
                 assert await mirror.submit("compact", "nba") == 2
-                assert ConnectionState.LOST not in told.states
+                assert ConnectionState.LOST not in log.states
         assert len(cluster.logins) == 2 * LOOKS_AND_ORDERS
         assert sum("SUBMIT JOB COMPACT" in text for text in cluster.statements) == 1
 

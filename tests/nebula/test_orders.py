@@ -11,7 +11,7 @@ from jobtui.model import ConnectionState
 from jobtui.storage.nebula.session import GraphdSession
 from tests.support.clock import FakeClock
 from tests.support.graphd_double import Fault, GraphdDouble
-from tests.support.nebula import Told, failure, mirrored, run, settings_for
+from tests.support.nebula import ConnectionLog, failure, mirrored, run, settings_for
 from tests.support.nebula_cluster import Cluster
 from tests.support.nebula_records import Rows
 
@@ -89,13 +89,13 @@ def test_an_order_that_reaches_no_graphd_was_not_sent() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as graphd:
             async with mirrored(graphd, clock=FakeClock()) as mirror:
-                told = Told(mirror)
+                log = ConnectionLog(mirror)
                 await mirror.ready()
                 graphd.down()
                 error = await failure(mirror.submit("flush", "nba"))
                 assert (error.code, error.outcome_unknown) == (ErrorCode.UNREACHABLE, False)
                 assert "Connection refused" in error.detail
-                await told.until(ConnectionState.LOST)
+                await log.until(ConnectionState.LOST)
         assert submits(cluster) == 0
 
     run(test())

@@ -10,7 +10,7 @@ from jobtui.errors import ErrorCode
 from jobtui.model import ConnectionState
 from jobtui.storage.nebula.settings import FromEnvironment, LiteralPassword, Secret
 from tests.support.graphd_double import GraphdDouble
-from tests.support.nebula import PatientClock, Told, failure, mirrored, run
+from tests.support.nebula import ConnectionLog, PatientClock, failure, mirrored, run
 from tests.support.nebula_cluster import Cluster
 
 
@@ -40,7 +40,7 @@ def test_a_password_shows_in_no_error_no_link_and_no_log(caplog: pytest.LogCaptu
                 async with mirrored(
                     graphd, password=LiteralPassword(Secret(password)), clock=PatientClock()
                 ) as mirror:
-                    links = Told(mirror)
+                    links = ConnectionLog(mirror)
                     error: BaseException | None = await failure(mirror.ready())
                     told += [repr(link) for link in links.links]
                     while error is not None:

@@ -335,7 +335,7 @@ class TestFiles:
 
     @pytest.mark.parametrize("pattern", ["CURRENT", "OPTIONS-*", "MANIFEST-*", "*.log"])
     def test_a_file_of_terabytes_is_not_read(self, database, pattern):
-        """A file with a hole takes no room on a disk, and all the memory of whoever reads it."""
+        """A file with a hole takes no space on a disk, and all the memory of a process that reads it."""
         file = max(database.glob(pattern))
         size = file.stat().st_size
         os.truncate(file, 8 << 40)

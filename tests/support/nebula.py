@@ -69,15 +69,15 @@ class PatientClock(FakeClock):
         return done.result()
 
 
-class Told:
+class ConnectionLog:
     """The states of a job manager's connection, as its watcher received them."""
 
     def __init__(self, mirror: GraphdJobManager) -> None:
         self.links: list[ConnectionStatus] = [mirror.link]
         self._changed = asyncio.Event()
-        self.leave = mirror.watch(self._hear)
+        self.leave = mirror.watch(self._record)
 
-    def _hear(self, link: ConnectionStatus) -> None:
+    def _record(self, link: ConnectionStatus) -> None:
         self.links.append(link)
         self._changed.set()
 
@@ -87,10 +87,10 @@ class Told:
 
     async def until(self, state: ConnectionState) -> ConnectionStatus:
         """Wait until the connection has this state, and return it."""
-        await self.hear(lambda: self.links[-1].state is state)
+        await self.wait_for(lambda: self.links[-1].state is state)
         return self.links[-1]
 
-    async def hear(self, enough: Callable[[], bool]) -> None:
+    async def wait_for(self, enough: Callable[[], bool]) -> None:
         """Wait until this was reported."""
         while not enough():
             self._changed.clear()

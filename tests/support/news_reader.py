@@ -8,7 +8,7 @@ from jobtui.model import Status
 from jobtui.storage.nebula.poller import JobPoller, JobUpdate, UpdateKind
 from tests.support.nebula import PatientClock
 
-Told = list[tuple[str, int, Status, UpdateKind]]
+ConnectionLog = list[tuple[str, int, Status, UpdateKind]]
 
 
 class Reader:
@@ -24,7 +24,7 @@ class Reader:
         self._next = None
         return batch
 
-    async def news(self) -> Told:
+    async def news(self) -> ConnectionLog:
         return [(one.space, one.job.id, one.job.status, one.kind) for one in await self.batch()]
 
     async def silence(self, seconds: int) -> None:

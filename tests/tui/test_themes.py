@@ -1,4 +1,4 @@
-"""The themes: contrast, statuses that can be told apart, the terminal's depth, and the user's own."""
+"""The themes: contrast, statuses that can be distinguished, the terminal's depth, and the user's own."""
 
 from __future__ import annotations
 

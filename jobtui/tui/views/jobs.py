@@ -26,7 +26,7 @@ from jobtui.tui.widgets.job_table import NEWEST_FIRST, JobList
 from jobtui.tui.widgets.table_layout import Sorting, sorted_next
 
 # from this width on the detail is at the right of the table, which keeps more than a narrower terminal shows
-BESIDE = 220
+SIDE_BY_SIDE_COLUMNS = 220
 _LEAST_TABLE = 150
 _DETAIL_SECONDS = 1 / 60
 # seconds in which a y after an unconfirmed recover is taken for an answer: users expect a question
@@ -259,7 +259,7 @@ class JobsView(DashboardView):
 
     def on_resize(self, event: events.Resize) -> None:
         """Put the detail at the right of the table if there is room, else below it."""
-        self.set_class(event.size.width >= BESIDE, "-beside")
+        self.set_class(event.size.width >= SIDE_BY_SIDE_COLUMNS, "-beside")
         self._split()
         self._update_hint()
 

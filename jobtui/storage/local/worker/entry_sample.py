@@ -256,7 +256,7 @@ def number_after(key: bytes, skip: int) -> int:
 def calibrate(stretches: Sequence[Stretch], value_bytes: float) -> bool:
     """Change the weights of the stretches so that the mean length of their values is that of all values.
 
-    RocksDB counts the bytes of all values, so that the weights of long and of short values can be told apart.
+    RocksDB counts the bytes of all values, which distinguishes the weights of long and short values.
     No weight changes if none lead to that mean: the dead values have other lengths than the live ones.
 
     Returns:
