@@ -170,7 +170,15 @@ COMMANDS: tuple[KeyCommand, ...] = (
     _c(_T, "last", "end,G", "last", "The last row", palette=False),
     _c(_T, "open", "enter", "open", "Open what is under the cursor", 60),
     # advice
-    _c(KeyScope.ADVICE, "advice_compact", "C", "compact", "Compact the space", 10, action="compact"),
+    _c(
+        KeyScope.ADVICE,
+        "advice_compact",
+        "C",
+        "compact",
+        "Compact or flush the space, as advised",
+        10,
+        action="compact",
+    ),
     _c(KeyScope.ADVICE, "advice_refresh", "u", "measure again", "Measure again", 20, action="refresh"),
     *_sorting(KeyScope.ADVICE, _ADVICE_SORTS, "advice_"),
     _filtering(KeyScope.ADVICE, "advice_filter", "spaces"),

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from concurrent.futures import Future
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -13,11 +15,12 @@ from jobtui.engine.client import ExecuteResult
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.language.tables import Result, Row
+from jobtui.model import Status
 from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
 from jobtui.tui.actions.jobs import _explained
 from jobtui.tui.views.advice import _by_space, _space_rows, advised_statement, share_bar
 from jobtui.tui.widgets.table_layout import Sorting
-from tests.support.dashboards import showing, stage
+from tests.support.dashboards import Stage, showing, stage
 from tests.support.scripted import ScriptedStorage
 
 
@@ -115,6 +118,85 @@ class TestConfirmation:
                 await shown.shows("Compact nba?", "rewrites ≈ 100 MiB")
                 said = " ".join(line.strip(" │\n") for line in shown.screen.splitlines() if "│" in line)
                 assert "no earlier run on this host: 50 MiB/s assumed" in said
+
+        asyncio.run(run())
+
+
+def measured(live_share: float, memtable: int = 0) -> CompactionFigures:
+    level = LevelFigures(1, 100 << 20, 1000, 0)
+    family = FamilyFigures("default", (level,), live_share=live_share, key_bytes=16, value_bytes=100)
+    return CompactionFigures((family,), memtable=memtable, pending=0, free=9 << 30, disk=9 << 30)
+
+
+@asynccontextmanager
+async def advice(root: Path) -> AsyncIterator[Stage]:
+    """Show the advice on four spaces; each task ends at once."""
+    spaces = {"calm": ("good",), "full": ("busy",), "nba": ("bad", "good"), "old": ("bad",)}
+    storage = ScriptedStorage(spaces, auto=True)
+    storage.measured = {"bad": measured(0.4), "good": measured(1.0), "busy": measured(1.0, 80 << 20)}
+    async with stage(root, storage=storage, size=(110, 34)) as shown:
+        await shown.press("5")
+        await shown.shows("space nba", "≈ 60 MiB of 100 MiB would be given back")
+        yield shown
+
+
+async def move_to(shown: Stage, space: str) -> None:
+    for _ in range(4):
+        if f"space {space}" in shown.screen:
+            return
+        await shown.press("down")
+        await shown.pilot.pause()
+    raise AssertionError(shown.screen)
+
+
+class TestKeys:
+    def test_cursor_shows_the_hosts_of_its_space(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with advice(tmp_path) as shown:
+                assert "  compact" in shown.row(" bad  ")
+                assert "  fine" in shown.row(" good  ")
+                await move_to(shown, "full")
+                await shown.shows("80 MiB in memory")
+                assert "  flush" in shown.row(" busy  ")
+                assert shown.row(" bad  ") == ""
+
+        asyncio.run(run())
+
+    def test_enter_puts_the_statement_into_the_bar_and_starts_nothing(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with advice(tmp_path) as shown:
+                await shown.press("enter")
+                await shown.until(lambda: shown.dashboard.console.bar.is_typing)
+                assert "> ADMIN COMPACT nba ON bad" in shown.screen
+                assert shown.behind.storage.begun == []
+                assert sum(shown.behind.engine.history.counts().values()) == 0
+
+        asyncio.run(run())
+
+    @pytest.mark.parametrize(
+        ("space", "question", "statement", "begun"),
+        [
+            ("nba", "Compact nba?", "ADMIN COMPACT nba ON bad", [("compact", "bad")]),
+            ("old", "Compact old?", "", [("compact", "bad")]),
+            ("full", "Flush full?", "", [("flush", "busy")]),
+            ("calm", "Compact calm?", "", [("compact", "good")]),
+        ],
+    )
+    def test_c_runs_the_advised_statement_after_a_confirmation(
+        self, tmp_path: Path, space: str, question: str, statement: str, begun: list[tuple[str, str]]
+    ) -> None:
+        async def run() -> None:
+            async with advice(tmp_path) as shown:
+                await move_to(shown, space)
+                await shown.press("C")
+                where = "on the hosts that need it" if statement else "on every host that holds it"
+                await shown.shows(question, statement)
+                assert where in " ".join(shown.screen.replace("│", " ").split())
+                assert shown.behind.storage.begun == []
+                await shown.press("y")
+                await shown.until(lambda: shown.behind.storage.begun)
+                shown.behind.heard.until(1, Status.FINISHED)
+                assert [(one.command, one.host) for one in shown.behind.storage.begun] == begun
 
         asyncio.run(run())
 

@@ -150,28 +150,22 @@ class JobActions:
 
     async def flush(self, space: str) -> None:
         """Submit a flush."""
-        await self._submit("FLUSH", space)
+        await self._run_on_space(f"ADMIN FLUSH {self._quoted(space)}", space)
 
-    async def compact(self, space: str) -> None:
-        """Submit a compaction after a confirmation."""
-        lines: list[Line] = [
-            (
-                ("All SST files of ", TextRole.PLAIN),
-                (space, TextRole.STRONG),
-                (
-                    " are merged and rewritten, on every host that holds it. It can be stopped.",
-                    TextRole.PLAIN,
-                ),
-            ),
-        ]
+    async def compact(self, space: str, advised: str = "") -> None:
+        """Submit a compaction of the space, or the advised statement for it, after a confirmation."""
+        quoted = self._quoted(space)
+        statement = advised or f"ADMIN COMPACT {quoted}"
+        verb = "Flush" if statement.startswith("ADMIN FLUSH ") else "Compact"
+        of_all_hosts = statement == f"ADMIN {verb.upper()} {quoted}"
         explained = None
-        if self.context.settings.confirm is not Confirm.BULK and self._quoted(space):
-            statement = f"EXPLAIN ADMIN COMPACT {self._quoted(space)}"
-            explained = self.context.client.execute(statement, self.context.session)
+        if self.context.settings.confirm is not Confirm.BULK and quoted:
+            explained = self.context.client.execute(f"EXPLAIN {statement}", self.context.session)
+        lines = _described(verb, space, "" if of_all_hosts else statement)
         if explained is None or await self._host.confirm(
-            f"Compact {short_name(space)}?", lambda: [*lines, *_explained(explained)], "Compact"
+            f"{verb} {short_name(space)}?", lambda: [*lines, *_explained(explained)], verb
         ):
-            await self._submit("COMPACT", space)
+            await self._run_on_space(statement, space)
 
     async def drop(self, space: str, adopted: bool | None) -> bool:
         """Drop a space after a confirmation; return whether it was dropped."""
@@ -189,9 +183,6 @@ class JobActions:
     async def use(self, space: str) -> None:
         """Choose the space for the command bar."""
         await self._run_on_space(f"USE {self._quoted(space)}", space)
-
-    async def _submit(self, command: str, space: str) -> None:
-        await self._run_on_space(f"ADMIN {command} {self._quoted(space)}", space)
 
     async def _run_on_space(self, text: str, space: str) -> bool:
         if self._quoted(space) == "":
@@ -464,6 +455,20 @@ def _iso(at: datetime | None) -> str | None:
     return to_local(at).isoformat() if at is not None else None
 
 
+def _described(verb: str, space: str, advised: str) -> list[Line]:
+    """Return what the job does to the space, and the statement if it is an advised one."""
+    before, after, end = "All SST files of ", " are merged and rewritten", ". It can be stopped."
+    if verb == "Flush":
+        before, after, end = "What ", " holds in memory is written to SST files", "."
+    where = "the hosts that need it" if advised else "every host that holds it"
+    text: Line = (
+        (before, TextRole.PLAIN),
+        (space, TextRole.STRONG),
+        (f"{after}, on {where}{end}", TextRole.PLAIN),
+    )
+    return [text, ((advised, TextRole.ACCENT),)] if advised else [text]
+
+
 def _explained(asked: Future[ExecuteResult]) -> list[Line]:
     """Return the lines of EXPLAIN for a compaction, none before it answers."""
     if not asked.done() or asked.cancelled() or asked.exception() is not None:
@@ -473,7 +478,8 @@ def _explained(asked: Future[ExecuteResult]) -> list[Line]:
     for row in answer.results[-1].rows[:_EXPLAINED] if answer.results else ():
         host, action, _, rewrites, room, free, gain, takes, note = row.cells
         room = f"{room} of {free}" if room and free else room
-        known = (("rewrites", rewrites), ("room", room), ("gives back", gain), ("", takes))
+        verb = "writes" if action == "flush" else "rewrites"
+        known = ((verb, rewrites), ("room", room), ("gives back", gain), ("", takes))
         text = ", ".join(f"{word} {figure}".strip() for word, figure in known if figure) or "no figures known"
         if isinstance(last := row.values.get("last_took"), float):
             text += f" (last time {format_duration(last)})"

@@ -24,6 +24,7 @@ from jobtui.tui.screens.dialog import Choice, Question
 from jobtui.tui.text.spans import TextRole
 
 if TYPE_CHECKING:
+    from jobtui.tui.views.advice import AdviceView
     from jobtui.tui.views.base import DashboardView
     from jobtui.tui.views.inventory import HostsView
     from jobtui.tui.views.jobs import JobsView
@@ -259,6 +260,8 @@ class ActionMenu:
                 adopted = self.context.overview_cache.adopted(name)
                 await self._actions.drop(name, adopted)
                 self.context.overview_cache.request()
+            case "compact" if view.scope is KeyScope.ADVICE:
+                await self._actions.compact(name, cast("AdviceView", view).statement(name))
             case _:
                 hosts = view.scope is KeyScope.HOSTS
                 space = await self._space_of(name, cast("HostsView", view)) if hosts else name

@@ -113,27 +113,30 @@ class AdviceView(TableView):
             lines += wrapped(((f"   {when}", TextRole.MUTED),), width, hang=3)
         self.body.show(lines)
 
-    def statement(self) -> str:
-        """Return the statement for the space under the cursor, "" if it needs none."""
-        return advised_statement(self._hosts.get(self.current or "", ()))
+    def statement(self, space: str) -> str:
+        """Return the advised statement for the space, "" if it needs none."""
+        return advised_statement(self._hosts.get(space, ()))
 
     @override
     def footer_title(self, command: KeyCommand) -> str | None:
-        if command.id != "open":
-            return command.title
-        return "edit statement" if self.statement() else None
+        statement = self.statement(self.current or "")
+        if command.id == "open":
+            return "edit statement" if statement else None
+        if command.id == "advice_compact" and statement.startswith("ADMIN FLUSH "):
+            return "flush"
+        return command.title
 
     async def on_table_opened(self, message: Table.Opened) -> None:
         """Put the statement into the command bar."""
         message.stop()
-        statement = self.statement()
+        statement = self.statement(self.current or "")
         if statement:
             await self._host.focus_bar(statement)
         else:
             self._host.show_toast(_reason_for_nothing(self._hosts.get(self.current or "", ())))
 
     def action_compact(self) -> None:
-        """Compact the space under the cursor after a confirmation."""
+        """Run the advised statement, or compact the space if it needs nothing, after a confirmation."""
         if self.current is not None:
             self._host.run_inventory_action("compact", self.current)
 
