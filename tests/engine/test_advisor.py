@@ -13,9 +13,10 @@ from msgspec.structs import replace
 
 from jobtui.language import parse
 from jobtui.language.ast import Submit
-from jobtui.model import Status
+from jobtui.model import Level, SpaceStats, Status
 from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
 from tests.support.adoptable import adoptable
+from tests.support.clock import FakeClock
 from tests.support.engines import bench
 from tests.support.real_engines import real
 from tests.support.scripted import ScriptedStorage
@@ -121,6 +122,25 @@ class TestExplain:
             (row,) = it.say("EXPLAIN ADMIN COMPACT nba").results[-1].rows
             assert row.values["Note"] == ""
             assert row.values["last_took"] == job.tasks[0].took
+
+    def test_time_comes_from_earlier_runs_on_the_host(self, tmp_path: Path) -> None:
+        clock = FakeClock()
+        storage = two_hosts()
+        storage.measured["good"] = measured(0.5)
+        with bench(tmp_path, storage, clock=clock) as it:
+            assert [row[7:] for row in it.rows("EXPLAIN ADMIN COMPACT nba")] == [
+                ("≈ 2.2 s", "no earlier run on this host: 50 MiB/s assumed")
+            ] * 2
+            it.say("ADMIN COMPACT nba ON bad")
+            operation = storage.operation("nba", "bad")
+            it.heard.until(1, Status.RUNNING)
+            clock.advance(20.2)
+            operation.finish(before=SpaceStats(levels=(Level(1, 100 * MIB),)))
+            it.heard.until(1, Status.FINISHED)
+            assert [row[7:] for row in it.rows("EXPLAIN ADMIN COMPACT nba")] == [
+                ("≈ 0:20", ""),
+                ("≈ 2.2 s", "no earlier run on this host: 50 MiB/s assumed"),
+            ]
 
     def test_what_is_in_memory_is_compacted_too(self, tmp_path: Path) -> None:
         with real(tmp_path, hosts={"h1": None}) as it:

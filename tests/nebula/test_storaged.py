@@ -89,6 +89,43 @@ def test_other_body_with_status_200_is_a_failure(body: str, code: ErrorCode) -> 
     run(test())
 
 
+def figures_of(size: int, level0_files: int) -> list[dict[str, str]]:
+    """The properties of one data directory."""
+    levels = f"Level Files Size(MB)\n-----\n  0        {level0_files}        1\n  1        1        3\n"
+    return [{"rocksdb.total-sst-files-size": str(size), "rocksdb.levelstats": levels}]
+
+
+@pytest.mark.parametrize(
+    ("files", "note"),
+    [
+        (0, ""),
+        (2, ""),
+        (3, "3 files at level 0 after it: data was written meanwhile, or it was not compacted"),
+    ],
+)
+def test_sizes_before_and_after_and_a_doubt_if_level_0_is_not_smaller(files: int, note: str) -> None:
+    async def test() -> None:
+        with StoragedDouble({"nba"}) as storaged:
+            storaged.engines["nba"] = figures_of(9 << 20, 3)
+            storaged.hangs = True
+            runner = StoragedRunner(given(storaged.port))
+            control = OperationControl()
+            working = asyncio.ensure_future(
+                runner.compact("nba", HOST, CompactionRequest(), lambda _: None, control)
+            )
+            await asyncio.to_thread(storaged.wait_for_a_call)
+            storaged.engines["nba"] = figures_of(4 << 20, files)
+            storaged.go_on()
+            result = await working
+            assert result.before is not None
+            assert result.after is not None
+            assert (result.before.bytes, result.before.levels[0].files) == (9 << 20, 3)
+            assert (result.after.bytes, result.after.levels[0].files) == (4 << 20, files)
+            assert result.note == note
+
+    run(test())
+
+
 def test_an_empty_answer_is_a_failure_with_a_reason() -> None:
     async def test() -> None:
         with StoragedDouble({"nba"}) as storaged:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 
 import pytest
+from rocksdict import Options, Rdict
 
 from jobtui.engine.advice import estimate_compaction
 from jobtui.storage.base import Placement
@@ -87,6 +88,49 @@ class TestGain:
         async with space_at(tmp_path) as storage:
             estimate = estimate_compaction(await storage.figures("nba", "h1"))
         assert (estimate.size, estimate.gain, estimate.memtable) == (0, 0, 0)
+
+
+class TestMeasured:
+    async def test_deletions_of_level_0(self, tmp_path):
+        async with space_at(tmp_path) as storage:
+            keys = list(await layers(storage, 1, 0.2))
+            await storage.load("nba", [(key, None) for key in keys[:150]])
+            await flush(storage)
+            (family,) = (await storage.figures("nba", "h1")).families
+        assert (family.levels[0].files, family.levels[0].deletions) == (2, 150)
+        assert family.levels[0].entries == len(keys) + 150
+
+    async def test_memtable_and_pending(self, tmp_path):
+        async with space_at(tmp_path) as storage:
+            empty = await storage.figures("nba", "h1")
+            await layers(storage, 6, 0.2)
+            flushed = await storage.figures("nba", "h1")
+            await storage.load("nba", layer_pairs(6, 0.2))
+            written = await storage.figures("nba", "h1")
+        assert (empty.pending, flushed.memtable) == (0, empty.memtable)
+        assert flushed.pending > 0
+        assert written.memtable > 200_000
+
+    async def test_garbage_of_overwritten_blobs(self, tmp_path):
+        options = Options(raw_mode=True)
+        options.create_if_missing(True)
+        options.set_disable_auto_compactions(True)
+        options.set_enable_blob_files(True)
+        options.set_min_blob_size(20)
+        database = Rdict(str(tmp_path / "theirs"), options=options)
+        for step in (1, 2):  # every other value is written twice
+            for key in range(0, 200, step):
+                database[b"%04d" % key] = b"%d" % step * 1000
+            database.flush(True)
+        database.compact_range(None, None)
+        database.close()
+        (tmp_path / "theirs" / "rocksdict-config.json").unlink()
+        async with storage_at(tmp_path / "root") as storage:
+            host = str(tmp_path / "theirs")
+            await storage.create_space("chain", Placement(directories=(host,)))
+            (family,) = (await storage.figures("chain", host)).families
+        assert 300_000 < family.blob_bytes < 330_000
+        assert 100_000 < family.blob_garbage < 110_000
 
 
 class TestReadingWritesNothing:

@@ -8,7 +8,7 @@ import pytest
 from msgspec.structs import replace
 
 from jobtui.model import ClusterRef, Job, JobOptions, Level, SpaceStats, Status, StepPosition, Task
-from jobtui.storage.base import Space
+from jobtui.storage.base import CompactionFigures, Space
 from jobtui.tui.tabs.storage import StatsResult, host_block, lingering_lines, size_table
 from jobtui.tui.tabs.summary import summary_lines, task_counts
 from jobtui.tui.tabs.tasks import TaskSort, sort_tasks, task_lines
@@ -117,6 +117,23 @@ def test_a_queued_job_says_whose_work_keeps_its_hosts(tmp_path: Path) -> None:
             await shown.until(lambda: "waits for its hosts, which work on job 1" in shown.detail)
             shown.behind.storage.operation("nba", "local0").finish()
             await shown.until(lambda: "waits for" not in shown.detail)
+
+    asyncio.run(run())
+
+
+def test_hosts_that_did_not_need_the_job_are_counted(tmp_path: Path) -> None:
+    async def run() -> None:
+        storage = ScriptedStorage({"nba": ("bad", "good")}, auto=True)
+        storage.measured = {
+            "bad": CompactionFigures(size=100, live=50, l0_files=1),
+            "good": CompactionFigures(size=100, live=100, l0_files=1),
+        }
+        async with stage(tmp_path, storage=storage) as shown:
+            await shown.say("ADMIN COMPACT nba IF NEEDED")
+            await shown.press("enter")
+            await shown.shows("not needed on 1 of 2 hosts")
+            assert "not needed: gives back ≈ 0 B, L0 files 1" in shown.screen
+            assert [operation.host for operation in storage.begun] == ["bad"]
 
     asyncio.run(run())
 
