@@ -319,9 +319,9 @@ def _statement_words() -> Iterable[str]:
 
 def _statements(typed: str, seen: _ParsedWords) -> Iterator[ShellCandidate]:
     """Yield the candidates in the text of -e."""
+    from jobtui.engine.client_names import ClientNames
     from jobtui.engine.reader import ReadOnlyClient
     from jobtui.language.completion import complete
-    from jobtui.tui.widgets.diagnostics import ClientNames
 
     reader = ReadOnlyClient.open(_profile(seen))
     try:

@@ -16,6 +16,7 @@ from textual.timer import Timer
 from textual.widgets import TextArea
 from typing_extensions import override
 
+from jobtui.engine.client_names import ClientNames
 from jobtui.formatting import single_cells
 from jobtui.language.completion import Candidate
 from jobtui.tui.commands import KeyScope, bindings
@@ -24,7 +25,7 @@ from jobtui.tui.text.spans import Line, TextRole, width_of
 from jobtui.tui.textual_ext.app import clear_line_cache
 from jobtui.tui.widgets.base import resolve_style
 from jobtui.tui.widgets.completions import CompletionList
-from jobtui.tui.widgets.diagnostics import Analysis, ClientNames, Highlight, analyze, diagnostic_line
+from jobtui.tui.widgets.diagnostics import Analysis, Highlight, analyze, diagnostic_line
 
 
 def _edit(keys: str, action: str) -> Binding:
