@@ -38,6 +38,8 @@ def test_jobs_of_other_users_appear_with_any_command(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("test2", 41, Status.FAILED, "rebuild tag index"))
     job = prod.heard.until(2, Status.FAILED)
     assert (job.label, job.start, job.submitted) == ("rebuild tag index test2", START, START)
+    # a cluster does not tell who requested them
+    assert {row.values["requested_by"] for row in prod.say("SHOW JOBS").results[0].rows} == {"cluster prod"}
     assert [row[1:3] for row in prod.rows("SHOW JOBS")] == [
         ("stats nba", "running"),
         ("rebuild tag index test2", "failed"),

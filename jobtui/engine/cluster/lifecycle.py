@@ -88,6 +88,7 @@ def discover(
         submitted=submitted,
         recovered_from=recovered_from,
         origin=origin,
+        requested_by=f"cluster {origin.cluster}",
         events=(JobEvent(at=submitted, kind=EventKind.SUBMITTED, status=Status.QUEUE, reason=reason),),
     )
     return apply_update(job, found, now)
