@@ -224,6 +224,8 @@ class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         deferred: Why a queued task has not begun although its turn has come, None if nothing holds it up.
         waiting: Why a running task does not work now (`3.1 GiB free, reserve 5 GiB`), "" if it does. Published
             with the progress, never committed.
+        room_needed: The bytes of disk that its current or next step needs, None if unknown. Published with the
+            progress, never committed.
     """
 
     number: int
@@ -243,6 +245,7 @@ class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     not_before: datetime | None = None
     deferred: Deferral | None = None
     waiting: str = ""
+    room_needed: int | None = None
 
     @property
     def reclaimed(self) -> int | None:

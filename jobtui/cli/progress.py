@@ -153,5 +153,5 @@ def _state(job: Job) -> str:
         return f"stopping {job.ended_tasks}/{len(job.tasks)}"
     if job.paused:
         return "paused"
-    waiting = next((f"{task.host}: {task.waiting}" for task in job.tasks if task.waiting), "")
+    waiting = next((f"{task.host}: paused: {task.waiting}" for task in job.tasks if task.waiting), "")
     return waiting or job.status.value

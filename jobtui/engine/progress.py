@@ -25,12 +25,14 @@ class LiveProgress(msgspec.Struct, frozen=True):
         before: The stats of its host when the work began, None until the host has reported them.
         steps: The finished steps, None until one has been reported.
         waiting: Why it is waiting, "" if it is not.
+        room_needed: The bytes of disk that the current or next step needs, None until they have been reported.
     """
 
     fraction: float | None = None
     before: SpaceStats | None = None
     steps: StepPosition | None = None
     waiting: str = ""
+    room_needed: int | None = None
 
 
 _NOTHING = LiveProgress()
@@ -52,7 +54,11 @@ class ProgressTracker:
             self._on_gauges(job_id, task, progress.gauges)
         known = self._known.get((job_id, task), _NOTHING)
         self._known[job_id, task] = LiveProgress(
-            progress.fraction, progress.before or known.before, progress.steps or known.steps, progress.waiting
+            progress.fraction,
+            progress.before or known.before,
+            progress.steps or known.steps,
+            progress.waiting,
+            known.room_needed if progress.room_needed is None else progress.room_needed,
         )
 
     def pop(self, job_id: int, task: int) -> LiveProgress:
@@ -77,4 +83,5 @@ def _with_progress(task: Task, live: LiveProgress) -> Task:
         before=task.before or live.before,
         steps=live.steps or task.steps,
         waiting=live.waiting,
+        room_needed=live.room_needed,
     )

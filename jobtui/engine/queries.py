@@ -403,6 +403,7 @@ def _task_row(job: Job, task: Task) -> Row:
         "steps": None if task.steps is None else task.steps.total,
         "attempts": task.attempts,
         "waiting": task.waiting,
+        "room_needed": task.room_needed,
         "deferred": None if task.deferred is None else lifecycle.describe_deferral(task.deferred),
         "deferred_since": None if task.deferred is None else _iso(task.deferred.since),
         "reason": task.reason,

@@ -75,13 +75,12 @@ class Operation:
         waiting: str = "",
         gauges: HostGauges | None = None,
         log: tuple[str, ...] = (),
+        room_needed: int | None = None,
     ) -> None:
         done: Future[None] = Future()
 
         def report() -> None:
-            self.report(
-                OperationProgress(fraction, rate, before, steps, waiting=waiting, gauges=gauges, log=log)
-            )
+            self.report(OperationProgress(fraction, rate, before, steps, room_needed, waiting, gauges, log))
             done.set_result(None)
 
         self.loop.call_soon_threadsafe(report)

@@ -39,6 +39,46 @@ class TestPauseKey:
         asyncio.run(run())
 
 
+def test_running_row_shows_step_and_what_the_next_one_needs(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["local0", "local1"]}) as shown:
+            await shown.say("ADMIN COMPACT nba WITH rolling = 1")
+            operation = shown.behind.storage.operation("nba", "local0")
+            operation.progress(0.25, steps=StepPosition(17, 64), room_needed=300 << 20)
+            await shown.shows("17/64")
+            assert "17/64" in shown.row("▶ running")
+            await shown.press("enter")
+            await shown.shows("next step needs 300 MiB", "step 17/64")
+            operation.progress(0.3)  # what is not reported again has not changed
+            await shown.until(lambda: "30%" in shown.detail)
+            assert "next step needs 300 MiB" in shown.detail
+            values = shown.behind.say("SHOW JOB 1").results[0].rows[1].values
+            assert values["room_needed"] == 300 << 20
+            operation.progress(0.9, steps=StepPosition(64, 64))
+            await shown.until(lambda: "next step needs" not in shown.detail)
+            operation.finish()
+            await shown.until(lambda: shown.behind.job(1).tasks[0].status is Status.FINISHED)
+            assert shown.behind.job(1).tasks[0].room_needed is None
+
+    asyncio.run(run())
+
+
+def test_task_that_waits_for_disk_is_shown_as_paused(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
+            await shown.say("ADMIN COMPACT nba")
+            operation = shown.behind.storage.operation("nba", "local0")
+            operation.progress(0.25, steps=StepPosition(17, 64), waiting="3.1 GiB free, reserve 5 GiB")
+            await shown.shows("paused: 3.1 GiB free, reserve 5 GiB")
+            assert "paused: 3.1 GiB free, reserve 5 GiB" in shown.row("▶ running")
+            await shown.press("enter")
+            await shown.until(lambda: "paused: 3.1 GiB free, reserve 5 GiB  step 17/64" in shown.detail)
+            operation.progress(0.26)
+            await shown.shows_no_more("paused:")
+
+    asyncio.run(run())
+
+
 def test_recovery_says_where_it_continues(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["local0"]}) as shown:

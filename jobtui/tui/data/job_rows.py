@@ -279,7 +279,9 @@ class JobRows:
                 return ((text, TextRole.MUTED),)
             case Status.RUNNING:
                 waiting = next((task.waiting for task in job.tasks if task.waiting), "")
-                if held := waiting or deferral_of(job) or job.reason:
+                if waiting:
+                    return ((f"paused: {waiting}", TextRole.WARNING),)
+                if held := deferral_of(job) or job.reason:
                     return ((held, TextRole.WARNING),)
                 steps = step_count(job)
                 room = width if width < _UNLIMITED else _RUNNING_CELLS + len(steps)

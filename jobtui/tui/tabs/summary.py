@@ -62,7 +62,7 @@ def summary_lines(
     """
     facts: list[Span] = [status_span(job)]
     facts += [(text, TextRole.PLAIN) for text in _times(job, now, order, usual)]
-    facts += [(text, TextRole.PLAIN) for text in _sizes(job, rate)]
+    facts += [(text, TextRole.PLAIN) for text in (*_sizes(job, rate), *_next_step(job))]
     action = None if keys is None else next_action(job, recovered_as, keys)
     if action:
         facts.append((f"{action[0]} {action[1]}", TextRole.ACCENT))
@@ -169,6 +169,19 @@ def _sizes(job: Job, rate: float | None) -> list[str]:
     elif job.status is Status.FINISHED and job.took and before:
         texts.append(f"{format_rate(before / job.took)} on average")
     return texts
+
+
+def _next_step(job: Job) -> list[str]:
+    """Return the disk that the next step of the job needs; on several hosts, the most of one."""
+    needed = [
+        task.room_needed
+        for task in job.tasks
+        if task.status is Status.RUNNING
+        and task.room_needed is not None
+        and task.steps is not None
+        and task.steps.done < task.steps.total > 1
+    ]
+    return [f"next step needs {'up to ' * (len(needed) > 1)}{format_bytes(max(needed))}"] if needed else []
 
 
 def _requester(job: Job) -> list[Span]:

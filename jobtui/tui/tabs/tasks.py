@@ -216,6 +216,9 @@ def _task(job: Job, task: Task, head: Line, figures: Figures, layout: TaskLayout
             return [cut((*head, (_deferral_text(task.deferred), TextRole.WARNING)), width)]
         waits = "" if job.status is Status.QUEUE else _waiting_text(job, task)
         return [cut((*head, (waits, TextRole.MUTED)), width)]
+    if task.waiting and task.status is Status.RUNNING:
+        steps = figures.get(TaskFigure.STEPS, ("", TextRole.PLAIN))
+        return [cut((*head, (f"paused: {task.waiting}  ", TextRole.WARNING), steps), width)]
     parts: list[Span] = list(_progress(task, layout))
     for figure, size in layout.widths.items():
         text, figure_role = figures.get(figure, ("", TextRole.PLAIN))
@@ -248,8 +251,6 @@ def _last_failure(job: Job, task: Task) -> str:
 
 
 def _progress(task: Task, layout: TaskLayout) -> Line:
-    if task.waiting and task.status is Status.RUNNING:
-        return ((fit(task.waiting, layout.bar + layout.percent), TextRole.WARNING),)
     if not task.status.ended:
         return progress_line(_fraction(task), task.status, layout.bar)
     blank = " " * (layout.bar + layout.percent)
