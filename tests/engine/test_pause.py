@@ -116,6 +116,21 @@ class TestPause:
         it.storage.operation("solo", "h3").finish()
         it.heard.until(1, Status.FINISHED)
 
+    def test_compaction_in_one_step_is_canceled_by_now_alone(self, tmp_path: Path) -> None:
+        with bench(tmp_path, ScriptedStorage(dict(SPACES), obey=True)) as it:
+            it.say("ADMIN COMPACT solo")
+            operation = it.storage.operation("solo", "h3")
+            operation.progress(0.3, steps=StepPosition(0, 1))
+            (result,) = it.say("PAUSE JOB 1").results
+            assert result.notice == (
+                "No step to pause at: job 1 on h3 is completed first; "
+                "WITH now = true cancels it instead, and its work is lost"
+            )
+            assert not operation.control.cancel.is_set()
+            it.say("RESUME JOB 1; PAUSE JOB 1 WITH now = true")
+            assert operation.control.cancel.is_set()
+            it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+
     def test_stop_of_paused_job_ends_it(self, it: Bench) -> None:
         it.say("ADMIN COMPACT solo")
         operation = it.storage.operation("solo", "h3")
@@ -313,6 +328,16 @@ class TestYield:
             assert (again.command, it.job(1).status) == ("compact", Status.RUNNING)
             assert again.request is not None
             assert again.request.resume == SEVENTEEN
+
+    def test_compaction_in_one_step_is_canceled_at_once(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT solo")
+        operation = it.storage.operation("solo", "h3")
+        operation.progress(0.25, steps=StepPosition(0, 1))
+        leaving = it.engine.call(it.engine.engine.dispatcher.yield_hosts())
+        it.engine.call(operation.control.cancel.wait()).result(20)
+        operation.stop()
+        leaving.result(20)
+        assert (it.job(1).status, it.job(1).tasks[0].status) == (Status.RUNNING, Status.QUEUE)
 
     def test_step_is_canceled_after_two_seconds(self, it: Bench) -> None:
         it.say("ADMIN COMPACT solo")

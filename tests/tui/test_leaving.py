@@ -140,11 +140,12 @@ def test_leaving_in_the_background_yields_first(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_dialog_says_what_starts_over(tmp_path: Path) -> None:
+@pytest.mark.parametrize(("command", "steps"), [("FLUSH", None), ("COMPACT", StepPosition(0, 1))])
+def test_dialog_says_what_starts_over(tmp_path: Path, command: str, steps: StepPosition | None) -> None:
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["local0"]}) as shown:
-            await shown.say("ADMIN FLUSH nba")
-            shown.behind.storage.operation("nba", "local0").progress(0.3)
+            await shown.say(f"ADMIN {command} nba")
+            shown.behind.storage.operation("nba", "local0").progress(0.3, steps=steps)
             await shown.press("q")
             await shown.shows("in the background job 1 starts over on local0, 30% is lost")
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+from jobtui.formatting import to_local
 from jobtui.model import Status, StepPosition
 from tests.support.dashboards import stage
+from tests.support.scripted import ScriptedStorage
 
 
 class TestPauseKey:
@@ -43,6 +45,7 @@ def test_running_row_shows_step_and_what_the_next_one_needs(tmp_path: Path) -> N
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["local0", "local1"]}) as shown:
             await shown.say("ADMIN COMPACT nba WITH rolling = 1")
+            assert shown.behind.job(1).requested_by.endswith(", dashboard")
             operation = shown.behind.storage.operation("nba", "local0")
             operation.progress(0.25, steps=StepPosition(17, 64), room_needed=300 << 20)
             await shown.shows("17/64")
@@ -75,6 +78,24 @@ def test_task_that_waits_for_disk_is_shown_as_paused(tmp_path: Path) -> None:
             await shown.until(lambda: "paused: 3.1 GiB free, reserve 5 GiB  step 17/64" in shown.detail)
             operation.progress(0.26)
             await shown.shows_no_more("paused:")
+
+    asyncio.run(run())
+
+
+def test_deferred_host_is_shown_in_the_row_and_in_the_detail(tmp_path: Path) -> None:
+    async def run() -> None:
+        storage = ScriptedStorage({"nba": ["local0", "local1"]})
+        storage.outages["local0"] = "no storaged at local0"
+        async with stage(tmp_path, storage=storage) as shown:
+            await shown.say("ADMIN COMPACT nba WITH rolling = 1")
+            operation = storage.operation("nba", "local1")
+            since = f"{to_local(shown.behind.clock.now()):%H:%M}"
+            deferred = f"deferred: host local0 is down since {since}"
+            await shown.press("enter")
+            await shown.until(lambda: f"{deferred}: no storaged at local0" in shown.detail)
+            operation.finish()
+            await shown.press("escape")
+            await shown.until(lambda: deferred in shown.row("▶ running"))
 
     asyncio.run(run())
 
