@@ -331,8 +331,11 @@ class JobListing(Sequence[Row]):
         return len(self._view) - self._first
 
     def __iter__(self) -> Iterator[Row]:
-        for start in range(self._first, len(self._view), _PAGE):
-            for job in self._view.page(start, _PAGE):
+        return self._rows(0, len(self))
+
+    def _rows(self, start: int, stop: int) -> Iterator[Row]:
+        for at in range(start, stop, _PAGE):
+            for job in self._view.page(self._first + at, min(_PAGE, stop - at)):
                 yield _job_row(job, "Job Id", "Command")
 
     @overload
@@ -344,8 +347,7 @@ class JobListing(Sequence[Row]):
             start, stop, step = index.indices(len(self))
             if step != 1:
                 return [self[position] for position in range(start, stop, step)]
-            jobs = self._view.page(self._first + start, max(0, stop - start))
-            return [_job_row(job, "Job Id", "Command") for job in jobs]
+            return list(self._rows(start, stop))
         position = range(len(self))[index]
         return _job_row(self._view.page(self._first + position, 1)[0], "Job Id", "Command")
 

@@ -29,7 +29,6 @@ from jobtui.engine.profile import ConnectionMonitor
 from jobtui.engine.sampler import Sampler
 from jobtui.engine.scheduler import JobAdmission
 from jobtui.errors import DECODE_ERRORS, StorageError
-from jobtui.formatting import format_count
 from jobtui.history import History
 from jobtui.language.tables import Result
 from jobtui.model import ConnectionChanged
@@ -318,14 +317,15 @@ class SocketServer:
 async def _with_all_rows(result: Result) -> Result:
     """Return a result that can be sent: the rows of SHOW JOBS are read from the history when they are needed.
 
-    The clients of this package read them themselves. Raises ValueError if there are too many.
+    The clients of this package read them themselves. Of more than `MOST_ROWS` rows only the newest are sent:
+    the statements before this one have been carried out, so that it is too late for an error.
     """
     if isinstance(result.rows, tuple | list):
         return result
-    if len(result.rows) > MOST_ROWS:
-        rows = format_count(len(result.rows), "row")
-        raise ValueError(f"{result.statement} has {rows}, and an answer at most {MOST_ROWS:,}; add LIMIT")
-    return replace(result, rows=await asyncio.to_thread(tuple, result.rows))
+    count = len(result.rows)
+    first = max(0, count - MOST_ROWS)
+    rows = await asyncio.to_thread(lambda: tuple(result.rows[first:]))
+    return replace(result, rows=rows, total=count if first else None)
 
 
 async def _ended(reader: asyncio.StreamReader) -> None:

@@ -240,10 +240,14 @@ class TestQuestions:
         answer = answer_to(root, RUN % b'"SHOW JOBS"')
         assert isinstance(answer, protocol.ExecuteResponse)
         assert [row.cells[:2] for row in answer.results[0].rows] == [("1", "flush solo"), ("2", "compact solo")]
+        assert answer.results[0].total is None
         monkeypatch.setattr(server, "MOST_ROWS", 1)
-        answer = answer_to(root, RUN % b'"SHOW JOBS"')
-        assert isinstance(answer, protocol.ErrorResponse)
-        assert "SHOW JOBS has 2 rows, and an answer at most 1; add LIMIT" in answer.text
+        answer = answer_to(root, RUN % b'"ADMIN FLUSH nba; SHOW JOBS"')
+        assert isinstance(answer, protocol.ExecuteResponse)
+        submitted, listed = answer.results
+        assert submitted.jobs == (3,)
+        assert [row.cells[:2] for row in listed.rows] == [("3", "flush nba")]
+        assert listed.total == 3
 
     def test_second_malformed_line_gets_error_reply(self, root: Path) -> None:
         with connected(root) as client, client.makefile("rb") as answers:
