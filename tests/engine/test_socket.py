@@ -1,4 +1,4 @@
-"""The local socket between the processes of a profile: who is trusted, and what malformed lines come to."""
+"""The local socket between the processes of a profile: what malformed lines come to, and who is let go."""
 
 from __future__ import annotations
 
@@ -7,9 +7,7 @@ import logging
 import os
 import resource
 import socket
-import struct
-import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import msgspec
@@ -18,15 +16,11 @@ import pytest
 from jobtui import errors
 from jobtui.engine import acceptor, owner_socket, protocol, remote, server
 from jobtui.engine.client import Session
-from jobtui.engine.failover import connect_or_start
-from jobtui.engine.owner_socket import SOCKET, Channel, short_path, trusted_owners
+from jobtui.engine.owner_socket import SOCKET, Channel, short_path
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import RemoteClient
-from jobtui.errors import OwnerUnreachable
-from tests.support.engines import WAIT, Bench, bench
-from tests.support.scripted import ScriptedStorage
+from tests.support.engines import WAIT, Bench, impostor
 
-STRANGER = 54_321
 ME = frozenset({os.geteuid()})
 RUN = b'{"want":{"type":"Run","text":%b,"space":null,"cwd":"/"}}'
 LOAD = b'{"want":{"type":"Load","space":"solo","pairs":%b}}'
@@ -80,125 +74,8 @@ def answer_to(root: Path, line: bytes) -> protocol.Response:
         return protocol.decode_response(answers.readline()) if isinstance(answer, protocol.Accepted) else answer
 
 
-@contextlib.contextmanager
-def impostor(root: Path, say: Callable[[socket.socket], None]) -> Iterator[None]:
-    """A process that listens where the owner would; `say` is what it does with each client."""
-    with bench(root, ScriptedStorage({})):
-        lock = (root / "history" / "LOCK").read_bytes()
-    (root / "history" / "LOCK").write_bytes(lock)  # as a killed owner leaves it
-    with socket.socket(socket.AF_UNIX) as listener, short_path(root / SOCKET) as name:
-        listener.bind(name)
-        listener.listen()
-
-        def accept() -> None:
-            with contextlib.suppress(OSError):
-                while True:
-                    client, _ = listener.accept()
-                    with client:
-                        say(client)
-
-        thread = threading.Thread(target=accept)
-        thread.start()
-        try:
-            yield
-        finally:
-            with contextlib.suppress(OSError):
-                listener.shutdown(socket.SHUT_RDWR)
-            thread.join(WAIT)
-            assert not thread.is_alive()
-
-
 def open_channel(root: Path) -> Channel:
     return Channel.open(root / SOCKET, ME, 5.0)
-
-
-class TestPeer:
-    def test_kernel_names_user_at_other_end(self) -> None:
-        near, far = socket.socketpair()
-        with near, far:
-            assert owner_socket.peer_uid(near) == os.geteuid()
-
-    def test_job_is_requested_by_user_at_other_end(
-        self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(server, "peer_uid", lambda connection: 0)
-        for kind in ("script", "dashboard", "schedule"):  # a client is no schedule, whatever it says
-            request = protocol.ExecuteRequest("ADMIN FLUSH solo", None, "/", kind)
-            line = msgspec.json.encode(protocol.Request(request))
-            assert isinstance(answer_to(root, line), protocol.ExecuteResponse)
-        host = os.uname().nodename
-        assert [owner.job(number).requested_by for number in (1, 2, 3)] == [
-            f"root@{host}, script",
-            f"root@{host}, dashboard",
-            f"root@{host}, script",
-        ]
-
-    def test_credentials_of_macos_are_read(self) -> None:
-        assert owner_socket._uid_of_xucred(struct.pack("@IIh16I", 0, 501, 2, *[20] * 16)) == 501
-        with pytest.raises(OSError, match="version"):
-            owner_socket._uid_of_xucred(struct.pack("@IIh16I", 7, 501, 2, *[20] * 16))
-
-    def test_socket_of_another_user_is_sent_nothing(
-        self, runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        received: list[bytes] = []
-        monkeypatch.setattr(owner_socket, "peer_uid", lambda connection: STRANGER)
-        with impostor(root, lambda client: received.append(client.recv(1 << 20))):
-            with pytest.raises(errors.OwnerUntrusted, match=f"user with the id {STRANGER}"):
-                RemoteClient.connect(Profile("local", root))
-            trusting = {"_address": root / SOCKET, "_trusted": trusted_owners(root)}
-            owner_client = RemoteClient.__new__(RemoteClient)
-            vars(owner_client).update(trusting)
-            with pytest.raises(errors.OwnerUntrusted):
-                owner_client.load("solo", [(b"key", b"secret")]).result(WAIT)
-            with pytest.raises(errors.OwnerUntrusted):
-                next(owner_client.dump("solo"))
-        assert not any(received)
-
-    def test_impostor_beside_owner_is_reported(
-        self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        monkeypatch.setattr(owner_socket, "peer_uid", lambda connection: STRANGER)
-        with pytest.raises(
-            OwnerUnreachable, match=f"process {os.getpid()}.* but the process that listens .* nothing was sent"
-        ):
-            connect_or_start(Profile("local", root))
-
-    def test_user_trusts_own_processes_and_root(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(os, "geteuid", lambda: STRANGER)
-        assert trusted_owners(root) == {0, STRANGER}
-
-    def test_root_trusts_owner_of_given_directory(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        root.mkdir()
-        monkeypatch.setattr(os, "geteuid", lambda: 0)
-        assert trusted_owners(root) == {0, root.stat().st_uid}
-        assert trusted_owners(root / "missing") == {0}
-
-    @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
-    def test_real_socket_of_another_user_gets_no_byte(self, root: Path, tmp_path: Path) -> None:
-        reading, writing = os.pipe()
-        place = Path("/tmp") / f"jobtui-test-{os.getpid()}.sock"
-        child = os.fork()
-        if not child:
-            os.setresuid(65_534, 65_534, 65_534)
-            listener = socket.socket(socket.AF_UNIX)
-            listener.bind(str(place))
-            place.chmod(0o666)
-            listener.listen()
-            os.write(writing, b"!")
-            client, _ = listener.accept()
-            os.write(writing, client.recv(1 << 20))
-            os._exit(0)
-        try:
-            os.close(writing)
-            assert os.read(reading, 1) == b"!"
-            with pytest.raises(errors.OwnerUntrusted, match="the id 65534"):
-                Channel.open(place, trusted_owners(root), 5.0)
-            assert os.read(reading, 1 << 20) == b""
-        finally:
-            os.waitpid(child, 0)
-            os.close(reading)
-            place.unlink()
 
 
 class TestQuestions:
@@ -310,6 +187,21 @@ class TestQuestions:
 
 
 class TestConnections:
+    def test_job_is_requested_by_user_at_other_end(
+        self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(server, "peer_uid", lambda connection: 0)
+        for kind in ("script", "dashboard", "schedule"):  # a client is no schedule, whatever it says
+            request = protocol.ExecuteRequest("ADMIN FLUSH solo", None, "/", kind)
+            line = msgspec.json.encode(protocol.Request(request))
+            assert isinstance(answer_to(root, line), protocol.ExecuteResponse)
+        host = os.uname().nodename
+        assert [owner.job(number).requested_by for number in (1, 2, 3)] == [
+            f"root@{host}, script",
+            f"root@{host}, dashboard",
+            f"root@{host}, script",
+        ]
+
     def test_text_takes_one_connection(self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         owner_client = RemoteClient.connect(Profile("local", root))
         opened: list[Channel] = []

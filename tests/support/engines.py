@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from jobtui.engine.client import Client, EngineEvent, ExecuteResult, Session
 from jobtui.engine.local import LocalClient
 from jobtui.engine.notifications import NotifySettings
+from jobtui.engine.owner_socket import SOCKET, short_path
 from jobtui.engine.profile import Profile
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.history import History
@@ -152,3 +154,31 @@ def compared_with_disk(engine: LocalClient, root: Path) -> Iterator[list[bool]]:
     finally:
         leave()
         reader.close()
+
+
+@contextmanager
+def impostor(root: Path, say: Callable[[socket.socket], None]) -> Iterator[None]:
+    """A process that listens where the owner would; `say` is what it does with each client."""
+    with bench(root, ScriptedStorage({})):
+        lock = (root / "history" / "LOCK").read_bytes()
+    (root / "history" / "LOCK").write_bytes(lock)  # as a killed owner leaves it
+    with socket.socket(socket.AF_UNIX) as listener, short_path(root / SOCKET) as name:
+        listener.bind(name)
+        listener.listen()
+
+        def accept() -> None:
+            with suppress(OSError):
+                while True:
+                    client, _ = listener.accept()
+                    with client:
+                        say(client)
+
+        thread = threading.Thread(target=accept)
+        thread.start()
+        try:
+            yield
+        finally:
+            with suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            thread.join(WAIT)
+            assert not thread.is_alive()
