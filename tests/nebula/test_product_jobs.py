@@ -116,6 +116,19 @@ def test_a_text_stays_until_the_clusters_job_has_ended(tmp_path: Path) -> None:
     assert b"Job 1 (compact nba) failed: E_RPC_FAILURE" in err
 
 
+def test_the_end_of_a_job_that_two_statements_share_is_told_once(tmp_path: Path) -> None:
+    cluster = Cluster(TWO)
+    with GraphdDouble(cluster) as graphd:
+        jobtui = NebulaCommand(tmp_path, graphd)
+        with jobtui.started("--wait", "-e", "ADMIN COMPACT nba; ADMIN COMPACT nba") as process:
+            eventually(lambda: sum("SUBMIT" in text for text in cluster.statements) == 2)
+            cluster.finish(1, code="E_RPC_FAILURE")
+            out, err = process.communicate(timeout=60)
+    assert process.returncode == 3
+    assert out.count(b"| 1 ") == 2
+    assert err.count(b"Job 1 (compact nba) failed: E_RPC_FAILURE") == 1
+
+
 def test_ctrl_c_on_an_unstoppable_compact_says_so_and_exits(tmp_path: Path) -> None:
     cluster = Cluster(TWO)
     cluster.submit("test2", "COMPACT")  # somebody else's: not ours to stop

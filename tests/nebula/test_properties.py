@@ -45,6 +45,15 @@ def engine(size: int, *levels: int, memtable: int = 2048, running: int = 0) -> d
     return {name: str(value) for name, value in zip(PROPERTIES, values, strict=True)}
 
 
+def needy() -> dict[str, str]:
+    """The properties of one data directory that a compaction would make smaller by 5 MiB."""
+    return {
+        **engine(9 << 20, 9, 9, 0, 0),
+        "rocksdb.estimate-live-data-size": str(4 << 20),
+        "rocksdb.estimate-pending-compaction-bytes": str(7 << 20),
+    }
+
+
 @pytest.fixture
 def storaged() -> Iterator[StoragedDouble]:
     with StoragedDouble({"nba"}) as storaged:
@@ -336,6 +345,26 @@ class TestJobs:
         assert job.tasks[0].reclaimed == 5 << 20
         (row,) = prod.rows("SHOW SPACES")
         assert row[2] == "4 MiB"
+
+    def test_advice_and_explain_of_what_storaged_reports(
+        self, prod: ClusterBench, storaged: StoragedDouble
+    ) -> None:
+        storaged.engines["nba"] = [needy()]
+        reason = "≈ 5 MiB of 9 MiB would be given back (a guess)"
+        (row,) = prod.say("SHOW ADVICE").results[-1].rows
+        assert row.cells[:8] == ("nba", "h", "compact", "≈ 5 MiB", "", "9", "7 MiB", "2 KiB")
+        assert row.cells[-1] == "ADMIN COMPACT nba"
+        assert (row.values["reason"], row.values["size"]) == (reason, 9 << 20)
+        (row,) = prod.say("EXPLAIN ADMIN COMPACT nba").results[-1].rows
+        assert row.values["Action"] == "compact"
+        assert (row.values["Rewrites"], row.values["Gives Back"]) == (9 << 20, 5 << 20)
+        assert "the reclaimed bytes are a guess" in row.values["Note"]
+
+    def test_advice_on_a_host_that_reports_nothing(self, prod: ClusterBench, storaged: StoragedDouble) -> None:
+        storaged.die()
+        (row,) = prod.say("SHOW ADVICE").results[-1].rows
+        assert row.values["Verdict"] == "unknown"
+        assert "no storaged at" in row.values["reason"]
 
     def test_a_host_that_tells_nothing_is_noted_once(
         self, prod: ClusterBench, cluster: Cluster, storaged: StoragedDouble

@@ -130,3 +130,48 @@ def test_stalled_or_down_host_is_deferred_until_it_can_work(tmp_path: Path) -> N
         engine.close()
     assert job.status is Status.FINISHED
     assert second.asked == [("nba", "compact")] * 2
+
+
+def test_advice_and_explain_with_run_storaged(tmp_path: Path) -> None:
+    levels = "Level Files Size(MB)\n-----\n  0        9        9\n"
+    figures = {
+        "total-sst-files-size": 9 << 20,
+        "estimate-live-data-size": 4 << 20,
+        "estimate-pending-compaction-bytes": 7 << 20,
+        "levelstats": levels,
+    }
+    with StoragedDouble({"nba"}) as storaged, engine_on(tmp_path, storaged) as engine:
+        storaged.engines["nba"] = [{f"rocksdb.{name}": str(value) for name, value in figures.items()}]
+        texts = ("SHOW ADVICE", "EXPLAIN ADMIN COMPACT nba")
+        (advice,), (explained,) = (
+            engine.execute(text, Session()).result(WAIT).results[-1].rows for text in texts
+        )
+        assert storaged.asked == []
+    assert advice.cells[:8] == ("nba", HOST, "compact", "≈ 5 MiB", "", "9", "7 MiB", "0 B")
+    assert advice.values["reason"] == "≈ 5 MiB of 9 MiB would be given back (a guess)"
+    assert explained.values["Action"] == "compact"
+    assert (explained.values["Rewrites"], explained.values["Gives Back"]) == (9 << 20, 5 << 20)
+
+
+def test_hosts_with_the_most_leaders_come_last(tmp_path: Path) -> None:
+    # h1 leads the parts of two spaces
+    cluster = Cluster({"nba": ["h1", "h2"], "test2": ["h1"]})
+    with StoragedDouble({"nba"}) as first, StoragedDouble({"nba"}) as second, GraphdDouble(cluster) as graphd:
+        addresses = {"h1": Address(HOST, first.port), "h2": Address(HOST, second.port)}
+        runner = StoragedRunner(settings_for(graphd, run=RunMode.STORAGED, storaged=addresses))
+        engine = LocalClient.open(Profile("prod", tmp_path), storage=runner)
+        try:
+            hosts = engine.fetch_overview().result(WAIT).hosts
+            second.hangs = True
+            said(engine, "ADMIN COMPACT nba WITH rolling = 1")
+            second.wait_for_a_call()
+            assert first.asked == []
+            second.go_on()
+            (job,) = engine.wait_ended([1]).result(WAIT)
+        finally:
+            engine.close()
+    assert {host.name: host.leaders for host in hosts} == {"h1": 20, "h2": 10}
+    assert job.status is Status.FINISHED
+    assert first.asked == second.asked == [("nba", "compact")]
+    ended = {task.host: task.stop for task in job.tasks}
+    assert ended["h2"] <= ended["h1"]
