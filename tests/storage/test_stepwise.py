@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -130,6 +131,14 @@ class TestSteps:
             await storage.load("nba", layer_pairs(0, 1.5))
             outcome = await compact(storage)
             assert (outcome.steps.done, outcome.steps.total) == (1, 1)
+
+    async def test_rocksdb_may_not_compact_more_than_a_step_at_once(self, tmp_path):
+        async with leveled(tmp_path) as (storage, _):
+            await compact(storage)
+            database = tmp_path / "h1" / "nba"
+            newest = max(database.glob("OPTIONS-*"), key=lambda one: one.name)
+            limits = re.findall(r"^ *max_compaction_bytes=(\d+)$", newest.read_text(), re.MULTILINE)
+            assert set(limits) == {str(STEP)}
 
     async def test_an_empty_database_has_none(self, tmp_path):
         async with storage_at(tmp_path, step=STEP) as storage:
@@ -264,6 +273,8 @@ class TestRoom:
         async with self.waiting(tmp_path, disk) as (storage, held, watched, working):
             assert "reserve 8 MiB" in next(filter(None, watched.waits))
             assert not working.done()
+            # what fills it up takes a MiB of the reserve, and a step that had begun another one
+            assert free_bytes(disk) >= self.RESERVE.bytes - 2 * STEP
             (disk / "stuff").unlink()
             outcome = await asyncio.wait_for(working, 60)
             assert outcome.steps.done == outcome.steps.total
@@ -280,6 +291,20 @@ class TestRoom:
             assert outcome.steps == done_before(watched)
             (disk / "stuff").unlink()
             await check_rest(storage, held, outcome.steps)
+
+    async def test_less_free_disk_than_data_is_enough(self, tmp_path, small_disk):
+        disk = small_disk("32m")
+        reserve = DiskReserve(bytes=STEP)
+        async with leveled(tmp_path / "root", disk=disk, reserve=reserve, rate=8 << 20) as (storage, held):
+            (disk / "stuff").write_bytes(bytes(free_bytes(disk) - reserve.bytes - 3 * STEP - STEP // 2))
+            least = [free_bytes(disk)]
+            watched = Watched()
+            watched.on_progress = lambda _: least.append(free_bytes(disk))
+            outcome = await asyncio.wait_for(compact(storage, watched=watched), 60)
+            assert least[0] < outcome.before.bytes
+            assert outcome.steps.done == outcome.steps.total > 3
+            assert min(least) >= reserve.bytes
+            assert await dumped(storage) == sorted(held.items())
 
     async def test_a_step_that_can_never_fit_fails_at_once(self, tmp_path, small_disk):
         disk = small_disk("32m")
@@ -475,6 +500,12 @@ class TestAdopted:
             assert outcome.steps.family == "one"
             assert outcome.steps.read < outcome.before.bytes / 2
             assert outcome.after.levels[0] == outcome.before.levels[0]
+
+    async def test_universal_family_has_one_step(self, tmp_path, many_levels):
+        async with self.adopted(tmp_path, many_levels) as (storage, host):
+            outcome = await compact(storage, str(host), request=CompactionRequest(families=("un",)))
+            assert (outcome.steps.family, outcome.steps.done, outcome.steps.total) == ("un", 1, 1)
+            assert outcome.steps.read > 2 * self.STEP  # a leveled family of this size has several
 
     async def test_keys_of_a_universal_family_are_refused_with_the_reason(self, tmp_path, many_levels):
         async with self.adopted(tmp_path, many_levels) as (storage, host):

@@ -226,6 +226,9 @@ def test_requester_and_because_can_be_sorted_and_filtered(tmp_path: Path) -> Non
             await shown.shows("1 of 2")
             await shown.press("enter")
             assert "after the import" in shown.row("✔ finished")
+            await shown.press("escape")
+            await shown.say("ADMIN FLUSH nba")
+            await shown.until(lambda: shown.behind.job(3).requested_by.endswith(", dashboard"))
 
     asyncio.run(run())
 
