@@ -7,7 +7,7 @@ from textual import events
 
 from jobtui.tui.screens.dialog import Choice, Question
 from jobtui.tui.screens.help import HelpScreen
-from jobtui.tui.text.spans import plain
+from jobtui.tui.text.spans import Line, TextRole, plain
 from jobtui.tui.widgets.base import LinesView
 from tests.support.dashboards import stage
 
@@ -57,6 +57,23 @@ def test_a_question_names_the_way_out_and_marks_its_cursor(tmp_path: Path) -> No
             await shown.press("down")
             await shown.shows("▸ a     on all 3 hosts")
             assert "▸ f" not in shown.screen
+
+    asyncio.run(run())
+
+
+def test_only_entries_of_a_question_hang(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with stage(tmp_path, size=(80, 24)) as shown:
+            words = " ".join(["word"] * 20)
+            lines: list[Line] = [
+                ((words, TextRole.PLAIN),),
+                (("h1  ", TextRole.STRONG), (words, TextRole.MUTED)),
+            ]
+            shown.app.push_screen(Question[str]("Which?", lines, [Choice("i", "id", "1")]))
+            await shown.shows("Which?", "h1  word")
+            prose, more_prose, entry, more_of_entry = shown.app.screen.query_one(LinesView).lines[2:]
+            assert [plain(line)[:4] for line in (prose, more_prose, entry)] == ["word", "word", "h1  "]
+            assert plain(more_of_entry).startswith("  word")
 
     asyncio.run(run())
 

@@ -252,7 +252,7 @@ class Question(DismissOnceScreen[T | None]):
         answers = sum(wide) if self._across else max(wide)
         # as `max-width` in dialog.tcss, or the ends of long lines are cut off
         width = min(max(36, widest + _BORDER_CELLS, answers + _BORDER_CELLS), size.width * 96 // 100)
-        lines = [piece for line in self._lines for piece in wrapped(line, width - _BORDER_CELLS, hang=2)]
+        lines = [piece for line in self._lines for piece in wrapped(line, width - _BORDER_CELLS, _hang(line))]
         self._text.show([*wrapped(title, width - _BORDER_CELLS), *(((), *lines) if lines else ())])
         self._frame.styles.width = width
         # the answers are always visible: if both do not fit, the text scrolls
@@ -282,6 +282,11 @@ class Question(DismissOnceScreen[T | None]):
     def action_dismiss_none(self) -> None:
         """Close the question without an answer."""
         self.dismiss(None)
+
+
+def _hang(line: Line) -> int:
+    """Return how far the rest of a wrapped line is indented: an entry begins with its name, prose does not."""
+    return 2 if line and line[0][1] is TextRole.STRONG else 0
 
 
 def confirmation(title: str, lines: Callable[[], Sequence[Line]], verb: str) -> Question[bool]:
