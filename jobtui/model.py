@@ -320,7 +320,8 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         options: How it runs, as its statement said.
         paused: The job is held: no step of it begins before it is resumed. Not a status: a paused job is
             queued or running.
-        requested_by: Who requested it and from where: `anna@db1, dashboard`; "" if that is not known.
+        requested_by: Who requested it and from where: `anna@db1, dashboard`; `cluster prod` if only the cluster
+            knows; "" if that is not known.
         schedule: The schedule that submitted it, "" if none did.
         events: The job's log, oldest first.
     """

@@ -191,6 +191,7 @@ class TestConnections:
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(server, "peer_uid", lambda connection: 0)
+        monkeypatch.setattr(os, "geteuid", lambda: 54_321)
         for kind in ("script", "dashboard", "schedule"):  # a client is no schedule, whatever it says
             request = protocol.ExecuteRequest("ADMIN FLUSH solo", None, "/", kind)
             line = msgspec.json.encode(protocol.Request(request))
