@@ -252,16 +252,23 @@ class Question(DismissOnceScreen[T | None]):
         answers = sum(wide) if self._across else max(wide)
         # as `max-width` in dialog.tcss, or the ends of long lines are cut off
         width = min(max(36, widest + _BORDER_CELLS, answers + _BORDER_CELLS), size.width * 96 // 100)
-        lines = [piece for line in self._lines for piece in wrapped(line, width - _BORDER_CELLS, _hang(line))]
-        self._text.show([*wrapped(title, width - _BORDER_CELLS), *(((), *lines) if lines else ())])
         self._frame.styles.width = width
+        text = self._wrapped_text(width - _BORDER_CELLS)
         # the answers are always visible: if both do not fit, the text scrolls
         room = size.height * 9 // 10 - _BORDER_LINES
-        least = min(len(self._text.lines), _LEAST_TEXT_LINES)
+        least = min(len(text), _LEAST_TEXT_LINES)
         height = 1 if self._across else max(1, min(len(self.choices), room - least))
         self._answers.styles.height = height
-        room -= height
-        self._text.styles.height = max(1, min(len(self._text.lines), room))
+        room = max(1, room - height)
+        if len(text) > room:
+            text = self._wrapped_text(width - _BORDER_CELLS - 1)  # the scrollbar takes a cell of each line
+        self._text.show(text)
+        self._text.styles.height = min(len(text), room)
+
+    def _wrapped_text(self, cells: int) -> list[Line]:
+        """Return the title and the text, in lines of at most this many cells."""
+        lines = [piece for line in self._lines for piece in wrapped(line, cells, _hang(line))]
+        return [*wrapped(((self._title, TextRole.TITLE),), cells), *(((), *lines) if lines else ())]
 
     def on_choices_answer_chosen(self, message: Choices.AnswerChosen) -> None:
         """Return the value of the answer."""
