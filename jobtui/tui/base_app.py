@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 from rich.style import Style
 from textual import events
@@ -26,7 +26,7 @@ from jobtui.tui import terminal
 from jobtui.tui.terminal import ColorDepth, Glyphs
 from jobtui.tui.text.spans import TextRole
 from jobtui.tui.textual_ext.app import ExtendedApp
-from jobtui.tui.textual_ext.render import css_class_style, use_partial_compositor
+from jobtui.tui.textual_ext.render import use_partial_compositor
 from jobtui.tui.themes import ANSI, profile_colors, theme_name, themes_for
 
 _PACKAGE = Path(__file__).resolve().parent.parent
@@ -92,12 +92,10 @@ _PATIENT_SIGNALS = 2  # a user who sends more wants the signal's default action
 
 
 class StyledScreen(Screen[None]):
-    """The lowest screen of an app, which looks up the styles of roles for all widgets.
-
-    It looks up a role when it is first used: component classes would all be looked up at each start.
-    """
+    """The lowest screen of an app, which looks up the styles of roles for all widgets."""
 
     BLANK = True
+    COMPONENT_CLASSES: ClassVar[set[str]] = {role.value for role in TextRole}
     _was_resumed = False
 
     def __init__(self) -> None:
@@ -106,16 +104,7 @@ class StyledScreen(Screen[None]):
 
     def role_style(self, role: TextRole) -> Style:
         """Return the style of a role in the current theme, with only the attributes that the role sets."""
-        styles = self.__dict__.setdefault("_role_styles", {})
-        style = cast("Style | None", styles.get(role))
-        if style is None:
-            style = styles[role] = css_class_style(self, role.value)
-        return style
-
-    @override
-    def notify_style_update(self) -> None:
-        super().notify_style_update()
-        self.__dict__.pop("_role_styles", None)
+        return self.get_component_rich_style(role.value, partial=True)
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:
         """Skip the styles at the start: all nodes have just been styled."""

@@ -22,7 +22,6 @@ from textual.drivers import linux_driver
 from textual.drivers._writer_thread import WriterThread
 from textual.drivers.linux_driver import LinuxDriver
 from textual.keys import _character_to_key
-from textual.message_pump import MessagePump
 from textual.screen import Screen
 from textual.scrollbar import ScrollBar
 from textual.widget import Widget
@@ -57,7 +56,6 @@ SIGNATURES: dict[Any, str] = {
     ),
     StylesCache.get_inner_outer: "cls, base_background, background",
     ScrollBar.validate_position: "self, position",
-    MessagePump._attach: "self, parent",
     XTermParser.__init__: "self, debug",
     XTermParser.feed: "self, data",
     XTermParser.tick: "self",
