@@ -29,11 +29,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the benchmarks and return the exit status."""
     options = _options(arguments)
     if options.markdown is not None:
-        _page.write_figures(options.markdown, options.machine)
+        _load_figures()
+        names = [each.name for each in FIGURES]
+        _page.write_figures(options.markdown, options.machine, names=names)
         return 0
-    for module in pkgutil.iter_modules(benchmarks.__path__):
-        if not module.name.startswith("_"):
-            importlib.import_module(f"benchmarks.{module.name}")
+    _load_figures()
     wanted = [each for each in FIGURES if not options.only or any(name in each.name for name in options.only)]
     if not wanted:
         print(f"no figure is called {' or '.join(options.only)}", file=sys.stderr)
@@ -63,6 +63,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if short and options.check else 0
 
 
+def _load_figures() -> None:
+    """Import every module that declares figures."""
+    for module in pkgutil.iter_modules(benchmarks.__path__):
+        if not module.name.startswith("_"):
+            importlib.import_module(f"benchmarks.{module.name}")
+
+
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument(
@@ -75,7 +82,7 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--markdown",
         metavar="FILE",
         type=Path,
-        help="put what --json wrote into docs/performance.md",
+        help="put what --json wrote into docs/performance.md; the rows of other figures stay",
     )
     parser.add_argument("--machine", metavar="NAME", help="the machine whose table --markdown replaces or adds")
     parser.add_argument("--dir", metavar="DIR", type=Path, help="where to put files; a real disk, not memory")
@@ -100,11 +107,25 @@ def _measured(each: Figure, run: Run) -> Outcome:
     mark = "" if each.goal is None else "met" if _met(each, outcome) else "SHORT"
     spread = f"{number(outcome.low)} to {number(outcome.high)}"
     print(f"{each.name:88} {number(outcome.value):>10} {each.unit:6} {goal:>8} {mark:5}  {spread}", flush=True)
+    if shown := _page.describe_absolute(_absolute(each, outcome)):
+        print(f"    {shown}", flush=True)
     if outcome.note:
         print(f"    {outcome.note}", flush=True)
     if outcome.limit:
         print(f"    limit: {outcome.limit}", flush=True)
     return outcome
+
+
+def _absolute(each: Figure, outcome: Outcome) -> dict[str, object] | None:
+    """Return the absolute value, its goal and whether it is met; None if the figure has no such goal."""
+    if each.absolute is None or outcome.absolute is None:
+        return None
+    return {
+        "value": outcome.absolute,
+        "unit": each.absolute_unit,
+        "goal": str(each.absolute),
+        "met": each.absolute.met_by(outcome.absolute),
+    }
 
 
 def _met(each: Figure, outcome: Outcome) -> bool:
@@ -143,6 +164,7 @@ def _report(results: Sequence[tuple[Figure, Outcome]], took: float, *, quick: bo
                 "high": outcome.high if outcome.rounds else None,
                 "rounds": outcome.rounds,
                 "note": outcome.note,
+                "absolute": _absolute(each, outcome),
                 "limit": outcome.limit,
             }
             for each, outcome in results

@@ -229,7 +229,11 @@ def _read_tables(root: Path) -> None:
         table.read_bytes()
 
 
-@figure("SHOW ADVICE, 20 spaces on 3 hosts with 2,000 files ÷ reading the files", goal=at_most(6))
+@figure(
+    "SHOW ADVICE, 20 spaces on 3 hosts with 2,000 files ÷ reading the files",
+    goal=at_most(6),
+    absolute=at_most(1),
+)
 def advice(run: Run) -> Outcome:
     times = asyncio.run(_time_advice(run.directory("advice"), rounds=3 if run.quick else 7))
     return Outcome.ratio(*times)

@@ -30,6 +30,7 @@ _MIB = 1 << 20
 @figure(
     f"opening Chart for a job with an hour of samples on {HOSTS} hosts ÷ launching an empty Textual app",
     goal=at_most(0.4),
+    absolute=at_most(0.1),
 )
 def opening_chart(run: Run) -> Outcome:
     """Both import a library and paint a first frame; an empty app that starts in 250 ms allows 100 ms."""

@@ -60,6 +60,7 @@ class Outcome(msgspec.Struct, frozen=True):
         rounds: Their number; 0 if nothing was measured.
         note: The absolute values and what else a reader should know.
         limit: What the machine itself allows, if that limits the value.
+        absolute: The same in the unit of the figure's absolute goal, None if only the ratio is known.
     """
 
     value: float
@@ -68,6 +69,7 @@ class Outcome(msgspec.Struct, frozen=True):
     rounds: int
     note: str = ""
     limit: str = ""
+    absolute: float | None = None
 
     @classmethod
     def of(cls, samples: Sequence[float], note: str = "", limit: str = "") -> Outcome:
@@ -88,7 +90,8 @@ class Outcome(msgspec.Struct, frozen=True):
             f"{milliseconds(statistics.median(ours))}; yardstick {milliseconds(statistics.median(yardstick))}"
         )
         ratios = [one / another for one, another in zip(ours, yardstick, strict=True)]
-        return cls.of(ratios, f"{both}; {note}" if note else both, limit)
+        outcome = cls.of(ratios, f"{both}; {note}" if note else both, limit)
+        return msgspec.structs.replace(outcome, absolute=statistics.median(ours))
 
 
 class Run(msgspec.Struct, frozen=True):
@@ -109,24 +112,42 @@ Measure = Callable[[Run], Outcome]
 
 
 class Figure(msgspec.Struct, frozen=True):
-    """Something that is measured."""
+    """Something that is measured.
+
+    Attributes:
+        name: What is measured, and its yardstick.
+        goal: The bound of the value, None if there is none.
+        unit: The unit of the value.
+        measure: The function that measures it.
+        absolute: The bound of the absolute value on a quiet machine with two cores, None if there is none.
+        absolute_unit: The unit of the absolute value.
+    """
 
     name: str
     goal: Goal | None
     unit: str
     measure: Measure
+    absolute: Goal | None = None
+    absolute_unit: str = "s"
 
 
 FIGURES: list[Figure] = []
 
 
-def figure(name: str, *, goal: Goal | None = None, unit: str = "×") -> Callable[[Measure], Measure]:
+def figure(
+    name: str,
+    *,
+    goal: Goal | None = None,
+    unit: str = "×",
+    absolute: Goal | None = None,
+    absolute_unit: str = "s",
+) -> Callable[[Measure], Measure]:
     """Declare a figure; names are unique."""
 
     def declare(measure: Measure) -> Measure:
         if any(each.name == name for each in FIGURES):
             raise ValueError(f"there are two figures called {name!r}")
-        FIGURES.append(Figure(name, goal, unit, measure))
+        FIGURES.append(Figure(name, goal, unit, measure, absolute, absolute_unit))
         return measure
 
     return declare

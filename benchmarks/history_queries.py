@@ -47,7 +47,7 @@ _decode: Final = msgspec.json.Decoder().decode
 # ---- opening
 
 
-@figure("history: open and first page of 100, 1,000,000 jobs ÷ 10,000", goal=at_most(2))
+@figure("history: open and first page of 100, 1,000,000 jobs ÷ 10,000", goal=at_most(2), absolute=at_most(0.02))
 def opening_long(run: Run) -> Outcome:
     return _opened(run, long_history(run))
 
@@ -100,7 +100,11 @@ def _decode_core(index: Path) -> None:
             _decode(line)
 
 
-@figure("history: open after kill -9 with a full journal ÷ reading and decoding it", goal=at_most(8))
+@figure(
+    "history: open after kill -9 with a full journal ÷ reading and decoding it",
+    goal=at_most(8),
+    absolute=at_most(0.15),
+)
 def opening_after_a_kill(run: Run) -> Outcome:
     left = _killed_with_a_full_journal(run)
     journal = max(left.glob("journal-*"))
@@ -184,13 +188,21 @@ def longest_gap(seconds: float) -> float:
     return in_the_background(compute)[1]
 
 
-@figure("history: the index of 1,000,000 jobs, in the background ÷ reading and decoding it", goal=at_most(3))
+@figure(
+    "history: the index of 1,000,000 jobs, in the background ÷ reading and decoding it",
+    goal=at_most(3),
+    absolute=at_most(0.4),
+)
 def index(run: Run) -> Outcome:
     loads = _index_loads(run)
     return Outcome.ratio([took for took, _, _, _ in loads], [plain for _, _, plain, _ in loads])
 
 
-@figure("history: longest gap of another thread meanwhile ÷ next to a loop in Python", goal=at_most(8))
+@figure(
+    "history: longest gap of another thread meanwhile ÷ next to a loop in Python",
+    goal=at_most(8),
+    absolute=at_most(0.015),
+)
 def index_gap(run: Run) -> Outcome:
     loads = _index_loads(run)
     return Outcome.ratio([gap for _, gap, _, _ in loads], [bare for _, _, _, bare in loads])
@@ -245,14 +257,22 @@ def _memory(run: Run, path: Path, count: int, *words: str) -> float:
 # ---- filtering
 
 
-@figure("history: filter 1,000,000 by status and space ÷ a pass over as many pairs", goal=at_most(1))
+@figure(
+    "history: filter 1,000,000 by status and space ÷ a pass over as many pairs",
+    goal=at_most(1),
+    absolute=at_most(0.03),
+)
 def filter_by_status(run: Run) -> Outcome:
     dice = random.Random(1)
     pairs = [(dice.randrange(5), dice.randrange(len(SPACES))) for _ in range(count_of(run))]
     return _filtered(run, _FAILED_HERE, lambda: sum(1 for pair in pairs if pair == (3, 1)))
 
 
-@figure("history: filter 1,000,000 by text ÷ a pass of a regular expression over their lines", goal=at_most(1))
+@figure(
+    "history: filter 1,000,000 by text ÷ a pass of a regular expression over their lines",
+    goal=at_most(1),
+    absolute=at_most(1),
+)
 def filter_by_text(run: Run) -> Outcome:
     """The yardstick's lines have what the table shows; as many of them match."""
     dice = random.Random(1)

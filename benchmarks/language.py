@@ -43,7 +43,11 @@ def answer(text: str) -> None:
         parse(text)
 
 
-@figure("parse of a statement of the seed ÷ a regular expression that finds its words", goal=at_most(10))
+@figure(
+    "parse of a statement of the seed ÷ a regular expression that finds its words",
+    goal=at_most(10),
+    absolute=at_most(0.0003),
+)
 def parse_of_the_seed(run: Run) -> Outcome:
     def each(act: Callable[[str], object]) -> float:
         return statistics.median(timed(partial(act, text)) for text in SEED * 50)
@@ -63,7 +67,7 @@ def refusal_of_a_typo(run: Run) -> Outcome:
     return Outcome.ratio(*alternate(3 if run.quick else 11, refuse, nearest))
 
 
-@figure("parse of 100,000 statements ÷ a pass of a regular expression", goal=at_most(4))
+@figure("parse of 100,000 statements ÷ a pass of a regular expression", goal=at_most(4), absolute=at_most(8))
 def parse_of_many(run: Run) -> Outcome:
     few, many = (_statements(count) for count in ((5_000, 20_000) if run.quick else (25_000, 100_000)))
     ours, yardstick = alternate(
@@ -83,7 +87,11 @@ def _seconds(text: str) -> float:
     return timed(partial(answer, text))
 
 
-@figure("answer to 1 MB of hostile text, the slowest kind ÷ a pass of a regular expression", goal=at_most(5))
+@figure(
+    "answer to 1 MB of hostile text, the slowest kind ÷ a pass of a regular expression",
+    goal=at_most(5),
+    absolute=at_most(1),
+)
 def answer_to_hostility(run: Run) -> Outcome:
     """The yardstick's text is the same one."""
     slowest = max(HOSTILE, key=lambda kind: _seconds(HOSTILE[kind]))
@@ -94,7 +102,11 @@ def answer_to_hostility(run: Run) -> Outcome:
     return Outcome.ratio(ours, yardstick, f"{slowest}; {len(HOSTILE)} kinds")
 
 
-@figure("completion at a cursor, 1,000 spaces and 1,000,000 jobs ÷ a pass over 1,000 names", goal=at_most(2))
+@figure(
+    "completion at a cursor, 1,000 spaces and 1,000,000 jobs ÷ a pass over 1,000 names",
+    goal=at_most(2),
+    absolute=at_most(0.005),
+)
 def completions(run: Run) -> Outcome:
     """The yardstick finds the names that begin with the word, and sorts them."""
     names = _Names(1_000, 1_000_000)

@@ -51,22 +51,35 @@ class _Stops(msgspec.Struct, frozen=True):
     note: str
 
 
-@figure("STOP of a compact of 1 GB until it has ended, median ÷ a bare kill and reopening", goal=at_most(0.6))
+@figure(
+    "STOP of a compact of 1 GB until it has ended, median ÷ a bare kill and reopening",
+    goal=at_most(0.6),
+    absolute=at_most(0.1),
+)
 def stop_median(run: Run) -> Outcome:
     """From STOP JOB to the job's durable end, at any moment of the work; the data is counted afterwards."""
     stops = _stops(run)
     return Outcome.ratio(stops.ended, stops.reopened, stops.note)
 
 
-@figure("STOP of a compact of 1 GB until it has ended, at worst ÷ a bare kill and reopening", goal=at_most(1.5))
+@figure(
+    "STOP of a compact of 1 GB until it has ended, at worst ÷ a bare kill and reopening",
+    goal=at_most(1.5),
+    absolute=at_most(1),
+)
 def stop_at_worst(run: Run) -> Outcome:
     """The longest of the same."""
     stops = _stops(run)
     ratios = [took / other for took, other in zip(stops.ended, stops.reopened, strict=True)]
-    return Outcome.worst_of(ratios, f"slowest {max(stops.ended) * 1e3:.0f} ms")
+    outcome = Outcome.worst_of(ratios, f"slowest {max(stops.ended) * 1e3:.0f} ms")
+    return msgspec.structs.replace(outcome, absolute=max(stops.ended))
 
 
-@figure("STOP of a compact of 1 GB to an idle, usable space ÷ a bare kill and reopening", goal=at_most(0.6))
+@figure(
+    "STOP of a compact of 1 GB to an idle, usable space ÷ a bare kill and reopening",
+    goal=at_most(0.6),
+    absolute=at_most(0.1),
+)
 def stop_to_usable(run: Run) -> Outcome:
     """From the statement until the job has ended and the space has accepted a pair."""
     stops = _stops(run)
@@ -93,7 +106,9 @@ def stop_by_killing(run: Run) -> Outcome:
     return Outcome.ratio(ours, theirs, f"the grace is {GRACE_SECONDS:g} s")
 
 
-@figure("RESUME of a compact until it works ÷ a bare kill and reopening", goal=at_most(1))
+@figure(
+    "RESUME of a compact until it works ÷ a bare kill and reopening", goal=at_most(1), absolute=at_most(0.2)
+)
 def resume(run: Run) -> Outcome:
     """From RESUME JOB to the first bytes that the worker reports, which it does eight times a second."""
     ours: list[float] = []

@@ -17,7 +17,11 @@ _RATE: Final = 10_000
 _KEYS: Final = 8
 
 
-@figure("end of a storm of 10,000 changes a second to the true state ÷ the empty app's key", goal=at_most(3))
+@figure(
+    "end of a storm of 10,000 changes a second to the true state ÷ the empty app's key",
+    goal=at_most(3),
+    absolute=at_most(0.1),
+)
 def after_the_storm(run: Run) -> Outcome:
     """Every task reports its last progress as the storm ends; the state is true when every job's row shows it.
 
@@ -43,7 +47,11 @@ def after_the_storm(run: Run) -> Outcome:
     return Outcome.ratio(ours, theirs, f"{JOBS} jobs of 3 tasks; {came:,.0f} changes a second came")
 
 
-@figure("a change of status, from the disk to the screen ÷ the empty app's key", goal=at_most(4))
+@figure(
+    "a change of status, from the disk to the screen ÷ the empty app's key",
+    goal=at_most(4),
+    absolute=at_most(0.022),
+)
 def disk_to_screen(run: Run) -> Outcome:
     """From the moment when the commit is durable to the end of the frame that shows `finished`."""
     ours, theirs = [], []
