@@ -13,7 +13,7 @@ from jobtui.storage.nebula.job_manager import GraphdJobManager
 from jobtui.storage.nebula.session import Reconnector
 from tests.support.graphd_double import Fault, GraphdDouble
 from tests.support.nebula import (
-    LOOKS_AND_ORDERS,
+    SESSIONS,
     ConnectionLog,
     PatientClock,
     failure,
@@ -123,10 +123,11 @@ def test_query_fails_over_to_another_graphd() -> None:
                 assert await mirror.jobs("nba") == ()
                 one.down()
                 assert await mirror.jobs("nba") == ()
+                assert [space.name for space in await mirror.spaces()] == ["nba"]
                 assert await mirror.submit("flush", "nba") == 1
                 assert ConnectionState.LOST not in log.states
                 assert mirror.link.address == f"127.0.0.1:{two.port}"
-        assert len(cluster.logins) == LOOKS_AND_ORDERS  # the session is the cluster's: it lives on
+        assert len(cluster.logins) == SESSIONS  # the session is the cluster's: it lives on
 
     run(test())
 
@@ -162,6 +163,8 @@ def test_slow_query_is_reported_until_answered(
                 await log.wait_for(lambda: log.links[-1].detail)
                 assert log.links[-1].detail.startswith("no answer since ")
                 assert log.links[-1].state is ConnectionState.CONNECTED
+                assert len(await mirror.spaces()) == 1  # it waits for no list, and ends no warning about one
+                assert mirror.link.detail.startswith("no answer since ")
                 graphd.go_on()
                 await asked
                 await log.wait_for(lambda: not log.links[-1].detail)
@@ -215,7 +218,7 @@ def test_graphd_restart_between_queries_of_a_poll_is_unnoticed(word: str) -> Non
                     [job],
                 )
                 assert log.states == [ConnectionState.CONNECTED]
-                assert len(cluster.logins) == 1  # a session is the cluster's
+                assert len(cluster.logins) == 2  # lists have their own session; a session is the cluster's
 
     run(test())
 
@@ -301,7 +304,7 @@ def test_close_logs_out_and_disconnects() -> None:
             async with mirrored(graphd) as mirror:
                 await mirror.jobs("nba")
                 await mirror.submit("flush", "nba")
-                assert len(graphd.cluster.sessions) == LOOKS_AND_ORDERS
+                assert len(graphd.cluster.sessions) == SESSIONS
             await asyncio.to_thread(graphd.wait_until_alone)
             assert graphd.cluster.sessions == {}
             assert (await failure(mirror.jobs("nba"))).code is ErrorCode.UNREACHABLE

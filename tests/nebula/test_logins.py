@@ -9,7 +9,7 @@ from jobtui.model import ConnectionState
 from jobtui.storage.nebula.session import TYPED_PASSWORD
 from jobtui.storage.nebula.settings import FromEnvironment, LiteralPassword, Secret
 from tests.support.graphd_double import GraphdDouble
-from tests.support.nebula import LOOKS_AND_ORDERS, ConnectionLog, PatientClock, failure, mirrored, run
+from tests.support.nebula import SESSIONS, ConnectionLog, PatientClock, failure, mirrored, run
 from tests.support.nebula_cluster import Cluster
 
 
@@ -115,7 +115,7 @@ def test_expired_session_is_replaced_transparently() -> None:
                 assert [job.id for job in await mirror.jobs("nba")] == [1]
                 assert await mirror.submit("compact", "nba") == 2
                 assert ConnectionState.LOST not in log.states
-        assert len(cluster.logins) == 2 * LOOKS_AND_ORDERS
+        assert len(cluster.logins) == SESSIONS + 2  # those of lists and commands were used again
         assert sum("SUBMIT JOB COMPACT" in text for text in cluster.statements) == 1
 
     run(test())

@@ -156,6 +156,21 @@ def test_a_slow_graphd_is_waited_for_by_nobody_but_the_order(
     assert waiting.result(WAIT).results[0].jobs == (2,)
 
 
+def test_submit_does_not_wait_for_a_hanging_list(
+    tmp_path: Path, cluster: Cluster, graphd: GraphdDouble
+) -> None:
+    graphd.fault_of["SHOW JOBS"] = Fault.HANG
+    with working_on(graphd, root=tmp_path) as prod:
+        assert graphd.hanging.wait(WAIT)
+        assert prod.rows("ADMIN FLUSH test2; ADMIN COMPACT nba") == [("2",)]
+        assert submits(cluster) == 2
+        assert [row[0] for row in prod.rows("SHOW SPACES")] == ["nba", "test2"]
+        assert prod.job(1).status is Status.QUEUE  # the list, which would show that it runs, still hangs
+        graphd.go_on()
+        prod.heard.until(1, Status.RUNNING)
+        prod.heard.until(2, Status.RUNNING)
+
+
 def test_a_graphd_that_ends_is_lost_and_then_connected_again(
     prod: ClusterBench, cluster: Cluster, graphd: GraphdDouble
 ) -> None:

@@ -17,7 +17,7 @@ from tests.support.graphd_double import GraphdDouble
 
 T = TypeVar("T")
 WAIT = 20.0
-LOOKS_AND_ORDERS = 2  # a job manager's connections
+SESSIONS = 3  # of a job manager: for lists of jobs, other queries, and commands
 STEPS_TO_WAKE = 10  # turns of the loop that a sleeper and its waiter may take to start
 PASSWORD = LiteralPassword(Secret("nebula"))
 

@@ -92,7 +92,7 @@ class ClusterRequests:
     ) -> SubmittedJobs:
         await self._sync.wait_loaded()
         await self._job_manager.ready()
-        newest = await self._newest_id(space)
+        newest = await self._sync.newest_id(space)
         origin = ClusterRef(self._job_manager.cluster, space, 0)
         twin = next((job.id for job in self._store.active() if _equals(job, command, space)), None)
         (job,) = await self._store.update(
@@ -418,13 +418,6 @@ class ClusterRequests:
         jobs = (history.get(job_id) for job_id in history.unrecovered(space))
         origins = ((job.id, job.origin) for job in jobs if job is not None and job.origin is not None)
         return [(job_id, origin) for job_id, origin in origins if origin.id and origin.cluster == cluster]
-
-    async def _newest_id(self, space: str) -> int:
-        """Return the highest id that the cluster lists for the space."""
-        poller = self._sync.poller
-        if poller is not None and poller.has_listed(space):
-            return poller.newest(space)
-        return max((job.id for job in await self._job_manager.jobs(space)), default=0)
 
 
 def _require_honored(request: RecoverRequest) -> None:

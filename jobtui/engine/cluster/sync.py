@@ -19,7 +19,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import msgspec
 
 from jobtui.background import BackgroundTasks
-from jobtui.clock import Clock
+from jobtui.clock import Clock, wait_all
 from jobtui.engine.cluster import lifecycle
 from jobtui.engine.cluster.index import ClusterJobIndex
 from jobtui.engine.cluster.inventory import HostOutages, JobSizes
@@ -36,6 +36,7 @@ UNANSWERED = (
     "jobtui ended before the cluster had answered; if it runs this, it is listed as a job that others submitted"
 )
 NOT_OURS = "this profile's jobs are now those of the cluster {}, which does not have this one"
+NEWEST_SECONDS = 3.0  # a submit waits for a list of its space only so long: metad may take half a minute
 STOP_UNKNOWN = "jobtui ended before the cluster had answered to the stop"
 
 
@@ -92,6 +93,21 @@ class ClusterSync:
         """Poll the space at once, or all of them: a request was just sent to the cluster."""
         if self.poller is not None:
             self.poller.poll_soon(space)
+
+    async def newest_id(self, space: str) -> int:
+        """Return the highest id that the cluster lists for the space.
+
+        If the list takes long, this is the highest id in the history. Only if the answer to the next submit is
+        lost as well can another client's job that was never listed before be taken for the submitted one.
+        """
+        poller = self.poller
+        if poller is not None and poller.has_listed(space):
+            return poller.newest(space)
+        listing = asyncio.ensure_future(self.job_manager.jobs(space))
+        if await wait_all(self._clock, NEWEST_SECONDS, listing):
+            return max((job.id for job in listing.result()), default=0)
+        listing.cancel()
+        return 0 if poller is None else poller.newest(space)
 
     async def record_newest(self, update: JobUpdate) -> None:
         """Record a job that was fetched alone; older updates of it from the poller are ignored."""

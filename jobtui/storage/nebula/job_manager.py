@@ -28,7 +28,8 @@ SLOW_ANSWER_SECONDS = 5.0
 class GraphdJobManager(ClusterJobManager):
     """A `ClusterJobManager` over graphd.
 
-    Queries and commands have a session each, so that neither waits for the other.
+    Lists of jobs, other queries and commands have a session each, so that none waits for the others: metad may
+    take half a minute for the list of one space.
     """
 
     # the cluster reports neither a task's progress nor whether a stopped host still works
@@ -37,10 +38,12 @@ class GraphdJobManager(ClusterJobManager):
     def __init__(self, settings: ClusterSettings, *, clock: Clock | None = None) -> None:
         self._settings = settings
         self._clock = clock or SystemClock()
+        self._lists = GraphdSession(settings, "nebula-lists")
         self._queries = GraphdSession(settings, "nebula-queries")
         self._commands = GraphdSession(settings, "nebula-commands")
         self._reconnector = Reconnector(self._queries.connect, self._clock)
         self._stats = StoragedStats(settings, clock=self._clock)
+        self._slow_queries: set[_SlowQueryTimer] = set()
 
     @property
     @override
@@ -72,8 +75,7 @@ class GraphdJobManager(ClusterJobManager):
     @override
     async def close(self) -> None:
         await self._reconnector.close()
-        await self._commands.close()
-        await self._queries.close()
+        await asyncio.gather(self._commands.close(), self._queries.close(), self._lists.close())
 
     @override
     async def spaces(self) -> tuple[Space, ...]:
@@ -98,11 +100,13 @@ class GraphdJobManager(ClusterJobManager):
 
     @override
     async def jobs(self, space: str, since: int = 0) -> tuple[ClusterJob, ...]:
-        return ngql.parse_jobs(await self._query(ngql.show_jobs(space), space), since)
+        reply = await self._list(space)
+        assert not isinstance(reply, SameReply), "no digest is known"
+        return ngql.parse_jobs(reply, since)
 
     @override
     async def list_jobs(self, space: str, known: str) -> tuple[tuple[ClusterJob, ...] | None, str]:
-        reply = await self._query_unless_same(ngql.show_jobs(space), space, known)
+        reply = await self._list(space, known)
         return (None, known) if isinstance(reply, SameReply) else (ngql.parse_jobs(reply), reply.digest)
 
     @override
@@ -126,37 +130,52 @@ class GraphdJobManager(ClusterJobManager):
         return await self._execute(ngql.recover(space, jobs), space, ngql.parse_recovered_count)
 
     async def _query(self, text: str, space: str = "") -> NgqlTable:
-        reply = await self._query_unless_same(text, space)
+        reply = await self._query_in(self._queries, text, space)
         assert not isinstance(reply, SameReply), "no digest is known"
         return reply
 
-    async def _query_unless_same(
-        self, text: str, space: str, known: str | None = None
+    async def _list(self, space: str, known: str | None = None) -> NgqlTable | SameReply:
+        return await self._query_in(self._lists, ngql.show_jobs(space), space, known)
+
+    async def _query_in(
+        self, session: GraphdSession, text: str, space: str, known: str | None = None
     ) -> NgqlTable | SameReply:
         await self.ready()
-        reply = await self._query_once(text, space, known)
+        reply = await self._query_once(session, text, space, known)
         if isinstance(reply, ErrorReply) and ngql.is_leader_change(reply):
             await self._clock.sleep(LEADER_CHANGE_SECONDS)
-            reply = await self._query_once(text, space, known)
+            reply = await self._query_once(session, text, space, known)
         if isinstance(reply, ErrorReply):
             error = ngql.graphd_error(reply, space)
             if error.code is ErrorCode.UNREACHABLE:
                 self._reconnector.on_failing_answer(f"metad is away: {error.detail.partition(':')[0]}")
             else:
-                self._reconnector.on_answer(self._queries.address)
+                self._report_answer()
             raise error
-        self._reconnector.on_answer(self._queries.address)
+        self._report_answer()
         return reply if isinstance(reply, SameReply) else _require_space(reply, space)
 
-    async def _query_once(self, text: str, space: str, known: str | None) -> Reply | SameReply:
-        timer = _SlowQueryTimer(self._reconnector.on_slow_answer)
+    def _report_answer(self) -> None:
+        if not self._slow_queries:  # otherwise a part of what is shown is still old
+            # always of the same session: two may be connected to different graphds
+            self._reconnector.on_answer(self._queries.address)
+
+    async def _query_once(
+        self, session: GraphdSession, text: str, space: str, known: str | None
+    ) -> Reply | SameReply:
+        def report_slow(seconds: float) -> None:
+            self._slow_queries.add(timer)
+            self._reconnector.on_slow_answer(seconds)
+
+        timer = _SlowQueryTimer(report_slow)
         try:
-            reply = await self._queries.query(text, timer.start, known)
+            reply = await session.query(text, timer.start, known)
         except StorageError as error:
             self._reconnector.on_error(error)
             raise StorageError(error.code, error.host, space, error.detail) from None
         finally:
             timer.stop()
+            self._slow_queries.discard(timer)
         return reply
 
     async def _execute(self, text: str, space: str, parse: Callable[[NgqlTable], T]) -> T:

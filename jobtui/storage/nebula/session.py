@@ -1,7 +1,7 @@
 """A session with graphd on a thread of its own, so that the event loop never waits for the network.
 
-There is one connection, and one statement at a time. A job manager has two sessions, so that a command of the
-user never waits for a slow query.
+There is one connection, and one statement at a time. A job manager has three sessions, so that a command of the
+user never waits for a slow list.
 
 A query is harmless to repeat: if its answer is lost, it is sent once more over a new connection. A command is
 sent at most once. The one exception is a session that graphd no longer knows: graphd rejects such a statement
@@ -153,11 +153,11 @@ class GraphdSession:
         return str(connection.address)
 
     def _query(self, text: str, known: str | None) -> Reply | SameReply:
-        is_new = self._connection is None
+        self._open_session()
         try:
             return self._query_logged_in(text, known)
         except StorageError as error:
-            if is_new or error.code not in (ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT):
+            if error.code not in (ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT):
                 raise
         return self._query_logged_in(text, known)
 
