@@ -138,6 +138,27 @@ def test_palette_runs_commands_themes_and_columns(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_palette_marks_its_entry_without_colors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+
+    def underlined_text(shown: Stage) -> str:
+        strips = shown.app.screen._compositor.render_strips()
+        return "".join(part.text for line in strips for part in line if part.style and part.style.underline)
+
+    async def run() -> None:
+        async with stage(tmp_path, auto=True) as shown:
+            shown.behind.say("ADMIN FLUSH nba")
+            await shown.shows("✔ 1")
+            await shown.press("ctrl+p")
+            await shown.until(lambda: "▸ Open" in shown.screen)
+            assert "Open what is under the cursor" in underlined_text(shown)
+            await shown.press("down")
+            await shown.until(lambda: "▸ Open" not in shown.screen)
+            assert "Open what is under the cursor" not in underlined_text(shown)
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("twice", ["\x1b", "\r", "click"])
 def test_what_leaves_the_palette_twice_in_one_go_leaves_it_once(tmp_path: Path, twice: str) -> None:
     async def run() -> None:

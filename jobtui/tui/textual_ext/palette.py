@@ -6,14 +6,16 @@ from collections.abc import Callable, Iterator
 from inspect import unwrap
 from typing import Protocol, cast
 
-from textual import events, work
+from textual import events, on, work
 from textual.await_complete import AwaitComplete
-from textual.command import CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.command import Command, CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
+from textual.content import Content
 from textual.message import Message
 from textual.widgets import Input, OptionList
 from typing_extensions import override
 
 from jobtui.tui.base_app import style_sheet
+from jobtui.tui.text.spans import CURSOR
 
 
 class GuardedPalette(CommandPalette):
@@ -50,6 +52,12 @@ class GuardedPalette(CommandPalette):
     def _action_command_list(self, action: str) -> None:
         if self.query_one(CommandList).scrollable_content_region:
             super()._action_command_list(action)
+
+    @on(OptionList.OptionHighlighted)
+    def name_entry(self, event: OptionList.OptionHighlighted) -> None:
+        """Name the entry under the cursor in the frame, for readers who cannot see its background."""
+        if isinstance(event.option, Command):
+            event.option_list.border_title = Content(f"{CURSOR} {event.option.hit.text}")
 
 
 PaletteEntry = tuple[str, str, Callable[[], None]]
