@@ -221,11 +221,11 @@ class Engine:
         """Return the queued and running jobs, oldest first, with their progress. Any thread."""
         return tuple(self.progress.apply_to(job) for job in self.store.active())
 
-    async def wait_connected(self, seconds: float, *, caught_up: bool) -> bool:
+    async def wait_connected(self, seconds: float, *, caught_up: bool, jobs: Sequence[int] = ()) -> bool:
         """Wait for the cluster that runs the jobs; see `LocalClient.wait_connected`."""
         if self.sync is None:
             return True
-        connected = asyncio.ensure_future(self.sync.wait_connected(caught_up=caught_up))
+        connected = asyncio.ensure_future(self.sync.wait_connected(caught_up=caught_up, jobs=jobs))
         if await wait_all(self.clock, seconds, connected):
             connected.result()
             return True

@@ -8,12 +8,14 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.cli.commands.run import required_jobs
 from jobtui.engine.client import Session
+from jobtui.language import parse
 from jobtui.model import ClusterRef, ConnectionChanged, ConnectionState, Job, Status
 from tests.support.engines import WAIT
 from tests.support.graphd_double import Fault, GraphdDouble
 from tests.support.nebula_cluster import Cluster
-from tests.support.nebula_product import ClusterBench, working_on
+from tests.support.nebula_product import HASTE, ClusterBench, working_on
 from tests.support.nebula_records import SpaceRecord
 from tests.support.waiting import eventually
 
@@ -169,6 +171,36 @@ def test_submit_does_not_wait_for_a_hanging_list(
         graphd.go_on()
         prod.heard.until(1, Status.RUNNING)
         prod.heard.until(2, Status.RUNNING)
+
+
+def test_known_job_is_current_without_any_list(tmp_path: Path, cluster: Cluster, graphd: GraphdDouble) -> None:
+    cluster.submit("nba", "COMPACT")
+    with working_on(graphd, root=tmp_path) as prod:
+        prod.heard.until(1, Status.RUNNING)
+    cluster.finish(1)
+    graphd.fault_of["SHOW JOBS"] = Fault.HANG
+    with working_on(graphd, root=tmp_path) as prod:
+        assert prod.engine.wait_connected(WAIT * HASTE, whole=False, jobs=(1,)).result(WAIT)
+        assert graphd.hanging.wait(WAIT)
+        assert prod.job(1).status is Status.FINISHED
+        assert "already finished" in prod.refusal("STOP JOB 1")
+
+
+@pytest.mark.parametrize(
+    ("text", "jobs"),
+    [
+        ("ADMIN FLUSH nba; SHOW SPACES; RESTORE JOB 1", ()),
+        ("SHOW JOB 1; STOP JOB 3, 1", (1, 3)),
+        ("RECOVER JOB 2", (2,)),
+        ("BACKUP JOB 1 4", (3,)),
+        ("STOP JOB 5", None),
+        ("BACKUP JOB 1 5", None),
+        ("RECOVER JOB", None),
+        ("ADMIN FLUSH nba; SHOW JOBS", None),
+    ],
+)
+def test_text_waits_only_for_the_jobs_that_it_needs(text: str, jobs: tuple[int, ...] | None) -> None:
+    assert required_jobs(parse(text), last_id=4, active=[3]) == jobs
 
 
 def test_a_graphd_that_ends_is_lost_and_then_connected_again(

@@ -8,7 +8,7 @@ owns the profile, the statements are sent to that process.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from typing import TYPE_CHECKING
 
@@ -31,7 +31,6 @@ from jobtui.language.ast import (
     Backup,
     Pause,
     Recover,
-    Restore,
     Resume,
     ShowHosts,
     ShowJob,
@@ -49,7 +48,6 @@ if TYPE_CHECKING:
 
 # the time for a cluster to report its jobs, spaces and hosts
 CLUSTER_SECONDS = 30.0
-JOB_STATEMENTS = (ShowJobs, ShowJob, Stop, Pause, Resume, Recover, Backup, Restore)
 # the number of owners that may exit in turn before one accepts the statements
 OWNER_ATTEMPTS = 20
 _MOST_NAMED = 5
@@ -207,15 +205,47 @@ def _await_cluster(engine: LocalClient, waiter: EngineWaiter, statements: Sequen
 
     Raises StorageError.
     """
-    whole = any(isinstance(statement, JOB_STATEMENTS) for statement in statements)
+    jobs = required_jobs(statements, engine.history.last_id(), [job.id for job in engine.active_jobs()])
     try:
-        if not waiter.result(engine.wait_connected(CLUSTER_SECONDS, whole=whole)):
+        if not waiter.result(engine.wait_connected(CLUSTER_SECONDS, whole=jobs is None, jobs=jobs or ())):
             streams.print_error(f"The cluster has not reported all its jobs within {CLUSTER_SECONDS:g} s")
     except StorageError as error:
         only_shows = all(isinstance(statement, ShowJobs | ShowJob) for statement in statements)
         if not only_shows or not engine.history.last_id():
             raise
         streams.print_error(f"{error}; shown as it was last seen")
+
+
+def required_jobs(
+    statements: Iterable[Statement], last_id: int, active: Sequence[int]
+) -> tuple[int, ...] | None:
+    """Return the jobs that must be fetched from a cluster before the statements run; None for all jobs.
+
+    A list of a space can take half a minute: a statement about jobs that the history has does not wait for it.
+
+    Args:
+        last_id: The highest job id in the history.
+        active: The jobs that had not ended when the history was written.
+    """
+    jobs: dict[int, None] = {}
+    for statement in statements:
+        match statement:
+            case ShowJob(job=job):
+                named: Sequence[int] = (job,)
+            case Stop(jobs=named) | Pause(jobs=named) | Resume(jobs=named):
+                pass
+            case Recover(jobs=named) if named:
+                pass
+            case Backup(first=first, last=last) if last <= last_id:
+                named = [job for job in active if first <= job <= last]
+            case ShowJobs() | Recover() | Backup():
+                return None
+            case _:
+                continue
+        if any(job > last_id for job in named):
+            return None  # the cluster may have it
+        jobs |= dict.fromkeys(named)
+    return tuple(jobs)
 
 
 def _report_syntax_error(error: StatementError, command: RunCommand, label: str) -> int:

@@ -80,14 +80,23 @@ class ClusterSync:
         """Wait until the index of the cluster's jobs is read."""
         await self._loaded.wait()
 
-    async def wait_connected(self, *, caught_up: bool) -> None:
+    async def wait_connected(self, *, caught_up: bool, jobs: Iterable[int] = ()) -> None:
         """Wait for the connection and, if `caught_up`, until all jobs of the cluster are in the history.
+
+        Otherwise only these jobs are recorded as the cluster has them now.
 
         Raises StorageError if the cluster cannot be connected.
         """
         await self.job_manager.ready()
         if caught_up:
             await self._caught_up.wait()
+            return
+        await self.wait_loaded()
+        for job in filter(None, map(self._store.get, jobs)):
+            if job.origin is not None and job.origin.id:
+                with contextlib.suppress(StorageError):  # the statement itself reports what prevents it
+                    found = await self.job_manager.show(job.origin.space, job.origin.id)
+                    await self.record_newest(JobUpdate(job.origin.space, found, UpdateKind.CHANGED))
 
     def poll_soon(self, space: str = "") -> None:
         """Poll the space at once, or all of them: a request was just sent to the cluster."""
