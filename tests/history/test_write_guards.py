@@ -17,13 +17,16 @@ import pytest
 from jobtui.history import Health, History, StoreError, StoreFailed
 from jobtui.history import verify as verifying
 from jobtui.history.export import export
+from jobtui.history.format import lock as locks
 from jobtui.history.format.disk import Disk
+from jobtui.history.format.lock import WriterWatcher
 from jobtui.history.format.quarantine import DamageNote
+from jobtui.history.format.record_finder import RecordFinder
 from jobtui.history.repair import repair
 from jobtui.history.steps import run_steps
 from jobtui.history.write import archiver, store
 from jobtui.history.write.archiver import link_or_copy
-from jobtui.history.write.store import Limits, Store
+from jobtui.history.write.store import Limits, Store, make_directories
 from jobtui.model import Job
 from tests.support import made_jobs
 from tests.support.damaged import OPEN, Made, archive_of
@@ -206,7 +209,77 @@ class TestClosing:
         assert Store.open(Disk(), tmp_path / "history", OPEN).state.recent == {job.id: job}
 
 
+class TestWriterLock:
+    """The writer's lock is held while another thread than the writer's uses the store."""
+
+    @pytest.mark.parametrize(
+        ("inside", "call"),
+        [
+            ("store.retry", lambda history: history.retry()),
+            ("store.set_address", lambda history: history.set_address("owner.sock")),
+            ("_rotate_for_archive", lambda history: history.archive(1, 2).result(30)),
+        ],
+    )
+    def test_held(
+        self, inside: str, call: Callable[[History], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        history = History.open(tmp_path / "history", limits=OPEN)
+        writing, held = history._writing, []
+        *parents, name = inside.split(".")
+        owner = writing.store if parents else writing
+        original = getattr(owner, name)
+
+        def observed(*arguments: object) -> object:
+            held.append(writing._store_lock.locked())
+            return original(*arguments)
+
+        monkeypatch.setattr(owner, name, observed)
+        call(history)
+        assert held == [True]
+        history.close()
+
+
 class TestArchive:
+    def test_canceled_request_moves_nothing(self, sealed: Made, copied: Copied) -> None:
+        path = copied(sealed)
+        history = History.open(path, limits=OPEN)
+        first = min(sealed.jobs)
+        with history._writing._store_lock:
+            request = history.archive(first, first)
+            assert request.cancel()
+        history.close()
+        again = History.open(path, write=False)
+        assert not again.is_archived(first)
+        again.close()
+
+    def test_refused_while_nothing_can_be_written(self, sealed: Made, copied: Copied) -> None:
+        path = copied(sealed)
+        history = History.open(path, limits=OPEN)
+        history._writing.store.fail(OSError(errno.EIO, "lost"))
+        names = sorted(path.rglob("*"))
+        with pytest.raises(StoreFailed, match="can no longer be written"):
+            history.archive(1, 10).result(30)
+        assert sorted(path.rglob("*")) == names
+        history.close()
+
+    def test_segment_that_changed_meanwhile_is_not_moved(self, sealed: Made, copied: Copied) -> None:
+        path = copied(sealed)
+        history = History.open(path, limits=OPEN)
+        history.load_indexes()
+        file = min(path.glob("seg-*.jsonl"))
+        file.write_bytes(file.read_bytes() + b"more\n")
+        with pytest.raises(StoreError, match="it does not match its entry"):
+            history.archive(1, max(sealed.jobs)).result(30)
+        history.close()
+
+    def test_restore_of_nothing_writes_nothing(self, sealed: Made, copied: Copied) -> None:
+        path = copied(sealed)
+        history = History.open(path, limits=OPEN)
+        before = history._state.manifest.generation
+        assert list(history.restore(1000, 2000).result(30).ids) == []
+        assert history._state.manifest.generation == before
+        history.close()
+
     def test_damaged_segment_of_others_does_not_matter(self, sealed: Made, copied: Copied) -> None:
         path = copied(sealed)
         history = History.open(path, limits=OPEN)
@@ -283,3 +356,96 @@ class TestRepairAndRead:
     def test_unknown_format_is_refused(self, sealed: Made, copied: Copied) -> None:
         with pytest.raises(ValueError, match="xml"):
             export(copied(sealed), io.StringIO(), "xml")
+
+    def test_reader_writes_nothing(self, sealed: Made) -> None:
+        history = History.open(sealed.path, write=False)
+        with pytest.raises(StoreError, match="open for reading only"):
+            history.new_id()
+        history.close()
+
+    def test_link_in_a_files_place_is_named_with_the_remedy(self, sealed: Made, copied: Copied) -> None:
+        path = copied(sealed)
+        (path / "MANIFEST.json").rename(path / "moved")
+        (path / "MANIFEST.json").symlink_to(path / "moved")
+        with pytest.raises(StoreError, match="jobtui history repair moves it to the quarantine"):
+            History.open(path)
+
+    def test_directory_that_is_a_link_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+        with pytest.raises(NotADirectoryError, match="a link is in its place"):
+            make_directories(Disk(), tmp_path / "link")
+
+    def test_nothing_is_created_behind_a_link(self, tmp_path: Path) -> None:
+        (tmp_path / "target").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "target")
+        with pytest.raises(NotADirectoryError, match="a link is in its place"):
+            Disk().create(tmp_path / "link" / "file")
+        assert not any((tmp_path / "target").iterdir())
+
+    def test_file_in_the_place_of_the_quarantine_hides_no_record(self, sealed: Made, copied: Copied) -> None:
+        path = copied(sealed)
+        found = RecordFinder(Disk(), path, ()).records()
+        (path / "quarantine").write_bytes(b"")
+        assert RecordFinder(Disk(), path, ()).records() == found != {}
+
+    def test_file_that_cannot_be_opened_now_is_not_called_damaged(
+        self, sealed: Made, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refused(disk: Disk, path: Path) -> bytes:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        history = History.open(sealed.path, write=False)
+        monkeypatch.setattr(Disk, "read_file", refused)
+        with pytest.raises(OSError, match="Too many open files"):
+            verifying.check_segment(Disk(), history._state.segments[0])
+        history.close()
+
+    def test_records_of_another_segment_are_named(self, sealed: Made, copied: Copied) -> None:
+        path = copied(sealed)
+        history = History.open(path, write=False)
+        segment = history._state.segments[0]
+        entry = segment.entry
+        segment.entry = replace(entry, first=entry.first + 1000, last=entry.last + 1000)
+        for index in path.glob("*.idx.json"):
+            index.unlink()
+        notes = [note.what for note in verifying.check_segment(Disk(), segment)]
+        assert any("it has records of other segments" in what for what in notes)
+        history.close()
+
+    def test_verified_again_after_a_writer_moved_files(
+        self, sealed: Made, copied: Copied, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path, tries = copied(sealed), []
+
+        def moved_at_first(disk: Disk, path: Path) -> list[DamageNote]:
+            tries.append(path)
+            if len(tries) > 1:
+                return []
+            disk.write_atomically(path / "MANIFEST.json", disk.read_file(path / "MANIFEST.json"))
+            return [DamageNote("seg-1.jsonl", None, (), "it is missing")]
+
+        monkeypatch.setattr(verifying, "_verify_once", moved_at_first)
+        assert verifying.verify(path) == []
+
+
+class TestLock:
+    def test_reader_opens_it_once(self, sealed: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+        opened_paths, open_file = [], Disk.open
+
+        def opening(disk: Disk, path: Path) -> int:
+            opened_paths.append(path)
+            return open_file(disk, path)
+
+        monkeypatch.setattr(Disk, "open", opening)
+        watcher = WriterWatcher(Disk(), sealed.path)
+        assert watcher.read_raw() == watcher.read_raw() != b""
+        assert len(opened_paths) == 1
+        watcher.close()
+
+    def test_history_of_another_user_is_not_written(
+        self, sealed: Made, copied: Copied, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path = copied(sealed)
+        monkeypatch.setattr(locks, "foreign_owner", lambda place: "it belongs to another user")
+        with pytest.raises(StoreError, match="cannot be written: it belongs to another user"):
+            History.open(path)
