@@ -72,7 +72,7 @@ class CompactionSpeed(msgspec.Struct, frozen=True):
         if self.rate is not None or (self.largest is not None and read <= _DIFFERENT * self.largest):
             return ""
         runs = "no earlier run" if self.largest is None else "only small earlier runs"
-        return f"{runs} on this host: {format_bytes(DEFAULT_RATE)}/s assumed"
+        return f"the time is a guess: {runs} on this host, {format_bytes(DEFAULT_RATE)}/s assumed"
 
 
 def fit_speed(runs: Sequence[tuple[int, float]]) -> CompactionSpeed:

@@ -120,7 +120,10 @@ class TestSpeed:
         speed = fit_speed([(1000, 0.8), (1000, 0.7), (2000, 0.9)])
         assert (speed.opening, speed.rate) == (0.8, None)
         assert speed.describe_assumption(4000) == ""
-        assert speed.describe_assumption(100 * MIB) == "only small earlier runs on this host: 50 MiB/s assumed"
+        assert (
+            speed.describe_assumption(100 * MIB)
+            == "the time is a guess: only small earlier runs on this host, 50 MiB/s assumed"
+        )
 
     def test_runs_of_an_empty_space_are_runs(self) -> None:
         assert fit_speed([(0, 0.3)]).describe_assumption(0) == ""
@@ -138,7 +141,10 @@ class TestSpeed:
 
     def test_first_run_is_assumed(self) -> None:
         assert fit_speed([]).seconds(100 * MIB) == 2.2
-        assert fit_speed([]).describe_assumption(1) == "no earlier run on this host: 50 MiB/s assumed"
+        assert (
+            fit_speed([]).describe_assumption(1)
+            == "the time is a guess: no earlier run on this host, 50 MiB/s assumed"
+        )
 
     @pytest.mark.parametrize(
         ("options", "seconds"),

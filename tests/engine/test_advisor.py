@@ -112,7 +112,7 @@ class TestExplain:
             it.fill("nba", 0.3, layers=3)
             (row,) = it.say("EXPLAIN ADMIN COMPACT nba").results[-1].rows
             assert (row.values["Action"], row.values["Steps"]) == ("compact", 1)
-            assert row.values["Note"] == "no earlier run on this host: 50 MiB/s assumed"
+            assert row.values["Note"] == "the time is a guess: no earlier run on this host, 50 MiB/s assumed"
             assert it.engine.history.counts()[Status.FINISHED] == 3  # it has queued nothing
             job = it.done("ADMIN COMPACT nba")
             assert job.tasks[0].before is not None
@@ -129,7 +129,7 @@ class TestExplain:
         storage.measured["good"] = measured(0.5)
         with bench(tmp_path, storage, clock=clock) as it:
             assert [row[7:] for row in it.rows("EXPLAIN ADMIN COMPACT nba")] == [
-                ("≈ 2.2 s", "no earlier run on this host: 50 MiB/s assumed")
+                ("≈ 2.2 s", "the time is a guess: no earlier run on this host, 50 MiB/s assumed")
             ] * 2
             it.say("ADMIN COMPACT nba ON bad")
             operation = storage.operation("nba", "bad")
@@ -139,7 +139,7 @@ class TestExplain:
             it.heard.until(1, Status.FINISHED)
             assert [row[7:] for row in it.rows("EXPLAIN ADMIN COMPACT nba")] == [
                 ("≈ 0:20", ""),
-                ("≈ 2.2 s", "no earlier run on this host: 50 MiB/s assumed"),
+                ("≈ 2.2 s", "the time is a guess: no earlier run on this host, 50 MiB/s assumed"),
             ]
 
     def test_what_is_in_memory_is_compacted_too(self, tmp_path: Path) -> None:

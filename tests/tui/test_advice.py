@@ -117,7 +117,7 @@ class TestConfirmation:
                 await shown.press("C")
                 await shown.shows("Compact nba?", "rewrites ≈ 100 MiB")
                 said = " ".join(line.strip(" │\n") for line in shown.screen.splitlines() if "│" in line)
-                assert "no earlier run on this host: 50 MiB/s assumed" in said
+                assert "the time is a guess: no earlier run on this host, 50 MiB/s assumed" in said
 
         asyncio.run(run())
 
