@@ -15,10 +15,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import msgspec
 from rocksdict import DBCompressionType, Options, Rdict, WriteBatch
 
 from benchmarks.figures import Outcome, Run, at_most, figure, timed
-from jobtui.engine.advice import CompactionSpeed, estimate_compaction
+from jobtui.engine.advice import CompactionSpeed, estimate_compaction, fit_speed
 from jobtui.storage.base import CompactionRequest, OperationControl, Placement
 from jobtui.storage.local.backend import LocalStorage
 
@@ -127,6 +128,9 @@ SHAPES: dict[str, Callable[[Rdict, Options], None]] = {
 }
 
 
+_EARLIER = "cities loaded three times"
+
+
 def make(directory: Path, shape: str) -> None:
     """Make the database of a shape."""
     options = Options(raw_mode=True)
@@ -144,13 +148,41 @@ def make(directory: Path, shape: str) -> None:
     (directory / "rocksdict-config.json").unlink(missing_ok=True)
 
 
-async def measure(root: Path) -> list[tuple[str, int, int, bool, int, float, float]]:
-    """Return for each shape: size, predicted and actual bytes with a mark of a guess, and both times."""
+class _Comparison(msgspec.Struct, frozen=True):
+    """The estimate and the outcome for a shape: bytes, and seconds of which two are predicted."""
+
+    shape: str
+    size: int
+    predicted: int
+    is_guess: bool
+    actual: int
+    assumed_seconds: float
+    known_seconds: float
+    seconds: float
+
+    @property
+    def error(self) -> float:
+        """The error of the bytes; of a compaction that gives nothing back, it is a share of the size."""
+        return abs(self.predicted - self.actual) / (self.actual if self.actual > self.size / 50 else self.size)
+
+    @property
+    def factor(self) -> float:
+        """How many times too long or too short the time was that followed from earlier runs."""
+        return max(self.known_seconds / self.seconds, self.seconds / self.known_seconds)
+
+
+async def measure(root: Path) -> list[_Comparison]:
+    """Return the comparison of each shape.
+
+    Another database is compacted on the host before the first of them. The times follow from the assumed
+    speed, and from the last runs on the host, as those that EXPLAIN shows.
+    """
     found = []
+    runs: list[tuple[int, float]] = []
     storage = LocalStorage(root / "data", {"h1": None})
     await storage.start()
     try:
-        for number, shape in enumerate(SHAPES):
+        for number, shape in enumerate([_EARLIER, *SHAPES]):
             directory = root / f"db{number}"
             await asyncio.to_thread(make, directory, shape)
             space, host = f"s{number}", str(directory)
@@ -161,30 +193,41 @@ async def measure(root: Path) -> list[tuple[str, int, int, bool, int, float, flo
             took = time.perf_counter() - started
             assert done.before is not None
             assert done.after is not None
-            actual = done.before.bytes - done.after.bytes
-            predicted = CompactionSpeed().seconds(estimate.rewritten or 0)
-            gain = estimate.gain or 0
-            found.append((shape, done.before.bytes, gain, estimate.is_guess, actual, predicted, took))
+            rewritten = estimate.rewritten or 0
+            found.append(
+                _Comparison(
+                    shape,
+                    done.before.bytes,
+                    estimate.gain or 0,
+                    estimate.is_guess,
+                    done.before.bytes - done.after.bytes,
+                    CompactionSpeed().seconds(rewritten),
+                    fit_speed(runs).seconds(rewritten),
+                    took,
+                )
+            )
+            runs.append((done.before.bytes, took))
     finally:
         await storage.close()
-    return found
+    return found[1:]
 
 
 def print_estimates() -> None:
-    """Print the table, and the median error."""
+    """Print the table, the median error of the bytes, and the largest factor of the times."""
     with tempfile.TemporaryDirectory() as root:
         rows = asyncio.run(measure(Path(root)))
-    print("| shape | size | predicted | given back | error | time predicted | time |")
-    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: |")
-    errors = []
-    for shape, size, predicted, is_guess, actual, seconds, took in rows:
-        # of a compaction that gives nothing back, the error is a share of the size
-        error = abs(predicted - actual) / (actual if actual > size / 50 else size)
-        errors.append(error)
-        guess = " (a guess)" if is_guess else ""
-        sizes = f"{size / MIB:.1f} MiB | {predicted / MIB:.2f} MiB{guess} | {actual / MIB:.2f} MiB"
-        print(f"| {shape} | {sizes} | {error * 100:.1f} % | {seconds:.1f} s | {took:.1f} s |")
-    print(f"\nMedian error: {statistics.median(errors) * 100:.1f} %")
+    print(
+        "| shape | size | predicted | given back | error | time, from the default (a guess) "
+        "| after earlier runs | time taken | factor |"
+    )
+    print("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |")
+    for row in rows:
+        guess = " (a guess)" if row.is_guess else ""
+        sizes = f"{row.size / MIB:.1f} MiB | {row.predicted / MIB:.2f} MiB{guess} | {row.actual / MIB:.2f} MiB"
+        times = f"{row.assumed_seconds:.2f} s | {row.known_seconds:.2f} s | {row.seconds:.2f} s"
+        print(f"| {row.shape} | {sizes} | {row.error * 100:.1f} % | {times} | {row.factor:.2f} |")
+    print(f"\nMedian error: {statistics.median(row.error for row in rows) * 100:.1f} %")
+    print(f"Largest factor after earlier runs: {max(row.factor for row in rows):.2f}")
 
 
 async def _fill(storage: LocalStorage) -> None:
