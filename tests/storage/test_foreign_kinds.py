@@ -7,7 +7,14 @@ import asyncio
 import pytest
 
 from jobtui.errors import ErrorCode
-from tests.support.adoption_checks import Snapshot, check_no_harm, compact_in_steps, twin_dump
+from tests.support.adoption_checks import (
+    ENDINGS,
+    Snapshot,
+    check_no_harm,
+    compact_in_steps,
+    end_in_the_middle,
+    twin_dump,
+)
 from tests.support.foreign_owners import STATES
 
 ACCEPTED = [
@@ -56,6 +63,8 @@ REFUSED = {
 }
 # the short form compacts these in steps: each kind of levels, keys, files and families once
 IN_STEPS = ["ordinary", "families", "dynamic_levels", "range_deletes", "blob_files", "universal", "fifo_family"]
+# tmpfs, the disk that the tests can fill, has no direct I/O
+NOT_ON_TMPFS = {"direct_io"}
 IN_THE_WAL = {"write_prepared", "write_unprepared", "wal_zstd"}
 
 
@@ -63,6 +72,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The short form tries each kind as a program leaves it that was killed at its work."""
     if "state" in metafunc.fixturenames:
         metafunc.parametrize("state", STATES if metafunc.config.getoption("--long") else ["killed"])
+    if "ended_kind" in metafunc.fixturenames:
+        metafunc.parametrize("ended_kind", ACCEPTED if metafunc.config.getoption("--long") else ["ordinary"])
     if "stepped_kind" in metafunc.fixturenames:
         metafunc.parametrize("stepped_kind", ACCEPTED if metafunc.config.getoption("--long") else IN_STEPS)
 
@@ -103,3 +114,23 @@ def test_kind_compacted_in_steps_stays_its_owners(tmp_path, owners, monkeypatch,
     assert owner.dump(database) == expected
     if stepped_kind in {"ordinary", "families", "dynamic_levels", "range_deletes"}:
         assert steps > 2
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+def test_kind_ended_in_the_middle_continues(tmp_path, small_disk, owners, monkeypatch, ended_kind, ending):
+    monkeypatch.setenv("OWNER_FILE_BYTES", "2000")
+    monkeypatch.chdir(tmp_path)
+    if ending == "full disk" and ended_kind in NOT_ON_TMPFS:
+        pytest.skip("its owner cannot create it on a tmpfs")
+    disk = small_disk("64m") if ending == "full disk" else tmp_path
+    owner, database = owners.of(ended_kind), disk / "theirs" / "data"
+    state = "flushed" if ended_kind == "auto_compactions" else "killed"
+    owner.make(database, state)
+    expected = twin_dump(tmp_path, owner, state)
+    snapshot = Snapshot(database)
+    finished, steps = asyncio.run(end_in_the_middle(tmp_path / "root", database, ending))
+    snapshot.check_left_as_found()
+    owner.load(database)
+    assert owner.dump(database) == expected
+    if ended_kind in {"ordinary", "families", "dynamic_levels", "range_deletes"}:
+        assert 0 < finished < steps

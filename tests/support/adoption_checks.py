@@ -6,19 +6,26 @@ pairs with its own version, and no file outside the adopted directory has change
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
+import signal
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from jobtui.errors import StorageError
+from jobtui.errors import ErrorCode, StorageError
+from jobtui.model import StepPosition
 from jobtui.storage.base import CompactionRequest, OperationProgress, Placement
+from jobtui.storage.local.backend import LocalStorage
+from tests.support.disks import fill_up
 from tests.support.foreign_owners import Entry, Owner, entries
 from tests.support.storage import Watched, compact, dumped, flush, storage_at
 
 SPACE = "theirs"
 STEP_BYTES = 3_000
+SLOW_BYTES = 40_000  # a second: so slow that what ends a compaction comes before its end
+ENDINGS = ("stopped", "killed", "full disk")
 # files that any opening of a database writes or renames, also that of its owner
 LOGS = re.compile(r"LOG(\.old\.\d+)?")
 
@@ -74,6 +81,69 @@ async def compact_in_steps(root: Path, database: Path) -> int:
             assert position is None or outcome.steps.done > position.done
             position, paused = outcome.steps, paused + 1
             assert paused <= position.total
+
+
+async def end_in_the_middle(root: Path, database: Path, ending: str) -> tuple[int, int]:
+    """End a compaction after its first step in one of `ENDINGS`, and continue it.
+
+    Returns the number of steps that were finished when it ended, and of all steps. Checks that finished steps
+    stay finished, and that the continued compaction reads the others alone.
+    """
+    host = str(database)
+    async with storage_at(root, step=STEP_BYTES) as storage:
+        await storage.create_space(SPACE, Placement(directories=(host,)))
+        await compact(storage, host, SPACE)  # so that level 0 is empty, and the next one has steps
+    async with storage_at(root, step=STEP_BYTES, rate=SLOW_BYTES) as storage:
+        position = await _ended_after_a_step(storage, database, ending)
+    async with storage_at(root, step=STEP_BYTES) as storage:
+        before = await storage.stats(SPACE, host)
+        watched = Watched()
+        outcome = await compact(storage, host, SPACE, watched, CompactionRequest(resume=position))
+        assert "started over" not in outcome.note
+        if position is None or outcome.steps is None:
+            return 0, 0  # nothing is compacted but FIFO families, or nothing was finished
+        assert watched.steps[0].done == position.done
+        assert outcome.steps.done == outcome.steps.total
+        tables = sum(level.bytes for level in before.levels)
+        assert outcome.steps.read - position.read <= max(0, tables - position.read) + 2 * STEP_BYTES
+        return position.done, outcome.steps.done
+
+
+async def _ended_after_a_step(storage: LocalStorage, database: Path, ending: str) -> StepPosition | None:
+    """Return the position of a compaction that was ended after its first step, or in its only one."""
+    stuff, watched = database.parent / "stuff", Watched()
+    await storage.stats(SPACE, str(database))  # so that its worker runs
+
+    def end(progress: OperationProgress) -> None:
+        steps = progress.steps
+        if steps is None or not (steps.done or steps.total == 1):
+            return
+        watched.on_progress = lambda _: None
+        if ending == "stopped":
+            watched.cancel.set()
+        elif ending == "killed":
+            pid = storage.worker(str(database), adopted=True).pid
+            assert pid is not None
+            os.kill(pid, signal.SIGKILL)
+        else:
+            fill_up(stuff)
+
+    watched.on_progress = end
+    working = asyncio.ensure_future(compact(storage, str(database), SPACE, watched))
+    while not working.done() and not any(watched.waits):
+        watched.heard.clear()
+        await asyncio.wait(
+            [working, asyncio.ensure_future(watched.heard.wait())], return_when=asyncio.FIRST_COMPLETED
+        )
+    watched.cancel.set()  # what waits for space on a full disk
+    (result,) = await asyncio.gather(working, return_exceptions=True)
+    stuff.unlink(missing_ok=True)
+    if isinstance(result, BaseException):
+        assert isinstance(result, StorageError)
+        assert result.code is {"killed": ErrorCode.HOST_DIED, "full disk": ErrorCode.DISK_FULL}[ending]
+        return next((steps for steps in reversed(watched.steps) if steps.done), None)
+    assert ending != "killed" or result.steps is None, "it ended before it was killed"
+    return result.steps
 
 
 def pause_after(watched: Watched, done: int) -> Callable[[OperationProgress], None]:
