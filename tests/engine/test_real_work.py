@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.model import Status
+from jobtui.model import Job, Status
 from tests.storage.test_names import HOSTILE
 from tests.support.adoptable import adoptable, set_option
 from tests.support.real_engines import Real, real
@@ -242,6 +243,99 @@ def test_if_not_exists_compares_the_directories(tmp_path: Path) -> None:
             assert f"Space 'theirs' exists already, and {difference}" in failed
         it.say("CREATE SPACE nba")
         assert "it is not adopted" in str(it.say(f'CREATE SPACE IF NOT EXISTS nba AT "{one}"').failure)
+
+
+# ---- compactions in steps
+
+
+STEP = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def leveled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A profile whose space `nba` of two hosts has its data in the last level, for several steps on each."""
+    root = tmp_path_factory.mktemp("leveled")
+    with real(root, step_size=STEP) as it:
+        it.say("CREATE SPACE nba")
+        it.fill("nba", 8, layers=1)
+        it.done("ADMIN COMPACT nba")
+        it.say("BACKUP JOB 0 100")
+    return root
+
+
+@pytest.fixture
+def steps_root(leveled: Path, tmp_path: Path) -> Path:
+    subprocess.run(["cp", "-a", str(leveled), str(tmp_path / "root")], check=True)
+    return tmp_path / "root"
+
+
+def check_continued(it: Real, old: Job, pairs: list[tuple[bytes, bytes]], option: str = "") -> None:
+    """Recover the job, and check that only the rest is compacted, with every value as before."""
+    answer = it.say(f"RECOVER JOB {old.id}{option}")
+    job = it.ended(*answer.jobs)[0]
+    assert job.status is Status.FINISHED
+    begun = {task.host: task.steps for task in old.tasks if task.steps is not None and task.steps.done}
+    for task in job.tasks:
+        assert task.steps is not None
+        assert task.before is not None
+        before = begun.get(task.host)
+        if before is None or old.tasks[task.number].status is Status.FINISHED or "whole" in option:
+            assert task.steps.read >= task.before.bytes
+            continue
+        text = f"{task.host} from step {before.done + 1} of {before.total}"
+        assert text in answer.results[0].notice
+        assert task.steps.read - before.read <= task.before.bytes - before.read + STEP
+    assert it.dump() == pairs
+
+
+class TestRecoverInSteps:
+    @pytest.mark.parametrize("option", ["", " WITH whole = true"])
+    def test_stopped_job(self, steps_root: Path, option: str) -> None:
+        with real(steps_root, step_size=STEP, rate=2 << 20) as it:
+            pairs = it.dump()
+            (job_id,) = it.submitted("ADMIN COMPACT nba")
+            it.heard.wait_for(lambda: has_steps(it.engine.job(job_id), 1))
+            it.say(f"STOP JOB {job_id}")
+            (job,) = it.ended(job_id)
+            assert job.status is Status.STOPPED
+            assert has_steps(job, 1)
+        with real(steps_root, step_size=STEP) as it:
+            check_continued(it, job, pairs, option)
+
+    def test_failed_host_of_a_job_whose_last_step_failed(self, steps_root: Path) -> None:
+        # the file of the last keys, which the last step compacts
+        damaged = max(steps_root.rglob("h1/nba/*.sst"), key=first_key)
+        content = damaged.read_bytes()
+        with real(steps_root, step_size=STEP) as it:
+            pairs = it.dump()
+        middle = len(content) // 2
+        damaged.write_bytes(content[:middle] + bytes(64) + content[middle + 64 :])
+        with real(steps_root, step_size=STEP) as it:
+            job = it.done("ADMIN COMPACT nba")
+            assert [task.status for task in job.tasks] == [Status.FAILED, Status.FINISHED]
+            assert damaged.name in job.tasks[0].reason
+            assert has_steps(job, 2)
+        damaged.write_bytes(content)
+        with real(steps_root, step_size=STEP) as it:
+            check_continued(it, job, pairs, " WITH failed_only = true")
+            recovered = it.engine.job(job.id + 1)
+            assert recovered is not None
+            assert [task.host for task in recovered.tasks] == ["h1"]
+
+
+def first_key(table: Path) -> bytes:
+    """Return the first key of an SST file, with which its first block begins."""
+    found = re.search(rb"\d{8}", table.read_bytes()[:64])
+    assert found is not None
+    return found[0]
+
+
+def has_steps(job: Job | None, count: int) -> bool:
+    """Return whether the job's first host has finished so many steps, but not all."""
+    if job is None or job.tasks[0].steps is None:
+        return False
+    steps = job.tasks[0].steps
+    return count <= steps.done < steps.total
 
 
 # ---- hosts that nobody needs yet

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from jobtui.engine.client import ExecuteResult, Session
 from jobtui.engine.local import LocalClient
-from jobtui.engine.profile import Profile
+from jobtui.engine.profile import STEP_SIZE, Profile
 from jobtui.model import Job
 from jobtui.storage.local.backend import LocalStorage
 from tests.support.engines import Heard
@@ -79,8 +79,12 @@ def real(
     hosts: Mapping[str, Path | None] = TWO,
     rate: int | None = None,
     task_timeout: float | None = None,
+    step_size: int = STEP_SIZE,
 ) -> Iterator[Real]:
-    engine = LocalClient.open(Profile("local", root, hosts=hosts, compact_rate=rate, task_timeout=task_timeout))
+    profile = Profile(
+        "local", root, hosts=hosts, compact_rate=rate, task_timeout=task_timeout, step_size=step_size
+    )
+    engine = LocalClient.open(profile)
     try:
         yield Real(engine)
     finally:
