@@ -13,6 +13,7 @@ import pytest
 
 from jobtui.engine.client import Session
 from jobtui.engine.local import LocalClient
+from jobtui.engine.profile import Profile
 from jobtui.engine.remote import RemoteClient
 from jobtui.errors import OwnerUnavailable
 from jobtui.history import History, Query
@@ -70,6 +71,60 @@ def test_killed_run_leaves_true_statuses(jobtui: CommandLine, long: bool) -> Non
     jobs = jobs_of(jobtui)
     check(jobs, set())
     assert all(job.status.ended for job in jobs)
+
+
+def test_owner_killed_in_the_middle_of_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step_size = 16 << 20
+    jobtui = CommandLine(tmp_path / "home")
+    jobtui.home.mkdir()
+    beside_others(jobtui, monkeypatch)
+    pairs = [(b"%08d" % number, os.urandom(100_000)) for number in range(480)]
+    engine = LocalClient.open(Profile("local", jobtui.profile.root, step_size=step_size))
+    try:
+        for text in ("CREATE SPACE nba ON 1 HOSTS", "ADMIN COMPACT nba"):
+            answer = engine.execute(text, Session(None, jobtui.home)).result(60)
+            engine.wait_ended(answer.jobs).result(60)
+            if not answer.jobs:
+                engine.load("nba", pairs).result(60)
+    finally:
+        engine.close()
+    jobtui.config.write_text(f"[profiles.local]\nstep_size = {step_size}\ncompact_rate = {2 * step_size}\n")
+    with jobtui.started("serve") as process:
+        remote = eventually(lambda: connected(jobtui))
+        try:
+            remote.answer("ADMIN COMPACT nba", Session(None, jobtui.home))
+            eventually(lambda: finished_steps(jobs_of(jobtui)[-1]))
+        finally:
+            workers = children_of(process.pid)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            remote.close()
+    eventually(lambda: not any(map(alive, workers)))
+    jobtui.config.write_text(f"[profiles.local]\nstep_size = {step_size}\n")
+    shown = jobtui("-e", "SHOW JOB 2; RECOVER JOB 2")
+    assert shown.returncode == 0, shown
+    interrupted, recovered = jobs_of(jobtui)[1:]
+    assert (interrupted.status, interrupted.reason) == (Status.FAILED, INTERRUPTED)
+    before, after = interrupted.tasks[0].steps, recovered.tasks[0].steps
+    assert before is not None
+    assert after is not None
+    assert 0 < before.done < before.total
+    printed = " ".join((shown.stdout + shown.stderr).split())
+    assert INTERRUPTED in printed
+    assert f"from step {before.done + 1} of {before.total}" in printed
+    assert recovered.status is Status.FINISHED
+    assert recovered.tasks[0].before is not None
+    assert after.read - before.read <= recovered.tasks[0].before.bytes - before.read + step_size
+    engine = LocalClient.open(jobtui.profile)
+    try:
+        assert list(engine.dump("nba")) == pairs
+    finally:
+        engine.close()
+
+
+def finished_steps(job: Job) -> int:
+    """Return the number of steps that the job's first host has finished, as far as they are committed."""
+    return 0 if job.tasks[0].steps is None else job.tasks[0].steps.done
 
 
 def one_life(jobtui: CommandLine, chance: random.Random, acknowledged: set[int]) -> set[int]:
