@@ -220,6 +220,20 @@ class TestTime:
         assert lifecycle.task_seconds(it.job(1), 0, now) == 30
         assert remaining_of(it.job(1), {}, now) == 90
 
+    def test_time_left_of_a_recovered_job_needs_its_rate(self, it: Bench) -> None:
+        it.say("ADMIN COMPACT solo")
+        first = it.storage.operation("solo", "h3")
+        first.progress(0.25, steps=SEVENTEEN)
+        first.fail()
+        it.heard.until(1, Status.FAILED)
+        it.say("RECOVER JOB 1")
+        rest = it.storage.operation("solo", "h3", 1)
+        it.clock.advance(1)
+        rest.progress(0.25, steps=SEVENTEEN, before=SpaceStats((Level(1, 400),)))
+        now = it.clock.now()
+        assert remaining_of(it.job(2), {}, now) is None  # the job before took the time for this quarter
+        assert remaining_of(it.job(2), {(2, 0): 10.0}, now) == 30
+
     def test_time_left_counts_the_waits_to_come(self, it: Bench) -> None:
         it.say("ADMIN COMPACT nba WITH wait = 5 min")
         it.storage.operation("nba", "h0")

@@ -12,7 +12,7 @@ from jobtui.history import QueryResult, StoreError
 from jobtui.model import ClusterRef, Job, Status
 from jobtui.tui.data.search import FIRST_PAGE
 from jobtui.tui.tabs.summary import elapsed
-from jobtui.tui.tabs.tasks import LEAST_PROGRESS, remaining
+from jobtui.tui.tabs.tasks import LEAST_PROGRESS, continues_steps, remaining
 from jobtui.tui.text.spans import (
     AGAIN,
     MARKED,
@@ -330,12 +330,18 @@ def remaining_of(job: Job, rates: Rates, now: datetime) -> float | None:
         return None
     if all(task.status is not Status.QUEUE for task in job.tasks):
         known = [
-            remaining(task, rates.get((job.id, task.number)), task_seconds(job, task.number, now))
+            remaining(
+                task,
+                rates.get((job.id, task.number)),
+                None if continues_steps(job, task) else task_seconds(job, task.number, now),
+            )
             for task in running
         ]
         return None if None in known or not known else max(seconds for seconds in known if seconds is not None)
     done = job.progress
     if done is None or done < LEAST_PROGRESS or job.start is None:
+        return None
+    if any(continues_steps(job, task) for task in job.tasks):
         return None
     worked = elapsed(job, now)
     waits = job.options.wait * sum(task.status is Status.QUEUE for task in job.tasks)

@@ -273,7 +273,7 @@ def _figures(job: Job, task: Task, rate: float | None, now: datetime, width: int
         if rate is not None:
             figures[TaskFigure.RATE] = format_rate(rate), TextRole.ACCENT
         worked = task_seconds(job, task.number, now)
-        estimate = remaining(task, rate, worked)
+        estimate = remaining(task, rate, None if continues_steps(job, task) else worked)
         if estimate is not None:
             figures[TaskFigure.TIME] = format_remaining(estimate), TextRole.MUTED
         elif worked is not None:
@@ -295,6 +295,14 @@ def remaining(task: Task, rate: float | None, worked: float | None) -> float | N
     if rate and task.before is not None and task.before.bytes:
         return task.before.bytes * (1 - done) / rate
     return None if worked is None else worked * (1 - done) / done
+
+
+def continues_steps(job: Job, task: Task) -> bool:
+    """Return whether a task may have steps that another job finished.
+
+    Its progress then includes work whose time is not known here: an estimate from it would be far too low.
+    """
+    return job.recovered_from is not None and task.steps is not None
 
 
 def _fraction(task: Task) -> float | None:
