@@ -24,7 +24,7 @@ from tests.support.storage import Watched, compact, dumped, flush, storage_at
 
 SPACE = "theirs"
 STEP_BYTES = 3_000
-SLOW_BYTES = 40_000  # a second: so slow that what ends a compaction comes before its end
+SLOW_BYTES = 10_000  # a second: so slow that what ends a compaction comes before its end
 ENDINGS = ("stopped", "killed", "full disk")
 # files that any opening of a database writes or renames, also that of its owner
 LOGS = re.compile(r"LOG(\.old\.\d+)?")
@@ -119,14 +119,16 @@ async def _ended_after_a_step(storage: LocalStorage, database: Path, ending: str
         if steps is None or not (steps.done or steps.total == 1):
             return
         watched.on_progress = lambda _: None
+        pid = storage.worker(str(database), adopted=True).pid
+        assert pid is not None
         if ending == "stopped":
             watched.cancel.set()
         elif ending == "killed":
-            pid = storage.worker(str(database), adopted=True).pid
-            assert pid is not None
             os.kill(pid, signal.SIGKILL)
         else:
+            os.kill(pid, signal.SIGSTOP)  # or it would end while the disk is being filled
             fill_up(stuff)
+            os.kill(pid, signal.SIGCONT)
 
     watched.on_progress = end
     working = asyncio.ensure_future(compact(storage, str(database), SPACE, watched))
@@ -142,7 +144,8 @@ async def _ended_after_a_step(storage: LocalStorage, database: Path, ending: str
         assert isinstance(result, StorageError)
         assert result.code is {"killed": ErrorCode.HOST_DIED, "full disk": ErrorCode.DISK_FULL}[ending]
         return next((steps for steps in reversed(watched.steps) if steps.done), None)
-    assert ending != "killed" or result.steps is None, "it ended before it was killed"
+    if ending == "killed":  # families that RocksDB does not merge by itself have no work to be killed in
+        assert result.steps is None or result.steps.total <= 1, "it ended before it was killed"
     return result.steps
 
 
