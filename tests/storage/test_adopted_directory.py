@@ -151,6 +151,20 @@ def fail(_descriptor: int) -> None:
     raise OSError("killed")
 
 
+class TestModes:
+    @pytest.mark.parametrize("made", ["before", "while it was read"])
+    def test_files_that_are_not_ours_keep_their_mode(self, directory, notes, made):
+        (directory / "CURRENT").chmod(0o640)
+        table = directory / "000012.sst"
+        if made == "before":
+            table.write_text("")
+        adopted = visit(directory, notes, writing=made == "before")
+        table.write_text("")
+        table.chmod(0o600)
+        adopted.restore_while_open()
+        assert stat.S_IMODE(table.stat().st_mode) == 0o600
+
+
 class TestOwnership:
     @pytest.fixture
     def nobody(self, directory: Path) -> tuple[int, int]:

@@ -18,9 +18,11 @@ from jobtui.storage.local.adoption import Survey, Surveyor
 from jobtui.storage.local.backend import LocalStorage
 from jobtui.storage.local.catalog import CatalogEntry
 from jobtui.storage.local.errors import WorkerError
+from jobtui.storage.local.worker import pairs
 from jobtui.storage.local.worker.database import Database
 from jobtui.storage.local.worker.openers import AdoptedOpener
 from jobtui.storage.local.worker.options import SharedOptions
+from jobtui.storage.local.worker.pairs import read_pairs
 from tests.support.adoptable import adoptable, content, options_file, set_option
 from tests.support.storage import compact, dumped, failure_of, flush, storage_at
 
@@ -43,6 +45,15 @@ for number in range(1000):
         cold[b"key%d" % number] = b"value"
 database.flush_wal(True)
 os._exit(0)
+"""
+
+HOLD = """
+import fcntl, sys
+
+with open(sys.argv[1], "r+") as lock:
+    fcntl.lockf(lock, fcntl.LOCK_EX)
+    print("held", flush=True)
+    sys.stdin.read()
 """
 
 FIFO = """
@@ -117,6 +128,34 @@ class TestReplaced:
             with replaced, opened.use(write=write):
                 pass
         assert (content(database), content(other)) == before
+
+
+class TestLock:
+    def test_database_that_its_owner_holds_is_not_even_surveyed(self, tmp_path, database):
+        class Counting(Surveyor):
+            surveys = 0
+
+            def survey(self) -> Survey:
+                self.surveys += 1
+                return super().survey()
+
+        surveyor = Counting(database)
+        opened = Database(AdoptedOpener(database, tmp_path / "notes", surveyor, SharedOptions()))
+        command = [sys.executable, "-I", "-S", "-c", HOLD, database / "LOCK"]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+            assert owner.stdout.readline() == b"held\n"
+            locked = pytest.raises(WorkerError, match="another program has the database open")
+            with locked, opened.use(write=True):
+                pass
+        assert surveyor.surveys == 0
+
+
+class TestDump:
+    def test_pair_that_no_reply_can_hold_is_refused(self, tmp_path, database, monkeypatch):
+        monkeypatch.setattr(pairs, "LONGEST_PAIR", 5)
+        opened = Database(AdoptedOpener(database, tmp_path / "notes", Surveyor(database), SharedOptions()))
+        with pytest.raises(WorkerError, match="is too long to be dumped"):
+            read_pairs(opened, 1)
 
 
 class TestDefect:

@@ -13,6 +13,7 @@ import pytest
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.storage.base import Placement, Space
 from jobtui.storage.local.catalog import FILE, Catalog, CatalogEntry, PendingSpace
+from jobtui.storage.local.layout import bytes_of_new_tables
 from tests.support.storage import layers, space_at, storage_at
 
 HOSTS = {"h1": None, "h2": None}
@@ -225,3 +226,9 @@ def test_size_counts_wal_in_its_stated_directory(tmp_path):
     assert Catalog.open(root, {}).size("theirs") == 0
     (database / "000005.sst").write_bytes(bytes(50))
     assert Catalog.open(root, {}, {str(database): wal}).size("theirs") == 50
+
+
+def test_only_new_sst_files_count_as_new(tmp_path):
+    for name, size in (("000001.sst", 10), ("000002.sst", 5), ("000003.log", 3)):
+        (tmp_path / name).write_bytes(bytes(size))
+    assert bytes_of_new_tables(tmp_path, {"000001.sst"}) == 5

@@ -11,6 +11,11 @@ import pytest
 
 from jobtui.errors import ErrorCode
 from jobtui.storage.base import CompactionRequest, Placement
+from jobtui.storage.local.errors import WorkerError
+from jobtui.storage.local.worker.database import Database, DatabaseHandle
+from jobtui.storage.local.worker.manifest_guard import ManifestGuard
+from jobtui.storage.local.worker.openers import OwnOpener
+from jobtui.storage.local.worker.options import SharedOptions
 from tests.support.disks import fill_up, mount, unmount
 from tests.support.storage import (
     Watched,
@@ -325,3 +330,114 @@ def flip(file: Path, place: int) -> None:
 async def kill(storage) -> None:
     pid = storage.worker("h1", adopted=False).pid
     os.kill(pid, 9)
+
+
+class TestManifestGuard:
+    """The check before a database is opened, without RocksDB."""
+
+    @pytest.fixture
+    def database(self, tmp_path: Path) -> Path:
+        directory = tmp_path / "db"
+        directory.mkdir()
+        (directory / "CURRENT").write_text("MANIFEST-000004\n")
+        (directory / "MANIFEST-000004").write_bytes(bytes(100))
+        (directory / "000007.sst").write_bytes(bytes(10))
+        return directory
+
+    @pytest.mark.parametrize("name", ["elsewhere", "MANIFEST-1/../../other"])
+    def test_other_content_of_current_is_damage(self, database, name):
+        (database / "elsewhere").touch()
+        (database / "MANIFEST-1").mkdir()
+        (database.parent / "other").touch()
+        (database / "CURRENT").write_text(name)
+        with pytest.raises(WorkerError, match="it does not name a MANIFEST") as caught:
+            ManifestGuard(database, database / "note").check(lambda: {"000007.sst"})
+        assert caught.value.code is ErrorCode.CORRUPT
+
+    @pytest.mark.parametrize(
+        ("lost_end", "code", "advice"),
+        [
+            (False, ErrorCode.UNSUPPORTED, "open it once with its own program"),
+            (True, ErrorCode.CORRUPT, "It was cut, or a program crashed"),
+        ],
+    )
+    def test_unnamed_table_of_an_adopted_database_is_refused(self, database, lost_end, code, advice):
+        guard = ManifestGuard(database, database / "note", foreign=True, lost_end=lambda: lost_end)
+        with pytest.raises(WorkerError, match=advice) as caught:
+            guard.check(set)
+        assert caught.value.code is code
+
+    @pytest.mark.parametrize("unreadable", [False, True])
+    def test_cut_one_is_refused_though_it_names_every_table(self, database, unreadable):
+        def named() -> set[str]:
+            if unreadable:
+                raise RuntimeError("Corruption: bad block")
+            return {"000007.sst"}
+
+        guard = ManifestGuard(database, database / "note")
+        guard.before_opening(lambda: {"000007.sst"})
+        os.truncate(database / "MANIFEST-000004", 60)
+        advice = r"RocksDB: Corruption: bad block" if unreadable else "Nothing was opened or deleted"
+        with pytest.raises(WorkerError, match=advice):
+            guard.check(named)
+
+
+class TestHandle:
+    """The lifetime of a worker's handle of one of jobtui's own databases."""
+
+    @pytest.fixture
+    def opener(self, tmp_path: Path) -> OwnOpener:
+        opener = OwnOpener(tmp_path / "db", SharedOptions())
+        opener.create()
+        return opener
+
+    def test_database_in_place_of_the_open_one_is_missing(self, opener):
+        database = Database(opener)
+        with database.use(write=True):
+            pass
+        other = opener.path.with_name("other")
+        shutil.copytree(opener.path, other)
+        opener.path.rename(opener.path.with_name("moved"))
+        other.rename(opener.path)
+        replaced = pytest.raises(WorkerError, match="was deleted and another put in its place")
+        with replaced, database.use(write=True):
+            pass
+        database.close()
+
+    def test_unusable_handle_is_not_read(self, opener):
+        database = Database(opener)
+        with database.use(write=True) as handle:
+            handle.cancel()
+            assert database.peek(lambda _: "read", "default") == "default"
+        database.close()
+
+    def test_work_is_repeated_only_if_a_stop_made_the_handle_unusable(self, opener):
+        database, handles = Database(opener), list[DatabaseHandle]()
+
+        def work(handle: DatabaseHandle) -> None:
+            handles.append(handle)
+            if len(handles) == 1:
+                handle.cancel()
+            if len(handles) < 4:
+                raise RuntimeError("Corruption: bad block")
+
+        with pytest.raises(WorkerError, match="bad block"):
+            database.run(work, write=True)
+        assert len(handles) == 2
+        database.close()
+
+    @pytest.mark.parametrize("stopped", [False, True])
+    def test_close_that_fails_is_reported_unless_a_stop_caused_it(self, opener, monkeypatch, stopped):
+        def fail() -> None:
+            raise RuntimeError("IO error: no space")
+
+        database = Database(opener)
+        with database.use(write=True) as handle:
+            if stopped:
+                handle.cancel()
+        monkeypatch.setattr(opener, "after_close", fail)
+        if stopped:
+            database.close()
+        else:
+            with pytest.raises(WorkerError, match="no space"):
+                database.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -177,6 +178,23 @@ def test_a_comment_in_a_wal_is_passed_over():
     assert not read_wal(framed(FULL, batch), 8).written
 
 
+def test_a_value_of_a_wal_may_have_any_length():
+    batch = bytes(8) + (2).to_bytes(4, "little") + b"\x01\x01k\xc8\x01" + b"c" * 200 + b"\x04\x07\x01k"
+    assert read_wal(framed(FULL, batch), 8).written == {0, 7}
+
+
+def test_an_entry_of_a_wal_ends_within_its_record():
+    batch = bytes(8) + (1).to_bytes(4, "little") + b"\x01\x01k\x05v"
+    with pytest.raises(Unreadable, match="ends in the middle"):
+        read_wal(framed(FULL, batch), 8)
+
+
+def test_options_of_the_database_are_required(database):
+    text = re.sub(r"(?s)\[DBOptions\].*?(?=\[CFOptions)", "", options_file(database).read_text())
+    with pytest.raises(Unreadable, match="has no options of the database"):
+        parse_options(text.encode())
+
+
 @pytest.mark.parametrize("section", ['[CFOptions "default"]', '[CFOptions "edges"]'])
 def test_options_of_each_family_are_required(database, section):
     text = options_file(database).read_text().replace(section, section.replace('"]', '2"]'))
@@ -242,6 +260,42 @@ def test_an_sst_file_cut_anywhere_is_unreadable(tmp_path, database):
         cut.write_bytes(data[:end])
         with pytest.raises(Unreadable):
             read_table(cut)
+
+
+@pytest.mark.parametrize(
+    ("magic", "finding"),
+    [
+        (0xDB4775248B80FB57, "in the format of LevelDB"),
+        (0x8242229663BF9564, "in the format PlainTable"),
+        (1, "has no end: it was cut, or is encrypted"),
+    ],
+)
+def test_an_sst_file_of_another_format_is_named(database, magic, finding):
+    file = next(database.glob("*.sst"))
+    file.write_bytes(file.read_bytes()[:-8] + magic.to_bytes(8, "little"))
+    with pytest.raises(Unreadable, match=finding):
+        read_table(file)
+
+
+def test_an_sst_file_of_a_newer_format_is_named(database):
+    file = next(database.glob("*.sst"))
+    data = file.read_bytes()
+    file.write_bytes(data[:-12] + (7).to_bytes(4, "little") + data[-8:])
+    with pytest.raises(Unreadable, match=r"in a newer format \(7; this jobtui reads up to 6\)"):
+        read_table(file)
+
+
+def test_a_footer_alone_is_too_short(database):
+    file = next(database.glob("*.sst"))
+    file.write_bytes(file.read_bytes()[-52:])
+    with pytest.raises(Unreadable, match="has no end"):
+        read_table(file)
+
+
+def test_a_pipe_in_place_of_an_sst_file_is_not_read(tmp_path):
+    os.mkfifo(tmp_path / "000001.sst")
+    with pytest.raises(Unreadable, match="is no regular file"):
+        read_table(tmp_path / "000001.sst")
 
 
 def test_known_options_are_words():

@@ -9,7 +9,13 @@ import signal
 import pytest
 
 from jobtui.storage.base import CompactionRequest
+from jobtui.storage.local.worker import operations
+from jobtui.storage.local.worker.database import Database
+from jobtui.storage.local.worker.openers import OwnOpener
 from jobtui.storage.local.worker.operations import Cancellation
+from jobtui.storage.local.worker.options import SharedOptions
+from jobtui.storage.local.worker.pairs import write_pairs
+from jobtui.storage.local.worker.stats import read_stats
 from tests.support.storage import Watched, compact, dumped, flush, layered, layers, space_at, storage_at
 
 
@@ -204,6 +210,18 @@ def test_a_stop_that_comes_too_late_does_not_strike():
     halt.request()
     assert struck == []
     assert not halt.interrupted
+
+
+def test_flush_that_was_stopped_before_writes_nothing(tmp_path):
+    opener = OwnOpener(tmp_path / "db", SharedOptions())
+    opener.create()
+    database, halt = Database(opener), Cancellation()
+    write_pairs(database, [(b"key", b"value")], sync=False)
+    halt.request()
+    assert operations.flush(database, halt, lambda _: None).stopped
+    stats = database.run(read_stats, write=False)
+    assert (stats.files, stats.memtable > 0) == (0, True)
+    database.close()
 
 
 def exists(pid: int) -> bool:
