@@ -5,16 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
+from typing import cast
 
 import pytest
+from msgspec.structs import replace
 
-from jobtui.engine import lifecycle, protocol, remote
+from jobtui.engine import failover, lifecycle, protocol, remote, server
 from jobtui.engine.engine import next_pairs
 from jobtui.engine.jobs import Transaction
 from jobtui.engine.lifecycle import IllegalTransition
 from jobtui.engine.scheduler import Start, decide
 from jobtui.errors import ErrorCode, OwnerRejected, StatementRefused, StorageError
-from jobtui.model import Job, Status
+from jobtui.model import Job, Status, StepPosition
 from tests.support.clock import FakeClock
 from tests.support.engines import WAIT, bench
 from tests.support.scripted import ScriptedStorage
@@ -118,6 +120,14 @@ class TestTransitions:
             with pytest.raises(IllegalTransition, match="has ended and is final"):
                 it.engine.call(it.engine.engine.store.update(edit)).result(WAIT)
 
+    def test_interruption_continues_only_a_compaction(self) -> None:
+        position = StepPosition(1, 4)
+        job = started()
+        job = lifecycle.replace(job, tasks=tuple(lifecycle.replace(task, steps=position) for task in job.tasks))
+        assert lifecycle.unfinished_positions(job, ["a", "b"]) == {"a": position, "b": position}
+        for other in ({"command": "flush"}, {"status": Status.FINISHED}):
+            assert lifecycle.unfinished_positions(lifecycle.replace(job, **other), ["a", "b"]) == {}
+
     def test_paused_job_starts_no_task(self) -> None:
         assert decide([started()], [], {"a"}, set(), 4, NOW).starts == (Start(1, (1,)),)
         assert decide([lifecycle.pause(started(), NOW)], [], {"a"}, set(), 4, NOW).starts == ()
@@ -136,8 +146,34 @@ class TestSpaces:
                 it.engine.call(submit_meanwhile()).result(WAIT)
             it.say("ADMIN FLUSH solo")
 
+    def test_spaces_are_refused_or_left_as_the_statement_says(self, tmp_path: Path) -> None:
+        with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
+            assert "exists already" in it.refusal("CREATE SPACE solo")
+            assert it.say("CREATE SPACE IF NOT EXISTS solo").failure is None
+            assert "is not adopted" in it.refusal('CREATE SPACE IF NOT EXISTS solo AT "/nowhere"')
+            assert it.say("DROP SPACE IF EXISTS other").failure is None
+            assert "other" in it.refusal("DROP SPACE other")
+            capable = it.storage.capabilities
+            it.storage.capabilities = replace(capable, create=False)
+            assert "on embedded storage only" in it.refusal("DROP SPACE IF EXISTS other")
+            it.storage.capabilities = capable
+
 
 class TestAnswers:
+    def test_answer_that_is_too_long_is_not_sent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(protocol, "LONGEST_LINE", 10)
+
+        async def send() -> None:
+            await server._send(cast("asyncio.StreamWriter", None), protocol.Accepted())
+
+        with pytest.raises(ValueError, match="the answer has more than"):
+            asyncio.run(send())
+
+    def test_closed_client_takes_nothing_over(self) -> None:
+        client = failover.FailoverClient.__new__(failover.FailoverClient)
+        client._closed = True
+        client._take_over()  # would open the profile, which this client does not have
+
     def test_code_of_a_storage_error_survives_the_socket(self) -> None:
         denied = protocol.ErrorResponse("no room", "disk_full", "far", "solo")
         with pytest.raises(StorageError) as caught:

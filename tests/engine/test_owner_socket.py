@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobtui import errors
-from jobtui.engine import owner_socket
+from jobtui.engine import owner_socket, protocol
 from jobtui.engine.failover import connect_or_start
 from jobtui.engine.owner_socket import SOCKET, Channel, trusted_owners
 from jobtui.engine.profile import Profile
@@ -93,3 +93,41 @@ class TestPeer:
             os.waitpid(child, 0)
             os.close(reading)
             place.unlink()
+
+
+class TestPaths:
+    def test_long_path_needs_paths_of_descriptors(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(owner_socket, "_OPEN_FILES", tmp_path / "missing")
+        with (
+            pytest.raises(OSError, match="this one is longer"),
+            owner_socket.short_path(tmp_path / ("x" * 120)),
+        ):
+            pass
+
+    def test_file_in_the_place_of_the_socket_is_not_connected_to(self, tmp_path: Path) -> None:
+        (tmp_path / "file").write_bytes(b"")
+        with pytest.raises(errors.RequestNotAccepted, match="file is not a socket"):
+            Channel.open(tmp_path / "file", trusted_owners(tmp_path), 1.0)
+
+
+class TestChannel:
+    def test_request_that_is_too_long_is_not_sent(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(protocol, "LONGEST_LINE", 10)
+        near, far = socket.socketpair()
+        with near, far:
+            with pytest.raises(protocol.RequestTooLarge):
+                Channel(near).send(protocol.OverviewRequest(), WAIT)
+            far.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                far.recv(1)
+
+    def test_refusal_instead_of_accepted_is_raised(self) -> None:
+        near, far = socket.socketpair()
+        with near, far:
+            far.sendall(protocol.encode(protocol.ErrorResponse("no")) + b"\n")
+            channel = Channel(near)
+            with pytest.raises(errors.OwnerRejected, match="no"):
+                channel.request(protocol.OverviewRequest(), WAIT)
+            assert not channel.usable
