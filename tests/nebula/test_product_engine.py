@@ -10,9 +10,11 @@ import pytest
 
 from jobtui.cli.commands.run import required_jobs
 from jobtui.engine.client import Session
+from jobtui.engine.profile import Profile
+from jobtui.engine.remote import RemoteClient
 from jobtui.language import parse
 from jobtui.model import ClusterRef, ConnectionChanged, ConnectionState, Job, Status
-from tests.support.engines import WAIT
+from tests.support.engines import WAIT, Heard
 from tests.support.graphd_double import Fault, GraphdDouble
 from tests.support.nebula_cluster import Cluster
 from tests.support.nebula_product import HASTE, ClusterBench, working_on
@@ -171,6 +173,20 @@ def test_submit_does_not_wait_for_a_hanging_list(
         graphd.go_on()
         prod.heard.until(1, Status.RUNNING)
         prod.heard.until(2, Status.RUNNING)
+
+
+def test_second_process_queries_the_cluster_through_the_first(
+    prod: ClusterBench, cluster: Cluster, graphd: GraphdDouble, tmp_path: Path
+) -> None:
+    logins, connections = len(cluster.logins), graphd.connections
+    remote = RemoteClient.connect(Profile("prod", tmp_path))
+    heard = Heard(remote)
+    cluster.submit("nba", "STATS")
+    assert heard.until(1, Status.RUNNING).label == "stats nba"
+    answer = remote.execute("SHOW JOBS; SHOW JOB 1; SHOW SPACES", Session(None, Path("/"))).result(WAIT)
+    assert answer.failure is None
+    remote.close()
+    assert (len(cluster.logins), graphd.connections) == (logins, connections)
 
 
 def test_known_job_is_current_without_any_list(tmp_path: Path, cluster: Cluster, graphd: GraphdDouble) -> None:

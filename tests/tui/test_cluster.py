@@ -212,6 +212,23 @@ def test_a_long_command_is_cut_and_not_the_space(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_cluster_that_only_fails_is_not_shown_as_well(tmp_path: Path) -> None:
+    async def run() -> None:
+        address, reason = "10.0.0.1:9669", "no usable answer since 09:21:30 (metad is away: RPC failure)"
+        async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, prod):
+            prod.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED, address))
+            await shown.shows(f"● {address}")
+            prod.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED, address, reason))
+            await shown.shows(
+                f"◌ {address}", "No usable answer since 09:21:30", "metad is away", "may be out of date"
+            )
+            prod.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED, address))
+            await shown.shows(f"● {address}")
+            assert "usable answer" not in shown.screen
+
+    asyncio.run(run())
+
+
 def test_a_host_that_is_offline_is_in_the_header_and_on_the_job(tmp_path: Path) -> None:
     async def run() -> None:
         mirror = ScriptedMirror()
