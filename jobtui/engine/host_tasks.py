@@ -188,7 +188,8 @@ class HostTasks:
     def yield_all(self, *, now: bool = False) -> None:
         """Return all tasks to the queue: after the current step, or with `now` in the middle of it.
 
-        Work without a further step is canceled at once, and is done again.
+        Work without a further step is canceled at once, and is done again: the dialog has said what is lost,
+        and a grace too short for most of such work would only delay the exit.
         """
         self._yielding = True
         for work in self._at_work():
