@@ -16,7 +16,12 @@ from tests.support.terminal import Terminal
 @contextmanager
 def dashboard(jobtui: CommandLine, *, columns: int = 100, rows: int = 30) -> Iterator[Terminal]:
     with Terminal(
-        jobtui.words(), columns=columns, rows=rows, environment=jobtui.environment, cwd=jobtui.home
+        jobtui.words(),
+        columns=columns,
+        rows=rows,
+        environment=jobtui.environment,
+        cwd=jobtui.home,
+        may_fork=True,
     ) as terminal:
         terminal.shows("local[", "No jobs yet", "3 hosts")
         yield terminal

@@ -8,17 +8,20 @@ pipes, and it ends as an interpreter does. With `--long` every command starts an
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import importlib
 import io
 import json
 import os
 import pkgutil
+import select
 import selectors
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import termios
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -27,14 +30,45 @@ from typing import Any
 
 ROOT = Path(__file__).parents[2]
 LARGEST_REQUEST = 1 << 18
-READ_AT_START = ("PYTHON", "LANG", "LANGUAGE", "LC_", "LD_")
+READ_AT_START = ("PYTHON", "LANG", "LANGUAGE", "LC_", "LD_", "TEXTUAL")
 """Prefixes of variables that a forked interpreter does not read again."""
+AT_A_TERMINAL = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "ESCDELAY": "30"}
+"""The environment of `Terminal`. Textual reads it once, when it is imported."""
+
+
+class ForkedProcess:
+    """A forked process, with the methods of `subprocess.Popen` that a terminal needs."""
+
+    def __init__(self, pid: int, ended: int) -> None:
+        self.pid = pid
+        self.returncode: int | None = None
+        self._ended = ended
+
+    def poll(self) -> int | None:
+        """Return the status that it ended with, or None while it runs."""
+        return self.wait(0) if self.returncode is None else self.returncode
+
+    def wait(self, timeout: float | None = None) -> int | None:
+        """Wait until it has ended, and return its status."""
+        if self.returncode is None and select.select([self._ended], [], [], timeout)[0]:
+            (code,) = struct.unpack("i", os.read(self._ended, 4))
+            self.returncode = os.waitstatus_to_exitcode(code)
+            os.close(self._ended)
+        return self.returncode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        if self.poll() is None:
+            os.kill(self.pid, number)
+
+    def kill(self) -> None:
+        self.send_signal(signal.SIGKILL)
 
 
 class ForkServer:
     """The client of the server, which starts at the first use and ends with this process."""
 
-    def __init__(self) -> None:
+    def __init__(self, *options: str) -> None:
+        self._options = options
         self._lock = threading.Lock()
         self._connection: socket.socket | None = None
 
@@ -45,7 +79,7 @@ class ForkServer:
         (from_stdin, to_stdin), *outputs = (os.pipe() for _ in range(4))
         theirs = [from_stdin, *(writing for _, writing in outputs)]
         ours = [reading for reading, _ in outputs]
-        pid = self._fork([list(words), dict(env), str(cwd), _umask()], theirs)
+        pid = self._fork([list(words), dict(env), str(cwd), _umask(), False], theirs)
         for descriptor in theirs:
             os.close(descriptor)
         writer = threading.Thread(target=_write, args=(to_stdin, stdin))
@@ -62,16 +96,26 @@ class ForkServer:
         (code,) = struct.unpack("i", ended)
         return subprocess.CompletedProcess(words, os.waitstatus_to_exitcode(code), out, err)
 
+    def start(self, words: Sequence[str], *, terminal: int, env: Mapping[str, str], cwd: Path) -> ForkedProcess:
+        """Start `jobtui` with these arguments in a session of its own, whose terminal this is."""
+        ended, write_ended = os.pipe()
+        request = [list(words), dict(env), str(cwd), _umask(), True]
+        pid = self._fork(request, [terminal, terminal, terminal, write_ended])
+        os.close(write_ended)
+        return ForkedProcess(pid, ended)
+
     def _fork(self, request: Any, descriptors: Sequence[int]) -> int:
         with self._lock:
             if self._connection is None:
-                self._connection = _started()
+                self._connection = _started(self._options)
             socket.send_fds(self._connection, [json.dumps(request).encode()], descriptors)
             (pid,) = struct.unpack("i", self._connection.recv(4))
         return int(pid)
 
 
 SERVER = ForkServer()
+DASHBOARDS = ForkServer("dashboard")
+"""The server for `Terminal`, which has imported the dashboard too."""
 _DISABLED = "JOBTUI_TESTS_WITHOUT_FORKS"
 
 
@@ -91,15 +135,17 @@ def can_fork(env: Mapping[str, str]) -> bool:
     return sys.platform == "linux" and read_at_start(env) == read_at_start(os.environ)
 
 
-def _started() -> socket.socket:
+def _started(options: Sequence[str]) -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    environment = {**os.environ, **AT_A_TERMINAL, "PYTHONPATH": str(ROOT)}
+    environment.pop("NO_COLOR", None)  # the import of the dashboard would keep it
     with theirs:
         for end in (ours, theirs):
             end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LARGEST_REQUEST)
         subprocess.Popen(
-            [sys.executable, "-P", "-m", "tests.support.fork_server", str(theirs.fileno())],
+            [sys.executable, "-P", "-m", "tests.support.fork_server", str(theirs.fileno()), *options],
             cwd="/",
-            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            env=environment,
             stdin=subprocess.DEVNULL,
             pass_fds=[theirs.fileno()],
             start_new_session=True,
@@ -142,9 +188,14 @@ def _read(descriptors: Sequence[int], timeout: float) -> list[bytes]:
 # ---- the server's side
 
 
-def serve(connection: socket.socket) -> int:
+def serve(connection: socket.socket, has_dashboard: bool) -> int:
     """Fork for each request until the client exits; a forked process returns its command's status."""
     _import_jobtui()
+    if has_dashboard:
+        from jobtui.tui.launch import import_dashboard
+
+        import_dashboard()
+        importlib.import_module("jobtui.tui.textual_ext.driver")
     woken, wake = os.pipe()
     for end in (woken, wake):
         os.set_blocking(end, False)
@@ -188,7 +239,14 @@ def _report_ended(running: dict[int, int]) -> None:
         os.close(descriptor)
 
 
-def _run(words: list[str], environment: dict[str, str], cwd: str, umask: int, descriptors: list[int]) -> int:
+def _run(
+    words: list[str],
+    environment: dict[str, str],
+    cwd: str,
+    umask: int,
+    has_terminal: bool,
+    descriptors: list[int],
+) -> int:
     os.environ.clear()
     os.environ.update(environment)
     time.tzset()
@@ -199,6 +257,9 @@ def _run(words: list[str], environment: dict[str, str], cwd: str, umask: int, de
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
         os.close(descriptor)
+    if has_terminal:
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     sys.stdin, sys.stdout, sys.stderr = sys.__stdin__, sys.__stdout__, sys.__stderr__ = _standard_streams()
     from jobtui.__main__ import main
 
@@ -233,4 +294,4 @@ def _import_jobtui() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(serve(socket.socket(fileno=int(sys.argv[1]))))
+    sys.exit(serve(socket.socket(fileno=int(sys.argv[1])), "dashboard" in sys.argv[2:]))

@@ -11,6 +11,7 @@ import select
 import signal
 import struct
 import subprocess
+import sys
 import termios
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -19,6 +20,8 @@ from types import TracebackType
 from typing import Any
 
 import pyte
+
+from tests.support import fork_server
 
 SECONDS = 30.0
 KEYS = {
@@ -51,7 +54,19 @@ class Terminal:
         rows: int = 30,
         environment: Mapping[str, str] | None = None,
         cwd: Path | None = None,
+        may_fork: bool = False,
     ) -> None:
+        """Start the command.
+
+        Args:
+            command: The whole command line.
+            columns: The width of the terminal.
+            rows: The height of the terminal.
+            environment: The environment, this process's own for None.
+            cwd: The directory to start in.
+            may_fork: Whether a process that has imported the dashboard may be forked for `jobtui`, which
+                takes half the time. A test of a start itself starts the interpreter.
+        """
         self.columns, self.rows = columns, rows
         self.said = b""
         self._unfed = b""
@@ -64,7 +79,14 @@ class Terminal:
         surroundings = dict(environment if environment is not None else os.environ)
         for name in ("LINES", "COLUMNS", "NO_COLOR", "TMUX", "STY", "TERM_PROGRAM"):
             surroundings.pop(name, None)
-        surroundings |= {"TERM": "xterm-256color", "COLORTERM": "truecolor", "ESCDELAY": "30"}
+        surroundings |= fork_server.AT_A_TERMINAL
+        self.process: subprocess.Popen[bytes] | fork_server.ForkedProcess
+        if may_fork and cwd is not None and fork_server.can_fork(surroundings):
+            assert tuple(command[:3]) == (sys.executable, "-m", "jobtui")
+            self.process = fork_server.DASHBOARDS.start(
+                command[3:], terminal=self._slave, env=surroundings, cwd=cwd
+            )
+            return
         self.process = subprocess.Popen(
             list(command),
             stdin=self._slave,
@@ -147,6 +169,7 @@ class Terminal:
             assert time.monotonic() < end, f"still runs:\n{self.text()}"
             self._read_all(0.05)
         self._read_all(0.2)
+        assert self.process.returncode is not None
         return self.process.returncode
 
     def stopped(self, seconds: float = SECONDS) -> None:
