@@ -13,16 +13,22 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from msgspec.structs import replace
 
 from jobtui.engine import lifecycle, schedules
+from jobtui.engine.lifecycle import TaskOutcome
 from jobtui.engine.schedules import RunAction, Schedule, next_time
 from jobtui.errors import StatementRefused
-from jobtui.model import Job
+from jobtui.model import Job, Status, StepPosition
 from tests.support.made_schedules import ZONES, at, job
+
+STEP = timedelta(minutes=25)
+"""The time of a step: the window ends within one, and several of them fill the window of a night."""
+STEPS = 40
 
 
 class World:
     """A schedule on a simulated disk, its jobs, a clock, and an owner that may end at any point.
 
-    Every run that begins is noted with its time, every record with the times that it stands for.
+    Every run that begins is noted with its time, every record with the times that it stands for. The host of
+    the job works step by step: a pause lets the step under way finish, and the next run continues after it.
     """
 
     def __init__(self, cron: str, until: str | None, zone: str, seed: int = 0) -> None:
@@ -35,13 +41,16 @@ class World:
         self.ended: set[int] = set()
         self.by_user: set[int] = set()
         self.recovered: set[int] = set()
-        self.at_work = False
         self.alive = True
         self.begun: list[datetime] = []
         self.recorded: set[datetime] = set()
         self.ranges: list[tuple[datetime, datetime]] = []
         self.expected_after = self.now
         self.expected: list[datetime] = []
+        self.step_end: datetime | None = None
+        self.overrun = timedelta(0)
+        self.chains: dict[int, int] = {}
+        self.finished: set[tuple[int, int]] = set()
 
     def job(self) -> Job | None:
         number = self.disk.job
@@ -51,6 +60,38 @@ class World:
         found = None if self.disk.job is None else self.jobs[self.disk.job]
         is_left = found is not None and lifecycle.was_interrupted(found) and found.id not in self.recovered
         return found if is_left else None
+
+    def begin_step(self) -> None:
+        """Let the host begin the next step of a job that may work, unless a step is under way."""
+        found = self.job()
+        if self.step_end is not None or found is None or found.paused:
+            return
+        end = self.disk.window_end
+        if found.id not in self.by_user and self.disk.until:
+            assert end is not None, "a step began without an end of its window"
+            assert self.now < end, "a step began outside its window"
+        if found.tasks[0].status is not Status.RUNNING:
+            self.jobs[found.id] = lifecycle.start_tasks(found, [0], self.now)
+        self.step_end = self.now + STEP
+
+    def end_step(self) -> None:
+        """Record the finished step; a paused job yields, and with its last step a job ends."""
+        assert self.disk.job is not None
+        number = self.disk.job
+        found, self.step_end = self.jobs[number], None
+        before = found.tasks[0].steps or StepPosition(0, STEPS)
+        done = before.done + 1
+        assert (self.chains[number], done) not in self.finished, "a step was done twice"
+        self.finished.add((self.chains[number], done))
+        if self.disk.held and (end := self.disk.runs[-1].end):
+            self.overrun = max(self.overrun, self.now - end)
+        found = lifecycle.record_steps(found, {0: replace(before, done=done)})
+        if done == STEPS:
+            found = lifecycle.finish_task(found, 0, TaskOutcome(Status.FINISHED), self.now)
+            self.ended.add(number)
+        elif found.paused:
+            found = lifecycle.requeue_task(found, 0, TaskOutcome(Status.QUEUE), self.now)
+        self.jobs[number] = found
 
     def check(self, crash_at: int | None = None) -> None:
         """What the runner does; with `crash_at`, the owner ends before its nth write or action."""
@@ -77,7 +118,7 @@ class World:
         schedule = self.disk
         if action is RunAction.PAUSE:
             assert schedule.job is not None
-            self.jobs[schedule.job] = replace(self.jobs[schedule.job], paused=True)
+            self.jobs[schedule.job] = lifecycle.pause(self.jobs[schedule.job], self.now)
             return True
         run = schedule.runs[-1]
         if not run.by_hand and run.recovers is None:
@@ -85,7 +126,7 @@ class World:
         if action is RunAction.CONTINUE:
             assert schedule.job is not None
             number = schedule.job
-            self.jobs[number] = replace(self.jobs[number], paused=False)
+            self.jobs[number] = lifecycle.resume(self.jobs[number], self.now)
         else:
             assert self.job() is None, "two jobs of a schedule at once"
             if run.recovers is not None:
@@ -95,7 +136,9 @@ class World:
             else:
                 assert self.interrupted() is None, "an interrupted job was not continued"
             number = len(self.jobs) + 1
-            self.jobs[number] = replace(job(number), schedule="s")
+            old = None if run.recovers is None else self.jobs[run.recovers].tasks[0].steps
+            self.jobs[number] = with_steps(job(number), old)
+            self.chains[number] = number if run.recovers is None else self.chains[run.recovers]
         self.by_user.discard(number)
         if callable(crashes) and crashes():
             return False
@@ -110,13 +153,28 @@ class World:
                     self.ranges.append((run.at, run.last))
         self.disk = after
 
+    def end_job(self) -> None:
+        if self.disk.job is not None:
+            self.ended.add(self.disk.job)
+        self.step_end = None
+
+    def leave(self, *, killed: bool) -> None:
+        """End the owner; if it is killed, in the middle of a step of every job that may work."""
+        self.alive, self.step_end = False, None
+        for number in self.jobs.keys() - self.ended:
+            found = self.jobs[number]
+            is_running = found.tasks[0].status is Status.RUNNING
+            if killed and not is_running and not found.paused:
+                self.jobs[number] = lifecycle.start_tasks(found, [0], found.submitted)
+            elif not killed and is_running:
+                self.jobs[number] = lifecycle.requeue_task(found, 0, TaskOutcome(Status.QUEUE), self.now)
+
     def start(self) -> None:
         self.alive = True
-        if self.at_work:
-            for number in self.jobs.keys() - self.ended:
-                if not self.jobs[number].paused:
-                    working = lifecycle.start_tasks(self.jobs[number], [0], self.jobs[number].submitted)
-                    self.jobs[number] = lifecycle.interrupt(working, self.now)
+        for number in self.jobs.keys() - self.ended:
+            if lifecycle.is_interrupted(self.jobs[number]):
+                self.jobs[number] = lifecycle.interrupt(self.jobs[number], self.now)
+                if self.jobs[number].status.ended:
                     self.ended.add(number)
         if schedules.is_starting(self.disk):
             after = self.disk.runs[-1].after
@@ -132,11 +190,15 @@ class World:
         target = self.now + span
         self.expect(target)
         while self.alive:
-            moment = schedules.next_moment(self.disk)
+            self.begin_step()
+            moments = (schedules.next_moment(self.disk), self.step_end)
+            moment = min((each for each in moments if each is not None), default=None)
             if moment is None or moment > target:
                 break
             self.now = max(self.now, moment)
             self.check()
+            if self.alive and self.step_end is not None and self.now >= self.step_end:
+                self.end_step()
         self.now = target
         if self.alive:
             self.check()
@@ -156,6 +218,8 @@ class World:
     def jump(self, span: timedelta) -> None:
         self.expect(self.now + span)
         self.now += span
+        if self.step_end is not None:
+            self.step_end += span
         if self.alive:
             self.check()
 
@@ -177,6 +241,11 @@ class World:
         ]
         assert not missing, f"no record of {missing[:3]}"
         self.expected = [each for each in self.expected if each > self.now]
+
+
+def with_steps(found: Job, steps: StepPosition | None) -> Job:
+    """Return a new job of the schedule whose host continues after these steps."""
+    return replace(found, schedule="s", tasks=(replace(found.tasks[0], steps=steps),))
 
 
 class Schedules(RuleBasedStateMachine):
@@ -206,16 +275,17 @@ class Schedules(RuleBasedStateMachine):
         self.world.jump(timedelta(minutes=minutes))
 
     @precondition(lambda self: self.world.alive)
-    @rule(step=st.integers(1, 4), minutes=st.sampled_from([10, 60, 600]), at_work=st.booleans())
-    def crash(self, step: int, minutes: int, at_work: bool) -> None:
+    @rule(step=st.integers(1, 4), minutes=st.sampled_from([10, 60, 600]), killed=st.booleans())
+    def crash(self, step: int, minutes: int, killed: bool) -> None:
         """End the owner at some point of a check at a time at which something is due."""
         world = self.world
+        world.begin_step()
         moment = schedules.next_moment(world.disk)
         if moment is not None and world.now < moment <= world.now + timedelta(minutes=minutes):
             world.expect(moment)
             world.now = moment
         world.check(step)
-        world.alive, world.at_work = False, at_work
+        world.leave(killed=killed)
 
     @precondition(lambda self: not self.world.alive)
     @rule()
@@ -225,8 +295,7 @@ class Schedules(RuleBasedStateMachine):
     @precondition(lambda self: self.world.job() is not None)
     @rule()
     def job_ends(self) -> None:
-        assert self.world.disk.job is not None
-        self.world.ended.add(self.world.disk.job)
+        self.world.end_job()
 
     @precondition(lambda self: self.world.alive and self.world.job() is not None)
     @rule()
@@ -292,6 +361,9 @@ def test_a_year_of_nights(zone: str, long: bool) -> None:
     for _ in range(days * 4):
         world.pass_time(timedelta(hours=6))
         if world.job() is not None and chance.random() < 0.2:
-            world.ended.add(world.disk.job or 0)
+            world.end_job()
         world.verify()
+    # a night has eight whole steps, and the window ends within the next one: the next run continues after it
+    assert timedelta(0) < world.overrun < STEP
+    assert max(step for _, step in world.finished) > 10
     assert days - 1 <= len(world.begun) <= days
