@@ -30,13 +30,13 @@ class Status(enum.StrEnum):
         return self in ENDED
 
     def may_become(self, after: Status) -> bool:
-        """Return whether `after` may follow this status: queue → running → ended; queue → stopped."""
+        """Return whether `after` may follow this status: queue → running → ended; queue → failed or stopped."""
         return after in _NEXT[self]
 
 
 ENDED = frozenset({Status.FINISHED, Status.FAILED, Status.STOPPED})
 _NEXT: dict[Status, frozenset[Status]] = {
-    Status.QUEUE: frozenset({Status.RUNNING, Status.STOPPED}),
+    Status.QUEUE: frozenset({Status.RUNNING, Status.FAILED, Status.STOPPED}),
     Status.RUNNING: ENDED,
     Status.FINISHED: frozenset(),
     Status.FAILED: frozenset(),

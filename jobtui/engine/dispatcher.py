@@ -74,7 +74,7 @@ class Dispatcher:
         self._closed = False
         self._recheck: asyncio.Task[None] | None = None
         self._wake_up: asyncio.Task[None] | None = None
-        self._deferrals = Deferrals(store, storage, clock)
+        self._deferrals = Deferrals(store, storage, clock, self._on_given_up)
         self._host_tasks = HostTasks(
             store,
             storage,
@@ -458,6 +458,12 @@ class Dispatcher:
             self.schedule_soon()
         if self._store.current(job.id) is None:
             self._forget(job.id)
+
+    def _on_given_up(self, job_id: int) -> None:
+        if self._store.current(job_id) is None:
+            self._forget(job_id)
+        self._waiters.notify()
+        self.schedule_soon()
 
     def _forget(self, job_id: int) -> None:
         self._running.discard(job_id)

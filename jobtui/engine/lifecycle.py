@@ -7,7 +7,8 @@ The rules:
     started are stopped at once;
     a pause is a mark: a paused job keeps its status; its running tasks are queued again after their step;
     a failed attempt that may be repeated returns its task to the queue as well;
-    a deferral delays one queued task, whose host cannot work now, and no other task;
+    a deferral delays one queued task, whose host cannot work now, and no other task; the task is never forced,
+    and fails without having begun once its host has been down for too long;
     ended is final: these functions refuse to change an ended job or task.
 A job's times never go backwards, even if the wall clock did: each is at least the one before it.
 """
@@ -316,6 +317,7 @@ def finish_task(job: Job, number: int, end: TaskOutcome, now: datetime, took: fl
         reason=end.reason,
         code=end.code,
         detached=end.detached,
+        deferred=None,
     )
     kind = EventKind.TASK_ENDED
     event = JobEvent(at=at, kind=kind, task=number, status=end.status, reason=end.reason)

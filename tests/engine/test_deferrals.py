@@ -116,13 +116,33 @@ class TestDown:
         it.storage.operation("nba", "h1").fail(ErrorCode.UNREACHABLE)
         assert it.heard.until(1, Status.FAILED).tasks[0].attempts == 1
 
-    def test_tried_in_any_case_in_the_end(self, it: Bench) -> None:
+    def test_given_up_in_the_end_and_never_forced(self, it: Bench) -> None:
+        it.storage.outages["h1"] = DOWN
+        it.say("ADMIN COMPACT nba WITH rolling = 1; ADMIN FLUSH nba ON h1")
+        it.storage.operation("nba", "h0").finish()
+        it.storage.operation("nba", "h2").finish()
+        deferral(it, 1)
+        recheck(it, LONGEST_DOWN.total_seconds() + 1)
+        job = it.heard.until(1, Status.FAILED)
+        task, why = job.tasks[1], f"not begun, because the host was down for more than 12 h: {DOWN}"
+        assert (task.status, task.reason, task.code) == (Status.FAILED, why, ErrorCode.UNREACHABLE)
+        assert (task.attempts, task.start, task.deferred) == (0, None, None)
+        assert job.reason == f"h1: {why}"
+        recheck(it)  # of the host, for the next job
+        it.storage.operation("nba", "h1").finish()
+        assert it.heard.until(2, Status.FINISHED).command == "flush"
+        assert [event.kind for event in job.events if event.task == 1] == [
+            EventKind.DEFERRED,
+            EventKind.TASK_ENDED,
+        ]
+
+    def test_job_that_never_began_ends_with_its_last_host(self, it: Bench) -> None:
         it.storage.outages["h1"] = DOWN
         it.say("ADMIN COMPACT nba ON h1 WITH rolling = 1")
         deferral(it, 0)
         recheck(it, LONGEST_DOWN.total_seconds() + 1)
-        it.storage.operation("nba", "h1").fail(ErrorCode.UNREACHABLE)
-        it.heard.until(1, Status.FAILED)
+        job = it.heard.until(1, Status.FAILED)
+        assert (job.start, job.took) == (None, None)
 
     def test_stop_ends_it(self, it: Bench) -> None:
         it.storage.outages["h1"] = DOWN

@@ -155,10 +155,11 @@ def test_progress_is_weighted_by_bytes_if_all_are_known() -> None:
     assert job.reclaimed == 400
 
 
-def test_ended_is_final_and_queued_can_only_run_or_stop() -> None:
+def test_ended_is_final_and_queued_never_finishes() -> None:
     allowed = {(a, b) for a in Status for b in Status if a.may_become(b)}
     assert allowed == {
         (Status.QUEUE, Status.RUNNING),
+        (Status.QUEUE, Status.FAILED),
         (Status.QUEUE, Status.STOPPED),
         (Status.RUNNING, Status.FINISHED),
         (Status.RUNNING, Status.FAILED),
