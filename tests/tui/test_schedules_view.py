@@ -48,6 +48,10 @@ def test_it_is_shown_run_paused_and_dropped(tmp_path: Path) -> None:
             await shown.press("enter")
             await shown.until(lambda: shown.dashboard.console.bar.is_typing)
             assert "CREATE SCHEDULE" in shown.screen
+            await shown.press("enter")
+            await shown.shows("active")
+            (row,) = shown.behind.rows("SHOW SCHEDULES")
+            assert row[:3] == ("nightly", "30 2 * * *", "06:00")
 
     asyncio.run(run())
 
