@@ -249,13 +249,15 @@ def test_jobs_are_found_by_who_requested_them(tmp_path: Path) -> None:
         job = made_jobs.ended(job_id, dice)
         by = {"requested_by": "anna@db1, dashboard"} if job_id % 3 else {"schedule": "nightly"}
         history.commit(replace(job, **by)).result()
+    history.commit(replace(made_jobs.ended(61, dice), requested_by="cluster prod")).result()
     history.close()
     reader = History.open(tmp_path, write=False)
     assert reader.query(Query(requesters=("Anna",))).ids(0, 99) == [n for n in range(1, 61) if n % 3]
     assert reader.query(Query(requesters=("nightly",))).ids(0, 99) == list(range(3, 61, 3))
-    assert reader.query(Query(not_requesters=("anna",))).ids(0, 99) == list(range(3, 61, 3))
+    assert reader.query(Query(requesters=("cluster",))).ids(0, 99) == [61]
+    assert reader.query(Query(not_requesters=("anna",))).ids(0, 99) == [*range(3, 61, 3), 61]
     by_requester = reader.query(Query(sort=Sort.REQUESTER)).ids(0, 99)
-    assert by_requester == [*(n for n in range(1, 61) if n % 3), *range(3, 61, 3)]
+    assert by_requester == [*(n for n in range(1, 61) if n % 3), 61, *range(3, 61, 3)]
     reader.close()
 
 
