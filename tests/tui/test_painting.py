@@ -122,3 +122,14 @@ class TestFirstFrame:
 
         asyncio.run(run())
         assert any("flush a_space_with_a_long_name" in line for line in frames[0])
+
+    def test_columns_fit_a_long_row_that_a_taller_terminal_shows(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with stage(tmp_path, size=(120, 10), auto=True) as shown:
+                name = "a_space_with_a_long_name"
+                await shown.say(f"CREATE SPACE {name};ADMIN FLUSH {name}" + ";ADMIN FLUSH nba" * 10)
+                await shown.press("home")
+                await shown.pilot.resize_terminal(120, 36)
+                await shown.shows(f"flush {name}")
+
+        asyncio.run(run())

@@ -255,7 +255,8 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
 
     def on_resize(self, event: events.Resize) -> None:
         """Lay the columns out for the new width, which may fit more or fewer of them."""
-        self._place_columns()
+        # The compositor has already painted the new size, and cells of rows that came into view may be wider.
+        self._place_columns_again()
         self._resize()
         self.call_after_refresh(self._reveal)
 
