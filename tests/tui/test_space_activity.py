@@ -103,6 +103,20 @@ class TestSpaceChart:
         assert "job 3" in text
         assert "job 9" in text
 
+    @pytest.mark.parametrize(
+        ("figures", "ends"),
+        [
+            ([-2 * MIB] * 3, ["0 B", "-2 MiB"]),
+            ([2 * MIB] * 3, ["2 MiB", "0 B"]),
+            ([0] * 3, ["1 B", "0 B"]),
+            ([-2 * MIB, -2 * MIB + 1], ["-1.98 MiB", "-2.02 MiB"]),
+        ],
+    )
+    def test_ends_of_the_axis_differ(self, figures: list[int], ends: list[str]) -> None:
+        lines = space_chart_lines(range(len(figures)), [1] * len(figures), figures, 50)
+        axis = [plain(line).split("┤")[0].strip() for line in lines if "┤" in plain(line)]
+        assert axis[-2:] == ends
+
     def test_narrow(self) -> None:
         for width in (20, 40, 70):
             assert max(map(line_width, space_chart_lines([1, 2], [1, 2], [1, 2], width))) <= width

@@ -259,7 +259,9 @@ def _limits(panel: _Panel, low: float, high: float) -> tuple[float, float]:
         if panel.gauge is Gauge.L0_FILES:
             return 0.0, max(2.0, 2.0 * math.ceil(high / 2))  # even, so that half of it is a number of files
         return 0.0, _nice(max(high, 1.0))
-    margin = max((high - low) * 0.1, high * 0.002, 1.0)
+    if low == high:  # a margin would be less than the labels show: both ends would have the same one
+        return min(low, 0.0), high if high > 0 else 0.0 if low < 0 else 1.0
+    margin = max((high - low) * 0.1, max(abs(low), abs(high)) * 0.01, 1.0)
     return (low - margin if low < 0 else max(0.0, low - margin)), high + margin
 
 
