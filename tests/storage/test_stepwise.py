@@ -125,6 +125,15 @@ class TestSteps:
             assert watched.fractions[-2] > 0.7
             assert await dumped(storage) == sorted(held.items())
 
+    async def test_rate_stays_known_between_steps(self, tmp_path):
+        async with leveled(tmp_path) as (storage, _):
+            watched = Watched()
+            rates = []
+            watched.on_progress = lambda progress: rates.append(progress.rate) if progress.steps else None
+            await compact(storage, watched=watched)
+            assert len(rates) > 4
+            assert None not in rates[1:]
+
     async def test_a_small_database_has_one_step(self, tmp_path):
         async with storage_at(tmp_path, step=STEP) as storage:
             await storage.create_space("nba", Placement())

@@ -114,7 +114,7 @@ class Compaction(Operation):
             step = plan.next_step(handle)
             self._steps = plan.position if plan.position.total else None
             self._needed = None if step is None else step.room_needed(self._room or 2 * self._step_bytes)
-            progress = OperationProgress(plan.fraction, steps=self._steps, room_needed=self._needed)
+            progress = OperationProgress(plan.fraction, self._rate, steps=self._steps, room_needed=self._needed)
             self._report_progress(progress, at_once=step is None)
             if step is None:
                 self._note = "; ".join(filter(None, (*plan.notes, _describe_skipped(handle.columns))))
@@ -210,7 +210,7 @@ class Compaction(Operation):
                 pause = min(TICK_SECONDS, pause * 2)
                 if thread.is_alive():
                     progress.update()
-        self._rate = progress.rate
+        self._rate = progress.final_rate()
         tables = tables_by_family(handle)
         movable = [column for column in plan.columns if column.style is not CompactionStyle.NONE]
         if self._cancellation.interrupted:

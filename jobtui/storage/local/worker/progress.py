@@ -43,7 +43,7 @@ class ProgressEstimator:
         self._expected = expected
         self._report = report
         self._done = 0
-        self._updated_at = time.monotonic()
+        self._begin = self._updated_at = time.monotonic()
         self.rate = rate
         self._fraction = 0.0
 
@@ -67,6 +67,11 @@ class ProgressEstimator:
         if self._expected:
             self._fraction = max(self._fraction, min(HIGHEST, done / self._expected))
         self._report(OperationProgress(self._fraction, self.rate))
+
+    def final_rate(self) -> float | None:
+        """Return the rate at the end of the work; that of the whole work if it ended before it was measured."""
+        elapsed = time.monotonic() - self._begin
+        return self._count() / elapsed if self.rate is None and elapsed > 0 else self.rate
 
 
 class GaugeReader:
