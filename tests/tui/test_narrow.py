@@ -325,8 +325,8 @@ def test_footer_has_the_look_key_only_for_adopted_spaces(tmp_path: Path) -> None
             await shown.press("home")
             assert "L look" not in shown.screen
             await shown.press(*["right_square_bracket"] * 3)
-            await shown.shows("L look", "L looks")
+            await shown.shows("L look", "L reads its files")
             await shown.press("2")
-            await shown.shows("n new", "L looks")
+            await shown.shows("n new", "L reads its files")
 
     asyncio.run(run())

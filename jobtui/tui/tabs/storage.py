@@ -109,7 +109,7 @@ def request_hint() -> Line:
     return (
         (" Another program's database: opening it writes there. ", TextRole.WARNING),
         ("L", TextRole.KEY),
-        (" looks", TextRole.MUTED),
+        (" reads its files", TextRole.MUTED),
     )
 
 

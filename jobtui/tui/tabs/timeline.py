@@ -40,7 +40,9 @@ def timeline_lines(job: Job, width: int, now: datetime) -> list[Line]:
             )
         )
     lines.append(())
-    lines.append(((f" {_WAIT} waits   {_WORK} works", TextRole.MUTED),))
+    muted = TextRole.MUTED
+    waits, works = (_WAIT, TextRole.QUEUE), (_WORK, STATUS_ROLE[job.status])
+    lines.append(((" ", muted), waits, (" waits   ", muted), works, (" works", muted)))
     return [cut(line, width) for line in lines]
 
 
