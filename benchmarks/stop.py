@@ -1,4 +1,5 @@
-"""How soon STOP and RESUME act on a compact of a gigabyte, also if its worker must be killed.
+"""How soon STOP and RESUME act on a compact of a gigabyte, also if its worker must be killed, or if a dashboard
+leaves it to a server in the background.
 
 The yardstick is what an operator without jobtui would do: kill a process that compacts a copy of the same
 database, wait for its end, and open the database in a new process.
@@ -8,6 +9,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -15,13 +17,15 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from benchmarks.figures import Outcome, Run, at_most, figure, once
+from benchmarks.homes import fresh_home
+from benchmarks.screen import Screen
 from jobtui.engine.client import EngineEvent, Session
 from jobtui.engine.lifecycle import is_held
 from jobtui.engine.local import LocalClient
@@ -35,9 +39,13 @@ _VALUE: Final = 4_000
 _BATCH: Final = 2_000
 """Pairs that are written at once."""
 _LAYERS: Final = 4
-_WAIT: Final = 120.0
+_WAIT: Final = 60.0
 _LATEST: Final = 0.6
 """The share of the work after which the latest stop comes: the end of the last step must not come first."""
+_LOOK: Final = 0.005
+"""Seconds between two looks at the files."""
+_STEP_MIB, _RATE_MIB = 100, 128
+"""Steps of half a second, and many of them."""
 _WORKING: Final = 0.1
 """Seconds of compaction before the yardstick's process is killed."""
 
@@ -128,6 +136,73 @@ def resume(run: Run) -> Outcome:
             _ended(engine, job_id)
             theirs.append(_killed_and_reopened(run))
     return Outcome.ratio(ours, theirs, f"slowest {max(ours) * 1e3:.0f} ms")
+
+
+@figure(
+    "a compact that a dashboard leaves to a server: longest time without a write ÷ a bare kill and reopening",
+    goal=at_most(10),
+    absolute=at_most(2),
+)
+def left_to_a_server(run: Run) -> Outcome:
+    """From the last byte that the dashboard's worker writes to the first one of the server's.
+
+    The dashboard finishes its step, ends, and starts `jobtui serve --until-idle`.
+    """
+    ours: list[float] = []
+    theirs: list[float] = []
+    for _ in range(2 if run.quick else 5):
+        ours.append(_left_to_a_server(run))
+        theirs.append(_killed_and_reopened(run))
+    return Outcome.ratio(ours, theirs, f"slowest {max(ours):.2f} s")
+
+
+def _left_to_a_server(run: Run) -> float:
+    """Quit a dashboard in the middle of a compact in steps; return the seconds in which nothing was written."""
+    home = fresh_home(run)
+    shutil.copytree(_filled(run), home.profile, copy_function=_link, dirs_exist_ok=True)
+    config = home.path / "config.toml"
+    config.write_text(f'[profiles.local]\nhosts = {{ {_HOST} = "" }}\nstep_size = "{_STEP_MIB} MiB"\n')
+
+    def execute(text: str, *options: str) -> None:
+        command = home.jobtui("--config", str(config), "--quiet", *options, "-e", text)
+        subprocess.run(command, env=home.environment, stdout=subprocess.DEVNULL, check=True)
+
+    execute("ADMIN COMPACT nba")  # level 0 would be a single step
+    with Screen(home.jobtui("--config", str(config)), home.environment) as screen:
+        _await_text(screen, "compact nba")
+        execute(f"ADMIN COMPACT nba WITH rate = {_RATE_MIB} MiB", "--detach")
+        _await_text(screen, r" [1-5]/\d+ ")
+        screen.send("q")
+        _await_text(screen, "in the background")
+        screen.send("b")
+        longest = _longest_gap(home.profile / "storage", screen)
+    execute(f"STOP JOB {_LAYERS + 2}")
+    return longest
+
+
+def _await_text(screen: Screen, pattern: str) -> None:
+    """Wait until the whole screen matches the pattern; a frame may hold only the part that changed."""
+    end = time.monotonic() + _WAIT
+    while re.search(pattern, screen.text()) is None:
+        if time.monotonic() > end:
+            raise TimeoutError(f"{pattern!r} never came:\n{screen.text()}")
+        screen.read(_LOOK)
+
+
+def _longest_gap(directory: Path, screen: Screen) -> float:
+    """Return the longest time without a write, up to the first write after the end of the screen's process."""
+    longest = 0.0
+    at, before = time.perf_counter(), _size(directory)
+    while True:
+        screen.read(_LOOK)
+        now, size = time.perf_counter(), _size(directory)
+        if size != before:
+            longest = max(longest, now - at)
+            if screen.process.poll() is not None:
+                return longest
+            at, before = now, size
+        elif now - at > _WAIT:
+            raise TimeoutError(f"nothing continues the compact:\n{screen.text()}")
 
 
 @once
@@ -244,7 +319,11 @@ def _pairs(run: Run) -> int:
 
 
 def _size(root: Path) -> int:
-    return sum(table.stat().st_size for table in root.rglob("*.sst"))
+    total = 0
+    for table in root.rglob("*.sst"):
+        with suppress(FileNotFoundError):  # a compaction removes the files that it has merged
+            total += table.stat().st_size
+    return total
 
 
 # ---- the engine
