@@ -62,7 +62,8 @@ def test_killed_run_is_reported_at_next_start_and_recoverable(slow: CommandLine)
 def test_who_does_not_wait_for_the_stop_leaves_at_once(slow: CommandLine) -> None:
     with slow.started("-e", "ADMIN COMPACT nba") as process:
         eventually(lambda: slow.is_running(1))
-        for worker in workers_of(process.pid):
+        eventually(lambda: started_workers(process.pid))
+        for worker in started_workers(process.pid):
             os.kill(worker, signal.SIGSTOP)  # it hears of no stop
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
@@ -113,3 +114,9 @@ def test_interrupt_before_any_work_ends_silently(nba: CommandLine, module: str) 
 def workers_of(pid: int) -> set[int]:
     children = (task / "children" for task in Path(f"/proc/{pid}/task").iterdir())
     return {int(child) for listed in children for child in listed.read_text().split()}
+
+
+def started_workers(pid: int) -> set[int]:
+    """Return the workers that run their own program; one suspended before that would hold up its parent."""
+    program = Path(f"/proc/{pid}/cmdline").read_bytes()
+    return {worker for worker in workers_of(pid) if Path(f"/proc/{worker}/cmdline").read_bytes() != program}
