@@ -176,7 +176,9 @@ def _left_to_a_server(run: Run) -> float:
         _await_text(screen, "in the background")
         screen.send("b")
         longest = _longest_gap(home.profile / "storage", screen)
-    execute(f"STOP JOB {_LAYERS + 2}")
+    stop = home.jobtui("--config", str(config), "--quiet", "-e", f"STOP JOB {_LAYERS + 2}")
+    # the job may have ended by itself meanwhile
+    subprocess.run(stop, env=home.environment, capture_output=True, check=False)
     return longest
 
 
