@@ -108,6 +108,19 @@ class Watched(msgspec.Struct):
             self.moved.set()
 
 
+def after_steps(count: int, act) -> Watched:
+    """A watcher that acts once, when `count` steps are done."""
+    watched = Watched()
+
+    def look(progress) -> None:
+        if progress.steps is not None and progress.steps.done == count:
+            watched.on_progress = lambda _: None
+            act(watched)
+
+    watched.on_progress = look
+    return watched
+
+
 async def flush(
     storage: LocalStorage, host: str = "h1", space: str = "nba", watched: Watched | None = None
 ) -> TaskResult:
