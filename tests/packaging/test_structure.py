@@ -117,6 +117,11 @@ class TestSizes:
         long = {name for name, source in SOURCES.items() if len(source.splitlines()) > MOST_LINES}
         assert long == TOO_LONG
 
+    def test_no_test_or_benchmark_over_the_limit(self) -> None:
+        files = [path for folder in ("tests", "benchmarks") for path in (ROOT / folder).rglob("*.py")]
+        long = [str(path) for path in files if len(path.read_text(encoding="utf-8").splitlines()) > MOST_LINES]
+        assert long == []
+
     def test_number_of_modules(self) -> None:
         assert len(SOURCES) <= MOST_MODULES
 
