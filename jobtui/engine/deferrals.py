@@ -31,7 +31,7 @@ LONGEST_DOWN = timedelta(hours=12)
 class Deferrals:
     """The hosts that could not work at their last check. For the engine's loop alone.
 
-    `on_given_up` is called with a job after it was committed that hosts of it are given up.
+    `on_given_up` is called with a job's id after the end of its tasks on hosts that are given up was committed.
     """
 
     def __init__(
@@ -92,16 +92,16 @@ class Deferrals:
                 if after is not None and after.tasks[number].status is Status.QUEUE:
                     is_last = _is_down_too_long(after.tasks[number], deferral, now)
                     given_up = given_up or is_last
-                    settle = _give_up if is_last else lifecycle.defer_task
-                    after = settle(after, number, deferral, now)
+                    change = _give_up if is_last else lifecycle.defer_task
+                    after = change(after, number, deferral, now)
             return [] if after is None or after is before else [after]
 
-        def settled(_jobs: Sequence[Job], error: Exception | None) -> None:
+        def on_committed(_jobs: Sequence[Job], error: Exception | None) -> None:
             # a full disk: the deferral, or the end, is recorded at a later check
             if given_up and error is None:
                 self._on_given_up(job.id)
 
-        self._store.update_nowait(edit, settled)
+        self._store.update_nowait(edit, on_committed)
 
 
 def _down(host: str) -> str:
@@ -111,8 +111,9 @@ def _down(host: str) -> str:
 def _is_down_too_long(task: Task, deferral: Deferral, now: datetime) -> bool:
     """Return whether the task was deferred because its host is down, and has been for `LONGEST_DOWN`."""
     before = task.deferred
-    is_down = before is not None and before.reason == deferral.reason == _down(task.host)
-    return is_down and before is not None and now - before.since > LONGEST_DOWN
+    if before is None or now - before.since <= LONGEST_DOWN:
+        return False
+    return before.reason == deferral.reason == _down(task.host)
 
 
 def _give_up(job: Job, number: int, deferral: Deferral, now: datetime) -> Job:
