@@ -6,13 +6,12 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from datetime import UTC, datetime
 
 from jobtui.engine.client import Client
-from jobtui.engine.lifecycle import task_seconds
 from jobtui.formatting import DateOrder, format_bytes, format_change, format_duration, format_recent_time
 from jobtui.history import QueryResult, StoreError
 from jobtui.model import ClusterRef, Job, Status
 from jobtui.tui.data.search import FIRST_PAGE
 from jobtui.tui.tabs.summary import elapsed
-from jobtui.tui.tabs.tasks import LEAST_PROGRESS, continues_steps, remaining
+from jobtui.tui.tabs.tasks import LEAST_PROGRESS, continues_steps, task_remaining
 from jobtui.tui.text.spans import (
     AGAIN,
     MARKED,
@@ -329,14 +328,7 @@ def remaining_of(job: Job, rates: Rates, now: datetime) -> float | None:
     if job.paused:
         return None
     if all(task.status is not Status.QUEUE for task in job.tasks):
-        known = [
-            remaining(
-                task,
-                rates.get((job.id, task.number)),
-                None if continues_steps(job, task) else task_seconds(job, task.number, now),
-            )
-            for task in running
-        ]
+        known = [task_remaining(job, task, rates.get((job.id, task.number)), now) for task in running]
         return None if None in known or not known else max(seconds for seconds in known if seconds is not None)
     done = job.progress
     if done is None or done < LEAST_PROGRESS or job.start is None:

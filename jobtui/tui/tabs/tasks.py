@@ -273,7 +273,7 @@ def _figures(job: Job, task: Task, rate: float | None, now: datetime, width: int
         if rate is not None:
             figures[TaskFigure.RATE] = format_rate(rate), TextRole.ACCENT
         worked = task_seconds(job, task.number, now)
-        estimate = remaining(task, rate, None if continues_steps(job, task) else worked)
+        estimate = task_remaining(job, task, rate, now)
         if estimate is not None:
             figures[TaskFigure.TIME] = format_remaining(estimate), TextRole.MUTED
         elif worked is not None:
@@ -295,6 +295,11 @@ def remaining(task: Task, rate: float | None, worked: float | None) -> float | N
     if rate and task.before is not None and task.before.bytes:
         return task.before.bytes * (1 - done) / rate
     return None if worked is None else worked * (1 - done) / done
+
+
+def task_remaining(job: Job, task: Task, rate: float | None, now: datetime) -> float | None:
+    """Estimate the seconds that a running task still needs; None if that is not known yet."""
+    return remaining(task, rate, None if continues_steps(job, task) else task_seconds(job, task.number, now))
 
 
 def continues_steps(job: Job, task: Task) -> bool:
