@@ -1,5 +1,6 @@
-"""How soon STOP and RESUME act on a compact of a gigabyte, also if its worker must be killed, or if a dashboard
-leaves it to a server in the background.
+"""How soon STOP, RESUME and a move to the background act on a compact of a gigabyte.
+
+STOP is measured also with a worker that must be killed.
 
 The yardstick is what an operator without jobtui would do: kill a process that compacts a copy of the same
 database, wait for its end, and open the database in a new process.
@@ -39,13 +40,13 @@ _VALUE: Final = 4_000
 _BATCH: Final = 2_000
 """Pairs that are written at once."""
 _LAYERS: Final = 4
-_WAIT: Final = 60.0
+_WAIT: Final = 120.0
 _LATEST: Final = 0.6
 """The share of the work after which the latest stop comes: the end of the last step must not come first."""
 _LOOK: Final = 0.005
 """Seconds between two looks at the files."""
-_STEP_MIB, _RATE_MIB = 100, 128
-"""Steps of half a second, and many of them."""
+_STEP_MIB, _RATE_MIB = 50, 40
+"""Steps of more than a second: the dashboard must be left before the last one."""
 _WORKING: Final = 0.1
 """Seconds of compaction before the yardstick's process is killed."""
 
