@@ -40,7 +40,7 @@ def deferral(it: Bench, task: int) -> str:
 def recheck(it: Bench, seconds: float = RECHECK.total_seconds()) -> None:
     """Move the clock once the engine waits until it asks again; not while it asks, which is limited in time."""
     it.clock.wait_for_sleep(RECHECK.total_seconds())
-    it.clock.advance(seconds)
+    it.advance(seconds)
 
 
 class TestScheduler:

@@ -69,7 +69,7 @@ class TestValues:
     def test_jobs_queue_and_last_success(self, tmp_path: Path, storage: ScriptedStorage) -> None:
         with bench(tmp_path, storage) as b:
             finish(b, "ADMIN COMPACT nba", "nba", "h1", "h2")
-            b.clock.advance(60)
+            b.advance(60)
             finish(b, "ADMIN COMPACT nba", "nba", "h1", "h2", after=9000)
             stop = b.clock.now().timestamp()
             b.rows("ADMIN FLUSH nba")

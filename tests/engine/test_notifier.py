@@ -296,7 +296,7 @@ class TestOtherMoments:
         with notifying(tmp_path, to_command(inbox, NotifyOn.PAUSED)) as b:
             b.rows('ADMIN COMPACT test2; PAUSE JOB 1 WITH because = "backup"')
             until_settled(b, 1)
-            b.clock.advance(60)
+            b.advance(60)
             b.rows("RESUME JOB 1; PAUSE JOB 1")
             until_settled(b, 1, 2)
         first, second = inbox.messages

@@ -26,11 +26,6 @@ def it(tmp_path: Path) -> Iterator[Bench]:
         yield bench_
 
 
-def settle(it: Bench) -> None:
-    """Wait until the engine has nothing to do by itself."""
-    it.heard.wait_for(lambda: it.engine.engine.dispatcher.is_settled and it.engine.engine.store.is_settled)
-
-
 class TestPause:
     def test_running_job_yields_after_its_step(self, it: Bench) -> None:
         it.say("ADMIN COMPACT solo")
@@ -62,7 +57,7 @@ class TestPause:
         again = it.storage.operation("solo", "h3", 1)
         assert again.request is not None
         assert again.request.resume == SEVENTEEN
-        it.clock.advance(5)
+        it.advance(5)
         again.finish()
         job = it.heard.until(1, Status.FINISHED)
         assert job.tasks[0].attempts == 2
@@ -86,7 +81,7 @@ class TestPause:
             it.storage.operation("solo", "h3").pause(SEVENTEEN)
             it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
         with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
-            settle(it)
+            it.settle()
             assert it.storage.begun == []
             assert it.job(1).paused
             assert it.job(2).paused
@@ -171,15 +166,15 @@ class TestTime:
     def test_pauses_are_not_counted(self, it: Bench) -> None:
         it.say("ADMIN COMPACT solo")
         first = it.storage.operation("solo", "h3")
-        it.clock.advance(10)
+        it.advance(10)
         it.say("PAUSE JOB 1")
-        it.clock.advance(5)  # until the step has ended
+        it.advance(5)  # until the step has ended
         first.pause(SEVENTEEN)
         it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
-        it.clock.advance(3600)
+        it.advance(3600)
         it.say("RESUME JOB 1")
         rest = it.storage.operation("solo", "h3", 1)
-        it.clock.advance(20)
+        it.advance(20)
         rest.finish()
         job = it.heard.until(1, Status.FINISHED)
         assert (job.took, job.tasks[0].took) == (35, 35)
@@ -190,32 +185,31 @@ class TestTime:
         it.say("ADMIN COMPACT pair WITH wait = 5 min")
         for host in ("h0", "h3"):
             operation = it.storage.operation("pair", host)
-            it.clock.advance(7)
+            it.advance(7)
             operation.finish()
             it.heard.wait_for(lambda h=host: it.job(1).tasks["h0h3".index(h) // 2].status is Status.FINISHED)
-            settle(it)
-            it.clock.advance(300)
+            it.advance(300)
         assert it.heard.until(1, Status.FINISHED).took == 14
 
     def test_working_time_of_a_job_that_runs(self, it: Bench) -> None:
         it.say("ADMIN COMPACT solo")
         it.storage.operation("solo", "h3")
-        it.clock.advance(42)
+        it.advance(42)
         assert lifecycle.working_seconds(it.job(1), it.clock.now()) == 42
         assert lifecycle.paused_seconds(it.job(1), it.clock.now()) == 0
 
     def test_working_time_of_a_task_leaves_out_pauses(self, it: Bench) -> None:
         it.say("ADMIN COMPACT solo")
         first = it.storage.operation("solo", "h3")
-        it.clock.advance(10)
+        it.advance(10)
         it.say("PAUSE JOB 1")
         first.pause(SEVENTEEN)
         it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
-        it.clock.advance(3600)
+        it.advance(3600)
         assert lifecycle.task_seconds(it.job(1), 0, it.clock.now()) == 10
         it.say("RESUME JOB 1")
         it.storage.operation("solo", "h3", 1).progress(0.25)
-        it.clock.advance(20)
+        it.advance(20)
         now = it.clock.now()
         assert lifecycle.task_seconds(it.job(1), 0, now) == 30
         assert remaining_of(it.job(1), {}, now) == 90
@@ -228,7 +222,7 @@ class TestTime:
         it.heard.until(1, Status.FAILED)
         it.say("RECOVER JOB 1")
         rest = it.storage.operation("solo", "h3", 1)
-        it.clock.advance(1)
+        it.advance(1)
         rest.progress(0.25, steps=SEVENTEEN, before=SpaceStats((Level(1, 400),)))
         now = it.clock.now()
         assert remaining_of(it.job(2), {}, now) is None  # the job before took the time for this quarter
@@ -237,10 +231,10 @@ class TestTime:
     def test_time_left_counts_the_waits_to_come(self, it: Bench) -> None:
         it.say("ADMIN COMPACT nba WITH wait = 5 min")
         it.storage.operation("nba", "h0")
-        it.clock.advance(10)
+        it.advance(10)
         it.storage.operation("nba", "h0").finish()
         it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.FINISHED)
-        it.clock.advance(200)
+        it.advance(200)
         assert remaining_of(it.job(1), {}, it.clock.now()) == pytest.approx(20 + 2 * 300)
 
 
@@ -259,7 +253,7 @@ class TestSteps:
             operation.progress(done / 64, steps=StepPosition(done, 64, "db-1", "default", b"k%d" % done))
         it.heard.wait_for(lambda: any(job.tasks[0].steps is not None for job in it.heard.jobs(1)))
         assert len([job for job in it.heard.jobs(1) if job.tasks[0].steps is not None]) == 1
-        it.clock.advance(1)
+        it.advance(1)
         # it exists, or the test fails
         it.heard.wait_for(lambda: it.engine.history.get(1).tasks[0].steps.done == 19)  # type: ignore[union-attr]
 
@@ -277,13 +271,13 @@ class TestSteps:
     def test_waiting_for_disk_is_no_work(self, it: Bench) -> None:
         it.say("ADMIN COMPACT solo")
         operation = it.storage.operation("solo", "h3")
-        it.clock.advance(10)
+        it.advance(10)
         operation.progress(0.2, waiting="3.1 GiB free, reserve 5 GiB")
-        it.clock.advance(3600)
+        it.advance(3600)
         operation.progress(0.3)
-        it.clock.advance(20)
+        it.advance(20)
         operation.progress(0.9, waiting="3.1 GiB free, reserve 5 GiB")
-        it.clock.advance(3600)
+        it.advance(3600)
         operation.finish()
         job = it.heard.until(1, Status.FINISHED)
         assert (job.tasks[0].took, job.took) == (30, 30)
@@ -360,10 +354,10 @@ class TestYield:
         leaving = it.engine.call(it.engine.engine.dispatcher.yield_hosts())
         it.engine.call(operation.control.pause.wait()).result(20)
         it.clock.wait_for_sleep(2)
-        it.clock.advance(1.9)
+        it.advance(1.9)
         it.engine.call(asyncio.sleep(0)).result(20)
         assert not operation.control.cancel.is_set()
-        it.clock.advance(0.2)
+        it.advance(0.2)
         it.engine.call(operation.control.cancel.wait()).result(20)
         operation.stop()
         leaving.result(20)
@@ -402,16 +396,14 @@ class TestRetry:
         it.say("ADMIN COMPACT solo WITH retry = 2, retry_wait = 10 s")
         it.storage.operation("solo", "h3").fail(ErrorCode.DISK_FULL, "no room")
         it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
-        settle(it)
-        it.clock.advance(10)
+        it.advance(10)
         it.storage.operation("solo", "h3", 1).fail(ErrorCode.DISK_FULL, "no room")
         again = (2, Status.QUEUE)
         it.heard.wait_for(lambda: (it.job(1).tasks[0].attempts, it.job(1).tasks[0].status) == again)
-        settle(it)
-        it.clock.advance(10)
-        settle(it)
+        it.advance(10)
+        it.settle()
         assert len(it.storage.begun) == 2
-        it.clock.advance(10)
+        it.advance(10)
         it.storage.operation("solo", "h3", 2).fail(ErrorCode.DISK_FULL, "no room")
         job = it.heard.until(1, Status.FAILED)
         retried = [event.reason for event in job.events if event.kind is EventKind.RETRIED]
@@ -429,9 +421,9 @@ class TestRolling:
         it.say("ADMIN COMPACT nba WITH rolling = 1, wait = 5 min")
         it.storage.operation("nba", "h0").finish()
         it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.FINISHED)
-        settle(it)
+        it.settle()
         assert len(it.storage.begun) == 1
-        it.clock.advance(300)
+        it.advance(300)
         it.storage.operation("nba", "h1")
         assert len(it.storage.begun) == 2
 

@@ -6,7 +6,6 @@ published, what its storage was asked, and what a reader of its history sees on 
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import tempfile
 from pathlib import Path
@@ -30,7 +29,7 @@ from jobtui.errors import ErrorCode
 from jobtui.history import History, Query
 from jobtui.model import EventKind, Job, JobChanged, Status, StepPosition
 from tests.support.clock import FakeClock
-from tests.support.engines import WAIT, Bench
+from tests.support.engines import Bench
 from tests.support.scripted import Operation, ScriptedStorage
 
 SPACES = {"nba": ("h0", "h1", "h2"), "test2": ("h0", "h1"), "solo": ("h3",), "pair": ("h2", "h3")}
@@ -269,20 +268,13 @@ class Races(RuleBasedStateMachine):
 
     def settle(self) -> None:
         """Wait until the engine has nothing left to do but wait for a host or the clock."""
-        self.bench.engine.call(_settled(self.bench.engine)).result(WAIT)
+        self.bench.settle()
 
     def teardown(self) -> None:
         if hasattr(self, "bench"):
             self.bench.engine.close()
         self.close_reader()
         shutil.rmtree(self.root)
-
-
-async def _settled(engine: LocalClient) -> None:
-    quiet = 0
-    while quiet < 10:
-        await asyncio.sleep(0)
-        quiet = quiet + 1 if engine.engine.dispatcher.is_settled and engine.engine.store.is_settled else 0
 
 
 @pytest.mark.timeout(3600)

@@ -258,7 +258,7 @@ def compacting(root: Path, hosts: tuple[str, ...] = ("h1", "h2")) -> Iterator[Be
 
 def pass_second(behind: Bench, *hosts: str, read: int, l0_files: int = 4) -> None:
     """Let a second pass, after which these hosts have read so many bytes in all."""
-    behind.clock.advance(1)
+    behind.advance(1)
     for host in hosts:
         gauges = HostGauges(read, read // 2, l0_files, 10**9 - read)
         behind.storage.operation("nba", host).progress(0.5, gauges=gauges)

@@ -29,7 +29,7 @@ def test_silent_host_fails_its_task_after_task_timeout(tmp_path: Path) -> None:
         storage.operation("nba", "hung")
         storage.operation("nba", "well").finish()
         it.heard.wait_for(lambda: it.job(1).ended_tasks == 1)
-        it.clock.advance(31)
+        it.advance(31)
         job = it.heard.until(1, Status.FAILED)
         assert job.reason == "hung: hung did not answer within 30 s (task_timeout)"
         assert [task.status for task in job.tasks] == [Status.FAILED, Status.FINISHED]
@@ -42,7 +42,7 @@ def test_host_working_past_the_deadline_stays_busy(tmp_path: Path) -> None:
         it.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
         operation = storage.operation("solo", "far")
         it.clock.wait_for_sleepers(2)  # the deadline, and a look at what is silent
-        it.clock.advance(31)
+        it.advance(31)
         it.heard.until(1, Status.FAILED)
         settled = operation.detach()
         assert it.rows("SHOW JOBS")[1][2] == "queue"
@@ -58,7 +58,7 @@ def test_what_a_host_reports_after_its_deadline_is_kept_nowhere(tmp_path: Path) 
         it.say("ADMIN FLUSH first; ADMIN COMPACT nba")
         hung = storage.operation("nba", "hung")
         it.clock.wait_for_sleepers(2)  # both deadlines
-        it.clock.advance(20)
+        it.advance(20)
         storage.operation("first", "well").finish()
         storage.operation("nba", "well")
         it.clock.pass_by(11)
@@ -76,7 +76,7 @@ def test_a_hung_host_delays_only_the_tasks_that_need_it(tmp_path: Path) -> None:
         storage.operation("a", "hung")
         it.say("ADMIN COMPACT b; ADMIN COMPACT c")
         it.clock.wait_for_sleepers(1)
-        it.clock.advance(31)
+        it.advance(31)
         storage.operation("b", "well").finish()
         storage.operation("c", "other").finish()
         it.heard.until(3, Status.FINISHED)
@@ -87,7 +87,7 @@ def test_show_hosts_and_spaces_do_not_wait_for_a_hung_host(three: Bench) -> None
     three.storage.down["far"] = "no answer"
     answer = three.engine.execute("SHOW SPACES", three.session)
     three.clock.wait_for_sleepers(1)
-    three.clock.advance(5)
+    three.advance(5)
     rows = {row.cells[0]: row.cells for row in answer.result(WAIT).results[0].rows}
     assert rows["solo"] == ("solo", "1", "", "", "")
     assert rows["nba"] == ("nba", "3", "11.7 KiB", "0 B", "11.7 KiB")

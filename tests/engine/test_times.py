@@ -19,7 +19,7 @@ from tests.support.scripted import ScriptedStorage
 def test_durations_come_from_the_steady_clock(three: Bench) -> None:
     three.say("ADMIN COMPACT solo")
     operation = three.storage.operation("solo", "far")
-    three.clock.advance(90)
+    three.advance(90)
     three.clock.set_back(3600)
     operation.finish()
     job = three.heard.until(1, Status.FINISHED)
@@ -63,7 +63,7 @@ def test_utc_times_keep_their_order_if_the_clock_goes_back(three: Bench, tmp_pat
         three.clock.set_back(3600)  # as an hour of daylight saving, or a clock that was put right
     for turn in range(3):
         three.storage.operation("solo", "far", turn).finish()
-        three.clock.advance(1)
+        three.advance(1)
     three.engine.wait_idle().result(WAIT)
     rows = three.rows("SHOW JOBS")
     assert [row[0] for row in rows] == ["1", "2", "3"]

@@ -30,6 +30,9 @@ class FakeClock:
         return None
 
     async def sleep(self, seconds: float) -> None:
+        if seconds <= 0:  # as asyncio.sleep does: nobody may ever move the clock again
+            await asyncio.sleep(0)
+            return
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         with self._lock:
             self._count += 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -104,6 +105,23 @@ class Bench:
         job = self.engine.job(job_id)
         assert job is not None
         return job
+
+    def settle(self) -> None:
+        """Wait until the engine has nothing left to do but wait for a host or the clock."""
+        self.engine.call(_settled(self.engine)).result(WAIT)
+
+    def advance(self, seconds: float) -> None:
+        """Move the clock once every coroutine that is about to sleep on it does so."""
+        self.settle()
+        self.clock.advance(seconds)
+
+
+async def _settled(engine: LocalClient) -> None:
+    # a coroutine begins to sleep some turns of the loop after the decision to start it
+    quiet = 0
+    while quiet < 10:
+        await asyncio.sleep(0)
+        quiet = quiet + 1 if engine.engine.dispatcher.is_settled and engine.engine.store.is_settled else 0
 
 
 @contextmanager
