@@ -181,11 +181,17 @@ def job_result(statement: str, job: Job) -> Result:
     paused = lifecycle.paused_seconds(job, datetime.now(UTC))
     row = Row(row.cells, {**row.values, "paused_seconds": round(paused, 3)})
     rows = [row, *(_task_row(job, task) for task in job.tasks)]
-    notice = lifecycle.describe_deferrals(job)
-    if job.status is Status.FAILED and job.reason:
-        # the columns are those of NebulaGraph, which has none for the reason
-        notice = f"Job {job.id} ({job.label}) failed: {job.reason}"
+    # the columns are those of NebulaGraph, which has none for the reason
+    notice = _describe_reason(job) or lifecycle.describe_deferrals(job)
     return Result(statement, JOB, tuple(rows), notice=notice)
+
+
+def _describe_reason(job: Job) -> str:
+    """Return why the job failed, was stopped or makes no progress, "" if it has no reason."""
+    if not job.reason:
+        return ""
+    verb = f"{job.status}: " if job.status.ended else ""  # otherwise the reason says what it waits for
+    return f"Job {job.id} ({job.label}) {verb}{job.reason}"
 
 
 def jobs_result(statement: str, view: QueryResult, limit: int | None) -> Result:

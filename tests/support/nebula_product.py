@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jobtui.clock import SystemClock
+from jobtui.clock import Clock, SystemClock
 from jobtui.engine.client import Session
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
@@ -59,8 +59,10 @@ class ClusterBench(Bench):
 
 
 @contextmanager
-def working_on(*graphds: GraphdDouble, root: Path, **changes: Any) -> Iterator[ClusterBench]:
-    clock = HastyClock()
+def working_on(
+    *graphds: GraphdDouble, root: Path, clock: Clock | None = None, **changes: Any
+) -> Iterator[ClusterBench]:
+    clock = clock or HastyClock()
     mirror = GraphdJobManager(settings_for(*graphds, **changes), clock=clock)
     engine = LocalClient.open(Profile("prod", root), clock=clock, job_manager=mirror)
     try:

@@ -135,6 +135,7 @@ class HostOutages:
     def __init__(self) -> None:
         self.since: dict[str, datetime] = {}
         self._known: frozenset[str] | None = None
+        self._first: datetime | None = None  # a host that was offline then has been for longer, perhaps
 
     def update(self, hosts: Iterable[Host], now: datetime) -> tuple[list[str], bool]:
         """Update the hosts from a new list.
@@ -152,6 +153,7 @@ class HostOutages:
         }
         self._known = frozenset(is_up)
         if known is None:
+            self._first = now
             return [], False
         listed, away = ({_address(name) for name in names} for names in (is_up, self.since))
         messages = [
@@ -187,8 +189,12 @@ class HostOutages:
         begin = f"waits for {', '.join(away)}, offline since "
         if job.reason.startswith(begin):
             return job.reason  # another process recorded the outage, with its own time
-        since = format_local_time(min(self.since[name] for name in away))
-        return f"{begin}{since}: the cluster continues with this space only when the host is back"
+        since = min(self.since[name] for name in away)
+        earlier = " or earlier" if since == self._first else ""
+        return (
+            f"{begin}{format_local_time(since)}{earlier}: "
+            "the cluster continues with this space only when the host is back"
+        )
 
 
 def _waits_for(job: Job, host: str) -> bool:

@@ -92,7 +92,11 @@ class ClusterSync:
             await self._caught_up.wait()
             return
         await self.wait_loaded()
-        for job in filter(None, map(self._store.get, jobs)):
+        named = [*filter(None, map(self._store.get, jobs))]
+        if named and not self._inventory.hosts:
+            with contextlib.suppress(StorageError):  # it only explains what the jobs wait for
+                self._on_layout(*await self.job_manager.layout())
+        for job in named:
             if job.origin is not None and job.origin.id:
                 with contextlib.suppress(StorageError):  # the statement itself reports what prevents it
                     found = await self.job_manager.show(job.origin.space, job.origin.id)
@@ -147,6 +151,8 @@ class ClusterSync:
             # a job was archived after the edit had amended it; the next edit does not change it
             jobs = await self._store.update(edit, must_persist=True)
         self.pending.resolve(jobs)
+        if self._outages.since:
+            await self._explain_waits()
         if any(job.status.ended for job in jobs):
             self._waiters.notify()
         self._events.publish(notices)

@@ -1,0 +1,141 @@
+"""Parts of a cluster that are away for hours, or answer only with failures, on a clock that the test moves."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from jobtui.engine.client import Result
+from jobtui.formatting import format_local_time
+from jobtui.model import EventKind, Status
+from jobtui.storage.nebula.poller import INTERVAL_SECONDS, SPACES_SECONDS
+from tests.support.clock import FakeClock
+from tests.support.engines import WAIT
+from tests.support.graphd_double import GraphdDouble
+from tests.support.nebula_cluster import Cluster
+from tests.support.nebula_product import ClusterBench, working_on
+
+AWAY, UP = "10.0.0.5", "10.0.0.6"
+HOURS = 30 * 3600
+
+
+@pytest.fixture
+def cluster() -> Cluster:
+    return Cluster({"nba": [AWAY, UP]})
+
+
+@pytest.fixture
+def graphd(cluster: Cluster) -> Iterator[GraphdDouble]:
+    with GraphdDouble(cluster) as graphd:
+        yield graphd
+
+
+class Hours:
+    """The clocks of jobtui and of the cluster, which advance together while the poller rests."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.clock = FakeClock()
+        self.passed = 0.0
+
+    def advance(self, seconds: float) -> None:
+        self.clock.wait_for_sleep(INTERVAL_SECONDS)
+        self.cluster.tick(seconds)
+        self.clock.advance(seconds)
+        self.passed += seconds
+
+    def poll(self) -> None:
+        """Advance until the poller has asked for the running job again."""
+        before = self.count("SHOW JOB 1")
+        while self.count("SHOW JOB 1") == before:
+            self.advance(INTERVAL_SECONDS)
+
+    def count(self, words: str) -> int:
+        return sum(statement.endswith(words) for statement in self.cluster.statements)
+
+
+@pytest.fixture
+def hours(cluster: Cluster) -> Hours:
+    return Hours(cluster)
+
+
+def show_job(prod: ClusterBench, number: int) -> Result:
+    answer = prod.say(f"SHOW JOB {number}")
+    assert answer.failure is None
+    return answer.results[-1]
+
+
+class TestStoraged:
+    def test_away_for_hours(self, graphd: GraphdDouble, cluster: Cluster, hours: Hours, tmp_path: Path) -> None:
+        with working_on(graphd, root=tmp_path, clock=hours.clock) as prod:
+            prod.caught_up()
+            prod.say("ADMIN COMPACT nba; ADMIN FLUSH nba")
+            prod.heard.until(1, Status.RUNNING)
+            cluster.kill(AWAY)
+            cluster.finish(1)
+            hours.advance(SPACES_SECONDS)
+            since = format_local_time(hours.clock.now())
+            prod.heard.wait_for(lambda: prod.job(1).reason and prod.job(2).reason)
+            hours.advance(HOURS)
+            begin, asked = hours.passed, len(cluster.statements)
+            for _ in range(20):
+                hours.poll()
+            # a list and the job each second, and spaces and hosts each five seconds
+            rounds = (hours.passed - begin) / INTERVAL_SECONDS + 2
+            layouts = (hours.passed - begin) / SPACES_SECONDS + 2
+            assert len(cluster.statements) - asked <= 2 * rounds + 2 * layouts
+            waits = f"waits for {AWAY}, offline since {since}: the cluster continues with this space only"
+            first, second = show_job(prod, 1), show_job(prod, 2)
+            assert first.notice == f"Job 1 (compact nba) {waits} when the host is back"
+            assert [row.cells[2] for row in first.rows] == ["running", "running", "finished"]
+            assert second.notice == (
+                "Job 2 (flush nba) waits for job 1, which waits for a host that is offline"
+            )
+            cluster.restart(AWAY)
+            hours.poll()
+            job, flush = prod.heard.until(1, Status.FAILED), prod.heard.until(2, Status.FAILED)
+            assert show_job(prod, 1).notice == "Job 1 (compact nba) failed: E_TASK_EXECUTION_FAILED"
+        assert (job.stop, job.took) == (cluster.spaces["nba"].jobs[1].stop, job.tasks[0].took)
+        assert job.took is not None
+        assert job.took > HOURS
+        assert [(task.status, task.reason) for task in job.tasks] == [
+            (Status.FAILED, "E_TASK_EXECUTION_FAILED"),
+            (Status.FINISHED, ""),
+        ]
+        assert job.tasks[1].took == 0.0
+        notes = [event.reason for event in job.events if event.kind is EventKind.NOTE]
+        assert sum(note.startswith("waits for") for note in notes) == 1
+        assert flush.reason == "E_RPC_FAILURE"  # it began before the host was ready
+        assert flush.start == job.stop
+
+    def test_away_since_before_the_start(
+        self, graphd: GraphdDouble, cluster: Cluster, hours: Hours, tmp_path: Path
+    ) -> None:
+        cluster.submit("nba", "COMPACT")
+        cluster.kill(AWAY)
+        first = hours.clock.now()
+        with working_on(graphd, root=tmp_path, clock=hours.clock) as prod:
+            prod.caught_up()
+            notice = show_job(prod, 1).notice
+        assert f"offline since {format_local_time(first)} or earlier: " in notice
+        later = FakeClock(first + timedelta(days=1))
+        with working_on(graphd, root=tmp_path / "other", clock=later) as prod:
+            prod.caught_up()
+            assert "12/18/19" in show_job(prod, 1).notice
+        with working_on(graphd, root=tmp_path, clock=later) as prod:  # as it was recorded
+            assert prod.engine.wait_connected(WAIT, whole=False, jobs=(1,)).result(WAIT)
+            assert show_job(prod, 1).notice == notice
+
+    def test_a_text_that_names_a_job_explains_its_wait(
+        self, graphd: GraphdDouble, cluster: Cluster, hours: Hours, tmp_path: Path
+    ) -> None:
+        cluster.submit("nba", "COMPACT")
+        with working_on(graphd, root=tmp_path, clock=hours.clock) as prod:
+            prod.caught_up()
+        cluster.kill(AWAY)
+        with working_on(graphd, root=tmp_path, clock=hours.clock) as prod:
+            assert prod.engine.wait_connected(WAIT, whole=False, jobs=(1,)).result(WAIT)
+            assert f"waits for {AWAY}, offline since" in show_job(prod, 1).notice
