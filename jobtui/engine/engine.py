@@ -21,6 +21,7 @@ from jobtui.background import BackgroundTasks
 from jobtui.clock import Clock, wait_all
 from jobtui.engine import lifecycle, queries
 from jobtui.engine.advisor import Advisor
+from jobtui.engine.backend import Backend, ConnectionMonitor, open_backend
 from jobtui.engine.client import Overview
 from jobtui.engine.control import JobControl
 from jobtui.engine.dispatcher import Dispatcher
@@ -30,7 +31,7 @@ from jobtui.engine.heartbeat import Heartbeat, find_interruption
 from jobtui.engine.inventory import InventoryCache
 from jobtui.engine.jobs import JobStore, JobWaiters
 from jobtui.engine.moments import forget_progress
-from jobtui.engine.profile import Backend, ConnectionMonitor, Profile, open_backend
+from jobtui.engine.profile import Profile
 from jobtui.engine.progress import ProgressTracker
 from jobtui.engine.sampler import Sampler
 from jobtui.engine.samples import SampleFiles

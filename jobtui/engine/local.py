@@ -11,9 +11,10 @@ from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from jobtui.clock import Clock, SystemClock
+from jobtui.engine.backend import Backend, backend_of
 from jobtui.engine.client import ExecuteResult, Listener, Overview, Session
 from jobtui.engine.engine import CLOSE_SECONDS, DRAIN_SECONDS, Engine, next_pairs
-from jobtui.engine.profile import Backend, Profile, backend_of, with_demo_rate
+from jobtui.engine.profile import Profile, with_demo_rate
 from jobtui.engine.samples import JobSamples
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.history import History

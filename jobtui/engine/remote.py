@@ -16,10 +16,11 @@ from typing import TypeVar
 
 from jobtui import errors
 from jobtui.engine import protocol, queries
+from jobtui.engine.backend import age_retry_delay
 from jobtui.engine.client import EngineEvent, ExecuteResult, Failure, Listener, Overview, Session
 from jobtui.engine.events import call_listeners
 from jobtui.engine.owner_socket import Channel, recorded_address, refusal_error, trusted_owners
-from jobtui.engine.profile import Profile, age_retry_delay
+from jobtui.engine.profile import Profile
 from jobtui.engine.reader import MEASURING, READ_ONLY, ReadOnlyClient
 from jobtui.engine.samples import JobSamples, SampleFiles
 from jobtui.errors import ErrorCode, OwnerUnavailable, StatementRefused, StorageError

@@ -20,12 +20,12 @@ from jobtui import __version__
 from jobtui.clock import Clock, wait_first
 from jobtui.engine import protocol
 from jobtui.engine.acceptor import Acceptor
+from jobtui.engine.backend import ConnectionMonitor
 from jobtui.engine.client import EngineEvent, Session
 from jobtui.engine.events import EventBus
 from jobtui.engine.executor import StatementExecutor
 from jobtui.engine.inventory import fetch_overview
 from jobtui.engine.owner_socket import bind_socket, candidate_addresses, peer_uid
-from jobtui.engine.profile import ConnectionMonitor
 from jobtui.engine.sampler import Sampler
 from jobtui.engine.scheduler import JobAdmission
 from jobtui.errors import DECODE_ERRORS, StorageError
