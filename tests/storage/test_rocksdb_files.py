@@ -11,12 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.storage.local.rocksdb_files import Unreadable, options
+from jobtui.storage.local.rocksdb_files import ByteReader, Unreadable, options
 from jobtui.storage.local.rocksdb_files.manifest import ManifestFamily, RocksdbManifest, parse_manifest
 from jobtui.storage.local.rocksdb_files.options import NEWEST, newest_first, parse_options
-from jobtui.storage.local.rocksdb_files.records import ByteReader, RecordReader
 from jobtui.storage.local.rocksdb_files.tables import read_blob_compression, read_table
-from jobtui.storage.local.rocksdb_files.wal import read_wal
+from jobtui.storage.local.rocksdb_files.wal import RecordReader, read_wal
 from tests.support.adoptable import adoptable, options_file
 
 _LOAD = """

@@ -33,9 +33,8 @@ from jobtui.storage.local.rocksdb_files.options import (
     number_of,
     parse_options,
 )
-from jobtui.storage.local.rocksdb_files.records import Tail
 from jobtui.storage.local.rocksdb_files.tables import TableFile, read_blob_compression, read_table
-from jobtui.storage.local.rocksdb_files.wal import WalContent, read_wal
+from jobtui.storage.local.rocksdb_files.wal import Tail, WalContent, read_wal
 
 T = TypeVar("T")
 

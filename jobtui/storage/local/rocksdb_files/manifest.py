@@ -6,8 +6,8 @@ from collections.abc import Collection
 
 import msgspec
 
-from jobtui.storage.local.rocksdb_files import Unreadable
-from jobtui.storage.local.rocksdb_files.records import ByteReader, RecordReader, Tail
+from jobtui.storage.local.rocksdb_files import ByteReader, Unreadable
+from jobtui.storage.local.rocksdb_files.wal import RecordReader, Tail
 
 _SAFE_TO_IGNORE = 1 << 13
 _FILE_TAG_NOT_SAFE = 1 << 6

@@ -9,8 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from jobtui.storage.local.rocksdb_files import Unreadable
-from jobtui.storage.local.rocksdb_files.records import ByteReader
+from jobtui.storage.local.rocksdb_files import ByteReader, Unreadable
 
 _BLOCK_BASED = 0x88E241B785F4CFF7
 _LEVELDB = 0xDB4775248B80FB57
