@@ -15,7 +15,7 @@ import pytest
 from rocksdict import AccessType, DBCompactionStyle, DBCompressionType, FifoCompactOptions, Options, Rdict
 
 from jobtui.engine.advice import CompactionEstimate, estimate_compaction
-from jobtui.storage.local.worker import figures
+from jobtui.storage.local.worker import compaction_figures as figures
 from jobtui.storage.local.worker.database import (
     ColumnFamily,
     CompactionStyle,
@@ -488,7 +488,7 @@ class TestReader:
         made[0].flush(True)
         handle = made.handle
         files = tables_by_family(handle)["default"]
-        reader = figures.SampleReader(handle, made[0], files, EntryTotals(11_500, 1_500, ranges=1))
+        reader = figures.EntrySampler(handle, made[0], files, EntryTotals(11_500, 1_500, ranges=1))
         reader._find_gaps(96)
         assert reader._read_stretch(keys[0], []).dead == 0
 
@@ -496,5 +496,5 @@ class TestReader:
         made = make()
         write(made[0], [b"", *decimal(5_000)], noise(5_001))
         files = tables_by_family(made.handle)["default"]
-        reader = figures.SampleReader(made.handle, made[0], files, EntryTotals(5_001))
+        reader = figures.EntrySampler(made.handle, made[0], files, EntryTotals(5_001))
         assert sum(stretch.live for stretch in reader._read_halves(8)) > 0

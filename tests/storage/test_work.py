@@ -15,7 +15,7 @@ from jobtui.model import Level, SpaceStats
 from jobtui.storage.base import CompactionRequest, Placement
 from jobtui.storage.local.worker import progress
 from jobtui.storage.local.worker.compaction import unmoved_files
-from jobtui.storage.local.worker.operations import MOST_LINES, LogTail
+from jobtui.storage.local.worker.database import MOST_LOG_LINES, LogTail
 from jobtui.storage.local.worker.progress import expected_reads
 from tests.support.storage import (
     Watched,
@@ -337,7 +337,7 @@ class TestLog:
                     re.match(r"\d\d:\d\d:\d\d .*Compacting .* files to L6", line) for line in watched.log
                 )
                 assert not any("Manual flush start" in line and "EVENT_LOG" in line for line in watched.log)
-                assert len(watched.log) <= MOST_LINES
+                assert len(watched.log) <= MOST_LOG_LINES
 
         asyncio.run(run())
 
@@ -353,7 +353,7 @@ class TestLog:
         end = f"{stamp} [WARN] [db/job.cc:1] a \x1b[31mwarning\n  index_type: 0\n{stamp} EVENT_LOG_v1 {{}}\n"
         Logged.log.write_text(dump + lines + end)
         found = tail.read()
-        assert len(found) == MOST_LINES
+        assert len(found) == MOST_LOG_LINES
         assert found[-1].startswith("21:44:43 WARN a ")
         assert "\x1b" not in found[-1]
         assert max(map(len, found)) <= 400

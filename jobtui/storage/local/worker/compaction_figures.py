@@ -2,13 +2,13 @@
 
 Everything is read from an open handle, which may be read-only, and nothing is written. RocksDB does not know
 how many entries are overwritten, and its estimate of the live data is far too low while files overlap in level
-0 (it counts only one of several files with the same range). So stretches of the keys are read at places that
+0 (it counts only one of several files with the same range). So stretches of the keys are read at positions that
 are spread over the files, and the share of live entries follows from the number of entries that RocksDB skipped
 there. A family of few entries is read completely.
 
-Places are spread by interpolation between the bounds of the files. If that misses the keys, because they have
-few prefixes (`e:`, `v:`), the places are found by halving the ranges that do have keys. What cannot be measured
-well is marked as a guess: a large memtable, deleted ranges among keys with gaps, merges.
+The positions are spread by interpolation between the bounds of the files. If that misses the keys, because they
+have few prefixes (`e:`, `v:`), the positions are found by halving the ranges that do have keys. What cannot be
+measured well is marked as a guess: a large memtable, deleted ranges among keys with gaps, merges.
 """
 
 from __future__ import annotations
@@ -44,11 +44,11 @@ from jobtui.storage.local.worker.stats import LiveFile, memtable_bytes, sum_prop
 LEAST_SAMPLES, SAMPLES = 8, 24
 """Samples per family. With 24 samples of 40 entries, a share of 30 % dead data is wrong by 2 points."""
 ENTRIES_PER_SAMPLE = 4_000
-"""A small family is read at fewer places: each costs about 1.5 ms if 30 files overlap."""
+"""A small family is read at fewer positions: each costs about 1.5 ms if 30 files overlap."""
 LEAST_SAMPLE_ENTRIES, SAMPLE_ENTRIES = 8, 40
 SAMPLE_BYTES = 128 << 10
 MORE_IF_DELETED = 3
-"""Times as many samples if there are deletions: keys deleted in a row are found at few places."""
+"""Times as many samples if there are deletions: keys deleted in a row are found at few positions."""
 PROBES_PER_SAMPLE = 4
 LEAST_GAP = 0.01
 """The smallest share of the entries of a deleted range that is always found; a smaller one may be missed."""
@@ -57,13 +57,13 @@ WHOLE_ENTRIES = 3_000
 _FEW_SAMPLES = 4
 """Samples of a family in which each key should occur once; a snapshot may have kept old versions of it."""
 _MOST_STRAYS = 0.25
-"""The share of places without keys up to which the files are taken as evenly filled."""
+"""The share of positions without keys up to which the files are taken as evenly filled."""
 _LEAST_PLACED = 0.2
-"""The share of places outside of deleted ranges that are enough."""
+"""The share of positions outside of deleted ranges that are enough."""
 _EVEN = 1.25
 """How much denser the keys may be where there are some than in all of the files, if those are evenly filled."""
 _MOST_HALVED = 4
-"""Ranges that are halved for a place: a half with a single key yields none."""
+"""Ranges that are halved for a position: a half with a single key yields none."""
 _LEAST_HALF = 0.1
 """The smallest share of a range that its half counts for, however few keys seem to be in it."""
 _NEGLIGIBLE = 128 << 10
@@ -127,7 +127,7 @@ def _family_figures(handle: DatabaseHandle, column: ColumnFamily, files: Sequenc
         blob_bytes=family.property_int_value("rocksdb.live-blob-file-size") or 0,
         blob_garbage=family.property_int_value("rocksdb.live-blob-file-garbage-size") or 0,
         is_fifo=is_fifo,
-        # the places are spread over keys in rising order
+        # the positions are spread over keys in rising order
         is_guess=sample.is_guess or (column.backwards and totals.entries > WHOLE_ENTRIES),
     )
 
@@ -166,7 +166,7 @@ def _sample(
             sample = _read_all(family, totals)
             if sample is not None:
                 return sample
-        return SampleReader(handle, family, files, totals).read()
+        return EntrySampler(handle, family, files, totals).read()
 
 
 def _read_all(family: Rdict, totals: EntryTotals) -> EntrySample | None:
@@ -194,7 +194,7 @@ def _read_all(family: Rdict, totals: EntryTotals) -> EntrySample | None:
     return sample
 
 
-class SampleReader:
+class EntrySampler:
     """Reads stretches of a family's entries that are spread over its keys."""
 
     def __init__(
@@ -254,20 +254,20 @@ class SampleReader:
         return sample
 
     def _read_evenly(self, count: int, gaps: Sequence[tuple[bytes, bytes, float]]) -> list[Stretch]:
-        """Read at places that are spread evenly over the bytes of the files, without these gaps."""
+        """Read at positions that are spread evenly over the bytes of the files, without these gaps."""
         found: list[Stretch] = []
         for number in range(count):
             key = self._key_map.key_at(self._key_map.total * (number + 0.5) / count)
             if not any(first <= key < last for first, last, _ in gaps):
                 stretch = self._read_stretch(key, found)
-                # half of the way to the next place, and no dead entries: there are no keys at this one
+                # half of the way to the next position, and no dead entries: there are no keys at this one
                 ahead = self._key_map.entries_between(key, stretch.first or self._key_map.last)
                 stretch.is_stray = ahead > max(2 * stretch.dead, self._totals.entries / count / 2)
                 found.append(stretch)
         return found
 
     def _read_halves(self, count: int) -> list[Stretch]:
-        """Read at places that are found by halving the ranges that have live keys, the largest one first."""
+        """Read at positions that are found by halving the ranges that have live keys, the largest one first."""
         iterator = self._family.iter(_read_options())
         iterator.seek_to_first()
         if not iterator.valid():

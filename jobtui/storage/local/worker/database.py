@@ -1,4 +1,4 @@
-"""One database of a worker, and the lifetime of its handle.
+"""One database of a worker: the lifetime of its handle, and the tail of its log.
 
 Operations on a database run concurrently in threads, and each acquires the handle for as long as it needs it. A
 handle is closed only while no thread uses it: after a stop or a failure (it is unusable then), before the
@@ -8,16 +8,18 @@ a new iterator of the next handle, at the position of the last one.
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Final, Protocol, TypeVar
 
 import msgspec
 from rocksdict import Options, Rdict, RdictIter
 
+from jobtui.formatting import printable_line
 from jobtui.storage.local.errors import (
     DiskSpace,
     WorkerError,
@@ -32,6 +34,16 @@ from jobtui.storage.local.worker.options import WriteLimits
 T = TypeVar("T")
 # rocksdict raises plain exceptions for RocksDB's errors; these types come only from a defect in code
 DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
+
+MOST_LOG_LINES: Final = 40
+"""The lines of one task that are reported; the newest of more."""
+_MOST_LOG_BYTES: Final = 256 << 10
+_LONGEST_LOG_LINE: Final = 400
+# the time, the thread, a level if it is not INFO, the position in RocksDB's source, and the text
+_LOG_LINE: Final = re.compile(
+    r"^\d{4}/\d\d/\d\d-(\d\d:\d\d:\d\d)\.\d+ \w+ (?:\[(\w+)\] )?\[[\w/.]+\.(?:cc|h):\d+\] (.*)$", re.MULTILINE
+)
+_DUMPED_OPTIONS: Final = "--- Options for column family"
 
 
 class CompactionStyle(StrEnum):
@@ -342,3 +354,41 @@ def directory_identity(path: Path) -> tuple[int, int]:
     """Return what identifies a directory, also if a link leads to it. Raises OSError."""
     status = path.stat()
     return status.st_dev, status.st_ino
+
+
+class LogTail:
+    """The lines that are added to the log of a database from now on; none if there is no log."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._begin = _file_and_size(database.log)
+
+    def read(self) -> tuple[str, ...]:
+        """Return the newest of the added lines, each with its time of day, without what RocksDB dumps."""
+        path = self._database.log
+        before, now = self._begin, _file_and_size(path)
+        if now is None:
+            return ()
+        # RocksDB begins a new file when it opens a database
+        start = before[1] if before is not None and before[0] == now[0] else 0
+        try:
+            with open(path, "rb") as log:
+                log.seek(max(start, now[1] - _MOST_LOG_BYTES))
+                text = log.read(_MOST_LOG_BYTES).decode("utf-8", "replace")
+        except OSError:
+            return ()
+        lines = [
+            printable_line(" ".join(filter(None, found.groups())), _LONGEST_LOG_LINE)
+            for found in _LOG_LINE.finditer(text)
+            if _DUMPED_OPTIONS not in found[3]
+        ]
+        return tuple(lines[-MOST_LOG_LINES:])
+
+
+def _file_and_size(path: Path) -> tuple[tuple[int, int], int] | None:
+    """Return the device and inode of the file, and its size in bytes; None if it cannot be read."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return (found.st_dev, found.st_ino), found.st_size

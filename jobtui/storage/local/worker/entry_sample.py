@@ -1,6 +1,6 @@
-"""The parts of a sample of a column family's entries: what is counted, and the places that are read.
+"""A sample of a column family's entries: its counts, and the positions in the keys that are read.
 
-A sample says which share of the entries is live (`figures.py`).
+From it follows which share of the entries is live (`compaction_figures.py` takes it).
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class EntryTotals(msgspec.Struct, frozen=True):
 
 
 class Stretch(msgspec.Struct):
-    """The entries that were read from a place on.
+    """The entries that were read from one position on.
 
     Attributes:
         weight: The share of all entries that it stands for.
@@ -68,7 +68,7 @@ class Stretch(msgspec.Struct):
         dead: The other entries.
         key_bytes: The bytes of the live entries' keys.
         value_bytes: The bytes of their values.
-        is_stray: Whether there are no keys at the place itself.
+        is_stray: Whether there are no keys at the position itself.
     """
 
     weight: float = 1.0
@@ -187,13 +187,13 @@ class KeyMap:
             self._bytes.append(self._bytes[-1] + max(0.0, dense * (end - at)))
             self._counts.append(self._counts[-1] + max(0.0, dense_entries * (end - at)))
 
-    def key_at(self, place: float) -> bytes:
-        """Return the key below which there are `place` bytes."""
-        at = min(max(1, bisect_left(self._bytes, place)), len(self._ends) - 1)
+    def key_at(self, position: float) -> bytes:
+        """Return the key below which there are `position` bytes."""
+        at = min(max(1, bisect_left(self._bytes, position)), len(self._ends) - 1)
         if at < 1:
             return self._key(self._ends[0]) if self._ends else b""
         low, high = self._bytes[at - 1], self._bytes[at]
-        share = (place - low) / (high - low) if high > low else 0.0
+        share = (position - low) / (high - low) if high > low else 0.0
         return self._key(self._ends[at - 1] + share * (self._ends[at] - self._ends[at - 1]))
 
     def entries_between(self, first: bytes, last: bytes) -> float:
@@ -292,8 +292,9 @@ def calibrate(stretches: Sequence[Stretch], value_bytes: float) -> bool:
 def live_share_of_puts(stretches: Sequence[Stretch], puts: int, deletions: int) -> float:
     """Return the share of live entries among the puts.
 
-    Places are spread over bytes, and deletions have next to none, so that a stretch stands for puts. How many
-    of its dead entries are puts follows from the deletions of all entries: the share is the same everywhere.
+    The positions are spread over bytes, and deletions have next to none, so that a stretch stands for puts. How
+    many of its dead entries are puts follows from the deletions of all entries: the share is the same
+    everywhere.
     """
     weight = sum(one.weight for one in stretches) or 1.0
     share_of_deletions = 0.5 if deletions else 0.0

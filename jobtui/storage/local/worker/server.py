@@ -22,9 +22,9 @@ from jobtui.storage.local import protocol as p
 from jobtui.storage.local.errors import WorkerError, defect_error, system_error
 from jobtui.storage.local.worker import pairs
 from jobtui.storage.local.worker.compaction import compact
-from jobtui.storage.local.worker.database import Database, Opener
-from jobtui.storage.local.worker.figures import read_figures
-from jobtui.storage.local.worker.operations import LogTail, OperationRequests, flush
+from jobtui.storage.local.worker.compaction_figures import read_figures
+from jobtui.storage.local.worker.database import Database, LogTail, Opener
+from jobtui.storage.local.worker.operations import OperationRequests, flush
 from jobtui.storage.local.worker.stats import read_stall, read_stats
 
 THREADS = 16
