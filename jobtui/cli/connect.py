@@ -23,7 +23,7 @@ from jobtui.model import Notice
 
 
 @contextmanager
-def engine_or_client(profile: Profile, run: RunPolicy) -> Iterator[LocalClient | RemoteClient]:
+def connect_client(profile: Profile, run: RunPolicy) -> Iterator[LocalClient | RemoteClient]:
     """Yield the profile's engine, or a client of its owner, until the block ends.
 
     The caller's block must wait for jobs that other processes submit to this one meanwhile.

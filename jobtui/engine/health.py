@@ -18,7 +18,7 @@ from msgspec.structs import replace
 from jobtui.engine.client import ExecuteResult, Session
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
-from jobtui.engine.reader import unowned_view
+from jobtui.engine.reader import orphaned_job_view
 from jobtui.engine.remote import RemoteClient
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import OwnerTimeout, OwnerUnavailable, ProbeFailed
@@ -116,7 +116,7 @@ def describe_owner(profile: Profile) -> str:
 
 def summarize_history(profile: Profile) -> HistoryInfo:
     """Return a summary of the profile's history. Raises StoreError."""
-    history = History.open(profile.history, write=False, view_unowned=unowned_view(profile))
+    history = History.open(profile.history, write=False, view_orphaned=orphaned_job_view(profile))
     try:
         interrupted = sum(job.status.ended for job in history.restated)
         return HistoryInfo(history.last_id(), len(history.live()), interrupted, tuple(map(str, history.notes)))
@@ -192,5 +192,5 @@ def export_history(
 
     `raw` leaves texts in a CSV unchanged that a spreadsheet would take for formulas. Raises StoreError.
     """
-    exported = export.export(profile.history, out, form, raw=raw, view_unowned=unowned_view(profile))
+    exported = export.export(profile.history, out, form, raw=raw, view_orphaned=orphaned_job_view(profile))
     return exported.count, exported.missing

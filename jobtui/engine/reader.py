@@ -17,7 +17,7 @@ from jobtui.errors import StatementRefused, StorageError
 from jobtui.history import History, StoreError
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.lock import WriterWatcher
-from jobtui.history.read.reader import UnownedView
+from jobtui.history.read.reader import OrphanedJobView
 from jobtui.language.ast import (
     Explain,
     Parsed,
@@ -67,7 +67,7 @@ class ReadOnlyClient:
 
         Creates nothing. Raises StoreError if the history cannot be read.
         """
-        history = History.open(profile.history, write=False, view_unowned=unowned_view(profile))
+        history = History.open(profile.history, write=False, view_orphaned=orphaned_job_view(profile))
         return cls(profile, history, why)
 
     def execute(self, text: str, session: Session) -> Future[ExecuteResult]:
@@ -249,7 +249,7 @@ class ReadOnlyClient:
         return tuple(looks), catalogue.hosts()
 
 
-def unowned_view(profile: Profile) -> UnownedView:
+def orphaned_job_view(profile: Profile) -> OrphanedJobView:
     """Return how the jobs of a profile are shown while no process runs it.
 
     Those that were at work when its last owner died are shown as the next owner will record them: failed,

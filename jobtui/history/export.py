@@ -14,7 +14,7 @@ from jobtui.formatting import guard_formula
 from jobtui.history.format.journal import UNFINISHED_CHANGE
 from jobtui.history.history import History
 from jobtui.history.read.query import Query
-from jobtui.history.read.reader import UnownedView
+from jobtui.history.read.reader import OrphanedJobView
 from jobtui.model import Job, Task
 
 FORMATS: Final = ("json", "jsonl", "csv")
@@ -48,7 +48,7 @@ def export(
     format: str = "json",  # noqa: A002
     *,
     raw: bool = False,
-    view_unowned: UnownedView | None = None,
+    view_orphaned: OrphanedJobView | None = None,
 ) -> ExportResult:
     """Write every job, the archived ones last, to `out` in one of FORMATS.
 
@@ -57,7 +57,7 @@ def export(
 
     Args:
         raw: Do not guard the texts that a spreadsheet would take for formulas (CSV only).
-        view_unowned: How live jobs are written while no process writes the history; None: as they are on disk.
+        view_orphaned: How live jobs are written while no process writes the history; None: as they are on disk.
 
     Raises:
         StoreError: Nothing can be read.
@@ -65,7 +65,7 @@ def export(
     """
     if format not in FORMATS:
         raise ValueError(f"there is no format {format!r}: it is one of {', '.join(FORMATS)}")
-    history = History.open(path, write=False, view_unowned=view_unowned)
+    history = History.open(path, write=False, view_orphaned=view_orphaned)
     missing: list[str] = []
     try:
         rows = _rows(history, missing)

@@ -12,7 +12,7 @@ from jobtui.history.format.disk import Disk, resolve_directory
 from jobtui.history.format.quarantine import DamageNote, Health, Quarantine, convert_read_errors
 from jobtui.history.format.state import State, known_recoveries, recovered_as, unrecovered
 from jobtui.history.read.query import Query
-from jobtui.history.read.reader import HistoryReader, UnownedView
+from jobtui.history.read.reader import HistoryReader, OrphanedJobView
 from jobtui.history.read.results import QueryEngine, QueryResult
 from jobtui.history.steps import Yielder
 from jobtui.model import Job, Status
@@ -56,11 +56,11 @@ class History:
         write: bool = True,
         disk: Disk | None = None,
         limits: Limits | None = None,
-        view_unowned: UnownedView | None = None,
+        view_orphaned: OrphanedJobView | None = None,
     ) -> History:
         """Open the history in the directory `path`, and create it if it is opened for writing.
 
-        Opened for reading, a missing history is empty, and nothing is created. `view_unowned` then returns a
+        Opened for reading, a missing history is empty, and nothing is created. `view_orphaned` then returns a
         queued or running job as it is shown while no process writes the history; None: as it is on disk.
 
         Raises:
@@ -71,7 +71,7 @@ class History:
         disk, real = disk or Disk(), resolve_directory(path)
         try:
             if not write:
-                return cls(real, disk, None, HistoryReader(disk, real, view_unowned))
+                return cls(real, disk, None, HistoryReader(disk, real, view_orphaned))
             # late: a command that only reads never loads the writing side, a third of this package (15 ms)
             from jobtui.history.write.store import Limits, Store
             from jobtui.history.write.writer import Writer

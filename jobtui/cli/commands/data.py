@@ -16,7 +16,7 @@ from typing import IO
 
 import msgspec
 
-from jobtui.cli.connect import engine_or_client, print_notices_after, require_space, wait_for_other_jobs
+from jobtui.cli.connect import connect_client, print_notices_after, require_space, wait_for_other_jobs
 from jobtui.cli.errors import CommandError, Exit, UsageError
 from jobtui.cli.pair_files import read_pairs, write_pairs
 from jobtui.cli.pair_format import Pair, PairFormat, format_of
@@ -54,7 +54,7 @@ def dump(command: DumpCommand) -> int:
     profile = profile_of(command, settings_of(command))
     require_embedded(profile)
     output = StdoutWriter()
-    with engine_or_client(profile, RunPolicy.NONE) as engine, print_notices_after(engine):
+    with connect_client(profile, RunPolicy.NONE) as engine, print_notices_after(engine):
         require_space(engine, command.space)
         for line in write_pairs(engine.dump(command.space), PairFormat(command.format)):
             output.write_bytes(line)
@@ -81,7 +81,7 @@ def load(command: LoadCommand) -> int:
         ]
         meter = _ByteCounter()
         count = _check(sources, meter, quiet=command.quiet)
-        with engine_or_client(profile, RunPolicy.NONE) as engine, print_notices_after(engine):
+        with connect_client(profile, RunPolicy.NONE) as engine, print_notices_after(engine):
             require_space(engine, command.space)
             _load(engine, command.space, sources, _Total(count, meter.bytes), quiet=command.quiet)
             wait_for_other_jobs(engine)

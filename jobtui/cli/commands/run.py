@@ -150,13 +150,13 @@ def _write(
     profile: Profile, text: str, statements: Sequence[Statement], command: RunCommand, label: str
 ) -> int:
     # the engine: only for statements that write
-    from jobtui.cli.connect import engine_or_client
+    from jobtui.cli.connect import connect_client
     from jobtui.cli.wait import WaitAborted, run_remotely
     from jobtui.engine.remote import RemoteClient
 
     for _ in range(OWNER_ATTEMPTS):
         try:
-            with engine_or_client(profile, RunPolicy.NONE if command.detach else RunPolicy.SUBMITTED) as client:
+            with connect_client(profile, RunPolicy.NONE if command.detach else RunPolicy.SUBMITTED) as client:
                 if not isinstance(client, RemoteClient):
                     return _run_here(client, text, statements, command, label)
                 try:

@@ -47,7 +47,7 @@ from jobtui.history.format.segment import (
 from jobtui.history.format.state import State, StatusCounts, nest_counts
 from jobtui.model import Job
 
-UnownedView = Callable[[Job], Job]
+OrphanedJobView = Callable[[Job], Job]
 _LOAD_ATTEMPTS: Final = 50
 """A writer replaces the manifest between two attempts only if it seals or archives at the same time."""
 TEMPORARY_SUFFIX: Final = ".tmp"
@@ -333,14 +333,14 @@ def _note_missing_commits(mark: WriterStatus, replay: Replay, quarantine: Quaran
 class HistoryReader:
     """A history that is open for reading. It changes nothing on disk.
 
-    `view_unowned` returns a live job as it is shown while no process writes the history; None: as it is on
+    `view_orphaned` returns a live job as it is shown while no process writes the history; None: as it is on
     disk. `restated`: the jobs that are shown otherwise than on disk.
     """
 
-    def __init__(self, disk: Disk, directory: Path, view_unowned: UnownedView | None = None) -> None:
+    def __init__(self, disk: Disk, directory: Path, view_orphaned: OrphanedJobView | None = None) -> None:
         self._disk, self._directory = disk, directory
-        self._view_unowned = view_unowned
-        self._is_viewed_unowned = False
+        self._view_orphaned = view_orphaned
+        self._shows_orphaned = False
         self.restated: tuple[Job, ...] = ()
         self._watcher = WriterWatcher(disk, directory)
         self._refresh_lock = threading.Lock()
@@ -369,7 +369,7 @@ class HistoryReader:
         identity = self._disk.identity(self._directory / MANIFEST)
         if not self._must_reload and seen == self._status_bytes and identity == self._identity:
             # a writer that is killed leaves everything as it is
-            return bool(self._view_unowned and self.state.live) and self._view_without_writer()
+            return bool(self._view_orphaned and self.state.live) and self._view_without_writer()
         # a change is the difference to the version on disk, and not to the one that is shown
         if self._must_reload or identity != self._identity or self.restated:
             self._loaded = self._load()
@@ -378,10 +378,10 @@ class HistoryReader:
 
     def _view_without_writer(self) -> bool:
         """Restate the live jobs unless a process writes the history; return whether any has changed."""
-        if self._view_unowned is None or self._is_viewed_unowned or self._watcher.has_writer():
+        if self._view_orphaned is None or self._shows_orphaned or self._watcher.has_writer():
             return False
-        self._is_viewed_unowned = True
-        shown = [(job, self._view_unowned(job)) for job in list(self.state.live.values())]
+        self._shows_orphaned = True
+        shown = [(job, self._view_orphaned(job)) for job in list(self.state.live.values())]
         self.restated = tuple(after for before, after in shown if after is not before)
         for job in self.restated:
             self.state.publish(job)
@@ -406,7 +406,7 @@ class HistoryReader:
         if mark is None and alive:
             self._status_bytes = b""
         self.quarantine, self._must_reload = quarantine, False
-        self._is_viewed_unowned, self.restated = False, ()
+        self._shows_orphaned, self.restated = False, ()
         self._loaded = found
         self._view_without_writer()
         return found
@@ -433,7 +433,7 @@ class HistoryReader:
             self._loaded = self._load()
             return True
         self._status_bytes, self._must_reload = seen, False
-        self._is_viewed_unowned = False
+        self._shows_orphaned = False
         return self._view_without_writer() or (position.seq, position.journal) != before
 
     def _read_journal(self) -> None:

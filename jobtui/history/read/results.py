@@ -48,7 +48,7 @@ class QueryResult:
             return self._sealed.count() + len(self._recent)
 
     def ids(self, start: int, stop: int) -> list[int]:
-        """Return the ids at the places from `start` to before `stop`."""
+        """Return the ids at the positions from `start` to before `stop`."""
         length = len(self)
         start, stop = max(0, start), min(stop, length)
         if start >= stop:
@@ -76,7 +76,7 @@ class QueryResult:
             return before + among if recent or list(sealed) == [job_id] else None
 
     def is_ready(self, start: int, stop: int) -> bool:
-        """Return whether the places from `start` to before `stop` can be read without delay."""
+        """Return whether the positions from `start` to before `stop` can be read without delay."""
         length = len(self)
         if start + stop > length:
             return self._sealed.is_ready(min(length - start, length), descending=not self._descending)

@@ -168,7 +168,7 @@ class SegmentStore:
             directory: The directory of the new segment.
             segment: The segment that has the records.
             lines: All its records.
-            places: The rows of the records to write.
+            rows: The row numbers of the records to write.
             changed: Those among them that have newer versions in the journal.
         """
         pieces = [lines[row] + b"\n" for row in rows]

@@ -57,7 +57,7 @@ class TaskSort(enum.StrEnum):
     RECLAIMED = "reclaimed"
 
     def neighbor(self, by: int) -> TaskSort:
-        """Return the sort `by` places on, around the end."""
+        """Return the sort `by` positions further on, wrapping around at the end."""
         sorts = list(TaskSort)
         return sorts[(sorts.index(self) + by) % len(sorts)]
 

@@ -195,7 +195,7 @@ class JobDetail(Detail):
             self._fetch_stats(tick=True)
 
     def turn(self, by: int) -> None:
-        """Change to the tab `by` places to the right."""
+        """Change to the tab `by` positions to the right."""
         self.choose(self.tab.neighbor(by))
 
     def choose(self, tab: Tab) -> None:

@@ -27,7 +27,7 @@ class Tab(enum.StrEnum):
     EVENTS = "events"
 
     def neighbor(self, by: int) -> Tab:
-        """Return the tab `by` places to the right, around the end."""
+        """Return the tab `by` positions to the right, wrapping around at the end."""
         tabs = list(Tab)
         return tabs[(tabs.index(self) + by) % len(tabs)]
 
