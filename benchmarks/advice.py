@@ -155,6 +155,7 @@ class _Comparison(msgspec.Struct, frozen=True):
     size: int
     predicted: int
     is_guess: bool
+    has_blobs: bool
     actual: int
     assumed_seconds: float
     known_seconds: float
@@ -200,6 +201,7 @@ async def measure(root: Path) -> list[_Comparison]:
                     done.before.bytes,
                     estimate.gain or 0,
                     estimate.is_guess,
+                    estimate.has_blobs,
                     done.before.bytes - done.after.bytes,
                     CompactionSpeed().seconds(rewritten),
                     fit_speed(runs).seconds(rewritten),
@@ -224,10 +226,11 @@ def print_estimates() -> None:
     for row in rows:
         guess = " (a guess)" if row.is_guess else ""
         sizes = f"{row.size / MIB:.1f} MiB | {row.predicted / MIB:.2f} MiB{guess} | {row.actual / MIB:.2f} MiB"
-        times = f"{row.assumed_seconds:.2f} s | {row.known_seconds:.2f} s | {row.seconds:.2f} s"
+        time_guess = " (a guess)" if row.has_blobs else ""
+        times = f"{row.assumed_seconds:.2f} s | {row.known_seconds:.2f} s{time_guess} | {row.seconds:.2f} s"
         print(f"| {row.shape} | {sizes} | {row.error * 100:.1f} % | {times} | {row.factor:.2f} |")
     print(f"\nMedian error: {statistics.median(row.error for row in rows) * 100:.1f} %")
-    print(f"Largest factor after earlier runs: {max(row.factor for row in rows):.2f}")
+    print(f"Largest factor after earlier runs: {max(row.factor for row in rows if not row.has_blobs):.2f}")
 
 
 async def _fill(storage: LocalStorage) -> None:

@@ -199,7 +199,10 @@ class Advisor:
         if not compacts:
             size = estimate.memtable
             seconds = self._seconds(host, size, size, options)
-            return _explain_row(host, "flush", "", 1, size, size, estimate.free, None, seconds)
+            assumed = self._speed(host).describe_assumption(size or 0)
+            return _explain_row(
+                host, "flush", assumed, 1, size, size, estimate.free, None, seconds, is_time_guess=bool(assumed)
+            )
         rewritten, gain = estimate.rewritten, estimate.gain
         notes = []
         if figures.rewrites is not None and rewritten and (options.from_key or options.to_key):
@@ -208,8 +211,8 @@ class Advisor:
             notes.append("the bytes reclaimed from a part of the keys are a guess")
         elif estimate.is_guess:
             notes.append("the reclaimed bytes are a guess")
-        if note := self._speed(host).describe_assumption(rewritten or 0):
-            notes.append(note)
+        if assumed := self._speed(host).describe_assumption(rewritten or 0, has_blobs=estimate.has_blobs):
+            notes.append(assumed)
         if note := self._describe_room(figures):
             notes.append(note)
         written = rewritten if rewritten is None or gain is None else max(0, rewritten - gain)
@@ -226,6 +229,7 @@ class Advisor:
             gain,
             seconds,
             is_guess=estimate.is_guess or rewritten != estimate.rewritten,
+            is_time_guess=bool(assumed),
             last_took=None if last is None else last.took,
         )
 
@@ -353,6 +357,7 @@ def _explain_row(
     seconds: float | None = None,
     *,
     is_guess: bool = False,
+    is_time_guess: bool = False,
     last_took: float | None = None,
 ) -> Row:
     cells = (
@@ -367,7 +372,7 @@ def _explain_row(
         note,
     )
     values = (host, action, steps, rewritten, room, free, gain, seconds, note)
-    more = {"guess": is_guess, "last_took": last_took}
+    more = {"guess": is_guess, "time_guess": is_time_guess, "last_took": last_took}
     return Row(cells, {**dict(zip(EXPLAIN, values, strict=True)), **more})
 
 

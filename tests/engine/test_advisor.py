@@ -142,6 +142,32 @@ class TestExplain:
                 ("≈ 2.2 s", "the time is a guess: no earlier run on this host, 50 MiB/s assumed"),
             ]
 
+    def test_time_is_a_guess_with_blob_files(self, tmp_path: Path) -> None:
+        storage = two_hosts()
+        figures = storage.measured["good"]
+        storage.measured["good"] = replace(
+            figures, families=(replace(figures.families[0], blob_bytes=900 * MIB),)
+        )
+        clock = FakeClock()
+        with bench(tmp_path, storage, clock=clock) as it:
+            it.say("ADMIN COMPACT nba")
+            operations = [storage.operation("nba", host) for host in ("bad", "good")]
+            it.heard.until(1, Status.RUNNING)
+            clock.advance(2)
+            for operation in operations:
+                operation.finish(before=SpaceStats(levels=(Level(1, 100 * MIB),)))
+            it.heard.until(1, Status.FINISHED)
+            bad, good = it.say("EXPLAIN ADMIN COMPACT nba").results[-1].rows
+            assert (bad.values["Note"], bad.values["time_guess"]) == ("", False)
+            assert good.values["time_guess"]
+            assert good.cells[-1] == "the time is a guess: values are in blob files"
+
+    def test_time_of_a_flush_is_a_guess_without_earlier_runs(self, tmp_path: Path) -> None:
+        with bench(tmp_path, two_hosts()) as it:
+            row = it.say("EXPLAIN ADMIN FLUSH nba").results[-1].rows[0]
+            assert row.values["time_guess"]
+            assert row.cells[-1] == "the time is a guess: no earlier run on this host, 50 MiB/s assumed"
+
     def test_what_is_in_memory_is_compacted_too(self, tmp_path: Path) -> None:
         with real(tmp_path, hosts={"h1": None}) as it:
             it.say("CREATE SPACE nba; USE nba")

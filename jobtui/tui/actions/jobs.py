@@ -484,6 +484,6 @@ def _explained(asked: Future[ExecuteResult]) -> list[Line]:
         if isinstance(last := row.values.get("last_took"), float):
             text += f" (last time {format_duration(last)})"
         if note:
-            text = f"{text}; {note}" if action == "compact" else note
+            text = note if action in ("refused", "skip") else f"{text}; {note}"
         lines.append(((f"{host}  ", TextRole.STRONG), (text, TextRole.MUTED)))
     return lines
