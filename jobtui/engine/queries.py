@@ -8,12 +8,21 @@ from typing import overload
 
 from jobtui.engine import lifecycle
 from jobtui.engine.client import ExecuteResult, Failure, SpaceOverview
-from jobtui.engine.schedules import MOST_COUNTED, RunOutcome, Schedule, ScheduleRun, upcoming_runs
+from jobtui.engine.schedules import (
+    MOST_COUNTED,
+    SET_BACK,
+    RunOutcome,
+    Schedule,
+    ScheduleRun,
+    upcoming_runs,
+    zone_of,
+)
 from jobtui.errors import StatementRefused
 from jobtui.formatting import format_bytes, format_count, format_ids, format_local_time, to_local
 from jobtui.history import History, Query, QueryResult, Sort
 from jobtui.language.ast import Parsed, ShowJob, ShowJobs, Statement, option_values, unparse
 from jobtui.language.tables import Result, Row
+from jobtui.language.times import describe_shift, next_time
 from jobtui.model import Job, JobCommand, Status, Task
 from jobtui.storage.base import Host
 from jobtui.suggest import did_you_mean
@@ -250,7 +259,7 @@ def schedules_result(
     now: datetime,
     notice: str = "",
 ) -> Result:
-    """Return a row for each schedule, with its next time and the result of its last run.
+    """Return a row for each schedule, with its next time, the result of its last run, and what is unusual.
 
     If there are many, each has fewer runs and fewer times to come: the engine does nothing else meanwhile.
     """
@@ -261,7 +270,8 @@ def schedules_result(
     for schedule in found:
         run = schedule.runs[-1] if schedule.runs else None
         last = None if run is None else run.last or run.at
-        result = "" if run is None else _describe_run(run, find_job)
+        note = _describe_times(schedule, now)
+        result = "; ".join(filter(None, ("" if run is None else _describe_run(run, find_job), note)))
         state = "paused" if schedule.paused else "active"
         text = unparse(schedule.statement)
         cells = (
@@ -283,6 +293,7 @@ def schedules_result(
             "requested_by": schedule.requested_by,
             "job": schedule.job,
             "window_end": _iso(schedule.window_end),
+            "note": note,
             "runs": [_run_value(each, find_job) for each in schedule.runs[-most_runs:]],
             "upcoming": [
                 [_iso(start), _iso(end)] for start, end in upcoming_runs(schedule, now, _DAYS_SHOWN, most_times)
@@ -290,6 +301,21 @@ def schedules_result(
         }
         rows.append(Row(cells, values))
     return Result(statement, SCHEDULES, tuple(rows), notice=notice)
+
+
+def _describe_times(schedule: Schedule, now: datetime) -> str:
+    """Return what is unusual about a schedule's next time, "" for nothing."""
+    if schedule.paused or schedule.next is None:
+        return ""
+    zone, notes = zone_of(schedule), [schedule.clock_note]
+    if schedule.handled > now >= schedule.handled - SET_BACK:
+        following = next_time(schedule.at, now, zone)
+        if following is not None and following <= schedule.handled:
+            until = format_local_time(schedule.handled)
+            notes.append(f"the clock was set back: the times until {until} do not run again")
+    if shift := describe_shift(schedule.at, schedule.next, zone):
+        notes.append(f"next: {shift}")
+    return "; ".join(filter(None, notes))
 
 
 def _describe_run(run: ScheduleRun, find_job: Callable[[int], Job | None]) -> str:

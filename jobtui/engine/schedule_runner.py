@@ -21,6 +21,7 @@ from jobtui.language.ast import CreateSchedule, Submit
 from jobtui.language.times import window_end
 from jobtui.model import Job
 from jobtui.os_errors import describe_os_error
+from jobtui.suggest import did_you_mean
 
 CHECK_SECONDS = 30.0  # at most between two checks, since the wall clock may be set at any time
 SUBMIT_SECONDS = 60.0  # to wait for a cluster that does not answer: the other schedules wait meanwhile
@@ -63,6 +64,7 @@ class ScheduleRunner:
         self._lines: schedules.LineCache = {}
         # the jobs that have ended for good; their records are not read from disk at each check
         self._complete: set[int] = set()
+        self._absence = schedules.NOT_OWNED  # until this process has checked the schedules once
         self._refusal = ""
         self._write_error = ""
         self._turn = asyncio.Lock()
@@ -149,10 +151,13 @@ class ScheduleRunner:
             found = [self._schedules[name] for name in names]
             names = await self._carry_out(
                 [
-                    schedules.advance(each, now, self._job_of(each), last_id, self._interrupted(each))
+                    schedules.advance(
+                        each, now, self._job_of(each), last_id, self._interrupted(each), self._absence
+                    )
                     for each in found
                 ]
             )
+        self._absence = schedules.NOT_AWAKE
 
     async def _carry_out(self, steps: Sequence[ScheduleStep]) -> list[str]:
         """Write decisions, then act; return the names of the schedules whose actions were carried out."""
@@ -269,7 +274,7 @@ class ScheduleRunner:
             start = schedule.next
             if schedule.until is None or start is None or schedule.statement != statement:
                 continue
-            end = window_end(schedule.until, start, schedules.zone_of(schedule))
+            end = window_end(schedule.until, start, schedules.zone_of(schedule), schedule.at)
             if end is not None:
                 found[schedule.name] = (end - start).total_seconds()
         return found
@@ -382,7 +387,7 @@ class ScheduleRunner:
         if self._refusal:
             raise StatementRefused(self._refusal)
         if name not in self._schedules:
-            raise StatementRefused(schedules.no_such_schedule(name, self._schedules))
+            raise StatementRefused(_no_such_schedule(name, self._schedules))
         return self._schedules[name]
 
     def _job_of(self, schedule: Schedule) -> Job | None:
@@ -412,3 +417,9 @@ def _require_zone(schedule: Schedule) -> None:
     """Raise StatementRefused if this machine does not know the schedule's time zone."""
     if problem := schedules.find_zone_problem(schedule):
         raise StatementRefused(problem)
+
+
+def _no_such_schedule(name: str, known: Iterable[str]) -> str:
+    """Return `Schedule 'nigthly' does not exist; did you mean 'nightly'?`."""
+    near = did_you_mean(name, known)
+    return f"Schedule '{name}' does not exist" + (f"; did you mean '{near}'?" if near else "")

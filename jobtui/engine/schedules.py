@@ -1,15 +1,15 @@
 """Schedules: their records, their times, and the decisions at each time, as pure functions.
 
 The rules:
-    a time that does not exist (daylight saving) is moved by the missing hour; one that exists twice runs once;
-    a time that passed while no jobtui ran the profile, or while the machine slept, is recorded as skipped and
-    never run later; all such times share one record; a time of the last minute still counts as now;
+    a time that does not exist (daylight saving) is moved by the gap; one that exists twice runs once;
+    times that passed without an owner, while the machine slept, or because the clock was set forward are
+    skipped, in one record, and never run later; one of the last minute still runs, and records its delay;
     a run is skipped with the reason while the job of the previous run still runs, or if a user paused that job;
     UNTIL pauses the job at its next step, and the next run resumes it instead of submitting another;
     a job that was interrupted because its owner died is recovered once: by the next owner while the window is
     open, else by the next run;
     no time is run twice if the clock is set back, unless by more than a day: then the clock was wrong before,
-    and waiting until it has caught up could take years;
+    and waiting until it has caught up could take years; in both cases the schedule says so until its next run;
     a manual run does not move the next time, and a paused schedule records nothing.
 
 Each decision is written before it is carried out: `starting` is a run whose job was about to be submitted.
@@ -32,12 +32,12 @@ from msgspec.structs import replace
 
 from jobtui.errors import DECODE_ERRORS, StatementRefused
 from jobtui.files import read_regular
+from jobtui.formatting import format_duration, format_local_time
 from jobtui.history.format.codec import frame_line, split_lines
 from jobtui.language.ast import Submit
-from jobtui.language.times import TimesError, next_time, parse_time_zone, window_end
+from jobtui.language.times import TimesError, describe_shift, next_time, parse_time_zone, window_end
 from jobtui.model import NO_OPTIONS, Job, JobOptions
 from jobtui.os_errors import describe_os_error
-from jobtui.suggest import did_you_mean
 
 FILE = "schedules.json"
 FORMAT = 1
@@ -53,7 +53,10 @@ MOST_CONTINUED = 5
 KEPT_RUNS = 100
 MOST_COUNTED = 1000
 """The most skipped times that are counted: counting those of a year, every minute, would take seconds."""
-NOT_OWNED = "no jobtui ran this profile at that time, or the machine slept"
+NOT_OWNED = "no jobtui ran this profile at that time"
+NOT_AWAKE = "jobtui was busy or suspended, the machine slept, or the clock was set forward"
+LATE = timedelta(seconds=10)
+"""The delay that a run records: the runner is at most a second late, on a busy machine a few."""
 
 
 class RunOutcome(enum.StrEnum):
@@ -81,6 +84,7 @@ class ScheduleRun(msgspec.Struct, frozen=True, omit_defaults=True):
         count: The number of skipped times; there may be more if it is `MOST_COUNTED`.
         after: The highest job id before the run: its job has a higher one.
         recovers: The interrupted job that the run continues as another one, None if there is none.
+        reason: Why it was skipped or failed, or what is unusual about its time.
         notified: The results of the notifications that it did not take place, by target.
     """
 
@@ -111,6 +115,7 @@ class Schedule(msgspec.Struct, frozen=True, omit_defaults=True):
         job: The job of the last run.
         held: Whether the window's end has paused that job, so that the next run resumes it.
         window_end: When that job will be paused, None if it will not.
+        clock_note: How the clock was set back by more than a day since the last run, "" if it was not.
         runs: The newest runs, oldest first.
     """
 
@@ -129,6 +134,7 @@ class Schedule(msgspec.Struct, frozen=True, omit_defaults=True):
     job: int | None = None
     held: bool = False
     window_end: datetime | None = None
+    clock_note: str = ""
     runs: tuple[ScheduleRun, ...] = ()
 
     @property
@@ -174,7 +180,7 @@ def upcoming_runs(
         return found
     zone = zone_of(schedule)
     while at is not None and at <= now + timedelta(days=days):
-        found.append((at, window_end(schedule.until, at, zone)))
+        found.append((at, window_end(schedule.until, at, zone, schedule.at)))
         if len(found) == most:
             break
         at = next_time(schedule.at, at, zone)
@@ -210,7 +216,12 @@ def suspend(schedule: Schedule) -> Schedule:
 
 
 def advance(
-    schedule: Schedule, now: datetime, job: Job | None, last_id: int = 0, interrupted: Job | None = None
+    schedule: Schedule,
+    now: datetime,
+    job: Job | None,
+    last_id: int = 0,
+    interrupted: Job | None = None,
+    absence: str = NOT_AWAKE,
 ) -> ScheduleStep:
     """Return the next decision; called again after each action, until a decision has no action.
 
@@ -220,19 +231,22 @@ def advance(
         job: The current version of `schedule.job`, None if it has ended.
         last_id: The highest id of a job.
         interrupted: `schedule.job` if a crash ended it and no job has recovered it since.
+        absence: Why a time that has passed was not decided when it came.
     """
     step = end_window(schedule, now, job, interrupted)
     schedule = step.schedule
     if step.action is not None or schedule.paused:
         return step
     if now < schedule.handled - SET_BACK:
-        schedule = activate(schedule, now)
+        note = f"the clock was set back from {format_local_time(schedule.handled)}"
+        schedule = replace(activate(schedule, now), clock_note=note)
     if interrupted is not None and _may_continue(schedule, now, interrupted):
-        return _begin(schedule, now, schedule.window_end, last_id, RunAction.RECOVER)
+        run = ScheduleRun(now, RunOutcome.STARTING, end=schedule.window_end, after=last_id)
+        return _begin(schedule, run, RunAction.RECOVER)
     if schedule.next is None or schedule.next > now:
         return ScheduleStep(schedule)
     submit = RunAction.SUBMIT if interrupted is None else RunAction.RECOVER
-    return _decide_due(schedule, schedule.next, now, job, last_id, submit)
+    return _decide_due(schedule, schedule.next, now, job, last_id, submit, absence)
 
 
 def _may_continue(schedule: Schedule, now: datetime, interrupted: Job) -> bool:
@@ -262,28 +276,37 @@ def end_window(
 
 
 def _decide_due(
-    schedule: Schedule, first: datetime, now: datetime, job: Job | None, last_id: int, submit: RunAction
+    schedule: Schedule,
+    first: datetime,
+    now: datetime,
+    job: Job | None,
+    last_id: int,
+    submit: RunAction,
+    absence: str,
 ) -> ScheduleStep:
     zone = zone_of(schedule)
     due = first if first > now - GRACE else next_time(schedule.at, now - GRACE, zone)
     if due is not None and due > now:
         due = None
     if first <= now - GRACE:
-        schedule = _with_run(schedule, _missed(schedule, first, now - GRACE, zone))
+        schedule = _with_run(schedule, _missed(schedule, first, now - GRACE, zone, absence))
     schedule = replace(schedule, handled=now, next=next_time(schedule.at, now, zone))
     if due is None:
         return ScheduleStep(schedule)
-    end = window_end(schedule.until, due, zone)
+    note, schedule = _note(schedule, due, now, absence, zone), replace(schedule, clock_note="")
+    end = window_end(schedule.until, due, zone, schedule.at)
     if end is not None and end <= now:
-        return ScheduleStep(_skip(schedule, due, "its window had ended before it could begin"))
+        return ScheduleStep(_skip(schedule, due, "its window had ended before it could begin", note))
+    run = ScheduleRun(due, RunOutcome.STARTING, reason=note, end=end, after=last_id)
     if job is None:
-        return _begin(schedule, due, end, last_id, submit)
+        return _begin(schedule, run, submit)
     if not job.paused:
         working = replace(schedule, window_end=end, held=False)
-        return ScheduleStep(_skip(working, due, f"job {job.id} of the previous run is still running"))
+        return ScheduleStep(_skip(working, due, f"job {job.id} of the previous run is still running", note))
     if schedule.held:
-        return _begin(schedule, due, end, last_id, RunAction.CONTINUE)
-    return ScheduleStep(_skip(schedule, due, f"job {job.id} is paused; RESUME JOB {job.id} continues it"))
+        return _begin(schedule, run, RunAction.CONTINUE)
+    paused = f"job {job.id} is paused; RESUME JOB {job.id} continues it"
+    return ScheduleStep(_skip(schedule, due, paused, note))
 
 
 def run_now(
@@ -294,29 +317,21 @@ def run_now(
     Raises StatementRefused while the previous run's job works.
     """
     end = window_end(schedule.until, now, zone_of(schedule))
+    run = ScheduleRun(now, RunOutcome.STARTING, end=end, after=last_id, by_hand=True)
     if job is None:
         submit = RunAction.SUBMIT if interrupted is None else RunAction.RECOVER
-        return _begin(schedule, now, end, last_id, submit, by_hand=True)
+        return _begin(schedule, run, submit)
     if not job.paused or job.stopping:
         raise StatementRefused(f"Job {job.id} of schedule '{schedule.name}' is still running")
-    return _begin(schedule, now, end, last_id, RunAction.CONTINUE, by_hand=True)
+    return _begin(schedule, run, RunAction.CONTINUE)
 
 
-def _begin(
-    schedule: Schedule,
-    at: datetime,
-    end: datetime | None,
-    last_id: int,
-    action: RunAction,
-    *,
-    by_hand: bool = False,
-) -> ScheduleStep:
-    run = ScheduleRun(at, RunOutcome.STARTING, end=end, after=last_id, by_hand=by_hand)
+def _begin(schedule: Schedule, run: ScheduleRun, action: RunAction) -> ScheduleStep:
     if action is RunAction.CONTINUE:
         run = replace(run, job=schedule.job)
     elif action is RunAction.RECOVER:
-        reason = f"continues job {schedule.job}, which was interrupted"
-        run = replace(run, recovers=schedule.job, reason=reason)
+        why = f"continues job {schedule.job}, which was interrupted"
+        run = replace(run, recovers=schedule.job, reason=_joined(why, run.reason))
     return ScheduleStep(_with_run(schedule, run), action)
 
 
@@ -359,7 +374,9 @@ def resolve_start(schedule: Schedule, newer: Sequence[Job], job: Job | None) -> 
 _LEFT = "jobtui ended before the run had begun"
 
 
-def _missed(schedule: Schedule, first: datetime, until: datetime, zone: tzinfo | None) -> ScheduleRun:
+def _missed(
+    schedule: Schedule, first: datetime, until: datetime, zone: tzinfo | None, absence: str
+) -> ScheduleRun:
     """Return one record of all times from `first` to `until`."""
     last, count = first, 1
     while count < MOST_COUNTED:
@@ -367,13 +384,22 @@ def _missed(schedule: Schedule, first: datetime, until: datetime, zone: tzinfo |
         if following is None or following > until:
             break
         last, count = following, count + 1
-    return ScheduleRun(
-        first, RunOutcome.SKIPPED, reason=NOT_OWNED, last=last if count > 1 else None, count=count
-    )
+    return ScheduleRun(first, RunOutcome.SKIPPED, reason=absence, last=last if count > 1 else None, count=count)
 
 
-def _skip(schedule: Schedule, at: datetime, reason: str) -> Schedule:
-    return _with_run(schedule, ScheduleRun(at, RunOutcome.SKIPPED, reason=reason))
+def _skip(schedule: Schedule, at: datetime, reason: str, note: str) -> Schedule:
+    return _with_run(schedule, ScheduleRun(at, RunOutcome.SKIPPED, reason=_joined(reason, note)))
+
+
+def _note(schedule: Schedule, due: datetime, now: datetime, absence: str, zone: tzinfo | None) -> str:
+    """Return what is unusual about a time that is decided now, "" for nothing."""
+    late = f"{format_duration((now - due).total_seconds())} late: {absence}"
+    shift = describe_shift(schedule.at, due, zone)
+    return _joined(schedule.clock_note, shift, late if now - due >= LATE else "")
+
+
+def _joined(*reasons: str) -> str:
+    return "; ".join(filter(None, reasons))
 
 
 def _with_run(schedule: Schedule, run: ScheduleRun) -> Schedule:
@@ -472,9 +498,3 @@ def encode_schedules(found: Iterable[Schedule], known: LineCache | None = None) 
             known[schedule.name] = schedule, frame_line(_encode(schedule))
         lines.append(known[schedule.name][1])
     return frame_line(_encode(_SchedulesHeader(FORMAT, len(lines)))) + b"".join(lines)
-
-
-def no_such_schedule(name: str, known: Iterable[str]) -> str:
-    """Return `Schedule 'nigthly' does not exist; did you mean 'nightly'?`."""
-    near = did_you_mean(name, known)
-    return f"Schedule '{name}' does not exist" + (f"; did you mean '{near}'?" if near else "")

@@ -141,10 +141,8 @@ def next_time(at: str, moment: datetime, zone: tzinfo | None) -> datetime | None
     """
     from cronsim import CronSim  # late: 2 ms of each command, and only a schedule needs it
 
-    local = _naive(moment, zone)
-    # if the clock was set forward in the last day, a time in the gap, moved by its size, may still be due
-    gap = max(timedelta(0), _offset(moment, zone) - _offset(moment - timedelta(days=1), zone))
-    times = CronSim(NICKNAMES.get(at.strip().lower(), at), local - gap)
+    # a time in a gap of the last day, moved by its size, may still be due
+    times = CronSim(_expression(at), _naive(moment, zone) - _gap_before(moment, zone))
     best = None
     for found in times:
         # a time that was moved can be later than those that follow it in the list
@@ -156,6 +154,15 @@ def next_time(at: str, moment: datetime, zone: tzinfo | None) -> datetime | None
             if _naive(best, zone) == found:
                 break
     return best
+
+
+def _expression(at: str) -> str:
+    return NICKNAMES.get(at.strip().lower(), at)
+
+
+def _gap_before(moment: datetime, zone: tzinfo | None) -> timedelta:
+    """Return by how much the zone's clock was set forward in the last day."""
+    return max(timedelta(0), _offset(moment, zone) - _offset(moment - timedelta(days=1), zone))
 
 
 def _naive(moment: datetime, zone: tzinfo | None) -> datetime:
@@ -175,14 +182,50 @@ def _instant(local: datetime, zone: tzinfo | None, fold: int = 0) -> datetime:
     return (local if zone is None else local.replace(tzinfo=zone)).astimezone(UTC)
 
 
-def window_end(until: str | None, start: datetime, zone: tzinfo | None) -> datetime | None:
-    """Return the first `until` after a run's start, None if there is no limit."""
+def describe_shift(at: str, moment: datetime, zone: tzinfo | None) -> str:
+    """Return how daylight saving affects a time of a cron expression, "" if it does not."""
+    local, skipped = _naive(moment, zone), _skipped_time(at, moment, zone)
+    if skipped is not None:
+        return f"daylight saving: {skipped:%H:%M} does not exist on this day, moved to {local:%H:%M}"
+    if _instant(local, zone) < _instant(local, zone, fold=1):
+        return f"daylight saving: {local:%H:%M} exists twice on this day, runs the first time only"
+    return ""
+
+
+def _skipped_time(at: str, moment: datetime, zone: tzinfo | None) -> datetime | None:
+    """Return the local time without a zone that does not exist and was moved to `moment`, None if none was."""
+    gap = _gap_before(moment, zone)
+    skipped = _naive(moment, zone) - gap
+    is_moved = gap and _instant(skipped, zone) == moment and _matches(at, skipped)
+    return skipped if is_moved else None
+
+
+def _matches(at: str, local: datetime) -> bool:
+    from cronsim import CronSim  # late, as above
+
+    return next(CronSim(_expression(at), local - timedelta(minutes=1)), None) == local
+
+
+def window_end(until: str | None, start: datetime, zone: tzinfo | None, at: str = "") -> datetime | None:
+    """Return the first `until` after a run's start, None if there is no limit.
+
+    If daylight saving moved the start from a time that does not exist, it is the end that belongs to that time.
+    `at` is the cron expression of a start that was due, "" for a manual run.
+    """
     if until is None:
         return None
-    end, day = parse_time_of_day(until), _naive(start, zone).date()
+    end, local = parse_time_of_day(until), _naive(start, zone)
+    skipped = _skipped_time(at, start, zone) if at and not _matches(at, local) else None
+    if skipped is not None:
+        due = datetime.combine(skipped.date(), end)
+        due += timedelta(days=due <= skipped)
+        found = _instant(due, zone)
+        return found if found > start else found + (local - skipped)
     ends = (
-        _instant(datetime.combine(day + timedelta(days=ahead), end), zone, fold)
+        _instant(due, zone, fold)
         for ahead in range(3)
         for fold in (0, 1)
+        # one before the start that does not exist would be moved behind it
+        if (due := datetime.combine(local.date() + timedelta(days=ahead), end)) > local or fold
     )
     return next(found for found in ends if found > start)

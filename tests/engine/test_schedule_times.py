@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -11,8 +13,9 @@ import pytest
 from msgspec.structs import replace
 
 from jobtui.engine import schedules
-from jobtui.engine.schedules import NOT_OWNED, RunAction, RunOutcome, Schedule, next_time, window_end
+from jobtui.engine.schedules import NOT_AWAKE, NOT_OWNED, RunAction, RunOutcome, Schedule, next_time, window_end
 from jobtui.errors import StatementRefused
+from jobtui.formatting import format_local_time
 from jobtui.language.times import check_times
 from tests.support.made_schedules import ZONES, at, interrupted, job, made
 
@@ -99,10 +102,27 @@ class TestWindow:
             ("2026-03-29T01:30+01:00", "02:30", "2026-03-29T03:30+02:00"),
             ("2026-10-25T01:30+02:00", "02:30", "2026-10-25T02:30+02:00"),
             ("2026-10-25T02:10+01:00", "02:30", "2026-10-25T02:30+01:00"),
+            # 02:45 of that day does not exist, and came before the start
+            ("2026-03-29T03:15+02:00", "02:45", "2026-03-30T02:45+02:00"),
         ],
     )
     def test_end(self, start: str, until: str, end: str) -> None:
         assert window_end(until, at(start), BERLIN) == at(end)
+
+    @pytest.mark.parametrize(
+        ("cron", "until", "end"),
+        [
+            ("30 2 * * *", "06:00", "2026-03-29T06:00+02:00"),
+            ("30 2 * * *", "02:45", "2026-03-29T03:45+02:00"),
+            # 03:00 exists, but comes before the start that was moved
+            ("30 2 * * *", "03:00", "2026-03-29T04:00+02:00"),
+            ("30 2 * * *", "03:30", "2026-03-29T04:30+02:00"),
+            ("30 2 * * *", "02:00", "2026-03-30T02:00+02:00"),
+            ("30 2,3 * * *", "03:00", "2026-03-30T03:00+02:00"),
+        ],
+    )
+    def test_end_of_a_run_that_was_moved(self, cron: str, until: str, end: str) -> None:
+        assert window_end(until, at("2026-03-29T03:30+02:00"), BERLIN, cron) == at(end)
 
     def test_working_job_is_paused_at_the_end(self) -> None:
         schedule = made(until="06:00", job=7, window_end=at("2026-03-11T06:00Z"))
@@ -149,7 +169,9 @@ class TestDue:
         assert step.schedule.runs[-1].reason == "job 7 of the previous run is still running"
 
     def test_missed_times_are_one_record_and_never_run(self) -> None:
-        step = schedules.advance(made("@hourly", timezone="UTC"), at("2026-03-10T20:30Z"), None)
+        step = schedules.advance(
+            made("@hourly", timezone="UTC"), at("2026-03-10T20:30Z"), None, absence=NOT_OWNED
+        )
         assert step.action is None
         (run,) = step.schedule.runs
         assert (run.at, run.last, run.count) == (at("2026-03-10T13:00Z"), at("2026-03-10T20:00Z"), 8)
@@ -201,6 +223,72 @@ class TestDue:
         assert (lost.outcome, lost.reason) == (
             RunOutcome.FAILED,
             "jobtui ended before the run had begun",
+        )
+
+
+def moved(skipped: str, moment: str) -> str:
+    return f"daylight saving: {skipped} does not exist on this day, moved to {moment}"
+
+
+def twice(moment: str) -> str:
+    return f"daylight saving: {moment} exists twice on this day, runs the first time only"
+
+
+class TestNotes:
+    """What a run records about its time."""
+
+    @pytest.mark.parametrize(
+        ("zone", "cron", "notes"),
+        [
+            ("Europe/Berlin", "30 2 * * 0", {moved("02:30", "03:30"): 3, twice("02:30"): 10}),
+            ("America/New_York", "5 2 * * 0", {moved("02:05", "03:05"): 3}),
+            ("America/New_York", "5 1 * * 0", {twice("01:05"): 11}),
+            ("Australia/Lord_Howe", "15 2 * * 0", {moved("02:15", "02:45"): 10}),
+            ("Australia/Lord_Howe", "45 1 * * 0", {twice("01:45"): 4}),
+            ("Asia/Kolkata", "30 2 * * 0", {}),
+        ],
+    )
+    def test_daylight_saving_over_years(self, zone: str, cron: str, notes: dict[str, int]) -> None:
+        """A run every Sunday, in five years: one a week, and a note at each change of the clock."""
+        schedule, dates, noted = made(cron, "2026-01-01T12:00Z", timezone=zone), [], []
+        for number in range(5 * 52):
+            assert schedule.next is not None
+            step = schedules.advance(schedule, schedule.next, None, number)
+            assert step.action is RunAction.SUBMIT
+            schedule = schedules.record_start(step.schedule, number + 1)
+            run = schedule.runs[-1]
+            local = run.at.astimezone(ZoneInfo(zone))
+            dates.append(local.date())
+            if run.reason:
+                noted.append((run.reason, local.month))
+        assert all(after - before == timedelta(days=7) for before, after in pairwise(dates))
+        assert Counter(noted) == dict.fromkeys(notes.items(), 5)
+
+    @pytest.mark.parametrize("cron", ["30 2 29 3 *", "30 2,3 * * *"])
+    def test_time_that_was_moved_is_noted_if_it_is_skipped(self, cron: str) -> None:
+        schedule = made(cron, "2026-03-28T12:00Z", timezone="Europe/Berlin", job=7)
+        step = schedules.advance(schedule, at("2026-03-29T03:30+02:00"), job())
+        (run,) = step.schedule.runs
+        assert run.reason == (f"job 7 of the previous run is still running; {moved('02:30', '03:30')}")
+
+    @pytest.mark.parametrize(("seconds", "note"), [(9, ""), (10, f"0:10 late: {NOT_AWAKE}")])
+    def test_delay(self, seconds: int, note: str) -> None:
+        step = schedules.advance(made(timezone="UTC"), at(f"2026-03-11T02:30:{seconds:02}Z"), None)
+        assert (step.action, step.schedule.runs[-1].reason) == (RunAction.SUBMIT, note)
+
+    def test_clock_that_was_years_ahead(self) -> None:
+        schedule = schedules.advance(made(timezone="UTC"), at("2031-03-11T12:00Z"), None).schedule
+        schedule = schedules.advance(schedule, at("2026-03-11T12:00Z"), None).schedule
+        note = f"the clock was set back from {format_local_time(at('2031-03-11T12:00Z'))}"
+        assert schedule.clock_note == note
+        step = schedules.advance(schedule, at("2026-03-12T02:30Z"), None)
+        assert (step.schedule.runs[-1].reason, step.schedule.clock_note) == (note, "")
+
+    def test_continued_run_keeps_its_note(self) -> None:
+        schedule = made(timezone="Europe/Berlin", now="2026-03-28T12:00Z", job=7)
+        step = schedules.advance(schedule, at("2026-03-29T03:30+02:00"), None, 7, interrupted())
+        assert step.schedule.runs[-1].reason == (
+            f"continues job 7, which was interrupted; {moved('02:30', '03:30')}"
         )
 
 

@@ -11,7 +11,7 @@ import pytest
 from jobtui.language import parse
 from jobtui.tui.screens.schedule_form import draft_schedule
 from jobtui.tui.text.spans import plain
-from jobtui.tui.views.schedules import SchedulesView, next_words, week_lines
+from jobtui.tui.views.schedules import SchedulesView, detail_lines, next_words, week_lines
 from jobtui.tui.widgets.base import LinesView
 from tests.support.dashboards import stage
 
@@ -103,6 +103,16 @@ def test_week_has_windows_runs_and_skipped_times(monkeypatch: pytest.MonkeyPatch
     assert days[3] == "·" * 5 + "×" + "·" * 42
     assert days[4] == "·" * 5 + "░" * 7 + "·" * 36
     assert plain(lines[4]).startswith("Tue 17 ")
+
+
+def test_detail_has_what_is_unusual_about_the_times() -> None:
+    note = "next: daylight saving: 02:30 does not exist on this day, moved to 03:30"
+    texts = {"timezone": "", "Until": None, "Statement": "ADMIN FLUSH nba", "At": "30 2 * * *", "note": note}
+    schedule = texts | {"requested_by": "ada@mill", "upcoming": [], "runs": []}
+    for width in (30, 100):
+        shown = " ".join(plain(line).strip() for line in detail_lines(schedule, NOW, width))
+        assert note in shown
+    assert not plain(detail_lines(schedule | {"note": ""}, NOW, 100)[2]).strip()
 
 
 NOW = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)

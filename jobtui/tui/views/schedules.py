@@ -224,6 +224,7 @@ def detail_lines(schedule: Schedule, now: datetime, width: int) -> list[Line]:
             (f"at {schedule['At']}{until}{zone}", TextRole.PLAIN),
             (f"  by {schedule['requested_by']}", TextRole.MUTED),
         ),
+        *(wrapped(((schedule["note"], TextRole.WARNING),), width, hang=2) if schedule["note"] else ()),
         (),
         *week_lines(schedule, now, width),
         (),
