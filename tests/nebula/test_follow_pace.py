@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from msgspec.structs import replace
 
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.model import Status, Task
+from jobtui.model import ConnectionState, Status, Task
 from jobtui.storage.base import ClusterJob, Host, Space
 from jobtui.storage.nebula import ngql
 from jobtui.storage.nebula.poller import (
     BATCH,
     COST_SECONDS,
+    ERROR_SECONDS,
     IDLE_LISTS,
     IDLE_SECONDS,
     JobPoller,
@@ -107,6 +110,159 @@ def test_after_trouble_all_spaces_are_listed_at_once() -> None:
         began = clock.steady()
         assert await reader.news() == [("s39", 1, Status.RUNNING, UpdateKind.FIRST)]
         assert clock.steady() - began <= 2
+        await reader.close()
+
+    run(test())
+
+
+class Failing:
+    """A cluster of 20 spaces, of which the lists of some fail after some seconds."""
+
+    def __init__(self, *names: str, code: ErrorCode, seconds: float = 0) -> None:
+        self.mirror, self.clock = ScriptedMirror([f"s{n}" for n in range(20)]), PatientClock()
+        self.names = {*names}
+        self.complaints: list[str] = []
+        self.tries: list[float] = []  # the times at which failing lists began
+        self._error = StorageError(code, "", "", "memory is exceeded")
+        self._seconds = seconds
+        self._list = self.mirror.list_jobs
+        self.mirror.list_jobs = self._fail  # type: ignore[method-assign]  # replaced for these tests
+        poller = JobPoller(self.mirror, on_error=self._complain, clock=self.clock)
+        self.reader = Reader(poller, self.clock)
+
+    async def _fail(self, space: str, known: str) -> tuple[tuple[ClusterJob, ...] | None, str]:
+        if space not in self.names:
+            return await self._list(space, known)
+        self.tries.append(self.clock.steady())
+        self.clock.advance(self._seconds)
+        raise self._error
+
+    def _complain(self, error: StorageError) -> None:
+        self.complaints.append(error.detail)
+
+    @property
+    def pauses(self) -> list[float]:
+        """The seconds from the end of each failure to the next try."""
+        return [later - begin - self._seconds for begin, later in pairwise(self.tries)]
+
+    async def seconds_to_see(self, space: str, job: int) -> float:
+        """Put a job into a space, and return the time until it is reported."""
+        began = self.clock.steady()
+        self.mirror.put(space, job)
+        assert await self.reader.news() == [(space, job, Status.RUNNING, UpdateKind.FIRST)]
+        return self.clock.steady() - began
+
+
+@pytest.mark.parametrize("code", [ErrorCode.REJECTED, ErrorCode.UNREACHABLE])
+@pytest.mark.parametrize("seconds", [0, 4, 40])
+def test_failing_list_is_tried_less_often_others_as_usual(seconds: float, code: ErrorCode) -> None:
+    async def test() -> None:
+        cluster = Failing("s3", code=code, seconds=seconds)
+        await cluster.reader.silence(200)
+        lists = sum(asked.startswith("jobs") for asked in cluster.mirror.asked)
+        assert lists <= (cluster.clock.steady() - 1000 + IDLE_SECONDS) * IDLE_LISTS
+        assert cluster.complaints == ["memory is exceeded"]
+        # the poller may have just begun another round
+        steps = (2, 4, 8, 16, ERROR_SECONDS, ERROR_SECONDS)
+        assert all(step <= pause <= step + 2 for step, pause in zip(steps, cluster.pauses, strict=False)), (
+            cluster.pauses
+        )
+        assert await cluster.seconds_to_see("s19", 1) <= IDLE_SECONDS + seconds
+        cluster.names.clear()
+        assert await cluster.seconds_to_see("s3", 2) <= ERROR_SECONDS + 2
+        await cluster.reader.close()
+
+    run(test())
+
+
+def test_list_that_failed_once_is_repeated_soon() -> None:
+    async def test() -> None:
+        cluster = Failing("s3", code=ErrorCode.REJECTED, seconds=4)
+        await cluster.reader.silence(1)
+        cluster.names.clear()
+        assert await cluster.seconds_to_see("s3", 1) <= 4
+        await cluster.reader.close()
+
+    run(test())
+
+
+def test_two_failing_lists_do_not_keep_the_others_waiting() -> None:
+    async def test() -> None:
+        cluster = Failing("s0", "s1", code=ErrorCode.UNREACHABLE, seconds=3)
+        await cluster.reader.silence(60)
+        assert await cluster.seconds_to_see("s2", 1) <= IDLE_SECONDS + 2 * 3
+        await cluster.reader.close()
+
+    run(test())
+
+
+def test_list_that_times_out_is_paced_over_reconnects() -> None:
+    async def test() -> None:
+        cluster = Failing("s0", code=ErrorCode.TIMEOUT)
+        layout = cluster.mirror.layout
+
+        async def layout_after_loss() -> tuple[tuple[Space, ...], tuple[Host, ...]]:
+            if len(cluster.tries) > len(lost):  # the list took 30 seconds and the connection with it
+                lost.append(cluster.clock.steady())
+                cluster.clock.advance(30)
+                loop = asyncio.get_running_loop()
+                loop.call_soon(cluster.mirror.tell, ConnectionState.LOST)
+                loop.call_later(0.01, cluster.mirror.tell, ConnectionState.CONNECTED)
+                raise StorageError(ErrorCode.UNREACHABLE, "", "", "no connection to the cluster")
+            return await layout()
+
+        lost: list[float] = []
+        cluster.mirror.layout = layout_after_loss  # type: ignore[method-assign]  # replaced for this test
+        await cluster.reader.silence(300)
+        assert len(cluster.tries) <= 8
+        assert await cluster.seconds_to_see("s19", 1) <= 30 + IDLE_SECONDS
+        await cluster.reader.close()
+
+    run(test())
+
+
+def test_job_that_cannot_be_shown_does_not_keep_others_waiting() -> None:
+    async def test() -> None:
+        cluster = Failing(code=ErrorCode.UNREACHABLE)
+        mirror, show = cluster.mirror, cluster.mirror.show
+
+        async def fail(space: str, job: int) -> ClusterJob:
+            if space == "s0":
+                mirror.asked.append("show s0")
+                raise StorageError(ErrorCode.UNREACHABLE, "", space, "RPC failure in MetaClient")
+            return await show(space, job)
+
+        mirror.show = fail  # type: ignore[method-assign]  # replaced for this test
+        mirror.put("s0", 1)
+        mirror.put("s1", 2)
+        assert await cluster.reader.news() == [("s1", 2, Status.RUNNING, UpdateKind.FIRST)]
+        mirror.asked.clear()
+        await cluster.reader.silence(100)
+        assert mirror.asked.count("show s1 2") >= 90
+        assert 1 <= mirror.asked.count("show s0") <= 8
+        assert cluster.complaints == ["RPC failure in MetaClient"]
+        mirror.show = show  # type: ignore[method-assign]  # as it was
+        assert await cluster.reader.news() == [("s0", 1, Status.RUNNING, UpdateKind.FIRST)]
+        await cluster.reader.close()
+
+    run(test())
+
+
+def test_list_of_spaces_that_was_refused_once_is_repeated_soon() -> None:
+    async def test() -> None:
+        mirror, clock = ScriptedMirror(), PatientClock()
+        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        mirror.trouble[""] = StorageError(ErrorCode.REJECTED, "", "", "memory is exceeded")
+        await reader.silence(1)
+        del mirror.trouble[""]
+        began = clock.steady()
+        mirror.put("nba", 1)
+        assert await reader.news() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
+        assert clock.steady() - began <= 3
+        mirror.trouble[""] = StorageError(ErrorCode.REJECTED, "", "", "memory is exceeded")
+        mirror.asked.clear()
+        await reader.silence(300)
+        assert len(mirror.asked) <= 5 + 5 + 300 / ERROR_SECONDS
         await reader.close()
 
     run(test())

@@ -3,7 +3,11 @@
 A cluster sends no events, and lists all jobs of a space or none. So `JobPoller` lists each space every
 `interval` seconds while jobs are under way there. If listing is expensive (5,000 jobs take half a second to
 decode), it lists rarely, and meanwhile queries the jobs under way one by one. Idle spaces share a few lists a
-second. It works with any `ClusterJobManager`.
+second.
+
+A space whose query fails is left alone for 2 seconds, then 4, 8, 16 and 30, however long the failures take.
+Only a query that succeeds or a request of the caller ends this. The other spaces keep their pace, and come
+first. It works with any `ClusterJobManager`.
 """
 
 from __future__ import annotations
@@ -28,7 +32,7 @@ from jobtui.storage.nebula.session import RETRIED
 
 INTERVAL_SECONDS = 1.0
 SPACES_SECONDS = 5.0
-ERROR_SECONDS = 30.0  # until a space that could not be listed is listed again
+ERROR_SECONDS = 30.0  # at most between two tries of a query that fails; the pause doubles up to this
 COST_SHARE = 10.0  # a list is not repeated before this many times its usual duration
 COST_LISTS = 5  # the usual duration is the median of this many: one during a restart of metad takes 38 s
 COST_SECONDS = 5.0  # but it is repeated after this: a job of another client must not appear minutes late
@@ -97,6 +101,8 @@ class _PolledSpace(msgspec.Struct):
     backlog: dict[int, ClusterJob] = {}
     misses: dict[int, int] = {}
     unlisted: int = 0
+    failures: int = 0  # in a row
+    blocked: bool = False  # since a query failed, until a list succeeds
     list_error: str = ""  # the last published reason why its jobs cannot be listed
     job_error: str = ""  # the last published reason why one of them cannot be shown
     newest: int = 0
@@ -188,6 +194,7 @@ class JobPoller:
         self._interval = interval
         self._clock = clock or SystemClock()
         self._spaces_due = 0.0
+        self._failures = 0  # of the list of spaces, in a row
         self._error = ""  # the last published reason why the cluster cannot be queried
         self._poll_requested = asyncio.Event()
         self._requested_spaces: set[str] = set()
@@ -225,7 +232,7 @@ class JobPoller:
                 yield updates
             if error is not None:
                 await self._wait_after(error)
-            elif not any(watched.backlog and not watched.list_error for watched in self._spaces.values()):
+            elif not any(watched.backlog and not watched.blocked for watched in self._spaces.values()):
                 self._on_caught_up()
                 await self._pause(self._interval)
 
@@ -241,25 +248,28 @@ class JobPoller:
                     watched.due = 0.0
         try:
             await self._list_spaces()
-            for space, watched in self._spaces.items():
-                if not watched.unlisted and self._clock.steady() >= watched.due:
-                    began = self._clock.steady()
-                    await self._list(space, watched)
-                    took = self._clock.steady() - began
-                    if took > max(SLOW_SECONDS, SLOW_SHARE * watched.usual_duration):
-                        self.poll_soon()
+            await self._list_due([one for one in self._spaces.items() if not one[1].blocked])
             listed_only = self._report_outlines()
             began = self._clock.steady()
             for space, job in self._due_jobs():
                 if listed_only and job.status.ended:
                     break  # in the first batch those under way matter
-                await self._show(space, self._spaces[space], job)
+                await self._show(space, job)
                 if self._updates and self._clock.steady() - began >= BATCH_SECONDS:
                     break  # a job of hundreds of tasks takes long to show
+            for watched in self._spaces.values():
+                if not watched.blocked:
+                    watched.failures, watched.list_error = 0, ""
+            await self._list_due([one for one in self._spaces.items() if one[1].blocked])
         except StorageError as error:
             return error
-        self._error = ""
+        self._failures, self._error = 0, ""
         return None
+
+    async def _list_due(self, spaces: Iterable[tuple[str, _PolledSpace]]) -> None:
+        for space, watched in spaces:
+            if not watched.unlisted and self._clock.steady() >= watched.due:
+                await self._list(space, watched)
 
     async def _list_spaces(self) -> None:
         if self._clock.steady() < self._spaces_due:
@@ -285,11 +295,13 @@ class JobPoller:
         try:
             listed, digest = await self._manager.list_jobs(space, watched.digest)
         except StorageError as error:
-            self._block(watched, error)
+            await self._block(watched, error)
             return
-        watched.list_error = ""
+        watched.blocked = False
         watched.listed = True
         now = self._clock.steady()
+        if now - began > max(SLOW_SECONDS, SLOW_SHARE * watched.usual_duration):
+            self._list_at_once()
         watched.durations.append(now - began)
         missing = sorted(watched.misses) if listed is None else watched.take_list(listed, now)
         watched.digest = digest
@@ -317,7 +329,7 @@ class JobPoller:
         """
         now = self._clock.steady()
         # of a space that cannot be listed, no job can be shown
-        spaces = {space: watched for space, watched in self._spaces.items() if not watched.list_error}
+        spaces = {space: watched for space, watched in self._spaces.items() if not watched.blocked}
         changed = [(space, job) for space, watched in spaces.items() for job in watched.backlog.values()]
         changed.sort(key=lambda one: (one[1].status.ended, one[1].id))
         active = [
@@ -352,22 +364,21 @@ class JobPoller:
                 self._updates.append(JobUpdate(space, job, UpdateKind.FIRST))
         return bool(self._updates)
 
-    async def _show(self, space: str, watched: _PolledSpace, job: ClusterJob) -> None:
-        if watched.list_error:
-            return  # another job of the space was just refused
+    async def _show(self, space: str, job: ClusterJob) -> None:
+        watched = self._spaces.get(space)
+        if watched is None or watched.blocked:
+            return  # another job of the space was just refused, or the space was dropped
         listed, detail = watched.backlog.pop(job.id, None), watched.details.pop(job.id, None)
         try:
             now = await self._manager.show(space, job.id)
         except StorageError as error:
-            if error.code in RETRIED:
-                watched.backlog[job.id] = job
             if error.code in (ErrorCode.REJECTED, ErrorCode.MISSING):
                 watched.digest = ""
                 return  # it was deleted after the list: the next list shows that
-            if error.code is ErrorCode.ACCESS:  # the user has lost the role in this space
+            if error.code is ErrorCode.ACCESS or error.code in RETRIED:  # e.g. the role in this space is lost
                 watched.backlog.update({job.id: listed} if listed else {})
                 watched.details.update({job.id: detail} if detail else {})
-                self._block(watched, error)
+                await self._block(watched, error)
                 return
             watched.job_error = self._publish_once(watched.job_error, error)
             known = watched.seen.get(job.id)
@@ -395,18 +406,31 @@ class JobPoller:
         job = replace(known, status=Status.FAILED, reason=reason, tasks=tasks)
         self._updates.append(JobUpdate(space, job, UpdateKind.CHANGED))
 
-    def _block(self, watched: _PolledSpace, error: StorageError) -> None:
-        """Publish why a space cannot be listed, and leave the space alone for a while."""
+    async def _block(self, watched: _PolledSpace, error: StorageError) -> None:
+        """Leave a space alone for a while, since it could not be queried, and publish why.
+
+        Raises StorageError if the spaces cannot be listed either, which ends the round.
+        """
+        watched.blocked = True
+        watched.failures += 1
+        watched.due = self._clock.steady() + self._pause_after_failures(watched.failures)
+        if error.code in RETRIED:
+            self._spaces_due = 0.0
+            await self._list_spaces()
         watched.list_error = self._publish_once(watched.list_error, error)
-        watched.due = self._clock.steady() + ERROR_SECONDS
+
+    def _pause_after_failures(self, failures: int) -> float:
+        """Return the seconds until a query is repeated that has failed so many times in a row."""
+        return min(ERROR_SECONDS, self._interval * 2.0 ** min(failures, 10))
+
+    def _list_at_once(self) -> None:
+        """Make all spaces due, except those that fail: much may have happened meanwhile."""
+        for watched in self._spaces.values():
+            if not watched.failures:
+                watched.due = 0.0
 
     def _publish_once(self, before: str, error: StorageError) -> str:
-        """Publish an error unless its reason is `before`, and return the reason to keep.
-
-        Raises the error if no graphd answered, which ends the round.
-        """
-        if error.code in RETRIED:
-            raise error
+        """Publish an error unless its reason is `before`, and return the reason to keep."""
         if error.code is ErrorCode.MISSING:
             return before
         if error.detail != before:
@@ -420,14 +444,17 @@ class JobPoller:
 
     async def _wait_after(self, error: StorageError) -> None:
         await self._wait_for_cluster(error)
-        self.poll_soon()  # much may have happened meanwhile
+        self._list_at_once()
         self._spaces_due = 0.0
 
     async def _wait_for_cluster(self, error: StorageError) -> None:
+        pause = self._interval  # the status of the connection reports this error
         if error.code not in RETRIED:
             self._error = self._publish_once(self._error, error)
+            self._failures += 1
+            pause = self._pause_after_failures(self._failures)
         if self._manager.link.state is ConnectionState.CONNECTED:
-            await self._pause(self._interval if error.code in RETRIED else ERROR_SECONDS)
+            await self._pause(pause)
             return
         again = asyncio.Event()
         unsubscribe = self._manager.watch(
