@@ -8,7 +8,7 @@
     StorageError            a storage backend failed; its `code` is an `ErrorCode`
     StatementRefused        a statement was parsed and cannot be executed
     OwnerUnavailable        the process that owns the profile does not answer as it should
-    ├── OwnerTimeout        … it is there and silent
+    ├── OwnerTimeout        … it accepts connections and does not answer
     ├── OwnerRejected       … it refuses this client
     ├── OwnerUntrusted      … another user listens at its address
     └── RequestNotAccepted  … it has not read the request, which can be sent again
@@ -17,7 +17,8 @@
     HomeError               the user has no home directory
 
 Two more need the records of their own package and are defined there: `language.errors.StatementError` (a text
-that is no statement, with the mistake's position) and `config.loader.ConfigError` (a file's problems, by line).
+that is not a statement, with the mistake's position) and `config.loader.ConfigError` (a file's problems, by
+line).
 
 The text of each error is complete: the reason and what the user can do. It is shown as it is.
 """

@@ -116,7 +116,7 @@ jobtui dump SPACE [--format jsonl|csv|tsv]
 
 Prints the key-value pairs of an embedded space in key order. Loading a dump
 restores every byte. Of an adopted database only the default column family is
-dumped; if it has others, jobtui says so.
+dumped; if it has others, jobtui reports them.
 
   jobtui dump nba > nba.jsonl
   jobtui dump nba --format csv | head

@@ -49,7 +49,7 @@ class WaitAborted(Exception):
 
 
 class HoldReporter:
-    """Describes, once for each occurrence, that a job is paused or that a host waits for disk space."""
+    """A reporter, once for each occurrence, of jobs that are paused and hosts that wait for disk space."""
 
     def __init__(self) -> None:
         self._paused: set[int] = set()
@@ -76,7 +76,7 @@ class HoldReporter:
 
 
 class JobWaiter:
-    """Waits for a client; the first signal aborts the wait.
+    """A waiter for a client; the first signal aborts the wait.
 
     `interrupted` is that signal, None before it.
     """
@@ -147,7 +147,7 @@ class JobWaiter:
 
 
 class EngineWaiter(JobWaiter):
-    """Waits for an engine; the first signal stops its jobs, the second aborts the wait."""
+    """A waiter for an engine; the first signal stops its jobs, the second aborts the wait."""
 
     def __init__(self, engine: LocalClient, *, quiet: bool = False) -> None:
         super().__init__(engine, quiet=quiet)
@@ -389,7 +389,7 @@ def _describe_submitted(jobs: tuple[int, ...], profile: Profile, *, may_wait: bo
 
 
 class RemoteWaiter(JobWaiter):
-    """Waits for jobs of another process; that process prints its own notices."""
+    """A waiter for jobs of another process, which prints its own notices."""
 
     def follow(self, owner: RemoteClient) -> None:
         """Wait for this owner from here on, until it is closed."""

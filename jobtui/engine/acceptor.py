@@ -14,8 +14,8 @@ import socket
 from collections.abc import Callable, Coroutine
 from typing import Any
 
-WAITING = 100  # clients that the kernel keeps while the loop is busy
-AT_ONCE = 20  # accepted in one turn of the loop
+LISTEN_BACKLOG = 100  # clients that the kernel keeps while the loop is busy
+MOST_PER_TURN = 20  # connections accepted in one turn of the loop
 PAUSE_SECONDS = 1.0  # before accepting again, if there is no descriptor for the reserve either
 MOST_CONNECTIONS = 500
 _PART = 2
@@ -24,7 +24,7 @@ Handler = Callable[[socket.socket], Coroutine[Any, Any, None]]
 
 
 class Acceptor:
-    """Accepts connections at a `listener` until it is closed; `handle` serves each of them.
+    """An acceptor of connections at a `listener` until it is closed; `handle` serves each of them.
 
     `refusal` returns the line for a rejected client from a reason. `notify` is called when clients are
     rejected, and not again before one has been accepted. For the running loop alone.
@@ -47,7 +47,7 @@ class Acceptor:
         self._resume: asyncio.TimerHandle | None = None
         self._reserve: int | None = _spare_descriptor()
         listener.setblocking(False)
-        listener.listen(WAITING)
+        listener.listen(LISTEN_BACKLOG)
         self._loop.add_reader(listener, self._accept)
 
     def close(self) -> None:
@@ -61,7 +61,7 @@ class Acceptor:
             self._reserve = None
 
     def _accept(self) -> None:
-        for _ in range(AT_ONCE):
+        for _ in range(MOST_PER_TURN):
             try:
                 connection, _address = self._listener.accept()
             except (BlockingIOError, InterruptedError):

@@ -63,7 +63,7 @@ _ORDER = list(Verdict)
 
 
 class Advisor:
-    """Measures spaces and applies the rules to them. For the engine's loop alone.
+    """The measurement of spaces, and the rules applied to it. For the engine's loop alone.
 
     `rate_limit` is the profile's limit of writes in bytes a second; `set_rate` returns that of SET RATE, None
     if there is none and 0 if it is lifted.

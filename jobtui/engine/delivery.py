@@ -109,7 +109,7 @@ class CommandTarget:
             if self._is_aborted:
                 self.abort()
             with process:
-                process.communicate(message)  # a program that does not read it is no error
+                process.communicate(message)  # a program that does not read it has not failed
             if process.returncode == 0:
                 return DeliveryResult(True, f"{self._name} was run")
             said = _last_line(stderr)
@@ -208,7 +208,7 @@ class WebHook:
                 sock.shutdown(2)
 
     def describe_timeout(self, seconds: float) -> DeliveryResult:
-        """Return that there was no answer, which can pass."""
+        """Return that there was no answer, which may be temporary."""
         return DeliveryResult(
             False, f"{self._url.shown} did not answer within {format_duration(seconds)}", can_retry=True
         )
@@ -232,7 +232,7 @@ def _describe_failure(server: str, error: OSError | http.client.HTTPException) -
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Refuses redirects: they could lead to a server that the settings do not name."""
+    """A refusal of redirects: they could lead to a server that the settings do not name."""
 
     @override
     def redirect_request(
@@ -242,7 +242,7 @@ class _NoRedirects(urllib.request.HTTPRedirectHandler):
 
 
 class _TrackedConnections(urllib.request.HTTPSHandler, urllib.request.HTTPHandler):
-    """Opens the connections of one web hook with verified certificates."""
+    """The connections of one web hook, with verified certificates."""
 
     def __init__(self, hook: WebHook) -> None:
         super().__init__()

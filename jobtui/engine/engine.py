@@ -223,7 +223,7 @@ class Engine:
         return tuple(self.progress.apply_to(job) for job in self.store.active())
 
     async def wait_connected(self, seconds: float, *, caught_up: bool, jobs: Sequence[int] = ()) -> bool:
-        """Wait for the cluster that runs the jobs; see `LocalClient.wait_connected`."""
+        """Wait at most this long for the cluster that runs the jobs; return whether it is connected."""
         if self.sync is None:
             return True
         connected = asyncio.ensure_future(self.sync.wait_connected(caught_up=caught_up, jobs=jobs))

@@ -30,7 +30,7 @@ class EventBus:
         self._loop = loop
         self._lock = threading.Lock()
         self._listeners: tuple[Listener, ...] = ()
-        # sees each batch first, in the publisher's thread; it is no listener, for whom notices would wait
+        # sees each batch first, in the publisher's thread; it is not a listener, which notices would wait for
         self.observe: Listener = lambda messages: None
         self._backlog: list[EngineEvent] = []
 

@@ -69,7 +69,7 @@ _SHORT_TEXT = 400
 
 
 class StatementExecutor:
-    """Executes texts, in the engine's loop. `find_job` returns a job with its progress."""
+    """The executor of texts, in the engine's loop. `find_job` returns a job with its progress."""
 
     def __init__(
         self,

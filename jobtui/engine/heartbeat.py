@@ -1,8 +1,8 @@
 """The heartbeat file: the time, written every two seconds while jobs run.
 
-From it, the next owner learns how long a killed process ran. The file is not synced: data
-that a process has written survives its end. A loss of power may lose the last half minute, and is recognized by
-the time at which the machine was started.
+From it, the next owner learns how long a killed process ran. The file is not synced: data that a process has
+written survives its end. A loss of power may lose the last half minute, and is recognized by the time at which
+the machine was started.
 """
 
 from __future__ import annotations

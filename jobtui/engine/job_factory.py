@@ -17,7 +17,7 @@ from jobtui.storage.base import Space
 
 
 class JobFactory:
-    """Creates jobs within a transaction, which assigns their ids. For the engine's loop alone."""
+    """A creator of jobs within a transaction, which assigns their ids. For the engine's loop alone."""
 
     def __init__(self, store: JobStore, clock: Clock) -> None:
         self._store = store

@@ -1,8 +1,8 @@
 """The history: a durable store of jobs, as JSON lines on disk.
 
 Other packages use `History` and the records that it takes and returns. `format/` reads and describes the files,
-`write/` commits, seals and archives, `read/` follows a writer and answers queries, and `repair/` verifies and
-repairs. docs/history-format.md shows each file.
+`write/` commits, seals and archives, `read/` follows a writer and answers queries. `verify` finds damage and
+`repair` repairs it; `export` writes the jobs for other programs. docs/history-format.md shows each file.
 """
 
 from jobtui.errors import StoreError, StoreFailed, StoreFull, StoreLocked, StoreTooNew

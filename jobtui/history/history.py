@@ -92,7 +92,7 @@ class History:
         """Write versions of jobs, all or none; the future is done when they are durable.
 
         Futures are done in the order of the commits, on the writer's thread or on a thread that waits for
-        one of them. They cannot be cancelled.
+        one of them. They cannot be canceled.
 
         Returns:
             A future that fails with StoreFull (the disk is full, and nothing was written), StoreFailed (the

@@ -174,7 +174,7 @@ def past_notes(path: Path, disk: Disk | None = None) -> list[DamageNote]:
 
 
 def verify(path: Path, disk: Disk | None = None) -> list[DamageNote]:
-    """Return a note for each damage, with its file, byte and jobs; none if there is no damage.
+    """Return a note for each damaged part, with its file, byte and jobs; none if nothing is damaged.
 
     Raises StoreTooNew, and StoreError if the history cannot be read at all.
     """

@@ -373,7 +373,7 @@ def option_values(options: JobOptions) -> dict[str, object]:
     """Return the options that differ from their defaults, by name, with full values for JSON.
 
     Sizes are bytes, durations seconds, shares fractions, families a list; a key is text, or hexadecimal
-    (`0x00ff`) if it is no printable text. `hosts` and `condition` are left out.
+    (`0x00ff`) if it is not printable text. `hosts` and `condition` are left out.
     """
     fields = {"families": "family", "from_key": "from", "to_key": "to", "room_share": "room"}
     found: dict[str, object] = {}
@@ -388,7 +388,7 @@ def option_values(options: JobOptions) -> dict[str, object]:
 
 
 def _key(key: bytes) -> str:
-    """Return a key as text in quotes, in hexadecimal if it is no printable text."""
+    """Return a key as text in quotes, in hexadecimal if it is not printable text."""
     text = _printable_key(key)
     return f"0x{key.hex()}" if text is None else quote_text(text)
 

@@ -11,7 +11,7 @@ from jobtui.language.lexer import Tokens
 from jobtui.language.parts import Keyword, KeywordChoice, Placeholder, PlaceholderKind, UnitChoice
 
 LONGEST: Final = 40
-"""A longer word is no typing error."""
+"""A longer word is not a typing error."""
 
 _PUNCTUATION: Final = {Punctuation.COMMA: ("a comma",), Punctuation.END: (";", "the end")}
 

@@ -6,8 +6,8 @@ matches one token as `pp.Literal` matches one text; And and Opt are pyparsing's 
 of the tokens that matched, under the name of their field.
 
 Two shortcuts keep a long text cheap, measured in CPU seconds on 2 cores. Statements whose tokens have the same
-kinds are parsed once: 100,000 statements take 1.6 s so, and 9.5 s if each is parsed. `TokenList` is a loop in
-place of `pp.DelimitedList`: a list of 500,000 ids takes 0.15 s so, and 7.6 s if pyparsing matches each id.
+kinds are parsed once: 100,000 statements then take 1.6 s, and 9.5 s if each is parsed. `TokenList` is a loop in
+place of `pp.DelimitedList`: a list of 500,000 ids then takes 0.15 s, and 7.6 s if pyparsing matches each id.
 """
 
 from __future__ import annotations

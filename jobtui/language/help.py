@@ -107,8 +107,8 @@ _OPTIONS: Final = {
 def help_for(statement: str | None = None) -> str:
     """Return the help on a term or the statements with these words; None: on all statements.
 
-    If no statement begins with them and they are no term, the help says so and lists the statements that begin
-    with the first of them or contain all of them, otherwise all statements.
+    If no statement begins with them and they are not a term, the help states that and lists the statements that
+    begin with the first of them or contain all of them, otherwise all statements.
     """
     words = (statement or "").split()
     if not words:
@@ -138,7 +138,7 @@ def _known_words() -> Iterator[str]:
 
 
 def _term(words: list[str]) -> str:
-    """Return the term that the only word is, "" if it is none."""
+    """Return the term that the only word is, "" if it is not a term."""
     if len(words) != 1:
         return ""
     term = words[0].lower()

@@ -46,7 +46,7 @@ NAMES: Final = frozenset({NAME, *CONTEXTUAL})
 
 
 class Tokens(msgspec.Struct, frozen=True):
-    """The tokens of one statement: their kinds, and the place of each in the text.
+    """The tokens of one statement: their kinds, and the position of each in the text.
 
     Three flat lists instead of a list of objects, because a list of half a million ids is a statement, too.
     """
@@ -105,7 +105,7 @@ _LOOKALIKES: Final = str.maketrans(
 def split_statements(text: str) -> Iterator[tuple[Tokens, LexError | None]]:
     """Yield the tokens of each statement in order; empty statements are omitted.
 
-    Only the last statement can have an error: its last token is then BAD, at the place of the error.
+    Only the last statement can have an error: its last token is then BAD, at the position of the error.
     """
     kinds: list[str] = []
     starts: list[int] = []

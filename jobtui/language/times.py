@@ -137,7 +137,7 @@ def next_time(at: str, moment: datetime, zone: tzinfo | None) -> datetime | None
     """Return the first time of a cron expression after `moment`, in UTC; None for never.
 
     The library sees local times without a zone: it would run `*/10 * * * *` twice in an hour that exists
-    twice. `at` is what `parse_times` accepts.
+    twice. `at` is what `check_times` accepts.
     """
     from cronsim import CronSim  # late: 2 ms of each command, and only a schedule needs it
 

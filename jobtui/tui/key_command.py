@@ -38,7 +38,7 @@ class KeyCommand(msgspec.Struct, frozen=True):
         title: Its name in the footer and the palette.
         help: Its description in the help.
         where: Its scope.
-        footer: Its place in the footer, 0 if it is not there.
+        footer: Its position in the footer, 0 if it is not there.
         palette: Whether the palette has it.
         priority: Whether its keys take precedence over the focused widget's.
     """

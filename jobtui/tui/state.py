@@ -36,7 +36,7 @@ class SavedState(msgspec.Struct, omit_defaults=True):
 
 
 class StateStore:
-    """Reads and writes the two files.
+    """The reader and writer of the two files.
 
     `problem` is the error of the last file that failed, "" if none did.
     """

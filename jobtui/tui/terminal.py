@@ -40,7 +40,7 @@ def color_depth(environ: Mapping[str, str] = os.environ, colors: int | None = No
 
     Args:
         environ: The environment. COLORTERM states it for most terminals; tmux and screen set TERM.
-        colors: The colors of the terminal's entry in terminfo, None to look it up if TERM does not say it.
+        colors: The colors of the terminal's entry in terminfo, None to look it up if TERM does not state it.
     """
     if environ.get("NO_COLOR"):
         return ColorDepth.NONE
@@ -62,7 +62,7 @@ def color_depth(environ: Mapping[str, str] = os.environ, colors: int | None = No
 def _terminfo_colors(term: str) -> int:
     """Return the colors of a terminal by its entry in terminfo, 16 if there is none."""
     try:
-        import curses  # late: most terminals say it in COLORTERM or TERM
+        import curses  # late: most terminals state it in COLORTERM or TERM
 
         curses.setupterm(term)
     except Exception:  # a Python without curses, or a terminal without an entry

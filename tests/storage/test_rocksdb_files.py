@@ -213,7 +213,7 @@ def test_options_of_each_family_are_required(database, section):
 def test_a_blob_file_has_a_known_header(tmp_path, header):
     file = tmp_path / "000001.blob"
     file.write_bytes(header)
-    with pytest.raises(Unreadable, match="no blob file"):
+    with pytest.raises(Unreadable, match="not a blob file"):
         read_blob_compression(file)
     file.write_bytes((2395959).to_bytes(4, "little") + (1).to_bytes(4, "little") + bytes(22))
     assert read_blob_compression(file)
@@ -293,7 +293,7 @@ def test_a_footer_alone_is_too_short(database):
 
 def test_a_pipe_in_place_of_an_sst_file_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "000001.sst")
-    with pytest.raises(Unreadable, match="is no regular file"):
+    with pytest.raises(Unreadable, match="is not a regular file"):
         read_table(tmp_path / "000001.sst")
 
 

@@ -97,7 +97,7 @@ class ShellLine(msgspec.Struct, frozen=True):
         words: The complete words without their quotes.
         typed: The last word without its quotes.
         raw: The last word as it was typed.
-        places: Where in `raw` each character of `typed` begins, and the end of `raw`.
+        offsets: Where in `raw` each character of `typed` begins, and the end of `raw`.
         quote: The quote that is still open, "" for none.
     """
 

@@ -228,7 +228,7 @@ def _serve(
 
 
 class ServerConsole(EngineWaiter):
-    """Prints a line for each event; with `dated`, with the time, unless the journal adds it."""
+    """A printer of a line for each event; with `dated`, with the time, unless the journal adds it."""
 
     def __init__(self, engine: LocalClient, *, dated: bool) -> None:
         super().__init__(engine)

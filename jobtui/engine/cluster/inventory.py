@@ -36,7 +36,7 @@ from jobtui.storage.base import (
 
 
 class ClusterInventory:
-    """Adapts a cluster's spaces and hosts to the interface that the engine uses for any storage.
+    """An adapter from a cluster to the interface that the engine uses for any storage.
 
     The cluster runs its tasks itself: every other operation is refused as unsupported.
     """
@@ -135,7 +135,7 @@ class HostOutages:
     def __init__(self) -> None:
         self.since: dict[str, datetime] = {}
         self._known: frozenset[str] | None = None
-        self._first: datetime | None = None  # a host that was offline then has been for longer, perhaps
+        self._first: datetime | None = None  # a host that was offline then may have been offline for longer
 
     def update(self, hosts: Iterable[Host], now: datetime) -> tuple[list[str], bool]:
         """Update the hosts from a new list.

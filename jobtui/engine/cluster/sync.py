@@ -41,7 +41,7 @@ STOP_UNKNOWN = "jobtui ended before the cluster had answered to the stop"
 
 
 class ClusterSync:
-    """Follows a cluster and records its changes. For the engine's loop alone."""
+    """A follower of a cluster, which records its changes. For the engine's loop alone."""
 
     def __init__(
         self,

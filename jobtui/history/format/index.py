@@ -89,7 +89,7 @@ TEXT_COLUMNS: Final[dict[str, Callable[[Job], str]]] = {
 
 
 class CodedColumn(msgspec.Struct, Generic[T], frozen=True):
-    """A column of repeating values: each once in `values`; `codes` has its place there for each record."""
+    """A column of repeating values: each once in `values`; `codes` has its index there for each record."""
 
     values: tuple[T, ...]
     codes: array[int]

@@ -58,13 +58,13 @@ class QueryResult:
         return self._ids(start, stop, self._descending)
 
     def page(self, start: int, count: int) -> list[Job]:
-        """Return up to `count` jobs from place `start`, without those that were archived meanwhile."""
+        """Return up to `count` jobs from position `start` on, without those that were archived meanwhile."""
         with convert_read_errors():
             found = map(self._read, self.ids(start, start + count))
             return [job for job in found if job is not None]
 
     def index_of(self, job_id: int) -> int | None:
-        """Return the job's place, None if it is not in the result."""
+        """Return the job's position, None if it is not in the result."""
         with convert_read_errors():
             entry = self._entry(job_id)
             if entry is None:
@@ -83,7 +83,7 @@ class QueryResult:
         return self._sealed.is_ready(min(stop, length), descending=self._descending)
 
     def prepare(self) -> None:
-        """Do all remaining work, so that every place is ready."""
+        """Do all remaining work, so that every position is ready."""
         with convert_read_errors():
             self._sealed.prepare()
 

@@ -102,7 +102,7 @@ def _table(limit: int, larger: bool, *, signed: bool) -> bytes:
 
 
 def _digits(data: bytes, position: int) -> bytes:
-    """Return one byte of each double; place 0 is the most significant one."""
+    """Return one byte of each double; position 0 is the most significant one."""
     return data[_SIZE - 1 - position if sys.byteorder == "little" else position :: _SIZE]
 
 

@@ -31,7 +31,7 @@ class JobTotals(msgspec.Struct):
 
     Attributes:
         counts: The number of jobs by command and status.
-        reclaimed: The bytes that jobs gave back, by space. A job whose files grew counts as 0.
+        reclaimed: The bytes that jobs reclaimed, by space. A job whose files grew counts as 0.
         successes: When the last finished job ended, by space and command.
     """
 
@@ -40,7 +40,7 @@ class JobTotals(msgspec.Struct):
     successes: dict[tuple[str, str], datetime] = msgspec.field(default_factory=dict)
 
     def add(self, other: JobTotals, *, archived: bool = False) -> None:
-        """Add the totals of other jobs. Of archived ones the numbers do not count."""
+        """Add the totals of other jobs; archived jobs are not counted."""
         if not archived:
             self.counts.update(other.counts)
         self.reclaimed.update(other.reclaimed)

@@ -82,7 +82,7 @@ class AdoptedDirectory:
             writing: Whether it is opened for writing, with its LOCK held.
 
         Raises:
-            OSError: The notes cannot be written, or the directory not be read.
+            OSError: The notes cannot be written, or the directory cannot be read.
         """
         copies, opening = self.notes / _COPIES, self.notes / _OPENING
         for directory in (self.notes, copies, opening):
@@ -105,7 +105,7 @@ class AdoptedDirectory:
                 config,
                 writing,
                 {
-                    # the database's own files: the name of any other may be no text
+                    # only the database's own files: the names of others may not be valid text
                     str(one): tuple(name for name in sorted(os.listdir(one)) if _FILES.fullmatch(name))  # noqa: PTH208
                     for one in (self._directory, *((wal_directory,) if wal_directory else ()))
                 },

@@ -2,7 +2,7 @@
 
 RocksDB obeys the OPTIONS file that it finds in a directory, and so harms databases that were never named to
 jobtui: it deletes the WAL files of the database that a copy was made from, drops the entries after a merge that
-it cannot apply, or writes files to places that the owner does not read. So everything is read as text first,
+it cannot apply, or writes files where the owner does not read them. So everything is read as text first,
 and the rules are an allow list: whatever is not known to be safe is refused. docs/adopting.md lists the rules.
 
 """
@@ -103,7 +103,7 @@ class Survey(msgspec.Struct, frozen=True):
 
 
 class Surveyor:
-    """Reads the files of the database in `directory`.
+    """The reader of the files of the database in `directory`.
 
     `wal_directory` is where the user says that its WAL is; `without_cf_paths`: the user says that its program
     keeps all SST files in that directory.
@@ -183,7 +183,7 @@ class Surveyor:
                     )
                 if _FILES.fullmatch(entry.name) and not entry.is_file(follow_symlinks=False):
                     raise Refusal(
-                        f"{entry.name} is a link or no regular file, and may lead to another database",
+                        f"{entry.name} is a link or not a regular file, and may lead to another database",
                         "replace it with the file itself",
                     )
         return names

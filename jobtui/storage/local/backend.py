@@ -145,7 +145,7 @@ class LocalStorage:
     async def find_stall(self, space: str, host: str) -> str:
         """Return how the writes to an own database are held back; an adopted one is stalled in its owner.
 
-        A process that does not run has no database open, and one that does not answer is no stall.
+        A process that does not run has no database open, and one that does not answer is not stalled.
         """
         entry, worker = self.catalogue.entries.get(space), self._workers.get(host)
         if entry is None or entry.space.adopted or worker is None or worker.pid is None:

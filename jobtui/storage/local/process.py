@@ -202,7 +202,7 @@ class WorkerProcess:
     def _describe_exit(self, code: int) -> str:
         text = f"the process of {self._name} {_describe_code(code)}"
         if self._stderr_lines:
-            text += f"; its last words: {' | '.join(list(self._stderr_lines)[-SHOWN_LINES:])}"
+            text += f"; its last lines on stderr: {' | '.join(list(self._stderr_lines)[-SHOWN_LINES:])}"
         # C++ aborts if it gets no memory or thread, and its message does not name the limit
         if code == -signal.SIGABRT and (limit := describe_limit(errno.ENOMEM)):
             text += f"; {limit}"

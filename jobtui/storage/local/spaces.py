@@ -172,7 +172,7 @@ class SpaceManager:
     def _refuse_adoption(self, name: str, directory: str, others: Sequence[str]) -> None:
         catalogue = self._storage.catalogue
         if not Path(directory).is_absolute():
-            raise _refused(name, f"{directory} is no absolute directory")
+            raise _refused(name, f"{directory} is not an absolute path")
         try:
             there = Path(directory).is_dir()
         except OSError as error:

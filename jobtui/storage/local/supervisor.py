@@ -108,9 +108,9 @@ class WorkerSupervisor:
     async def run_operation(
         self, command: p.WorkerCommand, on_progress: OnProgress, control: OperationControl
     ) -> p.OperationReply:
-        """Run a flush or compaction as its control requests. Raises WorkerError and Stopped.
+        """Run a flush or compaction as its control requests. Raises WorkerError and OperationStopped.
 
-        It returns when the work has ended. If the caller itself is cancelled, the work is stopped in the
+        It returns when the work has ended. If the caller itself is canceled, the work is stopped in the
         background.
         """
         cancel = control.cancel
@@ -298,7 +298,7 @@ class WorkerSupervisor:
 
 
 async def _wait_started(starting: asyncio.Future[WorkerProcess], cancel: asyncio.Event) -> None:
-    """Wait for a start, and after a stop for `GRACE_SECONDS` more. Raises Stopped."""
+    """Wait for a start, and after a stop for `GRACE_SECONDS` more. Raises OperationStopped."""
     try:
         await wait_first(starting, cancel.wait())
         if not starting.done():

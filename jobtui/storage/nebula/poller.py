@@ -46,7 +46,7 @@ BATCH = 200
 OUTLINES_FROM = 50
 """Ended jobs that appear at once, from which on they are reported as listed, and each is shown later: at 5 ms a
 job, the first start on a cluster with thousands of jobs would take minutes."""
-OUTLINES = 2000  # jobs that are reported so in one batch
+OUTLINES = 2000  # jobs that are reported like that in one batch
 BATCH_SECONDS = 1.0  # of querying jobs one by one, after which the updates so far are yielded
 MISSES = 2  # lists in a row without a job under way, before it counts as gone: one list can be incomplete
 GONE = "the cluster no longer knows this job"

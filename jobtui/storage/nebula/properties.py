@@ -219,7 +219,7 @@ def _levels(files: Counter[int], shares: Counter[int], size: int) -> tuple[Level
 async def _get(address: Address, target: str) -> tuple[int, str]:
     """Return the status and the body of an answer of at most STATS_LIMIT bytes.
 
-    Raises OSError, EOFError, …
+    Raises OSError, EOFError, TimeoutError and ValueError.
     """
     reader, writer = await asyncio.open_connection(address.host, address.port, limit=STATS_LIMIT)
     try:

@@ -271,7 +271,7 @@ RETRIED = frozenset({ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT})
 
 
 class Reconnector:
-    """Keeps a connection, reconnects with growing waits, and publishes each change of its state.
+    """The reconnector of a connection: it waits longer after each failure, and publishes each state.
 
     The connection itself belongs to the caller, who reports the outcome of each call with `on_answer`,
     `on_slow_answer` and `on_error`. All methods are called in one event loop.

@@ -214,7 +214,7 @@ def require_ok(body: str, space: str, host: str) -> None:
     """Raise StorageError unless storaged answers that the work is done."""
     if body != "ok":
         code = ErrorCode.MISSING if body.startswith("Can't find space") else ErrorCode.REJECTED
-        # a line, also of a server that is no storaged and answers with a page
+        # a line, also of a server that is not a storaged and answers with a page
         raise StorageError(code, host, space, printable_line(body) or "storaged gave an empty answer")
 
 

@@ -2,7 +2,7 @@
 
 It uses the client's generated service and its header protocol, and not its `Connection` and `ConnectionPool`.
 These open a new connection without the caller's knowledge when an answer is late, have one timeout for
-connecting and for answers, lose a place in the pool at every failed login, do not start while any graphd is
+connecting and for answers, lose a slot of the pool at every failed login, do not start while any graphd is
 down, and check the name in a certificate differently from TLS clients.
 
 Every failure is a StorageError whose host is the address: unreachable (no connection, or it broke), timeout (no
@@ -204,7 +204,7 @@ class _Framing(THeaderTransport):  # type: ignore[misc]
 
 
 class _SameAnswer(Exception):
-    """Ends the decoding of an answer whose digest is known."""
+    """The end of the decoding of an answer whose digest is known."""
 
 
 _SUCCESS_AND_LATENCY = b"\x15\x00\x16"

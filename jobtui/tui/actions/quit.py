@@ -1,6 +1,6 @@
 """The end of the dashboard, or a switch to another profile.
 
-Either is immediate without active jobs; otherwise the user chooses what becomes of them.
+Either is immediate without active jobs; otherwise the user chooses whether they continue.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _YIELDING = "pausing at the next steps, then {}"
 
 
 class QuitFlow:
-    """Asks how to leave, and waits if the user wants to."""
+    """The way out: a question how to leave, and a wait if the user wants one."""
 
     def __init__(self, context: Context, host: DashboardHost) -> None:
         self.context = context

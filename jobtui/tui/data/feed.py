@@ -84,7 +84,7 @@ class Batch(msgspec.Struct):
 
 
 class LingeringTasks:
-    """Counts the tasks that outlive their job: a cluster ends a job before its hosts finish."""
+    """The tasks that outlive their job: a cluster ends a job before its hosts finish."""
 
     def __init__(self) -> None:
         self._counts: dict[int, int] = {}
@@ -137,7 +137,7 @@ class Feed:
 
 
 class FeedReady(Message, bubble=False):
-    """Reports that the feed has events; posted at most once until it is drained."""
+    """The message that the feed has events; posted at most once until it is drained."""
 
     def can_replace(self, message: Message) -> bool:
         """Replace an earlier one that is still queued."""
@@ -145,7 +145,7 @@ class FeedReady(Message, bubble=False):
 
 
 class HistoryChanged(Message, bubble=False):
-    """Reports that another process has written to the history; posted from the poller's thread."""
+    """The message that another process wrote to the history; posted from the poller's thread."""
 
     def can_replace(self, message: Message) -> bool:
         """Replace an earlier one that is still queued."""
@@ -153,7 +153,7 @@ class HistoryChanged(Message, bubble=False):
 
 
 class OverviewChanged(Message, bubble=False):
-    """Reports a new overview of spaces and hosts; posted from the engine's thread."""
+    """The message about a new overview of spaces and hosts; posted from the engine's thread."""
 
     def can_replace(self, message: Message) -> bool:
         """Replace an earlier one that is still queued."""
@@ -164,7 +164,7 @@ _POLL_SECONDS = 0.5
 
 
 class HistoryPoller:
-    """A daemon thread that looks for changes of the history as long as the client is read-only."""
+    """A daemon thread that checks for changes of the history while the client is read-only."""
 
     def __init__(self, client: Client, on_change: Callable[[], object]) -> None:
         """Create the poller. `on_change` is called on its thread and must be thread-safe."""
@@ -193,7 +193,7 @@ class HistoryPoller:
 
 
 class StatementAnswered(Message):
-    """Reports the result of a StatementQuery, or why it failed; posted from the engine's thread."""
+    """The result of a StatementQuery, or why it failed; posted from the engine's thread."""
 
     def __init__(self, result: ExecuteResult | None, problem: str) -> None:
         super().__init__()
@@ -299,7 +299,7 @@ class SamplesCache:
     def _receive(self, job_id: int, done: Future[JobSamples | None]) -> None:
         self._is_pending = False
         found = None if done.cancelled() or done.exception() is not None else done.result()
-        # what was shown stays if the owner has gone
+        # if the owner has exited, the last samples stay
         self._answer = job_id, found or self.get(job_id)
         self._on_change()
 

@@ -156,7 +156,7 @@ _ALIASES = {"command": "cmd", "s": "status"}
 _KINDS = ("status", "space", "host", "cmd", "since", "until", "took", "id", "reason", "reclaimed", "by", "why")
 _UNRECOVERED = "unrecovered"
 _COMPARED = re.compile(r"(>=?|<=?|)(.+)")
-_LEAST_NUMBER = -1e299  # above what the history notes where there is no number
+_LEAST_NUMBER = -1e299  # above the history's value for a missing number
 _TERM = re.compile(r'(!?)(?:([A-Za-z]+):)?("[^"]*"?|[^\s"]+|(?<=:))')
 _AGO = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w)")
 _LONGEST_KIND = 12

@@ -361,7 +361,7 @@ class Dashboard(StyledScreen):
                 return self.focused or self.view.focus_target
 
     def explain_key(self, key: str) -> None:
-        """Say why a key has no effect here, if it is the key of some command."""
+        """Show why a key has no effect here, if it is the key of some command."""
         text = describe_no_effect(key, self.active_scopes(), self.context, self.view.why_unavailable)
         if text and not self.is_typing:
             self.show_toast(text)

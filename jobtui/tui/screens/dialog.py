@@ -74,7 +74,7 @@ class Choices(StyledWidget, can_focus=True):
     ]
 
     class AnswerChosen(Message):
-        """Reports the answer that the user chose."""
+        """The message with the answer that the user chose."""
 
         def __init__(self, index: int) -> None:
             super().__init__()

@@ -54,9 +54,9 @@ _NICE_STEPS = (1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0)
 
 
 Tick = tuple[float, str]
-"""A place of the horizontal axis, and its label."""
+"""A position on the horizontal axis, and its label."""
 Ticks = Callable[[float, int], Sequence[Tick]]
-"""Returns the ticks of an axis up to its end: at most so many, and the end itself as the last one."""
+"""Returns the ticks of an axis up to its end: at most that many, and the end itself as the last one."""
 
 
 class _Panel(msgspec.Struct, frozen=True):

@@ -190,7 +190,7 @@ def describe_work(stats: SpaceStats | None) -> str:
 def lingering_tasks(job: Job, now: datetime) -> list[Task]:
     """Return the ended tasks whose hosts may still be at work.
 
-    A cluster ends a job before its hosts are through. A job that ended long ago is not what a host works on.
+    A cluster ends a job before its hosts finish. A job that ended long ago is not what a host works on.
     """
     if not job.has_distinct_hosts or (job.stop is not None and now - job.stop > _LONGEST_LINGERING):
         return []

@@ -51,7 +51,7 @@ def summary_lines(
     Args:
         job: The job.
         width: The cells of a line.
-        now: The time that a running job's time is counted by.
+        now: The time until which a running job's time is counted.
         rate: Bytes a second of a running job.
         active: The active jobs, among which a queued one may wait for another.
         recovered_as: The jobs that ran it again.

@@ -40,7 +40,7 @@ _QUEUE_SECONDS = 0.2
 class TerminalWriter(WriterThread):
     """A writer that blocks no caller for long, even if the terminal is not read or gone.
 
-    Texts are written in order. While the terminal takes nothing, texts that do not fit into the queue are
+    Texts are written in order. While the terminal accepts nothing, texts that do not fit into the queue are
     dropped, and `on_caught_up` is called when the queue has been written: the screen must be drawn again.
     `on_lost` is called when the terminal is gone. Both are called in this thread.
 
@@ -155,7 +155,7 @@ linux_driver.WriterThread = TerminalWriter  # type: ignore[attr-defined,assignme
 
 
 class RobustLinuxDriver(LinuxDriver):
-    """A driver for terminals that are not read, that send bytes that are no UTF-8, or that are gone.
+    """A driver for terminals that are not read, that send bytes that are not UTF-8, or that are gone.
 
     It ends the app when the terminal is gone, resumes only after a stop, and fits the terminal's last size.
 

@@ -62,7 +62,7 @@ class PartialCompositor(Compositor):
 
 
 def use_partial_compositor(screen: Screen[Any]) -> None:
-    """Have a screen, right after its creation, painted by a `PartialCompositor`.
+    """Let a `PartialCompositor` paint a screen; call it right after the screen's creation.
 
     Private: `Screen._compositor`.
     """
@@ -97,7 +97,7 @@ class BorderlessStylesCache(StylesCache):
 
 
 def use_borderless_cache(widget: Widget) -> None:
-    """Have a widget, right after its creation, keep its lines in a `BorderlessStylesCache`.
+    """Let a widget keep its lines in a `BorderlessStylesCache`; call it right after its creation.
 
     Private: `Widget._styles_cache`.
     """

@@ -94,7 +94,7 @@ def answer_lines(
 ) -> list[TranscriptLine]:
     """Return the lines for an answer: a table for each result, and the failure that ended it.
 
-    Of jobs that a statement made, a line each says which they are: `job 325: compact cities, running`.
+    Each job that a statement created has a line: `job 325: compact cities, running`.
     `job_of` returns a job.
     """
     said: list[TranscriptLine] = []
@@ -209,7 +209,7 @@ _OVERDUE_SECONDS = 1.0  # after about this time, users wonder what happened to a
 
 
 class Console(Vertical):
-    """Runs what the user types and shows the results.
+    """The part of the dashboard that runs what the user types and shows the results.
 
     The transcript is shown while the screen has the class `-transcript`: the views make room for it.
     """

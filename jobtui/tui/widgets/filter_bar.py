@@ -31,7 +31,7 @@ _LEAST_FIGURES = 30
 
 
 class FilterSuggester(Suggester):
-    """Suggests the rest of the last term; the right arrow takes it."""
+    """The suggestion of the rest of the last term; the right arrow accepts it."""
 
     def __init__(self, complete: Callable[[str], str | None]) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
@@ -45,7 +45,7 @@ class FilterSuggester(Suggester):
 
 
 class VisibleCharacters(Highlighter):
-    """Makes an input paint control and bidirectional characters as visible ones; its text keeps them."""
+    """A highlighter that paints control and bidirectional characters as visible ones."""
 
     @override
     def highlight(self, text: Text) -> None:
@@ -198,7 +198,7 @@ class FilterLine(Horizontal):
     """
 
     class Edited(Message):
-        """Reports that the text has changed."""
+        """The message that the text has changed."""
 
     def __init__(
         self,

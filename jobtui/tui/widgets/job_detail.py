@@ -357,7 +357,7 @@ class JobDetail(Detail):
             self.body.scroll_to(y=min(first, last - height + 1), animate=False)
 
     def on_detail_body_next_failure_requested(self, message: DetailBody.NextFailureRequested) -> None:
-        """Move the cursor to the next or the previous failed task, around the end."""
+        """Move the cursor to the next or the previous failed task, wrapping around at the end."""
         message.stop()
         job = self._job
         if job is None:
@@ -400,7 +400,7 @@ class JobDetail(Detail):
         return {task.host: self._stats_cache.get(job.space, task.host) for task in job.tasks}
 
     def _shows_lingering_hosts(self, job: Job) -> bool:
-        """Return whether the tab says which hosts still work on tasks that have ended for jobtui."""
+        """Return whether the tab shows which hosts still work on tasks that have ended for jobtui."""
         if self.tab is not Tab.TASKS or not lingering_tasks(job, self.context.now()):
             return False
         return not self._needs_request(job)

@@ -2,7 +2,7 @@
 
 The table is independent of jobs: its `Rows` return the number of rows, the cells of a row, and the key of each
 row. The cursor belongs to a key: when rows are added, removed or sorted, it stays on its row, and the row keeps
-its place on the screen.
+its position on the screen.
 """
 
 from __future__ import annotations
@@ -153,7 +153,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         """Show the rows again after some were added, removed or reordered.
 
         The cursor stays on its key: a key press that acts on the row under the cursor must not hit another row
-        because new ones arrived. The cursor's row keeps its place on the screen, with two exceptions. If the
+        because new ones arrived. The cursor's row keeps its position on the screen, with two exceptions. If the
         table is scrolled to its top, new rows there are shown as long as the cursor's row stays visible. If the
         user has scrolled away from the cursor, the first row on screen stays the first.
         """

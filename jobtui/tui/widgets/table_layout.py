@@ -132,7 +132,7 @@ UNSORTED = Sorting("", False)
 
 
 class RowPainter:
-    """Paints rows and the header, in the styles that `style_of` returns for the roles."""
+    """The painter of rows and the header, in the styles that `style_of` returns for the roles."""
 
     def __init__(self, style_of: Callable[[TextRole], Style]) -> None:
         self._style_of = style_of
@@ -201,7 +201,7 @@ class RowPainter:
             room = width
             for text, role in cell:
                 if text.startswith("  ") and width_of(text) > room:
-                    break  # a remark after a name: cut, it would be a riddle
+                    break  # a remark after a name: if it were cut, it could not be understood
                 take = min(room, width_of(text))
                 _put(segments, fit(text, take), self._over(background, role))
                 room -= take

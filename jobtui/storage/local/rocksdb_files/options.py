@@ -62,7 +62,7 @@ class OptionsText(msgspec.Struct, frozen=True):
 def newest_first(names: Iterable[str]) -> list[str]:
     """Return the names of OPTIONS files among `names`, the newest by its number first.
 
-    As for RocksDB, a name whose number has other digits than 0 to 9, or more than 64 bits, is no such name.
+    As for RocksDB, a name whose number has other digits than 0 to 9, or more than 64 bits, is not such a name.
     """
     numbered = [(number, name) for name in names if (number := number_of(name)) is not None]
     return [name for _, name in sorted(numbered, reverse=True)]
@@ -84,7 +84,7 @@ def parse_options(data: bytes) -> OptionsText:
     """
     text = data.decode("utf-8", "surrogateescape")
     if not text.startswith("# This is a RocksDB option file."):
-        raise Unreadable("is no OPTIONS file")
+        raise Unreadable("is not an OPTIONS file")
     if not re.search(r"\n *\n$", text):
         raise Unreadable("is cut: its last section has no end")
     sections = _sections(text.split("\n"))

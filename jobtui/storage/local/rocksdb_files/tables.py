@@ -76,7 +76,7 @@ def read_blob_compression(path: Path) -> str:
         os.close(descriptor)
     cursor = ByteReader(header)
     if len(header) < _BLOB_HEADER or cursor.fixed32() != _BLOB_MAGIC or cursor.fixed32() != 1:
-        raise Unreadable("is no blob file of a format that is known")
+        raise Unreadable("is not a blob file of a known format")
     return _COMPRESSIONS[header[13]] if header[13] < len(_COMPRESSIONS) else f"compression {header[13]}"
 
 
@@ -84,7 +84,7 @@ def _open(path: Path) -> int:
     descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)
-        raise Unreadable("is no regular file")
+        raise Unreadable("is not a regular file")
     return descriptor
 
 

@@ -64,7 +64,7 @@ class Tail(enum.Enum):
 
 
 class RecordReader:
-    """Reads the records of one file's `data`; `number` is the file's own, None for a MANIFEST.
+    """The reader of the records in one file's `data`; `number` is the file's own, None for a MANIFEST.
 
     After the last record `tail` says how the file ends, and `recycled` whether its records are of the
     recyclable kind.

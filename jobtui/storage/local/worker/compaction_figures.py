@@ -195,7 +195,7 @@ def _read_all(family: Rdict, totals: EntryTotals) -> EntrySample | None:
 
 
 class EntrySampler:
-    """Reads stretches of a family's entries that are spread over its keys."""
+    """The sampler of a family's entries, which reads stretches that are spread over its keys."""
 
     def __init__(
         self, handle: DatabaseHandle, family: Rdict, files: Sequence[LiveFile], totals: EntryTotals

@@ -22,7 +22,7 @@ _BLOCK = 4 << 10
 """The bytes that RocksDB compresses at once."""
 _MOST_BLOCKS = 8
 _COMPRESSED = 4
-"""One of so many entries is compressed: a block takes 60 µs, nearly as long as reading its entries."""
+"""One of this many entries is compressed: a block takes 60 µs, nearly as long as reading its entries."""
 _NUMBER_BYTES = 12
 _MOST_TILT = 4.0
 """The logarithm of how much the weight of the longest values may change against that of the shortest."""
@@ -53,7 +53,7 @@ class EntryTotals(msgspec.Struct, frozen=True):
 
     @property
     def puts(self) -> int:
-        """The entries of the SST files that are no deletions."""
+        """The entries of the SST files that are not deletions."""
         return self.entries - self.deletions
 
 
@@ -87,7 +87,7 @@ class Stretch(msgspec.Struct):
 
     @property
     def share(self) -> float:
-        """The share of live entries; of no entries, 1."""
+        """The share of live entries; 1 if there are no entries."""
         return self.live / (self.live + self.dead) if self.live + self.dead else 1.0
 
 
@@ -98,7 +98,7 @@ class EntrySample(msgspec.Struct):
         key_bytes: The mean length of their keys, None if there is none.
         value_bytes: The mean length of their values.
         live_share: The share of live ones among the entries after a flush, None if it is not known.
-        memtable_entries: The entries that a flush would write, about.
+        memtable_entries: About the number of entries that a flush would write.
         is_guess: Whether the share may be wrong by more than a factor of two.
         packed: The bytes of some of them after compression.
         unpacked: The bytes of the same before.
@@ -260,7 +260,7 @@ def calibrate(stretches: Sequence[Stretch], value_bytes: float) -> bool:
     No weight changes if none lead to that mean: the dead values have other lengths than the live ones.
 
     Returns:
-        Whether the lengths differ enough to tell the weights.
+        Whether the lengths differ enough to determine the weights.
     """
     lengths = [one.value_bytes / one.live for one in stretches if one.live]
     if not lengths or not min(lengths) < value_bytes < max(lengths):

@@ -89,7 +89,7 @@ def _read(
     while iterator.valid() and len(pairs) < BATCH_PAIRS and size < BATCH_BYTES:
         key, value = iterator.key(), iterator.value()
         if not isinstance(key, bytes) or not isinstance(value, bytes):
-            raise WorkerError(ErrorCode.UNSUPPORTED, "its keys are no plain bytes but rocksdict's own encoding")
+            raise WorkerError(ErrorCode.UNSUPPORTED, "its keys are not plain bytes, but rocksdict's encoding")
         if len(key) + len(value) > LONGEST_PAIR:
             raise WorkerError(
                 ErrorCode.UNSUPPORTED, f"a value of {format_bytes(len(value))} is too long to be dumped"

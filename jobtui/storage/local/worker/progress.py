@@ -31,7 +31,7 @@ ByteCounter = Callable[[], int]
 
 
 class ProgressEstimator:
-    """Reports the result of `count` as a share of the bytes that are `expected`.
+    """The estimator of progress: the result of `count` as a share of the bytes that are `expected`.
 
     `rate`: the bytes a second of the work that this continues, None if there was none.
     """
@@ -75,7 +75,7 @@ class ProgressEstimator:
 
 
 class GaugeReader:
-    """Measures the reads and writes of an operation, over all handles that its database has had."""
+    """The reader of an operation's reads and writes, over all handles that its database has had."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
