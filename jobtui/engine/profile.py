@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,8 +82,7 @@ def with_demo_rate(profile: Profile) -> Profile:
 
 def keep_owner(profile: Profile) -> str:
     """Return how a process that runs the profile's schedules is kept alive: a systemd unit, or cron."""
-    import shlex  # late, like the others: few commands report this
-    import shutil
+    import shutil  # late, like the others: few commands report this
 
     import platformdirs
 
@@ -90,8 +91,35 @@ def keep_owner(profile: Profile) -> str:
         words += ["--profile", profile.name]
     if profile.root.parent != platformdirs.user_data_path("jobtui", appauthor=False):
         words += ["--data-dir", str(profile.root.parent.absolute())]
-    command = shlex.join([*words, "serve"])
-    return (
-        f"enable a systemd user unit with ExecStart={command} (docs/serve.md has it), or add this line to the "
-        f"crontab: @reboot {command} --background"
-    )
+    words.append("serve")
+    # systemd refuses a program with such a name, and replaces variables in all words but the program
+    is_refused = not words[0].isprintable() or re.search(r"""["'\\]""", words[0])
+    program, *arguments = map(_unit_word, ["/usr/bin/env", *words] if is_refused else words)
+    unit = " ".join([program, *(word.replace("$", "$$") for word in arguments)])
+    how = f"enable a systemd user unit with ExecStart={unit} (docs/serve.md has it)"
+    if not all(word.isprintable() for word in words):
+        return f"{how}; a crontab cannot contain the path"
+    line = " ".join(map(_crontab_word, [*words, "--background"]))
+    return f"{how}, or add this line to the crontab: @reboot {line}"
+
+
+def _unit_word(word: str) -> str:
+    """Return a word of ExecStart= (systemd.syntax(7)); a `$` stays as it is."""
+    if re.fullmatch(r"[\w@+=:,./-]+", word, re.ASCII):
+        return word
+    escaped = re.sub(r'["\\]', r"\\\g<0>", word).replace("%", "%%")
+    return '"' + "".join(char if char.isprintable() else _hex_escapes(char) for char in escaped) + '"'
+
+
+def _hex_escapes(char: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(char))
+
+
+def _crontab_word(word: str) -> str:
+    """Return a word of a crontab's command (crontab(5)): for the shell, with each `%` escaped from cron.
+
+    Some versions of cron read two backslashes as one, so no backslash is followed by another or by a `%`.
+    """
+    import shlex  # late, as above
+
+    return shlex.quote(word).replace("\\", "\\''").replace("%", "\\%")
