@@ -79,9 +79,9 @@ class Host(msgspec.Struct, frozen=True):
 
     @property
     def state(self) -> str:
-        """Its state as a text: `online`, `offline` or `no address configured`."""
+        """Its state as a text: `online`, `offline`, and whether no address is configured."""
         if self.unconfigured:
-            return NO_ADDRESS
+            return NO_ADDRESS if self.up else f"offline, {NO_ADDRESS}"
         return "online" if self.up else "offline"
 
 

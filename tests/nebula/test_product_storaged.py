@@ -62,7 +62,30 @@ def test_a_host_without_an_address_is_no_host_that_is_down(tmp_path: Path) -> No
         jobtui = command(tmp_path, f'graphd = ["127.0.0.1:{graphd.port}"]')
         assert {row["Status"] for row in jobtui.rows("SHOW HOSTS")} == {"no address configured"}
         told = jobtui("doctor")
-        assert 'storaged = { "h:9789" = "h:PORT" }' in told.stdout
+        assert 'storaged = { "h:9779" = "h:PORT", "h:9789" = "h:PORT" }' in told.stdout
+
+
+def test_doctor_names_each_host_that_is_not_online(tmp_path: Path, storaged: StoragedDouble) -> None:
+    hosts = ["h:9779", "h:9789", "h:9799", "down", "127.0.0.1"]
+    cluster = Cluster({"nba": hosts})
+    cluster.kill("h:9799")
+    cluster.kill("down")
+    with GraphdDouble(cluster) as graphd:
+        addresses = f'{{ "h:9779" = "127.0.0.1:{storaged.port}" }}'
+        jobtui = command(
+            tmp_path,
+            f'graphd = ["127.0.0.1:{graphd.port}"]',
+            f"storaged_port = {storaged.port}",
+            f"storaged = {addresses}",
+        )
+        told = jobtui("doctor")
+    assert told.returncode == 0
+    report = " ".join(told.stdout.split())
+    assert (
+        "5 storage hosts; down: offline, says the cluster; h:9789: no address configured; "
+        "h:9799: offline, no address configured; 2 online start those that are offline, or wait for them; "
+        'storaged = { "h:9789" = "h:PORT", "h:9799" = "h:PORT" } in the profile gives their HTTP ports'
+    ) in report
 
 
 def test_another_body_than_ok_is_the_reason(jobtui: CommandLine, storaged: StoragedDouble) -> None:

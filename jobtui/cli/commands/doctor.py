@@ -9,7 +9,7 @@ import shlex
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -28,7 +28,7 @@ from jobtui.formatting import format_bytes, format_count, printable_lines
 from jobtui.history import StoreError
 from jobtui.model import ConnectionState
 from jobtui.os_errors import NO_INODES, describe_os_error, has_inodes
-from jobtui.storage.base import NO_ADDRESS
+from jobtui.storage.base import Host
 
 SMALLEST = (60, 15)
 LITTLE_SPACE = 1 << 30
@@ -294,18 +294,25 @@ def check_cluster(profile: Profile) -> Finding:
         return Finding(CheckLevel.BAD, "cluster", f"{where}: {error}", advice)
     if link is not None and link.state is not ConnectionState.CONNECTED:
         return Finding(CheckLevel.BAD, "cluster", f"{where}: {link.state}: {link.detail}", advice)
-    down = [host.name for host in hosts if not host.up and not host.unconfigured]
-    result = f"{where} answers, {format_count(len(hosts), 'storage host')}"
-    if down:
-        return Finding(
-            CheckLevel.WARN, "cluster", f"{result}, down: {', '.join(down)}", "start them, or wait for them"
-        )
-    unconfigured = [host for host in hosts if host.unconfigured]
+    result = f"{where} answers, {format_count(len(hosts), 'storage host')}{_describe_hosts(hosts)}"
+    steps = ["start those that are offline, or wait for them"] if any(not host.up for host in hosts) else []
+    unconfigured = [host.name for host in hosts if host.unconfigured]
     if unconfigured:
-        names = ", ".join(host.name for host in unconfigured)
-        advice = "; ".join(host.detail for host in unconfigured)
-        return Finding(CheckLevel.WARN, "cluster", f"{result}; {NO_ADDRESS} for {names}", advice)
-    return Finding(CheckLevel.OK, "cluster", result)
+        entries = ", ".join(f'"{name}" = "{name.rpartition(":")[0]}:PORT"' for name in unconfigured)
+        steps.append(f"storaged = {{ {entries} }} in the profile gives their HTTP ports")
+    return Finding(CheckLevel.WARN if steps else CheckLevel.OK, "cluster", result, "; ".join(steps))
+
+
+def _describe_hosts(hosts: Sequence[Host]) -> str:
+    """Return the state of each host that is not online, with the reason, and the number of the others."""
+    states = [f"{host.name}: {_describe_state(host)}" for host in hosts if not host.up or host.unconfigured]
+    return "".join(f"; {state}" for state in [*states, f"{len(hosts) - len(states)} online"] if hosts)
+
+
+def _describe_state(host: Host) -> str:
+    if host.unconfigured or not host.detail:
+        return host.state
+    return host.detail if host.detail.startswith(host.state) else f"{host.state} ({host.detail})"
 
 
 def _nearest(directory: Path) -> Path:
