@@ -44,6 +44,11 @@ _D, _T, _J, _P, _S, _H, _G, _L, _O, _B, _F = (
 )
 
 
+def _view(name: str, key: str, title: str, help: str) -> KeyCommand:  # noqa: A002
+    """Return the command that shows a view."""
+    return _c(_D, f"show_{name}", key, title, help, action=f"show('{name}')")
+
+
 def _filtering(where: KeyScope, id: str, rows: str) -> KeyCommand:  # noqa: A002
     """Return the command that filters a table of `rows`."""
     text = f"Filter the {rows}: words, column:word, ! negates one"
@@ -94,49 +99,14 @@ COMMANDS: tuple[KeyCommand, ...] = (
     _c(_D, "bar", "colon", "command", "Go to the command bar", 70, priority=True),
     _c(_D, "help", "question_mark,f1", "help", "The keys that work here and now", 80),
     _c(_D, "palette", "ctrl+p", "palette", "Find any command by its name", palette=False),
-    _c(_D, "show_jobs", "1", "jobs", "The jobs", action="show('jobs')"),
-    _c(
-        _D,
-        "show_spaces",
-        "2",
-        "spaces",
-        "The spaces: their sizes, and how much there is to compact",
-        action="show('spaces')",
-    ),
-    _c(
-        _D,
-        "show_hosts",
-        "3",
-        "hosts",
-        "The storage hosts: whether they answer, and their free space",
-        action="show('hosts')",
-    ),
-    _c(_D, "show_archive", "4", "archived jobs", "The archived jobs, read-only", action="show('archive')"),
-    _c(
-        _D,
-        "show_advice",
-        "5",
-        "advice",
-        "Which spaces need a compaction, and what it would give back",
-        action="show('advice')",
-    ),
-    _c(_D, "show_schedules", "6", "schedules", "The schedules: their next runs", action="show('schedules')"),
-    _c(
-        _D,
-        "show_overview",
-        "7",
-        "overview",
-        "A card for each space, the most urgent first",
-        action="show('overview')",
-    ),
-    _c(
-        _D,
-        "show_log",
-        "l",
-        "log",
-        "The dashboard's messages, and the storage's log lines",
-        action="show('log')",
-    ),
+    _view("jobs", "1", "jobs", "The jobs"),
+    _view("spaces", "2", "spaces", "The spaces: their sizes, and how much there is to compact"),
+    _view("hosts", "3", "hosts", "The storage hosts: whether they answer, and their free space"),
+    _view("archive", "4", "archived jobs", "The archived jobs, to look at, recover or restore"),
+    _view("advice", "5", "advice", "Which spaces need a compaction, and what it would give back"),
+    _view("schedules", "6", "schedules", "The schedules: their next runs"),
+    _view("overview", "7", "overview", "A card for each space, the most urgent first"),
+    _view("log", "l", "log", "The dashboard's messages, and the storage's log lines"),
     _c(_D, "transcript", "t", "transcript", "Show or hide the results of the command bar"),
     _c(_D, "pause", "p", "pause", "Freeze the screen; later changes are shown when it continues"),
     _c(
@@ -331,6 +301,15 @@ COMMANDS: tuple[KeyCommand, ...] = (
     _c(
         _H, "host_compact", "C", "compact", "Compact a space of the host under the cursor", 20, action="compact"
     ),
+    _c(
+        _H,
+        "host_look",
+        "L",
+        "look",
+        "Look into the host's adopted spaces (opening them writes there)",
+        30,
+        action="look",
+    ),
     *_sorting(_H, _HOST_SORTS, "host_"),
     _filtering(_H, "host_filter", "hosts"),
     *_scrolling(_H, "host"),
@@ -486,7 +465,7 @@ SIDEWAYS_KEYS: tuple[KeyCommand, ...] = (
     msgspec.structs.replace(BY_ID["sideways_right"], title="scroll", footer=6),
 )
 # these are in the footer only if they have an effect
-LOOK_COMMANDS = ("look", "space_look")
+LOOK_COMMANDS = ("look", "space_look", "host_look")
 
 
 def bindings(where: KeyScope) -> list[Binding]:

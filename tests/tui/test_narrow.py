@@ -17,7 +17,7 @@ from jobtui.tui.widgets import footer
 from jobtui.tui.widgets.base import LinesView
 from jobtui.tui.widgets.console import TranscriptLine
 from jobtui.tui.widgets.filter_bar import FilterCounts
-from jobtui.tui.widgets.footer import fit_toast, key_line, most_toasts
+from jobtui.tui.widgets.footer import fit_toast, most_toasts
 from jobtui.tui.widgets.header import HeaderState, header_line
 from tests.support.dashboards import HOSTS, Stage, stage
 
@@ -255,21 +255,6 @@ def test_new_toast_replaces_one_that_it_outdates(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("width", [40, 60, 80])
-def test_the_key_line_keeps_the_keys_that_all_else_hangs_on(width: int) -> None:
-    text = plain(key_line(COMMANDS[:60], load_keymap({}), width))
-    assert "? help" in text
-    assert ": command" in text
-    assert "q quit" in text
-    assert "esc back" in text
-    assert len(text) <= width
-    if width >= 60:
-        assert "enter open" in text
-        assert "s stop" in text
-    if width >= 80:
-        assert "/ filter" in text
-
-
 async def a_half_done_job(shown: Stage) -> None:
     await shown.say("ADMIN COMPACT nba")
     shown.behind.storage.operation("nba", "local0").progress(0.5, 88.0 * (1 << 20))
@@ -312,21 +297,5 @@ def test_what_is_wrong_with_a_filter_is_told_whole(tmp_path: Path, width: int) -
             await shown.shows("no filter stauts:; did you mean status:?")
             await shown.press("enter")
             await shown.shows("did you mean status:?")
-
-    asyncio.run(run())
-
-
-def test_footer_has_the_look_key_only_for_adopted_spaces(tmp_path: Path) -> None:
-    async def run() -> None:
-        async with stage(tmp_path, size=(80, 24)) as shown:
-            await shown.say("ADMIN FLUSH nba")
-            # replaced for this test
-            shown.dashboard.context.overview_cache.adopted = lambda space: True  # type: ignore[method-assign]
-            await shown.press("home")
-            assert "L look" not in shown.screen
-            await shown.press(*["right_square_bracket"] * 3)
-            await shown.shows("L look", "L reads its files")
-            await shown.press("2")
-            await shown.shows("n new", "L reads its files")
 
     asyncio.run(run())

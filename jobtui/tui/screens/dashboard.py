@@ -322,7 +322,7 @@ class Dashboard(StyledScreen):
         if not self.is_typing:
             titles = [(command, self._footer_title(command)) for command in keys if command.footer]
             keys = [replace(command, title=title) for command, title in titles if title is not None]
-        self.console.keys.show(keys)
+        self.console.keys.show(keys, self.view.main_keys)
 
     def _footer_title(self, command: KeyCommand) -> str | None:
         if command.id != "back":

@@ -24,29 +24,29 @@ class StatsResult(msgspec.Struct, frozen=True):
     problem: str = ""
 
 
-def storage_lines(job: Job, results: Mapping[str, StatsResult], width: int, ask: bool) -> list[Line]:
+def storage_lines(job: Job, results: Mapping[str, StatsResult], width: int, look_key: str = "") -> list[Line]:
     """Return the sizes of all hosts, a row each under their totals; then each host's levels and entries.
 
     Args:
         job: The job.
         results: The current stats, by host.
         width: The cells of a line.
-        ask: Whether the space belongs to another program, so that stats are fetched only on request; the tab
-            then explains how to request them.
+        look_key: If the space belongs to another program, the key that fetches the stats, which the tab then
+            names; else "".
     """
     if job.origin is not None and not _is_known(job, results):
         problems = sorted({results[task.host].problem for task in job.tasks if task.host in results})
         why = [((f" {problem}", TextRole.MUTED),) for problem in problems if problem]
         return [((f" {SIZES_UNKNOWN}", TextRole.MUTED),), *why]
     lines: list[Line] = []
-    if ask:
-        lines.extend(wrapped(request_hint(), width, hang=1))
+    if look_key:
+        lines.extend(wrapped(request_hint(look_key), width, hang=1))
     if len(job.tasks) > 1:
         lines.extend(size_table(job.tasks, results, width))
     for task in job.tasks:
         result = results.get(task.host, StatsResult())
         columns = [("before", task.before), ("after", task.after)]
-        if not ask or result.stats is not None:
+        if not look_key or result.stats is not None:
             columns.append(("now", result.stats))
         lines.extend(host_block(task.host, columns, result.problem, width))
     return lines or [((" no hosts yet", TextRole.MUTED),)]
@@ -104,11 +104,11 @@ def _change_role(size: int, role: TextRole) -> TextRole:
     return TextRole.FINISHED if size < 0 else role
 
 
-def request_hint() -> Line:
-    """Return the line that explains how to request the stats of another program's space."""
+def request_hint(look_key: str) -> Line:
+    """Return the line that explains with which key to request the stats of another program's space."""
     return (
         (" Another program's database: opening it writes there. ", TextRole.WARNING),
-        ("L", TextRole.KEY),
+        (look_key, TextRole.KEY),
         (" reads its files", TextRole.MUTED),
     )
 

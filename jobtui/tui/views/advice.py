@@ -44,6 +44,8 @@ class AdviceView(TableView):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.ADVICE)]
     COLUMNS = ADVICE_COLUMNS
     SORTING = Sorting("gain", True)
+    ROW_COMMANDS = frozenset(("advice_compact",))
+    MAIN_KEYS = ("advice_compact",)
     WRITING_ACTIONS = frozenset(("compact",))
 
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
@@ -124,7 +126,7 @@ class AdviceView(TableView):
             return "edit statement" if statement else None
         if command.id == "advice_compact" and statement.startswith("ADMIN FLUSH "):
             return "flush"
-        return command.title
+        return super().footer_title(command)
 
     async def on_table_opened(self, message: Table.Opened) -> None:
         """Put the statement into the command bar."""

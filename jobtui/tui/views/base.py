@@ -37,6 +37,8 @@ class DashboardView(Container):
     title: str = ""
     ROW_COMMANDS: ClassVar[frozenset[str]] = frozenset()
     """The ids of the commands that act on the row under the cursor."""
+    MAIN_KEYS: ClassVar[Sequence[str]] = ()
+    """The ids of the commands that the key line has in a narrow terminal as well, the most important first."""
 
     class StatusChanged(Message):
         """Something that the header or the footer shows has changed."""
@@ -73,6 +75,11 @@ class DashboardView(Container):
         """Return the footer's title for a command in the current state, None if its key would do nothing."""
         needs_row = command.id in self.ROW_COMMANDS
         return None if needs_row and self.current is None else command.title
+
+    @property
+    def main_keys(self) -> Sequence[str]:
+        """The `MAIN_KEYS` in the current state."""
+        return self.MAIN_KEYS
 
     def why_unavailable(self, command: KeyCommand) -> str:
         """Return why a command of the view's scope cannot be run now."""

@@ -11,7 +11,7 @@ from typing_extensions import override
 
 from jobtui.engine.client import Overview, SpaceOverview
 from jobtui.formatting import format_bytes, format_count
-from jobtui.tui.commands import KeyCommand, KeyScope, bindings
+from jobtui.tui.commands import LOOK_COMMANDS, KeyCommand, KeyScope, bindings, commands
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch, StatsCache
 from jobtui.tui.data.inventory_rows import (
@@ -40,6 +40,8 @@ class InventoryView(TableView):
     ROW_COMMANDS = frozenset(
         ("space_flush", "space_compact", "space_use", "space_drop", "host_flush", "host_compact", "open")
     )
+    # "new" is third: it is what is left without a space
+    MAIN_KEYS = ("space_look", "host_look", "space_compact", "host_compact", "space_new")
     WRITING_ACTIONS = frozenset(("flush", "compact", "new", "drop"))
 
     class StatsFetched(Message):
@@ -52,6 +54,8 @@ class InventoryView(TableView):
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(context, host, id=id)
         self._stats_cache = StatsCache(context.client, lambda: self.post_message(self.StatsFetched()))
+        look = next(command for command in commands(self.scope) if command.id in LOOK_COMMANDS)
+        self._look_key = context.keymap.shown(look)
         self._ticks = 0
 
     def on_mount(self) -> None:
@@ -120,7 +124,7 @@ class InventoryView(TableView):
         width = self.body.inner_width
         seen = [(self.name_of(*spot), self._stats_cache.get(*spot)) for spot in self.spots()]
         if self.can_look:
-            lines += [*wrapped(request_hint(), width, hang=1), ()]
+            lines += [*wrapped(request_hint(self._look_key), width, hang=1), ()]
         lines += [*self.history_line(width), *stats_table(seen, width), *self.history_chart(width)]
         self.body.show(lines)
 

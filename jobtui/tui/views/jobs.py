@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from datetime import datetime
 from typing import ClassVar
 
@@ -142,6 +143,12 @@ class JobsView(DashboardView):
             return "unmark"
         has_filter = self.list.filter_text and self.list.filter_text != self.arrived_filter
         return "drop filter" if has_filter else ""
+
+    @property
+    def main_keys(self) -> Sequence[str]:
+        """The actions on jobs; in the detail also what moves in it."""
+        actions = ("recover", "archive") if self.archived else ("look", "stop", "recover")
+        return (*actions, "next_failure", "next_tab") if self.way_out == "back" else actions
 
     def footer_title(self, command: KeyCommand) -> str | None:
         """Return the title with the number of marked jobs that the key acts on; None if it acts on none."""

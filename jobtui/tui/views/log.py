@@ -44,6 +44,7 @@ class LogView(DashboardView):
 
     scope = KeyScope.LOG
     title = "log"
+    MAIN_KEYS = ("log_copy",)
 
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)

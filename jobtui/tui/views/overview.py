@@ -101,6 +101,7 @@ class OverviewView(DashboardView):
     scope = KeyScope.OVERVIEW
     title = "overview"
     ROW_COMMANDS = frozenset(("card_open", "card_compact"))
+    MAIN_KEYS = ("card_compact",)
 
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)

@@ -46,6 +46,7 @@ class SchedulesView(TableView):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.SCHEDULES)]
     COLUMNS = SCHEDULE_COLUMNS
     ROW_COMMANDS = frozenset(("schedule_pause", "schedule_run", "schedule_drop", "open"))
+    MAIN_KEYS = ("schedule_new", "schedule_run")
     WRITING_ACTIONS = frozenset(("new", "drop", "run", "pause_or_resume"))
 
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002

@@ -55,25 +55,32 @@ def surplus_toasts(shown: Sequence[T], height: int) -> Sequence[T]:
     return shown[: max(0, len(shown) + 1 - most_toasts(height))]
 
 
-# the most important keys: help, the ways out, and the main action of each view
-_ESSENTIAL = (
-    *("help", "back", "bar", "quit", "open", "card_open", "stop", "recover", "filter", "look", "space_look"),
-    *("space_new", "advice_compact", "card_compact"),
-)
+# help and the way out come first. The main keys of the view are next: the bar above says how to get there,
+# and where they need the room of "quit", esc leads out
+_FIRST = ("help", "back", "leave", "filter_drop")
+_THEN = ("bar", "quit", "open", "card_open", "filter")
 
 
-def key_line(commands: Sequence[KeyCommand], keymap: Keymap, width: int) -> Line:
-    """Return keys and titles in the order of their `footer`: of the most important ones as many as fit."""
+def key_line(commands: Sequence[KeyCommand], keymap: Keymap, width: int, main: Sequence[str] = ()) -> Line:
+    """Return keys and titles in the order of their `footer`: of the most important ones as many as fit.
+
+    Args:
+        commands: The commands that have an effect now.
+        keymap: Their keys.
+        width: The cells that there are.
+        main: The ids of the view's main commands, the most important first.
+    """
+    ranked = (*_FIRST, *main, *_THEN)
+
+    def rank(command: KeyCommand) -> tuple[int, int]:
+        return ranked.index(command.id) if command.id in ranked else len(ranked), command.footer
+
     shown: list[KeyCommand] = []
-    for command in sorted((command for command in commands if command.footer), key=_dispensable):
+    for command in sorted((command for command in commands if command.footer), key=rank):
         longer = sorted((*shown, command), key=lambda command: command.footer)
         if line_width(_keys(longer, keymap)) <= width:
             shown = longer
     return _keys(shown, keymap)
-
-
-def _dispensable(command: KeyCommand) -> tuple[int, int]:
-    return _ESSENTIAL.index(command.id) if command.id in _ESSENTIAL else len(_ESSENTIAL), command.footer
 
 
 def _keys(commands: Sequence[KeyCommand], keymap: Keymap) -> Line:
@@ -90,12 +97,13 @@ class KeyBar(OneLine):
         super().__init__(id=id)
         self._keymap = keymap
         self._commands: tuple[KeyCommand, ...] = ()
+        self._main: Sequence[str] = ()
         self._remark: Line = ()
 
-    def show(self, commands: Sequence[KeyCommand]) -> None:
-        """Show the keys of these commands."""
-        if tuple(commands) != self._commands:
-            self._commands = tuple(commands)
+    def show(self, commands: Sequence[KeyCommand], main: Sequence[str] = ()) -> None:
+        """Show the keys of these commands; those with the ids in `main` also in a narrow terminal."""
+        if (tuple(commands), main) != (self._commands, self._main):
+            self._commands, self._main = tuple(commands), main
             self.refresh()
 
     @property
@@ -111,7 +119,7 @@ class KeyBar(OneLine):
 
     @override
     def line(self, width: int) -> Line:
-        return self._remark or key_line(self._commands, self._keymap, width)
+        return self._remark or key_line(self._commands, self._keymap, width, self._main)
 
 
 LEAST = Size(40, 10)

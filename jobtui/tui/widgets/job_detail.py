@@ -256,7 +256,8 @@ class JobDetail(Detail):
             case Tab.STORAGE:
                 from jobtui.tui.tabs.storage import storage_lines
 
-                return storage_lines(job, self._looks(job), width, self._needs_request(job))
+                look_key = self.context.keymap.shown(BY_ID["look"]) if self._needs_request(job) else ""
+                return storage_lines(job, self._looks(job), width, look_key)
             case Tab.EVENTS:
                 from jobtui.tui.tabs.timeline import event_lines
 
