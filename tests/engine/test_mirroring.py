@@ -40,6 +40,7 @@ def test_jobs_of_other_users_appear_with_any_command(prod: MirrorBench) -> None:
     assert (job.label, job.start, job.submitted) == ("rebuild tag index test2", START, START)
     # a cluster does not tell who requested them
     assert {row.values["requested_by"] for row in prod.say("SHOW JOBS").results[0].rows} == {"cluster prod"}
+    assert prod.say("SHOW JOB 2").results[0].rows[0].values["requested_by"] == "cluster prod"
     assert [row[1:3] for row in prod.rows("SHOW JOBS")] == [
         ("stats nba", "running"),
         ("rebuild tag index test2", "failed"),

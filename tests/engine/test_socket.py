@@ -197,7 +197,8 @@ class TestConnections:
             line = msgspec.json.encode(protocol.Request(request))
             assert isinstance(answer_to(root, line), protocol.ExecuteResponse)
         host = os.uname().nodename
-        assert [owner.job(number).requested_by for number in (1, 2, 3)] == [
+        shown = [owner.say(f"SHOW JOB {number}").results[0].rows[0] for number in (1, 2, 3)]
+        assert [row.values["requested_by"] for row in shown] == [
             f"root@{host}, script",
             f"root@{host}, dashboard",
             f"root@{host}, script",

@@ -46,6 +46,24 @@ def test_the_jobs_of_others_are_told_with_where_they_came_from(tmp_path: Path, s
     asyncio.run(run())
 
 
+def test_jobs_of_others_are_found_by_their_requester(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with on_a_cluster(tmp_path, ScriptedMirror(("nba", "test2"))) as (shown, prod):
+            assert prod.rows("ADMIN FLUSH nba")
+            prod.cluster(lambda mirror: mirror.put("test2", 41, command="rebuild tag index"))
+            await shown.shows("flush nba", "rebuild tag index test2")
+            await shown.press("slash")
+            await shown.type("by:cluster")
+            await shown.shows("1 of 2", "rebuild tag index test2")
+            await shown.shows_no_more("flush nba")
+            await shown.press("home")
+            await shown.type("!")
+            await shown.shows("1 of 2", "flush nba")
+            await shown.shows_no_more("rebuild tag index test2")
+
+    asyncio.run(run())
+
+
 def test_an_id_that_the_cluster_has_not_told_is_shown_as_none(tmp_path: Path) -> None:
     async def run() -> None:
         async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, prod):
