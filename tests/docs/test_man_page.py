@@ -28,7 +28,11 @@ def test_every_option_is_in_it_and_no_other() -> None:
 
 
 def test_every_verb_is_in_it_and_no_other() -> None:
-    assert re.findall(r"^\.TP\n\.\w+ (\w+)", section("VERBS"), re.MULTILINE) == list(VERBS)
+    assert re.findall(r"^\.TP\n(?:\.\w+ |\\fB)(\w+)", section("VERBS"), re.MULTILINE) == list(VERBS)
+
+
+def test_a_tag_is_one_line() -> None:  # the rest of a longer one would begin the paragraph
+    assert re.findall(r"^\.TP\n.*\n\.[BIR].*", section("VERBS"), re.MULTILINE) == []
 
 
 def test_every_statement_is_in_it_and_no_other() -> None:
