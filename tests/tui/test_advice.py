@@ -162,6 +162,17 @@ class TestKeys:
 
         asyncio.run(run())
 
+    def test_footer_names_the_advised_command_after_a_measurement(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with advice(tmp_path) as shown:
+                await move_to(shown, "full")
+                await shown.shows("C flush")
+                shown.behind.storage.measured["busy"] = measured(0.4)
+                await shown.press("u")
+                await shown.shows("C compact")
+
+        asyncio.run(run())
+
     def test_enter_puts_the_statement_into_the_bar_and_starts_nothing(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with advice(tmp_path) as shown:

@@ -84,6 +84,7 @@ class AdviceView(TableView):
             self._hosts = _by_space(message.result.results[-1].rows)
             self.context.replace_verdicts(verdicts_of(message.result))
         self.fill()
+        self.post_message(self.StatusChanged())  # the key's title depends on the verdict
         if self._is_outdated and self.display:  # a job ended during the measurement
             self.action_refresh()
 
