@@ -33,8 +33,10 @@ def write_atomically(path: Path, data: bytes) -> None:
 def publish_file(path: Path, data: bytes) -> None:
     """Replace a file as a whole, and let every user read it, whatever the umask.
 
-    Raises OSError.
+    Raises OSError, also for what others need, like the device /dev/null or the link /dev/stdout.
     """
+    if os.path.lexists(path):
+        _require_regular(path.lstat().st_mode, path)
     _replace(path, data, durably=False, mode=0o644)
 
 
@@ -102,14 +104,19 @@ def read_regular(path: Path) -> bytes:
     """
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC)
     try:
-        kind = os.fstat(file).st_mode
-        if not stat.S_ISREG(kind):
-            what = "a pipe" if stat.S_ISFIFO(kind) else "a directory" if stat.S_ISDIR(kind) else "a device"
-            raise OSError(errno.EINVAL, f"it is {what}, not a file", str(path))
+        _require_regular(os.fstat(file).st_mode, path)
         with open(file, "rb", closefd=False) as stream:
             return stream.read()
     finally:
         os.close(file)
+
+
+def _require_regular(mode: int, path: Path) -> None:
+    """Raise OSError if this is not the mode of a regular file."""
+    if not stat.S_ISREG(mode):
+        kinds = {stat.S_IFIFO: "a pipe", stat.S_IFDIR: "a directory", stat.S_IFLNK: "a link"}
+        what = kinds.get(stat.S_IFMT(mode), "a device")
+        raise OSError(errno.EINVAL, f"it is {what}, not a file", str(path))
 
 
 def read_private(path: Path, most: int) -> bytes:

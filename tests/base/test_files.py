@@ -14,6 +14,7 @@ from jobtui.files import (
     open_new,
     open_to_append,
     others_can_write,
+    publish_file,
     read_regular,
     replace_file,
     temporary_parent,
@@ -86,6 +87,30 @@ class TestReadRegular:
             path.symlink_to("/dev/zero")
         with pytest.raises(OSError, match=f"it is {said}"):
             read_regular(path)
+
+
+class TestPublishFile:
+    def test_others_can_read_the_new_content(self, tmp_path: Path) -> None:
+        path = tmp_path / "metrics"
+        for data in (b"old", b"new"):
+            publish_file(path, data)
+        assert path.read_bytes() == b"new"
+        assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+    @pytest.mark.parametrize("target", ["/dev/null", "there", "nowhere"])
+    def test_links_stay(self, tmp_path: Path, target: str) -> None:
+        (tmp_path / "there").touch()
+        path = tmp_path / "link"
+        path.symlink_to(target)
+        with pytest.raises(OSError, match="it is a link, not a file"):
+            publish_file(path, b"")
+        assert path.is_symlink()
+
+    def test_pipes_stay(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "pipe")
+        with pytest.raises(OSError, match="it is a pipe, not a file"):
+            publish_file(tmp_path / "pipe", b"")
+        assert (tmp_path / "pipe").is_fifo()
 
 
 class TestOwners:
