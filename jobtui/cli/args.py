@@ -280,7 +280,12 @@ def _raw(found: argparse.Namespace, format_: str) -> bool:
 
 def _unknown_option(word: str) -> UsageError:
     name = word.partition("=")[0] if word.startswith("--") else word[:2]
-    hint = f": {PASSWORD_HINT}" if name in PASSWORD_OPTIONS else _near(name, (*VALUE_OPTIONS, *FLAGS))
+    if name in PASSWORD_OPTIONS:
+        hint = f": {PASSWORD_HINT}"
+    elif (format_ := name.removeprefix("--")) in (*TEXT_FORMATS, *PAIR_FORMATS):
+        hint = f"; did you mean --format {format_}?"
+    else:
+        hint = _near(name, (*VALUE_OPTIONS, *FLAGS))
     return UsageError(f"there is no option {name}{hint}")
 
 

@@ -132,6 +132,7 @@ REFUSED = [
     (["--nebula", "h", "-p", "s3cr3t"], "there is no option -p: a password is never an option"),
     (["--dat-dir", "x"], "there is no option --dat-dir; did you mean --data-dir?"),
     (["--data", "x"], "there is no option --data; did you mean --data-dir?"),
+    (["-e", "SHOW JOBS", "--json"], "there is no option --json; did you mean --format json?"),
     (["load", "nba", "x", "-z"], "there is no option -z"),
     (["--data-dir", ""], "--data-dir"),
     (["--nonsense"], "there is no option --nonsense"),
