@@ -5,6 +5,8 @@ Only data goes to stdout; every message goes to stderr.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import io
 import os
 import select
@@ -15,23 +17,24 @@ from pathlib import Path
 from typing import BinaryIO, TextIO
 
 from jobtui.cli.errors import CommandError, UsageError
-from jobtui.formatting import printable_lines
+from jobtui.formatting import format_bytes, printable_lines
 from jobtui.terminal_io import write_within
 
 UNREAD_SECONDS = 0.5  # for a terminal that is read, but slowly
+MOST_TEXT = 16 << 20  # a device or a pipe without an end, like /dev/zero, must not fill the memory
 
 
 def secure_streams() -> None:
     """Open the descriptors 0 to 2 if they are closed, and make the text streams print any text.
 
     The next file that is opened would get the number of a closed descriptor, and the output would be written
-    to it.
+    to it. A closed stdin becomes one that cannot be read: it must not pass for an empty one.
     """
     for descriptor in range(3):
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)
+            os.open(os.devnull, os.O_WRONLY if descriptor == 0 else os.O_RDWR)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -129,7 +132,12 @@ def _is_read(terminal: int) -> bool:
 
 
 def stdin() -> BinaryIO:
-    """Return the bytes of stdin; closing this file leaves the descriptor open."""
+    """Return the bytes of stdin; closing this file leaves the descriptor open.
+
+    Raises OSError if stdin is closed.
+    """
+    if fcntl.fcntl(0, fcntl.F_GETFL) & os.O_ACCMODE == os.O_WRONLY:
+        raise OSError(errno.EBADF, "it is closed")
     return open(0, "rb", closefd=False)
 
 
@@ -147,14 +155,16 @@ def is_terminal(descriptor: int) -> bool:
 def read_text(name: str) -> str:
     """Return the text of a file, or of stdin for "-".
 
-    Raises UsageError (missing, unreadable, not UTF-8).
+    Raises UsageError (missing, unreadable, too long, not UTF-8).
     """
     label = "stdin" if name == "-" else name
     try:
         with stdin() if name == "-" else Path(name).open("rb") as file:
-            raw = file.read()
+            raw = file.read(MOST_TEXT + 1)
     except OSError as error:
         raise UsageError(f"{label}: {error.strerror}") from None
+    if len(raw) > MOST_TEXT:
+        raise UsageError(f"{label}: a text of statements has at most {format_bytes(MOST_TEXT)}")
     try:
         return raw.decode()
     except UnicodeDecodeError as error:

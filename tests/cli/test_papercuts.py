@@ -13,6 +13,8 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.cli import streams
+from jobtui.cli.errors import UsageError
 from jobtui.cli.main import main
 from jobtui.engine import lifecycle
 from jobtui.formatting import format_local_time
@@ -326,3 +328,27 @@ def test_history_failure_after_the_answer_is_not_a_defect(
     monkeypatch.setattr(History, "refresh", fails)
     assert main(["--data-dir", str(jobtui.data), "-e", "SHOW JOBS"]) == 1
     assert capsys.readouterr().err == "jobtui: The history cannot be read: Input/output error\n"
+
+
+@pytest.fixture
+def closed_stdin() -> Iterator[None]:
+    """Close the descriptor 0 during a test."""
+    kept = os.dup(0)
+    os.close(0)
+    yield
+    os.dup2(kept, 0)
+    os.close(kept)
+
+
+@pytest.mark.usefixtures("closed_stdin")
+def test_closed_stdin_is_not_an_empty_one() -> None:
+    streams.secure_streams()
+    with pytest.raises(UsageError, match="stdin: it is closed"):
+        streams.read_text("-")
+
+
+def test_endless_text_is_refused(tmp_path: Path) -> None:
+    with (tmp_path / "text").open("wb") as file:
+        file.truncate(streams.MOST_TEXT + 1)
+    with pytest.raises(UsageError, match="text: a text of statements has at most 16 MiB"):
+        streams.read_text(str(tmp_path / "text"))
