@@ -166,6 +166,7 @@ def test_a_file_of_keys_alone_deletes_if_that_is_stated(nba: CommandLine) -> Non
         (["load", "nbaa", "a.csv"], 1, "Space 'nbaa' does not exist; did you mean 'nba'?"),
         (["dump", "nbaa"], 1, "Space 'nbaa' does not exist; did you mean 'nba'?"),
         (["load", "nba", "none.csv"], 2, "none.csv: No such file or directory"),
+        (["load", "nba", "none"], 2, "none: No such file or directory"),
         (
             ["load", "nba", "pairs.txt"],
             2,
@@ -178,6 +179,7 @@ def test_what_can_not_be_loaded_or_dumped_is_told(
     nba: CommandLine, words: list[str], status: int, message: str
 ) -> None:
     (nba.home / "a.csv").write_text("a,1\n")
+    (nba.home / "pairs.txt").write_text("a,1\n")
     ended = nba(*words)
     assert (ended.returncode, ended.stdout, ended.stderr) == (status, "", f"jobtui: {message}\n")
 

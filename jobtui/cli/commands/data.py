@@ -6,6 +6,7 @@ cannot be read twice, so its content is stored in an unnamed temporary file in t
 
 from __future__ import annotations
 
+import errno
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -171,6 +172,8 @@ def _format(name: str, form: str | None) -> PairFormat:
         return PairFormat.JSONL
     found = format_of(name)
     if found is None:
+        if not os.path.lexists(name):  # then the file is what is wrong
+            raise UsageError(f"{name}: {os.strerror(errno.ENOENT)}")
         raise UsageError(f"{name}: the name does not tell the format; add --format csv, tsv or jsonl")
     return found
 
