@@ -34,6 +34,7 @@ UNRESPONSIVE_AFTER = 30.0  # seconds without progress until a host no longer del
 STEP_SECONDS = 1.0  # between two commits of finished steps; steps that a crash loses are done again
 DETACHED = "no longer waiting; the host continues"
 UNLIMITED = 0  # a write limit in bytes a second
+_MOST_NAMED = 5  # hosts of a job in a notice, which a toast of a few lines has room for
 
 
 class RunningTask(msgspec.Struct):
@@ -203,17 +204,17 @@ class HostTasks:
         """Return a text about the tasks that finish instead of pausing, because they have no further step."""
         flushes = {job.id for job in jobs if job.command == JobCommand.FLUSH}
         paused = {job.id for job in jobs}
-        whole = [
-            f"job {work.job} on {work.host}"
-            for work in self._at_work()
-            if work.job in paused
-            and (work.job in flushes or (work.steps is not None and work.steps.total <= 1))
-        ]
+        whole: dict[int, list[str]] = {}
+        for work in self._at_work():
+            one_step = work.steps is not None and work.steps.total <= 1
+            if work.job in paused and (work.job in flushes or one_step):
+                whole.setdefault(work.job, []).append(work.host)
         if not whole:
             return ""
+        named = " and ".join(f"job {job} on {_name_hosts(hosts)}" for job, hosts in whole.items())
         return (
-            f"No step to pause at: {', '.join(whole)} is completed first; "
-            "WITH now = true cancels it instead, and its work is lost"
+            f"No step to pause at: the work of {named} is completed first; "
+            "WITH now = true cancels it instead, and it is lost"
         )
 
     # ---- the write limit
@@ -440,3 +441,9 @@ def _compaction_request(job: Job, steps: StepPosition | None) -> CompactionReque
         room_share=options.room_share,
         resume=steps,
     )
+
+
+def _name_hosts(hosts: Sequence[str]) -> str:
+    """Return the hosts as text; of many, the first few and the number of the others."""
+    more = len(hosts) - _MOST_NAMED
+    return ", ".join(hosts[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")

@@ -106,9 +106,20 @@ class TestPause:
         it.say("ADMIN FLUSH solo")
         it.storage.operation("solo", "h3")
         (result,) = it.say("PAUSE JOB 1").results
-        assert result.notice.startswith("No step to pause at: job 1 on h3 is completed first")
+        assert result.notice.startswith("No step to pause at: the work of job 1 on h3 is completed first")
         it.storage.operation("solo", "h3").finish()
         it.heard.until(1, Status.FINISHED)
+
+    def test_many_hosts_without_a_step_are_counted(self, tmp_path: Path) -> None:
+        hosts = tuple(f"h{number}" for number in range(12))
+        with bench(tmp_path, ScriptedStorage({"wide": hosts, "solo": ("s",)})) as it:
+            it.say("ADMIN FLUSH wide; ADMIN FLUSH solo")
+            for host in hosts:
+                it.storage.operation("wide", host)
+            it.storage.operation("solo", "s")
+            (result,) = it.say("PAUSE JOB 1, 2").results
+            named = "job 1 on h0, h1, h2, h3, h4 and 7 more and job 2 on s"
+            assert f"the work of {named} is completed first" in result.notice
 
     def test_compaction_in_one_step_is_canceled_by_now_alone(self, tmp_path: Path) -> None:
         with bench(tmp_path, ScriptedStorage(dict(SPACES), obey=True)) as it:
@@ -117,8 +128,8 @@ class TestPause:
             operation.progress(0.3, steps=StepPosition(0, 1))
             (result,) = it.say("PAUSE JOB 1").results
             assert result.notice == (
-                "No step to pause at: job 1 on h3 is completed first; "
-                "WITH now = true cancels it instead, and its work is lost"
+                "No step to pause at: the work of job 1 on h3 is completed first; "
+                "WITH now = true cancels it instead, and it is lost"
             )
             assert not operation.control.cancel.is_set()
             it.say("RESUME JOB 1; PAUSE JOB 1 WITH now = true")
