@@ -1,7 +1,7 @@
 """The exit statuses, and the errors and signals that lead to them.
 
 0    done
-1    a statement failed, or the profile or the output could not be used
+1    a statement or a command failed, or the profile or the output could not be used
 2    usage, settings or syntax: nothing was run
 3    a job failed or was stopped
 130  interrupted; the jobs were stopped first

@@ -86,7 +86,7 @@ jobtui: a dashboard and command bar for a storage cluster's flush and compact
   --data-dir DIR, --config FILE   the data directory; the config file
   --read-only                  refuse every change (others: --version, --help)
 
-Exit status: 0 done, 1 a statement failed, 2 usage or syntax,
+Exit status: 0 done, 1 a statement or a command failed, 2 usage or syntax,
 3 a job failed or was stopped, 130 interrupted, after its jobs were stopped.
 With another jobtui open, -e submits its jobs there and returns; see --wait.
 """
