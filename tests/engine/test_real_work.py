@@ -100,7 +100,7 @@ def test_a_stop_asked_for_twice_is_refused_the_second_time(root: Path) -> None:
 
 
 def test_thousand_queued_jobs_stop_without_running(root: Path) -> None:
-    with real(root, rate=200_000) as it:
+    with real(root, rate=20_000) as it:
         first, *queued = it.submitted(";".join(["ADMIN COMPACT nba"] * 1001))
         ids = ", ".join(map(str, queued))
         answer = it.say(f"STOP JOB {ids}")
