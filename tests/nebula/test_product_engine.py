@@ -359,7 +359,7 @@ def test_a_space_whose_name_needs_back_quotes_is_worked_on(tmp_path: Path, name:
 def test_thousands_of_jobs_are_imported_only_once(
     tmp_path: Path, cluster: Cluster, graphd: GraphdDouble, long: bool
 ) -> None:
-    count = 5000 if long else 600
+    count = 5000 if long else 300
     for _ in range(count):
         cluster.ended_job("nba")
     running = cluster.submit("test2", "COMPACT")
