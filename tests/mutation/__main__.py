@@ -95,7 +95,9 @@ def _survives(copy: Path, mutant: Mutant, tests: Sequence[str]) -> bool:
     file = copy / mutant.file
     original = file.read_bytes()
     file.write_text(mutant.source, encoding="utf-8")
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-p", "no:cacheprovider", "-n", "2"]
+    # the programs that own the databases of other programs are kept in the cache: without it, their tests fail
+    cache = f"cache_dir={ROOT / '.pytest_cache'}"
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "--no-header", "-o", cache, "-n", "2"]
     environment = {**os.environ, "PYTHONPATH": str(copy), "PYTHONDONTWRITEBYTECODE": "1"}
     try:
         done = subprocess.run(
