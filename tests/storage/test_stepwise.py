@@ -280,10 +280,11 @@ class TestRoom:
     async def test_a_stop_and_a_pause_end_the_waiting(self, tmp_path, small_disk, request_name):
         disk = small_disk("48m")
         async with self.waiting(tmp_path, disk) as (storage, held, watched, working):
+            before = done_before(watched)
             getattr(watched.control, request_name).set()
             outcome = await asyncio.wait_for(working, 60)
             assert (outcome.stopped, outcome.paused) == (request_name == "cancel", request_name == "pause")
-            assert outcome.steps == done_before(watched)
+            assert outcome.steps == before, "it took a step for which there is no room"
             (disk / "stuff").unlink()
             await check_rest(storage, held, outcome.steps)
 
