@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import random
 import shutil
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,14 @@ import pytest
 from jobtui.history import History, Query, Sort, StoreTooNew
 from jobtui.history.format import codec, manifest
 from jobtui.history.format.codec import frame_line
+from jobtui.history.format.disk import Disk
 from jobtui.history.repair import repair
+from jobtui.history.steps import run_steps
 from jobtui.history.verify import verify
+from jobtui.history.write import segment_store
+from jobtui.history.write.store import Limits, Store
 from jobtui.model import Job
-from tests.support import history_formats, plain_history
+from tests.support import history_formats, made_jobs, plain_history
 from tests.support.history_formats import released
 
 
@@ -156,6 +161,59 @@ def test_record_with_an_unknown_field_is_never_rewritten(addition: dict[str, Any
     reader = History.open(path, write=False)
     assert reader.get(50) is not None
     reader.close()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"job": {"priority": 3}}, {"job": {"status": "asleep"}}, {"task": [[0, {"shard": 1}]]}],
+    ids=["unknown field", "unknown value", "unknown field of a task"],
+)
+def test_unknown_change_is_refused_and_stays(change: dict[str, Any], tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    history = History.open(path)
+    job = made_jobs.submitted(history.new_id(), random.Random(1))
+    history.commit(job).result()
+    history.close()
+    journal = next(path.glob("journal-*"))
+    last = msgspec.json.decode(journal.read_bytes().rstrip().splitlines()[-1])["n"] + 1
+    with journal.open("ab") as file:
+        file.write(frame_line(msgspec.json.encode({"n": last, "of": [last, last], "set": job.id} | change)))
+    before = _files(path)
+    with pytest.raises(StoreTooNew, match=f"job {job.id}"):
+        History.open(path)
+    assert _files(path) == before
+
+
+def test_known_fields_in_another_order_are_known(tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    history = History.open(path)
+    history.new_id()
+    history.close()
+    job = made_jobs.ended(1, random.Random(1))
+    assert any(task.before is not None and task.before.entries is not None for task in job.tasks)
+    record = dict(reversed(msgspec.to_builtins(job).items()))
+    journal = next(path.glob("journal-*"))
+    last = msgspec.json.decode(journal.read_bytes().rstrip().splitlines()[-1])["n"] + 1
+    with journal.open("ab") as file:
+        file.write(frame_line(msgspec.json.encode({"n": last, "of": [last, last], "put": record})))
+    history = History.open(path)
+    assert history.get(1) == job
+    history.close()
+
+
+def test_sealed_job_with_an_unknown_field_is_never_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store.open(Disk(), tmp_path / "history", Limits())
+    job = made_jobs.ended(1, random.Random(1))
+    assert store.write([[job]]) == [None]
+    with monkeypatch.context() as newer:
+        newer.setattr(segment_store, "encode", lambda job: codec.encode(job)[:-1] + b',"priority":3}')
+        run_steps(store.segments.seal(store.rotate()))
+    (refusal,) = store.write([[made_jobs.replace(job, reason="changed")]])
+    assert isinstance(refusal, StoreTooNew)
+    assert "priority" in str(refusal)
+    store.close()
 
 
 def test_older_format_is_read_and_written_in_the_new_one(

@@ -6,6 +6,7 @@ import errno
 import io
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,9 +15,10 @@ import pytest
 from jobtui.history import History, Query, Sort, StoreError
 from jobtui.history.export import export
 from jobtui.history.format.disk import Disk
+from jobtui.history.format.quarantine import convert_read_errors
 from jobtui.history.repair import repair
 from jobtui.history.verify import verify
-from tests.support.damaged import OPEN, Made, held
+from tests.support.damaged import OPEN, Made, archive_of, held
 
 Copied = Callable[[Made], Path]
 
@@ -143,6 +145,82 @@ def test_inaccessible_archive_hides_no_other_job(sealed: Made, copied: Copied) -
     history = History.open(copied(sealed), write=False, disk=Hidden())
     assert {job.id: job for job in history.query(Query()).page(0, 99)} == sealed.jobs
     history.close()
+
+
+@pytest.mark.parametrize("write", [False, True])
+@pytest.mark.parametrize("name", ["archive", "ARCHIVE.json"])
+def test_shortage_is_not_taken_for_an_unreadable_file(
+    name: str, write: bool, sealed: Made, copied: Copied
+) -> None:
+    """What is left out of a history is only what cannot be read at all."""
+
+    class Short(Disk):
+        def _fail(self, path: Path) -> None:
+            if path.name == name:
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+
+        def open(self, path: Path) -> int:
+            self._fail(path)
+            return super().open(path)
+
+        def list_names(self, directory: Path) -> list[str]:
+            self._fail(directory)
+            return super().list_names(directory)
+
+    def read() -> None:
+        history = History.open(path, write=write, disk=Short())
+        try:
+            len(history.query(Query(archived=True)))
+        finally:
+            history.close()
+
+    path = copied(sealed)
+    with pytest.raises(StoreError, match="Too many open files"):
+        read()
+    assert held(path) == (sealed.jobs, [*range(20, 31)])
+
+
+def test_unfinished_archive_that_cannot_be_compared_now_stays(sealed: Made, copied: Copied) -> None:
+    class Short(Disk):
+        def open(self, path: Path) -> int:
+            if path.parent == place and path.suffix == ".jsonl":
+                raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
+            return super().open(path)
+
+    path = copied(sealed)
+    archive = archive_of(path)
+    place = archive.with_name(f"jobs-1-10-{int(archive.name.rpartition('-')[2]) + 1}")
+    place.mkdir()
+    for file in path.glob(f"{min(path.glob('seg-*.jsonl')).stem}.*"):
+        shutil.copy(file, place)
+    with pytest.raises(StoreError, match="Too many open files"):
+        History.open(path, disk=Short())
+    assert place.exists()
+    History.open(path).close()
+    assert not place.exists()
+
+
+def test_too_deep_content_is_a_history_that_cannot_be_read() -> None:
+    with pytest.raises(StoreError, match="nested too deeply"), convert_read_errors():
+        raise RecursionError
+
+
+class TestDisk:
+    """A path whose state is not known is not one without a file."""
+
+    def test_name_that_is_too_long(self, tmp_path: Path) -> None:
+        for look in (Disk().is_directory, Disk().wrong_type):
+            assert not look(tmp_path / "missing")
+            with pytest.raises(OSError, match="File name too long"):
+                look(tmp_path / ("x" * 300))
+
+    def test_file_that_is_replaced_before_it_is_opened(self, tmp_path: Path) -> None:
+        class Replaced(Disk):
+            def wrong_type(self, path: Path, *, directory: bool = False) -> str:
+                return ""
+
+        with pytest.raises(OSError, match=r"directory|regular"):
+            Replaced().open(tmp_path)
 
 
 def test_repair_reports_no_index_that_was_not_written(sealed: Made, copied: Copied) -> None:

@@ -211,7 +211,7 @@ def unknown_field(line: bytes, job: Job) -> str | None:
 
 
 def _find_unknown_field(record: dict[str, Any], kind: type[msgspec.Struct]) -> str | None:
-    known = {field.name: field.type for field in msgspec.structs.fields(kind)}
+    known = {field.encode_name: field.type for field in msgspec.structs.fields(kind)}
     for name, value in record.items():
         if name not in known and name not in _FRAME_KEYS:
             return name
