@@ -56,7 +56,7 @@ class RunningTask(msgspec.Struct):
     control: OperationControl = msgspec.field(default_factory=OperationControl)
     started_at: float = 0.0
     last_sign: float = 0.0
-    released: asyncio.Future[None] | None = None
+    released: asyncio.Future[str] | None = None
     recorded: bool = False
     yields: bool = False
     steps: StepPosition | None = None
@@ -259,6 +259,7 @@ class HostTasks:
                 await self._run_with_timeout(timeout, job, work)
             if work.released is not None:
                 await asyncio.wait([work.released])
+                self._report_detached_end(job, work.host, work.released)
         finally:
             self._release_host(work)
 
@@ -277,6 +278,13 @@ class HostTasks:
             # released first: the next task on the host is committed with this end or after it, and then sent
             self._release_host(work)
         self._record(work, end)
+
+    def _report_detached_end(self, job: Job, host: str, released: asyncio.Future[str]) -> None:
+        """Publish how a host has ended detached work: the record of its task is final."""
+        if not released.cancelled():
+            outcome = f": {released.result()}" if released.result() else ""
+            text = f"Host {host} has ended the detached work of job {job.id} ({job.label}){outcome}"
+            self._events.publish([Notice(text, "warning" if outcome else "information")])
 
     def _release_host(self, work: RunningTask) -> None:
         if self._busy.get(work.host) is work:

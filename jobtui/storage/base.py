@@ -62,8 +62,7 @@ class Host(msgspec.Struct, frozen=True):
     Attributes:
         up: Whether it answers.
         detail: Why it does not answer.
-        unconfigured: Whether jobtui has no address for it, and so cannot run its tasks, whether it is up or
-            not.
+        unconfigured: Whether jobtui has no address for it, and so cannot run its tasks.
         leaders: The number of parts that it leads, None if unknown; a rolling operation reaches the host with
             the most last.
     """
@@ -92,6 +91,7 @@ class TaskResult(msgspec.Struct, frozen=True):
         note: The omitted parts, and the reason.
         stopped: Whether it was canceled before it was complete.
         detached: Whether it was canceled while the host continues. The host is busy until `released` is done.
+        released: Why that work failed or is in doubt, "" if neither.
         paused: Whether it ended after a step because a pause was requested; it can continue from `steps`.
     """
 
@@ -101,7 +101,7 @@ class TaskResult(msgspec.Struct, frozen=True):
     paused: bool = False
     steps: StepPosition | None = None
     detached: bool = False
-    released: asyncio.Future[None] | None = None
+    released: asyncio.Future[str] | None = None
     note: str = ""
 
 

@@ -18,7 +18,7 @@ def test_host_of_a_detached_task_is_busy_until_the_call_ends(three: Bench) -> No
     assert job.tasks[0].detached
     assert "the host continues" in job.tasks[0].reason
     assert three.job(2).status is Status.QUEUE
-    operation.loop.call_soon_threadsafe(settled.set_result, None)
+    operation.loop.call_soon_threadsafe(settled.set_result, "")
     three.heard.until(2, Status.RUNNING)
 
 
@@ -47,7 +47,7 @@ def test_host_working_past_the_deadline_stays_busy(tmp_path: Path) -> None:
         settled = operation.detach()
         assert it.rows("SHOW JOBS")[1][2] == "queue"
         assert len(storage.begun) == 1
-        operation.loop.call_soon_threadsafe(settled.set_result, None)
+        operation.loop.call_soon_threadsafe(settled.set_result, "")
         storage.operation("solo", "far", 1).finish()
         it.heard.until(2, Status.FINISHED)
 

@@ -22,6 +22,7 @@ from jobtui.storage.nebula.properties import (
     STALL_PROPERTIES,
     StoragedStats,
     http_address,
+    level0_files,
     parse_properties,
 )
 from jobtui.storage.nebula.settings import Address, ClusterSettings
@@ -161,7 +162,7 @@ class TestStats:
         assert figures.stats.bytes == 15 << 20
         assert figures.stats.levels == (Level(3, 1 << 20), Level(2, 14 << 20))
         assert (figures.stats.memtable, figures.stats.entries, figures.stats.pending) == (4096, 10044, 0)
-        assert (figures.level0_files, figures.now.compactions, figures.now.flushes) == (3, 1, 0)
+        assert (level0_files(figures.stats), figures.now.compactions, figures.now.flushes) == (3, 1, 0)
         assert figures.now.directories == (10 << 20, 5 << 20)
         assert figures.stats == replace(figures.now, compactions=0, directories=())  # what a job records
 

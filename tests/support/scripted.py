@@ -57,9 +57,9 @@ class Operation:
         """End after a step, as a pause requested."""
         self._settle(lambda: self.end.set_result(TaskResult(FULL, paused=True, steps=steps)))
 
-    def detach(self) -> asyncio.Future[None]:
+    def detach(self) -> asyncio.Future[str]:
         """End as detached; the host is busy until the returned future is done (in the loop)."""
-        settled: asyncio.Future[None] = self.loop.create_future()
+        settled: asyncio.Future[str] = self.loop.create_future()
         self._settle(lambda: self.end.set_result(TaskResult(stopped=True, detached=True, released=settled)))
         return settled
 

@@ -33,6 +33,7 @@ from jobtui.storage.base import (
     Space,
     TaskResult,
 )
+from jobtui.storage.nebula.properties import verify_compaction
 
 
 class ClusterInventory:
@@ -279,16 +280,22 @@ class JobSizes:
         )
 
     def attach(self, job: Job, after: Mapping[str, SpaceStats], now: datetime) -> Job:
-        """Return the job with the sizes on its tasks; with a note, once, about a host that reports none."""
+        """Return the job with the sizes on its tasks, and with a doubt about those that may not be compacted.
+
+        A host that reports no sizes is noted once.
+        """
         before = self._before.get(job.id, {})
         tasks = tuple(
-            replace(
-                task,
-                before=task.before or before.get(task.host),
-                after=task.after
-                or (after.get(task.host) if _has_just_finished(job, job.start, task, now) else None),
+            _verified(
+                job,
+                replace(
+                    task,
+                    before=task.before or before.get(task.host),
+                    after=task.after
+                    or (after.get(task.host) if _has_just_finished(job, job.start, task, now) else None),
+                ),
             )
-            if task.host in before
+            if task.host in before or task.after is not None
             else task
             for task in job.tasks
         )
@@ -300,6 +307,13 @@ class JobSizes:
             problems, self._problems = self._problems, []
             job = add_note(job, "; ".join(problems), now)
         return job
+
+
+def _verified(job: Job, task: Task) -> Task:
+    """Return the task with a doubt about the success that its cluster reports, if there is one."""
+    if job.command != JobCommand.COMPACT or task.before is None or task.after is None:
+        return task
+    return replace(task, reason=task.reason or verify_compaction(task.before, task.after))
 
 
 def _has_just_finished(job: Job, start: datetime | None, task: Task, now: datetime) -> bool:

@@ -21,7 +21,7 @@ from msgspec.structs import replace
 
 from jobtui.clock import Clock, SystemClock
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.formatting import format_rate, printable_line
+from jobtui.formatting import format_count, format_rate, printable_line
 from jobtui.model import Level, SpaceStats
 from jobtui.os_errors import bare_reason
 from jobtui.storage.base import NO_ADDRESS, CompactionFigures
@@ -42,20 +42,29 @@ class HostFigures(msgspec.Struct, frozen=True):
     now: SpaceStats
     live: int
 
-    @property
-    def level0_files(self) -> int:
-        """The files at level 0, which a full compaction merges."""
-        return self.stats.levels[0].files if self.stats.levels else 0
-
     def for_compaction(self) -> CompactionFigures:
         """Return the figures before a compaction; a storaged reports no deletions and no free disk space."""
         return CompactionFigures(
             memtable=self.stats.memtable,
             pending=self.stats.pending,
             size=self.stats.bytes,
-            l0_files=self.level0_files,
+            l0_files=level0_files(self.stats),
             live=self.live,
         )
+
+
+def level0_files(stats: SpaceStats) -> int:
+    """Return the files at level 0, which a full compaction merges."""
+    return stats.levels[0].files if stats.levels else 0
+
+
+def verify_compaction(before: SpaceStats, after: SpaceStats) -> str:
+    """Return a doubt about a compaction that is reported as successful, "" if there is none."""
+    files = level0_files(after)
+    if files and files >= level0_files(before):
+        text = format_count(files, "file")
+        return f"{text} at level 0 after it: data was written meanwhile, or it was not compacted"
+    return ""
 
 
 PROPERTIES = (

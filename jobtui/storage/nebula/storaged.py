@@ -27,7 +27,7 @@ from typing_extensions import override
 
 from jobtui.clock import Clock, wait_first
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.formatting import format_count, printable_line
+from jobtui.formatting import printable_line
 from jobtui.model import ConnectionStatus, SpaceStats
 from jobtui.os_errors import bare_reason
 from jobtui.storage.base import (
@@ -45,7 +45,7 @@ from jobtui.storage.base import (
     TaskResult,
 )
 from jobtui.storage.nebula.job_manager import GraphdJobManager
-from jobtui.storage.nebula.properties import SENDABLE, HostFigures, StoragedStats, http_address
+from jobtui.storage.nebula.properties import SENDABLE, StoragedStats, http_address, verify_compaction
 from jobtui.storage.nebula.settings import Address, ClusterSettings
 
 ABORT_SECONDS = 1.0  # for the calls that were aborted to fail
@@ -64,6 +64,7 @@ class StoragedRunner(Storage):
         self._graphd = None if settings.spaces else GraphdJobManager(settings, clock=clock)
         self._stats = StoragedStats(settings, clock=clock)
         self._calls: dict[AdminCall, asyncio.Future[str]] = {}
+        self._detached: set[asyncio.Task[str]] = set()
 
     @property
     def link(self) -> ConnectionStatus | None:
@@ -86,6 +87,8 @@ class StoragedRunner(Storage):
 
     @override
     async def close(self) -> None:
+        for ending in self._detached:
+            ending.cancel()  # first: that its connection is aborted is no failure of the host
         for call in self._calls:
             call.abort()
         if self._calls:
@@ -172,17 +175,40 @@ class StoragedRunner(Storage):
         self._calls[call] = answer
         answer.add_done_callback(lambda _: self._calls.pop(call, None))
         await wait_first(answer, cancel.wait())
+        sizes = None if before is None else before.stats
         if answer.done():
-            require_ok(answer.result(), space, host)
-            after = None if before is None else await self._stats.fetch_if_known(space, host)
-            if before is None or after is None:
-                return TaskResult()
-            return TaskResult(before.stats, after.stats, note=_verify(op, before, after))
+            return await self._require_success(op, space, host, answer.result(), sizes)
         if call.cancel():
             await asyncio.wait([answer])
             answer.exception()  # marks it as seen: it was canceled
             return TaskResult(stopped=True)
-        return TaskResult(stopped=True, detached=True, released=_released(answer))
+        released = asyncio.create_task(self._await_detached(op, space, host, answer, sizes))
+        self._detached.add(released)
+        released.add_done_callback(self._detached.discard)
+        return TaskResult(stopped=True, detached=True, released=released)
+
+    async def _require_success(
+        self, op: str, space: str, host: str, body: str, before: SpaceStats | None
+    ) -> TaskResult:
+        """Return the sizes before and after an operation that storaged has answered, and a doubt about it.
+
+        Raises StorageError if it failed.
+        """
+        require_ok(body, space, host)
+        after = None if before is None else await self._stats.fetch_if_known(space, host)
+        if before is None or after is None:
+            return TaskResult()
+        note = verify_compaction(before, after.stats) if op == "compact" else ""
+        return TaskResult(before, after.stats, note=note)
+
+    async def _await_detached(
+        self, op: str, space: str, host: str, answer: asyncio.Future[str], before: SpaceStats | None
+    ) -> str:
+        """Wait for the host of a stopped task, and return why its work failed or is in doubt, "" if neither."""
+        try:
+            return (await self._require_success(op, space, host, await answer, before)).note
+        except StorageError as error:
+            return error.detail
 
     async def _known_hosts(self) -> tuple[Host, ...]:
         if self._graphd is not None:
@@ -216,27 +242,6 @@ def require_ok(body: str, space: str, host: str) -> None:
         code = ErrorCode.MISSING if body.startswith("Can't find space") else ErrorCode.REJECTED
         # a line, also of a server that is not a storaged and answers with a page
         raise StorageError(code, host, space, printable_line(body) or "storaged gave an empty answer")
-
-
-def _verify(op: str, before: HostFigures, after: HostFigures) -> str:
-    """Return a doubt about the success that storaged reported for an operation, "" if there is none."""
-    if op == "compact" and after.level0_files and after.level0_files >= before.level0_files:
-        files = format_count(after.level0_files, "file")
-        return f"{files} at level 0 after it: data was written meanwhile, or it was not compacted"
-    return ""
-
-
-def _released(answer: asyncio.Future[str]) -> asyncio.Future[None]:
-    """Return a future that is done when the answer has come or its connection has ended."""
-    released: asyncio.Future[None] = answer.get_loop().create_future()
-
-    def end(done: asyncio.Future[str]) -> None:
-        done.exception()  # marks it as seen: the outcome no longer matters
-        if not released.done():
-            released.set_result(None)
-
-    answer.add_done_callback(end)
-    return released
 
 
 BODY_LIMIT = 1 << 10

@@ -188,7 +188,7 @@ def describe_work(stats: SpaceStats | None) -> str:
 
 
 def lingering_tasks(job: Job, now: datetime) -> list[Task]:
-    """Return the ended tasks whose hosts may still be at work.
+    """Return the tasks whose hosts may still be at work although they, or their job, have ended.
 
     A cluster ends a job before its hosts finish. A job that ended long ago is not what a host works on.
     """
@@ -197,7 +197,9 @@ def lingering_tasks(job: Job, now: datetime) -> list[Task]:
     return [
         task
         for task in job.tasks
-        if task.detached or (job.origin is not None and task.status in (Status.FAILED, Status.STOPPED))
+        if task.detached
+        or (job.origin is not None and task.status in (Status.FAILED, Status.STOPPED))
+        or (job.status.ended and not task.status.ended)
     ]
 
 
