@@ -148,7 +148,7 @@ class TestQueued:
         assert waiting_reasons([free, same_host, third, same_space, running]) == {
             2: "waits for job 1",
             3: "waits for job 1 and 1 more",
-            4: "waits for its hosts, which work on job 1",
+            4: "waits for job 1, which works on its hosts",
         }
 
 

@@ -87,6 +87,18 @@ class TestCard:
         busy = card(active=(replace(RUNNING, tasks=(HALF,)), job(5, Status.QUEUE)))
         assert "▶ compact 50%  ◷ 1 queued" in text_of(busy)
 
+    @pytest.mark.parametrize(("verdict", "below"), [("fine", ""), ("compact", "advice: compact")])
+    def test_a_long_reason_takes_the_lines_that_say_nothing(self, verdict: str, below: str) -> None:
+        reason = "another program has the database open (its LOCK is held)"
+        lines = text_of(card(replace(FAILED, reason=reason), verdict=verdict)).split("\n")
+        inside = [line.strip("│ ") for line in lines[4:7]]
+        assert inside[:2] == ["another program has the database", "open (its LOCK is held)"]
+        assert inside[2] == below
+
+    def test_a_path_keeps_its_end(self) -> None:
+        shown = card(host=replace(ROOMY, name="/srv/databases/of/the/shop/orders"))
+        assert "500 GiB free on …/the/shop/orders" in text_of(shown)
+
     @pytest.mark.parametrize("width", [20, 28, 38, 60, 119])
     def test_all_lines_are_as_wide_as_the_card(self, width: int) -> None:
         shown = card(FAILED, job(2), job(1), active=(RUNNING,), verdict="compact")
@@ -178,7 +190,7 @@ class TestDashboard:
                 await shown.shows("▸ space0")
                 await shown.press("end")
                 await shown.shows("▸ space5")
-                assert "space0" not in shown.screen
+                assert "─ space0 " not in shown.screen
                 await shown.press("k")
                 await shown.shows("▸ space4")
 

@@ -27,9 +27,12 @@ from jobtui.tui.text.spans import (
     cause_of,
     cut,
     fit,
+    fit_host,
     line_width,
     size_sparkline,
     status_span,
+    width_of,
+    wrap,
 )
 
 LOW_FREE_BYTES = 2 << 30
@@ -115,11 +118,12 @@ def card_lines(card: SpaceCard, width: int, now: datetime, order: DateOrder, *, 
     """Return the card of a space in `width` cells; the one under the cursor has a heavy frame."""
     role = _ROLES[card.attention]
     frame = _HEAVY_FRAME if selected else _FRAME
-    rows = [_size_line(card), _disk_line(card), _last_line(card, now, order), _active_line(card)]
-    rows += [_advice_line(card), _history_line(card, width - 4)]
+    room = width - 4
+    rows = [_size_line(card), _disk_line(card, room), _last_line(card, now, order)]
+    rows += [*_state_lines(card, room), _history_line(card, room), ()]
     return [
         _title(card, width, frame, selected=selected),
-        *(_inside(row, width, frame.side, role) for row in rows),
+        *(_inside(row, width, frame.side, role) for row in rows[: CARD_LINES - 2]),
         ((frame.bottom_left + frame.edge * (width - 2) + frame.bottom_right, role),),
     ]
 
@@ -170,12 +174,13 @@ def _size_line(card: SpaceCard) -> Line:
     )
 
 
-def _disk_line(card: SpaceCard) -> Line:
+def _disk_line(card: SpaceCard, width: int) -> Line:
     host = card.scarcest
     if host is None:
         return (("free disk unknown", TextRole.MUTED),)
     role = TextRole.WARNING if is_low(host) else TextRole.MUTED
-    return ((f"{format_bytes(host.free)} free on {host.name}", role),)
+    free = f"{format_bytes(host.free)} free on "
+    return ((free + fit_host(host.name, width - len(free)).rstrip(), role),)
 
 
 def _last_line(card: SpaceCard, now: datetime, order: DateOrder) -> Line:
@@ -185,6 +190,19 @@ def _last_line(card: SpaceCard, now: datetime, order: DateOrder) -> Line:
     when = format_recent_time(job.stop or job.submitted, now, order)
     text, role = status_span(job)
     return ((f"{job.command} ", TextRole.PLAIN), (text, role), (f" {when}", TextRole.MUTED))
+
+
+def _state_lines(card: SpaceCard, width: int) -> list[Line]:
+    """Return why the last job failed, the active jobs and the advice, in at most three lines."""
+    active, advice = _active_line(card), _advice_line(card)
+    last = card.activity.last_ended
+    if last is None or last.status is not Status.FAILED or not last.reason:
+        return [active, advice]
+    cause, below = cause_of(last), [active, advice]
+    if width_of(cause) > width:
+        # a long reason takes the lines that say that there is nothing to do
+        below = [active] * bool(card.active) + [advice] * (card.verdict in ("compact", "flush"))
+    return [*(((text, TextRole.FAILED),) for text in wrap(cause, width, 3 - len(below))), *below]
 
 
 def _active_line(card: SpaceCard) -> Line:
@@ -210,10 +228,7 @@ def _advice_line(card: SpaceCard) -> Line:
 
 
 def _history_line(card: SpaceCard, width: int) -> Line:
-    """Return why the last job failed, or how the size went and what was reclaimed."""
-    last = card.activity.last_ended
-    if last is not None and last.status is Status.FAILED and last.reason:
-        return ((cause_of(last), TextRole.FAILED),)
+    """Return how the size went and what was reclaimed."""
     sizes = [float(size) for job in card.activity.measured if (size := size_after(job)) is not None]
     if len(sizes) < LEAST_MEASURED:
         return (("", TextRole.PLAIN),)

@@ -385,7 +385,9 @@ def _busy_hosts(job: Job, at_work: Mapping[str, int]) -> str:
     others = [at_work[task.host] for task in job.tasks if task.host in at_work]
     if not others or len(others) < len(job.tasks):
         return ""  # a host is free
-    return f"waits for its hosts, which work on {_first_of(min(others), len(set(others)))}"
+    count = len(set(others))
+    # the job first: a narrow table cuts the end
+    return f"waits for {_first_of(min(others), count)}, which {'works' if count == 1 else 'work'} on its hosts"
 
 
 def _first_of(job_id: int, count: int) -> str:

@@ -12,7 +12,7 @@ from typing_extensions import override
 
 from jobtui.tui.commands import BY_ID
 from jobtui.tui.context import Context
-from jobtui.tui.text.spans import Line, TextRole, line_width
+from jobtui.tui.text.spans import Line, TextRole, line_width, width_of
 from jobtui.tui.widgets.base import OneLine
 from jobtui.tui.widgets.completions import CompletionList
 
@@ -159,8 +159,9 @@ class PlaceholderText(OneLine):
     @override
     def line(self, width: int) -> Line:
         key = self.context.keymap.shown(BY_ID["bar"])
-        example = f"ADMIN COMPACT {self._space}"
-        return ((f"{key} types a statement, like SHOW JOBS or {example}", TextRole.MUTED),)
+        text, example = f"{key} types a statement", f"ADMIN COMPACT {self._space}"
+        longer = (f"{text}, like SHOW JOBS or {example}", f"{text}, like {example}", f"{text}, like SHOW JOBS")
+        return ((next((each for each in longer if width_of(each) <= width), text), TextRole.MUTED),)
 
 
 class Usage(OneLine):
