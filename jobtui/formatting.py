@@ -149,8 +149,13 @@ def format_recent_time(
     local = to_local(moment)
     if local.date() == to_local(now).date():
         return f"{local:%H:%M:%S}"
-    date = local.strftime(_DATE_FORMATS[order])
+    date = format_date(moment, order)
     return f"{date} {local:%H:%M}" if len(date) + 6 <= width else date
+
+
+def format_date(moment: datetime, order: DateOrder = DateOrder.MONTH_FIRST) -> str:
+    """Return the local date of a moment: `12/17/19`."""
+    return to_local(moment).strftime(_DATE_FORMATS[order])
 
 
 def format_time_of_day(moment: datetime) -> str:

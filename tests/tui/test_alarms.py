@@ -11,6 +11,7 @@ import pytest
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
+from jobtui.formatting import DateOrder
 from jobtui.history import History, Query, Sort, StoreError
 from jobtui.model import ConnectionChanged, ConnectionState, ConnectionStatus
 from jobtui.tui.data.job_rows import JobRows
@@ -49,7 +50,7 @@ NOW = FakeClock().now()
 )
 def test_a_connections_state_is_told_in_words(link: ConnectionStatus, piece: str, alarm: str) -> None:
     assert connection_span(link)[0] == piece
-    said = connection_alarm(link, NOW, NOW + timedelta(seconds=3), "R")
+    said = connection_alarm(link, NOW, NOW + timedelta(seconds=3), "R", DateOrder.MONTH_FIRST)
     assert alarm in said
     assert bool(said) == bool(alarm)
 

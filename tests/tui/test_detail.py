@@ -7,11 +7,25 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from jobtui.model import ClusterRef, Job, JobOptions, Level, SpaceStats, Status, StepPosition, Task
+from jobtui.config.settings import TuiSettings
+from jobtui.formatting import DateOrder
+from jobtui.model import (
+    ClusterRef,
+    EventKind,
+    Job,
+    JobEvent,
+    JobOptions,
+    Level,
+    SpaceStats,
+    Status,
+    StepPosition,
+    Task,
+)
 from jobtui.storage.base import CompactionFigures, Space
 from jobtui.tui.tabs.storage import StatsResult, host_block, lingering_lines, size_table
 from jobtui.tui.tabs.summary import summary_lines, task_counts
 from jobtui.tui.tabs.tasks import TaskSort, sort_tasks, task_lines
+from jobtui.tui.tabs.timeline import event_lines
 from jobtui.tui.text.spans import line_width, plain
 from tests.support.dashboards import HOSTS, Stage, stage
 from tests.support.scripted import ScriptedStorage
@@ -82,6 +96,38 @@ def test_detail_is_right_of_the_table_if_there_is_room(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_dates_are_in_the_order_of_the_setting(tmp_path: Path) -> None:
+    async def run() -> None:
+        settings = TuiSettings(date_order=DateOrder.DAY_FIRST)
+        async with stage(tmp_path, size=(80, 24), settings=settings, auto=True) as shown:
+            await shown.say("ADMIN FLUSH nba")
+            await shown.shows("✔ 1")
+            clock = shown.behind.clock
+            day = f"{clock.now().astimezone():%d.%m.%y}"
+            assert day not in shown.screen
+            clock.advance(86_400)
+            shown.dashboard.tick()
+            await shown.until(lambda: f"submitted {day} " in shown.detail)
+            await shown.press("right_square_bracket")
+            await shown.until(lambda: f"  {day} " in shown.detail and "waits" in shown.detail)
+            await shown.press(*["right_square_bracket"] * 3)
+            await shown.until(lambda: f"submitted {day} " in shown.detail and "job finished" in shown.detail)
+
+    asyncio.run(run())
+
+
+def test_events_of_another_day_are_below_its_date() -> None:
+    evening = datetime(2019, 12, 17, 23, 59).astimezone()
+    events = tuple(
+        JobEvent(evening + timedelta(minutes=after), kind)
+        for after, kind in ((0, EventKind.SUBMITTED), (0, EventKind.STARTED), (2, EventKind.STOP_ASKED))
+    )
+    job = Job(1, "compact", "nba", evening, Status.RUNNING, start=evening, events=events)
+    shown = [plain(line).strip() for line in event_lines(job, (), 80, evening, DateOrder.MONTH_FIRST)]
+    assert shown[0] == "submitted 23:59:00"
+    assert shown[3:] == ["12/18/19", "00:01:00.000  stop requested"]
+
+
 def test_lineage_is_told_in_both_directions(tmp_path: Path) -> None:
     async def run() -> None:
         async with stage(tmp_path, {"nba": ["local0"]}, size=(100, 40)) as shown:
@@ -114,7 +160,7 @@ def test_a_queued_job_says_whose_work_keeps_its_hosts(tmp_path: Path) -> None:
             shown.behind.say("ADMIN COMPACT nba; ADMIN FLUSH geo")
             await shown.shows("◷ queue")
             await shown.press("home")
-            await shown.until(lambda: "waits for its hosts, which work on job 1" in shown.detail)
+            await shown.until(lambda: "waits for job 1, which works on its hosts" in shown.detail)
             shown.behind.storage.operation("nba", "local0").finish()
             await shown.until(lambda: "waits for" not in shown.detail)
 

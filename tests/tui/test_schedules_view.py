@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.formatting import DateOrder
 from jobtui.language import parse
 from jobtui.tui.screens.schedule_form import draft_schedule
 from jobtui.tui.text.spans import plain
@@ -109,10 +110,20 @@ def test_detail_has_what_is_unusual_about_the_times() -> None:
     note = "next: daylight saving: 02:30 does not exist on this day, moved to 03:30"
     texts = {"timezone": "", "Until": None, "Statement": "ADMIN FLUSH nba", "At": "30 2 * * *", "note": note}
     schedule = texts | {"requested_by": "ada@mill", "upcoming": [], "runs": []}
+    order = DateOrder.MONTH_FIRST
     for width in (30, 100):
-        shown = " ".join(plain(line).strip() for line in detail_lines(schedule, NOW, width))
+        shown = " ".join(plain(line).strip() for line in detail_lines(schedule, NOW, width, order))
         assert note in shown
-    assert not plain(detail_lines(schedule | {"note": ""}, NOW, 100)[2]).strip()
+        assert "at 30 2 * * * by ada@mill" in " ".join(shown.split())
+    assert not plain(detail_lines(schedule | {"note": ""}, NOW, 100, order)[2]).strip()
+
+
+def test_runs_have_their_dates_in_the_order_of_the_setting() -> None:
+    texts = {"timezone": "", "Until": None, "Statement": "ADMIN FLUSH nba", "At": "30 2 * * *", "note": ""}
+    run = {"at": "2019-12-16T02:30:00+00:00", "by_hand": False, "outcome": "skipped", "result": "skipped"}
+    run |= {"last": None}
+    schedule = texts | {"requested_by": "ada@mill", "upcoming": [], "runs": [run]}
+    assert plain(detail_lines(schedule, NOW, 80, DateOrder.YEAR_FIRST)[-1]).startswith("2019-12-16 02:30 ")
 
 
 NOW = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)

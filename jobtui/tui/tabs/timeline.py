@@ -5,7 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
-from jobtui.formatting import format_duration, format_ids, format_local_time, format_time_of_day, single_cells
+from jobtui.formatting import (
+    DateOrder,
+    format_date,
+    format_duration,
+    format_ids,
+    format_recent_time,
+    format_time_of_day,
+    single_cells,
+    to_local,
+)
 from jobtui.model import ClusterRef, EventKind, Job, JobEvent, Status, Task
 from jobtui.tui.text.spans import STATUS_ROLE, Line, TextRole, cut, fit, fit_host, width_of, wrap
 
@@ -14,7 +23,7 @@ _WAIT = "╌"
 _WORK = "▇"
 
 
-def timeline_lines(job: Job, width: int, now: datetime) -> list[Line]:
+def timeline_lines(job: Job, width: int, now: datetime, order: DateOrder) -> list[Line]:
     """Return a bar for each task, from the job's submission to its end (or now): `╌` waited, `▇` worked."""
     begin = job.submitted
     end = max(job.stop or now, begin)
@@ -23,7 +32,9 @@ def timeline_lines(job: Job, width: int, now: datetime) -> list[Line]:
     note = _NOTE if width - label - _NOTE >= 30 else 0
     room = max(8, width - label - note - 4)
     axis = _Axis(begin, total, room)
-    lines: list[Line] = [_scale(label, room, total, begin)]
+    lines: list[Line] = [
+        _scale(format_recent_time(begin, now, order), f"+{format_duration(total)}", label, room)
+    ]
     lines.append(_row("job", label, axis, job.start, job.stop, job.status, now, _waited(job, now), note))
     for task in job.tasks:
         lines.append(
@@ -60,9 +71,7 @@ class _Axis:
         return max(0, min(self.room, round(part * self.room)))
 
 
-def _scale(label: int, room: int, total: float, begin: datetime) -> Line:
-    left = format_local_time(begin)
-    right = f"+{format_duration(total)}"
+def _scale(left: str, right: str, label: int, room: int) -> Line:
     gap = room - len(left) - len(right)
     text = f"{left}{' ' * gap}{right}" if gap > 0 else right.rjust(room)
     return (" " * (label + 2), TextRole.PLAIN), (text, TextRole.MUTED)
@@ -110,11 +119,20 @@ def _note(
     return f"waited {waited} · ran {format_duration(ran)}"
 
 
-def event_lines(job: Job, recovered_as: Sequence[int], width: int) -> list[Line]:
-    """Return a line for each event with its time, oldest first; then the lineage and the job's cluster."""
-    lines: list[Line] = [_day(job)]
+def event_lines(
+    job: Job, recovered_as: Sequence[int], width: int, now: datetime, order: DateOrder
+) -> list[Line]:
+    """Return a line for each event with its time, oldest first; then the lineage and the job's cluster.
+
+    The events of another day than those above them are below its date.
+    """
+    lines: list[Line] = [((f" submitted {format_recent_time(job.submitted, now, order)}", TextRole.MUTED),)]
     hosts = {task.number: task.host for task in job.tasks}
+    day = to_local(job.submitted).date()
     for event in job.events:
+        if to_local(event.at).date() != day:
+            day = to_local(event.at).date()
+            lines.append(((f" {format_date(event.at, order)}", TextRole.MUTED),))
         lines.extend(_event(event, hosts, width))
     if job.recovered_from is not None:
         lines.append(((f" recovered from job {job.recovered_from}", TextRole.ACCENT),))
@@ -131,10 +149,6 @@ def _home(origin: ClusterRef, *, ended: bool) -> str:
     if origin.id:
         return f"job {origin.id} of {where}"
     return f"asked of {where}: its id there is not known{'' if ended else ' yet'}"
-
-
-def _day(job: Job) -> Line:
-    return ((f" submitted {format_local_time(job.submitted)}", TextRole.MUTED),)
 
 
 def _event(event: JobEvent, hosts: dict[int, str], width: int) -> list[Line]:

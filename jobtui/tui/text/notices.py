@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from jobtui.formatting import (
+    DateOrder,
     format_bytes,
     format_count,
     format_duration,
     format_ids,
-    format_local_time,
+    format_recent_time,
 )
 from jobtui.language.identifiers import is_name, quote_name
 from jobtui.model import ConnectionState, ConnectionStatus, Job, Status
@@ -60,7 +61,8 @@ def current_alarm(context: Context, status_time: datetime) -> tuple[str, str]:
         return client.write_error, client.write_error
     if client.connection is not None:
         key = context.keymap.shown(BY_ID["retry"])
-        text = connection_alarm(client.connection, status_time, context.now(), key)
+        order = context.settings.date_order
+        text = connection_alarm(client.connection, status_time, context.now(), key, order)
         if text:
             return f"link {client.connection.state.value}", text
     damage = _damage(context)
@@ -77,7 +79,9 @@ def _damage(context: Context) -> str:
     return f"The history was damaged: {notes[0]}{more}. jobtui history verify reports all of it"
 
 
-def connection_alarm(status: ConnectionStatus, received: datetime, now: datetime, retry_key: str) -> str:
+def connection_alarm(
+    status: ConnectionStatus, received: datetime, now: datetime, retry_key: str, order: DateOrder
+) -> str:
     """Return what is wrong with a connection; "" if it works, or is being made.
 
     Args:
@@ -85,6 +89,7 @@ def connection_alarm(status: ConnectionStatus, received: datetime, now: datetime
         received: When it was received, which its `retry_in` counts from.
         now: The time now.
         retry_key: The key that connects at once.
+        order: The order of day, month and year.
     """
     if status.state is ConnectionState.CONNECTED and status.detail:
         return f"{status.detail[0].upper()}{status.detail[1:]}: the screen may be out of date"
@@ -98,7 +103,8 @@ def connection_alarm(status: ConnectionStatus, received: datetime, now: datetime
     else:
         left = max(0, round(status.retry_in - (now - received).total_seconds()))
         again = f"tries again in {left} s, {retry_key} does now"
-    return f"No connection since {format_local_time(status.since)}{reason}. {again[0].upper()}{again[1:]}"
+    since = format_recent_time(status.since, now, order)
+    return f"No connection since {since}{reason}. {again[0].upper()}{again[1:]}"
 
 
 # the most severe first

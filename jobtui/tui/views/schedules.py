@@ -12,7 +12,7 @@ from typing_extensions import override
 from jobtui.background import run_in_thread
 from jobtui.engine.advice import Verdict, statement_for
 from jobtui.engine.client import Session
-from jobtui.formatting import format_duration, format_local_time, to_local
+from jobtui.formatting import DateOrder, format_duration, format_recent_time, to_local
 from jobtui.language import quote_name
 from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
@@ -117,7 +117,8 @@ class SchedulesView(TableView):
         if self._notice:
             lines += [*wrapped(((self._notice, TextRole.WARNING),), width), ()]
         if self._schedule:
-            lines += detail_lines(self._schedule, self.context.now(), width)
+            order = self.context.settings.date_order
+            lines += detail_lines(self._schedule, self.context.now(), width, order)
         self.body.show([((" ", TextRole.PLAIN), *line) for line in lines])
 
     # -- messages and keys --------------------------------------------------------------------------
@@ -215,23 +216,21 @@ def next_words(moment: datetime | None, now: datetime) -> str:
     return f"{day} {local:%H:%M}, in {format_duration(left)}"
 
 
-def detail_lines(schedule: Schedule, now: datetime, width: int) -> list[Line]:
+def detail_lines(schedule: Schedule, now: datetime, width: int, order: DateOrder) -> list[Line]:
     """Return the statement, the newest runs and the week of a schedule."""
     zone = f" {schedule['timezone']}" if schedule["timezone"] else ""
     until = f" until {schedule['Until']}" if schedule["Until"] else ""
+    when = (f"at {schedule['At']}{until}{zone}", TextRole.PLAIN)
     lines: list[Line] = [
         *wrapped(((schedule["Statement"], TextRole.ACCENT),), width, hang=2),
-        (
-            (f"at {schedule['At']}{until}{zone}", TextRole.PLAIN),
-            (f"  by {schedule['requested_by']}", TextRole.MUTED),
-        ),
+        *wrapped((when, (f"  by {schedule['requested_by']}", TextRole.MUTED)), width, hang=2),
         *(wrapped(((schedule["note"], TextRole.WARNING),), width, hang=2) if schedule["note"] else ()),
         (),
         *week_lines(schedule, now, width),
         (),
     ]
     for run in reversed(schedule["runs"][-_RUNS_SHOWN:]):
-        at = format_local_time(_moment(run["at"]))
+        at = format_recent_time(_moment(run["at"]), now, order)
         hand = " by hand" if run["by_hand"] else ""
         role = _RESULTS.get(run["outcome"], TextRole.PLAIN)
         lines += wrapped(((f"{at}{hand}  ", TextRole.MUTED), (run["result"], role)), width, hang=2)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -150,6 +150,7 @@ class JobDetail(Detail):
         self._charted_host: int | None = None  # its position, None for all hosts together
         self._usual = UsualTimes(context.client, lambda: self.post_message(self.TaskStatsFetched()))
         self._full = False
+        self._painted_on: date | None = None  # a time of today has no date
         self._task_sort = TaskSort.STATUS
         self._task_number: int | None = None  # under the cursor; None: the first
         self._positions: tuple[tuple[int, int, int], ...] = ()
@@ -190,7 +191,8 @@ class JobDetail(Detail):
         if self.tab is Tab.TASKS:
             # not when the cursor moves: it may pass by many jobs
             self._usual.request(job)
-        if not job.status.ended or self.tab is Tab.STORAGE or self._shows_lingering_hosts(job):
+        is_new_day = self._painted_on != self.context.now().date()
+        if not job.status.ended or is_new_day or self.tab is Tab.STORAGE or self._shows_lingering_hosts(job):
             self.repaint_tab()
             self._fetch_stats(tick=True)
 
@@ -220,6 +222,7 @@ class JobDetail(Detail):
         """
         if not self.body.size.width:
             return
+        self._painted_on = self.context.now().date()
         try:
             lines = self._lines(self.body.inner_width)
         except StoreError as error:
@@ -238,14 +241,14 @@ class JobDetail(Detail):
         job = self._job
         if job is None:
             return [((" No job is selected.", TextRole.MUTED),)]
-        now = self.context.now()
+        now, order = self.context.now(), self.context.settings.date_order
         match self.tab:
             case Tab.TASKS:
                 return self._task_tab(job, width, now)
             case Tab.TIMELINE:
                 from jobtui.tui.tabs.timeline import timeline_lines
 
-                return timeline_lines(job, width, now)
+                return timeline_lines(job, width, now, order)
             case Tab.CHART:
                 # late: a start does without the library that draws the curves
                 from jobtui.tui.tabs.chart import chart_lines
@@ -261,7 +264,8 @@ class JobDetail(Detail):
             case Tab.EVENTS:
                 from jobtui.tui.tabs.timeline import event_lines
 
-                return event_lines(job, self.context.client.history.recovered_as(job.id), width)
+                recovered = self.context.client.history.recovered_as(job.id)
+                return event_lines(job, recovered, width, now, order)
 
     def _task_tab(self, job: Job, width: int, now: datetime) -> list[Line]:
         context = self.context
@@ -306,9 +310,10 @@ class JobDetail(Detail):
 
         found: list[Line] = []
         recovered = self.context.client.history.recovered_as(job.id)
+        order = self.context.settings.date_order
         for title, lines in (
-            ("Timeline", timeline_lines(job, width, now)),
-            ("Events", event_lines(job, recovered, width)),
+            ("Timeline", timeline_lines(job, width, now, order)),
+            ("Events", event_lines(job, recovered, width, now, order)),
         ):
             if above + len(found) + len(lines) + 2 <= self.body.size.height:
                 found += [(), ((f" {title}", TextRole.TITLE),), *lines]
