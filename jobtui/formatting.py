@@ -36,7 +36,7 @@ _FORMULA_BEGINNINGS: Final = (
 )
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
 
-_STAND_IN: Final = "\N{REPLACEMENT CHARACTER}"
+_REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _BLANKS: Final = frozenset("\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{FIGURE SPACE}")
 # A base character carries a few marks in any living script; thousands of them are an attack on the line above.
 MOST_MARKS: Final = 4
@@ -230,7 +230,7 @@ def single_cells(text: str) -> str:
     unprintable characters U+FFFD; combining marks are limited to four in a row.
     """
     if text.isascii():
-        return text if text.isprintable() else "".join(map(_stand_in, text))
+        return text if text.isprintable() else "".join(map(_replacement_for, text))
     return _cached_single_cells(text) if len(text) <= _CACHED_LENGTH else _single_cells(text)
 
 
@@ -259,7 +259,7 @@ def _escaped(character: str) -> str:
 
 
 @lru_cache(maxsize=4096)
-def _stand_in(character: str) -> str:
+def _replacement_for(character: str) -> str:
     if character.isprintable():
         return character
     number = ord(character)
@@ -267,7 +267,7 @@ def _stand_in(character: str) -> str:
         return chr(0x2400 + number)
     if number == 0x7F:
         return "\N{SYMBOL FOR DELETE}"
-    return " " if character in _BLANKS else _STAND_IN
+    return " " if character in _BLANKS else _REPLACEMENT
 
 
 @lru_cache(maxsize=4096)
@@ -286,5 +286,5 @@ def _single_cells(text: str) -> str:
                 shown.append(character)
             continue
         marks = 0
-        shown.append(_stand_in(character))
+        shown.append(_replacement_for(character))
     return "".join(shown)

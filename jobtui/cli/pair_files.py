@@ -49,11 +49,11 @@ def read_pairs(
     lines = _without_mark(lines, name)
     match form:
         case PairFormat.JSONL:
-            return _objects(lines, name)
+            return _read_jsonl(lines, name)
         case PairFormat.CSV:
-            return _commas(lines, name, SeparatorCheck(",", delete_keys=delete_keys))
+            return _read_csv(lines, name, SeparatorCheck(",", delete_keys=delete_keys))
         case PairFormat.TSV:
-            return _tabs(lines, name, SeparatorCheck("\t", delete_keys=delete_keys))
+            return _read_tsv(lines, name, SeparatorCheck("\t", delete_keys=delete_keys))
 
 
 def _without_mark(lines: Iterable[bytes], name: str) -> Iterator[bytes]:
@@ -75,7 +75,7 @@ class _Object(msgspec.Struct, forbid_unknown_fields=True):
     value_base64: str | msgspec.UnsetType = msgspec.UNSET
 
 
-def _objects(lines: Iterable[bytes], name: str) -> Iterator[Pair]:
+def _read_jsonl(lines: Iterable[bytes], name: str) -> Iterator[Pair]:
     decoder = msgspec.json.Decoder(_Object)
     for number, line in enumerate(lines, 1):
         if line.isspace():
@@ -129,9 +129,9 @@ def _value_of(found: _Object) -> bytes | None:
 # ---- CSV and TSV
 
 
-def _commas(lines: Iterable[bytes], name: str, check: SeparatorCheck) -> Iterator[Pair]:
+def _read_csv(lines: Iterable[bytes], name: str, check: SeparatorCheck) -> Iterator[Pair]:
     csv.field_size_limit(2**31 - 1)
-    counted = _Counted(lines, name)
+    counted = _NumberedLines(lines, name)
     rows = csv.reader(counted, strict=True)
     take = None
     while True:
@@ -155,9 +155,9 @@ def _commas(lines: Iterable[bytes], name: str, check: SeparatorCheck) -> Iterato
     _finish(check, name)
 
 
-def _tabs(lines: Iterable[bytes], name: str, check: SeparatorCheck) -> Iterator[Pair]:
+def _read_tsv(lines: Iterable[bytes], name: str, check: SeparatorCheck) -> Iterator[Pair]:
     take = None
-    for number, line in enumerate(_Counted(lines, name), 1):
+    for number, line in enumerate(_NumberedLines(lines, name), 1):
         text = line.removesuffix("\n").removesuffix("\r")
         if not text:
             continue
@@ -177,7 +177,7 @@ def _finish(check: SeparatorCheck, name: str) -> None:
         raise PairError(name, *found)
 
 
-class _Counted:
+class _NumberedLines:
     """Lines as text, with their number, and the first line since `first` was last emptied."""
 
     def __init__(self, lines: Iterable[bytes], name: str) -> None:
@@ -214,10 +214,10 @@ def _columns(first: list[str], name: str, line: int) -> tuple[_RowReader, bool]:
     """
     names = tuple(field.strip().lower() for field in first)
     if names == HEADER:
-        return _three, True
+        return _read_three_columns, True
     if names == ("value", "key"):
         raise PairError(name, line, "the header names value before key: the key comes first")
-    return _two, names == HEADER[:2]
+    return _read_two_columns, names == HEADER[:2]
 
 
 def _read_row(
@@ -240,7 +240,7 @@ def _read_row(
         raise PairError(name, line, f"{error}{hint}") from None
 
 
-def _two(row: list[str], plain: Callable[[str], str]) -> Pair:
+def _read_two_columns(row: list[str], plain: Callable[[str], str]) -> Pair:
     if len(row) > 2:
         raise InvalidLine(f"{len(row)} columns, where a key and a value are expected")
     if len(row) == 1 or row[1] == NULL:
@@ -248,7 +248,7 @@ def _two(row: list[str], plain: Callable[[str], str]) -> Pair:
     return plain(row[0]).encode(), plain(row[1]).encode()
 
 
-def _three(row: list[str], plain: Callable[[str], str]) -> Pair:
+def _read_three_columns(row: list[str], plain: Callable[[str], str]) -> Pair:
     if len(row) > 3:
         raise InvalidLine(f"{len(row)} columns, where key, value and base64 are expected")
     coded = row[2].split() if len(row) == 3 else []
@@ -257,14 +257,14 @@ def _three(row: list[str], plain: Callable[[str], str]) -> Pair:
     key = _from_base64(row[0]) if "key" in coded else plain(row[0]).encode()
     if "value" in coded:
         return key, _from_base64(row[1])
-    return key, _two(row[:2], plain)[1]
+    return key, _read_two_columns(row[:2], plain)[1]
 
 
 def _unescaped(field: str) -> str:
-    return _ESCAPE.sub(_meant, field) if "\\" in field else field
+    return _ESCAPE.sub(_unescape_match, field) if "\\" in field else field
 
 
-def _meant(match: re.Match[str]) -> str:
+def _unescape_match(match: re.Match[str]) -> str:
     known = _ESCAPED.get(match[1])
     if known is None:
         raise InvalidLine(rf"{match[0]} is none of the escapes \\, \t, \n, \r and \N")

@@ -32,7 +32,7 @@ from jobtui.os_errors import describe_os_error
 
 LONGEST_REASON = 300
 _READ_BACK = 4096  # bytes of what a command wrote to stderr; its last line is the reason
-_PASSING_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
+_RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -192,7 +192,7 @@ class WebHook:
             text = f"{server} answered {error.code} {http.client.responses.get(error.code, '')}".rstrip()
             if 300 <= error.code < 400:
                 text += ": redirects are not followed"
-            return DeliveryResult(False, text, can_retry=error.code in _PASSING_STATUSES)
+            return DeliveryResult(False, text, can_retry=error.code in _RETRYABLE_STATUSES)
         except (OSError, http.client.HTTPException) as error:
             return _describe_failure(server, error)
 

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 
 TRIES = 40
 BETWEEN_TRIES_SECONDS = 0.1
-BETWEEN_LOOKS_SECONDS = 1.0
+BETWEEN_CHECKS_SECONDS = 1.0
 
 
 def connect_or_start(
@@ -262,7 +262,7 @@ class FailoverClient:
     def _wait_for_owner(self) -> None:
         """Check every second whether the owner answers again, or has exited."""
         while not self._closed:
-            time.sleep(BETWEEN_LOOKS_SECONDS)
+            time.sleep(BETWEEN_CHECKS_SECONDS)
             try:
                 client = connect_or_start(self._settings, tries=1)
             except (OwnerUnreachable, StoreError, StorageError, OSError):

@@ -78,10 +78,10 @@ def owner_of(profile: Profile) -> OwnerInfo | None:
     try:
         if not watch.has_writer():
             return None
-        mark = watch.read_status()
+        status = watch.read_status()
     finally:
         watch.close()
-    pid = mark.pid if mark else None
+    pid = status.pid if status else None
     try:
         RemoteClient.connect(profile).close()
     except OwnerUnavailable as silent:
@@ -106,12 +106,12 @@ def describe_owner(profile: Profile) -> str:
     try:
         watch = WriterWatcher(Disk(), profile.history)
         try:
-            mark = watch.read_status() if watch.has_writer() else None
+            status = watch.read_status() if watch.has_writer() else None
         finally:
             watch.close()
     except OSError:
-        mark = None
-    return "the jobtui that owns this profile" if mark is None else f"process {mark.pid}"
+        status = None
+    return "the jobtui that owns this profile" if status is None else f"process {status.pid}"
 
 
 def summarize_history(profile: Profile) -> HistoryInfo:

@@ -72,7 +72,7 @@ class JobFactory:
 
     def unrecovered(self, transaction: Transaction, space: str | None) -> list[Job]:
         """Return the failed and stopped jobs that were not recovered yet; of `space`, or of all (None)."""
-        claimed = {job.recovered_from for job in transaction.drafts.values()}
+        claimed = {job.recovered_from for job in transaction.changed.values()}
         ids = self._store.history.unrecovered(space)
         found = (transaction.get(job_id) for job_id in ids if job_id not in claimed)
         return [job for job in found if job is not None]

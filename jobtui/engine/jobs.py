@@ -35,7 +35,7 @@ class Transaction:
 
     def __init__(self, store: JobStore) -> None:
         self._store = store
-        self.drafts: dict[int, Job] = {}
+        self.changed: dict[int, Job] = {}
         self.new: set[int] = set()
         # by space and id on a cluster: the newest run of a cluster's job, if this commit adds one
         self.runs: dict[tuple[str, int], int] = {}
@@ -44,7 +44,7 @@ class Transaction:
 
     def get(self, job_id: int) -> Job | None:
         """Return the job, whatever its status; None if there is none or it is archived."""
-        draft = self.drafts.get(job_id)
+        draft = self.changed.get(job_id)
         return draft if draft is not None else self._store.get(job_id)
 
     def new_id(self) -> int:
@@ -184,7 +184,7 @@ class JobStore:
             raise StatementRefused(f"Space '{space}' is being dropped")
 
     def _require_idle(self, transaction: Transaction, space: str) -> Sequence[Job]:
-        jobs = self._current | transaction.drafts
+        jobs = self._current | transaction.changed
         held = sorted(job.id for job in jobs.values() if job.space == space and not job.status.ended)
         if held:
             ids = ", ".join(str(job_id) for job_id in held[:10]) + (" …" if len(held) > 10 else "")
@@ -205,7 +205,7 @@ class JobStore:
         self._writing = True
         transaction = Transaction(self)
         made = self._apply(self._next_batch(), transaction)
-        if not transaction.drafts:
+        if not transaction.changed:
             self._writing = False
             self._report_all(made)
             self._write_rest()
@@ -217,7 +217,7 @@ class JobStore:
                 loop.call_soon_threadsafe(self._on_written, made, transaction, committed)
 
         try:
-            self.history.commit(*transaction.drafts.values()).add_done_callback(on_done)
+            self.history.commit(*transaction.changed.values()).add_done_callback(on_done)
         except Exception as error:
             self._on_refused(made, error)
 
@@ -246,7 +246,7 @@ class JobStore:
                 transaction.runs, transaction.amended = runs, amended
                 self._report(waiting, (), error)  # an edit's own exception goes back to its caller
                 continue
-            transaction.drafts.update((job.id, job) for job in jobs)
+            transaction.changed.update((job.id, job) for job in jobs)
             made.append((waiting, jobs))
         return made
 
@@ -280,7 +280,7 @@ class JobStore:
 
     def _publish_changes(self, transaction: Transaction) -> None:
         changes: list[JobChanged | Notice] = []
-        for job in transaction.drafts.values():
+        for job in transaction.changed.values():
             before = self._current.get(job.id)
             amended = transaction.amended.get(job.id)
             was = None

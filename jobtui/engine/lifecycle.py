@@ -44,7 +44,7 @@ LEFT_BEHIND = "jobtui ended while it ran"
 INTERRUPTED = f"interrupted: {LEFT_BEHIND}"
 NOT_BEGUN = "not begun when the job was stopped"
 _MOST_NAMED = 3
-PASSING_CODES = frozenset(
+RETRYABLE_CODES = frozenset(
     {
         ErrorCode.DISK_FULL,
         ErrorCode.LOCKED,
@@ -53,7 +53,7 @@ PASSING_CODES = frozenset(
         ErrorCode.TIMEOUT,
     }
 )
-"""The codes of failures that can pass, after which an attempt may be repeated."""
+"""The codes of failures that may be temporary, after which an attempt may be repeated."""
 
 
 class IllegalTransition(Exception):
@@ -286,7 +286,7 @@ def requeue_task(
 def retry_delay(job: Job, number: int, code: str) -> float | None:
     """Return the seconds until a failed task is tried again, None if it is not."""
     attempts = job.tasks[number].attempts
-    if code not in PASSING_CODES or attempts > job.options.retry or job.stopping:
+    if code not in RETRYABLE_CODES or attempts > job.options.retry or job.stopping:
         return None
     return retry_wait(job.options, attempts)
 

@@ -44,15 +44,15 @@ def recorded_address(root: Path) -> Path | None:
     """
     watch = WriterWatcher(Disk(), root / "history")
     try:
-        mark = watch.read_status()
+        status = watch.read_status()
     finally:
         watch.close()
-    if mark is not None and mark.address is None and not mark.closed:
+    if status is not None and status.address is None and not status.closed:
         raise OwnerRejected(
-            f"It is jobtui 0.1, which jobtui {__version__} cannot talk to: end it (kill {mark.pid}) and run "
+            f"It is jobtui 0.1, which jobtui {__version__} cannot talk to: end it (kill {status.pid}) and run "
             "this again, or use one version"
         )
-    return root / mark.address if mark is not None and mark.address else None
+    return root / status.address if status is not None and status.address else None
 
 
 def candidate_addresses(root: Path) -> Iterator[tuple[Path, str]]:
@@ -116,8 +116,8 @@ def short_path(path: Path) -> Iterator[str]:
         yield str(path)
         return
     if not _OPEN_FILES.is_dir():
-        said = f"a socket's path may have {LONGEST_PATH} bytes, and this one is longer"
-        raise OSError(errno.ENAMETOOLONG, said, str(path))
+        problem = f"a socket's path may have {LONGEST_PATH} bytes, and this one is longer"
+        raise OSError(errno.ENAMETOOLONG, problem, str(path))
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         yield str(_OPEN_FILES / str(directory) / path.name)

@@ -119,9 +119,9 @@ class ReadOnlyClient:
                 session.space = statement.space
                 return Result(typed)
             case ShowSpaces():
-                return queries.spaces_result(typed, self._look().spaces)
+                return queries.spaces_result(typed, self._read_overview().spaces)
             case ShowHosts():
-                return queries.hosts_result(typed, self._look().hosts)
+                return queries.hosts_result(typed, self._read_overview().hosts)
             case ShowSchedules():
                 return self._show_schedules(typed)
             case ShowJobs(space=str()):
@@ -195,7 +195,7 @@ class ReadOnlyClient:
     def fetch_overview(self) -> Future[Overview]:
         """Return spaces and hosts as the files show them; sizes in memory are not known."""
         try:
-            return _done(self._look())
+            return _done(self._read_overview())
         except _expected_errors() as error:
             return _failed(error)
 
@@ -226,10 +226,10 @@ class ReadOnlyClient:
         self.history.close()
 
     def _list(self) -> tuple[tuple[Space, ...], tuple[Host, ...]]:
-        looks, hosts = self._spaces_and_hosts()
-        return tuple(look.space for look in looks), hosts
+        overviews, hosts = self._spaces_and_hosts()
+        return tuple(look.space for look in overviews), hosts
 
-    def _look(self) -> Overview:
+    def _read_overview(self) -> Overview:
         return Overview(*self._spaces_and_hosts())
 
     def _spaces_and_hosts(self) -> tuple[tuple[SpaceOverview, ...], tuple[Host, ...]]:
@@ -244,9 +244,9 @@ class ReadOnlyClient:
         from jobtui.storage.local.catalog import Catalog
 
         settings = self._settings
-        catalogue = Catalog.open(settings.storage, settings.hosts, settings.wal_dirs)
-        looks = (SpaceOverview(space, catalogue.size(space.name), None, None) for space in catalogue.spaces())
-        return tuple(looks), catalogue.hosts()
+        catalog = Catalog.open(settings.storage, settings.hosts, settings.wal_dirs)
+        overviews = (SpaceOverview(space, catalog.size(space.name), None, None) for space in catalog.spaces())
+        return tuple(overviews), catalog.hosts()
 
 
 def orphaned_job_view(profile: Profile) -> OrphanedJobView:

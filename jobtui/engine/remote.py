@@ -324,11 +324,11 @@ class RemoteClient(ReadOnlyClient):
 
     def _resolve_waiters(self) -> None:
         """Resolve the futures of jobs that have ended, or whose owner has exited."""
-        heard = -1
-        while heard != self._updates:  # another thread may receive messages meanwhile
+        handled = -1
+        while handled != self._updates:  # another thread may receive messages meanwhile
             with self._lock:
                 waiting, self._waiting = self._waiting, []
-                heard, gone = self._updates, self._owner_gone
+                handled, gone = self._updates, self._owner_gone
             left = [(jobs, ended) for jobs, ended in waiting if not self._has_settled(jobs, ended, gone)]
             with self._lock:
                 self._waiting += left

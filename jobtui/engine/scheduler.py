@@ -102,7 +102,7 @@ def _startable(
     """Return the tasks of a job that may start, and the time at which others may."""
     if job.stopping or job.paused:
         return (), None
-    free = _free_places(job)
+    free = _free_slots(job)
     ends = _last_ends(job) if job.options.wait else ()
     tasks: list[int] = []
     dues: list[datetime] = []
@@ -128,7 +128,7 @@ def _startable(
     return tuple(tasks), min(dues, default=None)
 
 
-def _free_places(job: Job) -> int:
+def _free_slots(job: Job) -> int:
     """Return how many more hosts of the job may work (rolling; with a wait, the hosts work one by one)."""
     rolling = job.options.rolling or (1 if job.options.wait else len(job.tasks))
     return max(0, rolling - sum(task.status is Status.RUNNING for task in job.tasks))

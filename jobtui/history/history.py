@@ -38,8 +38,8 @@ class History:
         history.commit(job).result()  # on disk from here on
     """
 
-    def __init__(self, path: Path, disk: Disk, writer: Writer | None, follower: HistoryReader | None) -> None:
-        self.path, self._writer, self._follower = path, writer, follower
+    def __init__(self, path: Path, disk: Disk, writer: Writer | None, reader: HistoryReader | None) -> None:
+        self.path, self._writer, self._reader = path, writer, reader
         self._archives = (
             writer.store.archives
             if writer is not None
@@ -86,7 +86,7 @@ class History:
 
     def new_id(self) -> int:
         """Return an id that no job has had."""
-        return self._writing.new_id()
+        return self._open_writer.new_id()
 
     def commit(self, *jobs: Job) -> Future[None]:
         """Write versions of jobs, all or none; the future is done when they are durable.
@@ -98,33 +98,33 @@ class History:
             A future that fails with StoreFull (the disk is full, and nothing was written), StoreFailed (the
             disk failed, and no later commit will be written either) or StoreError (a job is archived).
         """
-        return self._writing.commit(jobs)
+        return self._open_writer.commit(jobs)
 
     def archive(self, first: int, last: int) -> Future[ArchiveResult]:
         """Archive the ended jobs with ids from `first` to `last`.
 
         The future fails with StoreError.
         """
-        return self._writing.archive(first, last)
+        return self._open_writer.archive(first, last)
 
     def restore(self, first: int, last: int) -> Future[ArchiveResult]:
         """Move the archived jobs with ids from `first` to `last` back.
 
         The future fails with StoreError.
         """
-        return self._writing.restore(first, last)
+        return self._open_writer.restore(first, last)
 
     def retry(self) -> bool:
         """Try to write again after the disk was full; return whether commits are accepted now."""
-        return self._writing.retry()
+        return self._open_writer.retry()
 
     def set_address(self, address: str) -> None:
         """Record in LOCK the address where this process listens for others of the profile."""
-        self._writing.set_address(address)
+        self._open_writer.set_address(address)
 
     def keep_damaged(self, file: str, what: str, data: bytes) -> str:
         """Note damage in a file of another part; return the path of the copy of its bytes, "" without one."""
-        quarantine = self._writing.store.quarantine
+        quarantine = self._open_writer.store.quarantine
         quarantine.add_in_place(file, None, what, data)
         return next((note.kept for note in reversed(quarantine.notes) if note.file == file), "")
 
@@ -132,8 +132,8 @@ class History:
         """Finish what was requested, then close the files."""
         if self._writer is not None:
             self._writer.close()
-        if self._follower is not None:
-            self._follower.close()
+        if self._reader is not None:
+            self._reader.close()
 
     # ---- reading
 
@@ -185,7 +185,7 @@ class History:
     @property
     def restated(self) -> tuple[Job, ...]:
         """The jobs that are shown otherwise than on disk, because no process writes the history."""
-        return self._follower.restated if self._follower is not None else ()
+        return self._reader.restated if self._reader is not None else ()
 
     def counts(self, space: str | None = None) -> dict[Status, int]:
         """Return the number of jobs by status, of one space or of all; archived jobs are not counted."""
@@ -258,7 +258,7 @@ class History:
         """The damage that was found since the history was opened."""
         if self._writer is not None:
             return self._writer.store.quarantine.notes
-        return (*self._reading.quarantine.notes, *self._archives.notes)
+        return (*self._open_reader.quarantine.notes, *self._archives.notes)
 
     @property
     def health(self) -> Health:
@@ -275,26 +275,26 @@ class History:
 
         Cheap without a change: one read of LOCK and one `lstat`. Raises StoreError.
         """
-        if self._follower is None:
+        if self._reader is None:
             return False
         with convert_read_errors():
-            return self._follower.refresh()
+            return self._reader.refresh()
 
     @property
     def _state(self) -> State:
-        return self._writer.store.state if self._writer is not None else self._reading.state
+        return self._writer.store.state if self._writer is not None else self._open_reader.state
 
     @property
-    def _writing(self) -> Writer:
+    def _open_writer(self) -> Writer:
         if self._writer is None:
             raise StoreError("The history is open for reading only")
         return self._writer
 
     @property
-    def _reading(self) -> HistoryReader:
-        if self._follower is None:
+    def _open_reader(self) -> HistoryReader:
+        if self._reader is None:
             raise StoreError("The history is open for writing")
-        return self._follower
+        return self._reader
 
 
 def _repair_hint(disk: Disk, path: Path) -> str:

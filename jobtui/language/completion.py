@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 MOST: Final = 50
 """The largest number of candidates that are offered."""
 
-_MOST_JOBS_LOOKED_AT: Final = 1000
+_MOST_JOBS_EXAMINED: Final = 1000
 _MOST_USAGES: Final = 3
 _SUBSTRING_FROM: Final = 2
 _REST_OF_WORD: Final = re.compile(f"{CONTINUES_WORD}*")
@@ -327,7 +327,7 @@ def _jobs(here: CursorContext, names: NameProvider, kind: JobOperation) -> Itera
     if here.typed and not (here.typed.isascii() and here.typed.isdigit()):
         return
     named = frozenset(here.words)
-    for job, note in islice(names.jobs(kind, here.typed), _MOST_JOBS_LOOKED_AT):
+    for job, note in islice(names.jobs(kind, here.typed), _MOST_JOBS_EXAMINED):
         written = str(job)
         if written.startswith(here.typed) and written not in named:
             yield Candidate(written, "job", note)

@@ -77,7 +77,7 @@ TERMS: Final = {
 }
 """The meanings of the terms of statements, apart from options and metrics."""
 
-_SAME: Final = {
+_SYNONYMS: Final = {
     "conditions": "condition",
     "deletion": "deletions",
     "durations": "duration",
@@ -142,7 +142,7 @@ def _term(words: list[str]) -> str:
     if len(words) != 1:
         return ""
     term = words[0].lower()
-    term = _SAME.get(term, term)
+    term = _SYNONYMS.get(term, term)
     return term if term in TERMS or term in METRICS or term in _OPTIONS else ""
 
 
@@ -179,7 +179,7 @@ def _holds(form: StatementSyntax, words: list[str]) -> bool:
         held.add("option")
     if form.has_condition:
         held.update(("condition", *METRICS))
-    return all(word.lower() in held or _SAME.get(word.lower(), "") in held for word in words)
+    return all(word.lower() in held or _SYNONYMS.get(word.lower(), "") in held for word in words)
 
 
 def _table(forms: Iterable[StatementSyntax]) -> str:

@@ -144,7 +144,7 @@ def format_csv(result: Result, *, raw: bool = False) -> str:
 
 def csv_lines(result: Result, *, raw: bool = False) -> Iterator[str]:
     """Yield the lines of `format_csv`; rows are read twice and not kept."""
-    names = [*result.columns, *_beside(result)]
+    names = [*result.columns, *_extra_names(result)]
     if not names:
         return
     yield _csv_line(map(printable, names))
@@ -212,7 +212,7 @@ def _listed(items: Iterable[Iterable[str]]) -> Iterator[str]:
         yield line
 
 
-def _beside(result: Result) -> list[str]:
+def _extra_names(result: Result) -> list[str]:
     """Return the names of the values that are not columns, in order of appearance."""
     keys: dict[str, None] = {}
     for row in _rows(result):

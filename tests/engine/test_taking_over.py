@@ -61,7 +61,7 @@ def test_read_only_profile_is_taken_over_after_owner_exit(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobtui.engine.failover.TRIES", 1)
-    monkeypatch.setattr("jobtui.engine.failover.BETWEEN_LOOKS_SECONDS", 0.01)
+    monkeypatch.setattr("jobtui.engine.failover.BETWEEN_CHECKS_SECONDS", 0.01)
     monkeypatch.setattr("jobtui.engine.profile._embedded", lambda profile, notify: ScriptedStorage({}))
     with bench(root, ScriptedStorage({})):
         (root / SOCKET).unlink()

@@ -34,7 +34,7 @@ class FailingMeanwhile(Disk):
         self.job: Job | None = None
 
     def _step(self) -> None:
-        if threading.current_thread().name != "history-keeper" or self.history is None:
+        if threading.current_thread().name != "history-maintenance" or self.history is None:
             return
         self.left -= 1  # first: the commit is written by this very thread
         if self.left == -1:
@@ -187,7 +187,7 @@ class TestGuards:
 
     def test_new_ids_are_unique_between_threads(self, tmp_path: Path) -> None:
         history = History.open(tmp_path / "history", limits=OPEN)
-        lock = history._writing.store.state.mutex
+        lock = history._open_writer.store.state.mutex
         taken: list[int] = []
         with lock:
             thread = threading.Thread(target=lambda: taken.append(history.new_id()))

@@ -193,7 +193,7 @@ class TestClosing:
 
     def test_while_a_commit_is_queued(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         history = History.open(tmp_path / "history", limits=OPEN)
-        writing, lock, threads = history._writing, NotingLock(), []
+        writing, lock, threads = history._open_writer, NotingLock(), []
 
         class Slow(deque[Any]):
             def append(self, request: object) -> None:
@@ -224,7 +224,7 @@ class TestWriterLock:
         self, inside: str, call: Callable[[History], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         history = History.open(tmp_path / "history", limits=OPEN)
-        writing, held = history._writing, []
+        writing, held = history._open_writer, []
         *parents, name = inside.split(".")
         owner = writing.store if parents else writing
         original = getattr(owner, name)
@@ -244,7 +244,7 @@ class TestArchive:
         path = copied(sealed)
         history = History.open(path, limits=OPEN)
         first = min(sealed.jobs)
-        with history._writing._store_lock:
+        with history._open_writer._store_lock:
             request = history.archive(first, first)
             assert request.cancel()
         history.close()
@@ -255,7 +255,7 @@ class TestArchive:
     def test_refused_while_nothing_can_be_written(self, sealed: Made, copied: Copied) -> None:
         path = copied(sealed)
         history = History.open(path, limits=OPEN)
-        history._writing.store.fail(OSError(errno.EIO, "lost"))
+        history._open_writer.store.fail(OSError(errno.EIO, "lost"))
         names = sorted(path.rglob("*"))
         with pytest.raises(StoreFailed, match="can no longer be written"):
             history.archive(1, 10).result(30)

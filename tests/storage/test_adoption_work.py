@@ -384,5 +384,5 @@ async def test_a_wal_counts_if_there_is_no_sst_file(tmp_path, database):
     wal.write_bytes(bytes(5000))
     async with storage_at(tmp_path / "root") as storage:
         await storage.create_space("nba", Placement())
-        adopted = storage.catalogue.with_entry(CatalogEntry("chain", directories=(str(database),)))
+        adopted = storage.catalog.with_entry(CatalogEntry("chain", directories=(str(database),)))
         assert adopted.size("chain") == 5000

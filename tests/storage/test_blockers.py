@@ -89,7 +89,7 @@ class TestHost:
 
     async def test_directory_that_is_gone(self, tmp_path):
         async with space_at(tmp_path) as storage:
-            directory = storage.catalogue.directories["h1"]
+            directory = storage.catalog.directories["h1"]
             directory.rename(tmp_path / "elsewhere")
             assert await storage.find_outage("nba", "h1") == f"{directory}: No such file or directory"
             (tmp_path / "elsewhere").rename(directory)

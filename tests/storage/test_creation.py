@@ -136,7 +136,7 @@ def test_where_nothing_could_be_made_there_is_nothing_to_delete(tmp_path):
     async def run():
         async with storage_at(tmp_path, notices=notices) as storage:
             await failure_of(storage.create_space("nba", Placement()))
-            assert storage.catalogue.pending == ()
+            assert storage.catalog.pending == ()
         assert notices == []
 
     asyncio.run(run())
@@ -216,16 +216,16 @@ def test_a_link_in_place_of_a_space_is_never_followed(tmp_path):
 
 @pytest.mark.parametrize("step", range(1, 4))
 def test_crash_while_creating_a_space_leaves_no_trace(tmp_path, monkeypatch, step):
-    """The catalogue is saved before and after the databases are made: a crash saves it no more."""
+    """The catalog is saved before and after the databases are made: a crash saves it no more."""
     count = 0
     save = Catalog.save
 
-    def dying_save(catalogue: Catalog) -> None:
+    def dying_save(catalog: Catalog) -> None:
         nonlocal count
         count += 1
         if count >= step:
             raise SystemError("crash")
-        save(catalogue)
+        save(catalog)
 
     async def crash():
         async with storage_at(tmp_path, THREE) as storage:

@@ -16,7 +16,7 @@ from jobtui.errors import ErrorCode
 from jobtui.storage.base import CompactionRequest, OperationControl
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.errors import WorkerError
-from jobtui.storage.local.supervisor import LOOK, PAUSES, OperationStopped, WorkerSupervisor
+from jobtui.storage.local.supervisor import PAUSES, QUICK, OperationStopped, WorkerSupervisor
 from tests.support.storage import Watched, compact, dumped, failure_of, flush, layered, space_at
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at the process through /proc")
@@ -134,11 +134,11 @@ def test_one_that_keeps_dying_is_started_less_and_less_often(tmp_path):
         nonlocal now
         worker = WorkerSupervisor("h1", ["no such kind of arguments"], lambda text: None, clock=lambda: now)
         for _ in range(len(PAUSES) + 2):
-            trouble = await trouble_of(worker.request(p.Ping(), p.Ready, LOOK))
+            trouble = await trouble_of(worker.request(p.Ping(), p.Ready, QUICK))
             assert trouble.code is ErrorCode.HOST_DIED
             assert "exit status 1" in trouble.reason
             start = now
-            while (await trouble_of(worker.request(p.Ping(), p.Ready, LOOK))).reason.startswith(
+            while (await trouble_of(worker.request(p.Ping(), p.Ready, QUICK))).reason.startswith(
                 "h1 keeps dying"
             ):
                 now += 0.25
@@ -285,7 +285,7 @@ def test_one_that_ended_before_its_pipes_were_seen_to_tells_how(tmp_path, monkey
     async def run():
         monkeypatch.setattr(asyncio, "create_subprocess_exec", made_and_ended)
         worker = WorkerSupervisor("h1", ["no such kind of arguments"], lambda text: None)
-        trouble = await trouble_of(worker.request(p.Ping(), p.Ready, LOOK))
+        trouble = await trouble_of(worker.request(p.Ping(), p.Ready, QUICK))
         await worker.close()
         return trouble
 

@@ -100,7 +100,7 @@ class ScriptedStorage:
     capabilities = Capabilities(exact_progress=True, real_stop=True, create=True, load=True)
 
     def __init__(self, spaces: dict[str, Sequence[str]], *, auto: bool = False, obey: bool = False) -> None:
-        self.catalogue = {name: Space(name, tuple(hosts)) for name, hosts in sorted(spaces.items())}
+        self.catalog = {name: Space(name, tuple(hosts)) for name, hosts in sorted(spaces.items())}
         self.auto = auto
         self.obey = obey
         self.begun: list[Operation] = []
@@ -146,10 +146,10 @@ class ScriptedStorage:
             operation.fail(ErrorCode.HOST_DIED, "closed")
 
     async def spaces(self) -> tuple[Space, ...]:
-        return tuple(self.catalogue.values())
+        return tuple(self.catalog.values())
 
     async def hosts(self) -> tuple[Host, ...]:
-        names = dict.fromkeys(host for space in self.catalogue.values() for host in space.hosts)
+        names = dict.fromkeys(host for space in self.catalog.values() for host in space.hosts)
         return tuple(
             Host(
                 name,
@@ -202,11 +202,11 @@ class ScriptedStorage:
 
     async def create_space(self, name: str, placement: Placement) -> Space:
         space = Space(name, placement.hosts or ("local0",))
-        self.catalogue[name] = space
+        self.catalog[name] = space
         return space
 
     async def drop_space(self, name: str) -> None:
-        del self.catalogue[name]
+        del self.catalog[name]
 
     async def load(self, space: str, pairs: Sequence[Pair]) -> None:
         raise StorageError(ErrorCode.UNSUPPORTED, "", space, "a scripted storage holds no pairs")
@@ -239,6 +239,6 @@ class ScriptedStorage:
 
     async def _watch(self, operation: Operation) -> None:
         await operation.control.cancel.wait()
-        operation.cancelled.set()
+        operation.canceled.set()
         if self.obey:
             operation.stop()

@@ -203,7 +203,7 @@ def test_drop_space_typed_asks_first_with_cancel_focused(tmp_path: Path) -> None
             await shown.shows("Drop for good?", "DROP SPACE nba")
             await shown.press("enter")
             await shown.shows_no_more("Drop for good?")
-            assert "nba" in shown.behind.storage.catalogue
+            assert "nba" in shown.behind.storage.catalog
 
     asyncio.run(run())
 

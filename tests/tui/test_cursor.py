@@ -16,7 +16,7 @@ from textual.pilot import Pilot
 
 from jobtui.tui.text.spans import Line, TextRole
 from jobtui.tui.widgets.table import Table
-from jobtui.tui.widgets.table_layout import Column, Placed
+from jobtui.tui.widgets.table_layout import Column, PlacedColumn
 
 MouseEvent = TypeVar("MouseEvent", bound=events.MouseEvent)
 COLUMNS = (Column("id", "Id", 6, 9),)
@@ -45,7 +45,7 @@ class Numbers:
     def token(self, index: int) -> object:
         return self.keys[index]
 
-    def cells(self, index: int, shown: Sequence[Placed]) -> list[Line | None]:
+    def cells(self, index: int, shown: Sequence[PlacedColumn]) -> list[Line | None]:
         return [((str(self.keys[index]), TextRole.PLAIN),) for _ in shown]
 
 

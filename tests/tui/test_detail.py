@@ -194,7 +194,7 @@ def test_an_adopted_space_is_looked_into_only_when_asked(tmp_path: Path) -> None
 
     async def run() -> None:
         storage = Counting({"chain": ["local0"]}, auto=True)
-        storage.catalogue["chain"] = Space("chain", ("local0",), adopted=True)
+        storage.catalog["chain"] = Space("chain", ("local0",), adopted=True)
         async with stage(tmp_path, storage=storage, size=(100, 40)) as shown:
             await shown.say("ADMIN FLUSH chain")
             await shown.shows("✔ 1")

@@ -48,7 +48,7 @@ def test_the_help_fits_in_any_width_with_every_word_of_it(width: int) -> None:
 @pytest.mark.parametrize(
     ("standing", "width", "said"),
     [
-        (HeaderState("local", 3, place="spaces"), 38, " local › spaces"),
+        (HeaderState("local", 3, view_title="spaces"), 38, " local › spaces"),
         (HeaderState("local", 3, "nba", flags=("‖ paused",)), 40, " local  ‖ paused"),
         (HeaderState("p" * 50, 3, flags=("‖ paused",)), 60, " " + "p" * 31 + "…  ‖ paused"),
         (HeaderState("p" * 50, 3, "nba"), 40, " " + "p" * 21 + "…"),

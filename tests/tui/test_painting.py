@@ -87,10 +87,10 @@ def test_a_move_of_the_cursor_asks_the_header_for_nothing(
 
 
 def test_scrollbar_is_unchanged_a_page_on_in_a_million_rows() -> None:
-    class Placed(QuantizedScrollBar):
+    class PlacedColumn(QuantizedScrollBar):
         size = property(lambda self: self.tall)  # type: ignore[assignment]  # a property in place of a reactive value
 
-    bar = Placed.__new__(Placed)
+    bar = PlacedColumn.__new__(PlacedColumn)
     QuantizedScrollBar.__init__(bar)
     bar.tall = type("Size", (), {"height": 40})  # type: ignore[attr-defined]  # of the view or double at hand
     bar.set_reactive(QuantizedScrollBar.window_virtual_size, 1_000_000)

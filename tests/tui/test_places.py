@@ -77,12 +77,12 @@ def test_dropping_a_space_says_that_it_can_not_be_undone(tmp_path: Path) -> None
             await shown.shows("Drop this space?", "cannot be undone", "Cancel")
             await shown.press("n")
             await shown.shows_no_more("Drop this space?")
-            assert "nba" in shown.behind.storage.catalogue
+            assert "nba" in shown.behind.storage.catalog
             await shown.press("D")
             await shown.shows("Drop this space?")
             await shown.press("y")
             await shown.shows("space test2")
-            assert "nba" not in shown.behind.storage.catalogue
+            assert "nba" not in shown.behind.storage.catalog
 
     asyncio.run(run())
 

@@ -226,63 +226,65 @@ class _ParsedWords(msgspec.Struct):
 
 def find_candidates(words: Sequence[str], typed: str) -> ShellCandidates:
     """Return the candidates after these words (without the command's name) for a word `typed` so far."""
-    seen = _seen(words)
-    if seen.awaiting:
-        return _values(seen.awaiting, typed, 0, seen)
+    parsed = _parse_words(words)
+    if parsed.awaiting:
+        return _values(parsed.awaiting, typed, 0, parsed)
     if typed.startswith("--") and "=" in typed:
         name, _, value = typed.partition("=")
-        return _values(name, value, len(name) + 1, seen)
+        return _values(name, value, len(name) + 1, parsed)
     if typed.startswith("-"):
-        return ShellCandidates(tuple(ShellCandidate(name) for name in _options(seen) if name.startswith(typed)))
-    if seen.verb is None:
+        return ShellCandidates(
+            tuple(ShellCandidate(name) for name in _options(parsed) if name.startswith(typed))
+        )
+    if parsed.verb is None:
         return ShellCandidates(
             tuple(ShellCandidate(verb, _NOTES[verb]) for verb in args.VERBS if verb.startswith(typed))
         )
-    return _operands(seen.verb, typed, seen)
+    return _operands(parsed.verb, typed, parsed)
 
 
-def _seen(words: Sequence[str]) -> _ParsedWords:
-    seen = _ParsedWords()
+def _parse_words(words: Sequence[str]) -> _ParsedWords:
+    parsed = _ParsedWords()
     for word in words:
-        if seen.awaiting:
-            seen.given[seen.awaiting] = word
-            seen.awaiting = ""
+        if parsed.awaiting:
+            parsed.given[parsed.awaiting] = word
+            parsed.awaiting = ""
         elif word in args.VALUE_OPTIONS:
-            seen.awaiting = word
+            parsed.awaiting = word
         elif word.startswith("--") and "=" in word:
             name, _, value = word.partition("=")
-            seen.given[name] = value
+            parsed.given[name] = value
         elif word.startswith("-") and word != "-":
-            seen.given[word] = ""
-        elif seen.verb is None:
-            seen.verb = word
+            parsed.given[word] = ""
+        elif parsed.verb is None:
+            parsed.verb = word
         else:
-            seen.operands += 1
-    return seen
+            parsed.operands += 1
+    return parsed
 
 
-def _options(seen: _ParsedWords) -> Iterator[str]:
+def _options(parsed: _ParsedWords) -> Iterator[str]:
     """Yield the options that have an effect here and were not given yet."""
-    own = _WITHOUT_VERB if seen.verb is None else _OPTIONS.get(seen.verb, ())
-    shared = () if seen.verb in _WITHOUT_PROFILE else _PROFILE_OPTIONS
+    own = _WITHOUT_VERB if parsed.verb is None else _OPTIONS.get(parsed.verb, ())
+    shared = () if parsed.verb in _WITHOUT_PROFILE else _PROFILE_OPTIONS
     for name in (*own, *shared, "--version", "--help"):
-        if name not in seen.given:
+        if name not in parsed.given:
             yield name
 
 
-def _values(option: str, typed: str, start: int, seen: _ParsedWords) -> ShellCandidates:
+def _values(option: str, typed: str, start: int, parsed: _ParsedWords) -> ShellCandidates:
     match option:
         case "-e":
-            return ShellCandidates(tuple(_statements(typed, seen)))
+            return ShellCandidates(tuple(_statements(typed, parsed)))
         case "-f" | "--config" | "--output":
             return ShellCandidates(fallback=Fallback.FILES)
         case "--data-dir":
             return ShellCandidates(fallback=Fallback.DIRECTORIES)
         case "--profile":
-            return _beginning(_profiles(seen), typed, start)
-        case "--format" if seen.verb == "history":
+            return _beginning(_profiles(parsed), typed, start)
+        case "--format" if parsed.verb == "history":
             return _beginning(args.EXPORT_FORMATS, typed, start)
-        case "--format" if seen.verb is not None:
+        case "--format" if parsed.verb is not None:
             return _beginning(args.PAIR_FORMATS, typed, start)
         case "--format":
             return _beginning(args.TEXT_FORMATS, typed, start)
@@ -291,17 +293,17 @@ def _values(option: str, typed: str, start: int, seen: _ParsedWords) -> ShellCan
     return ShellCandidates()
 
 
-def _operands(verb: str, typed: str, seen: _ParsedWords) -> ShellCandidates:
+def _operands(verb: str, typed: str, parsed: _ParsedWords) -> ShellCandidates:
     match verb:
-        case "load" if seen.operands:
+        case "load" if parsed.operands:
             return ShellCandidates(fallback=Fallback.FILES)
-        case "load" | "dump" if not seen.operands:
-            return _beginning(_spaces(seen), typed)
-        case "history" if seen.operands:
+        case "load" | "dump" if not parsed.operands:
+            return _beginning(_spaces(parsed), typed)
+        case "history" if parsed.operands:
             return ShellCandidates(fallback=Fallback.FILES)
         case "help":
             return _beginning((*_statement_words(), *args.VERBS), typed)
-        case _ if not seen.operands:
+        case _ if not parsed.operands:
             return _beginning(_CHOICES.get(verb, ()), typed)
     return ShellCandidates()
 
@@ -317,13 +319,13 @@ def _statement_words() -> Iterable[str]:
     return dict.fromkeys(form.verb.lower() for form in SYNTAX)
 
 
-def _statements(typed: str, seen: _ParsedWords) -> Iterator[ShellCandidate]:
+def _statements(typed: str, parsed: _ParsedWords) -> Iterator[ShellCandidate]:
     """Yield the candidates in the text of -e."""
     from jobtui.engine.client_names import ClientNames
     from jobtui.engine.reader import ReadOnlyClient
     from jobtui.language.completion import complete
 
-    reader = ReadOnlyClient.open(_profile(seen))
+    reader = ReadOnlyClient.open(_profile(parsed))
     try:
         completion = complete(typed, len(typed), ClientNames(reader))
     finally:
@@ -333,38 +335,38 @@ def _statements(typed: str, seen: _ParsedWords) -> Iterator[ShellCandidate]:
         yield ShellCandidate(candidate.text + blank, candidate.note, completion.span[0], is_unfinished=True)
 
 
-def _spaces(seen: _ParsedWords) -> Iterable[str]:
+def _spaces(parsed: _ParsedWords) -> Iterable[str]:
     from jobtui.engine.reader import ReadOnlyClient
 
-    reader = ReadOnlyClient.open(_profile(seen))
+    reader = ReadOnlyClient.open(_profile(parsed))
     try:
         return reader.space_names()
     finally:
         reader.close()
 
 
-def _profiles(seen: _ParsedWords) -> Iterable[str]:
+def _profiles(parsed: _ParsedWords) -> Iterable[str]:
     from jobtui.cli.profiles import settings_of
 
-    return settings_of(_options_of(seen)).profiles
+    return settings_of(_options_of(parsed)).profiles
 
 
-def _profile(seen: _ParsedWords) -> Profile:
+def _profile(parsed: _ParsedWords) -> Profile:
     from jobtui.cli.profiles import profile_of, settings_of
 
-    options = _options_of(seen)
+    options = _options_of(parsed)
     return profile_of(options, settings_of(options))
 
 
-def _options_of(seen: _ParsedWords) -> ConfigCommand:
+def _options_of(parsed: _ParsedWords) -> ConfigCommand:
     """Return the options that select the profile, for a command that asks for no password."""
-    config, data_dir = seen.given.get("--config"), seen.given.get("--data-dir")
+    config, data_dir = parsed.given.get("--config"), parsed.given.get("--data-dir")
     return ConfigCommand(
         what="print",
         config=_expanded(config),
         data_dir=_expanded(data_dir),
-        profile=seen.given.get("--profile"),
-        nebula=seen.given.get("--nebula"),
+        profile=parsed.given.get("--profile"),
+        nebula=parsed.given.get("--nebula"),
     )
 
 

@@ -24,18 +24,18 @@ from jobtui.model import DiskReserve
 WIDTH = 100
 
 
-def config_command(asked: ConfigCommand) -> int:
+def config_command(command: ConfigCommand) -> int:
     """Print the settings, the file's path, or the result of a check. Raises UsageError."""
     output = StdoutWriter()
-    if asked.what == "path":
+    if command.what == "path":
         try:
-            output.write(f"{asked.config or settings.default_config()}\n")
+            output.write(f"{command.config or settings.default_config()}\n")
         except HomeError as error:
             raise NoHome(str(error)) from None
     else:
-        config = settings_of(asked)
-        profile = profile_of(asked, config)
-        if asked.what == "print":
+        config = settings_of(command)
+        profile = profile_of(command, config)
+        if command.what == "print":
             output.write("".join(f"{line}\n" for line in _file(config, profile.root)))
         else:
             problems = dashboard_problems(config)

@@ -156,12 +156,12 @@ class _StoredArray(msgspec.Struct, gc=False):
 
 class _StoredTexts(msgspec.Struct, gc=False):
     values: tuple[str, ...]
-    places: _StoredArray
+    codes: _StoredArray = msgspec.field(name="places")
 
 
 class _StoredLists(msgspec.Struct, gc=False):
     values: tuple[tuple[str, ...], ...]
-    places: _StoredArray
+    codes: _StoredArray = msgspec.field(name="places")
 
 
 class _StoredCore(msgspec.Struct, gc=False):
@@ -335,7 +335,7 @@ class SegmentIndex:
     def hosts(self) -> CodedColumn[tuple[str, ...]]:
         """Return each job's hosts. Raises IndexUnusable."""
         packed = _decode_lists(self._line(_HOSTS))
-        return CodedColumn(packed.values, _unpack(packed.places))
+        return CodedColumn(packed.values, _unpack(packed.codes))
 
     def texts(self, name: str) -> CodedColumn[str]:
         """Return one of TEXT_COLUMNS. Raises IndexUnusable."""
@@ -343,7 +343,7 @@ class SegmentIndex:
             # the index is older than this column, and so are its jobs: they have no value in it
             return CodedColumn(("",), array("B", bytes(self._head_line().count)))
         packed = _decode_texts(self._line(name))
-        return CodedColumn(packed.values, _unpack(packed.places))
+        return CodedColumn(packed.values, _unpack(packed.codes))
 
     def _head_line(self) -> _Header:
         try:
@@ -404,8 +404,8 @@ def decode_core(line: bytes) -> Columns:
         ids=_unpack(core.ids),
         starts=_unpack(core.starts),
         statuses=bytearray(core.statuses),
-        spaces=CodedColumn(core.spaces.values, _unpack(core.spaces.places)),
-        commands=CodedColumn(core.commands.values, _unpack(core.commands.places)),
+        spaces=CodedColumn(core.spaces.values, _unpack(core.spaces.codes)),
+        commands=CodedColumn(core.commands.values, _unpack(core.commands.codes)),
         recovered=_unpack(core.recovered),
         recoverers=_unpack(core.recoverers),
     )

@@ -311,7 +311,7 @@ class _BatchReader:
     def publish(self) -> None:
         """Publish all jobs that were read, or none. Raises OSError and StoreTooNew."""
         state = self._state
-        jobs = [self._build(job_id, fold) for job_id, fold in self._deltas.items()]
+        jobs = [self._build(job_id, delta) for job_id, delta in self._deltas.items()]
         for job in jobs:
             if self._is_base or job.id not in state.recent:
                 state.find_sealed(job.id)  # loads its segment now, not while the mutex is held
@@ -378,13 +378,13 @@ class _BatchReader:
             self._state.next_id = max(self._state.next_id, entry.next_id)
 
     def _add_delta(self, entry: JournalEntry) -> None:
-        fold = self._deltas.get(entry.set)
-        if fold is None and (before := self._base_version(entry.set)) is not None:
-            fold = self._deltas[entry.set] = Delta(before)
+        delta = self._deltas.get(entry.set)
+        if delta is None and (before := self._base_version(entry.set)) is not None:
+            delta = self._deltas[entry.set] = Delta(before)
         try:
-            if fold is None:
+            if delta is None:
                 raise IndexError
-            fold.add(entry)
+            delta.add(entry)
         except IndexError:
             what = f"change {entry.n} to job {entry.set} cannot be applied: what it changes is missing"
             self._replay.quarantine.add(self._replay.file, None, what, jobs=(entry.set,))
@@ -399,9 +399,9 @@ class _BatchReader:
                 raise  # a writer at work has just archived it
             return self._state.salvage(job_id)
 
-    def _build(self, job_id: int, fold: Delta) -> Job:
+    def _build(self, job_id: int, delta: Delta) -> Job:
         try:
-            return fold.apply()
+            return delta.apply()
         except KeyError as error:
             raise self._replay.too_new(f"field {error} of job {job_id}") from None
         except DECODE_ERRORS as error:

@@ -199,7 +199,7 @@ class LoadedHistory(msgspec.Struct, frozen=True):
 
 
 def load_history(
-    disk: Disk, directory: Path, quarantine: Quarantine, mark: WriterStatus | None, *, alive: bool
+    disk: Disk, directory: Path, quarantine: Quarantine, status: WriterStatus | None, *, alive: bool
 ) -> LoadedHistory:
     """Read the manifest and the journals. Raises StoreTooNew and OSError.
 
@@ -207,7 +207,7 @@ def load_history(
         disk: The disk.
         directory: The history's directory.
         quarantine: Receives the notes about damage.
-        mark: The status of the last writer, None if it cannot be read.
+        status: The status of the last writer, None if it cannot be read.
         alive: Whether that writer is at work. Then changes after its status are not read, without a status no
             journal is read, and incomplete data is not damage.
     """
@@ -229,26 +229,26 @@ def load_history(
     scattered = RecordFinder(disk, directory, state.segments)
     for segment in state.segments:
         segment.find_elsewhere = scattered.find
-    acknowledged = mark.durable if mark is not None else 0
+    acknowledged = status.durable if status is not None else 0
     position = ReplayPosition(found.seq, durable=acknowledged if alive else None, acknowledged=acknowledged)
     replay = Replay(state, quarantine, position, to_write=quarantine.can_write)
     numbers = [number for number, _ in there if number >= found.journal]
     for number, path in there:
         if number >= found.journal:
             replay.start_journal(number, path.name)
-            if mark is None and alive:
+            if status is None and alive:
                 break
             data = disk.read_file(path)
             replay.apply(data, final=not alive)
             if not alive:
-                _note_truncated_journal(number, data, found, mark, replay)
+                _note_truncated_journal(number, data, found, status, replay)
     if not alive and not numbers and _has_been_sealed(found):
         what = "it is missing, and the manifest names it: changes since the last seal are lost"
-        _note_lost(journal_name(found.journal), what, mark, replay)
+        _note_lost(journal_name(found.journal), what, status, replay)
     if not sound and quarantine.can_write:
         state.next_id = max(state.next_id, highest_id(disk, directory) + 1)
-    if mark is not None and not alive:
-        _note_missing_commits(mark, replay, quarantine)
+    if status is not None and not alive:
+        _note_missing_commits(status, replay, quarantine)
     _drop_archived_jobs(Archives(disk, directory, quarantine), replay)
     return LoadedHistory(state, replay, tuple(numbers), sound)
 
@@ -287,16 +287,16 @@ def _rebuild_manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Ma
 
 
 def _note_truncated_journal(
-    number: int, data: bytes, found: Manifest, mark: WriterStatus | None, replay: Replay
+    number: int, data: bytes, found: Manifest, status: WriterStatus | None, replay: Replay
 ) -> None:
     """Note a journal that was emptied or truncated: a writer always leaves a blank at its end."""
     position = replay.position
     if position.offset == 0 and number == found.journal and _has_been_sealed(found):
         what = "it is empty, or its beginning is missing: changes since the last seal are lost"
-        _note_lost(replay.file, what, mark, replay)
-    elif position.offset and mark is None and not _ends_in_blanks(data, position.offset):
+        _note_lost(replay.file, what, status, replay)
+    elif position.offset and status is None and not _ends_in_blanks(data, position.offset):
         # the status names the last durable change
-        _note_lost(replay.file, "its end was cut off: changes at its end may be missing", mark, replay)
+        _note_lost(replay.file, "its end was cut off: changes at its end may be missing", status, replay)
 
 
 def _ends_in_blanks(data: bytes, end: int) -> bool:
@@ -312,22 +312,22 @@ def _has_been_sealed(found: Manifest) -> bool:
     return bool(found.generation or found.segments or found.archives)
 
 
-def _note_lost(file: str, what: str, mark: WriterStatus | None, replay: Replay) -> None:
+def _note_lost(file: str, what: str, status: WriterStatus | None, replay: Replay) -> None:
     """Note lost changes; without a status, skip all ids that they may have had, so that none is reused."""
     replay.quarantine.add(file, None, what)
-    if mark is None:
+    if status is None:
         replay.state.next_id += MAX_IDS_PER_JOURNAL
 
 
-def _note_missing_commits(mark: WriterStatus, replay: Replay, quarantine: Quarantine) -> None:
+def _note_missing_commits(status: WriterStatus, replay: Replay, quarantine: Quarantine) -> None:
     """Note changes that are missing although the last writer had them on disk."""
     state, seq = replay.state, replay.position.seq
-    state.next_id = max(state.next_id, mark.next_id)
-    if mark.durable > seq:
-        what = f"acknowledged changes are missing at the end: {seq + 1} to {mark.durable}"
+    state.next_id = max(state.next_id, status.next_id)
+    if status.durable > seq:
+        what = f"acknowledged changes are missing at the end: {seq + 1} to {status.durable}"
         quarantine.add(replay.file, None, what)
         # numbers continue after the missing ones: a later change must not be mistaken for one of them
-        replay.position.seq = mark.durable
+        replay.position.seq = status.durable
 
 
 class HistoryReader:
@@ -394,16 +394,16 @@ class HistoryReader:
             self._status_bytes = self._watcher.read_raw()
             self._identity = self._disk.identity(self._directory / MANIFEST)
             quarantine = Quarantine(self._disk, self._directory, write=False)
-            mark, alive = self._watcher.read_status(), self._watcher.has_writer()
+            status, alive = self._watcher.read_status(), self._watcher.has_writer()
             try:
-                found = load_history(self._disk, self._directory, quarantine, mark, alive=alive)
+                found = load_history(self._disk, self._directory, quarantine, status, alive=alive)
             except FileNotFoundError:
                 if not left:
                     raise
                 continue
             if self._identity == self._disk.identity(self._directory / MANIFEST):
                 break
-        if mark is None and alive:
+        if status is None and alive:
             self._status_bytes = b""
         self.quarantine, self._must_reload = quarantine, False
         self._shows_orphaned, self.restated = False, ()
@@ -412,14 +412,14 @@ class HistoryReader:
         return found
 
     def _read_changes(self, seen: bytes) -> bool:
-        mark, alive = self._watcher.read_status(), self._watcher.has_writer()
-        if mark is None and alive:
+        status, alive = self._watcher.read_status(), self._watcher.has_writer()
+        if status is None and alive:
             return False  # without its status it is unknown what is durable
         replay = self._loaded.replay
         position = replay.position
         before = position.seq, position.journal
-        position.durable = mark.durable if mark is not None and alive else None
-        last = mark.journal if mark is not None else position.journal
+        position.durable = status.durable if status is not None and alive else None
+        last = status.journal if status is not None else position.journal
         self._must_reload = True
         try:
             self._read_journal()

@@ -75,7 +75,7 @@ def archive(store: SegmentStore, first: int, last: int) -> Steps[ArchiveResult]:
     if not taken:
         return ArchiveResult(array("Q"), 0)
     taken_names = disk.list_names(store.directory / ARCHIVE_DIRECTORY)
-    name = _free_name(f"jobs-{first}-{last}", state.manifest.generation + 1, taken_names)
+    name = _unused_archive_name(f"jobs-{first}-{last}", state.manifest.generation + 1, taken_names)
     path = store.directory / ARCHIVE_DIRECTORY / name
     disk.make_directory(path)
     gone = {some.segment.name for some in taken}
@@ -112,7 +112,7 @@ def archive(store: SegmentStore, first: int, last: int) -> Steps[ArchiveResult]:
     return ArchiveResult(divided.ids, divided.tasks)
 
 
-class _Return(msgspec.Struct):
+class _Restoration(msgspec.Struct):
     """The jobs that return from archives.
 
     Attributes:
@@ -140,15 +140,15 @@ def restore(store: SegmentStore, archives: Archives, first: int, last: int) -> S
     After an OSError nothing has changed.
     """
     state, disk = store.state, store.disk
-    back = _Return()
+    restored = _Restoration()
     try:
         for entry in state.manifest.archives:
-            yield from _return_from(store, archives, entry, (first, last), back)
-        if not back.ids:
+            yield from _return_from(store, archives, entry, (first, last), restored)
+        if not restored.ids:
             return ArchiveResult(array("Q"), 0)
-        if not state.recent.keys().isdisjoint(back.ids):
+        if not state.recent.keys().isdisjoint(restored.ids):
             raise OSError(errno.EBUSY, "a journal also has these jobs")  # they would exist twice
-        for entry in back.emptied:
+        for entry in restored.emptied:
             path = store.directory / ARCHIVE_DIRECTORY / entry.name
             with contextlib.suppress(FileExistsError):  # from a restore that failed
                 disk.create_with(path / RESTORED_MARKER, [])
@@ -156,36 +156,40 @@ def restore(store: SegmentStore, archives: Archives, first: int, last: int) -> S
         for directory in (store.directory / ARCHIVE_DIRECTORY, store.directory):
             disk.sync_directory(directory)
         tally = flatten_counts(state.manifest.counts)
-        tally.update(back.tally)
+        tally.update(restored.tally)
         after = store.save_manifest(
-            segments=(*state.manifest.segments, *(segment.entry for segment in back.segments)),
+            segments=(*state.manifest.segments, *(segment.entry for segment in restored.segments)),
             counts=nest_counts(tally),
-            archives=tuple(back.archives),
+            archives=tuple(restored.archives),
         )
     except CommitUncertain:
         raise
     except OSError:
-        for name in back.made:
+        for name in restored.made:
             remove_archive(disk, store.directory, name)
-        for segment in back.segments:
+        for segment in restored.segments:
             _remove_segment(disk, store.directory, segment.name)
         raise
     with state.mutex:
-        state.apply_manifest(after, (*state.segments, *back.segments))
-        state.counts.update(back.tally)
-    for entry in back.emptied:
+        state.apply_manifest(after, (*state.segments, *restored.segments))
+        state.counts.update(restored.tally)
+    for entry in restored.emptied:
         archives.invalidate(entry)
         remove_archive(disk, store.directory, entry.name)
-    return ArchiveResult(array("Q", sorted(back.ids)), back.tasks)
+    return ArchiveResult(array("Q", sorted(restored.ids)), restored.tasks)
 
 
 def _return_from(
-    store: SegmentStore, archives: Archives, entry: ArchiveEntry, wanted: tuple[int, int], back: _Return
+    store: SegmentStore,
+    archives: Archives,
+    entry: ArchiveEntry,
+    wanted: tuple[int, int],
+    restored: _Restoration,
 ) -> Steps[None]:
     """Write the wanted jobs of an archive as segments of the history, and the others as a new archive."""
     first, last = wanted
     if entry.last < first or entry.first > last:
-        back.archives.append(entry)
+        restored.archives.append(entry)
         return
     found: list[tuple[Segment, list[int], list[int]]] = []
     for segment in archives.segments(entry):
@@ -196,20 +200,20 @@ def _return_from(
         found.append((segment, rows, [row for row in present if row not in chosen]))
         yield
     if not any(rows for _, rows, _ in found):
-        back.archives.append(entry)
+        restored.archives.append(entry)
         return
-    staying = yield from _write_rest(store, entry, found, back)
+    staying = yield from _write_rest(store, entry, found, restored)
     if staying is not None:
-        back.archives.append(staying)
-    back.emptied.append(entry)
+        restored.archives.append(staying)
+    restored.emptied.append(entry)
     for segment, rows, _ in found:
         if rows:
             part = yield from store.write_part(store.directory, segment, segment.lines(), rows)
-            back.segments.append(part)
+            restored.segments.append(part)
             tally = Counter(map(part.space_and_status, range(len(rows))))
-            back.tally.update(tally)
-            back.tasks += int(sum(part.numbers("tasks")))
-            back.ids.extend(part.columns.ids)
+            restored.tally.update(tally)
+            restored.tasks += int(sum(part.numbers("tasks")))
+            restored.ids.extend(part.columns.ids)
             yield
 
 
@@ -217,17 +221,17 @@ def _write_rest(
     store: SegmentStore,
     entry: ArchiveEntry,
     found: Sequence[tuple[Segment, list[int], list[int]]],
-    back: _Return,
+    restored: _Restoration,
 ) -> Steps[ArchiveEntry | None]:
     """Write the jobs that stay archived as a new archive; return its entry, None if none stays."""
     if not any(rest for _, _, rest in found):
         return None
     disk = store.disk
     taken = disk.list_names(store.directory / ARCHIVE_DIRECTORY)
-    name = _free_name(f"jobs-{entry.first}-{entry.last}", store.state.manifest.generation + 1, taken)
+    name = _unused_archive_name(f"jobs-{entry.first}-{entry.last}", store.state.manifest.generation + 1, taken)
     path = store.directory / ARCHIVE_DIRECTORY / name
     disk.make_directory(path)
-    back.made.append(name)
+    restored.made.append(name)
     kept: list[Segment] = []
     for segment, rows, rest in found:
         if rest and not rows:
@@ -255,7 +259,7 @@ def _remove_segment(disk: Disk, directory: Path, name: str) -> None:
             disk.remove(directory / file)
 
 
-def _free_name(jobs: str, generation: int, taken: Collection[str]) -> str:
+def _unused_archive_name(jobs: str, generation: int, taken: Collection[str]) -> str:
     names = (f"{jobs}{f'.{turn}' if turn else ''}-{generation}" for turn in itertools.count())
     return next(name for name in names if name not in taken)
 

@@ -105,28 +105,32 @@ class SegmentStore:
         except (OSError, manifests.ManifestDamaged):
             return True
 
-    def seal(self, sealing: SealRequest) -> Steps[None]:
+    def seal(self, seal_request: SealRequest) -> Steps[None]:
         """Seal the ended jobs, then remove older journals. After an OSError nothing has changed."""
-        if not sealing.jobs:
-            self._commit(self.save_manifest(journal=sealing.journal, seq=sealing.seq), self.state.segments)
+        if not seal_request.jobs:
+            self._commit(
+                self.save_manifest(journal=seal_request.journal, seq=seal_request.seq), self.state.segments
+            )
             return
-        lines = (frame_line(encode(job)) for job in sealing.jobs)
-        segment = yield from self.write_segment(self.directory, lines, sealing.jobs)
+        lines = (frame_line(encode(job)) for job in seal_request.jobs)
+        segment = yield from self.write_segment(self.directory, lines, seal_request.jobs)
         self.disk.sync_directory(self.directory)
         with self.state.mutex:
             older = {
-                job.id: self.state.superseded[job.id] for job in sealing.jobs if job.id in self.state.superseded
+                job.id: self.state.superseded[job.id]
+                for job in seal_request.jobs
+                if job.id in self.state.superseded
             }
         kept = _without(self.state.manifest.segments, older)
-        counts = _counted(self.state.manifest.counts, sealing.jobs, older.values())
+        counts = _counted(self.state.manifest.counts, seal_request.jobs, older.values())
         manifest = self.save_manifest(
-            journal=sealing.journal, seq=sealing.seq, segments=(*kept, segment.entry), counts=counts
+            journal=seal_request.journal, seq=seal_request.seq, segments=(*kept, segment.entry), counts=counts
         )
         with self.state.mutex:
             for each, entry in zip(self.state.segments, kept, strict=True):
                 each.entry = entry
             self.state.apply_manifest(manifest, (*self.state.segments, segment))
-            self.state.mark_sealed(sealing.jobs, segment, sealing.journal)
+            self.state.mark_sealed(seal_request.jobs, segment, seal_request.journal)
         self.remove_old_journals()
 
     def remove_old_journals(self) -> None:
@@ -186,7 +190,7 @@ class SegmentStore:
     def _write(
         self, directory: Path, pieces: Sequence[bytes], columns: Columns, source: ColumnSource, schema: int
     ) -> Steps[Segment]:
-        name = self._free_name(directory)
+        name = self._unused_segment_name(directory)
         parts = []
         for part in index_lines(columns, source):
             parts.append(part)
@@ -200,7 +204,7 @@ class SegmentStore:
         segment.set_columns(columns)
         return segment
 
-    def _free_name(self, directory: Path) -> str:
+    def _unused_segment_name(self, directory: Path) -> str:
         """Return the next segment's name; an interrupted repair may have left files with the next number."""
         while True:
             name = f"seg-{self._next_segment:08d}"

@@ -73,26 +73,26 @@ class ChangeBuilder:
         return self._build(commits, room, problem)
 
     def _build(self, commits: Sequence[Sequence[Job]], room: int | None, problem: str) -> ChangeSet:
-        drafts, made = ChangeSet(), dict[int, Job]()
+        change_set, made = ChangeSet(), dict[int, Job]()
         for jobs in commits:
             try:
                 batch, versions, known = self._changes(jobs, made)
             except StoreError as refusal:
-                drafts.refusals.append(refusal)
+                change_set.refusals.append(refusal)
                 continue
             except OSError as error:
-                drafts.refusals.append(StoreError(f"The history cannot be read: {error.strerror or error}"))
+                change_set.refusals.append(StoreError(f"The history cannot be read: {error.strerror or error}"))
                 continue
             if room is not None and batch:
                 if not known or _size(batch) > room:
-                    drafts.refusals.append(StoreFull(problem))
+                    change_set.refusals.append(StoreFull(problem))
                     continue
                 room -= _size(batch)
             made.update(versions)
-            drafts.jobs += versions.values()
-            drafts.refusals.append(None)
-            drafts.changes += batch
-        return drafts
+            change_set.jobs += versions.values()
+            change_set.refusals.append(None)
+            change_set.changes += batch
+        return change_set
 
     def _changes(self, jobs: Sequence[Job], made: dict[int, Job]) -> tuple[list[bytes], dict[int, Job], bool]:
         """Return a commit's changes, the resulting versions, and whether all its jobs are known."""
@@ -156,9 +156,9 @@ class Store:
         self._lock, self._guard = lock, guard
         self._full, self._failed = False, ""
         self.quarantine = Quarantine(disk, directory, write=True)
-        mark = lock.read_status()
+        status = lock.read_status()
         with self.quarantine.batch():
-            found = load_history(disk, directory, self.quarantine, mark, alive=False)
+            found = load_history(disk, directory, self.quarantine, status, alive=False)
         self.state = found.state
         self.archives = Archives(disk, directory, self.quarantine)
         self.changes = ChangeBuilder(found.state, self.archives)
@@ -168,7 +168,7 @@ class Store:
         self._journal_failed = False
         self._has_written = False
         self._status_written, self._next_status_at = True, 0.0
-        self._journal = self._open_journal(found, mark)
+        self._journal = self._open_journal(found, status)
         self._base_size = self._journal.end
         self._write_status()
 
@@ -201,28 +201,28 @@ class Store:
         """Write commits durably, then publish them. Return each one's refusal, None if it is durable."""
         if self.health is Health.READ_ONLY:
             return [StoreFailed(self.write_error) for _ in commits]
-        drafts = self.changes.build(commits)
+        change_set = self.changes.build(commits)
         if self._journal_failed:
-            return self._replace_failed_journal(drafts)
-        if not drafts.changes:
-            return drafts.refusals
+            return self._replace_failed_journal(change_set)
+        if not change_set.changes:
+            return change_set.refusals
         try:
-            if self._journal.reserve(drafts.size):
+            if self._journal.reserve(change_set.size):
                 self._full = False
         except OSError as error:
             if not is_full(error):
-                return self._replace_failed_journal(drafts, error)
+                return self._replace_failed_journal(change_set, error)
             self._full = True
-            drafts = self.changes.build_within(commits, self._journal.reserved_bytes, self.write_error)
-        if drafts.changes:
-            data = b"".join(encode_batch(drafts.changes, self._seq))
+            change_set = self.changes.build_within(commits, self._journal.reserved_bytes, self.write_error)
+        if change_set.changes:
+            data = b"".join(encode_batch(change_set.changes, self._seq))
             self._has_written = True
             try:
                 self._journal.append(data)
             except OSError as error:
-                return self._replace_failed_journal(drafts, error)
-            self._publish_changes(drafts)
-        return drafts.refusals
+                return self._replace_failed_journal(change_set, error)
+            self._publish_changes(change_set)
+        return change_set.refusals
 
     def retry(self) -> bool:
         """Retry writes that a full disk prevented; return whether commits are accepted."""
@@ -239,10 +239,10 @@ class Store:
                     self._replace_failed_journal(ChangeSet(), error)
         return self.health is Health.OK
 
-    def _publish_changes(self, drafts: ChangeSet) -> None:
-        self._seq += len(drafts.changes)
+    def _publish_changes(self, change_set: ChangeSet) -> None:
+        self._seq += len(change_set.changes)
         with self.state.mutex:
-            for job in drafts.jobs:
+            for job in change_set.jobs:
                 self.state.publish(job)
         self._status_written = False
         if time.monotonic() > self._next_status_at:
@@ -317,11 +317,11 @@ class Store:
 
     # ---- journals
 
-    def _open_journal(self, found: LoadedHistory, mark: WriterStatus | None) -> Journal:
+    def _open_journal(self, found: LoadedHistory, status: WriterStatus | None) -> Journal:
         position = found.replay.position
         if found.manifest_is_valid:
             remove_leftovers(self._disk, self._directory, found.state, self.quarantine)
-            if self._can_reuse_journal(found, mark):
+            if self._can_reuse_journal(found, status):
                 return self._reopen_journal(position)
         else:
             with contextlib.suppress(PermissionError):
@@ -348,7 +348,7 @@ class Store:
         blanks = self._limits.blanks
         return Journal.reopen(self._disk, self._directory, position.journal, position.offset, blanks)
 
-    def _can_reuse_journal(self, found: LoadedHistory, mark: WriterStatus | None) -> bool:
+    def _can_reuse_journal(self, found: LoadedHistory, status: WriterStatus | None) -> bool:
         """Return whether the last writer closed the history, and its journal is unchanged since."""
         position = found.replay.position
         file = journal_name(position.journal)
@@ -357,9 +357,9 @@ class Store:
         if self._disk.has_second_name(self._directory / file):
             return False  # a copy of the history made with hard links would change, too
         return (
-            mark is not None
-            and mark.closed
-            and (mark.journal, mark.durable) == (position.journal, position.seq)
+            status is not None
+            and status.closed
+            and (status.journal, status.durable) == (position.journal, position.seq)
             and (position.usable, position.schema) == (True, SCHEMA)
             and self._disk.size_of(self._directory / file) - position.offset in (0, len(JOURNAL_END))
         )
@@ -387,7 +387,7 @@ class Store:
         return journal
 
     def _replace_failed_journal(
-        self, drafts: ChangeSet, error: OSError | None = None
+        self, change_set: ChangeSet, error: OSError | None = None
     ) -> list[StoreError | None]:
         """Continue in a new journal, if possible, after a write failed, which is never retried.
 
@@ -399,9 +399,9 @@ class Store:
                 "put it back, and start jobtui again. Until then nothing can be stored, and no job starts"
             )
             self._journal.erase_failed_append()
-            return [each or StoreFailed(self.write_error) for each in drafts.refusals]
+            return [each or StoreFailed(self.write_error) for each in change_set.refusals]
         try:
-            journal = self._new_journal(self._jobs_to_restate(), drafts.changes, base=True)
+            journal = self._new_journal(self._jobs_to_restate(), change_set.changes, base=True)
         except OSError as second:
             self._journal.erase_failed_append()
             self._journal_failed = True
@@ -410,12 +410,12 @@ class Store:
             else:
                 self.fail(error or second)
             refusal = StoreFull if is_full(second) else StoreFailed
-            return [each or refusal(self.write_error) for each in drafts.refusals]
+            return [each or refusal(self.write_error) for each in change_set.refusals]
         self._replace_journal(journal)
         self._journal_failed = False
         self._full = False
-        self._publish_changes(drafts)
-        return drafts.refusals
+        self._publish_changes(change_set)
+        return change_set.refusals
 
     def _replace_journal(self, journal: Journal) -> None:
         with contextlib.suppress(OSError):
@@ -434,14 +434,14 @@ class Store:
         with self.state.mutex:
             return any(first <= job.id <= last and job.status.ended for job in self.state.recent.values())
 
-    def must_seal_again(self, sealing: SealRequest) -> bool:
+    def must_seal_again(self, seal_request: SealRequest) -> bool:
         """Return whether a journal that was written meanwhile restates jobs that were just sealed.
 
         They must not be archived then: the next opening would find them in the journal and in the archive.
         """
         with self.state.mutex:
-            return self.state.restated_in > sealing.journal and any(
-                job.id in self.state.recent for job in sealing.jobs
+            return self.state.restated_in > seal_request.journal and any(
+                job.id in self.state.recent for job in seal_request.jobs
             )
 
     def rotate(self) -> SealRequest:

@@ -1,8 +1,8 @@
 """The threads of a history that is open for writing.
 
 A thread that waits for a commit writes all waiting commits itself, which saves two thread switches. Commits
-that no thread waits for (asyncio, a callback) are written by the writer thread. The keeper thread seals and
-archives concurrently.
+that no thread waits for (asyncio, a callback) are written by the writer thread. The maintenance thread seals
+and archives concurrently.
 """
 
 from __future__ import annotations
@@ -102,8 +102,8 @@ class Writer:
         self._is_polling = self._has_new_commit = False
         self._wake = threading.Lock()
         self._wake.acquire()
-        self._keeper_idle = threading.Event()
-        self._keeper_idle.set()
+        self._maintenance_idle = threading.Event()
+        self._maintenance_idle.set()
         self._thread = threading.Thread(target=self._run, name="history-writer", daemon=True)
         self._thread.start()
 
@@ -174,9 +174,9 @@ class Writer:
         self.wake()
         self._thread.join()
         while True:
-            self._keeper_idle.wait()  # without the lock, which the keeper may need
+            self._maintenance_idle.wait()  # without the lock, which the maintenance thread may need
             with self._store_lock:
-                if self._keeper_idle.is_set():
+                if self._maintenance_idle.is_set():
                     self.store.close()
                     return
 
@@ -245,21 +245,21 @@ class Writer:
                 commit.set_result(None)
             else:
                 commit.set_exception(refusal)
-        if self.store.must_seal and self._keeper_idle.is_set():
+        if self.store.must_seal and self._maintenance_idle.is_set():
             self._start_seal()
 
     def _start_seal(self) -> None:
         with contextlib.suppress(OSError):
-            sealing = self.store.rotate()
-            self._start_keeper(lambda: self._run_seal(sealing))
+            seal_request = self.store.rotate()
+            self._start_maintenance(lambda: self._run_seal(seal_request))
 
     def _start_archive(self, request: _ArchiveRequest) -> None:
         if not request.done.set_running_or_notify_cancel():
             return
         while True:
-            self._keeper_idle.wait()
+            self._maintenance_idle.wait()
             with self._store_lock:
-                if self._keeper_idle.is_set():
+                if self._maintenance_idle.is_set():
                     self._rotate_for_archive(request)
                     return
 
@@ -269,12 +269,12 @@ class Writer:
             request.done.set_exception(refusal)
             return
         try:
-            sealing = self.store.rotate() if self.store.has_unsealed(request.first, request.last) else None
+            seal_request = self.store.rotate() if self.store.has_unsealed(request.first, request.last) else None
         except OSError as error:
             request.done.set_exception(self._archive_error(error, request))
             return
         self.store.changes.archive_lock.acquire()
-        self._start_keeper(lambda: self._run_archive(sealing, request))
+        self._start_maintenance(lambda: self._run_archive(seal_request, request))
 
     def _archive_error(self, error: OSError, request: _ArchiveRequest) -> StoreError:
         what = f"The jobs were not {request.what}, and nothing was changed: {describe_os_error(error)}"
@@ -282,20 +282,22 @@ class Writer:
             return StoreFailed(self.store.write_error)
         return StoreFull(what) if is_full(error) else StoreError(what)
 
-    # ---- the keeper's thread
+    # ---- the maintenance thread
 
-    def _start_keeper(self, work: Callable[[], None]) -> None:
-        self._keeper_idle.clear()
-        threading.Thread(target=self._run_keeper, args=(work,), name="history-keeper", daemon=True).start()
+    def _start_maintenance(self, work: Callable[[], None]) -> None:
+        self._maintenance_idle.clear()
+        threading.Thread(
+            target=self._run_maintenance, args=(work,), name="history-maintenance", daemon=True
+        ).start()
 
-    def _run_keeper(self, work: Callable[[], None]) -> None:
+    def _run_maintenance(self, work: Callable[[], None]) -> None:
         try:
             work()
         finally:
-            self._keeper_idle.set()
+            self._maintenance_idle.set()
 
     def _rotate_again(self) -> SealRequest:
-        """Rotate from the keeper's thread.
+        """Rotate from the maintenance thread.
 
         Raises OSError, and StoreError if nothing can be written.
         """
@@ -309,9 +311,9 @@ class Writer:
             finally:
                 archive_lock.acquire()
 
-    def _run_seal(self, sealing: SealRequest) -> None:
+    def _run_seal(self, seal_request: SealRequest) -> None:
         try:
-            run_cooperatively(self.store.segments.seal(sealing))
+            run_cooperatively(self.store.segments.seal(seal_request))
         except OSError as error:
             if isinstance(error, CommitUncertain):
                 self.store.fail(error)
@@ -320,13 +322,13 @@ class Writer:
         except Exception as error:
             self.store.fail(error)
 
-    def _run_archive(self, sealing: SealRequest | None, request: _ArchiveRequest) -> None:
+    def _run_archive(self, seal_request: SealRequest | None, request: _ArchiveRequest) -> None:
         try:
             for _ in range(_SEAL_ATTEMPTS):
-                if sealing is None:
+                if seal_request is None:
                     break
-                run_cooperatively(self.store.segments.seal(sealing))
-                sealing = self._rotate_again() if self.store.must_seal_again(sealing) else None
+                run_cooperatively(self.store.segments.seal(seal_request))
+                seal_request = self._rotate_again() if self.store.must_seal_again(seal_request) else None
             result = run_cooperatively(request.move(self.store, request.first, request.last))
         except OSError as error:
             if isinstance(error, CommitUncertain):

@@ -42,7 +42,7 @@ from jobtui.storage.local.layout import directory_name, is_locked
 from jobtui.storage.local.process import Notice
 from jobtui.storage.local.protocol import LONGEST_PAIR
 from jobtui.storage.local.spaces import SpaceManager
-from jobtui.storage.local.supervisor import LOOK, OperationStopped, Timeouts, WorkerSupervisor
+from jobtui.storage.local.supervisor import QUICK, OperationStopped, Timeouts, WorkerSupervisor
 
 if TYPE_CHECKING:
     from jobtui.storage.local.adoption import Surveyor
@@ -96,7 +96,7 @@ class LocalStorage:
         if compact_rate is not None:
             self._limits += ["--rate", str(compact_rate)]
         self._reserve = reserve
-        self._catalogue: Catalog | None = None
+        self._catalog: Catalog | None = None
         self._workers: dict[str, WorkerSupervisor] = {}
         self._cursors = itertools.count(1)
         self._loads: Counter[str] = Counter()
@@ -104,7 +104,7 @@ class LocalStorage:
 
     async def start(self) -> None:
         """Read the catalog, and delete what a crash left incomplete. Raises StorageError."""
-        self._catalogue = await asyncio.to_thread(Catalog.open, self._root, self._hosts, self._wal_directories)
+        self._catalog = await asyncio.to_thread(Catalog.open, self._root, self._hosts, self._wal_directories)
         for remark in await asyncio.to_thread(self._space_manager.complete_pending):
             self.notice(remark)
 
@@ -116,11 +116,11 @@ class LocalStorage:
 
     async def spaces(self) -> tuple[Space, ...]:
         """Return the spaces, in name order."""
-        return self.catalogue.spaces()
+        return self.catalog.spaces()
 
     async def hosts(self) -> tuple[Host, ...]:
         """Return the hosts: the configured ones first, then adopted directories."""
-        listed = await asyncio.to_thread(self.catalogue.hosts)
+        listed = await asyncio.to_thread(self.catalog.hosts)
         return tuple(await asyncio.gather(*(self._ping(host) for host in listed)))
 
     async def stats(self, space: str, host: str) -> SpaceStats:
@@ -128,13 +128,13 @@ class LocalStorage:
         with self._locate_errors(space, host):
             return (
                 await self._worker(space, host).request(
-                    p.ReadStats(self._directory_name(space)), p.StatsReply, LOOK
+                    p.ReadStats(self._directory_name(space)), p.StatsReply, QUICK
                 )
             ).stats
 
     async def find_outage(self, space: str, host: str) -> str:
         """Return why the host's directory is unusable, or why its process keeps dying."""
-        problem = await asyncio.to_thread(self.catalogue.host_problem, host)
+        problem = await asyncio.to_thread(self.catalog.host_problem, host)
         worker = self._workers.get(host)
         return problem or ("" if worker is None else worker.crash_reason)
 
@@ -147,7 +147,7 @@ class LocalStorage:
 
         A process that does not run has no database open, and one that does not answer is not stalled.
         """
-        entry, worker = self.catalogue.entries.get(space), self._workers.get(host)
+        entry, worker = self.catalog.entries.get(space), self._workers.get(host)
         if entry is None or entry.space.adopted or worker is None or worker.pid is None:
             return ""
         try:
@@ -161,7 +161,7 @@ class LocalStorage:
         """Return the figures of the space on the host before a compaction."""
         with self._locate_errors(space, host):
             command = p.ReadFigures(self._directory_name(space), request)
-            figures = (await self._worker(space, host).request(command, p.FiguresReply, LOOK)).figures
+            figures = (await self._worker(space, host).request(command, p.FiguresReply, QUICK)).figures
             if request is not None and self._space(space).adopted:
                 figures = replace(figures, refusal=await asyncio.to_thread(self._refusal, host))
             return figures
@@ -222,15 +222,15 @@ class LocalStorage:
                 yield pair
 
     @property
-    def catalogue(self) -> Catalog:
+    def catalog(self) -> Catalog:
         """The current catalog of spaces and hosts."""
-        if self._catalogue is None:
+        if self._catalog is None:
             raise RuntimeError("the storage has not been started")
-        return self._catalogue
+        return self._catalog
 
-    @catalogue.setter
-    def catalogue(self, catalogue: Catalog) -> None:
-        self._catalogue = catalogue
+    @catalog.setter
+    def catalog(self, catalog: Catalog) -> None:
+        self._catalog = catalog
 
     def worker(self, host: str, *, adopted: bool) -> WorkerSupervisor:
         """Return the host's worker, whose process is started by the first request."""
@@ -259,7 +259,7 @@ class LocalStorage:
         return SpaceManager(self)
 
     def _own_worker(self, host: str) -> WorkerSupervisor:
-        arguments = ["own", str(self.catalogue.directories[host]), *self._limits]
+        arguments = ["own", str(self.catalog.directories[host]), *self._limits]
         return WorkerSupervisor(host, arguments, self._notify)
 
     def _adopted_worker(self, directory: str) -> WorkerSupervisor:
@@ -287,7 +287,7 @@ class LocalStorage:
         self.notice(text)
 
     def _space(self, name: str) -> Space:
-        entry = self.catalogue.entries.get(name)
+        entry = self.catalog.entries.get(name)
         if entry is None:
             raise StorageError(ErrorCode.MISSING, "", name, f"Space '{name}' does not exist")
         return entry.space
@@ -296,7 +296,7 @@ class LocalStorage:
         found = self._space(space)
         if host not in found.hosts:
             raise StorageError(ErrorCode.MISSING, host, space, f"{space} is not on {host}")
-        if not found.adopted and host not in self.catalogue.directories:
+        if not found.adopted and host not in self.catalog.directories:
             raise StorageError(ErrorCode.UNREACHABLE, host, space, f"{host} is not in the configuration")
         return self.worker(host, adopted=found.adopted)
 
@@ -353,10 +353,10 @@ class LocalStorage:
             finally:
                 coming.cancel()
                 with contextlib.suppress(WorkerError):  # an exited worker has no cursor any more
-                    await worker.request(p.EndRead(directory, cursor), p.Done, LOOK)
+                    await worker.request(p.EndRead(directory, cursor), p.Done, QUICK)
 
     async def _ping(self, host: Host) -> Host:
-        if not host.up or host.name not in self.catalogue.directories:
+        if not host.up or host.name not in self.catalog.directories:
             return host
         try:
             await self.worker(host.name, adopted=False).request(p.Ping(), p.Ready, PING)

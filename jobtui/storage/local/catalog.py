@@ -55,12 +55,12 @@ class PendingSpace(msgspec.Struct, frozen=True):
 class _Content(msgspec.Struct, frozen=True, omit_defaults=True):
     format: int
     spaces: tuple[CatalogEntry, ...] = ()
-    unsettled: tuple[PendingSpace, ...] = ()
+    pending: tuple[PendingSpace, ...] = msgspec.field(default=(), name="unsettled")
 
 
-class _Sheet(msgspec.Struct, frozen=True):
+class _CatalogFile(msgspec.Struct, frozen=True):
     crc: str
-    catalogue: msgspec.Raw
+    catalog: msgspec.Raw = msgspec.field(name="catalogue")
 
 
 class _Damaged(Exception):
@@ -102,7 +102,7 @@ class Catalog(msgspec.Struct, frozen=True):
         except _Damaged as damaged:
             return _rebuilt(empty, f"{root / FILE} {damaged}")
         entries = {entry.name: entry for entry in content.spaces}
-        return replace(empty, entries=entries, pending=content.unsettled)
+        return replace(empty, entries=entries, pending=content.pending)
 
     def spaces(self) -> tuple[Space, ...]:
         """Return the spaces, in name order."""
@@ -211,17 +211,17 @@ def _rebuilt(empty: Catalog, damage: str) -> Catalog:
     return replace(empty, entries=entries, damage=damage)
 
 
-def _encode(catalogue: Catalog) -> bytes:
-    entries = tuple(catalogue.entries[name] for name in sorted(catalogue.entries))
-    content = msgspec.json.encode(_Content(FORMAT, entries, catalogue.pending))
-    return msgspec.json.encode(_Sheet(_crc(content), msgspec.Raw(content))) + b"\n"
+def _encode(catalog: Catalog) -> bytes:
+    entries = tuple(catalog.entries[name] for name in sorted(catalog.entries))
+    content = msgspec.json.encode(_Content(FORMAT, entries, catalog.pending))
+    return msgspec.json.encode(_CatalogFile(_crc(content), msgspec.Raw(content))) + b"\n"
 
 
 def _decode(data: bytes) -> _Content:
     try:
-        sheet = msgspec.json.decode(data, type=_Sheet)
-        raw = bytes(sheet.catalogue)
-        if sheet.crc != _crc(raw):
+        file = msgspec.json.decode(data, type=_CatalogFile)
+        raw = bytes(file.catalog)
+        if file.crc != _crc(raw):
             raise _Damaged("does not match its checksum")
         written = msgspec.json.decode(raw, type=dict[str, object]).get("format")
         if isinstance(written, int) and written > FORMAT:

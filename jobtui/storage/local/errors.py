@@ -32,7 +32,7 @@ class DiskSpace(msgspec.Struct, frozen=True):
 
 
 # the first pattern that matches determines the code
-_SIGNS: tuple[tuple[str, ErrorCode], ...] = (
+_PATTERNS: tuple[tuple[str, ErrorCode], ...] = (
     (r"No space left|Compaction too large|Disk quota exceeded|NoSpace", ErrorCode.DISK_FULL),
     (r"lock hold by current process|While lock file", ErrorCode.LOCKED),
     (r"Permission denied|Read-only file system|Operation not permitted", ErrorCode.ACCESS),
@@ -48,7 +48,7 @@ _SIGNS: tuple[tuple[str, ErrorCode], ...] = (
     ),
 )
 
-_PLAIN = {
+_REASONS = {
     ErrorCode.DISK_FULL: "the disk is full",
     ErrorCode.LOCKED: "another program has the database open",
     ErrorCode.ACCESS: "jobtui may not write there",
@@ -60,7 +60,7 @@ _PLAIN = {
 
 _LIMITS = {"Too many open files": errno.EMFILE, "File too large": errno.EFBIG}
 
-_OF_RUST = re.compile(r"\(os error (\d+)\)$")  # in rocksdict's own errors, which have no errno
+_RUST_ERRNO = re.compile(r"\(os error (\d+)\)$")  # in rocksdict's own errors, which have no errno
 _ERRNO = {
     errno.ENOSPC: ErrorCode.DISK_FULL,
     errno.EDQUOT: ErrorCode.DISK_FULL,
@@ -72,46 +72,46 @@ _ERRNO = {
 }
 
 
-def classify(words: str) -> ErrorCode:
+def classify(message: str) -> ErrorCode:
     """Return the code of a message of RocksDB, `io` if no pattern matches."""
-    return next((code for sign, code in _SIGNS if re.search(sign, words, re.IGNORECASE)), ErrorCode.IO)
+    return next((code for sign, code in _PATTERNS if re.search(sign, message, re.IGNORECASE)), ErrorCode.IO)
 
 
-def rocksdb_error(words: str, where: str, room: DiskSpace | None = None) -> WorkerError:
+def rocksdb_error(message: str, where: str, room: DiskSpace | None = None) -> WorkerError:
     """Return the error for a message of RocksDB: directory, reason, sizes, and the message."""
-    code = classify(words)
+    code = classify(message)
     if code is ErrorCode.LOCKED:
         return locked_error(where)  # the message has only the path of the file again, and how long ago
-    limit = next((number for sign, number in _LIMITS.items() if sign in words), None)
-    plain = describe_limit(limit) or _full_in_words(code, where)
-    return WorkerError(code, f"{_plain(code, where, room, plain or None)} (RocksDB: {printable_line(words)})")
+    limit = next((number for sign, number in _LIMITS.items() if sign in message), None)
+    plain = describe_limit(limit) or _full_reason(code, where)
+    return WorkerError(
+        code, f"{_describe(code, where, room, plain or None)} (RocksDB: {printable_line(message)})"
+    )
 
 
 def system_error(error: OSError, where: str, room: DiskSpace | None = None) -> WorkerError:
     """Return the error for a system error."""
-    words, number = error.strerror or str(error), error.errno
-    if number is None and (found := _OF_RUST.search(words)):
-        words, number = words[: found.start()].strip(), int(found[1])
+    message, number = error.strerror or str(error), error.errno
+    if number is None and (found := _RUST_ERRNO.search(message)):
+        message, number = message[: found.start()].strip(), int(found[1])
     code = _ERRNO.get(number or 0, ErrorCode.IO)
     plain = (
-        "it is not there"
-        if code is ErrorCode.MISSING
-        else describe_limit(number) or _full_in_words(code, where)
+        "it is not there" if code is ErrorCode.MISSING else describe_limit(number) or _full_reason(code, where)
     )
-    return WorkerError(code, f"{_plain(code, where, room, plain or None)} ({printable_line(words)})")
+    return WorkerError(code, f"{_describe(code, where, room, plain or None)} ({printable_line(message)})")
 
 
 def disk_full_error(where: str, needed: int, free: int) -> WorkerError:
     """Return the error for a lack of disk space that is found before the work begins."""
     return WorkerError(
         ErrorCode.DISK_FULL,
-        _plain(ErrorCode.DISK_FULL, where, DiskSpace(needed, free), "there is not enough room"),
+        _describe(ErrorCode.DISK_FULL, where, DiskSpace(needed, free), "there is not enough room"),
     )
 
 
 def locked_error(where: str) -> WorkerError:
     """Return the error for a database that another program has open."""
-    return WorkerError(ErrorCode.LOCKED, f"{where}: {_PLAIN[ErrorCode.LOCKED]} (its LOCK is held)")
+    return WorkerError(ErrorCode.LOCKED, f"{where}: {_REASONS[ErrorCode.LOCKED]} (its LOCK is held)")
 
 
 def defect_error(error: Exception, where: str = "") -> WorkerError:
@@ -125,15 +125,15 @@ def missing_error(where: str, what: str) -> WorkerError:
     return WorkerError(ErrorCode.MISSING, f"{where}: {what}")
 
 
-def _full_in_words(code: ErrorCode, where: str) -> str:
+def _full_reason(code: ErrorCode, where: str) -> str:
     """Return the reason of a full disk if it is not a lack of space, such as a lack of inodes."""
     if code is ErrorCode.DISK_FULL and not has_inodes(Path(where)):
         return NO_INODES
     return ""
 
 
-def _plain(code: ErrorCode, where: str, room: DiskSpace | None, plain: str | None = None) -> str:
-    text = f"{where}: {plain or _PLAIN[code]}"
+def _describe(code: ErrorCode, where: str, room: DiskSpace | None, plain: str | None = None) -> str:
+    text = f"{where}: {plain or _REASONS[code]}"
     if code is ErrorCode.DISK_FULL and room is not None:
         numbers = [
             f"{format_bytes(size)} {word}"

@@ -2,7 +2,7 @@
 
 A `WorkerRequest` carries a number and a command; every `WorkerResponse` to it carries that number. A command
 is answered by any count of `ProgressReply` and then by exactly one of the others; `FailureReply` may stand
-for any of them. `place` is the name of a database's directory inside the host's own ("" in a worker of an
+for any of them. `directory` is the name of a database's directory inside the host's own ("" in a worker of an
 adopted database). Keys and values are base64.
 """
 
@@ -25,19 +25,19 @@ class _Message(msgspec.Struct, frozen=True, gc=False, tag_field="is"):
 class CreateDatabase(_Message, frozen=True, tag="create"):
     """Create an empty database. Answered by Done."""
 
-    place: str
+    directory: str
 
 
 class CloseDatabase(_Message, frozen=True, tag="close"):
     """Close a database that is to be deleted, without a flush. Answered by Done."""
 
-    place: str
+    directory: str
 
 
 class ReadStats(_Message, frozen=True, tag="look"):
     """Return the stats of a database. Answered by StatsReply."""
 
-    place: str
+    directory: str
 
 
 class ReadFigures(_Message, frozen=True, tag="figures"):
@@ -46,7 +46,7 @@ class ReadFigures(_Message, frozen=True, tag="figures"):
     Answered by FiguresReply.
     """
 
-    place: str
+    directory: str
     request: CompactionRequest | None = None
 
 
@@ -56,13 +56,13 @@ class ReadStall(_Message, frozen=True, tag="stall"):
     Answered by StallReply.
     """
 
-    place: str
+    directory: str
 
 
 class FlushDatabase(_Message, frozen=True, tag="flush"):
     """Write the memtables to SST files. Answered by OperationReply."""
 
-    place: str
+    directory: str
 
 
 class CompactDatabase(_Message, frozen=True, tag="compact"):
@@ -72,7 +72,7 @@ class CompactDatabase(_Message, frozen=True, tag="compact"):
     limit, None for the worker's own.
     """
 
-    place: str
+    directory: str
     request: CompactionRequest = CompactionRequest()
     reserve: DiskReserve = DiskReserve()
     rate: int | None = None
@@ -84,7 +84,7 @@ class WritePairs(_Message, frozen=True, tag="load"):
     `sync`: sync all pairs so far to the disk.
     """
 
-    place: str
+    directory: str
     pairs: tuple[tuple[bytes, bytes | None], ...]
     sync: bool
 
@@ -95,14 +95,14 @@ class ReadPairs(_Message, frozen=True, tag="dump"):
     Answered by PairsReply.
     """
 
-    place: str
+    directory: str
     cursor: int
 
 
 class EndRead(_Message, frozen=True, tag="enddump"):
     """Discard a cursor. Answered by Done."""
 
-    place: str
+    directory: str
     cursor: int
 
 

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 class SpaceHost(Protocol):
     """The part of the storage that the creation and deletion of spaces needs."""
 
-    catalogue: Catalog
+    catalog: Catalog
     notice: Notice
 
     def worker(self, host: str, *, adopted: bool) -> WorkerSupervisor:
@@ -54,7 +54,7 @@ class SpaceManager:
 
     async def create(self, name: str, placement: Placement) -> Space:
         """Create or adopt a space. Raises StorageError, and then leaves nothing behind."""
-        if name in self._storage.catalogue.entries:
+        if name in self._storage.catalog.entries:
             raise _refused(name, f"Space '{name}' exists already")
         for text in (name, *(placement.directories or ())):
             if not _is_text(text):
@@ -65,24 +65,24 @@ class SpaceManager:
         await self._finish_deleting(name)
         for host in hosts:
             self._refuse_remains(name, host)
-        await self._save(self._storage.catalogue.with_pending(PendingSpace(name, hosts)))
+        await self._save(self._storage.catalog.with_pending(PendingSpace(name, hosts)))
         try:
             await self._create_databases(name, hosts)
-            await self._save(self._storage.catalogue.with_entry(CatalogEntry(name, hosts)))
+            await self._save(self._storage.catalog.with_entry(CatalogEntry(name, hosts)))
         except BaseException:
             await self._delete_databases(name, hosts)
             raise
-        return self._storage.catalogue.entries[name].space
+        return self._storage.catalog.entries[name].space
 
     async def drop(self, name: str) -> None:
         """Remove a space from the catalog and delete its own data.
 
         Raises StorageError if it stays.
         """
-        entry = self._storage.catalogue.entries.get(name)
+        entry = self._storage.catalog.entries.get(name)
         if entry is None:
             raise StorageError(ErrorCode.MISSING, "", name, f"Space '{name}' does not exist")
-        await self._save(self._storage.catalogue.without(name))
+        await self._save(self._storage.catalog.without(name))
         if entry.hosts:
             await self._delete_databases(name, entry.hosts)
 
@@ -92,26 +92,26 @@ class SpaceManager:
         Raises StorageError if a rebuilt catalog cannot be written.
         """
         remarks = self._save_rebuilt()
-        for entry in self._storage.catalogue.entries.values():
+        for entry in self._storage.catalog.entries.values():
             for directory in entry.directories:
                 self._restore_directory(directory)
-        remarks += [self._remove(one.name, one.hosts) for one in self._storage.catalogue.pending]
+        remarks += [self._remove(one.name, one.hosts) for one in self._storage.catalog.pending]
         return [remark for remark in (*remarks, *self._unknown_directories()) if remark]
 
     def _save_rebuilt(self) -> list[str]:
-        catalogue = self._storage.catalogue
-        if not catalogue.damage:
+        catalog = self._storage.catalog
+        if not catalog.damage:
             return []
-        catalogue.save()
-        self._storage.catalogue = replace(catalogue, damage="")
-        names = ", ".join(sorted(catalogue.entries)) or "none"
+        catalog.save()
+        self._storage.catalog = replace(catalog, damage="")
+        names = ", ".join(sorted(catalog.entries)) or "none"
         return [
-            f"{catalogue.damage}; spaces found on the hosts: {names}. "
+            f"{catalog.damage}; spaces found on the hosts: {names}. "
             "Adopted ones must be adopted again (CREATE SPACE … AT)"
         ]
 
     def _choose_hosts(self, name: str, placement: Placement) -> tuple[str, ...]:
-        known = tuple(self._storage.catalogue.directories)
+        known = tuple(self._storage.catalog.directories)
         if placement.hosts is not None:
             for host in placement.hosts:
                 if host not in known:
@@ -120,12 +120,12 @@ class SpaceManager:
         count = len(known) if placement.count is None else placement.count
         if not 1 <= count <= len(known):
             raise _refused(name, f"{count} hosts were asked for; there are {len(known)}: {', '.join(known)}")
-        held = [host for entry in self._storage.catalogue.entries.values() for host in entry.hosts]
+        held = [host for entry in self._storage.catalog.entries.values() for host in entry.hosts]
         emptiest = sorted(known, key=held.count)[:count]
         return tuple(host for host in known if host in emptiest)
 
     def _refuse_remains(self, name: str, host: str) -> None:
-        path = self._storage.catalogue.directories[host] / directory_name(name)
+        path = self._storage.catalog.directories[host] / directory_name(name)
         if os.path.lexists(path):
             raise _refused(
                 name, f"{path} exists already and is none of the known spaces: move it away first", host
@@ -138,7 +138,7 @@ class SpaceManager:
                 raise failure
 
     async def _create_on(self, name: str, host: str) -> None:
-        directory = self._storage.catalogue.directories[host]
+        directory = self._storage.catalog.directories[host]
         try:
             await asyncio.to_thread(layout.prepare_host, directory, name)
             worker = self._storage.worker(host, adopted=False)
@@ -156,8 +156,8 @@ class SpaceManager:
                 await self._storage.worker(directory, adopted=True).request(p.ReadStats(""), p.StatsReply)
             except WorkerError as error:
                 raise StorageError(error.code, directory, name, error.reason) from error
-        await self._save(self._storage.catalogue.with_entry(CatalogEntry(name, directories=adopted)))
-        return self._storage.catalogue.entries[name].space
+        await self._save(self._storage.catalog.with_entry(CatalogEntry(name, directories=adopted)))
+        return self._storage.catalog.entries[name].space
 
     def _check_adoption(self, name: str, directories: Sequence[str]) -> tuple[str, ...]:
         adopted = tuple(os.path.normpath(directory) for directory in directories)
@@ -170,7 +170,7 @@ class SpaceManager:
         return adopted
 
     def _refuse_adoption(self, name: str, directory: str, others: Sequence[str]) -> None:
-        catalogue = self._storage.catalogue
+        catalog = self._storage.catalog
         if not Path(directory).is_absolute():
             raise _refused(name, f"{directory} is not an absolute path")
         try:
@@ -183,7 +183,7 @@ class SpaceManager:
             raise StorageError(ErrorCode.REJECTED, directory, name, f"{directory} is a file, not a directory")
         if not there:
             raise StorageError(ErrorCode.MISSING, directory, name, f"{directory}: there is no such directory")
-        for entry in catalogue.entries.values():
+        for entry in catalog.entries.values():
             for taken in entry.directories:
                 if relation := _relation(directory, taken):
                     raise _refused(
@@ -193,16 +193,16 @@ class SpaceManager:
             if relation := _relation(directory, other):
                 raise _refused(name, f"{directory} {relation}, which is named too", directory)
         real = os.path.realpath(directory)
-        for own in (catalogue.root, *catalogue.directories.values()):
+        for own in (catalog.root, *catalog.directories.values()):
             if Path(real).is_relative_to(os.path.realpath(own)):
                 raise _refused(name, f"{directory} lies in jobtui's own storage", directory)
 
     async def _finish_deleting(self, name: str) -> None:
         """Try again to delete a dropped space of that name before its directory is used."""
-        for one in self._storage.catalogue.pending:
+        for one in self._storage.catalog.pending:
             if one.name == name:
                 await self._delete_databases(name, one.hosts)
-        if any(one.name == name for one in self._storage.catalogue.pending):
+        if any(one.name == name for one in self._storage.catalog.pending):
             raise _refused(
                 name,
                 f"the data of the dropped space '{name}' cannot be deleted, and it is in the same directory",
@@ -210,7 +210,7 @@ class SpaceManager:
 
     async def _delete_databases(self, name: str, hosts: Sequence[str]) -> None:
         for host in hosts:
-            if host in self._storage.catalogue.directories:
+            if host in self._storage.catalog.directories:
                 try:
                     await self._storage.worker(host, adopted=False).request(
                         p.CloseDatabase(directory_name(name)), p.Done
@@ -223,18 +223,18 @@ class SpaceManager:
 
     def _remove(self, name: str, hosts: Sequence[str]) -> str:
         """Delete a pending space; if that fails, it stays pending, and the returned text is the reason."""
-        catalogue = self._storage.catalogue
+        catalog = self._storage.catalog
         try:
-            for host in hosts if name not in catalogue.entries else ():
-                if host in catalogue.directories:
-                    layout.delete_database(catalogue.directories[host], name)
-            settled = catalogue.without_pending(name)
+            for host in hosts if name not in catalog.entries else ():
+                if host in catalog.directories:
+                    layout.delete_database(catalog.directories[host], name)
+            settled = catalog.without_pending(name)
             settled.save()
-            self._storage.catalogue = settled
+            self._storage.catalog = settled
         except (OSError, StorageError) as error:
             why = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) else error
             return f"what is left of the space {name} could not be deleted, the next start tries again: {why}"
-        beyond = ", ".join(host for host in hosts if host not in catalogue.directories)
+        beyond = ", ".join(host for host in hosts if host not in catalog.directories)
         return f"what the space {name} held on {beyond} stays there: not in the configuration" if beyond else ""
 
     def _restore_directory(self, directory: str) -> None:
@@ -243,25 +243,23 @@ class SpaceManager:
         from jobtui.storage.local.adopted_directory import AdoptedDirectory, notes_directory
 
         with contextlib.suppress(OSError):
-            AdoptedDirectory(
-                Path(directory), notes_directory(self._storage.catalogue.root, directory)
-            ).restore()
+            AdoptedDirectory(Path(directory), notes_directory(self._storage.catalog.root, directory)).restore()
 
     def _unknown_directories(self) -> list[str]:
-        catalogue = self._storage.catalogue
+        catalog = self._storage.catalog
         remarks = []
-        for host, directory in catalogue.directories.items():
-            known = {directory_name(entry.name) for entry in catalogue.entries.values() if host in entry.hosts}
-            known |= {directory_name(one.name) for one in catalogue.pending if host in one.hosts}
+        for host, directory in catalog.directories.items():
+            known = {directory_name(entry.name) for entry in catalog.entries.values() if host in entry.hosts}
+            known |= {directory_name(one.name) for one in catalog.pending if host in one.hosts}
             unknown = layout.unknown_directories(directory, known)
             if unknown:
                 names = ", ".join(unknown)
                 remarks.append(f"{directory} holds directories of no known space, left alone: {names}")
         return remarks
 
-    async def _save(self, catalogue: Catalog) -> None:
-        await asyncio.to_thread(catalogue.save)
-        self._storage.catalogue = catalogue
+    async def _save(self, catalog: Catalog) -> None:
+        await asyncio.to_thread(catalog.save)
+        self._storage.catalog = catalog
 
 
 def _relation(directory: str, other: str) -> str:

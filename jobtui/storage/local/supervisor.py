@@ -38,7 +38,7 @@ class Timeouts(msgspec.Struct, frozen=True):
 
 
 WORK = Timeouts()
-LOOK = Timeouts(pause=False, seconds=10.0)
+QUICK = Timeouts(pause=False, seconds=10.0)
 
 
 class OperationStopped(Exception):
@@ -87,15 +87,15 @@ class WorkerSupervisor:
         """The reason of the last crash while the process keeps crashing and is not started again, or ""."""
         return self._crash_reason if self._not_before > self._clock() else ""
 
-    async def request(self, command: p.WorkerCommand, answer: type[W], timeouts: Timeouts = WORK) -> W:
+    async def request(self, command: p.WorkerCommand, reply_type: type[W], timeouts: Timeouts = WORK) -> W:
         """Send a command and return the reply. Raises WorkerError."""
         process = await self._ensure_running(timeouts)
-        _, word = process.send(command)
+        _, reply = process.send(command)
         try:
             if isinstance(command, p.WritePairs):
                 await process.drain()
             async with asyncio.timeout(timeouts.seconds):
-                return self._expected(await asyncio.shield(word), answer)
+                return self._expected(await asyncio.shield(reply), reply_type)
         except WorkerDied as death:
             raise await self._on_death(process, death) from None
         except TimeoutError:
@@ -117,19 +117,19 @@ class WorkerSupervisor:
         if cancel.is_set():
             raise OperationStopped
         process = await self._ensure_running(WORK, cancel)
-        number, word = process.send(command, on_progress)
-        stopper = asyncio.ensure_future(self._stop_when(cancel, process, number, word))
+        number, reply = process.send(command, on_progress)
+        stopper = asyncio.ensure_future(self._stop_when(cancel, process, number, reply))
         pauser = asyncio.ensure_future(self._pause_when(control.pause, process, number))
         try:
             with control.on_rate(lambda rate: self._send_quietly(process, p.SetWriteRate(number, rate))):
-                return self._expected(await asyncio.shield(word), p.OperationReply)
+                return self._expected(await asyncio.shield(reply), p.OperationReply)
         except WorkerDied as death:
             error = await self._on_death(process, death)
             if cancel.is_set():
                 raise OperationStopped from None
             raise error from None
         except asyncio.CancelledError:
-            self._spawn(self._await_stop(process, self._send_cancel(process, number), word))
+            self._spawn(self._await_stop(process, self._send_cancel(process, number), reply))
             raise
         finally:
             stopper.cancel()
@@ -229,20 +229,20 @@ class WorkerSupervisor:
         self._not_before = self._clock() + PAUSES[min(self._crashes, len(PAUSES) - 1)]
         self._crashes += 1
 
-    def _expected(self, word: p.WorkerMessage, answer: type[W]) -> W:
-        if isinstance(word, p.OperationReply | p.Done):
+    def _expected(self, reply: p.WorkerMessage, reply_type: type[W]) -> W:
+        if isinstance(reply, p.OperationReply | p.Done):
             self._crashes = 0
-        if isinstance(word, p.FailureReply):
-            raise WorkerError(word.code, word.reason)
-        if not isinstance(word, answer):
-            raise WorkerError(ErrorCode.IO, f"{self.name} gave no fitting answer ({type(word).__name__})")
-        return word
+        if isinstance(reply, p.FailureReply):
+            raise WorkerError(reply.code, reply.reason)
+        if not isinstance(reply, reply_type):
+            raise WorkerError(ErrorCode.IO, f"{self.name} gave no fitting answer ({type(reply).__name__})")
+        return reply
 
     async def _stop_when(
-        self, cancel: asyncio.Event, process: WorkerProcess, number: int, word: asyncio.Future[p.WorkerMessage]
+        self, cancel: asyncio.Event, process: WorkerProcess, number: int, reply: asyncio.Future[p.WorkerMessage]
     ) -> None:
         await cancel.wait()
-        await self._await_stop(process, self._send_cancel(process, number), word)
+        await self._await_stop(process, self._send_cancel(process, number), reply)
 
     async def _pause_when(self, pause: asyncio.Event, process: WorkerProcess, number: int) -> None:
         await pause.wait()
@@ -259,11 +259,11 @@ class WorkerSupervisor:
         return self._clock() + GRACE_SECONDS
 
     async def _await_stop(
-        self, process: WorkerProcess, until: float, word: asyncio.Future[p.WorkerMessage]
+        self, process: WorkerProcess, until: float, reply: asyncio.Future[p.WorkerMessage]
     ) -> None:
-        if not word.done():
-            await asyncio.wait([word], timeout=until - self._clock())
-        if not word.done():
+        if not reply.done():
+            await asyncio.wait([reply], timeout=until - self._clock())
+        if not reply.done():
             self._notice(f"{self.name} did not stop in time: its process is ended and started again")
             await process.kill()
 
@@ -285,8 +285,8 @@ class WorkerSupervisor:
             await self._quit(process)
 
     async def _quit(self, process: WorkerProcess) -> None:
-        _, word = process.send(p.QuitWorker())
-        word.add_done_callback(_retrieve_exception)
+        _, reply = process.send(p.QuitWorker())
+        reply.add_done_callback(_retrieve_exception)
         await asyncio.wait([asyncio.ensure_future(process.wait_ended())], timeout=QUIT_SECONDS)
         await process.kill()
 
@@ -311,6 +311,6 @@ async def _wait_started(starting: asyncio.Future[WorkerProcess], cancel: asyncio
             await asyncio.wait([starting])
 
 
-def _retrieve_exception(word: asyncio.Future[p.WorkerMessage]) -> None:
-    if not word.cancelled():
-        word.exception()
+def _retrieve_exception(reply: asyncio.Future[p.WorkerMessage]) -> None:
+    if not reply.cancelled():
+        reply.exception()

@@ -230,7 +230,7 @@ class StatementQuery:
             self._post(StatementAnswered(done.result(), failure.message if failure is not None else ""))
 
 
-Spot = tuple[str, str]
+StatsTarget = tuple[str, str]
 """A space and a host."""
 
 
@@ -241,15 +241,15 @@ class StatsCache:
         """Create the cache. `on_change` is called on the engine's thread after each answer."""
         self._client = client
         self._on_change = on_change
-        self._requested: set[Spot] = set()
-        self._seen: Mapping[Spot, StatsResult] = {}
+        self._requested: set[StatsTarget] = set()
+        self._seen: Mapping[StatsTarget, StatsResult] = {}
 
     def request(self, space: str, host: str) -> None:
         """Fetch the stats again, unless a request is under way."""
-        spot = space, host
-        if spot not in self._requested:
-            self._requested.add(spot)
-            self._client.fetch_stats(space, host).add_done_callback(lambda done: self._receive(spot, done))
+        target = space, host
+        if target not in self._requested:
+            self._requested.add(target)
+            self._client.fetch_stats(space, host).add_done_callback(lambda done: self._receive(target, done))
 
     def get(self, space: str, host: str) -> StatsResult:
         """Return the newest answer."""
@@ -259,15 +259,15 @@ class StatsCache:
         """Remove all answers."""
         self._seen = {}
 
-    def _receive(self, spot: Spot, done: Future[SpaceStats]) -> None:
-        self._requested.discard(spot)
+    def _receive(self, target: StatsTarget, done: Future[SpaceStats]) -> None:
+        self._requested.discard(target)
         if done.cancelled():
             result = StatsResult(problem="not answered")
         elif (error := done.exception()) is not None:
             result = StatsResult(problem=str(error))
         else:
             result = StatsResult(done.result())
-        self._seen = {**self._seen, spot: result}
+        self._seen = {**self._seen, target: result}
         self._on_change()
 
 

@@ -10,7 +10,7 @@ from jobtui.formatting import format_bytes
 from jobtui.model import Status
 from jobtui.storage.base import Host
 from jobtui.tui.text.spans import GLYPH, STATUS_ROLE, Line, TextRole, plain
-from jobtui.tui.widgets.table_layout import Column, Placed
+from jobtui.tui.widgets.table_layout import Column, PlacedColumn
 
 SPACE_COLUMNS = (
     Column("name", "Name", 8, 40, sorts=True),
@@ -100,7 +100,7 @@ class NamedRows:
         """Return the row of a name, None if there is none."""
         return self._keys.index(key) if isinstance(key, str) and key in self._cells else None
 
-    def cells(self, index: int, shown: Sequence[Placed]) -> list[Line]:
+    def cells(self, index: int, shown: Sequence[PlacedColumn]) -> list[Line]:
         """Return a row's cells, one for each shown column."""
         row = self._cells[self._keys[index]]
         return [row[placed.column.key] for placed in shown]

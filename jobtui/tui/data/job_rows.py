@@ -28,7 +28,7 @@ from jobtui.tui.text.spans import (
     step_count,
     width_of,
 )
-from jobtui.tui.widgets.table_layout import GAP, Column, Placed
+from jobtui.tui.widgets.table_layout import GAP, Column, PlacedColumn
 
 _NEVER = datetime.fromtimestamp(0, UTC)
 _BLOCK = 16
@@ -67,7 +67,7 @@ _COVERED = {
 _PENDING = Job(id=0, command="…", space="", submitted=_NEVER, status=Status.QUEUE)
 
 
-def _gone(job_id: int) -> Job:
+def _archived_row(job_id: int) -> Job:
     # the job was archived after the query: this row stands in for it until the next query
     return Job(id=job_id, command="–", space="", submitted=_NEVER, status=Status.FINISHED)
 
@@ -190,7 +190,7 @@ class JobRows:
         self._again.update(self.recoveries({job.id for job in found.values() if job.status in _RECOVERABLE}))
         # a damaged history may have fewer jobs than it counts
         short = [_PENDING] * max(0, min(_BLOCK, self._count - start) - len(ids))
-        block = self._blocks[number] = [*(found.get(job_id) or _gone(job_id) for job_id in ids), *short]
+        block = self._blocks[number] = [*(found.get(job_id) or _archived_row(job_id) for job_id in ids), *short]
         return block
 
     def key_at(self, index: int) -> int:
@@ -225,7 +225,7 @@ class JobRows:
             varies = now.date(), self.waits.get(job.id)
         return job, job.id in self.marks, job.id in self.watched, self._again.get(job.id), varies
 
-    def cells(self, index: int, shown: Sequence[Placed]) -> list[Line | None]:
+    def cells(self, index: int, shown: Sequence[PlacedColumn]) -> list[Line | None]:
         """Return the cells of a row, one for each shown column; None if the next cell covers it."""
         job = self.job_at(index)
         now = self._now()
@@ -234,7 +234,7 @@ class JobRows:
             self._cover(job, shown, cells)
         return cells
 
-    def _cover(self, job: Job, shown: Sequence[Placed], cells: list[Line | None]) -> None:
+    def _cover(self, job: Job, shown: Sequence[PlacedColumn], cells: list[Line | None]) -> None:
         """Extend the details over the columns before them: over blank cells and less important columns."""
         width = shown[-1].width
         details = self._details(job, _UNLIMITED)

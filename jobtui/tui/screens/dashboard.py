@@ -129,7 +129,7 @@ class Dashboard(StyledScreen):
             context.space,
             context.client.history.counts(),
             self._all_flags(),
-            place=self.view.title,
+            view_title=self.view.title,
             link=connection_span(link) if link is not None else None,
             profile_role=context.profile_role,
             hosts_down=0 if overview is None else sum(not host.up for host in overview.hosts),

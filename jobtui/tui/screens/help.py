@@ -114,7 +114,7 @@ def help_lines(working: Sequence[KeyCommand], keymap: Keymap, width: int) -> lis
     if any(command.where is KeyScope.JOBS for command in working):
         lines.append((("Filter", TextRole.TITLE),))
         for words, what in _FILTER:
-            lines.extend(_beside((words, TextRole.ACCENT), what, _TERM, width))
+            lines.extend(_term_lines((words, TextRole.ACCENT), what, _TERM, width))
         lines.append(())
     # late: the language is loaded when the help is first opened
     from jobtui.language.help import TERMS
@@ -147,14 +147,14 @@ def statement_lines(width: int) -> list[Line]:
 
     lines: list[Line] = []
     for form in SYNTAX:
-        lines.extend(_beside((form.usage, TextRole.PLAIN), form.summary, 53, width))
+        lines.extend(_term_lines((form.usage, TextRole.PLAIN), form.summary, 53, width))
     lines.append(())
     lines.extend(wrapped(((" " + LEXICAL_RULES.replace("\n", " "), TextRole.PLAIN),), width, hang=2))
     lines.append(())
     return lines
 
 
-def _beside(term: Span, what: str, column: int, width: int) -> list[Line]:
+def _term_lines(term: Span, what: str, column: int, width: int) -> list[Line]:
     """Return a term and its meaning, side by side or, if that is too wide, below each other."""
     text, role = term
     if width_of(text) < column and column + width_of(what) + 2 <= width:

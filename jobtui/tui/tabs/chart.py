@@ -142,7 +142,7 @@ def chart_lines(
             )
             for panel in _PANELS[start : start + columns]
         ]
-        lines.extend(cut(line, width) for line in _beside(band))
+        lines.extend(cut(line, width) for line in _side_by_side(band))
     if len(samples.hosts) > 1:
         lines.append(())
         lines.extend(_host_rows(samples, shown, width))
@@ -168,7 +168,7 @@ def space_chart_lines(
         for panel, figures in zip(_SPACE_PANELS, (sizes, reclaimed), strict=True)
     ]
     bands = [panels] if columns == 2 else [[panel] for panel in panels]
-    return [cut(line, width) for band in bands for line in _beside(band)]
+    return [cut(line, width) for band in bands for line in _side_by_side(band)]
 
 
 def _reason_for_nothing(job: Job, is_known: bool) -> str:
@@ -364,7 +364,7 @@ def _clock(seconds: float, end: float) -> str:
     return format_duration(seconds) if seconds >= 10 else f"0:{int(seconds):02}"
 
 
-def _beside(panels: Sequence[Sequence[Line]]) -> list[Line]:
+def _side_by_side(panels: Sequence[Sequence[Line]]) -> list[Line]:
     """Return the lines of panels side by side."""
     lines: list[Line] = []
     widths = [max(line_width(line) for line in panel) for panel in panels]

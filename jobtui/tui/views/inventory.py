@@ -68,7 +68,7 @@ class InventoryView(TableView):
     @property
     @override
     def can_look(self) -> bool:
-        return any(self.context.overview_cache.adopted(space) for space, _ in self.spots())
+        return any(self.context.overview_cache.adopted(space) for space, _ in self.stats_targets())
 
     @override
     def on_overview(self) -> None:
@@ -104,7 +104,7 @@ class InventoryView(TableView):
         """Return all rows, in their order."""
         raise NotImplementedError
 
-    def spots(self) -> list[tuple[str, str]]:
+    def stats_targets(self) -> list[tuple[str, str]]:
         """Return the pairs of space and host whose stats belong to the row under the cursor."""
         raise NotImplementedError
 
@@ -113,7 +113,7 @@ class InventoryView(TableView):
         raise NotImplementedError
 
     def _fetch_stats(self, asked: bool = False) -> None:
-        for space, host in self.spots():
+        for space, host in self.stats_targets():
             if asked or self.context.overview_cache.adopted(space) is False:
                 self._stats_cache.request(space, host)
 
@@ -122,7 +122,7 @@ class InventoryView(TableView):
         self.title_line.show(self.heading())
         lines: list[Line] = []
         width = self.body.inner_width
-        seen = [(self.name_of(*spot), self._stats_cache.get(*spot)) for spot in self.spots()]
+        seen = [(self.name_of(*target), self._stats_cache.get(*target)) for target in self.stats_targets()]
         if self.can_look:
             lines += [*wrapped(request_hint(self._look_key), width, hang=1), ()]
         lines += [*self.history_line(width), *stats_table(seen, width), *self.history_chart(width)]
@@ -248,7 +248,7 @@ class SpacesView(InventoryView):
             return None
         return next((entry for entry in overview.spaces if entry.space.name == self.current), None)
 
-    def spots(self) -> list[tuple[str, str]]:
+    def stats_targets(self) -> list[tuple[str, str]]:
         """Return the space with each of its hosts."""
         entry = self._current_entry()
         return [] if entry is None else [(entry.space.name, host) for host in entry.space.hosts]
@@ -294,7 +294,7 @@ class HostsView(InventoryView):
             self.table.columns = columns
         return host_rows(overview.hosts, sorting.key, sorting.descending)
 
-    def spots(self) -> list[tuple[str, str]]:
+    def stats_targets(self) -> list[tuple[str, str]]:
         """Return each space of the host, with the host."""
         host = self.current
         return [] if host is None else [(space, host) for space in self.spaces_of(host)]

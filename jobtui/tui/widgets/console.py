@@ -97,19 +97,21 @@ def answer_lines(
     Each job that a statement created has a line: `job 325: compact cities, running`.
     `job_of` returns a job.
     """
-    said: list[TranscriptLine] = []
+    lines: list[TranscriptLine] = []
     for result in answer.results:
         jobs = [job_of(job_id) for job_id in result.jobs[:_MOST_JOB_LINES]]
         if result.jobs and len(result.rows) == len(jobs) and None not in jobs:
-            said.extend(_job_line(job) for job in jobs if job is not None)
-            said.extend(TranscriptLine(((text, TextRole.MUTED),)) for text in result.notice.split("\n") if text)
+            lines.extend(_job_line(job) for job in jobs if job is not None)
+            lines.extend(
+                TranscriptLine(((text, TextRole.MUTED),)) for text in result.notice.split("\n") if text
+            )
         else:
-            said.extend(_result(result))
+            lines.extend(_result(result))
     if answer.failure is not None:
-        said.extend(_failure(answer.failure))
-    if not said:
-        said.append(TranscriptLine((("nothing to do", TextRole.MUTED),)))
-    return said
+        lines.extend(_failure(answer.failure))
+    if not lines:
+        lines.append(TranscriptLine((("nothing to do", TextRole.MUTED),)))
+    return lines
 
 
 def _job_line(job: Job) -> TranscriptLine:
@@ -185,9 +187,9 @@ class Transcript(LinesView):
             self._lay_out()
         self.scroll_end(x_axis=False, animate=False, immediate=True)
 
-    def add(self, said: Sequence[TranscriptLine]) -> None:
+    def add(self, lines: Sequence[TranscriptLine]) -> None:
         """Add lines at the end, and show them."""
-        self._kept = [*self._kept, *said][-_MOST_LINES:]
+        self._kept = [*self._kept, *lines][-_MOST_LINES:]
         self._lay_out()
         self.scroll_to(x=0, animate=False)
         self.scroll_end(x_axis=False, animate=False)
@@ -201,7 +203,7 @@ class Transcript(LinesView):
         # before it is first shown it has no width; being shown resizes it
         self._layout_width = width = self.inner_width
         room = width if width > 1 else self.screen.size.width
-        self.show([line for said in self._kept for line in said.lay_out(room)], wide=True)
+        self.show([line for kept in self._kept for line in kept.lay_out(room)], wide=True)
 
 
 _SIDEWAYS_CELLS = 10

@@ -35,7 +35,7 @@ class HeaderState(msgspec.Struct, frozen=True):
         space: The chosen space.
         counts: The number of jobs of each status.
         flags: Texts that warn, such as "paused".
-        place: The view's name, "" for the jobs.
+        view_title: The view's name, "" for the jobs.
         link: The state of the connection to a cluster.
         hosts_down: How many of the hosts do not answer.
         profile_role: How the profile's name is shown.
@@ -46,7 +46,7 @@ class HeaderState(msgspec.Struct, frozen=True):
     space: str | None = None
     counts: Mapping[Status, int] = msgspec.field(default_factory=dict)
     flags: tuple[str, ...] = ()
-    place: str = ""
+    view_title: str = ""
     link: Span | None = None
     hosts_down: int = 0
     profile_role: TextRole = TextRole.STRONG
@@ -61,8 +61,8 @@ def header_line(state: HeaderState, width: int) -> Line:
         name = [(" jobtui ", TextRole.TITLE), profile]
     if state.link is not None:
         name += [(" ", TextRole.PLAIN), state.link]
-    if state.place:
-        name.append((f" › {state.place}", TextRole.TITLE))
+    if state.view_title:
+        name.append((f" › {state.view_title}", TextRole.TITLE))
     hosts: list[Span] = []
     if state.hosts is not None:
         up, role = f"{state.hosts - state.hosts_down} of ", TextRole.FAILED

@@ -260,7 +260,7 @@ class JobDetail(Detail):
                 from jobtui.tui.tabs.storage import storage_lines
 
                 look_key = self.context.keymap.shown(BY_ID["look"]) if self._needs_request(job) else ""
-                return storage_lines(job, self._looks(job), width, look_key)
+                return storage_lines(job, self._stats_results(job), width, look_key)
             case Tab.EVENTS:
                 from jobtui.tui.tabs.timeline import event_lines
 
@@ -289,7 +289,7 @@ class JobDetail(Detail):
             usual=self._usual.get(job.id),
         )
         if self._shows_lingering_hosts(job):
-            lines += lingering_lines(job, self._looks(job), width, now)
+            lines += lingering_lines(job, self._stats_results(job), width, now)
         if self.body.size.height < _LOW:
             lines = [cut(lines[0], width), *lines[1:]][:1]
         if len(job.tasks) > 1 and self.body.size.height >= _LOW - 1:
@@ -402,7 +402,7 @@ class JobDetail(Detail):
         adopted = self.context.overview_cache.adopted(job.space)
         return adopted is None or adopted
 
-    def _looks(self, job: Job) -> dict[str, StatsResult]:
+    def _stats_results(self, job: Job) -> dict[str, StatsResult]:
         return {task.host: self._stats_cache.get(job.space, task.host) for task in job.tasks}
 
     def _shows_lingering_hosts(self, job: Job) -> bool:

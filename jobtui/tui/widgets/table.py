@@ -22,7 +22,15 @@ from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.text.spans import CURSOR, IDLE_CURSOR, Line, TextRole, line_width, width_of
 from jobtui.tui.textual_ext.render import QuantizedScrollView, use_borderless_cache
 from jobtui.tui.widgets.base import StyledWidget
-from jobtui.tui.widgets.table_layout import GAP, GUTTER, UNSORTED, Column, Placed, RowPainter, place_columns
+from jobtui.tui.widgets.table_layout import (
+    GAP,
+    GUTTER,
+    UNSORTED,
+    Column,
+    PlacedColumn,
+    RowPainter,
+    place_columns,
+)
 
 # painted rows that are cached: a few pages
 _MOST_PAINTED = 512
@@ -76,7 +84,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         self.is_following = False
         self._columns = tuple(columns)
         self._wanted = [max(column.natural, width_of(column.label)) for column in columns]
-        self._placed: tuple[Placed, ...] = ()
+        self._placed: tuple[PlacedColumn, ...] = ()
         self._cursor = 0
         self._key: Hashable | None = None
         self._empty: Sequence[Line] = ()
@@ -104,7 +112,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         self.refresh()
 
     @property
-    def shown(self) -> tuple[Placed, ...]:
+    def shown(self) -> tuple[PlacedColumn, ...]:
         """The columns that fit."""
         return self._placed
 
@@ -423,7 +431,7 @@ class Rows(Protocol):
         """Return the index of the row with this key, None if there is no such row."""
         ...
 
-    def cells(self, index: int, shown: Sequence[Placed]) -> Sequence[Line | None]:
+    def cells(self, index: int, shown: Sequence[PlacedColumn]) -> Sequence[Line | None]:
         """Return the cells of a row, one for each shown column; None if the next cell covers it."""
         ...
 

@@ -49,7 +49,7 @@ _LEAST_CUT = 4
 """The fewest cells of a span that was cut: fewer would say nothing."""
 
 
-class Placed(msgspec.Struct, frozen=True):
+class PlacedColumn(msgspec.Struct, frozen=True):
     """A column that is shown, with its index in the row's cells, its first cell on screen and its width."""
 
     column: Column
@@ -58,7 +58,7 @@ class Placed(msgspec.Struct, frozen=True):
     width: int
 
 
-def place_columns(columns: Sequence[Column], wanted: Sequence[int], room: int) -> tuple[Placed, ...]:
+def place_columns(columns: Sequence[Column], wanted: Sequence[int], room: int) -> tuple[PlacedColumn, ...]:
     """Lay the columns out in `room` cells; `wanted` is the width of the widest cell of each.
 
     Columns are hidden, the highest `gives` first, until the others fit at their least width. The remaining room
@@ -87,16 +87,16 @@ def place_columns(columns: Sequence[Column], wanted: Sequence[int], room: int) -
         if columns[index].fills and spare > 0:
             widths[index] += spare
             spare = 0
-    placed: list[Placed] = []
+    placed: list[PlacedColumn] = []
     x = 0
     for index in shown:
         width = min(widths[index], max(0, room - x))
-        placed.append(Placed(columns[index], index, x, width))
+        placed.append(PlacedColumn(columns[index], index, x, width))
         x += width + GAP
     return tuple(placed)
 
 
-def sorted_next(shown: Sequence[Placed], now: str, by: int) -> str | None:
+def sorted_next(shown: Sequence[PlacedColumn], now: str, by: int) -> str | None:
     """Return the sortable column `by` columns to the right of `now`, or None."""
     keys = [placed.column.key for placed in shown if placed.column.sorts]
     at = keys.index(now) if now in keys else 0
@@ -146,7 +146,7 @@ class RowPainter:
         self,
         gutter: Line,
         cells: Sequence[Line | None],
-        placed: Sequence[Placed],
+        placed: Sequence[PlacedColumn],
         width: int,
         background: Style,
         cursor: str = " ",
@@ -170,7 +170,7 @@ class RowPainter:
             covered = 0
         return _finish(segments, placed, width, background)
 
-    def header(self, placed: Sequence[Placed], sorting: Sorting, width: int, background: Style) -> Strip:
+    def header(self, placed: Sequence[PlacedColumn], sorting: Sorting, width: int, background: Style) -> Strip:
         """Return the labels of the columns, with an arrow at the one that the rows are sorted by."""
         background += self._style_of(TextRole.HEADER)
         segments: list[Segment] = []
@@ -186,7 +186,9 @@ class RowPainter:
                 _put(segments, " " * GAP, background)
         return _finish(segments, placed, width, background)
 
-    def _cell(self, segments: list[Segment], cell: Line, place: Placed, width: int, background: Style) -> None:
+    def _cell(
+        self, segments: list[Segment], cell: Line, place: PlacedColumn, width: int, background: Style
+    ) -> None:
         right = place.column.right
         if len(cell) == 1:
             text, role = cell[0]
@@ -226,7 +228,7 @@ def _put(segments: list[Segment], text: str, style: Style) -> None:
         segments.append(Segment(text, style))
 
 
-def _finish(segments: list[Segment], placed: Sequence[Placed], width: int, background: Style) -> Strip:
+def _finish(segments: list[Segment], placed: Sequence[PlacedColumn], width: int, background: Style) -> Strip:
     used = GUTTER + (placed[-1].x + placed[-1].width if placed else 0)
     if used > width:
         return Strip(segments, used).crop(0, width)

@@ -43,13 +43,13 @@ def _serve(kind: str, directory: Path, more: Sequence[str], answers: int) -> Non
     from jobtui.storage.local.worker.options import SharedOptions, WriteLimits
     from jobtui.storage.local.worker.server import WorkerServer
 
-    def own(place: str, create: bool) -> Opener:
-        keeper = OwnOpener(directory / place, shared)
+    def own(name: str, create: bool) -> Opener:
+        opener = OwnOpener(directory / name, shared)
         if create:
-            keeper.create()
-        return keeper
+            opener.create()
+        return opener
 
-    def adopted(_place: str, _create: bool) -> Opener:
+    def adopted(_directory: str, _create: bool) -> Opener:
         wal = _option(more[1:], "--wal")
         wal_directory = Path(wal) if wal is not None else None
         surveyor = Surveyor(directory, wal_directory, without_cf_paths="--without-cf-paths" in more[1:])

@@ -51,10 +51,10 @@ _LOG_ERRORS = re.compile(
 
 
 def compact(
-    database: Database, order: CompactDatabase, requests: OperationRequests, report: ProgressCallback
+    database: Database, command: CompactDatabase, requests: OperationRequests, report: ProgressCallback
 ) -> OperationReply:
     """Merge SST files to the last level, in steps, after a flush. Raises WorkerError."""
-    return Compaction(database, order, requests, report).run()
+    return Compaction(database, command, requests, report).run()
 
 
 class Compaction(Operation):
@@ -63,15 +63,15 @@ class Compaction(Operation):
     def __init__(
         self,
         database: Database,
-        order: CompactDatabase,
+        command: CompactDatabase,
         requests: OperationRequests,
         report: ProgressCallback,
     ) -> None:
         super().__init__(database, requests.cancellation, report)
-        self._request = order.request
-        self._reserve = order.reserve
+        self._request = command.request
+        self._reserve = command.reserve
         self._requests = requests
-        self._room = _room(order.request, database.path)
+        self._room = _room(command.request, database.path)
         self._step_bytes = _step_bytes(database, self._room)
         self._opened_for: WriteLimits | None = None
         self._plan: CompactionPlan | None = None

@@ -67,7 +67,7 @@ class ColumnFamily(msgspec.Struct, frozen=True):
 class DatabaseHandle(msgspec.Struct):
     """An open database, its column families, and the options that hold its counters.
 
-    `limits`: the limits that it was opened with. `cancelled`: a stop reached it, and every further call fails
+    `limits`: the limits that it was opened with. `canceled`: a stop reached it, and every further call fails
     or has no effect.
     """
 
@@ -76,7 +76,7 @@ class DatabaseHandle(msgspec.Struct):
     options: Options
     limits: WriteLimits
     read_only: bool = False
-    cancelled: bool = False
+    canceled: bool = False
 
     @property
     def families(self) -> tuple[Rdict, ...]:
@@ -90,7 +90,7 @@ class DatabaseHandle(msgspec.Struct):
 
     def cancel(self) -> None:
         """Stop all work of the handle. Never waits."""
-        self.cancelled = True
+        self.canceled = True
         self.main.cancel_all_background(False)
 
 
@@ -147,9 +147,9 @@ class Database:
     Every method may be called from any thread.
     """
 
-    def __init__(self, keeper: Opener) -> None:
-        self.path = keeper.path
-        self._opener = keeper
+    def __init__(self, opener: Opener) -> None:
+        self.path = opener.path
+        self._opener = opener
         self._state = _State()
         self._condition = threading.Condition()
 
@@ -184,7 +184,7 @@ class Database:
         state = self._state
         with self._condition:
             opened = state.handle
-            if opened is None or opened.cancelled or state.closing:
+            if opened is None or opened.canceled or state.closing:
                 return default
             state.users += 1
         try:
@@ -205,7 +205,7 @@ class Database:
                     return work(opened)
                 except Exception as error:  # rocksdict raises nothing narrower
                     failure = error
-            if not opened.cancelled:
+            if not opened.canceled:
                 if not isinstance(failure, WorkerError):
                     self.close_quietly()
                 raise self.as_worker_error(failure, needed) from failure
@@ -302,7 +302,7 @@ class Database:
     def _is_unfit(self, write: bool, limits: WriteLimits | None) -> bool:
         opened = self._state.handle
         return opened is not None and (
-            opened.cancelled or (write and opened.read_only) or (limits is not None and opened.limits != limits)
+            opened.canceled or (write and opened.read_only) or (limits is not None and opened.limits != limits)
         )
 
     def _release(self, wrote: bool) -> None:
@@ -333,7 +333,7 @@ class Database:
         try:
             self._close(opened)
         except Exception as error:  # rocksdict raises nothing narrower
-            if not opened.cancelled:
+            if not opened.canceled:
                 raise self.as_worker_error(error) from error
 
     def _close(self, opened: DatabaseHandle) -> None:

@@ -133,7 +133,7 @@ class Operation:
                     ending is Ending.PAUSED,
                     self._steps,
                 )
-            if self._cancellation.interrupted or not handle.cancelled:
+            if self._cancellation.interrupted or not handle.canceled:
                 if not isinstance(failure, WorkerError):  # those are raised before the work begins
                     self._database.close_quietly()
                 raise self._database.as_worker_error(failure, self._needed_bytes()) from failure

@@ -51,7 +51,7 @@ def _write(opened: DatabaseHandle, pairs: Sequence[tuple[bytes, bytes | None]]) 
         try:
             opened.main.write(_batch(pairs), options)
         except Exception as error:
-            if _STALLED not in str(error) or opened.cancelled:
+            if _STALLED not in str(error) or opened.canceled:
                 raise
             time.sleep(pause)
             pause = min(0.1, pause * 2)

@@ -38,113 +38,113 @@ OpenerFactory = Callable[[str, bool], Opener]
 class WorkerServer:
     """The server of one pipe. `after_operation` is called after every flush and compaction."""
 
-    def __init__(self, make_opener: OpenerFactory, answers: int, after_operation: Callable[[], None]) -> None:
+    def __init__(self, make_opener: OpenerFactory, output: int, after_operation: Callable[[], None]) -> None:
         self._make_opener = make_opener
         self._after_operation = after_operation
-        self._answers = answers
+        self._output = output
         self._sending = threading.Lock()
         self._lock = threading.Lock()
         self._databases: dict[str, Database] = {}
         self._operations: dict[int, OperationRequests] = {}
         self._threads = ThreadPoolExecutor(THREADS, "command")
 
-    def run(self, orders: BinaryIO) -> None:
+    def run(self, commands: BinaryIO) -> None:
         """Serve until the pipe ends, which means that the parent has exited, or QuitWorker is done."""
         self._send(0, p.Ready())
         decoder = msgspec.json.Decoder(p.WorkerRequest)
-        for line in orders:
+        for line in commands:
             try:
-                ask = decoder.decode(line)
+                request = decoder.decode(line)
             except DECODE_ERRORS as error:
                 self._send(0, p.WarningReply(f"a command could not be read: {printable_line(str(error))}"))
                 continue
-            match ask.command:
+            match request.command:
                 case p.CancelOperation(target):
                     if (operation := self._operations.get(target)) is not None:
                         operation.cancellation.request()
-                    self._send(ask.number, p.Done())
+                    self._send(request.number, p.Done())
                 case p.PauseOperation(target):
                     if (operation := self._operations.get(target)) is not None:
                         operation.pause.set()
-                    self._send(ask.number, p.Done())
+                    self._send(request.number, p.Done())
                 case p.SetWriteRate(target, rate):
                     if (operation := self._operations.get(target)) is not None:
                         operation.rate = rate
-                    self._send(ask.number, p.Done())
+                    self._send(request.number, p.Done())
                 case p.QuitWorker():
                     self._quit()
-                    self._send(ask.number, p.Done())
+                    self._send(request.number, p.Done())
                     return
                 case _:
-                    if isinstance(ask.command, p.FlushDatabase):
-                        self._operations[ask.number] = OperationRequests()
-                    elif isinstance(ask.command, p.CompactDatabase):
-                        self._operations[ask.number] = OperationRequests(ask.command.rate)
-                    self._threads.submit(self._execute, ask)
+                    if isinstance(request.command, p.FlushDatabase):
+                        self._operations[request.number] = OperationRequests()
+                    elif isinstance(request.command, p.CompactDatabase):
+                        self._operations[request.number] = OperationRequests(request.command.rate)
+                    self._threads.submit(self._execute, request)
 
-    def _execute(self, ask: p.WorkerRequest) -> None:
-        word: p.WorkerMessage
+    def _execute(self, request: p.WorkerRequest) -> None:
+        reply: p.WorkerMessage
         try:
-            word = self._reply_to(ask.number, ask.command)
+            reply = self._reply_to(request.number, request.command)
         except WorkerError as failure:
-            word = p.FailureReply(failure.code, failure.reason)
+            reply = p.FailureReply(failure.code, failure.reason)
         except OSError as error:
             failed = system_error(error, "the worker")
-            word = p.FailureReply(failed.code, failed.reason)
+            reply = p.FailureReply(failed.code, failed.reason)
         except Exception as error:  # the caller gets an error in any case
             defect = defect_error(error)
-            word = p.FailureReply(defect.code, defect.reason)
-        if ask.number in self._operations:
+            reply = p.FailureReply(defect.code, defect.reason)
+        if request.number in self._operations:
             self._after_operation()
-        self._send(ask.number, word)
-        self._operations.pop(ask.number, None)  # after its last reply, for which a quit waits
+        self._send(request.number, reply)
+        self._operations.pop(request.number, None)  # after its last reply, for which a quit waits
 
-    def _reply_to(self, number: int, order: p.WorkerCommand) -> p.WorkerMessage:
-        match order:
-            case p.CreateDatabase(place):
-                self._make_opener(place, True)
+    def _reply_to(self, number: int, command: p.WorkerCommand) -> p.WorkerMessage:
+        match command:
+            case p.CreateDatabase(directory):
+                self._make_opener(directory, True)
                 return p.Done()
-            case p.CloseDatabase(place):
-                self._discard_database(place)
+            case p.CloseDatabase(directory):
+                self._discard_database(directory)
                 return p.Done()
-            case p.ReadStats(place):
-                return p.StatsReply(self._database(place).run(read_stats, write=False))
-            case p.ReadFigures(place, request):
-                database = self._database(place)
+            case p.ReadStats(directory):
+                return p.StatsReply(self._database(directory).run(read_stats, write=False))
+            case p.ReadFigures(directory, figures_request):
+                database = self._database(directory)
                 return p.FiguresReply(
-                    database.run(lambda handle: read_figures(handle, database, request), write=False)
+                    database.run(lambda handle: read_figures(handle, database, figures_request), write=False)
                 )
-            case p.ReadStall(place):
-                return p.StallReply(self._database(place).peek(read_stall, ""))
-            case p.FlushDatabase(place):
+            case p.ReadStall(directory):
+                return p.StallReply(self._database(directory).peek(read_stall, ""))
+            case p.FlushDatabase(directory):
                 cancellation = self._operations[number].cancellation
-                database = self._database(place)
+                database = self._database(directory)
                 with self._logging(number, database):
                     return flush(database, cancellation, self._reporter(number))
-            case p.CompactDatabase(place):
-                database = self._database(place)
+            case p.CompactDatabase(directory):
+                database = self._database(directory)
                 with self._logging(number, database):
-                    return compact(database, order, self._operations[number], self._reporter(number))
-            case p.WritePairs(place, loaded, sync):
-                pairs.write_pairs(self._database(place), loaded, sync)
+                    return compact(database, command, self._operations[number], self._reporter(number))
+            case p.WritePairs(directory, loaded, sync):
+                pairs.write_pairs(self._database(directory), loaded, sync)
                 return p.Done()
-            case p.ReadPairs(place, cursor):
-                return pairs.read_pairs(self._database(place), cursor)
-            case p.EndRead(place, cursor):
-                self._database(place).end_cursor(cursor)
+            case p.ReadPairs(directory, cursor):
+                return pairs.read_pairs(self._database(directory), cursor)
+            case p.EndRead(directory, cursor):
+                self._database(directory).end_cursor(cursor)
                 return p.Done()
             case _:
                 return p.Ready()
 
-    def _database(self, place: str) -> Database:
+    def _database(self, directory: str) -> Database:
         with self._lock:
-            if place not in self._databases:
-                self._databases[place] = Database(self._make_opener(place, False))
-            return self._databases[place]
+            if directory not in self._databases:
+                self._databases[directory] = Database(self._make_opener(directory, False))
+            return self._databases[directory]
 
-    def _discard_database(self, place: str) -> None:
+    def _discard_database(self, directory: str) -> None:
         with self._lock:
-            database = self._databases.pop(place, None)
+            database = self._databases.pop(directory, None)
         if database is not None:
             database.discard()
 
@@ -184,9 +184,9 @@ class WorkerServer:
         except WorkerError as failure:
             self._send(0, p.WarningReply(failure.reason))
 
-    def _send(self, number: int, word: p.WorkerMessage) -> None:
-        line = msgspec.json.encode(p.WorkerResponse(number, word)) + b"\n"
+    def _send(self, number: int, reply: p.WorkerMessage) -> None:
+        line = msgspec.json.encode(p.WorkerResponse(number, reply)) + b"\n"
         with self._sending:
             view = memoryview(line)
             while view:
-                view = view[os.write(self._answers, view) :]
+                view = view[os.write(self._output, view) :]

@@ -20,24 +20,24 @@ HOSTS = {"h1": None, "h2": None}
 
 
 def saved(root: Path) -> Catalog:
-    catalogue = Catalog.open(root, HOSTS).with_entry(CatalogEntry("nba", ("h1", "h2")))
-    catalogue = catalogue.with_entry(CatalogEntry("chain", directories=("/somewhere/db",)))
-    catalogue.save()
-    return catalogue
+    catalog = Catalog.open(root, HOSTS).with_entry(CatalogEntry("nba", ("h1", "h2")))
+    catalog = catalog.with_entry(CatalogEntry("chain", directories=("/somewhere/db",)))
+    catalog.save()
+    return catalog
 
 
 def test_empty_directory_is_an_empty_catalog(tmp_path):
-    catalogue = Catalog.open(tmp_path / "none", {})
-    assert catalogue.spaces() == ()
-    assert [host.name for host in catalogue.hosts()] == ["local0", "local1", "local2"]
+    catalog = Catalog.open(tmp_path / "none", {})
+    assert catalog.spaces() == ()
+    assert [host.name for host in catalog.hosts()] == ["local0", "local1", "local2"]
     assert not (tmp_path / "none").exists()
 
 
 def test_what_was_saved_is_read_again(tmp_path):
     saved(tmp_path)
-    catalogue = Catalog.open(tmp_path, HOSTS)
-    assert catalogue.spaces() == (Space("chain", ("/somewhere/db",), adopted=True), Space("nba", ("h1", "h2")))
-    assert not catalogue.damage
+    catalog = Catalog.open(tmp_path, HOSTS)
+    assert catalog.spaces() == (Space("chain", ("/somewhere/db",), adopted=True), Space("nba", ("h1", "h2")))
+    assert not catalog.damage
     assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
 
 
@@ -47,12 +47,12 @@ def test_sizes_and_hosts_are_told_from_the_files(tmp_path):
             await layers(storage, 1, 0.5)
 
     asyncio.run(run())
-    catalogue = Catalog.open(tmp_path, HOSTS)
-    assert catalogue.size("nba") > 500_000
-    assert catalogue.size("nope") == 0
-    hosts = catalogue.hosts()
+    catalog = Catalog.open(tmp_path, HOSTS)
+    assert catalog.size("nba") > 500_000
+    assert catalog.size("nope") == 0
+    hosts = catalog.hosts()
     assert [(host.name, host.up, host.spaces) for host in hosts] == [("h1", True, 1), ("h2", True, 1)]
-    assert sum(host.size for host in hosts) == catalogue.size("nba")
+    assert sum(host.size for host in hosts) == catalog.size("nba")
     assert all(host.free for host in hosts)
 
 
@@ -175,8 +175,8 @@ def test_pending_spaces_are_deleted_after_a_crash(tmp_path):
         async with storage_at(tmp_path, notices=notices) as storage:
             for name in ("kept", "made", "dropped"):
                 await storage.create_space(name, Placement())
-        catalogue = Catalog.open(tmp_path, {"h1": None})
-        half = catalogue.without("dropped").without("made").with_pending(PendingSpace("never", ("h1",)))
+        catalog = Catalog.open(tmp_path, {"h1": None})
+        half = catalog.without("dropped").without("made").with_pending(PendingSpace("never", ("h1",)))
         half.save()
         (tmp_path / "h1" / "dropped").rename(tmp_path / "h1" / "dropped.dropped")
         async with storage_at(tmp_path, notices=notices) as storage:
