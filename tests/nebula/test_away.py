@@ -11,12 +11,12 @@ import pytest
 from jobtui.engine.client import Result
 from jobtui.formatting import format_local_time
 from jobtui.model import EventKind, Status
-from jobtui.storage.nebula.poller import INTERVAL_SECONDS, SPACES_SECONDS
+from jobtui.storage.nebula.poller import SPACES_SECONDS
 from tests.support.clock import FakeClock
 from tests.support.engines import WAIT
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula_cluster import Cluster
-from tests.support.nebula_product import ClusterBench, working_on
+from tests.support.nebula_product import ClusterBench, Hours, working_on
 
 AWAY, UP = "10.0.0.5", "10.0.0.6"
 HOURS = 30 * 3600
@@ -31,30 +31,6 @@ def cluster() -> Cluster:
 def graphd(cluster: Cluster) -> Iterator[GraphdDouble]:
     with GraphdDouble(cluster) as graphd:
         yield graphd
-
-
-class Hours:
-    """The clocks of jobtui and of the cluster, which advance together while the poller rests."""
-
-    def __init__(self, cluster: Cluster) -> None:
-        self.cluster = cluster
-        self.clock = FakeClock()
-        self.passed = 0.0
-
-    def advance(self, seconds: float) -> None:
-        self.clock.wait_for_sleep(INTERVAL_SECONDS)
-        self.cluster.tick(seconds)
-        self.clock.advance(seconds)
-        self.passed += seconds
-
-    def poll(self) -> None:
-        """Advance until the poller has asked for the running job again."""
-        before = self.count("SHOW JOB 1")
-        while self.count("SHOW JOB 1") == before:
-            self.advance(INTERVAL_SECONDS)
-
-    def count(self, words: str) -> int:
-        return sum(statement.endswith(words) for statement in self.cluster.statements)
 
 
 @pytest.fixture
@@ -83,10 +59,7 @@ class TestStoraged:
             begin, asked = hours.passed, len(cluster.statements)
             for _ in range(20):
                 hours.poll()
-            # a list and the job each second, and spaces and hosts each five seconds
-            rounds = (hours.passed - begin) / INTERVAL_SECONDS + 2
-            layouts = (hours.passed - begin) / SPACES_SECONDS + 2
-            assert len(cluster.statements) - asked <= 2 * rounds + 2 * layouts
+            assert len(cluster.statements) - asked <= hours.most_statements(since=begin)
             waits = f"waits for {AWAY}, offline since {since}: the cluster continues with this space only"
             first, second = show_job(prod, 1), show_job(prod, 2)
             assert first.notice == f"Job 1 (compact nba) {waits} when the host is back"

@@ -17,7 +17,7 @@ from jobtui.model import ClusterRef, ConnectionChanged, ConnectionState, Job, St
 from tests.support.engines import WAIT, Heard
 from tests.support.graphd_double import Fault, GraphdDouble
 from tests.support.nebula_cluster import Cluster
-from tests.support.nebula_product import HASTE, ClusterBench, working_on
+from tests.support.nebula_product import HASTE, ClusterBench, Hours, working_on
 from tests.support.nebula_records import SpaceRecord
 from tests.support.waiting import eventually
 
@@ -187,6 +187,30 @@ def test_second_process_queries_the_cluster_through_the_first(
     assert answer.failure is None
     remote.close()
     assert (len(cluster.logins), graphd.connections) == (logins, connections)
+
+
+def test_processes_of_a_profile_share_one_poller(tmp_path: Path) -> None:
+    cluster = Cluster({"nba": ["10.0.0.5"]})
+    hours = Hours(cluster)
+    cluster.submit("nba", "STATS")
+    with GraphdDouble(cluster) as graphd, working_on(graphd, root=tmp_path, clock=hours.clock) as prod:
+        prod.caught_up()
+        remotes = [RemoteClient.connect(Profile("prod", tmp_path)) for _ in range(3)]
+        all_heard = [Heard(remote) for remote in remotes]
+        begin, asked, logins = hours.passed, len(cluster.statements), len(cluster.logins)
+        for _ in range(10):
+            hours.poll()
+        for remote in remotes:  # these are answered from the history
+            answer = remote.execute("SHOW JOBS; SHOW JOB 1", Session(None, Path("/"))).result(WAIT)
+            assert [row.cells[2] for row in answer.results[0].rows] == ["running"]
+        assert len(cluster.statements) - asked <= hours.most_statements(since=begin)
+        assert len(cluster.logins) == logins
+        cluster.finish(1)
+        hours.poll()
+        for heard in all_heard:
+            heard.until(1, Status.FINISHED)
+        for remote in remotes:
+            remote.close()
 
 
 def test_known_job_is_current_without_any_list(tmp_path: Path, cluster: Cluster, graphd: GraphdDouble) -> None:

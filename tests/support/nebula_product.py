@@ -14,10 +14,13 @@ from jobtui.engine.client import Session
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.storage.nebula.job_manager import GraphdJobManager
+from jobtui.storage.nebula.poller import INTERVAL_SECONDS, SPACES_SECONDS
+from tests.support.clock import FakeClock
 from tests.support.commands import CommandLine
 from tests.support.engines import WAIT, Bench, Heard
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import settings_for
+from tests.support.nebula_cluster import Cluster
 
 HASTE = 20.0
 PASSWORD = "nebula"
@@ -44,6 +47,39 @@ class HastyClock(SystemClock):
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds / HASTE)
+
+
+class Hours:
+    """The clocks of jobtui and of the cluster, which advance together while the poller rests."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self.cluster = cluster
+        self.clock = FakeClock()
+        self.passed = 0.0
+
+    def advance(self, seconds: float) -> None:
+        self.clock.wait_for_sleep(INTERVAL_SECONDS)
+        self.cluster.tick(seconds)
+        self.clock.advance(seconds)
+        self.passed += seconds
+
+    def poll(self) -> None:
+        """Advance until the poller has asked for the running job again."""
+        before = self.count("SHOW JOB 1")
+        while self.count("SHOW JOB 1") == before:
+            self.advance(INTERVAL_SECONDS)
+
+    def most_statements(self, *, since: float) -> float:
+        """Return how many statements one poller sends at most while one job runs.
+
+        A list and the job each second, and spaces and hosts each five seconds.
+        """
+        rounds = (self.passed - since) / INTERVAL_SECONDS + 2
+        layouts = (self.passed - since) / SPACES_SECONDS + 2
+        return 2 * rounds + 2 * layouts
+
+    def count(self, words: str) -> int:
+        return sum(statement.endswith(words) for statement in self.cluster.statements)
 
 
 class ClusterBench(Bench):
