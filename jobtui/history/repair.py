@@ -114,7 +114,7 @@ class _Repair:
         archived = self._store.archives.all_segments(state.manifest)
         if (
             self._replaced_files
-            or left != list(state.segments)
+            or tuple(segment.entry for segment in left) != state.manifest.segments
             or archives != list(state.manifest.archives)
             or any(check_counts(state, archived))
         ):

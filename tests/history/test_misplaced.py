@@ -8,13 +8,18 @@ from collections.abc import Callable
 from itertools import product
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from jobtui.history import History, Query, Sort, StoreError
 from jobtui.history.export import export
+from jobtui.history.format import manifest
+from jobtui.history.format.archive import load_archive_manifest, replace_archive_manifest
+from jobtui.history.format.codec import SCHEMA
+from jobtui.history.format.disk import Disk
 from jobtui.history.repair import repair
 from jobtui.history.verify import verify
-from tests.support.damaged import OPEN, Made, journal_of, lines_of, read_all
+from tests.support.damaged import OPEN, Made, archive_of, held, journal_of, lines_of, read_all
 
 Copied = Callable[[Made], Path]
 
@@ -167,3 +172,78 @@ def test_what_stands_in_the_way_is_named(sealed: Made, copied: Copied) -> None:
     (path / "MANIFEST.json").mkdir()
     with pytest.raises(StoreError, match=r"MANIFEST\.json"):
         History.open(path)
+
+
+class TestNamedTwice:
+    """As if a manifest had been put together by hand: it names a copy of a file, too."""
+
+    def _name(self, path: Path, **added: object) -> None:
+        found = manifest.load_manifest(Disk(), path)
+        assert found is not None
+        entries = {name: (*getattr(found, name), entry) for name, entry in added.items()}
+        manifest.write_manifest(Disk(), path, msgspec.structs.replace(found, **entries))
+
+    def test_segment(self, sealed: Made, copied: Copied) -> None:
+        path = copied(sealed)
+        found = manifest.load_manifest(Disk(), path)
+        assert found is not None
+        first, name = found.segments[0], f"seg-{found.next_segment + 5:08d}"
+        for file in path.glob(f"{first.name}.*"):
+            shutil.copy(file, path / file.name.replace(first.name, name))
+        self._name(path, segments=msgspec.structs.replace(first, name=name))
+        assert f"{name}.jsonl" in {note.file for note in verify(path) if "also elsewhere" in note.what}
+        assert any("are also elsewhere, and are ignored here" in line for line in repair(path))
+        assert verify(path) == []
+        assert held(path) == (sealed.jobs, [*range(20, 31)])
+
+    def test_archive(self, sealed: Made, copied: Copied) -> None:
+        path = copied(sealed)
+        archive = archive_of(path)
+        found = manifest.load_manifest(Disk(), path)
+        assert found is not None
+        name = f"{archive.name}9"
+        shutil.copytree(archive, path / "archive" / name)
+        self._name(path, archives=msgspec.structs.replace(found.archives[0], name=name))
+        files = {note.file.split("/")[1] for note in verify(path) if "also elsewhere" in note.what}
+        assert files == {name}
+        assert any("are also elsewhere, and are ignored here" in line for line in repair(path))
+        assert verify(path) == []
+        assert held(path) == (sealed.jobs, [*range(20, 31)])
+
+
+def test_archives_whose_segments_have_one_name(sealed: Made, copied: Copied) -> None:
+    """As in archives that were copied from elsewhere: every order still has each job in its place."""
+
+    def listed() -> list[list[int]]:
+        history = History.open(path, write=False)
+        views = [history.query(Query(archived=True, sort=sort)) for sort in Sort]
+        found = [list(view.ids(0, 99)) for view in views]
+        history.close()
+        return found
+
+    path = copied(sealed)
+    history = History.open(path, limits=OPEN)
+    history.archive(1, 10).result()
+    history.close()
+    before = listed()
+    first, second = archive_of(path), next(path.glob("archive/jobs-1-10-*"))
+    name = min(segments_of(first)).stem
+    (entry,) = load_archive_manifest(Disk(), path, second.name)
+    for file in second.glob(f"{entry.name}.*"):
+        file.rename(second / file.name.replace(entry.name, name))
+    replace_archive_manifest(Disk(), second, SCHEMA, [msgspec.structs.replace(entry, name=name)])
+    assert listed() == before
+    assert verify(path) == []
+
+
+def test_record_replaced_by_blanks_is_missed(sealed: Made, copied: Copied) -> None:
+    path = copied(sealed)
+    file = min(path.glob("seg-*.jsonl"))
+    data = file.read_bytes()
+    start, line = lines_of(data)[1]
+    count = len(lines_of(data))
+    file.write_bytes(data[:start] + b" " * len(line) + data[start + len(line) :])
+    assert [note.what for note in verify(path)] == [f"it has {count - 1} records instead of {count}"]
+    repair(path)
+    assert verify(path) == []
+    assert held(path)[0].keys() == sealed.jobs.keys()

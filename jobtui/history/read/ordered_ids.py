@@ -153,7 +153,8 @@ class IdScan:
         self._chosen, self._segments, self._descending = chosen, segments, descending
         self._bounds = list(_id_ranges(segments, descending))
         self._taken = 0
-        self._masks: dict[str, bytes] = {}
+        # not by name: a copy of an archive has segments of the same names
+        self._masks: dict[Segment, bytes] = {}
         self._mutex = threading.Lock()
 
     def reach(self, count: int | None) -> array[int]:
@@ -193,9 +194,9 @@ class IdScan:
         return found
 
     def _mask(self, segment: Segment) -> bytes:
-        if segment.name not in self._masks:
-            self._masks[segment.name] = self._chosen(segment)
-        return self._masks[segment.name]
+        if segment not in self._masks:
+            self._masks[segment] = self._chosen(segment)
+        return self._masks[segment]
 
 
 def _id_ranges(segments: Sequence[Segment], descending: bool) -> Iterator[tuple[int, int]]:
@@ -240,7 +241,7 @@ class KeyOrder(OrderedIds):
         self._rows: list[KeyedIds] | None = None
         self._all: KeyedIds | None = None
         self._heads: dict[bool, KeyedIds] = {}
-        self._columns: dict[str, CodedColumn[float]] = {}
+        self._columns: dict[Segment, CodedColumn[float]] = {}
 
     @override
     def key(self, job: Job) -> float:
@@ -326,9 +327,9 @@ class KeyOrder(OrderedIds):
         return _and(match_segment(self._query, segment), found) if 1 in found else found
 
     def _ranked(self, segment: Segment) -> CodedColumn[float]:
-        column = self._columns.get(segment.name)
+        column = self._columns.get(segment)
         if column is None:
-            column = self._columns[segment.name] = self._key.ranked(segment)
+            column = self._columns[segment] = self._key.ranked(segment)
         return column
 
     def _by_bound(self, count: int, descending: bool) -> KeyedIds | None:

@@ -439,14 +439,14 @@ class _TextKey(_RankedKey[str]):
 
     def __init__(self, name: str, segments: Sequence[Segment]) -> None:
         self._value = TEXT_COLUMNS[name]
-        self._columns = {segment.name: segment.texts(name) for segment in segments}
+        self._columns = {segment: segment.texts(name) for segment in segments}
         super().__init__(sort_distinct([column.values for column in self._columns.values()]), segments)
 
     def tiebreak(self, job: Job) -> str:
         return self._value(job)
 
     def ranked(self, segment: Segment) -> CodedColumn[float]:
-        column = self._columns[segment.name]
+        column = self._columns[segment]
         return self.scale.of_column(column.values, column.codes)
 
 
@@ -454,13 +454,13 @@ class _OriginKey:
     """The job that it was recovered from, or its cluster and its number there, as in Sort."""
 
     def __init__(self, segments: Sequence[Segment]) -> None:
-        self._columns = {segment.name: segment.texts("cluster") for segment in segments}
+        self._columns = {segment: segment.texts("cluster") for segment in segments}
         self._scale = _RankScale(
             sort_distinct([column.values for column in self._columns.values()]), _MAX_ORIGIN
         )
 
     def of_segment(self, segment: Segment) -> array[float]:
-        column = self._columns[segment.name]
+        column = self._columns[segment]
         ranks = self._scale.of_column(column.values, column.codes)
         numbers = segment.numbers(_ORIGIN)
         if may_reach(numbers, _MAX_ORIGIN):
