@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine.health import is_owned
-from jobtui.model import Status
+from jobtui.engine.reader import ReadOnlyClient
+from jobtui.model import Status, StepPosition
 from tests.support.commands import CommandLine
 from tests.support.homes import beside_others, moved_in, status_of
 from tests.support.terminal import Terminal
@@ -62,14 +63,14 @@ class Dashboard:
 
 
 @contextmanager
-def at_work(jobtui: CommandLine, command: str = "ADMIN COMPACT nba") -> Iterator[Dashboard]:
+def at_work(jobtui: CommandLine, command: str = "ADMIN COMPACT nba", job: int = 1) -> Iterator[Dashboard]:
     with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home) as terminal:
         terminal.shows("local[", "3 hosts")
         terminal.press(":")
         terminal.shows("ctrl+r search")
         terminal.paste(command)
         terminal.press("enter")
-        eventually(lambda: status_of(jobtui, 1) is Status.RUNNING)
+        eventually(lambda: status_of(jobtui, job) is Status.RUNNING)
         terminal.shows("compact nba")
         shown = Dashboard(terminal, jobtui)
         assert shown.workers
@@ -79,6 +80,17 @@ def at_work(jobtui: CommandLine, command: str = "ADMIN COMPACT nba") -> Iterator
             for pid in (shown.pid, *shown.workers):
                 if alive(pid):
                     os.kill(pid, signal.SIGKILL)
+
+
+def steps_of(jobtui: CommandLine, job: int) -> list[StepPosition]:
+    """Return how far each of the job's hosts is, on disk."""
+    reader = ReadOnlyClient.open(jobtui.profile)
+    try:
+        found = reader.job(job)
+    finally:
+        reader.close()
+    assert found is not None
+    return [task.steps or StepPosition() for task in found.tasks]
 
 
 def goes_on(shown: Dashboard) -> None:
@@ -180,13 +192,23 @@ class TestHangup:
             shown.terminal.hang_up()
             goes_on(shown)
 
-    def test_sighup_goes_on_and_says_so(self, jobtui: CommandLine) -> None:
-        with at_work(jobtui) as shown:
+    def test_sighup_goes_on_after_the_last_step(self, jobtui: CommandLine) -> None:
+        jobtui.config.unlink()
+        steps = "ADMIN COMPACT nba ON local0 WITH room = 512 KiB"
+        jobtui.done("-e", steps)  # into files that can be compacted in steps
+        with at_work(jobtui, f"{steps}, rate = 200 kB", job=2) as shown:  # a step a second
+            eventually(lambda: all(steps.done > 1 for steps in steps_of(jobtui, 2)))
             shown.terminal.signal(signal.SIGHUP)
             shown.terminal.ended()
+            before = steps_of(jobtui, 2)
             assert "until its jobs have ended" in shown.said()
             assert shown.terminal.is_given_back()
-            goes_on(shown)
+            eventually(lambda: steps_of(jobtui, 2) != before)
+            for begin, now in zip(before, steps_of(jobtui, 2), strict=True):
+                assert now.done >= begin.done  # it has not started over
+            jobtui("-e", "STOP JOB 2")
+            log = jobtui.profile.root / "serve.log"
+            eventually(lambda: log.read_text().endswith("Ended\n"))
 
     def test_repeated_sighup_goes_on(self, jobtui: CommandLine) -> None:
         with at_work(jobtui) as shown:
