@@ -17,8 +17,9 @@ from jobtui.engine.scheduler import JobAdmission, RunPolicy
 from jobtui.engine.schedules import FILE, RunAction, Schedule, ScheduleRun, ScheduleStep
 from jobtui.errors import StatementRefused, StorageError, StoreError
 from jobtui.files import write_atomically
+from jobtui.formatting import format_local_time
 from jobtui.language.ast import CreateSchedule, Submit
-from jobtui.language.times import window_end
+from jobtui.language.times import parse_time_of_day, window_end
 from jobtui.model import Job
 from jobtui.os_errors import describe_os_error
 from jobtui.suggest import did_you_mean
@@ -303,18 +304,19 @@ class ScheduleRunner:
                 )
             schedule = Schedule(
                 name=statement.name,
-                at=statement.at,
+                at=" ".join(statement.at.split()),
                 command=statement.statement.command,
                 space=space,
                 created=now,
                 handled=now,
                 options=statement.statement.options,
-                until=statement.until,
+                until=None if statement.until is None else f"{parse_time_of_day(statement.until):%H:%M}",
                 timezone=statement.timezone or "",
                 requested_by=requested_by,
             )
-            await self._save(schedules.activate(schedule, now))
-        return ""
+            schedule = schedules.activate(schedule, now)
+            await self._save(schedule)
+        return _next_window(schedule)
 
     async def pause(self, name: str) -> None:
         """Pause a schedule: it submits nothing until it is resumed.
@@ -411,6 +413,16 @@ class ScheduleRunner:
             return None  # the record is damaged, which is reported elsewhere
         self._complete.add(job_id)
         return None
+
+
+def _next_window(schedule: Schedule) -> str:
+    """Return a notice with the next time of a schedule: a window may be longer than its author expects."""
+    start = schedule.next
+    if start is None:
+        return f"Schedule '{schedule.name}' never runs: there is no such time"
+    end = window_end(schedule.until, start, schedules.zone_of(schedule), schedule.at)
+    until = "" if end is None else f", until {format_local_time(end)}"
+    return f"Schedule '{schedule.name}' runs next at {format_local_time(start)}{until}"
 
 
 def _require_zone(schedule: Schedule) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.engine.schedules import NO_OWNER
 from tests.support.commands import CommandLine
 from tests.support.terminal import Terminal
 
@@ -111,7 +112,10 @@ def test_the_owner_is_named_and_whether_it_answers(nba: CommandLine) -> None:
 
 
 def test_schedules_that_nobody_runs_are_told_with_what_would_run_them(nba: CommandLine) -> None:
-    nba.done("-e", "CREATE SCHEDULE nightly AT '@daily' DO ADMIN COMPACT nba")
+    made = nba("-e", "CREATE SCHEDULE nightly AT '@daily' DO ADMIN COMPACT nba")
+    next_run, owner = made.stderr.splitlines()
+    assert re.fullmatch(r"Schedule 'nightly' runs next at \S+ 00:00:00", next_run)
+    assert owner.startswith(f"{NO_OWNER}: enable a systemd user unit with ExecStart=")
     ended = nba("doctor")
     assert ended.returncode == 0
     (told,) = re.findall(r"^warn  schedules  (.*(?:\n .*)*)", ended.stdout, re.MULTILINE)
@@ -125,6 +129,7 @@ def test_schedules_that_nobody_runs_are_told_with_what_would_run_them(nba: Comma
         while b"serves" not in server.stderr.readline():
             pass
         assert findings(nba)[1]["schedules"] == ("ok", "1 active schedule")
+        assert nba("-e", "PAUSE SCHEDULE nightly; RESUME SCHEDULE nightly").stderr == ""
 
 
 def test_damage_is_told_with_what_to_do(nba: CommandLine) -> None:

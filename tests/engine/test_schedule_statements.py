@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -26,6 +26,7 @@ from jobtui.engine.schedules import (
     Schedule,
     ScheduleRun,
 )
+from jobtui.formatting import format_local_time
 from jobtui.language.tables import format_json
 from jobtui.model import Notice, Status, StepPosition
 from tests.support.clock import FakeClock
@@ -92,6 +93,17 @@ class TestStatements:
             b.say("USE nba")
             b.say('CREATE SCHEDULE s AT "@daily" DO ADMIN FLUSH')
             assert b.rows("SHOW SCHEDULES")[0][3] == "ADMIN FLUSH nba"
+
+    def test_notice_has_the_next_window(self, tmp_path: Path) -> None:
+        with bench(tmp_path, storage()) as b:
+            (made,) = b.say(
+                'CREATE SCHEDULE s AT " 30  6 * * * " UNTIL "6:00" WITH timezone = "UTC" DO ADMIN FLUSH nba'
+            ).results
+            start, end = (datetime(2019, 12, day, 6, minute, tzinfo=UTC) for day, minute in ((18, 30), (19, 0)))
+            assert made.notice == (
+                f"Schedule 's' runs next at {format_local_time(start)}, until {format_local_time(end)}"
+            )
+            assert (shown(b)["At"], shown(b)["Until"]) == ("30 6 * * *", "06:00")
 
     def test_paused_and_resumed(self, tmp_path: Path) -> None:
         with bench(tmp_path, storage()) as b:

@@ -22,6 +22,7 @@ SECONDS = 60
 WENT_WELL = re.compile(
     r"^(Job \d+ \(.*\) finished.*|[\d,]+ pairs? loaded into .*|Jobs? .* submitted to process .*"
     r"|No jobtui runs this profile: .* left in the queue, .*"
+    r"|Schedule '.*' runs next at .*|No jobtui runs this profile, so no schedule will start: .*"
     # the answer to SHOW JOB; after a failure of the command's own job the status is not 0
     r"|Job \d+ \(.*\) failed: .*)\n",
     re.MULTILINE,

@@ -29,9 +29,11 @@ from jobtui.history import StoreError
 from jobtui.language import StatementError, parse
 from jobtui.language.ast import (
     Backup,
+    CreateSchedule,
     Pause,
     Recover,
     Resume,
+    ResumeSchedule,
     ShowHosts,
     ShowJob,
     ShowJobs,
@@ -158,7 +160,10 @@ def _write(
         try:
             with connect_client(profile, RunPolicy.NONE if command.detach else RunPolicy.SUBMITTED) as client:
                 if not isinstance(client, RemoteClient):
-                    return _run_here(client, text, statements, command, label)
+                    status = _run_here(client, text, statements, command, label)
+                    if status == Exit.DONE and not command.quiet:
+                        _report_unowned_schedules(profile, statements)
+                    return status
                 try:
                     return run_remotely(client, profile, text, command, label)
                 except RequestNotAccepted:
@@ -169,6 +174,18 @@ def _write(
         f"{OWNER_ATTEMPTS} other jobtui processes had this profile one after the other, and each exited before "
         "it accepted the statements; nothing was done"
     )
+
+
+def _report_unowned_schedules(profile: Profile, statements: Sequence[Statement]) -> None:
+    """Print how the schedules get an owner, if the statements made one active: this process ends."""
+    if not any(isinstance(statement, CreateSchedule | ResumeSchedule) for statement in statements):
+        return
+    # the engine, as above
+    from jobtui.engine.profile import keep_owner
+    from jobtui.engine.schedules import NO_OWNER, load_schedules
+
+    if not all(schedule.paused for schedule in load_schedules(profile.history).schedules.values()):
+        streams.print_error(f"{NO_OWNER}: {keep_owner(profile)}")
 
 
 def _run_here(
