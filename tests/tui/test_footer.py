@@ -61,6 +61,7 @@ def test_the_archive_keeps_its_actions(tmp_path: Path) -> None:
             for width in (80, 60, 44):
                 await shown.pilot.resize_terminal(width, 16)
                 await shown.until(lambda: all(key in keys(shown) for key in wanted))
+            assert "Restore" in [title for title, *_ in shown.dashboard.palette_entries()]
 
     asyncio.run(run())
 

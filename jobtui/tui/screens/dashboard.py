@@ -377,7 +377,8 @@ class Dashboard(StyledScreen):
         for command in self.available_commands():
             if command.palette:
                 keys = f"{command.help}  ({self.keymap.shown(command)})"
-                yield command.title.capitalize(), keys, partial(self.run_command, command)
+                title = self.view.footer_title(command) or command.title
+                yield title.capitalize(), keys, partial(self.run_command, command)
         yield from palette_choices(self.context, self._control, self, self.jobs.list)
 
     def restore_focus(self) -> None:
@@ -413,7 +414,6 @@ class Dashboard(StyledScreen):
 
     async def action_back(self) -> None:
         """Undo one step: the wait to leave, a step in the view, the transcript, the alarm, or the view."""
-
         if self._quit_flow.stay() or self.view.go_back():
             return
         if self.console.has_transcript:
