@@ -11,6 +11,7 @@ from jobtui.config.settings import TuiSettings
 from jobtui.formatting import DateOrder
 from jobtui.model import (
     ClusterRef,
+    Deferral,
     EventKind,
     Job,
     JobEvent,
@@ -298,6 +299,22 @@ class TestTasks:
         assert "▇" not in "\n".join(map(plain, found.lines))
         assert [number for number, _, _ in found.positions] == [1, 2, 0]
         assert found.positions[-1][2] == len(found.lines) - 1
+
+    @pytest.mark.parametrize("width", [40, 60, 80, 120])
+    def test_what_holds_a_task_up_is_whole(self, width: int) -> None:
+        detail = "storage at 10.0.0.5:9779 did not answer within 10 s, and neither did its port for metrics"
+        deferred = Task(0, "h1", deferred=Deferral("host h1 is down", NOW, detail))
+        paused = Task(1, "h2", Status.RUNNING, start=NOW, waiting=f"3.1 GiB free, reserve 5 GiB, {detail}")
+        job = replace(FAILED, status=Status.RUNNING, stop=None, tasks=(deferred, paused))
+        lines = [plain(line) for line in task_lines(job, {}, width, NOW).lines]
+        assert max(map(len, lines)) <= width
+        assert " ".join(" ".join(lines).split()).count(detail) == 2
+
+    def test_has_no_bar_if_there_is_no_room(self) -> None:
+        running = Task(0, "local0", Status.RUNNING, start=NOW, progress=0.55, before=BEFORE)
+        job = replace(FAILED, status=Status.RUNNING, stop=None, tasks=(running,))
+        (line,) = task_lines(job, {}, 44, NOW).lines
+        assert "▶    55%  " in plain(line)
 
 
 def test_storage_shows_totals_above_a_row_per_host() -> None:

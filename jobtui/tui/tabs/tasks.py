@@ -205,26 +205,36 @@ def _without(widths: Mapping[TaskFigure, int], left_out: TaskFigure) -> Mapping[
 
 
 def _task(job: Job, task: Task, head: Line, figures: Figures, layout: TaskLayout, width: int) -> list[Line]:
-    indent = line_width(head)
-    beside = width - indent - 1 >= _BESIDE
     role = TextRole.FAILED if task.status is Status.FAILED else TextRole.WARNING
-    if task.reason and beside:
-        first, *rest = wrap(task.reason, width - indent - 1, _MOST_REASON_LINES)
-        return [(*head, (first, role)), *(((" " * indent, TextRole.PLAIN), (text, role)) for text in rest)]
+    if task.reason and width - line_width(head) - 1 >= _BESIDE:
+        return _explained(head, task.reason, role, width)
     if task.status is Status.QUEUE:
         if task.deferred is not None and not job.paused:
-            return [cut((*head, (_deferral_text(task.deferred), TextRole.WARNING)), width)]
+            return _explained(head, _deferral_text(task.deferred), TextRole.WARNING, width)
         waits = "" if job.status is Status.QUEUE else _waiting_text(job, task)
-        return [cut((*head, (waits, TextRole.MUTED)), width)]
+        return _explained(head, waits, TextRole.MUTED, width)
     if task.waiting and task.status is Status.RUNNING:
-        steps = figures.get(TaskFigure.STEPS, ("", TextRole.PLAIN))
-        return [cut((*head, (f"paused: {task.waiting}  ", TextRole.WARNING), steps), width)]
+        steps = f"  {figures[TaskFigure.STEPS][0]}" if TaskFigure.STEPS in figures else ""
+        return _explained(head, f"paused: {task.waiting}{steps}", TextRole.WARNING, width)
     parts: list[Span] = list(_progress(task, layout))
     for figure, size in layout.widths.items():
         text, figure_role = figures.get(figure, ("", TextRole.PLAIN))
         parts += [(" " * layout.gap, TextRole.PLAIN), (fit(text, size), figure_role)]
-    below = wrap(task.reason, width - 5, _MOST_REASON_LINES) if task.reason else []
-    return [cut((*head, *parts), width), *(((f"    {text}", role),) for text in below)]
+    return [cut((*head, *parts), width), *(_below(task.reason, role, width) if task.reason else ())]
+
+
+def _explained(head: Line, text: str, role: TextRole, width: int) -> list[Line]:
+    """Return a task with a text beside it, or below it if it would be in a narrow column there."""
+    indent = line_width(head)
+    room = width - indent - 1
+    if width_of(text) > room and room < _BESIDE:
+        return [cut(head, width), *_below(text, role, width)]
+    first, *rest = wrap(text, room, _MOST_REASON_LINES)
+    return [(*head, (first, role)), *(((" " * indent, TextRole.PLAIN), (text, role)) for text in rest)]
+
+
+def _below(text: str, role: TextRole, width: int) -> list[Line]:
+    return [((f"    {each}", role),) for each in wrap(text, width - 5, _MOST_REASON_LINES)]
 
 
 def _deferral_text(deferral: Deferral) -> str:

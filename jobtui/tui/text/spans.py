@@ -248,7 +248,7 @@ def task_status_span(task: Task, job: Job) -> Span:
 def progress_bar(fraction: float, width: int) -> str:
     """Return a bar of exactly `width` cells; it is full only at 1."""
     fraction = max(0.0, min(1.0, fraction))
-    done = width if fraction >= 1 else min(width - 1, int(fraction * width + 0.5))
+    done = width if fraction >= 1 else min(max(0, width - 1), int(fraction * width + 0.5))
     return _DONE * done + _REST * (width - done)
 
 
