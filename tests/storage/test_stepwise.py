@@ -10,7 +10,6 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 
@@ -29,6 +28,7 @@ from tests.support.storage import (
     layer_pairs,
     storage_at,
 )
+from tests.support.templates import template_directory
 
 pytestmark = pytest.mark.anyio
 STEP = 1 << 20
@@ -47,7 +47,7 @@ _made: list[Path] = []
 async def _template() -> Path:
     """The directory of such a storage, made once."""
     if not _made:
-        root = Path(mkdtemp(prefix="leveled-")) / "root"
+        root = template_directory("leveled") / "root"
         async with storage_at(root, step=STEP) as storage:
             await storage.create_space("nba", Placement())
             await storage.load("nba", layer_pairs(0, MEGABYTES))

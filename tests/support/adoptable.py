@@ -8,12 +8,12 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 
 import pytest
 
 from jobtui.storage.local.adoption import Survey, Surveyor
 from jobtui.storage.local.errors import WorkerError
+from tests.support.templates import template_directory
 
 _MAKE = """
 import sys
@@ -36,7 +36,7 @@ database.close()
 
 @cache
 def _template() -> Path:
-    database = Path(mkdtemp(prefix="adoptable-")) / "db"
+    database = template_directory("adoptable") / "db"
     subprocess.run([sys.executable, "-c", _MAKE, database], check=True)
     (database / "rocksdict-config.json").unlink()  # as if another program had made it
     return database
