@@ -158,7 +158,7 @@ def test_a_text_of_several_lines_is_pasted_whole_and_run_as_one(jobtui: CommandL
 
 def test_the_mouse_chooses_a_row_and_begins_to_type(jobtui: CommandLine) -> None:
     jobtui.done("-e", "CREATE SPACE nba; ADMIN FLUSH nba; ADMIN COMPACT nba")
-    with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home) as terminal:
+    with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home, may_fork=True) as terminal:
         screen = terminal.shows("job 2 · compact nba", "flush nba").split("\n")
         row = next(number for number, line in enumerate(screen) if "flush nba" in line)
         terminal.click(20, row)
@@ -244,7 +244,7 @@ def test_a_statement_from_another_terminal_shows_up_live(jobtui: CommandLine) ->
     with dashboard(jobtui) as terminal:
         assert jobtui("-e", "CREATE SPACE nba; ADMIN FLUSH nba").returncode == 0
         terminal.shows("flush nba", "✔ 1")
-        with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home) as second:
+        with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home, may_fork=True) as second:
             second.shows("flush nba", "✔ 1")
             second.press("F")
             second.shows("✔ 2")

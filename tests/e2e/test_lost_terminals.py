@@ -64,7 +64,7 @@ class Dashboard:
 
 @contextmanager
 def at_work(jobtui: CommandLine, command: str = "ADMIN COMPACT nba", job: int = 1) -> Iterator[Dashboard]:
-    with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home) as terminal:
+    with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home, may_fork=True) as terminal:
         terminal.shows("local[", "3 hosts")
         terminal.press(":")
         terminal.shows("ctrl+r search")
@@ -179,7 +179,9 @@ class TestSigterm:
             assert "Left at once: the next start marks jobs that still ran as failed" in shown.said()
 
     def test_without_work_says_so(self, jobtui: CommandLine) -> None:
-        with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home) as terminal:
+        with Terminal(
+            jobtui.words(), environment=jobtui.environment, cwd=jobtui.home, may_fork=True
+        ) as terminal:
             terminal.shows("local[", "3 hosts")
             terminal.signal(signal.SIGTERM)
             assert terminal.ended() == 128 + signal.SIGTERM
@@ -252,7 +254,9 @@ class TestHangup:
         assert shown.status() is Status.STOPPED
 
     def test_without_work_ends(self, jobtui: CommandLine) -> None:
-        with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home) as terminal:
+        with Terminal(
+            jobtui.words(), environment=jobtui.environment, cwd=jobtui.home, may_fork=True
+        ) as terminal:
             terminal.shows("local[", "3 hosts")
             terminal.hang_up()
             assert terminal.ended() == 128 + signal.SIGHUP
@@ -305,7 +309,7 @@ class TestText:
     @contextmanager
     def at_work(self, jobtui: CommandLine) -> Iterator[Terminal]:
         words = jobtui.words("-e", "ADMIN COMPACT nba")
-        with Terminal(words, environment=jobtui.environment, cwd=jobtui.home) as terminal:
+        with Terminal(words, environment=jobtui.environment, cwd=jobtui.home, may_fork=True) as terminal:
             terminal.shows("job 1", "%")
             eventually(lambda: status_of(jobtui, 1) is Status.RUNNING)
             yield terminal
@@ -343,7 +347,7 @@ class TestWait:
         with jobtui.started("serve") as server:
             eventually(lambda: is_owned(jobtui.profile))
             words = jobtui.words("-e", "ADMIN COMPACT nba", "--wait")
-            with Terminal(words, environment=jobtui.environment, cwd=jobtui.home) as terminal:
+            with Terminal(words, environment=jobtui.environment, cwd=jobtui.home, may_fork=True) as terminal:
                 terminal.shows("job 1", "%")
                 eventually(lambda: status_of(jobtui, 1) is Status.RUNNING)
                 yield terminal
@@ -379,7 +383,7 @@ class TestLoad:
         os.mkfifo(pipe)
         words = jobtui.words("load", "nba", pipe)
         with (
-            Terminal(words, environment=jobtui.environment, cwd=jobtui.home) as terminal,
+            Terminal(words, environment=jobtui.environment, cwd=jobtui.home, may_fork=True) as terminal,
             pipe.open("wb", buffering=0) as file,
         ):
             file.write(b"".join(b"extra%d,value\n" % number for number in range(20_000)))
@@ -413,7 +417,7 @@ class TestDump:
     @contextmanager
     def at_work(self, jobtui: CommandLine) -> Iterator[Terminal]:
         words = jobtui.words("dump", "nba")
-        with Terminal(words, environment=jobtui.environment, cwd=jobtui.home) as terminal:
+        with Terminal(words, environment=jobtui.environment, cwd=jobtui.home, may_fork=True) as terminal:
             terminal.hold()
             eventually(lambda: is_owned(jobtui.profile))
             yield terminal

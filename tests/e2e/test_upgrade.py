@@ -85,7 +85,9 @@ class TestContinuing:
         assert sorted(path.name for path in (jobtui.home / "disk0").iterdir()) == ["nba", "new"]
 
     def test_dashboard_with_its_settings(self, jobtui: CommandLine) -> None:
-        with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home) as terminal:
+        with Terminal(
+            jobtui.words(), environment=jobtui.environment, cwd=jobtui.home, may_fork=True
+        ) as terminal:
             terminal.shows("prod", "compact nba", "flush nba")
             terminal.press(":")
             terminal.shows("prod[]>")

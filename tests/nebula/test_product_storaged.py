@@ -113,7 +113,7 @@ def test_ctrl_c_leaves_the_host_to_its_work_and_says_so(jobtui: CommandLine, sto
 
 def test_a_stop_on_screen_says_that_the_host_goes_on(jobtui: CommandLine, storaged: StoragedDouble) -> None:
     storaged.hangs = True
-    with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home) as terminal:
+    with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home, may_fork=True) as terminal:
         terminal.shows("● 127.0.0.1")
         terminal.press(":")
         terminal.shows("esc leave")

@@ -77,7 +77,7 @@ def test_the_dashboard_opens_and_tells_what_is_wrong(
 ) -> None:
     with a_graphd(speaks_tls=speaks_tls) as graphd:
         jobtui = profile_on(tmp_path, graphd, tls)
-        with Terminal(jobtui.words(), environment=jobtui.environment, cwd=tmp_path) as terminal:
+        with Terminal(jobtui.words(), environment=jobtui.environment, cwd=tmp_path, may_fork=True) as terminal:
             screen = terminal.shows(*texts)
             assert "Traceback" not in screen
             terminal.press("q")
