@@ -134,3 +134,33 @@ def test_expired_session_with_changed_password_is_refused() -> None:
                 assert not error.outcome_unknown
 
     run(test())
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_graphd_killed_and_restarted_costs_one_login_at_most(is_known: bool) -> None:
+    """The stock client's session fails with "Unknown client type" from then on; jobtui's continues.
+
+    A session belongs to the cluster: its id is used again over a new connection, and replaced only if graphd
+    does not know it. Each command is sent once.
+    """
+
+    async def test() -> None:
+        cluster = Cluster()
+        with GraphdDouble(cluster) as graphd:
+            async with mirrored(graphd) as mirror:
+                assert await mirror.jobs("nba") == ()
+                assert await mirror.submit("flush", "nba") == 1
+                logins = len(cluster.logins)
+                for number in (2, 3):
+                    cluster.finish(number - 1)
+                    graphd.down()
+                    if not is_known:
+                        cluster.expire_sessions()
+                    graphd.up()
+                    assert await mirror.submit("flush", "nba") == number
+                    assert len(await mirror.jobs("nba")) == number
+                assert mirror.link.state is ConnectionState.CONNECTED
+                assert sum("SUBMIT" in text for text in cluster.statements) == 3
+                assert len(cluster.logins) - logins == (0 if is_known else 2 * 2)  # of two sessions, twice
+
+    run(test())

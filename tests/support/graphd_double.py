@@ -49,6 +49,7 @@ class GraphdDouble:
         self.greetings: tuple[bytes, ...] = GREETINGS
         self.faults: list[Fault] = []
         self.fault_of: dict[str, Fault] = {}  # the faults of the next statements that contain the word
+        self.metad_timeout = 0.0  # seconds before a refusal while metad is away: three on a real cluster
         self.hanging = threading.Event()
         self._tls = tls
         self._released = threading.Event()
@@ -135,6 +136,12 @@ class GraphdDouble:
                 return self.fault_of.pop(word)
         return self.faults.pop(0) if self.faults else None
 
+    def wait_for_metad(self) -> None:
+        """Wait as graphd does before it gives up a metad that is away."""
+        if self.cluster.metad_away:
+            self.hanging.set()
+            self._released.wait(self.metad_timeout)
+
     def hang(self) -> None:
         self.hanging.set()
         assert self._released.wait(WAIT), "nobody let go of the statement that hangs"
@@ -177,6 +184,7 @@ class _Conversation(GraphService.Iface):  # type: ignore[misc]  # untyped base c
         return VerifyClientVersionResp(error_code=ErrorCode.E_CLIENT_SERVER_INCOMPATIBLE, error_msg=words)
 
     def authenticate(self, username: bytes, password: bytes) -> AuthResponse:
+        self._graphd.wait_for_metad()
         try:
             session = self._cluster.log_in(username.decode(), password.decode())
         except Said as said:
@@ -202,6 +210,7 @@ class _Conversation(GraphService.Iface):  # type: ignore[misc]  # untyped base c
         fault = self._graphd.befall(stmt.decode())
         if fault is Fault.DROP_BEFORE:
             return self._drop()
+        self._graphd.wait_for_metad()
         answer = self._answer(sessionId, stmt.decode())
         if fault is Fault.DROP_AFTER:
             return self._drop()

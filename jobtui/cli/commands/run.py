@@ -225,7 +225,9 @@ def _await_cluster(engine: LocalClient, waiter: EngineWaiter, statements: Sequen
     jobs = required_jobs(statements, engine.history.last_id(), [job.id for job in engine.active_jobs()])
     try:
         if not waiter.result(engine.wait_connected(CLUSTER_SECONDS, whole=jobs is None, jobs=jobs or ())):
-            streams.print_error(f"The cluster has not reported all its jobs within {CLUSTER_SECONDS:g} s")
+            why = engine.connection.detail if engine.connection is not None else ""
+            text = f"The cluster has not reported all its jobs within {CLUSTER_SECONDS:g} s"
+            streams.print_error(f"{text}: {why}" if why else text)
     except StorageError as error:
         only_shows = all(isinstance(statement, ShowJobs | ShowJob) for statement in statements)
         if not only_shows or not engine.history.last_id():

@@ -239,7 +239,7 @@ def graphd_error(reply: ErrorReply, space: str, *, is_command: bool = False) -> 
     If a command is answered with "metad could not be reached" or "it lost its leadership", it may have been
     carried out anyway.
     """
-    message = reply.message or reply.code
+    message = plain_message(reply.message) or reply.code
     if is_leader_change(reply) or _METAD_LOST.search(message):
         return StorageError(ErrorCode.UNREACHABLE, "", space, message, outcome_unknown=is_command)
     if reply.code == "E_BAD_PERMISSION":
@@ -247,6 +247,11 @@ def graphd_error(reply: ErrorReply, space: str, *, is_command: bool = False) -> 
     if message.startswith("SpaceNotFound"):
         return StorageError(ErrorCode.MISSING, "", space, message)
     return StorageError(ErrorCode.REJECTED, "", space, message)
+
+
+def plain_message(message: str) -> str:
+    """Return graphd's message without the exceptions of its C++ code, which help no user."""
+    return message.partition(": apache::")[0]
 
 
 def is_leader_change(reply: ErrorReply) -> bool:

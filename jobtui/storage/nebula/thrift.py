@@ -31,7 +31,15 @@ from nebula3.graph.ttypes import VerifyClientVersionReq
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.os_errors import bare_reason
-from jobtui.storage.nebula.ngql import PING, Cell, ErrorReply, NgqlTable, Reply, SameReply
+from jobtui.storage.nebula.ngql import (
+    PING,
+    Cell,
+    ErrorReply,
+    NgqlTable,
+    Reply,
+    SameReply,
+    plain_message,
+)
 from jobtui.storage.nebula.settings import Address, ClusterSettings, Secret
 
 CHUNK = 1 << 16
@@ -82,7 +90,7 @@ class GraphdConnection:
         if answer.error_code == GraphdErrorCode.SUCCEEDED:
             self._limit_answers(LIMIT_AFTER_LOGIN)
             return int(answer.session_id)
-        words = password.hidden_in(_text(answer.error_msg))
+        words = password.hidden_in(plain_message(_text(answer.error_msg)))
         if answer.error_code == GraphdErrorCode.E_BAD_USERNAME_PASSWORD and NOT_READY not in words:
             raise self._error(ErrorCode.ACCESS, f"graphd refused the login of '{user}': {words}")
         raise self._error(
