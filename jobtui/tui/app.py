@@ -215,15 +215,18 @@ class DashboardApp(BaseApp[int]):
             self.write_to_terminal(progress)
             self._progress = progress
 
-    def _leave_outside(self) -> None:
+    @override
+    def release_terminal(self) -> None:
+        # at the end, and when the process is suspended: after that, the next tick sets both again
         if self._progress:
             self.write_to_terminal(progress_sequence(()))
         if self._title:
             self.write_to_terminal(RESTORE_TITLE)
+        self._title = self._progress = ""
 
     def on_unmount(self) -> None:
         """Save the state."""
-        self._leave_outside()
+        self.release_terminal()
         self._unsubscribe()
         self._history_poller.close()
         if self._can_choose:

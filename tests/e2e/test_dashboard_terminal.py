@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.tui.terminal import RESTORE_TITLE
 from tests.support.commands import CommandLine
 from tests.support.terminal import Terminal
 
@@ -88,12 +89,15 @@ def test_a_window_that_is_closed_ends_it(jobtui: CommandLine) -> None:
 
 def test_it_can_be_suspended_and_comes_back(jobtui: CommandLine) -> None:
     with dashboard(jobtui) as terminal:
+        terminal.until(lambda _: b"\x1b]2;jobtui" in terminal.said)
         terminal.press("ctrl+z")
         terminal.stopped()
         assert terminal.is_given_back()
+        assert RESTORE_TITLE.encode() in terminal.said  # the title of the shell
         terminal.said = b""
         terminal.signal(signal.SIGCONT)
         terminal.until(lambda screen: b"\x1b[?1049h" in terminal.said and "No jobs yet" in screen)
+        terminal.until(lambda _: b"\x1b]2;jobtui" in terminal.said)
         terminal.press("q")
         assert terminal.ended() == 0
         assert terminal.is_given_back()

@@ -47,6 +47,9 @@ class ExtendedApp(App[ReturnType], inherit_bindings=False):
         if self._driver is not None:
             self._driver.write(sequence)
 
+    def release_terminal(self) -> None:
+        """Reset what was set outside the screen; called before the shell gets the terminal back."""
+
     def store_clipboard(self, text: str) -> None:
         """Set the text that `App.clipboard` returns.
 

@@ -200,6 +200,7 @@ class RobustLinuxDriver(LinuxDriver):
         if writer.discard():
             self.write(_END_SYNCHRONIZED)
         self.write(_CLEAR)
+        getattr(self._app, "release_terminal", lambda: None)()
         super().stop_application_mode()
 
     @override
