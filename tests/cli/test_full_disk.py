@@ -49,7 +49,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> FullDisk:
 def at_work(tmp_path: Path, disk: FullDisk) -> Iterator[Bench]:
     """An engine whose job 1 runs on its one host."""
     with bench(tmp_path, ScriptedStorage({"nba": ["a"]})) as found:
-        found.say("ADMIN COMPACT nba")
+        found.execute("ADMIN COMPACT nba")
         found.storage.operation("nba", "a")
         yield found
         disk.is_full.clear()

@@ -20,7 +20,7 @@ from tests.support.scripted import ScriptedStorage
 def at_work(tmp_path: Path) -> Iterator[Bench]:
     """An engine whose job 1 is running on its one host."""
     with bench(tmp_path, ScriptedStorage({"nba": ["a"]}), run=RunPolicy.SUBMITTED) as found:
-        found.say("ADMIN COMPACT nba")
+        found.execute("ADMIN COMPACT nba")
         found.storage.operation("nba", "a")
         yield found
 
@@ -93,7 +93,7 @@ def test_job_that_ends_by_itself_is_not_reported_as_stopped(
 
 
 def test_after_ctrl_c_nothing_more_is_started(at_work: Bench) -> None:
-    at_work.say("ADMIN FLUSH nba")
+    at_work.execute("ADMIN FLUSH nba")
     at_work.storage.obey = True
     with wait_for_engine(at_work.engine) as waiting:
         thread = soon(ctrl_c)
@@ -109,9 +109,9 @@ def test_signal_while_waiting_for_others_stops_their_jobs(
 ) -> None:
     storage = ScriptedStorage({"nba": ["a"], "other": ["b"]}, obey=True)
     with bench(tmp_path, storage, run=RunPolicy.SUBMITTED) as found:
-        found.say("ADMIN FLUSH nba")
+        found.execute("ADMIN FLUSH nba")
         found.storage.operation("nba", "a").finish()
-        found.say("ADMIN COMPACT other")  # as another process's would be
+        found.execute("ADMIN COMPACT other")  # as another process's would be
         found.storage.operation("other", "b")
         with wait_for_engine(found.engine) as waiting:
             (own,) = waiting.wait_ended((1,))

@@ -106,10 +106,10 @@ def test_cities_are_loaded_compacted_and_read_back(jobtui: CommandLine, world: W
     write_files(world, jobtui.home)
     jobtui.done("load", SPACE, "vertices.csv", "edges.tsv", "updates.jsonl")
 
-    heard: list[EngineEvent] = []
+    events: list[EngineEvent] = []
     engine = LocalClient.open(jobtui.profile, run=RunPolicy.SUBMITTED)
     try:
-        engine.subscribe(heard.extend)
+        engine.subscribe(events.extend)
         for batch in batches(world.deletes):
             engine.load(SPACE, batch).result(60)
         flush = run(engine, "ADMIN FLUSH")
@@ -131,13 +131,13 @@ def test_cities_are_loaded_compacted_and_read_back(jobtui: CommandLine, world: W
         assert sum(level.files > 0 for level in task.after.levels) == 1
         progress = [
             message.job.tasks[task.number].progress or 0.0
-            for message in heard
+            for message in events
             if isinstance(message, TaskProgressed)
             and message.job.id == compact.id
             and message.task == task.number
         ]
         assert progress == sorted(progress)
-    assert len({message.job.progress for message in heard if isinstance(message, TaskProgressed)}) > 3
+    assert len({message.job.progress for message in events if isinstance(message, TaskProgressed)}) > 3
 
     assert dumped(jobtui) == world.now
 

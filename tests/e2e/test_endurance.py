@@ -75,7 +75,7 @@ class Soak:
         try:
             if self.lives == 1:
                 for name, place in SPACES.items():
-                    assert self.say(f"CREATE SPACE {name} {place}").failure is None
+                    assert self.execute(f"CREATE SPACE {name} {place}").failure is None
             yield
         finally:
             self.engine.close()
@@ -87,11 +87,11 @@ class Soak:
         if chance < 0.45 and len(active) < FEW:
             self.submit(f"ADMIN {self.chance.choice(['FLUSH', 'COMPACT'])} {self.chance.choice(list(SPACES))}")
         elif chance < 0.65 and active:
-            self.say(f"STOP JOB {self.chance.choice(active).id}")
+            self.execute(f"STOP JOB {self.chance.choice(active).id}")
         elif chance < 0.70 and len(active) < FEW:
             self.submit("RECOVER JOB")
         elif chance < 0.73 and self.known:
-            self.say(f"BACKUP JOB 0 {self.chance.randrange(self.known[-1])}")
+            self.execute(f"BACKUP JOB 0 {self.chance.randrange(self.known[-1])}")
         elif chance < 0.80:
             self.load()
         elif chance < 0.82:
@@ -105,16 +105,16 @@ class Soak:
                 "USE nba",
                 "SHOW JBO",
             )
-            self.say(self.chance.choice(texts))
+            self.execute(self.chance.choice(texts))
 
     def submit(self, text: str) -> None:
-        answer = self.say(text)
+        answer = self.execute(text)
         assert answer.failure is None, answer.failure
         for job_id in answer.jobs:
             assert not self.known or job_id > self.known[-1], "ids rise"
             self.known.append(job_id)
 
-    def say(self, text: str) -> ExecuteResult:
+    def execute(self, text: str) -> ExecuteResult:
         self.steps += 1
         return self.engine.execute(text, self.session).result(WAIT)
 

@@ -117,8 +117,8 @@ class TestPrivacy:
 
         monkeypatch.setattr("jobtui.engine.server.bind_socket", refuse)
         with bench(root, ScriptedStorage({})) as it:
-            it.heard.until_said(Notice, text="cannot submit work here")
-            (text,) = it.heard.notices
+            it.events.until_published(Notice, text="cannot submit work here")
+            (text,) = it.events.notices
         assert f"{root}: no sockets here" in text
         assert f"{runtime}/jobtui: no sockets here" in text
 

@@ -18,7 +18,7 @@ from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
 from tests.support.adoptable import adoptable
 from tests.support.clock import FakeClock
 from tests.support.engines import bench
-from tests.support.real_engines import real
+from tests.support.real_engines import real_bench
 from tests.support.scripted import ScriptedStorage
 
 MIB = 1 << 20
@@ -93,13 +93,13 @@ class TestShowAdvice:
             assert storage.begun == []
 
     def test_after_a_compaction(self, tmp_path: Path) -> None:
-        with real(tmp_path, hosts={"h1": None}) as it:
-            it.say("CREATE SPACE nba; USE nba")
+        with real_bench(tmp_path, hosts={"h1": None}) as it:
+            it.execute("CREATE SPACE nba; USE nba")
             it.fill("nba", 0.3, layers=3)
-            (row,) = it.say("SHOW ADVICE").results[-1].rows
+            (row,) = it.execute("SHOW ADVICE").results[-1].rows
             assert (row.values["Verdict"], row.values["Last Compact"]) == ("compact", None)
             it.done("ADMIN COMPACT")
-            (row,) = it.say("SHOW ADVICE").results[-1].rows
+            (row,) = it.execute("SHOW ADVICE").results[-1].rows
             assert row.values["Verdict"] == "fine"
             assert row.values["reason"] == "gives back ≈ 0 B, deletions 0%, L0 files 0"
             assert row.values["Last Compact"] is not None
@@ -107,10 +107,10 @@ class TestShowAdvice:
 
 class TestExplain:
     def test_what_a_compaction_would_do(self, tmp_path: Path) -> None:
-        with real(tmp_path, hosts={"h1": None}) as it:
-            it.say("CREATE SPACE nba; USE nba")
+        with real_bench(tmp_path, hosts={"h1": None}) as it:
+            it.execute("CREATE SPACE nba; USE nba")
             it.fill("nba", 0.3, layers=3)
-            (row,) = it.say("EXPLAIN ADMIN COMPACT nba").results[-1].rows
+            (row,) = it.execute("EXPLAIN ADMIN COMPACT nba").results[-1].rows
             assert (row.values["Action"], row.values["Steps"]) == ("compact", 1)
             assert row.values["Note"] == "the time is a guess: no earlier run on this host, 50 MiB/s assumed"
             assert it.engine.history.counts()[Status.FINISHED] == 3  # it has queued nothing
@@ -119,7 +119,7 @@ class TestExplain:
             assert row.values["Rewrites"] == job.tasks[0].before.bytes
             assert abs(row.values["Gives Back"] - job.reclaimed) < 0.1 * job.reclaimed
             assert (row.values["last_took"], row.values["guess"]) == (None, False)
-            (row,) = it.say("EXPLAIN ADMIN COMPACT nba").results[-1].rows
+            (row,) = it.execute("EXPLAIN ADMIN COMPACT nba").results[-1].rows
             assert row.values["Note"] == ""
             assert row.values["last_took"] == job.tasks[0].took
 
@@ -131,12 +131,12 @@ class TestExplain:
             assert [row[7:] for row in it.rows("EXPLAIN ADMIN COMPACT nba")] == [
                 ("≈ 2.2 s", "the time is a guess: no earlier run on this host, 50 MiB/s assumed")
             ] * 2
-            it.say("ADMIN COMPACT nba ON bad")
+            it.execute("ADMIN COMPACT nba ON bad")
             operation = storage.operation("nba", "bad")
-            it.heard.until(1, Status.RUNNING)
+            it.events.until(1, Status.RUNNING)
             clock.advance(20.2)
             operation.finish(before=SpaceStats(levels=(Level(1, 100 * MIB),)))
-            it.heard.until(1, Status.FINISHED)
+            it.events.until(1, Status.FINISHED)
             assert [row[7:] for row in it.rows("EXPLAIN ADMIN COMPACT nba")] == [
                 ("≈ 0:20", ""),
                 ("≈ 2.2 s", "the time is a guess: no earlier run on this host, 50 MiB/s assumed"),
@@ -150,39 +150,39 @@ class TestExplain:
         )
         clock = FakeClock()
         with bench(tmp_path, storage, clock=clock) as it:
-            it.say("ADMIN COMPACT nba")
+            it.execute("ADMIN COMPACT nba")
             operations = [storage.operation("nba", host) for host in ("bad", "good")]
-            it.heard.until(1, Status.RUNNING)
+            it.events.until(1, Status.RUNNING)
             clock.advance(2)
             for operation in operations:
                 operation.finish(before=SpaceStats(levels=(Level(1, 100 * MIB),)))
-            it.heard.until(1, Status.FINISHED)
-            bad, good = it.say("EXPLAIN ADMIN COMPACT nba").results[-1].rows
+            it.events.until(1, Status.FINISHED)
+            bad, good = it.execute("EXPLAIN ADMIN COMPACT nba").results[-1].rows
             assert (bad.values["Note"], bad.values["time_guess"]) == ("", False)
             assert good.values["time_guess"]
             assert good.cells[-1] == "the time is a guess: values are in blob files"
 
     def test_time_of_a_flush_is_a_guess_without_earlier_runs(self, tmp_path: Path) -> None:
         with bench(tmp_path, two_hosts()) as it:
-            row = it.say("EXPLAIN ADMIN FLUSH nba").results[-1].rows[0]
+            row = it.execute("EXPLAIN ADMIN FLUSH nba").results[-1].rows[0]
             assert row.values["time_guess"]
             assert row.cells[-1] == "the time is a guess: no earlier run on this host, 50 MiB/s assumed"
 
     def test_what_is_in_memory_is_compacted_too(self, tmp_path: Path) -> None:
-        with real(tmp_path, hosts={"h1": None}) as it:
-            it.say("CREATE SPACE nba; USE nba")
+        with real_bench(tmp_path, hosts={"h1": None}) as it:
+            it.execute("CREATE SPACE nba; USE nba")
             it.engine.load("nba", [(b"%04d" % number, b"v" * 100) for number in range(2000)]).result(60)
-            (row,) = it.say("EXPLAIN ADMIN COMPACT nba").results[-1].rows
+            (row,) = it.execute("EXPLAIN ADMIN COMPACT nba").results[-1].rows
             assert (row.values["Action"], row.values["Steps"]) == ("compact", 1)
             before = it.done("ADMIN COMPACT nba").tasks[0].before
             assert before is not None
             assert before.bytes / 2 < row.values["Rewrites"] <= row.values["Room Needed"] < before.bytes * 2
 
     def test_refused_as_the_statement_would_be(self, tmp_path: Path) -> None:
-        with real(tmp_path, hosts={"h1": None}) as it:
-            it.say("CREATE SPACE nba; USE nba")
-            assert it.say("EXPLAIN ADMIN COMPACT x").failure.message == "Space 'x' does not exist"
-            (row,) = it.say('EXPLAIN ADMIN COMPACT nba WITH family = "defaul"').results[-1].rows
+        with real_bench(tmp_path, hosts={"h1": None}) as it:
+            it.execute("CREATE SPACE nba; USE nba")
+            assert it.execute("EXPLAIN ADMIN COMPACT x").failure.message == "Space 'x' does not exist"
+            (row,) = it.execute('EXPLAIN ADMIN COMPACT nba WITH family = "defaul"').results[-1].rows
             assert row.values["Action"] == "refused"
             assert "did you mean 'default'?" in row.values["Note"]
             assert (row.values["last_took"], row.values["guess"]) == (None, False)
@@ -191,37 +191,37 @@ class TestExplain:
         with bench(tmp_path, two_hosts(), compact_rate=MIB) as it:
             # of 100 MiB, bad writes 50 and good 100
             for text, seconds in (("", [50, 100]), (" WITH rate = 2 MiB", [25, 50])):
-                rows = it.say(f"EXPLAIN ADMIN COMPACT nba{text}").results[-1].rows
+                rows = it.execute(f"EXPLAIN ADMIN COMPACT nba{text}").results[-1].rows
                 assert [round(row.values["Takes About"]) for row in rows] == seconds
 
     def test_set_rate_and_turns(self, tmp_path: Path) -> None:
         with bench(tmp_path, two_hosts()) as it:
-            it.say("SET RATE 1 MiB")
+            it.execute("SET RATE 1 MiB")
             text = "EXPLAIN ADMIN COMPACT nba WITH rate = 9 GiB"
-            rows = it.say(text).results[-1].rows
+            rows = it.execute(text).results[-1].rows
             assert [round(row.values["Takes About"]) for row in rows] == [50, 100]
             notices = [
-                it.say(f"{text}{more}").results[-1].notice for more in ("", ", rolling = 1, wait = 5 min")
+                it.execute(f"{text}{more}").results[-1].notice for more in ("", ", rolling = 1, wait = 5 min")
             ]
             assert notices == [
                 "≈ 1:40 in all: all at once",
                 "≈ 7:30 in all: 1 host at a time, 5:00 between hosts",
             ]
-            it.say("SET RATE OFF")
-            rows = it.say(text).results[-1].rows
+            it.execute("SET RATE OFF")
+            rows = it.execute(text).results[-1].rows
             assert [round(row.values["Takes About"]) for row in rows] == [2, 2]
 
     def test_runs_of_a_schedule_until_a_time(self, tmp_path: Path) -> None:
         with bench(tmp_path, two_hosts(), compact_rate=MIB) as it:
             job = "ADMIN COMPACT nba WITH wait = 2 h"
-            it.say(f'CREATE SCHEDULE nightly AT "30 2 * * *" UNTIL "03:30" DO {job}')
-            it.say('CREATE SCHEDULE other AT "30 2 * * *" UNTIL "03:30" DO ADMIN FLUSH nba')
+            it.execute(f'CREATE SCHEDULE nightly AT "30 2 * * *" UNTIL "03:30" DO {job}')
+            it.execute('CREATE SCHEDULE other AT "30 2 * * *" UNTIL "03:30" DO ADMIN FLUSH nba')
             total = "≈ 2:02:30 in all: 1 host at a time, 2:00:00 between hosts"
-            assert it.say(f"EXPLAIN {job}").results[-1].notice == (
+            assert it.execute(f"EXPLAIN {job}").results[-1].notice == (
                 f"{total}; schedule 'nightly' needs ≈ 3 runs of 1:00:00"
             )
-            it.say("PAUSE SCHEDULE nightly")
-            assert it.say(f"EXPLAIN {job}").results[-1].notice == total
+            it.execute("PAUSE SCHEDULE nightly")
+            assert it.execute(f"EXPLAIN {job}").results[-1].notice == total
 
     def test_too_little_room(self, tmp_path: Path) -> None:
         # 5 % of the 4,000 MiB stay free
@@ -236,7 +236,7 @@ class TestExplain:
             )
         }
         with bench(tmp_path, storage) as it:
-            rows = it.say("EXPLAIN ADMIN COMPACT nba").results[-1].rows
+            rows = it.execute("EXPLAIN ADMIN COMPACT nba").results[-1].rows
             assert [row.values["Note"].partition("; ")[2] for row in rows] == [
                 "",
                 "it would wait for disk space: 801 MiB needed, reserve 200 MiB",
@@ -246,12 +246,12 @@ class TestExplain:
 
     def test_a_database_that_its_owner_has_open(self, tmp_path: Path) -> None:
         database = adoptable(tmp_path / "theirs")
-        with real(tmp_path / "root", hosts={"h1": None}) as it:
-            it.say(f'CREATE SPACE chain AT "{database}"')
-            (row,) = it.say("EXPLAIN ADMIN COMPACT chain").results[-1].rows
+        with real_bench(tmp_path / "root", hosts={"h1": None}) as it:
+            it.execute(f'CREATE SPACE chain AT "{database}"')
+            (row,) = it.execute("EXPLAIN ADMIN COMPACT chain").results[-1].rows
             assert row.values["Action"] == "compact"
             with locked(database / "LOCK"):
-                (row,) = it.say("EXPLAIN ADMIN COMPACT chain").results[-1].rows
+                (row,) = it.execute("EXPLAIN ADMIN COMPACT chain").results[-1].rows
             assert row.values["Action"] == "refused"
             assert row.values["Note"].endswith("another program has the database open")
 
@@ -261,9 +261,9 @@ class TestIf:
         storage = two_hosts()
         with bench(tmp_path, storage) as it:
             assert [row[1] for row in it.rows("EXPLAIN ADMIN COMPACT nba IF NEEDED")] == ["compact", "skip"]
-            it.say("ADMIN COMPACT nba IF NEEDED")
+            it.execute("ADMIN COMPACT nba IF NEEDED")
             storage.operation("nba", "bad").finish()
-            job = it.heard.until(1, Status.FINISHED)
+            job = it.events.until(1, Status.FINISHED)
             assert [operation.host for operation in storage.begun] == ["bad"]
             assert job.tasks[1].reason == "not needed: gives back ≈ 0 B, deletions 0%, L0 files 1"
             assert (job.reason, job.not_needed) == ("not needed on 1 of 2 hosts", 1)
@@ -271,22 +271,22 @@ class TestIf:
     def test_evaluated_when_the_turn_comes(self, tmp_path: Path) -> None:
         storage = two_hosts()
         with bench(tmp_path, storage) as it:
-            it.say("ADMIN COMPACT nba IF gain > 10% WITH rolling = 1")
+            it.execute("ADMIN COMPACT nba IF gain > 10% WITH rolling = 1")
             operation = storage.operation("nba", "bad")
             storage.measured["good"] = measured(0.2)
             operation.finish()
             storage.operation("nba", "good").finish()
-            assert it.heard.until(1, Status.FINISHED).not_needed == 0
+            assert it.events.until(1, Status.FINISHED).not_needed == 0
 
     def test_age_since_the_last_compaction(self, tmp_path: Path) -> None:
         storage = ScriptedStorage({"nba": ("good",)})
         storage.measured = two_hosts().measured
         with bench(tmp_path, storage) as it:
-            it.say("ADMIN COMPACT nba IF age > 1 h")
+            it.execute("ADMIN COMPACT nba IF age > 1 h")
             storage.operation("nba", "good").finish()
-            it.heard.until(1, Status.FINISHED)
-            it.say("ADMIN COMPACT nba IF age > 1 h")
-            job = it.heard.until(2, Status.FINISHED)
+            it.events.until(1, Status.FINISHED)
+            it.execute("ADMIN COMPACT nba IF age > 1 h")
+            job = it.events.until(2, Status.FINISHED)
             assert job.not_needed == 1
             assert job.reason.startswith("not needed: age ")
 
@@ -294,7 +294,7 @@ class TestIf:
         storage = ScriptedStorage({"nba": ("good",)})
         storage.measured["good"] = CompactionFigures(size=100, live=50, l0_files=1)
         with bench(tmp_path, storage) as it:
-            it.say("ADMIN COMPACT nba IF deletions > 10%")
-            job = it.heard.until(1, Status.FAILED)
+            it.execute("ADMIN COMPACT nba IF deletions > 10%")
+            job = it.events.until(1, Status.FAILED)
             assert "does not report deletions" in job.reason
             assert storage.begun == []

@@ -12,7 +12,7 @@ from tests.support.scripted import ScriptedStorage
 def test_end_and_next_start_on_a_host_share_a_commit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     commits: list[dict[int, Status]] = []
     with bench(tmp_path, ScriptedStorage({"nba": ("far",), "srq": ("far",)})) as it:
-        it.say("ADMIN FLUSH nba; ADMIN FLUSH srq")
+        it.execute("ADMIN FLUSH nba; ADMIN FLUSH srq")
         first = it.storage.operation("nba", "far")
         commit = it.engine.history.commit
 

@@ -31,7 +31,7 @@ def it(tmp_path: Path) -> Iterator[Bench]:
 
 def deferral(it: Bench, task: int) -> str:
     """Wait until the task is deferred; return why."""
-    it.heard.wait_for(lambda: it.job(1).tasks[task].deferred is not None)
+    it.events.wait_for(lambda: it.job(1).tasks[task].deferred is not None)
     found = it.job(1).tasks[task].deferred
     assert found is not None
     return found.reason
@@ -73,7 +73,7 @@ class TestScheduler:
 class TestDown:
     def test_others_go_first_and_it_is_tried_again(self, it: Bench) -> None:
         it.storage.outages["h1"] = DOWN
-        it.say("ADMIN COMPACT nba WITH rolling = 1")
+        it.execute("ADMIN COMPACT nba WITH rolling = 1")
         it.storage.operation("nba", "h0").finish()
         it.storage.operation("nba", "h2").finish()
         assert deferral(it, 1) == "host h1 is down"
@@ -81,16 +81,16 @@ class TestDown:
         del it.storage.outages["h1"]
         recheck(it)
         it.storage.operation("nba", "h1").finish()
-        job = it.heard.until(1, Status.FINISHED)
+        job = it.events.until(1, Status.FINISHED)
         assert job.tasks[1].deferred is None
         assert [event.kind for event in job.events].count(EventKind.DEFERRED) == 1
 
     def test_show_job_and_json_say_so(self, it: Bench) -> None:
         it.storage.outages["h0"] = it.storage.outages["h1"] = DOWN
-        it.say("ADMIN COMPACT nba WITH rolling = 1, wait = 5 min")
+        it.execute("ADMIN COMPACT nba WITH rolling = 1, wait = 5 min")
         since = f"{to_local(it.clock.now()):%H:%M}"
         deferral(it, 1)
-        result = it.say("SHOW JOB 1").results[0]
+        result = it.execute("SHOW JOB 1").results[0]
         text = f"deferred: host h0 is down since {since}"
         assert result.notice == f"Job 1 {text} and 1 more; it is retried automatically"
         assert result.rows[1].values["deferred"] == text
@@ -98,7 +98,7 @@ class TestDown:
 
     def test_since_stays_while_the_reason_does(self, it: Bench) -> None:
         it.storage.outages["h1"] = DOWN
-        it.say("ADMIN COMPACT nba ON h1 WITH rolling = 1")
+        it.execute("ADMIN COMPACT nba ON h1 WITH rolling = 1")
         deferral(it, 0)
         began = it.clock.now()
         # a second more: another sleep of the engine ends after two intervals
@@ -106,31 +106,31 @@ class TestDown:
         it.storage.wait_for_stall_checks(2)
         it.storage.stalls["h1"] = STALLED
         recheck(it)
-        it.heard.wait_for(lambda: deferral(it, 0) == "writes on h1 are stalled")
+        it.events.wait_for(lambda: deferral(it, 0) == "writes on h1 are stalled")
         events = [event for event in it.job(1).events if event.kind is EventKind.DEFERRED]
         assert [event.at - began for event in events] == [timedelta(0), 2 * RECHECK + timedelta(seconds=1)]
 
     def test_hosts_without_turns_fail_at_once(self, it: Bench) -> None:
         it.storage.outages["h1"] = DOWN
-        it.say("ADMIN COMPACT nba ON h1")
+        it.execute("ADMIN COMPACT nba ON h1")
         it.storage.operation("nba", "h1").fail(ErrorCode.UNREACHABLE)
-        assert it.heard.until(1, Status.FAILED).tasks[0].attempts == 1
+        assert it.events.until(1, Status.FAILED).tasks[0].attempts == 1
 
     def test_given_up_in_the_end_and_never_forced(self, it: Bench) -> None:
         it.storage.outages["h1"] = DOWN
-        it.say("ADMIN COMPACT nba WITH rolling = 1; ADMIN FLUSH nba ON h1")
+        it.execute("ADMIN COMPACT nba WITH rolling = 1; ADMIN FLUSH nba ON h1")
         it.storage.operation("nba", "h0").finish()
         it.storage.operation("nba", "h2").finish()
         deferral(it, 1)
         recheck(it, LONGEST_DOWN.total_seconds() + 1)
-        job = it.heard.until(1, Status.FAILED)
+        job = it.events.until(1, Status.FAILED)
         task, why = job.tasks[1], f"not begun, because the host was down for more than 12 h: {DOWN}"
         assert (task.status, task.reason, task.code) == (Status.FAILED, why, ErrorCode.UNREACHABLE)
         assert (task.attempts, task.start, task.deferred) == (0, None, None)
         assert job.reason == f"h1: {why}"
         recheck(it)  # of the host, for the next job
         it.storage.operation("nba", "h1").finish()
-        assert it.heard.until(2, Status.FINISHED).command == "flush"
+        assert it.events.until(2, Status.FINISHED).command == "flush"
         assert [event.kind for event in job.events if event.task == 1] == [
             EventKind.DEFERRED,
             EventKind.TASK_ENDED,
@@ -138,36 +138,36 @@ class TestDown:
 
     def test_job_that_never_began_ends_with_its_last_host(self, it: Bench) -> None:
         it.storage.outages["h1"] = DOWN
-        it.say("ADMIN COMPACT nba ON h1 WITH rolling = 1")
+        it.execute("ADMIN COMPACT nba ON h1 WITH rolling = 1")
         deferral(it, 0)
         recheck(it, LONGEST_DOWN.total_seconds() + 1)
-        job = it.heard.until(1, Status.FAILED)
+        job = it.events.until(1, Status.FAILED)
         assert (job.start, job.took) == (None, None)
 
     def test_stop_ends_it(self, it: Bench) -> None:
         it.storage.outages["h1"] = DOWN
-        it.say("ADMIN COMPACT nba ON h1 WITH rolling = 1")
+        it.execute("ADMIN COMPACT nba ON h1 WITH rolling = 1")
         deferral(it, 0)
-        it.say("STOP JOB 1")
-        assert it.heard.until(1, Status.STOPPED).tasks[0].deferred is None
+        it.execute("STOP JOB 1")
+        assert it.events.until(1, Status.STOPPED).tasks[0].deferred is None
 
     def test_survives_the_owner(self, tmp_path: Path) -> None:
         storage = ScriptedStorage({"nba": ("h1",)})
         storage.outages["h1"] = DOWN
         with bench(tmp_path, storage) as first:
-            first.say("ADMIN COMPACT nba WITH rolling = 1")
+            first.execute("ADMIN COMPACT nba WITH rolling = 1")
             deferral(first, 0)
             since = first.job(1).tasks[0].deferred
         with bench(tmp_path, ScriptedStorage({"nba": ("h1",)}), clock=first.clock) as second:
             assert second.job(1).tasks[0].deferred in (since, None)
             second.storage.operation("nba", "h1").finish()
-            second.heard.until(1, Status.FINISHED)
+            second.events.until(1, Status.FINISHED)
 
 
 class TestStalled:
     def test_never_forced_even_without_turns(self, it: Bench) -> None:
         it.storage.stalls["h1"] = STALLED
-        it.say("ADMIN COMPACT nba")
+        it.execute("ADMIN COMPACT nba")
         it.storage.operation("nba", "h0").finish()
         it.storage.operation("nba", "h2").finish()
         assert deferral(it, 1) == "writes on h1 are stalled"
@@ -176,18 +176,18 @@ class TestStalled:
         del it.storage.stalls["h1"]
         recheck(it)
         it.storage.operation("nba", "h1").finish()
-        it.heard.until(1, Status.FINISHED)
+        it.events.until(1, Status.FINISHED)
 
 
 def test_clock_set_back_does_not_prolong_it(it: Bench) -> None:
     it.storage.stalls["h1"] = STALLED
-    it.say("ADMIN COMPACT nba ON h1")
+    it.execute("ADMIN COMPACT nba ON h1")
     deferral(it, 0)
     it.clock.set_back(86_400)
     del it.storage.stalls["h1"]
     recheck(it)
     it.storage.operation("nba", "h1").finish()
-    it.heard.until(1, Status.FINISHED)
+    it.events.until(1, Status.FINISHED)
 
 
 def test_only_queued_tasks_are_deferred() -> None:

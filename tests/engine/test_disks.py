@@ -12,7 +12,7 @@ import pytest
 
 from jobtui.model import Job, Status
 from tests.support.disks import Mount, covered_read_only, fill_up, free_bytes, small_disks
-from tests.support.real_engines import Real, real
+from tests.support.real_engines import RealBench, real_bench
 from tests.support.storage import held_open
 
 NUMBERS = re.compile(r"\d+(\.\d+)? \w?i?B needed, \d+(\.\d+)? \w?i?B free")
@@ -35,7 +35,7 @@ def failed(job: Job, code: str, *words: str) -> None:
         assert word in job.reason
 
 
-def filled(it: Real, megabytes: float, layers: int = 2) -> list[tuple[bytes, bytes]]:
+def filled(it: RealBench, megabytes: float, layers: int = 2) -> list[tuple[bytes, bytes]]:
     it.submitted("CREATE SPACE nba")
     return it.fill("nba", megabytes, layers)
 
@@ -51,7 +51,7 @@ def place(root: Path, host: str = "h1") -> Path:
 
 def test_disk_full_before_compact_reports_needed_and_free(disk: Mount, tmp_path: Path) -> None:
     small = disk("12m")
-    with real(tmp_path / "root", hosts={"h1": small / "h1"}) as it:
+    with real_bench(tmp_path / "root", hosts={"h1": small / "h1"}) as it:
         pairs = filled(it, 3.5)
         job = it.done("ADMIN COMPACT nba")
         failed(job, "disk_full", str(small), "there is not enough room")
@@ -61,7 +61,7 @@ def test_disk_full_before_compact_reports_needed_and_free(disk: Mount, tmp_path:
 
 def test_disk_full_before_flush_reports_needed_and_free(disk: Mount, tmp_path: Path) -> None:
     small = disk("12m")
-    with real(tmp_path / "root", hosts={"h1": small / "h1"}) as it:
+    with real_bench(tmp_path / "root", hosts={"h1": small / "h1"}) as it:
         it.submitted("CREATE SPACE nba")
         pairs = [(b"%08d" % n, bytes([n % 251]) * 1000) for n in range(2_000)]
         it.engine.load("nba", pairs).result(60)
@@ -78,9 +78,9 @@ def test_disk_full_before_flush_reports_needed_and_free(disk: Mount, tmp_path: P
 def test_disk_that_fills_during_work_fails_only_that_job(disk: Mount, tmp_path: Path, command: str) -> None:
     small = disk("24m")
     hosts = {"h1": small / "h1"}
-    with real(tmp_path / "root", hosts=hosts) as it:
+    with real_bench(tmp_path / "root", hosts=hosts) as it:
         pairs = filled(it, 3)
-    with real(tmp_path / "root", hosts=hosts, rate=2 << 20) as it:
+    with real_bench(tmp_path / "root", hosts=hosts, rate=2 << 20) as it:
         if command == "FLUSH":
             pairs = [(key, value[::-1]) for key, value in pairs]
             it.engine.load("nba", pairs).result(60)
@@ -94,7 +94,7 @@ def test_disk_that_fills_during_work_fails_only_that_job(disk: Mount, tmp_path: 
         assert NUMBERS.search(job.reason)
         (small / "stuff").unlink()
         (small / "ballast").unlink(missing_ok=True)
-    with real(tmp_path / "root", hosts=hosts) as it:
+    with real_bench(tmp_path / "root", hosts=hosts) as it:
         assert it.done(f"ADMIN {command} nba").status is Status.FINISHED
         assert list(it.engine.dump("nba")) == pairs
 
@@ -105,7 +105,7 @@ def test_disk_that_fills_during_work_fails_only_that_job(disk: Mount, tmp_path: 
 @pytest.mark.parametrize("command", ["FLUSH", "COMPACT"])
 def test_a_directory_that_became_read_only_fails_the_job(disk: Mount, tmp_path: Path, command: str) -> None:
     small = disk("24m")
-    with real(tmp_path / "root", hosts={"h1": small / "h1", "h2": None}) as it:
+    with real_bench(tmp_path / "root", hosts={"h1": small / "h1", "h2": None}) as it:
         filled(it, 1)
         it.engine.load("nba", [(b"%d" % n, b"more") for n in range(10)]).result(60)
         with covered_read_only(small):
@@ -151,9 +151,9 @@ def delete(database: Path) -> AbstractContextManager[None]:
 def test_unusable_database_fails_its_task_not_the_other_host(
     tmp_path: Path, trouble: Callable[[Path], AbstractContextManager[None]], code: str, words: str
 ) -> None:
-    with real(tmp_path, hosts=TWO_HOSTS) as it:
+    with real_bench(tmp_path, hosts=TWO_HOSTS) as it:
         filled(it, 0.5)
-    with trouble(place(tmp_path)), real(tmp_path, hosts=TWO_HOSTS) as it:
+    with trouble(place(tmp_path)), real_bench(tmp_path, hosts=TWO_HOSTS) as it:
         job = it.done("ADMIN COMPACT nba")
         failed(job, code, words)
         assert it.engine.history.get(job.id) == job
@@ -161,7 +161,7 @@ def test_unusable_database_fails_its_task_not_the_other_host(
 
 @pytest.mark.parametrize("command", ["FLUSH", "COMPACT"])
 def test_a_directory_deleted_while_it_is_open_fails_the_job(tmp_path: Path, command: str) -> None:
-    with real(tmp_path, hosts=TWO_HOSTS) as it:
+    with real_bench(tmp_path, hosts=TWO_HOSTS) as it:
         filled(it, 0.5)
         database = place(tmp_path)
         shutil.rmtree(database)
@@ -169,9 +169,9 @@ def test_a_directory_deleted_while_it_is_open_fails_the_job(tmp_path: Path, comm
 
 
 def test_directory_deleted_during_compact_fails_the_job(tmp_path: Path) -> None:
-    with real(tmp_path, hosts=TWO_HOSTS) as it:
+    with real_bench(tmp_path, hosts=TWO_HOSTS) as it:
         filled(it, 2)
-    with real(tmp_path, hosts=TWO_HOSTS, rate=1 << 20) as it:
+    with real_bench(tmp_path, hosts=TWO_HOSTS, rate=1 << 20) as it:
         (job_id,) = it.submitted("ADMIN COMPACT nba")
         it.moving(job_id)
         database = place(tmp_path)
@@ -185,24 +185,24 @@ def test_directory_deleted_during_compact_fails_the_job(tmp_path: Path) -> None:
 
 def test_full_history_disk_refuses_work_until_it_has_room(disk: Mount, tmp_path: Path) -> None:
     small = disk("4m")
-    with real(small / "root", hosts={"h1": tmp_path / "h1"}) as it:
+    with real_bench(small / "root", hosts={"h1": tmp_path / "h1"}) as it:
         filled(it, 2, 1)
-    with real(small / "root", hosts={"h1": tmp_path / "h1"}, rate=1 << 20) as it:
+    with real_bench(small / "root", hosts={"h1": tmp_path / "h1"}, rate=1 << 20) as it:
         (under_way,) = it.submitted("ADMIN COMPACT nba")
         it.moving(under_way)
         fill_up(small / "stuff")
         taken = []
-        while (answer := it.say("ADMIN FLUSH nba")).failure is None:
+        while (answer := it.execute("ADMIN FLUSH nba")).failure is None:
             taken += answer.jobs
         assert "is full: free some space" in answer.failure.message
         assert it.engine.write_error == answer.failure.message
-        assert it.engine.write_error in it.heard.notices
+        assert it.engine.write_error in it.events.notices
         last = it.engine.history.last_id()
         (job,) = it.ended(under_way)
         assert job.status is Status.FINISHED
-        assert it.say("SHOW JOBS").failure is None
+        assert it.execute("SHOW JOBS").failure is None
         (small / "stuff").unlink()
-        it.heard.wait_for(lambda: any("can be written again" in text for text in it.heard.notices))
+        it.events.wait_for(lambda: any("can be written again" in text for text in it.events.notices))
         assert {job.status for job in it.ended(*taken)} <= {Status.FINISHED}
         (after,) = it.submitted("ADMIN FLUSH nba")
         assert after >= last

@@ -61,7 +61,7 @@ def test_statement_that_cannot_be_committed_starts_nothing(solo: Bench, fault: F
     assert solo.rows("SHOW JOBS") == []
     assert not solo.storage.begun
     assert solo.engine.write_error
-    assert solo.engine.write_error in solo.heard.notices
+    assert solo.engine.write_error in solo.events.notices
 
 
 def test_an_engine_whose_disk_was_full_goes_on_by_itself(solo: Bench, fault: Fault) -> None:
@@ -69,28 +69,28 @@ def test_an_engine_whose_disk_was_full_goes_on_by_itself(solo: Bench, fault: Fau
     solo.refusal("ADMIN COMPACT solo")
     fault.on_write = 0
     solo.clock.pass_by(2)
-    solo.heard.wait_for(lambda: any("can be written again" in text for text in solo.heard.notices))
+    solo.events.wait_for(lambda: any("can be written again" in text for text in solo.events.notices))
     assert solo.engine.write_error == ""
-    solo.say("ADMIN COMPACT solo")
+    solo.execute("ADMIN COMPACT solo")
     solo.storage.operation("solo", "far").finish()
     solo.engine.wait_idle().result(WAIT)
     assert [row[2] for row in solo.rows("SHOW JOBS")] == ["finished"]
 
 
 def test_job_end_is_recorded_once_a_full_disk_has_room(solo: Bench, fault: Fault, tmp_path: Path) -> None:
-    solo.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
+    solo.execute("ADMIN COMPACT solo; ADMIN FLUSH solo")
     operation = solo.storage.operation("solo", "far")
     fault.on_write = errno.ENOSPC
     operation.finish()
-    solo.heard.wait_for(lambda: solo.engine.write_error)
+    solo.events.wait_for(lambda: solo.engine.write_error)
     assert solo.job(1).status is Status.RUNNING
     assert "full" in solo.refusal("STOP JOB 2")
     assert len(solo.storage.begun) == 1
     fault.on_write = 0
     solo.clock.pass_by(2)
-    solo.heard.until(1, Status.FINISHED)
+    solo.events.until(1, Status.FINISHED)
     solo.storage.operation("solo", "far", 1).finish()
-    solo.heard.until(2, Status.FINISHED)
+    solo.events.until(2, Status.FINISHED)
     reader = History.open(tmp_path / "history", write=False)
     assert [job and job.status for job in (reader.get(1), reader.get(2))] == [Status.FINISHED] * 2
     reader.close()
@@ -118,20 +118,20 @@ def no_more_room(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
 
 
 def test_full_disk_allows_stops_and_ends_but_no_new_job(solo: Bench, no_more_room: threading.Event) -> None:
-    solo.say("ADMIN COMPACT solo; ADMIN FLUSH solo; ADMIN FLUSH solo")
+    solo.execute("ADMIN COMPACT solo; ADMIN FLUSH solo; ADMIN FLUSH solo")
     no_more_room.set()
     assert "full" in solo.refusal("ADMIN COMPACT solo")
     assert solo.rows("STOP JOB 2") == [("stop 1 jobs 1 tasks",)]
     solo.storage.operation("solo", "far").finish()
-    solo.heard.until(1, Status.FINISHED)
+    solo.events.until(1, Status.FINISHED)
     solo.engine.call(_nothing()).result(WAIT)
     assert "full" in solo.engine.write_error
     assert solo.job(3).status is Status.QUEUE
-    assert not [text for text in solo.heard.notices if "can be written again" in text]
+    assert not [text for text in solo.events.notices if "can be written again" in text]
     no_more_room.clear()
     solo.clock.pass_by(2)
     solo.storage.operation("solo", "far", 1).finish()
-    solo.heard.until(3, Status.FINISHED)
+    solo.events.until(3, Status.FINISHED)
     assert solo.engine.write_error == ""
 
 
@@ -150,7 +150,7 @@ def at_once(solo: Bench, *work: Coroutine[Any, Any, object]) -> list[object]:
 
 
 def test_rejected_new_job_does_not_lose_a_stop_or_an_end(solo: Bench, no_more_room: threading.Event) -> None:
-    solo.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
+    solo.execute("ADMIN COMPACT solo; ADMIN FLUSH solo")
     operation = solo.storage.operation("solo", "far")
     no_more_room.set()
     store, dispatcher = solo.engine.engine.store, solo.engine.engine.dispatcher
@@ -158,20 +158,20 @@ def test_rejected_new_job_does_not_lose_a_stop_or_an_end(solo: Bench, no_more_ro
     assert isinstance(submitted, StoreFull)
     assert stopped == JobCount(1, 1)
     operation.finish()
-    solo.heard.until(1, Status.FINISHED)
+    solo.events.until(1, Status.FINISHED)
 
 
 def test_what_waits_for_room_keeps_nothing_waiting_that_fits(
     solo: Bench, no_more_room: threading.Event
 ) -> None:
-    solo.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
+    solo.execute("ADMIN COMPACT solo; ADMIN FLUSH solo")
     operation = solo.storage.operation("solo", "far")
     no_more_room.set()
     waits = solo.engine.call(solo.engine.engine.store.update(a_new_job(solo), must_persist=True))
-    solo.heard.wait_for(lambda: solo.engine.write_error)
+    solo.events.wait_for(lambda: solo.engine.write_error)
     assert solo.rows("STOP JOB 2") == [("stop 1 jobs 1 tasks",)]
     operation.finish()
-    solo.heard.until(1, Status.FINISHED)
+    solo.events.until(1, Status.FINISHED)
     assert not waits.done()
     no_more_room.clear()
     solo.clock.pass_by(2)
@@ -182,7 +182,7 @@ def test_what_waits_for_room_keeps_nothing_waiting_that_fits(
 def test_what_is_wrong_with_one_record_loses_no_other_jobs_end(
     solo: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    solo.say("ADMIN COMPACT solo")
+    solo.execute("ADMIN COMPACT solo")
     commit = solo.engine.history.commit
 
     def picky(*jobs: Job) -> Future[None]:
@@ -210,7 +210,7 @@ def test_what_is_wrong_with_one_record_loses_no_other_jobs_end(
     assert "cannot be read" in str(told)
     assert "cannot be read" in str(asked)
     solo.storage.operation("solo", "far").finish()
-    solo.heard.until(1, Status.FINISHED)
+    solo.events.until(1, Status.FINISHED)
 
 
 def test_failing_callback_is_reported_and_others_are_called(solo: Bench) -> None:
@@ -223,12 +223,12 @@ def test_failing_callback_is_reported_and_others_are_called(solo: Bench) -> None
         return await store.update(a_new_job(solo))
 
     assert solo.engine.call(put()).result(WAIT)
-    solo.heard.wait_for(lambda: any("an asker's own trouble" in text for text in solo.heard.notices))
+    solo.events.wait_for(lambda: any("an asker's own trouble" in text for text in solo.events.notices))
 
 
 def test_edit_during_a_commit_sees_its_result(solo: Bench) -> None:
     """A refused asker that asks again at once must not write a second commit over the first."""
-    solo.say("ADMIN COMPACT solo")
+    solo.execute("ADMIN COMPACT solo")
     solo.storage.operation("solo", "far")
     seen: list[bool] = []
 
@@ -252,24 +252,24 @@ def test_edit_during_a_commit_sees_its_result(solo: Bench) -> None:
 
 
 def test_disk_failure_while_checking_for_room_is_reported(solo: Bench, fault: Fault) -> None:
-    solo.say("ADMIN COMPACT solo")
+    solo.execute("ADMIN COMPACT solo")
     operation = solo.storage.operation("solo", "far")
     fault.on_write = errno.ENOSPC
     operation.finish()
-    solo.heard.wait_for(lambda: "full" in solo.engine.write_error)
+    solo.events.wait_for(lambda: "full" in solo.engine.write_error)
     fault.on_write = errno.EIO
     solo.clock.pass_by(2)
-    solo.heard.wait_for(lambda: any("can no longer be written" in text for text in solo.heard.notices))
+    solo.events.wait_for(lambda: any("can no longer be written" in text for text in solo.events.notices))
     assert solo.engine.wait_ended([1]).result(WAIT)[0].status is Status.RUNNING
     assert "can no longer be written" in solo.refusal("ADMIN FLUSH solo")
 
 
 def test_unrecoverable_sync_failure_makes_history_read_only(solo: Bench, fault: Fault, tmp_path: Path) -> None:
-    solo.say("ADMIN COMPACT solo")
+    solo.execute("ADMIN COMPACT solo")
     operation = solo.storage.operation("solo", "far")
     fault.on_sync = fault.on_write = errno.EIO
     operation.finish()
-    solo.heard.wait_for(lambda: any("could not be written" in text for text in solo.heard.notices))
+    solo.events.wait_for(lambda: any("could not be written" in text for text in solo.events.notices))
     fault.on_sync = fault.on_write = 0
     assert solo.job(1).status is Status.RUNNING
     assert solo.engine.wait_ended([1]).result(WAIT)[0].status is Status.RUNNING
@@ -278,19 +278,19 @@ def test_unrecoverable_sync_failure_makes_history_read_only(solo: Bench, fault: 
 
 
 def test_deleted_history_directory_is_reported_and_starts_none(solo: Bench, tmp_path: Path) -> None:
-    solo.say("ADMIN COMPACT solo")
+    solo.execute("ADMIN COMPACT solo")
     operation = solo.storage.operation("solo", "far")
     (tmp_path / "history").rename(tmp_path / "elsewhere")
     assert "deleted, moved or unmounted" in solo.refusal("ADMIN FLUSH solo")
     operation.finish()
     assert solo.engine.wait_ended([1]).result(WAIT)[0].status is Status.RUNNING
     assert len(solo.storage.begun) == 1
-    assert any("put it back, and start jobtui again" in text for text in solo.heard.notices)
+    assert any("put it back, and start jobtui again" in text for text in solo.events.notices)
     assert "put it back" in solo.engine.write_error
 
 
 def test_broken_history_ends_the_wait_for_queued_jobs(solo: Bench, fault: Fault) -> None:
-    solo.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
+    solo.execute("ADMIN COMPACT solo; ADMIN FLUSH solo")
     operation = solo.storage.operation("solo", "far")
     fault.on_sync = fault.on_write = errno.EIO
     operation.finish()
@@ -304,7 +304,7 @@ def test_broken_history_ends_the_wait_for_queued_jobs(solo: Bench, fault: Fault)
 def test_statement_behind_a_failing_commit_is_answered(
     solo: Bench, fault: Fault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    solo.say("ADMIN COMPACT solo")
+    solo.execute("ADMIN COMPACT solo")
     operation = solo.storage.operation("solo", "far")
     inside, go_on = threading.Event(), threading.Event()
 
@@ -343,5 +343,5 @@ def test_a_failed_sync_of_one_file_is_mended_in_another(
     monkeypatch.setattr(Disk, "sync_data", once)
     assert solo.rows("ADMIN COMPACT solo") == [("1",)]
     solo.storage.operation("solo", "far").finish()
-    solo.heard.until(1, Status.FINISHED)
+    solo.events.until(1, Status.FINISHED)
     assert failed

@@ -41,15 +41,15 @@ class TestStop:
                 store.update_nowait(stop, lambda jobs, error: None)
 
             monkeypatch.setattr(dispatcher, "_start", started_and_stopped)
-            it.say("ADMIN COMPACT solo")
-            it.heard.until(1, Status.STOPPED)
+            it.execute("ADMIN COMPACT solo")
+            it.events.until(1, Status.STOPPED)
 
 
 class TestEnded:
     def test_change_of_an_ended_job_is_refused(self, tmp_path: Path) -> None:
         with bench(tmp_path, ScriptedStorage({"solo": ("far",)}, auto=True)) as it:
-            it.say("ADMIN FLUSH solo")
-            ended = it.heard.until(1, Status.FINISHED)
+            it.execute("ADMIN FLUSH solo")
+            ended = it.events.until(1, Status.FINISHED)
 
             def edit(_: Transaction) -> list[Job]:
                 return [lifecycle.replace(ended, status=Status.RUNNING)]
@@ -61,15 +61,15 @@ class TestEnded:
 
     def test_same_version_again_is_no_change(self, tmp_path: Path) -> None:
         with bench(tmp_path, ScriptedStorage({"solo": ("far",)}, auto=True)) as it:
-            it.say("ADMIN FLUSH solo")
-            ended = it.heard.until(1, Status.FINISHED)
+            it.execute("ADMIN FLUSH solo")
+            ended = it.events.until(1, Status.FINISHED)
             changing = it.engine.call(it.engine.engine.store.update(lambda _: [ended]))
             assert changing.result(WAIT) == [ended]
 
     def test_job_that_ended_with_tasks_left_stays_as_it_is(self, tmp_path: Path) -> None:
         with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
-            it.say("ADMIN FLUSH solo")
-            running = it.heard.until(1, Status.RUNNING)
+            it.execute("ADMIN FLUSH solo")
+            running = it.events.until(1, Status.RUNNING)
             ended = lifecycle.replace(running, status=Status.FAILED)
             with pytest.raises(IllegalTransition, match="failed cannot become finished"):
                 lifecycle.finish_task(ended, 0, lifecycle.TaskOutcome(Status.FINISHED), it.clock.now())
@@ -111,8 +111,8 @@ class TestTransitions:
 
     def test_own_job_is_not_amended(self, tmp_path: Path) -> None:
         with bench(tmp_path, ScriptedStorage({"solo": ("far",)}, auto=True)) as it:
-            it.say("ADMIN FLUSH solo")
-            ended = it.heard.until(1, Status.FINISHED)
+            it.execute("ADMIN FLUSH solo")
+            ended = it.events.until(1, Status.FINISHED)
 
             def edit(transaction: Transaction) -> list[Job]:
                 return [transaction.amend(lifecycle.replace(ended, status=Status.FAILED))]
@@ -144,14 +144,14 @@ class TestSpaces:
 
             with pytest.raises(StatementRefused):
                 it.engine.call(submit_meanwhile()).result(WAIT)
-            it.say("ADMIN FLUSH solo")
+            it.execute("ADMIN FLUSH solo")
 
     def test_spaces_are_refused_or_left_as_the_statement_says(self, tmp_path: Path) -> None:
         with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
             assert "exists already" in it.refusal("CREATE SPACE solo")
-            assert it.say("CREATE SPACE IF NOT EXISTS solo").failure is None
+            assert it.execute("CREATE SPACE IF NOT EXISTS solo").failure is None
             assert "is not adopted" in it.refusal('CREATE SPACE IF NOT EXISTS solo AT "/nowhere"')
-            assert it.say("DROP SPACE IF EXISTS other").failure is None
+            assert it.execute("DROP SPACE IF EXISTS other").failure is None
             assert "other" in it.refusal("DROP SPACE other")
             capable = it.storage.capabilities
             it.storage.capabilities = replace(capable, create=False)

@@ -104,19 +104,19 @@ class TestEngine:
         with bench(tmp_path, ScriptedStorage(SPACES), clock=clock) as it:
             beats = it.engine.engine.heartbeat
             assert beats.last() is None
-            it.say("ADMIN COMPACT solo")
+            it.execute("ADMIN COMPACT solo")
             operation = it.storage.operation("solo", "far")
             eventually(lambda: beats.last() == clock.now())
             clock.advance(60)
             eventually(lambda: beats.last() == clock.now())
             operation.finish()
-            it.heard.until(1, Status.FINISHED)
+            it.events.until(1, Status.FINISHED)
             eventually(lambda: not beats._beats)
 
     def test_interrupted_job_ends_at_its_last_beat(self, tmp_path: Path) -> None:
         clock = FakeClock()
         with bench(tmp_path, ScriptedStorage(SPACES), clock=clock) as it:
-            it.say("ADMIN COMPACT solo")
+            it.execute("ADMIN COMPACT solo")
             it.storage.operation("solo", "far")
             clock.advance(600)
             eventually(lambda: it.engine.engine.heartbeat.last() == clock.now())
@@ -129,7 +129,7 @@ class TestEngine:
     def test_without_heartbeat_the_reason_says_so(self, tmp_path: Path) -> None:
         clock = FakeClock()
         with bench(tmp_path, ScriptedStorage(SPACES), clock=clock) as it:
-            it.say("ADMIN COMPACT solo")
+            it.execute("ADMIN COMPACT solo")
             it.storage.operation("solo", "far")
             started = it.job(1).start
             eventually(lambda: it.engine.engine.heartbeat.last() is not None)

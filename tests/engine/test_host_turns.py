@@ -27,34 +27,34 @@ def it(tmp_path: Path) -> Iterator[Bench]:
 
 class TestRetry:
     def test_doubles_its_wait_and_remains_one_job(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT solo WITH retry = 2, retry_wait = 10 s")
+        it.execute("ADMIN COMPACT solo WITH retry = 2, retry_wait = 10 s")
         it.storage.operation("solo", "h3").fail(ErrorCode.DISK_FULL, "no room")
-        it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+        it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
         it.advance(10)
         it.storage.operation("solo", "h3", 1).fail(ErrorCode.DISK_FULL, "no room")
         again = (2, Status.QUEUE)
-        it.heard.wait_for(lambda: (it.job(1).tasks[0].attempts, it.job(1).tasks[0].status) == again)
+        it.events.wait_for(lambda: (it.job(1).tasks[0].attempts, it.job(1).tasks[0].status) == again)
         it.advance(10)
         it.settle()
         assert len(it.storage.begun) == 2
         it.advance(10)
         it.storage.operation("solo", "h3", 2).fail(ErrorCode.DISK_FULL, "no room")
-        job = it.heard.until(1, Status.FAILED)
+        job = it.events.until(1, Status.FAILED)
         retried = [event.reason for event in job.events if event.kind is EventKind.RETRIED]
         assert retried == ["no room; attempt 2 in 0:10", "no room; attempt 3 in 0:20"]
 
     @pytest.mark.parametrize("code", [ErrorCode.CORRUPT, ErrorCode.REJECTED, ErrorCode.UNSUPPORTED])
     def test_never_for_what_cannot_pass(self, it: Bench, code: ErrorCode) -> None:
-        it.say("ADMIN COMPACT solo WITH retry = 2")
+        it.execute("ADMIN COMPACT solo WITH retry = 2")
         it.storage.operation("solo", "h3").fail(code, "no")
-        assert it.heard.until(1, Status.FAILED).tasks[0].attempts == 1
+        assert it.events.until(1, Status.FAILED).tasks[0].attempts == 1
 
 
 class TestRolling:
     def test_one_host_at_a_time_with_a_wait(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT nba WITH rolling = 1, wait = 5 min")
+        it.execute("ADMIN COMPACT nba WITH rolling = 1, wait = 5 min")
         it.storage.operation("nba", "h0").finish()
-        it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.FINISHED)
+        it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.FINISHED)
         it.settle()
         assert len(it.storage.begun) == 1
         it.advance(300)
@@ -62,29 +62,29 @@ class TestRolling:
         assert len(it.storage.begun) == 2
 
     def test_on_failure_stop(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT nba WITH rolling = 1, on_failure = stop")
+        it.execute("ADMIN COMPACT nba WITH rolling = 1, on_failure = stop")
         it.storage.operation("nba", "h0").fail()
-        job = it.heard.until(1, Status.FAILED)
+        job = it.events.until(1, Status.FAILED)
         assert [task.status for task in job.tasks] == [Status.FAILED, Status.STOPPED, Status.STOPPED]
         assert job.tasks[1].reason == "not begun, because h0 failed (on_failure = stop)"
 
     @pytest.mark.parametrize("option", ["", ", on_failure = continue"])
     def test_on_failure_continue(self, it: Bench, option: str) -> None:
-        it.say(f"ADMIN COMPACT nba WITH rolling = 1{option}")
+        it.execute(f"ADMIN COMPACT nba WITH rolling = 1{option}")
         it.storage.operation("nba", "h0").fail()
         it.storage.operation("nba", "h1").finish()
         it.storage.operation("nba", "h2").finish()
-        job = it.heard.until(1, Status.FAILED)
+        job = it.events.until(1, Status.FAILED)
         assert [task.status for task in job.tasks] == [Status.FAILED, Status.FINISHED, Status.FINISHED]
 
     def test_on_failure_stop_lets_a_host_try_again_first(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT nba WITH wait = 1 min, retry = 1, retry_wait = 10 s, on_failure = stop")
+        it.execute("ADMIN COMPACT nba WITH wait = 1 min, retry = 1, retry_wait = 10 s, on_failure = stop")
         it.storage.operation("nba", "h0").fail(ErrorCode.DISK_FULL, "no room")
-        it.heard.wait_for(lambda: it.job(1).tasks[0].not_before is not None)
+        it.events.wait_for(lambda: it.job(1).tasks[0].not_before is not None)
         assert [task.status for task in it.job(1).tasks] == [Status.QUEUE] * 3
         it.advance(10)
         it.storage.operation("nba", "h0", 1).fail(ErrorCode.DISK_FULL, "no room")
-        job = it.heard.until(1, Status.FAILED)
+        job = it.events.until(1, Status.FAILED)
         assert [task.status for task in job.tasks] == [Status.FAILED, Status.STOPPED, Status.STOPPED]
         assert len(it.storage.begun) == 2
 
@@ -96,7 +96,7 @@ class TestRolling:
             host: SpaceStats(levels=(Level(1, size),)) for host, size in (("h0", 10), ("h1", 3000), ("h2", 200))
         }
         with bench(tmp_path, storage) as it:
-            it.say("ADMIN COMPACT nba WITH rolling = 1, order = smallest")
+            it.execute("ADMIN COMPACT nba WITH rolling = 1, order = smallest")
             assert [task.host for task in it.job(1).tasks] == ["h0", "h2", "h1"]
 
     def test_leaders_come_last_on_a_cluster(self, tmp_path: Path) -> None:
@@ -104,7 +104,7 @@ class TestRolling:
         storage.capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
         storage.leaders = {"h0": 9, "h1": 0, "h2": 3}
         with bench(tmp_path, storage) as it:
-            it.say("ADMIN COMPACT nba WITH rolling = 1; ADMIN COMPACT nba ON h0, h1")
+            it.execute("ADMIN COMPACT nba WITH rolling = 1; ADMIN COMPACT nba ON h0, h1")
             assert [task.host for task in it.job(1).tasks] == ["h1", "h2", "h0"]
             assert [task.host for task in it.job(2).tasks] == ["h0", "h1"]
 
@@ -115,37 +115,37 @@ class TestRolling:
             host: SpaceStats(levels=(Level(1, size),)) for host, size in (("h0", 10), ("h1", 3000), ("h2", 200))
         }
         with bench(tmp_path, storage) as it:
-            it.say(f"ADMIN COMPACT nba WITH rolling = 1, order = {order}")
+            it.execute(f"ADMIN COMPACT nba WITH rolling = 1, order = {order}")
             for host in hosts.split():
                 storage.operation("nba", host).finish()
-            it.heard.until(1, Status.FINISHED)
+            it.events.until(1, Status.FINISHED)
             assert [operation.host for operation in storage.begun] == hosts.split()
 
     def test_on_selects_hosts(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT nba ON h2, h0")
+        it.execute("ADMIN COMPACT nba ON h2, h0")
         assert [task.host for task in it.job(1).tasks] == ["h2", "h0"]
         assert it.refusal("ADMIN COMPACT nba ON h9") == "Space 'nba' is not on host 'h9'; it is on h0, h1, h2"
 
 
 def test_job_records_who_and_why(it: Bench) -> None:
-    it.say('ADMIN COMPACT solo WITH because = "after the purge"')
+    it.execute('ADMIN COMPACT solo WITH because = "after the purge"')
     job = it.job(1)
     assert job.options.because == "after the purge"
     assert job.requested_by.endswith(", script")
-    (row, _) = it.say("SHOW JOB 1").results[0].rows
+    (row, _) = it.execute("SHOW JOB 1").results[0].rows
     assert row.values["because"] == "after the purge"
     assert row.values["requested_by"] == job.requested_by
-    it.say('STOP JOB 1 WITH because = "wrong space"')
+    it.execute('STOP JOB 1 WITH because = "wrong space"')
     assert [e.reason for e in it.job(1).events if e.kind is EventKind.STOP_ASKED] == ["wrong space"]
 
 
 def test_json_has_each_kind_of_requester(it: Bench) -> None:
     """A process that connects is in test_socket.py, a cluster in test_mirroring.py."""
-    it.say('ADMIN FLUSH solo; CREATE SCHEDULE s AT "@daily" DO ADMIN FLUSH solo; RUN SCHEDULE s')
+    it.execute('ADMIN FLUSH solo; CREATE SCHEDULE s AT "@daily" DO ADMIN FLUSH solo; RUN SCHEDULE s')
     it.engine.execute("ADMIN FLUSH solo", Session(kind="dashboard")).result(WAIT)
     found = []
     for number in (1, 2, 3):
-        (row, _) = it.say(f"SHOW JOB {number}").results[0].rows
+        (row, _) = it.execute(f"SHOW JOB {number}").results[0].rows
         found.append((row.values["requested_by"], row.values["schedule"]))
     me = f"{pwd.getpwuid(os.geteuid()).pw_name}@{os.uname().nodename}"
     assert found == [(f"{me}, script", ""), (f"{me}, schedule", "s"), (f"{me}, dashboard", "")]

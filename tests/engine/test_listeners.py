@@ -31,10 +31,10 @@ def test_newest_unheard_notices_wait_for_the_first_listener(
     listeners = EventBus(loop)
     for number in range(BACKLOG + 20):
         listeners.publish([Notice(str(number))])
-    heard: list[str] = []
-    listeners.add(lambda messages: heard.extend(texts(messages)))
+    received: list[str] = []
+    listeners.add(lambda messages: received.extend(texts(messages)))
     turn(loop)
-    assert heard == [str(number) for number in range(20, BACKLOG + 20)]
+    assert received == [str(number) for number in range(20, BACKLOG + 20)]
 
 
 def test_failing_listener_is_reported_to_the_others(
@@ -45,24 +45,24 @@ def test_failing_listener_is_reported_to_the_others(
     def fails(messages: Sequence[EngineEvent]) -> None:
         raise ValueError("its own trouble")
 
-    heard: list[str] = []
+    received: list[str] = []
     leave = listeners.add(fails)
     listeners.publish([Notice("to nobody")])
-    listeners.add(lambda messages: heard.extend(texts(messages)))
+    listeners.add(lambda messages: received.extend(texts(messages)))
     turn(loop)
     listeners.publish([Notice("to all")])
     told = "A change could not be shown: ValueError: its own trouble"
-    assert heard == [told, "to all", told]
+    assert received == [told, "to all", told]
     leave()
     listeners.publish([Notice("again")])
-    assert heard[3:] == ["again"]
+    assert received[3:] == ["again"]
 
 
 def test_what_waited_for_the_first_listener_is_told_to_no_other(loop: asyncio.AbstractEventLoop) -> None:
     listeners = EventBus(loop)
     listeners.publish([Notice("once")])
-    heard: list[str] = []
+    received: list[str] = []
     for _ in range(2):
-        listeners.add(lambda messages: heard.extend(texts(messages)))
+        listeners.add(lambda messages: received.extend(texts(messages)))
     turn(loop)
-    assert heard == ["once"]
+    assert received == ["once"]

@@ -53,7 +53,7 @@ def finish(bench: Bench, text: str, space: str, *hosts: str, after: int = 1500) 
         before = SpaceStats(levels=(Level(4, 4000),))
         operation = bench.storage.operation(space, host, nth=done[host])
         operation.finish(before, SpaceStats(levels=(Level(1, after),)))
-    bench.heard.until(job, Status.FINISHED)
+    bench.events.until(job, Status.FINISHED)
 
 
 @pytest.fixture
@@ -93,7 +93,7 @@ class TestValues:
         with bench(tmp_path, storage) as b:
             b.rows("ADMIN COMPACT nba")
             b.storage.operation("nba", "h1").progress(0.5, steps=StepPosition(3, 64), waiting="no space")
-            b.heard.wait_for(lambda: b.job(1).tasks[0].waiting)
+            b.events.wait_for(lambda: b.job(1).tasks[0].waiting)
             found = samples_of(metrics(b).text().decode())
         assert value(found, "jobtui_steps_done", space="nba", host="h1") == 3
         assert value(found, "jobtui_steps_planned", space="nba", host="h1") == 64

@@ -28,7 +28,7 @@ LATER = START + timedelta(minutes=5)
 
 def test_stop_is_sent_and_its_effect_polled_at_once(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.QUEUE))
-    prod.heard.until(1, Status.QUEUE)
+    prod.events.until(1, Status.QUEUE)
     assert prod.rows("STOP JOB 1") == [("stop 1 jobs 0 tasks",)]
     assert "stop nba 40" in prod.mirror.asked
     job = prod.job(1)
@@ -38,7 +38,7 @@ def test_stop_is_sent_and_its_effect_polled_at_once(prod: MirrorBench) -> None:
 
 def test_a_stop_that_the_cluster_refuses_is_never_pretended(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING, "compact"))
-    prod.heard.until(1, Status.RUNNING)
+    prod.events.until(1, Status.RUNNING)
     prod.mirror.refusal = refusal()
     told = prod.refusal("STOP JOB 1")
     assert told == (
@@ -48,12 +48,12 @@ def test_a_stop_that_the_cluster_refuses_is_never_pretended(prod: MirrorBench) -
     assert (job.status, job.stopping) == (Status.RUNNING, False)
     assert job.events[-1].kind is EventKind.NOTE
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
-    prod.heard.until(1, Status.FINISHED)
+    prod.events.until(1, Status.FINISHED)
 
 
 def test_lost_answer_to_a_stop_is_resolved_by_the_list(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.QUEUE))
-    prod.heard.until(1, Status.QUEUE)
+    prod.events.until(1, Status.QUEUE)
     prod.mirror.lost_answer = StorageError(ErrorCode.TIMEOUT, "", "nba", "no answer", outcome_unknown=True)
     assert prod.rows("STOP JOB 1") == [("stop 1 jobs 0 tasks",)]
     assert prod.job(1).status is Status.STOPPED
@@ -62,7 +62,7 @@ def test_lost_answer_to_a_stop_is_resolved_by_the_list(prod: MirrorBench) -> Non
 
 def test_stop_of_unknown_outcome_is_not_called_refused(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40))
-    prod.heard.until(1, Status.RUNNING)
+    prod.events.until(1, Status.RUNNING)
     prod.mirror.refusal = StorageError(ErrorCode.TIMEOUT, "", "nba", "no answer", outcome_unknown=True)
     told = prod.refusal("STOP JOB 1")
     assert told == (
@@ -73,7 +73,7 @@ def test_stop_of_unknown_outcome_is_not_called_refused(prod: MirrorBench) -> Non
 
 def test_request_that_was_never_sent_is_not_called_refused(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40))
-    prod.heard.until(1, Status.RUNNING)
+    prod.events.until(1, Status.RUNNING)
     prod.mirror.refusal = StorageError(ErrorCode.UNREACHABLE, "", "nba", "no connection")
     assert prod.refusal("STOP JOB 1") == "Job 1 (flush nba) was not stopped: no connection"
     assert prod.refusal("ADMIN COMPACT nba") == "compact nba (job 2) was not sent: no connection"
@@ -89,7 +89,7 @@ def test_impossible_request_is_refused_before_it_is_sent(prod: MirrorBench) -> N
         ("RECOVER JOB 1", "Job 1 has finished: the cluster runs only failed and stopped jobs again"),
     ):
         assert prod.refusal(text) == told
-    prod.say("BACKUP JOB 0 9")
+    prod.execute("BACKUP JOB 0 9")
     assert prod.refusal("STOP JOB 1") == "Job 1 is archived"
     assert not [one for one in prod.mirror.asked if one.startswith(("stop", "recover"))]
 
@@ -102,9 +102,9 @@ def test_recovered_job_is_a_new_job_with_the_same_origin(prod: MirrorBench) -> N
     assert prod.rows("RECOVER JOB 1") == [("2",)]
     assert "recover nba [40]" in prod.mirror.asked
     prod.cluster(lambda mirror: mirror.change("nba", 40, status=Status.RUNNING, start=LATER, stop=None))
-    prod.heard.until(2, Status.RUNNING)
+    prod.events.until(2, Status.RUNNING)
     prod.cluster(lambda mirror: mirror.change("nba", 40, status=Status.FINISHED, stop=LATER))
-    new = prod.heard.until(2, Status.FINISHED)
+    new = prod.events.until(2, Status.FINISHED)
     assert (new.recovered_from, new.origin, new.start) == (1, old.origin, LATER)
     assert prod.job(1) == old
     assert prod.refusal("RECOVER JOB 1") == "Job 1 was run again already, as job 2"
@@ -113,18 +113,18 @@ def test_recovered_job_is_a_new_job_with_the_same_origin(prod: MirrorBench) -> N
 def test_a_job_that_others_recover_is_another_job_of_ours(prod: MirrorBench) -> None:
     old = ended_on(prod, 40, Status.STOPPED)
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.QUEUE))
-    new = prod.heard.until(2, Status.QUEUE)
+    new = prod.events.until(2, Status.QUEUE)
     assert (new.recovered_from, new.origin) == (1, old.origin)
     prod.cluster(lambda mirror: mirror.change("nba", 40, status=Status.FINISHED, start=LATER, stop=LATER))
-    prod.heard.until(2, Status.FINISHED)
+    prod.events.until(2, Status.FINISHED)
     assert prod.job(1) == old
 
 
 def test_run_missed_between_two_polls_becomes_another_job(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING))
-    prod.heard.until(1, Status.RUNNING)
+    prod.events.until(1, Status.RUNNING)
     prod.cluster(lambda mirror: mirror.change("nba", 40, start=LATER))
-    new = prod.heard.until(2, Status.RUNNING)
+    new = prod.events.until(2, Status.RUNNING)
     assert (prod.job(1).status, new.recovered_from) == (Status.STOPPED, 1)
     assert "ran it again before it reported" in prod.job(1).reason
 
@@ -144,7 +144,7 @@ def test_failed_recovery_leaves_the_old_job_recoverable(
 def test_recovery_that_was_lost_is_detected(prod: MirrorBench) -> None:
     ended_on(prod, 40, Status.FAILED)
     prod.mirror.refusal = lost()
-    assert prod.say("RECOVER JOB 1").results[0].jobs == (2,)
+    assert prod.execute("RECOVER JOB 1").results[0].jobs == (2,)
     while not prod.job(2).status.ended:
         prod.clock.wait_for_sleepers(1)
         prod.clock.advance(10)
@@ -156,7 +156,7 @@ def test_a_bare_recover_asks_only_for_what_the_cluster_still_has(prod: MirrorBen
     ended_on(prod, 40, Status.FAILED)
     prod.cluster(lambda mirror: mirror.put("nba", 41, Status.STOPPED))
     prod.cluster(lambda mirror: mirror.put("test2", 42, Status.FAILED))
-    prod.heard.until(3, Status.FAILED)
+    prod.events.until(3, Status.FAILED)
     prod.cluster(lambda mirror: mirror.there["nba"].pop(40))
     assert prod.rows("USE nba; RECOVER JOB") == [("4",)]
     prod.session.space = None
@@ -170,13 +170,13 @@ def test_a_bare_recover_asks_only_for_what_the_cluster_still_has(prod: MirrorBen
 def two_alike_and_another(prod: MirrorBench) -> None:
     for cluster_id, command in ((40, "compact"), (41, "compact"), (42, "flush")):
         prod.cluster(lambda mirror, n=cluster_id, what=command: mirror.put("nba", n, Status.FAILED, what))
-    prod.heard.until(3, Status.FAILED)
+    prod.events.until(3, Status.FAILED)
     prod.mirror.one_of_a_kind = True
 
 
 def test_recover_without_ids_reports_jobs_left_out(prod: MirrorBench) -> None:
     two_alike_and_another(prod)
-    result = prod.say("RECOVER JOB").results[0]
+    result = prod.execute("RECOVER JOB").results[0]
     again = [prod.job(job).recovered_from for job in result.jobs]
     assert again == [1, 3]
     assert result.notice == (
@@ -197,9 +197,9 @@ def test_partly_failed_recover_names_the_recovered_jobs(
 def test_an_end_that_the_cluster_takes_back_amends_the_record(prod: MirrorBench) -> None:
     old = ended_on(prod, 40, Status.STOPPED)
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
-    new = prod.heard.until(1, Status.FINISHED)
+    new = prod.events.until(1, Status.FINISHED)
     notice = "Job 1 had ended as stopped; the cluster now says that it finished"
-    prod.heard.wait_for(lambda: notice in prod.heard.notices)
+    prod.events.wait_for(lambda: notice in prod.events.notices)
     assert new.events[: len(old.events)] == old.events
     assert new.events[-1].reason == "the cluster later reported that it finished, not that it was stopped"
     assert prod.engine.history.last_id() == 1
@@ -207,7 +207,7 @@ def test_an_end_that_the_cluster_takes_back_amends_the_record(prod: MirrorBench)
 
 def test_archived_run_with_same_id_hides_no_pending_job(prod: MirrorBench) -> None:
     ended_on(prod, 40, Status.FINISHED)
-    prod.say("BACKUP JOB 1 1")
+    prod.execute("BACKUP JOB 1 1")
     requests = prod.engine.engine.control
     assert isinstance(requests, ClusterRequests)
     for start, nobodys in ((LATER, True), (START, False)):  # set up anew, the cluster gives old ids again
@@ -251,12 +251,12 @@ def test_a_run_that_is_seen_on_a_full_disk_keeps_its_lineage(
     prod: MirrorBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING))
-    prod.heard.until(1, Status.RUNNING)
+    prod.events.until(1, Status.RUNNING)
     refuse(prod, monkeypatch, lambda job: job.recovered_from == 1, times=1)
     prod.cluster(lambda mirror: mirror.change("nba", 40, start=LATER))
-    prod.heard.wait_for(lambda: prod.engine.write_error)
+    prod.events.wait_for(lambda: prod.engine.write_error)
     prod.clock.pass_by(2)
-    prod.heard.until(1, Status.STOPPED)
+    prod.events.until(1, Status.STOPPED)
     (first, again) = prod.of("nba", 40)
     assert (first.status, again.status, again.recovered_from) == (Status.STOPPED, Status.RUNNING, 1)
 
@@ -285,9 +285,9 @@ def test_update_polled_before_a_stop_creates_no_run(tmp_path: Path) -> None:
     with mirror_bench(tmp_path, mirror) as prod:
         prod.caught_up()
         prod.cluster(lambda _: mirror.put("nba", 40, Status.QUEUE))
-        prod.heard.until(1, Status.QUEUE)
+        prod.events.until(1, Status.QUEUE)
         prod.cluster(lambda _: mirror.put("nba", 41, Status.RUNNING, "compact"))
-        prod.heard.until(2, Status.RUNNING)
+        prod.events.until(2, Status.RUNNING)
 
         def begins_to_run(_: ScriptedMirror) -> None:
             mirror.go_on = asyncio.Event()

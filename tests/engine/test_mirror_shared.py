@@ -13,7 +13,7 @@ from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.remote import RemoteClient
 from jobtui.model import ConnectionState, Status
 from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
-from tests.support.engines import WAIT, Heard
+from tests.support.engines import WAIT, EventLog
 from tests.support.mirrors import MirrorBench, mirror_bench
 from tests.support.scripted_mirror import ScriptedMirror
 from tests.support.waiting import eventually
@@ -36,14 +36,14 @@ def owner(profile: Profile) -> Iterator[MirrorBench]:
 def test_connection_state_reaches_late_and_early_clients(owner: MirrorBench, profile: Profile) -> None:
     owner.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
     remote = RemoteClient.connect(profile)
-    heard = Heard(remote)
+    events = EventLog(remote)
     assert remote.connection == owner.engine.connection
     assert remote.connection is not None
     assert remote.connection.state is ConnectionState.LOST
     remote.reconnect()
     owner.mirror.wait_for(lambda: owner.mirror.retries == 1)
     owner.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED))
-    heard.wait_for(
+    events.wait_for(
         lambda: remote.connection is not None and remote.connection.state is ConnectionState.CONNECTED
     )
     remote.close()
@@ -56,7 +56,7 @@ def test_an_order_is_handed_to_the_owner_and_waited_for(owner: MirrorBench, prof
     assert answer.failure is None
     assert answer.results[1].jobs == (1,)
     assert "only in jobtui's history" in answer.results[2].notice
-    owner.heard.until(1, Status.RUNNING)
+    owner.events.until(1, Status.RUNNING)
     ended = remote.wait_ended([1])
     owner.cluster(lambda mirror: mirror.put("nba", 1, Status.FINISHED))
     assert [job.status for job in ended.result(WAIT)] == [Status.FINISHED]
@@ -77,7 +77,7 @@ def test_spaces_without_jobs_are_the_owners_to_tell(owner: MirrorBench, profile:
 
 
 def test_spaces_of_the_history_are_known_while_disconnected(owner: MirrorBench, profile: Profile) -> None:
-    owner.say("ADMIN COMPACT nba")
+    owner.execute("ADMIN COMPACT nba")
     owner.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
     remote = RemoteClient.connect(profile)
     assert remote.space_names() == ("nba",)
@@ -102,8 +102,8 @@ def test_a_reader_knows_the_spaces_that_the_config_gives(tmp_path: Path) -> None
 
 
 def test_reader_of_a_cluster_profile_answers_from_the_history(owner: MirrorBench, profile: Profile) -> None:
-    owner.say("ADMIN COMPACT nba")
-    owner.heard.until(1, Status.RUNNING)
+    owner.execute("ADMIN COMPACT nba")
+    owner.events.until(1, Status.RUNNING)
     reader = ReadOnlyClient.open(profile)
     assert reader.connection is None
     assert (reader.space_names(), reader.host_names()) == (("nba",), ())

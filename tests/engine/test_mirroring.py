@@ -23,24 +23,24 @@ from tests.support.scripted_mirror import START, ScriptedMirror
 def test_submitted_job_follows_the_cluster_to_its_end(prod: MirrorBench) -> None:
     assert prod.rows("ADMIN COMPACT nba") == [("1",)]
     assert "submit compact nba" in prod.mirror.asked
-    prod.heard.until(1, Status.RUNNING)
+    prod.events.until(1, Status.RUNNING)
     prod.cluster(lambda mirror: mirror.put("nba", 1, Status.FINISHED))
-    job = prod.heard.until(1, Status.FINISHED)
+    job = prod.events.until(1, Status.FINISHED)
     assert job.origin == ClusterRef("prod", "nba", 1)
     assert [(task.host, task.status) for task in job.tasks] == [("10.0.0.5", Status.FINISHED)]
-    assert prod.heard.statuses(1) == [Status.QUEUE, Status.RUNNING, Status.FINISHED]
+    assert prod.events.statuses(1) == [Status.QUEUE, Status.RUNNING, Status.FINISHED]
     assert prod.engine.wait_ended([1]).result(WAIT) == (job,)
 
 
 def test_jobs_of_other_users_appear_with_any_command(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING, "stats"))
-    prod.heard.until(1, Status.RUNNING)
+    prod.events.until(1, Status.RUNNING)
     prod.cluster(lambda mirror: mirror.put("test2", 41, Status.FAILED, "rebuild tag index"))
-    job = prod.heard.until(2, Status.FAILED)
+    job = prod.events.until(2, Status.FAILED)
     assert (job.label, job.start, job.submitted) == ("rebuild tag index test2", START, START)
     # a cluster does not tell who requested them
-    assert {row.values["requested_by"] for row in prod.say("SHOW JOBS").results[0].rows} == {"cluster prod"}
-    assert prod.say("SHOW JOB 2").results[0].rows[0].values["requested_by"] == "cluster prod"
+    assert {row.values["requested_by"] for row in prod.execute("SHOW JOBS").results[0].rows} == {"cluster prod"}
+    assert prod.execute("SHOW JOB 2").results[0].rows[0].values["requested_by"] == "cluster prod"
     assert [row[1:3] for row in prod.rows("SHOW JOBS")] == [
         ("stats nba", "running"),
         ("rebuild tag index test2", "failed"),
@@ -50,10 +50,10 @@ def test_jobs_of_other_users_appear_with_any_command(prod: MirrorBench) -> None:
 def test_job_times_are_those_of_the_cluster_clock(prod: MirrorBench) -> None:
     ahead = prod.clock.now() + timedelta(hours=9)
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
-    prod.heard.until(1, Status.FINISHED)
+    prod.events.until(1, Status.FINISHED)
     tomorrow = ClusterJob(41, "flush", Status.FINISHED, ahead, ahead + timedelta(seconds=3), tasks=())
     prod.cluster(lambda mirror: mirror.there["nba"].update({41: tomorrow}))
-    job = prod.heard.until(2, Status.FINISHED)
+    job = prod.events.until(2, Status.FINISHED)
     assert (job.start, job.stop, job.took) == (ahead, ahead + timedelta(seconds=3), 3.0)
     assert job.submitted == prod.clock.now()
     assert [event.at for event in job.events] == sorted(event.at for event in job.events)
@@ -61,10 +61,10 @@ def test_job_times_are_those_of_the_cluster_clock(prod: MirrorBench) -> None:
 
 def test_every_published_status_of_a_mirrored_job_is_on_disk(prod: MirrorBench, tmp_path: Path) -> None:
     with compared_with_disk(prod.engine, tmp_path) as seen:
-        prod.say("ADMIN FLUSH nba")
-        prod.heard.until(1, Status.RUNNING)
+        prod.execute("ADMIN FLUSH nba")
+        prod.events.until(1, Status.RUNNING)
         prod.cluster(lambda mirror: mirror.put("nba", 1, Status.FINISHED))
-        prod.heard.until(1, Status.FINISHED)
+        prod.events.until(1, Status.FINISHED)
     assert len(seen) >= 3
     assert all(seen)
 
@@ -73,11 +73,11 @@ def test_job_gone_from_the_cluster_fails_and_detaches_tasks(
     prod: MirrorBench,
 ) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40))
-    prod.heard.until(1, Status.RUNNING)
+    prod.events.until(1, Status.RUNNING)
     prod.cluster(lambda mirror: mirror.there["nba"].clear())
     while not prod.job(1).status.ended:
         prod.seen()
-    job = prod.heard.until(1, Status.FAILED)
+    job = prod.events.until(1, Status.FAILED)
     assert job.reason == "the cluster no longer knows this job"
     assert [(task.status, task.detached) for task in job.tasks] == [(Status.STOPPED, True)]
 
@@ -85,10 +85,10 @@ def test_job_gone_from_the_cluster_fails_and_detaches_tasks(
 @pytest.mark.parametrize("status", [Status.QUEUE, Status.RUNNING])
 def test_known_id_with_another_command_is_another_job(prod: MirrorBench, status: Status) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, status, "flush"))
-    prod.heard.until(1, status)
+    prod.events.until(1, status)
     prod.cluster(lambda mirror: mirror.there["nba"].clear())  # it was set up anew between two looks
     prod.cluster(lambda mirror: mirror.put("nba", 40, status, "compact"))
-    new = prod.heard.until(2, status)
+    new = prod.events.until(2, status)
     assert (new.label, new.recovered_from) == ("compact nba", None)
     old = prod.job(1)
     assert (old.label, old.status) == ("flush nba", Status.STOPPED)
@@ -116,33 +116,33 @@ def test_a_job_that_is_seen_before_its_answer_comes_is_ours_once(prod: MirrorBen
     answer = prod.engine.execute("ADMIN FLUSH nba", prod.session)
     prod.mirror.wait_for(lambda: "submit flush nba" in prod.mirror.asked)
     prod.cluster(lambda mirror: mirror.put("test2", 7, command="stats"))
-    prod.heard.until(2, Status.RUNNING)  # others are not held back
+    prod.events.until(2, Status.RUNNING)  # others are not held back
     prod.mirror.wait_for(lambda: "show nba 1" in prod.mirror.asked)
     assert prod.job(1).status is Status.QUEUE
     prod.cluster(lambda mirror: mirror.answers.set())
     assert answer.result(WAIT).results[0].jobs == (1,)
-    prod.heard.until(1, Status.RUNNING)
+    prod.events.until(1, Status.RUNNING)
     assert [job.id for job in prod.of("nba", 1)] == [1]
     assert prod.engine.history.last_id() == 2
 
 
 def test_job_equal_to_one_in_flight_returns_that_one(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING, "compact"))
-    prod.heard.until(1, Status.RUNNING)
-    answer = prod.say("ADMIN COMPACT nba")
+    prod.events.until(1, Status.RUNNING)
+    answer = prod.execute("ADMIN COMPACT nba")
     assert answer.results[0].jobs == (1,)
     assert answer.results[0].notice == "The cluster has this job already: it is job 1"
     record = prod.job(2)
     assert (record.status, record.reason) == (Status.STOPPED, "the cluster has it already as job 1")
     assert record.origin == ClusterRef("prod", "nba", 0)
-    assert prod.say("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN FLUSH nba").failure is None
+    assert prod.execute("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN FLUSH nba").failure is None
     assert [job.id for job in prod.of("nba", 41)] == [4]
 
 
 @pytest.mark.parametrize("seen_first", [False, True])
 def test_lost_submit_is_matched_with_the_listed_job(prod: MirrorBench, seen_first: bool) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
-    prod.heard.until(1, Status.FINISHED)
+    prod.events.until(1, Status.FINISHED)
     prod.mirror.lost_answer = lost()
     if seen_first:
         prod.cluster(lambda mirror: mirror.answers.clear())
@@ -155,14 +155,14 @@ def test_lost_submit_is_matched_with_the_listed_job(prod: MirrorBench, seen_firs
     result = answer.result(WAIT).results[0]
     assert result.jobs == (2,)
     assert "is not known yet" in result.notice
-    assert prod.heard.until(2, Status.RUNNING).origin == ClusterRef("prod", "nba", 41)
+    assert prod.events.until(2, Status.RUNNING).origin == ClusterRef("prod", "nba", 41)
     assert prod.mirror.asked.count("submit flush nba") == 1
     assert prod.engine.history.last_id() == 2
 
 
 def test_lost_submit_that_no_list_shows_was_not_executed(prod: MirrorBench) -> None:
     prod.mirror.refusal = lost()  # it never came there
-    assert prod.say("ADMIN FLUSH nba").results[0].jobs == (1,)
+    assert prod.execute("ADMIN FLUSH nba").results[0].jobs == (1,)
     assert prod.job(1).status is Status.QUEUE
     while not prod.job(1).status.ended:
         prod.clock.wait_for_sleepers(1)
@@ -197,7 +197,7 @@ def test_unknown_space_is_refused_before_anything_is_written(prod: MirrorBench) 
 
 def test_a_backup_archives_here_alone_and_says_so(prod: MirrorBench) -> None:
     ended_on(prod, 40, Status.FINISHED)
-    result = prod.say("BACKUP JOB 0 9").results[0]
+    result = prod.execute("BACKUP JOB 0 9").results[0]
     assert [row.cells for row in result.rows] == [("backup 1 jobs 1 tasks",)]
     assert result.notice == "Archived only in jobtui's history: the cluster keeps its own list of its jobs"
 
@@ -205,18 +205,18 @@ def test_a_backup_archives_here_alone_and_says_so(prod: MirrorBench) -> None:
 def test_jobs_are_attached_again_at_the_next_start(tmp_path: Path) -> None:
     mirror, clock = ScriptedMirror(), FakeClock()
     with mirror_bench(tmp_path, mirror, clock) as before:
-        before.say("ADMIN COMPACT nba")
-        before.heard.until(1, Status.RUNNING)
+        before.execute("ADMIN COMPACT nba")
+        before.events.until(1, Status.RUNNING)
         before.cluster(lambda mirror: mirror.put("nba", 2, Status.FINISHED))
-        before.heard.until(2, Status.FINISHED)
-        before.say("BACKUP JOB 2 2")
+        before.events.until(2, Status.FINISHED)
+        before.execute("BACKUP JOB 2 2")
     mirror = _copy(mirror)
     mirror.put("nba", 1, Status.FINISHED)
     with mirror_bench(tmp_path, mirror, clock) as after:
         after.caught_up()
         assert (after.job(1).status, after.job(1).stop) == (Status.FINISHED, START)
         assert after.engine.history.last_id() == 2
-        assert not [text for text in after.heard.notices if "interrupted" in text]
+        assert not [text for text in after.events.notices if "interrupted" in text]
 
 
 def test_a_job_older_than_the_index_is_looked_up_in_the_history(tmp_path: Path) -> None:
@@ -261,22 +261,22 @@ def test_engine_opens_without_its_cluster_and_shows_why(tmp_path: Path) -> None:
         assert it.rows("SHOW JOBS") == []
         mirror.put("nba", 40)
         it.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED))
-        it.heard.until(1, Status.RUNNING)
-        it.heard.wait_for(lambda: it.links == ["connected"])
+        it.events.until(1, Status.RUNNING)
+        it.events.wait_for(lambda: it.links == ["connected"])
         assert it.engine.space_names() == ("nba",)
 
 
 def test_lost_connection_leaves_jobs_unchanged(prod: MirrorBench) -> None:
-    prod.say("ADMIN COMPACT nba")
-    prod.heard.until(1, Status.RUNNING)
+    prod.execute("ADMIN COMPACT nba")
+    prod.events.until(1, Status.RUNNING)
     prod.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
-    prod.heard.wait_for(lambda: prod.links == ["lost"])
+    prod.events.wait_for(lambda: prod.links == ["lost"])
     assert prod.refusal("STOP JOB 1") == "no connection to the cluster"
     assert (prod.job(1).status, prod.job(1).stopping) == (Status.RUNNING, False)
     assert [row[2] for row in prod.rows("SHOW JOBS")] == ["running"]
     prod.mirror.put("nba", 1, Status.FINISHED)
     prod.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED))
-    prod.heard.until(1, Status.FINISHED)
+    prod.events.until(1, Status.FINISHED)
 
 
 def test_the_places_are_learned_once_for_each_connection(prod: MirrorBench) -> None:
@@ -307,8 +307,8 @@ def test_the_places_are_not_learned_twice_at_once(prod: MirrorBench) -> None:
 
 
 def test_to_leave_nobody_waits_for_the_clusters_jobs(prod: MirrorBench) -> None:
-    prod.say("ADMIN COMPACT nba")
-    prod.heard.until(1, Status.RUNNING)
+    prod.execute("ADMIN COMPACT nba")
+    prod.events.until(1, Status.RUNNING)
     prod.engine.stop_jobs().result(WAIT)
     prod.engine.wait_idle().result(WAIT)
     assert prod.job(1).status is Status.RUNNING

@@ -18,7 +18,7 @@ from jobtui.engine.profile import Profile
 from jobtui.language.tables import format_json, format_table
 from jobtui.model import EventKind, Job, Status, TaskProgressed
 from tests.support.clock import FakeClock
-from tests.support.real_engines import Real
+from tests.support.real_engines import RealBench
 
 HOSTS = ("h1", "h2", "h3")
 NIGHTLY = (
@@ -34,7 +34,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "schedules.md"
 SLOW = "SET RATE 256 KiB"  # a step takes a second, so that something can happen in it
 
 
-class Nights(Real):
+class Nights(RealBench):
     """An engine over real databases with a clock of the test, and the job of its schedule."""
 
     def __init__(self, engine: LocalClient, clock: FakeClock) -> None:
@@ -50,18 +50,18 @@ class Nights(Real):
 
     def until_ended(self, host: str) -> None:
         number = HOSTS.index(host)
-        self.heard.wait_for(lambda: self.job.tasks[number].status is Status.FINISHED)
+        self.events.wait_for(lambda: self.job.tasks[number].status is Status.FINISHED)
 
     def until_step(self, host: str, after: int = 0) -> None:
         """Wait until the host has finished more than so many steps."""
         number = HOSTS.index(host)
-        self.heard.wait_for(
+        self.events.wait_for(
             lambda: any(
                 isinstance(m, TaskProgressed)
                 and (m.job.id, m.task) == (self.job_id, number)
                 and (steps := m.job.tasks[number].steps) is not None
                 and steps.done > after
-                for m in self.heard.messages
+                for m in self.events.messages
             )
         )
 
@@ -75,12 +75,12 @@ class Nights(Real):
 
     def table(self, text: str) -> str:
         """The answer as a box."""
-        (result,) = self.say(text).results
+        (result,) = self.execute(text).results
         return format_table(result)
 
     def shown(self) -> dict[str, object]:
         """The schedule, as SHOW SCHEDULES in JSON has it."""
-        (result,) = json.loads(format_json(self.say("SHOW SCHEDULES").results))
+        (result,) = json.loads(format_json(self.execute("SHOW SCHEDULES").results))
         return dict(result["rows"][0])
 
 
@@ -92,29 +92,29 @@ def test_window_closes_and_next_night_continues(tmp_path: Path, monkeypatch: pyt
     engine = LocalClient.open(profile, clock=clock)
     try:
         it = Nights(engine, clock)
-        it.say("CREATE SPACE nba")
+        it.execute("CREATE SPACE nba")
         chance = random.Random(1)
         held = [(b"%08d" % number, chance.randbytes(500)) for number in range(12_000)]
         for _ in range(2):
             engine.load("nba", held).result(60)
             it.done("ADMIN FLUSH nba")
         it.done("ADMIN COMPACT nba")  # into many files, for steps
-        it.say(NIGHTLY)
+        it.execute(NIGHTLY)
         it.job_id = engine.history.last_id() + 1
 
         # 02:30: the first host compacts, the others wait for their turns
         clock.wait_for_sleep(CHECK_SECONDS)
         it.pass_to(NIGHT)
-        it.heard.until(it.job_id, Status.RUNNING)
+        it.events.until(it.job_id, Status.RUNNING)
         it.until_ended("h1")
         assert [task.status for task in it.job.tasks[1:]] == [Status.QUEUE, Status.QUEUE]
 
         # the second is killed in the midst of its work; the third waits for it and for its own turn
-        it.say(SLOW)
+        it.execute(SLOW)
         it.pass_wait(300)
         it.until_step("h2")
         os.kill(it.worker("h2"), signal.SIGKILL)
-        it.heard.wait_for(lambda: it.job.tasks[1].not_before is not None)
+        it.events.wait_for(lambda: it.job.tasks[1].not_before is not None)
         killed = it.job.tasks[1].steps
         assert killed is not None
         assert 0 < killed.done < killed.total  # what is done stays done
@@ -123,7 +123,7 @@ def test_window_closes_and_next_night_continues(tmp_path: Path, monkeypatch: pyt
         it.pass_wait(60)
         it.until_step("h2", after=killed.done)
         it.pass_to(DAWN)
-        it.heard.wait_for(lambda: it.job.paused and it.job.tasks[1].status is Status.QUEUE)
+        it.events.wait_for(lambda: it.job.paused and it.job.tasks[1].status is Status.QUEUE)
         left = it.job.tasks[1].steps
         assert left is not None
         assert killed.done < left.done < left.total
@@ -131,7 +131,7 @@ def test_window_closes_and_next_night_continues(tmp_path: Path, monkeypatch: pyt
         tables = [it.table("SHOW SCHEDULES"), it.table(f"SHOW JOB {it.job_id}")]
 
         # the next night continues after that step
-        it.say("SET RATE OFF")
+        it.execute("SET RATE OFF")
         clock.wait_for_sleep(CHECK_SECONDS)
         it.pass_to(NEXT_NIGHT)
         it.until_ended("h2")

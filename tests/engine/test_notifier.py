@@ -72,7 +72,7 @@ def fails(bench: Bench, space: str = "nba", host: str = "h1") -> int:
     done = sum((o.space, o.host) == (space, host) for o in bench.storage.begun)
     job_id = int(bench.rows(f"ADMIN COMPACT {space}")[0][0])
     bench.storage.operation(space, host, nth=done).fail()
-    bench.heard.until(job_id, Status.FAILED)
+    bench.events.until(job_id, Status.FAILED)
     return job_id
 
 
@@ -83,7 +83,7 @@ def deliveries(job: Job | None) -> list[tuple[EventKind, str]]:
 
 
 def until_settled(bench: Bench, job_id: int, count: int = 1) -> list[tuple[EventKind, str]]:
-    bench.heard.wait_for(lambda: any(len(deliveries(job)) >= count for job in bench.heard.jobs(job_id)))
+    bench.events.wait_for(lambda: any(len(deliveries(job)) >= count for job in bench.events.jobs(job_id)))
     return deliveries(bench.job(job_id))
 
 
@@ -128,15 +128,17 @@ class TestOncePerEnd:
                 with pytest.raises(Exception, match="has ended and is final"):
                     b.engine.call(update(lambda _, changed=changed: [changed])).result(WAIT)
             assert job.status is Status.FAILED
-            assert [version.status for version in b.heard.jobs(1)][-2:] == [Status.FAILED] * 2
+            assert [version.status for version in b.events.jobs(1)][-2:] == [Status.FAILED] * 2
 
     def test_command_and_web_hook_are_independent(self, tmp_path: Path, inbox: Inbox) -> None:
         with web_hook(404) as server:
             settings = replace(to_command(inbox), url=NotifyUrl(server.url))
             with notifying(tmp_path, settings) as b:
                 found = until_settled(b, fails(b), 2)
-                b.heard.until_said(Notice, text="A notification of job 1 (failed) was not delivered: http://")
-                assert "SECRET" not in "".join(b.heard.notices)
+                b.events.until_published(
+                    Notice, text="A notification of job 1 (failed) was not delivered: http://"
+                )
+                assert "SECRET" not in "".join(b.events.notices)
         assert sorted(kind for kind, _ in found) == [EventKind.NOT_NOTIFIED, EventKind.NOTIFIED]
         assert "SECRET" not in str(found)
 
@@ -160,7 +162,7 @@ class TestNoJobWaits:
             assert len(server.messages) == notifier.CONCURRENT
             b.rows("ADMIN FLUSH solo")
             b.storage.operation("solo", "h3").finish()
-            b.heard.until(notifier.CONCURRENT + 3, Status.FINISHED)
+            b.events.until(notifier.CONCURRENT + 3, Status.FINISHED)
             server.ended.set()
 
 
@@ -308,7 +310,7 @@ class TestOtherMoments:
         with notifying(tmp_path, settings) as b:
             b.rows("ADMIN COMPACT test2")
             b.storage.operation("test2", "h1").finish()
-            b.heard.wait_for(lambda: b.job(1).ended_tasks == 1)
+            b.events.wait_for(lambda: b.job(1).ended_tasks == 1)
             b.clock.pass_sleep(17)
             until_settled(b, 1)
             slow = [event for event in b.job(1).events if event.kind is EventKind.SLOW]
@@ -323,7 +325,7 @@ class TestOtherMoments:
     def test_skipped_run_of_a_schedule(self, tmp_path: Path, inbox: Inbox) -> None:
         settings = to_command(inbox, NotifyOn.SKIPPED)
         with notifying(tmp_path, settings) as b:
-            b.say('CREATE SCHEDULE hourly AT "@hourly" DO ADMIN FLUSH solo')
+            b.execute('CREATE SCHEDULE hourly AT "@hourly" DO ADMIN FLUSH solo')
         later = FakeClock(b.clock.now() + timedelta(hours=3))
         with notifying(tmp_path, settings, later) as b:
             (message,) = inbox.wait_for(1)

@@ -27,7 +27,7 @@ def it(tmp_path: Path) -> Iterator[Bench]:
 
 class TestPause:
     def test_running_job_yields_after_its_step(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT solo")
+        it.execute("ADMIN COMPACT solo")
         operation = it.storage.operation("solo", "h3")
         assert it.rows("PAUSE JOB 1") == [("pause 1 jobs 1 tasks",)]
         assert operation.control.pause.is_set()
@@ -35,50 +35,50 @@ class TestPause:
         assert it.job(1).paused
         assert it.job(1).tasks[0].status is Status.RUNNING
         operation.pause(SEVENTEEN)
-        it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+        it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
         assert it.job(1).status is Status.RUNNING
         assert it.job(1).tasks[0].steps == SEVENTEEN
 
     def test_host_is_free_while_paused(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT solo")
+        it.execute("ADMIN COMPACT solo")
         operation = it.storage.operation("solo", "h3")
-        it.say("PAUSE JOB 1; ADMIN FLUSH pair")
+        it.execute("PAUSE JOB 1; ADMIN FLUSH pair")
         operation.pause(SEVENTEEN)
         it.storage.operation("pair", "h3")
 
     def test_resume_continues_after_last_step(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT solo")
+        it.execute("ADMIN COMPACT solo")
         operation = it.storage.operation("solo", "h3")
-        it.say("PAUSE JOB 1")
+        it.execute("PAUSE JOB 1")
         operation.pause(SEVENTEEN)
-        it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+        it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
         assert it.rows("RESUME JOB 1") == [("resume 1 jobs 1 tasks",)]
         again = it.storage.operation("solo", "h3", 1)
         assert again.request is not None
         assert again.request.resume == SEVENTEEN
         it.advance(5)
         again.finish()
-        job = it.heard.until(1, Status.FINISHED)
+        job = it.events.until(1, Status.FINISHED)
         assert job.tasks[0].attempts == 2
         kinds = [event.kind for event in job.events]
         assert kinds.count(EventKind.PAUSED) == 2
         assert EventKind.RESUMED in kinds
 
     def test_queued_job_is_held_and_later_ones_pass(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT solo; ADMIN FLUSH solo; ADMIN COMPACT solo; PAUSE JOB 2")
+        it.execute("ADMIN COMPACT solo; ADMIN FLUSH solo; ADMIN COMPACT solo; PAUSE JOB 2")
         it.storage.operation("solo", "h3").finish()
         third = it.storage.operation("solo", "h3", 1)
         assert third.command == "compact"
         assert it.job(2).status is Status.QUEUE
-        it.say("RESUME JOB 2")
+        it.execute("RESUME JOB 2")
         third.finish()
         assert it.storage.operation("solo", "h3", 2).command == "flush"
 
     def test_survives_restart(self, tmp_path: Path) -> None:
         with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
-            it.say("ADMIN COMPACT solo; ADMIN COMPACT nba; PAUSE JOB 1, 2")
+            it.execute("ADMIN COMPACT solo; ADMIN COMPACT nba; PAUSE JOB 1, 2")
             it.storage.operation("solo", "h3").pause(SEVENTEEN)
-            it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+            it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
         with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
             it.settle()
             assert it.storage.begun == []
@@ -86,73 +86,73 @@ class TestPause:
             assert it.job(2).paused
             # its hosts were at work when the first engine ended: they are held like the others
             assert {task.status for task in it.job(2).tasks} == {Status.QUEUE}
-            it.say("RESUME JOB 1")
+            it.execute("RESUME JOB 1")
             request = it.storage.operation("solo", "h3").request
             assert request is not None
             assert request.resume == SEVENTEEN
 
     def test_now_cancels_the_step_without_ending_the_job(self, tmp_path: Path) -> None:
         with bench(tmp_path, ScriptedStorage(dict(SPACES), obey=True)) as it:
-            it.say("ADMIN COMPACT solo")
+            it.execute("ADMIN COMPACT solo")
             operation = it.storage.operation("solo", "h3")
             operation.progress(0.3, steps=SEVENTEEN)
-            it.say("PAUSE JOB 1 WITH now = true")
+            it.execute("PAUSE JOB 1 WITH now = true")
             assert operation.control.cancel.is_set()
-            it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+            it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
             assert it.job(1).status is Status.RUNNING
             assert it.job(1).tasks[0].steps == SEVENTEEN
 
     def test_one_step_says_what_a_pause_would_lose(self, it: Bench) -> None:
-        it.say("ADMIN FLUSH solo")
+        it.execute("ADMIN FLUSH solo")
         it.storage.operation("solo", "h3")
-        (result,) = it.say("PAUSE JOB 1").results
+        (result,) = it.execute("PAUSE JOB 1").results
         assert result.notice.startswith("No step to pause at: the work of job 1 on h3 is completed first")
         it.storage.operation("solo", "h3").finish()
-        it.heard.until(1, Status.FINISHED)
+        it.events.until(1, Status.FINISHED)
 
     def test_many_hosts_without_a_step_are_counted(self, tmp_path: Path) -> None:
         hosts = tuple(f"h{number}" for number in range(12))
         with bench(tmp_path, ScriptedStorage({"wide": hosts, "solo": ("s",)})) as it:
-            it.say("ADMIN FLUSH wide; ADMIN FLUSH solo")
+            it.execute("ADMIN FLUSH wide; ADMIN FLUSH solo")
             for host in hosts:
                 it.storage.operation("wide", host)
             it.storage.operation("solo", "s")
-            (result,) = it.say("PAUSE JOB 1, 2").results
+            (result,) = it.execute("PAUSE JOB 1, 2").results
             named = "job 1 on h0, h1, h2, h3, h4 and 7 more and job 2 on s"
             assert f"the work of {named} is completed first" in result.notice
 
     def test_compaction_in_one_step_is_canceled_by_now_alone(self, tmp_path: Path) -> None:
         with bench(tmp_path, ScriptedStorage(dict(SPACES), obey=True)) as it:
-            it.say("ADMIN COMPACT solo")
+            it.execute("ADMIN COMPACT solo")
             operation = it.storage.operation("solo", "h3")
             operation.progress(0.3, steps=StepPosition(0, 1))
-            (result,) = it.say("PAUSE JOB 1").results
+            (result,) = it.execute("PAUSE JOB 1").results
             assert result.notice == (
                 "No step to pause at: the work of job 1 on h3 is completed first; "
                 "WITH now = true cancels it instead, and it is lost"
             )
             assert not operation.control.cancel.is_set()
-            it.say("RESUME JOB 1; PAUSE JOB 1 WITH now = true")
+            it.execute("RESUME JOB 1; PAUSE JOB 1 WITH now = true")
             assert operation.control.cancel.is_set()
-            it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+            it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
 
     def test_stop_of_paused_job_ends_it(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT solo")
+        it.execute("ADMIN COMPACT solo")
         operation = it.storage.operation("solo", "h3")
-        it.say("PAUSE JOB 1")
+        it.execute("PAUSE JOB 1")
         operation.pause(SEVENTEEN)
-        it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
-        it.say("STOP JOB 1")
-        job = it.heard.until(1, Status.STOPPED)
+        it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+        it.execute("STOP JOB 1")
+        job = it.events.until(1, Status.STOPPED)
         assert not job.paused
         assert job.tasks[0].steps == SEVENTEEN
 
     def test_stop_while_pausing_ends_as_stopped(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT solo")
+        it.execute("ADMIN COMPACT solo")
         operation = it.storage.operation("solo", "h3")
-        it.say("PAUSE JOB 1; STOP JOB 1")
+        it.execute("PAUSE JOB 1; STOP JOB 1")
         operation.pause(SEVENTEEN)
-        assert it.heard.until(1, Status.STOPPED).tasks[0].status is Status.STOPPED
+        assert it.events.until(1, Status.STOPPED).tasks[0].status is Status.STOPPED
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -165,59 +165,59 @@ class TestPause:
         ],
     )
     def test_refusals(self, it: Bench, text: str, message: str) -> None:
-        it.say("ADMIN COMPACT solo")
+        it.execute("ADMIN COMPACT solo")
         it.storage.operation("solo", "h3").finish()
-        it.heard.until(1, Status.FINISHED)
-        it.say("ADMIN COMPACT solo")
+        it.events.until(1, Status.FINISHED)
+        it.execute("ADMIN COMPACT solo")
         assert it.refusal(text) == message
 
 
 class TestTime:
     def test_pauses_are_not_counted(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT solo")
+        it.execute("ADMIN COMPACT solo")
         first = it.storage.operation("solo", "h3")
         it.advance(10)
-        it.say("PAUSE JOB 1")
+        it.execute("PAUSE JOB 1")
         it.advance(5)  # until the step has ended
         first.pause(SEVENTEEN)
-        it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+        it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
         it.advance(3600)
-        it.say("RESUME JOB 1")
+        it.execute("RESUME JOB 1")
         rest = it.storage.operation("solo", "h3", 1)
         it.advance(20)
         rest.finish()
-        job = it.heard.until(1, Status.FINISHED)
+        job = it.events.until(1, Status.FINISHED)
         assert (job.took, job.tasks[0].took) == (35, 35)
-        values = it.say("SHOW JOB 1").results[0].rows[0].values
+        values = it.execute("SHOW JOB 1").results[0].rows[0].values
         assert (values["took"], values["paused_seconds"]) == (35, 3600)
 
     def test_waits_between_hosts_are_not_counted(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT pair WITH wait = 5 min")
+        it.execute("ADMIN COMPACT pair WITH wait = 5 min")
         for host in ("h0", "h3"):
             operation = it.storage.operation("pair", host)
             it.advance(7)
             operation.finish()
-            it.heard.wait_for(lambda h=host: it.job(1).tasks["h0h3".index(h) // 2].status is Status.FINISHED)
+            it.events.wait_for(lambda h=host: it.job(1).tasks["h0h3".index(h) // 2].status is Status.FINISHED)
             it.advance(300)
-        assert it.heard.until(1, Status.FINISHED).took == 14
+        assert it.events.until(1, Status.FINISHED).took == 14
 
     def test_working_time_of_a_job_that_runs(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT solo")
+        it.execute("ADMIN COMPACT solo")
         it.storage.operation("solo", "h3")
         it.advance(42)
         assert lifecycle.working_seconds(it.job(1), it.clock.now()) == 42
         assert lifecycle.paused_seconds(it.job(1), it.clock.now()) == 0
 
     def test_working_time_of_a_task_leaves_out_pauses(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT solo")
+        it.execute("ADMIN COMPACT solo")
         first = it.storage.operation("solo", "h3")
         it.advance(10)
-        it.say("PAUSE JOB 1")
+        it.execute("PAUSE JOB 1")
         first.pause(SEVENTEEN)
-        it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+        it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
         it.advance(3600)
         assert lifecycle.task_seconds(it.job(1), 0, it.clock.now()) == 10
-        it.say("RESUME JOB 1")
+        it.execute("RESUME JOB 1")
         it.storage.operation("solo", "h3", 1).progress(0.25)
         it.advance(20)
         now = it.clock.now()
@@ -225,12 +225,12 @@ class TestTime:
         assert remaining_of(it.job(1), {}, now) == 90
 
     def test_time_left_of_a_recovered_job_needs_its_rate(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT solo")
+        it.execute("ADMIN COMPACT solo")
         first = it.storage.operation("solo", "h3")
         first.progress(0.25, steps=SEVENTEEN)
         first.fail()
-        it.heard.until(1, Status.FAILED)
-        it.say("RECOVER JOB 1")
+        it.events.until(1, Status.FAILED)
+        it.execute("RECOVER JOB 1")
         rest = it.storage.operation("solo", "h3", 1)
         it.advance(1)
         rest.progress(0.25, steps=SEVENTEEN, before=SpaceStats((Level(1, 400),)))
@@ -239,11 +239,11 @@ class TestTime:
         assert remaining_of(it.job(2), {(2, 0): 10.0}, now) == 30
 
     def test_time_left_counts_the_waits_to_come(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT nba WITH wait = 5 min")
+        it.execute("ADMIN COMPACT nba WITH wait = 5 min")
         it.storage.operation("nba", "h0")
         it.advance(10)
         it.storage.operation("nba", "h0").finish()
-        it.heard.wait_for(lambda: it.job(1).tasks[0].status is Status.FINISHED)
+        it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.FINISHED)
         it.advance(200)
         assert remaining_of(it.job(1), {}, it.clock.now()) == pytest.approx(20 + 2 * 300)
 
@@ -251,24 +251,24 @@ class TestTime:
 class TestSteps:
     def test_committed_and_reported(self, tmp_path: Path) -> None:
         with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
-            it.say("ADMIN COMPACT solo")
+            it.execute("ADMIN COMPACT solo")
             operation = it.storage.operation("solo", "h3")
             operation.progress(0.25, steps=SEVENTEEN)
-            it.heard.wait_for(lambda: any(job.tasks[0].steps == SEVENTEEN for job in it.heard.jobs(1)))
+            it.events.wait_for(lambda: any(job.tasks[0].steps == SEVENTEEN for job in it.events.jobs(1)))
 
     def test_at_most_one_commit_a_second(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT solo")
+        it.execute("ADMIN COMPACT solo")
         operation = it.storage.operation("solo", "h3")
         for done in range(1, 20):
             operation.progress(done / 64, steps=StepPosition(done, 64, "db-1", "default", b"k%d" % done))
-        it.heard.wait_for(lambda: any(job.tasks[0].steps is not None for job in it.heard.jobs(1)))
-        assert len([job for job in it.heard.jobs(1) if job.tasks[0].steps is not None]) == 1
+        it.events.wait_for(lambda: any(job.tasks[0].steps is not None for job in it.events.jobs(1)))
+        assert len([job for job in it.events.jobs(1) if job.tasks[0].steps is not None]) == 1
         it.advance(1)
         # it exists, or the test fails
-        it.heard.wait_for(lambda: it.engine.history.get(1).tasks[0].steps.done == 19)  # type: ignore[union-attr]
+        it.events.wait_for(lambda: it.engine.history.get(1).tasks[0].steps.done == 19)  # type: ignore[union-attr]
 
     def test_waiting_for_disk_is_shown_and_not_committed(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT solo")
+        it.execute("ADMIN COMPACT solo")
         operation = it.storage.operation("solo", "h3")
         operation.progress(0.25, waiting="3.1 GiB free, reserve 5 GiB")
         assert it.job(1).tasks[0].waiting == "3.1 GiB free, reserve 5 GiB"
@@ -279,7 +279,7 @@ class TestSteps:
         assert it.job(1).tasks[0].waiting == ""
 
     def test_waiting_for_disk_is_no_work(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT solo")
+        it.execute("ADMIN COMPACT solo")
         operation = it.storage.operation("solo", "h3")
         it.advance(10)
         operation.progress(0.2, waiting="3.1 GiB free, reserve 5 GiB")
@@ -289,17 +289,17 @@ class TestSteps:
         operation.progress(0.9, waiting="3.1 GiB free, reserve 5 GiB")
         it.advance(3600)
         operation.finish()
-        job = it.heard.until(1, Status.FINISHED)
+        job = it.events.until(1, Status.FINISHED)
         assert (job.tasks[0].took, job.took) == (30, 30)
 
     def test_recover_continues_an_interrupted_job(self, tmp_path: Path) -> None:
         with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
-            it.say("ADMIN COMPACT solo")
+            it.execute("ADMIN COMPACT solo")
             it.storage.operation("solo", "h3").progress(0.25, steps=SEVENTEEN)
-            it.heard.wait_for(lambda: any(job.tasks[0].steps == SEVENTEEN for job in it.heard.jobs(1)))
+            it.events.wait_for(lambda: any(job.tasks[0].steps == SEVENTEEN for job in it.events.jobs(1)))
         with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
             assert it.job(1).status is Status.FAILED
-            (result,) = it.say("RECOVER JOB 1").results
+            (result,) = it.execute("RECOVER JOB 1").results
             assert result.notice == "Job 2 continues job 1 on h3 from step 18 of 64"
             request = it.storage.operation("solo", "h3").request
             assert request is not None
@@ -307,33 +307,33 @@ class TestSteps:
 
     @pytest.mark.parametrize(("option", "hosts"), [("whole", 3), ("failed_only", 1)])
     def test_recover_options(self, it: Bench, option: str, hosts: int) -> None:
-        it.say("ADMIN COMPACT nba")
+        it.execute("ADMIN COMPACT nba")
         for host in ("h0", "h1"):
             it.storage.operation("nba", host).finish()
         failing = it.storage.operation("nba", "h2")
         failing.progress(0.25, steps=SEVENTEEN)
         failing.fail()
-        it.heard.until(1, Status.FAILED)
-        it.say(f"RECOVER JOB 1 WITH {option} = true")
+        it.events.until(1, Status.FAILED)
+        it.execute(f"RECOVER JOB 1 WITH {option} = true")
         job = it.job(2)
         assert len(job.tasks) == hosts
         assert job.tasks[-1].host == "h2"
         assert job.tasks[-1].steps == (None if option == "whole" else SEVENTEEN)
 
     def test_finished_job_starts_over(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT solo")
+        it.execute("ADMIN COMPACT solo")
         operation = it.storage.operation("solo", "h3")
         operation.progress(0.9, steps=SEVENTEEN)
         operation.finish()
-        it.heard.until(1, Status.FINISHED)
-        it.say("RECOVER JOB 1")
+        it.events.until(1, Status.FINISHED)
+        it.execute("RECOVER JOB 1")
         assert it.job(2).tasks[0].steps is None
 
 
 class TestYield:
     def test_next_owner_continues_without_a_recover(self, tmp_path: Path) -> None:
         with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
-            it.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
+            it.execute("ADMIN COMPACT solo; ADMIN FLUSH solo")
             operation = it.storage.operation("solo", "h3")
             operation.progress(0.25, steps=SEVENTEEN)
             leaving = it.engine.call(it.engine.engine.dispatcher.yield_hosts())
@@ -348,7 +348,7 @@ class TestYield:
             assert again.request.resume == SEVENTEEN
 
     def test_compaction_in_one_step_is_canceled_at_once(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT solo")
+        it.execute("ADMIN COMPACT solo")
         operation = it.storage.operation("solo", "h3")
         operation.progress(0.25, steps=StepPosition(0, 1))
         leaving = it.engine.call(it.engine.engine.dispatcher.yield_hosts())
@@ -358,7 +358,7 @@ class TestYield:
         assert (it.job(1).status, it.job(1).tasks[0].status) == (Status.RUNNING, Status.QUEUE)
 
     def test_step_is_canceled_after_two_seconds(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT solo")
+        it.execute("ADMIN COMPACT solo")
         operation = it.storage.operation("solo", "h3")
         operation.progress(0.25, steps=SEVENTEEN)
         leaving = it.engine.call(it.engine.engine.dispatcher.yield_hosts())
@@ -381,19 +381,19 @@ class TestYield:
 
 class TestRate:
     def test_for_all_jobs_and_for_one(self, it: Bench) -> None:
-        it.say("ADMIN COMPACT solo WITH rate = 5 MiB; ADMIN COMPACT nba")
+        it.execute("ADMIN COMPACT solo WITH rate = 5 MiB; ADMIN COMPACT nba")
         solo, nba = it.storage.operation("solo", "h3"), it.storage.operation("nba", "h0")
         assert (solo.control.rate, nba.control.rate) == (5 << 20, None)
-        (result,) = it.say("SET RATE 50 MiB").results
+        (result,) = it.execute("SET RATE 50 MiB").results
         assert "from the next step on" in result.notice
         assert (solo.control.rate, nba.control.rate) == (50 << 20, 50 << 20)
-        it.say("SET RATE OFF FOR JOB 1")
+        it.execute("SET RATE OFF FOR JOB 1")
         assert (solo.control.rate, nba.control.rate) == (0, 50 << 20)
         assert it.refusal("SET RATE 1 MiB FOR JOB 9") == "Job 9 does not exist"
 
     def test_refused_where_it_has_no_effect(self, tmp_path: Path) -> None:
         with bench(tmp_path / "embedded", ScriptedStorage(dict(SPACES))) as it:
-            it.say("ADMIN FLUSH solo")
+            it.execute("ADMIN FLUSH solo")
             assert "Job 1 is a flush" in it.refusal("SET RATE 1 MiB FOR JOB 1")
         storage = ScriptedStorage(dict(SPACES))
         storage.capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
@@ -403,8 +403,8 @@ class TestRate:
 
 def test_json_has_the_values_of_options(it: Bench) -> None:
     options = 'rate = 5 MiB, wait = 5 min, family = "a b", from = "k1", to = 0xff00, room = 10%'
-    it.say(f"ADMIN COMPACT solo WITH {options}")
-    (row, _) = it.say("SHOW JOB 1").results[0].rows
+    it.execute(f"ADMIN COMPACT solo WITH {options}")
+    (row, _) = it.execute("SHOW JOB 1").results[0].rows
     assert row.values["options"] == {
         "rate": 5 << 20,
         "wait": 300,

@@ -77,7 +77,7 @@ class Races(RuleBasedStateMachine):
         ids = data.draw(st.lists(st.sampled_from(self.ids), min_size=1, max_size=3, unique=True))
         before = {job_id: self.bench.engine.job(job_id) for job_id in ids}
         may = all(job is not None and not job.status.ended and not job.stopping for job in before.values())
-        answer = self.bench.say(f"STOP JOB {', '.join(map(str, ids))}")
+        answer = self.bench.execute(f"STOP JOB {', '.join(map(str, ids))}")
         assert (answer.failure is None) == may
         self.settle()
 
@@ -91,7 +91,7 @@ class Races(RuleBasedStateMachine):
             for job in jobs
         )
         how = " WITH now = true" if verb == "PAUSE" and now else ""
-        answer = self.bench.say(f"{verb} JOB {', '.join(map(str, ids))}{how}")
+        answer = self.bench.execute(f"{verb} JOB {', '.join(map(str, ids))}{how}")
         assert (answer.failure is None) == may
         self.settle()
 
@@ -100,7 +100,7 @@ class Races(RuleBasedStateMachine):
     def recover(self, data: st.DataObject) -> None:
         job_id = data.draw(st.sampled_from(self.ids))
         job = self.bench.engine.job(job_id)
-        answer = self.bench.say(f"RECOVER JOB {job_id}")
+        answer = self.bench.execute(f"RECOVER JOB {job_id}")
         assert (answer.failure is None) == (job is not None and job.status.ended)
         for result in answer.results:
             self.expect_new([row.cells for row in result.rows])
@@ -193,7 +193,7 @@ class Races(RuleBasedStateMachine):
         self.nothing_waits_without_a_reason(active)
 
     def published_statuses_move_only_as_allowed(self) -> None:
-        messages = self.bench.heard.messages
+        messages = self.bench.events.messages
         for message in messages[self.read :]:
             if isinstance(message, JobChanged):
                 self.one_change(self.last.get(message.job.id), message.job)

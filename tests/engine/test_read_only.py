@@ -73,8 +73,8 @@ def test_every_statement_is_refused_or_changes_nothing() -> None:
 
 def test_owner_takes_nothing_from_it(tmp_path: Path, profile: Profile) -> None:
     with bench(tmp_path, ScriptedStorage({"nba": ("h1",)})) as b:
-        b.say(f"ADMIN COMPACT nba; {NIGHTLY}")
-        b.heard.until(1, Status.RUNNING)
+        b.execute(f"ADMIN COMPACT nba; {NIGHTLY}")
+        b.events.until(1, Status.RUNNING)
         before = b.engine.job(1), b.rows("SHOW SPACES"), b.rows("SHOW SCHEDULES")
         client = FailoverClient(profile)
         try:

@@ -85,7 +85,7 @@ def test_many_threads_may_ask_one_reader_what_is_new(runtime: Path, root: Path) 
         for thread in threads:
             thread.start()
         for _ in range(40):
-            it.say("ADMIN FLUSH solo; ADMIN FLUSH solo")
+            it.execute("ADMIN FLUSH solo; ADMIN FLUSH solo")
         it.engine.wait_idle().result(WAIT)
         over.set()
         for thread in threads:
@@ -105,10 +105,10 @@ class TestDeadOwner:
     def die(self, root: Path, monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> ReadOnlyClient:
         """A reader from before the end of an owner that left everything as a kill does."""
         with bench(root, ScriptedStorage({"nba": ("h1", "h2")}), clock=clock) as b:
-            b.say("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN FLUSH nba; PAUSE JOB 3")
+            b.execute("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN FLUSH nba; PAUSE JOB 3")
             b.storage.operation("nba", "h1").progress(0.2, steps=self.STEPS)
-            b.heard.wait_for(lambda: b.job(1).tasks[0].steps is not None)
-            b.heard.wait_for(lambda: b.engine.history.get(1).tasks[0].steps == self.STEPS)  # type: ignore[union-attr]
+            b.events.wait_for(lambda: b.job(1).tasks[0].steps is not None)
+            b.events.wait_for(lambda: b.engine.history.get(1).tasks[0].steps == self.STEPS)  # type: ignore[union-attr]
             reader = ReadOnlyClient.open(Profile("local", root))
             reader.history.refresh()
             assert self.shown(reader, "SHOW RUNNING JOBS") == ["1"]
@@ -146,7 +146,7 @@ class TestDeadOwner:
         reader = self.die(tmp_path, monkeypatch, clock)
         reader.history.refresh()
         with bench(tmp_path, ScriptedStorage({"nba": ("h1", "h2")}), clock=clock) as b:
-            b.say("STOP JOB 3; RECOVER JOB 1")
+            b.execute("STOP JOB 3; RECOVER JOB 1")
             b.storage.operation("nba", "h1")
             reader.history.refresh()
             assert self.shown(reader, "SHOW RUNNING JOBS") == ["2"]

@@ -14,7 +14,7 @@ import pytest
 from jobtui.model import Job, Status
 from tests.storage.test_names import HOSTILE
 from tests.support.adoptable import adoptable, set_option
-from tests.support.real_engines import Real, real
+from tests.support.real_engines import RealBench, real_bench
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes through /proc")
 
@@ -23,11 +23,11 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at processes t
 def filled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A profile with a space `nba` of two hosts to compact, and `one` on the second alone."""
     root = tmp_path_factory.mktemp("filled")
-    with real(root) as it:
-        it.say("CREATE SPACE nba; CREATE SPACE one ON h2")
+    with real_bench(root) as it:
+        it.execute("CREATE SPACE nba; CREATE SPACE one ON h2")
         it.fill("nba", 4)
         it.fill("one", 1)
-        it.say("BACKUP JOB 0 100")
+        it.execute("BACKUP JOB 0 100")
     return root
 
 
@@ -37,7 +37,7 @@ def root(filled: Path, tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def next_job_works(it: Real) -> None:
+def next_job_works(it: RealBench) -> None:
     assert it.done("ADMIN COMPACT nba").status is Status.FINISHED
 
 
@@ -45,26 +45,26 @@ def next_job_works(it: Real) -> None:
 
 
 def test_stopped_compact_keeps_its_data_and_next_job_works(root: Path) -> None:
-    with real(root) as it:
+    with real_bench(root) as it:
         before = list(it.engine.dump("nba"))
-    with real(root, rate=500_000) as it:
+    with real_bench(root, rate=500_000) as it:
         (job_id,) = it.submitted("ADMIN COMPACT nba")
         it.moving(job_id)
-        assert it.say(f"STOP JOB {job_id}").failure is None
+        assert it.execute(f"STOP JOB {job_id}").failure is None
         (job,) = it.ended(job_id)
         assert job.status is Status.STOPPED
         assert {task.status for task in job.tasks} == {Status.STOPPED}
         assert list(it.engine.dump("nba")) == before
-    with real(root) as it:
+    with real_bench(root) as it:
         next_job_works(it)
         assert list(it.engine.dump("nba")) == before
 
 
 def test_a_stop_before_the_worker_took_the_task_stops_the_job(root: Path) -> None:
-    with real(root) as it:
+    with real_bench(root) as it:
         for text in ("ADMIN COMPACT nba; STOP JOB {}", "ADMIN FLUSH nba; STOP JOB {}"):
             expected = it.engine.history.last_id() + 1
-            answer = it.say(text.format(expected))
+            answer = it.execute(text.format(expected))
             assert answer.failure is None
             (job,) = it.ended(expected)
             assert job.status in (Status.STOPPED, Status.FINISHED)
@@ -73,14 +73,14 @@ def test_a_stop_before_the_worker_took_the_task_stops_the_job(root: Path) -> Non
 
 
 def test_a_stop_while_the_task_ends_tells_which_came_first(root: Path) -> None:
-    with real(root) as it:
+    with real_bench(root) as it:
         seen = set()
         for moments in range(0, 60, 3):
             (job_id,) = it.submitted("ADMIN COMPACT one")
             for _ in range(moments):
                 it.engine.job(job_id)
                 it.engine.wait_idle()  # a little work for the engine: each turn the stop comes a little later
-            answer = it.say(f"STOP JOB {job_id}")
+            answer = it.execute(f"STOP JOB {job_id}")
             (job,) = it.ended(job_id)
             if answer.failure is not None:
                 assert answer.failure.message == f"Job {job_id} has already finished"
@@ -91,19 +91,19 @@ def test_a_stop_while_the_task_ends_tells_which_came_first(root: Path) -> None:
 
 
 def test_a_stop_asked_for_twice_is_refused_the_second_time(root: Path) -> None:
-    with real(root, rate=500_000) as it:
+    with real_bench(root, rate=500_000) as it:
         (job_id,) = it.submitted("ADMIN COMPACT nba")
-        failure = it.say(f"STOP JOB {job_id}; STOP JOB {job_id}").failure
+        failure = it.execute(f"STOP JOB {job_id}; STOP JOB {job_id}").failure
         assert failure is not None
         assert failure.message in (f"Job {job_id} is already stopping", f"Job {job_id} has already stopped")
         assert it.ended(job_id)[0].status is Status.STOPPED
 
 
 def test_thousand_queued_jobs_stop_without_running(root: Path) -> None:
-    with real(root, rate=20_000) as it:
+    with real_bench(root, rate=20_000) as it:
         first, *queued = it.submitted(";".join(["ADMIN COMPACT nba"] * 1001))
         ids = ", ".join(map(str, queued))
-        answer = it.say(f"STOP JOB {ids}")
+        answer = it.execute(f"STOP JOB {ids}")
         assert answer.failure is None
         assert answer.results[0].rows[0].cells == (f"stop 1000 jobs {2 * 1000} tasks",)
         jobs = it.ended(*queued)
@@ -120,7 +120,7 @@ def test_thousand_queued_jobs_stop_without_running(root: Path) -> None:
 def test_silent_host_delays_no_other_and_fails_at_deadline(
     root: Path,
 ) -> None:
-    with real(root, task_timeout=3.0) as it:
+    with real_bench(root, task_timeout=3.0) as it:
         it.done("ADMIN FLUSH nba")
         os.kill(it.worker("h1"), signal.SIGSTOP)
         nba, one = it.submitted("ADMIN COMPACT nba; ADMIN COMPACT one")
@@ -141,14 +141,14 @@ def test_silent_host_delays_no_other_and_fails_at_deadline(
 def test_killed_worker_fails_its_task_and_is_replaced(
     root: Path,
 ) -> None:
-    with real(root, rate=500_000) as it:
+    with real_bench(root, rate=500_000) as it:
         (job_id,) = it.submitted("ADMIN COMPACT nba")
         it.moving(job_id)
         pid = it.worker("h1")
         os.kill(pid, signal.SIGKILL)
         # it exists, or the test fails
-        it.heard.wait_for(lambda: it.engine.job(job_id).tasks[0].status.ended)  # type: ignore[union-attr]
-        it.say(f"STOP JOB {job_id}")
+        it.events.wait_for(lambda: it.engine.job(job_id).tasks[0].status.ended)  # type: ignore[union-attr]
+        it.execute(f"STOP JOB {job_id}")
         (job,) = it.ended(job_id)
         assert job.status is Status.FAILED
         assert job.tasks[0].code == "host_died"
@@ -161,7 +161,7 @@ def test_killed_worker_fails_its_task_and_is_replaced(
 def test_no_worker_outlives_its_engine_and_none_is_left_a_zombie(root: Path) -> None:
     descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     for _ in range(3):
-        with real(root, rate=500_000) as it:
+        with real_bench(root, rate=500_000) as it:
             (job_id,) = it.submitted("ADMIN COMPACT nba")
             it.moving(job_id)
             os.kill(it.worker("h2"), signal.SIGKILL)
@@ -177,9 +177,9 @@ def test_hostile_name_works_or_is_refused_with_reason(tmp_path: Path) -> None:
     bystander = tmp_path / "etc"
     bystander.write_text("untouched")
     worked = 0
-    with real(tmp_path / "a" / "root", hosts={"h1": None}) as it:
+    with real_bench(tmp_path / "a" / "root", hosts={"h1": None}) as it:
         for name in [*HOSTILE, "nba", "NBA", "Nba", "x" * 4096, "x" * 4097, "\u202eabn"]:
-            answer = it.say(f"CREATE SPACE `{name}`")
+            answer = it.execute(f"CREATE SPACE `{name}`")
             if answer.failure is not None:
                 assert answer.failure.message
                 continue
@@ -188,7 +188,7 @@ def test_hostile_name_works_or_is_refused_with_reason(tmp_path: Path) -> None:
                 assert it.done(f"ADMIN FLUSH `{name}`").space == name
         assert {"nba", "NBA", "Nba", "x" * 4096, "\u202eabn"} <= set(it.engine.space_names())
         names = it.engine.space_names()
-    with real(tmp_path / "a" / "root", hosts={"h1": None}) as it:
+    with real_bench(tmp_path / "a" / "root", hosts={"h1": None}) as it:
         assert it.engine.space_names() == names
     assert worked > 10
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "etc"]
@@ -200,13 +200,13 @@ def test_size_of_adopted_space_is_read_without_opening_it(filled: Path, tmp_path
     theirs = tmp_path / "theirs"
     subprocess.run(["cp", "-a", str(next(filled.rglob("h1/nba"))), str(theirs)], check=True)
     before = sorted(path.name for path in theirs.iterdir())
-    with real(tmp_path / "root") as it:
-        it.say(f'CREATE SPACE theirs AT "{theirs}"')
+    with real_bench(tmp_path / "root") as it:
+        it.execute(f'CREATE SPACE theirs AT "{theirs}"')
         size = sum(path.stat().st_size for path in theirs.glob("*.sst"))
         assert size > 0
         (look,) = it.engine.fetch_overview().result(20).spaces
         assert (look.space.name, look.size, look.memory, look.pending) == ("theirs", size, None, None)
-        (row,) = it.say("SHOW SPACES").results[0].rows
+        (row,) = it.execute("SHOW SPACES").results[0].rows
         assert row.values["Size"] == size
         assert sorted(path.name for path in theirs.iterdir()) == before
         theirs.rename(tmp_path / "gone")
@@ -216,12 +216,12 @@ def test_size_of_adopted_space_is_read_without_opening_it(filled: Path, tmp_path
 def test_a_finished_job_says_what_it_left_out(tmp_path: Path) -> None:
     database = adoptable(tmp_path / "db")
     set_option(database, "compaction_style", "kCompactionStyleFIFO", "CFOptions")
-    with real(tmp_path / "root") as it:
-        it.say(f'CREATE SPACE theirs AT "{database}"')
+    with real_bench(tmp_path / "root") as it:
+        it.execute(f'CREATE SPACE theirs AT "{database}"')
         job = it.done("ADMIN COMPACT theirs")
         assert job.status is Status.FINISHED
         assert job.reason.startswith("not compacted: default, edges, because a compaction of a FIFO")
-        (row,) = it.say(f"SHOW JOB {job.id}").results[0].rows[1:2]
+        (row,) = it.execute(f"SHOW JOB {job.id}").results[0].rows[1:2]
         assert "FIFO" in str(row.values)
         assert it.done("ADMIN FLUSH theirs").reason == ""
 
@@ -229,20 +229,20 @@ def test_a_finished_job_says_what_it_left_out(tmp_path: Path) -> None:
 def test_if_not_exists_compares_the_directories(tmp_path: Path) -> None:
     one, two = adoptable(tmp_path / "one"), adoptable(tmp_path / "two")
     (tmp_path / "link").symlink_to(two)
-    with real(tmp_path / "root") as it:
-        it.say(f'CREATE SPACE IF NOT EXISTS theirs AT "{one}", "{two}"')
+    with real_bench(tmp_path / "root") as it:
+        it.execute(f'CREATE SPACE IF NOT EXISTS theirs AT "{one}", "{two}"')
         for same in (f'"{one}", "{two}"', f'"{tmp_path}/link/", "{one}/../one"'):
-            said = it.say(f"CREATE SPACE IF NOT EXISTS theirs AT {same}")
+            said = it.execute(f"CREATE SPACE IF NOT EXISTS theirs AT {same}")
             assert "exists already" in said.results[0].notice
         for others, difference in (
             (f'"{one}"', f"it also has {two}"),
             (f'"{one}", "{two}", "/three"', "it lacks /three"),
             ('"/three"', f"it lacks /three and also has {one}, {two}"),
         ):
-            failed = str(it.say(f"CREATE SPACE IF NOT EXISTS theirs AT {others}").failure)
+            failed = str(it.execute(f"CREATE SPACE IF NOT EXISTS theirs AT {others}").failure)
             assert f"Space 'theirs' exists already, and {difference}" in failed
-        it.say("CREATE SPACE nba")
-        assert "it is not adopted" in str(it.say(f'CREATE SPACE IF NOT EXISTS nba AT "{one}"').failure)
+        it.execute("CREATE SPACE nba")
+        assert "it is not adopted" in str(it.execute(f'CREATE SPACE IF NOT EXISTS nba AT "{one}"').failure)
 
 
 # ---- compactions in steps
@@ -255,11 +255,11 @@ STEP = 1 << 20
 def leveled(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A profile whose space `nba` of two hosts has its data in the last level, for several steps on each."""
     root = tmp_path_factory.mktemp("leveled")
-    with real(root, step_size=STEP) as it:
-        it.say("CREATE SPACE nba")
+    with real_bench(root, step_size=STEP) as it:
+        it.execute("CREATE SPACE nba")
         it.fill("nba", 8, layers=1)
         it.done("ADMIN COMPACT nba")
-        it.say("BACKUP JOB 0 100")
+        it.execute("BACKUP JOB 0 100")
     return root
 
 
@@ -269,9 +269,9 @@ def steps_root(leveled: Path, tmp_path: Path) -> Path:
     return tmp_path / "root"
 
 
-def check_continued(it: Real, old: Job, pairs: list[tuple[bytes, bytes]], option: str = "") -> None:
+def check_continued(it: RealBench, old: Job, pairs: list[tuple[bytes, bytes]], option: str = "") -> None:
     """Recover the job, and check that only the rest is compacted, with every value as before."""
-    answer = it.say(f"RECOVER JOB {old.id}{option}")
+    answer = it.execute(f"RECOVER JOB {old.id}{option}")
     job = it.ended(*answer.jobs)[0]
     assert job.status is Status.FINISHED
     begun = {task.host: task.steps for task in old.tasks if task.steps is not None and task.steps.done}
@@ -291,32 +291,32 @@ def check_continued(it: Real, old: Job, pairs: list[tuple[bytes, bytes]], option
 class TestRecoverInSteps:
     @pytest.mark.parametrize("option", ["", " WITH whole = true"])
     def test_stopped_job(self, steps_root: Path, option: str) -> None:
-        with real(steps_root, step_size=STEP, rate=2 << 20) as it:
+        with real_bench(steps_root, step_size=STEP, rate=2 << 20) as it:
             pairs = it.dump()
             (job_id,) = it.submitted("ADMIN COMPACT nba")
-            it.heard.wait_for(lambda: has_steps(it.engine.job(job_id), 1))
-            it.say(f"STOP JOB {job_id}")
+            it.events.wait_for(lambda: has_steps(it.engine.job(job_id), 1))
+            it.execute(f"STOP JOB {job_id}")
             (job,) = it.ended(job_id)
             assert job.status is Status.STOPPED
             assert has_steps(job, 1)
-        with real(steps_root, step_size=STEP) as it:
+        with real_bench(steps_root, step_size=STEP) as it:
             check_continued(it, job, pairs, option)
 
     def test_failed_host_of_a_job_whose_last_step_failed(self, steps_root: Path) -> None:
         # the file of the last keys, which the last step compacts
         damaged = max(steps_root.rglob("h1/nba/*.sst"), key=first_key)
         content = damaged.read_bytes()
-        with real(steps_root, step_size=STEP) as it:
+        with real_bench(steps_root, step_size=STEP) as it:
             pairs = it.dump()
         middle = len(content) // 2
         damaged.write_bytes(content[:middle] + bytes(64) + content[middle + 64 :])
-        with real(steps_root, step_size=STEP) as it:
+        with real_bench(steps_root, step_size=STEP) as it:
             job = it.done("ADMIN COMPACT nba")
             assert [task.status for task in job.tasks] == [Status.FAILED, Status.FINISHED]
             assert damaged.name in job.tasks[0].reason
             assert has_steps(job, 2)
         damaged.write_bytes(content)
-        with real(steps_root, step_size=STEP) as it:
+        with real_bench(steps_root, step_size=STEP) as it:
             check_continued(it, job, pairs, " WITH failed_only = true")
             recovered = it.engine.job(job.id + 1)
             assert recovered is not None
@@ -342,7 +342,7 @@ def has_steps(job: Job | None, count: int) -> bool:
 
 
 def test_no_host_is_started_before_somebody_asks_for_it(tmp_path: Path) -> None:
-    with real(tmp_path) as it:
+    with real_bench(tmp_path) as it:
         it.engine.wait_idle().result(20)
         assert it.engine.engine.storage._workers == {}
         assert it.engine.host_names() == ()
@@ -355,5 +355,5 @@ def test_terminal_signals_do_not_end_a_starting_worker(root: Path) -> None:
     async def blocked() -> set[signal.Signals | int]:
         return signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
-    with real(root) as it:
+    with real_bench(root) as it:
         assert {signal.SIGINT, signal.SIGTERM, signal.SIGHUP} <= it.engine.call(blocked()).result(60)

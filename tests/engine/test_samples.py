@@ -26,7 +26,7 @@ from jobtui.model import Status
 from jobtui.storage.base import HostGauges
 from tests.support.clock import FakeClock
 from tests.support.engines import Bench, bench
-from tests.support.real_engines import real
+from tests.support.real_engines import real_bench
 from tests.support.scripted import ScriptedStorage
 from tests.support.waiting import eventually
 
@@ -228,13 +228,13 @@ def profile_at(root: Path) -> Profile:
     return Profile("local", root)
 
 
-def in_loop(behind: Bench, act: Callable[[], object]) -> None:
+def in_loop(it: Bench, act: Callable[[], object]) -> None:
     """Run `act` in the engine's loop, and wait."""
 
     async def run() -> None:
         act()
 
-    behind.engine.call(run()).result(WAIT)
+    it.engine.call(run()).result(WAIT)
 
 
 def with_moments(found: JobSamples | None, count: int) -> JobSamples | None:
@@ -249,28 +249,28 @@ def samples_of(client: Client, job: int) -> JobSamples | None:
 @contextmanager
 def compacting(root: Path, hosts: tuple[str, ...] = ("h1", "h2")) -> Iterator[Bench]:
     """An engine in which job 1 compacts nba, and each of its hosts has reported gauges once."""
-    with bench(root, ScriptedStorage({"nba": hosts})) as behind:
-        behind.rows("ADMIN COMPACT nba")
+    with bench(root, ScriptedStorage({"nba": hosts})) as it:
+        it.rows("ADMIN COMPACT nba")
         for host in hosts:
-            behind.storage.operation("nba", host).progress(0.0, gauges=HostGauges(0, 0, 4, 10**9))
-        yield behind
+            it.storage.operation("nba", host).progress(0.0, gauges=HostGauges(0, 0, 4, 10**9))
+        yield it
 
 
-def pass_second(behind: Bench, *hosts: str, read: int, l0_files: int = 4) -> None:
+def pass_second(it: Bench, *hosts: str, read: int, l0_files: int = 4) -> None:
     """Let a second pass, after which these hosts have read so many bytes in all."""
-    behind.advance(1)
+    it.advance(1)
     for host in hosts:
         gauges = HostGauges(read, read // 2, l0_files, 10**9 - read)
-        behind.storage.operation("nba", host).progress(0.5, gauges=gauges)
-    in_loop(behind, behind.engine.engine.sampler.tick)
+        it.storage.operation("nba", host).progress(0.5, gauges=gauges)
+    in_loop(it, it.engine.engine.sampler.tick)
 
 
 class TestSampler:
     def test_rates_by_host_and_in_total(self, tmp_path: Path) -> None:
-        with compacting(tmp_path) as behind:
-            pass_second(behind, "h1", read=1000)
-            pass_second(behind, "h1", "h2", read=3000, l0_files=2)
-            found = samples_of(behind.engine, 1)
+        with compacting(tmp_path) as it:
+            pass_second(it, "h1", read=1000)
+            pass_second(it, "h1", "h2", read=3000, l0_files=2)
+            found = samples_of(it.engine, 1)
             assert found is not None
             assert list(found.seconds()) == [1.0, 2.0]
             assert list(found.series(Gauge.READ, 0)) == [1000.0, 2000.0]
@@ -280,62 +280,62 @@ class TestSampler:
             assert found.series(Gauge.FREE)[-1] == pytest.approx(10**9 - 3000, rel=1e-6)
 
     def test_host_that_reports_nothing_does_nothing(self, tmp_path: Path) -> None:
-        with compacting(tmp_path, ("h1",)) as behind:
-            pass_second(behind, "h1", read=1000)
+        with compacting(tmp_path, ("h1",)) as it:
+            pass_second(it, "h1", read=1000)
             for _ in range(4):
-                pass_second(behind, read=0)
-            found = samples_of(behind.engine, 1)
+                pass_second(it, read=0)
+            found = samples_of(it.engine, 1)
             assert found is not None
             assert list(found.series(Gauge.READ)) == [1000.0, 1000.0, 1000.0, 0.0, 0.0]
 
     def test_written_when_the_job_ends_and_deleted_with_it(self, tmp_path: Path) -> None:
         path = profile_at(tmp_path).root / "samples" / "1.samples"
-        with compacting(tmp_path, ("h1",)) as behind:
-            pass_second(behind, "h1", read=1000)
-            pass_second(behind, "h1", read=2000)
+        with compacting(tmp_path, ("h1",)) as it:
+            pass_second(it, "h1", read=1000)
+            pass_second(it, "h1", read=2000)
             assert not path.exists()
-            behind.storage.operation("nba", "h1").finish()
-            behind.heard.until(1, Status.FINISHED)
-            found = samples_of(behind.engine, 1)
+            it.storage.operation("nba", "h1").finish()
+            it.events.until(1, Status.FINISHED)
+            found = samples_of(it.engine, 1)
             eventually(path.exists)
-            assert found == samples_of(behind.engine, 1)
+            assert found == samples_of(it.engine, 1)
             reader = ReadOnlyClient.open(profile_at(tmp_path))
             assert samples_of(reader, 1) == found
             reader.close()
-            behind.rows("BACKUP JOB 1 1")
+            it.rows("BACKUP JOB 1 1")
             eventually(lambda: not path.exists())
-            assert samples_of(behind.engine, 1) is None
+            assert samples_of(it.engine, 1) is None
 
     def test_another_process_sees_a_running_job(self, tmp_path: Path) -> None:
-        with compacting(tmp_path) as behind:
-            pass_second(behind, "h1", "h2", read=1000)
+        with compacting(tmp_path) as it:
+            pass_second(it, "h1", "h2", read=1000)
             client = RemoteClient.connect(profile_at(tmp_path))
             try:
-                assert samples_of(client, 1) == samples_of(behind.engine, 1) is not None
+                assert samples_of(client, 1) == samples_of(it.engine, 1) is not None
                 assert samples_of(client, 2) is None
             finally:
                 client.close()
 
     def test_next_owner_continues(self, tmp_path: Path) -> None:
-        with compacting(tmp_path, ("h1",)) as behind:
-            pass_second(behind, "h1", read=1000)
-            pass_second(behind, "h1", read=3000)
-            behind.rows("PAUSE JOB 1")
-            behind.storage.operation("nba", "h1").pause()
-            behind.heard.wait_for(lambda: behind.job(1).tasks[0].status is Status.QUEUE)
+        with compacting(tmp_path, ("h1",)) as it:
+            pass_second(it, "h1", read=1000)
+            pass_second(it, "h1", read=3000)
+            it.rows("PAUSE JOB 1")
+            it.storage.operation("nba", "h1").pause()
+            it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
         later = FakeClock(FakeClock().now() + timedelta(seconds=60))
-        with bench(tmp_path, ScriptedStorage({"nba": ["h1"]}), clock=later) as behind:
-            behind.rows("RESUME JOB 1")
-            operation = behind.storage.operation("nba", "h1")
+        with bench(tmp_path, ScriptedStorage({"nba": ["h1"]}), clock=later) as it:
+            it.rows("RESUME JOB 1")
+            operation = it.storage.operation("nba", "h1")
             operation.progress(0.5, gauges=HostGauges(0, 0, 4, 10**9))
-            pass_second(behind, "h1", read=500)
-            found = eventually(lambda: with_moments(samples_of(behind.engine, 1), 3))
+            pass_second(it, "h1", read=500)
+            found = eventually(lambda: with_moments(samples_of(it.engine, 1), 3))
             assert list(found.seconds()) == [1.0, 2.0, 61.0]
             assert list(found.series(Gauge.READ)) == [1000.0, 2000.0, 500.0]
 
     def test_real_compaction_is_measured(self, tmp_path: Path) -> None:
-        with real(tmp_path, hosts={"h1": None}) as it:
-            it.say("CREATE SPACE nba")
+        with real_bench(tmp_path, hosts={"h1": None}) as it:
+            it.execute("CREATE SPACE nba")
             it.fill("nba", 1, layers=3)
             gauges: list[HostGauges] = []
             it.engine.engine.progress._on_gauges = lambda job, task, found: gauges.append(found)

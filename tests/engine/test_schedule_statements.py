@@ -50,7 +50,7 @@ def storage() -> ScriptedStorage:
 
 def shown(bench: Bench) -> dict[str, object]:
     """The only schedule, as SHOW SCHEDULES in JSON has it."""
-    answer = bench.say("SHOW SCHEDULES")
+    answer = bench.execute("SHOW SCHEDULES")
     assert answer.failure is None
     (found,) = json.loads(format_json(answer.results))
     (row,) = found["rows"]
@@ -76,22 +76,22 @@ class TestStatements:
             row = shown(b)
             assert (row["Next"], row["Last"], row["State"]) == ("2019-12-18T02:30:00+00:00", None, "active")
             assert b.refusal(NIGHTLY).startswith("Schedule 'nightly' exists already")
-            again = b.say(NIGHTLY.replace("SCHEDULE ", "SCHEDULE IF NOT EXISTS "))
+            again = b.execute(NIGHTLY.replace("SCHEDULE ", "SCHEDULE IF NOT EXISTS "))
             assert again.results[0].notice == "Schedule 'nightly' exists already"
             assert b.refusal("DROP SCHEDULE nigthly") == (
                 "Schedule 'nigthly' does not exist; did you mean 'nightly'?"
             )
-            b.say("DROP SCHEDULE nightly")
+            b.execute("DROP SCHEDULE nightly")
             assert b.rows("SHOW SCHEDULES") == []
-            assert b.say("DROP SCHEDULE IF EXISTS nightly").failure is None
+            assert b.execute("DROP SCHEDULE IF EXISTS nightly").failure is None
 
     def test_space_is_the_chosen_one_and_must_exist(self, tmp_path: Path) -> None:
         with bench(tmp_path, storage()) as b:
             assert "Space was not chosen" in b.refusal('CREATE SCHEDULE s AT "@daily" DO ADMIN FLUSH')
             assert "did you mean 'nba'" in b.refusal('CREATE SCHEDULE s AT "@daily" DO ADMIN FLUSH nbaa')
             assert "not on host 'h3'" in b.refusal('CREATE SCHEDULE s AT "@daily" DO ADMIN FLUSH nba ON h3')
-            b.say("USE nba")
-            b.say('CREATE SCHEDULE s AT "@daily" DO ADMIN FLUSH')
+            b.execute("USE nba")
+            b.execute('CREATE SCHEDULE s AT "@daily" DO ADMIN FLUSH')
             assert b.rows("SHOW SCHEDULES")[0][3] == "ADMIN FLUSH nba"
 
     def test_notice_has_the_next_window(self, tmp_path: Path) -> None:
@@ -107,18 +107,18 @@ class TestStatements:
 
     def test_paused_and_resumed(self, tmp_path: Path) -> None:
         with bench(tmp_path, storage()) as b:
-            b.say(NIGHTLY)
+            b.execute(NIGHTLY)
             assert b.refusal("RESUME SCHEDULE nightly") == "Schedule 'nightly' is not paused"
-            b.say("PAUSE SCHEDULE nightly")
+            b.execute("PAUSE SCHEDULE nightly")
             assert b.refusal("PAUSE SCHEDULE nightly") == "Schedule 'nightly' is already paused"
             b.clock.advance(3 * DAY)
             assert (shown(b)["Next"], shown(b)["State"]) == (None, "paused")
-            b.say("RESUME SCHEDULE nightly")
+            b.execute("RESUME SCHEDULE nightly")
             assert (shown(b)["Next"], shown(b)["runs"]) == ("2019-12-21T02:30:00+00:00", [])
 
     def test_run_by_hand(self, tmp_path: Path) -> None:
         with bench(tmp_path, storage()) as b:
-            b.say(NIGHTLY)
+            b.execute(NIGHTLY)
             assert b.rows("RUN SCHEDULE nightly") == [("1",)]
             assert b.refusal("RUN SCHEDULE nightly") == "Job 1 of schedule 'nightly' is still running"
             job = b.job(1)
@@ -127,29 +127,30 @@ class TestStatements:
             row = shown(b)
             assert (row["Next"], row["job"]) == ("2019-12-18T02:30:00+00:00", 1)
             assert (
-                b.say("DROP SCHEDULE nightly").results[0].notice == "Job 1 continues, and no schedule pauses it"
+                b.execute("DROP SCHEDULE nightly").results[0].notice
+                == "Job 1 continues, and no schedule pauses it"
             )
 
 
 class TestRuns:
     def test_window_pauses_and_next_run_continues(self, tmp_path: Path) -> None:
         with bench(tmp_path, storage()) as b:
-            b.say(NIGHTLY)
+            b.execute(NIGHTLY)
             pass_to(b, TO_FIRST)
-            b.heard.until(1, Status.RUNNING)
+            b.events.until(1, Status.RUNNING)
             b.storage.operation("nba", "h1")
             pass_to(b, WINDOW)
-            b.heard.wait_for(lambda: b.heard.jobs(1)[-1].paused)
+            b.events.wait_for(lambda: b.events.jobs(1)[-1].paused)
             event = b.job(1).events[-1]
             assert event.reason == "the window of schedule 'nightly' ended at 06:00"
             b.storage.operation("nba", "h1").pause()
-            b.heard.wait_for(lambda: b.heard.jobs(1)[-1].tasks[0].status is Status.QUEUE)
+            b.events.wait_for(lambda: b.events.jobs(1)[-1].tasks[0].status is Status.QUEUE)
             assert shown(b)["Result"] == "job 1 paused 0/2"
             pass_to(b, DAY - WINDOW)
-            b.heard.wait_for(lambda: not b.heard.jobs(1)[-1].paused)
+            b.events.wait_for(lambda: not b.events.jobs(1)[-1].paused)
             b.storage.operation("nba", "h1", 1).finish()
             b.storage.operation("nba", "h2").finish()
-            b.heard.until(1, Status.FINISHED)
+            b.events.until(1, Status.FINISHED)
             # the resumed job may end before the runner has written that the run has begun
             eventually(lambda: not schedules.is_starting(b.engine.engine.schedules.all()[0]))
             runs = shown(b)["runs"]
@@ -159,9 +160,9 @@ class TestRuns:
 
     def test_skipped_while_the_job_before_works(self, tmp_path: Path) -> None:
         with bench(tmp_path, storage()) as b:
-            b.say(NIGHTLY.replace('UNTIL "06:00" ', ""))
+            b.execute(NIGHTLY.replace('UNTIL "06:00" ', ""))
             pass_to(b, TO_FIRST)
-            b.heard.until(1, Status.RUNNING)
+            b.events.until(1, Status.RUNNING)
             pass_to(b, DAY)
             b.clock.wait_for_sleepers(1)
             assert shown(b)["Result"] == "skipped: job 1 of the previous run is still running"
@@ -169,16 +170,16 @@ class TestRuns:
 
     def test_space_that_is_gone_is_a_failed_run(self, tmp_path: Path) -> None:
         with bench(tmp_path, storage()) as b:
-            b.say(NIGHTLY)
-            b.say("DROP SPACE nba")
+            b.execute(NIGHTLY)
+            b.execute("DROP SPACE nba")
             pass_to(b, TO_FIRST)
-            b.heard.until_said(Notice, text="Schedule 'nightly' could not start its job")
+            b.events.until_published(Notice, text="Schedule 'nightly' could not start its job")
             assert shown(b)["Result"] == "failed: Space 'nba' does not exist"
 
     def test_time_without_an_owner_is_skipped(self, tmp_path: Path) -> None:
         clock = FakeClock()
         with bench(tmp_path, storage(), clock=clock) as b:
-            b.say(NIGHTLY)
+            b.execute(NIGHTLY)
         clock.advance(3 * DAY)
         with bench(tmp_path, storage(), clock=clock) as b:
             b.clock.wait_for_sleepers(1)
@@ -189,11 +190,11 @@ class TestRuns:
         clock = FakeClock()
         held = ScriptedStorage({"nba": ("h1",), "other": ("h1",)})
         with bench(tmp_path, held, clock=clock, max_running_jobs=1) as b:
-            b.say(NIGHTLY)
-            b.say("ADMIN COMPACT other")
+            b.execute(NIGHTLY)
+            b.execute("ADMIN COMPACT other")
             held.operation("other", "h1")
             pass_to(b, TO_FIRST)
-            b.heard.until(2, Status.QUEUE)
+            b.events.until(2, Status.QUEUE)
         clock.advance(DAY / 2)
         with bench(tmp_path, storage(), clock=clock) as b:
             assert b.job(2).paused
@@ -239,7 +240,7 @@ class TestNotes:
     def test_daylight_saving(self, tmp_path: Path, evening: str, due: str, text: str) -> None:
         clock, note = FakeClock(datetime.fromisoformat(f"{evening}T22:00Z")), f"daylight saving: 02:30 {text}"
         with bench(tmp_path, self.storage(), clock=clock) as b:
-            b.say(self.BERLIN)
+            b.execute(self.BERLIN)
             row = until_shown(b, f"next: {note}")
             assert (row["Next"], row["note"]) == (due, f"next: {note}")
             pass_to_run(b, due)
@@ -251,7 +252,7 @@ class TestNotes:
 
     def test_clock_set_back(self, tmp_path: Path) -> None:
         with bench(tmp_path, self.storage()) as b:
-            b.say(NIGHTLY)
+            b.execute(NIGHTLY)
             pass_to_run(b, self.FIRST)
             until_shown(b, "job 1 finished")
             b.clock.set_back(3600)
@@ -265,7 +266,7 @@ class TestNotes:
 
     def test_clock_set_back_by_days(self, tmp_path: Path) -> None:
         with bench(tmp_path, self.storage()) as b:
-            b.say(NIGHTLY)
+            b.execute(NIGHTLY)
             pass_to_run(b, self.FIRST)
             until_shown(b, "job 1 finished")
             b.clock.set_back(40 * DAY)
@@ -278,7 +279,7 @@ class TestNotes:
 
     def test_clock_set_forward(self, tmp_path: Path) -> None:
         with bench(tmp_path, storage()) as b:
-            b.say(NIGHTLY)
+            b.execute(NIGHTLY)
             pass_to(b, 3 * DAY)
             pass_checks(b)
             until_shown(b, f"skipped 3 times: {NOT_AWAKE}")
@@ -287,7 +288,7 @@ class TestNotes:
     def test_owner_that_starts_late(self, tmp_path: Path) -> None:
         clock = FakeClock()
         with bench(tmp_path, storage(), clock=clock) as b:
-            b.say(NIGHTLY)
+            b.execute(NIGHTLY)
         clock.advance(TO_FIRST + 45)
         with bench(tmp_path, self.storage(), clock=clock) as b:
             row = until_shown(b, f"job 1 finished: 0:45 late: {NOT_OWNED}")
@@ -299,13 +300,13 @@ class TestInterrupted:
 
     def crash(self, tmp_path: Path, clock: FakeClock) -> None:
         with bench(tmp_path, storage(), clock=clock) as b:
-            b.say(NIGHTLY)
+            b.execute(NIGHTLY)
             pass_to(b, TO_FIRST)
             b.storage.operation("nba", "h1").finish()
             b.storage.operation("nba", "h2").progress(
                 0.2, steps=StepPosition(2, 9, "db", "default", b"k", 9, 9)
             )
-            b.heard.wait_for(lambda: b.job(1).tasks[1].steps is not None)
+            b.events.wait_for(lambda: b.job(1).tasks[1].steps is not None)
 
     def test_next_owner_continues_in_the_window(self, tmp_path: Path) -> None:
         clock = FakeClock()
@@ -319,7 +320,7 @@ class TestInterrupted:
             assert [task.host for task in b.job(2).tasks] == ["h2"]
             assert (b.job(2).schedule, b.job(2).recovered_from) == ("nightly", 1)
             said = "Schedule 'nightly' continues job 1, which was interrupted, as job 2"
-            b.heard.wait_for(lambda: said in b.heard.notices)
+            b.events.wait_for(lambda: said in b.events.notices)
             row = shown(b)
             assert row["Result"] == "job 2 running: continues job 1, which was interrupted"
             runs = row["runs"]
@@ -327,7 +328,7 @@ class TestInterrupted:
             assert [(run["job"], run["recovers"]) for run in runs] == [(1, None), (2, 1)]
             pass_to(b, WINDOW - 3600)  # the window of the interrupted run ends the one that continues it
             # the runner may have read the clock before it moved, and begin to sleep after it
-            while not b.heard.jobs(2)[-1].paused:
+            while not b.events.jobs(2)[-1].paused:
                 b.clock.pass_by(CHECK_SECONDS)
         with bench(tmp_path, storage(), clock=clock) as b:
             b.clock.wait_for_sleepers(1)
@@ -342,14 +343,14 @@ class TestInterrupted:
             assert b.engine.history.last_id() == 1
             pass_to(b, DAY / 2)
             b.storage.operation("nba", "h2").finish()
-            b.heard.until(2, Status.FINISHED)
+            b.events.until(2, Status.FINISHED)
             assert len(b.storage.begun) == 1
 
     def test_job_that_a_user_recovered_is_not_continued(self, tmp_path: Path) -> None:
         clock = FakeClock()
         self.crash(tmp_path, clock)
         with bench(tmp_path, storage(), clock=clock, run=RunPolicy.NONE) as b:
-            b.say("RECOVER JOB 1")
+            b.execute("RECOVER JOB 1")
         with bench(tmp_path, storage(), clock=clock) as b:
             b.storage.operation("nba", "h1")
             b.clock.wait_for_sleepers(1)
@@ -359,29 +360,29 @@ class TestInterrupted:
 class TestFileOnDisk:
     def test_damage_is_kept_and_reported(self, tmp_path: Path) -> None:
         with bench(tmp_path, storage()) as b:
-            b.say(NIGHTLY)
-            b.say(NIGHTLY.replace("nightly", "weekly"))
+            b.execute(NIGHTLY)
+            b.execute(NIGHTLY.replace("nightly", "weekly"))
         file = tmp_path / "history" / FILE
         damaged = file.read_bytes().replace(b'"name":"nightly"', b'"name":"nightlx"')
         file.write_bytes(damaged)
         with bench(tmp_path, storage()) as b:
-            b.heard.until_said(Notice, text="1 of its lines cannot be read")
+            b.events.until_published(Notice, text="1 of its lines cannot be read")
             assert [row[0] for row in b.rows("SHOW SCHEDULES")] == ["weekly"]
             assert (tmp_path / "history" / "quarantine" / FILE).read_bytes() == damaged
         with bench(tmp_path, storage()) as b:
             assert [row[0] for row in b.rows("SHOW SCHEDULES")] == ["weekly"]
-            assert not any(FILE in text for text in b.heard.notices)
+            assert not any(FILE in text for text in b.events.notices)
 
     def test_unknown_time_zone_pauses_one_schedule(self, tmp_path: Path) -> None:
         """A machine without time zones must not lose the schedules that name one."""
         with bench(tmp_path, storage()) as b:
-            b.say(NIGHTLY)
+            b.execute(NIGHTLY)
         file = tmp_path / "history" / FILE
         (one,) = schedules.load_schedules(file.parent).schedules.values()
         abroad = replace(one, name="abroad", timezone="Mars/Base")
         file.write_bytes(schedules.encode_schedules([one, abroad]))
         with bench(tmp_path, storage()) as b:
-            b.heard.until_said(Notice, text="Schedule 'abroad' is paused: 'Mars/Base' is not a time zone")
+            b.events.until_published(Notice, text="Schedule 'abroad' is paused: 'Mars/Base' is not a time zone")
             assert [(row[0], row[7]) for row in b.rows("SHOW SCHEDULES")] == [
                 ("abroad", "paused"),
                 ("nightly", "active"),
@@ -389,7 +390,7 @@ class TestFileOnDisk:
             for verb in ("RUN", "RESUME"):
                 assert "is not a time zone" in b.refusal(f"{verb} SCHEDULE abroad")
             pass_to(b, TO_FIRST)
-            b.heard.until(1, Status.RUNNING)
+            b.events.until(1, Status.RUNNING)
             assert b.job(1).schedule == "nightly"
         assert schedules.load_schedules(file.parent).schedules["abroad"].timezone == "Mars/Base"
 
@@ -409,14 +410,14 @@ class TestFileOnDisk:
 
     def test_link_is_replaced_and_its_target_is_not(self, tmp_path: Path) -> None:
         with bench(tmp_path, storage()) as b:
-            b.say(NIGHTLY)
+            b.execute(NIGHTLY)
         file = tmp_path / "history" / FILE
         elsewhere = file.rename(tmp_path / "elsewhere")
         before = elsewhere.read_bytes()
         file.symlink_to(elsewhere)
         with bench(tmp_path, storage()) as b:
             assert [row[0] for row in b.rows("SHOW SCHEDULES")] == ["nightly"]
-            b.say("PAUSE SCHEDULE nightly")
+            b.execute("PAUSE SCHEDULE nightly")
         assert (elsewhere.read_bytes(), file.is_symlink()) == (before, False)
 
     def test_unreadable_file_is_never_replaced(self, tmp_path: Path) -> None:
@@ -434,7 +435,7 @@ class TestThousands:
 
     def many(self, tmp_path: Path, runs: int = 0) -> list[Schedule]:
         with bench(tmp_path, storage()) as b:
-            b.say(NIGHTLY)
+            b.execute(NIGHTLY)
         file = tmp_path / "history" / FILE
         (one,) = schedules.load_schedules(file.parent).schedules.values()
         past = tuple(ScheduleRun(one.created, RunOutcome.SUBMITTED, job=1) for _ in range(runs))
@@ -454,7 +455,7 @@ class TestThousands:
         monkeypatch.setattr(schedule_runner, "write_atomically", count)
         with bench(tmp_path, ScriptedStorage({"nba": ("h1",)})) as b:
             pass_to(b, TO_FIRST)
-            b.heard.wait_for(lambda: len(written) == 2)
+            b.events.wait_for(lambda: len(written) == 2)
             assert b.engine.history.last_id() == self.COUNT
             assert {b.job(number).schedule for number in (1, self.COUNT)} == {"s0000", f"s{self.COUNT - 1:04}"}
         assert len(written) == 2  # the decisions, and the jobs
@@ -474,8 +475,8 @@ class TestThousands:
 
 def test_reader_reports_a_missing_owner(tmp_path: Path) -> None:
     with bench(tmp_path, storage()) as b:
-        b.say(NIGHTLY)
-        assert b.say("SHOW SCHEDULES").results[0].notice == ""
+        b.execute(NIGHTLY)
+        assert b.execute("SHOW SCHEDULES").results[0].notice == ""
         reader = ReadOnlyClient.open(Profile("local", tmp_path))
         assert reader.execute("SHOW SCHEDULES", Session()).result().results[0].notice == ""
         reader.close()

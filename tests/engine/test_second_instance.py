@@ -23,7 +23,7 @@ from jobtui.engine.remote import RemoteClient
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.history import StoreLocked
 from jobtui.model import Job, JobChanged, Notice, Status, TaskProgressed
-from tests.support.engines import WAIT, Bench, Heard, bench
+from tests.support.engines import WAIT, Bench, EventLog, bench
 from tests.support.scripted import FULL, ScriptedStorage
 
 
@@ -43,7 +43,7 @@ def test_statement_is_executed_by_the_owner(owner: Bench, root: Path) -> None:
     assert session.space == "solo"
     assert owner.session.space is None
     owner.storage.operation("solo", "far").finish()
-    owner.heard.until(1, Status.FINISHED)
+    owner.events.until(1, Status.FINISHED)
     remote.close()
 
 
@@ -56,20 +56,20 @@ def test_refusal_and_syntax_error_reach_the_client(owner: Bench, root: Path) -> 
     failure = remote.execute("ADMIN FLUSH nba; SHOW JBO", session).result(WAIT).failure
     assert failure is not None
     assert failure.syntax
-    assert not owner.heard.jobs(1)
+    assert not owner.events.jobs(1)
     remote.close()
 
 
 def test_changes_and_progress_of_the_owner_are_seen_live(owner: Bench, root: Path) -> None:
     remote = RemoteClient.connect(Profile("local", root))
-    heard = Heard(remote)
-    owner.say("ADMIN COMPACT solo")
+    events = EventLog(remote)
+    owner.execute("ADMIN COMPACT solo")
     operation = owner.storage.operation("solo", "far")
     operation.progress(0.5, 1e6)
-    heard.until_said(TaskProgressed, rate=1e6)
+    events.until_published(TaskProgressed, rate=1e6)
     assert [job.progress for job in remote.active_jobs()] == [0.5]
     operation.finish()
-    heard.until_said(JobChanged, was=Status.RUNNING)
+    events.until_published(JobChanged, was=Status.RUNNING)
     job = remote.job(1)
     assert job is not None
     assert job.status is Status.FINISHED
@@ -89,11 +89,11 @@ def test_failing_listener_still_receives_the_next_change(
         raise ValueError("its own trouble")
 
     remote.subscribe(fails)
-    heard = Heard(remote)
-    owner.say("ADMIN COMPACT solo")
-    heard.until_said(Notice, text="A change could not be shown: ValueError: its own trouble")
+    events = EventLog(remote)
+    owner.execute("ADMIN COMPACT solo")
+    events.until_published(Notice, text="A change could not be shown: ValueError: its own trouble")
     owner.storage.operation("solo", "far").finish()
-    heard.until_said(JobChanged, was=Status.RUNNING)
+    events.until_published(JobChanged, was=Status.RUNNING)
     assert len(tried) > 1
     remote.close()
 
@@ -194,10 +194,10 @@ def test_owner_messages_take_precedence_over_a_late_history(
     owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote = RemoteClient.connect(Profile("local", root))
-    owner.say("ADMIN COMPACT solo")
-    heard = Heard(remote)
+    owner.execute("ADMIN COMPACT solo")
+    events = EventLog(remote)
     owner.storage.operation("solo", "far").progress(0.5, 1e6)
-    heard.until_said(TaskProgressed, rate=1e6)
+    events.until_published(TaskProgressed, rate=1e6)
     monkeypatch.setattr(remote.history, "refresh", lambda: False)
     ended = remote.wait_ended([1])
     owner.storage.operation("solo", "far").finish()
@@ -231,8 +231,8 @@ def test_job_that_ends_as_a_wait_begins_is_not_missed(
     owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote = RemoteClient.connect(Profile("local", root))
-    heard = Heard(remote)
-    owner.say("ADMIN FLUSH solo")
+    events = EventLog(remote)
+    owner.execute("ADMIN FLUSH solo")
     looked = []
 
     def looked_too_early(jobs: Iterable[int]) -> tuple[Job, ...]:
@@ -240,7 +240,7 @@ def test_job_that_ends_as_a_wait_begins_is_not_missed(
         if not looked:
             looked.append(found)
             owner.storage.operation("solo", "far").finish()
-            heard.until(1, Status.FINISHED)
+            events.until(1, Status.FINISHED)
         return found
 
     look = remote.jobs_on_disk
@@ -256,7 +256,7 @@ def test_a_job_that_the_history_does_not_tell_yet_is_waited_for(
     with monkeypatch.context() as late:
         late.setattr(remote.history, "refresh", lambda: False)
         ended = remote.wait_ended([1])
-        owner.say("ADMIN FLUSH solo")
+        owner.execute("ADMIN FLUSH solo")
         owner.storage.operation("solo", "far").finish()
         assert [job.status for job in ended.result(WAIT)] == [Status.FINISHED]
     remote.close()

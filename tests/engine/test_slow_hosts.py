@@ -10,27 +10,27 @@ from tests.support.scripted import ScriptedStorage
 
 
 def test_host_of_a_detached_task_is_busy_until_the_call_ends(three: Bench) -> None:
-    three.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
+    three.execute("ADMIN COMPACT solo; ADMIN FLUSH solo")
     operation = three.storage.operation("solo", "far")
-    three.say("STOP JOB 1")
+    three.execute("STOP JOB 1")
     settled = operation.detach()
-    job = three.heard.until(1, Status.STOPPED)
+    job = three.events.until(1, Status.STOPPED)
     assert job.tasks[0].detached
     assert "the host continues" in job.tasks[0].reason
     assert three.job(2).status is Status.QUEUE
     operation.loop.call_soon_threadsafe(settled.set_result, "")
-    three.heard.until(2, Status.RUNNING)
+    three.events.until(2, Status.RUNNING)
 
 
 def test_silent_host_fails_its_task_after_task_timeout(tmp_path: Path) -> None:
     storage = ScriptedStorage({"nba": ("hung", "well")})
     with bench(tmp_path, storage, task_timeout=30) as it:
-        it.say("ADMIN COMPACT nba")
+        it.execute("ADMIN COMPACT nba")
         storage.operation("nba", "hung")
         storage.operation("nba", "well").finish()
-        it.heard.wait_for(lambda: it.job(1).ended_tasks == 1)
+        it.events.wait_for(lambda: it.job(1).ended_tasks == 1)
         it.advance(31)
-        job = it.heard.until(1, Status.FAILED)
+        job = it.events.until(1, Status.FAILED)
         assert job.reason == "hung: hung did not answer within 30 s (task_timeout)"
         assert [task.status for task in job.tasks] == [Status.FAILED, Status.FINISHED]
         assert storage.operation("nba", "hung").cancelled.wait(WAIT)
@@ -39,47 +39,47 @@ def test_silent_host_fails_its_task_after_task_timeout(tmp_path: Path) -> None:
 def test_host_working_past_the_deadline_stays_busy(tmp_path: Path) -> None:
     storage = ScriptedStorage({"solo": ("far",)})
     with bench(tmp_path, storage, task_timeout=30) as it:
-        it.say("ADMIN COMPACT solo; ADMIN FLUSH solo")
+        it.execute("ADMIN COMPACT solo; ADMIN FLUSH solo")
         operation = storage.operation("solo", "far")
         it.clock.wait_for_sleepers(2)  # the deadline, and a look at what is silent
         it.advance(31)
-        it.heard.until(1, Status.FAILED)
+        it.events.until(1, Status.FAILED)
         settled = operation.detach()
         assert it.rows("SHOW JOBS")[1][2] == "queue"
         assert len(storage.begun) == 1
         operation.loop.call_soon_threadsafe(settled.set_result, "")
         storage.operation("solo", "far", 1).finish()
-        it.heard.until(2, Status.FINISHED)
+        it.events.until(2, Status.FINISHED)
 
 
 def test_what_a_host_reports_after_its_deadline_is_kept_nowhere(tmp_path: Path) -> None:
     storage = ScriptedStorage({"first": ("well",), "nba": ("hung", "well")})
     with bench(tmp_path, storage, task_timeout=30) as it:
-        it.say("ADMIN FLUSH first; ADMIN COMPACT nba")
+        it.execute("ADMIN FLUSH first; ADMIN COMPACT nba")
         hung = storage.operation("nba", "hung")
         it.clock.wait_for_sleepers(2)  # both deadlines
         it.advance(20)
         storage.operation("first", "well").finish()
         storage.operation("nba", "well")
         it.clock.pass_by(11)
-        it.heard.wait_for(lambda: it.job(2).ended_tasks == 1)
-        heard = len(it.heard.progress)
+        it.events.wait_for(lambda: it.job(2).ended_tasks == 1)
+        events = len(it.events.progress)
         hung.progress(0.5)
         assert it.engine.engine.progress.pop(2, 0).fraction is None
-        assert len(it.heard.progress) == heard
+        assert len(it.events.progress) == events
 
 
 def test_a_hung_host_delays_only_the_tasks_that_need_it(tmp_path: Path) -> None:
     storage = ScriptedStorage({"a": ("hung",), "b": ("hung", "well"), "c": ("other",)})
     with bench(tmp_path, storage, max_running_jobs=1) as it:
-        it.say("ADMIN COMPACT a")
+        it.execute("ADMIN COMPACT a")
         storage.operation("a", "hung")
-        it.say("ADMIN COMPACT b; ADMIN COMPACT c")
+        it.execute("ADMIN COMPACT b; ADMIN COMPACT c")
         it.clock.wait_for_sleepers(1)
         it.advance(31)
         storage.operation("b", "well").finish()
         storage.operation("c", "other").finish()
-        it.heard.until(3, Status.FINISHED)
+        it.events.until(3, Status.FINISHED)
         assert it.job(2).status is Status.RUNNING
 
 

@@ -85,8 +85,8 @@ class TestQuestions:
         caplog.set_level(logging.WARNING)
         yield
         assert not caplog.records
-        assert not owner.heard.notices
-        answer = owner.say("SHOW JOBS")
+        assert not owner.events.notices
+        answer = owner.execute("SHOW JOBS")
         assert answer.failure is None
 
     @pytest.mark.parametrize("line", MALFORMED.values(), ids=MALFORMED.keys())
@@ -113,7 +113,7 @@ class TestQuestions:
         assert answer == protocol.ErrorResponse("The request could not be executed: not \\udcff text")
 
     def test_list_of_jobs_is_answered(self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        owner.say("ADMIN FLUSH solo; ADMIN COMPACT solo")
+        owner.execute("ADMIN FLUSH solo; ADMIN COMPACT solo")
         answer = answer_to(root, RUN % b'"SHOW JOBS"')
         assert isinstance(answer, protocol.ExecuteResponse)
         assert [row.cells[:2] for row in answer.results[0].rows] == [("1", "flush solo"), ("2", "compact solo")]
@@ -197,7 +197,7 @@ class TestConnections:
             line = msgspec.json.encode(protocol.Request(request))
             assert isinstance(answer_to(root, line), protocol.ExecuteResponse)
         host = os.uname().nodename
-        shown = [owner.say(f"SHOW JOB {number}").results[0].rows[0] for number in (1, 2, 3)]
+        shown = [owner.execute(f"SHOW JOB {number}").results[0].rows[0] for number in (1, 2, 3)]
         assert [row.values["requested_by"] for row in shown] == [
             f"root@{host}, script",
             f"root@{host}, dashboard",
@@ -267,7 +267,7 @@ class TestConnections:
                 assert "Too many open files; raise its limit (ulimit -n)" in answer.text
         RemoteClient.connect(Profile("local", root)).close()
         assert not caplog.records
-        assert len(owner.heard.notices) == 1
+        assert len(owner.events.notices) == 1
 
     def test_clients_leave_descriptors_for_the_owner(
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
@@ -277,7 +277,7 @@ class TestConnections:
         with pytest.raises(errors.RequestNotAccepted, match="1 clients are connected"):
             RemoteClient.connect(Profile("local", root))
         owner_client.close()
-        owner.heard.wait_for(lambda: owner.heard.notices)
+        owner.events.wait_for(lambda: owner.events.notices)
 
     def test_client_without_descriptor_reports_it(
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
@@ -293,7 +293,7 @@ class TestConnections:
         with connected(root) as client, client.makefile("rb") as answers:
             client.sendall(b'{"want":{"type":"Follow"}}\n' + bytes(8 << 20))
             assert protocol.decode_response(answers.readline()) == protocol.EventsMessage(())
-            owner.say("ADMIN FLUSH solo")
+            owner.execute("ADMIN FLUSH solo")
             assert isinstance(protocol.decode_response(answers.readline()), protocol.EventsMessage)
 
 
@@ -408,7 +408,7 @@ class TestAnswers:
     ) -> None:
         owner_client = RemoteClient.connect(Profile("local", root))
         monkeypatch.setattr(protocol, "LONGEST_LINE", 4_000)
-        answer = owner.say("ADMIN FLUSH solo; ADMIN FLUSH solo; ADMIN FLUSH solo; ADMIN FLUSH solo")
+        answer = owner.execute("ADMIN FLUSH solo; ADMIN FLUSH solo; ADMIN FLUSH solo; ADMIN FLUSH solo")
         ended = owner_client.wait_ended(answer.jobs)
         owner.engine.stop_jobs()
         owner.storage.operation("solo", "far").finish()

@@ -16,7 +16,7 @@ from jobtui.model import Status
 from tests.language.test_corpus import corpus, text_of
 from tests.support.adoptable import adoptable, content, set_option
 from tests.support.engines import bench
-from tests.support.real_engines import TWO, Real, real
+from tests.support.real_engines import TWO, RealBench, real_bench
 from tests.support.scripted import ScriptedStorage
 
 SPACES = ("nba", "chain", "pause", "schedule", "rate")
@@ -43,9 +43,9 @@ def test_no_accepted_text_is_left_without_an_execution(tmp_path: Path) -> None:
     storage = ScriptedStorage(dict.fromkeys(SPACES, ("local0", "local1")), auto=True)
     texts = [text_of(row) for row in corpus() if row["ok"] and len(text_of(row)) < 10_000]
     with bench(tmp_path, storage) as it:
-        it.say("ADMIN FLUSH nba; USE nba")
+        it.execute("ADMIN FLUSH nba; USE nba")
         for text in texts:
-            failure = it.say(text).failure
+            failure = it.execute(text).failure
             if failure is not None:
                 assert any(refusal in failure.message for refusal in REFUSALS), (text, failure.message)
 
@@ -63,11 +63,11 @@ class TestScheduleOnRealDatabases:
             ' rate = 50 MiB, room = 10%, because = "all at once"',
             "condition": 'AT "@weekly" DO ADMIN COMPACT nba IF l0_files > 50',
         }
-        with real(tmp_path, hosts=dict(TWO)) as it:
-            it.say("CREATE SPACE nba")
+        with real_bench(tmp_path, hosts=dict(TWO)) as it:
+            it.execute("CREATE SPACE nba")
             it.fill("nba", 0.2)
             for name, form in forms.items():
-                assert it.say(f"CREATE SCHEDULE {name} {form}").failure is None, name
+                assert it.execute(f"CREATE SCHEDULE {name} {form}").failure is None, name
             jobs = {}
             for name in forms:
                 job = jobs[name] = it.done(f"RUN SCHEDULE {name}")
@@ -82,12 +82,12 @@ class TestScheduleOnRealDatabases:
     def test_space_that_can_no_longer_be_worked_on(self, tmp_path: Path) -> None:
         """A database of another program that became unsafe, one that is gone, and a space that was dropped."""
         database = adoptable(tmp_path / "theirs")
-        with real(tmp_path / "root", hosts={"h1": None}) as it:
-            it.say(f'CREATE SPACE refused AT "{database}"; CREATE SPACE gone; CREATE SPACE dropped')
+        with real_bench(tmp_path / "root", hosts={"h1": None}) as it:
+            it.execute(f'CREATE SPACE refused AT "{database}"; CREATE SPACE gone; CREATE SPACE dropped')
             for name in ("refused", "gone", "dropped"):
-                assert it.say(f'CREATE SCHEDULE {name} AT "@daily" DO ADMIN COMPACT {name}').failure is None
-            it.say("DROP SPACE dropped")
-            failure = it.say("RUN SCHEDULE dropped").failure
+                assert it.execute(f'CREATE SCHEDULE {name} AT "@daily" DO ADMIN COMPACT {name}').failure is None
+            it.execute("DROP SPACE dropped")
+            failure = it.execute("RUN SCHEDULE dropped").failure
             assert failure is not None
             assert failure.message == "Space 'dropped' does not exist"
             set_option(database, "merge_operator", "my.Sum", "CFOptions")
@@ -112,28 +112,28 @@ class TestParts:
         profile = Profile("local", tmp_path, hosts=dict(TWO), step_size=256 << 10)
         engine = LocalClient.open(profile)
         try:
-            it = Real(engine)
-            it.say("CREATE SPACE nba")
+            it = RealBench(engine)
+            it.execute("CREATE SPACE nba")
             held = it.fill("nba", 12, layers=1)
             it.done("ADMIN COMPACT nba")
             whole = it.done(f"ADMIN COMPACT nba ON h2 WITH {self.PART}").tasks[0].steps
             assert whole is not None
             assert whole.total > 4
-            it.say("SET RATE 512 KiB")
+            it.execute("SET RATE 512 KiB")
             (number,) = it.submitted(f"ADMIN COMPACT nba ON h2 WITH {self.PART}, rate = 1 MiB")
-            it.heard.wait_for(lambda: (steps := it.engine.job(number).tasks[0].steps) and steps.done)  # type: ignore[union-attr]  # it is there
-            it.say(f"PAUSE JOB {number}")
-            it.heard.wait_for(lambda: it.engine.job(number).tasks[0].status is Status.QUEUE)  # type: ignore[union-attr]  # it is there
+            it.events.wait_for(lambda: (steps := it.engine.job(number).tasks[0].steps) and steps.done)  # type: ignore[union-attr]  # it is there
+            it.execute(f"PAUSE JOB {number}")
+            it.events.wait_for(lambda: it.engine.job(number).tasks[0].status is Status.QUEUE)  # type: ignore[union-attr]  # it is there
             paused = it.engine.job(number).tasks[0].steps  # type: ignore[union-attr]  # it is there
             assert paused is not None
             assert 0 < paused.done < paused.total
-            it.say(f"RESUME JOB {number}")
-            it.heard.wait_for(lambda: it.engine.job(number).tasks[0].steps.done > paused.done)  # type: ignore[union-attr]  # it is there
+            it.execute(f"RESUME JOB {number}")
+            it.events.wait_for(lambda: it.engine.job(number).tasks[0].steps.done > paused.done)  # type: ignore[union-attr]  # it is there
         finally:
             engine.close()  # as a kill leaves the history
         engine = LocalClient.open(profile)
         try:
-            it = Real(engine)
+            it = RealBench(engine)
             left = it.engine.job(number)
             assert left is not None
             assert left.status is Status.FAILED
@@ -153,6 +153,6 @@ class TestParts:
             engine.close()
 
 
-def shown(it: Real) -> list[dict[str, object]]:
-    (result,) = json.loads(format_json(it.say("SHOW SCHEDULES").results))
+def shown(it: RealBench) -> list[dict[str, object]]:
+    (result,) = json.loads(format_json(it.execute("SHOW SCHEDULES").results))
     return list(result["rows"])

@@ -13,7 +13,7 @@ from jobtui.engine.owner_socket import SOCKET
 from jobtui.engine.profile import Profile
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.model import Notice, Status, TaskProgressed
-from tests.support.engines import WAIT, Heard, bench
+from tests.support.engines import WAIT, EventLog, bench
 from tests.support.scripted import ScriptedStorage
 
 
@@ -28,9 +28,9 @@ def test_when_the_owner_goes_the_next_one_takes_over(
     first.execute("ADMIN FLUSH solo; ADMIN COMPACT solo", Session(None, Path("/"))).result(WAIT)
     client = FailoverClient(Profile("local", root))
     assert not client.is_owner
-    heard = Heard(client)
+    events = EventLog(client)
     first.close()
-    heard.until_said(Notice, text="this one runs it now")
+    events.until_published(Notice, text="this one runs it now")
     assert client.is_owner
     client.wait_idle().result(WAIT)
     jobs = [client.job(1), client.job(2)]
@@ -43,7 +43,7 @@ def test_profile_of_a_silent_owner_is_read_only_with_reason(
 ) -> None:
     monkeypatch.setattr("jobtui.engine.failover.TRIES", 1)
     with bench(root, ScriptedStorage({"solo": ("far",)}), run=RunPolicy.NONE) as it:
-        it.say("ADMIN FLUSH solo")
+        it.execute("ADMIN FLUSH solo")
         (root / SOCKET).unlink()
         client = FailoverClient(Profile("local", root))
         session = Session(None, Path("/"))
@@ -66,9 +66,9 @@ def test_read_only_profile_is_taken_over_after_owner_exit(
     with bench(root, ScriptedStorage({})):
         (root / SOCKET).unlink()
         client = FailoverClient(Profile("local", root))
-        heard = Heard(client)
+        events = EventLog(client)
         assert not client.writable
-    heard.until_said(Notice, text="can be written again: this one runs it now")
+    events.until_published(Notice, text="can be written again: this one runs it now")
     assert client.writable
     assert client.engine is not None
     client.close()
@@ -87,12 +87,12 @@ def test_who_takes_over_hears_what_became_of_the_jobs_it_showed(
     clients = [
         FailoverClient(Profile("local", root)) for _ in range(2)
     ]  # one becomes the owner, one follows it
-    heard = [Heard(client) for client in clients]
+    events = [EventLog(client) for client in clients]
     storage.operation("solo", "far").progress(0.34, 1e6)
-    for each in heard:
-        each.until_said(TaskProgressed, rate=1e6)
+    for each in events:
+        each.until_published(TaskProgressed, rate=1e6)
     first.close()
-    for client, each in zip(clients, heard, strict=True):
+    for client, each in zip(clients, events, strict=True):
         for job_id in (1, 2):
             each.until_last(job_id, Status.FAILED)
         assert not client.active_jobs()
@@ -106,13 +106,13 @@ def test_notice_of_interrupted_jobs_waits_for_the_screen(
 ) -> None:
     monkeypatch.setattr("jobtui.engine.profile._embedded", lambda profile, notify: ScriptedStorage({}))
     with bench(root, ScriptedStorage({"solo": ("far",), "nba": ("a",)})) as it:
-        it.say("ADMIN COMPACT solo; ADMIN COMPACT nba")
+        it.execute("ADMIN COMPACT solo; ADMIN COMPACT nba")
         it.storage.operation("solo", "far")
         it.storage.operation("nba", "a")
     client = FailoverClient(Profile("local", root))
     client.wait_idle().result(WAIT)
-    heard = Heard(client)
-    (told,) = (text for text in heard.notices if "interrupted" in text)
+    events = EventLog(client)
+    (told,) = (text for text in events.notices if "interrupted" in text)
     why = "interrupted: jobtui ended while it ran"
     assert told == f"2 jobs (1, 2) were {why}; RECOVER JOB 1, 2 runs them again"
     client.close()

@@ -17,12 +17,12 @@ from tests.support.scripted import ScriptedStorage
 
 
 def test_durations_come_from_the_steady_clock(three: Bench) -> None:
-    three.say("ADMIN COMPACT solo")
+    three.execute("ADMIN COMPACT solo")
     operation = three.storage.operation("solo", "far")
     three.advance(90)
     three.clock.set_back(3600)
     operation.finish()
-    job = three.heard.until(1, Status.FINISHED)
+    job = three.events.until(1, Status.FINISHED)
     assert (job.took, job.tasks[0].took) == (90, 90)
     assert job.stop == job.start
 
@@ -36,12 +36,12 @@ def test_repeated_hour_gives_no_negative_duration_or_reorder(
         # 02:50 in summer; an hour later it is 02:50 again
         clock = FakeClock(datetime(2026, 10, 25, 0, 50, tzinfo=UTC))
         with bench(tmp_path, ScriptedStorage({"solo": ("far",)}), clock=clock) as it:
-            it.say("ADMIN FLUSH solo")
+            it.execute("ADMIN FLUSH solo")
             first = it.storage.operation("solo", "far")
             clock.advance(1200)
             first.finish()
             it.engine.wait_idle().result(WAIT)
-            it.say("ADMIN COMPACT solo")
+            it.execute("ADMIN COMPACT solo")
             it.storage.operation("solo", "far", 1).finish()
             it.engine.wait_idle().result(WAIT)
             assert it.rows("SHOW JOBS") == [
@@ -59,7 +59,7 @@ def test_repeated_hour_gives_no_negative_duration_or_reorder(
 
 def test_utc_times_keep_their_order_if_the_clock_goes_back(three: Bench, tmp_path: Path) -> None:
     for _ in range(3):
-        three.say("ADMIN FLUSH solo")
+        three.execute("ADMIN FLUSH solo")
         three.clock.set_back(3600)  # as an hour of daylight saving, or a clock that was put right
     for turn in range(3):
         three.storage.operation("solo", "far", turn).finish()

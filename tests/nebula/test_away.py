@@ -47,7 +47,7 @@ def hours(cluster: Cluster) -> Hours:
 
 
 def show_job(prod: ClusterBench, number: int) -> Result:
-    answer = prod.say(f"SHOW JOB {number}")
+    answer = prod.execute(f"SHOW JOB {number}")
     assert answer.failure is None
     return answer.results[-1]
 
@@ -56,13 +56,13 @@ class TestStoraged:
     def test_away_for_hours(self, graphd: GraphdDouble, cluster: Cluster, hours: Hours, tmp_path: Path) -> None:
         with working_on(graphd, root=tmp_path, clock=hours.clock) as prod:
             prod.caught_up()
-            prod.say("ADMIN COMPACT nba; ADMIN FLUSH nba")
-            prod.heard.until(1, Status.RUNNING)
+            prod.execute("ADMIN COMPACT nba; ADMIN FLUSH nba")
+            prod.events.until(1, Status.RUNNING)
             cluster.kill(AWAY)
             cluster.finish(1)
             hours.advance(SPACES_SECONDS)
             since = format_local_time(hours.clock.now())
-            prod.heard.wait_for(lambda: prod.job(1).reason and prod.job(2).reason)
+            prod.events.wait_for(lambda: prod.job(1).reason and prod.job(2).reason)
             hours.advance(HOURS)
             begin, asked = hours.passed, len(cluster.statements)
             for _ in range(20):
@@ -77,7 +77,7 @@ class TestStoraged:
             )
             cluster.restart(AWAY)
             hours.poll()
-            job, flush = prod.heard.until(1, Status.FAILED), prod.heard.until(2, Status.FAILED)
+            job, flush = prod.events.until(1, Status.FAILED), prod.events.until(2, Status.FAILED)
             assert show_job(prod, 1).notice == "Job 1 (compact nba) failed: E_TASK_EXECUTION_FAILED"
         assert (job.stop, job.took) == (cluster.spaces["nba"].jobs[1].stop, job.tasks[0].took)
         assert job.took is not None

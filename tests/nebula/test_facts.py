@@ -18,7 +18,7 @@ from nebula3.gclient.net.Connection import Connection
 
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula_cluster import ALREADY_ENDED, METAD_LOST, NOT_IN_SPACE, NOT_STOPPABLE, Cluster
-from tests.support.nebula_records import Said
+from tests.support.nebula_records import GraphdError
 from tests.support.replay import captures
 from tests.support.storaged_double import StoragedDouble
 
@@ -43,7 +43,7 @@ class Console:
         return answer.columns
 
     def refusal(self, text: str) -> tuple[str, str]:
-        with pytest.raises(Said) as caught:
+        with pytest.raises(GraphdError) as caught:
             self.cluster.execute(self.session, text)
         return caught.value.code, caught.value.words
 
@@ -282,7 +282,7 @@ class TestFailures:
         cluster.metad_away = True
         for text in ("SHOW SPACES", "SHOW HOSTS", "SHOW JOBS", "SUBMIT JOB FLUSH"):
             assert s1.refusal(text) == ("E_EXECUTION_ERROR", METAD_LOST)
-        with pytest.raises(Said, match="Create session failed"):
+        with pytest.raises(GraphdError, match="Create session failed"):
             cluster.log_in("root", "nebula")
         cluster.metad_away = False
         assert s1.rows("SHOW JOBS") == []

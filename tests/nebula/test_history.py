@@ -44,7 +44,7 @@ def prod(graphd: GraphdDouble, tmp_path: Path) -> Iterator[ClusterBench]:
 
 def until(prod: ClusterBench, number: int, *tasks: Status) -> Job:
     """The job once its tasks have these statuses."""
-    prod.heard.wait_for(lambda: statuses(prod, number) == list(tasks))
+    prod.events.wait_for(lambda: statuses(prod, number) == list(tasks))
     return prod.job(number)
 
 
@@ -61,7 +61,7 @@ def fail_early(prod: ClusterBench, cluster: Cluster) -> Job:
     """Job 1, which failed at once since a host is down, while the other host works."""
     cluster.kill("10.0.0.5")
     cluster.submit("nba", "COMPACT")
-    prod.heard.until(1, Status.FAILED)
+    prod.events.until(1, Status.FAILED)
     return until(prod, 1, Status.FAILED, Status.RUNNING)
 
 
@@ -108,12 +108,12 @@ class TestFailedJobWhoseTasksRun:
 
     def test_an_archived_record_stays_as_it_is(self, prod: ClusterBench, cluster: Cluster) -> None:
         fail_early(prod, cluster)
-        prod.say("BACKUP JOB 1 1")
+        prod.execute("BACKUP JOB 1 1")
         cluster.tick(17)
         cluster.finish(1)
         other = cluster.submit("test2", "FLUSH")
         # it exists, or the test fails
-        assert prod.heard.until(2, Status.FAILED).origin.id == other  # type: ignore[union-attr]
+        assert prod.events.until(2, Status.FAILED).origin.id == other  # type: ignore[union-attr]
         archived = prod.engine.history.get_archived(1)
         assert archived is not None
         assert archived.took == 0.0
@@ -123,31 +123,31 @@ class TestFailedJobWhoseTasksRun:
         cluster.restart("10.0.0.5")
         cluster.tick(5)
         prod.rows("RECOVER JOB 1")
-        prod.heard.until(2, Status.RUNNING)
+        prod.events.until(2, Status.RUNNING)
         old = until(prod, 1, Status.FAILED, Status.STOPPED)
         assert old.tasks[1].detached
         cluster.finish(1)
-        assert prod.heard.until(2, Status.FINISHED).recovered_from == 1
+        assert prod.events.until(2, Status.FINISHED).recovered_from == 1
 
 
 class TestStoppedJob:
     def test_one_that_metad_had_forgotten_finishes(self, prod: ClusterBench, cluster: Cluster) -> None:
-        prod.say("ADMIN COMPACT nba")
-        prod.heard.until(1, Status.RUNNING)
+        prod.execute("ADMIN COMPACT nba")
+        prod.events.until(1, Status.RUNNING)
         cluster.restart_metad()
         cluster.tick(3)
         prod.rows("STOP JOB 1")
-        prod.heard.until(1, Status.STOPPED)
+        prod.events.until(1, Status.STOPPED)
         assert until(prod, 1, Status.RUNNING, Status.RUNNING).status is Status.STOPPED
         cluster.tick(10)
         cluster.finish(1)
-        job = prod.heard.until(1, Status.FINISHED)
+        job = prod.events.until(1, Status.FINISHED)
         assert job.took == 13.0
         assert "the cluster later reported that it finished, not that it was stopped" in reasons(job)
         counts = prod.engine.history.counts()
         assert (counts[Status.STOPPED], counts[Status.FINISHED]) == (0, 1)
         changes = [
-            m for m in prod.heard.messages if isinstance(m, JobChanged) and m.job.status is Status.FINISHED
+            m for m in prod.events.messages if isinstance(m, JobChanged) and m.job.status is Status.FINISHED
         ]
         assert changes[0].was is Status.STOPPED
 
@@ -160,77 +160,77 @@ class TestStoppedJob:
             first.caught_up(), second.caught_up()
             cluster.restart_metad()
             first.rows("STOP JOB 1")
-            first.heard.until(1, Status.STOPPED)
-            second.heard.until(1, Status.STOPPED)
+            first.events.until(1, Status.STOPPED)
+            second.events.until(1, Status.STOPPED)
             cluster.finish(1)
             for prod in (first, second):
-                assert prod.heard.until(1, Status.FINISHED).stop == cluster.now
+                assert prod.events.until(1, Status.FINISHED).stop == cluster.now
 
     def test_a_second_stop_moves_its_end(self, prod: ClusterBench, cluster: Cluster) -> None:
         cluster.submit("nba", "COMPACT")
         flush = cluster.submit("nba", "FLUSH")
-        prod.heard.until(2, Status.QUEUE)
+        prod.events.until(2, Status.QUEUE)
         prod.rows("STOP JOB 2")
-        stopped = prod.heard.until(2, Status.STOPPED)
+        stopped = prod.events.until(2, Status.STOPPED)
         session = cluster.log_in("root", "nebula")
         cluster.tick(60)
         cluster.execute(session, f"USE nba; STOP JOB {flush}")
-        prod.heard.wait_for(lambda: prod.job(2).stop != stopped.stop)
+        prod.events.wait_for(lambda: prod.job(2).stop != stopped.stop)
         job = prod.job(2)
         assert (job.status, job.stop) == (Status.STOPPED, cluster.now)
         assert "the cluster later reported its end" in reasons(job)[-1]
 
     def test_a_stopped_rebuild_stays_stopped(self, prod: ClusterBench, cluster: Cluster) -> None:
         cluster.submit("nba", "REBUILD_TAG_INDEX")
-        prod.heard.until(1, Status.RUNNING)
+        prod.events.until(1, Status.RUNNING)
         prod.rows("STOP JOB 1")
         until(prod, 1, Status.RUNNING, Status.RUNNING)
         cluster.tick(2)  # now it is FAILED, E_USER_CANCEL, on the cluster
         job = until(prod, 1, Status.STOPPED, Status.STOPPED)
         assert job.status is Status.STOPPED
-        assert Status.FAILED not in prod.heard.statuses(1)
+        assert Status.FAILED not in prod.events.statuses(1)
 
 
 class TestOtherTroubles:
     def test_a_recovered_job_has_no_stop_time_while_it_runs(self, prod: ClusterBench, cluster: Cluster) -> None:
         job = cluster.ended_job("nba", "COMPACT", "FAILED")
-        prod.heard.until(1, Status.FAILED)
+        prod.events.until(1, Status.FAILED)
         cluster.tick(60)
         prod.rows("RECOVER JOB 1")
-        running = prod.heard.until(2, Status.RUNNING)
+        running = prod.events.until(2, Status.RUNNING)
         assert (running.start, running.stop, running.recovered_from) == (cluster.now, None, 1)
         cluster.finish(job)
-        assert prod.heard.until(2, Status.FINISHED).took == 0.0
+        assert prod.events.until(2, Status.FINISHED).took == 0.0
         assert prod.job(1).stop == cluster.now - timedelta(seconds=60)
 
     def test_a_metad_that_restarts_runs_two_compacts_at_once(
         self, prod: ClusterBench, cluster: Cluster
     ) -> None:
-        prod.say("ADMIN COMPACT nba")
-        prod.heard.until(1, Status.RUNNING)
+        prod.execute("ADMIN COMPACT nba")
+        prod.events.until(1, Status.RUNNING)
         cluster.restart_metad()
         assert prod.rows("ADMIN COMPACT nba") == [("2",)]
-        prod.heard.until(2, Status.RUNNING)
+        prod.events.until(2, Status.RUNNING)
         cluster.finish(2, code="E_UNKNOWN")
         cluster.finish(1)
-        assert prod.heard.until(2, Status.FAILED).reason == "E_UNKNOWN"
-        prod.heard.until(1, Status.FINISHED)
+        assert prod.events.until(2, Status.FAILED).reason == "E_UNKNOWN"
+        prod.events.until(1, Status.FINISHED)
 
     def test_a_metad_that_is_away_is_reported_with_the_time(self, prod: ClusterBench, cluster: Cluster) -> None:
         cluster.metad_away = True
-        prod.heard.wait_for(lambda: "no usable answer since" in detail(prod))
+        prod.events.wait_for(lambda: "no usable answer since" in detail(prod))
         assert "RPC failure in MetaClient" in detail(prod)
         assert "TTransportException" not in detail(prod)
         since = detail(prod)
         cluster.metad_away = False
-        prod.heard.wait_for(lambda: not detail(prod))
+        prod.events.wait_for(lambda: not detail(prod))
         assert since
 
     def test_a_stop_that_comes_after_the_end_changes_nothing(
         self, prod: ClusterBench, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        prod.say("ADMIN COMPACT nba")
-        prod.heard.until(1, Status.RUNNING)
+        prod.execute("ADMIN COMPACT nba")
+        prod.events.until(1, Status.RUNNING)
         stop = cluster._stop
 
         def late(session: SessionRecord, job_id: int) -> Rows:
@@ -239,14 +239,14 @@ class TestOtherTroubles:
 
         monkeypatch.setattr(cluster, "_stop", late)
         assert ALREADY_ENDED in prod.refusal("STOP JOB 1")
-        job = prod.heard.until(1, Status.FINISHED)
+        job = prod.events.until(1, Status.FINISHED)
         assert (job.stopping, [task.status for task in job.tasks]) == (False, [Status.FINISHED] * 2)
-        assert Status.STOPPED not in prod.heard.statuses(1)
+        assert Status.STOPPED not in prod.events.statuses(1)
 
     def test_a_killed_session_is_replaced(self, prod: ClusterBench, cluster: Cluster) -> None:
         cluster.expire_sessions()
         assert prod.rows("ADMIN COMPACT nba") == [("1",)]
-        prod.heard.until(1, Status.RUNNING)
+        prod.events.until(1, Status.RUNNING)
 
     def test_a_space_without_a_role_gets_no_others_jobs(
         self, graphd: GraphdDouble, cluster: Cluster, tmp_path: Path
@@ -257,7 +257,7 @@ class TestOtherTroubles:
             prod.caught_up()
             cluster.roles["root"] = {"test2"}
             cluster.ended_job("test2")
-            prod.heard.until(2, Status.FINISHED)
+            prod.events.until(2, Status.FINISHED)
             assert {prod.job(number).space for number in (1, 2)} == {"test2"}
 
 
@@ -299,37 +299,37 @@ class TestOrder:
             assert [row[1] for row in prod.rows("SHOW JOBS LIMIT 1")] == ["compact nba"]
 
     def test_a_text_that_submits_a_job_twice_waits_for_it_once(self, prod: ClusterBench) -> None:
-        assert prod.say("ADMIN COMPACT nba; ADMIN COMPACT nba").jobs == (1,)
+        assert prod.execute("ADMIN COMPACT nba; ADMIN COMPACT nba").jobs == (1,)
 
     def test_a_running_compact_is_not_to_be_stopped_first(self, prod: ClusterBench) -> None:
-        prod.say("ADMIN COMPACT nba")
-        prod.heard.until(1, Status.RUNNING)
+        prod.execute("ADMIN COMPACT nba")
+        prod.events.until(1, Status.RUNNING)
         assert prod.refusal("RECOVER JOB 1") == "Job 1 is still running on the cluster: wait until it has ended"
 
     def test_a_name_with_a_back_quote_can_be_written(self, prod: ClusterBench, cluster: Cluster) -> None:
         cluster.create_space("back`quote", ["10.0.0.5"])
         assert len(prod.rows("ADMIN FLUSH `back``quote`")) == 1
-        assert prod.heard.until(1, Status.RUNNING).space == "back`quote"
+        assert prod.events.until(1, Status.RUNNING).space == "back`quote"
 
 
 class TestHosts:
     def test_a_job_says_which_offline_host_it_waits_for(self, prod: ClusterBench, cluster: Cluster) -> None:
-        prod.say("ADMIN COMPACT nba; ADMIN FLUSH nba")
-        prod.heard.until(1, Status.RUNNING)
+        prod.execute("ADMIN COMPACT nba; ADMIN FLUSH nba")
+        prod.events.until(1, Status.RUNNING)
         cluster.kill("10.0.0.5")
         cluster.finish(1)
-        prod.heard.wait_for(lambda: prod.job(1).reason and prod.job(2).reason)
+        prod.events.wait_for(lambda: prod.job(1).reason and prod.job(2).reason)
         assert prod.job(1).reason.startswith("waits for 10.0.0.5, offline since ")
         assert prod.job(2).reason == "waits for job 1, which waits for a host that is offline"
-        assert "Host 10.0.0.5 is offline" in prod.heard.notices
+        assert "Host 10.0.0.5 is offline" in prod.events.notices
         assert [host.up for host in prod.engine.fetch_overview().result(20).hosts] == [False, True]
         cluster.restart("10.0.0.5")
-        failed = prod.heard.until(1, Status.FAILED)
+        failed = prod.events.until(1, Status.FAILED)
         assert failed.reason == "E_TASK_EXECUTION_FAILED"
         assert any(reason.startswith("waits for 10.0.0.5") for reason in reasons(failed))
-        prod.heard.wait_for(lambda: "Host 10.0.0.5 is back" in prod.heard.notices)
+        prod.events.wait_for(lambda: "Host 10.0.0.5 is back" in prod.events.notices)
         assert (
-            prod.heard.until(2, Status.FAILED).reason == "E_RPC_FAILURE"
+            prod.events.until(2, Status.FAILED).reason == "E_RPC_FAILURE"
         )  # it began before the host was ready
 
     def test_a_second_start_does_not_say_it_again(
@@ -340,7 +340,7 @@ class TestHosts:
         for _ in range(2):
             with working_on(graphd, root=tmp_path) as prod:
                 prod.caught_up()
-                prod.heard.wait_for(lambda: prod.job(1).reason)
+                prod.events.wait_for(lambda: prod.job(1).reason)
                 job = prod.job(1)
         assert sum(reason.startswith("waits for 10.0.0.5") for reason in reasons(job)) == 1
 
@@ -351,19 +351,19 @@ class TestHosts:
         cluster.kill("10.0.0.5")
         with working_on(graphd, root=tmp_path) as prod:
             prod.caught_up()
-            prod.heard.wait_for(lambda: prod.job(1).reason)
+            prod.events.wait_for(lambda: prod.job(1).reason)
         cluster.offline.clear()  # only its network was away: it still works
         with working_on(graphd, root=tmp_path) as prod:
-            prod.heard.wait_for(lambda: not prod.job(1).reason)
+            prod.events.wait_for(lambda: not prod.job(1).reason)
             assert prod.job(1).status is Status.RUNNING
 
     def test_a_host_that_is_added_is_counted(self, prod: ClusterBench, cluster: Cluster) -> None:
         cluster.submit("nba", "COMPACT")
-        prod.heard.until(1, Status.RUNNING)
-        before = len([m for m in prod.heard.messages if isinstance(m, ConnectionChanged)])
+        prod.events.until(1, Status.RUNNING)
+        before = len([m for m in prod.events.messages if isinstance(m, ConnectionChanged)])
         cluster.spaces["nba"].hosts.append("10.0.0.7")
-        prod.heard.wait_for(
-            lambda: len([m for m in prod.heard.messages if isinstance(m, ConnectionChanged)]) > before
+        prod.events.wait_for(
+            lambda: len([m for m in prod.events.messages if isinstance(m, ConnectionChanged)]) > before
         )
         assert len(prod.engine.fetch_overview().result(20).hosts) == 3
         assert [task.host for task in prod.job(1).tasks] == ["10.0.0.5", "10.0.0.6"]
@@ -372,11 +372,11 @@ class TestHosts:
         cluster = Cluster({"nba": ["10.0.0.5:9779", "10.0.0.5:9789", "10.0.0.6"]})
         with GraphdDouble(cluster) as graphd, working_on(graphd, root=tmp_path) as prod:
             prod.caught_up()
-            prod.say("ADMIN COMPACT nba")
-            job = prod.heard.until(1, Status.RUNNING)
-            prod.heard.wait_for(lambda: any("distinguished" in reason for reason in reasons(prod.job(1))))
+            prod.execute("ADMIN COMPACT nba")
+            job = prod.events.until(1, Status.RUNNING)
+            prod.events.wait_for(lambda: any("distinguished" in reason for reason in reasons(prod.job(1))))
             cluster.finish(1)
-            job = prod.heard.until(1, Status.FINISHED)
+            job = prod.events.until(1, Status.FINISHED)
         noted = [reason for reason in reasons(job) if "distinguished" in reason]
         assert noted == [
             "tasks on one address (10.0.0.5:9779, 10.0.0.5:9789) cannot be distinguished: "
@@ -432,7 +432,7 @@ class TestFirstStart:
             assert [row[2] for row in shown] == ["failed", "failed", "failed"]
             assert prod.job(300).reason == "E_RPC_FAILURE"
         with working_on(graphd, root=tmp_path) as prod:
-            prod.heard.wait_for(lambda: all(prod.job(number).tasks for number in (1, 150, 299)))
+            prod.events.wait_for(lambda: all(prod.job(number).tasks for number in (1, 150, 299)))
             job = prod.job(150)
         kinds = [event.kind for event in job.events]
         assert kinds[0] is EventKind.SUBMITTED

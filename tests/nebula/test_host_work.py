@@ -20,8 +20,8 @@ from jobtui.storage.nebula.properties import PROPERTIES
 from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
 from jobtui.storage.nebula.storaged import StoragedRunner
 from jobtui.tui.widgets.tab_strip import Tab
-from tests.support.dashboards import Stage, showing
-from tests.support.engines import Heard
+from tests.support.dashboards import DashboardBench, showing
+from tests.support.engines import EventLog
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import run
 from tests.support.nebula_cluster import Cluster
@@ -67,13 +67,13 @@ def runner_on(storaged: StoragedDouble) -> StoragedRunner:
 
 
 @asynccontextmanager
-async def on_screen(engine: LocalClient, root: Path) -> AsyncIterator[Stage]:
+async def on_screen(engine: LocalClient, root: Path) -> AsyncIterator[DashboardBench]:
     settings = TuiSettings(state_dir=root / "dashboard")
     async with showing(engine, settings=settings, size=(120, 40), clock=HastyClock()) as shown:
         yield shown
 
 
-async def until_ticks(shown: Stage, condition: Callable[[], bool]) -> None:
+async def until_ticks(shown: DashboardBench, condition: Callable[[], bool]) -> None:
     """Wait for what the next tick shows, without waiting for the next second."""
 
     def tick() -> bool:
@@ -98,29 +98,29 @@ class TestMirroredJob:
         doubt: str,
     ) -> None:
         storaged.engines["nba"] = [figures(3)]
-        prod.say(f"ADMIN {command} nba")
-        prod.heard.until(1, Status.RUNNING)
+        prod.execute(f"ADMIN {command} nba")
+        prod.events.until(1, Status.RUNNING)
         storaged.engines["nba"] = [figures(level0, size=4 << 20)]
         cluster.finish(1, host="h")
-        prod.heard.wait_for(lambda: prod.job(1).tasks[0].after is not None)
+        prod.events.wait_for(lambda: prod.job(1).tasks[0].after is not None)
         cluster.finish(1)  # a later update of the job keeps what was found
-        (verified, other) = prod.heard.until(1, Status.FINISHED).tasks
+        (verified, other) = prod.events.until(1, Status.FINISHED).tasks
         assert (verified.status, verified.reason, verified.reclaimed) == (Status.FINISHED, doubt, 5 << 20)
         assert other.reason == ""
-        (_, row, _) = prod.say("SHOW JOB 1").results[-1].rows
+        (_, row, _) = prod.execute("SHOW JOB 1").results[-1].rows
         assert row.values["reason"] == doubt
 
     def test_task_of_a_failed_job_is_verified_when_it_ends(
         self, prod: ClusterBench, cluster: Cluster, storaged: StoragedDouble
     ) -> None:
         storaged.engines["nba"] = [figures(3)]
-        prod.say("ADMIN COMPACT nba")
-        prod.heard.until(1, Status.RUNNING)
+        prod.execute("ADMIN COMPACT nba")
+        prod.events.until(1, Status.RUNNING)
         cluster.restart_metad()
         prod.rows("STOP JOB 1")  # which metad accepts, since it has forgotten the job
-        prod.heard.until(1, Status.STOPPED)
+        prod.events.until(1, Status.STOPPED)
         cluster.finish(1)
-        prod.heard.until(1, Status.FINISHED)
+        prod.events.until(1, Status.FINISHED)
         assert prod.job(1).tasks[0].reason == DOUBT
 
     def test_host_that_works_on_is_shown(
@@ -206,10 +206,10 @@ class TestDetachedJob:
                 storaged.go_on()
                 await until_ticks(shown, lambda: "compacting" not in shown.detail)
             text = f"Host {HOST} has ended the detached work of job 1 (compact nba): {DOUBT}"
-            await asyncio.to_thread(heard.wait_for, lambda: text in heard.notices)
+            await asyncio.to_thread(events.wait_for, lambda: text in events.notices)
 
         engine = LocalClient.open(Profile("prod", tmp_path), storage=runner_on(storaged), clock=HastyClock())
-        heard = Heard(engine)
+        events = EventLog(engine)
         try:
             run(test())
         finally:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.storage.nebula import ngql
 from tests.support.nebula_cluster import Cluster
-from tests.support.nebula_records import Said
+from tests.support.nebula_records import GraphdError
 
 # a name as graphd's scanner can hold it: no NUL, no half of a surrogate pair
 names = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)), min_size=1, max_size=40)
@@ -28,7 +28,7 @@ def test_quoted_name_is_read_as_exactly_that_name(name: str) -> None:
 def test_a_statement_in_a_name_is_part_of_the_name(name: str) -> None:
     cluster = Cluster({"nba": ["10.0.0.5"]})
     session = cluster.log_in("root", "nebula")
-    with pytest.raises(Said, match="SpaceNotFound"):
+    with pytest.raises(GraphdError, match="SpaceNotFound"):
         cluster.execute(session, ngql.show_jobs(name))
 
 

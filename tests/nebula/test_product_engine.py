@@ -14,7 +14,7 @@ from jobtui.engine.profile import Profile
 from jobtui.engine.remote import RemoteClient
 from jobtui.language import parse
 from jobtui.model import ClusterRef, ConnectionChanged, ConnectionState, Job, Status
-from tests.support.engines import WAIT, Heard
+from tests.support.engines import WAIT, EventLog
 from tests.support.graphd_double import Fault, GraphdDouble
 from tests.support.nebula_cluster import Cluster
 from tests.support.nebula_product import HASTE, ClusterBench, Hours, working_on
@@ -48,58 +48,58 @@ def submits(cluster: Cluster) -> int:
 
 def states(prod: ClusterBench) -> list[ConnectionState]:
     return [
-        message.connection.state for message in prod.heard.messages if isinstance(message, ConnectionChanged)
+        message.connection.state for message in prod.events.messages if isinstance(message, ConnectionChanged)
     ]
 
 
 def until_link(prod: ClusterBench, state: ConnectionState) -> None:
-    prod.heard.wait_for(lambda: prod.engine.connection is not None and prod.engine.connection.state is state)
+    prod.events.wait_for(lambda: prod.engine.connection is not None and prod.engine.connection.state is state)
 
 
 def test_a_job_goes_from_the_statement_to_the_cluster_and_back(prod: ClusterBench, cluster: Cluster) -> None:
     assert prod.rows("USE nba; ADMIN COMPACT") == [("1",)]
-    prod.heard.until(1, Status.RUNNING)
+    prod.events.until(1, Status.RUNNING)
     cluster.finish(1, host="10.0.0.6")
-    prod.heard.wait_for(lambda: prod.job(1).ended_tasks == 1)
+    prod.events.wait_for(lambda: prod.job(1).ended_tasks == 1)
     assert prod.job(1).progress == 0.5
     cluster.tick(7)
     cluster.finish(1)
-    job = prod.heard.until(1, Status.FINISHED)
+    job = prod.events.until(1, Status.FINISHED)
     assert (job.origin, job.took) == (ClusterRef("prod", "nba", 1), 7.0)
-    assert prod.heard.statuses(1) == [Status.QUEUE, Status.RUNNING, Status.FINISHED]
+    assert prod.events.statuses(1) == [Status.QUEUE, Status.RUNNING, Status.FINISHED]
 
 
 def test_the_second_job_of_a_space_waits_in_the_clusters_queue(prod: ClusterBench, cluster: Cluster) -> None:
-    prod.say("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN FLUSH test2")
-    prod.heard.until(3, Status.RUNNING)
+    prod.execute("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN FLUSH test2")
+    prod.events.until(3, Status.RUNNING)
     assert [prod.job(n).status for n in (1, 2, 3)] == [Status.RUNNING, Status.QUEUE, Status.RUNNING]
     assert prod.rows("STOP JOB 2") == [("stop 1 jobs 0 tasks",)]
     assert prod.job(2).status is Status.STOPPED
     assert "do not support stopping" in prod.refusal("STOP JOB 1")
     cluster.finish(1)
-    prod.heard.until(1, Status.FINISHED)
+    prod.events.until(1, Status.FINISHED)
 
 
 def test_identical_jobs_in_flight_are_one(prod: ClusterBench, cluster: Cluster) -> None:
     cluster.submit("nba", "COMPACT")
-    prod.heard.until(1, Status.RUNNING)
+    prod.events.until(1, Status.RUNNING)
     assert prod.rows("ADMIN COMPACT nba") == [("1",)]
     assert prod.job(2).status is Status.STOPPED
     assert [job.origin for job in prod.engine.active_jobs()] == [ClusterRef("prod", "nba", 1)]
 
 
 def test_a_job_recovered_under_its_own_id_is_a_new_one_of_ours(prod: ClusterBench, cluster: Cluster) -> None:
-    prod.say("ADMIN COMPACT nba")
+    prod.execute("ADMIN COMPACT nba")
     cluster.tick(3)
     cluster.finish(1, host="10.0.0.5", code="E_RPC_FAILURE")
     cluster.finish(1, host="10.0.0.6")
-    failed = prod.heard.until(1, Status.FAILED)
+    failed = prod.events.until(1, Status.FAILED)
     assert failed.reason == "E_RPC_FAILURE"
     cluster.tick(3)
     assert prod.rows("RECOVER JOB 1") == [("2",)]
-    prod.heard.until(2, Status.RUNNING)
+    prod.events.until(2, Status.RUNNING)
     cluster.finish(1)
-    again = prod.heard.until(2, Status.FINISHED)
+    again = prod.events.until(2, Status.FINISHED)
     assert (again.recovered_from, again.origin) == (1, failed.origin)
     assert prod.job(1) == failed
 
@@ -109,9 +109,9 @@ def test_command_with_lost_answer_is_sent_once_and_matched(
     prod: ClusterBench, cluster: Cluster, graphd: GraphdDouble, fault: Fault
 ) -> None:
     graphd.fault_of["SUBMIT"] = fault
-    result = prod.say("ADMIN COMPACT nba").results[0]
+    result = prod.execute("ADMIN COMPACT nba").results[0]
     assert "is not known yet" in result.notice
-    job = prod.heard.until(1, Status.RUNNING)
+    job = prod.events.until(1, Status.RUNNING)
     assert job.origin == ClusterRef("prod", "nba", 1)
     assert submits(cluster) == 1
 
@@ -127,8 +127,8 @@ def test_lost_command_is_matched_on_a_recreated_cluster(
     with working_on(graphd, root=tmp_path) as prod:
         prod.caught_up()
         graphd.fault_of["SUBMIT"] = Fault.DROP_AFTER
-        prod.say("ADMIN COMPACT nba")
-        assert prod.heard.until(4, Status.RUNNING).origin == ClusterRef("prod", "nba", 1)
+        prod.execute("ADMIN COMPACT nba")
+        assert prod.events.until(4, Status.RUNNING).origin == ClusterRef("prod", "nba", 1)
         assert prod.engine.history.last_id() == 4
 
 
@@ -136,8 +136,8 @@ def test_an_order_that_never_arrived_ends_as_never_made(
     prod: ClusterBench, cluster: Cluster, graphd: GraphdDouble
 ) -> None:
     graphd.fault_of["SUBMIT"] = Fault.DROP_BEFORE
-    prod.say("ADMIN COMPACT nba")
-    assert "the cluster lists no such job" in prod.heard.until(1, Status.STOPPED).reason
+    prod.execute("ADMIN COMPACT nba")
+    assert "the cluster lists no such job" in prod.events.until(1, Status.STOPPED).reason
     assert submits(cluster) == 0
 
 
@@ -145,7 +145,7 @@ def test_a_slow_graphd_is_waited_for_by_nobody_but_the_order(
     prod: ClusterBench, cluster: Cluster, graphd: GraphdDouble
 ) -> None:
     cluster.submit("test2", "STATS")
-    prod.heard.until(1, Status.RUNNING)
+    prod.events.until(1, Status.RUNNING)
     graphd.fault_of["SUBMIT"] = Fault.HANG
     waiting = prod.engine.execute("ADMIN COMPACT nba", prod.session)
     assert graphd.hanging.wait(WAIT)
@@ -154,7 +154,7 @@ def test_a_slow_graphd_is_waited_for_by_nobody_but_the_order(
     )
     assert other.failure is None
     cluster.finish(1)
-    prod.heard.until(1, Status.FINISHED)
+    prod.events.until(1, Status.FINISHED)
     assert not waiting.done()
     graphd.go_on()
     assert waiting.result(WAIT).results[0].jobs == (2,)
@@ -171,8 +171,8 @@ def test_submit_does_not_wait_for_a_hanging_list(
         assert [row[0] for row in prod.rows("SHOW SPACES")] == ["nba", "test2"]
         assert prod.job(1).status is Status.QUEUE  # the list, which would show that it runs, still hangs
         graphd.go_on()
-        prod.heard.until(1, Status.RUNNING)
-        prod.heard.until(2, Status.RUNNING)
+        prod.events.until(1, Status.RUNNING)
+        prod.events.until(2, Status.RUNNING)
 
 
 def test_second_process_queries_the_cluster_through_the_first(
@@ -180,9 +180,9 @@ def test_second_process_queries_the_cluster_through_the_first(
 ) -> None:
     logins, connections = len(cluster.logins), graphd.connections
     remote = RemoteClient.connect(Profile("prod", tmp_path))
-    heard = Heard(remote)
+    events = EventLog(remote)
     cluster.submit("nba", "STATS")
-    assert heard.until(1, Status.RUNNING).label == "stats nba"
+    assert events.until(1, Status.RUNNING).label == "stats nba"
     answer = remote.execute("SHOW JOBS; SHOW JOB 1; SHOW SPACES", Session(None, Path("/"))).result(WAIT)
     assert answer.failure is None
     remote.close()
@@ -196,7 +196,7 @@ def test_processes_of_a_profile_share_one_poller(tmp_path: Path) -> None:
     with GraphdDouble(cluster) as graphd, working_on(graphd, root=tmp_path, clock=hours.clock) as prod:
         prod.caught_up()
         remotes = [RemoteClient.connect(Profile("prod", tmp_path)) for _ in range(3)]
-        all_heard = [Heard(remote) for remote in remotes]
+        logs = [EventLog(remote) for remote in remotes]
         begin, asked, logins = hours.passed, len(cluster.statements), len(cluster.logins)
         for _ in range(10):
             hours.poll()
@@ -207,8 +207,8 @@ def test_processes_of_a_profile_share_one_poller(tmp_path: Path) -> None:
         assert len(cluster.logins) == logins
         cluster.finish(1)
         hours.poll()
-        for heard in all_heard:
-            heard.until(1, Status.FINISHED)
+        for events in logs:
+            events.until(1, Status.FINISHED)
         for remote in remotes:
             remote.close()
 
@@ -216,7 +216,7 @@ def test_processes_of_a_profile_share_one_poller(tmp_path: Path) -> None:
 def test_known_job_is_current_without_any_list(tmp_path: Path, cluster: Cluster, graphd: GraphdDouble) -> None:
     cluster.submit("nba", "COMPACT")
     with working_on(graphd, root=tmp_path) as prod:
-        prod.heard.until(1, Status.RUNNING)
+        prod.events.until(1, Status.RUNNING)
     cluster.finish(1)
     graphd.fault_of["SHOW JOBS"] = Fault.HANG
     with working_on(graphd, root=tmp_path) as prod:
@@ -246,8 +246,8 @@ def test_text_waits_only_for_the_jobs_that_it_needs(text: str, jobs: tuple[int, 
 def test_a_graphd_that_ends_is_lost_and_then_connected_again(
     prod: ClusterBench, cluster: Cluster, graphd: GraphdDouble
 ) -> None:
-    prod.say("ADMIN COMPACT nba")
-    prod.heard.until(1, Status.RUNNING)
+    prod.execute("ADMIN COMPACT nba")
+    prod.events.until(1, Status.RUNNING)
     graphd.down()
     until_link(prod, ConnectionState.LOST)
     link = prod.engine.connection
@@ -258,7 +258,7 @@ def test_a_graphd_that_ends_is_lost_and_then_connected_again(
     cluster.finish(1)
     graphd.up()
     prod.engine.reconnect()
-    prod.heard.until(1, Status.FINISHED)
+    prod.events.until(1, Status.FINISHED)
     assert states(prod)[-1] is ConnectionState.CONNECTED
     assert prod.engine.history.last_id() == 1
 
@@ -272,18 +272,18 @@ def test_the_dashboard_opens_while_no_graphd_answers(
         cluster.submit("nba", "STATS")
         graphd.up()
         prod.engine.reconnect()
-        assert prod.heard.until(1, Status.RUNNING).label == "stats nba"
+        assert prod.events.until(1, Status.RUNNING).label == "stats nba"
 
 
 def test_of_three_graphds_one_that_lives_is_enough(tmp_path: Path, cluster: Cluster) -> None:
     with GraphdDouble(cluster) as one, GraphdDouble(cluster) as two, GraphdDouble(cluster) as three:
         one.down()
         with working_on(one, two, three, root=tmp_path) as prod:
-            prod.say("ADMIN COMPACT nba")
-            prod.heard.until(1, Status.RUNNING)
+            prod.execute("ADMIN COMPACT nba")
+            prod.events.until(1, Status.RUNNING)
             two.down()
             cluster.finish(1)
-            prod.heard.until(1, Status.FINISHED)
+            prod.events.until(1, Status.FINISHED)
 
 
 def test_a_refused_login_is_tried_once_until_somebody_asks(
@@ -299,7 +299,7 @@ def test_a_refused_login_is_tried_once_until_somebody_asks(
         cluster.users["root"] = "nebula"
         prod.engine.reconnect()
         until_link(prod, ConnectionState.CONNECTED)
-        assert prod.say("ADMIN FLUSH nba").failure is None
+        assert prod.execute("ADMIN FLUSH nba").failure is None
     graphd.wait_until_alone()
     assert cluster.sessions == {}
 
@@ -308,7 +308,7 @@ def test_an_expired_session_and_a_moving_leader_go_unnoticed(prod: ClusterBench,
     cluster.expire_sessions()
     cluster.leaderless = 1
     cluster.submit("nba", "STATS")
-    prod.heard.until(1, Status.RUNNING)
+    prod.events.until(1, Status.RUNNING)
     cluster.expire_sessions()
     assert prod.rows("ADMIN FLUSH nba") == [("2",)]
     assert set(states(prod)) <= {ConnectionState.CONNECTED}
@@ -316,18 +316,18 @@ def test_an_expired_session_and_a_moving_leader_go_unnoticed(prod: ClusterBench,
 
 def test_metad_silence_is_resolved_by_the_list(prod: ClusterBench, cluster: Cluster) -> None:
     cluster.loses_metad = 1
-    assert "RPC failure" in prod.say("ADMIN FLUSH nba").results[0].notice
-    assert prod.heard.until(1, Status.RUNNING).origin == ClusterRef("prod", "nba", 1)
+    assert "RPC failure" in prod.execute("ADMIN FLUSH nba").results[0].notice
+    assert prod.events.until(1, Status.RUNNING).origin == ClusterRef("prod", "nba", 1)
     assert submits(cluster) == 1
 
 
 def test_a_host_that_is_gone_in_the_middle_fails_its_task_alone(prod: ClusterBench, cluster: Cluster) -> None:
-    prod.say("ADMIN COMPACT nba")
-    prod.heard.until(1, Status.RUNNING)
+    prod.execute("ADMIN COMPACT nba")
+    prod.events.until(1, Status.RUNNING)
     cluster.kill("10.0.0.5")
     cluster.finish(1)
     cluster.restart("10.0.0.5")
-    job = prod.heard.until(1, Status.FAILED)
+    job = prod.events.until(1, Status.FAILED)
     assert [(task.host, task.status) for task in job.tasks] == [
         ("10.0.0.5", Status.FAILED),
         ("10.0.0.6", Status.FINISHED),
@@ -335,10 +335,10 @@ def test_a_host_that_is_gone_in_the_middle_fails_its_task_alone(prod: ClusterBen
 
 
 def test_dropped_space_fails_running_jobs_and_keeps_records(prod: ClusterBench, cluster: Cluster) -> None:
-    prod.say("ADMIN FLUSH test2; ADMIN COMPACT nba")
-    prod.heard.until(2, Status.RUNNING)
+    prod.execute("ADMIN FLUSH test2; ADMIN COMPACT nba")
+    prod.events.until(2, Status.RUNNING)
     cluster.drop_space("test2")
-    job = prod.heard.until(1, Status.FAILED)
+    job = prod.events.until(1, Status.FAILED)
     assert job.reason == "the cluster no longer has this space"
     assert prod.refusal("ADMIN FLUSH test2").startswith("Space 'test2' does not exist")
     assert [row[1] for row in prod.rows("SHOW JOBS IN test2")] == ["flush test2"]
@@ -354,10 +354,10 @@ def test_space_created_by_others_becomes_known(prod: ClusterBench, cluster: Clus
 
 def test_job_forgotten_by_the_cluster_stays_in_history(prod: ClusterBench, cluster: Cluster) -> None:
     cluster.ended_job("nba", "COMPACT", "FAILED")
-    prod.heard.until(1, Status.FAILED)
+    prod.events.until(1, Status.FAILED)
     cluster.tick(8 * 24 * 3600)
     cluster.submit("nba", "STATS")
-    prod.heard.until(2, Status.RUNNING)
+    prod.events.until(2, Status.RUNNING)
     eventually(lambda: 1 not in cluster.spaces["nba"].jobs)
     assert [row[1:3] for row in prod.rows("SHOW JOBS")] == [("compact nba", "failed"), ("stats nba", "running")]
     assert "no longer has this one" in prod.refusal("RECOVER JOB 1")
@@ -367,7 +367,7 @@ def test_job_forgotten_by_the_cluster_stays_in_history(prod: ClusterBench, clust
 def test_a_cluster_in_another_zone_tells_the_same_times(tmp_path: Path, cluster: Cluster) -> None:
     with GraphdDouble(cluster, zone_offset=9 * 3600) as graphd, working_on(graphd, root=tmp_path) as prod:
         cluster.ended_job("nba")
-        job: Job = prod.heard.until(1, Status.FINISHED)
+        job: Job = prod.events.until(1, Status.FINISHED)
         assert job.start == cluster.now
 
 
@@ -376,7 +376,7 @@ def test_a_space_whose_name_needs_back_quotes_is_worked_on(tmp_path: Path, name:
     cluster = Cluster({name: ["10.0.0.5"], "nba": ["10.0.0.5"]}, auto=True)
     with GraphdDouble(cluster) as graphd, working_on(graphd, root=tmp_path) as prod:
         assert prod.rows(f"USE `{name}`; ADMIN COMPACT") == [("1",)]
-        assert prod.heard.until(1, Status.FINISHED).space == name
+        assert prod.events.until(1, Status.FINISHED).space == name
         assert [row[1] for row in prod.rows(f"SHOW JOBS IN `{name}`")] == [f"compact {name}"]
 
 
@@ -390,14 +390,14 @@ def test_thousands_of_jobs_are_imported_only_once(
     with working_on(graphd, root=tmp_path) as prod:
         prod.caught_up()
         assert prod.engine.history.counts()[Status.FINISHED] == count
-        prod.heard.wait_for(lambda: prod.job(1).tasks)  # the newest jobs come first
-        prod.heard.wait_for(lambda: all(prod.job(job_id).tasks for job_id in range(1, count, 7)))
-        prod.heard.wait_for(lambda: prod.job(count).tasks)
+        prod.events.wait_for(lambda: prod.job(1).tasks)  # the newest jobs come first
+        prod.events.wait_for(lambda: all(prod.job(job_id).tasks for job_id in range(1, count, 7)))
+        prod.events.wait_for(lambda: prod.job(count).tasks)
     asked = len(cluster.statements)
     with working_on(graphd, root=tmp_path) as prod:
         prod.caught_up()
         cluster.finish(running)
-        prod.heard.wait_for(lambda: not prod.engine.active_jobs())
+        prod.events.wait_for(lambda: not prod.engine.active_jobs())
         assert prod.engine.history.last_id() == count + 1
     # how often the running one is asked for depends on the time that this takes
     of_old_jobs = re.compile(rf"SHOW JOB (?!{running}\b)\d")

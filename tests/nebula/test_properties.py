@@ -336,13 +336,13 @@ class TestJobs:
         self, prod: ClusterBench, cluster: Cluster, storaged: StoragedDouble
     ) -> None:
         storaged.engines["nba"] = [engine(9 << 20, 3, 9, 0, 0)]
-        prod.say("ADMIN COMPACT nba")
-        (task,) = prod.heard.until(1, Status.RUNNING).tasks
+        prod.execute("ADMIN COMPACT nba")
+        (task,) = prod.events.until(1, Status.RUNNING).tasks
         assert task.before is not None
         assert task.before.levels == (Level(3, 9 << 20),)
         storaged.engines["nba"] = [engine(4 << 20)]
         cluster.finish(1)
-        job = prod.heard.until(1, Status.FINISHED)
+        job = prod.events.until(1, Status.FINISHED)
         assert job.tasks[0].reclaimed == 5 << 20
         (row,) = prod.rows("SHOW SPACES")
         assert row[2] == "4 MiB"
@@ -352,18 +352,18 @@ class TestJobs:
     ) -> None:
         storaged.engines["nba"] = [needy()]
         reason = "≈ 5 MiB of 9 MiB would be given back (a guess)"
-        (row,) = prod.say("SHOW ADVICE").results[-1].rows
+        (row,) = prod.execute("SHOW ADVICE").results[-1].rows
         assert row.cells[:8] == ("nba", "h", "compact", "≈ 5 MiB", "", "9", "7 MiB", "2 KiB")
         assert row.cells[-1] == "ADMIN COMPACT nba"
         assert (row.values["reason"], row.values["size"]) == (reason, 9 << 20)
-        (row,) = prod.say("EXPLAIN ADMIN COMPACT nba").results[-1].rows
+        (row,) = prod.execute("EXPLAIN ADMIN COMPACT nba").results[-1].rows
         assert row.values["Action"] == "compact"
         assert (row.values["Rewrites"], row.values["Gives Back"]) == (9 << 20, 5 << 20)
         assert "the reclaimed bytes are a guess" in row.values["Note"]
 
     def test_advice_on_a_host_that_reports_nothing(self, prod: ClusterBench, storaged: StoragedDouble) -> None:
         storaged.die()
-        (row,) = prod.say("SHOW ADVICE").results[-1].rows
+        (row,) = prod.execute("SHOW ADVICE").results[-1].rows
         assert row.values["Verdict"] == "unknown"
         assert "no storaged at" in row.values["reason"]
 
@@ -372,10 +372,10 @@ class TestJobs:
     ) -> None:
         storaged.die()
         for number in (1, 2):
-            prod.say("ADMIN COMPACT nba")
-            prod.heard.until(number, Status.RUNNING)
+            prod.execute("ADMIN COMPACT nba")
+            prod.events.until(number, Status.RUNNING)
             cluster.finish(number)
-            prod.heard.until(number, Status.FINISHED)
+            prod.events.until(number, Status.FINISHED)
         notes = [
             [event.reason for event in prod.job(number).events if event.reason.startswith("the sizes")]
             for number in (1, 2)
@@ -389,9 +389,9 @@ class TestJobs:
     ) -> None:
         storaged.engines["nba"] = [engine(4 << 20)]
         cluster.submit("nba", "COMPACT")
-        assert prod.heard.until(1, Status.RUNNING).tasks[0].before is None
+        assert prod.events.until(1, Status.RUNNING).tasks[0].before is None
         cluster.finish(1)
-        (task,) = prod.heard.until(1, Status.FINISHED).tasks
+        (task,) = prod.events.until(1, Status.FINISHED).tasks
         assert (task.before, task.after, task.reclaimed) == (None, None, None)
 
     def test_a_job_that_waits_for_another_has_no_sizes(
@@ -399,23 +399,23 @@ class TestJobs:
     ) -> None:
         storaged.engines["nba"] = [engine(9 << 20, 3, 9, 0, 0)]
         first = cluster.submit("nba", "COMPACT")  # another client's
-        (flush,) = prod.say("ADMIN FLUSH nba").jobs
-        prod.heard.wait_for(lambda: flush not in sizes(prod))
+        (flush,) = prod.execute("ADMIN FLUSH nba").jobs
+        prod.events.wait_for(lambda: flush not in sizes(prod))
         storaged.engines["nba"] = [engine(4 << 20)]  # the compact reclaims it, not the flush
         cluster.finish(first)
         cluster.finish(first + 1)
-        (task,) = prod.heard.until(flush, Status.FINISHED).tasks
+        (task,) = prod.events.until(flush, Status.FINISHED).tasks
         assert (task.before, task.reclaimed) == (None, None)
 
     def test_sizes_long_after_the_end_are_not_those_after_it(
         self, prod: ClusterBench, cluster: Cluster, storaged: StoragedDouble, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         storaged.engines["nba"] = [engine(9 << 20, 3, 9, 0, 0)]
-        prod.say("ADMIN COMPACT nba")
-        prod.heard.until(1, Status.RUNNING)
+        prod.execute("ADMIN COMPACT nba")
+        prod.events.until(1, Status.RUNNING)
         monkeypatch.setattr("jobtui.engine.cluster.inventory.LATE_SECONDS", 0.0)  # as if metad had been away
         cluster.finish(1)
-        (task,) = prod.heard.until(1, Status.FINISHED).tasks
+        (task,) = prod.events.until(1, Status.FINISHED).tasks
         assert task.before is not None
         assert (task.after, task.reclaimed) == (None, None)
 
@@ -427,14 +427,14 @@ class TestJobs:
         with GraphdDouble(cluster) as graphd, working_on(graphd, root=tmp_path, storaged=addresses) as prod:
             prod.caught_up()
             storaged.engines["nba"] = [engine(9 << 20, 3, 9, 0, 0)]
-            prod.say("ADMIN COMPACT nba")
-            prod.heard.until(1, Status.RUNNING)
+            prod.execute("ADMIN COMPACT nba")
+            prod.events.until(1, Status.RUNNING)
             storaged.engines["nba"] = [engine(4 << 20)]
             cluster.finish(1, host="h")
-            prod.heard.wait_for(lambda: prod.job(1).tasks[0].after is not None)
+            prod.events.wait_for(lambda: prod.job(1).tasks[0].after is not None)
             storaged.engines["nba"] = [engine(6 << 20)]
             cluster.finish(1)
-            job = prod.heard.until(1, Status.FINISHED)
+            job = prod.events.until(1, Status.FINISHED)
         assert [task.reclaimed for task in job.tasks] == [5 << 20, 3 << 20]
 
 

@@ -14,7 +14,7 @@ from jobtui.model import ConnectionState, Status
 from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
 from jobtui.storage.nebula.storaged import StoragedRunner
 from tests.support.clock import FakeClock
-from tests.support.engines import Heard
+from tests.support.engines import EventLog
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import WAIT, settings_for
 from tests.support.nebula_cluster import Cluster
@@ -72,8 +72,8 @@ def test_engine_opens_without_graphd_and_learns_spaces_later(tmp_path: Path) -> 
         graphd.down()
         settings = settings_for(graphd, run=RunMode.STORAGED, storaged_port=storaged.port)
         engine = LocalClient.open(Profile("prod", tmp_path), storage=StoragedRunner(settings))
-        heard = Heard(engine)
-        heard.wait_for(
+        events = EventLog(engine)
+        events.wait_for(
             lambda: engine.connection is not None and engine.connection.state is ConnectionState.LOST
         )
         refused = engine.execute("ADMIN FLUSH nba", Session()).result(WAIT).failure
@@ -81,7 +81,7 @@ def test_engine_opens_without_graphd_and_learns_spaces_later(tmp_path: Path) -> 
         assert "Connection refused" in refused.message
         graphd.up()
         engine.reconnect()
-        heard.wait_for(
+        events.wait_for(
             lambda: engine.connection is not None and engine.connection.state is ConnectionState.CONNECTED
         )
         said(engine, "ADMIN FLUSH nba")
@@ -110,7 +110,7 @@ def test_stalled_or_down_host_is_deferred_until_it_can_work(tmp_path: Path) -> N
             storaged={"h1": Address(HOST, second.port), "h2": Address(HOST, second.port)},
         )
         engine = LocalClient.open(Profile("prod", tmp_path), storage=StoragedRunner(settings), clock=clock)
-        heard = Heard(engine)
+        events = EventLog(engine)
 
         def reasons() -> set[str]:
             job = engine.job(1)
@@ -118,11 +118,11 @@ def test_stalled_or_down_host_is_deferred_until_it_can_work(tmp_path: Path) -> N
             return {task.deferred.reason for task in job.tasks if task.deferred is not None}
 
         said(engine, "ADMIN COMPACT nba WITH rolling = 2")
-        heard.wait_for(lambda: reasons() == {"writes on h1 are stalled", "writes on h2 are stalled"})
+        events.wait_for(lambda: reasons() == {"writes on h1 are stalled", "writes on h2 are stalled"})
         assert second.asked == []
     clock.wait_for_sleep(again)
     clock.advance(again)
-    heard.wait_for(lambda: reasons() == {"host h1 is down", "host h2 is down"})
+    events.wait_for(lambda: reasons() == {"host h1 is down", "host h2 is down"})
     with StoragedDouble({"nba"}, port=port) as second:
         clock.wait_for_sleep(again)
         clock.advance(again)

@@ -126,7 +126,7 @@ def test_directory_is_restored_after_a_kill(tmp_path, ldb):
             work = asyncio.ensure_future(
                 storage.compact("chain", host, CompactionRequest(), watched, watched.control)
             )
-            await watched.heard.wait()
+            await watched.reported.wait()
             assert options_files(owned)[-1] == newest
             assert not (owned / "rocksdict-config.json").exists()
             os.kill(storage.worker(host, adopted=True).pid, signal.SIGKILL)

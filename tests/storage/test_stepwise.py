@@ -256,8 +256,8 @@ class TestRoom:
 
             async def look() -> None:
                 while not any(watched.waits):
-                    watched.heard.clear()
-                    await watched.heard.wait()
+                    watched.reported.clear()
+                    await watched.reported.wait()
                 waits.set()
 
             await asyncio.wait_for(look(), 60)

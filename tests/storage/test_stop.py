@@ -119,7 +119,7 @@ def test_a_stopped_flush_loses_nothing(tmp_path):
             await storage.load("nba", pairs)
             watched = Watched()
             flushing = asyncio.ensure_future(storage.flush("nba", "h1", watched, watched.control))
-            await watched.heard.wait()
+            await watched.reported.wait()
             watched.cancel.set()
             await flushing
             assert await dumped(storage) == pairs

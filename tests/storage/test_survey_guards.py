@@ -9,7 +9,6 @@ import struct
 from pathlib import Path
 
 import pytest
-from jobtui.storage.local.rocksdb_files.records import RecordReader, Tail
 
 from jobtui.errors import ErrorCode
 from jobtui.storage.local import adoption
@@ -20,7 +19,7 @@ from jobtui.storage.local.rocksdb_files import Unreadable
 from jobtui.storage.local.rocksdb_files.manifest import parse_manifest
 from jobtui.storage.local.rocksdb_files.options import parse_options
 from jobtui.storage.local.rocksdb_files.tables import TableFile, read_table
-from jobtui.storage.local.rocksdb_files.wal import read_wal
+from jobtui.storage.local.rocksdb_files.wal import RecordReader, Tail, read_wal
 from tests.support.adoptable import adoptable, options_file, refusal, set_option, survey
 
 FULL, FIRST, MIDDLE, LAST = range(1, 5)

@@ -187,7 +187,7 @@ async def run():
         await layers(storage, 1, 0.5)
         watched = Watched()
         asyncio.ensure_future(storage.compact("nba", "h1", CompactionRequest(), watched, watched.control))
-        await watched.heard.wait()
+        await watched.reported.wait()
         print(storage.worker("h1", adopted=False).pid, flush=True)
         await asyncio.Event().wait()
 

@@ -133,9 +133,9 @@ async def _ended_after_a_step(storage: LocalStorage, database: Path, ending: str
     watched.on_progress = end
     working = asyncio.ensure_future(compact(storage, str(database), SPACE, watched))
     while not working.done() and not any(watched.waits):
-        watched.heard.clear()
+        watched.reported.clear()
         await asyncio.wait(
-            [working, asyncio.ensure_future(watched.heard.wait())], return_when=asyncio.FIRST_COMPLETED
+            [working, asyncio.ensure_future(watched.reported.wait())], return_when=asyncio.FIRST_COMPLETED
         )
     watched.cancel.set()  # what waits for space on a full disk
     (result,) = await asyncio.gather(working, return_exceptions=True)

@@ -29,17 +29,17 @@ WAIT = PATIENCE
 HOSTS = ("local0", "local1", "local2")
 
 
-class Stage:
-    """A dashboard under test: it presses keys and reads the screen; `behind` is the engine."""
+class DashboardBench:
+    """A dashboard under test: it presses keys and reads the screen; `bench` has the engine."""
 
-    def __init__(self, app: DashboardApp, pilot: Pilot[int], behind: Bench | None) -> None:
+    def __init__(self, app: DashboardApp, pilot: Pilot[int], bench: Bench | None) -> None:
         self.app, self.pilot = app, pilot
-        self._behind = behind
+        self._bench = bench
 
     @property
-    def behind(self) -> Bench:
-        assert self._behind is not None
-        return self._behind
+    def bench(self) -> Bench:
+        assert self._bench is not None
+        return self._bench
 
     @property
     def dashboard(self) -> Dashboard:
@@ -57,7 +57,7 @@ class Stage:
         self.app.post_message(events.Paste(text))
         await self.pilot.pause()
 
-    async def say(self, text: str) -> None:
+    async def execute(self, text: str) -> None:
         """Send a text from the command bar and return to the table."""
         await self.press("colon")
         await self.until(lambda: self.dashboard.console.bar.is_typing)
@@ -113,7 +113,7 @@ class Stage:
 
 
 @asynccontextmanager
-async def stage(
+async def dashboard_bench(
     root: Path,
     spaces: dict[str, Sequence[str]] | None = None,
     *,
@@ -122,12 +122,12 @@ async def stage(
     settings: TuiSettings | None = None,
     auto: bool = False,
     obey: bool = False,
-) -> AsyncIterator[Stage]:
+) -> AsyncIterator[DashboardBench]:
     """Run a dashboard over an engine with these spaces. `auto`: each task ends at once."""
     script = storage or ScriptedStorage({"nba": HOSTS} if spaces is None else spaces, auto=auto, obey=obey)
     clock = FakeClock()
-    with bench(root, script, clock=clock) as behind:
-        async with showing(behind.engine, settings=settings, size=size, clock=clock, behind=behind) as shown:
+    with bench(root, script, clock=clock) as it:
+        async with showing(it.engine, settings=settings, size=size, clock=clock, bench=it) as shown:
             yield shown
 
 
@@ -138,12 +138,12 @@ async def showing(
     settings: TuiSettings | None = None,
     size: tuple[int, int] = (100, 30),
     clock: FakeClock | None = None,
-    behind: Bench | None = None,
-) -> AsyncIterator[Stage]:
+    bench: Bench | None = None,
+) -> AsyncIterator[DashboardBench]:
     """Run a dashboard over any client."""
     app = DashboardApp(client, settings or TuiSettings(), now=(clock or FakeClock()).now)
     async with app.run_test(size=size, notifications=True) as pilot:
-        shown = Stage(app, pilot, behind)
+        shown = DashboardBench(app, pilot, bench)
         await shown.until(
             lambda: app.context.overview_cache.overview is not None or app.context.overview_cache.problem
         )

@@ -25,7 +25,7 @@ WAIT = PATIENCE
 THREE = ("local0", "local1", "local2")
 
 
-class Heard:
+class EventLog:
     """All messages of a client, with methods that wait for more."""
 
     def __init__(self, client: Client) -> None:
@@ -60,7 +60,7 @@ class Heard:
         """Wait until the job's last published status is this one."""
         self.wait_for(lambda: self.statuses(job_id)[-1:] == [status])
 
-    def until_said(self, kind: type[EngineEvent], **fields: object) -> None:
+    def until_published(self, kind: type[EngineEvent], **fields: object) -> None:
         """Wait for a message of this kind whose fields contain these texts."""
         self.wait_for(
             lambda: any(
@@ -83,21 +83,21 @@ class Bench:
 
     def __init__(self, engine: LocalClient, storage: ScriptedStorage, clock: FakeClock) -> None:
         self.engine, self.storage, self.clock = engine, storage, clock
-        self.heard = Heard(engine)
+        self.events = EventLog(engine)
         self.session = Session(None, Path("/"))
 
-    def say(self, text: str) -> ExecuteResult:
+    def execute(self, text: str) -> ExecuteResult:
         return self.engine.execute(text, self.session).result(WAIT)
 
     def rows(self, text: str) -> list[tuple[str, ...]]:
         """Execute a text that must succeed, and return the cells of its last result."""
-        answer = self.say(text)
+        answer = self.execute(text)
         assert answer.failure is None, answer.failure
         return [row.cells for row in answer.results[-1].rows]
 
     def refusal(self, text: str) -> str:
         """Execute a text that must fail, and return the reason."""
-        failure = self.say(text).failure
+        failure = self.execute(text).failure
         assert failure is not None
         return failure.message
 

@@ -25,7 +25,7 @@ from nebula3.graph import GraphService
 from nebula3.graph.ttypes import AuthResponse, ExecutionResponse, VerifyClientVersionResp
 
 from tests.support.nebula_cluster import Cluster
-from tests.support.nebula_records import Rows, Said
+from tests.support.nebula_records import GraphdError, Rows
 
 WAIT = 20.0
 GREETINGS = (b"3.8.0", b"3.0.0")
@@ -187,7 +187,7 @@ class _Conversation(GraphService.Iface):  # type: ignore[misc]  # untyped base c
         self._graphd.wait_for_metad()
         try:
             session = self._cluster.log_in(username.decode(), password.decode())
-        except Said as said:
+        except GraphdError as said:
             return AuthResponse(error_code=_code(said), error_msg=said.words.encode())
         return AuthResponse(
             error_code=ErrorCode.SUCCEEDED,
@@ -226,7 +226,7 @@ class _Conversation(GraphService.Iface):  # type: ignore[misc]  # untyped base c
     def _answer(self, session: int, text: str) -> ExecutionResponse:
         try:
             rows, space = self._cluster.execute(session, text)
-        except Said as said:
+        except GraphdError as said:
             return ExecutionResponse(
                 error_code=_code(said),
                 latency_in_us=1,
@@ -241,7 +241,7 @@ class _Conversation(GraphService.Iface):  # type: ignore[misc]  # untyped base c
         )
 
 
-def _code(said: Said) -> int:
+def _code(said: GraphdError) -> int:
     return int(ErrorCode._NAMES_TO_VALUES[said.code])
 
 

@@ -67,7 +67,7 @@ class Named(Step, frozen=True):
     source: Path | None = None
 
 
-class Said(Step, frozen=True):
+class Promise(Step, frozen=True):
     """A promise made to the user of the disk at this moment."""
 
     what: object
@@ -114,9 +114,9 @@ class MemoryDisk(Disk):
         self._inodes = itertools.count(1)
         self._descriptors = itertools.count(3)
 
-    def say(self, what: object) -> None:
+    def execute(self, what: object) -> None:
         """Add a promise to the log."""
-        self.log.append(Said(what))
+        self.log.append(Promise(what))
 
     def healed(self) -> None:
         """Stop failing."""

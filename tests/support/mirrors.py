@@ -13,7 +13,7 @@ from jobtui.engine.profile import Profile
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionChanged, Job, Status
 from tests.support.clock import FakeClock
-from tests.support.engines import WAIT, Bench, Heard
+from tests.support.engines import WAIT, Bench, EventLog
 from tests.support.scripted_mirror import ScriptedMirror
 
 T = TypeVar("T")
@@ -24,7 +24,7 @@ class MirrorBench(Bench):
 
     def __init__(self, engine: LocalClient, mirror: ScriptedMirror, clock: FakeClock) -> None:
         self.engine, self.mirror, self.clock = engine, mirror, clock
-        self.heard = Heard(engine)
+        self.events = EventLog(engine)
         self.session = Session(None, Path("/"))
 
     def cluster(self, act: Callable[[ScriptedMirror], T]) -> T:
@@ -62,7 +62,7 @@ class MirrorBench(Bench):
 
     @property
     def links(self) -> list[str]:
-        return [m.connection.state.value for m in self.heard.messages if isinstance(m, ConnectionChanged)]
+        return [m.connection.state.value for m in self.events.messages if isinstance(m, ConnectionChanged)]
 
 
 @contextmanager
@@ -78,7 +78,7 @@ def mirror_bench(root: Path, mirror: ScriptedMirror, clock: FakeClock | None = N
 def ended_on(prod: MirrorBench, cluster_id: int, status: Status) -> Job:
     """Return our job 1, which another user submitted and which has ended."""
     prod.cluster(lambda mirror: mirror.put("nba", cluster_id, status, "compact"))
-    return prod.heard.until(1, status)
+    return prod.events.until(1, status)
 
 
 def lost() -> StorageError:

@@ -17,9 +17,9 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 from tests.support.nebula_records import (
+    GraphdError,
     JobRecord,
     Rows,
-    Said,
     SessionRecord,
     SpaceRecord,
     Statement,
@@ -179,12 +179,12 @@ class Cluster:
         with self.lock:
             self.logins.append(user)
             if self.metad_away:
-                raise Said("E_SESSION_INVALID", f"Create session failed: {METAD_LOST}")
+                raise GraphdError("E_SESSION_INVALID", f"Create session failed: {METAD_LOST}")
             if self.login_trouble is not None:
-                raise Said(*self.login_trouble)
+                raise GraphdError(*self.login_trouble)
             if self.users.get(user) != password:
                 words = "Invalid password" if user in self.users else "User not exist"
-                raise Said("E_BAD_USERNAME_PASSWORD", words)
+                raise GraphdError("E_BAD_USERNAME_PASSWORD", words)
             session = next(self._session_ids)
             self.sessions[session] = SessionRecord(user)
             return session
@@ -194,23 +194,23 @@ class Cluster:
             self.sessions.pop(session, None)
 
     def execute(self, session_id: int, text: str) -> tuple[Rows | None, str]:
-        """Return the last statement's rows and the chosen space afterwards. Raises Said."""
+        """Return the last statement's rows and the chosen space afterwards. Raises GraphdError."""
         with self.lock:
             session = self.sessions.get(session_id)
             if session is None:
                 words = f"Session `{session_id}' not found: Session not existed!"
-                raise Said("E_SESSION_INVALID", f"Get sessionId[{session_id}] failed: {words}")
+                raise GraphdError("E_SESSION_INVALID", f"Get sessionId[{session_id}] failed: {words}")
             self.statements.append(text)
             try:
                 return self._carry_out(session, text)
-            except Said as said:
+            except GraphdError as said:
                 said.space = session.space or ""
                 raise
 
     def _carry_out(self, session: SessionRecord, text: str) -> tuple[Rows | None, str]:
         with self.lock:
             if self.metad_away and text != "YIELD 1":
-                raise Said("E_EXECUTION_ERROR", METAD_LOST)
+                raise GraphdError("E_EXECUTION_ERROR", METAD_LOST)
             if self.auto:
                 for there in self.spaces.values():
                     while there.running is not None:
@@ -271,17 +271,17 @@ class Cluster:
     def _chosen(self, session: SessionRecord) -> SpaceRecord:
         if self.leaderless:
             self.leaderless -= 1
-            raise Said("E_EXECUTION_ERROR", LEADER_CHANGED)
+            raise GraphdError("E_EXECUTION_ERROR", LEADER_CHANGED)
         if session.space not in self.spaces:
-            raise Said("E_EXECUTION_ERROR", "SpaceNotFound: Space not existed!")
+            raise GraphdError("E_EXECUTION_ERROR", "SpaceNotFound: Space not existed!")
         return self.spaces[session.space]
 
     def _job_there(self, session: SessionRecord, job_id: int) -> JobRecord:
         if job_id == 0:
-            raise Said("E_EXECUTION_ERROR", "Invalid param!")
+            raise GraphdError("E_EXECUTION_ERROR", "Invalid param!")
         job = self._chosen(session).jobs.get(job_id)
         if job is None:
-            raise Said("E_EXECUTION_ERROR", NOT_IN_SPACE)
+            raise GraphdError("E_EXECUTION_ERROR", NOT_IN_SPACE)
         return job
 
     def _submit(self, session: SessionRecord, kind: str, *parameters: str) -> Rows:
@@ -289,7 +289,7 @@ class Cluster:
         job_id = self.submit(session.space or "", kind, *parameters)
         if self.loses_metad:
             self.loses_metad -= 1
-            raise Said("E_EXECUTION_ERROR", METAD_LOST)
+            raise GraphdError("E_EXECUTION_ERROR", METAD_LOST)
         return Rows(["New Job Id"], [[job_id]])
 
     def _show_jobs(self, session: SessionRecord) -> Rows:
@@ -319,10 +319,10 @@ class Cluster:
         job = self._job_there(session, job_id)
         there = self._chosen(session)
         if job.status in ("FINISHED", "FAILED"):
-            raise Said("E_EXECUTION_ERROR", ALREADY_ENDED)
+            raise GraphdError("E_EXECUTION_ERROR", ALREADY_ENDED)
         is_known = there.running == job.id
         if job.status == "RUNNING" and is_known and job.kind not in STOPPABLE and not self.pretends_to_stop:
-            raise Said("E_EXECUTION_ERROR", NOT_STOPPABLE)
+            raise GraphdError("E_EXECUTION_ERROR", NOT_STOPPABLE)
         if job.status == "QUEUE":
             there.waiting.remove(job.id)
             job.start = self.now
@@ -346,9 +346,11 @@ class Cluster:
     def _rebuild(self, session: SessionRecord, kind: str, index: str | None) -> Rows:
         known = self._chosen(session).indexes
         if index is not None and index not in known:
-            raise Said("E_SEMANTIC_ERROR", f"SemanticError: Index {index} not found in space {session.space}")
+            raise GraphdError(
+                "E_SEMANTIC_ERROR", f"SemanticError: Index {index} not found in space {session.space}"
+            )
         if not known:
-            raise Said("E_SEMANTIC_ERROR", f"SemanticError: Space `{session.space}' without indexes")
+            raise GraphdError("E_SEMANTIC_ERROR", f"SemanticError: Space `{session.space}' without indexes")
         return self._submit(session, f"REBUILD_{kind}_INDEX", *([index] if index else []))
 
     def _show_spaces(self, session: SessionRecord) -> Rows:
@@ -375,7 +377,7 @@ class Cluster:
 
     def _use(self, session: SessionRecord, name: str) -> None:
         if name not in self.spaces:
-            raise Said("E_EXECUTION_ERROR", "SpaceNotFound: Space not existed!")
+            raise GraphdError("E_EXECUTION_ERROR", "SpaceNotFound: Space not existed!")
         session.space = name
 
     def _drop(self, session: SessionRecord, name: str) -> None:
@@ -390,16 +392,16 @@ class Cluster:
         for statement in statements:
             if statement.use is not None:
                 if statement.use in self.dropped:  # until graphd's cache is updated
-                    raise Said("E_EXECUTION_ERROR", "SpaceNotFound: Space not existed!")
+                    raise GraphdError("E_EXECUTION_ERROR", "SpaceNotFound: Space not existed!")
                 if statement.use not in self.spaces:
-                    raise Said("E_EXECUTION_ERROR", f"SpaceNotFound: SpaceName `{statement.use}`")
+                    raise GraphdError("E_EXECUTION_ERROR", f"SpaceNotFound: SpaceName `{statement.use}`")
                 if statement.use not in self.roles.get(session.user, self.spaces):
-                    raise Said("E_BAD_PERMISSION", NOT_READABLE)
+                    raise GraphdError("E_BAD_PERMISSION", NOT_READABLE)
                 chosen = statement.use
             if statement.needs_space and chosen is None:
-                raise Said("E_SEMANTIC_ERROR", NOT_CHOSEN)
+                raise GraphdError("E_SEMANTIC_ERROR", NOT_CHOSEN)
             if statement.writes and session.user in self.guests:
-                raise Said("E_BAD_PERMISSION", NOT_WRITABLE)
+                raise GraphdError("E_BAD_PERMISSION", NOT_WRITABLE)
 
     def _parsed(self, tokens: list[tuple[str, str]]) -> Statement:
         words = [text.upper() if kind == "word" else kind for kind, text in tokens]
@@ -436,7 +438,7 @@ class Cluster:
                 return Statement(lambda s: self._recover(s, numbers), needs_space=True, writes=True)
         known = max((len(form) for form in FORMS if words[: len(form)] == form), default=0)
         near = tokens[min(known, len(tokens) - 1)][1]
-        raise Said("E_SYNTAX_ERROR", f"SyntaxError: syntax error near `{near}'")
+        raise GraphdError("E_SYNTAX_ERROR", f"SyntaxError: syntax error near `{near}'")
 
 
 FORMS = [form.split() for form in ("SHOW", "SHOW JOB", "SHOW JOBS", "SUBMIT JOB", "STOP JOB", "RECOVER JOB")]
@@ -460,7 +462,7 @@ def _split(text: str) -> Iterator[list[tuple[str, str]]]:
     while at < len(text):
         match = _TOKEN.match(text, at)
         if match is None:
-            raise Said("E_SYNTAX_ERROR", f"SyntaxError: syntax error near `{text[at : at + 8]}'")
+            raise GraphdError("E_SYNTAX_ERROR", f"SyntaxError: syntax error near `{text[at : at + 8]}'")
         at = match.end()
         kind = match.lastgroup or ""
         found = match[kind]

@@ -17,7 +17,7 @@ from jobtui.storage.nebula.job_manager import GraphdJobManager
 from jobtui.storage.nebula.poller import INTERVAL_SECONDS, SPACES_SECONDS
 from tests.support.clock import FakeClock
 from tests.support.commands import CommandLine
-from tests.support.engines import WAIT, Bench, Heard
+from tests.support.engines import WAIT, Bench, EventLog
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import settings_for
 from tests.support.nebula_cluster import Cluster
@@ -87,7 +87,7 @@ class ClusterBench(Bench):
 
     def __init__(self, engine: LocalClient) -> None:
         self.engine = engine
-        self.heard = Heard(engine)
+        self.events = EventLog(engine)
         self.session = Session(None, Path("/"))
 
     def caught_up(self) -> None:

@@ -15,7 +15,7 @@ class Rows(msgspec.Struct):
     rows: list[list[Value]]
 
 
-class Said(Exception):
+class GraphdError(Exception):
     """An error answer: the code's name, graphd's message, the session's space (None: no session)."""
 
     def __init__(self, code: str, words: str, space: str | None = None) -> None:

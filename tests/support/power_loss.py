@@ -37,7 +37,7 @@ from tests.support.lossy_disk import (
     MemoryDisk,
     Named,
     PowerCut,
-    Said,
+    Promise,
     Step,
     SyncFailed,
 )
@@ -143,7 +143,7 @@ class _Life:
         self.disk, self.dice, self.story = disk, dice, story
         self.store = Store.open(disk, HISTORY, limits)
         self.jobs = jobs_of(self.store.state)
-        disk.say(Versions({job.id: story.version_of(job) for job in self.jobs.values()}, first=True))
+        disk.execute(Versions({job.id: story.version_of(job) for job in self.jobs.values()}, first=True))
         self.chore: Generator[None, None, Any] | None = None
         self.is_archiving = False
         self.archived: dict[int, Job] = {}
@@ -169,7 +169,7 @@ class _Life:
         batches = [self.story.add(jobs) for jobs in commits]
         for jobs, batch, refusal in zip(commits, batches, self.store.write(commits), strict=True):
             if refusal is None:
-                self.disk.say(Versions(batch))
+                self.disk.execute(Versions(batch))
                 self.jobs.update((job.id, job) for job in jobs)
 
     def _some_changes(self) -> list[Job]:
@@ -256,7 +256,7 @@ def states(
     failed, a run has just begun.
     """
     dice = random.Random(seed)
-    steps = [place for place, step in enumerate(disk.log, 1) if not isinstance(step, Said)]
+    steps = [place for place, step in enumerate(disk.log, 1) if not isinstance(step, Promise)]
     tender = [place for place in steps if _is_tender(disk.log[max(0, place - 4) : place])]
     for point in range(points):
         log = disk.log[: dice.choice(tender if point % 2 else steps)]
@@ -268,7 +268,7 @@ def states(
 def _is_tender(steps: Sequence[Step]) -> bool:
     just = steps[-2:]
     return any(isinstance(step, Named | SyncFailed | Cut) for step in just) or any(
-        isinstance(step, Said) and isinstance(step.what, Versions) and step.what.first for step in steps
+        isinstance(step, Promise) and isinstance(step.what, Versions) and step.what.first for step in steps
     )
 
 
@@ -276,7 +276,7 @@ def check(disk: MemoryDisk, log: Sequence[Step], story: Story, *, quiet: bool) -
     """Return what is wrong with the disk, which must be nothing. `quiet`: no damage may be noted either."""
     promised: dict[int, int] = {}
     for step in log:
-        if isinstance(step, Said) and isinstance(step.what, Versions):
+        if isinstance(step, Promise) and isinstance(step.what, Versions):
             for job_id, version in step.what.of.items():
                 promised[job_id] = max(version, promised.get(job_id, 0))
     wrong = []

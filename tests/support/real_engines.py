@@ -12,26 +12,26 @@ from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import STEP_SIZE, Profile
 from jobtui.model import Job
 from jobtui.storage.local.backend import LocalStorage
-from tests.support.engines import Heard
+from tests.support.engines import EventLog
 
 WAIT = 60.0
 TWO: Mapping[str, Path | None] = {"h1": None, "h2": None}
 
 
-class Real:
+class RealBench:
     """An engine with its session and published messages."""
 
     def __init__(self, engine: LocalClient) -> None:
         self.engine = engine
-        self.heard = Heard(engine)
+        self.events = EventLog(engine)
         self.session = Session(None, Path("/"))
 
-    def say(self, text: str) -> ExecuteResult:
+    def execute(self, text: str) -> ExecuteResult:
         return self.engine.execute(text, self.session).result(WAIT)
 
     def submitted(self, text: str) -> tuple[int, ...]:
         """Execute a text that must succeed, and return the ids of its jobs."""
-        answer = self.say(text)
+        answer = self.execute(text)
         assert answer.failure is None, answer.failure
         return answer.jobs
 
@@ -44,10 +44,10 @@ class Real:
 
     def moving(self, job_id: int) -> None:
         """Wait until each host of the job is at work."""
-        self.heard.wait_for(
+        self.events.wait_for(
             lambda: any(
                 m.job.id == job_id and m.job.progress and all(task.progress is not None for task in m.job.tasks)
-                for m in self.heard.progress
+                for m in self.events.progress
             )
         )
 
@@ -73,19 +73,19 @@ class Real:
 
 
 @contextmanager
-def real(
+def real_bench(
     root: Path,
     *,
     hosts: Mapping[str, Path | None] = TWO,
     rate: int | None = None,
     task_timeout: float | None = None,
     step_size: int = STEP_SIZE,
-) -> Iterator[Real]:
+) -> Iterator[RealBench]:
     profile = Profile(
         "local", root, hosts=hosts, compact_rate=rate, task_timeout=task_timeout, step_size=step_size
     )
     engine = LocalClient.open(profile)
     try:
-        yield Real(engine)
+        yield RealBench(engine)
     finally:
         engine.close()

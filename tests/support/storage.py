@@ -39,9 +39,9 @@ async def storage_at(
     reserve: DiskReserve = NO_RESERVE,
 ) -> AsyncIterator[LocalStorage]:
     """Yield a started storage (of one host, h1), and close it at the end in any case."""
-    heard = notices if notices is not None else []
+    received = notices if notices is not None else []
     storage = LocalStorage(
-        root, hosts, compact_rate=rate, step_bytes=step, reserve=reserve, notice=heard.append
+        root, hosts, compact_rate=rate, step_bytes=step, reserve=reserve, notice=received.append
     )
     await storage.start()
     try:
@@ -84,7 +84,7 @@ class Watched(msgspec.Struct):
     log: list[str] = []
     before: list[SpaceStats] = []
     control: OperationControl = msgspec.field(default_factory=OperationControl)
-    heard: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
+    reported: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
     moved: asyncio.Event = msgspec.field(default_factory=asyncio.Event)
     on_progress: Callable[[OperationProgress], None] = lambda _: None
 
@@ -103,7 +103,7 @@ class Watched(msgspec.Struct):
         self.room_needed += [] if progress.room_needed is None else [progress.room_needed]
         self.waits.append(progress.waiting)
         self.on_progress(progress)
-        self.heard.set()
+        self.reported.set()
         if progress.fraction:
             self.moved.set()
 

@@ -20,7 +20,7 @@ from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
 from jobtui.tui.actions.jobs import _explained
 from jobtui.tui.views.advice import _by_space, _space_rows, advised_statement, share_bar
 from jobtui.tui.widgets.table_layout import Sorting
-from tests.support.dashboards import Stage, showing, stage
+from tests.support.dashboards import DashboardBench, dashboard_bench, showing
 from tests.support.scripted import ScriptedStorage
 
 
@@ -111,7 +111,7 @@ class TestConfirmation:
             storage.measured["h1"] = CompactionFigures(
                 (family,), memtable=0, pending=0, free=9 << 30, disk=9 << 30
             )
-            async with stage(tmp_path, storage=storage, size=(width, 30)) as shown:
+            async with dashboard_bench(tmp_path, storage=storage, size=(width, 30)) as shown:
                 await shown.press("5")
                 await shown.shows("compact")
                 await shown.press("C")
@@ -129,18 +129,18 @@ def measured(live_share: float, memtable: int = 0) -> CompactionFigures:
 
 
 @asynccontextmanager
-async def advice(root: Path) -> AsyncIterator[Stage]:
+async def advice(root: Path) -> AsyncIterator[DashboardBench]:
     """Show the advice on four spaces; each task ends at once."""
     spaces = {"calm": ("good",), "full": ("busy",), "nba": ("bad", "good"), "old": ("bad",)}
     storage = ScriptedStorage(spaces, auto=True)
     storage.measured = {"bad": measured(0.4), "good": measured(1.0), "busy": measured(1.0, 80 << 20)}
-    async with stage(root, storage=storage, size=(110, 34)) as shown:
+    async with dashboard_bench(root, storage=storage, size=(110, 34)) as shown:
         await shown.press("5")
         await shown.shows("space nba", "≈ 60 MiB of 100 MiB would be given back")
         yield shown
 
 
-async def move_to(shown: Stage, space: str) -> None:
+async def move_to(shown: DashboardBench, space: str) -> None:
     for _ in range(4):
         if f"space {space}" in shown.screen:
             return
@@ -167,7 +167,7 @@ class TestKeys:
             async with advice(tmp_path) as shown:
                 await move_to(shown, "full")
                 await shown.shows("C flush")
-                shown.behind.storage.measured["busy"] = measured(0.4)
+                shown.bench.storage.measured["busy"] = measured(0.4)
                 await shown.press("u")
                 await shown.shows("C compact")
 
@@ -179,8 +179,8 @@ class TestKeys:
                 await shown.press("enter")
                 await shown.until(lambda: shown.dashboard.console.bar.is_typing)
                 assert "> ADMIN COMPACT nba ON bad" in shown.screen
-                assert shown.behind.storage.begun == []
-                assert sum(shown.behind.engine.history.counts().values()) == 0
+                assert shown.bench.storage.begun == []
+                assert sum(shown.bench.engine.history.counts().values()) == 0
 
         asyncio.run(run())
 
@@ -203,11 +203,11 @@ class TestKeys:
                 where = "on the hosts that need it" if statement else "on every host that holds it"
                 await shown.shows(question, statement)
                 assert where in " ".join(shown.screen.replace("│", " ").split())
-                assert shown.behind.storage.begun == []
+                assert shown.bench.storage.begun == []
                 await shown.press("y")
-                await shown.until(lambda: shown.behind.storage.begun)
-                shown.behind.heard.until(1, Status.FINISHED)
-                assert [(one.command, one.host) for one in shown.behind.storage.begun] == begun
+                await shown.until(lambda: shown.bench.storage.begun)
+                shown.bench.events.until(1, Status.FINISHED)
+                assert [(one.command, one.host) for one in shown.bench.storage.begun] == begun
 
         asyncio.run(run())
 

@@ -20,7 +20,7 @@ from jobtui.tui.text.spans import connection_span
 from tests.support import made_jobs
 from tests.support.clock import FakeClock
 from tests.support.damaged import SMALL
-from tests.support.dashboards import showing, stage
+from tests.support.dashboards import dashboard_bench, showing
 
 NOW = FakeClock().now()
 
@@ -62,8 +62,8 @@ def test_the_header_and_an_alarm_follow_the_connection(tmp_path: Path, monkeypat
     monkeypatch.setattr(LocalClient, "reconnect", lambda self: retried.append(1))
 
     async def run() -> None:
-        async with stage(tmp_path) as shown:
-            engine = shown.behind.engine
+        async with dashboard_bench(tmp_path) as shown:
+            engine = shown.bench.engine
             engine.engine.events.publish([ConnectionChanged(links[-1])])
             await shown.shows("✖ lost", "No connection since", "connection reset", "in 30 s")
             await shown.press("R")
@@ -82,12 +82,12 @@ def test_dismissed_alarm_stays_hidden_until_it_recurs(tmp_path: Path, monkeypatc
     monkeypatch.setattr(LocalClient, "connection", property(lambda self: links[-1]))
 
     async def run() -> None:
-        async with stage(tmp_path) as shown:
-            shown.behind.engine.engine.events.publish([ConnectionChanged(lost)])
+        async with dashboard_bench(tmp_path) as shown:
+            shown.bench.engine.engine.events.publish([ConnectionChanged(lost)])
             await shown.shows("No connection since", "in 30 s")
             await shown.press("escape")
             await shown.shows_no_more("No connection since")
-            shown.behind.clock.advance(1.0)
+            shown.bench.clock.advance(1.0)
             shown.dashboard.tick()
             await shown.pilot.pause()
             assert "No connection since" not in shown.screen
@@ -102,8 +102,8 @@ def test_dismissed_alarm_stays_hidden_until_it_recurs(tmp_path: Path, monkeypatc
 
 def test_an_alarm_takes_no_room_where_nothing_sensible_fits(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
-            shown.behind.engine.engine.store.write_error = "The disk of the history is full"
+        async with dashboard_bench(tmp_path) as shown:
+            shown.bench.engine.engine.store.write_error = "The disk of the history is full"
             shown.dashboard.tick()
             await shown.shows("is full")
             await shown.pilot.resize_terminal(30, 6)
@@ -115,8 +115,8 @@ def test_an_alarm_takes_no_room_where_nothing_sensible_fits(tmp_path: Path) -> N
 
 def test_a_trouble_stands_under_the_header_until_it_is_over(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
-            store = shown.behind.engine.engine.store
+        async with dashboard_bench(tmp_path) as shown:
+            store = shown.bench.engine.engine.store
             store.write_error = "The disk of the history is full: make room, it goes on by itself"
             shown.dashboard.tick()
             await shown.shows("The disk of the history is full")
@@ -136,7 +136,7 @@ def test_alarm_names_the_damaged_job_file_and_copy(tmp_path: Path) -> None:
     journal.write_bytes(journal.read_bytes().replace(b'"put":{"id":2,', b'"put":{"id":2 ,', 1))
 
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             await shown.shows("The history was damaged", journal.name, "of job 2", "quarantine/")
 
     asyncio.run(run())
@@ -161,7 +161,7 @@ def test_jobs_that_are_counted_and_gone_end_nothing(tmp_path: Path) -> None:
     reader.close()
 
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             await shown.shows("flush")
             await shown.press("end")
             await shown.shows("The history was damaged", segment.name)
@@ -173,13 +173,13 @@ def test_jobs_that_are_counted_and_gone_end_nothing(tmp_path: Path) -> None:
 
 def test_profile_of_another_owner_is_live_and_offers_no_actions(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as owner:
-            owner.behind.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, auto=True) as owner:
+            owner.bench.execute("ADMIN FLUSH nba")
             reader = ReadOnlyClient.open(Profile("local", tmp_path))
             async with showing(reader) as shown:
                 await shown.shows("flush nba", "read only")
                 assert "s stop" not in shown.screen
-                owner.behind.say("ADMIN COMPACT nba")
+                owner.bench.execute("ADMIN COMPACT nba")
                 await shown.shows("compact nba", "✔ 2")
                 await shown.press("colon")
                 await shown.paste("ADMIN FLUSH nba")
@@ -197,8 +197,8 @@ def test_a_history_that_can_not_be_read_is_told_and_ends_nothing(
         raise StoreError("The history cannot be read: Input/output error")
 
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}, auto=True) as shown:
-            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH nba; ADMIN FLUSH nba")
             await shown.shows("✔ 2")
             monkeypatch.setattr(History, "recovered_as", refuses)
             monkeypatch.setattr(History, "is_archived", refuses)

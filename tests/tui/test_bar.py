@@ -9,10 +9,10 @@ from jobtui.language.tables import Result, Row
 from jobtui.tui.text.spans import plain
 from jobtui.tui.widgets.command_input import CommandInput
 from jobtui.tui.widgets.console import answer_lines
-from tests.support.dashboards import Stage, stage
+from tests.support.dashboards import DashboardBench, dashboard_bench
 
 
-async def typing(shown: Stage) -> CommandInput:
+async def typing(shown: DashboardBench) -> CommandInput:
     await shown.press("colon")
     await shown.until(lambda: shown.dashboard.console.bar.is_typing)
     return shown.dashboard.query_one(CommandInput)
@@ -20,7 +20,7 @@ async def typing(shown: Stage) -> CommandInput:
 
 def test_what_may_come_next_is_listed_and_tab_takes_it(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             typist = await typing(shown)
             await shown.type("ad")
             await shown.until(lambda: shown.dashboard.console.completions.open and typist.suggestion == "min")
@@ -39,9 +39,9 @@ def test_what_may_come_next_is_listed_and_tab_takes_it(tmp_path: Path) -> None:
 
 def test_completion_offers_jobs_that_the_statement_can_act_on(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
-            shown.behind.say("ADMIN FLUSH nba; ADMIN COMPACT nba")
-            shown.behind.storage.operation("nba", "local0").fail()
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
+            shown.bench.execute("ADMIN FLUSH nba; ADMIN COMPACT nba")
+            shown.bench.storage.operation("nba", "local0").fail()
             await shown.shows("✖ 1", "▶ 1 running")
             await typing(shown)
             await shown.type("stop job ")
@@ -56,7 +56,7 @@ def test_completion_offers_jobs_that_the_statement_can_act_on(tmp_path: Path) ->
 
 def test_arrows_step_through_candidates_and_enter_inserts(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["a"], "nbb": ["a"], "nbc": ["a"]}) as shown:
+        async with dashboard_bench(tmp_path, {"nba": ["a"], "nbb": ["a"], "nbc": ["a"]}) as shown:
             typist = await typing(shown)
             await shown.type("use ")
             await shown.shows("nba", "nbb", "nbc")
@@ -70,7 +70,7 @@ def test_arrows_step_through_candidates_and_enter_inserts(tmp_path: Path) -> Non
 
 def test_right_takes_the_ghost_text(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             typist = await typing(shown)
             await shown.type("sho")
             await shown.until(lambda: typist.suggestion == "w")
@@ -82,7 +82,7 @@ def test_right_takes_the_ghost_text(tmp_path: Path) -> None:
 
 def test_caret_is_under_errors_and_not_under_unfinished_words(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             await typing(shown)
             await shown.type("SHOW JO")
             await shown.pilot.pause()
@@ -99,7 +99,7 @@ def test_caret_is_under_errors_and_not_under_unfinished_words(tmp_path: Path) ->
 
 def test_how_the_statement_goes_is_shown_beside_it(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             await typing(shown)
             await shown.type("recover job 3")
             await shown.shows("RECOVER JOB")
@@ -112,9 +112,9 @@ def test_up_recalls_sent_texts_and_down_the_draft(tmp_path: Path) -> None:
     settings = TuiSettings(state_dir=tmp_path / "state")
 
     async def first() -> None:
-        async with stage(tmp_path / "one", settings=settings) as shown:
-            await shown.say("SHOW JOBS")
-            await shown.say("SHOW SPACES")
+        async with dashboard_bench(tmp_path / "one", settings=settings) as shown:
+            await shown.execute("SHOW JOBS")
+            await shown.execute("SHOW SPACES")
             typist = await typing(shown)
             await shown.paste("draft")
             await shown.press("up")
@@ -127,7 +127,7 @@ def test_up_recalls_sent_texts_and_down_the_draft(tmp_path: Path) -> None:
             await shown.until(lambda: typist.text == "draft")
 
     async def second() -> None:
-        async with stage(tmp_path / "two", settings=settings) as shown:
+        async with dashboard_bench(tmp_path / "two", settings=settings) as shown:
             typist = await typing(shown)
             await shown.press("up", "up")
             await shown.until(lambda: typist.text == "SHOW JOBS")
@@ -140,9 +140,9 @@ def test_what_does_not_parse_is_not_kept_unless_asked(tmp_path: Path) -> None:
     async def run(keep: bool, expected: tuple[str, ...]) -> None:
         root = tmp_path / str(keep)
         settings = TuiSettings(state_dir=root / "state", keep_failed=keep)
-        async with stage(root, settings=settings) as shown:
-            await shown.say("SHOW JBOS")
-            await shown.say("ADMIN FLUSH nosuch")
+        async with dashboard_bench(root, settings=settings) as shown:
+            await shown.execute("SHOW JBOS")
+            await shown.execute("ADMIN FLUSH nosuch")
             assert shown.app.context.command_history.texts == expected
 
     asyncio.run(run(False, ("ADMIN FLUSH nosuch",)))
@@ -151,9 +151,9 @@ def test_what_does_not_parse_is_not_kept_unless_asked(tmp_path: Path) -> None:
 
 def test_ctrl_r_searches_what_was_sent(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             for text in ("SHOW HOSTS", "SHOW SPACES", "SHOW JOBS"):
-                await shown.say(text)
+                await shown.execute(text)
             typist = await typing(shown)
             await shown.press("ctrl+r")
             await shown.shows("search :")
@@ -170,7 +170,7 @@ def test_ctrl_r_searches_what_was_sent(tmp_path: Path) -> None:
 
 def test_several_lines_are_one_text(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
+        async with dashboard_bench(tmp_path, auto=True) as shown:
             typist = await typing(shown)
             await shown.paste("USE nba;\r\nADMIN FLUSH;\r\nSHOW JOBS")
             await shown.until(lambda: typist.text == "USE nba;\nADMIN FLUSH;\nSHOW JOBS")
@@ -183,8 +183,8 @@ def test_several_lines_are_one_text(tmp_path: Path) -> None:
 
 def test_help_and_clear_are_words_for_the_screen(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
-            await shown.say("help")
+        async with dashboard_bench(tmp_path) as shown:
+            await shown.execute("help")
             assert "BACKUP JOB" in shown.transcript
             await typing(shown)
             await shown.paste("clear")
@@ -196,14 +196,14 @@ def test_help_and_clear_are_words_for_the_screen(tmp_path: Path) -> None:
 
 def test_drop_space_typed_asks_first_with_cancel_focused(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             await typing(shown)
             await shown.paste("DROP SPACE nba")
             await shown.press("enter")
             await shown.shows("Drop for good?", "DROP SPACE nba")
             await shown.press("enter")
             await shown.shows_no_more("Drop for good?")
-            assert "nba" in shown.behind.storage.catalog
+            assert "nba" in shown.bench.storage.catalog
 
     asyncio.run(run())
 
@@ -221,8 +221,8 @@ def test_long_result_shows_the_newest_rows_and_their_number() -> None:
 
 def test_footer_shows_the_search_keys_during_a_search(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
-            await shown.say("SHOW JOBS")
+        async with dashboard_bench(tmp_path) as shown:
+            await shown.execute("SHOW JOBS")
             await shown.press("colon")
             await shown.shows("tab complete")
             await shown.press("ctrl+r")
@@ -236,7 +236,7 @@ def test_footer_shows_the_search_keys_during_a_search(tmp_path: Path) -> None:
 
 def test_unknown_first_word_also_suggests_console_commands(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=(120, 35)) as shown:
+        async with dashboard_bench(tmp_path, size=(120, 35)) as shown:
             await shown.press("colon")
             await shown.until(lambda: shown.dashboard.console.bar.is_typing)
             await shown.paste("quti ")
@@ -252,8 +252,8 @@ def test_unknown_first_word_also_suggests_console_commands(tmp_path: Path) -> No
 
 def test_help_with_a_word_tells_of_that_statement_alone(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
-            await shown.say("help recover")
+        async with dashboard_bench(tmp_path) as shown:
+            await shown.execute("help recover")
             assert "RECOVER JOB" in shown.transcript
             assert "syntax error" not in shown.transcript
             assert "BACKUP JOB" not in shown.transcript
@@ -263,15 +263,15 @@ def test_help_with_a_word_tells_of_that_statement_alone(tmp_path: Path) -> None:
 
 def test_example_names_a_space_that_another_process_created(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {}) as shown:
+        async with dashboard_bench(tmp_path, {}) as shown:
             await shown.shows("ADMIN COMPACT demo")
-            await asyncio.wrap_future(shown.behind.engine.execute("CREATE SPACE zoo", shown.behind.session))
+            await asyncio.wrap_future(shown.bench.engine.execute("CREATE SPACE zoo", shown.bench.session))
             await shown.shows("ADMIN COMPACT zoo")
 
     asyncio.run(run())
 
 
-async def left(shown: Stage) -> None:
+async def left(shown: DashboardBench) -> None:
     """Leave the bar: the first esc may close the list of completions."""
     await shown.press("escape")
     if shown.dashboard.console.bar.is_typing:
@@ -281,7 +281,7 @@ async def left(shown: Stage) -> None:
 
 def test_offered_statement_is_dropped_on_leaving_unless_edited(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             typist = await typing(shown)
             await shown.type("SHOW")
             await shown.until(lambda: typist.text == "SHOW")
@@ -302,7 +302,7 @@ def test_offered_statement_is_dropped_on_leaving_unless_edited(tmp_path: Path) -
 
 def test_keys_stay_on_the_last_line_below_a_long_result(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=(80, 24), auto=True) as shown:
+        async with dashboard_bench(tmp_path, size=(80, 24), auto=True) as shown:
             await typing(shown)
             await shown.paste("ADMIN FLUSH nba; SHOW JOB 1")
             await shown.press("enter")

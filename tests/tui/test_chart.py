@@ -16,7 +16,7 @@ from jobtui.storage.base import HostGauges
 from jobtui.tui.tabs.chart import NO_SAMPLES_OF_CLUSTER, NOT_YET, NOTHING_RECORDED, chart_lines
 from jobtui.tui.terminal import _PLAIN_BY_CODE
 from jobtui.tui.text.spans import line_width, plain, running_line, sparkline
-from tests.support.dashboards import Stage, stage
+from tests.support.dashboards import DashboardBench, dashboard_bench
 from tests.support.scripted import ScriptedStorage
 
 WAIT = 20.0
@@ -174,36 +174,36 @@ class TestRunningRow:
 
     def test_row_of_a_running_job(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, {"nba": ["h1"]}, size=(160, 30)) as shown:
-                await shown.say("ADMIN COMPACT nba")
-                operation = await asyncio.to_thread(shown.behind.storage.operation, "nba", "h1")
+            async with dashboard_bench(tmp_path, {"nba": ["h1"]}, size=(160, 30)) as shown:
+                await shown.execute("ADMIN COMPACT nba")
+                operation = await asyncio.to_thread(shown.bench.storage.operation, "nba", "h1")
                 for rate in (1, 2, 4, 8):
                     await asyncio.to_thread(operation.progress, 0.1, rate * MIB)
                     await shown.shows(f"{rate} MiB/s")
-                    shown.behind.clock.advance(1)
+                    shown.bench.clock.advance(1)
                     shown.dashboard.jobs.list.tick()
                 await shown.shows("▁▂▄▇")
 
         asyncio.run(run())
 
 
-async def sample(shown: Stage, **read: int) -> None:
+async def sample(shown: DashboardBench, **read: int) -> None:
     """Let a second pass, after which these hosts have read so many MiB in all, and the detail be drawn."""
-    behind = shown.behind
-    behind.clock.advance(1)
+    it = shown.bench
+    it.clock.advance(1)
     for host, mebibytes in read.items():
         gauges = HostGauges(mebibytes * MIB, mebibytes * MIB, 3, 10**9)
-        operation = await asyncio.to_thread(behind.storage.operation, "nba", host)
+        operation = await asyncio.to_thread(it.storage.operation, "nba", host)
         await asyncio.to_thread(operation.progress, 0.5, gauges=gauges)
 
     async def tick() -> None:
-        behind.engine.engine.sampler.tick()
+        it.engine.engine.sampler.tick()
 
-    await asyncio.wrap_future(behind.engine.call(tick()))
+    await asyncio.wrap_future(it.engine.call(tick()))
     shown.dashboard.jobs.detail.tick()
 
 
-async def open_chart(shown: Stage) -> None:
+async def open_chart(shown: DashboardBench) -> None:
     await shown.press("tab", "right_square_bracket", "right_square_bracket")
     await shown.until(lambda: shown.dashboard.jobs.detail.tab.value == "chart")
 
@@ -211,8 +211,8 @@ async def open_chart(shown: Stage) -> None:
 class TestDashboard:
     async def _run(self, root: Path) -> None:
         storage = ScriptedStorage({"nba": ["h1", "h2"]})
-        async with stage(root, storage=storage, size=(120, 36)) as shown:
-            await shown.say("ADMIN COMPACT nba")
+        async with dashboard_bench(root, storage=storage, size=(120, 36)) as shown:
+            await shown.execute("ADMIN COMPACT nba")
             await open_chart(shown)
             await shown.shows(NOT_YET)
             for second in range(4):
@@ -233,8 +233,8 @@ class TestDashboard:
 
     def test_short_job_has_none(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, {"nba": ["h1"]}, auto=True) as shown:
-                await shown.say("ADMIN FLUSH nba")
+            async with dashboard_bench(tmp_path, {"nba": ["h1"]}, auto=True) as shown:
+                await shown.execute("ADMIN FLUSH nba")
                 await shown.shows("✔ finished")
                 await open_chart(shown)
                 await shown.shows("less than two seconds")

@@ -18,7 +18,7 @@ from jobtui.storage.base import Host
 from jobtui.tui.data.job_rows import job_cell
 from jobtui.tui.tabs.storage import SIZES_UNKNOWN
 from jobtui.tui.text.spans import TextRole
-from tests.support.dashboards import Stage, showing
+from tests.support.dashboards import DashboardBench, showing
 from tests.support.engines import WAIT
 from tests.support.mirrors import MirrorBench, mirror_bench
 from tests.support.scripted_mirror import ScriptedMirror
@@ -27,10 +27,10 @@ from tests.support.scripted_mirror import ScriptedMirror
 @asynccontextmanager
 async def on_a_cluster(
     root: Path, mirror: ScriptedMirror, size: tuple[int, int] = (140, 30)
-) -> AsyncIterator[tuple[Stage, MirrorBench]]:
+) -> AsyncIterator[tuple[DashboardBench, MirrorBench]]:
     settings = TuiSettings(state_dir=root / "dashboard")
     with mirror_bench(root, mirror) as prod:
-        async with showing(prod.engine, settings=settings, size=size, clock=prod.clock, behind=prod) as shown:
+        async with showing(prod.engine, settings=settings, size=size, clock=prod.clock, bench=prod) as shown:
             yield shown, prod
 
 
@@ -106,8 +106,8 @@ def test_a_job_that_never_was_one_there_shows_no_id(tmp_path: Path) -> None:
     async def run() -> None:
         async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, prod):
             prod.cluster(lambda mirror: mirror.put("nba", 40, command="compact"))
-            prod.heard.until(1, Status.RUNNING)
-            prod.say("ADMIN COMPACT nba")  # the cluster has it already
+            prod.events.until(1, Status.RUNNING)
+            prod.execute("ADMIN COMPACT nba")  # the cluster has it already
             await shown.shows("■ stopped")
             assert "40 on prod" in shown.row("▶ running")
             assert "on prod" not in shown.row("■ stopped")
@@ -120,7 +120,7 @@ def test_duration_is_unknown_without_an_end_time(tmp_path: Path) -> None:
     async def run() -> None:
         async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, prod):
             prod.cluster(lambda mirror: mirror.put("nba", 40, command="compact"))
-            prod.heard.until(1, Status.RUNNING)
+            prod.events.until(1, Status.RUNNING)
             prod.clock.advance(3600)
             unknown = {"status": Status.FAILED, "reason": "PAUSED", "stop": None}
             prod.cluster(lambda mirror: mirror.change("nba", 40, **unknown))
@@ -189,7 +189,7 @@ def test_spaces_are_not_offered_to_be_made_or_dropped(tmp_path: Path) -> None:
 def test_saved_space_is_kept_until_the_cluster_answers(tmp_path: Path) -> None:
     async def run() -> None:
         async with on_a_cluster(tmp_path, ScriptedMirror(("nba", "test2"))) as (shown, _):
-            await shown.say("USE test2")
+            await shown.execute("USE test2")
             await shown.shows("space test2")
         mirror = ScriptedMirror(("nba", "test2"))
         mirror.tell(ConnectionState.LOST)
@@ -294,8 +294,8 @@ def test_running_time_does_not_depend_on_the_cluster_s_clock(tmp_path: Path, hou
                 prod.mirror.change(space, job_id, start=there, tasks=(replace(task, start=there),))
 
             prod.mirror.put = put_there  # type: ignore[method-assign]  # replaced for this test
-            prod.say("ADMIN COMPACT nba")
-            prod.heard.until(1, Status.RUNNING)
+            prod.execute("ADMIN COMPACT nba")
+            prod.events.until(1, Status.RUNNING)
             prod.clock.advance(65)
             shown.dashboard.tick()
             ran = "0.0 s" if hours > 0 else "1:05"  # of a start in the future, nothing is known

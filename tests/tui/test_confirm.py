@@ -8,7 +8,7 @@ import pytest
 from jobtui.config.settings import Confirm, TuiSettings
 from jobtui.model import Status
 from jobtui.tui.textual_ext.palette import RegistryCommands
-from tests.support.dashboards import Stage, stage
+from tests.support.dashboards import DashboardBench, dashboard_bench
 
 SPACES = {"nba": ["local0"]}
 ASKED = {"s": "Stop 1 job?", "r": "Run 1 job again?", "b": "Archive 1 job?", "C": "Compact nba?"}
@@ -16,18 +16,18 @@ TITLES = {"s": "Stop", "r": "Recover", "b": "Archive", "C": "Compact"}
 BULK = TuiSettings(confirm=Confirm.BULK)
 
 
-async def one_job(shown: Stage, key: str) -> None:
+async def one_job(shown: DashboardBench, key: str) -> None:
     """A job under the cursor that the key can act on."""
-    shown.behind.say("ADMIN COMPACT nba")
+    shown.bench.execute("ADMIN COMPACT nba")
     if key == "s":
         await shown.shows("▶ running")
     else:
-        shown.behind.storage.operation("nba", "local0").finish()
+        shown.bench.storage.operation("nba", "local0").finish()
         await shown.shows("✔ finished")
     await shown.press("home")
 
 
-def from_palette(shown: Stage, key: str) -> None:
+def from_palette(shown: DashboardBench, key: str) -> None:
     entries = {title: run for title, _, run in RegistryCommands(shown.dashboard)._entries()}
     entries[TITLES[key]]()
 
@@ -37,7 +37,7 @@ def from_palette(shown: Stage, key: str) -> None:
 class TestOneJob:
     def test_always_asks_and_no_does_nothing(self, tmp_path: Path, key: str, palette: bool) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES) as shown:
+            async with dashboard_bench(tmp_path, SPACES) as shown:
                 await one_job(shown, key)
                 before = shown.transcript
                 from_palette(shown, key) if palette else await shown.press(key)
@@ -45,13 +45,13 @@ class TestOneJob:
                 await shown.press("enter")
                 await shown.shows_no_more(ASKED[key])
                 assert shown.transcript == before
-                assert sum(shown.behind.engine.history.counts().values()) == 1
+                assert sum(shown.bench.engine.history.counts().values()) == 1
 
         asyncio.run(run())
 
     def test_bulk_does_not_ask(self, tmp_path: Path, key: str, palette: bool) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, obey=True, settings=BULK) as shown:
+            async with dashboard_bench(tmp_path, SPACES, obey=True, settings=BULK) as shown:
                 await one_job(shown, key)
                 from_palette(shown, key) if palette else await shown.press(key)
                 await shown.until(lambda: shown.transcript)
@@ -63,8 +63,10 @@ class TestOneJob:
 class TestSight:
     def test_marks_hidden_by_the_filter_are_asked_about(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, {"nba": ["a"], "srq": ["b"]}, obey=True, settings=BULK) as shown:
-                shown.behind.say("ADMIN COMPACT nba; ADMIN COMPACT srq")
+            async with dashboard_bench(
+                tmp_path, {"nba": ["a"], "srq": ["b"]}, obey=True, settings=BULK
+            ) as shown:
+                shown.bench.execute("ADMIN COMPACT nba; ADMIN COMPACT srq")
                 await shown.shows("▶ 2 running")
                 await shown.press("end", "space", "slash")
                 await shown.paste("space:srq")
@@ -73,26 +75,28 @@ class TestSight:
                 await shown.press("s")
                 await shown.shows("Stop 1 job?", "job 1", "The filter hides 1 marked job")
                 await shown.press("n")
-                assert shown.behind.job(1).status is Status.RUNNING
+                assert shown.bench.job(1).status is Status.RUNNING
 
         asyncio.run(run())
 
     def test_full_detail_acts_on_its_job_whatever_is_marked(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, {"nba": ["a"], "srq": ["b"]}, obey=True, settings=BULK) as shown:
-                shown.behind.say("ADMIN COMPACT nba; ADMIN COMPACT srq")
+            async with dashboard_bench(
+                tmp_path, {"nba": ["a"], "srq": ["b"]}, obey=True, settings=BULK
+            ) as shown:
+                shown.bench.execute("ADMIN COMPACT nba; ADMIN COMPACT srq")
                 await shown.shows("▶ 2 running")
                 await shown.press("home", "space", "end", "enter")
                 await shown.shows("jobs › job 1")
                 await shown.press("s")
-                await shown.until(lambda: shown.behind.job(1).status is Status.STOPPED)
-                assert shown.behind.job(2).status is Status.RUNNING
+                await shown.until(lambda: shown.bench.job(1).status is Status.STOPPED)
+                assert shown.bench.job(2).status is Status.RUNNING
 
         asyncio.run(run())
 
     def test_nothing_is_acted_on_where_the_terminal_is_too_small(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, obey=True, settings=BULK) as shown:
+            async with dashboard_bench(tmp_path, SPACES, obey=True, settings=BULK) as shown:
                 await one_job(shown, "s")
                 await shown.pilot.resize_terminal(30, 8)
                 await shown.shows("too small")

@@ -10,12 +10,12 @@ from jobtui.engine.local import LocalClient
 from jobtui.errors import ErrorCode
 from jobtui.history import History, StoreError
 from jobtui.model import Status
-from tests.support.dashboards import stage
+from tests.support.dashboards import dashboard_bench
 
 
 def test_an_empty_history_tells_how_to_get_to_a_first_job(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             await shown.shows("No jobs yet", "USE nba", "ADMIN COMPACT", "local[]>", "3 hosts")
 
     asyncio.run(run())
@@ -23,8 +23,8 @@ def test_an_empty_history_tells_how_to_get_to_a_first_job(tmp_path: Path) -> Non
 
 def test_statement_becomes_a_job_and_its_result_a_line(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
-            await shown.say("USE nba; ADMIN FLUSH")
+        async with dashboard_bench(tmp_path) as shown:
+            await shown.execute("USE nba; ADMIN FLUSH")
             assert "job 1: flush nba, " in shown.transcript
             await shown.shows("flush nba", "▶ running", "local[nba]>", "space nba", "▶ 1 running")
             assert shown.cursor == 1
@@ -34,9 +34,9 @@ def test_statement_becomes_a_job_and_its_result_a_line(tmp_path: Path) -> None:
 
 def test_a_jobs_tasks_are_shown_live_until_it_has_ended(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
-            await shown.say("ADMIN COMPACT nba")
-            storage = shown.behind.storage
+        async with dashboard_bench(tmp_path) as shown:
+            await shown.execute("ADMIN COMPACT nba")
+            storage = shown.bench.storage
             storage.operation("nba", "local0").progress(0.25, 88 << 20)
             await shown.shows("1-0", " 25%", "88 MiB/s")
             storage.operation("nba", "local0").finish()
@@ -44,20 +44,20 @@ def test_a_jobs_tasks_are_shown_live_until_it_has_ended(tmp_path: Path) -> None:
             await shown.shows("no space left on device", "✔ finished")
             storage.operation("nba", "local2").finish()
             await shown.shows("✖ failed", "✖ 1")
-            assert shown.behind.job(1).status is Status.FAILED
+            assert shown.bench.job(1).status is Status.FAILED
 
     asyncio.run(run())
 
 
 def test_s_asks_before_it_stops_with_cancel_focused(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, obey=True) as shown:
-            await shown.say("ADMIN COMPACT nba")
+        async with dashboard_bench(tmp_path, obey=True) as shown:
+            await shown.execute("ADMIN COMPACT nba")
             await shown.press("s")
             await shown.shows("Stop 1 job?", "job 1", "Cancel")
             await shown.press("enter")
             await shown.shows_no_more("Stop 1 job?")
-            assert not shown.behind.job(1).stopping
+            assert not shown.bench.job(1).stopping
             await shown.press("s")
             await shown.shows("Stop 1 job?")
             await shown.press("y")
@@ -69,15 +69,15 @@ def test_s_asks_before_it_stops_with_cancel_focused(tmp_path: Path) -> None:
 
 def test_stopping_job_shows_how_many_tasks_have_ended(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
-            await shown.say("ADMIN COMPACT nba")
+        async with dashboard_bench(tmp_path) as shown:
+            await shown.execute("ADMIN COMPACT nba")
             await shown.press("s")
             await shown.shows("Stop 1 job?")
             await shown.press("y")
-            shown.behind.storage.operation("nba", "local0").stop()
-            shown.behind.storage.operation("nba", "local1").stop()
+            shown.bench.storage.operation("nba", "local0").stop()
+            shown.bench.storage.operation("nba", "local1").stop()
             await shown.shows("◼ stopping 2/3")
-            shown.behind.storage.operation("nba", "local2").stop()
+            shown.bench.storage.operation("nba", "local2").stop()
             await shown.shows_no_more("stopping 2/3")
 
     asyncio.run(run())
@@ -85,23 +85,23 @@ def test_stopping_job_shows_how_many_tasks_have_ended(tmp_path: Path) -> None:
 
 def test_r_runs_a_failed_job_again_under_a_new_id(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
-            await shown.say("ADMIN COMPACT nba")
-            shown.behind.storage.operation("nba", "local0").fail()
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
+            await shown.execute("ADMIN COMPACT nba")
+            shown.bench.storage.operation("nba", "local0").fail()
             await shown.shows("✖ failed")
             await shown.press("r")
             await shown.shows("Run 1 job again?")
             await shown.press("y")
             await shown.shows("job 2 runs job 1 again")
             assert shown.cursor == 1, "the cursor stays with its job"
-            assert shown.behind.job(2).recovered_from == 1
+            assert shown.bench.job(2).recovered_from == 1
 
     asyncio.run(run())
 
 
 def test_esc_leads_back_from_the_bar_and_a_colon_leads_there(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             table = shown.dashboard.jobs.list.table
             assert table.has_focus
             await shown.press("colon")
@@ -116,8 +116,8 @@ def test_esc_leads_back_from_the_bar_and_a_colon_leads_there(tmp_path: Path) -> 
 
 def test_failed_write_is_reported_and_nothing_is_shown_as_begun(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
-            await shown.say("ADMIN COMPACT nbaa")
+        async with dashboard_bench(tmp_path) as shown:
+            await shown.execute("ADMIN COMPACT nbaa")
             assert "Space 'nbaa' does not exist; did you mean 'nba'?" in shown.transcript
             assert "No jobs yet" in shown.screen
 
@@ -126,9 +126,9 @@ def test_failed_write_is_reported_and_nothing_is_shown_as_begun(tmp_path: Path) 
 
 def test_the_first_steps_leave_out_what_is_done(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             await shown.shows("No jobs yet", "chooses the space")
-            await shown.say("USE nba")
+            await shown.execute("USE nba")
             await shown.shows_no_more("chooses the space")
             await shown.shows("ADMIN FLUSH", "5  shows which spaces need a job, and what it would give back.")
 
@@ -146,7 +146,7 @@ def test_job_that_ends_before_its_answer_is_reported_once(
         return held[-1][1]
 
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
+        async with dashboard_bench(tmp_path, auto=True) as shown:
             monkeypatch.setattr(LocalClient, "execute", answered_late)
             await shown.press("colon")
             await shown.type("ADMIN FLUSH nba")
@@ -167,17 +167,17 @@ def test_cursor_moves_to_a_job_that_appears_after_the_answer(
     tmp_path: Path,
 ) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
-            await shown.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path) as shown:
+            await shown.execute("ADMIN FLUSH nba")
             shown.dashboard.jobs.list.set_filter("space:nba")
             await shown.shows("1 of 1")
             shown.dashboard.select_job(3)
             await shown.until(lambda: not shown.dashboard.jobs.list.searching)
-            shown.behind.say("ADMIN FLUSH nba")
+            shown.bench.execute("ADMIN FLUSH nba")
             await shown.shows("2 of 2")
             assert shown.cursor == 1
             assert "does not pass" not in shown.screen
-            shown.behind.say("ADMIN FLUSH nba")
+            shown.bench.execute("ADMIN FLUSH nba")
             await shown.until(lambda: shown.cursor == 3)
 
     asyncio.run(run())
@@ -197,9 +197,9 @@ def test_indexes_are_loaded_after_the_first_frame(
     monkeypatch.setattr(History, "load_indexes", load_indexes)
 
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["a"]}) as shown:
+        async with dashboard_bench(tmp_path, {"nba": ["a"]}) as shown:
             await shown.until(lambda: readers)
-            shown.behind.say("ADMIN FLUSH nba")
+            shown.bench.execute("ADMIN FLUSH nba")
             await shown.shows("▶ running")
 
     asyncio.run(run())

@@ -28,7 +28,7 @@ from jobtui.tui.tabs.summary import summary_lines, task_counts
 from jobtui.tui.tabs.tasks import TaskSort, sort_tasks, task_lines
 from jobtui.tui.tabs.timeline import event_lines
 from jobtui.tui.text.spans import line_width, plain
-from tests.support.dashboards import HOSTS, Stage, stage
+from tests.support.dashboards import HOSTS, DashboardBench, dashboard_bench
 from tests.support.scripted import ScriptedStorage
 
 BEFORE = SpaceStats(
@@ -37,23 +37,23 @@ BEFORE = SpaceStats(
 AFTER = SpaceStats(levels=(Level(0, 0), Level(0, 0), Level(2, 300 << 20)), entries=1000)
 
 
-async def a_compacted_job(shown: Stage) -> None:
-    await shown.say("ADMIN COMPACT nba")
+async def a_compacted_job(shown: DashboardBench) -> None:
+    await shown.execute("ADMIN COMPACT nba")
     for host in HOSTS:
-        operation = shown.behind.storage.operation("nba", host)
-        shown.behind.clock.advance(5)
+        operation = shown.bench.storage.operation("nba", host)
+        shown.bench.clock.advance(5)
         operation.finish(BEFORE, AFTER)
         await shown.until(lambda host=host: task_ended(shown, host))
     await shown.shows("✔ 1")
 
 
-def task_ended(shown: Stage, host: str) -> bool:
-    return next(task for task in shown.behind.job(1).tasks if task.host == host).status.ended
+def task_ended(shown: DashboardBench, host: str) -> bool:
+    return next(task for task in shown.bench.job(1).tasks if task.host == host).status.ended
 
 
 def test_the_tabs_tell_tasks_timeline_storage_and_events(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=(110, 60)) as shown:
+        async with dashboard_bench(tmp_path, size=(110, 60)) as shown:
             await a_compacted_job(shown)
             await shown.until(lambda: "640 MiB →  300 MiB" in shown.detail)
             await shown.press("right_square_bracket")
@@ -72,7 +72,7 @@ def test_the_tabs_tell_tasks_timeline_storage_and_events(tmp_path: Path) -> None
 
 def test_enter_opens_the_full_detail_and_esc_leaves_it(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             await a_compacted_job(shown)
             await shown.press("enter")
             await shown.shows("jobs › job 1 · compact nba")
@@ -87,7 +87,7 @@ def test_enter_opens_the_full_detail_and_esc_leaves_it(tmp_path: Path) -> None:
 
 def test_detail_is_right_of_the_table_if_there_is_room(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=(220, 40)) as shown:
+        async with dashboard_bench(tmp_path, size=(220, 40)) as shown:
             await a_compacted_job(shown)
             assert "job 1 ·" in shown.row("Command")
             await shown.pilot.resize_terminal(90, 40)
@@ -100,10 +100,10 @@ def test_detail_is_right_of_the_table_if_there_is_room(tmp_path: Path) -> None:
 def test_dates_are_in_the_order_of_the_setting(tmp_path: Path) -> None:
     async def run() -> None:
         settings = TuiSettings(date_order=DateOrder.DAY_FIRST)
-        async with stage(tmp_path, size=(80, 24), settings=settings, auto=True) as shown:
-            await shown.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, size=(80, 24), settings=settings, auto=True) as shown:
+            await shown.execute("ADMIN FLUSH nba")
             await shown.shows("✔ 1")
-            clock = shown.behind.clock
+            clock = shown.bench.clock
             day = f"{clock.now().astimezone():%d.%m.%y}"
             assert day not in shown.screen
             clock.advance(86_400)
@@ -131,11 +131,11 @@ def test_events_of_another_day_are_below_its_date() -> None:
 
 def test_lineage_is_told_in_both_directions(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}, size=(100, 40)) as shown:
-            await shown.say("ADMIN COMPACT nba")
-            shown.behind.storage.operation("nba", "local0").fail(detail="no luck")
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}, size=(100, 40)) as shown:
+            await shown.execute("ADMIN COMPACT nba")
+            shown.bench.storage.operation("nba", "local0").fail(detail="no luck")
             await shown.shows("✖ 1")
-            shown.behind.say("RECOVER JOB 1")
+            shown.bench.execute("RECOVER JOB 1")
             await shown.press("left_square_bracket")
             await shown.until(lambda: "recovered as job 2" in shown.detail)
             await shown.press("home")
@@ -146,8 +146,8 @@ def test_lineage_is_told_in_both_directions(tmp_path: Path) -> None:
 
 def test_a_queued_job_says_what_it_waits_for(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
-            shown.behind.say("ADMIN COMPACT nba; ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
+            shown.bench.execute("ADMIN COMPACT nba; ADMIN FLUSH nba")
             await shown.shows("◷ queue")
             await shown.press("home")
             await shown.until(lambda: "waits for job 1" in shown.detail)
@@ -157,12 +157,12 @@ def test_a_queued_job_says_what_it_waits_for(tmp_path: Path) -> None:
 
 def test_a_queued_job_says_whose_work_keeps_its_hosts(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"], "geo": ["local0"]}) as shown:
-            shown.behind.say("ADMIN COMPACT nba; ADMIN FLUSH geo")
+        async with dashboard_bench(tmp_path, {"nba": ["local0"], "geo": ["local0"]}) as shown:
+            shown.bench.execute("ADMIN COMPACT nba; ADMIN FLUSH geo")
             await shown.shows("◷ queue")
             await shown.press("home")
             await shown.until(lambda: "waits for job 1, which works on its hosts" in shown.detail)
-            shown.behind.storage.operation("nba", "local0").finish()
+            shown.bench.storage.operation("nba", "local0").finish()
             await shown.until(lambda: "waits for" not in shown.detail)
 
     asyncio.run(run())
@@ -175,8 +175,8 @@ def test_hosts_that_did_not_need_the_job_are_counted(tmp_path: Path) -> None:
             "bad": CompactionFigures(size=100, live=50, l0_files=1),
             "good": CompactionFigures(size=100, live=100, l0_files=1),
         }
-        async with stage(tmp_path, storage=storage) as shown:
-            await shown.say("ADMIN COMPACT nba IF NEEDED")
+        async with dashboard_bench(tmp_path, storage=storage) as shown:
+            await shown.execute("ADMIN COMPACT nba IF NEEDED")
             await shown.press("enter")
             await shown.shows("not needed on 1 of 2 hosts")
             assert "not needed: gives back ≈ 0 B, L0 files 1" in shown.screen
@@ -196,8 +196,8 @@ def test_an_adopted_space_is_looked_into_only_when_asked(tmp_path: Path) -> None
     async def run() -> None:
         storage = Counting({"chain": ["local0"]}, auto=True)
         storage.catalog["chain"] = Space("chain", ("local0",), adopted=True)
-        async with stage(tmp_path, storage=storage, size=(100, 40)) as shown:
-            await shown.say("ADMIN FLUSH chain")
+        async with dashboard_bench(tmp_path, storage=storage, size=(100, 40)) as shown:
+            await shown.execute("ADMIN FLUSH chain")
             await shown.shows("✔ 1")
             await shown.press(*["right_square_bracket"] * 3)
             await shown.until(lambda: "opening it writes there" in shown.detail)
@@ -358,10 +358,10 @@ class TestWorkOfAHost:
         storage.now = self.busy
 
         async def run() -> None:
-            async with stage(tmp_path, storage=storage, size=(110, 40)) as shown:
-                await shown.say("ADMIN COMPACT nba ON local0")
+            async with dashboard_bench(tmp_path, storage=storage, size=(110, 40)) as shown:
+                await shown.execute("ADMIN COMPACT nba ON local0")
                 operation = await asyncio.to_thread(storage.operation, "nba", "local0")
-                await shown.say("STOP JOB 1")
+                await shown.execute("STOP JOB 1")
                 operation.detach()
                 await shown.shows("the host local0 is still compacting (1 compaction, 2 flushes)")
                 storage.now = AFTER
@@ -373,15 +373,15 @@ class TestWorkOfAHost:
 def test_a_cursor_moves_from_failure_to_failure(tmp_path: Path) -> None:
     hosts = [f"h{number}" for number in range(12)]
 
-    def under_cursor(shown: Stage) -> str:
+    def under_cursor(shown: DashboardBench) -> str:
         body = shown.dashboard.jobs.detail.body
         return plain(body.lines[body.highlighted.start]) if body.highlighted else ""
 
     async def run() -> None:
-        async with stage(tmp_path, {"nba": hosts}, size=(100, 24)) as shown:
-            await shown.say("ADMIN COMPACT nba")
+        async with dashboard_bench(tmp_path, {"nba": hosts}, size=(100, 24)) as shown:
+            await shown.execute("ADMIN COMPACT nba")
             for host in hosts:
-                operation = shown.behind.storage.operation("nba", host)
+                operation = shown.bench.storage.operation("nba", host)
                 if host in ("h4", "h9"):
                     operation.fail(detail="disk gone")
                 else:
@@ -405,10 +405,10 @@ def test_a_cursor_moves_from_failure_to_failure(tmp_path: Path) -> None:
 
 def test_only_what_did_not_finish_is_run_again_if_one_chooses_so(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=(110, 30)) as shown:
-            shown.behind.say("ADMIN COMPACT nba")
+        async with dashboard_bench(tmp_path, size=(110, 30)) as shown:
+            shown.bench.execute("ADMIN COMPACT nba")
             for host in HOSTS:
-                operation = shown.behind.storage.operation("nba", host)
+                operation = shown.bench.storage.operation("nba", host)
                 if host == "local1":
                     operation.fail(detail="disk gone")
                 else:
@@ -420,8 +420,8 @@ def test_only_what_did_not_finish_is_run_again_if_one_chooses_so(tmp_path: Path)
                 "Run job 1 again?", "only on 1 host that did not finish: local1", "on all 3 hosts"
             )
             await shown.press("f")
-            await shown.until(lambda: shown.behind.engine.job(2) is not None)
-            assert [task.host for task in shown.behind.job(2).tasks] == ["local1"]
+            await shown.until(lambda: shown.bench.engine.job(2) is not None)
+            assert [task.host for task in shown.bench.job(2).tasks] == ["local1"]
             await shown.shows("↻ 2")
 
     asyncio.run(run())

@@ -9,12 +9,12 @@ from jobtui.tui.screens.dialog import Choice, Question
 from jobtui.tui.screens.help import HelpScreen
 from jobtui.tui.text.spans import Line, TextRole, plain
 from jobtui.tui.widgets.base import LinesView
-from tests.support.dashboards import stage
+from tests.support.dashboards import dashboard_bench
 
 
 def test_a_second_answer_in_the_same_go_ends_nothing_else(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
+        async with dashboard_bench(tmp_path, auto=True) as shown:
             given: list[str | None] = []
             choices = [Choice("i", "id", "1"), Choice("r", "row", "2")]
             first, second = (Question[str](title, (), choices) for title in ("First", "Second"))
@@ -39,7 +39,7 @@ def test_a_second_answer_in_the_same_go_ends_nothing_else(tmp_path: Path) -> Non
 
 def test_a_question_is_paged_before_it_is_there(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             question = Question[str]("Which?", (), [Choice("i", "id", "1")])
             shown.app.push_screen(question)
             question.action_page(1)
@@ -50,7 +50,7 @@ def test_a_question_is_paged_before_it_is_there(tmp_path: Path) -> None:
 
 def test_a_question_names_the_way_out_and_marks_its_cursor(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             choices = [Choice("f", "only on 1 host", True), Choice("a", "on all 3 hosts", False)]
             shown.app.push_screen(Question[bool]("Run job 1 again?", (), choices))
             await shown.shows("esc closes", "▸ f     only on 1 host")
@@ -63,7 +63,7 @@ def test_a_question_names_the_way_out_and_marks_its_cursor(tmp_path: Path) -> No
 
 def test_only_entries_of_a_question_hang(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=(80, 24)) as shown:
+        async with dashboard_bench(tmp_path, size=(80, 24)) as shown:
             words = " ".join(["word"] * 20)
             lines: list[Line] = [
                 ((words, TextRole.PLAIN),),
@@ -80,8 +80,8 @@ def test_only_entries_of_a_question_hang(tmp_path: Path) -> None:
 
 def test_keys_have_a_narrow_column_in_a_narrow_help(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["h1"]}, size=(60, 16), auto=True) as shown:
-            await shown.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, {"nba": ["h1"]}, size=(60, 16), auto=True) as shown:
+            await shown.execute("ADMIN FLUSH nba")
             await shown.press("question_mark")
             await shown.shows("s       Stop the marked jobs")
             text = "\n".join(plain(line) for line in shown.app.screen.query_one(LinesView).lines)
@@ -96,7 +96,7 @@ def test_keys_have_a_narrow_column_in_a_narrow_help(tmp_path: Path) -> None:
 
 def test_a_question_that_is_closed_before_it_is_there_is_gone(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             for screen in (
                 Question[str]("Which?", (), [Choice("i", "id", "1")]),
                 HelpScreen((), shown.app.context.keymap),

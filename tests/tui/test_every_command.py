@@ -13,59 +13,59 @@ from jobtui.model import ConnectionState, ConnectionStatus
 from jobtui.tui.commands import KeyScope, commands
 from jobtui.tui.textual_ext.palette import Palette, RegistryCommands
 from tests.support.clock import FakeClock
-from tests.support.dashboards import Stage, stage
+from tests.support.dashboards import DashboardBench, dashboard_bench
 
 
-async def at_the_table(shown: Stage) -> None:
+async def at_the_table(shown: DashboardBench) -> None:
     shown.dashboard.jobs.list.table.focus()
 
 
-async def in_the_detail(shown: Stage) -> None:
+async def in_the_detail(shown: DashboardBench) -> None:
     await shown.press("tab")
     await shown.until(lambda: shown.dashboard.jobs.detail.body.has_focus)
 
 
-async def in_the_spaces(shown: Stage) -> None:
+async def in_the_spaces(shown: DashboardBench) -> None:
     await shown.press("2")
     await shown.shows("› spaces")
 
 
-async def in_the_advice(shown: Stage) -> None:
+async def in_the_advice(shown: DashboardBench) -> None:
     await shown.press("5")
     await shown.shows("› advice")
 
 
-async def in_the_hosts(shown: Stage) -> None:
+async def in_the_hosts(shown: DashboardBench) -> None:
     await shown.press("3")
     await shown.shows("› hosts")
 
 
-async def in_the_schedules(shown: Stage) -> None:
+async def in_the_schedules(shown: DashboardBench) -> None:
     await shown.press("6")
     await shown.shows("› schedules")
 
 
-async def in_the_log(shown: Stage) -> None:
+async def in_the_log(shown: DashboardBench) -> None:
     await shown.press("l")
     await shown.shows("› log")
 
 
-async def in_the_overview(shown: Stage) -> None:
+async def in_the_overview(shown: DashboardBench) -> None:
     await shown.press("7")
     await shown.shows("› overview")
 
 
-async def in_the_bar(shown: Stage) -> None:
+async def in_the_bar(shown: DashboardBench) -> None:
     await shown.press("colon")
     await shown.until(lambda: shown.dashboard.console.bar.is_typing)
 
 
-async def in_the_filter(shown: Stage) -> None:
+async def in_the_filter(shown: DashboardBench) -> None:
     await shown.press("slash")
     await shown.until(lambda: shown.dashboard.view.is_typing)
 
 
-WAYS: dict[KeyScope, Callable[[Stage], Awaitable[None]]] = {
+WAYS: dict[KeyScope, Callable[[DashboardBench], Awaitable[None]]] = {
     KeyScope.DASHBOARD: at_the_table,
     KeyScope.TABLE: at_the_table,
     KeyScope.JOBS: at_the_table,
@@ -89,28 +89,30 @@ def test_every_key_reaches_its_action(tmp_path: Path, monkeypatch: pytest.Monkey
         monkeypatch.setattr(LocalClient, "connection", property(lambda self: link))
 
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
-            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH nba; ADMIN FLUSH nba")
             await shown.shows("✔ 2")
             await WAYS[where](shown)
-            heard: list[str] = []
+            received: list[str] = []
             for command in commands(where):
                 name = command.action.partition("(")[0]
                 setattr(
-                    shown.dashboard.widget_of(where), f"action_{name}", lambda *_, name=name: heard.append(name)
+                    shown.dashboard.widget_of(where),
+                    f"action_{name}",
+                    lambda *_, name=name: received.append(name),
                 )
             for command in commands(where):
                 for key in command.keys.split(","):
-                    heard.clear()
+                    received.clear()
                     await shown.press(key)
-                    assert heard == [command.action.partition("(")[0]], (command.id, key)
+                    assert received == [command.action.partition("(")[0]], (command.id, key)
 
     asyncio.run(run())
 
 
 def test_every_action_that_is_named_is_there(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             for where, go in WAYS.items():
                 await shown.press("1")
                 await go(shown)
@@ -124,8 +126,8 @@ def test_every_action_that_is_named_is_there(tmp_path: Path) -> None:
 
 def test_palette_runs_commands_themes_and_columns(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
-            shown.behind.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH nba")
             await shown.shows("✔ 1")
             titles = {title for title, _, _ in RegistryCommands(shown.dashboard)._entries()}
             assert {"Stop", "Recover", "Help", "Spaces", "Theme: light", "Sort by Status"} <= titles
@@ -141,13 +143,13 @@ def test_palette_runs_commands_themes_and_columns(tmp_path: Path) -> None:
 def test_palette_marks_its_entry_without_colors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
 
-    def underlined_text(shown: Stage) -> str:
+    def underlined_text(shown: DashboardBench) -> str:
         strips = shown.app.screen._compositor.render_strips()
         return "".join(part.text for line in strips for part in line if part.style and part.style.underline)
 
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
-            shown.behind.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH nba")
             await shown.shows("✔ 1")
             await shown.press("ctrl+p")
             await shown.until(lambda: "▸ Open" in shown.screen)
@@ -162,8 +164,8 @@ def test_palette_marks_its_entry_without_colors(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize("twice", ["\x1b", "\r", "click"])
 def test_what_leaves_the_palette_twice_in_one_go_leaves_it_once(tmp_path: Path, twice: str) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
-            shown.behind.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH nba")
             await shown.shows("✔ 1")
             turned: list[str] = []
             shown.app.set_theme = turned.append  # type: ignore[method-assign]  # replaced for this test
@@ -189,7 +191,7 @@ def test_what_leaves_the_palette_twice_in_one_go_leaves_it_once(tmp_path: Path, 
 
 def test_a_palette_without_room_has_no_pages(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=(60, 16)) as shown:
+        async with dashboard_bench(tmp_path, size=(60, 16)) as shown:
             await shown.press("ctrl+p")
             await shown.until(lambda: isinstance(shown.app.screen, Palette))
             await shown.pilot.resize_terminal(60, 3)
@@ -201,7 +203,7 @@ def test_a_palette_without_room_has_no_pages(tmp_path: Path) -> None:
 
 def test_the_help_shows_the_keys_that_work_where_one_is(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=(100, 60)) as shown:
+        async with dashboard_bench(tmp_path, size=(100, 60)) as shown:
             await shown.press("question_mark")
             await shown.shows("Jobs", "Stop the marked jobs", "mark all", "filter")
             await shown.press("escape")

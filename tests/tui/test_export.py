@@ -8,7 +8,7 @@ import pytest
 
 from jobtui.tui.actions.jobs import export_jobs, new_export_path
 from tests.support.clock import FakeClock
-from tests.support.dashboards import stage
+from tests.support.dashboards import dashboard_bench
 
 SPACES = {"nba": ["local0"], "=cmd": ["cold0"]}
 
@@ -24,8 +24,8 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_jobs_in_view_are_exported_to_private_files(tmp_path: Path, here: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
-            shown.behind.say("ADMIN FLUSH nba; ADMIN COMPACT nba; ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH nba; ADMIN COMPACT nba; ADMIN FLUSH nba")
             await shown.shows("✔ 3")
             await shown.press("slash")
             await shown.paste("cmd:flush")
@@ -53,8 +53,8 @@ def test_jobs_in_view_are_exported_to_private_files(tmp_path: Path, here: Path) 
 
 def test_a_formula_in_a_name_is_none_in_the_table(tmp_path: Path, here: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
-            shown.behind.say("ADMIN FLUSH `=cmd`")
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH `=cmd`")
             await shown.shows("✔ 1")
             view = shown.dashboard.jobs.list.view
             assert view is not None
@@ -77,8 +77,8 @@ def test_a_name_that_is_taken_is_not_used_again(tmp_path: Path) -> None:
 
 def test_a_directory_that_can_not_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
-            shown.behind.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH nba")
             await shown.shows("✔ 1")
 
             def refused(*_: object) -> int:

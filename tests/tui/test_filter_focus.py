@@ -18,7 +18,7 @@ from textual.geometry import Size
 from jobtui.config.settings import Confirm, TuiSettings
 from jobtui.engine.local import LocalClient
 from jobtui.tui.views.base import DashboardView, TableView
-from tests.support.dashboards import Stage, stage
+from tests.support.dashboards import DashboardBench, dashboard_bench
 
 # s stops, r recovers, b archives, C compacts, F flushes, D drops, u chooses, n creates, a and i mark, y copies
 # and says yes, q leaves, x exports
@@ -29,7 +29,7 @@ SPACES = {"nba": ["local0"], "Dallas": ["cold0"]}
 class Walk:
     """A dashboard, and what it must say by now: each view has a filter of its own."""
 
-    def __init__(self, shown: Stage) -> None:
+    def __init__(self, shown: DashboardBench) -> None:
         self.shown = shown
         self.texts: dict[DashboardView, str] = {}
         self.before = ""
@@ -214,7 +214,7 @@ steps = st.one_of(st.sampled_from(STEPS), st.text(DANGEROUS, min_size=1, max_siz
 
 def test_click_on_the_filter_line_edits_the_filter(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES) as shown:
+        async with dashboard_bench(tmp_path, SPACES) as shown:
             await shown.press("slash")
             await shown.type("nba")
             await shown.press("enter")
@@ -230,8 +230,8 @@ def test_click_on_the_filter_line_edits_the_filter(tmp_path: Path) -> None:
 @pytest.mark.parametrize("start", [":", "/"])
 def test_keys_as_a_terminal_grows_again_are_no_commands(tmp_path: Path, start: str) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, settings=TuiSettings(confirm=Confirm.BULK)) as shown:
-            shown.behind.say("ADMIN COMPACT nba")
+        async with dashboard_bench(tmp_path, SPACES, settings=TuiSettings(confirm=Confirm.BULK)) as shown:
+            shown.bench.execute("ADMIN COMPACT nba")
             await shown.shows("▶ running")
             await shown.type(start)
             await shown.until(lambda: shown.dashboard.is_typing)
@@ -282,8 +282,8 @@ class TestWalk:
     async def walk(self, root: Path, walked: list[Step]) -> None:
         # no question stands between a key and what it does
         chosen = TuiSettings(confirm=Confirm.BULK)
-        async with stage(root, SPACES, settings=chosen) as shown:
-            shown.behind.say("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN COMPACT Dallas")
+        async with dashboard_bench(root, SPACES, settings=chosen) as shown:
+            shown.bench.execute("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN COMPACT Dallas")
             await shown.shows("▶ 2 running", "◷ 1 queued")
             said: list[str] = []
             execute = LocalClient.execute
@@ -293,7 +293,7 @@ class TestWalk:
                 return execute(engine, text, *rest)  # type: ignore[arg-type]  # arguments of any kind
 
             # replaced for this test
-            shown.behind.engine.execute = listening.__get__(shown.behind.engine)  # type: ignore[method-assign]
+            shown.bench.engine.execute = listening.__get__(shown.bench.engine)  # type: ignore[method-assign]
             walk = Walk(shown)
             for step in walked:
                 await step(walk)

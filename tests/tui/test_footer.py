@@ -9,10 +9,10 @@ from jobtui.tui.commands import BY_ID, COMMANDS, KeyScope, commands
 from jobtui.tui.keymap import load_keymap
 from jobtui.tui.text.spans import plain
 from jobtui.tui.widgets.footer import key_line
-from tests.support.dashboards import Stage, stage
+from tests.support.dashboards import DashboardBench, dashboard_bench
 
 
-def keys(shown: Stage) -> str:
+def keys(shown: DashboardBench) -> str:
     """The key line."""
     return shown.screen.split("\n")[-1]
 
@@ -52,10 +52,10 @@ def test_the_way_out_of_the_bar_is_always_shown() -> None:
 
 def test_the_archive_keeps_its_actions(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=(80, 24), auto=True) as shown:
-            await shown.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, size=(80, 24), auto=True) as shown:
+            await shown.execute("ADMIN FLUSH nba")
             await shown.shows("✔ 1")
-            await shown.say("BACKUP JOB 1 1")
+            await shown.execute("BACKUP JOB 1 1")
             await shown.press("4")
             wanted = ("r recover", "b restore", "? help", "esc back")
             for width in (80, 60, 44):
@@ -68,8 +68,8 @@ def test_the_archive_keeps_its_actions(tmp_path: Path) -> None:
 
 def test_the_detail_has_the_next_tab_rather_than_the_filter(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=(60, 16), auto=True) as shown:
-            await shown.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, size=(60, 16), auto=True) as shown:
+            await shown.execute("ADMIN FLUSH nba")
             await shown.until(lambda: "/ filter" in keys(shown) and "next tab" not in keys(shown))
             await shown.press("enter")
             await shown.until(lambda: "] next tab" in keys(shown) and "filter" not in keys(shown))
@@ -79,8 +79,8 @@ def test_the_detail_has_the_next_tab_rather_than_the_filter(tmp_path: Path) -> N
 
 def test_has_the_look_key_only_for_adopted_spaces(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=(80, 24)) as shown:
-            await shown.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, size=(80, 24)) as shown:
+            await shown.execute("ADMIN FLUSH nba")
             # replaced for this test
             shown.dashboard.context.overview_cache.adopted = lambda space: True  # type: ignore[method-assign]
             await shown.press("home")

@@ -9,7 +9,7 @@ from textual.widgets import Input
 from jobtui.errors import ErrorCode
 from jobtui.language import quote_name
 from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
-from tests.support.dashboards import Stage, stage
+from tests.support.dashboards import DashboardBench, dashboard_bench
 
 # the first ones in the short form, all of them in the long one
 IN_SHORT = 2
@@ -30,7 +30,7 @@ def is_clean(screen: str) -> bool:
     return all(character.isprintable() or character == "\n" for character in screen)
 
 
-async def look_everywhere(shown: Stage) -> None:
+async def look_everywhere(shown: DashboardBench) -> None:
     """Through every pane and dialog, each painted with the text in it."""
     for _ in range(5):
         await shown.press("right_square_bracket")
@@ -59,10 +59,10 @@ def test_a_hostile_name_and_reason_are_shown_and_do_nothing(tmp_path: Path, numb
         pytest.skip("in the long form")
 
     async def run() -> None:
-        async with stage(tmp_path, {name: ["local0"]}) as shown:
-            await shown.say(f"USE {quote_name(name)}; ADMIN COMPACT {quote_name(name)}")
-            await shown.until(lambda: shown.behind.storage.begun)
-            shown.behind.storage.operation(name, "local0").fail(ErrorCode.IO, REASON)
+        async with dashboard_bench(tmp_path, {name: ["local0"]}) as shown:
+            await shown.execute(f"USE {quote_name(name)}; ADMIN COMPACT {quote_name(name)}")
+            await shown.until(lambda: shown.bench.storage.begun)
+            shown.bench.storage.operation(name, "local0").fail(ErrorCode.IO, REASON)
             await shown.shows("✖ failed", "✖ 1")
             await shown.until(lambda: len(shown.app._notifications) > 0)
             assert is_clean(shown.screen)
@@ -72,7 +72,7 @@ def test_a_hostile_name_and_reason_are_shown_and_do_nothing(tmp_path: Path, numb
             await shown.shows("Run 1 job again?")
             assert is_clean(shown.screen)
             await shown.press("y")
-            await shown.until(lambda: shown.behind.engine.job(2) is not None)
+            await shown.until(lambda: shown.bench.engine.job(2) is not None)
             await shown.press("q")
             await shown.shows("1 job queued or running")
             assert is_clean(shown.screen)
@@ -86,9 +86,9 @@ def test_a_name_that_may_fit_no_statement_disturbs_no_view(tmp_path: Path, name:
     family = FamilyFigures("default", (level,), live_share=0.5, key_bytes=16, value_bytes=100)
 
     async def run() -> None:
-        async with stage(tmp_path, {name: ["local0", "local1"]}) as shown:
+        async with dashboard_bench(tmp_path, {name: ["local0", "local1"]}) as shown:
             figures = CompactionFigures((family,), memtable=0, pending=0, free=1000 << 20, disk=4000 << 20)
-            shown.behind.storage.measured = {"local0": figures, "local1": figures}
+            shown.bench.storage.measured = {"local0": figures, "local1": figures}
             await shown.shows("To run a first one:")
             assert is_clean(shown.screen)
             await shown.press("5")
@@ -111,7 +111,7 @@ def test_a_name_that_may_fit_no_statement_disturbs_no_view(tmp_path: Path, name:
 
 def test_hostile_typed_text_is_shown_and_refused(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             await shown.press("colon")
             await shown.until(lambda: shown.dashboard.console.bar.is_typing)
             await shown.paste("USE \x1b[31mred\u202e[/nope]\x07" + "é" * 150)

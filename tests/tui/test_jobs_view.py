@@ -12,14 +12,14 @@ from jobtui.tui.text.notices import describe_ends
 from jobtui.tui.text.spans import plain
 from jobtui.tui.widgets.base import LinesView
 from tests.support.clock import FakeClock
-from tests.support.dashboards import Stage, stage
+from tests.support.dashboards import DashboardBench, dashboard_bench
 
 
-async def some_jobs(shown: Stage, count: int) -> None:
+async def some_jobs(shown: DashboardBench, count: int) -> None:
     """That many finished jobs, the flushes on nba, every third a compact of test2."""
     texts = ["ADMIN COMPACT test2" if number % 3 == 0 else "ADMIN FLUSH nba" for number in range(1, count + 1)]
-    shown.behind.say("; ".join(texts))
-    await shown.until(lambda: shown.behind.engine.history.counts()["finished"] == count)
+    shown.bench.execute("; ".join(texts))
+    await shown.until(lambda: shown.bench.engine.history.counts()["finished"] == count)
     await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == count)
     shown.app.clear_notifications()
 
@@ -29,12 +29,12 @@ SPACES = {"nba": ["local0"], "test2": ["cold0"]}
 
 def test_cursor_stays_on_its_job_when_jobs_are_added_or_sorted(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 9)
             table = shown.dashboard.jobs.list.table
             table.go_to_key(4)
             await shown.shows("job 4 ·")
-            shown.behind.say("ADMIN FLUSH nba")
+            shown.bench.execute("ADMIN FLUSH nba")
             await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 10)
             assert shown.cursor == 4
             for _ in range(6):
@@ -50,12 +50,12 @@ def test_cursor_stays_on_its_job_when_jobs_are_added_or_sorted(tmp_path: Path) -
 
 def test_scrolled_down_a_new_job_moves_no_row_on_screen(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 60)
             await shown.press("pagedown", "pagedown")
             table = shown.dashboard.jobs.list.table
             row, before = shown.cursor, table.cursor - table.top
-            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
+            shown.bench.execute("ADMIN FLUSH nba; ADMIN FLUSH nba")
             await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 62)
             assert shown.cursor == row
             assert table.cursor - table.top == before
@@ -65,11 +65,11 @@ def test_scrolled_down_a_new_job_moves_no_row_on_screen(tmp_path: Path) -> None:
 
 def test_at_the_top_new_jobs_come_into_sight(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 40)
             await shown.press("home")
             assert shown.cursor == 40
-            shown.behind.say("ADMIN FLUSH nba")
+            shown.bench.execute("ADMIN FLUSH nba")
             await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 41)
             assert shown.cursor == 40
             assert shown.dashboard.jobs.list.table.top == 0
@@ -79,16 +79,16 @@ def test_at_the_top_new_jobs_come_into_sight(tmp_path: Path) -> None:
 
 def test_follow_keeps_the_cursor_on_the_newest_job(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 5)
             await shown.press("end", "f")
             await shown.shows("following")
             assert shown.cursor == 5
-            shown.behind.say("ADMIN FLUSH nba")
+            shown.bench.execute("ADMIN FLUSH nba")
             await shown.until(lambda: shown.cursor == 6)
             await shown.press("down")
             await shown.shows_no_more("following")
-            shown.behind.say("ADMIN FLUSH nba")
+            shown.bench.execute("ADMIN FLUSH nba")
             await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 7)
             assert shown.cursor == 5
 
@@ -97,7 +97,7 @@ def test_follow_keeps_the_cursor_on_the_newest_job(tmp_path: Path) -> None:
 
 def test_filter_applies_while_typed_and_shows_counts(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 9)
             await shown.press("slash")
             await shown.paste("space:test2")
@@ -105,7 +105,7 @@ def test_filter_applies_while_typed_and_shows_counts(tmp_path: Path) -> None:
             assert "flush nba" not in shown.screen
             await shown.press("enter")
             await shown.shows("/ space:test2", "3 of 9")
-            shown.behind.say("ADMIN COMPACT test2; ADMIN FLUSH nba")
+            shown.bench.execute("ADMIN COMPACT test2; ADMIN FLUSH nba")
             await shown.shows("4 of 11")
             await shown.press("escape")
             await shown.shows_no_more("space:test2")
@@ -116,7 +116,7 @@ def test_filter_applies_while_typed_and_shows_counts(tmp_path: Path) -> None:
 
 def test_esc_while_typing_a_filter_brings_the_one_before_back(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 6)
             await shown.press("slash")
             await shown.paste("nosuchthing")
@@ -130,7 +130,7 @@ def test_esc_while_typing_a_filter_brings_the_one_before_back(tmp_path: Path) ->
 
 def test_marks_are_set_by_space_by_range_all_and_inverted(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 6)
             marks = shown.dashboard.jobs.list.rows.marks
             await shown.press("home", "space", "down", "space")
@@ -152,9 +152,9 @@ def test_marks_are_set_by_space_by_range_all_and_inverted(tmp_path: Path) -> Non
 
 def test_action_on_marks_names_the_jobs_that_it_skips(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}, obey=True) as shown:
-            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba; ADMIN FLUSH nba")
-            shown.behind.storage.operation("nba", "local0").finish()
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}, obey=True) as shown:
+            shown.bench.execute("ADMIN FLUSH nba; ADMIN FLUSH nba; ADMIN FLUSH nba")
+            shown.bench.storage.operation("nba", "local0").finish()
             await shown.shows("✔ 1", "▶ 1 running", "◷ 1 queued")
             await shown.press("a", "s")
             await shown.shows("Stop 2 jobs?", "job 2", "job 3", "skipped: job 1 (already ended)")
@@ -167,24 +167,24 @@ def test_action_on_marks_names_the_jobs_that_it_skips(tmp_path: Path) -> None:
 
 def test_confirmed_action_affects_only_the_named_jobs(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}, auto=True) as shown:
-            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH nba; ADMIN FLUSH nba")
             await shown.shows("✔ 2")
             await shown.press("home", "b")
             await shown.shows("Archive 1 job?", "job 2")
-            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
+            shown.bench.execute("ADMIN FLUSH nba; ADMIN FLUSH nba")
             await shown.shows("✔ 4")
             await shown.press("y")
             await shown.shows("archived: 1 job (2)")
-            assert shown.behind.engine.history.is_archived(2)
-            assert not shown.behind.engine.history.is_archived(4)
+            assert shown.bench.engine.history.is_archived(2)
+            assert not shown.bench.engine.history.is_archived(4)
 
     asyncio.run(run())
 
 
 def test_f_flushes_and_c_compacts_the_space_in_view(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 3)
             await shown.press("home", "F")
             await shown.shows("flush test2", "✔ 4")
@@ -192,29 +192,29 @@ def test_f_flushes_and_c_compacts_the_space_in_view(tmp_path: Path) -> None:
             await shown.shows("Compact test2?", "Cancel")
             await shown.press("y")
             await shown.shows("✔ 5")
-            assert shown.behind.job(5).label == "compact test2"
+            assert shown.bench.job(5).label == "compact test2"
 
     asyncio.run(run())
 
 
 def test_submitted_job_gets_the_cursor(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["a"], "srq": ["a"]}, auto=True) as shown:
-            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH srq")
+        async with dashboard_bench(tmp_path, {"nba": ["a"], "srq": ["a"]}, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH nba; ADMIN FLUSH srq")
             await shown.shows("✔ 2")
             await shown.press("end")
             await shown.until(lambda: shown.cursor == 1)
-            await shown.say("ADMIN FLUSH nba; ADMIN COMPACT nba")
+            await shown.execute("ADMIN FLUSH nba; ADMIN COMPACT nba")
             await shown.until(lambda: shown.cursor == 4)
             await shown.press("slash")
             await shown.type("space:srq")
             await shown.press("enter")
             await shown.until(lambda: shown.cursor == 2)
-            await shown.say("ADMIN COMPACT srq")
+            await shown.execute("ADMIN COMPACT srq")
             await shown.until(lambda: shown.cursor == 5)
             # a notice of its end would take the place of the one that is looked for
-            shown.behind.storage.auto = False
-            await shown.say("ADMIN COMPACT nba")
+            shown.bench.storage.auto = False
+            await shown.execute("ADMIN COMPACT nba")
             await shown.shows("job 6 does not pass the filter")
             assert shown.cursor == 5
 
@@ -239,8 +239,8 @@ def test_beginning_of_a_name_matches_unless_it_is_a_name(
 ) -> None:
     async def run() -> None:
         spaces = {"n": ["alpha"], "nba": ["alpha"], "srq": ["beta"]}
-        async with stage(tmp_path, spaces, auto=True) as shown:
-            shown.behind.say("ADMIN FLUSH n; ADMIN FLUSH nba; ADMIN COMPACT nba; ADMIN COMPACT srq")
+        async with dashboard_bench(tmp_path, spaces, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH n; ADMIN FLUSH nba; ADMIN COMPACT nba; ADMIN COMPACT srq")
             await shown.shows("✔ 4")
             await shown.press("slash")
             await shown.type(filter_text)
@@ -253,13 +253,13 @@ def test_beginning_of_a_name_matches_unless_it_is_a_name(
 
 def test_space_filtered_by_a_prefix_is_the_space_in_view(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["a"], "srq": ["a"]}, auto=True) as shown:
-            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH srq")
+        async with dashboard_bench(tmp_path, {"nba": ["a"], "srq": ["a"]}, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH nba; ADMIN FLUSH srq")
             await shown.shows("✔ 2")
             shown.dashboard.jobs.list.set_filter("space:sr")
             await shown.until(lambda: shown.cursor == 2)
             await shown.press("F")
-            await shown.until(lambda: (job := shown.behind.engine.job(3)) is not None and job.space == "srq")
+            await shown.until(lambda: (job := shown.bench.engine.job(3)) is not None and job.space == "srq")
 
     asyncio.run(run())
 
@@ -267,11 +267,11 @@ def test_space_filtered_by_a_prefix_is_the_space_in_view(tmp_path: Path) -> None
 def test_a_y_out_of_habit_after_r_opens_nothing(tmp_path: Path) -> None:
     async def run() -> None:
         asks_nothing = TuiSettings(confirm=Confirm.BULK)
-        async with stage(tmp_path, {"nba": ["a"]}, auto=True, settings=asks_nothing) as shown:
-            shown.behind.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, {"nba": ["a"]}, auto=True, settings=asks_nothing) as shown:
+            shown.bench.execute("ADMIN FLUSH nba")
             await shown.shows("✔ 1")
             # a notice of its end would take the place of the one that is looked for
-            shown.behind.storage.auto = False
+            shown.bench.storage.auto = False
             await shown.press("r", "y")
             await shown.shows("does not ask for confirmation", "▶ running")
             assert len(shown.app.screen_stack) == 1
@@ -292,11 +292,11 @@ def test_jobs_that_end_together_are_told_of_in_one_go() -> None:
 
 def test_a_watched_job_that_ends_is_told(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
-            shown.behind.say("ADMIN COMPACT nba")
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
+            shown.bench.execute("ADMIN COMPACT nba")
             await shown.shows("▶ running")
             await shown.press("w")
-            shown.behind.storage.operation("nba", "local0").finish()
+            shown.bench.storage.operation("nba", "local0").finish()
             await shown.shows("✔ job 1 compact nba finished", "reclaimed")
 
     asyncio.run(run())
@@ -304,14 +304,14 @@ def test_a_watched_job_that_ends_is_told(tmp_path: Path) -> None:
 
 def test_the_archive_shows_what_was_archived_and_offers_no_deeds(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 5)
-            shown.behind.say("BACKUP JOB 1 2")
+            shown.bench.execute("BACKUP JOB 1 2")
             await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 3)
             await shown.press("4")
             await shown.shows("job 2 · flush nba", "archive")
             assert "s stop" not in shown.screen
-            shown.behind.say("BACKUP JOB 3 3")
+            shown.bench.execute("BACKUP JOB 3 3")
             await shown.until(lambda: "compact test2" in shown.screen)
             await shown.press("1")
             await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 2)
@@ -322,9 +322,9 @@ def test_the_archive_shows_what_was_archived_and_offers_no_deeds(tmp_path: Path)
 class TestArchiveView:
     def test_restores_the_marked_jobs(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, auto=True, size=(120, 30)) as shown:
+            async with dashboard_bench(tmp_path, SPACES, auto=True, size=(120, 30)) as shown:
                 await some_jobs(shown, 5)
-                shown.behind.say("BACKUP JOB 1 4")
+                shown.bench.execute("BACKUP JOB 1 4")
                 await shown.press("4")
                 await shown.shows("b restore", "job 4 · flush nba")
                 await shown.press("space", "down", "space")
@@ -343,30 +343,30 @@ class TestArchiveView:
 
     def test_runs_an_archived_job_again(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, auto=True) as shown:
+            async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
                 await some_jobs(shown, 2)
-                shown.behind.say("BACKUP JOB 1 2")
+                shown.bench.execute("BACKUP JOB 1 2")
                 await shown.press("4")
                 await shown.shows("job 2 · flush nba")
                 await shown.press("r")
                 await shown.shows("Restore and run 1 job again?")
                 await shown.press("y")
                 await shown.shows("job 3 runs job 2 again")
-                assert not shown.behind.engine.history.is_archived(2)
-                assert shown.behind.engine.history.is_archived(1)
-                assert shown.behind.job(3).recovered_from == 2
+                assert not shown.bench.engine.history.is_archived(2)
+                assert shown.bench.engine.history.is_archived(1)
+                assert shown.bench.job(3).recovered_from == 2
 
         asyncio.run(run())
 
 
 def test_paused_screen_shows_all_changes_afterwards(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 2)
             await shown.press("p")
             await shown.shows("paused")
-            shown.behind.say("ADMIN FLUSH nba")
-            await shown.until(lambda: shown.behind.engine.history.counts()["finished"] == 3)
+            shown.bench.execute("ADMIN FLUSH nba")
+            await shown.until(lambda: shown.bench.engine.history.counts()["finished"] == 3)
             await shown.pilot.pause(0.05)
             assert len(shown.dashboard.jobs.list.rows) == 2
             await shown.press("p")
@@ -377,14 +377,14 @@ def test_paused_screen_shows_all_changes_afterwards(tmp_path: Path) -> None:
 
 def test_rows_stay_in_view_after_scrolling_from_the_cursor(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 60)
             table = shown.dashboard.jobs.list.table
             for _ in range(6):
                 table.post_message(events.MouseScrollDown(table, 5, 5, 0, 1, 0, False, False, False))
             await shown.until(lambda: table.top > 5)
             first, cursor = table.rows.key_at(table.top), shown.cursor
-            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
+            shown.bench.execute("ADMIN FLUSH nba; ADMIN FLUSH nba")
             await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == 62)
             await shown.pilot.pause()
             assert table.rows.key_at(table.top) == first
@@ -395,7 +395,7 @@ def test_rows_stay_in_view_after_scrolling_from_the_cursor(tmp_path: Path) -> No
 
 def test_archived_jobs_lose_their_marks(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 5)
             marks = shown.dashboard.jobs.list.rows.marks
             await shown.press("space", "space")
@@ -414,11 +414,11 @@ def test_archived_jobs_lose_their_marks(tmp_path: Path) -> None:
 
 def test_question_follows_its_jobs_and_yes_to_none_is_harmless(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES) as shown:
-            await shown.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, SPACES) as shown:
+            await shown.execute("ADMIN FLUSH nba")
             await shown.press("s")
             await shown.shows("Stop 1 job?")
-            shown.behind.storage.operation("nba", "local0").finish()
+            shown.bench.storage.operation("nba", "local0").finish()
             asked = shown.app.screen.query_one("#question-text", LinesView)
             await shown.until(lambda: "finished" in "".join(map(plain, asked.lines)))
             await shown.press("y")
@@ -429,10 +429,10 @@ def test_question_follows_its_jobs_and_yes_to_none_is_harmless(tmp_path: Path) -
 
 def test_cursor_stays_on_its_job_as_many_arrive(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
-            shown.behind.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH nba")
             await shown.shows("✔ 1")
-            shown.behind.say("; ".join(["ADMIN FLUSH nba"] * 60))
+            shown.bench.execute("; ".join(["ADMIN FLUSH nba"] * 60))
             await shown.shows("✔ 61")
             jobs = shown.dashboard.jobs.list
             await shown.until(lambda: len(jobs.rows) == 61 and not jobs.searching)

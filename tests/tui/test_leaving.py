@@ -7,20 +7,20 @@ from textual.keys import _character_to_key
 
 from jobtui.config.settings import TuiSettings
 from jobtui.model import Status, StepPosition
-from tests.support.dashboards import Stage, showing, stage
+from tests.support.dashboards import DashboardBench, dashboard_bench, showing
 from tests.support.mirrors import mirror_bench
 from tests.support.scripted_mirror import ScriptedMirror
 
 
-async def begin_a_job_and_leave(shown: Stage) -> None:
-    await shown.say("ADMIN COMPACT nba")
+async def begin_a_job_and_leave(shown: DashboardBench) -> None:
+    await shown.execute("ADMIN COMPACT nba")
     await shown.press("q")
     await shown.shows("queued or running")
 
 
 def test_q_leaves_at_once_where_nothing_is_under_way(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             await shown.press("q")
             await shown.until(lambda: shown.app.return_value == 0)
 
@@ -30,8 +30,8 @@ def test_q_leaves_at_once_where_nothing_is_under_way(tmp_path: Path) -> None:
 @pytest.mark.parametrize("typed", ["?", "4", "2>D", ":x", "s", "q", "c", "\x10"])
 def test_what_is_typed_in_the_same_go_as_q_is_not_begun(tmp_path: Path, typed: str) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
-            shown.behind.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH nba")
             await shown.shows("✔ 1")
             for key in f"q{typed}":
                 name = {"\x10": "ctrl+p"}.get(key) or _character_to_key(key)
@@ -45,8 +45,8 @@ def test_what_is_typed_in_the_same_go_as_q_is_not_begun(tmp_path: Path, typed: s
 
 def test_q_asks_while_jobs_run_with_stay_focused(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
-            await shown.say("ADMIN COMPACT nba")
+        async with dashboard_bench(tmp_path) as shown:
+            await shown.execute("ADMIN COMPACT nba")
             await shown.press("q")
             await shown.shows("1 job queued or running", "job 1", "Stay", "Wait", "Stop")
             await shown.press("enter")
@@ -58,12 +58,12 @@ def test_q_asks_while_jobs_run_with_stay_focused(tmp_path: Path) -> None:
 
 def test_to_wait_leaves_when_the_last_job_has_ended(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
             await begin_a_job_and_leave(shown)
             await shown.press("w")
             await shown.shows("leaves when all jobs have ended")
             assert shown.app.return_value is None
-            shown.behind.storage.operation("nba", "local0").finish()
+            shown.bench.storage.operation("nba", "local0").finish()
             await shown.until(lambda: shown.app.return_value == 0)
 
     asyncio.run(run())
@@ -71,13 +71,13 @@ def test_to_wait_leaves_when_the_last_job_has_ended(tmp_path: Path) -> None:
 
 def test_one_who_waits_to_leave_can_stay_after_all(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
             await begin_a_job_and_leave(shown)
             await shown.press("w")
             await shown.shows("leaves when")
             await shown.press("escape")
             await shown.shows_no_more("leaves when")
-            shown.behind.storage.operation("nba", "local0").finish()
+            shown.bench.storage.operation("nba", "local0").finish()
             await shown.shows("✔ finished")
             assert shown.app.return_value is None
 
@@ -86,12 +86,12 @@ def test_one_who_waits_to_leave_can_stay_after_all(tmp_path: Path) -> None:
 
 def test_to_stop_the_work_leaves_once_it_has_truly_ended(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
             await begin_a_job_and_leave(shown)
             await shown.press("s")
             await shown.shows("◼ stopping 0/1")
             assert shown.app.return_value is None
-            shown.behind.storage.operation("nba", "local0").stop()
+            shown.bench.storage.operation("nba", "local0").stop()
             await shown.until(lambda: shown.app.return_value == 0)
 
     asyncio.run(run())
@@ -99,7 +99,7 @@ def test_to_stop_the_work_leaves_once_it_has_truly_ended(tmp_path: Path) -> None
 
 def test_quit_typed_in_the_bar_leaves_too(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             await shown.press("colon")
             await shown.until(lambda: shown.dashboard.console.bar.is_typing)
             await shown.paste("quit")
@@ -123,9 +123,9 @@ def test_what_a_cluster_runs_goes_on_without_being_asked_about(tmp_path: Path) -
 
 def test_leaving_in_the_background_yields_first(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
-            await shown.say("ADMIN COMPACT nba")
-            operation = shown.behind.storage.operation("nba", "local0")
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
+            await shown.execute("ADMIN COMPACT nba")
+            operation = shown.bench.storage.operation("nba", "local0")
             operation.progress(0.3, steps=StepPosition(17, 64))
             await shown.press("q")
             await shown.shows("jobs continue in the background")
@@ -134,7 +134,7 @@ def test_leaving_in_the_background_yields_first(tmp_path: Path) -> None:
             assert shown.app.return_value is None
             operation.pause(StepPosition(18, 64))
             await shown.until(lambda: shown.app.return_value == 0)
-            job = shown.behind.job(1)
+            job = shown.bench.job(1)
             assert (job.status, job.tasks[0].status) == (Status.RUNNING, Status.QUEUE)
 
     asyncio.run(run())
@@ -143,9 +143,9 @@ def test_leaving_in_the_background_yields_first(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("command", "steps"), [("FLUSH", None), ("COMPACT", StepPosition(0, 1))])
 def test_dialog_says_what_starts_over(tmp_path: Path, command: str, steps: StepPosition | None) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
-            await shown.say(f"ADMIN {command} nba")
-            shown.behind.storage.operation("nba", "local0").progress(0.3, steps=steps)
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
+            await shown.execute(f"ADMIN {command} nba")
+            shown.bench.storage.operation("nba", "local0").progress(0.3, steps=steps)
             await shown.press("q")
             await shown.shows("in the background job 1 starts over on local0, 30% is lost")
 
@@ -154,11 +154,11 @@ def test_dialog_says_what_starts_over(tmp_path: Path, command: str, steps: StepP
 
 def test_ended_jobs_are_left_to_nobody(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
-            await shown.say("ADMIN COMPACT nba")
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
+            await shown.execute("ADMIN COMPACT nba")
             await shown.press("q")
             await shown.shows("1 job queued or running", "▶ running")
-            shown.behind.storage.operation("nba", "local0").finish()
+            shown.bench.storage.operation("nba", "local0").finish()
             await shown.shows("All jobs have ended", "✔ finished")
             await shown.press("b")
             await shown.until(lambda: shown.app.return_value == 0)
@@ -171,7 +171,7 @@ class TestSwitchProfile:
 
     def test_asks_which_and_leaves_for_it(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, settings=self.SETTINGS) as shown:
+            async with dashboard_bench(tmp_path, settings=self.SETTINGS) as shown:
                 await shown.press("at")
                 await shown.shows("Switch to which profile?", "1     prod", "2     stage")
                 await shown.press("2")
@@ -182,8 +182,8 @@ class TestSwitchProfile:
 
     def test_waits_for_running_jobs_if_the_user_wants(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, {"nba": ["local0"]}, settings=self.SETTINGS) as shown:
-                await shown.say("ADMIN COMPACT nba")
+            async with dashboard_bench(tmp_path, {"nba": ["local0"]}, settings=self.SETTINGS) as shown:
+                await shown.execute("ADMIN COMPACT nba")
                 await shown.press("colon")
                 await shown.paste("profile prod")
                 await shown.press("enter")
@@ -194,7 +194,7 @@ class TestSwitchProfile:
                 )
                 await shown.press("w")
                 await shown.shows("switches to prod when all jobs have ended, esc stays")
-                shown.behind.storage.operation("nba", "local0").finish()
+                shown.bench.storage.operation("nba", "local0").finish()
                 await shown.until(lambda: shown.app.return_value == 0)
                 assert shown.app.next_profile == "prod"
 
@@ -202,15 +202,15 @@ class TestSwitchProfile:
 
     def test_q_afterwards_leaves(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, {"nba": ["local0"]}, settings=self.SETTINGS) as shown:
-                await shown.say("ADMIN COMPACT nba")
+            async with dashboard_bench(tmp_path, {"nba": ["local0"]}, settings=self.SETTINGS) as shown:
+                await shown.execute("ADMIN COMPACT nba")
                 await shown.press("at", "1")
                 await shown.shows("then switch to prod")
                 await shown.press("enter", "q")
                 await shown.shows("Stop them, then leave")
                 await shown.press("s")
                 await shown.shows("stopping all jobs, then leaves")
-                shown.behind.storage.operation("nba", "local0").stop()
+                shown.bench.storage.operation("nba", "local0").stop()
                 await shown.until(lambda: shown.app.return_value == 0)
                 assert shown.app.next_profile == ""
 
@@ -225,7 +225,7 @@ class TestSwitchProfile:
     )
     def test_a_name_that_cannot_be_switched_to(self, tmp_path: Path, text: str, toast: str) -> None:
         async def run() -> None:
-            async with stage(tmp_path, settings=self.SETTINGS) as shown:
+            async with dashboard_bench(tmp_path, settings=self.SETTINGS) as shown:
                 await shown.press("colon")
                 await shown.paste(text)
                 await shown.press("enter")
@@ -236,7 +236,7 @@ class TestSwitchProfile:
 
     def test_without_another_profile(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path) as shown:
+            async with dashboard_bench(tmp_path) as shown:
                 await shown.press("at")
                 await shown.shows("There is no other profile in the config file")
 

@@ -16,7 +16,7 @@ from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Session
 from jobtui.errors import ErrorCode
 from jobtui.model import Level, SpaceStats
-from tests.support.dashboards import HOSTS, Stage, stage
+from tests.support.dashboards import HOSTS, DashboardBench, dashboard_bench
 
 LOOKS = Path(__file__).parent / "looks"
 COLD = ("cold0", "cold1")
@@ -28,24 +28,24 @@ BEFORE = SpaceStats(
 AFTER = SpaceStats(levels=(Level(0, 0), Level(0, 0), Level(3, 612 * MIB)), entries=1010112)
 
 
-async def a_busy_desk(shown: Stage) -> None:
+async def a_busy_desk(shown: DashboardBench) -> None:
     """Jobs in every status, one of them half way."""
-    behind, storage = shown.behind, shown.behind.storage
-    behind.say("ADMIN FLUSH nba; ADMIN COMPACT test2")
+    it, storage = shown.bench, shown.bench.storage
+    it.execute("ADMIN FLUSH nba; ADMIN COMPACT test2")
     for host in HOSTS:
         storage.operation("nba", host).finish(BEFORE, AFTER)
     storage.operation("test2", "cold0").fail(ErrorCode.DISK_FULL, FULL)
     storage.operation("test2", "cold1").finish(BEFORE, AFTER)
-    await shown.until(lambda: behind.engine.history.counts()["failed"] == 1)
-    behind.clock.advance(42)
-    behind.say("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN COMPACT test2")
+    await shown.until(lambda: it.engine.history.counts()["failed"] == 1)
+    it.clock.advance(42)
+    it.execute("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN COMPACT test2")
     stopped = [storage.operation("test2", host, 1) for host in COLD]
-    behind.say("STOP JOB 5")
+    it.execute("STOP JOB 5")
     await shown.shows("stopping 0/2")
     for operation in stopped:
         operation.stop()
-    await shown.until(lambda: behind.engine.history.counts()["stopped"] == 1)
-    behind.clock.advance(30)
+    await shown.until(lambda: it.engine.history.counts()["stopped"] == 1)
+    it.clock.advance(30)
     storage.operation("nba", "local0", 1).progress(0.54, 88.0 * MIB)
     storage.operation("nba", "local1", 1).finish(BEFORE, AFTER)
     storage.operation("nba", "local2", 1).progress(0.2, 44.0 * MIB)
@@ -53,12 +53,12 @@ async def a_busy_desk(shown: Stage) -> None:
     shown.app.clear_notifications()
     shown.dashboard.jobs.list.table.go_to_key(3)
     shown.dashboard.tick()
-    await shown.until(lambda: "─ job 3 " in shown.screen and shown.behind.job(3).tasks[1].status.ended)
+    await shown.until(lambda: "─ job 3 " in shown.screen and shown.bench.job(3).tasks[1].status.ended)
     await shown.until(lambda: "54%" in shown.detail and "✔" in shown.detail)
 
 
-def task_ended(shown: Stage) -> bool:
-    return shown.behind.job(3).tasks[1].status.ended
+def task_ended(shown: DashboardBench) -> bool:
+    return shown.bench.job(3).tasks[1].status.ended
 
 
 def kept(name: str, seen: str) -> None:
@@ -70,7 +70,7 @@ def kept(name: str, seen: str) -> None:
     assert seen + "\n" == place.read_text(encoding="utf-8")
 
 
-def styled(shown: Stage) -> str:
+def styled(shown: DashboardBench) -> str:
     """The screen as it is written to the terminal: each run of a style after the style's name."""
     lines = []
     for strip in shown.app.screen._compositor.render_strips():
@@ -106,7 +106,7 @@ def at_greenwich(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("size", [(60, 16), (80, 24), (120, 36), (170, 45), (200, 50)])
 def test_five_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": HOSTS, "test2": COLD}, size=size) as shown:
+        async with dashboard_bench(tmp_path, {"nba": HOSTS, "test2": COLD}, size=size) as shown:
             await a_busy_desk(shown)
             kept(f"{size[0]}x{size[1]}", shown.screen)
 
@@ -116,7 +116,9 @@ def test_five_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
 def test_the_terminals_own_colours(tmp_path: Path) -> None:
     async def run() -> None:
         settings = TuiSettings(theme="ansi")
-        async with stage(tmp_path, {"nba": HOSTS, "test2": COLD}, size=(80, 24), settings=settings) as shown:
+        async with dashboard_bench(
+            tmp_path, {"nba": HOSTS, "test2": COLD}, size=(80, 24), settings=settings
+        ) as shown:
             await a_busy_desk(shown)
             seen = styled(shown)
             assert "#" not in seen
@@ -129,7 +131,7 @@ def test_without_colours_signs_say_everything(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setenv("NO_COLOR", "1")
 
     async def run() -> None:
-        async with stage(tmp_path, {"nba": HOSTS, "test2": COLD}, size=(80, 24)) as shown:
+        async with dashboard_bench(tmp_path, {"nba": HOSTS, "test2": COLD}, size=(80, 24)) as shown:
             await a_busy_desk(shown)
             kept("no-color", styled(shown))
 
@@ -140,7 +142,7 @@ class TestProfileColor:
     """The profile's name on its color, in the header and before what one types."""
 
     @staticmethod
-    def names(shown: Stage) -> list[Style]:
+    def names(shown: DashboardBench) -> list[Style]:
         """How the name is painted, from the top down."""
         strips = shown.app.screen._compositor.render_strips()
         return [
@@ -151,7 +153,7 @@ class TestProfileColor:
     def test_is_behind_the_name(self, tmp_path: Path, size: tuple[int, int]) -> None:
         async def run() -> None:
             settings = TuiSettings(profile_color="red")
-            async with stage(tmp_path, size=size, settings=settings) as shown:
+            async with dashboard_bench(tmp_path, size=size, settings=settings) as shown:
                 header, bar = self.names(shown)
                 for style in (header, bar):
                     assert style.bgcolor is not None
@@ -167,7 +169,9 @@ class TestProfileColor:
         monkeypatch.setenv("NO_COLOR", "1")
 
         async def run() -> None:
-            async with stage(tmp_path, size=(80, 24), settings=TuiSettings(profile_color="red")) as shown:
+            async with dashboard_bench(
+                tmp_path, size=(80, 24), settings=TuiSettings(profile_color="red")
+            ) as shown:
                 assert [style.reverse for style in self.names(shown)] == [True, True]
 
         asyncio.run(run())
@@ -175,7 +179,7 @@ class TestProfileColor:
 
 def test_a_terminal_that_is_too_small_says_so(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=(20, 6)) as shown:
+        async with dashboard_bench(tmp_path, size=(20, 6)) as shown:
             await shown.shows("too small: 20x6")
             await shown.pilot.resize_terminal(300, 100)
             await shown.shows("No jobs yet")
@@ -186,8 +190,8 @@ def test_a_terminal_that_is_too_small_says_so(tmp_path: Path) -> None:
 
 def test_too_small_terminal_shows_only_a_text_until_it_grows(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=(80, 24)) as shown:
-            await shown.say("USE nba")
+        async with dashboard_bench(tmp_path, size=(80, 24)) as shown:
+            await shown.execute("USE nba")
             await shown.press("colon")
             await shown.type("SHO")
             await shown.shows("done", "SHOW")

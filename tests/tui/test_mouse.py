@@ -1,19 +1,19 @@
 import asyncio
 from pathlib import Path
 
-from tests.support.dashboards import Stage, stage
+from tests.support.dashboards import DashboardBench, dashboard_bench
 
 SPACES = {"nba": ["local0"], "test2": ["cold0"]}
 
 
-async def jobs(shown: Stage) -> None:
-    shown.behind.say("ADMIN FLUSH nba; ADMIN COMPACT test2; ADMIN FLUSH nba")
+async def jobs(shown: DashboardBench) -> None:
+    shown.bench.execute("ADMIN FLUSH nba; ADMIN COMPACT test2; ADMIN FLUSH nba")
     await shown.shows("✔ 3")
     await shown.press("end")
     await shown.shows("job 1 ·")
 
 
-def index_of(shown: Stage, text: str) -> tuple[int, int]:
+def index_of(shown: DashboardBench, text: str) -> tuple[int, int]:
     """Where the text is on screen."""
     for row, line in enumerate(shown.screen.split("\n")):
         if text in line:
@@ -21,13 +21,13 @@ def index_of(shown: Stage, text: str) -> tuple[int, int]:
     raise AssertionError(f"{text} is not on screen")
 
 
-async def click(shown: Stage, text: str, times: int = 1) -> None:
+async def click(shown: DashboardBench, text: str, times: int = 1) -> None:
     await shown.pilot.click(offset=index_of(shown, text), times=times)
 
 
 def test_a_click_on_a_header_sorts_and_again_turns_round(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await jobs(shown)
             for arrow, first in (("▲", 1), ("▼", 3)):
                 await click(shown, "Job")
@@ -41,7 +41,7 @@ def test_a_click_on_a_header_sorts_and_again_turns_round(tmp_path: Path) -> None
 
 def test_a_click_takes_the_cursor_there_and_a_double_click_opens(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await jobs(shown)
             await click(shown, "compact test2")
             await shown.until(lambda: shown.cursor == 2)
@@ -53,13 +53,13 @@ def test_a_click_takes_the_cursor_there_and_a_double_click_opens(tmp_path: Path)
 
 def test_opened_job_stays_open_while_newer_ones_arrive(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await jobs(shown)
             await shown.press("home", "f")
             await shown.shows("following")
             await click(shown, "flush nba", times=2)
             await shown.shows("jobs › job 3")
-            shown.behind.say("ADMIN FLUSH test2")
+            shown.bench.execute("ADMIN FLUSH test2")
             await shown.shows("✔ 4")
             await shown.shows_no_more("following")
             await shown.press("escape")
@@ -70,7 +70,7 @@ def test_opened_job_stays_open_while_newer_ones_arrive(tmp_path: Path) -> None:
 
 def test_a_click_on_a_tab_chooses_it(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await jobs(shown)
             await click(shown, "Events")
             await shown.until(lambda: "job finished" in shown.detail)
@@ -82,8 +82,8 @@ def test_a_click_on_a_tab_chooses_it(tmp_path: Path) -> None:
 
 def test_a_click_answers_a_question_and_takes_a_completion(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES) as shown:
-            shown.behind.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, SPACES) as shown:
+            shown.bench.execute("ADMIN FLUSH nba")
             await shown.shows("▶ running")
             await shown.press("s")
             await shown.shows("Stop 1 job?")
@@ -101,10 +101,10 @@ def test_a_click_answers_a_question_and_takes_a_completion(tmp_path: Path) -> No
 
 def test_results_are_selected_with_the_mouse_and_copied(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES) as shown:
+        async with dashboard_bench(tmp_path, SPACES) as shown:
             said: list[str] = []
             shown.app.write_to_terminal = said.append  # type: ignore[method-assign]  # replaced for this test
-            await shown.say("SHOW SPACES")
+            await shown.execute("SHOW SPACES")
             await shown.press("t")
             await shown.shows("| nba ")
             column, row = index_of(shown, "| nba ")

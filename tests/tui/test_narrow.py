@@ -19,7 +19,7 @@ from jobtui.tui.widgets.console import TranscriptLine
 from jobtui.tui.widgets.filter_bar import FilterCounts
 from jobtui.tui.widgets.footer import fit_toast, most_toasts
 from jobtui.tui.widgets.header import HeaderState, header_line
-from tests.support.dashboards import HOSTS, Stage, stage
+from tests.support.dashboards import HOSTS, DashboardBench, dashboard_bench
 
 SMALL = (60, 16)
 BEFORE = SpaceStats(levels=(Level(2, 1100 << 20),))
@@ -83,8 +83,8 @@ class TestCounters:
 
     def test_of_the_filter_are_whole_while_it_is_typed(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, size=(80, 24), auto=True) as shown:
-                await shown.say("ADMIN FLUSH nba")
+            async with dashboard_bench(tmp_path, size=(80, 24), auto=True) as shown:
+                await shown.execute("ADMIN FLUSH nba")
                 await shown.press("slash")
                 await shown.until(lambda: shown.dashboard.view.is_typing)
                 line = shown.dashboard.jobs.list.filter_line
@@ -99,12 +99,12 @@ class TestCounters:
         spaces = {"nba": [f"local{number}" for number in range(100)]}
 
         async def run() -> None:
-            async with stage(tmp_path, spaces) as shown:
-                await shown.say("ADMIN COMPACT nba")
+            async with dashboard_bench(tmp_path, spaces) as shown:
+                await shown.execute("ADMIN COMPACT nba")
                 await shown.shows("▶ running")
                 for number in range(12):
-                    shown.behind.storage.operation("nba", f"local{number}").finish()
-                await shown.say("STOP JOB 1")
+                    shown.bench.storage.operation("nba", f"local{number}").finish()
+                await shown.execute("STOP JOB 1")
                 await shown.shows("◼ stopping 12/100")
 
         asyncio.run(run())
@@ -137,8 +137,8 @@ def test_what_is_said_wraps_and_a_box_does_not() -> None:
 
 def test_question_fits_a_small_terminal_with_its_answers(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True, size=(44, 12)) as shown:
-            await shown.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, auto=True, size=(44, 12)) as shown:
+            await shown.execute("ADMIN FLUSH nba")
             await shown.press("C")
             await shown.shows("Compact nba?", "Cancel n", "Compact y")
             await shown.shows("no figures known")  # the estimate comes later, and the text scrolls from then on
@@ -151,7 +151,7 @@ def test_question_fits_a_small_terminal_with_its_answers(tmp_path: Path) -> None
 
 def test_answers_scroll_with_the_cursor_in_sight(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=SMALL) as shown:
+        async with dashboard_bench(tmp_path, size=SMALL) as shown:
             await shown.press("c")
             await shown.shows("Columns", "Job ", "↓")
             assert "Details" not in shown.screen
@@ -160,7 +160,7 @@ def test_answers_scroll_with_the_cursor_in_sight(tmp_path: Path) -> None:
             await shown.press("enter")
             await shown.shows("·     Details")
             await shown.press("escape")
-            await shown.say("ADMIN FLUSH nba")
+            await shown.execute("ADMIN FLUSH nba")
             await shown.press("x")
             await shown.shows("CSV, for a spreadsheet ", "JSON, with full values ")
 
@@ -169,8 +169,8 @@ def test_answers_scroll_with_the_cursor_in_sight(tmp_path: Path) -> None:
 
 def test_wide_result_scrolls_sideways(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True, size=SMALL) as shown:
-            await shown.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, auto=True, size=SMALL) as shown:
+            await shown.execute("ADMIN FLUSH nba")
             await shown.shows("✔1")
             await shown.press("colon")
             await shown.until(lambda: shown.dashboard.console.bar.is_typing)
@@ -197,8 +197,8 @@ def test_a_toast_is_as_long_and_as_many_as_there_is_room_for() -> None:
 
 def test_toasts_keep_off_the_bar_and_off_a_questions_answers(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True, size=SMALL) as shown:
-            await shown.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, auto=True, size=SMALL) as shown:
+            await shown.execute("ADMIN FLUSH nba")
             await shown.shows("✔1")
             for number in range(5):
                 shown.dashboard.show_toast(f"word {number}", "error")
@@ -218,7 +218,7 @@ def test_toasts_keep_off_the_bar_and_off_a_questions_answers(tmp_path: Path) -> 
 @pytest.mark.parametrize("place", ["1", "2", "3", "4"])
 def test_a_sort_where_no_column_is_in_view_does_nothing(tmp_path: Path, place: str) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=(10, 3)) as shown:
+        async with dashboard_bench(tmp_path, size=(10, 3)) as shown:
             await shown.press(place, "greater_than_sign", "less_than_sign", "o")
             await shown.pilot.resize_terminal(80, 24)
             await shown.shows("local[]>")
@@ -228,8 +228,8 @@ def test_a_sort_where_no_column_is_in_view_does_nothing(tmp_path: Path, place: s
 
 def test_what_is_said_while_one_types_is_in_one_place(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True, size=(100, 24)) as shown:
-            await shown.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, auto=True, size=(100, 24)) as shown:
+            await shown.execute("ADMIN FLUSH nba")
             await shown.press("colon")
             await shown.until(lambda: shown.dashboard.console.bar.is_typing)
             for number in range(3):
@@ -242,7 +242,7 @@ def test_what_is_said_while_one_types_is_in_one_place(tmp_path: Path) -> None:
 
 def test_new_toast_replaces_one_that_it_outdates(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=(80, 30)) as shown:
+        async with dashboard_bench(tmp_path, size=(80, 30)) as shown:
             shown.dashboard.show_toast("something else")
             await shown.press("T", "T", "T", "T")
             await shown.shows("theme: ansi", "something else")
@@ -255,17 +255,17 @@ def test_new_toast_replaces_one_that_it_outdates(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-async def a_half_done_job(shown: Stage) -> None:
-    await shown.say("ADMIN COMPACT nba")
-    shown.behind.storage.operation("nba", "local0").progress(0.5, 88.0 * (1 << 20))
-    shown.behind.storage.operation("nba", "local1").finish(BEFORE, BEFORE)
-    shown.behind.storage.operation("nba", "local2").fail(detail="the disk said no " * 12 + "at last")
-    await shown.until(lambda: shown.behind.job(1).tasks[2].status.ended)
+async def a_half_done_job(shown: DashboardBench) -> None:
+    await shown.execute("ADMIN COMPACT nba")
+    shown.bench.storage.operation("nba", "local0").progress(0.5, 88.0 * (1 << 20))
+    shown.bench.storage.operation("nba", "local1").finish(BEFORE, BEFORE)
+    shown.bench.storage.operation("nba", "local2").fail(detail="the disk said no " * 12 + "at last")
+    await shown.until(lambda: shown.bench.job(1).tasks[2].status.ended)
 
 
 def test_small_terminal_shows_sizes_and_whole_reason(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": HOSTS}, size=SMALL) as shown:
+        async with dashboard_bench(tmp_path, {"nba": HOSTS}, size=SMALL) as shown:
             await a_half_done_job(shown)
             await shown.until(lambda: "1.07 → 1.07 GiB" in shown.detail)
             await shown.until(lambda: "at last" in shown.detail)
@@ -278,8 +278,8 @@ def test_small_terminal_shows_sizes_and_whole_reason(tmp_path: Path) -> None:
 
 def test_the_strip_over_the_detail_says_which_keys_turn_its_tabs(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True, size=(80, 24)) as shown:
-            await shown.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, auto=True, size=(80, 24)) as shown:
+            await shown.execute("ADMIN FLUSH nba")
             await shown.shows("[Tasks]─ Timeline ─ Chart ─ Storage ─ Events", "[ ] tabs")
             await shown.pilot.resize_terminal(68, 16)
             await shown.shows("Events ── [ ] ─")
@@ -290,7 +290,7 @@ def test_the_strip_over_the_detail_says_which_keys_turn_its_tabs(tmp_path: Path)
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_what_is_wrong_with_a_filter_is_told_whole(tmp_path: Path, width: int) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=(width, 24), auto=True) as shown:
+        async with dashboard_bench(tmp_path, size=(width, 24), auto=True) as shown:
             await shown.press("slash")
             await shown.until(lambda: shown.dashboard.view.is_typing)
             await shown.paste("stauts:failed")

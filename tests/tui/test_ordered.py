@@ -9,7 +9,7 @@ from textual import events
 from jobtui.tui.app import DashboardApp
 from jobtui.tui.screens.dashboard import Dashboard
 from jobtui.tui.widgets.command_input import CommandInput
-from tests.support.dashboards import Stage, stage
+from tests.support.dashboards import DashboardBench, dashboard_bench
 
 NAMES = {
     " ": "space",
@@ -22,14 +22,14 @@ NAMES = {
 }
 
 
-def at_once(shown: Stage, keys: str) -> None:
+def at_once(shown: DashboardBench, keys: str) -> None:
     """All of them before the screen has a moment to look at the first."""
     for character in keys:
         name = NAMES.get(character, character)
         shown.app.post_message(events.Key(name, character))
 
 
-async def bar(shown: Stage) -> CommandInput:
+async def bar(shown: DashboardBench) -> CommandInput:
     await shown.press("colon")
     await shown.until(lambda: shown.dashboard.console.bar.is_typing)
     return shown.dashboard.query_one(CommandInput)
@@ -37,7 +37,7 @@ async def bar(shown: Stage) -> CommandInput:
 
 def test_leftover_text_is_cleared_before_the_next_is_sent(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
+        async with dashboard_bench(tmp_path, auto=True) as shown:
             await bar(shown)
             await shown.type("left over")
             await shown.press("escape", "escape")
@@ -52,7 +52,7 @@ def test_leftover_text_is_cleared_before_the_next_is_sent(tmp_path: Path) -> Non
 
 def test_burst_with_enter_is_sent_despite_list_or_error(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
+        async with dashboard_bench(tmp_path, auto=True) as shown:
             await bar(shown)
             await shown.type("SHOW ")
             await shown.until(lambda: shown.dashboard.console.completions.open)
@@ -66,7 +66,7 @@ def test_burst_with_enter_is_sent_despite_list_or_error(tmp_path: Path) -> None:
 
 def test_tab_in_one_go_with_letters_completes_what_they_make(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
+        async with dashboard_bench(tmp_path, auto=True) as shown:
             typist = await bar(shown)
             await shown.until(lambda: typist.has_focus)
             for before in ("", "SH"):
@@ -81,7 +81,7 @@ def test_tab_in_one_go_with_letters_completes_what_they_make(tmp_path: Path) -> 
 
 def test_enter_with_a_letter_ignores_outdated_candidates(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
+        async with dashboard_bench(tmp_path, auto=True) as shown:
             typist = await bar(shown)
             await shown.type("SHOW JOB")
             await shown.until(lambda: shown.dashboard.console.completions.open)
@@ -95,7 +95,7 @@ def test_enter_with_a_letter_ignores_outdated_candidates(tmp_path: Path) -> None
 
 def test_down_sent_with_letters_steps_through_candidates(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
+        async with dashboard_bench(tmp_path, auto=True) as shown:
             typist = await bar(shown)
             at_once(shown, "SHO")
             shown.app.post_message(events.Key("down", None))
@@ -107,8 +107,8 @@ def test_down_sent_with_letters_steps_through_candidates(tmp_path: Path) -> None
 
 def test_a_mark_is_made_before_the_move_that_follows_it(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
-            shown.behind.say("; ".join(["ADMIN FLUSH nba"] * 5))
+        async with dashboard_bench(tmp_path, auto=True) as shown:
+            shown.bench.execute("; ".join(["ADMIN FLUSH nba"] * 5))
             await shown.shows("✔ 5")
             await shown.press("home")
             at_once(shown, "j jj k")
@@ -120,8 +120,8 @@ def test_a_mark_is_made_before_the_move_that_follows_it(tmp_path: Path) -> None:
 
 def test_a_filter_typed_in_one_go_is_corrected_in_order(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["a"], "srq": ["a"]}, auto=True) as shown:
-            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH srq")
+        async with dashboard_bench(tmp_path, {"nba": ["a"], "srq": ["a"]}, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH nba; ADMIN FLUSH srq")
             await shown.shows("✔ 2")
             at_once(shown, "/nba\x15srq\r:SHOW HOSTS\r")
             await shown.until(lambda: shown.dashboard.jobs.list.filter_text == "srq")
@@ -133,8 +133,8 @@ def test_a_filter_typed_in_one_go_is_corrected_in_order(tmp_path: Path) -> None:
 
 def test_filter_sent_in_one_go_is_text_not_commands(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
-            shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH nba; ADMIN FLUSH nba")
             await shown.shows("✔ 2")
             at_once(shown, "/flush\r/recover")
             await shown.until(lambda: shown.dashboard.jobs.list.filter_text == "flushrecover")
@@ -146,7 +146,7 @@ def test_filter_sent_in_one_go_is_text_not_commands(tmp_path: Path) -> None:
 
 def test_text_after_a_filter_sent_at_once_extends_it(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
+        async with dashboard_bench(tmp_path, auto=True) as shown:
             at_once(shown, "/flush")
             await shown.until(lambda: shown.dashboard.jobs.list.filter_text == "flush")
             await shown.type("es")
@@ -161,8 +161,8 @@ def test_text_after_a_filter_sent_at_once_extends_it(tmp_path: Path) -> None:
 
 def test_keys_after_the_bar_was_left_in_one_go_reach_the_filter(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
-            shown.behind.say("ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH nba")
             await shown.shows("✔ 1")
             await bar(shown)
             shown.app.post_message(events.Key("escape", "\x1b"))
@@ -176,7 +176,7 @@ def test_keys_after_the_bar_was_left_in_one_go_reach_the_filter(tmp_path: Path) 
 
 def test_ctrl_c_drops_what_is_typed_in_one_go_with_it(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
+        async with dashboard_bench(tmp_path, auto=True) as shown:
             for start in (":", "/"):
                 at_once(shown, f"{start}abc")
                 shown.app.post_message(events.Key("ctrl+c", "\x03"))
@@ -194,7 +194,7 @@ def test_ctrl_c_drops_what_is_typed_in_one_go_with_it(tmp_path: Path) -> None:
 
 def test_thousands_of_characters_typed_at_once_are_one_change(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             typist = await bar(shown)
             changes: list[str] = []
             put = typist.replace
@@ -210,7 +210,7 @@ def test_thousands_of_characters_typed_at_once_are_one_change(tmp_path: Path) ->
 
 def test_a_long_text_is_thought_about_when_there_is_a_pause(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             typist = await bar(shown)
             await shown.paste("SHOW JOBS; " * 60 + "SHOW JBO ")
             await shown.until(lambda: typist.text.endswith("JBO "))
@@ -223,7 +223,7 @@ def test_a_long_text_is_thought_about_when_there_is_a_pause(tmp_path: Path) -> N
 
 def test_refocused_window_continues_where_it_was(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
+        async with dashboard_bench(tmp_path, auto=True) as shown:
             typist = await bar(shown)
             await shown.type("SHOW ")
             shown.app.post_message(events.AppBlur())
@@ -236,7 +236,7 @@ def test_refocused_window_continues_where_it_was(tmp_path: Path) -> None:
 
 def test_esc_and_a_letter_soon_after_it_are_two_keys(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
+        async with dashboard_bench(tmp_path, auto=True) as shown:
             await bar(shown)
             shown.app.post_message(events.Key("alt+t", "\x1bt"))
             await shown.until(lambda: not shown.dashboard.console.bar.is_typing)
@@ -262,7 +262,7 @@ def test_keys_before_the_first_frame_run_in_order(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(Dashboard, "compose", compose)
 
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
+        async with dashboard_bench(tmp_path, auto=True) as shown:
             await shown.until(lambda: text[1:] in shown.transcript)
             assert shown.dashboard.view is shown.dashboard.jobs
             assert shown.app.theme == "dark"
@@ -272,8 +272,8 @@ def test_keys_before_the_first_frame_run_in_order(tmp_path: Path, monkeypatch: p
 
 def test_question_gets_an_answer_typed_with_its_key(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, obey=True) as shown:
-            await shown.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, obey=True) as shown:
+            await shown.execute("ADMIN FLUSH nba; ADMIN FLUSH nba")
             await shown.until(lambda: shown.cursor == 2)
             at_once(shown, "sy")
             await shown.shows("■ 1")

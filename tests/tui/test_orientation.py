@@ -8,28 +8,28 @@ import pytest
 
 from jobtui.config.settings import TuiSettings
 from jobtui.tui.data.search import complete_filter
-from tests.support.dashboards import Stage, stage
+from tests.support.dashboards import DashboardBench, dashboard_bench
 
 SPACES = {"nba": ["local0"], "test2": ["cold0"]}
 NAMES = {"space": ("nba", "test2"), "host": ("local0", "cold0")}
 
 
-def keys(shown: Stage) -> str:
+def keys(shown: DashboardBench) -> str:
     """The key line."""
     return shown.screen.split("\n")[-1]
 
 
-async def failed_and_finished(shown: Stage) -> None:
+async def failed_and_finished(shown: DashboardBench) -> None:
     """Jobs 1 and 4 failed, the others finished, none is active."""
     for number in range(1, 7):
         space, host = ("nba", "local0") if number % 2 else ("test2", "cold0")
-        shown.behind.say(f"ADMIN FLUSH {space}")
-        operation = shown.behind.storage.operation(space, host, (number - 1) // 2)
+        shown.bench.execute(f"ADMIN FLUSH {space}")
+        operation = shown.bench.storage.operation(space, host, (number - 1) // 2)
         if number in (1, 4):
             operation.fail(detail="disk gone")
         else:
             operation.finish()
-        await shown.until(lambda number=number: shown.behind.job(number).status.ended)
+        await shown.until(lambda number=number: shown.bench.job(number).status.ended)
     await shown.shows("✔ 4", "✖ 2")
     shown.app.clear_notifications()
     await shown.press("home")
@@ -39,13 +39,13 @@ async def failed_and_finished(shown: Stage) -> None:
 class TestKeyLine:
     def test_has_only_keys_that_affect_the_current_job(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, size=(120, 30)) as shown:
+            async with dashboard_bench(tmp_path, SPACES, size=(120, 30)) as shown:
                 await shown.until(lambda: "command" in keys(shown))
                 assert "stop" not in keys(shown)
                 assert "open" not in keys(shown)
-                shown.behind.say("ADMIN FLUSH nba")
+                shown.bench.execute("ADMIN FLUSH nba")
                 await shown.until(lambda: "s stop" in keys(shown) and "recover" not in keys(shown))
-                shown.behind.storage.operation("nba", "local0").finish()
+                shown.bench.storage.operation("nba", "local0").finish()
                 await shown.until(lambda: "r recover" in keys(shown) and "stop" not in keys(shown))
                 assert "b archive" in keys(shown)
 
@@ -53,9 +53,9 @@ class TestKeyLine:
 
     def test_counts_the_marked_jobs_that_a_key_acts_on(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, size=(140, 30)) as shown:
+            async with dashboard_bench(tmp_path, SPACES, size=(140, 30)) as shown:
                 await failed_and_finished(shown)
-                shown.behind.say("ADMIN FLUSH nba; ADMIN FLUSH nba")
+                shown.bench.execute("ADMIN FLUSH nba; ADMIN FLUSH nba")
                 await shown.shows("▶ 1 running")
                 await shown.press("a")
                 await shown.until(lambda: "s stop 2 marked" in keys(shown))
@@ -68,8 +68,8 @@ class TestKeyLine:
 class TestWayBack:
     def test_returns_to_the_previous_view_cursor_and_filter(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, size=(100, 30), auto=True) as shown:
-                await shown.say("ADMIN FLUSH nba; ADMIN FLUSH test2; ADMIN FLUSH test2")
+            async with dashboard_bench(tmp_path, SPACES, size=(100, 30), auto=True) as shown:
+                await shown.execute("ADMIN FLUSH nba; ADMIN FLUSH test2; ADMIN FLUSH test2")
                 await shown.shows("✔ 3")
                 await shown.press("slash")
                 await shown.type("flush")
@@ -88,8 +88,8 @@ class TestWayBack:
 
     def test_drops_first_what_was_typed_after_arriving(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, size=(100, 30), auto=True) as shown:
-                await shown.say("ADMIN FLUSH nba; ADMIN FLUSH test2")
+            async with dashboard_bench(tmp_path, SPACES, size=(100, 30), auto=True) as shown:
+                await shown.execute("ADMIN FLUSH nba; ADMIN FLUSH test2")
                 await shown.shows("✔ 2")
                 await shown.press("2", "enter")
                 await shown.shows("space:nba", "1 of 2")
@@ -108,8 +108,8 @@ class TestWayBack:
 class TestJump:
     def test_to_a_number_typed_in_the_bar(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, size=(100, 30), auto=True) as shown:
-                await shown.say("ADMIN FLUSH nba; ADMIN FLUSH test2; ADMIN FLUSH nba; ADMIN FLUSH nba")
+            async with dashboard_bench(tmp_path, SPACES, size=(100, 30), auto=True) as shown:
+                await shown.execute("ADMIN FLUSH nba; ADMIN FLUSH test2; ADMIN FLUSH nba; ADMIN FLUSH nba")
                 await shown.shows("✔ 4")
                 await shown.press("2")
                 await shown.shows("› spaces")
@@ -123,7 +123,7 @@ class TestJump:
                 await shown.type("2")
                 await shown.press("enter")
                 await shown.until(lambda: shown.cursor == 2 and not shown.dashboard.jobs.list.filter_text)
-                shown.behind.say("BACKUP JOB 1 2")
+                shown.bench.execute("BACKUP JOB 1 2")
                 await shown.press("colon")
                 await shown.type("1")
                 await shown.press("enter")
@@ -137,7 +137,7 @@ class TestJump:
 
     def test_n_goes_from_failed_job_to_failed_job(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, size=(120, 30)) as shown:
+            async with dashboard_bench(tmp_path, SPACES, size=(120, 30)) as shown:
                 await failed_and_finished(shown)
                 await shown.until(lambda: "n next failed" in keys(shown))
                 await shown.press("n")
@@ -158,9 +158,9 @@ class TestJump:
 
     def test_n_passes_by_jobs_that_were_run_again(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, size=(120, 30)) as shown:
+            async with dashboard_bench(tmp_path, SPACES, size=(120, 30)) as shown:
                 await failed_and_finished(shown)
-                shown.behind.say("RECOVER JOB 4")
+                shown.bench.execute("RECOVER JOB 4")
                 await shown.shows("↻ 7")
                 await shown.press("n")
                 await shown.until(lambda: shown.cursor == 1)
@@ -170,7 +170,7 @@ class TestJump:
                 await shown.press("home")
                 await shown.until(lambda: shown.cursor == 7)
                 assert "n next failed" in keys(shown)
-                shown.behind.say("RECOVER JOB 1")
+                shown.bench.execute("RECOVER JOB 1")
                 await shown.shows("↻ 8")
                 await shown.press("n")
                 await shown.shows("No failed job is left to recover")
@@ -180,7 +180,7 @@ class TestJump:
 
     def test_n_goes_to_the_next_match_of_a_filter(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, size=(120, 30)) as shown:
+            async with dashboard_bench(tmp_path, SPACES, size=(120, 30)) as shown:
                 await failed_and_finished(shown)
                 await shown.press("slash")
                 await shown.type("space:test2")
@@ -196,7 +196,7 @@ class TestJump:
 
 def test_a_key_sorts_by_its_column(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, size=(120, 30)) as shown:
+        async with dashboard_bench(tmp_path, SPACES, size=(120, 30)) as shown:
             await failed_and_finished(shown)
             await shown.press("S")
             await shown.shows("Status▲")
@@ -214,8 +214,8 @@ def test_a_key_sorts_by_its_column(tmp_path: Path) -> None:
 
 def test_requester_and_because_can_be_sorted_and_filtered(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, size=(170, 30), auto=True) as shown:
-            shown.behind.say('ADMIN FLUSH nba WITH because = "after the import"; ADMIN FLUSH nba')
+        async with dashboard_bench(tmp_path, SPACES, size=(170, 30), auto=True) as shown:
+            shown.bench.execute('ADMIN FLUSH nba WITH because = "after the import"; ADMIN FLUSH nba')
             await shown.shows("✔ 2")
             await shown.press("c", "up", "up", "enter", "up", "enter", "escape")
             await shown.shows("Requested By", "Why", "after the import")
@@ -227,15 +227,15 @@ def test_requester_and_because_can_be_sorted_and_filtered(tmp_path: Path) -> Non
             await shown.press("enter")
             assert "after the import" in shown.row("✔ finished")
             await shown.press("escape")
-            await shown.say("ADMIN FLUSH nba")
-            await shown.until(lambda: shown.behind.job(3).requested_by.endswith(", dashboard"))
+            await shown.execute("ADMIN FLUSH nba")
+            await shown.until(lambda: shown.bench.job(3).requested_by.endswith(", dashboard"))
 
     asyncio.run(run())
 
 
 def test_a_key_without_effect_says_why(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, size=(100, 30)) as shown:
+        async with dashboard_bench(tmp_path, SPACES, size=(100, 30)) as shown:
             await failed_and_finished(shown)
             await shown.press("w")
             await shown.shows("job 6 has already ended: there is nothing to watch")
@@ -250,7 +250,7 @@ class TestKeyWithoutEffect:
 
     def test_of_another_view(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, size=(100, 30)) as shown:
+            async with dashboard_bench(tmp_path, SPACES, size=(100, 30)) as shown:
                 await shown.press("2")
                 await shown.shows("› spaces")
                 await shown.press("w")
@@ -262,10 +262,10 @@ class TestKeyWithoutEffect:
 
     def test_in_the_archive(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, size=(100, 30), auto=True) as shown:
-                await shown.say("ADMIN FLUSH nba")
+            async with dashboard_bench(tmp_path, SPACES, size=(100, 30), auto=True) as shown:
+                await shown.execute("ADMIN FLUSH nba")
                 await shown.shows("✔ 1")
-                await shown.say("BACKUP JOB 1 1")
+                await shown.execute("BACKUP JOB 1 1")
                 await shown.press("4")
                 await shown.shows("job 1 · flush nba")
                 await shown.press("s")
@@ -275,11 +275,11 @@ class TestKeyWithoutEffect:
 
     def test_for_a_reader(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, size=(100, 30), auto=True) as shown:
-                await shown.say("ADMIN FLUSH nba")
+            async with dashboard_bench(tmp_path, SPACES, size=(100, 30), auto=True) as shown:
+                await shown.execute("ADMIN FLUSH nba")
                 await shown.shows("✔ 1")
                 with pytest.MonkeyPatch.context() as patch:
-                    patch.setattr(type(shown.behind.engine), "writable", property(lambda self: False))
+                    patch.setattr(type(shown.bench.engine), "writable", property(lambda self: False))
                     await shown.press("C")
                     await shown.shows("C (compact) has no effect here: the profile is read only")
 
@@ -287,7 +287,7 @@ class TestKeyWithoutEffect:
 
     def test_a_key_that_closes_a_dialog_says_nothing(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, size=(100, 30)) as shown:
+            async with dashboard_bench(tmp_path, SPACES, size=(100, 30)) as shown:
                 await shown.press("question_mark")
                 await shown.until(lambda: shown.app.screen is not shown.dashboard)
                 await shown.press("escape")
@@ -298,7 +298,7 @@ class TestKeyWithoutEffect:
 
     def test_a_key_of_no_command_and_typed_text_say_nothing(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, size=(100, 30)) as shown:
+            async with dashboard_bench(tmp_path, SPACES, size=(100, 30)) as shown:
                 await shown.press("Z", "f7")
                 await shown.press("slash")
                 await shown.type("w")
@@ -312,7 +312,7 @@ def test_the_palette_offers_saved_views(tmp_path: Path) -> None:
     settings = TuiSettings(views={"slow": "took:>1h"})
 
     async def run() -> None:
-        async with stage(tmp_path, SPACES, settings=settings) as shown:
+        async with dashboard_bench(tmp_path, SPACES, settings=settings) as shown:
             entries = {title: (text, run) for title, text, run in shown.dashboard.palette_entries()}
             assert entries["View: slow"][0] == "took:>1h"
             entries["View: failed today"][1]()
@@ -345,8 +345,8 @@ class TestFilter:
 
     def test_right_completes_and_up_recalls_a_filter(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, auto=True, size=(100, 30)) as shown:
-                await shown.say("ADMIN FLUSH nba; ADMIN FLUSH test2")
+            async with dashboard_bench(tmp_path, SPACES, auto=True, size=(100, 30)) as shown:
+                await shown.execute("ADMIN FLUSH nba; ADMIN FLUSH test2")
                 await shown.shows("✔ 2")
                 await shown.press("slash")
                 await shown.type("space:te")
@@ -369,8 +369,8 @@ class TestFilter:
 class TestWords:
     def test_the_header_names_every_count_if_there_is_room(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, size=(120, 30), auto=True) as shown:
-                await shown.say("ADMIN FLUSH nba")
+            async with dashboard_bench(tmp_path, SPACES, size=(120, 30), auto=True) as shown:
+                await shown.execute("ADMIN FLUSH nba")
                 await shown.shows("✔ 1 finished  ✖ 0 failed  ■ 0 stopped")
                 await shown.pilot.resize_terminal(80, 24)
                 await shown.shows("✔ 1  ✖ 0  ■ 0")
@@ -379,7 +379,7 @@ class TestWords:
 
     def test_help_explains_signs_and_words(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, size=(100, 200)) as shown:
+            async with dashboard_bench(tmp_path, SPACES, size=(100, 200)) as shown:
                 await shown.press("question_mark")
                 await shown.shows("job 16 ran this job again", "RocksDB's buffer in memory")
 
@@ -387,16 +387,16 @@ class TestWords:
 
     def test_help_on_a_word_explains_it(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES) as shown:
-                await shown.say("help memtable")
+            async with dashboard_bench(tmp_path, SPACES) as shown:
+                await shown.execute("help memtable")
                 assert "buffer in memory" in shown.transcript
 
         asyncio.run(run())
 
     def test_a_statement_that_makes_a_job_answers_in_a_line(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES) as shown:
-                await shown.say("ADMIN COMPACT nba; ADMIN FLUSH nba")
+            async with dashboard_bench(tmp_path, SPACES) as shown:
+                await shown.execute("ADMIN COMPACT nba; ADMIN FLUSH nba")
                 # it may start before or after the answer
                 assert re.search("job 1: compact nba, (running|queued)", shown.transcript)
                 assert "job 2: flush nba, queued" in shown.transcript
@@ -406,7 +406,7 @@ class TestWords:
 
     def test_examples_use_the_users_own_space(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, {"cities": ["local0"]}, size=(100, 30)) as shown:
+            async with dashboard_bench(tmp_path, {"cities": ["local0"]}, size=(100, 30)) as shown:
                 await shown.shows("like SHOW JOBS or ADMIN COMPACT cities", "USE cities")
 
         asyncio.run(run())
@@ -417,8 +417,8 @@ class TestWords:
         full = "no space left on device: free some, then go on"
 
         async def run() -> None:
-            async with stage(tmp_path, SPACES, size=(100, 30)) as shown:
-                monkeypatch.setattr(type(shown.behind.engine), "write_error", full)
+            async with dashboard_bench(tmp_path, SPACES, size=(100, 30)) as shown:
+                monkeypatch.setattr(type(shown.bench.engine), "write_error", full)
                 shown.dashboard.on_overview()
                 await shown.shows("No job can start now", full)
                 assert "No jobs yet" not in shown.screen
@@ -429,7 +429,7 @@ class TestWords:
 class TestLog:
     def test_has_all_entries_with_time_and_can_be_copied(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, size=(100, 30)) as shown:
+            async with dashboard_bench(tmp_path, SPACES, size=(100, 30)) as shown:
                 await failed_and_finished(shown)
                 await shown.press("s")
                 await shown.shows("Nothing to stop: job 6 (already ended)")
@@ -447,9 +447,9 @@ class TestLog:
 
     def test_has_what_the_storage_logged(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, size=(100, 30)) as shown:
-                await shown.say("ADMIN COMPACT nba")
-                operation = shown.behind.storage.operation("nba", "local0")
+            async with dashboard_bench(tmp_path, SPACES, size=(100, 30)) as shown:
+                await shown.execute("ADMIN COMPACT nba")
+                operation = shown.bench.storage.operation("nba", "local0")
                 operation.progress(0.5, 1000.0)
                 operation.progress(
                     None, log=("Compacting 1@6 files to L6", "[bold]\x1b[31m Generated table #40")
@@ -469,12 +469,12 @@ class TestLog:
 
     def test_grows_while_it_is_shown(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, SPACES, size=(100, 30)) as shown:
+            async with dashboard_bench(tmp_path, SPACES, size=(100, 30)) as shown:
                 await shown.press("l")
                 await shown.shows("Nothing has happened yet.")
-                shown.behind.say("ADMIN FLUSH nba")
-                shown.behind.storage.operation("nba", "local0").fail(detail="disk gone")
-                await shown.until(lambda: shown.behind.job(1).status.ended)
+                shown.bench.execute("ADMIN FLUSH nba")
+                shown.bench.storage.operation("nba", "local0").fail(detail="disk gone")
+                await shown.until(lambda: shown.bench.job(1).status.ended)
                 shown.dashboard.tick()
                 await shown.shows("✖ job 1 flush nba failed")
 

@@ -7,7 +7,7 @@ import pytest
 
 from jobtui.config.settings import TuiSettings
 from jobtui.tui.terminal import RESTORE_TITLE, SAVE_TITLE, has_progress, has_title
-from tests.support.dashboards import stage
+from tests.support.dashboards import dashboard_bench
 
 
 @pytest.mark.parametrize(
@@ -41,11 +41,11 @@ def test_title_and_progress_follow_the_running_jobs(
     written: list[str] = []
 
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}, settings=settings) as shown:
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}, settings=settings) as shown:
             monkeypatch.setattr(shown.app, "write_to_terminal", written.append)
             shown.app._show_outside()
-            shown.behind.say("ADMIN COMPACT nba")
-            operation = shown.behind.storage.operation("nba", "local0")
+            shown.bench.execute("ADMIN COMPACT nba")
+            operation = shown.bench.storage.operation("nba", "local0")
             operation.progress(0.68, 1.0)
             await shown.shows("68%")
             shown.app._show_outside()

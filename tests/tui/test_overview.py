@@ -19,7 +19,7 @@ from jobtui.tui.data.space_activity import SpaceActivity, usual_seconds
 from jobtui.tui.text.space_card import Attention, SpaceCard, card_lines
 from jobtui.tui.text.spans import TextRole, line_width, plain
 from jobtui.tui.views.overview import OverviewView
-from tests.support.dashboards import Stage, stage
+from tests.support.dashboards import DashboardBench, dashboard_bench
 from tests.support.scripted import ScriptedStorage
 
 NOW = datetime(2019, 12, 17, 17, 0, tzinfo=UTC)
@@ -134,11 +134,11 @@ class RoomyStorage(ScriptedStorage):
         return tuple(replace(host, free=500 * GIB) for host in await super().hosts())
 
 
-async def fail(shown: Stage, space: str) -> None:
-    await shown.say(f"ADMIN FLUSH {space}")
-    operation = await asyncio.to_thread(shown.behind.storage.operation, space, f"{space}-host")
+async def fail(shown: DashboardBench, space: str) -> None:
+    await shown.execute(f"ADMIN FLUSH {space}")
+    operation = await asyncio.to_thread(shown.bench.storage.operation, space, f"{space}-host")
     operation.fail(ErrorCode.DISK_FULL, "no space left on device")
-    await shown.until(lambda: shown.behind.engine.history.counts(space)[Status.FAILED])
+    await shown.until(lambda: shown.bench.engine.history.counts(space)[Status.FAILED])
 
 
 class TestDashboard:
@@ -149,7 +149,7 @@ class TestDashboard:
             levels = (LevelFigures(20, 900 << 20, 1000, 900), LevelFigures(0, 0, 0, 0))
             family = FamilyFigures("default", levels, live=90 << 20, live_share=0.1)
             storage.measured["beta-host"] = CompactionFigures((family,), free=100 * GIB, disk=200 * GIB)
-            async with stage(tmp_path, storage=storage, size=(120, 36)) as shown:
+            async with dashboard_bench(tmp_path, storage=storage, size=(120, 36)) as shown:
                 await fail(shown, "gamma")
                 await shown.press("7")
                 await shown.shows("› overview", "▸ gamma", "✖ last job failed", "▲ compact")
@@ -168,7 +168,7 @@ class TestDashboard:
 
     def test_space_that_is_gone_has_no_verdict(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, size=(120, 36)) as shown:
+            async with dashboard_bench(tmp_path, size=(120, 36)) as shown:
                 await shown.press("7")
                 await shown.shows("› overview")
                 view, verdicts = shown.dashboard.view, shown.app.context.verdicts
@@ -185,7 +185,7 @@ class TestDashboard:
     def test_narrow_terminal_scrolls(self, tmp_path: Path) -> None:
         async def run() -> None:
             spaces = {f"space{number}": ["h1"] for number in range(6)}
-            async with stage(tmp_path, spaces, size=(60, 16), auto=True) as shown:
+            async with dashboard_bench(tmp_path, spaces, size=(60, 16), auto=True) as shown:
                 await shown.press("7")
                 await shown.shows("▸ space0")
                 await shown.press("end")
@@ -198,7 +198,7 @@ class TestDashboard:
 
     def test_no_space(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, {}, size=(100, 30)) as shown:
+            async with dashboard_bench(tmp_path, {}, size=(100, 30)) as shown:
                 await shown.press("7")
                 await shown.shows("There is no space yet")
                 await shown.press("enter", "C", "down")

@@ -12,14 +12,14 @@ from textual.strip import Strip
 from jobtui.tui.textual_ext.render import QuantizedScrollBar
 from jobtui.tui.widgets.header import Header
 from jobtui.tui.widgets.table import Table
-from tests.support.dashboards import Stage, stage
+from tests.support.dashboards import DashboardBench, dashboard_bench
 
 
 def text_of(strip: Any) -> str:
     return "".join(segment.text for segment in strip)
 
 
-def holes(shown: Stage, update: ChopsUpdate) -> list[str]:
+def holes(shown: DashboardBench, update: ChopsUpdate) -> list[str]:
     """Where a part of the screen that is to be painted is not, or is not what the whole screen shows there."""
     whole = shown.app.screen._compositor.render_strips()
     wrong = []
@@ -35,7 +35,7 @@ def holes(shown: Stage, update: ChopsUpdate) -> list[str]:
 @pytest.mark.parametrize("size", [(60, 16), (160, 40)])
 def test_every_partial_update_paints_all_of_what_changed(tmp_path: Path, size: tuple[int, int]) -> None:
     async def run() -> None:
-        async with stage(tmp_path, size=size, auto=True) as shown:
+        async with dashboard_bench(tmp_path, size=size, auto=True) as shown:
             wrong: list[str] = []
             partial = 0
             display = shown.app._display
@@ -48,7 +48,7 @@ def test_every_partial_update_paints_all_of_what_changed(tmp_path: Path, size: t
                 display(screen, renderable)
 
             shown.app._display = checked  # type: ignore[method-assign]  # replaced for this test
-            await shown.say("ADMIN FLUSH nba;" * 12)
+            await shown.execute("ADMIN FLUSH nba;" * 12)
             for keys in (
                 ["down", "down", "pagedown", "end", "home"],
                 ["right_square_bracket", "space", "greater_than_sign", "o"],
@@ -67,8 +67,8 @@ def test_a_move_of_the_cursor_asks_the_header_for_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
-            await shown.say("ADMIN FLUSH nba;" * 3)
+        async with dashboard_bench(tmp_path, auto=True) as shown:
+            await shown.execute("ADMIN FLUSH nba;" * 3)
             await shown.pilot.pause()
             asked: list[object] = []
             paint = Header.render_lines
@@ -114,10 +114,12 @@ class TestFirstFrame:
             return strips
 
         async def run() -> None:
-            async with stage(tmp_path, auto=True) as shown:
-                await shown.say("CREATE SPACE a_space_with_a_long_name;ADMIN FLUSH a_space_with_a_long_name")
+            async with dashboard_bench(tmp_path, auto=True) as shown:
+                await shown.execute(
+                    "CREATE SPACE a_space_with_a_long_name;ADMIN FLUSH a_space_with_a_long_name"
+                )
             monkeypatch.setattr(Table, "render_lines", recorded)
-            async with stage(tmp_path, auto=True) as shown:
+            async with dashboard_bench(tmp_path, auto=True) as shown:
                 await shown.pilot.pause()
 
         asyncio.run(run())
@@ -125,9 +127,9 @@ class TestFirstFrame:
 
     def test_columns_fit_a_long_row_that_a_taller_terminal_shows(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, size=(120, 10), auto=True) as shown:
+            async with dashboard_bench(tmp_path, size=(120, 10), auto=True) as shown:
                 name = "a_space_with_a_long_name"
-                await shown.say(f"CREATE SPACE {name};ADMIN FLUSH {name}" + ";ADMIN FLUSH nba" * 10)
+                await shown.execute(f"CREATE SPACE {name};ADMIN FLUSH {name}" + ";ADMIN FLUSH nba" * 10)
                 await shown.press("home")
                 await shown.pilot.resize_terminal(120, 36)
                 await shown.shows(f"flush {name}")

@@ -7,16 +7,16 @@ from pathlib import Path
 
 from jobtui.formatting import to_local
 from jobtui.model import Status, StepPosition
-from tests.support.dashboards import stage
+from tests.support.dashboards import dashboard_bench
 from tests.support.scripted import ScriptedStorage
 
 
 class TestPauseKey:
     def test_pauses_then_resumes(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, {"nba": ["local0"]}) as shown:
-                await shown.say("ADMIN COMPACT nba")
-                operation = shown.behind.storage.operation("nba", "local0")
+            async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
+                await shown.execute("ADMIN COMPACT nba")
+                operation = shown.bench.storage.operation("nba", "local0")
                 operation.progress(0.3, steps=StepPosition(17, 64))
                 await shown.press("P")
                 await shown.until(operation.control.pause.is_set)
@@ -24,16 +24,16 @@ class TestPauseKey:
                 operation.pause(StepPosition(18, 64))
                 await shown.shows("paused 18/64")
                 await shown.press("P")
-                await shown.until(lambda: shown.behind.job(1).tasks[0].status is Status.RUNNING)
-                assert not shown.behind.job(1).paused
+                await shown.until(lambda: shown.bench.job(1).tasks[0].status is Status.RUNNING)
+                assert not shown.bench.job(1).paused
 
         asyncio.run(run())
 
     def test_says_why_it_has_no_effect(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, {"nba": ["local0"]}) as shown:
-                await shown.say("ADMIN FLUSH nba")
-                shown.behind.storage.operation("nba", "local0").finish()
+            async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
+                await shown.execute("ADMIN FLUSH nba")
+                shown.bench.storage.operation("nba", "local0").finish()
                 await shown.shows("✔ finished")
                 await shown.press("P")
                 await shown.shows("Nothing to pause: job 1 (already ended)")
@@ -43,9 +43,9 @@ class TestPauseKey:
 
 def test_running_row_shows_step_and_what_the_next_one_needs(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0", "local1"]}) as shown:
-            await shown.say("ADMIN COMPACT nba WITH rolling = 1")
-            operation = shown.behind.storage.operation("nba", "local0")
+        async with dashboard_bench(tmp_path, {"nba": ["local0", "local1"]}) as shown:
+            await shown.execute("ADMIN COMPACT nba WITH rolling = 1")
+            operation = shown.bench.storage.operation("nba", "local0")
             operation.progress(0.25, steps=StepPosition(17, 64), room_needed=300 << 20)
             await shown.shows("17/64")
             assert "17/64" in shown.row("▶ running")
@@ -54,22 +54,22 @@ def test_running_row_shows_step_and_what_the_next_one_needs(tmp_path: Path) -> N
             operation.progress(0.3)  # what is not reported again has not changed
             await shown.until(lambda: "30%" in shown.detail)
             assert "next step needs 300 MiB" in shown.detail
-            values = shown.behind.say("SHOW JOB 1").results[0].rows[1].values
+            values = shown.bench.execute("SHOW JOB 1").results[0].rows[1].values
             assert values["room_needed"] == 300 << 20
             operation.progress(0.9, steps=StepPosition(64, 64))
             await shown.until(lambda: "next step needs" not in shown.detail)
             operation.finish()
-            await shown.until(lambda: shown.behind.job(1).tasks[0].status is Status.FINISHED)
-            assert shown.behind.job(1).tasks[0].room_needed is None
+            await shown.until(lambda: shown.bench.job(1).tasks[0].status is Status.FINISHED)
+            assert shown.bench.job(1).tasks[0].room_needed is None
 
     asyncio.run(run())
 
 
 def test_task_that_waits_for_disk_is_shown_as_paused(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
-            await shown.say("ADMIN COMPACT nba")
-            operation = shown.behind.storage.operation("nba", "local0")
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
+            await shown.execute("ADMIN COMPACT nba")
+            operation = shown.bench.storage.operation("nba", "local0")
             operation.progress(0.25, steps=StepPosition(17, 64), waiting="3.1 GiB free, reserve 5 GiB")
             await shown.shows("paused: 3.1 GiB free, reserve 5 GiB")
             assert "paused: 3.1 GiB free, reserve 5 GiB" in shown.row("▶ running")
@@ -85,10 +85,10 @@ def test_deferred_host_is_shown_in_the_row_and_in_the_detail(tmp_path: Path) -> 
     async def run() -> None:
         storage = ScriptedStorage({"nba": ["local0", "local1"]})
         storage.outages["local0"] = "no storaged at local0"
-        async with stage(tmp_path, storage=storage) as shown:
-            await shown.say("ADMIN COMPACT nba WITH rolling = 1")
+        async with dashboard_bench(tmp_path, storage=storage) as shown:
+            await shown.execute("ADMIN COMPACT nba WITH rolling = 1")
             operation = storage.operation("nba", "local1")
-            since = f"{to_local(shown.behind.clock.now()):%H:%M}"
+            since = f"{to_local(shown.bench.clock.now()):%H:%M}"
             deferred = f"deferred: host local0 is down since {since}"
             await shown.press("enter")
             await shown.until(lambda: f"{deferred}: no storaged at local0" in shown.detail)
@@ -101,12 +101,12 @@ def test_deferred_host_is_shown_in_the_row_and_in_the_detail(tmp_path: Path) -> 
 
 def test_recovery_says_where_it_continues(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
-            await shown.say("ADMIN COMPACT nba")
-            operation = shown.behind.storage.operation("nba", "local0")
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
+            await shown.execute("ADMIN COMPACT nba")
+            operation = shown.bench.storage.operation("nba", "local0")
             operation.progress(0.3, steps=StepPosition(6, 10))
-            await shown.until(lambda: shown.behind.job(1).tasks[0].steps is not None)
-            await shown.say("STOP JOB 1")
+            await shown.until(lambda: shown.bench.job(1).tasks[0].steps is not None)
+            await shown.execute("STOP JOB 1")
             operation.stop()
             await shown.shows("r continues it after step 6 of 10")
             await shown.press("r")
@@ -117,9 +117,9 @@ def test_recovery_says_where_it_continues(tmp_path: Path) -> None:
 
 def test_rate_keys_in_the_detail(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
-            await shown.say("ADMIN COMPACT nba WITH rate = 8 MiB")
-            operation = shown.behind.storage.operation("nba", "local0")
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
+            await shown.execute("ADMIN COMPACT nba WITH rate = 8 MiB")
+            operation = shown.bench.storage.operation("nba", "local0")
             await shown.press("enter", "plus")
             await shown.until(lambda: operation.control.rate == 16 << 20)
             await shown.press("minus", "minus")

@@ -10,15 +10,15 @@ from jobtui.tui.data.inventory_rows import host_rows, row_filter
 from jobtui.tui.text.spans import TextRole
 from jobtui.tui.widgets.base import LinesView
 from jobtui.tui.widgets.table import Table
-from tests.support.dashboards import HOSTS, stage
+from tests.support.dashboards import HOSTS, dashboard_bench
 
 SPACES = {"nba": HOSTS, "test2": ["cold0"]}
 
 
 def test_spaces_show_their_contents_and_open_their_jobs(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True, size=(110, 40)) as shown:
-            shown.behind.say("ADMIN FLUSH nba; ADMIN COMPACT test2")
+        async with dashboard_bench(tmp_path, SPACES, auto=True, size=(110, 40)) as shown:
+            shown.bench.execute("ADMIN FLUSH nba; ADMIN COMPACT test2")
             await shown.shows("✔ 2")
             await shown.press("2")
             await shown.shows("› spaces", "nba", "test2", "11.7 KiB", "space nba", "local2")
@@ -32,7 +32,7 @@ def test_spaces_show_their_contents_and_open_their_jobs(tmp_path: Path) -> None:
 
 def test_a_space_is_chosen_flushed_and_compacted_from_there(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await shown.press("2")
             await shown.shows("space nba")
             await shown.press("u")
@@ -49,8 +49,8 @@ def test_a_space_is_chosen_flushed_and_compacted_from_there(tmp_path: Path) -> N
 
 def test_space_has_its_verdict_as_badge_until_a_job_ends(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True) as shown:
-            shown.behind.storage.measured["local1"] = CompactionFigures(size=100, live=10, l0_files=1)
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
+            shown.bench.storage.measured["local1"] = CompactionFigures(size=100, live=10, l0_files=1)
             await shown.press("5")
             await shown.shows("› advice", "compact", "unknown")
             await shown.shows("enter edit statement")
@@ -61,7 +61,7 @@ def test_space_has_its_verdict_as_badge_until_a_job_ends(tmp_path: Path) -> None
             await shown.press("y")
             await shown.shows("✔ 1")
             await shown.shows_no_more("nba  compact")
-            shown.behind.storage.measured["local1"] = CompactionFigures(size=100, live=100, l0_files=1)
+            shown.bench.storage.measured["local1"] = CompactionFigures(size=100, live=100, l0_files=1)
             await shown.press("5")  # the advice from before the job is not shown any longer
             await shown.shows("› advice", "fine")
 
@@ -70,26 +70,26 @@ def test_space_has_its_verdict_as_badge_until_a_job_ends(tmp_path: Path) -> None
 
 def test_dropping_a_space_says_that_it_can_not_be_undone(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES) as shown:
+        async with dashboard_bench(tmp_path, SPACES) as shown:
             await shown.press("2")
             await shown.shows("space nba")
             await shown.press("D")
             await shown.shows("Drop this space?", "cannot be undone", "Cancel")
             await shown.press("n")
             await shown.shows_no_more("Drop this space?")
-            assert "nba" in shown.behind.storage.catalog
+            assert "nba" in shown.bench.storage.catalog
             await shown.press("D")
             await shown.shows("Drop this space?")
             await shown.press("y")
             await shown.shows("space test2")
-            assert "nba" not in shown.behind.storage.catalog
+            assert "nba" not in shown.bench.storage.catalog
 
     asyncio.run(run())
 
 
 def test_spaces_and_hosts_are_sorted_by_key(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["a", "b"], "srq": ["a"]}, auto=True) as shown:
+        async with dashboard_bench(tmp_path, {"nba": ["a", "b"], "srq": ["a"]}, auto=True) as shown:
 
             def order() -> list[object]:
                 table = shown.dashboard.view.focus_target
@@ -113,7 +113,7 @@ def test_spaces_and_hosts_are_sorted_by_key(tmp_path: Path) -> None:
 
 def test_n_writes_a_create_space_in_the_bar(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES) as shown:
+        async with dashboard_bench(tmp_path, SPACES) as shown:
             await shown.press("2")
             await shown.shows("space nba")
             await shown.press("n")
@@ -125,17 +125,17 @@ def test_n_writes_a_create_space_in_the_bar(tmp_path: Path) -> None:
 
 def test_hosts_say_whether_they_answer_and_what_they_hold(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES, auto=True, size=(110, 40)) as shown:
+        async with dashboard_bench(tmp_path, SPACES, auto=True, size=(110, 40)) as shown:
             await shown.press("3")
             await shown.shows("› hosts", "local0", "✔ online", "954 MiB", "host cold0")
             await shown.press("C")
             await shown.shows("Compact test2?")
             await shown.press("escape")
-            shown.behind.storage.down["local1"] = "no route to host"
+            shown.bench.storage.down["local1"] = "no route to host"
             shown.app.context.overview_cache.request()
 
             def patience_ends() -> bool:
-                shown.behind.clock.advance(4)
+                shown.bench.clock.advance(4)
                 return "✖ offline" in shown.screen and "no route to host" in shown.screen
 
             await shown.until(patience_ends)
@@ -145,7 +145,7 @@ def test_hosts_say_whether_they_answer_and_what_they_hold(tmp_path: Path) -> Non
 
 def test_esc_leads_from_a_place_back_to_the_jobs(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, SPACES) as shown:
+        async with dashboard_bench(tmp_path, SPACES) as shown:
             await shown.press("3")
             await shown.shows("› hosts")
             await shown.press("escape")
@@ -161,7 +161,7 @@ ADOPTED = {f"a{number}": [path] for number, path in enumerate(PATHS, 1)}
 @pytest.mark.parametrize("size", [(60, 16), (80, 24), (120, 35)])
 def test_hosts_that_are_paths_can_be_distinguished(tmp_path: Path, size: tuple[int, int]) -> None:
     async def run() -> None:
-        async with stage(tmp_path, ADOPTED, size=size) as shown:
+        async with dashboard_bench(tmp_path, ADOPTED, size=size) as shown:
             await shown.press("3")
             await shown.shows("/rdb 1", "/rdb 2", "/rdb 3")
             if size[0] >= 120:
@@ -169,8 +169,8 @@ def test_hosts_that_are_paths_can_be_distinguished(tmp_path: Path, size: tuple[i
             await shown.press("2")
             await shown.shows("rdb 1")
             await shown.press("1")
-            await shown.say("ADMIN FLUSH a1")
-            shown.behind.storage.operation("a1", PATHS[0]).fail(detail="the disk says no")
+            await shown.execute("ADMIN FLUSH a1")
+            shown.bench.storage.operation("a1", PATHS[0]).fail(detail="the disk says no")
             await shown.shows("✖ failed")
             await shown.until(lambda: "/rdb 1" in shown.detail)
             assert "the disk says no" in shown.detail
@@ -206,7 +206,7 @@ class TestFilter:
 
     def test_is_typed_kept_and_dropped(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, {"nba": HOSTS, "nhl": HOSTS, "Dallas": ["cold0"]}) as shown:
+            async with dashboard_bench(tmp_path, {"nba": HOSTS, "nhl": HOSTS, "Dallas": ["cold0"]}) as shown:
                 await shown.press("2")
                 await shown.shows("Dallas", "nba", "nhl", "/ filter")
                 await shown.press("slash")
@@ -233,10 +233,10 @@ class TestFilter:
 
     def test_schedules_and_advice(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, {"nba": HOSTS, "Dallas": ["cold0"]}, auto=True) as shown:
+            async with dashboard_bench(tmp_path, {"nba": HOSTS, "Dallas": ["cold0"]}, auto=True) as shown:
                 for name in ("nightly", "weekly"):
-                    shown.behind.say(f'CREATE SCHEDULE {name} AT "@daily" DO ADMIN FLUSH nba')
-                shown.behind.say("PAUSE SCHEDULE weekly")
+                    shown.bench.execute(f'CREATE SCHEDULE {name} AT "@daily" DO ADMIN FLUSH nba')
+                shown.bench.execute("PAUSE SCHEDULE weekly")
                 await shown.press("6")
                 await shown.shows("nightly", "weekly")
                 await shown.press("slash")
@@ -253,7 +253,9 @@ class TestFilter:
 
 def test_a_key_scrolls_the_pane_below_the_table(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": [f"h{number}" for number in range(20)]}, size=(60, 16)) as shown:
+        async with dashboard_bench(
+            tmp_path, {"nba": [f"h{number}" for number in range(20)]}, size=(60, 16)
+        ) as shown:
             await shown.press("2")
             await shown.shows("space nba")
             body = shown.dashboard.query_one(".table-view LinesView", LinesView)

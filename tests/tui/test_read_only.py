@@ -14,7 +14,7 @@ from jobtui.engine.profile import Profile
 from jobtui.engine.reader import MEASURING, READ_ONLY
 from jobtui.language import parse
 from jobtui.tui.commands import COMMANDS, KeyCommand, KeyScope, commands
-from tests.support.dashboards import Stage, showing
+from tests.support.dashboards import DashboardBench, showing
 from tests.support.engines import bench
 from tests.support.scripted import ScriptedStorage
 from tests.tui.test_every_command import WAYS
@@ -49,7 +49,7 @@ def test_no_key_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: K
 
     async def run() -> None:
         with bench(tmp_path, ScriptedStorage({"nba": ("h1",)})) as b:
-            b.say('ADMIN COMPACT nba; CREATE SCHEDULE nightly AT "@daily" DO ADMIN FLUSH nba')
+            b.execute('ADMIN COMPACT nba; CREATE SCHEDULE nightly AT "@daily" DO ADMIN FLUSH nba')
             b.storage.operation("nba", "h1")
             client = FailoverClient(Profile("local", tmp_path, read_only=True))
             monkeypatch.setattr(FailoverClient, "execute", watched)
@@ -69,7 +69,7 @@ def test_no_key_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: K
     assert accepted == []
 
 
-async def press(shown: Stage, where: KeyScope, command: KeyCommand) -> None:
+async def press(shown: DashboardBench, where: KeyScope, command: KeyCommand) -> None:
     """Press the first key of a command where it works; one that writes must say why it does not."""
     if shown.app.screen is not shown.dashboard or where not in shown.dashboard.active_scopes():
         await shown.press("escape", "escape", "1")

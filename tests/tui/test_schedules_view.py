@@ -14,7 +14,7 @@ from jobtui.tui.screens.schedule_form import draft_schedule
 from jobtui.tui.text.spans import plain
 from jobtui.tui.views.schedules import SchedulesView, detail_lines, next_words, week_lines
 from jobtui.tui.widgets.base import LinesView
-from tests.support.dashboards import stage
+from tests.support.dashboards import dashboard_bench
 
 NIGHTLY = 'CREATE SCHEDULE nightly AT "30 2 * * *" UNTIL "06:00" WITH timezone = "UTC" DO ADMIN FLUSH nba'
 WEEKLY = 'CREATE SCHEDULE weekly AT "30 3 * * 0" DO ADMIN COMPACT nba'
@@ -22,10 +22,10 @@ WEEKLY = 'CREATE SCHEDULE weekly AT "30 3 * * 0" DO ADMIN COMPACT nba'
 
 def test_it_is_shown_run_paused_and_dropped(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
+        async with dashboard_bench(tmp_path, auto=True) as shown:
             await shown.press("6")
             await shown.shows("› schedules", "No schedules; n writes one")
-            assert shown.behind.say(NIGHTLY).failure is None
+            assert shown.bench.execute(NIGHTLY).failure is None
             shown.dashboard.view.tick()
             for _ in range(5):
                 shown.dashboard.view.tick()
@@ -51,7 +51,7 @@ def test_it_is_shown_run_paused_and_dropped(tmp_path: Path) -> None:
             assert "CREATE SCHEDULE" in shown.screen
             await shown.press("enter")
             await shown.shows("active")
-            (row,) = shown.behind.rows("SHOW SCHEDULES")
+            (row,) = shown.bench.rows("SHOW SCHEDULES")
             assert row[:3] == ("nightly", "30 2 * * *", "06:00")
 
     asyncio.run(run())
@@ -59,8 +59,8 @@ def test_it_is_shown_run_paused_and_dropped(tmp_path: Path) -> None:
 
 def test_question_shows_the_statement_of_the_schedule_it_drops(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, auto=True) as shown:
-            assert shown.behind.say(f"{NIGHTLY}; {WEEKLY}").failure is None
+        async with dashboard_bench(tmp_path, auto=True) as shown:
+            assert shown.bench.execute(f"{NIGHTLY}; {WEEKLY}").failure is None
             await shown.press("6")
             await shown.shows("▸nightly", "weekly")
             view = shown.dashboard.view
@@ -180,7 +180,7 @@ class TestForm:
 
     def test_shows_a_preview_and_writes_the_statement_into_the_bar(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, size=(80, 24)) as shown:
+            async with dashboard_bench(tmp_path, size=(80, 24)) as shown:
                 await shown.press("6", "n")
                 await shown.shows("New schedule", "Runs       ADMIN COMPACT nba", "in 9:")
                 await shown.press("down")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.dashboards import stage
+from tests.support.dashboards import dashboard_bench
 
 
 class TestEndOfLogin:
@@ -17,7 +17,7 @@ class TestEndOfLogin:
     )
     def test_request_to_stop_outranks_hangup(self, tmp_path: Path, order: tuple[signal.Signals, ...]) -> None:
         async def run() -> int | None:
-            async with stage(tmp_path, {"nba": ["local0"]}) as shown:
+            async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
                 for number in order:
                     shown.app._receive(number, None)
                 await shown.pilot.pause()

@@ -14,7 +14,7 @@ from jobtui.tui.data import space_activity
 from jobtui.tui.data.space_activity import fetch_activity, recent_jobs, size_after
 from jobtui.tui.tabs.chart import space_chart_lines
 from jobtui.tui.text.spans import line_width, plain
-from tests.support.dashboards import Stage, stage
+from tests.support.dashboards import DashboardBench, dashboard_bench
 from tests.support.engines import bench
 from tests.support.scripted import ScriptedStorage
 
@@ -25,28 +25,28 @@ def holding(mebibytes: int) -> SpaceStats:
     return SpaceStats((Level(1, mebibytes * MIB),))
 
 
-async def compact(shown: Stage, seconds: float, before: int, after: int, nth: int) -> None:
+async def compact(shown: DashboardBench, seconds: float, before: int, after: int, nth: int) -> None:
     """Run a compaction of nba that takes so long, with the sizes in MiB."""
-    await shown.say("ADMIN COMPACT nba")
-    operation = await asyncio.to_thread(shown.behind.storage.operation, "nba", "h1", nth)
-    shown.behind.clock.advance(seconds)
+    await shown.execute("ADMIN COMPACT nba")
+    operation = await asyncio.to_thread(shown.bench.storage.operation, "nba", "h1", nth)
+    shown.bench.clock.advance(seconds)
     operation.finish(holding(before), holding(after))
-    await shown.until(lambda: not shown.behind.engine.active_jobs())
+    await shown.until(lambda: not shown.bench.engine.active_jobs())
 
 
 class TestDashboard:
     def test_usual_time_and_space_over_its_jobs(self, tmp_path: Path) -> None:
         async def run() -> None:
-            async with stage(tmp_path, {"nba": ["h1"], "idle": ["h1"]}, size=(120, 40)) as shown:
+            async with dashboard_bench(tmp_path, {"nba": ["h1"], "idle": ["h1"]}, size=(120, 40)) as shown:
                 detail = shown.dashboard.jobs.detail
                 for nth, seconds in enumerate((2400, 2460, 2520)):
                     await compact(shown, seconds, 40 + nth, 30 + nth, nth)
                 await shown.shows("job 3 ·")
                 detail.tick()
                 await shown.shows("ran 42:00, usually 40:30")
-                await shown.say("ADMIN COMPACT nba")
-                await asyncio.to_thread(shown.behind.storage.operation, "nba", "h1", 3)
-                shown.behind.clock.advance(3120)
+                await shown.execute("ADMIN COMPACT nba")
+                await asyncio.to_thread(shown.bench.storage.operation, "nba", "h1", 3)
+                shown.bench.clock.advance(3120)
                 await shown.shows("job 4 ·")
                 detail.tick()
                 await shown.shows("runs for 52:00, usually 41:00")
@@ -67,9 +67,9 @@ class TestDashboard:
 class TestQueries:
     def test_newest_jobs_of_each_space(self, tmp_path: Path) -> None:
         spaces = {"alpha": ["h1"], "beta": ["h2"], "gamma": ["h3"]}
-        with bench(tmp_path, ScriptedStorage(spaces, auto=True)) as behind:
-            behind.say("ADMIN FLUSH alpha; " + "; ".join(["ADMIN FLUSH beta"] * 45))
-            behind.engine.wait_idle().result(20)
+        with bench(tmp_path, ScriptedStorage(spaces, auto=True)) as it:
+            it.execute("ADMIN FLUSH alpha; " + "; ".join(["ADMIN FLUSH beta"] * 45))
+            it.engine.wait_idle().result(20)
         client = ReadOnlyClient.open(Profile("local", tmp_path))
         try:
             found = fetch_activity(client, spaces)
@@ -88,10 +88,10 @@ class TestQueries:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(space_activity, "_JOBS_FOR_ALL", 20)
-        with bench(tmp_path, ScriptedStorage({"alpha": ["h1"], "beta": ["h2"]}, auto=True)) as behind:
-            behind.say("ADMIN FLUSH alpha; " + "; ".join(["ADMIN FLUSH beta"] * 30))
-            behind.engine.wait_idle().result(20)
-            assert [job.id for job in fetch_activity(behind.engine, ["alpha"])["alpha"].jobs] == [1]
+        with bench(tmp_path, ScriptedStorage({"alpha": ["h1"], "beta": ["h2"]}, auto=True)) as it:
+            it.execute("ADMIN FLUSH alpha; " + "; ".join(["ADMIN FLUSH beta"] * 30))
+            it.engine.wait_idle().result(20)
+            assert [job.id for job in fetch_activity(it.engine, ["alpha"])["alpha"].jobs] == [1]
 
 
 class TestSpaceChart:

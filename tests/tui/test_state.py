@@ -4,7 +4,7 @@ from pathlib import Path
 
 from jobtui.config.settings import Confirm, TuiSettings
 from jobtui.tui.state import SavedState, StateStore
-from tests.support.dashboards import stage
+from tests.support.dashboards import dashboard_bench
 
 SPACES = {"nba": ["local0"], "test2": ["cold0"]}
 
@@ -13,14 +13,14 @@ def test_what_was_chosen_is_there_at_the_next_start(tmp_path: Path) -> None:
     settings = TuiSettings(state_dir=tmp_path / "state")
 
     async def first() -> None:
-        async with stage(tmp_path / "one", SPACES, auto=True, settings=settings) as shown:
-            await shown.say("USE test2; ADMIN FLUSH; ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path / "one", SPACES, auto=True, settings=settings) as shown:
+            await shown.execute("USE test2; ADMIN FLUSH; ADMIN FLUSH nba")
             await shown.shows("✔ 2")
             await shown.press("T", "plus", "right_square_bracket")
             await shown.until(lambda: shown.dashboard.jobs.detail.tab == "timeline")
 
     async def second() -> None:
-        async with stage(tmp_path / "one", SPACES, auto=True, settings=settings) as shown:
+        async with dashboard_bench(tmp_path / "one", SPACES, auto=True, settings=settings) as shown:
             assert shown.app.theme == "light"
             await shown.shows("local[test2]>")
             assert shown.dashboard.jobs.detail.tab == "timeline"
@@ -37,8 +37,8 @@ class TestFilterAndSort:
         settings = TuiSettings(state_dir=tmp_path / "state")
 
         async def first() -> None:
-            async with stage(tmp_path / "one", SPACES, auto=True, settings=settings) as shown:
-                await shown.say("ADMIN FLUSH nba; ADMIN COMPACT test2")
+            async with dashboard_bench(tmp_path / "one", SPACES, auto=True, settings=settings) as shown:
+                await shown.execute("ADMIN FLUSH nba; ADMIN COMPACT test2")
                 await shown.shows("✔ 2")
                 await shown.press("greater_than_sign", "o", "slash")
                 await shown.paste("status:failed")
@@ -46,8 +46,8 @@ class TestFilterAndSort:
                 await shown.shows("0 of 2", "Command")
 
         async def second() -> None:
-            async with stage(tmp_path / "one", SPACES, settings=settings) as shown:
-                await shown.say("ADMIN FLUSH nba")
+            async with dashboard_bench(tmp_path / "one", SPACES, settings=settings) as shown:
+                await shown.execute("ADMIN FLUSH nba")
                 await shown.shows("▶ running", "Job▼")
                 assert shown.dashboard.jobs.list.filter_text == ""
                 assert "status:failed" not in shown.screen
@@ -67,7 +67,7 @@ def test_columns_are_chosen_and_kept(tmp_path: Path) -> None:
     settings = TuiSettings(state_dir=tmp_path / "state")
 
     async def first() -> None:
-        async with stage(tmp_path / "one", settings=settings) as shown:
+        async with dashboard_bench(tmp_path / "one", settings=settings) as shown:
             await shown.press("c")
             await shown.shows("Columns")
             await shown.press("down", "down", "down", "down", "enter")
@@ -76,7 +76,7 @@ def test_columns_are_chosen_and_kept(tmp_path: Path) -> None:
             await shown.until(lambda: "Took" not in shown.screen)
 
     async def second() -> None:
-        async with stage(tmp_path / "one", settings=settings) as shown:
+        async with dashboard_bench(tmp_path / "one", settings=settings) as shown:
             assert "Took" not in shown.screen
             assert "Status" in shown.screen
 
@@ -108,9 +108,9 @@ def test_unwritable_directory_is_reported_and_not_fatal(tmp_path: Path) -> None:
     settings = TuiSettings(state_dir=tmp_path / "file" / "state")
 
     async def run() -> None:
-        async with stage(tmp_path / "one", settings=settings) as shown:
+        async with dashboard_bench(tmp_path / "one", settings=settings) as shown:
             await shown.shows("cannot be saved in")
-            await shown.say("SHOW JOBS")
+            await shown.execute("SHOW JOBS")
 
     asyncio.run(run())
 
@@ -118,13 +118,13 @@ def test_unwritable_directory_is_reported_and_not_fatal(tmp_path: Path) -> None:
 def test_a_keymap_is_obeyed_and_its_clashes_are_told(tmp_path: Path) -> None:
     async def run() -> None:
         settings = TuiSettings(keymap={"stop": "ctrl+s", "recover": "b", "nosuch": "x"})
-        async with stage(tmp_path, settings=settings) as shown:
+        async with dashboard_bench(tmp_path, settings=settings) as shown:
             await shown.shows("2 keys of the keymap were left out: t shows which and why")
             await shown.press("t")
             await shown.shows("keymap: b for recover is taken by archive", "no command nosuch")
             await shown.press("t")
             shown.app.clear_notifications()
-            shown.behind.say("ADMIN COMPACT nba")
+            shown.bench.execute("ADMIN COMPACT nba")
             await shown.shows("▶ running", "ctrl+s stop")
             await shown.press("s")
             await shown.press("ctrl+s")
@@ -135,7 +135,7 @@ def test_a_keymap_is_obeyed_and_its_clashes_are_told(tmp_path: Path) -> None:
 
 def test_a_theme_that_there_is_none_of_is_told(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, settings=TuiSettings(theme="drak")) as shown:
+        async with dashboard_bench(tmp_path, settings=TuiSettings(theme="drak")) as shown:
             await shown.shows("there is no theme 'drak'; did you mean 'dark'?")
             assert shown.app.theme == "dark"
 
@@ -145,8 +145,8 @@ def test_a_theme_that_there_is_none_of_is_told(tmp_path: Path) -> None:
 def test_questions_about_single_jobs_can_be_switched_off(tmp_path: Path) -> None:
     async def run() -> None:
         settings = TuiSettings(confirm=Confirm.BULK)
-        async with stage(tmp_path, {"nba": ["local0"]}, obey=True, settings=settings) as shown:
-            shown.behind.say("ADMIN COMPACT nba; ADMIN FLUSH nba")
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}, obey=True, settings=settings) as shown:
+            shown.bench.execute("ADMIN COMPACT nba; ADMIN FLUSH nba")
             await shown.shows("◷ queue")
             await shown.press("home", "s")
             await shown.shows("■ 1")

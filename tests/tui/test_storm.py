@@ -8,21 +8,21 @@ from msgspec.structs import replace
 
 from jobtui.model import Job, JobChanged, Status, TaskProgressed
 from jobtui.tui.text.spans import GLYPH
-from tests.support.dashboards import Stage, stage
+from tests.support.dashboards import DashboardBench, dashboard_bench
 
 
-def truth(shown: Stage) -> list[str]:
+def truth(shown: DashboardBench) -> list[str]:
     """What the rows on screen must say, from the engine."""
     table = shown.dashboard.jobs.list.table
     rows = []
     for index in range(table.top, min(len(table.rows), table.top + table.page)):
-        job = shown.behind.engine.job(table.rows.key_at(index))
+        job = shown.bench.engine.job(table.rows.key_at(index))
         assert job is not None
         rows.append(f"{job.id}  {job.label}  {GLYPH[job.status]} {job.status.value}")
     return rows
 
 
-def rows_on_screen(shown: Stage) -> list[str]:
+def rows_on_screen(shown: DashboardBench) -> list[str]:
     lines = shown.screen.split("\n")
     header = next(number for number, line in enumerate(lines) if "Command" in line)
     table = shown.dashboard.jobs.list.table
@@ -30,7 +30,7 @@ def rows_on_screen(shown: Stage) -> list[str]:
     return lines[header + 1 : header + 1 + count]
 
 
-def says_the_truth(shown: Stage) -> bool:
+def says_the_truth(shown: DashboardBench) -> bool:
     told = [" ".join(row.split()) for row in rows_on_screen(shown)]
     return all(" ".join(line.split()) in row for line, row in zip(truth(shown), told, strict=True))
 
@@ -40,13 +40,13 @@ def test_screen_agrees_with_engine_after_many_jobs(tmp_path: Path, long: bool) -
     spaces = {f"space{number}": [f"host{number}"] for number in range(4)}
 
     async def run() -> None:
-        async with stage(tmp_path, spaces, auto=True) as shown:
+        async with dashboard_bench(tmp_path, spaces, auto=True) as shown:
             texts = "; ".join(f"ADMIN {'FLUSH' if n % 2 else 'COMPACT'} space{n % 4}" for n in range(count))
-            future = shown.behind.engine.execute(texts, shown.behind.session)
+            future = shown.bench.engine.execute(texts, shown.bench.session)
             while not future.done():
                 await shown.press("down")
                 await shown.press("up")
-            await shown.until(lambda: shown.behind.engine.history.counts()[Status.FINISHED] == count)
+            await shown.until(lambda: shown.bench.engine.history.counts()[Status.FINISHED] == count)
             await shown.shows(f"✔ {count}", "▶ 0 running", "◷ 0 queued")
             await shown.until(lambda: len(shown.dashboard.jobs.list.rows) == count)
             await shown.until(lambda: says_the_truth(shown))
@@ -56,11 +56,11 @@ def test_screen_agrees_with_engine_after_many_jobs(tmp_path: Path, long: bool) -
 
 def test_storm_of_messages_leaves_the_last_state_on_screen(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
-            shown.behind.say("ADMIN COMPACT nba")
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
+            shown.bench.execute("ADMIN COMPACT nba")
             await shown.shows("▶ running")
-            operation = shown.behind.storage.operation("nba", "local0")
-            engine = shown.behind.engine
+            operation = shown.bench.storage.operation("nba", "local0")
+            engine = shown.bench.engine
             job = engine.job(1)
             assert job is not None
 

@@ -6,7 +6,7 @@ import pytest
 
 from jobtui.config.settings import TuiSettings
 from jobtui.tui import terminal
-from tests.support.dashboards import stage
+from tests.support.dashboards import dashboard_bench
 
 
 def test_the_clipboard_is_set_by_osc_52() -> None:
@@ -46,11 +46,11 @@ def test_a_clipboard_program_that_fails_is_no_harm() -> None:
 
 def test_y_copies_the_id_the_row_the_reason_or_a_statement(tmp_path: Path) -> None:
     async def run() -> None:
-        async with stage(tmp_path, {"nba": ["local0"]}) as shown:
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
             said: list[str] = []
             shown.app.write_to_terminal = said.append  # type: ignore[method-assign]  # replaced for this test
-            shown.behind.say("ADMIN COMPACT nba")
-            shown.behind.storage.operation("nba", "local0").fail(detail="no luck")
+            shown.bench.execute("ADMIN COMPACT nba")
+            shown.bench.storage.operation("nba", "local0").fail(detail="no luck")
             await shown.shows("✖ failed")
             for key, expected in (("i", "1"), ("e", "local0: no luck"), ("c", "RECOVER JOB 1")):
                 await shown.press("y")
@@ -67,13 +67,15 @@ def test_y_copies_the_id_the_row_the_reason_or_a_statement(tmp_path: Path) -> No
 def test_end_of_a_watched_job_alerts_as_configured(tmp_path: Path) -> None:
     async def run(bell: bool, notice: bool) -> None:
         settings = TuiSettings(bell=bell, terminal_notice=notice)
-        async with stage(tmp_path / f"{bell}{notice}", {"nba": ["local0"]}, settings=settings) as shown:
+        async with dashboard_bench(
+            tmp_path / f"{bell}{notice}", {"nba": ["local0"]}, settings=settings
+        ) as shown:
             said: list[str] = []
             rung: list[int] = []
             shown.app.write_to_terminal = said.append  # type: ignore[method-assign]  # replaced for this test
             shown.app.bell = lambda: rung.append(1)  # type: ignore[method-assign]  # replaced for this test
-            await shown.say("ADMIN COMPACT nba")
-            shown.behind.storage.operation("nba", "local0").finish()
+            await shown.execute("ADMIN COMPACT nba")
+            shown.bench.storage.operation("nba", "local0").finish()
             await shown.shows("✔ job 1 compact nba finished")
             assert bool(rung) == bell
             assert any("\x1b]9;" in text for text in said) == notice
@@ -87,7 +89,7 @@ def test_text_too_long_for_the_clipboard_is_reported(tmp_path: Path, monkeypatch
         monkeypatch.delenv(name, raising=False)
 
     async def run() -> None:
-        async with stage(tmp_path) as shown:
+        async with dashboard_bench(tmp_path) as shown:
             said: list[str] = []
             shown.app.write_to_terminal = said.append  # type: ignore[method-assign]  # replaced for this test
             shown.app.copy_to_clipboard("é" * 50_000)
