@@ -68,7 +68,7 @@ class Term:
         self._disk.is_full.set()
         eventually(lambda: callable(signal.getsignal(signal.SIGTERM)))
         _terminate()
-        assert operation.cancelled.wait(20)
+        assert operation.canceled.wait(20)
         operation.stop()
         for _ in range(400):  # seconds that go by for the engine
             if self._done.wait(0.02):

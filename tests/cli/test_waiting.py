@@ -42,7 +42,7 @@ def test_ctrl_c_waits_until_the_job_has_truly_stopped(
     def interrupt_then_obey() -> None:
         ctrl_c()
         operation = at_work.storage.operation("nba", "a")
-        assert operation.cancelled.wait(20)
+        assert operation.canceled.wait(20)
         operation.stop()
 
     with wait_for_engine(at_work.engine) as waiting:
@@ -64,7 +64,7 @@ def test_every_sleep_is_bounded_because_of_late_signals(at_work: Bench) -> None:
 def test_a_second_ctrl_c_leaves_at_once(at_work: Bench) -> None:
     def insist() -> None:
         ctrl_c()
-        assert at_work.storage.operation("nba", "a").cancelled.wait(20)
+        assert at_work.storage.operation("nba", "a").canceled.wait(20)
         ctrl_c()
 
     with wait_for_engine(at_work.engine) as waiting:
@@ -81,7 +81,7 @@ def test_job_that_ends_by_itself_is_not_reported_as_stopped(
     def interrupt_too_late() -> None:
         ctrl_c()
         operation = at_work.storage.operation("nba", "a")
-        assert operation.cancelled.wait(20)
+        assert operation.canceled.wait(20)
         operation.finish()
 
     with wait_for_engine(at_work.engine) as waiting:

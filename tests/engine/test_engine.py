@@ -73,7 +73,7 @@ def test_a_stopped_job_stays_running_until_its_last_task_ends(three: Bench) -> N
     three.events.wait_for(lambda: three.job(1).ended_tasks == 1)
     assert three.rows("STOP JOB 1") == [("stop 1 jobs 2 tasks",)]
     for operation in operations[1:]:
-        assert operation.cancelled.wait(WAIT)
+        assert operation.canceled.wait(WAIT)
     assert (three.job(1).status, three.job(1).stopping) == (Status.RUNNING, True)
     operations[1].stop()
     three.events.wait_for(lambda: three.job(1).ended_tasks == 2)

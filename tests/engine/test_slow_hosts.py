@@ -33,7 +33,7 @@ def test_silent_host_fails_its_task_after_task_timeout(tmp_path: Path) -> None:
         job = it.events.until(1, Status.FAILED)
         assert job.reason == "hung: hung did not answer within 30 s (task_timeout)"
         assert [task.status for task in job.tasks] == [Status.FAILED, Status.FINISHED]
-        assert storage.operation("nba", "hung").cancelled.wait(WAIT)
+        assert storage.operation("nba", "hung").canceled.wait(WAIT)
 
 
 def test_host_working_past_the_deadline_stays_busy(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ class Operation:
     loop: asyncio.AbstractEventLoop
     request: CompactionRequest | None = None
     end: asyncio.Future[TaskResult] = field(init=False)
-    cancelled: threading.Event = field(default_factory=threading.Event)
+    canceled: threading.Event = field(default_factory=threading.Event)
 
     def __post_init__(self) -> None:
         self.end = self.loop.create_future()
