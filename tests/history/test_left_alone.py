@@ -62,8 +62,10 @@ def test_unfinished_archive_with_other_files_is_kept(
     for file in path.glob(f"{segment.stem}.*"):
         shutil.copy(file, place)
     change(place)
+    before = {file.name: file.read_bytes() for file in place.iterdir()}
     opened(path)
     assert place.exists() == is_kept
+    assert not is_kept or {file.name: file.read_bytes() for file in place.iterdir()} == before
 
 
 @pytest.mark.parametrize("is_link", [False, True])
