@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -10,7 +11,7 @@ import msgspec
 import pytest
 
 from jobtui.engine import lifecycle
-from jobtui.engine.deferrals import LONGEST_DOWN, RECHECK
+from jobtui.engine.deferrals import CHECK_SECONDS, LONGEST_DOWN, RECHECK
 from jobtui.engine.scheduler import Start, decide
 from jobtui.errors import ErrorCode
 from jobtui.formatting import to_local
@@ -115,6 +116,23 @@ class TestDown:
         it.execute("ADMIN COMPACT nba ON h1")
         it.storage.operation("nba", "h1").fail(ErrorCode.UNREACHABLE)
         assert it.events.until(1, Status.FAILED).tasks[0].attempts == 1
+
+    def test_hosts_without_turns_fail_at_once_if_they_were_asked(self, it: Bench) -> None:
+        it.storage.outages["h1"], it.storage.stalls["h1"] = DOWN, ""
+        it.say("ADMIN COMPACT nba ON h1")
+        it.storage.operation("nba", "h1").fail(ErrorCode.UNREACHABLE)
+        it.heard.until(1, Status.FAILED)
+
+    def test_host_that_does_not_answer_gets_its_task(self, it: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        async def find_stall(_space: str, _host: str) -> str:
+            return await asyncio.get_running_loop().create_future()
+
+        monkeypatch.setattr(it.storage, "find_stall", find_stall)
+        it.say("ADMIN COMPACT nba ON h1 WITH rolling = 1")
+        it.clock.wait_for_sleep(CHECK_SECONDS)
+        it.clock.advance(CHECK_SECONDS)
+        it.storage.operation("nba", "h1").finish()
+        it.heard.until(1, Status.FINISHED)
 
     def test_given_up_in_the_end_and_never_forced(self, it: Bench) -> None:
         it.storage.outages["h1"] = DOWN

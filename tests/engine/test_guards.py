@@ -16,7 +16,7 @@ from jobtui.engine.jobs import Transaction
 from jobtui.engine.lifecycle import IllegalTransition
 from jobtui.engine.scheduler import Start, decide
 from jobtui.errors import ErrorCode, OwnerRejected, StatementRefused, StorageError
-from jobtui.model import Job, Status, StepPosition
+from jobtui.model import ClusterRef, Job, Status, StepPosition
 from tests.support.clock import FakeClock
 from tests.support.engines import WAIT, bench
 from tests.support.scripted import ScriptedStorage
@@ -43,6 +43,42 @@ class TestStop:
             monkeypatch.setattr(dispatcher, "_start", started_and_stopped)
             it.execute("ADMIN COMPACT solo")
             it.events.until(1, Status.STOPPED)
+
+    @pytest.mark.parametrize("asked", ["pause", "yield"])
+    def test_pause_in_the_commit_that_starts_the_task_is_forwarded(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+    ) -> None:
+        with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
+            dispatcher, store = it.engine.engine.dispatcher, it.engine.engine.store
+            start = dispatcher._start
+
+            def started_and_paused(job: Job, tasks: Sequence[int]) -> None:
+                def pause(book: Transaction) -> list[Job]:
+                    running = book.get(job.id)
+                    assert running is not None
+                    return [lifecycle.pause(running, it.clock.now())]
+
+                start(job, tasks)
+                if asked == "pause":
+                    store.update_nowait(pause, lambda jobs, error: None)
+                else:
+                    dispatcher._host_tasks.yield_all()
+
+            monkeypatch.setattr(dispatcher, "_start", started_and_paused)
+            it.say("ADMIN COMPACT solo")
+            operation = it.storage.operation("solo", "far")
+            control = operation.control
+            assert (control.pause if asked == "pause" else control.cancel).is_set()
+
+
+class TestClusters:
+    def test_job_of_a_cluster_is_not_stopped_without_it(self, tmp_path: Path) -> None:
+        with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
+            job = replace(started(), origin=ClusterRef("prod", "solo", 7))
+            it.engine.call(it.engine.engine.store.update(lambda _: [job])).result(WAIT)
+            for text in ("STOP JOB 1", "PAUSE JOB 1"):
+                assert "belongs to cluster 'prod', which this profile is not connected to" in it.refusal(text)
+            assert it.job(1) == job
 
 
 class TestEnded:
@@ -185,6 +221,40 @@ class TestAnswers:
         )
         with pytest.raises(OwnerRejected):
             remote._require_response(protocol.ErrorResponse("no", "of tomorrow"), protocol.LoadResponse)
+
+    def test_pair_that_no_request_can_hold_is_refused(self) -> None:
+        class Full:
+            def _request(self, *_: object) -> None:
+                raise protocol.RequestTooLarge
+
+        with pytest.raises(StorageError) as caught:
+            remote.RemoteClient._load(cast("remote.RemoteClient", Full()), "solo", [(b"key", b"value")])
+        assert (caught.value.code, caught.value.space) == (ErrorCode.REJECTED, "solo")
+
+    def test_dump_ends_with_its_last_part(self) -> None:
+        parts = [
+            protocol.DumpResponse(((b"1", b""),), last=False),
+            protocol.DumpResponse(((b"2", b""),), last=True),
+        ]
+
+        class Owner:
+            """The answers; it would wait for another one forever."""
+
+            def _channel(self) -> Owner:
+                return self
+
+            def __enter__(self) -> Owner:
+                return self
+
+            def __exit__(self, *_: object) -> None: ...
+
+            def request(self, *_: object) -> None: ...
+
+            def read(self, *_: object) -> protocol.DumpResponse:
+                return parts.pop(0)
+
+        pairs = list(remote.RemoteClient.dump(cast("remote.RemoteClient", Owner()), "solo"))
+        assert pairs == [(b"1", b""), (b"2", b"")]
 
     def test_a_dump_is_read_in_parts(self) -> None:
         async def pairs() -> AsyncIterator[tuple[bytes, bytes]]:
