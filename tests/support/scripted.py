@@ -239,6 +239,6 @@ class ScriptedStorage:
 
     async def _watch(self, operation: Operation) -> None:
         await operation.control.cancel.wait()
-        operation.canceled.set()
+        operation.cancelled.set()
         if self.obey:
             operation.stop()
