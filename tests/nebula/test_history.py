@@ -15,6 +15,7 @@ from jobtui.history import History
 from jobtui.history.write.store import Limits
 from jobtui.model import ConnectionChanged, EventKind, Job, JobChanged, Status
 from jobtui.storage.base import Host
+from jobtui.storage.nebula.poller import MISSES
 from tests.support.clock import FakeClock
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula_cluster import ALREADY_ENDED, Cluster
@@ -247,6 +248,22 @@ class TestOtherTroubles:
         cluster.expire_sessions()
         assert prod.rows("ADMIN COMPACT nba") == [("1",)]
         prod.events.until(1, Status.RUNNING)
+
+    def test_role_that_is_lost_is_no_dropped_space(self, prod: ClusterBench, cluster: Cluster) -> None:
+        cluster.roles["root"] = {"nba", "test2"}
+        prod.say("ADMIN COMPACT nba; ADMIN FLUSH test2")
+        prod.heard.until(2, Status.RUNNING)
+        cluster.roles["root"] = {"test2"}  # SHOW SPACES lists the other one no longer
+        words = "The jobs of space 'nba' cannot be listed: PermissionError: No permission to read space."
+        prod.heard.wait_for(lambda: words in prod.heard.notices)
+        asked = cluster.statements.count("SHOW SPACES")
+        prod.heard.wait_for(lambda: cluster.statements.count("SHOW SPACES") >= asked + 2 * MISSES)
+        assert prod.job(1).status is Status.RUNNING
+        assert prod.heard.notices.count(words) == 1
+        assert [row[2] for row in prod.rows("SHOW JOBS")] == ["running", "running"]
+        cluster.finish(1)
+        cluster.roles["root"] = {"nba", "test2"}
+        prod.heard.until(1, Status.FINISHED)
 
     def test_a_space_without_a_role_gets_no_others_jobs(
         self, graphd: GraphdDouble, cluster: Cluster, tmp_path: Path

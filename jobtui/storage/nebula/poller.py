@@ -285,10 +285,24 @@ class JobPoller:
             watched.unlisted += 1
             watched.backlog.clear()
             watched.digest = ""
-            if watched.unlisted >= MISSES:
-                for job_id in [*watched.unsettled]:
-                    self._report_gone(name, watched, job_id, DROPPED)
-                del self._spaces[name]
+            if watched.unlisted >= MISSES and self._clock.steady() >= watched.due:
+                await self._drop_unless_hidden(name, watched)
+
+    async def _drop_unless_hidden(self, name: str, watched: _PolledSpace) -> None:
+        """Remove a space that is no longer listed, unless the user has only lost the role there."""
+        try:
+            await self._manager.list_jobs(name, watched.digest)
+        except StorageError as error:
+            if error.code in RETRIED:
+                raise
+            if error.code is ErrorCode.ACCESS:
+                await self._block(watched, error)
+                return
+        else:
+            return  # only the list of spaces lacks it
+        for job_id in [*watched.unsettled]:
+            self._report_gone(name, watched, job_id, DROPPED)
+        del self._spaces[name]
 
     async def _list(self, space: str, watched: _PolledSpace) -> None:
         began = self._clock.steady()
