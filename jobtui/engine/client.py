@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -57,12 +58,17 @@ class Session(msgspec.Struct, eq=False, weakref=True):
     @property
     def requested_by(self) -> str:
         """The user, the host and the kind: `anna@db1, dashboard`."""
-        uid = os.geteuid() if self.uid is None else self.uid
-        try:
-            user = pwd.getpwuid(uid).pw_name
-        except KeyError:
-            user = f"uid {uid}"  # a container need not have an entry for its user
+        user = _user_name(os.geteuid() if self.uid is None else self.uid)
         return f"{user}@{os.uname().nodename}, {self.kind}"
+
+
+# each statement needs it, and the system reads a file, or asks a directory server, for each answer
+@lru_cache(maxsize=64)
+def _user_name(uid: int) -> str:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return f"uid {uid}"  # a container need not have an entry for its user
 
 
 def _current_directory() -> Path:

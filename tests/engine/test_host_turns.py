@@ -139,6 +139,14 @@ def test_job_records_who_and_why(it: Bench) -> None:
     assert [e.reason for e in it.job(1).events if e.kind is EventKind.STOP_ASKED] == ["wrong space"]
 
 
+def test_user_is_looked_up_once(it: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A directory server may need seconds for an answer."""
+    it.say("ADMIN FLUSH solo")
+    monkeypatch.delattr(pwd, "getpwuid")
+    it.say("ADMIN FLUSH solo")
+    assert it.job(2).requested_by == it.job(1).requested_by
+
+
 def test_json_has_each_kind_of_requester(it: Bench) -> None:
     """A process that connects is in test_socket.py, a cluster in test_mirroring.py."""
     it.execute('ADMIN FLUSH solo; CREATE SCHEDULE s AT "@daily" DO ADMIN FLUSH solo; RUN SCHEDULE s')
