@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import importlib
-import json
 import math
 import os
 import pkgutil
@@ -15,9 +14,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+import msgspec
+
 import benchmarks
 from benchmarks import _page
 from benchmarks._page import number
+from benchmarks._published import AbsoluteValue, Environment, MeasuredFigure, Report
 from benchmarks.figures import FIGURES, Figure, Outcome, Run
 from jobtui.cli.main import SWITCH_SECONDS
 
@@ -45,8 +47,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     sys.setswitchinterval(SWITCH_SECONDS)  # as in every process of jobtui
     began = time.monotonic()
     results = []
-    with tempfile.TemporaryDirectory(prefix="jobtui-benchmarks-", dir=options.dir) as place:
-        run = Run(options.quick, Path(place), options.cache)
+    with tempfile.TemporaryDirectory(prefix="jobtui-benchmarks-", dir=options.dir) as directory:
+        run = Run(options.quick, Path(directory), options.cache)
         for turn, each in enumerate(wanted, 1):
             passed = time.monotonic() - began
             print(f"[{turn}/{len(wanted)}, {_minutes(passed)}] {each.name} …", file=sys.stderr, flush=True)
@@ -54,7 +56,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     took = time.monotonic() - began
     if options.json is not None:
         report = _report(results, took, quick=options.quick)
-        options.json.write_text(json.dumps(report, indent=1) + "\n", encoding="utf-8")
+        options.json.write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
     goal = _QUICK_MINUTES if options.quick else _MINUTES
     print(f"{len(results)} figures in {_minutes(took)} min; a whole run should take at most {goal} min")
     short = [each.name for each, outcome in results if not _met(each, outcome)]
@@ -82,9 +84,11 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
         "--markdown",
         metavar="FILE",
         type=Path,
-        help="put what --json wrote into docs/performance.md; the rows of other figures stay",
+        help="add what --json wrote to docs/performance.json, and render docs/performance.md from it",
     )
-    parser.add_argument("--machine", metavar="NAME", help="the machine whose table --markdown replaces or adds")
+    parser.add_argument(
+        "--machine", metavar="NAME", help="the machine whose figures --markdown adds or replaces"
+    )
     parser.add_argument("--dir", metavar="DIR", type=Path, help="where to put files; a real disk, not memory")
     parser.add_argument(
         "--cache", metavar="DIR", type=Path, help="keep the long histories in DIR from run to run"
@@ -116,16 +120,12 @@ def _measured(each: Figure, run: Run) -> Outcome:
     return outcome
 
 
-def _absolute(each: Figure, outcome: Outcome) -> dict[str, object] | None:
+def _absolute(each: Figure, outcome: Outcome) -> AbsoluteValue | None:
     """Return the absolute value, its goal and whether it is met; None if the figure has no such goal."""
     if each.absolute is None or outcome.absolute is None:
         return None
-    return {
-        "value": outcome.absolute,
-        "unit": each.absolute_unit,
-        "goal": str(each.absolute),
-        "met": each.absolute.met_by(outcome.absolute),
-    }
+    met = each.absolute.met_by(outcome.absolute)
+    return AbsoluteValue(outcome.absolute, each.absolute_unit, str(each.absolute), met)
 
 
 def _met(each: Figure, outcome: Outcome) -> bool:
@@ -144,32 +144,27 @@ def _minutes(seconds: float) -> str:
     return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
 
 
-def _report(results: Sequence[tuple[Figure, Outcome]], took: float, *, quick: bool) -> dict[str, object]:
-    return {
-        "machine": {
-            "system": f"{platform.system()} {platform.machine()}",
-            "python": platform.python_version(),
-            "cores": os.cpu_count(),
-        },
-        "quick": quick,
-        "seconds": round(took),
-        "figures": [
-            {
-                "name": each.name,
-                "unit": each.unit,
-                "goal": str(each.goal) if each.goal is not None else None,
-                "met": _met(each, outcome),
-                "value": outcome.value if outcome.rounds else None,
-                "low": outcome.low if outcome.rounds else None,
-                "high": outcome.high if outcome.rounds else None,
-                "rounds": outcome.rounds,
-                "note": outcome.note,
-                "absolute": _absolute(each, outcome),
-                "limit": outcome.limit,
-            }
-            for each, outcome in results
-        ],
-    }
+def _report(results: Sequence[tuple[Figure, Outcome]], took: float, *, quick: bool) -> Report:
+    system = f"{platform.system()} {platform.machine()}"
+    environment = Environment(system, platform.python_version(), os.cpu_count())
+    return Report(environment, quick, round(took), [_measured_figure(*result) for result in results])
+
+
+def _measured_figure(each: Figure, outcome: Outcome) -> MeasuredFigure:
+    measured = outcome.rounds > 0
+    return MeasuredFigure(
+        name=each.name,
+        unit=each.unit,
+        goal=str(each.goal) if each.goal is not None else None,
+        met=_met(each, outcome),
+        value=outcome.value if measured else None,
+        low=outcome.low if measured else None,
+        high=outcome.high if measured else None,
+        rounds=outcome.rounds,
+        note=outcome.note,
+        absolute=_absolute(each, outcome),
+        limit=outcome.limit,
+    )
 
 
 if __name__ == "__main__":

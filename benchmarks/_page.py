@@ -1,60 +1,63 @@
-"""The tables and pictures of docs/performance.md, one per machine, from what `--json` wrote."""
+"""The tables and charts of docs/performance.md, one per machine, from docs/performance.json."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
-
-import msgspec
 
 from benchmarks._plot import plot
+from benchmarks._published import (
+    AbsoluteValue,
+    Environment,
+    PublishedFigure,
+    PublishedMachine,
+    read_machines,
+    read_report,
+    write_machines,
+)
 from benchmarks.figures import milliseconds
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 BEGIN, END = "<!-- figures -->", "<!-- /figures -->"
-_BLOCK = re.compile(r"<!-- machine: (.*?) -->\n.*?<!-- /machine -->\n", re.DOTALL)
-_ROW = re.compile(r"^\|(?! figure \|| ---).*\|$", re.MULTILINE)
-_BAR = re.compile(r"(?<!\\)\|")
-_NUMBER = re.compile(r"-?[\d,.]+(?:e[-+]?\d+)?")
 
 
-def write_figures(figures: Path, machine: str, page: Path = PAGE, names: Collection[str] | None = None) -> None:
-    """Write a machine's figures into the page, between its markers, and their chart next to it.
+def write_figures(report: Path, machine: str, page: Path = PAGE, names: Collection[str] | None = None) -> None:
+    """Add a machine's figures to the JSON file next to the page, and render the page and its chart from it.
 
-    Rows of figures that were not measured this time stay, and so do the tables of other machines. A table
-    that belongs to no machine is removed.
+    Figures that were not measured this time stay, and so do those of other machines.
 
     Args:
-        figures: The file that `--json` wrote, of all figures or of some.
-        machine: The machine that they were measured on.
-        page: The page.
-        names: The figures that exist: rows of others are removed. None keeps all.
+        report: The file that `--json` wrote, of all figures or of some.
+        machine: The name of the machine that they were measured on.
+        page: The page. The figures between its markers are replaced.
+        names: The figures that exist: others are removed from this machine. None keeps all.
 
     Raises:
         ValueError: The page has no markers.
     """
-    text = page.read_text(encoding="utf-8")
+    published = page.with_suffix(".json")
+    machines = read_machines(published)
+    run = read_report(report)
+    machines[machine] = machines.get(machine, PublishedMachine(run.machine, [])).with_report(run, names)
+    rendered = render(page.read_text(encoding="utf-8"), machines)
+    write_machines(published, machines)
+    page.with_name(picture_of(machine)).write_text(plot(machines[machine].figures), encoding="utf-8")
+    page.write_text(rendered, encoding="utf-8")
+
+
+def render(text: str, machines: dict[str, PublishedMachine]) -> str:
+    """Return the text of the page with the tables of these machines, by name, between its markers.
+
+    Raises:
+        ValueError: The text has no markers.
+    """
     before, begin, rest = text.partition(BEGIN)
-    shown, end, after = rest.partition(END)
+    _, end, after = rest.partition(END)
     if not (begin and end):
-        raise ValueError(f"{page} has no {BEGIN} followed by {END}")
-    report = json.loads(figures.read_text(encoding="utf-8"))
-    blocks = {found[1]: found[0] for found in _BLOCK.finditer(shown)}
-    rows = {row.name: row for row in map(_parse_row, _ROW.findall(blocks.get(machine, "")))}
-    form = "quick" if report["quick"] else "whole"
-    rows |= {row.name: row for row in (_row(each, form) for each in report["figures"])}
-    existing = rows.keys() if names is None else {_cell(name) for name in names}
-    kept = [row for row in rows.values() if row.name in existing]
-    picture = picture_of(machine)
-    page.with_name(picture).write_text(plot([row.figure() for row in kept]), encoding="utf-8")
-    blocks[machine] = (
-        f"<!-- machine: {machine} -->\n### {machine}\n\n{_table(report['machine'], kept)}\n"
-        f"![Each figure of this machine as a share of its goal]({picture})\n<!-- /machine -->\n"
-    )
-    page.write_text("\n".join([f"{before}{BEGIN}", *blocks.values(), f"{END}{after}"]), encoding="utf-8")
+        raise ValueError(f"the page has no {BEGIN} followed by {END}")
+    sections = [_section(name, machine) for name, machine in machines.items()]
+    return "\n".join([f"{before}{BEGIN}", *sections, f"{END}{after}"])
 
 
 def picture_of(machine: str) -> str:
@@ -62,88 +65,59 @@ def picture_of(machine: str) -> str:
     return f"performance-{re.sub('[^a-z0-9]+', '-', machine.lower()).strip('-')}.svg"
 
 
-def describe_absolute(absolute: Mapping[str, Any] | None) -> str:
+def describe_absolute(absolute: AbsoluteValue | None) -> str:
     """Return an absolute value with its goal, "" if there is none: `180 ms (≤ 200 ms: met)`."""
     if absolute is None:
         return ""
-    sign, bound = absolute["goal"].split()
-    unit = absolute["unit"]
+    sign, bound = absolute.goal.split()
     value, goal = (
-        milliseconds(each) if unit == "s" else f"{number(each)} {unit}"
-        for each in (absolute["value"], float(bound))
+        milliseconds(each) if absolute.unit == "s" else f"{number(each)} {absolute.unit}"
+        for each in (absolute.value, float(bound))
     )
-    return f"{value} ({sign} {goal}: {'met' if absolute['met'] else 'short'})"
-
-
-class _Row(msgspec.Struct, frozen=True):
-    """A row of the table: the text of its cells."""
-
-    name: str
-    value: str
-    spread: str
-    goal: str
-    mark: str
-    absolute: str
-    limit: str
-    form: str
-
-    def __str__(self) -> str:
-        cells = msgspec.structs.astuple(self)
-        return f"| {' | '.join(cells)} |"
-
-    def figure(self) -> dict[str, Any]:
-        """Return what the chart shows of it."""
-        low, _, high = self.spread.partition(" to ")
-        measured = bool(high)
-        return {
-            "name": self.name.replace("\\|", "|"),
-            "goal": self.goal or None,
-            "met": self.mark == "met",
-            "value": _parse_number(self.value) if measured else None,
-            "low": _parse_number(low) if measured else None,
-            "high": _parse_number(high) if measured else None,
-        }
-
-
-def _table(machine: Mapping[str, Any], rows: Sequence[_Row]) -> str:
-    """Return a line about the machine, and the table with a row for each figure."""
-    lines = [
-        f"Measured on {machine['cores']} cores, {machine['system']}, Python {machine['python']}.",
-        "",
-        "| figure | median | lowest to highest | goal | | in absolute numbers | limit of the machine | form |",
-        "| --- | ---: | ---: | ---: | --- | --- | --- | --- |",
-    ]
-    return "\n".join([*lines, *map(str, rows), ""])
-
-
-def _row(figure: Mapping[str, Any], form: str) -> _Row:
-    unit = figure["unit"] if figure["unit"] in ("×", "%") else f" {figure['unit']}"
-    name, goal = _cell(figure["name"]), figure["goal"] or ""
-    note = _cell(figure["note"])
-    if figure["value"] is None:
-        return _Row(name, "–", "–", goal, "", note, "", form)
-    mark = "" if figure["goal"] is None else "met" if figure["met"] else "**short**"
-    spread = f"{number(figure['low'])} to {number(figure['high'])}"
-    value = f"{number(figure['value'])}{unit}"
-    absolute = describe_absolute(figure["absolute"])
-    if absolute and not figure["absolute"]["met"]:
-        absolute = f"**{absolute}**"
-    absolute = "; ".join(filter(None, [absolute, note]))
-    return _Row(name, value, spread, goal, mark, absolute, _cell(figure["limit"]), form)
-
-
-def _parse_row(line: str) -> _Row:
-    """Return the row of a line that an earlier run wrote."""
-    return _Row(*(cell.strip() for cell in _BAR.split(line)[1:-1]))
-
-
-def _parse_number(text: str) -> float:
-    return float(_NUMBER.match(text)[0].replace(",", ""))  # type: ignore[index]  # number() wrote it
+    return f"{value} ({sign} {goal}: {'met' if absolute.met else 'short'})"
 
 
 def number(value: float) -> str:
     """Return a number with three significant digits, and all digits before the decimal point."""
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
+def _section(name: str, machine: PublishedMachine) -> str:
+    """Return the heading of a machine, its table and its chart."""
+    lines = [
+        f"### {name}",
+        "",
+        _describe_environment(machine.environment),
+        "",
+        "| figure | median | lowest to highest | goal | | in absolute numbers | limit of the machine | form |",
+        "| --- | ---: | ---: | ---: | --- | --- | --- | --- |",
+        *map(_row, machine.figures),
+        "",
+        f"![Each figure of this machine as a share of its goal]({picture_of(name)})",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _describe_environment(environment: Environment) -> str:
+    return f"Measured on {environment.cores} cores, {environment.system}, Python {environment.python}."
+
+
+def _row(figure: PublishedFigure) -> str:
+    value = spread = "–"
+    mark = absolute = limit = ""
+    if figure.value is not None and figure.low is not None and figure.high is not None:
+        unit = figure.unit if figure.unit in ("×", "%") else f" {figure.unit}"
+        value = f"{number(figure.value)}{unit}"
+        spread = f"{number(figure.low)} to {number(figure.high)}"
+        mark = "" if figure.goal is None else "met" if figure.met else "**short**"
+        absolute = describe_absolute(figure.absolute)
+        if figure.absolute is not None and not figure.absolute.met:
+            absolute = f"**{absolute}**"
+        limit = figure.limit
+    details = "; ".join(filter(None, [absolute, figure.note]))
+    cells = (figure.name, value, spread, figure.goal or "", mark, details, limit, figure.form)
+    return f"| {' | '.join(map(_cell, cells))} |"
 
 
 def _cell(text: str) -> str:

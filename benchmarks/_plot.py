@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 from xml.sax.saxutils import escape
+
+from benchmarks._published import PublishedFigure
 
 _ROW, _TEXT, _BARS, _MOST = 22, 470, 360, 2.0
 _STYLE = (
@@ -13,13 +14,13 @@ _STYLE = (
 )
 
 
-def plot(figures: Sequence[Mapping[str, Any]]) -> str:
+def plot(figures: Sequence[PublishedFigure]) -> str:
     """Return an SVG of those figures that have a goal and were measured.
 
     A bar is the share of its goal that a figure takes, so that less is better for all of them and a bar that
     crosses the dashed line falls short; the thin line is the spread of the rounds. Shares above 2 are cut.
     """
-    rows = [figure for figure in figures if figure["goal"] and figure["value"]]
+    rows = [figure for figure in figures if figure.goal and figure.value]
     height = _ROW * (len(rows) + 2)
     goal = _TEXT + _BARS / _MOST
     lines = [
@@ -27,21 +28,26 @@ def plot(figures: Sequence[Mapping[str, Any]]) -> str:
         f"<style>{_STYLE}</style>",
         f'<rect class="ground" width="100%" height="{height}"/>',
         f'<text x="{goal}" y="15" text-anchor="middle">the goal</text>',
-        *(line for place, figure in enumerate(rows, 1) for line in _row(figure, place * _ROW)),
+        *(line for position, figure in enumerate(rows, 1) for line in _row(figure, position * _ROW)),
         f'<line class="goal" x1="{goal}" x2="{goal}" y1="20" y2="{height - _ROW // 2}"/>',
         "</svg>",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _row(figure: Mapping[str, Any], top: int) -> list[str]:
-    sign, bound = figure["goal"].split()
-    share, *spread = (_share(figure[which], sign, float(bound)) for which in ("value", "low", "high"))
+def _row(figure: PublishedFigure, top: int) -> list[str]:
+    """Return the name, the bar and the spread of a figure that has a goal and was measured."""
+    assert figure.goal is not None
+    assert figure.value is not None
+    assert figure.low is not None
+    assert figure.high is not None
+    sign, bound = figure.goal.split()
+    share, *spread = (_share(each, sign, float(bound)) for each in (figure.value, figure.low, figure.high))
     low, high = sorted(_TEXT + _width(each) for each in spread)
     middle = top + _ROW // 2
-    kind = "met" if figure["met"] else "short"
+    kind = "met" if figure.met else "short"
     return [
-        f'<text x="{_TEXT - 8}" y="{middle + 4}" text-anchor="end">{escape(_short(figure["name"]))}</text>',
+        f'<text x="{_TEXT - 8}" y="{middle + 4}" text-anchor="end">{escape(_short(figure.name))}</text>',
         f'<rect class="{kind}" x="{_TEXT}" y="{top + 4}" width="{_width(share):.1f}" height="{_ROW - 8}"/>',
         f'<line class="spread" x1="{low:.1f}" x2="{high:.1f}" y1="{middle}" y2="{middle}"/>',
         f'<text x="{_TEXT + _BARS + 8}" y="{middle + 4}">{share:.2g} of it</text>',

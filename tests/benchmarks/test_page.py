@@ -5,6 +5,8 @@ import pytest
 
 from benchmarks import _page
 from benchmarks.__main__ import main
+from benchmarks._plot import plot
+from benchmarks._published import read_machines
 from benchmarks.figures import Figure, Outcome, Run, at_most
 
 _OUTCOME_OF_A_CORE = Outcome(1.0, 1.0, 1.0, 1, "twenty spaces", absolute=2.5)
@@ -98,6 +100,10 @@ def test_what_could_not_be_measured_is_told_in_a_line(
     assert "Traceback" not in printed.out + printed.err
 
 
-def test_the_page_of_this_house_has_a_place_for_them() -> None:
+def test_the_page_shows_what_the_file_beside_it_keeps() -> None:
     text = _page.PAGE.read_text(encoding="utf-8")
-    assert text.index(_page.BEGIN) < text.index(_page.END)
+    machines = read_machines(_page.PAGE.with_suffix(".json"))
+    assert _page.render(text, machines) == text
+    for name, machine in machines.items():
+        chart = _page.PAGE.with_name(_page.picture_of(name)).read_text(encoding="utf-8")
+        assert chart == plot(machine.figures)
