@@ -135,6 +135,17 @@ class TestOptions:
         shown = ".".join(version.split(".")[:2])
         assert f"made by RocksDB {shown}; this jobtui reads up to 9.8" in refusal(database).reason
 
+    @pytest.mark.parametrize("value", ["true", "false"])
+    def test_blob_files_beside_kept_apart_entries_are_refused(self, database, value):
+        set_option(database, "preclude_last_level_data_seconds", "3600", CF)
+        survey(database)
+        set_option(database, "enable_blob_files", value, CF)
+        if value == "false":  # no more of them, but there is one still
+            with open(database / (database / "CURRENT").read_text().strip(), "ab") as manifest:
+                manifest.write(bytes.fromhex("00000000 0800 01 9003 05 01 01 00 00 00"))
+        reason = refusal(database).reason
+        assert "keeps new entries out of the last level (preclude_last_level_data_seconds)" in reason
+
     def test_an_owners_filter_and_prefixes_do_no_harm(self, database):
         for name in ("compaction_filter", "compaction_filter_factory", "prefix_extractor"):
             set_option(database, name, "my.Own", CF)

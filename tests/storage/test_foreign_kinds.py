@@ -25,6 +25,7 @@ ACCEPTED = [
     *("format_2", "xxh3", "ribbon", "checksums", "blob_files", "range_deletes", "wide", "ingested"),
     *("wal_itself", "wal_slash", "wal_dots", "wal_link", "wal_kept", "wal_recycled", "wal_tracked"),
     *("small_manifest", "db_paths_first", "write_committed"),
+    *("tiered", "mixed_families"),
     *("ordinary", "families", "many_families", "odd_names", "atomic_flush", "auto_compactions"),
     *("direct_io", "mmap", "in_place", "vector_memtable"),
 ]
@@ -47,6 +48,7 @@ REFUSED = {
     "db_paths": ("db_paths",),
     "cf_paths": ("cf_paths",),
     "cold_family": ("cf_paths",),
+    "tiered_blobs": ("preclude_last_level_data_seconds", "blob files"),
     "stats_on_disk": ("persist_stats_to_disk",),
     "encrypted": ("encrypted",),
     "zlib": ("Zlib",),

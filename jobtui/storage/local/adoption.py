@@ -339,6 +339,8 @@ class Surveyor:
                         COMPACT_IT,
                     )
                 self._check_table(name, options_of)
+        if manifest.blobs and any(map(option_rules.has_kept_apart, options.families.values())):
+            raise option_rules.kept_apart_refusal("")
         for number in manifest.blobs:
             name = f"{number:06d}.blob"
             if name in names:  # a MANIFEST does not say which of them are no longer needed

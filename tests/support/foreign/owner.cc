@@ -193,6 +193,17 @@ static std::map<string, Change> kinds() {
     o.compaction_options_fifo.max_table_files_size = 20000;
   };
   k["fifo_ttl"] = [](Options& o) { o.compaction_style = kCompactionStyleFIFO, o.ttl = 1; };
+  k["tiered"] = [](Options& o) {
+    o.compaction_style = kCompactionStyleUniversal;
+    o.preclude_last_level_data_seconds = 3600;
+  };
+  k["tiered_blobs"] = [](Options& o) {
+    o.compaction_style = kCompactionStyleUniversal;
+    o.preclude_last_level_data_seconds = 3600;
+    o.enable_blob_files = true;
+    o.min_blob_size = 10;
+  };
+  k["mixed_families"] = [](Options&) {};
   k["no_style"] = [](Options& o) { o.compaction_style = kCompactionStyleNone; };
   k["ttl"] = [](Options& o) { o.ttl = 2592000; };
   k["periodic"] = [](Options& o) { o.periodic_compaction_seconds = 1; };
@@ -259,6 +270,11 @@ static Options family_options(const string& name) {
   if (name == "default") return o;
   if (KIND == "cold_family") o.cf_paths = {{DIR + "-cold", 1ull << 40}};
   if (KIND == "sum_family") o.merge_operator.reset(new Sum);
+  if (name == "backwards") o.comparator = ReverseBytewiseComparator();
+  if (name == "counts") o.merge_operator = MergeOperators::CreateUInt64AddOperator();
+  if (name == "lists") o.merge_operator = MergeOperators::CreateStringAppendOperator(",");
+  if (name == "blobs") o.enable_blob_files = true, o.min_blob_size = 5;
+  if (name == "universal") o.compaction_style = kCompactionStyleUniversal;
   if (KIND == "fifo_family") {
     o.compaction_style = kCompactionStyleFIFO;
     o.compaction_options_fifo.max_table_files_size = 20000;
@@ -310,7 +326,7 @@ static void write_layer(DB* db, ColumnFamilyHandle* family, int layer, int count
       stamp[0] = char(layer + 1);
       OK(db->Put(w, family, key(i), Slice(stamp), value));
     } else if (merges && i % 2 == 0) {
-      string one = KIND == "uint64add" ? string("\x01\0\0\0\0\0\0\0", 8) : std::to_string(i % 10 + layer + 1);
+      string one = KIND == "uint64add" || family->GetName() == "counts" ? string("\x01\0\0\0\0\0\0\0", 8) : std::to_string(i % 10 + layer + 1);
       OK(db->Merge(w, family, key(i), one));
     } else if (KIND == "wide" && i % 3 == 0) {
       OK(db->PutEntity(w, family, key(i), {{"", value}, {"a", "1"}, {"b", std::to_string(layer)}}));
@@ -334,6 +350,7 @@ static void add_families(DB* db, Families& families) {
   for (int i = 0; i < count; i++) names.push_back("family" + std::to_string(i));
   if (KIND == "cold_family" || KIND == "sum_family" || KIND == "fifo_family") names = {"one"};
   if (KIND == "odd_names") names = {"a \"b\"]", "a#b:c\\d\ne", "[DBOptions]", "\xc3\xa9", "x=y"};
+  if (KIND == "mixed_families") names = {"backwards", "counts", "lists", "blobs", "universal"};
   if (KIND == "byte_names") names = {"\xc3\xa9\xff"};
   for (auto& name : names) {
     ColumnFamilyHandle* family;
