@@ -119,20 +119,20 @@ class TestDown:
 
     def test_hosts_without_turns_fail_at_once_if_they_were_asked(self, it: Bench) -> None:
         it.storage.outages["h1"], it.storage.stalls["h1"] = DOWN, ""
-        it.say("ADMIN COMPACT nba ON h1")
+        it.execute("ADMIN COMPACT nba ON h1")
         it.storage.operation("nba", "h1").fail(ErrorCode.UNREACHABLE)
-        it.heard.until(1, Status.FAILED)
+        it.events.until(1, Status.FAILED)
 
     def test_host_that_does_not_answer_gets_its_task(self, it: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
         async def find_stall(_space: str, _host: str) -> str:
             return await asyncio.get_running_loop().create_future()
 
         monkeypatch.setattr(it.storage, "find_stall", find_stall)
-        it.say("ADMIN COMPACT nba ON h1 WITH rolling = 1")
+        it.execute("ADMIN COMPACT nba ON h1 WITH rolling = 1")
         it.clock.wait_for_sleep(CHECK_SECONDS)
         it.clock.advance(CHECK_SECONDS)
         it.storage.operation("nba", "h1").finish()
-        it.heard.until(1, Status.FINISHED)
+        it.events.until(1, Status.FINISHED)
 
     def test_given_up_in_the_end_and_never_forced(self, it: Bench) -> None:
         it.storage.outages["h1"] = DOWN

@@ -65,7 +65,7 @@ class TestStop:
                     dispatcher._host_tasks.yield_all()
 
             monkeypatch.setattr(dispatcher, "_start", started_and_paused)
-            it.say("ADMIN COMPACT solo")
+            it.execute("ADMIN COMPACT solo")
             operation = it.storage.operation("solo", "far")
             control = operation.control
             assert (control.pause if asked == "pause" else control.cancel).is_set()

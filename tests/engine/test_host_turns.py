@@ -141,9 +141,9 @@ def test_job_records_who_and_why(it: Bench) -> None:
 
 def test_user_is_looked_up_once(it: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A directory server may need seconds for an answer."""
-    it.say("ADMIN FLUSH solo")
+    it.execute("ADMIN FLUSH solo")
     monkeypatch.delattr(pwd, "getpwuid")
-    it.say("ADMIN FLUSH solo")
+    it.execute("ADMIN FLUSH solo")
     assert it.job(2).requested_by == it.job(1).requested_by
 
 

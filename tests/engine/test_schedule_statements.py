@@ -96,7 +96,7 @@ class TestStatements:
 
     def test_notice_has_the_next_window(self, tmp_path: Path) -> None:
         with bench(tmp_path, storage()) as b:
-            (made,) = b.say(
+            (made,) = b.execute(
                 'CREATE SCHEDULE s AT " 30  6 * * * " UNTIL "6:00" WITH timezone = "UTC" DO ADMIN FLUSH nba'
             ).results
             start, end = (datetime(2019, 12, day, 6, minute, tzinfo=UTC) for day, minute in ((18, 30), (19, 0)))

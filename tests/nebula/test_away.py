@@ -139,7 +139,7 @@ class TestMetad:
             assert METAD in prod.refusal("ADMIN FLUSH nba")
             cluster.finish(1)
             cluster.metad_away = False
-            prod.heard.until(1, Status.FINISHED)  # without a request to connect again
+            prod.events.until(1, Status.FINISHED)  # without a request to connect again
             assert prod.rows("ADMIN FLUSH nba") == [("2",)]
 
     def test_away_while_a_text_waits_for_the_lists(
@@ -160,7 +160,7 @@ class TestMetad:
         monkeypatch.setattr(cluster, "log_in", log_in_at_the_last_moment)
         monkeypatch.setattr(run_command, "CLUSTER_SECONDS", 2.0)
         with working_on(graphd, root=tmp_path) as prod:
-            prod.heard.wait_for(lambda: METAD in detail(prod))
+            prod.events.wait_for(lambda: METAD in detail(prod))
             with wait_for_engine(prod.engine, quiet=True) as waiter:
                 run_command._await_cluster(prod.engine, waiter, parse("SHOW JOBS"))
             assert (

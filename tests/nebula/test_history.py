@@ -251,19 +251,19 @@ class TestOtherTroubles:
 
     def test_role_that_is_lost_is_no_dropped_space(self, prod: ClusterBench, cluster: Cluster) -> None:
         cluster.roles["root"] = {"nba", "test2"}
-        prod.say("ADMIN COMPACT nba; ADMIN FLUSH test2")
-        prod.heard.until(2, Status.RUNNING)
+        prod.execute("ADMIN COMPACT nba; ADMIN FLUSH test2")
+        prod.events.until(2, Status.RUNNING)
         cluster.roles["root"] = {"test2"}  # SHOW SPACES lists the other one no longer
         words = "The jobs of space 'nba' cannot be listed: PermissionError: No permission to read space."
-        prod.heard.wait_for(lambda: words in prod.heard.notices)
+        prod.events.wait_for(lambda: words in prod.events.notices)
         asked = cluster.statements.count("SHOW SPACES")
-        prod.heard.wait_for(lambda: cluster.statements.count("SHOW SPACES") >= asked + 2 * MISSES)
+        prod.events.wait_for(lambda: cluster.statements.count("SHOW SPACES") >= asked + 2 * MISSES)
         assert prod.job(1).status is Status.RUNNING
-        assert prod.heard.notices.count(words) == 1
+        assert prod.events.notices.count(words) == 1
         assert [row[2] for row in prod.rows("SHOW JOBS")] == ["running", "running"]
         cluster.finish(1)
         cluster.roles["root"] = {"nba", "test2"}
-        prod.heard.until(1, Status.FINISHED)
+        prod.events.until(1, Status.FINISHED)
 
     def test_a_space_without_a_role_gets_no_others_jobs(
         self, graphd: GraphdDouble, cluster: Cluster, tmp_path: Path
