@@ -10,9 +10,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from rocksdict import AccessType, Options, Rdict
 
 from jobtui.errors import ErrorCode
 from jobtui.storage.base import Placement
+from tests.support.adoptable import adoptable
 from tests.support.storage import compact, dumped, failure_of, storage_at
 
 
@@ -160,3 +162,29 @@ def test_files_keep_their_user_under_any_umask_of_root(tmp_path, ldb):
     others = {path.name: path.stat() for path in database.iterdir() if not path.samefile(secret)}
     assert {(status.st_uid, status.st_gid) for status in others.values()} == {(65534, 65534)}
     assert {status.st_mode & 0o777 for status in others.values()} == {0o644}
+
+
+def test_secondary_instance_still_reads_everything(tmp_path):
+    """It holds no LOCK, and reads SST files that a compaction deletes meanwhile."""
+    database, aside = adoptable(tmp_path / "db"), tmp_path / "secondary"
+    options = Options(raw_mode=True)
+    secondary = Rdict(
+        str(database),
+        options=options,
+        column_families={"default": options, "edges": options},
+        access_type=AccessType.secondary(str(aside)),
+    )
+
+    async def run():
+        async with storage_at(tmp_path / "root") as storage:
+            await storage.create_space("chain", adopting(database))
+            await compact(storage, str(database), "chain")
+            error = await failure_of(storage.create_space("aside", adopting(aside)))
+            assert error.code is ErrorCode.MISSING
+
+    asyncio.run(run())
+    for _ in range(2):
+        for family in (secondary, secondary.get_column_family("edges")):
+            assert len([key for key in family.keys() if key != b"last"]) == 100  # noqa: SIM118  not a dict
+        secondary.try_catch_up_with_primary()
+    secondary.close()
