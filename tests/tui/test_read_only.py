@@ -11,7 +11,7 @@ import pytest
 from jobtui.engine.client import ExecuteResult, Session
 from jobtui.engine.failover import FailoverClient
 from jobtui.engine.profile import Profile
-from jobtui.engine.reader import MEASURING, READ_ONLY
+from jobtui.engine.reader import MEASURING, READ_ONLY, ReadOnlyClient
 from jobtui.language import parse
 from jobtui.tui.commands import COMMANDS, KeyCommand, KeyScope, commands
 from tests.support.dashboards import DashboardBench, showing
@@ -67,6 +67,14 @@ def test_no_key_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: K
 
     asyncio.run(run())
     assert accepted == []
+
+
+def test_the_command_bar_gives_an_example_that_is_accepted(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with showing(ReadOnlyClient.open(Profile("local", tmp_path, read_only=True))) as shown:
+            await shown.shows("types a statement, like SHOW JOBS or SHOW SPACES")
+
+    asyncio.run(run())
 
 
 async def press(shown: DashboardBench, where: KeyScope, command: KeyCommand) -> None:

@@ -159,7 +159,8 @@ class PlaceholderText(OneLine):
     @override
     def line(self, width: int) -> Line:
         key = self.context.keymap.shown(BY_ID["bar"])
-        text, example = f"{key} types a statement", f"ADMIN COMPACT {self._space}"
+        example = f"ADMIN COMPACT {self._space}" if self.context.client.writable else "SHOW SPACES"
+        text = f"{key} types a statement"
         longer = (f"{text}, like SHOW JOBS or {example}", f"{text}, like {example}", f"{text}, like SHOW JOBS")
         return ((next((each for each in longer if width_of(each) <= width), text), TextRole.MUTED),)
 
