@@ -339,7 +339,7 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
     StatementSyntax(
         (Keyword("RECOVER"), Keyword("JOB"), _with(*RECOVER_OPTIONS)),
         Recover,
-        "run again all that failed",
+        "rerun failed/stopped jobs",
         (
             "Every failed or stopped job that has not been recovered yet: of the chosen space, or of all "
             "spaces if none is chosen.",
