@@ -18,7 +18,7 @@ from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.remote import RemoteClient
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import OwnerUnavailable, OwnerUnreachable, StorageError
-from jobtui.history import StoreError
+from jobtui.history import StoreError, describe_damage
 from jobtui.model import Notice
 
 
@@ -36,6 +36,8 @@ def connect_client(profile: Profile, run: RunPolicy) -> Iterator[LocalClient | R
         raise CommandError(f"{error}; nothing was done") from None
     except (StoreError, StorageError) as error:
         raise profile_error(error) from None
+    if isinstance(client, LocalClient) and (damage := describe_damage(client.history.notes)):
+        print_error(damage)
     try:
         yield client
     except (StoreError, StorageError, OwnerUnavailable) as error:

@@ -7,7 +7,7 @@ Other packages use `History` and the records that it takes and returns. `format/
 
 from jobtui.errors import StoreError, StoreFailed, StoreFull, StoreLocked, StoreTooNew
 from jobtui.history.format.archive import ArchiveResult
-from jobtui.history.format.quarantine import DamageNote, Health
+from jobtui.history.format.quarantine import DamageNote, Health, describe_damage
 from jobtui.history.history import History
 from jobtui.history.read.query import Bound, Query, Sort
 from jobtui.history.read.results import QueryResult
@@ -26,4 +26,5 @@ __all__ = [
     "StoreFull",
     "StoreLocked",
     "StoreTooNew",
+    "describe_damage",
 ]

@@ -35,6 +35,23 @@ def test_verify_names_what_is_damaged_and_changes_nothing(nba: CommandLine) -> N
     assert {file: file.read_bytes() for file in nba.profile.history.glob("*.*")} == before
 
 
+@pytest.mark.parametrize("words", [("-e", "SHOW JOBS"), ("serve", "--until-idle")])
+def test_every_command_reports_damage_once(nba: CommandLine, words: tuple[str, ...]) -> None:
+    damaged = journal(nba)
+    damaged.write_bytes(b"")
+    told = nba(*words)
+    assert told.returncode == 0
+    assert f"The history was damaged: {damaged.name}: it is empty" in told.stderr
+    assert told.stderr.count("jobtui history verify reports all of it") == 1
+
+
+def test_owner_reports_damage_that_it_leaves_behind(nba: CommandLine) -> None:
+    journal(nba).unlink()
+    assert "The history was damaged" in nba("-e", "ADMIN FLUSH nba").stderr
+    assert "The history was damaged" not in nba("-e", "ADMIN FLUSH nba").stderr
+    assert "found before: journal: acknowledged changes are missing" in nba.done("history", "verify")
+
+
 def test_repair_makes_it_whole_and_says_what_it_did(nba: CommandLine) -> None:
     damage(nba)
     assert "quarantine/" in nba.done("history", "repair")

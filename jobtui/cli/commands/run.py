@@ -25,7 +25,7 @@ from jobtui.engine.reader import MEASURING, READ_ONLY, ReadOnlyClient
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import OwnerTimeout, OwnerUnavailable, RequestNotAccepted, StorageError
 from jobtui.formatting import format_local_time
-from jobtui.history import StoreError
+from jobtui.history import StoreError, describe_damage
 from jobtui.language import StatementError, parse
 from jobtui.language.ast import (
     Backup,
@@ -77,6 +77,8 @@ def _read(profile: Profile, text: str, statements: Sequence[Statement], command:
         reader = _connect_reader(profile) if _needs_owner(statements) else None
         with closing(reader or ReadOnlyClient.open(profile)) as reader:
             status = print_result(reader.answer(text, Session()), command, label)
+            if damage := describe_damage(reader.history.notes):
+                streams.print_error(damage)
             if not command.quiet and any(isinstance(one, ShowJobs | ShowJob) for one in statements):
                 _report_unowned_jobs(reader, profile, command)
             return status

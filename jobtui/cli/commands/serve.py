@@ -29,7 +29,7 @@ from jobtui.engine.profile import Profile
 from jobtui.errors import StorageError
 from jobtui.files import foreign_owner, open_to_append
 from jobtui.formatting import format_duration, to_local
-from jobtui.history import StoreError, StoreLocked
+from jobtui.history import StoreError, StoreLocked, describe_damage
 from jobtui.interpreter import environment, interpreter
 from jobtui.model import (
     ConnectionChanged,
@@ -217,6 +217,8 @@ def _serve(
             console.print(f"{SERVES} {engine.profile} as process {os.getpid()}")
             if metrics is not None:
                 console.print(f"Metrics are at {metrics}")
+            if damage := describe_damage(engine.history.notes):
+                console.print(damage)
             console.print_connection(engine.connection)
             if until_idle:
                 console.print_active_jobs()

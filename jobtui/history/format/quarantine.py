@@ -9,7 +9,7 @@ import contextlib
 import enum
 import re
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from jobtui.errors import DECODE_ERRORS, StoreError
+from jobtui.formatting import format_ids
 from jobtui.history.format.codec import frame_line, split_lines
 from jobtui.history.format.disk import Disk
 
@@ -58,6 +59,16 @@ class DamageNote(msgspec.Struct, frozen=True):
         whose = f", of job {some}{more}" if self.jobs else ""
         kept = f" (kept in {self.kept})" if self.kept else ""
         return f"{place}: {self.what}{whose}{kept}"
+
+
+def describe_damage(notes: Sequence[DamageNote]) -> str:
+    """Return the damage in a sentence, with what to do next, "" if there is none."""
+    if not notes:
+        return ""
+    others = sorted({job for note in notes[1:] for job in note.jobs}.difference(notes[0].jobs))
+    other_jobs = f", of job {format_ids(others)}" if others else ""
+    more = f" (and {len(notes) - 1} more{other_jobs})" if len(notes) > 1 else ""
+    return f"The history was damaged: {notes[0]}{more}. jobtui history verify reports all of it"
 
 
 @contextmanager

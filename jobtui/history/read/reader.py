@@ -325,7 +325,7 @@ def _note_missing_commits(status: WriterStatus, replay: Replay, quarantine: Quar
     state.next_id = max(state.next_id, status.next_id)
     if status.durable > seq:
         what = f"acknowledged changes are missing at the end: {seq + 1} to {status.durable}"
-        quarantine.add(replay.file, None, what)
+        quarantine.add(replay.file or "journal", None, what)  # "" if the file is missing
         # numbers continue after the missing ones: a later change must not be mistaken for one of them
         replay.position.seq = status.durable
 

@@ -13,6 +13,7 @@ from jobtui.formatting import (
     format_ids,
     format_recent_time,
 )
+from jobtui.history import describe_damage
 from jobtui.language.identifiers import is_name, quote_name
 from jobtui.model import ConnectionState, ConnectionStatus, Job, Status
 from jobtui.tui.commands import BY_ID, KeyCommand, KeyScope
@@ -65,18 +66,8 @@ def current_alarm(context: Context, status_time: datetime) -> tuple[str, str]:
         text = connection_alarm(client.connection, status_time, context.now(), key, order)
         if text:
             return f"link {client.connection.state.value}", text
-    damage = _damage(context)
+    damage = describe_damage(client.history.notes)
     return damage, damage
-
-
-def _damage(context: Context) -> str:
-    notes = context.client.history.notes
-    if not notes:
-        return ""
-    others = sorted({job for note in notes[1:] for job in note.jobs}.difference(notes[0].jobs))
-    other_jobs = f", of job {format_ids(others)}" if others else ""
-    more = f" (and {len(notes) - 1} more{other_jobs})" if len(notes) > 1 else ""
-    return f"The history was damaged: {notes[0]}{more}. jobtui history verify reports all of it"
 
 
 def connection_alarm(
