@@ -169,6 +169,17 @@ def _temporary_engine(profile: Profile, *fallbacks: Path) -> Iterator[LocalClien
             engine.close()
 
 
+def check_catalog(profile: Profile) -> tuple[int, str, tuple[str, ...]]:
+    """Return the number of spaces, the damage of their list, and a line for each database that is missing.
+
+    It opens no database. Raises StorageError.
+    """
+    from jobtui.storage.local.catalog import Catalog  # late: a profile of a cluster has none
+
+    catalog = Catalog.open(profile.storage, profile.hosts, profile.wal_dirs)
+    return len(catalog.spaces()), catalog.damage, tuple(catalog.missing_databases())
+
+
 def verify_history(profile: Profile) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the damage of the history, a line each, and the damage that was found before.
 

@@ -9,6 +9,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from msgspec.structs import replace
+
 from jobtui.engine import queries, schedules
 from jobtui.engine.client import ExecuteResult, Listener, Overview, Session, SpaceOverview
 from jobtui.engine.lifecycle import is_interrupted
@@ -38,6 +40,7 @@ if TYPE_CHECKING:
 
     from jobtui.engine.samples import JobSamples
     from jobtui.storage.base import Capabilities, Host, Space
+    from jobtui.storage.local.catalog import Catalog
 
 T = TypeVar("T")
 READ_ONLY = (Use, ShowJobs, ShowJob, ShowSpaces, ShowHosts, ShowSchedules)
@@ -119,7 +122,8 @@ class ReadOnlyClient:
                 session.space = statement.space
                 return Result(typed)
             case ShowSpaces():
-                return queries.spaces_result(typed, self._read_overview().spaces)
+                shown = queries.spaces_result(typed, self._read_overview().spaces)
+                return replace(shown, notice=self._catalog_damage())
             case ShowHosts():
                 return queries.hosts_result(typed, self._read_overview().hosts)
             case ShowSchedules():
@@ -232,6 +236,19 @@ class ReadOnlyClient:
     def _read_overview(self) -> Overview:
         return Overview(*self._spaces_and_hosts())
 
+    def _catalog_damage(self) -> str:
+        """Return why the list of spaces was rebuilt from the hosts, "" if it was not."""
+        if self._settings.cluster is not None:
+            return ""
+        damage = self._open_catalog().damage
+        return damage and f"{damage}; these are the spaces on the hosts, and adopted ones are not listed"
+
+    def _open_catalog(self) -> Catalog:
+        from jobtui.storage.local.catalog import Catalog
+
+        settings = self._settings
+        return Catalog.open(settings.storage, settings.hosts, settings.wal_dirs)
+
     def _spaces_and_hosts(self) -> tuple[tuple[SpaceOverview, ...], tuple[Host, ...]]:
         """Return spaces and hosts as the files show them; of a cluster, those of the config and of jobs."""
         if self._settings.cluster is not None:
@@ -241,10 +258,7 @@ class ReadOnlyClient:
             names = sorted({*given, *self.history.spaces()})
             spaces = (Space(name, tuple(given.get(name, ()))) for name in names)
             return tuple(SpaceOverview(space, None, None, None) for space in spaces), ()
-        from jobtui.storage.local.catalog import Catalog
-
-        settings = self._settings
-        catalog = Catalog.open(settings.storage, settings.hosts, settings.wal_dirs)
+        catalog = self._open_catalog()
         overviews = (SpaceOverview(space, catalog.size(space.name), None, None) for space in catalog.spaces())
         return tuple(overviews), catalog.hosts()
 

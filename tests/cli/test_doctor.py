@@ -27,7 +27,28 @@ def test_where_all_is_well_nothing_is_bad(nba: CommandLine) -> None:
     assert found["config"][0] == found["data"][0] == "ok"
     assert found["lock"] == ("ok", "free: no jobtui process uses this profile")
     assert found["history"] == ("ok", "the last job is 1, 1 queued or running")
+    assert found["spaces"] == ("ok", "1 space")
     assert found["rocksdb"] == ("ok", "a worker started, wrote, flushed and compacted")
+
+
+def test_missing_database_is_bad(nba: CommandLine) -> None:
+    database = nba.profile.storage / "local0" / "nba"
+    database.rename(database.with_name("moved"))
+    status, found = findings(nba)
+    assert status == 1
+    assert found["spaces"] == ("bad", f"space 'nba': {database}: No such file or directory")
+
+
+def test_damaged_list_of_spaces_is_reported(nba: CommandLine) -> None:
+    file = nba.profile.storage / "spaces.json"
+    file.write_text("{}")
+    status, found = findings(nba)
+    assert status == 0
+    assert found["spaces"] == ("warn", f"{file} is damaged (Object missing required field `crc`)")
+    shown = nba("-e", "SHOW SPACES")
+    assert "| nba " in shown.stdout
+    assert f"{file} is damaged" in shown.stderr
+    assert "adopted ones are not listed" in shown.stderr
 
 
 def test_it_leaves_no_trace_where_there_was_nothing(jobtui: CommandLine) -> None:

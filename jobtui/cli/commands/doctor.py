@@ -212,6 +212,25 @@ def check_history(profile: Profile) -> Finding:
     return Finding(CheckLevel.OK, "history", result)
 
 
+def check_spaces(profile: Profile) -> Iterator[Finding]:
+    """Check whether the list of spaces can be read, and whether their databases exist. Opens none."""
+    from jobtui.engine.health import check_catalog
+
+    try:
+        count, damage, missing = check_catalog(profile)
+    except StorageError as error:
+        yield Finding(CheckLevel.BAD, "spaces", str(error), "allow your user to read the data")
+        return
+    if damage:
+        advice = "the next start lists the spaces on the hosts again; adopt others again (CREATE SPACE … AT)"
+        yield Finding(CheckLevel.WARN, "spaces", damage, advice)
+    for problem in missing:
+        advice = "mount its disk or bring a backup back, or remove the space with DROP SPACE"
+        yield Finding(CheckLevel.BAD, "spaces", problem, advice)
+    if count and not damage and not missing:
+        yield Finding(CheckLevel.OK, "spaces", format_count(count, "space"))
+
+
 def check_schedules(profile: Profile) -> Iterator[Finding]:
     """Check whether the profile's schedules can be read, and whether a process runs them."""
     from jobtui.engine.health import is_owned
@@ -399,6 +418,8 @@ def _findings(command: DoctorCommand) -> Iterator[Finding]:
     yield from check_host_directories(profile)
     yield check_owner(profile)
     yield check_history(profile)
+    if profile.cluster is None:
+        yield from check_spaces(profile)
     yield from check_schedules(profile)
     yield from check_notifications(config.notify)
     if profile.cluster is None:

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
 
@@ -132,6 +132,15 @@ class Catalog(msgspec.Struct, frozen=True):
         if entry is None:
             return 0
         return sum(self._size(path) for host in entry.space.hosts if (path := self.path(space, host)))
+
+    def missing_databases(self) -> Iterator[str]:
+        """Yield a line for each database of a space that is not where the catalog has it."""
+        for space in self.spaces():
+            for host in space.hosts:
+                path = self.path(space.name, host)
+                problem = f"{host} is not in the config" if path is None else layout.database_problem(path)
+                if problem:
+                    yield f"space '{space.name}': {problem}"
 
     def path(self, space: str, host: str) -> Path | None:
         """Return the directory of the space's database on the host, None if it has none there."""
