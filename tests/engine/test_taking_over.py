@@ -22,7 +22,7 @@ def test_when_the_owner_goes_the_next_one_takes_over(
 ) -> None:
     spaces = {"solo": ("far",)}
     monkeypatch.setattr(
-        "jobtui.engine.profile._embedded", lambda profile, notify: ScriptedStorage(spaces, auto=True)
+        "jobtui.engine.backend._embedded", lambda profile, notify: ScriptedStorage(spaces, auto=True)
     )
     first = LocalClient.open(Profile("local", root), storage=ScriptedStorage(spaces))
     first.execute("ADMIN FLUSH solo; ADMIN COMPACT solo", Session(None, Path("/"))).result(WAIT)
@@ -62,7 +62,7 @@ def test_read_only_profile_is_taken_over_after_owner_exit(
 ) -> None:
     monkeypatch.setattr("jobtui.engine.failover.TRIES", 1)
     monkeypatch.setattr("jobtui.engine.failover.BETWEEN_CHECKS_SECONDS", 0.01)
-    monkeypatch.setattr("jobtui.engine.profile._embedded", lambda profile, notify: ScriptedStorage({}))
+    monkeypatch.setattr("jobtui.engine.backend._embedded", lambda profile, notify: ScriptedStorage({}))
     with bench(root, ScriptedStorage({})):
         (root / SOCKET).unlink()
         client = FailoverClient(Profile("local", root))
@@ -79,7 +79,7 @@ def test_who_takes_over_hears_what_became_of_the_jobs_it_showed(
 ) -> None:
     spaces = {"nba": ("a",), "solo": ("far",)}
     monkeypatch.setattr(
-        "jobtui.engine.profile._embedded", lambda profile, notify: ScriptedStorage(spaces, auto=True)
+        "jobtui.engine.backend._embedded", lambda profile, notify: ScriptedStorage(spaces, auto=True)
     )
     storage = ScriptedStorage(spaces)
     first = LocalClient.open(Profile("local", root), storage=storage)
@@ -104,7 +104,7 @@ def test_who_takes_over_hears_what_became_of_the_jobs_it_showed(
 def test_notice_of_interrupted_jobs_waits_for_the_screen(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("jobtui.engine.profile._embedded", lambda profile, notify: ScriptedStorage({}))
+    monkeypatch.setattr("jobtui.engine.backend._embedded", lambda profile, notify: ScriptedStorage({}))
     with bench(root, ScriptedStorage({"solo": ("far",), "nba": ("a",)})) as it:
         it.execute("ADMIN COMPACT solo; ADMIN COMPACT nba")
         it.storage.operation("solo", "far")

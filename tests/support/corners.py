@@ -129,10 +129,6 @@ def _uncertain_manifest_taken_back(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(segment_store.SegmentStore, "_may_be_committed", lambda self, manifest: False)
 
 
-def _restated_beside_what_was(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(state.State, "forget_recent", lambda self: None)
-
-
 def _sealed_while_restated(patch: pytest.MonkeyPatch) -> None:
     mark_sealed = state.State.mark_sealed
 
@@ -141,15 +137,6 @@ def _sealed_while_restated(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(state.State, "mark_sealed", hasty)
     patch.setattr(reader, "_drop_archived_jobs", lambda archives, replay: None)
-
-
-def _next_id_forgotten(patch: pytest.MonkeyPatch) -> None:
-    save = manifest.write_manifest
-
-    def forgetful(disk: Disk, directory: Path, made: Manifest) -> None:
-        save(disk, directory, manifest.msgspec.structs.replace(made, next_id=1))
-
-    patch.setattr(manifest, "save", forgetful)
 
 
 def _swept_too_soon(patch: pytest.MonkeyPatch) -> None:
