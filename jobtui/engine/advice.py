@@ -26,6 +26,10 @@ _KEY_PART = 0.5
 _VALUE_COST = 4.0
 _DELETION_COST = 8.0
 _BLOB_REFERENCE = 16.0
+_FILE_COST = 1_000
+"""The bytes of a file besides its entries: properties, index and footer, of which a merge leaves one."""
+_SMALL_FILE = 100 * _FILE_COST
+"""Files of this mean size or more: their cost is less than a hundredth, and a merge may leave as many."""
 
 # a sample is compressed with zlib, which is as good as the best that RocksDB uses, and twice as good as LZ4
 _HARDER = 0.8
@@ -215,8 +219,10 @@ def estimate_compaction(figures: CompactionFigures, families: Collection[str] = 
             disk=figures.disk,
         )
     gains = [_gain(family) for family in chosen]
-    entries = sum(level.entries for family in chosen for level in family.levels)
-    deletions = sum(level.deletions for family in chosen for level in family.levels)
+    # a FIFO family has all of its files in level 0, and a compaction leaves it out
+    levels = [family.levels for family in chosen if not family.is_fifo]
+    entries = sum(level.entries for each in levels for level in each)
+    deletions = sum(level.deletions for each in levels for level in each)
     return CompactionEstimate(
         size=sum(_sst_bytes(family) + family.blob_bytes for family in chosen),
         rewritten=sum(_sst_bytes(family) for family in chosen if not family.is_fifo)
@@ -226,7 +232,7 @@ def estimate_compaction(figures: CompactionFigures, families: Collection[str] = 
         is_guess=any(one.is_guess for one in gains),
         has_blobs=any(family.blob_bytes for family in chosen),
         deletions=deletions / entries if entries else 0.0,
-        l0_files=max(family.levels[0].files if family.levels else 0 for family in chosen),
+        l0_files=max((each[0].files for each in levels if each), default=0),
         pending=figures.pending,
         memtable=figures.memtable,
         free=figures.free,
@@ -289,8 +295,11 @@ def _gain(family: FamilyFigures) -> _FamilyGain:
     if family.live_share is None:
         # RocksDB's own estimate is too optimistic while files overlap in level 0, and 0 if it is not known
         return _FamilyGain(max(0, size - (family.live or size)), is_guess=entries > 0)
+    files = sum(level.files for level in family.levels)
+    saved = min(size, (files - 1) * _FILE_COST) if files and size / files < _SMALL_FILE else 0
+    size -= saved
     if family.live_share >= 1.0 and not deletions and not family.memtable_entries:
-        return _FamilyGain()  # the mean length of a sample of values is never exactly that of all
+        return _FamilyGain(saved)  # the mean length of a sample of values is never exactly that of all
     key, read_value = family.key_bytes or 0.0, family.value_bytes or 0.0
     live_value = _BLOB_REFERENCE if family.blob_bytes else read_value
     deletion = key * _KEY_PART + _DELETION_COST
@@ -315,7 +324,7 @@ def _gain(family: FamilyFigures) -> _FamilyGain:
         is_guess |= (
             family.live_share < _ALL_LIVE and family.compressibility * _EASIER < size / (raw or 1) < _STORED
         )
-    gain = max(0.0, size + flushed - left)
+    gain = max(0.0, size + flushed - left) + saved
     if family.blob_bytes:
         # a blob file is deleted once nothing refers to it, so that the places of the dead values matter
         new_blobs = new_puts * read_value

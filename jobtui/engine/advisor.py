@@ -215,6 +215,11 @@ class Advisor:
             notes.append(assumed)
         if note := self._describe_room(figures):
             notes.append(note)
+        fifo = [one.name for one in figures.families if one.is_fifo]
+        if left_out := [name for name in fifo if not options.families or name in options.families]:
+            notes.append(
+                f"{format_count(len(left_out), 'FIFO column family', 'FIFO column families')} left out"
+            )
         written = rewritten if rewritten is None or gain is None else max(0, rewritten - gain)
         seconds = self._seconds(host, rewritten, written, options)
         last = self._last_compact(space.name, host)

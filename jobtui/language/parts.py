@@ -336,6 +336,7 @@ JOB_OPTIONS: Final = (
         "how much more disk a step may take",
         "twice the cap of a step",
         "A share is one of the disk.",
+        positive=True,
     ),
     BECAUSE,
 )

@@ -77,6 +77,22 @@ class TestEstimate:
         estimate = estimate_compaction(CompactionFigures((family(100, 0, 0.5, is_fifo=True),)))
         assert (estimate.gain, estimate.rewritten, estimate.size) == (0, 0, 100 * MIB)
 
+    def test_fifo_files_are_no_reason_to_compact(self) -> None:
+        # it keeps all of its files in level 0
+        level = LevelFigures(400, 100 * MIB, 1000, 900)
+        fifo = FamilyFigures("log", (level,), live_share=1.0, is_fifo=True)
+        other = family(100, 0, 1.0)
+        for families, files in (((fifo,), 0), ((fifo, other), 2)):
+            estimate = estimate_compaction(CompactionFigures(families))
+            assert (estimate.l0_files, estimate.deletions) == (files, 0.0)
+            assert recommend(estimate, AdviceThresholds())[0] is Verdict.FINE
+
+    @pytest.mark.parametrize(("files", "size", "gain"), [(400, 420_000, 399_000), (1, 900, 0), (9, MIB, 0)])
+    def test_small_files_have_more_than_their_entries(self, files: int, size: int, gain: int) -> None:
+        level = LevelFigures(files, size, 800, 0)
+        small = FamilyFigures("default", (level,), live_share=1.0, key_bytes=6, value_bytes=20)
+        assert estimate_compaction(CompactionFigures((small,))).gain == gain
+
     def test_blob_files_are_a_guess(self) -> None:
         estimate = estimate_compaction(CompactionFigures((family(300, 0, 1 / 3, blob_bytes=300 * MIB),)))
         assert estimate.is_guess

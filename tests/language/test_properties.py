@@ -143,7 +143,7 @@ options = st.builds(
     to_key=keys,
     room=st.none() | sizes,
     because=texts,
-) | st.builds(JobOptions, room_share=shares)
+) | st.builds(JobOptions, room_share=shares.filter(bool))
 submits = st.builds(
     Submit, st.sampled_from(["flush", "compact"]), st.none() | names, st.just(NO_OPTIONS) | options
 )
