@@ -335,7 +335,7 @@ class ScheduleRunner:
             schedule = self._require(name)
             if not schedule.paused:
                 raise StatementRefused(f"Schedule '{name}' is not paused")
-            _require_zone(schedule)
+            _require_times(schedule)
             await self._save(schedules.activate(schedule, self._clock.now()))
 
     async def run_now(self, name: str) -> tuple[Job, bool]:
@@ -345,7 +345,7 @@ class ScheduleRunner:
         """
         async with self._turn:
             schedule = self._require(name)
-            _require_zone(schedule)
+            _require_times(schedule)
             last_id = self._store.history.last_id()
             job, interrupted = self._job_of(schedule), self._interrupted(schedule)
             step = schedules.run_now(schedule, self._clock.now(), job, last_id, interrupted)
@@ -383,7 +383,7 @@ class ScheduleRunner:
         async with self._turn:
             schedule = self._schedules.get(name)
             if schedule is not None:
-                await self._save(schedules.with_notification(schedule, at, target, text))
+                await self._save(_with_notification(schedule, at, target, text))
 
     def _require(self, name: str) -> Schedule:
         if self._refusal:
@@ -425,9 +425,9 @@ def _next_window(schedule: Schedule) -> str:
     return f"Schedule '{schedule.name}' runs next at {format_local_time(start)}{until}"
 
 
-def _require_zone(schedule: Schedule) -> None:
-    """Raise StatementRefused if this machine does not know the schedule's time zone."""
-    if problem := schedules.find_zone_problem(schedule):
+def _require_times(schedule: Schedule) -> None:
+    """Raise StatementRefused if the schedule's times or its time zone are unknown here."""
+    if problem := schedules.find_times_problem(schedule):
         raise StatementRefused(problem)
 
 
@@ -435,3 +435,14 @@ def _no_such_schedule(name: str, known: Iterable[str]) -> str:
     """Return `Schedule 'nigthly' does not exist; did you mean 'nightly'?`."""
     near = did_you_mean(name, known)
     return f"Schedule '{name}' does not exist" + (f"; did you mean '{near}'?" if near else "")
+
+
+def _with_notification(schedule: Schedule, at: datetime, target: str, text: str) -> Schedule:
+    """Return the schedule after a notification of the run that was missed at that time."""
+    runs = (
+        msgspec.structs.replace(run, notified={**run.notified, target: text})
+        if run.outcome in schedules.MISSED and (run.last or run.at) == at
+        else run
+        for run in schedule.runs
+    )
+    return msgspec.structs.replace(schedule, runs=tuple(runs))

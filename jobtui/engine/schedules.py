@@ -35,7 +35,14 @@ from jobtui.files import read_regular
 from jobtui.formatting import format_duration, format_local_time
 from jobtui.history.format.codec import frame_line, split_lines
 from jobtui.language.ast import Submit
-from jobtui.language.times import TimesError, describe_shift, next_time, parse_time_zone, window_end
+from jobtui.language.times import (
+    TimesError,
+    check_times,
+    describe_shift,
+    next_time,
+    parse_time_zone,
+    window_end,
+)
 from jobtui.model import NO_OPTIONS, Job, JobOptions
 from jobtui.os_errors import describe_os_error
 
@@ -187,12 +194,17 @@ def upcoming_runs(
     return found
 
 
-def find_zone_problem(schedule: Schedule) -> str:
-    """Return why the schedule's time zone cannot be used on this machine, "" if it can."""
+def find_times_problem(schedule: Schedule) -> str:
+    """Return why the schedule's times cannot be used here, "" if they can: another jobtui may know more."""
     try:
         zone_of(schedule)
     except TimesError as error:
         return f"{error}; install the system's time zones, or the Python package tzdata"
+    try:
+        check_times(schedule.at)
+        window_end(schedule.until, schedule.created, None)
+    except TimesError as error:
+        return str(error)
     return ""
 
 
@@ -406,17 +418,6 @@ def _with_run(schedule: Schedule, run: ScheduleRun) -> Schedule:
     return replace(schedule, runs=(*schedule.runs, run)[-KEPT_RUNS:])
 
 
-def with_notification(schedule: Schedule, at: datetime, target: str, text: str) -> Schedule:
-    """Return the schedule after a notification of the run that was missed at that time."""
-    runs = (
-        replace(run, notified={**run.notified, target: text})
-        if run.outcome in MISSED and (run.last or run.at) == at
-        else run
-        for run in schedule.runs
-    )
-    return replace(schedule, runs=tuple(runs))
-
-
 def next_moment(schedule: Schedule) -> datetime | None:
     """Return the time of the next decision for the schedule, None if there is none."""
     moments = [moment for moment in (schedule.next, schedule.window_end) if moment is not None]
@@ -427,6 +428,7 @@ def next_moment(schedule: Schedule) -> datetime | None:
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder(Schedule).decode
+LineCache = dict[str, tuple[Schedule, bytes]]
 
 
 class _SchedulesHeader(msgspec.Struct, frozen=True):
@@ -434,18 +436,12 @@ class _SchedulesHeader(msgspec.Struct, frozen=True):
     schedules: int
 
 
-_decode_header = msgspec.json.Decoder(_SchedulesHeader).decode
-
-
-LineCache = dict[str, tuple[Schedule, bytes]]
-
-
 class LoadedSchedules(msgspec.Struct, frozen=True):
     """The contents of the file.
 
     Attributes:
         damage: A description of the damage, "" if there is none; the loaded schedules are intact.
-        warning: Which schedules are paused because their time zones are unknown here, "" if none is.
+        warning: Which schedules are paused because their times or zones are unknown here, "" if none is.
         refusal: Why the file must not be replaced, "" if it may be.
     """
 
@@ -471,10 +467,10 @@ def load_schedules(directory: Path) -> LoadedSchedules:
     for number, (_, line, whole) in enumerate(split_lines(data)):
         try:
             if number == 0 and whole:
-                header = _decode_header(line)
+                header = msgspec.json.decode(line, type=_SchedulesHeader)
             elif whole:
                 schedule = _decode(line)
-                if problem := find_zone_problem(schedule):
+                if problem := find_times_problem(schedule):
                     schedule = suspend(schedule)
                     warnings.append(f"Schedule '{schedule.name}' is paused: {problem}")
                 found[schedule.name] = schedule

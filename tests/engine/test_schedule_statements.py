@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
@@ -20,47 +19,24 @@ from jobtui.engine.schedules import (
     FILE,
     KEPT_RUNS,
     NO_OWNER,
-    NOT_AWAKE,
     NOT_OWNED,
     RunOutcome,
     Schedule,
     ScheduleRun,
 )
 from jobtui.formatting import format_local_time
-from jobtui.language.tables import format_json
 from jobtui.model import Notice, Status, StepPosition
 from tests.support.clock import FakeClock
-from tests.support.engines import Bench, bench
+from tests.support.engines import bench
+from tests.support.made_schedules import DAY, NIGHTLY, TO_FIRST, pass_to, shown
 from tests.support.scripted import ScriptedStorage
-from tests.support.waiting import PATIENCE, eventually
+from tests.support.waiting import eventually
 
-NIGHTLY = (
-    'CREATE SCHEDULE nightly AT "30 2 * * *" UNTIL "06:00" WITH timezone = "UTC" '
-    'DO ADMIN COMPACT nba WITH rolling = 1, because = "churn"'
-)
-DAY = 86_400.0
-TO_FIRST = 8 * 3600 + 38 * 60 + 30 + 30 * 60.0
-"""From the clock's start, 17:21:30, to the next 02:30."""
 WINDOW = 3.5 * 3600
 
 
 def storage() -> ScriptedStorage:
     return ScriptedStorage({"nba": ("h1", "h2")}, obey=True)
-
-
-def shown(bench: Bench) -> dict[str, object]:
-    """The only schedule, as SHOW SCHEDULES in JSON has it."""
-    answer = bench.execute("SHOW SCHEDULES")
-    assert answer.failure is None
-    (found,) = json.loads(format_json(answer.results))
-    (row,) = found["rows"]
-    return dict(row)
-
-
-def pass_to(bench: Bench, seconds: float) -> None:
-    """Move the clock once the runner sleeps."""
-    bench.clock.wait_for_sleepers(1)
-    bench.clock.advance(seconds)
 
 
 class TestStatements:
@@ -201,100 +177,6 @@ class TestRuns:
             assert b.storage.begun == []
 
 
-def pass_checks(bench: Bench) -> None:
-    """Move the clock so that a check begins: the runner may have read the clock before, and sleep after it."""
-    for _ in range(2):
-        bench.clock.pass_by(CHECK_SECONDS)
-
-
-def pass_to_run(bench: Bench, due: str) -> None:
-    """Move the clock to a run's time: the check that begins it comes less than ten seconds after that."""
-    pass_to(bench, (datetime.fromisoformat(due) - bench.clock.now()).total_seconds() - CHECK_SECONDS + 5)
-    bench.clock.pass_by(CHECK_SECONDS)
-
-
-def until_shown(bench: Bench, text: str) -> dict[str, object]:
-    """Wait until the schedule's result has the text, as a table and as JSON; return the schedule."""
-    eventually(lambda: text in bench.rows("SHOW SCHEDULES")[0][6], PATIENCE)
-    row = shown(bench)
-    assert text in str(row["Result"])
-    return row
-
-
-class TestNotes:
-    """SHOW SCHEDULES reports what is unusual about a schedule's times."""
-
-    BERLIN = 'CREATE SCHEDULE s AT "30 2 * * *" WITH timezone = "Europe/Berlin" DO ADMIN COMPACT nba'
-    FIRST = "2019-12-18T02:30:00+00:00"
-
-    def storage(self) -> ScriptedStorage:
-        return ScriptedStorage({"nba": ("h1",)}, auto=True)
-
-    @pytest.mark.parametrize(
-        ("evening", "due", "text"),
-        [
-            ("2026-03-28", "2026-03-29T01:30:00+00:00", "does not exist on this day, moved to 03:30"),
-            ("2026-10-24", "2026-10-25T00:30:00+00:00", "exists twice on this day, runs the first time only"),
-        ],
-    )
-    def test_daylight_saving(self, tmp_path: Path, evening: str, due: str, text: str) -> None:
-        clock, note = FakeClock(datetime.fromisoformat(f"{evening}T22:00Z")), f"daylight saving: 02:30 {text}"
-        with bench(tmp_path, self.storage(), clock=clock) as b:
-            b.execute(self.BERLIN)
-            row = until_shown(b, f"next: {note}")
-            assert (row["Next"], row["note"]) == (due, f"next: {note}")
-            pass_to_run(b, due)
-            row = until_shown(b, f"job 1 finished: {note}")
-            runs = row["runs"]
-            assert isinstance(runs, list)
-            assert [(run["at"], run["reason"]) for run in runs] == [(due, note)]
-            assert row["note"] == ""
-
-    def test_clock_set_back(self, tmp_path: Path) -> None:
-        with bench(tmp_path, self.storage()) as b:
-            b.execute(NIGHTLY)
-            pass_to_run(b, self.FIRST)
-            until_shown(b, "job 1 finished")
-            b.clock.set_back(3600)
-            row = until_shown(b, "job 1 finished; the clock was set back: the times until 12/18/19 ")
-            assert str(row["note"]).endswith(" do not run again")
-            assert row["Next"] == "2019-12-19T02:30:00+00:00"
-            pass_to(b, 3600)
-            assert shown(b)["note"] == ""
-            pass_to_run(b, "2019-12-19T02:30:00+00:00")
-            until_shown(b, "job 2 finished")
-
-    def test_clock_set_back_by_days(self, tmp_path: Path) -> None:
-        with bench(tmp_path, self.storage()) as b:
-            b.execute(NIGHTLY)
-            pass_to_run(b, self.FIRST)
-            until_shown(b, "job 1 finished")
-            b.clock.set_back(40 * DAY)
-            pass_checks(b)
-            row = until_shown(b, "job 1 finished; the clock was set back from 12/18/19 ")
-            assert row["Next"] == "2019-11-09T02:30:00+00:00"
-            pass_to_run(b, "2019-11-09T02:30:00+00:00")
-            row = until_shown(b, "job 2 finished: the clock was set back from 12/18/19 ")
-            assert row["note"] == ""
-
-    def test_clock_set_forward(self, tmp_path: Path) -> None:
-        with bench(tmp_path, storage()) as b:
-            b.execute(NIGHTLY)
-            pass_to(b, 3 * DAY)
-            pass_checks(b)
-            until_shown(b, f"skipped 3 times: {NOT_AWAKE}")
-            assert b.engine.history.last_id() == 0
-
-    def test_owner_that_starts_late(self, tmp_path: Path) -> None:
-        clock = FakeClock()
-        with bench(tmp_path, storage(), clock=clock) as b:
-            b.execute(NIGHTLY)
-        clock.advance(TO_FIRST + 45)
-        with bench(tmp_path, self.storage(), clock=clock) as b:
-            row = until_shown(b, f"job 1 finished: 0:45 late: {NOT_OWNED}")
-            assert row["Next"] == "2019-12-19T02:30:00+00:00"
-
-
 class TestInterrupted:
     """The owner of a schedule's job is killed: closing an engine leaves its history as a kill does."""
 
@@ -393,6 +275,31 @@ class TestFileOnDisk:
             b.events.until(1, Status.RUNNING)
             assert b.job(1).schedule == "nightly"
         assert schedules.load_schedules(file.parent).schedules["abroad"].timezone == "Mars/Base"
+
+    @pytest.mark.parametrize(
+        ("fields", "problem"),
+        [
+            ({"at": "@yearly"}, "@yearly is not known"),
+            ({"until": "25:00"}, "is written as 06:00"),
+        ],
+    )
+    def test_unknown_times_pause_one_schedule(
+        self, tmp_path: Path, fields: dict[str, str], problem: str
+    ) -> None:
+        """A newer jobtui may know more forms; they must not end the other schedules."""
+        with bench(tmp_path, storage()) as b:
+            b.execute(NIGHTLY)
+        file = tmp_path / "history" / FILE
+        (one,) = schedules.load_schedules(file.parent).schedules.values()
+        file.write_bytes(schedules.encode_schedules([one, replace(one, name="other", **fields)]))
+        with bench(tmp_path, storage()) as b:
+            b.events.until_published(Notice, text="Schedule 'other' is paused: ")
+            states = [(row[0], row[7]) for row in b.rows("SHOW SCHEDULES")]
+            assert states == [("nightly", "active"), ("other", "paused")]
+            for verb in ("RUN", "RESUME"):
+                assert problem in b.refusal(f"{verb} SCHEDULE other")
+            pass_to(b, TO_FIRST)
+            b.events.until(1, Status.RUNNING)
 
     @pytest.mark.parametrize("kind", ["newer", "pipe"])
     def test_file_that_is_not_ours_is_left_as_it_is(self, tmp_path: Path, kind: str) -> None:

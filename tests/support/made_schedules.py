@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
 from jobtui.engine import lifecycle, schedules
 from jobtui.engine.schedules import Schedule
+from jobtui.language.tables import format_json
 from jobtui.model import Job
+from tests.support.engines import Bench
 
 
 def at(text: str) -> datetime:
@@ -33,3 +36,26 @@ def interrupted(number: int = 7, stop: str = "2026-03-11T03:00Z") -> Job:
 
 
 ZONES = ("Europe/Berlin", "America/New_York", "Australia/Lord_Howe", "America/Santiago", "Africa/Casablanca")
+
+NIGHTLY = (
+    'CREATE SCHEDULE nightly AT "30 2 * * *" UNTIL "06:00" WITH timezone = "UTC" '
+    'DO ADMIN COMPACT nba WITH rolling = 1, because = "churn"'
+)
+DAY = 86_400.0
+TO_FIRST = 8 * 3600 + 38 * 60 + 30 + 30 * 60.0
+"""From the clock's start, 17:21:30, to the next 02:30."""
+
+
+def shown(bench: Bench) -> dict[str, object]:
+    """The only schedule, as SHOW SCHEDULES in JSON has it."""
+    answer = bench.execute("SHOW SCHEDULES")
+    assert answer.failure is None
+    (found,) = json.loads(format_json(answer.results))
+    (row,) = found["rows"]
+    return dict(row)
+
+
+def pass_to(bench: Bench, seconds: float) -> None:
+    """Move the clock once the runner sleeps."""
+    bench.clock.wait_for_sleepers(1)
+    bench.clock.advance(seconds)

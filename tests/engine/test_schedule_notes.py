@@ -1,0 +1,110 @@
+"""What SHOW SCHEDULES reports of daylight saving, clock steps and late owners."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from jobtui.engine.schedule_runner import CHECK_SECONDS
+from jobtui.engine.schedules import NOT_AWAKE, NOT_OWNED
+from tests.support.clock import FakeClock
+from tests.support.engines import Bench, bench
+from tests.support.made_schedules import DAY, NIGHTLY, TO_FIRST, pass_to, shown
+from tests.support.scripted import ScriptedStorage
+from tests.support.waiting import PATIENCE, eventually
+
+
+def pass_checks(bench: Bench) -> None:
+    """Move the clock so that a check begins: the runner may have read the clock before, and sleep after it."""
+    for _ in range(2):
+        bench.clock.pass_by(CHECK_SECONDS)
+
+
+def pass_to_run(bench: Bench, due: str) -> None:
+    """Move the clock to a run's time: the check that begins it comes less than ten seconds after that."""
+    pass_to(bench, (datetime.fromisoformat(due) - bench.clock.now()).total_seconds() - CHECK_SECONDS + 5)
+    bench.clock.pass_by(CHECK_SECONDS)
+
+
+def until_shown(bench: Bench, text: str) -> dict[str, object]:
+    """Wait until the schedule's result has the text, as a table and as JSON; return the schedule."""
+    eventually(lambda: text in bench.rows("SHOW SCHEDULES")[0][6], PATIENCE)
+    row = shown(bench)
+    assert text in str(row["Result"])
+    return row
+
+
+class TestNotes:
+    """SHOW SCHEDULES reports what is unusual about a schedule's times."""
+
+    BERLIN = 'CREATE SCHEDULE s AT "30 2 * * *" WITH timezone = "Europe/Berlin" DO ADMIN COMPACT nba'
+    FIRST = "2019-12-18T02:30:00+00:00"
+
+    def storage(self) -> ScriptedStorage:
+        return ScriptedStorage({"nba": ("h1",)}, auto=True)
+
+    @pytest.mark.parametrize(
+        ("evening", "due", "text"),
+        [
+            ("2026-03-28", "2026-03-29T01:30:00+00:00", "does not exist on this day, moved to 03:30"),
+            ("2026-10-24", "2026-10-25T00:30:00+00:00", "exists twice on this day, runs the first time only"),
+        ],
+    )
+    def test_daylight_saving(self, tmp_path: Path, evening: str, due: str, text: str) -> None:
+        clock, note = FakeClock(datetime.fromisoformat(f"{evening}T22:00Z")), f"daylight saving: 02:30 {text}"
+        with bench(tmp_path, self.storage(), clock=clock) as b:
+            b.execute(self.BERLIN)
+            row = until_shown(b, f"next: {note}")
+            assert (row["Next"], row["note"]) == (due, f"next: {note}")
+            pass_to_run(b, due)
+            row = until_shown(b, f"job 1 finished: {note}")
+            runs = row["runs"]
+            assert isinstance(runs, list)
+            assert [(run["at"], run["reason"]) for run in runs] == [(due, note)]
+            assert row["note"] == ""
+
+    def test_clock_set_back(self, tmp_path: Path) -> None:
+        with bench(tmp_path, self.storage()) as b:
+            b.execute(NIGHTLY)
+            pass_to_run(b, self.FIRST)
+            until_shown(b, "job 1 finished")
+            b.clock.set_back(3600)
+            row = until_shown(b, "job 1 finished; the clock was set back: the times until 12/18/19 ")
+            assert str(row["note"]).endswith(" do not run again")
+            assert row["Next"] == "2019-12-19T02:30:00+00:00"
+            pass_to(b, 3600)
+            assert shown(b)["note"] == ""
+            pass_to_run(b, "2019-12-19T02:30:00+00:00")
+            until_shown(b, "job 2 finished")
+
+    def test_clock_set_back_by_days(self, tmp_path: Path) -> None:
+        with bench(tmp_path, self.storage()) as b:
+            b.execute(NIGHTLY)
+            pass_to_run(b, self.FIRST)
+            until_shown(b, "job 1 finished")
+            b.clock.set_back(40 * DAY)
+            pass_checks(b)
+            row = until_shown(b, "job 1 finished; the clock was set back from 12/18/19 ")
+            assert row["Next"] == "2019-11-09T02:30:00+00:00"
+            pass_to_run(b, "2019-11-09T02:30:00+00:00")
+            row = until_shown(b, "job 2 finished: the clock was set back from 12/18/19 ")
+            assert row["note"] == ""
+
+    def test_clock_set_forward(self, tmp_path: Path) -> None:
+        with bench(tmp_path, self.storage()) as b:
+            b.execute(NIGHTLY)
+            pass_to(b, 3 * DAY)
+            pass_checks(b)
+            until_shown(b, f"skipped 3 times: {NOT_AWAKE}")
+            assert b.engine.history.last_id() == 0
+
+    def test_owner_that_starts_late(self, tmp_path: Path) -> None:
+        clock = FakeClock()
+        with bench(tmp_path, self.storage(), clock=clock) as b:
+            b.execute(NIGHTLY)
+        clock.advance(TO_FIRST + 45)
+        with bench(tmp_path, self.storage(), clock=clock) as b:
+            row = until_shown(b, f"job 1 finished: 0:45 late: {NOT_OWNED}")
+            assert row["Next"] == "2019-12-19T02:30:00+00:00"
