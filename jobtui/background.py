@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
 from typing import Any, TypeVar
+from weakref import WeakKeyDictionary
 
 T = TypeVar("T")
 
@@ -29,6 +30,53 @@ async def run_in_thread(work: Callable[[], T]) -> T:
 
     threading.Thread(target=run, name="jobtui-background", daemon=True).start()
     return await asyncio.wrap_future(result)
+
+
+def start_in_thread(work: Callable[[], T]) -> Future[T]:
+    """Run `work` on a daemon thread, and return its future, which cannot be canceled."""
+    future: Future[T] = Future()
+    future.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            future.set_result(work())
+        except Exception as error:
+            future.set_exception(error)  # reported by the caller
+
+    threading.Thread(target=run, name="jobtui-ask", daemon=True).start()
+    return future
+
+
+class Turns:
+    """The order of work on threads: work of one owner runs one after the other, as it was started.
+
+    Threads begin in any order, so that a lock would not keep it. For every thread.
+    """
+
+    def __init__(self) -> None:
+        self._last: WeakKeyDictionary[object, threading.Event] = WeakKeyDictionary()
+        self._lock = threading.Lock()
+
+    def start(self, owner: object, work: Callable[[], T]) -> Future[T]:
+        """Run `work` on a daemon thread once all earlier work of the owner has ended; return its future."""
+        ended = threading.Event()
+        with self._lock:
+            before = self._last.get(owner)
+            self._last[owner] = ended
+
+        def run_in_turn() -> T:
+            try:
+                if before is not None:
+                    before.wait()
+                return work()
+            finally:
+                ended.set()
+
+        try:
+            return start_in_thread(run_in_turn)
+        except BaseException:
+            ended.set()  # no thread could be started
+            raise
 
 
 class BackgroundTasks:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from jobtui import errors
+from jobtui.background import Turns, start_in_thread
 from jobtui.engine import protocol, queries
 from jobtui.engine.backend import age_retry_delay
 from jobtui.engine.client import EngineEvent, ExecuteResult, Failure, Listener, Overview, Session
@@ -65,6 +66,7 @@ class RemoteClient(ReadOnlyClient):
         self._trusted = trusted_owners(profile.root)
         self._listeners: tuple[Listener, ...] = ()
         self._lock = threading.Lock()
+        self._turns = Turns()
         self._last_known: dict[int, Job] = {}
         self._closed = False
         self.on_owner_exit: Callable[[], None] = lambda: None
@@ -90,12 +92,12 @@ class RemoteClient(ReadOnlyClient):
             raise
 
     def execute(self, text: str, session: Session) -> Future[ExecuteResult]:
-        """Execute a text, here or at the owner."""
-        return _run_in_thread(lambda: self.answer(text, session))
+        """Execute a text, here or at the owner. Texts of one session run one after the other."""
+        return self._turns.start(session, lambda: self.answer(text, session))
 
     def submit(self, text: str, session: Session) -> Future[ExecuteResult]:
         """Execute a text as `execute` does; after RequestNotAccepted, nothing was executed: try again."""
-        return _run_in_thread(lambda: self._answer(text, session))
+        return self._turns.start(session, lambda: self._answer(text, session))
 
     def answer(self, text: str, session: Session) -> ExecuteResult:
         """Execute a text, wait, and return the result."""
@@ -176,11 +178,11 @@ class RemoteClient(ReadOnlyClient):
 
     def reconnect(self) -> None:
         """Have the owner connect now."""
-        _run_in_thread(lambda: self._request(protocol.ReconnectRequest(), protocol.ReconnectResponse))
+        start_in_thread(lambda: self._request(protocol.ReconnectRequest(), protocol.ReconnectResponse))
 
     def fetch_overview(self) -> Future[Overview]:
         """Return spaces and hosts as the owner sees them."""
-        return _run_in_thread(
+        return start_in_thread(
             self._fetch_overview if self._remote_inventory is None else self._remote_inventory.refresh
         )
 
@@ -196,7 +198,7 @@ class RemoteClient(ReadOnlyClient):
 
     def fetch_stats(self, space: str, host: str) -> Future[SpaceStats]:
         """Return the statistics that the owner reads."""
-        return _run_in_thread(
+        return start_in_thread(
             lambda: self._request(protocol.StatsRequest(space, host), protocol.StatsResponse).stats
         )
 
@@ -209,7 +211,7 @@ class RemoteClient(ReadOnlyClient):
             except (StorageError, OwnerUnavailable):  # an older version knows no samples
                 return SampleFiles(self._settings.root).read(job_id)
 
-        return _run_in_thread(fetch)
+        return start_in_thread(fetch)
 
     def wait_ended(self, jobs: Iterable[int]) -> Future[tuple[Job, ...]]:
         """Return a future that is done when all these jobs have ended, with the jobs in the given order.
@@ -224,7 +226,7 @@ class RemoteClient(ReadOnlyClient):
 
     def load(self, space: str, pairs: Sequence[Pair]) -> Future[None]:
         """Have the owner write pairs. The future fails with StorageError and OwnerUnavailable."""
-        return _run_in_thread(lambda: self._load(space, pairs))
+        return start_in_thread(lambda: self._load(space, pairs))
 
     def dump(self, space: str) -> Iterator[tuple[bytes, bytes]]:
         """Yield the pairs that the owner reads.
@@ -444,21 +446,6 @@ def _require_response(answer: protocol.Response, kind: type[T]) -> T:
     if not isinstance(answer, kind):
         raise errors.OwnerUnavailable("the jobtui that owns this profile answered something else")
     return answer
-
-
-def _run_in_thread(work: Callable[[], T]) -> Future[T]:
-    """Run `work` on a daemon thread, and return its future, which cannot be canceled."""
-    future: Future[T] = Future()
-    future.set_running_or_notify_cancel()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except Exception as error:
-            future.set_exception(error)  # reported by the caller
-
-    threading.Thread(target=run, name="jobtui-ask", daemon=True).start()
-    return future
 
 
 class RemoteInventory:

@@ -6,6 +6,7 @@ import asyncio
 import os
 import socket
 import stat
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
@@ -14,7 +15,7 @@ import pytest
 from jobtui import errors
 from jobtui.engine import protocol as wire
 from jobtui.engine import server
-from jobtui.engine.client import EngineEvent, Session
+from jobtui.engine.client import EngineEvent, ExecuteResult, Session
 from jobtui.engine.failover import FailoverClient
 from jobtui.engine.local import LocalClient
 from jobtui.engine.owner_socket import SOCKET, short_path
@@ -44,6 +45,28 @@ def test_statement_is_executed_by_the_owner(owner: Bench, root: Path) -> None:
     assert owner.session.space is None
     owner.storage.operation("solo", "far").finish()
     owner.events.until(1, Status.FINISHED)
+    remote.close()
+
+
+def test_texts_of_a_session_run_one_after_the_other(
+    owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    remote, session = RemoteClient.connect(Profile("local", root)), Session(None, Path("/"))
+    held, answer, order = threading.Event(), RemoteClient.answer, []
+
+    def answer_late(client: RemoteClient, text: str, session: Session) -> ExecuteResult:
+        if text == "USE solo":
+            held.wait(WAIT)
+        order.append(text)
+        return answer(client, text, session)
+
+    monkeypatch.setattr(RemoteClient, "answer", answer_late)
+    first, second = (remote.execute(text, session) for text in ("USE solo", "ADMIN COMPACT"))
+    remote.execute("SHOW HOSTS", Session(None, Path("/"))).result(WAIT)  # another session does not wait
+    held.set()
+    assert first.result(WAIT).failure is None
+    assert second.result(WAIT).failure is None
+    assert order == ["SHOW HOSTS", "USE solo", "ADMIN COMPACT"]
     remote.close()
 
 
