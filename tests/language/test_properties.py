@@ -87,7 +87,7 @@ hosts = names | st.sampled_from(["10.0.0.1:9779", "h.lan", '/a "b"/c.d', "a\\b.c
 
 
 def some(strategy: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...]]:
-    return st.lists(strategy, min_size=1, max_size=4).map(tuple)
+    return st.lists(strategy, min_size=1, max_size=4, unique=True).map(tuple)  # parsing drops repeated ones
 
 
 sizes = st.integers(1, LARGEST_NUMBER) | st.builds(
