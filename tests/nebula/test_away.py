@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -33,12 +32,6 @@ HOURS = 30 * 3600
 @pytest.fixture
 def cluster() -> Cluster:
     return Cluster({"nba": [AWAY, UP]})
-
-
-@pytest.fixture
-def graphd(cluster: Cluster) -> Iterator[GraphdDouble]:
-    with GraphdDouble(cluster) as graphd:
-        yield graphd
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,26 +20,6 @@ from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula_cluster import ALREADY_ENDED, Cluster
 from tests.support.nebula_product import ClusterBench, working_on
 from tests.support.nebula_records import Rows, SessionRecord
-
-TWO = {"nba": ["10.0.0.5", "10.0.0.6"], "test2": ["10.0.0.5"]}
-
-
-@pytest.fixture
-def cluster() -> Cluster:
-    return Cluster(TWO)
-
-
-@pytest.fixture
-def graphd(cluster: Cluster) -> Iterator[GraphdDouble]:
-    with GraphdDouble(cluster) as graphd:
-        yield graphd
-
-
-@pytest.fixture
-def prod(graphd: GraphdDouble, tmp_path: Path) -> Iterator[ClusterBench]:
-    with working_on(graphd, root=tmp_path) as it:
-        it.caught_up()
-        yield it
 
 
 def until(prod: ClusterBench, number: int, *tasks: Status) -> Job:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.graphd_double import Fault, GraphdDouble
-from tests.support.nebula_cluster import NOT_STOPPABLE, Cluster
+from tests.support.nebula_cluster import NOT_STOPPABLE, TWO_SPACES, Cluster
 from tests.support.nebula_product import NebulaCommand
 from tests.support.terminal import Terminal
 from tests.support.waiting import eventually
@@ -19,15 +19,9 @@ WORD = "s3cr3t-Passw0rd"
 
 @pytest.fixture
 def cluster() -> Cluster:
-    cluster = Cluster({"nba": ["10.0.0.5", "10.0.0.6"], "test2": ["10.0.0.5"]})
+    cluster = Cluster(TWO_SPACES)
     cluster.users["root"] = WORD
     return cluster
-
-
-@pytest.fixture
-def graphd(cluster: Cluster) -> Iterator[GraphdDouble]:
-    with GraphdDouble(cluster) as graphd:
-        yield graphd
 
 
 @contextmanager

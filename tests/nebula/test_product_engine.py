@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,30 +15,10 @@ from jobtui.language import parse
 from jobtui.model import ClusterRef, ConnectionChanged, ConnectionState, Job, Status
 from tests.support.engines import WAIT, EventLog
 from tests.support.graphd_double import Fault, GraphdDouble
-from tests.support.nebula_cluster import Cluster
+from tests.support.nebula_cluster import TWO_SPACES, Cluster
 from tests.support.nebula_product import HASTE, ClusterBench, Hours, working_on
 from tests.support.nebula_records import SpaceRecord
 from tests.support.waiting import eventually
-
-TWO = {"nba": ["10.0.0.5", "10.0.0.6"], "test2": ["10.0.0.5"]}
-
-
-@pytest.fixture
-def cluster() -> Cluster:
-    return Cluster(TWO)
-
-
-@pytest.fixture
-def graphd(cluster: Cluster) -> Iterator[GraphdDouble]:
-    with GraphdDouble(cluster) as graphd:
-        yield graphd
-
-
-@pytest.fixture
-def prod(graphd: GraphdDouble, tmp_path: Path) -> Iterator[ClusterBench]:
-    with working_on(graphd, root=tmp_path) as it:
-        it.caught_up()
-        yield it
 
 
 def submits(cluster: Cluster) -> int:
@@ -119,7 +98,7 @@ def test_command_with_lost_answer_is_sent_once_and_matched(
 def test_lost_command_is_matched_on_a_recreated_cluster(
     tmp_path: Path, cluster: Cluster, graphd: GraphdDouble
 ) -> None:
-    before = Cluster(TWO)
+    before = Cluster(TWO_SPACES)
     for _ in range(3):
         before.ended_job("nba")
     with GraphdDouble(before) as old, working_on(old, root=tmp_path) as prod:

@@ -3,29 +3,20 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.graphd_double import GraphdDouble
-from tests.support.nebula_cluster import NOT_STOPPABLE, Cluster
+from tests.support.nebula_cluster import NOT_STOPPABLE, TWO_SPACES, Cluster
 from tests.support.nebula_product import NebulaCommand
 from tests.support.waiting import eventually
-
-TWO = {"nba": ["10.0.0.5", "10.0.0.6"], "test2": ["10.0.0.5"]}
 
 
 @pytest.fixture
 def cluster() -> Cluster:
     """A cluster that is through with each job by the time of the next statement."""
-    return Cluster(TWO, auto=True)
-
-
-@pytest.fixture
-def graphd(cluster: Cluster) -> Iterator[GraphdDouble]:
-    with GraphdDouble(cluster) as graphd:
-        yield graphd
+    return Cluster(TWO_SPACES, auto=True)
 
 
 @pytest.fixture
@@ -104,7 +95,7 @@ def test_a_bare_recover_is_of_the_chosen_space(jobtui: NebulaCommand, cluster: C
 
 
 def test_a_text_stays_until_the_clusters_job_has_ended(tmp_path: Path) -> None:
-    cluster = Cluster(TWO)
+    cluster = Cluster(TWO_SPACES)
     with GraphdDouble(cluster) as graphd:
         jobtui = NebulaCommand(tmp_path, graphd)
         with jobtui.started("-e", "ADMIN COMPACT nba") as process:
@@ -117,7 +108,7 @@ def test_a_text_stays_until_the_clusters_job_has_ended(tmp_path: Path) -> None:
 
 
 def test_the_end_of_a_job_that_two_statements_share_is_told_once(tmp_path: Path) -> None:
-    cluster = Cluster(TWO)
+    cluster = Cluster(TWO_SPACES)
     with GraphdDouble(cluster) as graphd:
         jobtui = NebulaCommand(tmp_path, graphd)
         with jobtui.started("--wait", "-e", "ADMIN COMPACT nba; ADMIN COMPACT nba") as process:
@@ -130,7 +121,7 @@ def test_the_end_of_a_job_that_two_statements_share_is_told_once(tmp_path: Path)
 
 
 def test_ctrl_c_on_an_unstoppable_compact_says_so_and_exits(tmp_path: Path) -> None:
-    cluster = Cluster(TWO)
+    cluster = Cluster(TWO_SPACES)
     cluster.submit("test2", "COMPACT")  # somebody else's: not ours to stop
     with GraphdDouble(cluster) as graphd:
         jobtui = NebulaCommand(tmp_path, graphd)
@@ -147,7 +138,7 @@ def test_ctrl_c_on_an_unstoppable_compact_says_so_and_exits(tmp_path: Path) -> N
 
 
 def test_outcome_of_a_job_is_read_at_the_next_start(tmp_path: Path) -> None:
-    cluster = Cluster(TWO)
+    cluster = Cluster(TWO_SPACES)
     with GraphdDouble(cluster) as graphd:
         jobtui = NebulaCommand(tmp_path, graphd)
         assert jobtui.rows("SHOW JOBS") == []

@@ -27,6 +27,8 @@ from tests.support.nebula_records import (
     Value,
 )
 
+TWO_SPACES = {"nba": ["10.0.0.5", "10.0.0.6"], "test2": ["10.0.0.5"]}
+"""Two spaces with their hosts."""
 WEEK = timedelta(days=7)
 IN_FLIGHT = ("QUEUE", "RUNNING")
 STOPPABLE = ("STATS", "REBUILD_TAG_INDEX", "REBUILD_EDGE_INDEX", "DATA_BALANCE")
