@@ -239,6 +239,6 @@ class ScriptedStorage:
 
     async def _watch(self, operation: Operation) -> None:
         await operation.control.cancel.wait()
-        operation.cancelled.set()
+        operation.canceled.set()
         if self.obey:
             operation.stop()
