@@ -15,7 +15,6 @@ from jobtui.engine.client import Session
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.model import Status
-from jobtui.storage.base import CompactionRequest, OperationControl
 from jobtui.storage.nebula.properties import PROPERTIES
 from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
 from jobtui.storage.nebula.storaged import StoragedRunner
@@ -26,7 +25,7 @@ from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import run
 from tests.support.nebula_cluster import Cluster
 from tests.support.nebula_product import ClusterBench, HastyClock, working_on
-from tests.support.storaged_double import StoragedDouble
+from tests.support.storaged_double import StoragedDouble, detached_compact
 
 HOST = "127.0.0.1"
 DOUBT = "3 files at level 0 after it: data was written meanwhile, or it was not compacted"
@@ -155,14 +154,8 @@ class TestDetachedJob:
     ) -> None:
         async def test() -> None:
             storaged.engines["nba"] = [figures(3)]
-            storaged.hangs = True
-            runner, control = runner_on(storaged), OperationControl()
-            working = asyncio.ensure_future(
-                runner.compact("nba", HOST, CompactionRequest(), lambda _: None, control)
-            )
-            await asyncio.to_thread(storaged.wait_for_a_call)
-            control.cancel.set()
-            released = (await working).released
+            runner = runner_on(storaged)
+            released = (await detached_compact(runner, storaged)).released
             assert released is not None
             storaged.body = body
             storaged.engines["nba"] = [figures(level0)]
@@ -174,14 +167,8 @@ class TestDetachedJob:
 
     def test_closing_reports_no_failure_of_the_host(self, storaged: StoragedDouble) -> None:
         async def test() -> None:
-            storaged.hangs = True
-            runner, control = runner_on(storaged), OperationControl()
-            working = asyncio.ensure_future(
-                runner.compact("nba", HOST, CompactionRequest(), lambda _: None, control)
-            )
-            await asyncio.to_thread(storaged.wait_for_a_call)
-            control.cancel.set()
-            released = (await working).released
+            runner = runner_on(storaged)
+            released = (await detached_compact(runner, storaged)).released
             assert released is not None
             await runner.close()
             await asyncio.wait([released])

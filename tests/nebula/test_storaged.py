@@ -17,7 +17,7 @@ from jobtui.storage.nebula.storaged import BODY_LIMIT, StoragedRunner
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import failure, run, settings_for
 from tests.support.nebula_cluster import Cluster
-from tests.support.storaged_double import StoragedDouble
+from tests.support.storaged_double import StoragedDouble, detached_compact
 
 HOST = "127.0.0.1"
 
@@ -219,15 +219,8 @@ def test_work_lasts_as_long_as_it_lasts() -> None:
 def test_a_stop_is_detached_and_settles_when_the_host_is_through() -> None:
     async def test() -> None:
         with StoragedDouble({"nba"}) as storaged:
-            storaged.hangs = True
             runner = StoragedRunner(given(storaged.port))
-            control = OperationControl()
-            working = asyncio.ensure_future(
-                runner.compact("nba", HOST, CompactionRequest(), lambda _: None, control)
-            )
-            await asyncio.to_thread(storaged.wait_for_a_call)
-            control.cancel.set()
-            outcome = await working
+            outcome = await detached_compact(runner, storaged)
             assert (outcome.stopped, outcome.detached) == (True, True)
             assert outcome.released is not None
             assert not outcome.released.done()
@@ -241,15 +234,8 @@ def test_a_stop_is_detached_and_settles_when_the_host_is_through() -> None:
 def test_a_detached_host_that_dies_is_settled_too() -> None:
     async def test() -> None:
         with StoragedDouble({"nba"}) as storaged:
-            storaged.hangs = True
             runner = StoragedRunner(given(storaged.port))
-            control = OperationControl()
-            working = asyncio.ensure_future(
-                runner.compact("nba", HOST, CompactionRequest(), lambda _: None, control)
-            )
-            await asyncio.to_thread(storaged.wait_for_a_call)
-            control.cancel.set()
-            outcome = await working
+            outcome = await detached_compact(runner, storaged)
             storaged.die()
             assert outcome.released is not None
             await outcome.released

@@ -8,11 +8,15 @@ host without `--enable_rocksdb_statistics`; so are `counters` and `flags`, which
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import socket
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from jobtui.storage.base import CompactionRequest, OperationControl, TaskResult
+from jobtui.storage.nebula.storaged import StoragedRunner
 
 WAIT = 20.0
 STATUS = '{"git_info_sha":"fa928930a","status":"running"}'
@@ -183,3 +187,15 @@ def _handler_of(storaged: StoragedDouble) -> type[BaseHTTPRequestHandler]:
             """Log nothing: the output belongs to the test."""
 
     return Handler
+
+
+async def detached_compact(runner: StoragedRunner, storaged: StoragedDouble) -> TaskResult:
+    """The result of a compact of nba that is stopped while its host works on: the host hangs until `go_on`."""
+    storaged.hangs = True
+    control = OperationControl()
+    compacting = asyncio.ensure_future(
+        runner.compact("nba", "127.0.0.1", CompactionRequest(), lambda _: None, control)
+    )
+    await asyncio.to_thread(storaged.wait_for_a_call)
+    control.cancel.set()
+    return await compacting
