@@ -6,6 +6,7 @@ Only `repair_history` writes into the profile; storage and clusters are probed f
 from __future__ import annotations
 
 import errno
+import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from jobtui.history.format.disk import Disk
 from jobtui.history.format.lock import LOCK_NAME as LOCK
 from jobtui.history.format.lock import WriterWatcher
 from jobtui.model import ConnectionStatus
+from jobtui.os_errors import bare_reason
 from jobtui.storage.base import Host
 
 _PAIRS = [(b"key %d" % number, b"value") for number in range(100)]
@@ -148,6 +150,20 @@ def probe_cluster(profile: Profile, seconds: float) -> tuple[ConnectionStatus | 
         engine.wait_connected(seconds, whole=False).result(seconds + _SECONDS)
         hosts = engine.fetch_overview().result(seconds + _SECONDS).hosts  # some storages connect only now
         return engine.connection, hosts
+
+
+def find_dead_graphds(profile: Profile) -> dict[str, str]:
+    """Return why each of the cluster's graphds accepts no connection, by its address; none of those that do."""
+    problems: dict[str, str] = {}
+    assert profile.cluster is not None
+    for address in profile.cluster.addresses:
+        try:
+            socket.create_connection((address.host, address.port), profile.cluster.connect_timeout).close()
+        except TimeoutError:
+            problems[str(address)] = "no connection in time"
+        except (OSError, UnicodeError) as error:
+            problems[str(address)] = bare_reason(error)
+    return problems
 
 
 def _execute(engine: LocalClient, text: str, session: Session) -> ExecuteResult:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import socket
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -70,20 +71,24 @@ def test_doctor_names_each_host_that_is_not_online(tmp_path: Path, storaged: Sto
     cluster = Cluster({"nba": hosts})
     cluster.kill("h:9799")
     cluster.kill("down")
-    with GraphdDouble(cluster) as graphd:
+    with GraphdDouble(cluster) as graphd, socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))  # nobody listens at this port, nor can anyone else take it
+        dead = f"127.0.0.1:{silent.getsockname()[1]}"
         addresses = f'{{ "h:9779" = "127.0.0.1:{storaged.port}" }}'
         jobtui = command(
             tmp_path,
-            f'graphd = ["127.0.0.1:{graphd.port}"]',
+            f'graphd = ["{dead}", "127.0.0.1:{graphd.port}"]',
             f"storaged_port = {storaged.port}",
             f"storaged = {addresses}",
         )
         told = jobtui("doctor")
     assert told.returncode == 0
     report = " ".join(told.stdout.split())
+    assert f"127.0.0.1:{graphd.port} answers, 5 storage hosts" in report
     assert (
         "5 storage hosts; down: offline, says the cluster; h:9789: no address configured; "
-        "h:9799: offline, no address configured; 2 online start those that are offline, or wait for them; "
+        f"h:9799: offline, no address configured; 2 online; graphd {dead} does not answer: Connection refused "
+        "start those that are offline, or wait for them; "
         'storaged = { "h:9789" = "h:PORT", "h:9799" = "h:PORT" } in the profile gives their HTTP ports'
     ) in report
 

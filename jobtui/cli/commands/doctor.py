@@ -302,7 +302,7 @@ def check_storage(*fallbacks: Path) -> Finding:
 
 def check_cluster(profile: Profile) -> Finding:
     """Check whether the profile's cluster answers."""
-    from jobtui.engine.health import probe_cluster
+    from jobtui.engine.health import find_dead_graphds, probe_cluster
 
     assert profile.cluster is not None
     where = ", ".join(map(str, profile.cluster.addresses)) or "its storage hosts"
@@ -313,8 +313,12 @@ def check_cluster(profile: Profile) -> Finding:
         return Finding(CheckLevel.BAD, "cluster", f"{where}: {error}", advice)
     if link is not None and link.state is not ConnectionState.CONNECTED:
         return Finding(CheckLevel.BAD, "cluster", f"{where}: {link.state}: {link.detail}", advice)
-    result = f"{where} answers, {format_count(len(hosts), 'storage host')}{_describe_hosts(hosts)}"
-    steps = ["start those that are offline, or wait for them"] if any(not host.up for host in hosts) else []
+    dead = find_dead_graphds(profile)
+    answering = link.address if dead and link is not None else where
+    result = f"{answering} answers, {format_count(len(hosts), 'storage host')}{_describe_hosts(hosts)}"
+    result += "".join(f"; graphd {address} does not answer: {problem}" for address, problem in dead.items())
+    is_any_down = bool(dead) or any(not host.up for host in hosts)
+    steps = ["start those that are offline, or wait for them"] if is_any_down else []
     unconfigured = [host.name for host in hosts if host.unconfigured]
     if unconfigured:
         entries = ", ".join(f'"{name}" = "{name.rpartition(":")[0]}:PORT"' for name in unconfigured)

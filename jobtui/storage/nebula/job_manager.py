@@ -111,7 +111,7 @@ class GraphdJobManager(ClusterJobManager):
 
     @override
     async def show(self, space: str, job: int) -> ClusterJob:
-        return ngql.parse_job(await self._query(ngql.show_job(space, job), space))
+        return ngql.parse_job(await self._query(ngql.show_job(space, job), space), job)
 
     @override
     async def submit(self, command: str, space: str) -> int:

@@ -120,6 +120,7 @@ def recover(space: str, jobs: Iterable[int]) -> str:
 
 
 NO_STATUS = "the cluster reports no status for it"
+NO_HOST = "unknown host"
 NO_REASON = frozenset({"", "SUCCEEDED", "E_JOB_SUBMITTED"})
 CANCELED = "E_USER_CANCEL"
 """The code of a job that was stopped while it ran: the cluster says `FAILED` when its hosts have stopped."""
@@ -156,8 +157,8 @@ def parse_jobs(table: NgqlTable, since: int = 0) -> tuple[ClusterJob, ...]:
     return tuple(sorted(listed, key=lambda job: -job.id))
 
 
-def parse_job(table: NgqlTable) -> ClusterJob:
-    """Return the job of SHOW JOB with its tasks.
+def parse_job(table: NgqlTable, job_id: int | None = None) -> ClusterJob:
+    """Return the job of SHOW JOB with its tasks; it must have the id, if that is given.
 
     The first row is the job, the others are its tasks, except the last, which counts them. A job may have
     ended while tasks run: it fails with its first task, and a stop does not wait for any.
@@ -169,7 +170,8 @@ def parse_job(table: NgqlTable) -> ClusterJob:
     if not rows:
         raise _unknown_format(table)
     first, *others = rows
-    _require_id(first[0], table)
+    if _require_id(first[0], table) != job_id and job_id is not None:
+        raise StorageError(ErrorCode.UNSUPPORTED, "", "", f"graphd answered about job {first[0]} instead")
     shown = _outline(*first[:5])
     task_rows = sorted((row for row in others if not _is_total(row)), key=_task_order)
     tasks = tuple(_task(number, row) for number, row in enumerate(task_rows))
@@ -204,7 +206,7 @@ def parse_spaces(names: NgqlTable, hosts: NgqlTable) -> tuple[Space, ...]:
         hosts: The answer to SHOW HOSTS.
     """
     (at,) = _column_indexes(names, "Name")
-    found: dict[str, list[str]] = {str(row[at]): [] for row in names.rows}
+    found: dict[str, list[str]] = {_require_text(row[at]): [] for row in names.rows}
     parts = _parts_of(found)
     for host, row, distribution in _storage_hosts(hosts):
         for space in _spaces_in(str(row[distribution] or ""), parts):
@@ -263,7 +265,7 @@ def _outline(job_id: Cell, command: Cell, word: Cell, start: Cell, stop: Cell) -
     status, reason = status_of(str(word or ""))
     return ClusterJob(
         id=int(str(job_id)),
-        command=command_of(str(command)),
+        command=command_of(_require_text(command)),
         status=status,
         # a job that runs again keeps the times of its run before until it has new ones
         start=None if status is Status.QUEUE else _time(start),
@@ -280,7 +282,7 @@ def _task(number: int, row: Sequence[Cell]) -> Task:
     start, stop = _time(row[3]), _time(row[4]) if status.ended else None
     return Task(
         number=number,
-        host=str(row[1]),
+        host=str(row[1] or NO_HOST),
         status=status,
         progress=1.0 if status is Status.FINISHED else None,
         start=start,
@@ -315,8 +317,9 @@ def _storage_hosts(table: NgqlTable) -> list[tuple[str, Sequence[Cell], int]]:
     times = Counter(row[host] for row in rows)
     # several storageds on one machine are distinguished by their ports
     return [
-        (str(row[host]) if times[row[host]] == 1 else _with_port(str(row[host]), row[port]), row, distribution)
+        (name if times[row[host]] == 1 else _with_port(name, row[port]), row, distribution)
         for row in rows
+        for name in [_require_text(row[host])]
     ]
 
 
@@ -357,6 +360,13 @@ def _require_id(cell: Cell, table: NgqlTable) -> int:
     """
     if not isinstance(cell, int) or isinstance(cell, bool) or cell < 1:
         raise _unknown_format(table)
+    return cell
+
+
+def _require_text(cell: Cell) -> str:
+    """Return the cell as a name. Raises StorageError; for an empty one, too."""
+    if not isinstance(cell, str) or not cell:
+        raise StorageError(ErrorCode.UNSUPPORTED, "", "", f"graphd answered with {cell!r} for a name")
     return cell
 
 
