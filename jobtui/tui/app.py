@@ -37,6 +37,7 @@ from jobtui.tui.terminal import (
     SAVE_TITLE,
     ColorDepth,
     Glyphs,
+    OutputBudget,
     has_progress,
     has_title,
     progress_sequence,
@@ -48,6 +49,8 @@ from jobtui.tui.themes import own_theme_problem, theme_after, theme_problem
 from jobtui.tui.widgets.footer import Toast, surplus_toasts
 
 _FRAME_SECONDS = 1 / 60
+_BYTES_PER_SECOND = 4000
+"""The output up to which progress is shown as it comes: over a slow line, more would delay the keys."""
 _SECOND = 1.0
 # the commands that make sense when the terminal is too small to show anything
 _WITHOUT_SCREEN = ("quit", "interrupt", "suspend", "redraw")
@@ -112,6 +115,7 @@ class DashboardApp(BaseApp[int]):
         self._history_poller = HistoryPoller(client, lambda: self.post_message(HistoryChanged()))
         self._unsubscribe: Callable[[], None] = lambda: None
         self._frame: asyncio.TimerHandle | None = None
+        self._budget = OutputBudget(_BYTES_PER_SECOND)
         self._paused = False
         self.next_profile = ""
         self._title = self._progress = ""
@@ -175,6 +179,7 @@ class DashboardApp(BaseApp[int]):
         if self._is_abandoned():
             self.hang_up()
         elif not self._paused:
+            self._show_batch()  # a tick paints the running jobs in any case
             self.dashboard.tick()
             self._show_outside()
 
@@ -248,19 +253,26 @@ class DashboardApp(BaseApp[int]):
         self._frame = None
         if self._paused:
             return
-        batch = self._feed.drain()
-        if batch is not None:
-            # an event has the job as it is on disk, without its progress; the client's job has both
-            for job_id, job in batch.jobs.items():
-                if job.status is Status.RUNNING:
-                    batch.jobs[job_id] = self._client.job(job_id) or job
-            self.dashboard.on_batch(batch)
-            link = self._client.connection
-            if batch.link and link is not None and link.state is ConnectionState.CONNECTED:
-                self.context.overview_cache.request()
+        loop = asyncio.get_running_loop()
+        may_wait = self._feed.has_only_progress
+        if (may_wait and not self._budget.allows(loop.time(), self.bytes_written)) or self._show_batch():
             # Textual skips a timer that is late, after which no frame would follow
-            loop = asyncio.get_running_loop()
             self._frame = loop.call_later(_FRAME_SECONDS, self.call_later, self._next_frame)
+
+    def _show_batch(self) -> bool:
+        """Show what has happened; return whether anything has."""
+        batch = self._feed.drain()
+        if batch is None:
+            return False
+        # an event has the job as it is on disk, without its progress; the client's job has both
+        for job_id, job in batch.jobs.items():
+            if job.status is Status.RUNNING:
+                batch.jobs[job_id] = self._client.job(job_id) or job
+        self.dashboard.on_batch(batch)
+        link = self._client.connection
+        if batch.link and link is not None and link.state is ConnectionState.CONNECTED:
+            self.context.overview_cache.request()
+        return True
 
     def on_history_changed(self, message: HistoryChanged) -> None:
         """Show the jobs again: another process may have changed any of them."""

@@ -103,6 +103,33 @@ _TITLED = (
 _SHOW_PROGRESS = frozenset({"ghostty", "WezTerm", "iTerm.app"})
 
 
+class OutputBudget:
+    """A limit of the bytes a second that are written for changes which can wait.
+
+    The bytes for all other changes count as well. At most one second's bytes can be saved up. After any excess,
+    more is allowed within two seconds.
+    """
+
+    def __init__(self, bytes_per_second: int) -> None:
+        self._rate = bytes_per_second
+        self._left = float(bytes_per_second)
+        self._written = 0
+        self._checked: float | None = None
+
+    def allows(self, now: float, written: int) -> bool:
+        """Return whether more may be written.
+
+        Args:
+            now: A steady time in seconds.
+            written: All bytes that have been written so far.
+        """
+        since = 0.0 if self._checked is None else now - self._checked
+        left = min(self._rate, self._left + since * self._rate) - (written - self._written)
+        self._left = max(-self._rate, left)
+        self._checked, self._written = now, written
+        return self._left >= 0
+
+
 def has_title(environ: Mapping[str, str] = os.environ) -> bool:
     """Return whether the terminal is known to have a title that a program may set."""
     return environ.get("TERM", "").startswith(_TITLED)

@@ -79,6 +79,10 @@ def test_q_leaves_the_terminal_as_it_was(jobtui: CommandLine) -> None:
         terminal.press("q")
         assert terminal.ended() == 0
         assert terminal.is_given_back()
+        # synchronized output: the terminal says that it can, and shows no half of a frame
+        frames = [text.split(b"\x1b[?2026l") for text in terminal.said.split(b"\x1b[?2026h")[1:]]
+        assert any(b"No jobs yet" in painted for painted, *_ in frames)
+        assert all(len(parts) == 2 for parts in frames)
 
 
 def test_a_window_that_is_closed_ends_it(jobtui: CommandLine) -> None:

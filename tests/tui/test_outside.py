@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.config.settings import TuiSettings
-from jobtui.tui.terminal import RESTORE_TITLE, SAVE_TITLE, has_progress, has_title
+from jobtui.tui.terminal import RESTORE_TITLE, SAVE_TITLE, OutputBudget, has_progress, has_title
 from tests.support.dashboards import dashboard_bench
 
 
@@ -27,6 +27,26 @@ def test_terminals_get_only_what_they_are_known_to_show(
 ) -> None:
     assert has_title(environ) is title
     assert has_progress(environ) is progress
+
+
+class TestOutputBudget:
+    def test_allows_its_bytes_each_second(self) -> None:
+        budget, written = OutputBudget(4_000), 0
+        for step in range(100):
+            if budget.allows(100 + step / 10, written):
+                written += 1_000
+        assert 38_000 <= written <= 45_000
+
+    def test_counts_what_was_written_by_others(self) -> None:
+        budget = OutputBudget(4_000)
+        assert budget.allows(0.0, 0)
+        assert not budget.allows(0.5, 7_000)
+        assert budget.allows(2.0, 7_000)
+
+    def test_recovers_from_any_amount_in_a_second(self) -> None:
+        budget = OutputBudget(4_000)
+        assert not budget.allows(0.0, 1_000_000)
+        assert budget.allows(1.0, 1_000_000)
 
 
 @pytest.mark.parametrize("is_wanted", [True, False])

@@ -9,7 +9,11 @@ from textual._compositor import ChopsUpdate
 from textual.geometry import Region
 from textual.strip import Strip
 
+from jobtui.tui.app import DashboardApp
+from jobtui.tui.terminal import OutputBudget
+from jobtui.tui.text.spans import Line, TextRole, cut, width_of
 from jobtui.tui.textual_ext.render import QuantizedScrollBar
+from jobtui.tui.widgets.base import changed_cells
 from jobtui.tui.widgets.header import Header
 from jobtui.tui.widgets.table import Table
 from tests.support.dashboards import DashboardBench, dashboard_bench
@@ -61,6 +65,107 @@ def test_every_partial_update_paints_all_of_what_changed(tmp_path: Path, size: t
             assert partial > 10
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("keys", [(), ("enter",)], ids=["below the table", "whole screen"])
+def test_progress_of_50_tasks_takes_few_bytes(tmp_path: Path, keys: tuple[str, ...]) -> None:
+    hosts = [f"h{number:02}" for number in range(50)]
+
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, {"nba": hosts}, size=(100, 30)) as shown:
+            await shown.execute("ADMIN COMPACT nba")
+            await shown.shows("1 running")
+            await shown.press(*keys)
+            await shown.shows("0 of 50 hosts finished, 50 at work")
+            operations = [shown.bench.storage.operation("nba", host) for host in hosts]
+            written: list[int] = []
+            display = shown.app._display
+
+            def counted(screen: Any, renderable: Any) -> None:
+                if isinstance(renderable, ChopsUpdate):
+                    written.append(len(renderable.render_segments(shown.app.console).encode()))
+                display(screen, renderable)
+
+            async def second(number: int) -> None:
+                """Let a second pass in which each host reports; all of it is painted at once."""
+                shown.app.set_paused(True)
+                shown.bench.clock.advance(1)
+                for place, operation in enumerate(operations):
+                    operation.progress(number / 100 + place / 1000, (20.0 + number) * (1 << 20))
+                feed = shown.app._feed
+                await shown.until(lambda: len(feed._batch.rates) == len(operations))
+                shown.app.set_paused(False)
+                shown.app._tick()
+                await shown.shows(f"{20 + number} MiB/s")
+                await shown.pilot.pause()
+
+            await second(20)
+            shown.app._display = counted  # type: ignore[method-assign]  # replaced for this test
+            for number in range(21, 24):
+                await second(number)
+            assert 0 < sum(written) / 3 <= 5_000
+
+    asyncio.run(run())
+
+
+def test_progress_waits_for_the_tick_if_much_was_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tick = DashboardApp._tick
+    monkeypatch.setattr(DashboardApp, "_tick", lambda self: None)  # the timer's
+    monkeypatch.setattr(OutputBudget, "allows", lambda self, now, written: False)
+
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, {"nba": ["h1"]}) as shown:
+            await shown.execute("ADMIN COMPACT nba")
+            operation = shown.bench.storage.operation("nba", "h1")
+            await shown.shows("1 running")
+            operation.progress(0.68, 1.0)
+            await shown.until(lambda: shown.app._feed.has_only_progress)
+            await shown.pilot.pause()
+            assert "68%" not in shown.screen
+            tick(shown.app)
+            await shown.shows("68%")
+            # a change of status does not wait
+            operation.progress(0.69, 1.0)
+            operation.finish()
+            await shown.shows("✔ 1")
+
+    asyncio.run(run())
+
+
+class TestChangedCells:
+    LINES = (
+        (("a host  ", TextRole.PLAIN), ("68%", TextRole.PLAIN), ("  12 MiB/s", TextRole.ACCENT)),
+        (("a host  ", TextRole.PLAIN), ("69%", TextRole.PLAIN), ("  12 MiB/s", TextRole.ACCENT)),
+        (("a host  ", TextRole.PLAIN), ("69%", TextRole.PLAIN), ("  9.5 MiB/s", TextRole.ACCENT)),
+        (("a host  ", TextRole.PLAIN), ("100%", TextRole.PLAIN)),
+        (("图谱  ", TextRole.PLAIN), ("谱", TextRole.PLAIN), ("x" * 20, TextRole.PLAIN)),
+        (("图谱  ", TextRole.PLAIN), ("ab", TextRole.PLAIN), ("x" * 20, TextRole.PLAIN)),
+        (("图谱  ", TextRole.PLAIN), ("ab", TextRole.FAILED), ("x" * 20, TextRole.PLAIN)),
+        (),
+    )
+
+    @pytest.mark.parametrize("width", [1, 2, 7, 12, 20, 30])
+    def test_no_other_cell_differs(self, width: int) -> None:
+        for old in self.LINES:
+            for new in self.LINES:
+                first, end = changed_cells(old, new, width)
+                before, after = cells_of(old, width), cells_of(new, width)
+                assert before[:first] == after[:first]
+                assert before[end:] == after[end:]
+
+    def test_are_those_of_the_figure(self) -> None:
+        assert changed_cells(self.LINES[0], self.LINES[1], 40) == (8, 11)
+
+
+def cells_of(line: Line, width: int) -> list[tuple[str, TextRole]]:
+    """What a view shows of the line, a cell each; the second cell of a wide character is empty."""
+    cells = []
+    for text, role in cut(line, width):
+        for character in text:
+            cells += [(character, role), *[("", role)] * (width_of(character) - 1)]
+    return [*cells, *[(" ", TextRole.PLAIN)] * (width - len(cells))]
 
 
 def test_a_move_of_the_cursor_asks_the_header_for_nothing(

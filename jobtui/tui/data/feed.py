@@ -45,6 +45,7 @@ class Batch(msgspec.Struct):
         logged: What the storage logged.
         link: Whether the connection to the cluster has changed.
         statuses: Whether some job is new or has another status, so that counts and filters may have changed.
+        is_urgent: Whether anything but progress is in it.
     """
 
     jobs: dict[int, Job] = msgspec.field(default_factory=dict)
@@ -56,9 +57,11 @@ class Batch(msgspec.Struct):
     logged: list[TaskLogged] = msgspec.field(default_factory=list)
     link: bool = False
     statuses: bool = False
+    is_urgent: bool = False
 
     def add(self, message: EngineEvent) -> None:
         """Merge an event."""
+        self.is_urgent = self.is_urgent or not isinstance(message, TaskProgressed)
         match message:
             case TaskProgressed(job, task, rate):
                 self.jobs[job.id] = job
@@ -124,6 +127,12 @@ class Feed:
             wake, self._awake = not self._awake, True
         if wake:
             self._wake()
+
+    @property
+    def has_only_progress(self) -> bool:
+        """Whether what would be drained may wait a little."""
+        with self._lock:
+            return self._filled and not self._batch.is_urgent
 
     def drain(self) -> Batch | None:
         """Return the changes since the last drain; None if there are none, and the next event wakes."""

@@ -47,6 +47,14 @@ class ExtendedApp(App[ReturnType], inherit_bindings=False):
         if self._driver is not None:
             self._driver.write(sequence)
 
+    @property
+    def bytes_written(self) -> int:
+        """The bytes written to the terminal so far. Private: `App._driver`.
+
+        Reason: Textual does not count them. It is 0 without a terminal.
+        """
+        return getattr(self._driver, "bytes_written", 0)
+
     def release_terminal(self) -> None:
         """Reset what was set outside the screen; called before the shell gets the terminal back."""
 

@@ -163,6 +163,8 @@ class RobustLinuxDriver(LinuxDriver):
     `_key_thread`, `_must_signal_resume`, `_sigcont_application`. Reasons: at each method.
     """
 
+    bytes_written = 0
+
     @property
     @override
     def can_suspend(self) -> bool:
@@ -230,6 +232,7 @@ class RobustLinuxDriver(LinuxDriver):
     @override
     def write(self, data: str) -> None:
         if self._writer_thread is not None:
+            self.bytes_written += len(data.encode(errors="replace"))
             self._writer_thread.write(data)
 
     def _read(self) -> bytes:

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from rich.console import Console
+from rich.control import Control
 from textual._compositor import ChopsUpdate, Compositor
 from textual._styles_cache import RenderLineCallback, StylesCache
 from textual.color import Color
@@ -24,6 +26,29 @@ from typing_extensions import override
 
 # Textual draws a scrollbar in eighths of a cell.
 _PARTS_OF_A_CELL = 8
+
+
+class CroppedUpdate(ChopsUpdate):
+    """An update that writes only the changed cells of a line.
+
+    Private: the class. Reason: Textual writes a changed line from the left edge of its widget. Gain: a frame of
+    the progress of 50 hosts takes a quarter of the bytes.
+    """
+
+    @override
+    def render_segments(self, console: Console) -> str:
+        sequences: list[str] = []
+        for y, begin, until in self.spans:
+            for end, (x, strip) in zip(self.chop_ends[y], self.chops[y].items(), strict=False):
+                if strip is None or x >= until or end <= begin:
+                    continue
+                first, last = max(x, begin), min(end, until)
+                if strip.cell_length != len(strip.text):
+                    first = x  # a character of two cells may stand across the border
+                if (first, last) != (x, end):
+                    strip = strip.crop(first - x, last - x)
+                sequences += [Control.move_to(first, y).segment.text, strip.render(console)]
+        return "".join(sequences)
 
 
 class PartialCompositor(Compositor):
@@ -41,7 +66,8 @@ class PartialCompositor(Compositor):
     @override
     def render_partial_update(self) -> ChopsUpdate | None:
         self._changed = frozenset(self._dirty_regions)
-        return super().render_partial_update()
+        update = super().render_partial_update()
+        return None if update is None else CroppedUpdate(update.chops, update.spans, update.chop_ends)
 
     @override
     def _get_renders(self, crop: Region | None = None) -> Iterable[tuple[Region, Region, list[Strip]]]:

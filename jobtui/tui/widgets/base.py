@@ -6,11 +6,12 @@ The styles of roles are looked up in one place, the lowest screen, once for each
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from itertools import takewhile
 from typing import Protocol, cast
 
 from rich.segment import Segment
 from rich.style import Style
-from textual.geometry import Size
+from textual.geometry import Region, Size
 from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
@@ -90,6 +91,20 @@ class OneLine(StyledWidget):
         return 1
 
 
+def changed_cells(old: Line, new: Line, width: int) -> tuple[int, int]:
+    """Return the first and the end of the cells in which two lines of a view of this width differ."""
+    first = line_width(span for span, _ in takewhile(_are_equal, zip(new, old, strict=False)))
+    if first >= width - 1 or line_width(old) != line_width(new):
+        # an ellipsis may come or go, after a character of two cells
+        return max(0, min(first, width - 2)), width
+    after = takewhile(_are_equal, zip(reversed(new), reversed(old), strict=False))
+    return first, line_width(new) - line_width(span for span, _ in after)
+
+
+def _are_equal(pair: tuple[Span, Span]) -> bool:
+    return pair[0] == pair[1]
+
+
 class LinesView(ScrollView, StyledWidget, can_focus=False):
     """A view of lines that paints only those on screen."""
 
@@ -138,9 +153,11 @@ class LinesView(ScrollView, StyledWidget, can_focus=False):
         if len(before) != len(lines):
             self.refresh()
             return
+        top = self.scroll_offset.y
         for y, (old, new) in enumerate(zip(before, lines, strict=True)):
             if old != new:
-                self.refresh_line(y)
+                first, end = (0, self.size.width) if self._widest else changed_cells(old, new, self.size.width)
+                self.refresh(Region(first, y - top, max(1, end - first), 1))
 
     @override
     def render_line(self, y: int) -> Strip:
