@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.errors import ErrorCode
-from jobtui.storage.base import CompactionRequest, Placement
+from jobtui.storage.base import Placement
 from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.worker.database import Database, DatabaseHandle
 from jobtui.storage.local.worker.manifest_guard import ManifestGuard
@@ -27,6 +27,7 @@ from tests.support.storage import (
     layer_pairs,
     layered,
     layers,
+    moving_compact,
     space_at,
     storage_at,
 )
@@ -54,10 +55,7 @@ def test_disk_that_fills_during_compact_fails_only_that_one(small_disk, tmp_path
     async def run():
         async with layered(tmp_path / "root", 2, 4, rate=8 << 20, hosts={"h1": disk / "h1"}) as (storage, held):
             watched = Watched()
-            compacting = asyncio.ensure_future(
-                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
-            )
-            await watched.moved.wait()
+            compacting = await moving_compact(storage, watched)
             fill_up(disk / "stuff")
             error = await failure_of(compacting)
             assert error.code is ErrorCode.DISK_FULL
@@ -200,10 +198,7 @@ def test_what_a_killed_compact_left_behind_is_no_damage(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 4, rate=8 << 20) as (storage, held):
             watched = Watched()
-            compacting = asyncio.ensure_future(
-                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
-            )
-            await watched.moved.wait()
+            compacting = await moving_compact(storage, watched)
             await kill(storage)
             assert (await failure_of(compacting)).code is ErrorCode.HOST_DIED
             outcome = await compact(storage)
@@ -236,10 +231,7 @@ def test_a_directory_deleted_in_the_middle_of_a_compact_fails_it(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 4, rate=8 << 20) as (storage, _):
             watched = Watched()
-            compacting = asyncio.ensure_future(
-                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
-            )
-            await watched.moved.wait()
+            compacting = await moving_compact(storage, watched)
             shutil.rmtree(tmp_path / "h1" / "nba")
             assert (await failure_of(compacting)).code is ErrorCode.MISSING
 

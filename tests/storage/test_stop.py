@@ -15,7 +15,17 @@ from jobtui.storage.local.worker.openers import OwnOpener
 from jobtui.storage.local.worker.operations import Cancellation
 from jobtui.storage.local.worker.options import SharedOptions
 from jobtui.storage.local.worker.pairs import write_pairs
-from tests.support.storage import Watched, compact, dumped, flush, layered, layers, space_at, storage_at
+from tests.support.storage import (
+    Watched,
+    compact,
+    dumped,
+    flush,
+    layered,
+    layers,
+    moving_compact,
+    space_at,
+    storage_at,
+)
 
 
 def test_stopped_compact_keeps_all_data_and_next_one_works(tmp_path):
@@ -24,10 +34,7 @@ def test_stopped_compact_keeps_all_data_and_next_one_works(tmp_path):
             pid = storage.worker("h1", adopted=False).pid
             for _ in range(3):
                 watched = Watched()
-                compacting = asyncio.ensure_future(
-                    storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
-                )
-                await watched.moved.wait()
+                compacting = await moving_compact(storage, watched)
                 watched.cancel.set()
                 outcome = await compacting
                 assert outcome.stopped
@@ -46,10 +53,7 @@ def test_stopped_compact_that_only_moved_a_file_is_stopped(tmp_path):
     async def run():
         async with layered(tmp_path, 1, 3, rate=1 << 20) as (storage, held):
             watched = Watched()
-            compacting = asyncio.ensure_future(
-                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
-            )
-            await watched.moved.wait()
+            compacting = await moving_compact(storage, watched)
             watched.cancel.set()
             assert (await compacting).stopped
             assert await dumped(storage) == sorted(held.items())
@@ -65,10 +69,7 @@ def test_a_stop_need_not_kill_where_the_work_goes_slowly(tmp_path):
             pass
         async with storage_at(tmp_path, notices=notices, rate=200_000) as storage:
             watched = Watched()
-            compacting = asyncio.ensure_future(
-                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
-            )
-            await watched.moved.wait()
+            compacting = await moving_compact(storage, watched)
             pid = storage.worker("h1", adopted=False).pid
             watched.cancel.set()
             assert (await compacting).stopped
@@ -138,10 +139,7 @@ def test_a_worker_that_does_not_obey_is_killed_and_started_again(tmp_path, monke
             worker = storage.worker("h1", adopted=False)
             pid = worker.pid
             watched = Watched()
-            compacting = asyncio.ensure_future(
-                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
-            )
-            await watched.moved.wait()
+            compacting = await moving_compact(storage, watched)
             os.kill(pid, signal.SIGSTOP)
             watched.cancel.set()
             assert (await compacting).stopped
@@ -158,10 +156,7 @@ def test_a_caller_that_is_cancelled_takes_its_work_with_it(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 3, rate=4 << 20) as (storage, held):
             watched = Watched()
-            compacting = asyncio.ensure_future(
-                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
-            )
-            await watched.moved.wait()
+            compacting = await moving_compact(storage, watched)
             compacting.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await compacting
@@ -175,10 +170,7 @@ def test_closing_ends_what_runs(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 2, rate=2 << 20) as (storage, _):
             watched = Watched()
-            compacting = asyncio.ensure_future(
-                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
-            )
-            await watched.moved.wait()
+            compacting = await moving_compact(storage, watched)
             pid = storage.worker("h1", adopted=False).pid
             await storage.close()
             assert not exists(pid)

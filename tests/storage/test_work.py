@@ -26,6 +26,7 @@ from tests.support.storage import (
     layer_pairs,
     layered,
     layers,
+    moving_compact,
     space_at,
     storage_at,
 )
@@ -137,10 +138,7 @@ def test_stats_of_another_space_answer_while_a_compact_runs(tmp_path):
         async with layered(tmp_path, 2, 3, rate=4 << 20) as (storage, _):
             await storage.create_space("test2", Placement())
             watched = Watched()
-            compacting = asyncio.ensure_future(
-                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
-            )
-            await watched.moved.wait()
+            compacting = await moving_compact(storage, watched)
             assert (await storage.stats("test2", "h1")).files == 0
             assert (await storage.stats("nba", "h1")).files >= 2
             assert await dumped(storage, "test2") == []
@@ -156,10 +154,7 @@ def test_writing_goes_on_beside_a_compact_and_does_not_fail_it(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 3, rate=4 << 20) as (storage, held):
             watched = Watched()
-            compacting = asyncio.ensure_future(
-                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
-            )
-            await watched.moved.wait()
+            compacting = await moving_compact(storage, watched)
             for layer in range(5, 8):
                 more = [(b"new" + key, value) for key, value in layer_pairs(layer, 0.3)]
                 held.update(more)
@@ -267,10 +262,7 @@ def test_dump_continues_after_a_stop_reopened_the_database(tmp_path):
             pairs = storage.dump("nba")
             read = [await anext(pairs)]
             watched = Watched()
-            compacting = asyncio.ensure_future(
-                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
-            )
-            await watched.moved.wait()
+            compacting = await moving_compact(storage, watched)
             watched.cancel.set()
             assert (await compacting).stopped
             read += [pair async for pair in pairs]

@@ -17,7 +17,7 @@ from jobtui.storage.base import CompactionRequest, OperationControl
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.supervisor import PAUSES, QUICK, OperationStopped, WorkerSupervisor
-from tests.support.storage import Watched, compact, dumped, failure_of, flush, layered, space_at
+from tests.support.storage import Watched, compact, dumped, failure_of, flush, layered, moving_compact, space_at
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at the process through /proc")
 
@@ -27,10 +27,7 @@ def test_killed_worker_is_reported_with_signal_and_restarted(tmp_path):
         async with layered(tmp_path, 2, 3, rate=8 << 20) as (storage, held):
             worker = storage.worker("h1", adopted=False)
             watched = Watched()
-            compacting = asyncio.ensure_future(
-                storage.compact("nba", "h1", CompactionRequest(), watched, watched.control)
-            )
-            await watched.moved.wait()
+            compacting = await moving_compact(storage, watched)
             os.kill(worker.pid, signal.SIGKILL)
             error = await failure_of(compacting)
             assert error.code is ErrorCode.HOST_DIED
@@ -46,8 +43,7 @@ def test_stderr_is_reported_to_running_operations(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 3, rate=8 << 20) as (storage, _):
             worker, watched = storage.worker("h1", adopted=False), Watched()
-            compacting = asyncio.ensure_future(compact(storage, watched=watched))
-            await watched.moved.wait()
+            compacting = await moving_compact(storage, watched)
             write(f"/proc/{worker.pid}/fd/2", b"\x1b[31mout of \x00memory\n" + b"more\n" * 500)
             await compacting
             assert r"\x1b[31mout of \x00memory" in watched.log
@@ -180,7 +176,7 @@ def test_a_worker_does_not_outlive_a_killed_parent(tmp_path):
 import asyncio, sys
 from pathlib import Path
 from jobtui.storage.base import CompactionRequest
-from tests.support.storage import layered, Watched, layers, space_at
+from tests.support.storage import layered, Watched, layers, space_at, moving_compact
 
 async def run():
     async with space_at(Path(sys.argv[1]), rate=1 << 20) as storage:

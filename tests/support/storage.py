@@ -108,6 +108,13 @@ class Watched(msgspec.Struct):
             self.moved.set()
 
 
+async def moving_compact(storage: LocalStorage, watched: Watched) -> asyncio.Future[TaskResult]:
+    """A compact of nba on h1 that has reported some progress."""
+    compacting = asyncio.ensure_future(compact(storage, watched=watched))
+    await watched.moved.wait()
+    return compacting
+
+
 def after_steps(count: int, act) -> Watched:
     """A watcher that acts once, when `count` steps are done."""
     watched = Watched()
