@@ -262,7 +262,7 @@ class TestStart:
             port = taken.getsockname()[1]
             ended = nba("web", "--port", str(port))
         assert ended.returncode == 1
-        assert f"port {port} of 127.0.0.1 cannot be used: Address already in use" in ended.stderr
+        assert f"port {port} of 127.0.0.1 cannot be used: Address already in use; --port N" in ended.stderr
         assert "--port 0 a free one" in ended.stderr
 
     @pytest.mark.parametrize(

@@ -128,9 +128,9 @@ def _listen(port: int) -> socket.socket:
         advice = (
             "; --port N selects another one, --port 0 a free one" if error.errno == errno.EADDRINUSE else ""
         )
-        raise CommandError(
-            f"port {port} of {LOOPBACK} cannot be used: {describe_os_error(error)}{advice}"
-        ) from None
+        # without the address, which create_server appends to the reason as a tuple
+        reason = describe_os_error(OSError(error.errno, os.strerror(error.errno or 0)))
+        raise CommandError(f"port {port} of {LOOPBACK} cannot be used: {reason}{advice}") from None
 
 
 async def _serve(
