@@ -25,6 +25,7 @@ from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import OwnerTimeout, OwnerUnavailable, ProbeFailed
 from jobtui.files import temporary_parent
 from jobtui.history import History, export, repair, verify
+from jobtui.history.format import quarantine
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.lock import LOCK_NAME as LOCK
 from jobtui.history.format.lock import WriterWatcher
@@ -121,7 +122,10 @@ def summarize_history(profile: Profile) -> HistoryInfo:
     history = History.open(profile.history, write=False, view_orphaned=orphaned_job_view(profile))
     try:
         interrupted = sum(job.status.ended for job in history.restated)
-        return HistoryInfo(history.last_id(), len(history.live()), interrupted, tuple(map(str, history.notes)))
+        with quarantine.convert_read_errors():
+            wrong_types = verify.find_wrong_types(Disk(), history.path)  # a start would refuse them
+        damage = tuple(map(str, (*wrong_types, *history.notes)))
+        return HistoryInfo(history.last_id(), len(history.live()), interrupted, damage)
     finally:
         history.close()
 

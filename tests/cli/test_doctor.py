@@ -168,6 +168,15 @@ def test_a_lock_that_nobody_can_take_is_bad(nba: CommandLine) -> None:
     status, found = findings(nba)
     assert (status, found["lock"][0]) == (1, "bad")
     assert "a directory is in its place" in found["lock"][1]
+    assert "jobtui history repair moves it to the quarantine" in nba("doctor").stdout
+
+
+def test_file_of_another_kind_in_the_history_is_reported(nba: CommandLine) -> None:
+    manifest = nba.profile.history / "MANIFEST.json"
+    manifest.unlink()
+    os.mkfifo(manifest)
+    _, found = findings(nba)
+    assert found["history"] == ("warn", "damaged: MANIFEST.json: a pipe is in its place")
 
 
 def test_a_cluster_that_is_not_there_is_bad(tmp_path: Path) -> None:

@@ -175,6 +175,8 @@ def check_owner(profile: Profile) -> Finding:
     except (OSError, StoreError) as error:
         why = error.strerror if isinstance(error, OSError) else error
         advice = "allow your user to read the data; jobtui history verify reports more"
+        if isinstance(error, FileExistsError):  # something else is in its place
+            advice = "jobtui history repair moves it to the quarantine"
         return Finding(CheckLevel.BAD, "lock", f"cannot be read: {why}", advice)
     if found is None:
         return Finding(CheckLevel.OK, "lock", "free: no jobtui process uses this profile")
@@ -219,7 +221,8 @@ def check_spaces(profile: Profile) -> Iterator[Finding]:
     try:
         count, damage, missing = check_catalog(profile)
     except StorageError as error:
-        yield Finding(CheckLevel.BAD, "spaces", str(error), "allow your user to read the data")
+        advice = "let your user read it, or move it away: the next start then lists the spaces on the hosts"
+        yield Finding(CheckLevel.BAD, "spaces", str(error), advice)
         return
     if damage:
         advice = "the next start lists the spaces on the hosts again; adopt others again (CREATE SPACE … AT)"
