@@ -270,7 +270,7 @@ def schedules_result(
     for schedule in found:
         run = schedule.runs[-1] if schedule.runs else None
         last = None if run is None else run.last or run.at
-        note = _describe_times(schedule, now)
+        note, upcoming = _describe_times(schedule, now), upcoming_runs(schedule, now, _DAYS_SHOWN, most_times)
         result = "; ".join(filter(None, ("" if run is None else _describe_run(run, find_job), note)))
         state = "paused" if schedule.paused else "active"
         text = unparse(schedule.statement)
@@ -295,9 +295,9 @@ def schedules_result(
             "window_end": _iso(schedule.window_end),
             "note": note,
             "runs": [_run_value(each, find_job) for each in schedule.runs[-most_runs:]],
-            "upcoming": [
-                [_iso(start), _iso(end)] for start, end in upcoming_runs(schedule, now, _DAYS_SHOWN, most_times)
-            ],
+            "upcoming": [[_iso(start), _iso(end)] for start, end in upcoming],
+            # the last of them, if there are more than the answer has
+            "upcoming_until": _iso(upcoming[-1][0]) if len(upcoming) == most_times else None,
         }
         rows.append(Row(cells, values))
     return Result(statement, SCHEDULES, tuple(rows), notice=notice)

@@ -376,7 +376,9 @@ class TestThousands:
         times = sum(len(row.values["upcoming"]) for row in result.rows)  # type: ignore[arg-type]  # a list
         assert len(asked) <= 2 * self.COUNT + 2 * queries._MOST_RUNS
         assert self.COUNT <= times <= queries._MOST_TIMES
+        assert all(row.values["upcoming_until"] == row.values["upcoming"][-1][0] for row in result.rows)  # type: ignore[index]  # a list
         (alone,) = queries.schedules_result("", made[:1], lambda _: None, made[0].created).rows
+        assert alone.values["upcoming_until"] is None
         assert len(alone.values["runs"]) == KEPT_RUNS  # type: ignore[arg-type]  # a list
 
 

@@ -12,7 +12,7 @@ from jobtui.formatting import DateOrder
 from jobtui.language import parse
 from jobtui.tui.screens.schedule_form import draft_schedule
 from jobtui.tui.text.spans import plain
-from jobtui.tui.views.schedules import SchedulesView, detail_lines, next_words, week_lines
+from jobtui.tui.views.schedules import SchedulesView, _cells, detail_lines, next_words, week_lines
 from jobtui.tui.widgets.base import LinesView
 from tests.support.dashboards import dashboard_bench
 
@@ -97,20 +97,31 @@ def test_week_has_windows_runs_and_skipped_times(monkeypatch: pytest.MonkeyPatch
     ran |= {"start": "2019-12-16T02:30:01+00:00", "stop": "2019-12-16T04:00:00+00:00", "until": None}
     skipped = ran | {"outcome": "skipped", "at": "2019-12-17T02:30:00+00:00"}
     window = ["2019-12-18T02:30:00+00:00", "2019-12-18T06:00:00+00:00"]
-    schedule = {"upcoming": [window], "runs": [ran, skipped]}
+    schedule = {"upcoming": [window], "upcoming_until": None, "runs": [ran, skipped]}
     lines = week_lines(schedule, datetime(2019, 12, 17, 17, 21, tzinfo=UTC), 80)
     days = [plain(line)[7:] for line in lines[1:]]
     assert days[2] == "·" * 5 + "█" * 3 + "·" * 40
     assert days[3] == "·" * 5 + "×" + "·" * 42
     assert days[4] == "·" * 5 + "░" * 7 + "·" * 36
     assert plain(lines[4]).startswith("Tue 17 ")
+    assert "░ to come   █" in plain(lines[-1])
+    for until, text in (
+        ("2019-12-20T23:59:00+00:00", "to come until Fri 23:59 "),
+        ("2019-12-21T00:00:00+00:00", "to come  "),
+    ):
+        lines = week_lines(schedule | {"upcoming_until": until}, datetime(2019, 12, 17, 17, 21, tzinfo=UTC), 80)
+        assert text in plain(lines[-1])
 
 
 def test_detail_has_what_is_unusual_about_the_times() -> None:
     note = "next: daylight saving: 02:30 does not exist on this day, moved to 03:30"
     texts = {"timezone": "", "Until": None, "Statement": "ADMIN FLUSH nba", "At": "30 2 * * *", "note": note}
-    schedule = texts | {"requested_by": "ada@mill", "upcoming": [], "runs": []}
+    schedule = texts | {"requested_by": "ada@mill", "upcoming": [], "upcoming_until": None, "runs": []}
     order = DateOrder.MONTH_FIRST
+    assert (
+        plain(_cells(schedule | {"Schedule": "s", "Next": None, "State": "active"}, NOW)["result"])
+        == "no run yet"
+    )
     for width in (30, 100):
         shown = " ".join(plain(line).strip() for line in detail_lines(schedule, NOW, width, order))
         assert note in shown

@@ -194,7 +194,8 @@ def _cells(schedule: Schedule, now: datetime) -> Mapping[str, Line]:
     return {
         "name": ((schedule["Schedule"], TextRole.STRONG),),
         "next": _next_cell(next_words(_moment(schedule["Next"]), now), paused),
-        "result": ((schedule["Result"] or "no run yet", role),),
+        # without the note on the coming times, which the detail has
+        "result": ((runs[-1]["result"] if runs else "no run yet", role),),
         "state": ((schedule["State"], TextRole.STOPPED if paused else TextRole.FINISHED),),
     }
 
@@ -224,7 +225,7 @@ def detail_lines(schedule: Schedule, now: datetime, width: int, order: DateOrder
     lines: list[Line] = [
         *wrapped(((schedule["Statement"], TextRole.ACCENT),), width, hang=2),
         *wrapped((when, (f"  by {schedule['requested_by']}", TextRole.MUTED)), width, hang=2),
-        *(wrapped(((schedule["note"], TextRole.WARNING),), width, hang=2) if schedule["note"] else ()),
+        *(wrapped(((schedule["note"], TextRole.WARNING),), width, hang=2) if schedule.get("note") else ()),
         (),
         *week_lines(schedule, now, width),
         (),
@@ -270,7 +271,9 @@ def week_lines(schedule: Schedule, now: datetime, width: int) -> list[Line]:
         spans = [marks.get(day * cells + cell, ("·", TextRole.MUTED)) for cell in range(cells)]
         name = (f"{date:%a %d}".ljust(7), TextRole.STRONG if today else TextRole.MUTED)
         lines.append((name, *_merged(spans)))
-    return [*lines, (("       ░ to come   █ ran   × skipped or failed", TextRole.MUTED),)]
+    until = _moment(schedule.get("upcoming_until"))
+    shown = f" until {to_local(until):%a %H:%M}" if until and until < first + timedelta(days=7) else ""
+    return [*lines, ((f"       ░ to come{shown}   █ ran   × skipped or failed", TextRole.MUTED),)]
 
 
 def _merged(spans: Sequence[tuple[str, TextRole]]) -> Line:
