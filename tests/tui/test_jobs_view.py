@@ -441,3 +441,28 @@ def test_cursor_stays_on_its_job_as_many_arrive(tmp_path: Path) -> None:
             assert jobs.job.id == 1
 
     asyncio.run(run())
+
+
+def test_unrecovered_finds_failed_jobs_that_were_not_run_again(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}, size=(80, 24)) as shown:
+            shown.bench.execute("ADMIN FLUSH nba; ADMIN COMPACT nba; ADMIN FLUSH nba")
+            for number, end in enumerate(("fail", "finish", "fail")):
+                getattr(shown.bench.storage.operation("nba", "local0", number), end)()
+                await shown.until(lambda number=number: shown.bench.job(number + 1).status.ended)
+            await shown.shows("✔ 1", "✖ 2")
+            await shown.press("home", "down")
+            await shown.until(lambda: shown.cursor == 2)
+            await shown.press("N")  # the one above, without an n before
+            await shown.until(lambda: shown.cursor == 3)
+            await shown.press("slash")
+            await shown.type("status:unrecovered")
+            await shown.press("enter")
+            await shown.shows("/ status:unrecovered", "2 of 3")
+            assert shown.row("compact nba") == ""
+            shown.bench.execute("RECOVER JOB 1")
+            await shown.shows("1 of 4")
+            table = shown.dashboard.jobs.list.table
+            assert [table.rows.key_at(index) for index in range(len(table.rows))] == [3]
+
+    asyncio.run(run())
