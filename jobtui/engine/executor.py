@@ -25,6 +25,7 @@ from jobtui.engine.control import (
 from jobtui.engine.events import EventBus
 from jobtui.engine.inventory import InventoryCache, fetch_space_overviews
 from jobtui.engine.jobs import JobStore
+from jobtui.engine.lifecycle import takes_turns
 from jobtui.engine.schedule_runner import ScheduleRunner
 from jobtui.engine.schedules import Schedule
 from jobtui.errors import StatementRefused, StorageError
@@ -255,7 +256,8 @@ class StatementExecutor:
         """
         if options.hosts:
             hosts = tuple(dict.fromkeys(options.hosts))
-        elif self._runner() is JobRunner.HTTP:
+        elif self._runner() is JobRunner.HTTP and takes_turns(options):
+            # a request to each host, of which one may be silent: not for jobs whose hosts begin together
             leaders = {host.name: host.leaders or 0 for host in await self._storage.hosts()}
             hosts = tuple(sorted(space.hosts, key=lambda host: leaders.get(host, 0)))
         else:

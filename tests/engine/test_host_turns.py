@@ -99,6 +99,17 @@ class TestRolling:
             it.execute("ADMIN COMPACT nba WITH rolling = 1, order = smallest")
             assert [task.host for task in it.job(1).tasks] == ["h0", "h2", "h1"]
 
+    def test_hosts_are_not_asked_for_a_job_without_turns(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """One that does not answer would delay the job of all others."""
+        storage = ScriptedStorage(dict(SPACES))
+        storage.capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
+        with bench(tmp_path, storage) as it:
+            it.rows("ADMIN FLUSH solo")
+            monkeypatch.setattr(storage, "hosts", lambda: pytest.fail("the hosts are asked"))
+            assert it.rows("ADMIN COMPACT nba; ADMIN FLUSH nba") == [("3",)]
+
     def test_leaders_come_last_on_a_cluster(self, tmp_path: Path) -> None:
         storage = ScriptedStorage(dict(SPACES))
         storage.capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
