@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from datetime import datetime
+from functools import partial
 from heapq import heappop, heappush
 
 from jobtui.background import BackgroundTasks
@@ -217,11 +218,14 @@ class Dispatcher:
     async def pause(self, ids: Sequence[int], because: str = "", *, now: bool = False) -> JobCount:
         """Pause these jobs, all or none: tasks end after their current step, or with `now` in its middle."""
 
-        def edit(transaction: Transaction) -> list[Job]:
-            jobs = [self._require_own(transaction, job_id, queries.require_pausable) for job_id in ids]
-            return [lifecycle.pause(job, self._clock.now(), because) for job in jobs]
+        jobs: list[Job] = []
+        require = partial(queries.require_pausable, now=now)
 
-        jobs = await self._store.update(edit)
+        def edit(transaction: Transaction) -> list[Job]:
+            jobs[:] = [self._require_own(transaction, job_id, require) for job_id in ids]
+            return [lifecycle.pause(job, self._clock.now(), because) for job in jobs if not job.paused]
+
+        await self._store.update(edit)
         notice = "" if now else self._host_tasks.describe_unpausable(jobs)
         self._host_tasks.pause(ids, now=now)
         self._waiters.notify()

@@ -114,10 +114,13 @@ def require_stoppable(job: Job | None, job_id: int, history: History) -> Job:
     return job
 
 
-def require_pausable(job: Job | None, job_id: int, history: History) -> Job:
-    """Return the job if it can be paused. Raises StatementRefused."""
+def require_pausable(job: Job | None, job_id: int, history: History, *, now: bool = False) -> Job:
+    """Return the job if it can be paused; with `now`, also if its pause waits for work that can be canceled.
+
+    Raises StatementRefused.
+    """
     job = require_stoppable(job, job_id, history)
-    if job.paused:
+    if job.paused and not (now and any(task.status is Status.RUNNING for task in job.tasks)):
         raise StatementRefused(f"Job {job_id} is already paused")
     return job
 

@@ -132,9 +132,12 @@ class TestPause:
                 "WITH now = true cancels it instead, and it is lost"
             )
             assert not operation.control.cancel.is_set()
-            it.execute("RESUME JOB 1; PAUSE JOB 1 WITH now = true")
+            it.execute("PAUSE JOB 1 WITH now = true")
             assert operation.control.cancel.is_set()
             it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+            paused = [event.task for event in it.job(1).events if event.kind is EventKind.PAUSED]
+            assert paused == [None, 0]  # the job by the first request, and its task
+            assert it.refusal("PAUSE JOB 1 WITH now = true") == "Job 1 is already paused"
 
     def test_stop_of_paused_job_ends_it(self, it: Bench) -> None:
         it.execute("ADMIN COMPACT solo")
