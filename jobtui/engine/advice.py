@@ -32,13 +32,13 @@ _SMALL_FILE = 100 * _FILE_COST
 """Files of this mean size or more: their cost is less than a hundredth, and a merge may leave as many."""
 
 # a sample is compressed with zlib, which is as good as the best that RocksDB uses, and twice as good as LZ4
-_HARDER = 0.8
+_MIN_SHARE_OF_SAMPLE = 0.8
 """The part of the compressed sample that the live entries take at least."""
-_WORSE = 1.5
-"""How much more than the sample entries take that are in no file yet, with the usual LZ4."""
-_EASIER = 3.0
+_LZ4_FACTOR = 1.5
+"""How much larger than in the sample entries become that are in no file yet; LZ4 is the usual compression."""
+_OTHER_KIND_FACTOR = 3.0
 """If all entries take more than this many times as much as the sample, the dead ones are of another kind."""
-_STORED = 0.9
+_UNCOMPRESSED_SHARE = 0.9
 """The share of their bytes that files take at least if they are not compressed."""
 _ALL_LIVE = 0.98
 
@@ -48,9 +48,9 @@ DEFAULT_RATE = 50 << 20
 
 OPENING_SECONDS = 0.2
 """What a compaction takes besides merging, on a host without an earlier one: starting its process, opening."""
-_LEAST_BYTES = 1 << 20
+_MIN_BYTES = 1 << 20
 """Runs of fewer bytes in all say nothing about a speed: opening takes all of their time."""
-_DIFFERENT = 4
+_MIN_SIZE_RATIO = 4
 """How much larger the largest run must be than the smallest for a line through them to mean anything."""
 
 
@@ -77,7 +77,7 @@ class CompactionSpeed(msgspec.Struct, frozen=True):
             # the SST files hold 16 bytes of each value, and a merge spends 0.4 µs on an entry of any length;
             # the collection of blob garbage copies values in addition
             return "the time is a guess: values are in blob files"
-        if self.rate is not None or (self.largest is not None and read <= _DIFFERENT * self.largest):
+        if self.rate is not None or (self.largest is not None and read <= _MIN_SIZE_RATIO * self.largest):
             return ""
         runs = "no earlier run" if self.largest is None else "only small earlier runs"
         return f"the time is a guess: {runs} on this host, {format_bytes(DEFAULT_RATE)}/s assumed"
@@ -93,14 +93,14 @@ def fit_speed(runs: Sequence[tuple[int, float]]) -> CompactionSpeed:
     points = [(1 / seconds**2, size, seconds) for size, seconds in runs if seconds > 0]
     sizes = [size for _, size, _ in points] or [0]
     least = min((seconds for _, _, seconds in points), default=OPENING_SECONDS)
-    if sum(sizes) < _LEAST_BYTES:
+    if sum(sizes) < _MIN_BYTES:
         import statistics  # late: 2 ms of each command, and only advice needs it
 
         return CompactionSpeed(
             statistics.median([seconds for _, _, seconds in points] or [least]), None, max(sizes)
         )
     opening = min(OPENING_SECONDS, least / 2)
-    if max(sizes) >= _DIFFERENT * min(sizes):
+    if max(sizes) >= _MIN_SIZE_RATIO * min(sizes):
         total = sum(weight for weight, _, _ in points)
         size = sum(weight * size for weight, size, _ in points) / total
         time = sum(weight * seconds for weight, _, seconds in points) / total
@@ -310,7 +310,7 @@ def _gain(family: FamilyFigures) -> _FamilyGain:
         # dead values can be larger or smaller than the live ones
         put += family.all_value_bytes / max(1, puts) - live_value
     total = puts * put + deletions * deletion
-    scale = size / total if total else min(1.0, (family.compressibility or 1.0) * _WORSE)
+    scale = size / total if total else min(1.0, (family.compressibility or 1.0) * _LZ4_FACTOR)
     new_puts = family.memtable_entries - family.memtable_deletions
     flushed = scale * (new_puts * live_put + family.memtable_deletions * deletion)
     live = family.live_share * (entries + family.memtable_entries)
@@ -319,14 +319,15 @@ def _gain(family: FamilyFigures) -> _FamilyGain:
     is_guess = family.is_guess
     if family.compressibility is not None and not family.blob_bytes:
         # what is left can be harder to compress than the rest was, or much easier
-        harder = 1.0 if family.compressibility > _STORED else _HARDER
-        left = max(left, live * (key * _KEY_PART + read_value) * family.compressibility * harder)
+        least_share = 1.0 if family.compressibility > _UNCOMPRESSED_SHARE else _MIN_SHARE_OF_SAMPLE
+        left = max(left, live * (key * _KEY_PART + read_value) * family.compressibility * least_share)
         is_guess |= (
-            family.live_share < _ALL_LIVE and family.compressibility * _EASIER < size / (raw or 1) < _STORED
+            family.live_share < _ALL_LIVE
+            and family.compressibility * _OTHER_KIND_FACTOR < size / (raw or 1) < _UNCOMPRESSED_SHARE
         )
     gain = max(0.0, size + flushed - left) + saved
     if family.blob_bytes:
-        # a blob file is deleted once nothing refers to it, so that the places of the dead values matter
+        # a blob file is deleted once nothing refers to it, so the positions of the dead values matter
         new_blobs = new_puts * read_value
         share = max(0.0, 1.0 - live / max(1, puts + new_puts))
         blobs = max(family.blob_garbage, (family.blob_bytes + new_blobs) * share)

@@ -8,8 +8,8 @@ from __future__ import annotations
 import pytest
 
 from tests.support import power_loss
-from tests.support.corners import CORNERS, Corner
 from tests.support.lossy_disk import Fails, MemoryDisk
+from tests.support.omissions import OMISSIONS, Omission
 
 RUNS, POINTS = 5, 10
 
@@ -18,15 +18,15 @@ def _fails(rate: float) -> Fails | None:
     return (lambda concerned: rate) if rate else None
 
 
-def _what_goes_wrong(seed: int, corner: Corner) -> str | None:
-    """The first thing that is wrong after a loss of power in the story of that seed, None where nothing is."""
-    disk = MemoryDisk(seed=seed, fails=corner.fails, omits=corner.omits)
-    story = power_loss.live(disk, seed, cut_at=corner.cut_at)
+def _find_fault(seed: int, omission: Omission) -> str | None:
+    """The first fault that a loss of power reveals in the sessions of that seed, None if there is none."""
+    disk = MemoryDisk(seed=seed, fails=omission.fails, omits=omission.omits)
+    record = power_loss.run_sessions(disk, seed, cut_at=omission.cut_at)
     disk.healed()
     for name, log, left in power_loss.states(disk, seed, POINTS):
-        wrong = power_loss.check(left, log, story, quiet=corner.fails is None)
-        if wrong:
-            return f"seed {seed}, {name}: {wrong[0]}"
+        faults = power_loss.check(left, log, record, quiet=omission.fails is None)
+        if faults:
+            return f"seed {seed}, {name}: {faults[0]}"
     return None
 
 
@@ -36,20 +36,20 @@ def _what_goes_wrong(seed: int, corner: Corner) -> str | None:
 )
 def test_acknowledged_changes_survive_any_power_loss(rate: float, batch: int, long: bool) -> None:
     runs = RUNS * (12 if long else 1)
-    careful = Corner("none is cut", fails=_fails(rate))
+    complete = Omission("none", fails=_fails(rate))
     for seed in range(batch * runs, (batch + 1) * runs):
-        assert _what_goes_wrong(seed, careful) is None
+        assert _find_fault(seed, complete) is None
 
 
-@pytest.mark.parametrize("corner", CORNERS, ids=lambda corner: corner.name)
-def test_a_cut_corner_is_noticed(corner: Corner, monkeypatch: pytest.MonkeyPatch) -> None:
-    corner.change(monkeypatch)
-    assert any(_notices(seed, corner) for seed in (corner.seed, *range(100)))
+@pytest.mark.parametrize("omission", OMISSIONS, ids=lambda omission: omission.name)
+def test_each_omission_is_noticed(omission: Omission, monkeypatch: pytest.MonkeyPatch) -> None:
+    omission.change(monkeypatch)
+    assert any(_is_noticed(seed, omission) for seed in (omission.seed, *range(100)))
 
 
-def _notices(seed: int, corner: Corner) -> bool:
+def _is_noticed(seed: int, omission: Omission) -> bool:
     try:
-        return _what_goes_wrong(seed, corner) is not None
+        return _find_fault(seed, omission) is not None
     except Exception:
-        # a history that breaks down over what is left is noticed, too
+        # a history that cannot be read afterwards is noticed, too
         return True

@@ -20,7 +20,7 @@ from jobtui.language.ast import (
 from jobtui.language.completion import complete
 from jobtui.language.diagnostics import error_at_cursor, highlight
 from jobtui.language.identifiers import CONTEXTUAL, KEYWORDS
-from tests.support.named_world import World
+from tests.support.completion_names import SampleNames
 
 
 def answered(text: str) -> None:
@@ -48,7 +48,7 @@ def read(text: str) -> list[Parsed] | StatementError:
 
 def answered_while_typing(text: str, cursor: int) -> None:
     error_at_cursor(text, cursor)
-    complete(text, cursor, World())
+    complete(text, cursor, SampleNames())
     at = 0
     for start, end, _ in highlight(text):
         assert at <= start < end <= len(text)

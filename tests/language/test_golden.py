@@ -16,7 +16,7 @@ from jobtui.language import StatementError, parse
 from jobtui.language.completion import complete
 from jobtui.language.help import help_for
 from jobtui.language.syntax import SYNTAX
-from tests.support.named_world import World
+from tests.support.completion_names import SampleNames
 
 GOLDEN = Path(__file__).parent / "golden"
 ERRORS = GOLDEN / "errors.jsonl"
@@ -47,7 +47,7 @@ def all_usages() -> str:
             words = example.split(" ")
             for count in range(1, len(words) + 1):
                 prefixes[" ".join(words[:count]) + " "] = None
-    return "\n".join(f"{text}| {complete(text, len(text), World()).usage}" for text in prefixes) + "\n"
+    return "\n".join(f"{text}| {complete(text, len(text), SampleNames()).usage}" for text in prefixes) + "\n"
 
 
 @pytest.mark.parametrize("row", golden_errors(), ids=lambda row: ascii(row["text"])[:60])

@@ -62,7 +62,7 @@ from jobtui.language.parts import (
 )
 from jobtui.language.quantities import Quantity
 from jobtui.model import NO_OPTIONS, FailurePolicy, HostOrder, JobOptions
-from tests.support.named_world import World
+from tests.support.completion_names import SampleNames
 
 # Statements ⇄ text
 
@@ -345,7 +345,7 @@ def test_every_candidate_leads_to_a_valid_statement(
     text = "; ".join(map(unparse, [*before, statement]))
     text = text[: max(0, len(text) - cut)]
     text = in_small_letters(text) if small else text
-    answer = complete(text, len(text), World())
+    answer = complete(text, len(text), SampleNames())
     for candidate in answer.candidates:
         start, end = answer.span
         taken = text[:start] + candidate.text + text[end:]
@@ -364,5 +364,5 @@ def test_a_typed_keyword_is_offered_at_its_place(statement: Statement, at: int) 
         text = " ".join(words[:at]) + (" " if at else "")
         if context_at(text, len(text)).expected() is None or '"' in text:
             return
-        offered = [candidate.text.upper() for candidate in complete(text, len(text), World()).candidates]
+        offered = [candidate.text.upper() for candidate in complete(text, len(text), SampleNames()).candidates]
         assert words[at] in offered

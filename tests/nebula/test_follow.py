@@ -14,8 +14,8 @@ from jobtui.storage.nebula.poller import BATCH, DROPPED, GONE, JobPoller, Update
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import PatientClock, failure, mirrored, run
 from tests.support.nebula_cluster import Cluster
-from tests.support.news_reader import Reader
 from tests.support.scripted_mirror import START, ScriptedMirror
+from tests.support.update_reader import UpdateReader
 
 
 def test_existing_jobs_come_first_by_id_with_tasks() -> None:
@@ -24,7 +24,7 @@ def test_existing_jobs_come_first_by_id_with_tasks() -> None:
         mirror.put("nba", 3, Status.FINISHED)
         mirror.put("other", 2)
         mirror.put("nba", 1, Status.FAILED)
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         batch = await reader.batch()
         assert [(one.space, one.job.id, one.kind) for one in batch] == [
             ("nba", 1, UpdateKind.FIRST),
@@ -40,16 +40,16 @@ def test_existing_jobs_come_first_by_id_with_tasks() -> None:
 def test_each_change_is_told_once() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         await reader.silence(10)
         mirror.put("nba", 1, Status.QUEUE)
-        assert await reader.news() == [("nba", 1, Status.QUEUE, UpdateKind.FIRST)]
+        assert await reader.updates() == [("nba", 1, Status.QUEUE, UpdateKind.FIRST)]
         await reader.silence(10)
         mirror.put("nba", 1, Status.RUNNING)
-        assert await reader.news() == [("nba", 1, Status.RUNNING, UpdateKind.CHANGED)]
+        assert await reader.updates() == [("nba", 1, Status.RUNNING, UpdateKind.CHANGED)]
         await reader.silence(10)
         mirror.put("nba", 1, Status.FINISHED)
-        assert await reader.news() == [("nba", 1, Status.FINISHED, UpdateKind.CHANGED)]
+        assert await reader.updates() == [("nba", 1, Status.FINISHED, UpdateKind.CHANGED)]
         await reader.silence(60)
         await reader.close()
 
@@ -63,14 +63,14 @@ def test_a_task_that_moves_on_is_a_change_of_its_job() -> None:
         clock = PatientClock()
         with GraphdDouble(cluster) as graphd:
             async with mirrored(graphd, clock=clock) as mirror:
-                reader = Reader(JobPoller(mirror, clock=clock), clock)
-                assert await reader.news() == [("nba", job, Status.RUNNING, UpdateKind.FIRST)]
+                reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
+                assert await reader.updates() == [("nba", job, Status.RUNNING, UpdateKind.FIRST)]
                 cluster.finish(job, host="10.0.0.6")
                 (sighting,) = await reader.batch()
                 assert (sighting.job.status, sighting.kind) == (Status.RUNNING, UpdateKind.CHANGED)
                 assert [task.status for task in sighting.job.tasks or ()] == [Status.RUNNING, Status.FINISHED]
                 cluster.finish(job)
-                assert await reader.news() == [("nba", job, Status.FINISHED, UpdateKind.CHANGED)]
+                assert await reader.updates() == [("nba", job, Status.FINISHED, UpdateKind.CHANGED)]
                 await reader.close()
 
     run(test())
@@ -86,8 +86,8 @@ def test_what_the_history_knows_is_no_news() -> None:
             ClusterJob(1, "flush", Status.FINISHED, START, START),
             ClusterJob(2, "flush", Status.RUNNING, START),
         ]
-        reader = Reader(JobPoller(mirror, {"nba": known}, clock=clock), clock)
-        assert await reader.news() == [
+        reader = UpdateReader(JobPoller(mirror, {"nba": known}, clock=clock), clock)
+        assert await reader.updates() == [
             ("nba", 2, Status.FINISHED, UpdateKind.CHANGED),
             ("nba", 3, Status.RUNNING, UpdateKind.FIRST),
         ]
@@ -101,17 +101,17 @@ def test_a_job_that_runs_again_under_its_id_is_told_as_such() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1, Status.FAILED)
         mirror.put("nba", 2, Status.FAILED)
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         await reader.batch()
         mirror.put("nba", 1, Status.QUEUE)
         # this one has run again, and ended, between two looks
         mirror.change("nba", 2, start=START + timedelta(minutes=5), stop=START + timedelta(minutes=6))
-        assert await reader.news() == [
+        assert await reader.updates() == [
             ("nba", 1, Status.QUEUE, UpdateKind.AGAIN),
             ("nba", 2, Status.FAILED, UpdateKind.AGAIN),
         ]
         mirror.put("nba", 1, Status.FINISHED)
-        assert await reader.news() == [("nba", 1, Status.FINISHED, UpdateKind.CHANGED)]
+        assert await reader.updates() == [("nba", 1, Status.FINISHED, UpdateKind.CHANGED)]
         await reader.close()
 
     run(test())
@@ -121,10 +121,10 @@ def test_an_end_that_the_cluster_takes_back_is_told_apart() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1, Status.STOPPED)
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         await reader.batch()
         mirror.put("nba", 1, Status.FINISHED)  # its tasks went on, and reported
-        assert await reader.news() == [("nba", 1, Status.FINISHED, UpdateKind.AFTER_END)]
+        assert await reader.updates() == [("nba", 1, Status.FINISHED, UpdateKind.AFTER_END)]
         await reader.close()
 
     run(test())
@@ -137,14 +137,14 @@ def test_stop_that_the_cluster_only_pretends_is_detected() -> None:
         with GraphdDouble(cluster) as graphd:
             async with mirrored(graphd, clock=clock) as mirror:
                 job = await mirror.submit("compact", "nba")
-                reader = Reader(JobPoller(mirror, clock=clock), clock)
-                assert await reader.news() == [("nba", job, Status.RUNNING, UpdateKind.FIRST)]
+                reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
+                assert await reader.updates() == [("nba", job, Status.RUNNING, UpdateKind.FIRST)]
                 await mirror.stop("nba", job)
                 (stopped,) = await reader.batch()
                 assert stopped.job.status is Status.STOPPED
                 assert [task.status for task in stopped.job.tasks or ()] == [Status.RUNNING]
                 cluster.finish(job)
-                assert await reader.news() == [("nba", job, Status.FINISHED, UpdateKind.AFTER_END)]
+                assert await reader.updates() == [("nba", job, Status.FINISHED, UpdateKind.AFTER_END)]
                 await reader.close()
 
     run(test())
@@ -154,7 +154,7 @@ def test_an_ended_job_that_the_cluster_forgets_is_no_news() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1, Status.FINISHED)
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         await reader.batch()
         del mirror.there["nba"][1]
         await reader.silence(30)
@@ -167,7 +167,7 @@ def test_running_job_missing_from_two_lists_has_failed() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1)
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         await reader.batch()
         kept = mirror.there["nba"].pop(1)
         lists = mirror.asked.count("jobs nba")
@@ -191,14 +191,14 @@ def test_jobs_under_way_in_a_dropped_space_have_failed() -> None:
         mirror.put("nba", 2, Status.FINISHED)
         mirror.put("other", 3)
         complaints: list[StorageError] = []
-        reader = Reader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
         await reader.batch()
         del mirror.there["nba"]
         mirror.trouble["nba"] = StorageError(ErrorCode.MISSING, "", "nba", "SpaceNotFound: SpaceName `nba`")
         (sighting,) = await reader.batch()
         assert (sighting.space, sighting.job.id, sighting.job.reason) == ("nba", 1, DROPPED)
         mirror.put("other", 3, Status.FINISHED)
-        assert await reader.news() == [("other", 3, Status.FINISHED, UpdateKind.CHANGED)]
+        assert await reader.updates() == [("other", 3, Status.FINISHED, UpdateKind.CHANGED)]
         assert complaints == []
         await reader.close()
 
@@ -208,11 +208,11 @@ def test_jobs_under_way_in_a_dropped_space_have_failed() -> None:
 def test_a_space_that_appears_is_followed() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         await reader.silence(3)
         mirror.there["new"] = {}
         mirror.put("new", 7)
-        assert await reader.news() == [("new", 7, Status.RUNNING, UpdateKind.FIRST)]
+        assert await reader.updates() == [("new", 7, Status.RUNNING, UpdateKind.FIRST)]
         await reader.close()
 
     run(test())
@@ -233,8 +233,8 @@ def test_lost_connection_loses_no_update() -> None:
 
         broken: list[int] = []
         mirror.show = breaking  # type: ignore[method-assign]  # replaced for this test
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
-        assert [job for _, job, _, _ in await reader.news()] == [1, 2]
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
+        assert [job for _, job, _, _ in await reader.updates()] == [1, 2]
         await reader.silence(60)
         mirror.tell(ConnectionState.CONNECTED)
         assert [one.job.id for one in await reader.batch()] == [3, 4, 5]
@@ -249,14 +249,14 @@ def test_unlistable_space_is_reported_once_others_continue() -> None:
         mirror.put("other", 1)
         mirror.trouble["nba"] = StorageError(ErrorCode.ACCESS, "", "nba", "No permission to read space.")
         complaints: list[StorageError] = []
-        reader = Reader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
-        assert await reader.news() == [("other", 1, Status.RUNNING, UpdateKind.FIRST)]
+        reader = UpdateReader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
+        assert await reader.updates() == [("other", 1, Status.RUNNING, UpdateKind.FIRST)]
         await reader.silence(100)
         assert [error.detail for error in complaints] == ["No permission to read space."]
         assert mirror.asked.count("jobs nba") <= 8  # after 2, 4, 8, 16 and then each 30 seconds
         del mirror.trouble["nba"]
         mirror.put("nba", 2)
-        assert await reader.news() == [("nba", 2, Status.RUNNING, UpdateKind.FIRST)]
+        assert await reader.updates() == [("nba", 2, Status.RUNNING, UpdateKind.FIRST)]
         await reader.close()
 
     run(test())
@@ -270,7 +270,7 @@ def test_a_space_whose_role_is_lost_keeps_its_jobs_as_they_were() -> None:
         running = Task(0, "10.0.0.5", Status.RUNNING, start=START)
         mirror.change("nba", 2, tasks=(running,))  # it has failed, and a host still works
         complaints: list[StorageError] = []
-        reader = Reader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
         await reader.batch()
         mirror.trouble["nba"] = StorageError(ErrorCode.ACCESS, "", "nba", "No permission to read space.")
         mirror.put("nba", 3)
@@ -281,11 +281,11 @@ def test_a_space_whose_role_is_lost_keeps_its_jobs_as_they_were() -> None:
         assert mirror.asked.count("jobs nba") <= 3
         assert not [asked for asked in mirror.asked if asked.startswith("show")]
         mirror.put("other", 4)
-        assert await reader.news() == [("other", 4, Status.RUNNING, UpdateKind.FIRST)]
+        assert await reader.updates() == [("other", 4, Status.RUNNING, UpdateKind.FIRST)]
         del mirror.trouble["nba"]
         mirror.put("nba", 1, Status.FINISHED)
         mirror.change("nba", 2, tasks=(replace(running, status=Status.FINISHED, stop=START),))
-        assert await reader.news() == [
+        assert await reader.updates() == [
             ("nba", 1, Status.FINISHED, UpdateKind.CHANGED),
             ("nba", 2, Status.FAILED, UpdateKind.AFTER_END),
             ("nba", 3, Status.RUNNING, UpdateKind.FIRST),
@@ -303,12 +303,12 @@ def test_role_lost_between_a_list_and_its_jobs_loses_no_job() -> None:
         refused = StorageError(ErrorCode.ACCESS, "", "nba", "No permission to read space.")
         mirror.on_list = lambda: mirror.trouble.update(nba=refused)
         complaints: list[StorageError] = []
-        reader = Reader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
         await reader.silence(20)
         assert len(complaints) == 1
         mirror.on_list = lambda: None
         del mirror.trouble["nba"]
-        assert [job for _, job, _, _ in await reader.news()] == [1, 2]
+        assert [job for _, job, _, _ in await reader.updates()] == [1, 2]
         await reader.close()
 
     run(test())
@@ -326,8 +326,8 @@ def test_what_goes_wrong_at_every_look_is_told_of_once() -> None:
 
         mirror.show = unreadable  # type: ignore[method-assign]  # replaced for this test
         complaints: list[StorageError] = []
-        reader = Reader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
-        assert await reader.news() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
+        reader = UpdateReader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
+        assert await reader.updates() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         await reader.silence(100)
         assert len(complaints) == 1
         mirror.layout = unreadable  # type: ignore[method-assign]  # replaced for this test
@@ -350,7 +350,7 @@ def test_a_job_in_a_form_that_is_not_known_is_told_without_tasks() -> None:
 
         mirror.show = unreadable  # type: ignore[method-assign]  # replaced for this test
         complaints: list[StorageError] = []
-        reader = Reader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
         (sighting,) = await reader.batch()
         assert (sighting.job.status, sighting.job.tasks) == (Status.FINISHED, ())
         assert len(complaints) == 1
@@ -365,7 +365,7 @@ def test_thousands_of_jobs_come_in_batches_those_under_way_first() -> None:
         for job_id in range(1, 3 * BATCH):
             mirror.put("nba", job_id, Status.FINISHED)
         mirror.put("nba", 3 * BATCH, Status.RUNNING)
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         first, *others = [await reader.batch() for _ in range(4)]
         assert [one.job.id for one in first] == [*range(1, 3 * BATCH + 1)]
         # those that have ended come as they are listed, and later with their tasks
@@ -394,7 +394,7 @@ def test_slow_polling_yields_each_second_running_jobs_first() -> None:
             return await show(space, job)
 
         mirror.show = slowly  # type: ignore[method-assign]  # replaced for this test
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         assert [[one.job.id for one in await reader.batch()] for _ in range(3)] == [[1, 6], [2, 3], [4, 5]]
         await reader.close()
 
@@ -406,7 +406,7 @@ def test_lost_submit_is_found_above_the_newest_id() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 41, Status.FINISHED)
         follower = JobPoller(mirror, clock=clock)
-        reader = Reader(follower, clock)
+        reader = UpdateReader(follower, clock)
         await reader.batch()
         newest = follower.newest("nba")
         assert (newest, follower.newest("elsewhere")) == (41, 0)

@@ -25,8 +25,8 @@ from jobtui.storage.nebula.poller import (
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import PatientClock, mirrored, run
 from tests.support.nebula_cluster import Cluster
-from tests.support.news_reader import Reader
 from tests.support.scripted_mirror import START, ScriptedMirror
+from tests.support.update_reader import UpdateReader
 
 
 def test_expensive_space_is_listed_rarely_its_jobs_polled() -> None:
@@ -34,7 +34,7 @@ def test_expensive_space_is_listed_rarely_its_jobs_polled() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1)
         mirror.on_list = lambda: clock.advance(2)  # a list takes 2 seconds
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         await reader.batch()
         mirror.asked.clear()
         await reader.silence(60)
@@ -51,7 +51,7 @@ def test_many_queued_jobs_do_not_cause_constant_polling() -> None:
         for job_id in range(1, 2 * BATCH):
             mirror.put("nba", job_id, Status.QUEUE)
         mirror.put("nba", 2 * BATCH, Status.RUNNING)
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         for _ in range(2):
             await reader.batch()
         mirror.asked.clear()
@@ -67,12 +67,12 @@ def test_after_an_order_it_looks_at_once() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         follower = JobPoller(mirror, interval=1000.0, clock=clock)
-        reader = Reader(follower, clock)
+        reader = UpdateReader(follower, clock)
         await reader.silence(10)
         began = clock.steady()
         assert await mirror.submit("flush", "nba") == 1
         follower.poll_soon()
-        assert await reader.news() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
+        assert await reader.updates() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         assert clock.steady() - began < 1000
         await reader.close()
 
@@ -83,7 +83,7 @@ def test_one_slow_list_does_not_postpone_the_next() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1)
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         await reader.batch()
         await reader.silence(10)
         hung = iter([38])  # as metad did once
@@ -91,7 +91,7 @@ def test_one_slow_list_does_not_postpone_the_next() -> None:
         await reader.silence(60)
         began = clock.steady()
         mirror.put("nba", 2)
-        assert await reader.news() == [("nba", 2, Status.RUNNING, UpdateKind.FIRST)]
+        assert await reader.updates() == [("nba", 2, Status.RUNNING, UpdateKind.FIRST)]
         assert clock.steady() - began <= 2
         await reader.close()
 
@@ -101,14 +101,14 @@ def test_one_slow_list_does_not_postpone_the_next() -> None:
 def test_after_trouble_all_spaces_are_listed_at_once() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror([f"s{n}" for n in range(40)]), PatientClock()
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         await reader.silence(30)
         mirror.trouble[""] = StorageError(ErrorCode.UNREACHABLE, "", "", "RPC failure in MetaClient")
         await reader.silence(60)
         mirror.put("s39", 1)
         del mirror.trouble[""]
         began = clock.steady()
-        assert await reader.news() == [("s39", 1, Status.RUNNING, UpdateKind.FIRST)]
+        assert await reader.updates() == [("s39", 1, Status.RUNNING, UpdateKind.FIRST)]
         assert clock.steady() - began <= 2
         await reader.close()
 
@@ -128,7 +128,7 @@ class Failing:
         self._list = self.mirror.list_jobs
         self.mirror.list_jobs = self._fail  # type: ignore[method-assign]  # replaced for these tests
         poller = JobPoller(self.mirror, on_error=self._complain, clock=self.clock)
-        self.reader = Reader(poller, self.clock)
+        self.reader = UpdateReader(poller, self.clock)
 
     async def _fail(self, space: str, known: str) -> tuple[tuple[ClusterJob, ...] | None, str]:
         if space not in self.names:
@@ -149,7 +149,7 @@ class Failing:
         """Put a job into a space, and return the time until it is reported."""
         began = self.clock.steady()
         self.mirror.put(space, job)
-        assert await self.reader.news() == [(space, job, Status.RUNNING, UpdateKind.FIRST)]
+        assert await self.reader.updates() == [(space, job, Status.RUNNING, UpdateKind.FIRST)]
         return self.clock.steady() - began
 
 
@@ -235,14 +235,14 @@ def test_job_that_cannot_be_shown_does_not_keep_others_waiting() -> None:
         mirror.show = fail  # type: ignore[method-assign]  # replaced for this test
         mirror.put("s0", 1)
         mirror.put("s1", 2)
-        assert await cluster.reader.news() == [("s1", 2, Status.RUNNING, UpdateKind.FIRST)]
+        assert await cluster.reader.updates() == [("s1", 2, Status.RUNNING, UpdateKind.FIRST)]
         mirror.asked.clear()
         await cluster.reader.silence(100)
         assert mirror.asked.count("show s1 2") >= 90
         assert 1 <= mirror.asked.count("show s0") <= 8
         assert cluster.complaints == ["RPC failure in MetaClient"]
         mirror.show = show  # type: ignore[method-assign]  # as it was
-        assert await cluster.reader.news() == [("s0", 1, Status.RUNNING, UpdateKind.FIRST)]
+        assert await cluster.reader.updates() == [("s0", 1, Status.RUNNING, UpdateKind.FIRST)]
         await cluster.reader.close()
 
     run(test())
@@ -251,13 +251,13 @@ def test_job_that_cannot_be_shown_does_not_keep_others_waiting() -> None:
 def test_list_of_spaces_that_was_refused_once_is_repeated_soon() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         mirror.trouble[""] = StorageError(ErrorCode.REJECTED, "", "", "memory is exceeded")
         await reader.silence(1)
         del mirror.trouble[""]
         began = clock.steady()
         mirror.put("nba", 1)
-        assert await reader.news() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
+        assert await reader.updates() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         assert clock.steady() - began <= 3
         mirror.trouble[""] = StorageError(ErrorCode.REJECTED, "", "", "memory is exceeded")
         mirror.asked.clear()
@@ -271,7 +271,7 @@ def test_list_of_spaces_that_was_refused_once_is_repeated_soon() -> None:
 def test_idle_spaces_share_a_few_lists_a_second() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror([f"s{n}" for n in range(20)]), PatientClock()
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         await reader.silence(30)
         mirror.asked.clear()
         await reader.silence(100)
@@ -279,7 +279,7 @@ def test_idle_spaces_share_a_few_lists_a_second() -> None:
         assert len(lists) <= (100 + IDLE_SECONDS) * IDLE_LISTS
         mirror.put("s7", 1)
         began = clock.steady()
-        assert await reader.news() == [("s7", 1, Status.RUNNING, UpdateKind.FIRST)]
+        assert await reader.updates() == [("s7", 1, Status.RUNNING, UpdateKind.FIRST)]
         assert clock.steady() - began <= IDLE_SECONDS
         mirror.asked.clear()
         await reader.silence(10)
@@ -295,7 +295,7 @@ def test_failed_job_is_polled_until_its_tasks_end() -> None:
         mirror.put("nba", 1, Status.FAILED)
         running = Task(0, "10.0.0.5", Status.RUNNING, start=START)
         mirror.change("nba", 1, tasks=(running,))
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         (first,) = await reader.batch()
         assert first.job.tasks == (running,)
         await reader.silence(30)
@@ -317,7 +317,7 @@ def test_forgotten_failed_job_is_no_longer_polled() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1, Status.FAILED)
         mirror.change("nba", 1, tasks=(Task(0, "10.0.0.5", Status.RUNNING, start=START),))
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         await reader.batch()
         del mirror.there["nba"][1]
         (gone,) = await reader.batch()
@@ -347,7 +347,7 @@ def test_unchanged_list_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch) ->
 
         with GraphdDouble(cluster) as graphd:
             async with mirrored(graphd, clock=clock) as mirror:
-                reader = Reader(JobPoller(mirror, clock=clock), clock)
+                reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
 
                 async def listed_again() -> None:
                     before = lists()
@@ -358,13 +358,13 @@ def test_unchanged_list_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch) ->
                 await listed_again()
                 assert decoded == [30]
                 job = cluster.submit("nba", "COMPACT")
-                assert await reader.news() == [("nba", job, Status.RUNNING, UpdateKind.FIRST)]
+                assert await reader.updates() == [("nba", job, Status.RUNNING, UpdateKind.FIRST)]
                 await listed_again()
                 assert decoded == [30, 31]
                 graphd.drop_clients()  # a new connection knows the list, too
                 await listed_again()
                 cluster.finish(job)
-                assert await reader.news() == [("nba", job, Status.FINISHED, UpdateKind.CHANGED)]
+                assert await reader.updates() == [("nba", job, Status.FINISHED, UpdateKind.CHANGED)]
                 await listed_again()
                 assert decoded == [30, 31, 31]
                 assert len(await mirror.jobs("nba")) == 31
@@ -377,7 +377,7 @@ def test_space_that_was_gone_for_a_moment_is_read_again() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(("nba", "other")), PatientClock()
         mirror.put("nba", 1)
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         await reader.batch()
         kept = mirror.there.pop("nba")
         mirror.trouble["nba"] = StorageError(ErrorCode.MISSING, "", "nba", "SpaceNotFound: SpaceName `nba`")
@@ -385,7 +385,7 @@ def test_space_that_was_gone_for_a_moment_is_read_again() -> None:
         assert gone.job.status is Status.FAILED
         mirror.there["nba"] = kept  # the same list
         del mirror.trouble["nba"]
-        assert await reader.news() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
+        assert await reader.updates() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         await reader.close()
 
     run(test())
@@ -411,8 +411,8 @@ def test_job_of_a_space_that_is_not_listed_once_is_not_lost() -> None:
             return spaces, hosts
 
         mirror.show, mirror.layout = break_once, hide_once  # type: ignore[method-assign]  # for this test
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
-        assert await reader.news() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
+        assert await reader.updates() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         assert not restarting
         await reader.close()
 
@@ -432,8 +432,8 @@ def test_unshown_job_is_shown_later_from_an_equal_list() -> None:
             return await show(space, job)
 
         mirror.show = refuse_once  # type: ignore[method-assign]  # replaced for this test
-        reader = Reader(JobPoller(mirror, clock=clock), clock)
-        assert await reader.news() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
+        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
+        assert await reader.updates() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         await reader.close()
 
     run(test())

@@ -44,15 +44,14 @@ from tests.support.lossy_disk import (
 from tests.support.power_cut import Names, after_power_loss, read_log
 
 HISTORY = Path("/history")
-LIVES = 4
+SESSIONS = 4
 CHANGES = 45
-TICK_SECONDS = (
-    0.01  # between two reads of the clock: the status is due after some commits, and not after others
-)
+TICK_SECONDS = 0.01
+"""The time between two reads of the clock: the status is due after some commits, and not after others."""
 
 
 class Versions(msgspec.Struct, frozen=True):
-    """A promise: these jobs are on disk in this version (an index of Story.versions) or a later one.
+    """A promise: these jobs are on disk in this version (an index of CommitRecord.versions) or a later one.
 
     `first`: it is what a run found at its start.
     """
@@ -61,11 +60,11 @@ class Versions(msgspec.Struct, frozen=True):
     first: bool = False
 
 
-class Story(msgspec.Struct):
+class CommitRecord(msgspec.Struct):
     """The commits so far: every version of each job, its predecessor, and the versions committed together.
 
-    A version that was not durable when its life ended is discarded, and the next life continues from an older
-    one.
+    A version that was not durable when its session ended is discarded, and the next session continues from an
+    older one.
     """
 
     versions: dict[int, list[Job]] = {}
@@ -99,28 +98,28 @@ class Story(msgspec.Struct):
         return known.index(job) if job in known else -1
 
 
-def live(disk: MemoryDisk, seed: int, *, cut_at: CutAt | None = None) -> Story:
+def run_sessions(disk: MemoryDisk, seed: int, *, cut_at: CutAt | None = None) -> CommitRecord:
     """Open and use the history several times; each but the last may end at any step, as if killed.
 
     Some of them end after a step that `cut_at` selects; without it, some after a file was renamed.
     """
-    dice, story = random.Random(seed), Story()
+    rng, record = random.Random(seed), CommitRecord()
     with _same_in_every_process():
-        for left in reversed(range(LIVES)):
-            disk.cut_after = len(disk.log) + dice.randrange(5, 900) if left else float("inf")
-            picked = left and dice.random() < (0.3 if cut_at is None else 0.8)
+        for remaining in reversed(range(SESSIONS)):
+            disk.cut_after = len(disk.log) + rng.randrange(5, 900) if remaining else float("inf")
+            picked = remaining and rng.random() < (0.3 if cut_at is None else 0.8)
             disk.cut_at = (cut_at or a_rename) if picked else None
             try:
-                _Life(disk, dice, story).go(in_peace=dice.random() < 0.5)
+                _Session(disk, rng, record).run(orderly=rng.random() < 0.5)
             except (PowerCut, OSError, StoreError):
                 continue
     disk.cut_after, disk.cut_at = float("inf"), None
-    return story
+    return record
 
 
 @contextmanager
 def _same_in_every_process() -> Iterator[None]:
-    """Give the writer a process id and a clock that make the story of a seed reproducible."""
+    """Give the writer a process id and a clock that make the sessions of a seed reproducible."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "getpid", lambda: 4242)
         ticks = itertools.count()
@@ -133,74 +132,74 @@ def a_rename(step: Step) -> bool:
     return isinstance(step, Named) and step.source is not None
 
 
-class _Life:
-    def __init__(self, disk: MemoryDisk, dice: random.Random, story: Story) -> None:
+class _Session:
+    def __init__(self, disk: MemoryDisk, rng: random.Random, record: CommitRecord) -> None:
         limits = Limits(
-            journal=dice.choice((3000, 8000, 30_000)),
-            leftover=dice.choice((1000, 100_000)),
-            blanks=dice.choice((64, 2048, 8192)),
+            journal=rng.choice((3000, 8000, 30_000)),
+            leftover=rng.choice((1000, 100_000)),
+            blanks=rng.choice((64, 2048, 8192)),
         )
-        self.disk, self.dice, self.story = disk, dice, story
+        self.disk, self.rng, self.record = disk, rng, record
         self.store = Store.open(disk, HISTORY, limits)
         self.jobs = jobs_of(self.store.state)
-        disk.execute(Versions({job.id: story.version_of(job) for job in self.jobs.values()}, first=True))
-        self.chore: Generator[None, None, Any] | None = None
+        disk.execute(Versions({job.id: record.version_of(job) for job in self.jobs.values()}, first=True))
+        self.background: Generator[None, None, Any] | None = None
         self.is_archiving = False
         self.archived: dict[int, Job] = {}
 
-    def go(self, *, in_peace: bool) -> None:
+    def run(self, *, orderly: bool) -> None:
         for _ in range(CHANGES):
-            if self.dice.random() < 0.03:
-                self._begin_archive(at_once=self.dice.random() < 0.5)
+            if self.rng.random() < 0.03:
+                self._begin_archive(at_once=self.rng.random() < 0.5)
             self._commit()
-            if self.dice.random() < 0.3:
+            if self.rng.random() < 0.3:
                 self.store.write_status()
             self._work(None, to_the_end=False)
-            if self.store.must_seal and self.chore is None:
+            if self.store.must_seal and self.background is None:
                 self._begin_seal()
             if self.store.health is Health.READ_ONLY:
                 break
-        if in_peace:
+        if orderly:
             self._work(None, to_the_end=True)
             self.store.close()
 
     def _commit(self) -> None:
-        commits = [self._some_changes() for _ in range(self.dice.choice((1, 1, 1, 4)))]
-        batches = [self.story.add(jobs) for jobs in commits]
+        commits = [self._some_changes() for _ in range(self.rng.choice((1, 1, 1, 4)))]
+        batches = [self.record.add(jobs) for jobs in commits]
         for jobs, batch, refusal in zip(commits, batches, self.store.write(commits), strict=True):
             if refusal is None:
                 self.disk.execute(Versions(batch))
                 self.jobs.update((job.id, job) for job in jobs)
 
     def _some_changes(self) -> list[Job]:
-        dice = self.dice
+        rng = self.rng
         moving = [job for job in self.jobs.values() if self._may_move(job)]
-        chosen = dice.sample(moving, min(len(moving), dice.choice((0, 1, 1, 1, 3))))
-        jobs = [self.story.make(job, made_jobs.moved_on(job, dice)) for job in chosen]
-        if not jobs or dice.random() < 0.2:
+        chosen = rng.sample(moving, min(len(moving), rng.choice((0, 1, 1, 1, 3))))
+        jobs = [self.record.make(job, made_jobs.moved_on(job, rng)) for job in chosen]
+        if not jobs or rng.random() < 0.2:
             state = self.store.state
             new_id, state.next_id = state.next_id, state.next_id + 1
             assert new_id not in self.jobs
-            jobs.append(self.story.make(None, made_jobs.submitted(new_id, dice)))
+            jobs.append(self.record.make(None, made_jobs.submitted(new_id, rng)))
         self.jobs.update((job.id, job) for job in jobs)
         return jobs
 
     def _may_move(self, job: Job) -> bool:
         if job.status.ended and self.is_archiving:
             return False  # the writer waits until the archive is complete
-        return not job.status.ended or self.dice.random() < 0.01
+        return not job.status.ended or self.rng.random() < 0.01
 
     def _begin_seal(self) -> None:
         try:
-            self.chore = self.store.segments.seal(self.store.rotate())
+            self.background = self.store.segments.seal(self.store.rotate())
         except OSError as error:
             self.store.postpone_seal(error)
 
     def _begin_archive(self, *, at_once: bool) -> None:
         if at_once:
             self._work(self._archive(), to_the_end=True)
-        elif self.chore is None:
-            self.chore = self._archive()
+        elif self.background is None:
+            self.background = self._archive()
 
     def _archive(self) -> Generator[None, None, None]:
         self.is_archiving = True
@@ -212,38 +211,38 @@ class _Life:
             while self.store.must_seal_again(sealing):
                 sealing = self.store.rotate()
                 yield from self.store.segments.seal(sealing)
-            result = yield from archive(self.store.segments, first, last - self.dice.randrange(30))
+            result = yield from archive(self.store.segments, first, last - self.rng.randrange(30))
             for job_id in result.ids:
                 self.archived[job_id] = self.jobs.pop(job_id)
-            if self.archived and self.dice.random() < 0.5:
+            if self.archived and self.rng.random() < 0.5:
                 yield from self._restore()
         finally:
             self.is_archiving = False
 
     def _restore(self) -> Generator[None, None, None]:
         """Restore some of the jobs that were archived in this run, and others between them."""
-        some = sorted(self.dice.sample(sorted(self.archived), min(2, len(self.archived))))
+        some = sorted(self.rng.sample(sorted(self.archived), min(2, len(self.archived))))
         result = yield from restore(self.store.segments, self.store.archives, some[0], some[-1])
         for job_id in result.ids:
             job = self.archived.pop(job_id, None) or self.store.state.get(job_id)
             assert job is not None
             self.jobs[job_id] = job
 
-    def _work(self, chore: Generator[None, None, None] | None, *, to_the_end: bool) -> None:
+    def _work(self, other: Generator[None, None, None] | None, *, to_the_end: bool) -> None:
         """Let the background work take some steps."""
-        for each in (self.chore, chore):
-            steps = 10**6 if to_the_end else self.dice.randrange(4)
+        for each in (self.background, other):
+            steps = 10**6 if to_the_end else self.rng.randrange(4)
             try:
                 while each is not None and steps:
                     next(each)
                     steps -= 1
             except StopIteration:
-                self.chore = None
+                self.background = None
             except CommitUncertain as error:
-                self.chore = None
+                self.background = None
                 self.store.fail(error)
             except OSError as error:
-                self.chore = None
+                self.background = None
                 self.store.postpone_seal(error)
 
 
@@ -255,25 +254,25 @@ def states(
     Half of the steps are random; the others are those after which much can go wrong: a name changed, a sync
     failed, a run has just begun.
     """
-    dice = random.Random(seed)
-    steps = [place for place, step in enumerate(disk.log, 1) if not isinstance(step, Promise)]
-    tender = [place for place in steps if _is_tender(disk.log[max(0, place - 4) : place])]
+    rng = random.Random(seed)
+    steps = [count for count, step in enumerate(disk.log, 1) if not isinstance(step, Promise)]
+    critical = [count for count in steps if _is_critical(disk.log[max(0, count - 4) : count])]
     for point in range(points):
-        log = disk.log[: dice.choice(tender if point % 2 else steps)]
+        log = disk.log[: rng.choice(critical if point % 2 else steps)]
         remains = read_log(log)
         for names in Names:
-            yield f"step {len(log)}, {names.name.lower()}", log, after_power_loss(remains, names, dice)
+            yield f"step {len(log)}, {names.name.lower()}", log, after_power_loss(remains, names, rng)
 
 
-def _is_tender(steps: Sequence[Step]) -> bool:
+def _is_critical(steps: Sequence[Step]) -> bool:
     just = steps[-2:]
     return any(isinstance(step, Named | SyncFailed | Cut) for step in just) or any(
         isinstance(step, Promise) and isinstance(step.what, Versions) and step.what.first for step in steps
     )
 
 
-def check(disk: MemoryDisk, log: Sequence[Step], story: Story, *, quiet: bool) -> list[str]:
-    """Return what is wrong with the disk, which must be nothing. `quiet`: no damage may be noted either."""
+def check(disk: MemoryDisk, log: Sequence[Step], record: CommitRecord, *, quiet: bool) -> list[str]:
+    """Return what is wrong with the disk. `quiet`: a note of damage is wrong, too."""
     promised: dict[int, int] = {}
     for step in log:
         if isinstance(step, Promise) and isinstance(step.what, Versions):
@@ -282,7 +281,7 @@ def check(disk: MemoryDisk, log: Sequence[Step], story: Story, *, quiet: bool) -
     wrong = []
     seen = _read(disk)
     store = Store.open(disk, HISTORY, Limits())
-    wrong += _broken(store.state, disk, promised, story)
+    wrong += _broken(store.state, disk, promised, record)
     if seen is not None and seen != jobs_of(store.state):
         wrong.append("a reader saw something else than the next writer")
     store.archives.all_segments(store.state.manifest)  # damage in an archive is noted when it is read
@@ -291,28 +290,28 @@ def check(disk: MemoryDisk, log: Sequence[Step], story: Story, *, quiet: bool) -
         wrong.append(f"damage was noted: {notes[0]}")
     new = made_jobs.submitted(store.state.next_id, random.Random(1))
     if new.id in promised:
-        wrong.append(f"id {new.id} is given again")
+        wrong.append(f"id {new.id} is used again")
     refusals = store.write([[new]])
     store.close()
     again = _read(disk)
     if refusals != [None] or again is None or again.get(new.id) != new:
-        wrong.append("it cannot be gone on with")
+        wrong.append("it cannot be written any more")
     return wrong
 
 
-def _broken(state: State, disk: MemoryDisk, promised: dict[int, int], story: Story) -> list[str]:
+def _broken(state: State, disk: MemoryDisk, promised: dict[int, int], record: CommitRecord) -> list[str]:
     jobs, archived = jobs_of(state), jobs_of(state, disk, archived=True)
     wrong = [f"job {job_id} is there and archived, too" for job_id in jobs.keys() & archived.keys()]
-    version = {job.id: story.version_of(job) for job in (*archived.values(), *jobs.values())}
+    version = {job.id: record.version_of(job) for job in (*archived.values(), *jobs.values())}
     wrong += [f"job {job_id} is lost" for job_id in promised.keys() - version.keys()]
     wrong += [f"job {job_id} was never so" for job_id, found in version.items() if found < 0]
     wrong += [
         f"job {job_id} is not as was promised"
         for job_id, found in version.items()
-        if found >= 0 and not story.holds(job_id, found, promised.get(job_id, found))
+        if found >= 0 and not record.holds(job_id, found, promised.get(job_id, found))
     ]
-    for batch in story.batches:
-        if len({story.holds(job_id, version.get(job_id, -1), wanted) for job_id, wanted in batch.items()}) > 1:
+    for batch in record.batches:
+        if len({record.holds(job_id, version.get(job_id, -1), wanted) for job_id, wanted in batch.items()}) > 1:
             wrong.append(f"half of a commit is there: {sorted(batch)}")
     total = sum(state.counts.values())
     if total != len(jobs):
@@ -321,9 +320,9 @@ def _broken(state: State, disk: MemoryDisk, promised: dict[int, int], story: Sto
 
 
 def _read(disk: MemoryDisk) -> dict[int, Job] | None:
-    follower = HistoryReader(disk, HISTORY)
-    jobs = jobs_of(follower.state)
-    follower.close()
+    reader = HistoryReader(disk, HISTORY)
+    jobs = jobs_of(reader.state)
+    reader.close()
     return jobs
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from jobtui.language.completion import JobOperation, ids_with_prefix
 
 
-class World:
+class SampleNames:
     """Five spaces, three hosts, two schedules and thirty failed jobs."""
 
     def spaces(self) -> list[str]:

@@ -22,11 +22,11 @@ from tests.support.lossy_disk import Concerned, CutAt, Fails, MemoryDisk, Omits,
 from tests.support.power_loss import a_rename
 
 
-class Corner(msgspec.Struct, frozen=True):
+class Omission(msgspec.Struct, frozen=True):
     """A safety step that is left out: a sync that `omits` selects, or a `change` to the code.
 
-    `fails` selects the syncs that fail meanwhile; `cut_at` is as in power_loss.live. `seed` is the story that
-    noticed the fault first when all were tried, so it is tried first.
+    `fails` selects the syncs that fail meanwhile; `cut_at` is as in `run_sessions`. `seed` is the one that
+    revealed the fault first when all were tried, so it is tried first.
     """
 
     name: str
@@ -170,35 +170,37 @@ def _a_commit(step: Step) -> bool:
     return isinstance(step, Wrote) and step.offset > 2000 and step.data.startswith(codec.MAGIC)
 
 
-CORNERS = (
-    Corner("commits are not synced", omits=lambda it: it.how == "sync_data"),
-    Corner("a new journal is not synced", omits=lambda it: it.how == "sync" and it.any("journal-")),
-    Corner("a new journal's name is not synced", omits=lambda it: bool(it.directory) and it.any("journal-")),
-    Corner("the manifest is not synced", omits=lambda it: it.how == "sync" and it.any("MANIFEST")),
-    Corner("the manifest's name is not synced", omits=lambda it: bool(it.directory) and it.any("MANIFEST")),
-    Corner("a segment is not synced", omits=lambda it: it.how == "sync" and it.any("seg-")),
-    Corner("a segment's name is not synced", omits=lambda it: it.directory == "history" and it.any("seg-")),
-    Corner("an archive's names are not synced", omits=lambda it: it.directory.startswith("jobs-")),
-    Corner("an archive's own name is not synced", omits=lambda it: it.directory == "archive"),
-    Corner("an archive's manifest is not synced", omits=lambda it: it.any("ARCHIVE") and not it.directory),
-    Corner("the manifest is written in place", change=_written_in_place),
-    Corner("the manifest is renamed before it is synced", change=_renamed_before_it_is_synced, seed=5),
-    Corner("journals are forgotten before the manifest is saved", change=_journals_forgotten_too_soon, seed=1),
-    Corner("segments are removed before the manifest is saved", change=_segments_removed_too_soon, seed=14),
-    Corner("a dead writer's journal is written on", change=_dead_journal_written_on, cut_at=_a_commit),
-    Corner("a failed sync is tried again", change=_failed_sync_tried_again, fails=_appends),
-    Corner("a failed sync is passed over", change=_failed_sync_passed_over, fails=_appends),
-    Corner("a batch is taken in part", change=_batches_taken_in_part, seed=25),
-    Corner("checksums are not looked at", change=_checksums_not_looked_at, seed=52),
-    Corner(
+OMISSIONS = (
+    Omission("commits are not synced", omits=lambda it: it.how == "sync_data"),
+    Omission("a new journal is not synced", omits=lambda it: it.how == "sync" and it.any("journal-")),
+    Omission("a new journal's name is not synced", omits=lambda it: bool(it.directory) and it.any("journal-")),
+    Omission("the manifest is not synced", omits=lambda it: it.how == "sync" and it.any("MANIFEST")),
+    Omission("the manifest's name is not synced", omits=lambda it: bool(it.directory) and it.any("MANIFEST")),
+    Omission("a segment is not synced", omits=lambda it: it.how == "sync" and it.any("seg-")),
+    Omission("a segment's name is not synced", omits=lambda it: it.directory == "history" and it.any("seg-")),
+    Omission("an archive's names are not synced", omits=lambda it: it.directory.startswith("jobs-")),
+    Omission("an archive's own name is not synced", omits=lambda it: it.directory == "archive"),
+    Omission("an archive's manifest is not synced", omits=lambda it: it.any("ARCHIVE") and not it.directory),
+    Omission("the manifest is written in place", change=_written_in_place),
+    Omission("the manifest is renamed before it is synced", change=_renamed_before_it_is_synced, seed=5),
+    Omission(
+        "journals are forgotten before the manifest is saved", change=_journals_forgotten_too_soon, seed=1
+    ),
+    Omission("segments are removed before the manifest is saved", change=_segments_removed_too_soon, seed=14),
+    Omission("a dead writer's journal is written on", change=_dead_journal_written_on, cut_at=_a_commit),
+    Omission("a failed sync is tried again", change=_failed_sync_tried_again, fails=_appends),
+    Omission("a failed sync is passed over", change=_failed_sync_passed_over, fails=_appends),
+    Omission("a batch is taken in part", change=_batches_taken_in_part, seed=25),
+    Omission("checksums are not looked at", change=_checksums_not_looked_at, seed=52),
+    Omission(
         "a failed rotation's journal is applied", change=_stale_journal_applied, fails=_new_journals, seed=23
     ),
-    Corner(
+    Omission(
         "a manifest that may count is replaced by the old one",
         change=_uncertain_manifest_taken_back,
         fails=_manifests,
         seed=4,
     ),
-    Corner("a seal overlooks a journal that restates", change=_sealed_while_restated, fails=_often, seed=17),
-    Corner("the manifest is not certain before the sweep", change=_swept_too_soon, cut_at=a_rename, seed=3),
+    Omission("a seal overlooks a journal that restates", change=_sealed_while_restated, fails=_often, seed=17),
+    Omission("the manifest is not certain before the sweep", change=_swept_too_soon, cut_at=a_rename, seed=3),
 )
