@@ -13,11 +13,12 @@ from jobtui.model import Status
 from jobtui.storage.nebula import ngql
 from jobtui.storage.nebula.ngql import NgqlTable
 from jobtui.storage.nebula.settings import Address
+from jobtui.tui.tabs.summary import elapsed
 from tests.nebula.test_host_work import figures
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import failure, mirrored, run
 from tests.support.nebula_cluster import Cluster
-from tests.support.nebula_product import ClusterBench, working_on
+from tests.support.nebula_product import ClusterBench, Hours, working_on
 from tests.support.nebula_records import JobRecord, Rows
 from tests.support.storaged_double import StoragedDouble
 
@@ -59,6 +60,26 @@ class TestClock:
             with working_on(graphd, root=tmp_path, storaged=addresses) as prod:
                 prod.caught_up()
                 assert (prod.engine.history.last_id(), prod.job(1).status) == (1, Status.FINISHED)
+
+    @pytest.mark.parametrize("hours_off", [-9, 0, 9])
+    def test_hours_off_does_not_age_a_job_of_another_client(self, tmp_path: Path, hours_off: int) -> None:
+        cluster = Cluster({"nba": ["h"]})
+        hours = Hours(cluster)
+        cluster.now = hours.clock.now() + timedelta(hours=hours_off)
+        with GraphdDouble(cluster) as graphd, working_on(graphd, root=tmp_path, clock=hours.clock) as prod:
+            prod.caught_up()
+            cluster.submit("nba", "STATS")
+            began = cluster.now
+            hours.poll()
+            job = prod.events.until(1, Status.RUNNING)
+            assert job.start == began
+            ran = elapsed(job, hours.clock.now())
+            assert ran is not None
+            assert ran <= hours.passed
+            cluster.finish(1)
+            took = (cluster.now - began).total_seconds()
+            hours.poll()
+            assert prod.events.until(1, Status.FINISHED).took == took
 
 
 class TestEqualIds:

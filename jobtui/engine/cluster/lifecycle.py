@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
@@ -75,10 +75,20 @@ def accept(job: Job, cluster_id: int, now: datetime) -> Job:
 
 
 def discover(
-    job_id: int, origin: ClusterRef, found: ClusterJob, now: datetime, recovered_from: int | None = None
+    job_id: int,
+    origin: ClusterRef,
+    found: ClusterJob,
+    now: datetime,
+    recovered_from: int | None = None,
+    *,
+    since: datetime | None = None,
 ) -> Job:
-    """Return a job that another user submitted or ran again, as the cluster first lists it."""
-    submitted = min(found.start or now, now)
+    """Return a job that another user submitted or ran again, as the cluster first lists it.
+
+    `since`: when the cluster did not list it yet, None if unknown. Its start may be hours before, if the
+    cluster's clock is behind.
+    """
+    submitted = min(max(found.start or now, since or datetime.min.replace(tzinfo=UTC)), now)
     again = "" if recovered_from is None else f"; job {recovered_from} runs again"
     reason = f"job {origin.id} of space {origin.space} on cluster {origin.cluster}{again}"
     job = Job(

@@ -315,7 +315,7 @@ class ClusterSync:
             job = lifecycle.apply_update(lifecycle.accept(requested, now.id, clock.now()), now, clock.now())
         else:
             origin = ClusterRef(self.job_manager.cluster, space, now.id)
-            job = lifecycle.discover(transaction.new_id(), origin, now, clock.now())
+            job = lifecycle.discover(transaction.new_id(), origin, now, clock.now(), since=update.since)
         self.index.put(transaction, job)
         return job
 
@@ -343,7 +343,9 @@ class ClusterSync:
         """Return a job for another run; a new job if the command differs: the cluster was set up again."""
         origin = ClusterRef(self.job_manager.cluster, update.space, update.job.id)
         same = before.id if before.command == update.job.command else None
-        job = lifecycle.discover(transaction.new_id(), origin, update.job, self._clock.now(), same)
+        job = lifecycle.discover(
+            transaction.new_id(), origin, update.job, self._clock.now(), same, since=update.since
+        )
         self.index.put(transaction, job)
         return job
 

@@ -71,12 +71,14 @@ _answers = count(1)
 class JobUpdate:
     """A job of a space as the cluster reports it now, with its tasks, and the kind of the change.
 
-    Create it as soon as the cluster has answered: `number` orders the answers to all callers.
+    Create it as soon as the cluster has answered: `number` orders the answers to all callers. `since`: when the
+    space was listed without the change, by our clock; None if it was not.
     """
 
     space: str
     job: ClusterJob
     kind: UpdateKind
+    since: datetime | None = field(default=None, compare=False)
     number: int = field(default_factory=_answers.__next__, compare=False)
 
 
@@ -106,7 +108,7 @@ class _PolledSpace(msgspec.Struct):
     list_error: str = ""  # the last published reason why its jobs cannot be listed
     job_error: str = ""  # the last published reason why one of them cannot be shown
     newest: int = 0
-    listed: bool = False
+    listed_at: tuple[datetime | None, datetime | None] = (None, None)  # the last two times, by our clock
     digest: str = ""  # of the last list, if all that it changed is in the backlog or was shown
 
     def __post_init__(self) -> None:
@@ -216,7 +218,7 @@ class JobPoller:
     def has_listed(self, space: str) -> bool:
         """Return whether the space has been listed: `newest` is then the cluster's, not the history's."""
         watched = self._spaces.get(space)
-        return watched is not None and watched.listed
+        return watched is not None and watched.listed_at[1] is not None
 
     async def batches(self) -> AsyncIterator[tuple[JobUpdate, ...]]:
         """Yield updates until the iteration is closed. While the connection is lost, it waits.
@@ -305,14 +307,14 @@ class JobPoller:
         del self._spaces[name]
 
     async def _list(self, space: str, watched: _PolledSpace) -> None:
-        began = self._clock.steady()
+        began, at = self._clock.steady(), self._clock.now()
         try:
             listed, digest = await self._manager.list_jobs(space, watched.digest)
         except StorageError as error:
             await self._block(watched, error)
             return
         watched.blocked = False
-        watched.listed = True
+        watched.listed_at = watched.listed_at[1], at
         now = self._clock.steady()
         if now - began > max(SLOW_SECONDS, SLOW_SHARE * watched.usual_duration):
             self._list_at_once()
@@ -375,7 +377,7 @@ class JobPoller:
                 watched.put(job)
                 watched.details[job.id] = job
                 watched.outlines[job.id] = _outline(job)
-                self._updates.append(JobUpdate(space, job, UpdateKind.FIRST))
+                self._updates.append(JobUpdate(space, job, UpdateKind.FIRST, watched.listed_at[0]))
         return bool(self._updates)
 
     async def _show(self, space: str, job: ClusterJob) -> None:
@@ -409,7 +411,7 @@ class JobPoller:
             watched.job_due.pop(job.id, None)
         if before != now:
             watched.changed = self._clock.steady()
-            self._updates.append(JobUpdate(space, now, _update_kind(before, now)))
+            self._updates.append(JobUpdate(space, now, _update_kind(before, now), watched.listed_at[0]))
 
     def _report_gone(self, space: str, watched: _PolledSpace, job_id: int, reason: str) -> None:
         known = watched.remove(job_id)
