@@ -403,6 +403,34 @@ def test_a_cursor_moves_from_failure_to_failure(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_the_cursor_moves_by_pages_and_nothing_scrolls_back_to_it(tmp_path: Path) -> None:
+    hosts = [f"h{number:02}" for number in range(50)]
+
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, {"nba": hosts}, size=(80, 24)) as shown:
+            await shown.execute("ADMIN COMPACT nba")
+            shown.bench.storage.operation("nba", "h07").fail(detail="the disk said no " * 20)
+            await shown.until(lambda: "1 failed: h07" in shown.detail)
+            await shown.press("enter")
+            body = shown.dashboard.jobs.detail.body
+            # the reason is longer than the body was below the table, but the head is still shown
+            await shown.until(lambda: body.size.height > 15 and len(body.highlighted) > 5)
+            await shown.shows("▶ running · submitted")
+            for key, host in (("end", "h49"), ("pageup", "h30"), ("pagedown", "h49"), ("home", "h07")):
+                await shown.press(key)
+                await shown.until(lambda host=host: host in plain(body.lines[body.highlighted.start]))
+            assert body.scroll_offset.y == 0
+            # with the wheel, the cursor goes out of sight
+            body.scroll_to(y=20, animate=False)
+            await shown.until(lambda: body.scroll_offset.y == 20)
+            shown.bench.clock.advance(1)
+            shown.dashboard.tick()
+            await shown.pilot.pause()
+            assert body.scroll_offset.y == 20
+
+    asyncio.run(run())
+
+
 def test_only_what_did_not_finish_is_run_again_if_one_chooses_so(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, size=(110, 30)) as shown:

@@ -31,6 +31,8 @@ _LOW = 6
 # a body as high as this has room for the timeline and the events below the tasks
 _HIGH = 24
 
+_ALL_ROWS = 1_000_000
+
 
 class DetailBody(LinesView, can_focus=True):
     """The lines of the chosen tab."""
@@ -52,6 +54,8 @@ class DetailBody(LinesView, can_focus=True):
 
     # moves the cursor of the tab; returns False if it has none
     move: Callable[[int], bool] = staticmethod(lambda by: False)
+    # whether the tab has rows with a cursor
+    has_rows: Callable[[], bool] = staticmethod(lambda: False)
 
     @override
     def watch_has_focus(self, _has_focus: bool) -> None:
@@ -65,6 +69,29 @@ class DetailBody(LinesView, can_focus=True):
         """Move the cursor by rows, or scroll by lines if the tab has none."""
         if not self.move(by):
             self.scroll_relative(y=by, animate=False)
+
+    def _move_far(self, by: int) -> bool:
+        return self.has_rows() and self.move(by)
+
+    @override
+    def action_page_up(self) -> None:
+        if not self._move_far(-max(1, self.size.height - 1)):
+            super().action_page_up()
+
+    @override
+    def action_page_down(self) -> None:
+        if not self._move_far(max(1, self.size.height - 1)):
+            super().action_page_down()
+
+    @override
+    def action_scroll_home(self) -> None:
+        self._move_far(-_ALL_ROWS)
+        self.scroll_home(animate=False)
+
+    @override
+    def action_scroll_end(self) -> None:
+        if not self._move_far(_ALL_ROWS):
+            self.scroll_end(animate=False)
 
     def action_next_failure(self, by: int) -> None:
         """Move the cursor to another failed task."""
@@ -155,6 +182,7 @@ class JobDetail(Detail):
         self._task_number: int | None = None  # under the cursor; None: the first
         self._positions: tuple[tuple[int, int, int], ...] = ()
         self.body.move = self._move_cursor
+        self.body.has_rows = lambda: self.tab is Tab.TASKS and bool(self._positions)
         keys = context.keymap
         self._tab_keys = f"{keys.shown(BY_ID['previous_tab'])} {keys.shown(BY_ID['next_tab'])}"
         kept = context.saved.tab
@@ -227,9 +255,12 @@ class JobDetail(Detail):
             lines = self._lines(self.body.inner_width)
         except StoreError as error:
             lines = [((f" {error}", TextRole.FAILED),)]
+        row, top = self.body.highlighted.start, self.body.scroll_offset.y
+        is_in_sight = top <= row < top + self.body.size.height
         self.show(caption_of(self._job, self._full, self._tab_keys), self.tab, lines)
         if self.body.highlighted:
-            self._show_cursor()
+            # the user may have scrolled away from it
+            self._show_cursor(follow=is_in_sight)
 
     def fetch_stats(self) -> None:
         """Fetch the stats of the space, even if it is adopted: the user asked for it."""
@@ -350,13 +381,15 @@ class JobDetail(Detail):
             (index for index, (number, _, _) in enumerate(self._positions) if number == self._task_number), 0
         )
 
-    def _show_cursor(self) -> None:
+    def _show_cursor(self, *, follow: bool = True) -> None:
         if self.tab is not Tab.TASKS or not self._positions or not self.body.has_focus:
             self.body.highlighted = range(0)
             return
         _, first, last = self._positions[self._cursor_index()]
         self.body.highlighted = range(first, last + 1)
         top, height = self.body.scroll_offset.y, self.body.size.height
+        if not follow:
+            return
         if first < top:
             self.body.scroll_to(y=first, animate=False)
         elif last >= top + height:
@@ -450,6 +483,8 @@ class JobDetail(Detail):
         self.post_message(self.Zoomed())
 
     def on_detail_body_resized(self, message: DetailBody.Resized) -> None:
-        """Lay the lines out for the new width."""
+        """Lay the lines out for the new size."""
         message.stop()
         self.repaint_tab()
+        if self.body.highlighted and self.body.highlighted.stop <= self.body.size.height:
+            self.body.scroll_home(animate=False)  # a lower body had no room for the head as well
