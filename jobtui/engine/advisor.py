@@ -178,12 +178,12 @@ class Advisor:
 
     async def _explain(self, statement: Submit, space: Space, host: str) -> Row:
         options = statement.options
-        request = CompactionRequest(
+        compacts = statement.command == JobCommand.COMPACT
+        request = CompactionRequest(  # empty for a flush, which no storage refuses for a part
             options.families, options.from_key, options.to_key, options.room, options.room_share
         )
-        compacts = statement.command == JobCommand.COMPACT
         try:
-            figures = await self._storage.figures(space.name, host, request if compacts else None)
+            figures = await self._storage.figures(space.name, host, request)
             skipped = await self._check(space.name, host, options) if options.condition else ""
         except StorageError as error:
             return _explain_row(host, "refused", error.detail)

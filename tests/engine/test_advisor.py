@@ -251,9 +251,11 @@ class TestExplain:
             (row,) = it.execute("EXPLAIN ADMIN COMPACT chain").results[-1].rows
             assert row.values["Action"] == "compact"
             with locked(database / "LOCK"):
-                (row,) = it.execute("EXPLAIN ADMIN COMPACT chain").results[-1].rows
-            assert row.values["Action"] == "refused"
-            assert row.values["Note"].endswith("another program has the database open")
+                answers = [it.execute(f"EXPLAIN ADMIN {command} chain") for command in ("COMPACT", "FLUSH")]
+            for answer in answers:
+                (row,) = answer.results[-1].rows
+                assert row.values["Action"] == "refused"
+                assert row.values["Note"].endswith("another program has the database open")
 
 
 class TestIf:

@@ -135,6 +135,7 @@ class TestAdopted:
         async with self.adopted(tmp_path, many_levels) as (storage, host):
             outcome = await compact(storage, str(host), request=CompactionRequest(families=("one",)))
             assert outcome.steps.family == "one"
+            assert not outcome.note  # the FIFO family was not asked for
             assert outcome.steps.read < outcome.before.bytes / 2
             assert outcome.after.levels[0] == outcome.before.levels[0]
 

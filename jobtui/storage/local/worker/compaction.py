@@ -117,7 +117,8 @@ class Compaction(Operation):
             progress = OperationProgress(plan.fraction, self._rate, steps=self._steps, room_needed=self._needed)
             self._report_progress(progress, at_once=step is None)
             if step is None:
-                self._note = "; ".join(filter(None, (*plan.notes, _describe_skipped(handle.columns))))
+                skipped = _describe_skipped(handle.columns, self._request)
+                self._note = "; ".join(filter(None, (*plan.notes, skipped)))
                 return Ending.COMPLETE
             if self._cancellation.is_requested:
                 return Ending.STOPPED
@@ -376,9 +377,13 @@ def _room(request: CompactionRequest, path: Path) -> int | None:
     return None if space is None else int(request.room_share * space[0])
 
 
-def _describe_skipped(columns: tuple[ColumnFamily, ...]) -> str:
-    """Return a text about the families that were not compacted, "" if all were."""
-    skipped = sorted(column.name for column in columns if column.style is CompactionStyle.FIFO)
+def _describe_skipped(columns: tuple[ColumnFamily, ...], request: CompactionRequest) -> str:
+    """Return a text about the requested families that were not compacted, "" if all were."""
+    skipped = sorted(
+        column.name
+        for column in columns
+        if column.style is CompactionStyle.FIFO and (not request.families or column.name in request.families)
+    )
     if not skipped:
         return ""
     names = ", ".join(printable_line(name) for name in skipped[:_MAX_NAMED])
