@@ -23,7 +23,7 @@ from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.worker import compaction, openers
 from jobtui.storage.local.worker import server as serve
 from jobtui.storage.local.worker.compaction import Compaction
-from jobtui.storage.local.worker.database import Database
+from jobtui.storage.local.worker.database import Database, LogTail
 from jobtui.storage.local.worker.openers import AdoptedOpener, OwnOpener
 from jobtui.storage.local.worker.operations import Ending, OperationRequests
 from jobtui.storage.local.worker.options import SharedOptions
@@ -214,6 +214,15 @@ class TestServer:
         command = [sys.executable, "-P", "-m", "jobtui.storage.local.worker", "0", "own", tmp_path]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+
+
+def test_log_that_is_gone_has_no_lines(opener):
+    database = Database(opener)
+    with database.use(write=True):
+        tail = LogTail(database)
+        opener.log.unlink()
+        assert tail.read() == ()
+    database.close()
 
 
 def test_stats_of_a_deleted_database_are_an_error(opener):
