@@ -16,10 +16,10 @@ from jobtui.engine.jobs import Transaction
 from jobtui.engine.lifecycle import IllegalTransition
 from jobtui.engine.scheduler import Start, decide
 from jobtui.errors import ErrorCode, OwnerRejected, StatementRefused, StorageError
-from jobtui.model import ClusterRef, Job, Status, StepPosition
+from jobtui.model import ClusterRef, Job, Status, StepPosition, TaskLogged
 from tests.support.clock import FakeClock
 from tests.support.engines import WAIT, bench
-from tests.support.scripted import ScriptedStorage
+from tests.support.scripted import LEAN, ScriptedStorage
 
 
 class TestStop:
@@ -69,6 +69,74 @@ class TestStop:
             operation = it.storage.operation("solo", "far")
             control = operation.control
             assert (control.pause if asked == "pause" else control.cancel).is_set()
+
+
+class TestStart:
+    def test_space_has_one_job_at_a_time_though_a_host_is_free(self, tmp_path: Path) -> None:
+        with bench(tmp_path, ScriptedStorage({"nba": ("a", "b")})) as it:
+            it.execute("ADMIN COMPACT nba ON a; ADMIN COMPACT nba ON b")
+            first = it.storage.operation("nba", "a")
+            it.settle()
+            assert [operation.host for operation in it.storage.begun] == ["a"]
+            first.finish()
+            it.storage.operation("nba", "b").finish()
+
+    @pytest.mark.parametrize("change", [lifecycle.pause, lifecycle.request_stop])
+    def test_job_that_changed_before_its_start_is_not_started(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[..., Job]
+    ) -> None:
+        with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
+            dispatcher, store = it.engine.engine.dispatcher, it.engine.engine.store
+            start = dispatcher._start
+
+            def changed_and_started(job: Job, tasks: Sequence[int]) -> None:
+                def edit(book: Transaction) -> list[Job]:
+                    current = book.get(job.id)
+                    assert current is not None
+                    return [change(current, it.clock.now())]
+
+                store.update_nowait(edit, lambda jobs, error: None)
+                start(job, tasks)
+
+            monkeypatch.setattr(dispatcher, "_start", changed_and_started)
+            it.execute("ADMIN COMPACT solo")
+            it.events.wait_for(lambda: it.job(1).paused or it.job(1).status is Status.STOPPED)
+            it.settle()
+            assert it.storage.begun == []
+            assert [task.start for task in it.job(1).tasks] == [None]
+            assert it.events.notices == []
+
+    def test_hosts_are_in_the_listed_order_whatever_their_size(self, tmp_path: Path) -> None:
+        storage = ScriptedStorage({"nba": ("a", "b")})
+        storage.sizes["b"] = LEAN  # smaller than that of the other
+        with bench(tmp_path, storage) as it:
+            it.execute("ADMIN COMPACT nba WITH rolling = 1")
+            assert [task.host for task in it.job(1).tasks] == ["a", "b"]
+
+
+class TestReports:
+    def test_lines_of_a_log_are_published(self, tmp_path: Path) -> None:
+        with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
+            it.execute("ADMIN COMPACT solo")
+            operation = it.storage.operation("solo", "far")
+            operation.progress(None, log=("a line",))
+            it.events.until_published(TaskLogged, host="far", lines="a line")
+            operation.finish()
+
+    def test_change_whose_caller_is_gone_is_made_all_the_same(self, tmp_path: Path) -> None:
+        with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
+            store = it.engine.engine.store
+
+            async def leave() -> None:
+                making = asyncio.ensure_future(store.update(lambda _: [started()]))
+                await asyncio.sleep(0)
+                making.cancel()
+
+            it.engine.call(leave()).result(WAIT)
+            it.settle()
+            assert it.job(1).status is Status.RUNNING
+            assert it.events.notices == []
+            it.execute("ADMIN FLUSH solo")
 
 
 class TestClusters:
