@@ -10,7 +10,7 @@ import pytest
 
 from jobtui.formatting import DateOrder
 from jobtui.language import parse
-from jobtui.tui.screens.schedule_form import draft_schedule
+from jobtui.tui.screens.schedule_form import draft_schedule, preview_lines
 from jobtui.tui.text.spans import plain
 from jobtui.tui.views.schedules import SchedulesView, _cells, detail_lines, next_words, week_lines
 from jobtui.tui.widgets.base import LinesView
@@ -161,6 +161,16 @@ class TestForm:
             datetime(2019, 12, 18, 6, tzinfo=UTC),
         )
         assert [start.day for start, _ in made.runs] == [18, 19, 20, 21, 22]
+
+    @pytest.mark.parametrize(
+        ("at", "text"), [("30 2 * * *", "02:30 to 06:00"), ("30 6 * * *", "06:30 to Thu 06:00")]
+    )
+    def test_preview_has_the_day_on_which_a_window_ends(
+        self, at: str, text: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("jobtui.tui.screens.schedule_form.to_local", lambda each: each.astimezone(UTC))
+        lines = preview_lines(draft_schedule(FIELDS | {"at": at}, NOW), NOW, 80)
+        assert plain(lines[0]).startswith(f"Wed 2019-12-18 {text}  in ")
 
     def test_empty_fields_are_left_out(self) -> None:
         made = draft_schedule(

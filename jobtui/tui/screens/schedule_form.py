@@ -89,8 +89,10 @@ def preview_lines(made: ScheduleDraft, now: datetime, width: int) -> list[Line]:
 
 
 def _run_line(start: datetime, end: datetime | None, now: datetime) -> Line:
-    begin = to_local(start)
-    until = f" to {to_local(end):%H:%M}" if end is not None else ""
+    begin, until = to_local(start), ""
+    if end is not None:
+        is_next_day = to_local(end).date() != begin.date()
+        until = f" to {to_local(end):{'%a %H:%M' if is_next_day else '%H:%M'}}"
     return (
         (f"{begin:%a %Y-%m-%d %H:%M}{until}", TextRole.PLAIN),
         (f"  in {format_duration((start - now).total_seconds())}", TextRole.MUTED),
