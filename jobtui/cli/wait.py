@@ -49,11 +49,12 @@ class WaitAborted(Exception):
 
 
 class HoldReporter:
-    """A reporter, once for each occurrence, of jobs that are paused and hosts that wait for disk space."""
+    """A reporter, once for each occurrence, of jobs that are paused or wait and of hosts without disk space."""
 
     def __init__(self) -> None:
         self._paused: set[int] = set()
         self._waiting: set[tuple[int, int]] = set()
+        self._reasons: dict[int, str] = {}
 
     def describe(self, message: JobChanged | TaskProgressed) -> str:
         """Return a text if the message begins a pause or a wait, otherwise ""."""
@@ -64,7 +65,11 @@ class HoldReporter:
                 return f"Job {job.id} ({job.label}) is paused: RESUME JOB {job.id} continues it"
             if not job.paused:
                 self._paused.discard(job.id)
-            return ""
+            reason = "" if job.status.ended else job.reason  # a cluster's job waits, perhaps for hours
+            before = self._reasons.pop(job.id, "")
+            if reason:
+                self._reasons[job.id] = reason
+            return f"Job {job.id} ({job.label}) {reason}" if reason and reason != before else ""
         task = job.tasks[message.task]
         place = job.id, task.number
         if not task.waiting:

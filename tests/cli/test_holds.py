@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from jobtui.cli.wait import HoldReporter
 from jobtui.engine import lifecycle
-from jobtui.model import JobChanged, TaskProgressed
+from jobtui.model import JobChanged, Status, TaskProgressed
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 JOB = lifecycle.start_tasks(lifecycle.new_job(3, "compact", "nba", ["h0"], NOW), [0], NOW)
@@ -32,3 +32,13 @@ def test_wait_for_disk_is_reported_once_until_it_ends() -> None:
     told = [holds.describe(waiting(text)) for text in texts]
     begin = "Job 3 (compact nba) waits on h0: "
     assert told == [begin + texts[0], "", "", begin + texts[3]]
+
+
+def test_wait_for_a_host_that_is_offline_is_reported_once() -> None:
+    holds = HoldReporter()
+    reasons = ["waits for h1, offline since 12/17/19 17:21:30"] * 2 + ["", "waits for job 2"]
+    versions = [replace(JOB, reason=reason) for reason in reasons]
+    ended = replace(JOB, status=Status.FAILED, reason="E_RPC_FAILURE")
+    told = [holds.describe(JobChanged(job, job.status)) for job in [*versions, ended]]
+    begin = "Job 3 (compact nba) "
+    assert told == [begin + reasons[0], "", "", begin + reasons[3], ""]

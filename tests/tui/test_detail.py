@@ -347,6 +347,10 @@ class TestWorkOfAHost:
             lines = lingering_lines(job, looks, 100, FAILED.stop)
             assert len(lines) == count
             assert not lingering_lines(job, looks, 100, FAILED.stop + timedelta(hours=7))
+        behind = replace(mirrored, stop=FAILED.stop - timedelta(hours=9), submitted=FAILED.stop)
+        assert (
+            len(lingering_lines(behind, looks, 100, FAILED.stop)) == 2
+        )  # by the cluster's clock it ended then
         (line,) = lingering_lines(detached, looks, 100, FAILED.stop)
         host = FAILED.tasks[0].host
         assert plain(line) == f" the host {host} is still compacting (1 compaction, 2 flushes)"

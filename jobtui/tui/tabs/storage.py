@@ -192,7 +192,10 @@ def lingering_tasks(job: Job, now: datetime) -> list[Task]:
 
     A cluster ends a job before its hosts finish. A job that ended long ago is not what a host works on.
     """
-    if not job.has_distinct_hosts or (job.stop is not None and now - job.stop > _LONGEST_LINGERING):
+    stop = job.stop
+    if stop is not None and job.origin is not None:  # the stop is the cluster's time, which may be hours behind
+        stop = max(stop, job.submitted + timedelta(seconds=job.took or 0.0))
+    if not job.has_distinct_hosts or (stop is not None and now - stop > _LONGEST_LINGERING):
         return []
     return [
         task
