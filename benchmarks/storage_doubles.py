@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Level, SpaceStats
 from jobtui.storage.base import (
-    Capabilities,
     CompactionFigures,
     CompactionRequest,
     Host,
@@ -28,7 +27,7 @@ STATS = SpaceStats(levels=(Level(4, 4 << 20),), memtable=0, entries=100, pending
 class InstantStorage:
     """A storage whose tasks end as they begin."""
 
-    capabilities = Capabilities(exact_progress=True, real_stop=True, create=False, load=False)
+    is_space_admin = False
 
     def __init__(self, spaces: Mapping[str, Sequence[str]]) -> None:
         self._spaces = tuple(Space(name, tuple(hosts)) for name, hosts in sorted(spaces.items()))

@@ -28,7 +28,7 @@ from jobtui.model import (
     TaskLogged,
     TaskProgressed,
 )
-from jobtui.storage.base import Capabilities, Host, Space
+from jobtui.storage.base import Host, Space
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -147,11 +147,6 @@ class Client(Protocol):
     @property
     def write_error(self) -> str:
         """Why nothing can be written at the moment, and what to do about it; "" if it can."""
-        ...
-
-    @property
-    def capabilities(self) -> Capabilities | None:
-        """What the storage can do; None until it is known."""
         ...
 
     @property

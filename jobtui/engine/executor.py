@@ -280,7 +280,7 @@ class StatementExecutor:
     def _runner(self) -> JobRunner:
         if self._control.outlives_engine:
             return JobRunner.CLUSTER
-        return JobRunner.EMBEDDED if self._storage.capabilities.create else JobRunner.HTTP
+        return JobRunner.EMBEDDED if self._storage.is_space_admin else JobRunner.HTTP
 
     async def _recover(self, statement: Recover, typed: str, session: Session) -> Result:
         request = RecoverRequest(
@@ -355,7 +355,7 @@ class StatementExecutor:
         return Result(typed)
 
     def _require_local_storage(self) -> None:
-        if not self._storage.capabilities.create:
+        if not self._storage.is_space_admin:
             raise StatementRefused("Spaces are created and dropped on embedded storage only")
 
 

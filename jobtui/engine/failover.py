@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from jobtui.engine.remote import RemoteClient
     from jobtui.engine.samples import JobSamples
     from jobtui.history import History
-    from jobtui.storage.base import Capabilities
 
 TRIES = 40
 BETWEEN_TRIES_SECONDS = 0.1
@@ -138,11 +137,6 @@ class FailoverClient:
     def write_error(self) -> str:
         """Why nothing can be written at the moment; "" if it can."""
         return self._client.write_error
-
-    @property
-    def capabilities(self) -> Capabilities | None:
-        """What the storage can do; None until it is known."""
-        return self._client.capabilities
 
     @property
     def connection(self) -> ConnectionStatus | None:

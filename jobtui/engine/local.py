@@ -19,7 +19,7 @@ from jobtui.engine.samples import JobSamples
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.history import History
 from jobtui.model import ConnectionStatus, Job, SpaceStats
-from jobtui.storage.base import Capabilities, ClusterJobManager, Pair, Storage
+from jobtui.storage.base import ClusterJobManager, Pair, Storage
 
 T = TypeVar("T")
 _CANCEL_ROUNDS = 5  # of canceling the remaining tasks: a canceled one may start another
@@ -93,11 +93,6 @@ class LocalClient:
     def write_error(self) -> str:
         """Why nothing can be written at the moment; "" if it can."""
         return self.engine.store.write_error
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """The storage's capabilities."""
-        return self.engine.storage.capabilities
 
     @property
     def connection(self) -> ConnectionStatus | None:

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from jobtui.engine.samples import JobSamples
-    from jobtui.storage.base import Capabilities, Host, Space
+    from jobtui.storage.base import Host, Space
     from jobtui.storage.local.catalog import Catalog
 
 T = TypeVar("T")
@@ -55,7 +55,6 @@ class ReadOnlyClient:
     """
 
     writable = False
-    capabilities: Capabilities | None = None
     _answered_read_only: tuple[type[Statement], ...] = READ_ONLY
 
     def __init__(self, profile: Profile, history: History, why: str = "") -> None:

@@ -1,4 +1,4 @@
-"""The protocols of a storage backend, split by capability, and the records that they exchange.
+"""The protocols of a storage backend, split by what a backend can do, and the records that they exchange.
 
     Inventory           the spaces and hosts
     SpaceAdmin          CREATE SPACE and DROP SPACE
@@ -6,8 +6,8 @@
     PairStore           load and dump of pairs
     ClusterJobManager   a cluster that manages its jobs itself
 
-A backend is one class that implements some of these; its `Capabilities` tell which. Every method runs in the
-engine's asyncio loop and never blocks it. A failure is a `StorageError`. A stop is not a failure: a stopped
+A backend is one class that implements some of these. Every method runs in the engine's asyncio loop and never
+blocks it. A failure is a `StorageError`. A stop is not a failure: a stopped
 task returns a `TaskResult` with `stopped`.
 """
 
@@ -24,25 +24,6 @@ from jobtui.model import ConnectionStatus, SpaceStats, Status, StepPosition, Tas
 
 if TYPE_CHECKING:
     import asyncio
-
-
-class Capabilities(msgspec.Struct, frozen=True):
-    """The capabilities of a backend.
-
-    Attributes:
-        exact_progress: Whether it measures the progress of a running task.
-        real_stop: Whether the work of a stopped task has ended on its host; otherwise it ends *detached*.
-        create: Whether it is a SpaceAdmin.
-        load: Whether it is a PairStore.
-        steps: Whether its compactions run in steps, and so can be paused, continued, and limited to a part or
-            a rate.
-    """
-
-    exact_progress: bool
-    real_stop: bool
-    create: bool
-    load: bool
-    steps: bool = False
 
 
 class Space(msgspec.Struct, frozen=True):
@@ -294,11 +275,6 @@ Pair = tuple[bytes, bytes | None]
 class Inventory(Protocol):
     """A backend's spaces and hosts."""
 
-    @property
-    def capabilities(self) -> Capabilities:
-        """The backend's capabilities."""
-        ...
-
     async def spaces(self) -> tuple[Space, ...]:
         """Return the spaces, in name order. Raises StorageError."""
         ...
@@ -401,8 +377,13 @@ class PairStore(Protocol):
 class Storage(TaskRunner, SpaceAdmin, PairStore, Protocol):
     """Everything that the engine may call on a backend that runs its tasks.
 
-    The methods of a capability that it does not have raise StorageError with `unsupported`.
+    The methods of a protocol that it does not implement raise StorageError with `unsupported`.
     """
+
+    @property
+    def is_space_admin(self) -> bool:
+        """Whether spaces can be created and dropped, as on embedded storage."""
+        ...
 
 
 class ClusterJob(msgspec.Struct, frozen=True):

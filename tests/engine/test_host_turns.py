@@ -12,7 +12,6 @@ import pytest
 from jobtui.engine.client import Session
 from jobtui.errors import ErrorCode
 from jobtui.model import EventKind, Level, SpaceStats, Status
-from jobtui.storage.base import Capabilities
 from tests.support.engines import WAIT, Bench, bench
 from tests.support.scripted import ScriptedStorage
 
@@ -90,7 +89,7 @@ class TestRolling:
 
     def test_order_goes_before_leaders_on_a_cluster(self, tmp_path: Path) -> None:
         storage = ScriptedStorage(dict(SPACES))
-        storage.capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
+        storage.is_space_admin = False
         storage.leaders = {"h0": 9, "h1": 0, "h2": 3}
         storage.sizes = {
             host: SpaceStats(levels=(Level(1, size),)) for host, size in (("h0", 10), ("h1", 3000), ("h2", 200))
@@ -104,7 +103,7 @@ class TestRolling:
     ) -> None:
         """One that does not answer would delay the job of all others."""
         storage = ScriptedStorage(dict(SPACES))
-        storage.capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
+        storage.is_space_admin = False
         with bench(tmp_path, storage) as it:
             it.rows("ADMIN FLUSH solo")
             monkeypatch.setattr(storage, "hosts", lambda: pytest.fail("the hosts are asked"))
@@ -112,7 +111,7 @@ class TestRolling:
 
     def test_leaders_come_last_on_a_cluster(self, tmp_path: Path) -> None:
         storage = ScriptedStorage(dict(SPACES))
-        storage.capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
+        storage.is_space_admin = False
         storage.leaders = {"h0": 9, "h1": 0, "h2": 3}
         with bench(tmp_path, storage) as it:
             it.execute("ADMIN COMPACT nba WITH rolling = 1; ADMIN COMPACT nba ON h0, h1")

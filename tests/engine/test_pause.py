@@ -10,7 +10,6 @@ import pytest
 
 from jobtui.engine import lifecycle
 from jobtui.model import EventKind, Level, SpaceStats, Status, StepPosition
-from jobtui.storage.base import Capabilities
 from jobtui.tui.data.job_rows import remaining_of
 from tests.support.engines import Bench, bench
 from tests.support.scripted import ScriptedStorage
@@ -399,7 +398,7 @@ class TestRate:
             it.execute("ADMIN FLUSH solo")
             assert "Job 1 is a flush" in it.refusal("SET RATE 1 MiB FOR JOB 1")
         storage = ScriptedStorage(dict(SPACES))
-        storage.capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
+        storage.is_space_admin = False
         with bench(tmp_path / "storageds", storage) as it:
             assert "storageds limit their writes themselves" in it.refusal("SET RATE 1 MiB")
 

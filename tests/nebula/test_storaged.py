@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionState
-from jobtui.storage.base import CompactionRequest, OperationControl, Space, TaskResult, TaskRunner
+from jobtui.storage.base import CompactionRequest, OperationControl, Space, TaskResult
 from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
 from jobtui.storage.nebula.storaged import BODY_LIMIT, StoragedRunner
 from tests.support.graphd_double import GraphdDouble
@@ -47,10 +47,8 @@ def closed_port() -> int:
         return int(listener.getsockname()[1])
 
 
-def test_it_is_a_task_runner_whose_stop_is_not_real() -> None:
-    runner: TaskRunner = StoragedRunner(given(12000))
-    assert not runner.capabilities.real_stop
-    assert not runner.capabilities.exact_progress
+def test_it_creates_no_spaces() -> None:
+    assert not StoragedRunner(given(12000)).is_space_admin
 
 
 @pytest.mark.parametrize("op", ["flush", "compact"])

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Level, SpaceStats, StepPosition
 from jobtui.storage.base import (
-    Capabilities,
     CompactionFigures,
     CompactionRequest,
     Host,
@@ -97,7 +96,7 @@ class Operation:
 class ScriptedStorage:
     """The storage of `spaces` (name → hosts). Operations wait for the test; `auto` ends them at once."""
 
-    capabilities = Capabilities(exact_progress=True, real_stop=True, create=True, load=True)
+    is_space_admin = True
 
     def __init__(self, spaces: dict[str, Sequence[str]], *, auto: bool = False, obey: bool = False) -> None:
         self.catalog = {name: Space(name, tuple(hosts)) for name, hosts in sorted(spaces.items())}

@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionState, ConnectionStatus, SpaceStats, Status, Task
-from jobtui.storage.base import Capabilities, ClusterJob, CompactionFigures, Host, Space
+from jobtui.storage.base import ClusterJob, CompactionFigures, Host, Space
 
 WAIT = 20.0
 START = datetime(2019, 12, 17, 9, 21, 30, tzinfo=UTC)
@@ -25,7 +25,6 @@ class ScriptedMirror:
     """
 
     cluster = "prod"
-    capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
 
     def __init__(self, spaces: Sequence[str] = ("nba",)) -> None:
         self.there: dict[str, dict[int, ClusterJob]] = {space: {} for space in spaces}

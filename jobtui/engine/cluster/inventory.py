@@ -20,7 +20,6 @@ from jobtui.errors import ErrorCode, StorageError
 from jobtui.formatting import format_local_time
 from jobtui.model import Job, JobCommand, SpaceStats, Status, Task
 from jobtui.storage.base import (
-    Capabilities,
     ClusterJob,
     ClusterJobManager,
     CompactionFigures,
@@ -46,9 +45,9 @@ class ClusterInventory:
         self._job_manager = job_manager
 
     @property
-    def capabilities(self) -> Capabilities:
-        """The cluster's capabilities."""
-        return self._job_manager.capabilities
+    def is_space_admin(self) -> bool:
+        """Whether spaces can be created: not on a cluster."""
+        return False
 
     async def start(self) -> None:
         """Connect in the background."""

@@ -23,7 +23,6 @@ from jobtui.errors import ErrorCode, StorageError
 from jobtui.formatting import format_bytes
 from jobtui.model import DiskReserve, SpaceStats
 from jobtui.storage.base import (
-    Capabilities,
     CompactionFigures,
     CompactionRequest,
     Host,
@@ -72,7 +71,7 @@ class LocalStorage:
         keeps_data: False if the data is not needed after the storage is closed.
     """
 
-    capabilities = Capabilities(exact_progress=True, real_stop=True, create=True, load=True, steps=True)
+    is_space_admin = True
 
     def __init__(
         self,

@@ -11,7 +11,7 @@ from typing_extensions import override
 from jobtui.clock import Clock, SystemClock
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionStatus, SpaceStats
-from jobtui.storage.base import Capabilities, ClusterJob, ClusterJobManager, CompactionFigures, Host, Space
+from jobtui.storage.base import ClusterJob, ClusterJobManager, CompactionFigures, Host, Space
 from jobtui.storage.nebula import ngql
 from jobtui.storage.nebula.ngql import ErrorReply, NgqlTable, Reply, SameReply
 from jobtui.storage.nebula.properties import StoragedStats
@@ -33,7 +33,6 @@ class GraphdJobManager(ClusterJobManager):
     """
 
     # the cluster reports neither a task's progress nor whether a stopped host still works
-    capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
 
     def __init__(self, settings: ClusterSettings, *, clock: Clock | None = None) -> None:
         self._settings = settings

@@ -31,7 +31,6 @@ from jobtui.formatting import printable_line
 from jobtui.model import ConnectionStatus, SpaceStats
 from jobtui.os_errors import bare_reason
 from jobtui.storage.base import (
-    Capabilities,
     CompactionFigures,
     CompactionRequest,
     Host,
@@ -57,7 +56,7 @@ class StoragedRunner(Storage):
     A stopped task is detached: its host continues to the end.
     """
 
-    capabilities = Capabilities(exact_progress=False, real_stop=False, create=False, load=False)
+    is_space_admin = False
 
     def __init__(self, settings: ClusterSettings, *, clock: Clock | None = None) -> None:
         self._settings = settings
