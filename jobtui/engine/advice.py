@@ -225,7 +225,7 @@ def estimate_compaction(figures: CompactionFigures, families: Collection[str] = 
     deletions = sum(level.deletions for each in levels for level in each)
     return CompactionEstimate(
         size=sum(_sst_bytes(family) + family.blob_bytes for family in chosen),
-        rewritten=sum(_sst_bytes(family) for family in chosen if not family.is_fifo)
+        rewritten=sum(_sst_bytes(family) + _copied_blobs(family) for family in chosen if not family.is_fifo)
         + sum(one.flushed for one in gains),
         gain=sum(one.gain for one in gains),
         flushed=sum(one.flushed for one in gains),
@@ -276,6 +276,10 @@ def describe_estimate(estimate: CompactionEstimate) -> str:
 
 def _sst_bytes(family: FamilyFigures) -> int:
     return sum(level.bytes for level in family.levels)
+
+
+def _copied_blobs(family: FamilyFigures) -> int:
+    return int(family.blob_copied * (1.0 if family.live_share is None else family.live_share))
 
 
 class _FamilyGain(msgspec.Struct, frozen=True):

@@ -107,6 +107,7 @@ class FamilyFigures(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         compressibility: The share of its bytes that a block of what was read takes after compression.
         memtable_entries, memtable_deletions: The entries that a flush would write; the deletions of these.
         blob_bytes, blob_garbage: The bytes of its blob files, and those that RocksDB knows to be unused.
+        blob_copied: The bytes of its blob files whose values a compaction copies, at most.
         is_fifo: A compaction would delete its oldest files, so that jobtui leaves it out.
         is_guess: Whether `live_share` may be wrong by more than a factor of two.
     """
@@ -123,6 +124,7 @@ class FamilyFigures(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     memtable_deletions: int = 0
     blob_bytes: int = 0
     blob_garbage: int = 0
+    blob_copied: int = 0
     is_fifo: bool = False
     is_guess: bool = False
 
@@ -132,13 +134,11 @@ class CompactionFigures(msgspec.Struct, frozen=True, gc=False, omit_defaults=Tru
 
     Attributes:
         families: Its column families.
-        memtable: Bytes not yet flushed.
-        pending: RocksDB's estimate of the bytes to compact.
+        memtable, pending: Bytes not yet flushed, and RocksDB's estimate of the bytes to compact.
         free, disk: The free bytes and the size of the disk.
         size, deletions, l0_files, live: The bytes of all files, the share of deletions among all entries, the
             files in level 0, and RocksDB's estimate of the live bytes, if the families are not known.
-        steps: The steps of the requested compaction.
-        rewrites: The bytes of the files that it reads.
+        steps, rewrites: The steps of the requested compaction, and the bytes of the files that it reads.
         room_needed: The bytes of disk that its largest step takes.
         refusal: Why a job would be refused now, "" if it would not.
     """

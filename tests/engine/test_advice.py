@@ -93,6 +93,10 @@ class TestEstimate:
         small = FamilyFigures("default", (level,), live_share=1.0, key_bytes=6, value_bytes=20)
         assert estimate_compaction(CompactionFigures((small,))).gain == gain
 
+    def test_only_live_values_of_blob_files_are_copied(self) -> None:
+        figures = family(300, 0, 1 / 3, blob_bytes=300 * MIB, blob_copied=150 * MIB)
+        assert estimate_compaction(CompactionFigures((figures,))).rewritten == 150 * MIB
+
     def test_blob_files_are_a_guess(self) -> None:
         estimate = estimate_compaction(CompactionFigures((family(300, 0, 1 / 3, blob_bytes=300 * MIB),)))
         assert estimate.is_guess

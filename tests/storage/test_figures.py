@@ -8,7 +8,7 @@ import pytest
 from rocksdict import Options, Rdict
 
 from jobtui.engine.advice import estimate_compaction
-from jobtui.storage.base import Placement
+from jobtui.storage.base import CompactionRequest, Placement
 from tests.support.adoptable import adoptable, content
 from tests.support.storage import compact, flush, layer_pairs, layers, space_at, storage_at
 
@@ -111,12 +111,15 @@ class TestMeasured:
         assert flushed.pending > 0
         assert written.memtable > 200_000
 
-    async def test_garbage_of_overwritten_blobs(self, tmp_path):
+    @pytest.mark.parametrize("copied", [0.0, 0.5])
+    async def test_garbage_of_overwritten_blobs(self, tmp_path, copied):
         options = Options(raw_mode=True)
         options.create_if_missing(True)
         options.set_disable_auto_compactions(True)
         options.set_enable_blob_files(True)
         options.set_min_blob_size(20)
+        options.set_enable_blob_gc(copied > 0)
+        options.set_blob_gc_age_cutoff(copied)
         database = Rdict(str(tmp_path / "theirs"), options=options)
         for step in (1, 2):  # every other value is written twice
             for key in range(0, 200, step):
@@ -128,9 +131,15 @@ class TestMeasured:
         async with storage_at(tmp_path / "root") as storage:
             host = str(tmp_path / "theirs")
             await storage.create_space("chain", Placement(directories=(host,)))
-            (family,) = (await storage.figures("chain", host)).families
-        assert 300_000 < family.blob_bytes < 330_000
-        assert 100_000 < family.blob_garbage < 110_000
+            figures = await storage.figures("chain", host, CompactionRequest())
+        (family,) = figures.families
+        assert family.blob_bytes > 200_000
+        if not copied:  # or the first file is gone already
+            assert 300_000 < family.blob_bytes < 330_000
+            assert 100_000 < family.blob_garbage < 110_000
+        assert family.blob_copied == int(copied * family.blob_bytes)
+        assert figures.room_needed == figures.rewrites + family.blob_copied
+        assert estimate_compaction(figures).rewritten == figures.rewrites + family.blob_copied
 
 
 class TestReadingWritesNothing:

@@ -110,6 +110,12 @@ class TestPlan:
         )
         assert step.room_needed(10) == 70
 
+    def test_each_step_needs_room_for_the_blobs_that_it_copies(self):
+        steps = plan_steps([rest(bottom(), blobs=1000)], 30, in_one=False)
+        assert [step.room_needed(10) - 10 for step in steps] == [300, 300, 400]
+        (step,) = plan_steps([rest(bottom(), blobs=1000)], 30, in_one=True)
+        assert step.room_needed(10) == 1010
+
     def test_step_needs_room_for_the_largest_overlap(self):
         files = [*bottom(), table(20, 5, "a0", "i5", 3)]
         needed = [step.room_needed(20) for step in plan_steps([rest(files, base_level=5)], 20, in_one=False)]

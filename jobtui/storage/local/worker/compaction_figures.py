@@ -126,6 +126,7 @@ def _family_figures(handle: DatabaseHandle, column: ColumnFamily, files: Sequenc
         memtable_deletions=min(totals.memtable_deletions, sample.memtable_entries),
         blob_bytes=family.property_int_value("rocksdb.live-blob-file-size") or 0,
         blob_garbage=family.property_int_value("rocksdb.live-blob-file-garbage-size") or 0,
+        blob_copied=column.copied_blobs,
         is_fifo=is_fifo,
         # the positions are spread over keys in rising order
         is_guess=sample.is_guess or (column.backwards and totals.entries > WHOLE_ENTRIES),

@@ -56,12 +56,24 @@ class CompactionStyle(StrEnum):
 
 
 class ColumnFamily(msgspec.Struct, frozen=True):
-    """A column family of an open database. `backwards`: its keys are in falling order."""
+    """A column family of an open database.
+
+    Attributes:
+        backwards: Whether its keys are in falling order.
+        blob_share: The share of its blob files, the oldest ones, whose values a compaction copies.
+    """
 
     name: str
     rdict: Rdict
     style: CompactionStyle = CompactionStyle.LEVEL
     backwards: bool = False
+    blob_share: float = 0.0
+
+    @property
+    def copied_blobs(self) -> int:
+        """The bytes of the values in blob files that a compaction copies, at most."""
+        blobs = self.rdict.property_int_value("rocksdb.live-blob-file-size") if self.blob_share else 0
+        return int(self.blob_share * (blobs or 0))
 
 
 class DatabaseHandle(msgspec.Struct):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -17,6 +18,7 @@ from jobtui.storage.local.adopted_directory import AdoptedDirectory
 from jobtui.storage.local.adoption import ReplayStrictness, Survey, Surveyor
 from jobtui.storage.local.errors import WorkerError, locked_error, rocksdb_error, system_error
 from jobtui.storage.local.layout import wal_bytes
+from jobtui.storage.local.rocksdb_files.options import parse_options
 from jobtui.storage.local.worker.database import (
     ColumnFamily,
     CompactionStyle,
@@ -240,10 +242,11 @@ class AdoptedOpener(Opener):
             set_limits(options, families, limits)
         access = AccessType.read_only(False) if read_only else AccessType.read_write()
         main = Rdict(str(self.path), options=options, column_families=families, access_type=access)
-        columns = [self._column(survey, "default", main)]
+        blobs = _blob_shares(survey.options)
+        columns = [self._column(survey, blobs, "default", main)]
         # load_latest returns the families in any order, and the position of a compaction needs one that stays
         names = sorted(families.keys() - {"default"})
-        columns += [self._column(survey, name, main.get_column_family(name)) for name in names]
+        columns += [self._column(survey, blobs, name, main.get_column_family(name)) for name in names]
         return DatabaseHandle(main, tuple(columns), options, limits or WriteLimits(), read_only)
 
     def _identify(self) -> tuple[int, int] | None:
@@ -253,9 +256,9 @@ class AdoptedOpener(Opener):
         return None
 
     @staticmethod
-    def _column(survey: Survey, name: str, rdict: Rdict) -> ColumnFamily:
+    def _column(survey: Survey, blobs: Mapping[str, float], name: str, rdict: Rdict) -> ColumnFamily:
         style = CompactionStyle(survey.styles.get(name, CompactionStyle.LEVEL))
-        return ColumnFamily(name, rdict, style, name in survey.backwards)
+        return ColumnFamily(name, rdict, style, name in survey.backwards, blobs.get(name, 0.0))
 
     def _take_lock(self) -> None:
         """Take the owner's lock, from before the survey until the database is closed.
@@ -284,6 +287,17 @@ class AdoptedOpener(Opener):
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _blob_shares(options: bytes) -> dict[str, float]:
+    """Return the share of the oldest blob files that a compaction copies, for families that collect garbage."""
+    if b"enable_blob_garbage_collection=true" not in options:
+        return {}  # 1,000 families take long to parse
+    return {
+        name: float(family.options.get("blob_garbage_collection_age_cutoff", "0.25"))
+        for name, family in parse_options(options).families.items()
+        if family.options.get("enable_blob_garbage_collection") == "true"
+    }
 
 
 def _recovery_mode(strictness: ReplayStrictness, read_only: bool) -> DBRecoveryMode:

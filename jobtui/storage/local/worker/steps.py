@@ -40,6 +40,7 @@ class FamilyRest(msgspec.Struct, frozen=True):
         divisible: Whether a part of its keys can be compacted alone.
         begin: The first key, None for the first of all.
         end: The key before which it ends, None for the last of all.
+        blobs: The bytes of the values in blob files that its compaction copies.
     """
 
     name: str
@@ -48,6 +49,7 @@ class FamilyRest(msgspec.Struct, frozen=True):
     divisible: bool
     begin: bytes | None = None
     end: bytes | None = None
+    blobs: int = 0
 
 
 class StepPart(msgspec.Struct, frozen=True):
@@ -62,6 +64,7 @@ class StepPart(msgspec.Struct, frozen=True):
         merged: The bytes of those that are merged at once, because they are in level 0 or overlap it there.
         least: The bytes of the largest merge that cannot be divided: of a file and of what it overlaps in the
             levels below, also beyond `end`.
+        blobs: The bytes of the values in blob files that it copies, at most.
     """
 
     family: str
@@ -71,6 +74,7 @@ class StepPart(msgspec.Struct, frozen=True):
     size: int
     merged: int
     least: int
+    blobs: int = 0
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -85,7 +89,9 @@ class Step(msgspec.Struct, frozen=True):
 
     def room_needed(self, room: int) -> int:
         """Return the most disk space that it takes if each merge takes `room`, apart from level 0."""
-        return max(min(max(part.size, part.least), part.merged + max(room, part.least)) for part in self.parts)
+        merge = max(min(max(part.size, part.least), part.merged + max(room, part.least)) for part in self.parts)
+        # an old blob file is deleted when the values of all steps have been copied
+        return merge + sum(part.blobs for part in self.parts)
 
 
 class CompactionPlan:
@@ -191,6 +197,7 @@ class CompactionPlan:
             and all(file.first is not None and file.last is not None for file in files),
             begin,
             end,
+            column.copied_blobs,
         )
 
 
@@ -267,13 +274,13 @@ def _divide(family: FamilyRest, step_bytes: int) -> list[StepPart]:
     """Return the parts of a family, only one if `step_bytes` is 0."""
     total = sum(file.size for file in family.files)
     if not family.divisible:
-        return [StepPart(family.name, family.begin, family.end, None, total, total, 0)]
+        return [StepPart(family.name, family.begin, family.end, None, total, total, 0, family.blobs)]
     blocks, clusters = _blocks(family)
     count = max(1, round(total / step_bytes)) if step_bytes else 1
     if count == 1:
         merged = sum(block.merged for block in blocks) + sum(cluster.merged for cluster in clusters)
         least = max(block.least for block in (*blocks, *clusters))
-        return [StepPart(family.name, family.begin, family.end, None, total, merged, least)]
+        return [StepPart(family.name, family.begin, family.end, None, total, merged, least, family.blobs)]
     return _gather(family, blocks, clusters, total / count)
 
 
@@ -283,6 +290,7 @@ def _gather(family: FamilyRest, blocks: list[_Block], clusters: list[_Block], ta
     begin = family.begin
     size = merged = least = 0
     left = sum(block.size for block in blocks)
+    total = sum(file.size for file in family.files)
     for block, following in zip(blocks, [*blocks[1:], None], strict=True):
         size += block.size
         left -= block.size
@@ -297,7 +305,8 @@ def _gather(family: FamilyRest, blocks: list[_Block], clusters: list[_Block], ta
         end, key = block.last, block.last + b"\0"
         if is_last:
             end = block.last if family.end is None else min(block.last, family.end)
-        parts.append(StepPart(family.name, begin, end, None if is_last else key, size, merged, least))
+        blobs = family.blobs * size // max(1, total)
+        parts.append(StepPart(family.name, begin, end, None if is_last else key, size, merged, least, blobs))
         begin = key
         size = merged = least = 0
     return parts
