@@ -69,10 +69,17 @@ def test_no_key_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: K
     assert accepted == []
 
 
-def test_the_command_bar_gives_an_example_that_is_accepted(tmp_path: Path) -> None:
+def test_keys_and_example_follow_a_profile_that_can_be_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def run() -> None:
-        async with showing(ReadOnlyClient.open(Profile("local", tmp_path, read_only=True))) as shown:
-            await shown.shows("types a statement, like SHOW JOBS or SHOW SPACES")
+        async with showing(ReadOnlyClient.open(Profile("local", tmp_path))) as shown:
+            await shown.press("2")
+            await shown.shows("spaces", "like SHOW JOBS or SHOW SPACES")
+            assert "n new" not in shown.screen
+            monkeypatch.setattr(ReadOnlyClient, "writable", True)
+            shown.dashboard.tick()
+            await shown.shows("n new", "like SHOW JOBS or ADMIN COMPACT demo")
 
     asyncio.run(run())
 

@@ -115,7 +115,7 @@ class Dashboard(StyledScreen):
     def tick(self) -> None:
         """Update what changes with time; called once a second."""
         self.view.tick()
-        self.console.bar.refresh_example()
+        self.console.tick()
         self.refresh_header()
 
     def refresh_header(self) -> None:

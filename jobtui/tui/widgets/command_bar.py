@@ -48,8 +48,8 @@ class CommandBar(Horizontal):
         self._prompt.show(self.context.prompt_line)
 
     def refresh_example(self) -> None:
-        """Show a space that exists in the example; nothing reports when the spaces change."""
-        self._placeholder.refresh_space()
+        """Show an example that can be run; nothing reports when the spaces change."""
+        self._placeholder.refresh_example()
 
     async def start_edit(self, text: str | None = None) -> None:
         """Focus the input.
@@ -135,10 +135,13 @@ class Prompt(OneLine):
         return min(line_width(self._text), max(8, container.width // 2))
 
 
-def _example_space(context: Context) -> str:
-    """Return a space of the user's for an example; one that may be created if there is none."""
+def _example(context: Context) -> str:
+    """Return a statement for an example, on a space of the user's or one that may be created."""
+    if not context.client.writable:
+        return "SHOW SPACES"
     names = sorted(context.client.space_names())
-    return next((name for name in (context.space, *names) if name and name.isidentifier()), "demo")
+    space = next((name for name in (context.space, *names) if name and name.isidentifier()), "demo")
+    return f"ADMIN COMPACT {space}"
 
 
 class PlaceholderText(OneLine):
@@ -147,20 +150,19 @@ class PlaceholderText(OneLine):
     def __init__(self, context: Context) -> None:
         super().__init__()
         self.context = context
-        self._space = _example_space(context)
+        self._example = _example(context)
 
-    def refresh_space(self) -> None:
-        """Show another space if the one in the example is gone, or was only a proposal."""
-        space = _example_space(self.context)
-        if space != self._space:
-            self._space = space
+    def refresh_example(self) -> None:
+        """Show another example if this one's space is gone, or if statements are accepted or refused now."""
+        example = _example(self.context)
+        if example != self._example:
+            self._example = example
             self.refresh()
 
     @override
     def line(self, width: int) -> Line:
         key = self.context.keymap.shown(BY_ID["bar"])
-        example = f"ADMIN COMPACT {self._space}" if self.context.client.writable else "SHOW SPACES"
-        text = f"{key} types a statement"
+        text, example = f"{key} types a statement", self._example
         longer = (f"{text}, like SHOW JOBS or {example}", f"{text}, like {example}", f"{text}, like SHOW JOBS")
         return ((next((each for each in longer if width_of(each) <= width), text), TextRole.MUTED),)
 

@@ -225,12 +225,20 @@ class Console(Vertical):
         self.bar = CommandBar(context, self.completions, id="bar")
         self.keys = KeyBar(context.keymap, id="keys")
         self._unanswered: list[datetime] = []
+        self._was_writable = context.client.writable
 
     def compose(self) -> ComposeResult:
         """Create the transcript, the command bar and the footer."""
         yield self.transcript
         yield self.bar
         yield self.keys
+
+    def tick(self) -> None:
+        """Update what changes with the spaces, and with the process that runs the profile."""
+        self.bar.refresh_example()
+        if self.context.client.writable != self._was_writable:
+            self._was_writable = self.context.client.writable
+            self._host.show_keys()
 
     @property
     def has_transcript(self) -> bool:
