@@ -178,8 +178,12 @@ def _instant(local: datetime, zone: tzinfo | None, fold: int = 0) -> datetime:
 
     A time that does not exist is moved forward by the gap (PEP 495).
     """
-    local = local.replace(fold=fold)
-    return (local if zone is None else local.replace(tzinfo=zone)).astimezone(UTC)
+    if zone is not None:
+        return local.replace(tzinfo=zone, fold=fold).astimezone(UTC)
+    # in a gap of the machine's own zone, astimezone() of CPython 3.11 moves the time back, against PEP 495
+    first, second = sorted(local.replace(fold=each).astimezone(UTC) for each in (0, 1))
+    exists = _naive(first, None) == local
+    return first if exists == (fold == 0) else second
 
 
 def describe_shift(at: str, moment: datetime, zone: tzinfo | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,19 @@ from jobtui.language.times import check_times
 from tests.support.made_schedules import ZONES, at, interrupted, job, made
 
 BERLIN = ZoneInfo("Europe/Berlin")
+
+
+in_berlin = pytest.mark.parametrize("zone", [BERLIN, None], indirect=True, ids=["named", "own"])
+"""The test's zone is Berlin: named, and as the machine's own."""
+
+
+@pytest.fixture
+def zone(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[ZoneInfo | None]:
+    with monkeypatch.context() as own:
+        own.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        yield request.param
+    time.tzset()
 
 
 class TestNextTime:
@@ -41,8 +55,9 @@ class TestNextTime:
             ("0 0 29 2 *", "2026-03-10T12:00+01:00", "2028-02-29T00:00+01:00"),
         ],
     )
-    def test_following(self, cron: str, moment: str, following: str) -> None:
-        assert next_time(cron, at(moment), BERLIN) == at(following)
+    @in_berlin
+    def test_following(self, cron: str, moment: str, following: str, zone: ZoneInfo | None) -> None:
+        assert next_time(cron, at(moment), zone) == at(following)
 
     @pytest.mark.parametrize("zone", ZONES)
     @pytest.mark.parametrize("cron", ["30 2 * * *", "*/20 * * * *", "5 0,1,2,3 * * 0,6"])
@@ -106,8 +121,9 @@ class TestWindow:
             ("2026-03-29T03:15+02:00", "02:45", "2026-03-30T02:45+02:00"),
         ],
     )
-    def test_end(self, start: str, until: str, end: str) -> None:
-        assert window_end(until, at(start), BERLIN) == at(end)
+    @in_berlin
+    def test_end(self, start: str, until: str, end: str, zone: ZoneInfo | None) -> None:
+        assert window_end(until, at(start), zone) == at(end)
 
     @pytest.mark.parametrize(
         ("cron", "until", "end"),
@@ -121,8 +137,9 @@ class TestWindow:
             ("30 2,3 * * *", "03:00", "2026-03-30T03:00+02:00"),
         ],
     )
-    def test_end_of_a_run_that_was_moved(self, cron: str, until: str, end: str) -> None:
-        assert window_end(until, at("2026-03-29T03:30+02:00"), BERLIN, cron) == at(end)
+    @in_berlin
+    def test_end_of_a_run_that_was_moved(self, cron: str, until: str, end: str, zone: ZoneInfo | None) -> None:
+        assert window_end(until, at("2026-03-29T03:30+02:00"), zone, cron) == at(end)
 
     def test_working_job_is_paused_at_the_end(self) -> None:
         schedule = made(until="06:00", job=7, window_end=at("2026-03-11T06:00Z"))
