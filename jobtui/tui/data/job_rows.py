@@ -247,7 +247,14 @@ class JobRows:
             cells[index] = None
             width += shown[index].width + GAP
             index -= 1
-        cells[-1] = self._details(job, width)
+        status = cells[index] if index >= 0 and shown[index].column.key == "status" else None
+        if job.status is Status.FAILED and status is not None and line_width(details) > width:
+            # the column is as wide as the longest status of any row
+            gap: Line = ((" " * GAP, TextRole.PLAIN),)
+            room = width + shown[index].width - line_width(status)
+            cells[index], cells[-1] = None, (*status, *gap, *self._details(job, room))
+        else:
+            cells[-1] = self._details(job, width)
 
     def _cell(self, job: Job, column: str, now: datetime, width: int) -> Line:
         match column:
