@@ -4,7 +4,7 @@ A condition is stored as its text in canonical form (`JobOptions.condition`) and
 evaluated:
 
     condition = parse_condition("deletions > 10% OR l0_files > 20")
-    figures = {"deletions": 0.02, "l0_files": 1}   # at least those of `figures_of(condition)`
+    figures = {"deletions": 0.02, "l0_files": 1}   # at least those that the condition names
     if not evaluate(condition, figures):
         reason = f"not needed: {describe_figures(condition, figures)}"   # deletions 2%, L0 files 1
 """
@@ -217,17 +217,12 @@ def _written(value: float, quantity: Quantity | None) -> str:
             return str(value)
 
 
-def figures_of(condition: Condition) -> tuple[str, ...]:
-    """Return the names of the figures that `condition` needs, each once, in the order of the text."""
-    return tuple(dict.fromkeys(one.figure for one in _comparisons(condition))) or ("needed",)
-
-
 def evaluate(condition: Condition, figures: Mapping[str, int | float | None]) -> bool:
     """Return whether `condition` holds.
 
     Args:
         condition: The condition.
-        figures: The figures by name (see `figures_of`), None for one that is not known. The `age` of a space
+        figures: The figures by name, None for one that is not known. The `age` of a space
             that was never compacted is infinite.
 
     Raises:

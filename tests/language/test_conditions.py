@@ -17,7 +17,6 @@ from jobtui.language.conditions import (
     UnknownFigureError,
     describe_figures,
     evaluate,
-    figures_of,
     parse_condition,
     unparse_condition,
 )
@@ -131,17 +130,6 @@ class TestEvaluation:
         with pytest.raises(UnknownFigureError) as raised:
             evaluate(parse_condition(text), FIGURES)
         assert raised.value.figure == "pending"
-
-    @pytest.mark.parametrize(
-        ("text", "figures"),
-        [
-            ("NEEDED", ("needed",)),
-            ("gain > 5 GiB AND NOT (gain > 10% OR gain < 9 GiB)", ("gain", "gain_share")),
-            ("free < 5% OR age > 1 d", ("free_share", "age")),
-        ],
-    )
-    def test_figures_of(self, text: str, figures: tuple[str, ...]) -> None:
-        assert figures_of(parse_condition(text)) == figures
 
     @pytest.mark.parametrize(
         ("text", "described"),

@@ -48,6 +48,7 @@ from jobtui.history.format.state import State, StatusCounts, nest_counts
 from jobtui.model import Job
 
 OrphanedJobView = Callable[[Job], Job]
+"""Returns a live job as it is shown while no process writes the history."""
 _LOAD_ATTEMPTS: Final = 50
 """A writer replaces the manifest between two attempts only if it seals or archives at the same time."""
 TEMPORARY_SUFFIX: Final = ".tmp"
