@@ -205,6 +205,22 @@ def test_too_deep_content_is_a_history_that_cannot_be_read() -> None:
         raise RecursionError
 
 
+def test_lock_that_fails_is_not_taken_for_a_disk_without_locks(sealed: Made, copied: Copied) -> None:
+    class Failing(Disk):
+        number = errno.EIO
+
+        def try_lock(self, file: int) -> bool:
+            raise OSError(self.number, os.strerror(self.number))
+
+    path, disk = copied(sealed), Failing()
+    with pytest.raises(StoreError, match="Input/output error") as caught:
+        History.open(path, disk=disk)
+    assert "has no locks" not in str(caught.value)
+    disk.number = errno.ENOLCK
+    with pytest.raises(StoreError, match="the file system has no locks"):
+        History.open(path, disk=disk)
+
+
 class TestDisk:
     """A path whose state is not known is not one without a file."""
 

@@ -98,6 +98,18 @@ class TestCommit:
         assert history.health is Health.OK
         assert {path.name for path in history.segments.directory.glob("journal-*")} != before
 
+    def test_full_journal_that_fails_in_the_retry_is_replaced(self, tmp_path: Path, disk: ErrorDisk) -> None:
+        history = opened(tmp_path / "history", disk)
+        disk.failing = {"blanks": errno.ENOSPC}
+        assert history.write([[replace(new_job(history), reason="x" * 10_000)]]) != [None]
+        assert history.health is Health.FULL
+        before = {path.name for path in history.segments.directory.glob("journal-*")}
+        disk.failing = {"blanks": errno.EIO}
+        disk.create = lambda path: (disk.failing.clear(), Disk.create(disk, path))[1]  # type: ignore[method-assign]
+        assert history.retry()
+        assert {path.name for path in history.segments.directory.glob("journal-*")} != before
+        assert history.write([[new_job(history)]]) == [None]
+
     def test_failed_history_stays_failed_and_writes_nothing(self, tmp_path: Path, disk: ErrorDisk) -> None:
         history = opened(tmp_path / "history", disk)
         disk.failing = {"sync_data": errno.EIO, "create": errno.EIO}
