@@ -132,7 +132,7 @@ def test_the_owner_is_named_and_whether_it_answers(nba: CommandLine) -> None:
         server.send_signal(signal.SIGCONT)
 
 
-def test_schedules_that_nobody_runs_are_told_with_what_would_run_them(nba: CommandLine) -> None:
+def test_schedules_that_nobody_runs_are_reported_with_a_remedy(nba: CommandLine) -> None:
     made = nba("-e", "CREATE SCHEDULE nightly AT '@daily' DO ADMIN COMPACT nba")
     next_run, owner = made.stderr.splitlines()
     assert re.fullmatch(r"Schedule 'nightly' runs next at \S+ 00:00:00", next_run)

@@ -101,7 +101,7 @@ def figures_of(size: int, level0_files: int) -> list[dict[str, str]]:
         (3, "3 files at level 0 after it: data was written meanwhile, or it was not compacted"),
     ],
 )
-def test_sizes_before_and_after_and_a_doubt_if_level_0_is_not_smaller(files: int, note: str) -> None:
+def test_level_0_that_does_not_shrink_puts_the_result_in_doubt(files: int, note: str) -> None:
     async def test() -> None:
         with StoragedDouble({"nba"}) as storaged:
             storaged.engines["nba"] = figures_of(9 << 20, 3)

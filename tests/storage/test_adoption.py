@@ -381,7 +381,7 @@ class TestFiles:
             (database / name).write_text("x")
         survey(database)
 
-    def test_a_cut_sst_file_needs_a_backup_if_its_program_cannot_read_it_either(self, database):
+    def test_cut_sst_file_that_no_program_reads_needs_a_backup(self, database):
         file = next(database.glob("*.sst"))
         os.truncate(file, file.stat().st_size - 10)
         reason = refusal(database).reason

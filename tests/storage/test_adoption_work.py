@@ -107,7 +107,7 @@ async def works(storage: LocalStorage, database: Path) -> list[ErrorCode]:
 
 
 class TestReplaced:
-    def test_directory_that_is_replaced_while_it_is_checked_is_not_opened(self, tmp_path, database):
+    def test_directory_replaced_during_its_check_is_not_opened(self, tmp_path, database):
         other, link = adoptable(tmp_path / "other"), tmp_path / "link"
         link.symlink_to(database)
         before = content(database), content(other)

@@ -403,7 +403,7 @@ class TestHandle:
             assert database.peek(lambda _: "read", "default") == "default"
         database.close()
 
-    def test_work_is_repeated_only_if_a_stop_made_the_handle_unusable(self, opener):
+    def test_work_is_repeated_only_if_a_stop_broke_the_handle(self, opener):
         database, handles = Database(opener), list[DatabaseHandle]()
 
         def work(handle: DatabaseHandle) -> None:

@@ -94,7 +94,7 @@ class TestManifest:
 
 
 class TestRecords:
-    def test_next_block_begins_after_a_rest_without_room_for_a_header(self):
+    def test_next_block_begins_where_no_header_fits(self):
         first = framed(FULL, b"a" * (BLOCK - 7 - 3))
         assert list(RecordReader(first + bytes(3) + framed(FULL, b"b"))) == [first[7:], b"b"]
 
@@ -136,7 +136,7 @@ class TestWal:
 
 
 class TestTables:
-    def test_merges_of_another_operator_than_the_options_name_are_refused(self, database, monkeypatch):
+    def test_merges_of_an_operator_not_in_the_options_are_refused(self, database, monkeypatch):
         file = TableFile("NoCompression", BYTEWISE, "my.Sum", 3)
         monkeypatch.setattr(adoption, "read_table", lambda path: file)
         assert "holds merges of the operator my.Sum, and its OPTIONS file says" in refusal(database).reason

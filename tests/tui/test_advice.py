@@ -173,7 +173,7 @@ class TestKeys:
 
         asyncio.run(run())
 
-    def test_enter_puts_the_statement_into_the_bar_and_starts_nothing(self, tmp_path: Path) -> None:
+    def test_enter_only_puts_the_statement_into_the_bar(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with advice(tmp_path) as shown:
                 await shown.press("enter")

@@ -407,7 +407,7 @@ def test_a_cursor_moves_from_failure_to_failure(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_the_cursor_moves_by_pages_and_nothing_scrolls_back_to_it(tmp_path: Path) -> None:
+def test_cursor_moves_by_pages_and_nothing_scrolls_back_to_it(tmp_path: Path) -> None:
     hosts = [f"h{number:02}" for number in range(50)]
 
     async def run() -> None:

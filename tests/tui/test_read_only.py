@@ -69,7 +69,7 @@ def test_no_key_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: K
     assert accepted == []
 
 
-def test_keys_and_example_follow_a_profile_that_can_be_written_again(
+def test_keys_and_example_change_once_a_profile_is_writable(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def run() -> None:
