@@ -128,7 +128,6 @@ def test_the_first_steps_leave_out_what_is_done(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             await shown.shows("No jobs yet", "chooses the space")
-            await shown.shows("5  shows which spaces need a job")
             await shown.execute("USE nba")
             await shown.shows_no_more("chooses the space")
             await shown.shows("ADMIN FLUSH", "5  shows which spaces need a job, and what it would give back.")
