@@ -58,17 +58,18 @@ class Session(msgspec.Struct, eq=False, weakref=True):
     @property
     def requested_by(self) -> str:
         """The user, the host and the kind: `anna@db1, dashboard`."""
-        user = _user_name(os.geteuid() if self.uid is None else self.uid)
-        return f"{user}@{os.uname().nodename}, {self.kind}"
+        return f"{_user_at_host(os.geteuid() if self.uid is None else self.uid)}, {self.kind}"
 
 
-# each statement needs it, and the system reads a file, or asks a directory server, for each answer
+# each statement needs it: the system reads a file, or asks a directory server, for each name of a user, and
+# both calls give way to another thread
 @lru_cache(maxsize=64)
-def _user_name(uid: int) -> str:
+def _user_at_host(uid: int) -> str:
     try:
-        return pwd.getpwuid(uid).pw_name
+        user = pwd.getpwuid(uid).pw_name
     except KeyError:
-        return f"uid {uid}"  # a container need not have an entry for its user
+        user = f"uid {uid}"  # a container need not have an entry for its user
+    return f"{user}@{os.uname().nodename}"
 
 
 def _current_directory() -> Path:
