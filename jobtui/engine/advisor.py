@@ -169,10 +169,13 @@ class Advisor:
         last = self._last_compact(space.name, host)
         stop = None if last is None else last.stop
         try:
-            estimate = estimate_compaction(await self._storage.figures(space.name, host))
+            figures = await self._storage.figures(space.name, host)
         except StorageError as error:
             return HostAdvice(space.name, host, Verdict.UNKNOWN, error.detail, CompactionEstimate(), stop)
+        estimate = estimate_compaction(figures)
         verdict, reason = recommend(estimate, self._thresholds)
+        if figures.refusal and verdict in (Verdict.COMPACT, Verdict.FLUSH):
+            reason = f"{reason}; a job would be refused now: {figures.refusal}"
         statement = statement_for(verdict, space.name, (host,) if len(space.hosts) > 1 else ())
         return HostAdvice(space.name, host, verdict, reason, estimate, stop, statement)
 

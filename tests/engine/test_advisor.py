@@ -252,6 +252,8 @@ class TestExplain:
             assert row.values["Action"] == "compact"
             with locked(database / "LOCK"):
                 answers = [it.execute(f"EXPLAIN ADMIN {command} chain") for command in ("COMPACT", "FLUSH")]
+                (advice,) = it.execute("SHOW ADVICE IN chain").results[-1].rows
+            assert str(advice.values["reason"]).endswith("another program has the database open")
             for answer in answers:
                 (row,) = answer.results[-1].rows
                 assert row.values["Action"] == "refused"

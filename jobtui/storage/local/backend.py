@@ -161,7 +161,7 @@ class LocalStorage:
         with self._locate_errors(space, host):
             command = p.ReadFigures(self._directory_name(space), request)
             figures = (await self._worker(space, host).request(command, p.FiguresReply, QUICK)).figures
-            if request is not None and self._space(space).adopted:
+            if self._space(space).adopted:
                 figures = replace(figures, refusal=await asyncio.to_thread(self._refusal, host))
             return figures
 
