@@ -32,8 +32,6 @@ class GraphdJobManager(ClusterJobManager):
     take half a minute for the list of one space.
     """
 
-    # the cluster reports neither a task's progress nor whether a stopped host still works
-
     def __init__(self, settings: ClusterSettings, *, clock: Clock | None = None) -> None:
         self._settings = settings
         self._clock = clock or SystemClock()
