@@ -196,6 +196,21 @@ def test_two_failing_lists_do_not_keep_the_others_waiting() -> None:
     run(test())
 
 
+def test_unlisted_space_that_times_out_does_not_keep_the_others_waiting() -> None:
+    async def test() -> None:
+        cluster = Failing("s0", code=ErrorCode.TIMEOUT, seconds=3)
+        cluster.names.clear()
+        await cluster.reader.silence(10)
+        cluster.names.add("s0")
+        del cluster.mirror.there["s0"]
+        await cluster.reader.silence(60)
+        assert await cluster.seconds_to_see("s2", 1) <= IDLE_SECONDS + 2 * 3
+        assert cluster.pauses[:3] == sorted(cluster.pauses[:3])
+        await cluster.reader.close()
+
+    run(test())
+
+
 def test_list_that_times_out_is_paced_over_reconnects() -> None:
     async def test() -> None:
         cluster = Failing("s0", code=ErrorCode.TIMEOUT)

@@ -296,6 +296,7 @@ class JobPoller:
             await self._manager.list_jobs(name, watched.digest)
         except StorageError as error:
             if error.code in RETRIED:
+                self._postpone(watched)  # otherwise it would end every round before the other spaces are listed
                 raise
             if error.code is ErrorCode.ACCESS:
                 await self._block(watched, error)
@@ -427,13 +428,16 @@ class JobPoller:
 
         Raises StorageError if the spaces cannot be listed either, which ends the round.
         """
-        watched.blocked = True
-        watched.failures += 1
-        watched.due = self._clock.steady() + self._pause_after_failures(watched.failures)
+        self._postpone(watched)
         if error.code in RETRIED:
             self._spaces_due = 0.0
             await self._list_spaces()
         watched.list_error = self._publish_once(watched.list_error, error)
+
+    def _postpone(self, watched: _PolledSpace) -> None:
+        """Leave a space alone whose query has failed, each time for longer."""
+        watched.blocked, watched.failures = True, watched.failures + 1
+        watched.due = self._clock.steady() + self._pause_after_failures(watched.failures)
 
     def _pause_after_failures(self, failures: int) -> float:
         """Return the seconds until a query is repeated that has failed so many times in a row."""
