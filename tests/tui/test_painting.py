@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
+from rich.segment import Segment
 from textual._compositor import ChopsUpdate
 from textual.geometry import Region
 from textual.strip import Strip
@@ -12,7 +14,7 @@ from textual.strip import Strip
 from jobtui.tui.app import DashboardApp
 from jobtui.tui.terminal import OutputBudget
 from jobtui.tui.text.spans import Line, TextRole, cut, width_of
-from jobtui.tui.textual_ext.render import QuantizedScrollBar
+from jobtui.tui.textual_ext.render import CroppedUpdate, QuantizedScrollBar
 from jobtui.tui.widgets.base import changed_cells
 from jobtui.tui.widgets.header import Header
 from jobtui.tui.widgets.table import Table
@@ -134,6 +136,13 @@ def test_progress_waits_for_the_tick_if_much_was_written(
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("text", ["ab图谱cd", "e\u0301图谱e\u0301d"])
+def test_update_does_not_divide_a_wide_character(text: str) -> None:
+    strip = Strip([Segment(text)])
+    update = CroppedUpdate([{0: strip}], [(0, 3, 4)], [[strip.cell_length]])
+    assert update.render_segments(Console()).endswith(text)
+
+
 class TestChangedCells:
     LINES = (
         (("a host  ", TextRole.PLAIN), ("68%", TextRole.PLAIN), ("  12 MiB/s", TextRole.ACCENT)),
@@ -192,10 +201,10 @@ def test_a_move_of_the_cursor_asks_the_header_for_nothing(
 
 
 def test_scrollbar_is_unchanged_a_page_on_in_a_million_rows() -> None:
-    class PlacedColumn(QuantizedScrollBar):
+    class SizedScrollBar(QuantizedScrollBar):
         size = property(lambda self: self.tall)  # type: ignore[assignment]  # a property in place of a reactive value
 
-    bar = PlacedColumn.__new__(PlacedColumn)
+    bar = SizedScrollBar.__new__(SizedScrollBar)
     QuantizedScrollBar.__init__(bar)
     bar.tall = type("Size", (), {"height": 40})  # type: ignore[attr-defined]  # of the view or double at hand
     bar.set_reactive(QuantizedScrollBar.window_virtual_size, 1_000_000)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+from rich.cells import get_character_cell_size
 from rich.console import Console
 from rich.control import Control
 from textual._compositor import ChopsUpdate, Compositor
@@ -43,8 +44,9 @@ class CroppedUpdate(ChopsUpdate):
                 if strip is None or x >= until or end <= begin:
                     continue
                 first, last = max(x, begin), min(end, until)
-                if strip.cell_length != len(strip.text):
-                    first = x  # a character of two cells may stand across the border
+                text = strip.text
+                if not text.isascii() and any(get_character_cell_size(each) != 1 for each in text):
+                    first, last = x, end  # a character of two cells may stand across a border
                 if (first, last) != (x, end):
                     strip = strip.crop(first - x, last - x)
                 sequences += [Control.move_to(first, y).segment.text, strip.render(console)]
