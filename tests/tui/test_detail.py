@@ -1,6 +1,7 @@
 """The detail of a job: its tabs, the whole screen, beside and below."""
 
 import asyncio
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -115,6 +116,28 @@ def test_dates_are_in_the_order_of_the_setting(tmp_path: Path) -> None:
             await shown.until(lambda: f"submitted {day} " in shown.detail and "job finished" in shown.detail)
 
     asyncio.run(run())
+
+
+def test_dates_appear_at_midnight_of_the_local_zone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "XXX-6")  # 23:21 by the clock of the test, and another 18 hours to go in UTC
+    time.tzset()
+
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, size=(80, 24), auto=True) as shown:
+            await shown.execute("ADMIN FLUSH nba")
+            await shown.shows("✔ 1")
+            token = shown.dashboard.jobs.list.rows.token(0)
+            assert "submitted 12/17/19" not in shown.detail
+            shown.bench.clock.advance(3_600)
+            shown.dashboard.tick()
+            await shown.until(lambda: "submitted 12/17/19" in shown.detail)
+            assert shown.dashboard.jobs.list.rows.token(0) != token  # the row is painted again
+
+    try:
+        asyncio.run(run())
+    finally:
+        monkeypatch.undo()
+        time.tzset()
 
 
 def test_events_of_another_day_are_below_its_date() -> None:

@@ -6,7 +6,14 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from datetime import UTC, datetime
 
 from jobtui.engine.client import Client
-from jobtui.formatting import DateOrder, format_bytes, format_change, format_duration, format_recent_time
+from jobtui.formatting import (
+    DateOrder,
+    format_bytes,
+    format_change,
+    format_duration,
+    format_recent_time,
+    to_local,
+)
 from jobtui.history import QueryResult, StoreError
 from jobtui.model import ClusterRef, Job, Status
 from jobtui.tui.data.search import FIRST_PAGE
@@ -217,12 +224,12 @@ class JobRows:
         """Return the values that a row is painted from; equal tokens mean equal rows."""
         job = self.job_at(index)
         now = self._now()
-        varies: object = now.date()  # a time of today loses its date
+        varies: object = to_local(now).date()  # a time of today loses its date
         if job.status is Status.RUNNING:
             trend = self.trends.get(job.id, ())
             varies = now.replace(microsecond=0), self._rate(job), tuple(trend)
         elif job.status is Status.QUEUE:
-            varies = now.date(), self.waits.get(job.id)
+            varies = to_local(now).date(), self.waits.get(job.id)
         return job, job.id in self.marks, job.id in self.watched, self._again.get(job.id), varies
 
     def cells(self, index: int, shown: Sequence[PlacedColumn]) -> list[Line | None]:

@@ -12,6 +12,7 @@ from textual.containers import Vertical
 from textual.message import Message
 from typing_extensions import override
 
+from jobtui.formatting import to_local
 from jobtui.history import StoreError
 from jobtui.model import Job, Status
 from jobtui.tui.commands import BY_ID, KeyScope, bindings
@@ -219,7 +220,7 @@ class JobDetail(Detail):
         if self.tab is Tab.TASKS:
             # not when the cursor moves: it may pass by many jobs
             self._usual.request(job)
-        is_new_day = self._painted_on != self.context.now().date()
+        is_new_day = self._painted_on != to_local(self.context.now()).date()
         if not job.status.ended or is_new_day or self.tab is Tab.STORAGE or self._shows_lingering_hosts(job):
             self.repaint_tab()
             self._fetch_stats(tick=True)
@@ -250,7 +251,7 @@ class JobDetail(Detail):
         """
         if not self.body.size.width:
             return
-        self._painted_on = self.context.now().date()
+        self._painted_on = to_local(self.context.now()).date()
         try:
             lines = self._lines(self.body.inner_width)
         except StoreError as error:
