@@ -16,6 +16,7 @@ import msgspec
 
 from jobtui.cli.errors import CommandError
 from jobtui.cli.pair_format import HEADER, NULL, InvalidLine, Pair, PairFormat, SeparatorCheck
+from jobtui.suggest import did_you_mean
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # the first bytes of files that are not text, with what to do
@@ -84,13 +85,45 @@ def _read_jsonl(lines: Iterable[bytes], name: str) -> Iterator[Pair]:
             found = decoder.decode(line)
             yield _key_of(found), _value_of(found)
         except msgspec.DecodeError as error:
-            raise PairError(name, number, f"{error}{_other_format(line)}") from None
+            raise PairError(name, number, f"{_explain(line, error)}{_other_format(line)}") from None
         except UnicodeDecodeError:
             raise PairError(name, number, _NOT_UTF8) from None
         except RecursionError:
             raise PairError(name, number, "JSON is nested too deeply to be read") from None
         except InvalidLine as error:
             raise PairError(name, number, str(error)) from None
+
+
+_FIELDS = ("key", "key_base64", "value", "value_base64")
+_FIELD_PAIRS = '"key" or "key_base64", and "value" or "value_base64"'
+_TYPES = {b'"': "a text", b"{": "an object", b"[": "an array", b"t": "true", b"f": "false", b"n": "null"}
+
+
+def _explain(line: bytes, error: msgspec.DecodeError) -> str:
+    """Return what is wrong with a line that the decoder refused, in plain words."""
+    if not isinstance(error, msgspec.ValidationError):
+        text = str(error)
+        if "truncated" in text:
+            return "the JSON breaks off before its end"
+        return f"this is not JSON: {text.removeprefix('JSON is malformed: ')}"
+    if not line.lstrip().startswith(b"{"):
+        return f'an object with "key" and "value" is expected, not {_type_of(line.lstrip())}'
+    try:
+        fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
+    except (msgspec.DecodeError, RecursionError):
+        return "this is not a JSON object"  # the line is also broken after its first error
+    for field, raw in fields.items():
+        if field not in _FIELDS:
+            near = did_you_mean(field[:20], _FIELDS)
+            meant = f'; did you mean "{near}"?' if near else f"; a line has {_FIELD_PAIRS}"
+            return f'"{field[:40]}" is not expected{meant}'
+        if field != "value" and not bytes(raw).startswith(b'"'):
+            return f'"{field}" must be a text, not {_type_of(bytes(raw))}'
+    return "this is not a JSON object with a key and a value"
+
+
+def _type_of(raw: bytes) -> str:
+    return _TYPES.get(raw[:1], "a number")
 
 
 def _other_format(line: bytes) -> str:
