@@ -201,7 +201,7 @@ class TestHangup:
         with at_work(jobtui, f"{steps}, rate = 200 kB", job=2) as shown:  # a step a second
             eventually(lambda: all(steps.done > 1 for steps in steps_of(jobtui, 2)))
             shown.terminal.signal(signal.SIGHUP)
-            shown.terminal.ended()
+            assert shown.terminal.ended() == 128 + signal.SIGHUP
             before = steps_of(jobtui, 2)
             assert "until its jobs have ended" in shown.said()
             assert shown.terminal.is_given_back()

@@ -108,7 +108,8 @@ def _continue_in_background(
 ) -> int:
     """Leave the jobs to a server without a terminal that ends with the last, and return the exit status.
 
-    The jobs are left at their next step, so that the server continues them there.
+    The jobs are left at their next step, so that the server continues them there. After a hang-up the status is
+    that of SIGHUP, as it is without jobs.
 
     Raises:
         CommandError: The server cannot be started; the jobs are still this process's.
@@ -128,7 +129,8 @@ def _continue_in_background(
     if signal.SIGTERM in received:
         return _stop_jobs(client, SIGNAL_STATUS + signal.SIGTERM, received)
     client.close()
-    return serve_in_background(profile, command, log_of(profile), words=[UNTIL_IDLE])
+    status = serve_in_background(profile, command, log_of(profile), words=[UNTIL_IDLE])
+    return SIGNAL_STATUS + signal.SIGHUP if received else status
 
 
 def _show(client: Client, settings: TuiSettings, received: list[signal.Signals]) -> DashboardEnd:
