@@ -387,6 +387,11 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         return sum(known) if known else None
 
     @property
+    def reclaimed_by_compaction(self) -> int | None:
+        """The bytes that the job freed, None for a flush: it writes memory to files, and reclaims nothing."""
+        return None if self.command == JobCommand.FLUSH else self.reclaimed
+
+    @property
     def not_needed(self) -> int:
         """The number of tasks that did nothing, because the job's condition excluded their hosts."""
         return sum(task.status is Status.FINISHED and task.reason.startswith(NOT_NEEDED) for task in self.tasks)

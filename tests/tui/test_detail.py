@@ -276,6 +276,15 @@ class TestSummary:
         ):
             assert part in text
 
+    def test_flush_shows_its_sizes_and_nothing_reclaimed(self) -> None:
+        grown = Task(0, "h1", Status.FINISHED, before=AFTER, after=BEFORE)
+        compacted = replace(FAILED, status=Status.FINISHED, reason="", tasks=(grown,))
+        assert "340 MiB grown" in said(compacted)
+        assert "on average" in said(compacted)
+        text = said(replace(compacted, command="flush"))
+        assert "300 MiB → 640 MiB" in text
+        assert not any(word in text for word in ("grown", "reclaimed", "on average"))
+
     def test_leaves_out_a_reason_that_is_at_its_host(self) -> None:
         assert "no space left on device" not in said(FAILED)
         of_a_path = replace(FAILED, reason="no space left on device, at /db/nba")

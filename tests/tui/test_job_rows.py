@@ -12,7 +12,7 @@ from rich.style import Style
 from jobtui.formatting import DateOrder, format_recent_time
 from jobtui.history import Sort
 from jobtui.model import EventKind, Job, JobEvent, Level, SpaceStats, Status, Task
-from jobtui.tui.data.job_rows import DEFAULT_COLUMNS, JOB_COLUMNS, JobRows
+from jobtui.tui.data.job_rows import DEFAULT_COLUMNS, JOB_COLUMNS, JobRows, job_cell
 from jobtui.tui.text.spans import waiting_reasons
 from jobtui.tui.widgets.table_layout import GUTTER, Column, RowPainter, place_columns
 
@@ -162,6 +162,13 @@ def test_recovered_job_shows_its_newest_recovery() -> None:
     rows.update({17: replace(job(Status.QUEUE), id=17, recovered_from=2)})
     assert "↻ 17" in text_of(rows, 120)
     assert rows.token(0) != before
+
+
+@pytest.mark.parametrize(("command", "shown"), [("compact", "-20 MiB"), ("flush", "")])
+def test_only_a_compaction_reclaims(command: str, shown: str) -> None:
+    task = Task(0, "cold0", Status.FINISHED, before=stats(100 * MIB), after=stats(120 * MIB))
+    ended = replace(job(Status.FINISHED), command=command, tasks=(task,))
+    assert "".join(text for text, _ in job_cell(ended, "reclaimed", NOW, 10)) == shown
 
 
 def test_a_wider_terminal_shows_more() -> None:

@@ -68,7 +68,7 @@ class TestQueries:
     def test_newest_jobs_of_each_space(self, tmp_path: Path) -> None:
         spaces = {"alpha": ["h1"], "beta": ["h2"], "gamma": ["h3"]}
         with bench(tmp_path, ScriptedStorage(spaces, auto=True)) as it:
-            it.execute("ADMIN FLUSH alpha; " + "; ".join(["ADMIN FLUSH beta"] * 45))
+            it.execute("ADMIN FLUSH alpha; " + "; ".join(["ADMIN COMPACT beta"] * 45))
             it.engine.wait_idle().result(20)
         client = ReadOnlyClient.open(Profile("local", tmp_path))
         try:

@@ -4,7 +4,7 @@ import pytest
 from rich.cells import cell_len
 
 from jobtui.formatting import format_change, single_cells
-from jobtui.model import Job, Status, Task
+from jobtui.model import Job, Level, SpaceStats, Status, Task
 from jobtui.tui.text.notices import describe_end
 from jobtui.tui.text.spans import cause_of, fit, fit_host, size_sparkline, width_of, wrap
 
@@ -98,6 +98,14 @@ def test_sizes_are_aligned_if_there_is_room_and_shortened_if_not() -> None:
 )
 def test_curve_of_sizes_shows_their_change(sizes: list[float], bars: str) -> None:
     assert size_sparkline(sizes, len(sizes)) == bars
+
+
+@pytest.mark.parametrize(("command", "reclaimed"), [("compact", ", 1 KiB reclaimed"), ("flush", "")])
+def test_end_of_a_flush_reclaims_nothing(command: str, reclaimed: str) -> None:
+    sizes = SpaceStats((Level(1, 2048),)), SpaceStats((Level(1, 1024),))
+    task = Task(0, "h1", Status.FINISHED, before=sizes[0], after=sizes[1])
+    job = Job(3, command, "nba", NOW, Status.FINISHED, tasks=(task,))
+    assert describe_end(job) == (f"✔ job 3 {command} nba finished{reclaimed}", "information")
 
 
 def test_cause_of_a_failure_comes_before_its_path() -> None:

@@ -390,7 +390,7 @@ def _there(origin: ClusterRef, *, ended: bool) -> str:
 def _reclaimed(job: Job, now: datetime) -> Line:
     if not job.status.ended:
         return ()  # the figure of only some hosts would be misleading
-    return ((format_bytes(job.reclaimed), TextRole.PLAIN),)
+    return ((format_bytes(job.reclaimed_by_compaction), TextRole.PLAIN),)
 
 
 _CELLS: Mapping[str, Callable[[Job, datetime], Line]] = {

@@ -39,7 +39,7 @@ class SpaceActivity(msgspec.Struct, frozen=True):
     @property
     def reclaimed(self) -> int | None:
         """The bytes that these jobs freed, None if no job's are known."""
-        known = [job.reclaimed for job in self.jobs if job.reclaimed is not None]
+        known = [freed for job in self.jobs if (freed := job.reclaimed_by_compaction) is not None]
         return sum(known) if known else None
 
 

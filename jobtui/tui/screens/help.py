@@ -90,7 +90,7 @@ _WORDS = (
     *("step", "condition", "schedule"),
 )
 _DASHBOARD_WORDS = (
-    ("reclaimed", "How much less disk the files took after the job than before it; negative if they grew."),
+    ("reclaimed", "How much less disk the files took after a compaction than before; negative if they grew."),
     ("adopted", "A database of another program, which jobtui works on and never deletes."),
     ("recover", "Runs a failed or stopped job again, as a new job."),
     ("archive", "Moves ended jobs out of the list; key 4 shows them."),

@@ -15,7 +15,7 @@ from jobtui.formatting import (
     format_rate,
     format_recent_time,
 )
-from jobtui.model import Job, Status, Task
+from jobtui.model import Job, JobCommand, Status, Task
 from jobtui.tui.text.spans import (
     STATUS_ROLE,
     Line,
@@ -160,13 +160,14 @@ def _sizes(job: Job, rate: float | None) -> list[str]:
         known = []  # the sizes of some hosts alone would be misleading
     if known:
         texts.append(f"{format_bytes(before)} → {format_bytes(after)}")
-    if job.reclaimed is not None and known:
-        share = f" ({100 * job.reclaimed / before:.0f}%)" if before and job.reclaimed > 0 else ""
-        word = "reclaimed" if job.reclaimed >= 0 else "grown"
-        texts.append(f"{format_bytes(abs(job.reclaimed))} {word}{share}")
+    reclaimed = job.reclaimed_by_compaction
+    if reclaimed is not None and known:
+        share = f" ({100 * reclaimed / before:.0f}%)" if before and reclaimed > 0 else ""
+        word = "reclaimed" if reclaimed >= 0 else "grown"
+        texts.append(f"{format_bytes(abs(reclaimed))} {word}{share}")
     if rate is not None:
         texts.append(format_rate(rate))
-    elif job.status is Status.FINISHED and job.took and before:
+    elif job.status is Status.FINISHED and job.took and before and job.command != JobCommand.FLUSH:
         texts.append(f"{format_rate(before / job.took)} on average")
     return texts
 

@@ -117,8 +117,8 @@ def describe_ends(jobs: Sequence[Job]) -> tuple[str, str]:
 def describe_end(job: Job) -> tuple[str, str]:
     """Return a text about a job that has ended, and its severity."""
     took = f" after {format_duration(job.took)}" if job.took is not None else ""
-    is_smaller = job.status is Status.FINISHED and job.reclaimed is not None and job.reclaimed > 0
-    reclaimed = f", {format_bytes(job.reclaimed)} reclaimed" if is_smaller else ""
+    freed = job.reclaimed_by_compaction if job.status is Status.FINISHED else None
+    reclaimed = f", {format_bytes(freed)} reclaimed" if freed is not None and freed > 0 else ""
     reason = f": {cause_of(job)}" if job.reason else ""
     text = f"{GLYPH[job.status]} job {job.id} {job.label} {job.status.value}{took}{reclaimed}{reason}"
     return text, _SEVERITY.get(job.status, "information")

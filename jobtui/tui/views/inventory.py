@@ -232,7 +232,8 @@ class SpacesView(InventoryView):
         # late: a start does without the library that draws the curves
         from jobtui.tui.tabs.chart import space_chart_lines
 
-        sizes, freed = [size_after(job) or 0 for job in jobs], [job.reclaimed or 0 for job in jobs]
+        sizes = [size_after(job) or 0 for job in jobs]
+        freed = [job.reclaimed_by_compaction or 0 for job in jobs]
         return [(), *space_chart_lines([job.id for job in jobs], sizes, freed, width)]
 
     def rows_of(self, overview: Overview, sorting: Sorting) -> Sequence[tuple[str, Cells]]:
