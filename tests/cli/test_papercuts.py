@@ -14,12 +14,15 @@ from pathlib import Path
 import pytest
 
 from jobtui.cli import streams
+from jobtui.cli.commands.run import DASHBOARD_COMMANDS, add_dashboard_hint
 from jobtui.cli.errors import UsageError
 from jobtui.cli.main import main
 from jobtui.engine import lifecycle
 from jobtui.formatting import format_local_time
 from jobtui.history import History, StoreError
+from jobtui.language import StatementError, parse
 from jobtui.model import Status
+from jobtui.tui.text import console_commands
 from tests.support import made_jobs
 from tests.support.commands import CommandLine
 from tests.support.terminal import Terminal
@@ -352,3 +355,40 @@ def test_endless_text_is_refused(tmp_path: Path) -> None:
         file.truncate(streams.MOST_TEXT + 1)
     with pytest.raises(UsageError, match="text: a text of statements has at most 16 MiB"):
         streams.read_text(str(tmp_path / "text"))
+
+
+class TestDashboardCommands:
+    """Commands of the dashboard's command bar where statements are expected."""
+
+    @pytest.mark.parametrize(
+        ("text", "word"),
+        [
+            ("HELP", "HELP"),
+            ("?", "?"),
+            ("help recover", "help"),
+            ("SHOW JOBS; exit;", "exit"),
+            ("quit", "quit"),
+        ],
+    )
+    def test_are_named(self, text: str, word: str) -> None:
+        hint = f"; {word} works in the dashboard's command bar; jobtui help lists the statements"
+        with pytest.raises(StatementError) as refused:
+            parse(text)
+        named = add_dashboard_hint(refused.value)
+        assert named.message == refused.value.message + hint
+        assert named.span == refused.value.span
+
+    @pytest.mark.parametrize(
+        "text", ["HLP", "SHWO JOBS", "EXPLAIN help", "USE nba help", "SHOW help", "USE 'nba"]
+    )
+    def test_other_mistakes_stay_as_they_are(self, text: str) -> None:
+        with pytest.raises(StatementError) as refused:
+            parse(text)
+        assert add_dashboard_hint(refused.value) is refused.value
+
+    def test_are_those_of_the_console(self) -> None:
+        assert frozenset(console_commands._COMMANDS) == DASHBOARD_COMMANDS
+
+    def test_are_named_by_the_command(self, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+        assert main(["--data-dir", str(tmp_path), "-e", "HELP"]) == 2
+        assert "HELP works in the dashboard's command bar" in capsys.readouterr().err

@@ -53,6 +53,8 @@ CLUSTER_SECONDS = 30.0
 # the number of owners that may exit in turn before one accepts the statements
 OWNER_ATTEMPTS = 20
 _MOST_NAMED = 5
+# those of jobtui.tui.text.console_commands, which a run without a screen does not import
+DASHBOARD_COMMANDS = frozenset({"quit", "exit", "help", "?", "clear", "profile"})
 
 
 def run_text(command: RunCommand) -> int:
@@ -63,7 +65,7 @@ def run_text(command: RunCommand) -> int:
     try:
         statements = parse(text)
     except StatementError as error:
-        return _report_syntax_error(error, command, label)
+        return _report_syntax_error(add_dashboard_hint(error), command, label)
     check_format(command.format, statements)
     # with --read-only this process cannot measure, but an owner can
     reading = (*READ_ONLY, *MEASURING) if profile.read_only else READ_ONLY
@@ -267,6 +269,16 @@ def required_jobs(
             return None  # the cluster may have it
         jobs |= dict.fromkeys(named)
     return tuple(jobs)
+
+
+def add_dashboard_hint(error: StatementError) -> StatementError:
+    """Return the error; where a statement begins with a command of the dashboard, with a hint about that."""
+    word = error.text[slice(*error.span)]
+    is_first_word = {"ADMIN", "SHOW"} <= set(error.expected)
+    if not is_first_word or error.near is not None or word.lower() not in DASHBOARD_COMMANDS:
+        return error
+    hint = f"{word} works in the dashboard's command bar; jobtui help lists the statements"
+    return StatementError(f"{error.message}; {hint}", text=error.text, span=error.span, expected=error.expected)
 
 
 def _report_syntax_error(error: StatementError, command: RunCommand, label: str) -> int:
