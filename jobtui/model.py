@@ -383,7 +383,7 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     @property
     def reclaimed(self) -> int | None:
         """The bytes freed by all tasks that know it, None if none does."""
-        known = [task.reclaimed for task in self.tasks if task.reclaimed is not None]
+        known = [freed for task in self.tasks if (freed := task.reclaimed) is not None]
         return sum(known) if known else None
 
     @property

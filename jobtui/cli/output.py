@@ -75,8 +75,10 @@ def _print_tables(result: ExecuteResult, command: RunCommand) -> int:
     """Print the results; an error does not end the command, since queued jobs run in any case."""
     output = StdoutWriter()
     try:
-        for chunk in format_result(result, command.format, output.encoding, raw=command.raw):
-            output.write(f"{chunk}\n")
+        for line in format_result(result, command.format, output.encoding, raw=command.raw):
+            output.write(f"{line}\n")
+            if output.closed:
+                break  # the reader has enough: the rest of a long history is not read
         output.flush()
     except (CommandError, StoreError) as error:
         print_error(f"jobtui: {error}")
@@ -85,7 +87,7 @@ def _print_tables(result: ExecuteResult, command: RunCommand) -> int:
 
 
 def format_result(result: ExecuteResult, form: str, encoding: str, *, raw: bool = False) -> Iterator[str]:
-    """Yield the result in that format, in chunks; the caller adds a line end to each.
+    """Yield the lines of the result in that format; the caller adds a line end to each.
 
     Args:
         encoding: of the output, which decides how a box is drawn.
@@ -93,17 +95,19 @@ def format_result(result: ExecuteResult, form: str, encoding: str, *, raw: bool 
     """
     match form:
         case "json":
-            yield tables.format_json(result.results, result.failure)
+            yield from tables.json_lines(result.results, result.failure)
         case "jsonl":
-            lines = tables.format_jsonl(result.results)
-            if lines:
-                yield lines
+            yield from tables.jsonl_lines(result.results)
         case "csv":
-            yield from (tables.format_csv(table, raw=raw) for table in result.results if table.columns)
+            for table in result.results:
+                if table.columns:
+                    yield from tables.csv_lines(table, raw=raw)
         case _:
             boxes = [table for table in result.results if table.columns]
             for number, box in enumerate(boxes):
-                yield ("\n" if number else "") + tables.format_table(box, encoding)
+                if number:
+                    yield ""
+                yield from tables.table_lines(box, encoding)
 
 
 def report_outcomes(jobs: Sequence[Job], status: int, *, quiet: bool) -> int:

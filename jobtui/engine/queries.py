@@ -6,6 +6,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import overload
 
+from typing_extensions import override
+
 from jobtui.engine import lifecycle
 from jobtui.engine.client import ExecuteResult, Failure, SpaceOverview
 from jobtui.engine.schedules import (
@@ -21,7 +23,7 @@ from jobtui.errors import StatementRefused
 from jobtui.formatting import format_bytes, format_count, format_ids, format_local_time, to_local
 from jobtui.history import History, Query, QueryResult, Sort
 from jobtui.language.ast import Parsed, ShowJob, ShowJobs, Statement, option_values, unparse
-from jobtui.language.tables import Result, Row
+from jobtui.language.tables import Result, Row, RowListing
 from jobtui.language.times import describe_shift, next_time
 from jobtui.model import Job, JobCommand, Status, Task
 from jobtui.storage.base import Host
@@ -356,7 +358,7 @@ def _run_value(run: ScheduleRun, find_job: Callable[[int], Job | None]) -> dict[
     }
 
 
-class JobListing(Sequence[Row]):
+class JobListing(RowListing):
     """The rows of SHOW JOBS from index `first` of the view on, decoded a page at a time."""
 
     def __init__(self, view: QueryResult, first: int) -> None:
@@ -368,10 +370,17 @@ class JobListing(Sequence[Row]):
     def __iter__(self) -> Iterator[Row]:
         return self._rows(0, len(self))
 
+    @override
+    def cells(self) -> Iterator[tuple[str, ...]]:
+        return map(_job_cells, self._jobs(0, len(self)))
+
     def _rows(self, start: int, stop: int) -> Iterator[Row]:
+        for job in self._jobs(start, stop):
+            yield _job_row(job, "Job Id", "Command")
+
+    def _jobs(self, start: int, stop: int) -> Iterator[Job]:
         for at in range(start, stop, _PAGE):
-            for job in self._view.page(self._first + at, min(_PAGE, stop - at)):
-                yield _job_row(job, "Job Id", "Command")
+            yield from self._view.page(self._first + at, min(_PAGE, stop - at))
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
@@ -387,14 +396,17 @@ class JobListing(Sequence[Row]):
         return _job_row(self._view.page(self._first + position, 1)[0], "Job Id", "Command")
 
 
-def _job_row(job: Job, id_column: str, command_column: str) -> Row:
-    cells = (
+def _job_cells(job: Job) -> tuple[str, ...]:
+    return (
         str(job.id),
         job.label,
         job.status.value,
         format_local_time(job.start),
         format_local_time(job.stop),
     )
+
+
+def _job_row(job: Job, id_column: str, command_column: str) -> Row:
     values: dict[str, object] = {
         id_column: job.id,
         command_column: job.label,
@@ -421,7 +433,7 @@ def _job_row(job: Job, id_column: str, command_column: str) -> Row:
     if job.origin is not None:
         origin = job.origin
         values["origin"] = {"cluster": origin.cluster, "space": origin.space, "id": origin.id or None}
-    return Row(cells, values)
+    return Row(_job_cells(job), values)
 
 
 def _task_row(job: Job, task: Task) -> Row:

@@ -375,8 +375,10 @@ def option_values(options: JobOptions) -> dict[str, object]:
     Sizes are bytes, durations seconds, shares fractions, families a list; a key is text, or hexadecimal
     (`0x00ff`) if it is not printable text. `hosts` and `condition` are left out.
     """
-    fields = {"families": "family", "from_key": "from", "to_key": "to", "room_share": "room"}
     found: dict[str, object] = {}
+    if options == NO_OPTIONS:
+        return found
+    fields = {"families": "family", "from_key": "from", "to_key": "to", "room_share": "room"}
     for name in options.__struct_fields__:
         value = getattr(options, name)
         if name in ("hosts", "condition") or value == getattr(NO_OPTIONS, name):

@@ -7,12 +7,12 @@ by visible escapes in tables and CSV, and by JSON's own in JSON, so that a progr
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from abc import abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache, partial
 from typing import Final, Protocol
 
 import msgspec
-from msgspec.structs import replace
 
 from jobtui.formatting import guard_formula, is_control, printable
 
@@ -28,6 +28,14 @@ class Row(msgspec.Struct, frozen=True):
 
     cells: tuple[str, ...]
     values: Mapping[str, object]
+
+
+class RowListing(Sequence[Row]):
+    """A long sequence of rows that are made when they are used."""
+
+    @abstractmethod
+    def cells(self) -> Iterator[tuple[str, ...]]:
+        """Yield the cells of each row; a table needs no values, and they take longer to make."""
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -91,17 +99,16 @@ def table_lines(result: Result, encoding: str = "utf-8") -> Iterator[str]:
     """Yield the lines of `format_table`; many rows are read twice instead of kept."""
     if not result.columns:
         return
-    if len(result.rows) <= _PAGE:
-        result = replace(result, rows=tuple(result.rows))
+    kept = tuple(_cells(result)) if len(result.rows) <= _PAGE else None
     shown = partial(_encodable, encoding=encoding)
     header = tuple(map(shown, result.columns))
     widths = [max(_LEAST_WIDTH.get(name, 0), cell_width(name)) for name in header]
-    for row in _rows(result):
-        widths = [max(width, cell_width(shown(cell))) for width, cell in zip(widths, row.cells, strict=True)]
+    for cells in _cells(result) if kept is None else kept:
+        widths = [max(width, cell_width(shown(cell))) for width, cell in zip(widths, cells, strict=True)]
     across = sum(widths) + 3 * len(widths) + 1
     yield from ("=" * across, _boxed(header, widths), "=" * across)
-    for row in _rows(result):
-        yield _boxed(tuple(map(shown, row.cells)), widths)
+    for cells in _cells(result) if kept is None else kept:
+        yield _boxed(tuple(map(shown, cells)), widths)
         yield "-" * across
 
 
@@ -147,9 +154,10 @@ def csv_lines(result: Result, *, raw: bool = False) -> Iterator[str]:
     names = [*result.columns, *_extra_names(result)]
     if not names:
         return
-    yield _csv_line(map(printable, names))
+    line = _csv_writer()
+    yield line(map(printable, names))
     for row in _rows(result):
-        yield _csv_line(_csv_value(row.values.get(name), raw) for name in names)
+        yield line(_csv_value(row.values.get(name), raw) for name in names)
 
 
 def cell_width(text: str) -> int:
@@ -175,6 +183,11 @@ def _rows(result: Result) -> Iterator[Row]:
     """Yield the rows, read a page at a time because they may come from the history."""
     for start in range(0, len(result.rows), _PAGE):
         yield from result.rows[start : start + _PAGE]
+
+
+def _cells(result: Result) -> Iterator[tuple[str, ...]]:
+    rows = result.rows
+    return rows.cells() if isinstance(rows, RowListing) else (row.cells for row in _rows(result))
 
 
 def _objects(results: Iterable[Result], failed: FailedStatement | None) -> Iterator[Iterable[str]]:
@@ -220,13 +233,16 @@ def _extra_names(result: Result) -> list[str]:
     return [key for key in keys if key not in result.columns]
 
 
-def _csv_line(values: Iterable[str]) -> str:
+def _csv_writer() -> Callable[[Iterable[str]], str]:
+    """Return a function that returns the values as a line; `writerow` returns what `write` returned."""
     import csv
-    import io
 
-    out = io.StringIO()
-    csv.writer(out, lineterminator="").writerow(values)
-    return out.getvalue()
+    return csv.writer(_LineReturner(), lineterminator="").writerow
+
+
+class _LineReturner:
+    def write(self, line: str) -> str:
+        return line
 
 
 def _csv_value(value: object, raw: bool) -> str:
@@ -242,9 +258,17 @@ def _csv_value(value: object, raw: bool) -> str:
 
 
 def _json(value: object) -> str:
-    import json
-
-    text = json.dumps(value, ensure_ascii=False)
+    text = _json_encoder()(value)
     if text.isprintable():
         return text
+    import json
+
     return "".join(json.dumps(c)[1:-1] if is_control(c) else c for c in text)
+
+
+@cache
+def _json_encoder() -> Callable[[object], str]:
+    # `json.dumps` makes an encoder at every call with other options than its own
+    import json
+
+    return json.JSONEncoder(ensure_ascii=False).encode

@@ -5,16 +5,18 @@ from __future__ import annotations
 import csv as csv_reader
 import io
 import json
-from collections.abc import Sequence
-from typing import overload
+from collections.abc import Iterator, Sequence
+from typing import NoReturn, overload
 
 import msgspec
 import pytest
+from typing_extensions import override
 
 from jobtui.formatting import is_control
 from jobtui.language.tables import (
     Result,
     Row,
+    RowListing,
     cell_width,
     format_csv,
     format_json,
@@ -294,6 +296,25 @@ class Pages(Sequence[Row]):
     def __getitem__(self, at: int | slice) -> Row | Sequence[Row]:
         assert isinstance(at, slice)
         return [Row((str(n),), {"Job Id": n}) for n in range(*at.indices(self.many))]
+
+
+class CellsOnly(RowListing):
+    """Rows of which only the cells can be read."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def __getitem__(self, at: object) -> NoReturn:
+        raise AssertionError("a table needs no values")
+
+    @override
+    def cells(self) -> Iterator[tuple[str, ...]]:
+        return iter([("1",), ("2",)])
+
+
+def test_table_of_a_listing_reads_cells_without_values() -> None:
+    lines = format_table(Result("SHOW JOBS", ("Id",), CellsOnly())).split("\n")
+    assert lines[3::2] == ["| 1  |", "| 2  |"]
 
 
 def test_rows_that_come_from_the_history_are_read_by_pages() -> None:

@@ -290,7 +290,7 @@ def _report_syntax_error(error: StatementError, command: RunCommand, label: str)
         failure = Failure(_statement_at(error), error.message, error.line, error.column, syntax=True)
         result = ExecuteResult(failure=failure)
         output = streams.StdoutWriter()
-        output.write("".join(f"{chunk}\n" for chunk in format_result(result, "json", "utf-8")))
+        output.write("".join(f"{line}\n" for line in format_result(result, "json", "utf-8")))
         output.flush()
     return Exit.USAGE
 

@@ -60,6 +60,9 @@ class Segment:
         self.entry = entry
         self.name = entry.name
         self._disk, self._directory, self._quarantine = disk, directory, quarantine
+        # made once: building it takes longer than reading a record
+        self.path = directory / records_name(entry.name)
+        """The path of its records."""
         self._mutex = threading.RLock()
         self._columns: Columns | None = None
         # whether the columns were built from the records, and the index has other rows
@@ -69,11 +72,6 @@ class Segment:
         self._own_lines: dict[int, bytes] | None = None
         self.find_elsewhere: Callable[[int], Job | None] = lambda job_id: None
         """Returns the record of a job that is not where the index says."""
-
-    @property
-    def path(self) -> Path:
-        """The path of its records."""
-        return self._directory / records_name(self.name)
 
     @property
     def file(self) -> str:
