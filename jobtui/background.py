@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
+
+if TYPE_CHECKING:
+    import asyncio
 
 T = TypeVar("T")
 
@@ -18,6 +20,8 @@ async def run_in_thread(work: Callable[[], T]) -> T:
     Canceling this does not end the work: its result is discarded. `asyncio.to_thread` differs in that the
     interpreter waits for its threads at exit.
     """
+    import asyncio  # late: the threads alone, which a single statement needs, do without it
+
     result: Future[T] = Future()
 
     def run() -> None:
@@ -92,6 +96,8 @@ class BackgroundTasks:
 
     def spawn(self, work: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
         """Run a coroutine in the background."""
+        import asyncio  # late, as above
+
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
