@@ -86,11 +86,17 @@ class Races(RuleBasedStateMachine):
     def pause_or_resume(self, data: st.DataObject, verb: str, now: bool) -> None:
         ids = data.draw(st.lists(st.sampled_from(self.ids), min_size=1, max_size=2, unique=True))
         jobs = [self.bench.engine.job(job_id) for job_id in ids]
-        may = all(
-            job is not None and not (job.status.ended or job.stopping) and job.paused == (verb == "RESUME")
-            for job in jobs
-        )
-        how = " WITH now = true" if verb == "PAUSE" and now else ""
+        now = now and verb == "PAUSE"
+
+        def may_be(job: Job | None) -> bool:
+            if job is None or job.status.ended or job.stopping:
+                return False
+            if now and job.paused:  # it cancels the work that the pause waits for
+                return any(task.status is Status.RUNNING for task in job.tasks)
+            return job.paused == (verb == "RESUME")
+
+        may = all(map(may_be, jobs))
+        how = " WITH now = true" if now else ""
         answer = self.bench.execute(f"{verb} JOB {', '.join(map(str, ids))}{how}")
         assert (answer.failure is None) == may
         self.settle()

@@ -113,7 +113,8 @@ def test_a_changed_password_is_refused_once_until_a_person_asks(
         cluster.users["root"] = WORD
         terminal.press("R")
         terminal.shows(f"● 127.0.0.1:{graphd.port}")
-        assert len(cluster.logins) == refused + 1
+        sessions = 3  # for lists of jobs, other queries and commands; each logs in once if it is needed
+        assert refused < len(cluster.logins) <= refused + sessions
         terminal.press("q")
         assert terminal.ended() == 0
     eventually(lambda: cluster.sessions == {})
