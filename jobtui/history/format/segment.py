@@ -10,6 +10,7 @@ from array import array
 from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
 from typing import Final
@@ -60,9 +61,6 @@ class Segment:
         self.entry = entry
         self.name = entry.name
         self._disk, self._directory, self._quarantine = disk, directory, quarantine
-        # made once: building it takes longer than reading a record
-        self.path = directory / records_name(entry.name)
-        """The path of its records."""
         self._mutex = threading.RLock()
         self._columns: Columns | None = None
         # whether the columns were built from the records, and the index has other rows
@@ -72,6 +70,11 @@ class Segment:
         self._own_lines: dict[int, bytes] | None = None
         self.find_elsewhere: Callable[[int], Job | None] = lambda job_id: None
         """Returns the record of a job that is not where the index says."""
+
+    @cached_property
+    def path(self) -> Path:
+        """The path of its records, made when it is first needed: there are thousands of segments."""
+        return self._directory / records_name(self.name)
 
     @property
     def file(self) -> str:
