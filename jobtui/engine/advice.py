@@ -189,7 +189,9 @@ class CompactionEstimate(msgspec.Struct, frozen=True):
 class HostAdvice(msgspec.Struct, frozen=True):
     """The advice for a space on one host.
 
-    `last_compact`: when jobtui last compacted it, None if never.
+    Attributes:
+        last_compact: When jobtui last compacted it, None if never.
+        families: The figures of its column families, none if they are not known.
     """
 
     space: str
@@ -199,6 +201,7 @@ class HostAdvice(msgspec.Struct, frozen=True):
     estimate: CompactionEstimate
     last_compact: datetime | None = None
     statement: str = ""
+    families: tuple[FamilyFigures, ...] = ()
 
 
 def estimate_compaction(figures: CompactionFigures, families: Collection[str] = ()) -> CompactionEstimate:
@@ -224,7 +227,7 @@ def estimate_compaction(figures: CompactionFigures, families: Collection[str] = 
     entries = sum(level.entries for each in levels for level in each)
     deletions = sum(level.deletions for each in levels for level in each)
     return CompactionEstimate(
-        size=sum(_sst_bytes(family) + family.blob_bytes for family in chosen),
+        size=sum(map(family_size, chosen)),
         rewritten=sum(_sst_bytes(family) + _copied_blobs(family) for family in chosen if not family.is_fifo)
         + sum(one.flushed for one in gains),
         gain=sum(one.gain for one in gains),
@@ -272,6 +275,11 @@ def describe_estimate(estimate: CompactionEstimate) -> str:
     if estimate.l0_files is not None:
         parts.append(f"L0 files {estimate.l0_files}")
     return ", ".join(parts)
+
+
+def family_size(family: FamilyFigures) -> int:
+    """Return the bytes of a column family's SST and blob files."""
+    return _sst_bytes(family) + family.blob_bytes
 
 
 def _sst_bytes(family: FamilyFigures) -> int:

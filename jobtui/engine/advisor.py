@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from heapq import nlargest
 from math import ceil
 
 from msgspec.structs import replace
@@ -20,6 +21,7 @@ from jobtui.engine.advice import (
     Verdict,
     describe_estimate,
     estimate_compaction,
+    family_size,
     fit_speed,
     job_seconds,
     recommend,
@@ -32,7 +34,7 @@ from jobtui.history import History, Query
 from jobtui.language.ast import Submit
 from jobtui.language.tables import Result, Row
 from jobtui.model import NOT_NEEDED, DiskReserve, Job, JobCommand, JobOptions, Status, Task
-from jobtui.storage.base import CompactionFigures, CompactionRequest, Space, TaskRunner
+from jobtui.storage.base import CompactionFigures, CompactionRequest, FamilyFigures, Space, TaskRunner
 
 ADVICE = (
     "Space",
@@ -60,6 +62,8 @@ EXPLAIN = (
 _RUNS = 20
 """The newest jobs that are searched for the last compaction on a host, and for its speed."""
 _ORDER = list(Verdict)
+_MOST_FAMILIES = 100
+"""The column families of a host in JSON, the largest ones: a space may have thousands on many hosts."""
 
 
 class Advisor:
@@ -177,7 +181,7 @@ class Advisor:
         if figures.refusal and verdict in (Verdict.COMPACT, Verdict.FLUSH):
             reason = f"{reason}; a job would be refused now: {figures.refusal}"
         statement = statement_for(verdict, space.name, (host,) if len(space.hosts) > 1 else ())
-        return HostAdvice(space.name, host, verdict, reason, estimate, stop, statement)
+        return HostAdvice(space.name, host, verdict, reason, estimate, stop, statement, figures.families)
 
     async def _explain(self, statement: Submit, space: Space, host: str) -> Row:
         options = statement.options
@@ -319,6 +323,7 @@ def advice_result(typed: str, advice: Iterable[HostAdvice]) -> Result:
 
 def _advice_row(advice: HostAdvice) -> Row:
     estimate = advice.estimate
+    families = nlargest(_MOST_FAMILIES, advice.families, key=family_size)
     cells = (
         advice.space,
         advice.host,
@@ -349,8 +354,26 @@ def _advice_row(advice: HostAdvice) -> Row:
         "guess": estimate.is_guess,
         "free": estimate.free,
         "disk": estimate.disk,
+        "families": [_family_value(family) for family in families],
     }
     return Row(cells, values)
+
+
+def _family_value(family: FamilyFigures) -> dict[str, object]:
+    """Return the figures of a column family, as SHOW ADVICE has them in JSON."""
+    estimate = estimate_compaction(CompactionFigures(families=(family,)))
+    return {
+        "name": family.name,
+        "size": estimate.size,
+        "gain": estimate.gain,
+        "guess": estimate.is_guess,
+        "deletions": estimate.deletions,
+        "blob_size": family.blob_bytes,
+        "levels": [
+            {"files": level.files, "size": level.bytes, "entries": level.entries, "deletions": level.deletions}
+            for level in family.levels
+        ],
+    }
 
 
 def _explain_row(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from msgspec.structs import replace
 
 from jobtui.language import parse
 from jobtui.language.ast import Submit
+from jobtui.language.tables import format_json
 from jobtui.model import Level, SpaceStats, Status
 from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
 from tests.support.adoptable import adoptable
@@ -62,6 +64,21 @@ class TestShowAdvice:
             ]
             assert [row[-1] for row in rows] == ["ADMIN COMPACT nba ON bad", "", ""]
             assert len(it.rows("SHOW ADVICE IN a")) == 1
+
+    def test_column_families_and_levels_in_json(self, tmp_path: Path) -> None:
+        storage = ScriptedStorage({"nba": ("bad",)})
+        (default,) = measured(1.0).families
+        levels = (LevelFigures(3, MIB, 100, 25), LevelFigures(1, 4 * MIB, 300, 75))
+        edges = replace(default, name="edges", levels=levels, blob_bytes=7)
+        small = [replace(edges, name=f"f{number}", levels=levels[:1]) for number in range(200)]
+        storage.measured["bad"] = CompactionFigures((*small, edges, default), memtable=0)
+        with bench(tmp_path, storage) as it:
+            (answer,) = json.loads(format_json(it.execute("SHOW ADVICE").results))
+        first, second, *others = answer["rows"][0]["families"]
+        assert (first["name"], first["size"], first["deletions"]) == ("default", 100 * MIB, 0)
+        assert (second["name"], second["size"], second["deletions"]) == ("edges", 5 * MIB + 7, 0.25)
+        assert second["levels"][1] == {"files": 1, "size": 4 * MIB, "entries": 300, "deletions": 75}
+        assert len(others) == 98
 
     @pytest.mark.parametrize("space", ["a\nb", "a\tb", "a.b", "a\x1b[31mb", "x" * 4097])
     def test_space_that_no_statement_can_name(self, tmp_path: Path, space: str) -> None:
