@@ -49,6 +49,8 @@ from jobtui.tui.themes import own_theme_problem, theme_after, theme_problem
 from jobtui.tui.widgets.footer import Toast, surplus_toasts
 
 _FRAME_SECONDS = 1 / 60
+_STORM_EVENTS = 200
+"""The events between two paints from which on the last state is painted as soon as no more come."""
 _BYTES_PER_SECOND = 4000
 """The output up to which progress is shown as it comes: over a slow line, more would delay the keys."""
 _SECOND = 1.0
@@ -116,6 +118,7 @@ class DashboardApp(BaseApp[int]):
         self._unsubscribe: Callable[[], None] = lambda: None
         self._frame: asyncio.TimerHandle | None = None
         self._budget = OutputBudget(_BYTES_PER_SECOND)
+        self._pending = 0
         self._paused = False
         self.next_profile = ""
         self._title = self._progress = ""
@@ -254,7 +257,10 @@ class DashboardApp(BaseApp[int]):
         if self._paused:
             return
         loop = asyncio.get_running_loop()
-        may_wait = self._feed.has_only_progress
+        pending = self._feed.pending_progress
+        is_storm_over = pending >= _STORM_EVENTS and pending == self._pending
+        self._pending = pending
+        may_wait = pending and not is_storm_over
         if (may_wait and not self._budget.allows(loop.time(), self.bytes_written)) or self._show_batch():
             # Textual skips a timer that is late, after which no frame would follow
             self._frame = loop.call_later(_FRAME_SECONDS, self.call_later, self._next_frame)

@@ -29,14 +29,14 @@ def test_burst_wakes_once_and_is_one_batch_of_newest_jobs() -> None:
 
 def test_only_progress_may_wait() -> None:
     feed = Feed(lambda: None)
-    assert not feed.has_only_progress
-    feed.receive([TaskProgressed(job(1), 0, 1.0)])
-    assert feed.has_only_progress
+    assert feed.pending_progress == 0
+    feed.receive([TaskProgressed(job(1), 0, 1.0), TaskProgressed(job(1), 0, 1.5)])
+    assert feed.pending_progress == 2
     feed.receive([JobChanged(job(1), Status.RUNNING)])
-    assert not feed.has_only_progress
+    assert feed.pending_progress == 0
     feed.drain()
     feed.receive([TaskProgressed(job(1), 0, 2.0)])
-    assert feed.has_only_progress
+    assert feed.pending_progress == 1
 
 
 def test_feed_wakes_again_only_after_it_was_drained() -> None:

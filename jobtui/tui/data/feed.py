@@ -46,6 +46,7 @@ class Batch(msgspec.Struct):
         link: Whether the connection to the cluster has changed.
         statuses: Whether some job is new or has another status, so that counts and filters may have changed.
         is_urgent: Whether anything but progress is in it.
+        count: The number of its events.
     """
 
     jobs: dict[int, Job] = msgspec.field(default_factory=dict)
@@ -58,10 +59,12 @@ class Batch(msgspec.Struct):
     link: bool = False
     statuses: bool = False
     is_urgent: bool = False
+    count: int = 0
 
     def add(self, message: EngineEvent) -> None:
         """Merge an event."""
         self.is_urgent = self.is_urgent or not isinstance(message, TaskProgressed)
+        self.count += 1
         match message:
             case TaskProgressed(job, task, rate):
                 self.jobs[job.id] = job
@@ -129,10 +132,10 @@ class Feed:
             self._wake()
 
     @property
-    def has_only_progress(self) -> bool:
-        """Whether what would be drained may wait a little."""
+    def pending_progress(self) -> int:
+        """The number of events that would be drained if all are progress, which may wait a little; else 0."""
         with self._lock:
-            return self._filled and not self._batch.is_urgent
+            return 0 if self._batch.is_urgent else self._batch.count
 
     def drain(self) -> Batch | None:
         """Return the changes since the last drain; None if there are none, and the next event wakes."""
