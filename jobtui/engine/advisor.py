@@ -369,6 +369,7 @@ def _family_value(family: FamilyFigures) -> dict[str, object]:
         "guess": estimate.is_guess,
         "deletions": estimate.deletions,
         "blob_size": family.blob_bytes,
+        "blob_garbage": family.blob_garbage,
         "levels": [
             {"files": level.files, "size": level.bytes, "entries": level.entries, "deletions": level.deletions}
             for level in family.levels

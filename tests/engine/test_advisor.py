@@ -69,7 +69,7 @@ class TestShowAdvice:
         storage = ScriptedStorage({"nba": ("bad",)})
         (default,) = measured(1.0).families
         levels = (LevelFigures(3, MIB, 100, 25), LevelFigures(1, 4 * MIB, 300, 75))
-        edges = replace(default, name="edges", levels=levels, blob_bytes=7)
+        edges = replace(default, name="edges", levels=levels, blob_bytes=7, blob_garbage=3)
         small = [replace(edges, name=f"f{number}", levels=levels[:1]) for number in range(200)]
         storage.measured["bad"] = CompactionFigures((*small, edges, default), memtable=0)
         with bench(tmp_path, storage) as it:
@@ -77,6 +77,7 @@ class TestShowAdvice:
         first, second, *others = answer["rows"][0]["families"]
         assert (first["name"], first["size"], first["deletions"]) == ("default", 100 * MIB, 0)
         assert (second["name"], second["size"], second["deletions"]) == ("edges", 5 * MIB + 7, 0.25)
+        assert (second["blob_size"], second["blob_garbage"]) == (7, 3)
         assert second["levels"][1] == {"files": 1, "size": 4 * MIB, "entries": 300, "deletions": 75}
         assert len(others) == 98
 
