@@ -214,9 +214,9 @@ def test_help_teaches_a_statement_by_its_first_words(capsys: Captured) -> None:
 
 def test_help_on_unknown_statement_is_usage_error_with_list(capsys: Captured) -> None:
     assert main(["help", "RECOVR", "JOB"]) == Exit.USAGE
-    told = capsys.readouterr()
-    assert told.out == ""
-    assert "Did you mean RECOVER?" in told.err
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert "Did you mean RECOVER?" in output.err
 
 
 def test_help_on_a_verb_is_the_verbs_own(capsys: Captured) -> None:

@@ -79,7 +79,7 @@ def test_it_checks_the_file(capsys: Captured, tmp_path: Path, place: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "expected"),
     [
         ('theme = "darkk"\n', ":2: there is no theme 'darkk'; did you mean 'dark'?"),
         (
@@ -98,12 +98,12 @@ def test_it_checks_the_file(capsys: Captured, tmp_path: Path, place: Path) -> No
     ],
 )
 def test_a_check_looks_at_what_the_dashboard_alone_knows(
-    capsys: Captured, place: Path, written: str, told: str
+    capsys: Captured, place: Path, written: str, expected: str
 ) -> None:
     place.parent.mkdir()
     place.write_text(f"[dashboard]\n{written}")
     assert main(["config", "check"]) == 2
-    assert capsys.readouterr().err == f"jobtui: {place}{told}\n"
+    assert capsys.readouterr().err == f"jobtui: {place}{expected}\n"
 
 
 def test_the_keymap_that_is_shown_as_an_example_can_be_used(capsys: Captured, place: Path) -> None:

@@ -28,10 +28,10 @@ def test_verify_of_a_sound_history_says_so(nba: CommandLine) -> None:
 def test_verify_names_what_is_damaged_and_changes_nothing(nba: CommandLine) -> None:
     damage(nba)
     before = {file: file.read_bytes() for file in nba.profile.history.glob("*.*")}
-    told = nba("history", "verify")
-    assert told.returncode == 1
-    assert journal(nba).name in told.stdout
-    assert "jobtui history repair" in told.stderr
+    result = nba("history", "verify")
+    assert result.returncode == 1
+    assert journal(nba).name in result.stdout
+    assert "jobtui history repair" in result.stderr
     assert {file: file.read_bytes() for file in nba.profile.history.glob("*.*")} == before
 
 
@@ -39,10 +39,10 @@ def test_verify_names_what_is_damaged_and_changes_nothing(nba: CommandLine) -> N
 def test_every_command_reports_damage_once(nba: CommandLine, words: tuple[str, ...]) -> None:
     damaged = journal(nba)
     damaged.write_bytes(b"")
-    told = nba(*words)
-    assert told.returncode == 0
-    assert f"The history was damaged: {damaged.name}: it is empty" in told.stderr
-    assert told.stderr.count("jobtui history verify reports all of it") == 1
+    result = nba(*words)
+    assert result.returncode == 0
+    assert f"The history was damaged: {damaged.name}: it is empty" in result.stderr
+    assert result.stderr.count("jobtui history verify reports all of it") == 1
 
 
 def test_owner_reports_damage_that_it_leaves_behind(nba: CommandLine) -> None:
@@ -60,8 +60,11 @@ def test_repair_makes_it_whole_and_says_what_it_did(nba: CommandLine) -> None:
 
 
 def test_a_repair_of_nothing_makes_nothing(jobtui: CommandLine) -> None:
-    told = jobtui("history", "repair")
-    assert (told.returncode, told.stderr) == (1, f"jobtui: there is no history in {jobtui.profile.history}\n")
+    result = jobtui("history", "repair")
+    assert (result.returncode, result.stderr) == (
+        1,
+        f"jobtui: there is no history in {jobtui.profile.history}\n",
+    )
     assert not jobtui.data.exists()
     assert jobtui.done("history", "verify").endswith("does not exist yet; nothing to verify\n")
     assert not jobtui.data.exists()
@@ -72,9 +75,9 @@ def test_a_repair_waits_for_nobody(nba: CommandLine) -> None:
         assert server.stderr is not None
         while b"serves" not in server.stderr.readline():
             pass
-        told = nba("history", "repair")
-        assert told.returncode == 1
-        assert f"process {server.pid}" in told.stderr
+        result = nba("history", "repair")
+        assert result.returncode == 1
+        assert f"process {server.pid}" in result.stderr
         assert nba.done("history", "verify").endswith("no damage found\n")
 
 
@@ -101,9 +104,9 @@ def test_formulas_are_guarded_in_csv_unless_raw(nba: CommandLine) -> None:
 
 
 def test_export_file_is_private_and_overwrites_nothing(nba: CommandLine) -> None:
-    told = nba("history", "export", "jobs.jsonl")
+    result = nba("history", "export", "jobs.jsonl")
     file = nba.home / "jobs.jsonl"
-    assert (told.returncode, told.stdout, told.stderr) == (0, "", "jobs.jsonl: 1 job\n")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "jobs.jsonl: 1 job\n")
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
     again = nba("history", "export", "jobs.jsonl")
     assert (again.returncode, again.stderr) == (
@@ -126,18 +129,18 @@ def test_export_of_a_damaged_history_reports_missing_jobs(nba: CommandLine) -> N
     file = journal(nba)
     file.write_bytes(file.read_bytes().replace(b'{"id":2,', b'{"id":9,', 1))
     for place, stdout in (("-", "out"), ("jobs.jsonl", "file")):
-        told = nba("history", "export", *([] if place == "-" else [place]))
-        out = told.stdout if stdout == "out" else (nba.home / place).read_text()
+        result = nba("history", "export", *([] if place == "-" else [place]))
+        out = result.stdout if stdout == "out" else (nba.home / place).read_text()
         assert [json.loads(line)["id"] for line in out.splitlines()] == [1, 3]
-        assert told.returncode == 1
-        assert file.name in told.stderr
-        assert "a part of the history could not be read" in told.stderr
+        assert result.returncode == 1
+        assert file.name in result.stderr
+        assert "a part of the history could not be read" in result.stderr
 
 
 def test_dangling_link_to_history_is_not_reported_as_sound(jobtui: CommandLine) -> None:
     jobtui.profile.history.parent.mkdir(parents=True)
     jobtui.profile.history.symlink_to(jobtui.home / "unmounted")
     for what in ("verify", "repair"):
-        told = jobtui("history", what)
-        assert told.returncode == 1
-        assert "is a link to a directory that does not exist" in told.stderr
+        result = jobtui("history", what)
+        assert result.returncode == 1
+        assert "is a link to a directory that does not exist" in result.stderr

@@ -21,17 +21,17 @@ def waiting(text: str) -> TaskProgressed:
 def test_pause_is_reported_once_each_time() -> None:
     holds = HoldReporter()
     paused = JobChanged(lifecycle.pause(JOB, NOW), JOB.status)
-    told = [holds.describe(message) for message in (paused, paused, JobChanged(JOB, JOB.status), paused)]
+    lines = [holds.describe(message) for message in (paused, paused, JobChanged(JOB, JOB.status), paused)]
     text = "Job 3 (compact nba) is paused: RESUME JOB 3 continues it"
-    assert told == [text, "", "", text]
+    assert lines == [text, "", "", text]
 
 
 def test_wait_for_disk_is_reported_once_until_it_ends() -> None:
     holds = HoldReporter()
     texts = ["3.1 GiB free, reserve 5 GiB", "3.2 GiB free, reserve 5 GiB", "", "1 GiB free, reserve 5 GiB"]
-    told = [holds.describe(waiting(text)) for text in texts]
+    lines = [holds.describe(waiting(text)) for text in texts]
     begin = "Job 3 (compact nba) waits on h0: "
-    assert told == [begin + texts[0], "", "", begin + texts[3]]
+    assert lines == [begin + texts[0], "", "", begin + texts[3]]
 
 
 def test_wait_for_a_host_that_is_offline_is_reported_once() -> None:
@@ -39,6 +39,6 @@ def test_wait_for_a_host_that_is_offline_is_reported_once() -> None:
     reasons = ["waits for h1, offline since 12/17/19 17:21:30"] * 2 + ["", "waits for job 2"]
     versions = [replace(JOB, reason=reason) for reason in reasons]
     ended = replace(JOB, status=Status.FAILED, reason="E_RPC_FAILURE")
-    told = [holds.describe(JobChanged(job, job.status)) for job in [*versions, ended]]
+    lines = [holds.describe(JobChanged(job, job.status)) for job in [*versions, ended]]
     begin = "Job 3 (compact nba) "
-    assert told == [begin + reasons[0], "", "", begin + reasons[3], ""]
+    assert lines == [begin + reasons[0], "", "", begin + reasons[3], ""]

@@ -116,8 +116,8 @@ def test_help_imports_next_to_nothing(jobtui: CommandLine) -> None:
 def test_version_is_told_without_anything_that_pip_installs(tmp_path: Path) -> None:
     alone = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); "]
     alone[-1] += "from jobtui.__main__ import main; sys.exit(main())"
-    told = subprocess.run([*alone, "--version"], capture_output=True, text=True, check=True)
-    assert "msgspec missing" in told.stdout
+    result = subprocess.run([*alone, "--version"], capture_output=True, text=True, check=True)
+    assert "msgspec missing" in result.stdout
     failed = subprocess.run(
         [*alone, "-e", "SHOW JOBS"], capture_output=True, text=True, stdin=subprocess.DEVNULL
     )

@@ -124,7 +124,7 @@ def test_a_fifo_is_loaded_as_a_file_is(nba: CommandLine) -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "told"),
+    ("rows", "expected"),
     [
         ("", "0 pairs loaded into nba"),
         ("key,value\n", "0 pairs loaded into nba"),
@@ -134,9 +134,9 @@ def test_a_fifo_is_loaded_as_a_file_is(nba: CommandLine) -> None:
         ("b,\\N\n", "0 pairs loaded into nba, 1 key deleted"),
     ],
 )
-def test_a_load_counts_pairs_and_deletions_apart(nba: CommandLine, rows: str, told: str) -> None:
+def test_a_load_counts_pairs_and_deletions_apart(nba: CommandLine, rows: str, expected: str) -> None:
     words = ("load", "nba", "-", "--format", "csv")
-    assert nba(*words, stdin=rows).stderr == f"{told}\n"
+    assert nba(*words, stdin=rows).stderr == f"{expected}\n"
     assert nba(*words, "--quiet", stdin=rows).stderr == ""
 
 

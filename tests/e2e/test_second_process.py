@@ -231,10 +231,10 @@ def said_by(door: Path) -> str:
     with socket.socket(socket.AF_UNIX) as connection:
         connection.connect(str(door))
         connection.sendall(b"{}\n")
-        told = b""
+        output = b""
         while piece := connection.recv(4096):
-            told += piece
-        return told.decode()
+            output += piece
+        return output.decode()
 
 
 def as_another_user(work: Callable[[], str]) -> str:
@@ -244,10 +244,10 @@ def as_another_user(work: Callable[[], str]) -> str:
     if not child:
         try:
             os.setresuid(65534, 65534, 65534)
-            told = work()
+            output = work()
         except OSError as error:
-            told = str(error)
-        os.write(writing, told.encode())
+            output = str(error)
+        os.write(writing, output.encode())
         os._exit(0)
     os.close(writing)
     os.waitpid(child, 0)

@@ -18,8 +18,20 @@ from jobtui.engine.scheduler import Start, decide
 from jobtui.errors import ErrorCode, OwnerRejected, StatementRefused, StorageError
 from jobtui.model import ClusterRef, Job, Status, StepPosition, TaskLogged
 from tests.support.clock import FakeClock
-from tests.support.engines import WAIT, bench
+from tests.support.engines import WAIT, Bench, bench
 from tests.support.scripted import LEAN, ScriptedStorage
+
+
+def change(it: Bench, job_id: int, edit: Callable[..., Job], status: Status) -> None:
+    """Add an edit of a job, which has this status then, to the changes that are written next."""
+
+    def edit_in(transaction: Transaction) -> list[Job]:
+        job = transaction.get(job_id)
+        assert job is not None
+        assert job.status is status
+        return [edit(job, it.clock.now())]
+
+    it.engine.engine.store.update_nowait(edit_in, lambda jobs, error: None)
 
 
 class TestStop:
@@ -27,18 +39,12 @@ class TestStop:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with bench(tmp_path, ScriptedStorage({"solo": ("far",)}, obey=True)) as it:
-            dispatcher, store = it.engine.engine.dispatcher, it.engine.engine.store
+            dispatcher = it.engine.engine.dispatcher
             start = dispatcher._start
 
             def started_and_stopped(job: Job, tasks: Sequence[int]) -> None:
-                def stop(book: Transaction) -> list[Job]:
-                    running = book.get(job.id)
-                    assert running is not None
-                    assert running.status is Status.RUNNING
-                    return [lifecycle.request_stop(running, it.clock.now())]
-
                 start(job, tasks)
-                store.update_nowait(stop, lambda jobs, error: None)
+                change(it, job.id, lifecycle.request_stop, Status.RUNNING)
 
             monkeypatch.setattr(dispatcher, "_start", started_and_stopped)
             it.execute("ADMIN COMPACT solo")
@@ -49,18 +55,13 @@ class TestStop:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
     ) -> None:
         with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
-            dispatcher, store = it.engine.engine.dispatcher, it.engine.engine.store
+            dispatcher = it.engine.engine.dispatcher
             start = dispatcher._start
 
             def started_and_paused(job: Job, tasks: Sequence[int]) -> None:
-                def pause(book: Transaction) -> list[Job]:
-                    running = book.get(job.id)
-                    assert running is not None
-                    return [lifecycle.pause(running, it.clock.now())]
-
                 start(job, tasks)
                 if asked == "pause":
-                    store.update_nowait(pause, lambda jobs, error: None)
+                    change(it, job.id, lifecycle.pause, Status.RUNNING)
                 else:
                     dispatcher._host_tasks.yield_all()
 
@@ -81,21 +82,16 @@ class TestStart:
             first.finish()
             it.storage.operation("nba", "b").finish()
 
-    @pytest.mark.parametrize("change", [lifecycle.pause, lifecycle.request_stop])
+    @pytest.mark.parametrize("edit", [lifecycle.pause, lifecycle.request_stop])
     def test_job_that_changed_before_its_start_is_not_started(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: Callable[..., Job]
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: Callable[..., Job]
     ) -> None:
         with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
-            dispatcher, store = it.engine.engine.dispatcher, it.engine.engine.store
+            dispatcher = it.engine.engine.dispatcher
             start = dispatcher._start
 
             def changed_and_started(job: Job, tasks: Sequence[int]) -> None:
-                def edit(book: Transaction) -> list[Job]:
-                    current = book.get(job.id)
-                    assert current is not None
-                    return [change(current, it.clock.now())]
-
-                store.update_nowait(edit, lambda jobs, error: None)
+                change(it, job.id, edit, Status.QUEUE)
                 start(job, tasks)
 
             monkeypatch.setattr(dispatcher, "_start", changed_and_started)

@@ -51,8 +51,8 @@ def test_failing_listener_is_reported_to_the_others(
     listeners.add(lambda messages: received.extend(texts(messages)))
     turn(loop)
     listeners.publish([Notice("to all")])
-    told = "A change could not be shown: ValueError: its own trouble"
-    assert received == [told, "to all", told]
+    report = "A change could not be shown: ValueError: its own trouble"
+    assert received == [report, "to all", report]
     leave()
     listeners.publish([Notice("again")])
     assert received[3:] == ["again"]

@@ -40,8 +40,9 @@ def test_unit_starts_the_owner(tmp_path: Path, name: str, monkeypatch: pytest.Mo
     file.write_text(f"[Service]\nExecStart={unit}\n")
     environment = os.environ | {"SYSTEMD_LOG_LEVEL": "debug", "SYSTEMD_LOG_TARGET": "console"}
     command = ["systemd-analyze", "verify", "--man=no", str(file)]
-    told = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-    dump = re.search(rf"Unit {file.name}:.*?Command Line: (.*?)\n", told.stdout + told.stderr, re.DOTALL)
+    verified = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
+    output = verified.stdout + verified.stderr
+    dump = re.search(rf"Unit {file.name}:.*?Command Line: (.*?)\n", output, re.DOTALL)
     assert dump is not None
     program, *arguments = (
         re.sub(r"\\(n|.)", lambda match: "\n" if match[1] == "n" else match[1], quoted or bare)
@@ -51,7 +52,7 @@ def test_unit_starts_the_owner(tmp_path: Path, name: str, monkeypatch: pytest.Mo
     assert not any(re.search(r"\$", word.replace("$$", "")) for word in arguments)
     found = [program, *(word.replace("$$", "$") for word in arguments)]
     assert (found[1:] if found[0] == "/usr/bin/env" else found) == words
-    assert not re.search(rf"{file.name}:.*(?:[Ii]gnor|[Uu]nknown|[Ii]nvalid)", told.stdout + told.stderr)
+    assert not re.search(rf"{file.name}:.*(?:[Ii]gnor|[Uu]nknown|[Ii]nvalid)", output)
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -112,7 +112,7 @@ def test_notice_of_interrupted_jobs_waits_for_the_screen(
     client = FailoverClient(Profile("local", root))
     client.wait_idle().result(WAIT)
     events = EventLog(client)
-    (told,) = (text for text in events.notices if "interrupted" in text)
+    (notice,) = (text for text in events.notices if "interrupted" in text)
     why = "interrupted: jobtui ended while it ran"
-    assert told == f"2 jobs (1, 2) were {why}; RECOVER JOB 1, 2 runs them again"
+    assert notice == f"2 jobs (1, 2) were {why}; RECOVER JOB 1, 2 runs them again"
     client.close()

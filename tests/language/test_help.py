@@ -13,9 +13,9 @@ from jobtui.language.tables import cell_width
 
 
 def test_the_help_names_every_statement_on_a_line_of_its_own() -> None:
-    told = re.sub(r"\s+", " ", help_for(None)) + " "
+    text = re.sub(r"\s+", " ", help_for(None)) + " "
     for form in SYNTAX:
-        assert f"{form.usage} {form.summary} " in told
+        assert f"{form.usage} {form.summary} " in text
 
 
 @pytest.mark.parametrize("topic", [None, "", *(form.verb for form in SYNTAX)])
@@ -41,10 +41,10 @@ def test_help_on_one_statement_is_long(topic: str, usages: list[str]) -> None:
 
 @pytest.mark.parametrize("topic", ["kill", "nba", "[/nope]", "\x1b[2J", "kıll show"])
 def test_help_on_an_unknown_statement_lists_all(topic: str) -> None:
-    told = help_for(topic)
-    assert told.startswith("No statement begins with these words.")
-    assert "RECOVER JOB <id>[, …]" in told
-    assert "\x1b" not in told
+    text = help_for(topic)
+    assert text.startswith("No statement begins with these words.")
+    assert "RECOVER JOB <id>[, …]" in text
+    assert "\x1b" not in text
 
 
 def test_help_on_a_misspelt_statement_names_the_near_one() -> None:
@@ -62,17 +62,17 @@ def test_help_on_a_misspelt_statement_names_the_near_one() -> None:
     ],
 )
 def test_help_on_words_within_statements_lists_these_alone(topic: str, usages: list[str]) -> None:
-    told, *table = help_for(topic).split("\n")
-    assert told == "No statement begins with these words. There are:"
+    text, *table = help_for(topic).split("\n")
+    assert text == "No statement begins with these words. There are:"
     assert [line.split("  ")[0] for line in table if line] == usages
 
 
 @pytest.mark.parametrize("topic", [*TERMS, *METRICS, *_OPTIONS, "Options", "L0", "tombstones"])
 def test_every_term_is_explained(topic: str) -> None:
-    told = help_for(topic)
-    assert "No statement begins" not in told
+    text = help_for(topic)
+    assert "No statement begins" not in text
     assert has_help(topic)
-    assert all(cell_width(line) <= 80 for line in told.split("\n"))
+    assert all(cell_width(line) <= 80 for line in text.split("\n"))
 
 
 @pytest.mark.parametrize(
@@ -95,8 +95,8 @@ def test_help_on_a_misspelt_term_names_the_near_one() -> None:
 
 
 def test_a_statement_is_explained_with_its_options_and_metrics() -> None:
-    told = re.sub(r"\s+", " ", help_for("admin compact"))
+    text = re.sub(r"\s+", " ", help_for("admin compact"))
     assert all(
-        f" {option.usage} {option.summary} (default: {option.default})" in told for option in JOB_OPTIONS
+        f" {option.usage} {option.summary} (default: {option.default})" in text for option in JOB_OPTIONS
     )
-    assert all(f" {metric.name} > {metric.label} {metric.summary}" in told for metric in METRICS.values())
+    assert all(f" {metric.name} > {metric.label} {metric.summary}" in text for metric in METRICS.values())

@@ -238,7 +238,7 @@ def test_between_back_quotes_a_name_is_nearly_anything(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "told"),
+    ("written", "expected"),
     [
         ("``", "empty"),
         ("`a.b`", "'.'"),
@@ -257,8 +257,8 @@ def test_between_back_quotes_a_name_is_nearly_anything(name: str) -> None:
     ],
     ids=lambda value: ascii(value)[:20],
 )
-def test_what_is_no_name_is_refused_with_the_reason(written: str, told: str) -> None:
-    assert told in refusal(f"USE {written}").message
+def test_what_is_no_name_is_refused_with_the_reason(written: str, expected: str) -> None:
+    assert expected in refusal(f"USE {written}").message
 
 
 @pytest.mark.parametrize("keyword", KEYWORDS)

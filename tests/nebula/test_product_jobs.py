@@ -129,10 +129,10 @@ def test_ctrl_c_on_an_unstoppable_compact_says_so_and_exits(tmp_path: Path) -> N
             eventually(lambda: any("USE `nba`; SHOW JOB 2" in text for text in cluster.statements))
             process.send_signal(signal.SIGINT)
             _, err = process.communicate(timeout=60)
-    told = err.decode()
+    output = err.decode()
     assert process.returncode == 130
-    assert NOT_STOPPABLE in told
-    assert "the cluster continues" in told
+    assert NOT_STOPPABLE in output
+    assert "the cluster continues" in output
     assert [text for text in cluster.statements if "STOP" in text] == ["USE `nba`; STOP JOB 2"]
     assert [cluster.status(job) for job in (1, 2)] == ["RUNNING", "RUNNING"]
 

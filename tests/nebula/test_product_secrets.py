@@ -37,11 +37,11 @@ def test_no_file_holds_the_password_and_no_process_shows_it(tmp_path: Path) -> N
             assert not command_line.exists() or WORD.encode() not in command_line.read_bytes()
             cluster.finish(1)
             out, err = process.communicate(timeout=60)
-        told = [out, err, *(text.encode() for text in jobtui("-e", "SHOW JOB 1").stdout.splitlines())]
+        output = [out, err, *(text.encode() for text in jobtui("-e", "SHOW JOB 1").stdout.splitlines())]
     files = [file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()]
     assert len(files) >= 3
     assert cluster.logins
-    for text in (*told, *files):
+    for text in (*output, *files):
         assert WORD.encode() not in text
 
 
@@ -70,15 +70,15 @@ def test_a_person_is_asked_for_the_password_and_it_is_not_echoed(tmp_path: Path)
         pipes = {"stdin": theirs, "stdout": theirs, "stderr": theirs}
         with jobtui.started("-e", "SHOW SPACES", preexec_fn=_own_terminal, **pipes) as process:
             os.close(theirs)
-            told = b""
-            while b"Password of root on 127.0.0.1" not in told:
-                told += os.read(ours, 1000)
+            output = b""
+            while b"Password of root on 127.0.0.1" not in output:
+                output += os.read(ours, 1000)
             os.write(ours, f"{WORD}\n".encode())
-            told += _rest(ours)
+            output += _rest(ours)
             assert process.wait(60) == 0
         os.close(ours)
-    assert b"nba" in told
-    assert WORD.encode() not in told
+    assert b"nba" in output
+    assert WORD.encode() not in output
 
 
 @pytest.mark.parametrize("option", [["-p", WORD], [f"-p{WORD}"], ["--password", WORD], [f"--password={WORD}"]])
@@ -109,12 +109,12 @@ def _own_terminal() -> None:
 
 
 def _rest(terminal: int) -> bytes:
-    told = b""
+    output = b""
     while True:
         try:
             piece = os.read(terminal, 1000)
         except OSError:  # nobody is left at the other end
-            return told
+            return output
         if not piece:
-            return told
-        told += piece
+            return output
+        output += piece

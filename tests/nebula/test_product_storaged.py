@@ -62,8 +62,8 @@ def test_a_host_without_an_address_is_no_host_that_is_down(tmp_path: Path) -> No
     with GraphdDouble(Cluster({"nba": ["h:9779", "h:9789"]})) as graphd:
         jobtui = command(tmp_path, f'graphd = ["127.0.0.1:{graphd.port}"]')
         assert {row["Status"] for row in jobtui.rows("SHOW HOSTS")} == {"no address configured"}
-        told = jobtui("doctor")
-        assert 'storaged = { "h:9779" = "h:PORT", "h:9789" = "h:PORT" }' in told.stdout
+        result = jobtui("doctor")
+        assert 'storaged = { "h:9779" = "h:PORT", "h:9789" = "h:PORT" }' in result.stdout
 
 
 def test_doctor_names_each_host_that_is_not_online(tmp_path: Path, storaged: StoragedDouble) -> None:
@@ -81,9 +81,9 @@ def test_doctor_names_each_host_that_is_not_online(tmp_path: Path, storaged: Sto
             f"storaged_port = {storaged.port}",
             f"storaged = {addresses}",
         )
-        told = jobtui("doctor")
-    assert told.returncode == 0
-    report = " ".join(told.stdout.split())
+        result = jobtui("doctor")
+    assert result.returncode == 0
+    report = " ".join(result.stdout.split())
     assert f"127.0.0.1:{graphd.port} answers, 5 storage hosts" in report
     assert (
         "5 storage hosts; down: offline, says the cluster; h:9789: no address configured; "
@@ -112,8 +112,8 @@ def test_ctrl_c_leaves_the_host_to_its_work_and_says_so(jobtui: CommandLine, sto
     storaged.go_on()
     assert process.returncode == 130
     assert "Job 1 (compact nba) stopped: no longer waiting; the host continues" in err.decode()
-    told = jobtui.rows("SHOW JOB 1")
-    assert (told[0]["Status"], told[1]["Status"], told[1]["detached"]) == ("stopped", "stopped", True)
+    result = jobtui.rows("SHOW JOB 1")
+    assert (result[0]["Status"], result[1]["Status"], result[1]["detached"]) == ("stopped", "stopped", True)
 
 
 def test_a_stop_on_screen_says_that_the_host_goes_on(jobtui: CommandLine, storaged: StoragedDouble) -> None:

@@ -39,14 +39,14 @@ def test_creating_a_job_manager_imports_no_client() -> None:
         "s = ClusterSettings(addresses=(Address('127.0.0.1', 9669),)); GraphdJobManager(s); StoragedRunner(s); "
         "print([m for m in ('nebula3', 'httpx', 'keyring', 'rocksdict', 'textual') if m in sys.modules])"
     )
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "[]"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
 
 
 def test_the_package_alone_imports_nothing() -> None:
     program = "import sys, jobtui.storage.nebula; print([m for m in ('asyncio', 'ssl') if m in sys.modules])"
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "[]"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
 
 
 def test_one_module_alone_imports_the_client() -> None:

@@ -49,10 +49,10 @@ def test_owner_reads_an_adopted_database_after_a_compact(tmp_path, owned, ldb):
     newest = options_files(owned)[-1]
     content = (owned / newest).read_bytes()
     host = str(owned)
-    told: list[str] = []
+    messages: list[str] = []
 
     async def run():
-        async with storage_at(tmp_path / "root", notices=told) as storage:
+        async with storage_at(tmp_path / "root", notices=messages) as storage:
             assert await storage.create_space("chain", adopting(owned)) == Space("chain", (host,), adopted=True)
             before = await storage.stats("chain", host)
             assert before.files > 3
@@ -65,7 +65,7 @@ def test_owner_reads_an_adopted_database_after_a_compact(tmp_path, owned, ldb):
             assert (b"key0001", b"value3") in pairs
 
     asyncio.run(run())
-    assert told == [f"Of chain on {host} the default column family alone is dumped, without edges"]
+    assert messages == [f"Of chain on {host} the default column family alone is dumped, without edges"]
     assert options_files(owned)[-1] == newest
     assert (owned / newest).read_bytes() == content
     assert not (owned / "rocksdict-config.json").exists()

@@ -26,23 +26,23 @@ def small(monkeypatch, long):
 
 
 def test_demo_has_two_reproducible_spaces_to_compact(tmp_path):
-    told: list[str] = []
+    messages: list[str] = []
 
     async def fill(root):
         async with storage_at(root, HOSTS) as storage:
-            await demo.fill_demo_spaces(storage, told.append)
+            await demo.fill_demo_spaces(storage, messages.append)
             assert [space.name for space in await storage.spaces()] == ["nba", "test2"]
             before = 0
             for host in HOSTS:
                 before += (await flush(storage, host)).after.bytes
             compacted = [await compact(storage, host) for host in HOSTS]
             assert sum(outcome.after.bytes for outcome in compacted) <= before
-            await demo.fill_demo_spaces(storage, told.append)
+            await demo.fill_demo_spaces(storage, messages.append)
             return [await dumped(storage, name) for name in ("nba", "test2")]
 
     one, other = asyncio.run(fill(tmp_path / "one")), asyncio.run(fill(tmp_path / "other"))
     assert one == other
-    assert len(told) == 4
+    assert len(messages) == 4
     assert one[0][0][0].startswith(b"e:000:")
     assert one[0][-1][0].startswith(b"v:014:")
 

@@ -157,8 +157,8 @@ def test_job_that_ends_before_its_answer_is_reported_once(
             late.set_result(real.result())
             await shown.shows("job 1 flush nba finished")
             assert not shown.app.context.submitted
-            told = [notice.message for notice in shown.app._notifications]
-            assert sum("job 1 flush nba finished" in text for text in told) == 1
+            messages = [notice.message for notice in shown.app._notifications]
+            assert sum("job 1 flush nba finished" in text for text in messages) == 1
 
     asyncio.run(run())
 
