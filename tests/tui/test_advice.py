@@ -19,6 +19,7 @@ from jobtui.model import Status
 from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
 from jobtui.tui.actions.jobs import _explained
 from jobtui.tui.views.advice import _by_space, _space_rows, advised_statement, share_bar
+from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import Sorting
 from tests.support.dashboards import DashboardBench, dashboard_bench, showing
 from tests.support.scripted import ScriptedStorage
@@ -170,6 +171,25 @@ class TestKeys:
                 shown.bench.storage.measured["busy"] = measured(0.4)
                 await shown.press("u")
                 await shown.shows("C compact")
+
+        asyncio.run(run())
+
+    def test_keys_choose_the_order(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with advice(tmp_path) as shown:
+                table = shown.dashboard.view.focus_target
+                assert isinstance(table, Table)
+
+                def order() -> list[object]:
+                    return [table.rows.key_at(index) for index in range(len(table.rows))]
+
+                assert "Gives Back▼" in shown.screen
+                assert {*order()[:2]} == {"nba", "old"}
+                await shown.press("o")
+                await shown.until(lambda: {*order()[2:]} == {"nba", "old"})
+                await shown.press("less_than_sign", "less_than_sign")
+                await shown.shows("Space▲")
+                assert order() == ["calm", "full", "nba", "old"]
 
         asyncio.run(run())
 
