@@ -38,5 +38,7 @@ def test_each_message_has_an_example() -> None:
     assert {name for name, _ in EXAMPLES} == KINDS
 
 
-def test_protocol_number_is_the_current_one() -> None:
-    assert set(re.findall(r'"protocol":(\d+)', PAGE.read_text("utf-8"))) == {str(socket.PROTOCOL)}
+def test_protocol_numbers_are_the_current_ones() -> None:
+    text = PAGE.read_text("utf-8")
+    assert set(re.findall(r'"is":"here","protocol":(\d+)', text)) == {str(pipe.PROTOCOL)}
+    assert set(re.findall(r'\},"protocol":(\d+)', text)) == {str(socket.PROTOCOL)}

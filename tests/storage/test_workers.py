@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from jobtui import __version__
 from jobtui.errors import ErrorCode
 from jobtui.storage.base import CompactionRequest, OperationControl
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.errors import WorkerError
+from jobtui.storage.local.process import WorkerMismatch, _check_protocol
 from jobtui.storage.local.supervisor import PAUSES, QUICK, OperationStopped, WorkerSupervisor
 from tests.support.storage import Watched, compact, dumped, failure_of, flush, layered, moving_compact, space_at
 
@@ -120,6 +122,26 @@ def test_any_line_on_either_pipe_is_passed_over(tmp_path, line):
             assert len(notices) == 2
 
     asyncio.run(run())
+
+
+def test_worker_of_another_protocol_is_ended_and_named(tmp_path, monkeypatch):
+    async def run():
+        worker = WorkerSupervisor("h1", ["own", str(tmp_path)], lambda text: None)
+        monkeypatch.setattr(p, "PROTOCOL", p.PROTOCOL + 1)
+        error = await trouble_of(worker.request(p.Ping(), p.Ready))
+        assert error.code is ErrorCode.UNSUPPORTED
+        assert f"jobtui {__version__} has been installed since" in error.reason
+        assert worker.pid is None
+        monkeypatch.undo()
+        assert (await worker.request(p.Ping(), p.Ready)).version == __version__
+        await worker.close()
+
+    asyncio.run(run())
+
+
+def test_worker_that_names_no_protocol_is_refused():
+    with pytest.raises(WorkerMismatch, match="another version of jobtui has been installed"):
+        _check_protocol(p.Ready())
 
 
 def test_one_that_keeps_dying_is_started_less_and_less_often(tmp_path):

@@ -15,6 +15,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 
 import msgspec
 
+from jobtui import __version__
 from jobtui.errors import DECODE_ERRORS
 from jobtui.formatting import printable_line
 from jobtui.interpreter import environment, interpreter
@@ -30,6 +31,10 @@ _REMARKS = 3  # invalid lines that are reported for each process; more would not
 
 OnProgress = Callable[[p.ProgressReply], None]
 Notice = Callable[[str], None]
+
+
+class WorkerMismatch(Exception):
+    """The error of a worker that speaks another protocol; the text says what to do."""
 
 
 class WorkerDied(Exception):
@@ -61,7 +66,7 @@ class WorkerProcess:
     async def start(cls, name: str, arguments: Sequence[str], notice: Notice) -> WorkerProcess:
         """Start a worker and wait for its first message.
 
-        Raises WorkerDied, OSError and TimeoutError.
+        Raises WorkerDied, WorkerMismatch, OSError and TimeoutError.
         """
         process = await asyncio.create_subprocess_exec(
             *interpreter(),
@@ -79,7 +84,7 @@ class WorkerProcess:
         life = cls(name, process, notice)
         try:
             async with asyncio.timeout(START_SECONDS):
-                await life._pending[0].reply
+                _check_protocol(await life._pending[0].reply)
         except BaseException:
             await life.kill()
             raise
@@ -207,6 +212,15 @@ class WorkerProcess:
         if code == -signal.SIGABRT and (limit := describe_limit(errno.ENOMEM)):
             text += f"; {limit}"
         return text
+
+
+def _check_protocol(first: p.WorkerMessage) -> None:
+    if isinstance(first, p.Ready) and first.protocol != p.PROTOCOL:
+        installed = f"jobtui {first.version}" if first.version else "another version of jobtui"
+        raise WorkerMismatch(
+            f"{installed} has been installed since this process of jobtui {__version__} started: "
+            "quit this process and start jobtui again"
+        )
 
 
 def _describe_code(code: int) -> str:

@@ -14,6 +14,9 @@ from jobtui.errors import ErrorCode
 from jobtui.model import DiskReserve, SpaceStats, StepPosition
 from jobtui.storage.base import CompactionFigures, CompactionRequest, HostGauges
 
+# to be raised if an older or newer process could misread a message
+PROTOCOL = 1
+
 # bytes of a key and its value together that can be loaded and dumped, as a message is held in memory whole
 LONGEST_PAIR = 256 << 20
 
@@ -159,7 +162,14 @@ WorkerCommand = (
 
 
 class Ready(_Message, frozen=True, tag="here"):
-    """The worker responds; also its first message (number 0)."""
+    """The worker responds; also its first message (number 0).
+
+    A worker is started from the installed files, which may be newer than the engine that started it. Therefore
+    it names its protocol and its version; before 0.2.0 it named none.
+    """
+
+    protocol: int = 0
+    version: str = ""
 
 
 class Done(_Message, frozen=True, tag="done"):

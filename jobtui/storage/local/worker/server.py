@@ -15,6 +15,7 @@ from typing import BinaryIO
 
 import msgspec
 
+from jobtui import __version__
 from jobtui.errors import DECODE_ERRORS
 from jobtui.formatting import printable_line
 from jobtui.storage.base import OperationProgress, ProgressCallback
@@ -50,7 +51,7 @@ class WorkerServer:
 
     def run(self, commands: BinaryIO) -> None:
         """Serve until the pipe ends, which means that the parent has exited, or QuitWorker is done."""
-        self._send(0, p.Ready())
+        self._send(0, _ready())
         decoder = msgspec.json.Decoder(p.WorkerRequest)
         for line in commands:
             try:
@@ -134,7 +135,7 @@ class WorkerServer:
                 self._database(directory).end_cursor(cursor)
                 return p.Done()
             case _:
-                return p.Ready()
+                return _ready()
 
     def _database(self, directory: str) -> Database:
         with self._lock:
@@ -190,3 +191,7 @@ class WorkerServer:
             view = memoryview(line)
             while view:
                 view = view[os.write(self._output, view) :]
+
+
+def _ready() -> p.Ready:
+    return p.Ready(p.PROTOCOL, __version__)
