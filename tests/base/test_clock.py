@@ -10,7 +10,7 @@ from jobtui.clock import wait_first
 class TestWaitFirst:
     """It ends with the first of its arguments."""
 
-    def test_coroutine_that_is_left_is_canceled(self) -> None:
+    def test_unawaited_coroutine_is_canceled(self) -> None:
         canceled = []
 
         async def forever() -> None:
@@ -27,7 +27,7 @@ class TestWaitFirst:
         asyncio.run(run())
         assert canceled == [True]
 
-    def test_future_that_is_left_stays_the_callers(self) -> None:
+    def test_unawaited_future_is_not_canceled(self) -> None:
         async def run() -> bool:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             await wait_first(future, asyncio.sleep(0))

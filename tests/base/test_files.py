@@ -32,13 +32,13 @@ class TestOpenNew:
         assert (tmp_path / "target").read_text() == "precious"
         assert not (tmp_path / "link").is_symlink()
 
-    def test_second_name_of_another_file_is_taken_away(self, tmp_path: Path) -> None:
+    def test_hard_link_to_another_file_is_removed(self, tmp_path: Path) -> None:
         (tmp_path / "target").write_text("precious")
         (tmp_path / "link").hardlink_to(tmp_path / "target")
         os.close(open_new(tmp_path / "link"))
         assert (tmp_path / "target").read_text() == "precious"
 
-    def test_private_whatever_the_umask(self, tmp_path: Path) -> None:
+    def test_file_is_private_under_any_umask(self, tmp_path: Path) -> None:
         before = os.umask(0)
         try:
             os.close(open_new(tmp_path / "file"))
@@ -48,7 +48,7 @@ class TestOpenNew:
 
 
 class TestOpenToAppend:
-    def test_file_is_made_and_continued(self, tmp_path: Path) -> None:
+    def test_file_is_created_and_appended_to(self, tmp_path: Path) -> None:
         for word in (b"one ", b"two"):
             file = open_to_append(tmp_path / "log")
             os.write(file, word)
@@ -77,7 +77,7 @@ class TestReadRegular:
     @pytest.mark.parametrize(
         ("kind", "said"), [("pipe", "a pipe"), ("device", "a device"), ("dir", "a directory")]
     )
-    def test_anything_else_is_refused_at_once(self, tmp_path: Path, kind: str, said: str) -> None:
+    def test_other_file_types_are_refused_at_once(self, tmp_path: Path, kind: str, said: str) -> None:
         path = tmp_path / "file"
         if kind == "pipe":
             os.mkfifo(path)

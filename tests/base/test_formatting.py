@@ -49,13 +49,13 @@ class TestFormatBytes:
             number, _ = format_bytes(1.07**exponent).split()
             assert len(number.replace(".", "").lstrip("0")) <= 3
 
-    def test_unknown_is_what_the_caller_says(self) -> None:
+    def test_unknown_size_is_the_callers_text(self) -> None:
         assert (format_bytes(None), format_bytes(None, unknown="–")) == ("", "–")
         assert (format_rate(None), format_rate(88 << 20)) == ("", "88 MiB/s")
 
 
 class TestCounts:
-    def test_the_noun_is_plural_but_for_one(self) -> None:
+    def test_noun_is_plural_but_for_one(self) -> None:
         assert [format_count(n, "job") for n in (0, 1, 1200)] == ["0 jobs", "1 job", "1,200 jobs"]
         assert format_count(2, "directory", "directories") == "2 directories"
 
@@ -91,21 +91,21 @@ class TestPrintable:
     def test_controls_become_visible_escapes(self, text: str, shown: str) -> None:
         assert printable(text) == shown
 
-    def test_no_character_that_a_terminal_obeys_remains(self) -> None:
+    def test_no_control_character_remains(self) -> None:
         every = "".join(map(chr, range(0x110000)))
         assert not any(map(is_control, printable(every)))
 
     def test_lines_are_kept_on_request(self) -> None:
         assert printable_lines("a\x07\nb\r\n") == "a\\x07\nb\\r\n"
 
-    def test_one_line_is_bounded_and_harmless(self) -> None:
+    def test_one_line_is_bounded_and_escaped(self) -> None:
         assert printable_line("a\x1b[2Jb\r\n  c\u202ed\x00e") == r"a\x1b[2Jb c\u202ed\x00e"
         assert len(printable_line("x" * 10_000)) == 400
         assert len(printable_line("\x1b" * 10_000, limit=50)) == 50
 
 
 class TestSingleCells:
-    def test_a_character_stands_for_each(self) -> None:
+    def test_each_control_is_replaced_by_one_character(self) -> None:
         assert single_cells("a\x1bb\x00\x7f\u202e") == "a␛b␀␡\ufffd"
 
     def test_marks_are_limited(self) -> None:

@@ -35,7 +35,7 @@ def test_limit_is_named_if_there_is_one(limit: int, number: int, option: str) ->
 @pytest.mark.parametrize(
     ("number", "said"), [(errno.EDQUOT, "quota -s"), (errno.ENFILE, "fs.file-max"), (errno.EIO, "")]
 )
-def test_other_errors_keep_the_systems_words(number: int, said: str) -> None:
+def test_other_errors_keep_the_systems_message(number: int, said: str) -> None:
     assert describe_os_error(error(number)).startswith(os.strerror(number))
     assert said in describe_os_error(error(number))
 
@@ -62,14 +62,14 @@ def test_free_inodes_are_no_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path:
         (FileNotFoundError(errno.ENOENT, "No such file"), ""),
     ],
 )
-def test_shortage_is_told_from_a_defect(raised: Exception, said: str) -> None:
+def test_shortage_is_distinguished_from_a_defect(raised: Exception, said: str) -> None:
     assert explain_shortage(raised).startswith(said)
     assert bool(explain_shortage(raised)) is bool(said)
 
 
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/Los_Angeles", "garbage/nowhere"])
 @pytest.mark.parametrize("year", [1, 1969, 2262, 9999])
-def test_time_at_the_ends_of_the_calendar(year: int, zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_times_at_the_ends_of_the_calendar(year: int, zone: str, monkeypatch: pytest.MonkeyPatch) -> None:
     import time
 
     monkeypatch.setenv("TZ", zone)

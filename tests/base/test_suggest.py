@@ -29,15 +29,15 @@ ROOT = Path(__file__).parents[2]
         ("图谱1", ["图谱", "nba"], "图谱"),
     ],
 )
-def test_the_nearest_known_word_is_meant(word: str, known: list[str], meant: str | None) -> None:
+def test_nearest_known_word_is_suggested(word: str, known: list[str], meant: str | None) -> None:
     assert did_you_mean(word, known) == meant
 
 
-def test_the_first_of_equally_near_words_is_meant() -> None:
+def test_first_of_equally_near_words_is_suggested() -> None:
     assert did_you_mean("local", ["local1", "local0"]) == "local1"
 
 
-def test_a_long_word_has_no_near_miss() -> None:
+def test_long_word_has_no_near_miss() -> None:
     assert did_you_mean("a" * 5000, ["a" * 5001]) is None
 
 

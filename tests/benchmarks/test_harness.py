@@ -63,7 +63,7 @@ def test_every_promised_figure_is_measured(name: str, capsys: pytest.CaptureFixt
     assert len(capsys.readouterr().out.splitlines()) == 1
 
 
-def test_a_figure_is_report_in_json_with_its_goal_and_its_spread(tmp_path: Path) -> None:
+def test_figure_is_reported_in_json_with_goal_and_spread(tmp_path: Path) -> None:
     written = tmp_path / "figures.json"
     assert (
         main(["--quick", "--only", "statement of the seed", "--json", str(written), "--dir", str(tmp_path)])
@@ -84,21 +84,21 @@ def test_completion_is_measured_at_every_place(tmp_path: Path, capsys: pytest.Ca
 @pytest.mark.parametrize(
     ("value", "words", "status"), [(2, ["--check"], 0), (1, ["--check"], 1), (1, [], 0)], ids=str
 )
-def test_check_fails_where_a_figure_falls_short(
+def test_check_fails_if_a_figure_falls_short(
     value: float, words: list[str], status: int, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("benchmarks.__main__.FIGURES", [made_up(value, 1.5)])
     assert main([*words, "--only", "made up", "--dir", str(tmp_path)]) == status
 
 
-def test_sides_take_turns_to_be_measured_first() -> None:
+def test_sides_alternate_in_being_measured_first() -> None:
     calls: list[str] = []
     ours, yardstick = figures.alternate(2, lambda: calls.append("ours"), lambda: calls.append("yardstick"))
     assert calls == ["yardstick", "ours", "ours", "yardstick"]
     assert len(ours) == len(yardstick) == 2
 
 
-def test_a_ratio_is_the_median_of_its_rounds() -> None:
+def test_ratio_is_the_median_of_its_rounds() -> None:
     outcome = Outcome.ratio([2.0, 9.0, 4.0], [1.0, 3.0, 4.0], "and more", "1.0× at best")
     assert (outcome.value, outcome.low, outcome.high, outcome.rounds) == (2.0, 1.0, 3.0, 3)
     assert outcome.note == "4.00 s; yardstick 3.00 s; and more"
@@ -115,7 +115,7 @@ def test_progress_and_duration_are_printed(
     assert "1 figures in 0:00 min; a whole run should take at most 20 min" in printed.out
 
 
-def test_a_history_of_templates_is_whole_and_in_order(tmp_path: Path) -> None:
+def test_history_of_templates_is_whole_and_in_order(tmp_path: Path) -> None:
     history = History.open(make_history(tmp_path / "history", 10_000))
     jobs = [job for start in range(0, 10_000, 2_500) for job in history.query(Query()).page(start, 2_500)]
     assert [job.id for job in jobs] == list(range(10_001, 20_001))
@@ -127,17 +127,17 @@ def test_a_history_of_templates_is_whole_and_in_order(tmp_path: Path) -> None:
     history.close()
 
 
-def test_an_unknown_figure_is_refused() -> None:
+def test_unknown_figure_is_refused() -> None:
     assert main(["--only", "no such figure"]) == 2
 
 
 @pytest.mark.parametrize(("goal", "kept", "broken"), [(at_least(5), 5, 4.9), (at_most(3), 3, 3.1)], ids=str)
-def test_a_goal_is_kept_at_its_bound(goal: figures.Goal, kept: float, broken: float) -> None:
+def test_figure_equal_to_its_goal_meets_it(goal: figures.Goal, kept: float, broken: float) -> None:
     assert goal.met_by(kept)
     assert not goal.met_by(broken)
 
 
-def test_unmeasurable_figure_misses_its_goal_others_go_on(
+def test_unmeasurable_figure_misses_its_goal_others_continue(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def fail(run: Run) -> Outcome:

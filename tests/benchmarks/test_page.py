@@ -29,7 +29,7 @@ def report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return file
 
 
-def test_the_page_shows_each_figure_with_its_goal_and_limit(
+def test_page_shows_each_figure_with_its_goal_and_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = report(tmp_path, monkeypatch)
@@ -90,7 +90,7 @@ def test_markdown_needs_a_machine(tmp_path: Path) -> None:
         main(["--markdown", str(tmp_path / "figures.json")])
 
 
-def test_what_could_not_be_measured_is_told_in_a_line(
+def test_unmeasured_figures_are_listed_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     report(tmp_path, monkeypatch)
@@ -100,7 +100,7 @@ def test_what_could_not_be_measured_is_told_in_a_line(
     assert "Traceback" not in printed.out + printed.err
 
 
-def test_the_page_shows_what_the_file_beside_it_keeps() -> None:
+def test_page_shows_the_figures_of_its_json_file() -> None:
     text = _page.PAGE.read_text(encoding="utf-8")
     machines = read_machines(_page.PAGE.with_suffix(".json"))
     assert _page.render(text, machines) == text

@@ -88,7 +88,7 @@ UNDERSTOOD: list[tuple[list[str], CliCommand]] = [
 
 
 @pytest.mark.parametrize(("words", "asked"), UNDERSTOOD)
-def test_a_command_line_is_understood(words: list[str], asked: CliCommand) -> None:
+def test_command_line_is_understood(words: list[str], asked: CliCommand) -> None:
     assert parse_arguments(words, piped=False) == asked
 
 
@@ -181,13 +181,13 @@ PAGES = {"": pages.HELP, **pages.VERB_HELP}
 
 
 @pytest.mark.parametrize("page", PAGES)
-def test_the_help_fits_a_small_terminal(page: str) -> None:
+def test_help_fits_a_small_terminal(page: str) -> None:
     lines = PAGES[page].splitlines()
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
 
 
-def test_the_help_names_every_option_and_verb() -> None:
+def test_help_names_every_option_and_verb() -> None:
     everything = "\n".join(PAGES.values())
     for option in (*VERBS, *(option for action in _parser()._actions for option in action.option_strings)):
         if option != "-h":

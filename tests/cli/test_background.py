@@ -12,7 +12,7 @@ from jobtui.cli.errors import CommandError
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_log_without_room_is_told_before_anything_is_started() -> None:
+def test_full_disk_for_the_log_is_reported_before_the_start() -> None:
     log = Path("/dev/full")
     with pytest.raises(
         CommandError, match="/dev/full cannot be written: No space left on device; nothing was started"
@@ -20,7 +20,7 @@ def test_a_log_without_room_is_told_before_anything_is_started() -> None:
         write_first_line(os.open(log, os.O_WRONLY), log)
 
 
-def test_the_log_tells_when_a_server_is_started(tmp_path: Path) -> None:
+def test_log_records_the_start_of_the_server(tmp_path: Path) -> None:
     log = tmp_path / "serve.log"
     file = os.open(log, os.O_WRONLY | os.O_CREAT)
     write_first_line(file, log)

@@ -32,7 +32,7 @@ LINES = [
 
 
 @pytest.mark.parametrize(("text", "words", "typed", "quote"), LINES)
-def test_a_line_is_read_as_its_shell_reads_it(
+def test_line_is_split_as_its_shell_splits_it(
     text: str, words: tuple[str, ...], typed: str, quote: str
 ) -> None:
     line = split_line(text)
@@ -40,7 +40,7 @@ def test_a_line_is_read_as_its_shell_reads_it(
 
 
 @pytest.mark.parametrize("quote", ["", "'", '"'])
-def test_what_is_written_into_a_line_is_read_back(quote: str) -> None:
+def test_completed_word_is_read_back_unchanged(quote: str) -> None:
     foreign = "a b`c`$HOME \"d\" 'e' \\ é 图"
     assert split_line(f"jobtui {quote}{quote_for_shell(foreign, quote)}").typed == foreign
 
@@ -56,12 +56,12 @@ def test_every_verb_and_option_is_offered() -> None:
     assert offered == known - {"-h", "-q"}
 
 
-def test_an_option_that_was_given_is_not_offered_again() -> None:
+def test_option_that_was_given_is_not_offered_again() -> None:
     assert "--wait" in texts(["-e", "x"], "--")
     assert "--wait" not in texts(["-e", "x", "--wait"], "--")
 
 
-def test_the_values_of_options_are_offered() -> None:
+def test_values_of_options_are_offered() -> None:
     assert texts(["-e", "x", "--format"], "j") == ["json", "jsonl"]
     assert texts(["dump", "nba", "--format"], "") == ["jsonl", "csv", "tsv"]
     assert texts([], "--format=c") == ["csv"]
@@ -88,7 +88,7 @@ def test_candidates_come_from_the_profile_on_the_line(nba: CommandLine) -> None:
     assert texts([*place, "-e"], "RUN SCHEDULE ") == ["nightly"]
 
 
-def test_a_tab_beside_a_broken_config_says_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_completion_with_a_broken_config_is_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "c.toml").write_text("[")
     assert main(["__complete", "bash", f"jobtui --config {tmp_path}/c.toml --profile "]) == 0
     assert capsys.readouterr() == ("nothing\n", "")
@@ -131,7 +131,7 @@ SHELLS = [("bash", ["--norc", "--noprofile", "-i"]), ("zsh", ["-f", "-i"]), ("fi
 
 
 @pytest.mark.parametrize(("name", "start"), SHELLS)
-def test_a_shell_completes_verbs_and_values(name: str, start: list[str], nba: CommandLine) -> None:
+def test_shell_completes_verbs_and_values(name: str, start: list[str], nba: CommandLine) -> None:
     with shell(name, start, nba) as terminal:
         terminal.press("jobtui comp", "tab")
         terminal.shows("jobtui completion")
@@ -140,7 +140,7 @@ def test_a_shell_completes_verbs_and_values(name: str, start: list[str], nba: Co
 
 
 @pytest.mark.parametrize(("name", "start"), SHELLS)
-def test_a_shell_completes_a_statement_in_quotes(name: str, start: list[str], nba: CommandLine) -> None:
+def test_shell_completes_a_statement_in_quotes(name: str, start: list[str], nba: CommandLine) -> None:
     with shell(name, start, nba) as terminal:
         terminal.press('jobtui -e "USE n', "tab")
         terminal.shows('jobtui -e "USE nba')
@@ -155,14 +155,14 @@ def test_a_shell_completes_a_statement_in_quotes(name: str, start: list[str], nb
 
 
 @pytest.mark.parametrize(("name", "start"), SHELLS)
-def test_a_shell_begins_a_statement_with_a_quote(name: str, start: list[str], nba: CommandLine) -> None:
+def test_shell_begins_a_statement_with_a_quote(name: str, start: list[str], nba: CommandLine) -> None:
     with shell(name, start, nba) as terminal:
         terminal.press("jobtui -e REC", "tab")
         terminal.shows("RECOVER" if name == "fish" else 'jobtui -e "RECOVER')
 
 
 @pytest.mark.parametrize(("name", "start"), SHELLS)
-def test_a_shell_completes_the_files_of_a_load(name: str, start: list[str], nba: CommandLine) -> None:
+def test_shell_completes_the_files_of_a_load(name: str, start: list[str], nba: CommandLine) -> None:
     (nba.home / "players.csv").write_text("k,v\n")
     with shell(name, start, nba) as terminal:
         terminal.press("jobtui load n", "tab")

@@ -47,9 +47,7 @@ def test_prints_every_setting_with_default_and_meaning(capsys: Captured, place: 
             assert f"{setting.meaning}\n{setting.name} = {setting.default}\n" in flat
 
 
-def test_what_it_prints_is_a_config_file_that_says_the_same(
-    capsys: Captured, tmp_path: Path, place: Path
-) -> None:
+def test_printed_settings_are_an_equivalent_config_file(capsys: Captured, tmp_path: Path, place: Path) -> None:
     (tmp_path / "full.toml").write_text(FULL)
     assert main(["config", "--config", str(tmp_path / "full.toml")]) == 0
     shown = capsys.readouterr().out
@@ -61,12 +59,12 @@ def test_what_it_prints_is_a_config_file_that_says_the_same(
     assert "task_timeout = 900  # default: 0" in shown
 
 
-def test_it_tells_where_the_file_belongs(capsys: Captured, place: Path) -> None:
+def test_missing_file_is_reported_with_its_path(capsys: Captured, place: Path) -> None:
     assert main(["config", "path"]) == 0
     assert capsys.readouterr().out == f"{place}\n"
 
 
-def test_it_checks_the_file(capsys: Captured, tmp_path: Path, place: Path) -> None:
+def test_file_is_checked(capsys: Captured, tmp_path: Path, place: Path) -> None:
     assert main(["config", "check"]) == 0
     assert capsys.readouterr().out == f"{place}: does not exist; the defaults are used\n"
     place.parent.mkdir()
@@ -97,7 +95,7 @@ def test_it_checks_the_file(capsys: Captured, tmp_path: Path, place: Path) -> No
         ),
     ],
 )
-def test_a_check_looks_at_what_the_dashboard_alone_knows(
+def test_check_includes_settings_of_the_dashboard(
     capsys: Captured, place: Path, written: str, expected: str
 ) -> None:
     place.parent.mkdir()
@@ -106,7 +104,7 @@ def test_a_check_looks_at_what_the_dashboard_alone_knows(
     assert capsys.readouterr().err == f"jobtui: {place}{expected}\n"
 
 
-def test_the_keymap_that_is_shown_as_an_example_can_be_used(capsys: Captured, place: Path) -> None:
+def test_example_keymap_can_be_used(capsys: Captured, place: Path) -> None:
     assert main(["config"]) == 0
     example = re.search(r"Other keys for commands, like (\{.*\})\.", capsys.readouterr().out)
     assert example is not None
@@ -115,14 +113,14 @@ def test_the_keymap_that_is_shown_as_an_example_can_be_used(capsys: Captured, pl
     assert main(["config", "check"]) == 0
 
 
-def test_nobodys_home_is_no_directory(capsys: Captured, place: Path) -> None:
+def test_tilde_of_an_unknown_user_is_refused(capsys: Captured, place: Path) -> None:
     place.parent.mkdir()
     place.write_text('data_dir = "~no-such-user/x"\n')
     assert main(["config", "check"]) == 2
     assert ":1: data_dir must be a directory that can be found" in capsys.readouterr().err
 
 
-def test_foreign_text_in_a_problem_is_harmless(capsys: Captured, place: Path) -> None:
+def test_foreign_text_in_a_problem_is_escaped(capsys: Captured, place: Path) -> None:
     place.parent.mkdir()
     place.write_text('"\\u001b[2J" = 1\n')
     assert main(["config"]) == 2

@@ -21,7 +21,7 @@ def findings(jobtui: CommandLine, *words: str) -> tuple[int, dict[str, tuple[str
     return ended.returncode, {line[6:15].strip(): (line[:4].strip(), line[17:]) for line in lines}
 
 
-def test_where_all_is_well_nothing_is_bad(nba: CommandLine) -> None:
+def test_healthy_profile_has_no_findings(nba: CommandLine) -> None:
     status, found = findings(nba)
     assert status == 0
     assert found["config"][0] == found["data"][0] == "ok"
@@ -51,7 +51,7 @@ def test_damaged_list_of_spaces_is_reported(nba: CommandLine) -> None:
     assert "adopted ones are not listed" in shown.stderr
 
 
-def test_it_leaves_no_trace_where_there_was_nothing(jobtui: CommandLine) -> None:
+def test_doctor_creates_nothing(jobtui: CommandLine) -> None:
     status, found = findings(jobtui)
     assert (status, found["history"]) == (0, ("ok", "no jobs yet"))
     assert not jobtui.data.exists()
@@ -88,14 +88,14 @@ def test_settings_the_dashboard_ignores_are_warned_of_by_line(tmp_path: Path) ->
     ("term", "said"),
     [("xterm-256color", "256"), ("linux", "16: the theme ansi (key T) is for these")],
 )
-def test_the_colours_are_those_that_the_terminal_says_it_has(jobtui: CommandLine, term: str, said: str) -> None:
+def test_colors_are_those_that_the_terminal_reports(jobtui: CommandLine, term: str, said: str) -> None:
     for name in ("COLORTERM", "NO_COLOR"):
         jobtui.environment.pop(name, None)
     jobtui.environment["TERM"] = term
     assert findings(jobtui)[1]["colors"][1].startswith(said)
 
 
-def test_a_data_directory_that_is_a_file_is_bad(jobtui: CommandLine) -> None:
+def test_data_directory_that_is_a_file_is_bad(jobtui: CommandLine) -> None:
     jobtui.data.write_text("")
     status, found = findings(jobtui)
     assert (status, found["data"][0]) == (1, "bad")
@@ -103,7 +103,7 @@ def test_a_data_directory_that_is_a_file_is_bad(jobtui: CommandLine) -> None:
 
 
 @pytest.mark.parametrize("part", ["history", "storage"])
-def test_a_file_in_the_place_of_a_part_of_the_data_is_bad(jobtui: CommandLine, part: str) -> None:
+def test_file_in_place_of_a_data_subdirectory_is_bad(jobtui: CommandLine, part: str) -> None:
     jobtui.profile.root.mkdir(parents=True)
     (jobtui.profile.root / part).write_text("")
     status, found = findings(jobtui)
@@ -112,13 +112,13 @@ def test_a_file_in_the_place_of_a_part_of_the_data_is_bad(jobtui: CommandLine, p
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_data_directory_that_is_read_only_is_bad(nba: CommandLine) -> None:
+def test_data_directory_that_is_read_only_is_bad(nba: CommandLine) -> None:
     nba.profile.root.chmod(0o500)
     status, found = findings(nba)
     assert (status, found["data"][0]) == (1, "bad")
 
 
-def test_the_owner_is_named_and_whether_it_answers(nba: CommandLine) -> None:
+def test_owner_is_named_with_whether_it_answers(nba: CommandLine) -> None:
     with nba.started("serve") as server:
         assert server.stderr is not None
         while b"serves" not in server.stderr.readline():
@@ -132,7 +132,7 @@ def test_the_owner_is_named_and_whether_it_answers(nba: CommandLine) -> None:
         server.send_signal(signal.SIGCONT)
 
 
-def test_schedules_that_nobody_runs_are_reported_with_a_remedy(nba: CommandLine) -> None:
+def test_schedules_without_an_owner_are_reported_with_a_remedy(nba: CommandLine) -> None:
     made = nba("-e", "CREATE SCHEDULE nightly AT '@daily' DO ADMIN COMPACT nba")
     next_run, owner = made.stderr.splitlines()
     assert re.fullmatch(r"Schedule 'nightly' runs next at \S+ 00:00:00", next_run)
@@ -153,7 +153,7 @@ def test_schedules_that_nobody_runs_are_reported_with_a_remedy(nba: CommandLine)
         assert nba("-e", "PAUSE SCHEDULE nightly; RESUME SCHEDULE nightly").stderr == ""
 
 
-def test_damage_is_told_with_what_to_do(nba: CommandLine) -> None:
+def test_damage_is_reported_with_a_remedy(nba: CommandLine) -> None:
     (journal,) = nba.profile.history.glob("journal-*.jsonl")
     journal.write_bytes(journal.read_bytes().replace(b'"command":"flush"', b'"command":"flash"'))
     ended = nba("doctor")
@@ -161,7 +161,7 @@ def test_damage_is_told_with_what_to_do(nba: CommandLine) -> None:
     assert "jobtui history repair" in ended.stdout
 
 
-def test_a_lock_that_nobody_can_take_is_bad(nba: CommandLine) -> None:
+def test_lock_that_cannot_be_taken_is_bad(nba: CommandLine) -> None:
     lock = nba.profile.history / "LOCK"
     lock.unlink()
     lock.mkdir()
@@ -179,7 +179,7 @@ def test_file_of_another_kind_in_the_history_is_reported(nba: CommandLine) -> No
     assert found["history"] == ("warn", "damaged: MANIFEST.json: a pipe is in its place")
 
 
-def test_a_cluster_that_is_not_there_is_bad(tmp_path: Path) -> None:
+def test_unreachable_cluster_is_bad(tmp_path: Path) -> None:
     jobtui = CommandLine(tmp_path, '[profiles.prod]\ncluster = "nebula"\ngraphd = ["127.0.0.1:9"]\n')
     status, found = findings(jobtui, "--profile", "prod")
     assert (status, found["cluster"][0]) == (1, "bad")
@@ -187,13 +187,13 @@ def test_a_cluster_that_is_not_there_is_bad(tmp_path: Path) -> None:
     assert "rocksdb" not in found
 
 
-def test_a_host_directory_that_is_not_there_yet_is_fine(tmp_path: Path) -> None:
+def test_missing_host_directory_is_fine(tmp_path: Path) -> None:
     jobtui = CommandLine(tmp_path, f'[profiles.local]\nhosts = {{ h1 = "{tmp_path}/disk1" }}\n')
     status, found = findings(jobtui)
     assert (status, found["host"][0]) == (0, "ok")
 
 
-def test_it_looks_at_the_terminal(jobtui: CommandLine) -> None:
+def test_doctor_checks_the_terminal(jobtui: CommandLine) -> None:
     words = [sys.executable, "-m", "jobtui", "--data-dir", str(jobtui.data), "doctor"]
     with Terminal(words, columns=130, environment=jobtui.environment) as terminal:
         assert terminal.ended() == 0

@@ -99,7 +99,7 @@ def test_serve_ends_with_the_reason(at_work: Bench, disk: FullDisk, capsys: pyte
     assert status == Exit.FAILED
 
 
-def test_a_text_that_waits_ends_with_the_reason(
+def test_waiting_text_ends_with_the_reason(
     at_work: Bench, disk: FullDisk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with wait_for_engine(at_work.engine) as waiting, Term(at_work, disk):
@@ -108,7 +108,7 @@ def test_a_text_that_waits_ends_with_the_reason(
     assert UNWRITTEN in capsys.readouterr().err
 
 
-def test_room_in_time_lets_the_end_be_written(
+def test_space_freed_in_time_lets_the_end_be_written(
     at_work: Bench, disk: FullDisk, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Term(at_work, disk, then=disk.is_full.clear):

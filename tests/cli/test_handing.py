@@ -35,12 +35,14 @@ def test_history_unreadable_during_takeover_is_read_again(
     assert wait._connect_next_owner(Profile("local", tmp_path)) is owner
 
 
-def test_a_history_that_stays_unreadable_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_history_that_stays_unreadable_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     Takeover(monkeypatch, StoreError("damaged"))
     with pytest.raises(StoreError, match="damaged"):
         wait._connect_next_owner(Profile("local", tmp_path))
 
 
-def test_nobody_is_waited_for_who_does_not_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_endless_wait_for_an_owner_that_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     Takeover(monkeypatch, OwnerUnavailable("gone"))
     assert wait._connect_next_owner(Profile("local", tmp_path)) is None

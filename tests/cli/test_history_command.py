@@ -21,7 +21,7 @@ def damage(jobtui: CommandLine) -> None:
     file.write_bytes(raw.replace(b'"command":"flush"', b'"command":"flash"'))
 
 
-def test_verify_of_a_sound_history_says_so(nba: CommandLine) -> None:
+def test_verify_reports_a_sound_history(nba: CommandLine) -> None:
     assert nba.done("history", "verify") == f"{nba.profile.history}: no damage found\n"
 
 
@@ -52,14 +52,14 @@ def test_owner_reports_damage_that_it_leaves_behind(nba: CommandLine) -> None:
     assert "found before: journal: acknowledged changes are missing" in nba.done("history", "verify")
 
 
-def test_repair_makes_it_whole_and_says_what_it_did(nba: CommandLine) -> None:
+def test_repair_restores_the_history_and_reports_it(nba: CommandLine) -> None:
     damage(nba)
     assert "quarantine/" in nba.done("history", "repair")
     assert nba.done("history", "verify").endswith("no damage found\n")
     assert nba.done("history", "repair").endswith("there was nothing to repair\n")
 
 
-def test_a_repair_of_nothing_makes_nothing(jobtui: CommandLine) -> None:
+def test_repair_without_a_history_creates_nothing(jobtui: CommandLine) -> None:
     result = jobtui("history", "repair")
     assert (result.returncode, result.stderr) == (
         1,
@@ -70,7 +70,7 @@ def test_a_repair_of_nothing_makes_nothing(jobtui: CommandLine) -> None:
     assert not jobtui.data.exists()
 
 
-def test_a_repair_waits_for_nobody(nba: CommandLine) -> None:
+def test_repair_does_not_wait_for_the_lock(nba: CommandLine) -> None:
     with nba.started("serve") as server:
         assert server.stderr is not None
         while b"serves" not in server.stderr.readline():
@@ -81,7 +81,7 @@ def test_a_repair_waits_for_nobody(nba: CommandLine) -> None:
         assert nba.done("history", "verify").endswith("no damage found\n")
 
 
-def test_an_export_is_every_job_in_full(nba: CommandLine) -> None:
+def test_export_has_every_job_in_full(nba: CommandLine) -> None:
     (job,) = map(json.loads, nba.done("history", "export").splitlines())
     assert (job["id"], job["command"], job["status"], job["archived"]) == (1, "flush", "queue", False)
     assert json.loads(nba.done("history", "export", "--format", "json")) == [job]
@@ -116,7 +116,7 @@ def test_export_file_is_private_and_overwrites_nothing(nba: CommandLine) -> None
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full here")
-def test_an_export_that_finds_no_room_says_so(nba: CommandLine) -> None:
+def test_export_to_a_full_disk_is_reported(nba: CommandLine) -> None:
     with open("/dev/full", "wb") as full, nba.started("history", "export", stdout=full) as export:
         assert export.stderr is not None
         assert b"No space left on device" in export.stderr.read()

@@ -55,7 +55,7 @@ READINGS = [
 
 
 @pytest.mark.parametrize(("form", "text", "pairs"), READINGS)
-def test_a_line_is_read_as_its_format_says(
+def test_line_is_read_according_to_its_format(
     form: PairFormat, text: str, pairs: list[tuple[bytes, bytes | None]]
 ) -> None:
     assert read(text, form) == pairs
@@ -98,9 +98,7 @@ REFUSALS = [
 
 
 @pytest.mark.parametrize(("form", "text", "message"), REFUSALS)
-def test_a_line_that_is_no_pair_is_named_with_what_is_wrong(
-    form: PairFormat, text: str | bytes, message: str
-) -> None:
+def test_malformed_line_is_named_with_the_reason(form: PairFormat, text: str | bytes, message: str) -> None:
     with pytest.raises(PairError, match=f"^{re.escape(message)}"):
         read(text, form)
 
@@ -171,7 +169,7 @@ class TestSeparator:
         assert read("k,\\N\n", CSV) == [(b"k", None)]
 
     @given(keys=st.lists(st.text("abc;|", min_size=1, max_size=6), min_size=1, max_size=5))
-    def test_keys_alone_never_delete_by_accident(self, keys: list[str]) -> None:
+    def test_keys_without_values_delete_nothing_unless_stated(self, keys: list[str]) -> None:
         with pytest.raises(PairError):
             read("".join(f"{key}\n" for key in keys), CSV)
 
@@ -183,12 +181,12 @@ def test_pairs_before_a_bad_line_are_read() -> None:
         next(pairs)
 
 
-def test_a_field_of_many_megabytes_is_read() -> None:
+def test_field_of_many_megabytes_is_read() -> None:
     value = b"x" * 3_000_000
     assert read(b"k," + value, CSV) == [(b"k", value)]
 
 
-def test_a_line_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_line_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(data, "LONGEST_LINE", 1 << 20)
     with open("/dev/zero", "rb") as endless, pytest.raises(CommandError, match="line of 1 MiB or more"):
         list(data._read(endless, "/dev/zero"))
@@ -205,14 +203,14 @@ awkward = st.one_of(
 
 @given(pairs=st.lists(st.tuples(awkward, awkward), max_size=8))
 @pytest.mark.parametrize("form", list(PairFormat))
-def test_what_was_written_reads_back_to_the_byte(form: PairFormat, pairs: list[tuple[bytes, bytes]]) -> None:
+def test_written_pairs_read_back_to_the_byte(form: PairFormat, pairs: list[tuple[bytes, bytes]]) -> None:
     text = b"".join(write_pairs(pairs, form))
     assert read_back(text, form) == pairs
 
 
 @given(pairs=st.lists(st.tuples(awkward, awkward), max_size=8))
 @pytest.mark.parametrize("form", list(PairFormat))
-def test_nothing_written_is_a_command_to_a_terminal(form: PairFormat, pairs: list[tuple[bytes, bytes]]) -> None:
+def test_output_has_no_terminal_controls(form: PairFormat, pairs: list[tuple[bytes, bytes]]) -> None:
     text = b"".join(write_pairs(pairs, form)).decode()
     assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]", text)
 
@@ -234,5 +232,5 @@ def read_back(text: bytes, form: PairFormat) -> list[tuple[bytes, bytes | None]]
         ("-", None),
     ],
 )
-def test_a_files_name_tells_its_format_or_nothing(name: str, form: PairFormat | None) -> None:
+def test_format_follows_the_file_name_if_known(name: str, form: PairFormat | None) -> None:
     assert format_of(name) is form

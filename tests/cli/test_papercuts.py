@@ -63,12 +63,12 @@ def in_a_deleted_directory(jobtui: CommandLine, *words: str) -> subprocess.Compl
 
 
 @pytest.mark.parametrize("home", [None, "", "/nonexistent/home"])
-def test_it_reads_without_a_home(jobtui: CommandLine, home: str | None) -> None:
+def test_home_is_not_needed_to_read(jobtui: CommandLine, home: str | None) -> None:
     told = run(jobtui, "-e", "SHOW JOBS", HOME=home, XDG_DATA_HOME=str(jobtui.home / "none"))
     assert (told.returncode, told.stderr) == (0, "")
 
 
-def test_a_home_that_can_t_be_written_is_said_with_what_to_do(jobtui: CommandLine) -> None:
+def test_unwritable_home_is_reported_with_a_remedy(jobtui: CommandLine) -> None:
     (jobtui.home / "file").write_text("")
     in_the_way = f"{jobtui.home / 'file'} is a file, and must be a directory"
     for words, why in (
@@ -81,18 +81,18 @@ def test_a_home_that_can_t_be_written_is_said_with_what_to_do(jobtui: CommandLin
         assert f"{why}; jobtui doctor shows what to do" in told.stderr
 
 
-def test_nothing_on_stdin_is_not_taken_for_an_empty_text(jobtui: CommandLine) -> None:
+def test_missing_stdin_is_not_an_empty_text(jobtui: CommandLine) -> None:
     told = run(jobtui)
     assert told.returncode == 2
     assert "the dashboard needs a terminal; in scripts use -e TEXT, -f FILE or a pipe" in told.stderr
 
 
-def test_an_empty_pipe_is_an_empty_text(jobtui: CommandLine) -> None:
+def test_empty_pipe_is_an_empty_text(jobtui: CommandLine) -> None:
     assert jobtui.done(stdin="") == ""
 
 
 @pytest.mark.parametrize("term", ["dumb", ""])
-def test_a_terminal_that_can_t_show_a_dashboard_is_told_so(jobtui: CommandLine, term: str) -> None:
+def test_terminal_unfit_for_a_dashboard_is_reported(jobtui: CommandLine, term: str) -> None:
     words = ["env", f"TERM={term}", *JOBTUI, "--data-dir", str(jobtui.data)]
     with Terminal(words, environment=jobtui.environment, cwd=ROOT) as terminal:
         assert terminal.ended() == 2
@@ -103,7 +103,7 @@ def test_a_terminal_that_can_t_show_a_dashboard_is_told_so(jobtui: CommandLine, 
 C = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
-def test_a_locale_without_utf8_is_told_what_it_can_t_show(nba: CommandLine) -> None:
+def test_locale_without_utf8_gets_escapes_with_a_note(nba: CommandLine) -> None:
     place = ("--data-dir", str(nba.data))
     assert run(nba, *place, "-e", "SHOW SPACES", **C).returncode == 0
     help_ = run(nba, "load", "--help", **C)
@@ -113,7 +113,7 @@ def test_a_locale_without_utf8_is_told_what_it_can_t_show(nba: CommandLine) -> N
     assert "not valid UTF-8" in told.stderr
 
 
-def test_a_profile_s_name_has_its_limits(jobtui: CommandLine) -> None:
+def test_profile_name_has_a_maximum_length(jobtui: CommandLine) -> None:
     told = jobtui("--profile", "a" * 300, "-e", "SHOW JOBS")
     assert told.returncode == 2
     assert "at most 64 ASCII letters" in told.stderr
@@ -140,21 +140,21 @@ def test_directory_with_an_undecodable_name_is_refused(jobtui: CommandLine) -> N
         ("history", "repair"),
     ],
 )
-def test_a_directory_that_can_t_be_looked_at_is_said(jobtui: CommandLine, words: tuple[str, ...]) -> None:
+def test_unreadable_directory_is_reported(jobtui: CommandLine, words: tuple[str, ...]) -> None:
     told = run(jobtui, "--data-dir", str(jobtui.home / ("d" * 300)), *words)
     assert told.returncode == 1
     assert "File name too long" in told.stdout + told.stderr
     assert "defect" not in told.stderr
 
 
-def test_a_directory_that_was_deleted_is_no_obstacle(nba: CommandLine) -> None:
+def test_deleted_current_directory_is_no_obstacle(nba: CommandLine) -> None:
     place = ("--data-dir", str(nba.data))
     for words in (("-e", "SHOW SPACES"), ("-q", "-e", "ADMIN FLUSH nba"), ("doctor",), ("history", "verify")):
         told = in_a_deleted_directory(nba, *place, *words)
         assert (told.returncode, told.stderr) == (0, ""), words
 
 
-def test_what_is_relative_to_a_deleted_directory_is_refused(nba: CommandLine) -> None:
+def test_path_relative_to_a_deleted_directory_is_refused(nba: CommandLine) -> None:
     told = in_a_deleted_directory(nba, "--data-dir", "data", "-e", "SHOW SPACES")
     assert (told.returncode, told.stderr) == (
         2,
@@ -175,7 +175,7 @@ def adopted(jobtui: CommandLine) -> Path:
     return database
 
 
-def test_no_load_is_advised_again_that_can_only_fail_again(jobtui: CommandLine) -> None:
+def test_load_that_cannot_succeed_is_not_suggested(jobtui: CommandLine) -> None:
     adopted(jobtui)
     told = jobtui("load", "other", "-", stdin='{"key": "k", "value": "v"}\n')
     assert (told.returncode, told.stdout) == (1, "")
@@ -199,7 +199,7 @@ def test_open_adopted_database_is_named_once_after_the_cause(
     assert jobtui("-e", "SHOW JOB 1").stderr == f"Job 1 (compact other) failed: {cause}, at {database}\n"
 
 
-def test_a_file_is_not_taken_for_a_directory_that_is_not_there(jobtui: CommandLine) -> None:
+def test_file_is_not_called_a_missing_directory(jobtui: CommandLine) -> None:
     file = jobtui.home / "big.csv"
     file.write_text("a,b\n")
     told = jobtui("-e", f"CREATE SPACE other AT '{file}'")
@@ -233,7 +233,7 @@ def fill(disk: Path) -> None:
             return
 
 
-def test_a_full_disk_is_said_and_can_still_be_read(jobtui: CommandLine, unmounted: Path) -> None:
+def test_full_disk_is_reported_and_history_stays_readable(jobtui: CommandLine, unmounted: Path) -> None:
     place = ("--data-dir", str(unmounted))
     assert run(jobtui, *place, "-e", "CREATE SPACE nba; ADMIN FLUSH nba").returncode == 0
     fill(unmounted)
@@ -247,7 +247,7 @@ def test_a_full_disk_is_said_and_can_still_be_read(jobtui: CommandLine, unmounte
     assert "0 B free" in doctor.stdout
 
 
-def test_a_read_only_disk_is_said_and_can_still_be_read(jobtui: CommandLine, unmounted: Path) -> None:
+def test_read_only_disk_is_reported_and_history_stays_readable(jobtui: CommandLine, unmounted: Path) -> None:
     place = ("--data-dir", str(unmounted))
     assert run(jobtui, *place, "-e", "CREATE SPACE nba; ADMIN FLUSH nba").returncode == 0
     subprocess.run(["mount", "-o", "remount,ro", unmounted], check=True)

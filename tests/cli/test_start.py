@@ -5,7 +5,7 @@ import pytest
 from jobtui.cli.main import SWITCH_SECONDS, main
 
 
-def test_a_busy_thread_delays_others_by_a_short_interval() -> None:
+def test_busy_thread_delays_others_by_a_short_interval() -> None:
     before = sys.getswitchinterval()
     sys.setswitchinterval(10 * SWITCH_SECONDS)
     try:

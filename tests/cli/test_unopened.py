@@ -32,7 +32,7 @@ def test_error_screen_gives_reason_and_retries_repeatedly(monkeypatch: pytest.Mo
     assert shown == [("The history cannot be opened: Permission denied", "light")] * 2
 
 
-def test_one_who_leaves_gets_the_words_in_the_shell_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_is_repeated_in_the_shell_after_quitting(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "show_open_error", lambda *_: False)
     with pytest.raises(CommandError, match="jobtui doctor shows what to do"):
         retry_on_error_screen(Opening(1), "")

@@ -47,18 +47,18 @@ SMALLER = (task(0, on_disk(GIB), on_disk(GIB // 2)), task(1, on_disk(GIB), on_di
         (ended("compact", Status.RUNNING), "did not end as it should"),
     ],
 )
-def test_a_verdict_tells_the_end_the_time_and_what_it_was_worth(job: Job, told: str) -> None:
+def test_outcome_has_the_end_the_time_and_the_gain(job: Job, told: str) -> None:
     assert describe_outcome(job) == f"Job 3 ({job.command} nba) {told}"
 
 
 @pytest.mark.parametrize("quiet", [False, True])
-def test_quiet_leaves_out_what_went_well_alone(quiet: bool, capsys: pytest.CaptureFixture[str]) -> None:
+def test_quiet_omits_only_successes(quiet: bool, capsys: pytest.CaptureFixture[str]) -> None:
     jobs = [ended(), ended(status=Status.FAILED, reason="no room")]
     assert report_outcomes(jobs, Exit.DONE, quiet=quiet) == Exit.JOB_FAILED
     told = capsys.readouterr().err.splitlines()
     assert told == [describe_outcome(job) for job in (jobs[1:] if quiet else jobs)]
 
 
-def test_a_statement_that_failed_goes_before_a_job_that_did() -> None:
+def test_failed_statement_outranks_a_failed_job() -> None:
     assert report_outcomes([ended(status=Status.FAILED)], Exit.FAILED, quiet=True) == Exit.FAILED
     assert report_outcomes([ended()], Exit.DONE, quiet=True) == Exit.DONE

@@ -36,9 +36,7 @@ def ctrl_c() -> None:
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
 
 
-def test_ctrl_c_waits_until_the_job_has_truly_stopped(
-    at_work: Bench, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_ctrl_c_waits_until_the_job_has_stopped(at_work: Bench, capsys: pytest.CaptureFixture[str]) -> None:
     def interrupt_then_obey() -> None:
         ctrl_c()
         operation = at_work.storage.operation("nba", "a")
@@ -61,7 +59,7 @@ def test_every_sleep_is_bounded_because_of_late_signals(at_work: Bench) -> None:
         assert waiting._next() is None
 
 
-def test_a_second_ctrl_c_leaves_at_once(at_work: Bench) -> None:
+def test_second_ctrl_c_leaves_at_once(at_work: Bench) -> None:
     def insist() -> None:
         ctrl_c()
         assert at_work.storage.operation("nba", "a").canceled.wait(20)
@@ -122,14 +120,14 @@ def test_signal_while_waiting_for_others_stops_their_jobs(
     assert "Stopping job 2; a second ctrl+c exits immediately" in capsys.readouterr().err
 
 
-def test_the_handlers_of_before_are_back_afterwards(at_work: Bench) -> None:
+def test_previous_handlers_are_restored(at_work: Bench) -> None:
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
     with wait_for_engine(at_work.engine):
         assert signal.getsignal(signal.SIGINT) is not before[0]
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
 
-def test_a_signal_that_is_ignored_stays_ignored(at_work: Bench) -> None:
+def test_ignored_signal_stays_ignored(at_work: Bench) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
         with wait_for_engine(at_work.engine):
@@ -141,5 +139,5 @@ def test_a_signal_that_is_ignored_stays_ignored(at_work: Bench) -> None:
 @pytest.mark.parametrize(
     ("ids", "words"), [([], "no job"), ([41], "job 41"), ([41, 42], "jobs 41 and 42"), ([1, 2, 3], "3 jobs")]
 )
-def test_jobs_are_counted_in_words(ids: list[int], words: str) -> None:
+def test_jobs_are_counted_in_plain_text(ids: list[int], words: str) -> None:
     assert describe_jobs(ids) == words

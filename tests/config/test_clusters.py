@@ -47,7 +47,7 @@ def test_jobs_of_a_cluster_profile_carry_its_name(file: Path) -> None:
     assert found.root == file.parent / "data" / "prod"
 
 
-def test_a_password_is_read_from_where_the_file_says(file: Path) -> None:
+def test_password_is_read_from_the_configured_source(file: Path) -> None:
     def source(said: str) -> object:
         return cluster_of(file, f'graphd = ["a"]\npassword = "{said}"\n').password
 
@@ -56,7 +56,7 @@ def test_a_password_is_read_from_where_the_file_says(file: Path) -> None:
     assert source("keyring:our cluster") == FromKeyring("our cluster", "root")
 
 
-def test_tls_and_its_files_lie_where_the_config_lies(file: Path) -> None:
+def test_tls_files_are_relative_to_the_config(file: Path) -> None:
     assert cluster_of(file, 'graphd = ["a"]\n').tls is None
     assert cluster_of(file, 'graphd = ["a"]\ntls = true\n').tls == Tls()
     told = (
@@ -102,7 +102,7 @@ def test_contradicting_settings_are_refused_without_password(file: Path, said: s
     assert "s3cr3t" not in told
 
 
-def test_a_clusters_settings_without_a_cluster_are_refused(file: Path) -> None:
+def test_cluster_settings_without_a_cluster_are_refused(file: Path) -> None:
     assert 'cluster = "nebula" is missing' in refusal(file, '[profiles.prod]\ngraphd = ["a"]\n')
     assert 'must be "nebula"' in refusal(file, '[profiles.prod]\ncluster = "mysql"\n')
 
@@ -118,7 +118,7 @@ def test_printed_cluster_config_reads_back_the_same(file: Path, capsys: pytest.C
     assert read_config(printed).profiles == read_config(file).profiles
 
 
-def test_the_example_of_the_documentation_is_a_config(file: Path) -> None:
+def test_example_of_the_documentation_is_a_config(file: Path) -> None:
     told = (Path(jobtui.__file__).parents[1] / "docs" / "nebulagraph.md").read_text()
     for example in told.split("```toml\n")[1:]:
         file.write_text(example.split("```")[0])
@@ -132,7 +132,7 @@ def test_unnamed_cluster_has_its_own_directory() -> None:
     assert profile_name("../[::1]:9669") == "nebula-______1__9669"
 
 
-def test_a_config_without_a_cluster_imports_nothing_of_clusters(file: Path) -> None:
+def test_config_without_a_cluster_imports_nothing_of_clusters(file: Path) -> None:
     file.write_text("[profiles.local]\n")
     program = (
         "import sys; from pathlib import Path; from jobtui.config import read_config; "

@@ -91,21 +91,21 @@ def test_every_setting_is_read(file: Path) -> None:
     )
 
 
-def test_an_empty_file_leaves_the_defaults(file: Path) -> None:
+def test_empty_file_leaves_the_defaults(file: Path) -> None:
     assert read(file, "\ufeff\r\n") == Config(file, found=True)
 
 
-def test_the_usual_file_need_not_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_usual_file_need_not_be_there(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("jobtui.config.settings.default_config", lambda: tmp_path / "none" / "config.toml")
     assert read_config() == Config(tmp_path / "none" / "config.toml")
 
 
-def test_a_named_file_must_be_there(file: Path) -> None:
+def test_named_file_must_be_there(file: Path) -> None:
     with pytest.raises(ConfigError, match="there is no such file"):
         read_config(file)
 
 
-def test_a_directory_in_the_place_of_the_file_is_said(file: Path) -> None:
+def test_directory_in_place_of_the_file_is_reported(file: Path) -> None:
     file.mkdir()
     with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
         read_config(file)
@@ -230,7 +230,7 @@ PROBLEMS = [
 
 
 @pytest.mark.parametrize(("text", "expected"), PROBLEMS)
-def test_what_is_wrong_is_named_with_its_line(file: Path, text: str | bytes, expected: list[str]) -> None:
+def test_mistake_is_named_with_its_line(file: Path, text: str | bytes, expected: list[str]) -> None:
     found = problems_of(file, text)
     assert len(found) == len(expected)
     for problem, beginning in zip(found, expected, strict=True):
@@ -257,7 +257,7 @@ def test_data_dir_option_takes_precedence_over_the_file(file: Path, tmp_path: Pa
     assert config.open_profile("local").max_running_jobs == 2
 
 
-def test_the_thresholds_of_the_advice_reach_the_profile(file: Path, tmp_path: Path) -> None:
+def test_thresholds_of_the_advice_reach_the_profile(file: Path, tmp_path: Path) -> None:
     config = read(file, "[profiles.local]\nadvice = { deletions = '1%' }\n")
     assert config.open_profile("local", tmp_path).advice == AdviceThresholds(deletions=0.01)
 
@@ -292,11 +292,11 @@ class TestNotifications:
         assert read(file, '[notify]\ncommand = ["page", "a b"]').notify.command == ("page", "a b")
 
     @pytest.mark.parametrize("text", ["", "[notify]\non = ['failed']", "[notify]\non = []\ncommand = 'page'"])
-    def test_nothing_to_do(self, file: Path, tmp_path: Path, text: str) -> None:
+    def test_empty_notify_table_notifies_nothing(self, file: Path, tmp_path: Path, text: str) -> None:
         assert read(file, text).open_profile("local", tmp_path).notify is None
 
 
-def test_a_home_directory_is_understood(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_home_directory_is_understood(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", "/home/of/somebody")
     assert read(file, "data_dir = '~/jobs'\n").data_dir == Path("/home/of/somebody/jobs")
 
@@ -320,7 +320,9 @@ class TestFileOfAnotherProgram:
         assert found[19].startswith(":40: there is no setting profiles.a19.key19")
         assert found[20:] == [": and 10 more problems"]
 
-    def test_hints_are_sought_for_the_named_alone(self, file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def test_hints_are_searched_for_named_problems_only(
+        self, file: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         sought: list[str] = []
         monkeypatch.setattr(loader, "near_miss", lambda word, known: sought.append(word) or "")
         problems_of(file, "".join(f"key{n} = 1\n" for n in range(100)))

@@ -28,20 +28,20 @@ DECLARED = [(table, setting) for table, settings in SETTINGS.items() for setting
 
 
 @pytest.mark.parametrize(("table", "setting"), DECLARED, ids=lambda part: getattr(part, "name", part))
-def test_a_default_that_is_shown_is_the_default_that_is_used(table: str, setting: Setting) -> None:
+def test_shown_default_is_the_default_used(table: str, setting: Setting) -> None:
     written = tomllib.loads(f"it = {setting.default}")["it"]
     held = HOLDERS[table](Path()) if table == "" else HOLDERS[table]()
     assert setting.parse(written, Path("/")) == getattr(held, setting.name)
 
 
 @pytest.mark.parametrize("table", SETTINGS)
-def test_every_field_has_a_setting_and_every_setting_a_field(table: str) -> None:
+def test_fields_and_settings_correspond(table: str) -> None:
     fields = {field.name for field in msgspec.structs.fields(HOLDERS[table])} - BESIDE
     assert fields == {setting.name for setting in SETTINGS[table]}
 
 
 @pytest.mark.parametrize(("table", "setting"), DECLARED, ids=lambda part: getattr(part, "name", part))
-def test_every_setting_says_what_it_means_in_sentences(table: str, setting: Setting) -> None:
+def test_every_setting_is_explained_in_sentences(table: str, setting: Setting) -> None:
     assert setting.meaning[0].isupper()
     assert setting.meaning.endswith((".", ")."))
 

@@ -21,32 +21,32 @@ def section(name: str) -> str:
     return PAGE.partition(f".SH {name}\n")[2].partition(".SH ")[0]
 
 
-def test_every_option_is_in_it_and_no_other() -> None:
+def test_options_are_exactly_those_of_the_program() -> None:
     known = {option for action in _parser()._actions for option in action.option_strings}
     told = re.findall(r"^\.(?:BI?R?) (-\S+)(?: \", \" (-\S+))?", section("OPTIONS"), re.MULTILINE)
     assert {name.rstrip(",") for pair in told for name in pair if name} | {"--help"} == known
 
 
-def test_every_verb_is_in_it_and_no_other() -> None:
+def test_verbs_are_exactly_those_of_the_program() -> None:
     assert re.findall(r"^\.TP\n(?:\.\w+ |\\fB)(\w+)", section("VERBS"), re.MULTILINE) == list(VERBS)
 
 
-def test_a_tag_is_one_line() -> None:  # the rest of a longer one would begin the paragraph
+def test_tag_is_one_line() -> None:  # the rest of a longer one would begin the paragraph
     assert re.findall(r"^\.TP\n.*\n\.[BIR].*", section("VERBS"), re.MULTILINE) == []
 
 
-def test_every_statement_is_in_it_and_no_other() -> None:
+def test_statements_are_exactly_those_of_the_language() -> None:
     listed = section("STATEMENTS").partition(".nf\n")[2].partition(".fi")[0].splitlines()
     assert [line.replace("...", "…") for line in listed] == [form.usage for form in SYNTAX]
 
 
-def test_the_exit_statuses_are_those_of_the_program() -> None:
+def test_exit_statuses_are_those_of_the_program() -> None:
     told = re.findall(r"^\.TP\n\.B (\d+)", section("EXIT STATUS"), re.MULTILINE)
     assert [int(status) for status in told] == [status.value for status in Exit]
 
 
 @pytest.mark.skipif(shutil.which("man") is None, reason="there is no man here")
-def test_man_shows_it_without_a_complaint() -> None:
+def test_man_reports_no_problem() -> None:
     shown = subprocess.run(
         ["man", "--warnings", "-E", "UTF-8", "-l", SOURCE],
         env={"MANPAGER": "cat", "MANWIDTH": "80", "LC_ALL": "C.UTF-8", "PATH": "/usr/bin:/bin"},

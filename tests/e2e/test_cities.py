@@ -142,7 +142,7 @@ def test_cities_are_loaded_compacted_and_read_back(jobtui: CommandLine, world: W
     assert dumped(jobtui) == world.now
 
 
-def test_a_compact_that_is_killed_loses_nothing_and_is_recovered(jobtui: CommandLine, world: World) -> None:
+def test_compact_that_is_killed_loses_nothing_and_is_recovered(jobtui: CommandLine, world: World) -> None:
     jobtui.done("-e", f"CREATE SPACE {SPACE} ON 3 HOSTS")
     write_files(world, jobtui.home)
     jobtui.done("load", SPACE, "vertices.csv", "updates.jsonl", "edges.tsv", "deletes.jsonl")

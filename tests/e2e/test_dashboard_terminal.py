@@ -29,7 +29,7 @@ def dashboard(jobtui: CommandLine, *, columns: int = 100, rows: int = 30) -> Ite
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-def test_a_signal_ends_it_with_the_terminal_given_back(jobtui: CommandLine, number: signal.Signals) -> None:
+def test_signal_ends_it_and_restores_the_terminal(jobtui: CommandLine, number: signal.Signals) -> None:
     with dashboard(jobtui) as terminal:
         assert not terminal.is_given_back()
         terminal.signal(number)
@@ -64,9 +64,7 @@ sys.exit(main())
         ("jobtui.tui.textual_ext.driver", 128 + signal.SIGINT),
     ],
 )
-def test_ctrl_c_during_a_start_ends_it_as_it_ends_any_program(
-    jobtui: CommandLine, module: str, status: int
-) -> None:
+def test_ctrl_c_during_the_start_ends_it_with_sigint(jobtui: CommandLine, module: str, status: int) -> None:
     command = [*jobtui.words()[:1], "-c", INTERRUPTED.format(module=module), *jobtui.words()[3:]]
     with Terminal(command, environment=jobtui.environment, cwd=jobtui.home) as terminal:
         assert terminal.ended() == status
@@ -85,13 +83,13 @@ def test_q_leaves_the_terminal_as_it_was(jobtui: CommandLine) -> None:
         assert all(len(parts) == 2 for parts in frames)
 
 
-def test_a_window_that_is_closed_ends_it(jobtui: CommandLine) -> None:
+def test_closed_window_ends_it(jobtui: CommandLine) -> None:
     with dashboard(jobtui) as terminal:
         terminal.hang_up()
         assert terminal.ended() == 128 + signal.SIGHUP
 
 
-def test_it_can_be_suspended_and_comes_back(jobtui: CommandLine) -> None:
+def test_dashboard_can_be_suspended_and_resumed(jobtui: CommandLine) -> None:
     with dashboard(jobtui) as terminal:
         terminal.until(lambda _: b"\x1b]2;jobtui" in terminal.said)
         terminal.press("ctrl+z")
@@ -107,7 +105,7 @@ def test_it_can_be_suspended_and_comes_back(jobtui: CommandLine) -> None:
         assert terminal.is_given_back()
 
 
-def test_it_survives_a_storm_of_sizes_and_fits_the_last(jobtui: CommandLine) -> None:
+def test_many_resizes_leave_it_at_the_last_size(jobtui: CommandLine) -> None:
     with dashboard(jobtui) as terminal:
         for columns, rows in [(20, 6), (300, 100), (1, 1), (60, 16), (41, 10), (200, 50), (20, 6)]:
             terminal.resize(columns, rows)
@@ -150,7 +148,7 @@ def test_last_of_two_quick_sizes_is_used(
         assert terminal.ended() == 0
 
 
-def test_a_text_of_several_lines_is_pasted_whole_and_run_as_one(jobtui: CommandLine) -> None:
+def test_text_of_several_lines_is_pasted_whole_and_run_as_one(jobtui: CommandLine) -> None:
     with dashboard(jobtui) as terminal:
         terminal.press(":")
         terminal.shows("ctrl+r search")
@@ -164,7 +162,7 @@ def test_a_text_of_several_lines_is_pasted_whole_and_run_as_one(jobtui: CommandL
         assert terminal.ended() == 0
 
 
-def test_the_mouse_chooses_a_row_and_begins_to_type(jobtui: CommandLine) -> None:
+def test_mouse_selects_a_row_and_focuses_the_bar(jobtui: CommandLine) -> None:
     jobtui.done("-e", "CREATE SPACE nba; ADMIN FLUSH nba; ADMIN COMPACT nba")
     with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home, may_fork=True) as terminal:
         screen = terminal.shows("job 2 · compact nba", "flush nba").split("\n")
@@ -175,7 +173,7 @@ def test_the_mouse_chooses_a_row_and_begins_to_type(jobtui: CommandLine) -> None
         terminal.shows("ctrl+r search")
 
 
-def test_hostile_bytes_on_the_keyboard_do_not_end_it(jobtui: CommandLine) -> None:
+def test_hostile_keyboard_bytes_do_not_end_it(jobtui: CommandLine) -> None:
     with dashboard(jobtui) as terminal:
         terminal.send(b"\xff\xfe\x80\xc3\x28")
         # what came in one piece with them is lost with them: type until it is seen
@@ -183,7 +181,7 @@ def test_hostile_bytes_on_the_keyboard_do_not_end_it(jobtui: CommandLine) -> Non
         assert terminal.process.poll() is None
 
 
-def test_what_is_typed_in_one_go_reaches_the_bar_and_no_key(jobtui: CommandLine) -> None:
+def test_text_sent_at_once_reaches_the_bar_and_no_key(jobtui: CommandLine) -> None:
     with dashboard(jobtui) as terminal:
         terminal.send(b":CREATE SPACE srq; ADMIN FLUSH srq\r:")
         terminal.shows("job 1: flush srq, ", "✔ 1")
@@ -199,7 +197,7 @@ def test_keys_sent_at_once_clear_leftover_text_in_the_bar(jobtui: CommandLine) -
         terminal.shows("job 1: flush srq, ", "✔ 1")
 
 
-def test_three_thousand_keys_in_one_go_are_taken_in(jobtui: CommandLine) -> None:
+def test_three_thousand_keys_at_once_are_processed(jobtui: CommandLine) -> None:
     text = "SHOW JOBS; " * 272 + "SHOW HOSTS"
     with dashboard(jobtui) as terminal:
         terminal.send(b":" + text.encode() + b"\r")
@@ -248,7 +246,7 @@ def test_crash_restores_the_terminal_and_prints_a_message(
     assert "Traceback" in report.read_text()
 
 
-def test_a_statement_from_another_terminal_shows_up_live(jobtui: CommandLine) -> None:
+def test_statement_from_another_terminal_shows_up_live(jobtui: CommandLine) -> None:
     with dashboard(jobtui) as terminal:
         assert jobtui("-e", "CREATE SPACE nba; ADMIN FLUSH nba").returncode == 0
         terminal.shows("flush nba", "✔ 1")

@@ -138,14 +138,14 @@ class TestOtherUser:
         assert ended.returncode == 0, ended
         assert owners(theirs.data) == {STRANGER}
 
-    def test_root_makes_no_profile_in_a_users_home(self, jobtui: CommandLine) -> None:
+    def test_root_creates_no_profile_in_a_users_home(self, jobtui: CommandLine) -> None:
         give(jobtui.home, STRANGER)
         ended = run(jobtui, "-e", "CREATE SPACE nba")
         assert ended.returncode == 1
         assert f"{jobtui.home} belongs to user {STRANGER}" in no_crash(ended)
         assert not jobtui.data.exists()
 
-    def test_user_makes_a_profile_in_a_shared_directory(self, jobtui: CommandLine) -> None:
+    def test_user_creates_a_profile_in_a_shared_directory(self, jobtui: CommandLine) -> None:
         jobtui.home.chmod(0o1777)
         ended = run(jobtui, "-e", "CREATE SPACE nba", uid=STRANGER)
         assert ended.returncode == 0, ended
@@ -161,7 +161,7 @@ class TestOtherUser:
         assert f"LOCK belongs to root, and the profile to user {STRANGER}" in said
         assert f"sudo chown -R {STRANGER} {root}" in said
 
-    def test_doctor_repairs_a_profile_that_root_made(self, theirs: CommandLine) -> None:
+    def test_doctor_repairs_a_profile_created_by_root(self, theirs: CommandLine) -> None:
         give(theirs.profile.root, 0)
         said = no_crash(run(theirs, "doctor", uid=STRANGER))
         assert f"sudo chown -R {STRANGER} {theirs.profile.root}" in said
@@ -446,7 +446,7 @@ class TestStreams:
         assert jobtui.status(1) == "finished"
 
 
-def test_no_locks_is_said_of_the_file_system(tmp_path: Path) -> None:
+def test_missing_locks_are_attributed_to_the_file_system(tmp_path: Path) -> None:
     from jobtui.history import History, StoreError
     from jobtui.history.format.disk import Disk
 

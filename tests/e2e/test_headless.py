@@ -109,11 +109,11 @@ def test_dashboard_imports_only_what_first_frame_shows() -> None:
     assert sum(name.partition(".")[0] == "jobtui" for name in modules) <= MOST_MODULES
 
 
-def test_help_imports_next_to_nothing(jobtui: CommandLine) -> None:
+def test_help_imports_few_modules(jobtui: CommandLine) -> None:
     assert not imported(jobtui, "--help") & (HEAVY | LIGHT)
 
 
-def test_version_is_told_without_anything_that_pip_installs(tmp_path: Path) -> None:
+def test_version_imports_only_the_standard_library(tmp_path: Path) -> None:
     alone = [sys.executable, "-I", "-S", "-c", f"import sys; sys.path.insert(0, {str(ROOT)!r}); "]
     alone[-1] += "from jobtui.__main__ import main; sys.exit(main())"
     result = subprocess.run([*alone, "--version"], capture_output=True, text=True, check=True)
@@ -133,7 +133,7 @@ def test_results_are_boxes_with_a_line_between(nba: CommandLine) -> None:
     assert [row["Status"] for row in nba.rows("SHOW JOBS")] == ["finished", "finished"]
 
 
-def test_the_text_may_come_from_a_file_or_a_pipe(jobtui: CommandLine) -> None:
+def test_text_is_read_from_a_file_or_a_pipe(jobtui: CommandLine) -> None:
     script = jobtui.home / "script.ngql"
     script.write_text("\ufeff-- all jobs\nSHOW JOBS;\n")
     asked = jobtui.done("-e", "SHOW JOBS")
@@ -143,7 +143,7 @@ def test_the_text_may_come_from_a_file_or_a_pipe(jobtui: CommandLine) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "  ;; -- nothing\n", "/* nothing */"])
-def test_a_text_without_a_statement_does_nothing(jobtui: CommandLine, text: str) -> None:
+def test_text_without_a_statement_does_nothing(jobtui: CommandLine, text: str) -> None:
     assert jobtui.done("-e", text) == ""
     assert jobtui.done(stdin=text) == ""
     assert json.loads(jobtui.done("-e", text, "--format", "json")) == []
@@ -185,7 +185,7 @@ def test_csv_of_several_results_is_refused_before_running(nba: CommandLine) -> N
     assert nba.rows("SHOW JOBS") == []
 
 
-def test_a_closed_pipe_is_no_error(nba: CommandLine) -> None:
+def test_closed_pipe_is_no_error(nba: CommandLine) -> None:
     with nba.started("-e", "ADMIN FLUSH nba; SHOW JOBS; SHOW SPACES", "--quiet") as process:
         assert process.stdout is not None
         assert process.stderr is not None
@@ -195,7 +195,7 @@ def test_a_closed_pipe_is_no_error(nba: CommandLine) -> None:
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
-def test_a_stdout_that_can_not_be_written_is_an_error(jobtui: CommandLine) -> None:
+def test_unwritable_stdout_is_an_error(jobtui: CommandLine) -> None:
     with Path("/dev/full").open("wb") as full, jobtui.started("-e", "SHOW JOBS", stdout=full) as process:
         assert process.stderr is not None
         assert (process.wait(60), process.stderr.read()) == (
@@ -215,13 +215,13 @@ def test_queued_jobs_end_if_stdout_cannot_be_written(nba: CommandLine) -> None:
     assert nba.status(1) == "finished"
 
 
-def test_closed_standard_streams_are_nobodys_error(nba: CommandLine) -> None:
+def test_closed_standard_streams_are_no_error(nba: CommandLine) -> None:
     closed = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", *nba.words("-e", "ADMIN FLUSH nba; SHOW JOBS")]
     assert subprocess.run(closed, env=nba.environment, timeout=60).returncode == 0
     assert nba.status(1) == "finished"
 
 
-def test_a_locale_without_utf8_prints_foreign_names_as_escapes(jobtui: CommandLine) -> None:
+def test_locale_without_utf8_prints_foreign_names_as_escapes(jobtui: CommandLine) -> None:
     jobtui.done("-e", "CREATE SPACE 图谱 ON 1 HOSTS")
     command = jobtui.words("-e", "SHOW SPACES")
     environment = jobtui.environment | {"PYTHONIOENCODING": "latin-1", "LC_ALL": "C"}
@@ -248,12 +248,12 @@ def test_failed_statement_exits_1_and_keeps_earlier_results(nba: CommandLine) ->
         ("BACKUP JOB 22 0", "The range 22 to 0 is empty"),
     ],
 )
-def test_a_refusal_is_told_with_its_place(nba: CommandLine, text: str, message: str) -> None:
+def test_refusal_is_reported_with_its_position(nba: CommandLine, text: str, message: str) -> None:
     ended = nba("-e", text)
     assert (ended.returncode, ended.stdout, ended.stderr) == (1, "", f"-e:1:1: {message}\n")
 
 
-def test_a_failure_is_told_in_json_too(nba: CommandLine) -> None:
+def test_failure_is_in_the_json_too(nba: CommandLine) -> None:
     ended = nba("-e", "SHOW SPACES;\nSTOP JOB 9", "--format", "json")
     _, failed = json.loads(ended.stdout)
     assert ended.returncode == 1
@@ -263,7 +263,7 @@ def test_a_failure_is_told_in_json_too(nba: CommandLine) -> None:
     }
 
 
-def test_a_text_that_does_not_parse_is_2_and_none_of_it_runs(nba: CommandLine) -> None:
+def test_text_that_does_not_parse_exits_2_and_runs_nothing(nba: CommandLine) -> None:
     ended = nba("-e", "ADMIN FLUSH nba; SHOW JBO 40")
     assert (ended.returncode, ended.stdout) == (2, "")
     assert ended.stderr == (
@@ -274,7 +274,7 @@ def test_a_text_that_does_not_parse_is_2_and_none_of_it_runs(nba: CommandLine) -
     assert nba.rows("SHOW JOBS") == []
 
 
-def test_a_file_that_does_not_parse_is_named(jobtui: CommandLine) -> None:
+def test_file_that_does_not_parse_is_named(jobtui: CommandLine) -> None:
     (jobtui.home / "bad.ngql").write_text("SHOW JOBS;\nSHWO JOBS\n")
     ended = jobtui("-f", "bad.ngql", "--format", "json")
     assert ended.returncode == 2
@@ -307,19 +307,19 @@ def test_json_holds_the_whole_statement_that_does_not_parse(
         (["-e", "SHOW JOBS", "--format", "xml"], "jobtui: there is no format 'xml' here"),
     ],
 )
-def test_what_can_not_be_understood_is_2(jobtui: CommandLine, words: list[str], message: str) -> None:
+def test_usage_errors_exit_2(jobtui: CommandLine, words: list[str], message: str) -> None:
     ended = jobtui(*words)
     assert (ended.returncode, ended.stdout) == (2, "")
     assert message in ended.stderr
     assert "Traceback" not in ended.stderr
 
 
-def test_bytes_that_are_no_text_are_2(jobtui: CommandLine) -> None:
+def test_bytes_that_are_no_text_exit_2(jobtui: CommandLine) -> None:
     ended = jobtui(stdin=b"SHOW JOBS;\n\xff")
     assert (ended.returncode, ended.stderr) == (2, "jobtui: stdin:2: this is not UTF-8\n")
 
 
-def test_settings_that_are_wrong_are_2_with_their_lines(tmp_path: Path) -> None:
+def test_wrong_settings_exit_2_with_their_lines(tmp_path: Path) -> None:
     jobtui = CommandLine(tmp_path, "profle = 'x'\n[profiles.local]\nmax_running_jobs = 'four'\n")
     ended = jobtui("-e", "SHOW JOBS")
     assert (ended.returncode, ended.stdout) == (2, "")
@@ -327,7 +327,7 @@ def test_settings_that_are_wrong_are_2_with_their_lines(tmp_path: Path) -> None:
     assert f"{jobtui.config}:3: profiles.local.max_running_jobs must be a whole number" in ended.stderr
 
 
-def test_a_job_that_fails_is_3_and_its_reason_is_told(nba: CommandLine) -> None:
+def test_failed_job_exits_3_with_its_reason(nba: CommandLine) -> None:
     next((nba.profile.storage / "local1").glob("*/CURRENT")).unlink()
     ended = nba("-e", "ADMIN COMPACT nba")
     assert (ended.returncode, ended.stdout) == (3, new_job(1))
@@ -335,7 +335,7 @@ def test_a_job_that_fails_is_3_and_its_reason_is_told(nba: CommandLine) -> None:
     assert nba.status(1) == "failed"
 
 
-def test_a_failed_statement_goes_before_a_failed_job(nba: CommandLine) -> None:
+def test_failed_statement_decides_the_status_before_a_failed_job(nba: CommandLine) -> None:
     next((nba.profile.storage / "local1").glob("*/CURRENT")).unlink()
     ended = nba("-e", "ADMIN COMPACT nba; SHOW JOB 99")
     assert ended.returncode == 1
@@ -343,7 +343,7 @@ def test_a_failed_statement_goes_before_a_failed_job(nba: CommandLine) -> None:
     assert "Job 1 (compact nba) failed" in ended.stderr
 
 
-def test_no_terminal_and_no_statements_is_2(jobtui: CommandLine) -> None:
+def test_no_terminal_and_no_statements_exits_2(jobtui: CommandLine) -> None:
     master, slave = os.openpty()
     try:
         with jobtui.started(stdin=slave) as process:
@@ -370,12 +370,12 @@ def test_detached_jobs_wait_for_a_submission_to_their_space(nba: CommandLine) ->
     assert [row["Status"] for row in nba.rows("SHOW JOBS")] == ["finished"] * 3
 
 
-def test_a_remark_goes_to_stderr(nba: CommandLine) -> None:
+def test_remark_is_printed_on_stderr(nba: CommandLine) -> None:
     ended = nba("-e", "CREATE SPACE IF NOT EXISTS nba")
     assert (ended.returncode, ended.stdout, ended.stderr) == (0, "", "Space 'nba' exists already\n")
 
 
-def test_the_dashboards_space_is_not_inherited(nba: CommandLine) -> None:
+def test_space_of_the_dashboard_is_not_inherited(nba: CommandLine) -> None:
     nba.done("-e", "USE nba")
     assert nba("-e", "ADMIN FLUSH").returncode == 1
 
@@ -389,7 +389,7 @@ def test_profiles_have_jobs_and_spaces_of_their_own(tmp_path: Path) -> None:
     assert [line.partition(",")[0] for line in hosts] == ["Host", "disk0"]
 
 
-def test_a_progress_bar_is_drawn_on_a_terminal_alone(nba: CommandLine) -> None:
+def test_progress_bar_is_drawn_only_on_a_terminal(nba: CommandLine) -> None:
     master, slave = os.openpty()
     try:
         with nba.started("-e", "ADMIN COMPACT nba", stderr=slave) as process:
@@ -426,7 +426,7 @@ def test_nothing_to_recover_is_reported_below_an_empty_box(nba: CommandLine) -> 
     assert nba("-e", "RECOVER JOB", "--quiet").stderr == ""
 
 
-def test_how_a_job_ended_is_said_unless_it_is_to_be_quiet(nba: CommandLine) -> None:
+def test_outcome_of_a_job_is_printed_unless_quiet(nba: CommandLine) -> None:
     assert re.fullmatch(
         r"Job 1 \(compact nba\) finished in \d\.\d s, from .+ to .+\n", nba("-e", "ADMIN COMPACT nba").stderr
     )

@@ -33,7 +33,7 @@ def test_demo_has_spaces_and_leaves_no_files(jobtui: CommandLine) -> None:
     assert not jobtui.data.exists()
 
 
-def test_a_terminal_that_can_not_move_its_cursor_is_refused(jobtui: CommandLine) -> None:
+def test_terminal_without_cursor_movement_is_refused(jobtui: CommandLine) -> None:
     command = ["env", "TERM=dumb", *jobtui.words()]
     with Terminal(command, environment=jobtui.environment, cwd=jobtui.home) as terminal:
         assert terminal.ended() == 2

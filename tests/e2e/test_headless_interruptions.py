@@ -15,7 +15,7 @@ from tests.support.waiting import eventually
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupt_stops_the_job_honestly_first(slow: CommandLine, sent: signal.Signals) -> None:
+def test_interrupt_stops_the_job_honestly_first(slow: CommandLine, sent: signal.Signals) -> None:
     with slow.started("-e", "ADMIN COMPACT nba") as process:
         eventually(lambda: slow.is_running(1))
         os.killpg(process.pid, sent)
@@ -31,7 +31,7 @@ def test_an_interrupt_stops_the_job_honestly_first(slow: CommandLine, sent: sign
     assert len(slow.done("dump", "nba").splitlines()) == 10_000
 
 
-def test_an_interrupt_leaves_jobs_of_others_in_the_queue(slow: CommandLine) -> None:
+def test_interrupt_leaves_jobs_of_others_in_the_queue(slow: CommandLine) -> None:
     slow.done("--detach", "-e", "ADMIN COMPACT nba; ADMIN COMPACT nba")
     with slow.started("-e", "ADMIN COMPACT nba") as process:
         eventually(lambda: slow.is_running(1))
@@ -59,7 +59,7 @@ def test_killed_run_is_reported_at_next_start_and_recoverable(slow: CommandLine)
     assert len(slow.done("dump", "nba").splitlines()) == 10_000
 
 
-def test_who_does_not_wait_for_the_stop_leaves_at_once(slow: CommandLine) -> None:
+def test_second_interrupt_exits_without_waiting_for_the_stop(slow: CommandLine) -> None:
     with slow.started("-e", "ADMIN COMPACT nba") as process:
         eventually(lambda: slow.is_running(1))
         eventually(lambda: started_workers(process.pid))

@@ -48,7 +48,7 @@ def held(jobtui: CommandLine, space: str = "nba") -> dict[bytes, bytes | None]:
     return dict(read_pairs(lines, PairFormat.JSONL, "dump"))
 
 
-def test_every_format_reads_back_to_the_byte_what_it_wrote(nba: CommandLine) -> None:
+def test_every_format_reads_its_output_back_to_the_byte(nba: CommandLine) -> None:
     nba.done("-e", "CREATE SPACE jsonl; CREATE SPACE csv ON 1 HOSTS; CREATE SPACE tsv ON 2 HOSTS")
     first = nba.home / "pairs.jsonl"
     first.write_bytes(b"".join(write_pairs(AWKWARD.items(), PairFormat.JSONL)))
@@ -69,13 +69,13 @@ def test_files_are_loaded_in_their_order_and_nulls_delete(nba: CommandLine) -> N
     assert held(nba) == {b"a": b"2", b"d": b'{"n":[1,2.0]}'}
 
 
-def test_a_later_value_wins_however_far_it_is_from_the_first(nba: CommandLine) -> None:
+def test_later_value_wins_at_any_distance(nba: CommandLine) -> None:
     rows = "".join(f"k{number % 100},{number}\n" for number in range(30_000))
     nba.done("load", "nba", "-", "--format", "csv", stdin=rows)
     assert held(nba) == {f"k{number}".encode(): f"{29_900 + number}".encode() for number in range(100)}
 
 
-def test_a_bad_line_in_any_file_leaves_the_space_as_it_was(nba: CommandLine) -> None:
+def test_bad_line_in_any_file_leaves_the_space_unchanged(nba: CommandLine) -> None:
     (nba.home / "a.csv").write_text("a,1\n")
     (nba.home / "b.csv").write_text("b,1\nc,2,3\n")
     ended = nba("load", "nba", "a.csv", "b.csv")
@@ -84,7 +84,7 @@ def test_a_bad_line_in_any_file_leaves_the_space_as_it_was(nba: CommandLine) -> 
     assert held(nba) == {}
 
 
-def test_a_bad_line_of_a_pipe_leaves_the_space_as_it_was(nba: CommandLine) -> None:
+def test_bad_line_of_a_pipe_leaves_the_space_unchanged(nba: CommandLine) -> None:
     ended = nba("load", "nba", "-", stdin='{"key": "a", "value": "1"}\n{"key": "b"}\n')
     assert ended.returncode == 1
     assert ended.stderr.startswith('jobtui: stdin:2: one of "value" and "value_base64"')
@@ -92,7 +92,7 @@ def test_a_bad_line_of_a_pipe_leaves_the_space_as_it_was(nba: CommandLine) -> No
     assert [path.name for path in nba.profile.root.iterdir() if path.is_file()] == ["history.lock"]
 
 
-def test_a_file_on_stdin_is_read_from_where_it_stands(nba: CommandLine) -> None:
+def test_file_on_stdin_is_read_from_its_position(nba: CommandLine) -> None:
     (nba.home / "a.csv").write_text("passed over\na,1\n")
     with (nba.home / "a.csv").open("rb", buffering=0) as file:
         file.seek(len("passed over\n"))
@@ -101,7 +101,7 @@ def test_a_file_on_stdin_is_read_from_where_it_stands(nba: CommandLine) -> None:
     assert held(nba) == {b"a": b"1"}
 
 
-def test_interrupt_while_reading_loads_nothing_and_says_so(nba: CommandLine) -> None:
+def test_interrupt_while_reading_loads_nothing_and_is_reported(nba: CommandLine) -> None:
     with nba.started("load", "nba", "-", stdin=subprocess.PIPE) as process:
         assert process.stdin is not None
         process.stdin.write(
@@ -115,7 +115,7 @@ def test_interrupt_while_reading_loads_nothing_and_says_so(nba: CommandLine) -> 
     assert held(nba) == {}
 
 
-def test_a_fifo_is_loaded_as_a_file_is(nba: CommandLine) -> None:
+def test_fifo_is_loaded_as_a_file_is(nba: CommandLine) -> None:
     os.mkfifo(nba.home / "a.csv")
     with nba.started("load", "nba", "a.csv") as process:
         (nba.home / "a.csv").write_text("a,1\nb,2\n")
@@ -134,13 +134,13 @@ def test_a_fifo_is_loaded_as_a_file_is(nba: CommandLine) -> None:
         ("b,\\N\n", "0 pairs loaded into nba, 1 key deleted"),
     ],
 )
-def test_a_load_counts_pairs_and_deletions_apart(nba: CommandLine, rows: str, expected: str) -> None:
+def test_load_counts_pairs_and_deletions_apart(nba: CommandLine, rows: str, expected: str) -> None:
     words = ("load", "nba", "-", "--format", "csv")
     assert nba(*words, stdin=rows).stderr == f"{expected}\n"
     assert nba(*words, "--quiet", stdin=rows).stderr == ""
 
 
-def test_a_csv_of_semicolons_leaves_the_space_as_it_was(nba: CommandLine) -> None:
+def test_semicolon_csv_leaves_the_space_unchanged(nba: CommandLine) -> None:
     nba.done("load", "nba", "-", "--format", "csv", stdin="player,Tim\nteam,Spurs\n")
     (nba.home / "a.csv").write_text("player;Tim Duncan\nteam;Spurs\n")
     ended = nba("load", "nba", "a.csv")
@@ -150,7 +150,7 @@ def test_a_csv_of_semicolons_leaves_the_space_as_it_was(nba: CommandLine) -> Non
     assert held(nba) == {b"player": b"Tim", b"team": b"Spurs"}
 
 
-def test_a_file_of_keys_alone_deletes_if_that_is_stated(nba: CommandLine) -> None:
+def test_file_of_keys_deletes_if_stated(nba: CommandLine) -> None:
     nba.done("load", "nba", "-", "--format", "csv", stdin="player,Tim\nteam,Spurs\n")
     (nba.home / "keys.csv").write_text("player\nteam\n")
     refused = nba("load", "nba", "keys.csv")
@@ -175,7 +175,7 @@ def test_a_file_of_keys_alone_deletes_if_that_is_stated(nba: CommandLine) -> Non
         (["load", "nba", "-", "a.csv", "-"], 2, "stdin (-) can be read only once"),
     ],
 )
-def test_what_can_not_be_loaded_or_dumped_is_told(
+def test_impossible_load_or_dump_is_reported(
     nba: CommandLine, words: list[str], status: int, message: str
 ) -> None:
     (nba.home / "a.csv").write_text("a,1\n")
@@ -184,7 +184,7 @@ def test_what_can_not_be_loaded_or_dumped_is_told(
     assert (ended.returncode, ended.stdout, ended.stderr) == (status, "", f"jobtui: {message}\n")
 
 
-def test_a_dump_into_a_closed_pipe_is_no_error(nba: CommandLine) -> None:
+def test_dump_into_a_closed_pipe_is_no_error(nba: CommandLine) -> None:
     rows = "".join(f"k{number:06},{'x' * 100}\n" for number in range(5_000))
     nba.done("load", "nba", "-", "--format", "csv", stdin=rows)
     with nba.started("dump", "nba") as process:
@@ -195,12 +195,12 @@ def test_a_dump_into_a_closed_pipe_is_no_error(nba: CommandLine) -> None:
         assert (process.wait(60), process.stderr.read()) == (0, b"")
 
 
-def test_an_empty_space_dumps_to_nothing(nba: CommandLine) -> None:
+def test_empty_space_dumps_to_nothing(nba: CommandLine) -> None:
     assert nba.done("dump", "nba") == ""
     assert nba.done("dump", "nba", "--format", "csv") == "key,value,base64\n"
 
 
-def test_a_load_draws_a_bar_on_a_terminal(nba: CommandLine) -> None:
+def test_load_draws_a_bar_on_a_terminal(nba: CommandLine) -> None:
     (nba.home / "a.csv").write_text("a,1\nb,2\n")
     master, slave = os.openpty()
     try:
@@ -214,7 +214,7 @@ def test_a_load_draws_a_bar_on_a_terminal(nba: CommandLine) -> None:
         os.close(slave)
 
 
-def test_a_space_whose_name_is_a_path_is_only_a_name(nba: CommandLine, tmp_path: Path) -> None:
+def test_space_whose_name_is_a_path_is_only_a_name(nba: CommandLine, tmp_path: Path) -> None:
     nba.done("-e", "CREATE SPACE `/etc/nba`")
     nba.done("load", "/etc/nba", "-", "--format", "csv", stdin="a,1\n")
     assert held(nba, "/etc/nba") == {b"a": b"1"}

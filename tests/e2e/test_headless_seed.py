@@ -69,7 +69,7 @@ def without_times(shown: str) -> str:
     return re.sub(r"\d\d/\d\d/\d\d \d\d:\d\d:\d\d", "12/17/19 17:21:30", shown)
 
 
-def test_the_session_of_the_page_prints_as_it_stands_there(tmp_path: Path) -> None:
+def test_session_of_the_page_prints_as_documented(tmp_path: Path) -> None:
     jobtui = CommandLine(tmp_path, HOSTS.format(rate=0))
     jobtui.done("-e", "CREATE SPACE nba ON 1 HOSTS; CREATE SPACE test2")
     jobtui.done("load", "test2", "-", "--format", "csv", stdin=noise())

@@ -178,7 +178,7 @@ class TestSigterm:
             assert shown.terminal.ended() == 128 + signal.SIGTERM
             assert "Left at once: the next start marks jobs that still ran as failed" in shown.said()
 
-    def test_without_work_says_so(self, jobtui: CommandLine) -> None:
+    def test_message_without_work(self, jobtui: CommandLine) -> None:
         with Terminal(
             jobtui.words(), environment=jobtui.environment, cwd=jobtui.home, may_fork=True
         ) as terminal:
@@ -189,12 +189,12 @@ class TestSigterm:
 
 
 class TestHangup:
-    def test_closed_terminal_goes_on(self, jobtui: CommandLine) -> None:
+    def test_work_continues_after_the_terminal_closes(self, jobtui: CommandLine) -> None:
         with at_work(jobtui) as shown:
             shown.terminal.hang_up()
             goes_on(shown)
 
-    def test_sighup_goes_on_after_the_last_step(self, jobtui: CommandLine) -> None:
+    def test_work_continues_after_sighup_during_the_last_step(self, jobtui: CommandLine) -> None:
         jobtui.config.unlink()
         steps = "ADMIN COMPACT nba ON local0 WITH room = 512 KiB"
         jobtui.done("-e", steps)  # into files that can be compacted in steps
@@ -212,14 +212,14 @@ class TestHangup:
             log = jobtui.profile.root / "serve.log"
             eventually(lambda: log.read_text().endswith("Ended\n"))
 
-    def test_repeated_sighup_goes_on(self, jobtui: CommandLine) -> None:
+    def test_work_continues_after_repeated_sighup(self, jobtui: CommandLine) -> None:
         with at_work(jobtui) as shown:
             for pid in (shown.pid, shown.terminal.process.pid) * 3:
                 if alive(pid):
                     os.kill(pid, signal.SIGHUP)
             goes_on(shown)
 
-    def test_while_it_is_suspended_goes_on(self, jobtui: CommandLine) -> None:
+    def test_work_continues_after_sighup_while_suspended(self, jobtui: CommandLine) -> None:
         with at_work(jobtui) as shown:
             shown.terminal.press("ctrl+z")
             shown.terminal.stopped()
@@ -227,7 +227,7 @@ class TestHangup:
                 os.killpg(shown.terminal.process.pid, number)
             goes_on(shown)
 
-    def test_sigterm_stops_what_went_on(self, jobtui: CommandLine) -> None:
+    def test_sigterm_stops_the_continued_work(self, jobtui: CommandLine) -> None:
         with at_work(jobtui) as shown:
             shown.terminal.hang_up()
             log = jobtui.profile.root / "serve.log"
@@ -272,7 +272,7 @@ class TestHangup:
 
 class TestUnread:
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-    def test_a_signal_stops_jobs(self, jobtui: CommandLine, number: signal.Signals) -> None:
+    def test_signal_stops_jobs(self, jobtui: CommandLine, number: signal.Signals) -> None:
         with at_work(jobtui) as shown:
             shown.terminal.hold()
             shown.terminal.signal(number)
@@ -281,7 +281,7 @@ class TestUnread:
             assert shown.is_gone()
         assert shown.status() is Status.STOPPED
 
-    def test_sighup_goes_on(self, jobtui: CommandLine) -> None:
+    def test_work_continues_after_sighup(self, jobtui: CommandLine) -> None:
         with at_work(jobtui) as shown:
             shown.terminal.hold()
             shown.terminal.signal(signal.SIGHUP)
@@ -356,7 +356,7 @@ class TestWait:
             server.wait(60)
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-    def test_a_signal_leaves_the_job_alone(self, jobtui: CommandLine, number: signal.Signals) -> None:
+    def test_signal_does_not_stop_the_job(self, jobtui: CommandLine, number: signal.Signals) -> None:
         with self.at_work(jobtui) as terminal:
             terminal.signal(number)
             assert terminal.ended() == 128 + number
@@ -368,7 +368,7 @@ class TestWait:
             terminal.signal(signal.SIGTERM)
             assert terminal.ended() == 128 + signal.SIGTERM
 
-    def test_closed_terminal_leaves_the_job_alone(self, jobtui: CommandLine) -> None:
+    def test_closed_terminal_does_not_stop_the_job(self, jobtui: CommandLine) -> None:
         with self.at_work(jobtui) as terminal:
             terminal.hang_up()
             assert terminal.ended() == 128 + signal.SIGHUP
@@ -391,7 +391,7 @@ class TestLoad:
             yield terminal
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-    def test_a_signal_ends_it(self, jobtui: CommandLine, number: signal.Signals) -> None:
+    def test_signal_ends_it(self, jobtui: CommandLine, number: signal.Signals) -> None:
         with self.at_work(jobtui) as terminal:
             terminal.signal(number)
             assert terminal.ended() == 128 + number
@@ -424,7 +424,7 @@ class TestDump:
         assert not is_owned(jobtui.profile)
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
-    def test_a_signal_ends_it(self, jobtui: CommandLine, number: signal.Signals) -> None:
+    def test_signal_ends_it(self, jobtui: CommandLine, number: signal.Signals) -> None:
         with self.at_work(jobtui) as terminal:
             terminal.signal(number)
             assert terminal.ended() == 128 + number

@@ -104,6 +104,6 @@ def test_output_that_cannot_be_written(jobtui: CommandLine, tmp_path: Path) -> N
     assert "cannot be written: No such file or directory" in ended.stderr
 
 
-def test_address_that_is_none(jobtui: CommandLine) -> None:
+def test_invalid_address(jobtui: CommandLine) -> None:
     for word in ("9477", "127.0.0.1", "::1:9477", "host:port", "host:70000"):
         assert jobtui("serve", "--metrics", word).returncode == 2

@@ -89,7 +89,7 @@ def test_wait_option_waits_and_exits_with_the_outcome(jobtui: CommandLine, owner
     assert ended.stderr.startswith("Job 2 (compact nba) failed: local0: ")
 
 
-def test_ctrl_c_leaves_a_job_of_the_owner_alone(
+def test_ctrl_c_does_not_stop_a_job_of_the_owner(
     jobtui: CommandLine, slow_owner: subprocess.Popen[bytes]
 ) -> None:
     with jobtui.started("--wait", "-e", "ADMIN COMPACT nba") as process:
@@ -164,7 +164,7 @@ def test_pairs_are_loaded_and_dumped_through_the_owner(jobtui: CommandLine, owne
     assert len(engine_side) == 2_000
 
 
-def test_a_pair_too_long_to_be_handed_over_is_refused(
+def test_pair_too_long_to_be_handed_over_is_refused(
     jobtui: CommandLine, owner: LocalClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from jobtui.engine.remote import RemoteClient
@@ -179,7 +179,7 @@ def test_a_pair_too_long_to_be_handed_over_is_refused(
         remote.close()
 
 
-def test_a_dead_owners_socket_is_nobody_s(jobtui: CommandLine) -> None:
+def test_stale_socket_of_a_dead_owner_is_ignored(jobtui: CommandLine) -> None:
     with serving(jobtui) as process:
         process.kill()
         process.wait()
@@ -189,7 +189,7 @@ def test_a_dead_owners_socket_is_nobody_s(jobtui: CommandLine) -> None:
     assert len(jobtui.rows("SHOW SPACES")) == 1
 
 
-def test_an_owner_that_is_suspended_is_named_and_nothing_hangs(
+def test_suspended_owner_is_named_and_nothing_hangs(
     jobtui: CommandLine, slow_owner: subprocess.Popen[bytes]
 ) -> None:
     slow_owner.send_signal(signal.SIGSTOP)
@@ -207,7 +207,7 @@ def test_an_owner_that_is_suspended_is_named_and_nothing_hangs(
     jobtui.done("-e", "ADMIN FLUSH nba")
 
 
-def test_another_version_is_named_with_both(
+def test_both_versions_are_named_if_they_differ(
     jobtui: CommandLine, owner: LocalClient, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(protocol, "PROTOCOL", 99)

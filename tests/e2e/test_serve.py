@@ -135,7 +135,7 @@ def test_background_server_outlives_its_terminal(jobtui: CommandLine) -> None:
     eventually(lambda: not alive(pid))
 
 
-def test_a_log_that_has_grown_long_is_put_aside(tmp_path: Path) -> None:
+def test_long_log_is_rotated(tmp_path: Path) -> None:
     from jobtui.cli.commands.serve import LONGEST_LOG, open_log
 
     log = tmp_path / "serve.log"

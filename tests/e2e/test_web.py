@@ -87,14 +87,14 @@ def server(with_nba: Path) -> Iterator[WebServer]:
 
 
 class TestAccess:
-    def test_the_address_is_that_of_the_proxy_and_has_a_token(self, server: WebServer) -> None:
+    def test_address_is_that_of_the_proxy_and_has_a_token(self, server: WebServer) -> None:
         assert server.address.startswith("https://ops.example.com/jobs/")
         assert len(server.path.strip("/")) == 43
 
     @pytest.mark.parametrize(
         "path", ["", "static/textual.js", "static/page.js", "static/xterm.css", "static/RobotoMono.ttf"]
     )
-    def test_the_token_opens_the_page_and_its_files(self, server: WebServer, path: str) -> None:
+    def test_token_opens_the_page_and_its_files(self, server: WebServer, path: str) -> None:
         assert server.answer(server.path + path)[0] == 200
 
     @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ class TestAccess:
     @pytest.mark.parametrize(
         "path", ["static/../page.js", "static/%2e%2e/page.js", "static/page.css.py", "download/x", "x"]
     )
-    def test_there_is_nothing_else(self, server: WebServer, path: str) -> None:
+    def test_other_paths_are_not_found(self, server: WebServer, path: str) -> None:
         assert server.answer(server.path + path)[0] == 404
 
     @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ class TestAccess:
             (None, "localhost:8080", 403),
         ],
     )
-    def test_a_websocket_only_from_its_own_page(
+    def test_websocket_only_from_its_own_page(
         self, server: WebServer, origin: str | None, host: str, status: int
     ) -> None:
         headers = HANDSHAKE | {"Host": host} | ({"Origin": origin} if origin else {})
@@ -186,7 +186,7 @@ def shared(with_nba: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 class TestProcesses:
-    def test_a_closed_tab_leaves_none(self, shared: WebServer) -> None:
+    def test_closed_tab_leaves_none(self, shared: WebServer) -> None:
         assert "is read-only" in shared.report
         first, second = shared.open_tab(), shared.open_tab()
         assert len(shared.tabs()) == 2
@@ -195,7 +195,7 @@ class TestProcesses:
         second.close()
         eventually(lambda: not shared.tabs())
 
-    def test_a_browser_that_reads_nothing_leaves_none(self, shared: WebServer) -> None:
+    def test_browser_that_reads_nothing_leaves_none(self, shared: WebServer) -> None:
         with shared.open_tab() as tab:
             # more than the buffers in between hold: every resize draws the screen again
             for width in (80, 300) * 200:
@@ -203,7 +203,7 @@ class TestProcesses:
             tab.close()
             eventually(lambda: not shared.tabs())
 
-    def test_an_unknown_message_ends_the_tab(self, shared: WebServer) -> None:
+    def test_unknown_message_ends_the_tab(self, shared: WebServer) -> None:
         for text in ("x", "{}", '["stdin", 1]', "[" * 100_000):
             with shared.open_tab() as tab:
                 send(tab, text)
@@ -216,14 +216,14 @@ class TestProcesses:
             eventually(lambda: not shared.tabs())
 
     @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-    def test_a_signal_ends_all(self, nba: CommandLine, number: signal.Signals) -> None:
+    def test_signal_ends_all(self, nba: CommandLine, number: signal.Signals) -> None:
         with serving(nba) as server, server.open_tab(), server.open_tab():
             tabs = server.tabs()
             server.process.send_signal(number)
             assert server.process.wait(30) == 0
             assert not any(is_alive(pid) for pid in tabs)
 
-    def test_a_killed_server_leaves_none(self, nba: CommandLine) -> None:
+    def test_killed_server_leaves_none(self, nba: CommandLine) -> None:
         with serving(nba) as server, server.open_tab():
             tabs = server.tabs()
             server.process.kill()
@@ -257,7 +257,7 @@ class TestStart:
             "(in a clone: pip install '.[web]')\n"
         )
 
-    def test_a_port_in_use(self, nba: CommandLine) -> None:
+    def test_port_in_use(self, nba: CommandLine) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             ended = nba("web", "--port", str(port))
@@ -268,18 +268,18 @@ class TestStart:
     @pytest.mark.parametrize(
         "url", ["", "x", "ftp://x", "https://", "http://u@x", "http://x/?a", "http://[", "http://x:99999"]
     )
-    def test_an_address_that_no_browser_opens(self, nba: CommandLine, url: str) -> None:
+    def test_address_that_no_browser_opens(self, nba: CommandLine, url: str) -> None:
         ended = nba("web", "--url", url)
         assert ended.returncode == 2
         assert "--url must be an address" in ended.stderr
 
-    def test_a_read_only_profile_stays_so(self, tmp_path: Path) -> None:
+    def test_read_only_profile_stays_so(self, tmp_path: Path) -> None:
         jobtui = CommandLine(tmp_path, "[profiles.local]\nread_only = true\n")
         ended = jobtui("web", "--writable")
         assert ended.returncode == 2
         assert "is read-only" in ended.stderr
 
-    def test_a_dashboard_imports_no_server(self) -> None:
+    def test_dashboard_imports_no_server(self) -> None:
         program = (
             "import sys; from jobtui.tui.launch import import_dashboard; import_dashboard(); "
             "print({'aiohttp', 'textual_serve'} & {*sys.modules})"
@@ -296,7 +296,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 
 @needs_chromium
 class TestBrowser:
-    def test_a_read_only_table(self, nba: CommandLine, browser: Chromium) -> None:
+    def test_read_only_table(self, nba: CommandLine, browser: Chromium) -> None:
         nba.done("-e", "ADMIN FLUSH nba; ADMIN COMPACT nba")
         with serving(nba) as server:
             browser.open(server.address)
@@ -312,7 +312,7 @@ class TestBrowser:
             eventually(lambda: not server.tabs())
         assert len(nba.rows("SHOW JOBS")) == 2
 
-    def test_a_statement_and_the_clipboard(self, nba: CommandLine, browser: Chromium) -> None:
+    def test_statement_and_the_clipboard(self, nba: CommandLine, browser: Chromium) -> None:
         browser.devtools(
             "Browser.grantPermissions", permissions=["clipboardReadWrite", "clipboardSanitizedWrite"]
         )
@@ -332,7 +332,7 @@ class TestBrowser:
             browser.press("s")
             eventually(lambda: "FLUSH nba" in browser.run("return navigator.clipboard.readText()"))
 
-    def test_a_wrong_token(self, server: WebServer, browser: Chromium) -> None:
+    def test_wrong_token(self, server: WebServer, browser: Chromium) -> None:
         browser.open(f"http://127.0.0.1:{server.port}/wrong/")
         browser.shows("403: open the address that jobtui web printed")
 

@@ -73,7 +73,7 @@ class TestEstimate:
         assert estimate_compaction(figures, ("edges",)).gain == 0
         assert estimate_compaction(figures).gain == 50 * MIB
 
-    def test_fifo_gives_nothing_back(self) -> None:
+    def test_fifo_reclaims_nothing(self) -> None:
         estimate = estimate_compaction(CompactionFigures((family(100, 0, 0.5, is_fifo=True),)))
         assert (estimate.gain, estimate.rewritten, estimate.size) == (0, 0, 100 * MIB)
 
@@ -107,7 +107,7 @@ class TestEstimate:
         estimate = estimate_compaction(CompactionFigures((family(200, 0, 0.5, all_value_bytes=110_000),)))
         assert estimate.gain == pytest.approx(100 * MIB * 1000 / 1100, rel=0.02)
 
-    def test_nothing_is_dead(self) -> None:
+    def test_no_dead_data(self) -> None:
         # the values that were read have 100 bytes each, all have 101 on average
         estimate = estimate_compaction(CompactionFigures((family(200, 0, 1.0, all_value_bytes=20_200),)))
         assert (estimate.gain, estimate.is_guess) == (0, False)
@@ -123,20 +123,20 @@ class TestEstimate:
         estimate = estimate_compaction(CompactionFigures((family(100, 0, None, live=0),)))
         assert (estimate.gain, estimate.is_guess) == (0, True)
 
-    def test_size_and_live_data_alone(self) -> None:
+    def test_size_and_live_data_only(self) -> None:
         estimate = estimate_compaction(CompactionFigures(size=100, live=60, l0_files=5))
         assert (estimate.gain, estimate.is_guess, estimate.deletions) == (40, True, None)
 
 
 class TestSpeed:
-    def test_opening_and_rate_are_told_apart(self) -> None:
+    def test_opening_time_and_rate_are_distinguished(self) -> None:
         runs = [(1 << 10, 0.3), (1 << 12, 0.3), (50 * MIB, 1.3), (500 * MIB, 10.3)]
         speed = fit_speed(runs)
         assert speed.opening == pytest.approx(0.3, rel=0.02)
         assert speed.seconds(100 * MIB) == pytest.approx(2.3, rel=0.02)
         assert speed.describe_assumption(1 << 40) == ""
 
-    def test_small_runs_tell_what_opening_takes(self) -> None:
+    def test_small_runs_show_the_opening_time(self) -> None:
         speed = fit_speed([(1000, 0.8), (1000, 0.7), (2000, 0.9)])
         assert (speed.opening, speed.rate) == (0.8, None)
         assert speed.describe_assumption(4000) == ""

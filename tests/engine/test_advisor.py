@@ -186,7 +186,7 @@ class TestExplain:
             assert row.values["time_guess"]
             assert row.cells[-1] == "the time is a guess: no earlier run on this host, 50 MiB/s assumed"
 
-    def test_what_is_in_memory_is_compacted_too(self, tmp_path: Path) -> None:
+    def test_memtable_is_compacted_too(self, tmp_path: Path) -> None:
         with real_bench(tmp_path, hosts={"h1": None}) as it:
             it.execute("CREATE SPACE nba; USE nba")
             it.engine.load("nba", [(b"%04d" % number, b"v" * 100) for number in range(2000)]).result(60)
@@ -241,7 +241,7 @@ class TestExplain:
             it.execute("PAUSE SCHEDULE nightly")
             assert it.execute(f"EXPLAIN {job}").results[-1].notice == total
 
-    def test_too_little_room(self, tmp_path: Path) -> None:
+    def test_too_little_free_space(self, tmp_path: Path) -> None:
         # 5 % of the 4,000 MiB stay free
         storage = ScriptedStorage({"nba": ("enough", "reserve", "only", "small")})
         storage.measured = {
@@ -262,7 +262,7 @@ class TestExplain:
                 "it would fail: the disk is too full",
             ]
 
-    def test_a_database_that_its_owner_has_open(self, tmp_path: Path) -> None:
+    def test_database_that_its_owner_has_open(self, tmp_path: Path) -> None:
         database = adoptable(tmp_path / "theirs")
         with real_bench(tmp_path / "root", hosts={"h1": None}) as it:
             it.execute(f'CREATE SPACE chain AT "{database}"')
@@ -290,7 +290,7 @@ class TestIf:
             assert job.tasks[1].reason == "not needed: gives back ≈ 0 B, deletions 0%, L0 files 1"
             assert (job.reason, job.not_needed) == ("not needed on 1 of 2 hosts", 1)
 
-    def test_evaluated_when_the_turn_comes(self, tmp_path: Path) -> None:
+    def test_condition_is_evaluated_at_the_hosts_turn(self, tmp_path: Path) -> None:
         storage = two_hosts()
         with bench(tmp_path, storage) as it:
             it.execute("ADMIN COMPACT nba IF gain > 10% WITH rolling = 1")
@@ -312,7 +312,7 @@ class TestIf:
             assert job.not_needed == 1
             assert job.reason.startswith("not needed: age ")
 
-    def test_a_figure_that_is_not_known_is_an_error(self, tmp_path: Path) -> None:
+    def test_unknown_figure_is_an_error(self, tmp_path: Path) -> None:
         storage = ScriptedStorage({"nba": ("good",)})
         storage.measured["good"] = CompactionFigures(size=100, live=50, l0_files=1)
         with bench(tmp_path, storage) as it:

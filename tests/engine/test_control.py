@@ -56,7 +56,7 @@ def test_without_options_every_runner_takes_a_job() -> None:
 
 
 @pytest.mark.parametrize(("first", "last"), [("'b'", "'a'"), ("'a'", "'a'"), ("0xff", "'z'")])
-def test_an_empty_range_of_keys_is_refused(first: str, last: str) -> None:
+def test_empty_range_of_keys_is_refused(first: str, last: str) -> None:
     with pytest.raises(StatementRefused, match="range of keys is empty"):
         require_options(submit(f"ADMIN COMPACT nba WITH from = {first}, to = {last}"), JobRunner.EMBEDDED)
     require_options(submit("ADMIN COMPACT nba WITH from = 'a', to = 'b'"), JobRunner.EMBEDDED)

@@ -54,13 +54,13 @@ class TestScheduler:
         assert decision.starts == (Start(1, (1,)),)
         assert decision.due == later
 
-    def test_nothing_but_the_deferred_host_is_left(self) -> None:
+    def test_only_the_deferred_host_remains(self) -> None:
         later = T0 + timedelta(seconds=9)
         held = {("space1", "a"): later}
         assert decide([], [queued(1, "a")], set(), set(), 4, T0, deferred=held).due == later
         assert decide([], [queued(1, "a")], set(), set(), 4, later, deferred=held).starts == (Start(1, (0,)),)
 
-    def test_other_space_on_the_host_is_asked_for_itself(self) -> None:
+    def test_other_space_on_the_host_is_checked_itself(self) -> None:
         held = {("space1", "a"): T0 + timedelta(seconds=9)}
         starts = decide([], [queued(1, "a"), queued(2, "a")], set(), set(), 4, T0, deferred=held).starts
         assert starts == (Start(2, (0,)),)
@@ -117,7 +117,7 @@ class TestDown:
         it.storage.operation("nba", "h1").fail(ErrorCode.UNREACHABLE)
         assert it.events.until(1, Status.FAILED).tasks[0].attempts == 1
 
-    def test_hosts_without_turns_fail_at_once_if_they_were_asked(self, it: Bench) -> None:
+    def test_checked_hosts_without_turns_fail_at_once(self, it: Bench) -> None:
         it.storage.outages["h1"], it.storage.stalls["h1"] = DOWN, ""
         it.execute("ADMIN COMPACT nba ON h1")
         it.storage.operation("nba", "h1").fail(ErrorCode.UNREACHABLE)
@@ -134,7 +134,7 @@ class TestDown:
         it.storage.operation("nba", "h1").finish()
         it.events.until(1, Status.FINISHED)
 
-    def test_given_up_in_the_end_and_never_forced(self, it: Bench) -> None:
+    def test_deferral_ends_in_failure_and_is_never_forced(self, it: Bench) -> None:
         it.storage.outages["h1"] = DOWN
         it.execute("ADMIN COMPACT nba WITH rolling = 1; ADMIN FLUSH nba ON h1")
         it.storage.operation("nba", "h0").finish()
@@ -154,7 +154,7 @@ class TestDown:
             EventKind.TASK_ENDED,
         ]
 
-    def test_job_that_never_began_ends_with_its_last_host(self, it: Bench) -> None:
+    def test_job_that_never_started_ends_with_its_last_host(self, it: Bench) -> None:
         it.storage.outages["h1"] = DOWN
         it.execute("ADMIN COMPACT nba ON h1 WITH rolling = 1")
         deferral(it, 0)

@@ -51,7 +51,7 @@ class TestCommand:
         script.write_text(f"#!/bin/sh\n{text}\n")
         return sent(CommandTarget([str(script), *words]), message, seconds)
 
-    def test_message_is_on_stdin_and_no_shell_reads_the_words(self, script: Path, tmp_path: Path) -> None:
+    def test_message_is_on_stdin_and_no_shell_is_involved(self, script: Path, tmp_path: Path) -> None:
         result = self.run(script, f'cat > {tmp_path}/in; printf %s "$1" > {tmp_path}/word', "$(id); SECRET")
         assert (result.is_delivered, result.text) == (True, f"the command {script} was run")
         assert (tmp_path / "in").read_bytes() == MESSAGE
@@ -85,7 +85,7 @@ class TestCommand:
         child = int(eventually(lambda: (tmp_path / "pid").read_text().strip()))
         eventually(lambda: not is_alive(child))
 
-    def test_child_left_behind_does_not_delay_the_result(self, script: Path, tmp_path: Path) -> None:
+    def test_orphaned_child_does_not_delay_the_result(self, script: Path, tmp_path: Path) -> None:
         result = self.run(script, f"sleep 1000 & echo $! > {tmp_path}/pid", seconds=None)
         os.kill(int((tmp_path / "pid").read_text()), signal.SIGKILL)
         assert result.is_delivered

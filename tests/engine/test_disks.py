@@ -103,7 +103,7 @@ def test_disk_that_fills_during_work_fails_only_that_job(disk: Mount, tmp_path: 
 
 
 @pytest.mark.parametrize("command", ["FLUSH", "COMPACT"])
-def test_a_directory_that_became_read_only_fails_the_job(disk: Mount, tmp_path: Path, command: str) -> None:
+def test_directory_that_became_read_only_fails_the_job(disk: Mount, tmp_path: Path, command: str) -> None:
     small = disk("24m")
     with real_bench(tmp_path / "root", hosts={"h1": small / "h1", "h2": None}) as it:
         filled(it, 1)
@@ -160,7 +160,7 @@ def test_unusable_database_fails_its_task_not_the_other_host(
 
 
 @pytest.mark.parametrize("command", ["FLUSH", "COMPACT"])
-def test_a_directory_deleted_while_it_is_open_fails_the_job(tmp_path: Path, command: str) -> None:
+def test_directory_deleted_while_it_is_open_fails_the_job(tmp_path: Path, command: str) -> None:
     with real_bench(tmp_path, hosts=TWO_HOSTS) as it:
         filled(it, 0.5)
         database = place(tmp_path)

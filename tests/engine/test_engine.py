@@ -66,7 +66,7 @@ def test_stats_before_a_task_are_shown_and_kept_on_failure(three: Bench) -> None
     assert three.events.until(1, Status.FAILED).tasks[0].before == FULL
 
 
-def test_a_stopped_job_stays_running_until_its_last_task_ends(three: Bench) -> None:
+def test_stopped_job_stays_running_until_its_last_task_ends(three: Bench) -> None:
     three.execute("ADMIN COMPACT nba")
     operations = [three.storage.operation("nba", host) for host in THREE]
     operations[0].finish()
@@ -126,7 +126,7 @@ def test_stop_of_a_thousand_queued_jobs(three: Bench) -> None:
     assert three.engine.history.counts()[Status.STOPPED] == 1000
 
 
-def test_recover_makes_a_new_job_and_leaves_the_old_as_it_was(three: Bench) -> None:
+def test_recover_creates_a_new_job_and_keeps_the_old_one(three: Bench) -> None:
     three.execute("ADMIN COMPACT solo")
     three.storage.operation("solo", "far").fail()
     old = three.events.until(1, Status.FAILED)
@@ -151,7 +151,7 @@ def test_recover_without_ids_takes_unrecovered_jobs(three: Bench) -> None:
     assert three.rows("RECOVER JOB") == [("6",)]
 
 
-def test_backup_archives_what_has_ended_and_passes_over_the_rest(three: Bench) -> None:
+def test_backup_archives_ended_jobs_and_skips_the_rest(three: Bench) -> None:
     three.execute("ADMIN FLUSH solo; ADMIN COMPACT solo")
     three.storage.operation("solo", "far").finish()
     three.events.until(2, Status.RUNNING)
@@ -213,11 +213,11 @@ def test_syntax_error_runs_nothing_and_failure_ends_the_text(three: Bench) -> No
         ("DROP SPACE zzz", "Space 'zzz' does not exist"),
     ],
 )
-def test_a_refusal_says_what_would_be_right(three: Bench, text: str, refusal: str) -> None:
+def test_refusal_suggests_a_correction(three: Bench, text: str, refusal: str) -> None:
     assert three.refusal(text) == refusal
 
 
-def test_a_space_with_jobs_under_way_is_not_dropped(three: Bench) -> None:
+def test_space_with_jobs_under_way_is_not_dropped(three: Bench) -> None:
     three.execute("ADMIN COMPACT solo")
     assert "STOP JOB 1 first" in three.refusal("DROP SPACE solo")
     three.storage.operation("solo", "far").finish()
@@ -274,7 +274,7 @@ def test_engine_that_runs_nothing_keeps_the_queue(tmp_path: Path) -> None:
         assert [it.job(n).status for n in (1, 2, 3)] == [Status.FINISHED, Status.QUEUE, Status.FINISHED]
 
 
-def test_ids_go_on_after_an_archive_and_a_restart(tmp_path: Path) -> None:
+def test_ids_continue_after_an_archive_and_a_restart(tmp_path: Path) -> None:
     for expected in ("1", "2", "3"):
         with bench(tmp_path, ScriptedStorage({"solo": ("far",)}, auto=True)) as it:
             assert it.rows("ADMIN FLUSH solo") == [(expected,)]

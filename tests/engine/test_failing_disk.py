@@ -64,7 +64,7 @@ def test_statement_that_cannot_be_committed_starts_nothing(solo: Bench, fault: F
     assert solo.engine.write_error in solo.events.notices
 
 
-def test_an_engine_whose_disk_was_full_goes_on_by_itself(solo: Bench, fault: Fault) -> None:
+def test_engine_resumes_by_itself_after_a_full_disk(solo: Bench, fault: Fault) -> None:
     fault.on_write = errno.ENOSPC
     solo.refusal("ADMIN COMPACT solo")
     fault.on_write = 0
@@ -161,7 +161,7 @@ def test_rejected_new_job_does_not_lose_a_stop_or_an_end(solo: Bench, no_more_ro
     solo.events.until(1, Status.FINISHED)
 
 
-def test_what_waits_for_room_keeps_nothing_waiting_that_fits(
+def test_change_that_waits_for_space_does_not_delay_smaller_ones(
     solo: Bench, no_more_room: threading.Event
 ) -> None:
     solo.execute("ADMIN COMPACT solo; ADMIN FLUSH solo")
@@ -179,9 +179,7 @@ def test_what_waits_for_room_keeps_nothing_waiting_that_fits(
     assert solo.job(job.id).status is Status.QUEUE
 
 
-def test_what_is_wrong_with_one_record_loses_no_other_jobs_end(
-    solo: Bench, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_unwritable_record_loses_no_other_jobs_end(solo: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     solo.execute("ADMIN COMPACT solo")
     commit = solo.engine.history.commit
 
@@ -251,7 +249,7 @@ def test_edit_during_a_commit_sees_its_result(solo: Bench) -> None:
     assert seen == [True]
 
 
-def test_disk_failure_while_checking_for_room_is_reported(solo: Bench, fault: Fault) -> None:
+def test_disk_failure_while_checking_for_space_is_reported(solo: Bench, fault: Fault) -> None:
     solo.execute("ADMIN COMPACT solo")
     operation = solo.storage.operation("solo", "far")
     fault.on_write = errno.ENOSPC
@@ -327,7 +325,7 @@ def test_statement_behind_a_failing_commit_is_answered(
 async def _nothing() -> None: ...
 
 
-def test_a_failed_sync_of_one_file_is_mended_in_another(
+def test_failed_sync_of_one_file_is_repaired_in_another(
     solo: Bench, fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault.on_sync = 0

@@ -35,7 +35,7 @@ def change(it: Bench, job_id: int, edit: Callable[..., Job], status: Status) -> 
 
 
 class TestStop:
-    def test_asked_in_the_commit_that_starts_the_task_is_forwarded(
+    def test_stop_during_the_starting_commit_is_forwarded(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         with bench(tmp_path, ScriptedStorage({"solo": ("far",)}, obey=True)) as it:
@@ -51,7 +51,7 @@ class TestStop:
             it.events.until(1, Status.STOPPED)
 
     @pytest.mark.parametrize("asked", ["pause", "yield"])
-    def test_pause_in_the_commit_that_starts_the_task_is_forwarded(
+    def test_pause_during_the_starting_commit_is_forwarded(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
     ) -> None:
         with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
@@ -102,7 +102,7 @@ class TestStart:
             assert [task.start for task in it.job(1).tasks] == [None]
             assert it.events.notices == []
 
-    def test_hosts_are_in_the_listed_order_whatever_their_size(self, tmp_path: Path) -> None:
+    def test_hosts_start_in_the_listed_order(self, tmp_path: Path) -> None:
         storage = ScriptedStorage({"nba": ("a", "b")})
         storage.sizes["b"] = LEAN  # smaller than that of the other
         with bench(tmp_path, storage) as it:
@@ -119,7 +119,7 @@ class TestReports:
             it.events.until_published(TaskLogged, host="far", lines="a line")
             operation.finish()
 
-    def test_change_whose_caller_is_gone_is_made_all_the_same(self, tmp_path: Path) -> None:
+    def test_change_of_a_canceled_caller_is_still_made(self, tmp_path: Path) -> None:
         with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
             store = it.engine.engine.store
 
@@ -246,7 +246,7 @@ class TestSpaces:
                 it.engine.call(submit_meanwhile()).result(WAIT)
             it.execute("ADMIN FLUSH solo")
 
-    def test_spaces_are_refused_or_left_as_the_statement_says(self, tmp_path: Path) -> None:
+    def test_invalid_space_statements_change_nothing(self, tmp_path: Path) -> None:
         with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
             assert "exists already" in it.refusal("CREATE SPACE solo")
             assert it.execute("CREATE SPACE IF NOT EXISTS solo").failure is None
@@ -267,7 +267,7 @@ class TestAnswers:
         with pytest.raises(ValueError, match="the answer has more than"):
             asyncio.run(send())
 
-    def test_closed_client_takes_nothing_over(self) -> None:
+    def test_closed_client_does_not_take_over(self) -> None:
         client = failover.FailoverClient.__new__(failover.FailoverClient)
         client._closed = True
         client._take_over()  # would open the profile, which this client does not have
@@ -318,7 +318,7 @@ class TestAnswers:
         pairs = list(remote.RemoteClient.dump(cast("remote.RemoteClient", Owner()), "solo"))
         assert pairs == [(b"1", b""), (b"2", b"")]
 
-    def test_a_dump_is_read_in_parts(self) -> None:
+    def test_dump_is_read_in_parts(self) -> None:
         async def pairs() -> AsyncIterator[tuple[bytes, bytes]]:
             for number in range(5):
                 yield b"%d" % number, b""

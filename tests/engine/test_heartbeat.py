@@ -66,14 +66,14 @@ class TestInterruption:
 
 
 class TestFile:
-    def test_what_is_no_time_is_none(self, tmp_path: Path) -> None:
+    def test_invalid_time_is_none(self, tmp_path: Path) -> None:
         beats = Heartbeat(tmp_path, FakeClock(), lambda: False)
         assert beats.last() is None
         for text in ("", "never", "2026-01-02", "2026-01-02T03:04:05", "\0" * 30):
             (tmp_path / heartbeat.FILE).write_text(text)
             assert beats.last() is None
 
-    def test_a_fifo_or_a_link_is_not_read(self, tmp_path: Path) -> None:
+    def test_fifo_or_a_link_is_not_read(self, tmp_path: Path) -> None:
         (tmp_path / "elsewhere").write_text(START.isoformat())
         beats = Heartbeat(tmp_path, FakeClock(), lambda: False)
         beats._path.symlink_to(tmp_path / "elsewhere")
@@ -126,7 +126,7 @@ class TestEngine:
             job = it.job(1)
             assert (job.status, job.stop, job.reason) == (Status.FAILED, last, lifecycle.INTERRUPTED)
 
-    def test_without_heartbeat_the_reason_says_so(self, tmp_path: Path) -> None:
+    def test_missing_heartbeat_is_in_the_reason(self, tmp_path: Path) -> None:
         clock = FakeClock()
         with bench(tmp_path, ScriptedStorage(SPACES), clock=clock) as it:
             it.execute("ADMIN COMPACT solo")

@@ -43,7 +43,7 @@ class TestRetry:
         assert retried == ["no room; attempt 2 in 0:10", "no room; attempt 3 in 0:20"]
 
     @pytest.mark.parametrize("code", [ErrorCode.CORRUPT, ErrorCode.REJECTED, ErrorCode.UNSUPPORTED])
-    def test_never_for_what_cannot_pass(self, it: Bench, code: ErrorCode) -> None:
+    def test_permanent_failures_are_not_retried(self, it: Bench, code: ErrorCode) -> None:
         it.execute("ADMIN COMPACT solo WITH retry = 2")
         it.storage.operation("solo", "h3").fail(code, "no")
         assert it.events.until(1, Status.FAILED).tasks[0].attempts == 1
@@ -137,7 +137,7 @@ class TestRolling:
         assert it.refusal("ADMIN COMPACT nba ON h9") == "Space 'nba' is not on host 'h9'; it is on h0, h1, h2"
 
 
-def test_job_records_who_and_why(it: Bench) -> None:
+def test_job_records_requester_and_because(it: Bench) -> None:
     it.execute('ADMIN COMPACT solo WITH because = "after the purge"')
     job = it.job(1)
     assert job.options.because == "after the purge"

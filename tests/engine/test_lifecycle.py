@@ -30,7 +30,7 @@ def test_new_job_is_queued_with_a_task_per_host() -> None:
     assert [(t.number, t.host, t.status) for t in job.tasks] == [(0, "a", Status.QUEUE), (1, "b", Status.QUEUE)]
 
 
-def test_a_job_starts_with_its_first_task_and_only_once() -> None:
+def test_job_starts_with_its_first_task_and_only_once() -> None:
     job = running(begun=1)
     assert (job.status, job.start) == (Status.RUNNING, T0)
     later = lifecycle.start_tasks(job, [1], T0 + timedelta(seconds=5))
@@ -48,7 +48,7 @@ def test_a_job_starts_with_its_first_task_and_only_once() -> None:
         ([STOPPED, failed("x"), FINISHED], Status.FAILED),
     ],
 )
-def test_a_job_ends_when_its_last_task_has(ends: list[TaskOutcome], status: Status) -> None:
+def test_job_ends_when_its_last_task_has(ends: list[TaskOutcome], status: Status) -> None:
     job = running()
     for number, end in enumerate(ends):
         assert job.status is Status.RUNNING
@@ -57,7 +57,7 @@ def test_a_job_ends_when_its_last_task_has(ends: list[TaskOutcome], status: Stat
     assert (job.stop, job.took) == (T0 + timedelta(seconds=3), 9.5)
 
 
-def test_a_failed_job_tells_the_first_failure_s_reason_and_host() -> None:
+def test_failed_job_has_the_first_failures_reason_and_host() -> None:
     job = running()
     for number in (2, 0, 1):
         job = lifecycle.finish_task(job, number, failed(f"reason {number}"), T0)
@@ -70,7 +70,7 @@ def test_cause_precedes_a_failed_host_that_is_a_path() -> None:
     assert job.reason == "another has it open, at /data/rdb 3"
 
 
-def test_a_stop_leaves_the_job_running_until_its_last_task_ends() -> None:
+def test_stop_leaves_the_job_running_until_its_last_task_ends() -> None:
     job = lifecycle.request_stop(running(begun=2), T0)
     assert (job.status, job.stopping, job.ended_tasks) == (Status.RUNNING, True, 1)
     assert job.tasks[2].status is Status.STOPPED
@@ -88,20 +88,20 @@ def test_job_that_finishes_before_the_stop_is_finished() -> None:
     assert job.status is Status.FINISHED
 
 
-def test_a_task_that_fails_while_stopping_makes_the_job_failed() -> None:
+def test_task_that_fails_while_stopping_makes_the_job_failed() -> None:
     job = lifecycle.request_stop(running(2), T0)
     job = lifecycle.finish_task(job, 0, STOPPED, T0)
     job = lifecycle.finish_task(job, 1, failed("disk full"), T0)
     assert (job.status, job.reason) == (Status.FAILED, "local1: disk full")
 
 
-def test_a_queued_job_is_stopped_at_once() -> None:
+def test_queued_job_is_stopped_at_once() -> None:
     job = lifecycle.request_stop(lifecycle.new_job(1, "flush", "nba", ["a"], T0), T0, took=3.0)
     assert (job.status, job.start, job.stop, job.took) == (Status.STOPPED, None, T0, None)
     assert job.tasks[0].status is Status.STOPPED
 
 
-def test_a_running_job_whose_tasks_all_wait_is_stopped_at_once() -> None:
+def test_running_job_whose_tasks_all_wait_is_stopped_at_once() -> None:
     job = lifecycle.finish_task(running(2, begun=1), 0, FINISHED, T0)
     job = lifecycle.request_stop(job, T0, took=2.0)
     assert (job.status, job.took) == (Status.STOPPED, 2.0)

@@ -25,7 +25,7 @@ def turn(loop: asyncio.AbstractEventLoop) -> None:
     loop.run_until_complete(asyncio.sleep(0))
 
 
-def test_newest_unheard_notices_wait_for_the_first_listener(
+def test_newest_undelivered_notices_wait_for_a_listener(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     listeners = EventBus(loop)
@@ -58,7 +58,7 @@ def test_failing_listener_is_reported_to_the_others(
     assert received[3:] == ["again"]
 
 
-def test_what_waited_for_the_first_listener_is_told_to_no_other(loop: asyncio.AbstractEventLoop) -> None:
+def test_waiting_notices_go_only_to_the_first_listener(loop: asyncio.AbstractEventLoop) -> None:
     listeners = EventBus(loop)
     listeners.publish([Notice("once")])
     received: list[str] = []

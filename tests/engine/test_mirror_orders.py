@@ -36,7 +36,7 @@ def test_stop_is_sent_and_its_effect_polled_at_once(prod: MirrorBench) -> None:
     assert prod.refusal("STOP JOB 1") == "Job 1 has already stopped"
 
 
-def test_a_stop_that_the_cluster_refuses_is_never_pretended(prod: MirrorBench) -> None:
+def test_refused_stop_is_not_recorded_as_a_stop(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING, "compact"))
     prod.events.until(1, Status.RUNNING)
     prod.mirror.refusal = refusal()
@@ -110,7 +110,7 @@ def test_recovered_job_is_a_new_job_with_the_same_origin(prod: MirrorBench) -> N
     assert prod.refusal("RECOVER JOB 1") == "Job 1 was run again already, as job 2"
 
 
-def test_a_job_that_others_recover_is_another_job_of_ours(prod: MirrorBench) -> None:
+def test_job_recovered_by_others_becomes_another_job(prod: MirrorBench) -> None:
     old = ended_on(prod, 40, Status.STOPPED)
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.QUEUE))
     new = prod.events.until(2, Status.QUEUE)
@@ -152,7 +152,7 @@ def test_recovery_that_was_lost_is_detected(prod: MirrorBench) -> None:
     assert prod.mirror.asked.count("recover nba [40]") == 1
 
 
-def test_a_bare_recover_asks_only_for_what_the_cluster_still_has(prod: MirrorBench) -> None:
+def test_recover_without_ids_requests_only_jobs_still_listed(prod: MirrorBench) -> None:
     ended_on(prod, 40, Status.FAILED)
     prod.cluster(lambda mirror: mirror.put("nba", 41, Status.STOPPED))
     prod.cluster(lambda mirror: mirror.put("test2", 42, Status.FAILED))
@@ -194,7 +194,7 @@ def test_partly_failed_recover_names_the_recovered_jobs(
     assert [prod.mirror.asked.count(f"recover nba [{one}]") for one in (40, 41, 42)] == [1, 1, 1]
 
 
-def test_an_end_that_the_cluster_takes_back_amends_the_record(prod: MirrorBench) -> None:
+def test_end_retracted_by_the_cluster_amends_the_record(prod: MirrorBench) -> None:
     old = ended_on(prod, 40, Status.STOPPED)
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
     new = prod.events.until(1, Status.FINISHED)
@@ -247,7 +247,7 @@ def test_recover_on_a_full_disk_names_lost_and_recovered_jobs(
     assert "recover nba [42]" not in prod.mirror.asked
 
 
-def test_a_run_that_is_seen_on_a_full_disk_keeps_its_lineage(
+def test_run_that_is_seen_on_a_full_disk_keeps_its_lineage(
     prod: MirrorBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING))

@@ -49,7 +49,7 @@ def test_connection_state_reaches_late_and_early_clients(owner: MirrorBench, pro
     remote.close()
 
 
-def test_an_order_is_handed_to_the_owner_and_waited_for(owner: MirrorBench, profile: Profile) -> None:
+def test_order_is_handed_to_the_owner_and_waited_for(owner: MirrorBench, profile: Profile) -> None:
     remote = RemoteClient.connect(profile)
     session = Session(None, Path("/"))
     answer = remote.execute("USE nba; ADMIN COMPACT; BACKUP JOB 7 9", session).result(WAIT)
@@ -63,7 +63,7 @@ def test_an_order_is_handed_to_the_owner_and_waited_for(owner: MirrorBench, prof
     remote.close()
 
 
-def test_spaces_without_jobs_are_the_owners_to_tell(owner: MirrorBench, profile: Profile) -> None:
+def test_spaces_without_jobs_come_from_the_owner(owner: MirrorBench, profile: Profile) -> None:
     remote = RemoteClient.connect(profile)
     eventually(lambda: (remote.space_names(), remote.host_names()) == (("nba", "test2"), ("10.0.0.5",)))
     owner.cluster(lambda mirror: mirror.there.update({"fresh": {}}))
@@ -90,7 +90,7 @@ def test_spaces_of_the_history_are_known_while_disconnected(owner: MirrorBench, 
     remote.close()
 
 
-def test_a_reader_knows_the_spaces_that_the_config_gives(tmp_path: Path) -> None:
+def test_reader_has_the_spaces_of_the_config(tmp_path: Path) -> None:
     spaces = {"nba": ("10.0.0.5",), "chain": ("10.0.0.5", "10.0.0.6")}
     settings = ClusterSettings(name="old", run=RunMode.STORAGED, spaces=spaces)
     with mirror_bench(tmp_path, ScriptedMirror(("nba",))):

@@ -99,7 +99,7 @@ def test_known_id_with_another_command_is_another_job(prod: MirrorBench, status:
 # ---- submitted
 
 
-def test_an_order_is_in_the_history_before_it_is_sent(prod: MirrorBench, tmp_path: Path) -> None:
+def test_order_is_in_the_history_before_it_is_sent(prod: MirrorBench, tmp_path: Path) -> None:
     prod.cluster(lambda mirror: mirror.answers.clear())
     answer = prod.engine.execute("ADMIN FLUSH nba", prod.session)
     prod.mirror.wait_for(lambda: "submit flush nba" in prod.mirror.asked)
@@ -112,7 +112,7 @@ def test_an_order_is_in_the_history_before_it_is_sent(prod: MirrorBench, tmp_pat
     assert answer.result(WAIT).results[0].jobs == (1,)
 
 
-def test_a_job_that_is_seen_before_its_answer_comes_is_ours_once(prod: MirrorBench) -> None:
+def test_job_listed_before_its_reply_is_matched_once(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.answers.clear())
     answer = prod.engine.execute("ADMIN FLUSH nba", prod.session)
     prod.mirror.wait_for(lambda: "submit flush nba" in prod.mirror.asked)
@@ -196,7 +196,7 @@ def test_unknown_space_is_refused_before_anything_is_written(prod: MirrorBench) 
 # ---- the history
 
 
-def test_a_backup_archives_here_alone_and_says_so(prod: MirrorBench) -> None:
+def test_backup_archives_only_locally_and_reports_it(prod: MirrorBench) -> None:
     ended_on(prod, 40, Status.FINISHED)
     result = prod.execute("BACKUP JOB 0 9").results[0]
     assert [row.cells for row in result.rows] == [("backup 1 jobs 1 tasks",)]
@@ -220,7 +220,7 @@ def test_jobs_are_attached_again_at_the_next_start(tmp_path: Path) -> None:
         assert not [text for text in after.events.notices if "interrupted" in text]
 
 
-def test_a_job_older_than_the_index_is_looked_up_in_the_history(tmp_path: Path) -> None:
+def test_job_older_than_the_index_is_looked_up_in_the_history(tmp_path: Path) -> None:
     old = ClusterJob(
         5, "flush", Status.FINISHED, START - timedelta(days=40), START - timedelta(days=40), tasks=()
     )
@@ -280,7 +280,7 @@ def test_lost_connection_leaves_jobs_unchanged(prod: MirrorBench) -> None:
     prod.events.until(1, Status.FINISHED)
 
 
-def test_the_places_are_learned_once_for_each_connection(prod: MirrorBench) -> None:
+def test_places_are_learned_once_for_each_connection(prod: MirrorBench) -> None:
     def slow_by_turns(mirror: ScriptedMirror) -> None:
         for detail in ["no answer since 17:21:30", ""] * 10:
             mirror.tell(ConnectionState.CONNECTED, detail=detail)
@@ -296,7 +296,7 @@ def test_the_places_are_learned_once_for_each_connection(prod: MirrorBench) -> N
     prod.mirror.wait_for(lambda: prod.mirror.asked.count("hosts") == learned + 2)
 
 
-def test_the_places_are_not_learned_twice_at_once(prod: MirrorBench) -> None:
+def test_places_are_not_learned_twice_at_once(prod: MirrorBench) -> None:
     def graphd_after_graphd(mirror: ScriptedMirror) -> None:
         for number in range(10):
             mirror.tell(ConnectionState.CONNECTED, address=f"10.0.0.{number}:9669")
@@ -307,7 +307,7 @@ def test_the_places_are_not_learned_twice_at_once(prod: MirrorBench) -> None:
     assert prod.mirror.asked.count("hosts") == learned + 1
 
 
-def test_to_leave_nobody_waits_for_the_clusters_jobs(prod: MirrorBench) -> None:
+def test_quitting_does_not_wait_for_the_clusters_jobs(prod: MirrorBench) -> None:
     prod.execute("ADMIN COMPACT nba")
     prod.events.until(1, Status.RUNNING)
     prod.engine.stop_jobs().result(WAIT)
@@ -316,7 +316,7 @@ def test_to_leave_nobody_waits_for_the_clusters_jobs(prod: MirrorBench) -> None:
     assert not [one for one in prod.mirror.asked if one.startswith("stop")]
 
 
-def test_a_retry_is_asked_of_the_connection(prod: MirrorBench) -> None:
+def test_retry_reconnects_at_once(prod: MirrorBench) -> None:
     prod.engine.reconnect()
     prod.mirror.wait_for(lambda: prod.mirror.retries == 1)
 

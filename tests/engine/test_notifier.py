@@ -210,7 +210,7 @@ class TestAtLeastOnce:
         assert first == second
         assert third["job"]["id"] == job_id + 1
 
-    def test_owner_that_leaves_no_file(self, tmp_path: Path) -> None:
+    def test_owner_without_a_heartbeat_file(self, tmp_path: Path) -> None:
         """A killed owner has not written the file since its start: the history alone says what is settled."""
         file = tmp_path / "profile" / "history" / moments.FILE
         with web_hook(200, 200, 503, 200) as server:
@@ -246,7 +246,7 @@ class TestAtLeastOnce:
             until_settled(b, 2)
         assert [each["job"]["id"] for each in inbox.messages] == [message["job"]["id"]] == [2]
 
-    def test_new_target_does_not_get_what_was_before(self, tmp_path: Path, inbox: Inbox) -> None:
+    def test_new_target_gets_no_earlier_moments(self, tmp_path: Path, inbox: Inbox) -> None:
         file = tmp_path / "profile" / "history" / moments.FILE
         with notifying(tmp_path, to_command(inbox)) as b:
             as_of_start = file.read_bytes()
@@ -270,7 +270,7 @@ class TestAtLeastOnce:
             ((kind, _),) = deliveries(b.job(job_id))
         assert kind is EventKind.NOT_NOTIFIED
 
-    def test_archived_job_is_left_alone(self, tmp_path: Path) -> None:
+    def test_archived_job_is_not_notified_about(self, tmp_path: Path) -> None:
         with web_hook(503, 200) as server:
             with notifying(tmp_path, to_hook(server)) as b:
                 job_id = fails(b)

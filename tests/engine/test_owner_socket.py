@@ -49,7 +49,7 @@ class TestPeer:
                 next(owner_client.dump("solo"))
         assert not any(received)
 
-    def test_impostor_beside_owner_is_reported(
+    def test_impostor_next_to_the_owner_is_reported(
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(owner_socket, "peer_uid", lambda connection: STRANGER)
@@ -106,7 +106,7 @@ class TestPaths:
         ):
             pass
 
-    def test_file_in_the_place_of_the_socket_is_not_connected_to(self, tmp_path: Path) -> None:
+    def test_file_in_place_of_the_socket_is_not_connected_to(self, tmp_path: Path) -> None:
         (tmp_path / "file").write_bytes(b"")
         with pytest.raises(errors.RequestNotAccepted, match="file is not a socket"):
             Channel.open(tmp_path / "file", trusted_owners(tmp_path), 1.0)

@@ -101,7 +101,7 @@ class TestPause:
             assert it.job(1).status is Status.RUNNING
             assert it.job(1).tasks[0].steps == SEVENTEEN
 
-    def test_one_step_says_what_a_pause_would_lose(self, it: Bench) -> None:
+    def test_single_step_job_reports_what_a_pause_would_lose(self, it: Bench) -> None:
         it.execute("ADMIN FLUSH solo")
         it.storage.operation("solo", "h3")
         (result,) = it.execute("PAUSE JOB 1").results
@@ -120,7 +120,7 @@ class TestPause:
             named = "job 1 on h0, h1, h2, h3, h4 and 7 more and job 2 on s"
             assert f"the work of {named} is completed first" in result.notice
 
-    def test_compaction_in_one_step_is_canceled_by_now_alone(self, tmp_path: Path) -> None:
+    def test_single_step_compaction_is_canceled_only_by_now(self, tmp_path: Path) -> None:
         with bench(tmp_path, ScriptedStorage(dict(SPACES), obey=True)) as it:
             it.execute("ADMIN COMPACT solo")
             operation = it.storage.operation("solo", "h3")

@@ -71,7 +71,7 @@ def test_every_statement_is_refused_or_changes_nothing() -> None:
     assert writing | reading == set(get_args(ast.Statement))
 
 
-def test_owner_takes_nothing_from_it(tmp_path: Path, profile: Profile) -> None:
+def test_owner_rejects_statements_of_a_read_only_client(tmp_path: Path, profile: Profile) -> None:
     with bench(tmp_path, ScriptedStorage({"nba": ("h1",)})) as b:
         b.execute(f"ADMIN COMPACT nba; {NIGHTLY}")
         b.events.until(1, Status.RUNNING)
@@ -90,7 +90,7 @@ def test_owner_takes_nothing_from_it(tmp_path: Path, profile: Profile) -> None:
             client.close()
 
 
-def test_without_an_owner_nothing_is_made(tmp_path: Path) -> None:
+def test_nothing_is_created_without_an_owner(tmp_path: Path) -> None:
     absent = Profile("local", tmp_path / "none", read_only=True)
     client = FailoverClient(absent)
     try:

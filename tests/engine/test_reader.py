@@ -36,7 +36,7 @@ def unreadable(tmp_path: Path) -> ReadOnlyClient:
 
 
 @pytest.mark.parametrize("text", ["SHOW SPACES", "SHOW HOSTS"])
-def test_what_only_the_storage_knows_fails_with_its_reason(unreadable: ReadOnlyClient, text: str) -> None:
+def test_questions_for_the_storage_fail_with_a_reason(unreadable: ReadOnlyClient, text: str) -> None:
     failure = unreadable.answer(text, Session()).failure
     assert failure is not None
     assert "spaces.json" in failure.message
@@ -47,11 +47,11 @@ def test_jobs_are_shown_all_the_same(unreadable: ReadOnlyClient) -> None:
         assert unreadable.answer(text, Session()).failure is None
 
 
-def test_names_to_complete_are_those_of_the_history(unreadable: ReadOnlyClient) -> None:
+def test_completion_names_come_from_the_history(unreadable: ReadOnlyClient) -> None:
     assert (unreadable.space_names(), unreadable.host_names()) == (("nba",), ())
 
 
-def test_a_look_fails_as_a_look_does(unreadable: ReadOnlyClient) -> None:
+def test_failed_measurement_is_an_error_result(unreadable: ReadOnlyClient) -> None:
     with pytest.raises(StorageError):
         unreadable.fetch_overview().result(0)
 
@@ -67,7 +67,7 @@ def test_reader_refuses_a_writing_text_before_running_any(root: Path) -> None:
     reader.close()
 
 
-def test_many_threads_may_ask_one_reader_what_is_new(runtime: Path, root: Path) -> None:
+def test_threads_can_share_a_reader(runtime: Path, root: Path) -> None:
     with bench(root, ScriptedStorage({"solo": ("far",)}, auto=True)) as it:
         reader = ReadOnlyClient.open(Profile("local", root))
         over = threading.Event()

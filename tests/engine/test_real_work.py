@@ -60,7 +60,7 @@ def test_stopped_compact_keeps_its_data_and_next_job_works(root: Path) -> None:
         assert list(it.engine.dump("nba")) == before
 
 
-def test_a_stop_before_the_worker_took_the_task_stops_the_job(root: Path) -> None:
+def test_stop_before_the_worker_accepts_the_task_stops_the_job(root: Path) -> None:
     with real_bench(root) as it:
         for text in ("ADMIN COMPACT nba; STOP JOB {}", "ADMIN FLUSH nba; STOP JOB {}"):
             expected = it.engine.history.last_id() + 1
@@ -72,7 +72,7 @@ def test_a_stop_before_the_worker_took_the_task_stops_the_job(root: Path) -> Non
         next_job_works(it)
 
 
-def test_a_stop_while_the_task_ends_tells_which_came_first(root: Path) -> None:
+def test_stop_while_the_task_ends_reports_which_came_first(root: Path) -> None:
     with real_bench(root) as it:
         seen = set()
         for moments in range(0, 60, 3):
@@ -90,7 +90,7 @@ def test_a_stop_while_the_task_ends_tells_which_came_first(root: Path) -> None:
         assert it.done("ADMIN COMPACT one").status is Status.FINISHED
 
 
-def test_a_stop_asked_for_twice_is_refused_the_second_time(root: Path) -> None:
+def test_second_stop_request_is_refused(root: Path) -> None:
     with real_bench(root, rate=500_000) as it:
         (job_id,) = it.submitted("ADMIN COMPACT nba")
         failure = it.execute(f"STOP JOB {job_id}; STOP JOB {job_id}").failure
@@ -158,7 +158,7 @@ def test_killed_worker_fails_its_task_and_is_replaced(
 
 
 @linux
-def test_no_worker_outlives_its_engine_and_none_is_left_a_zombie(root: Path) -> None:
+def test_no_worker_outlives_its_engine_or_becomes_a_zombie(root: Path) -> None:
     descriptors = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     for _ in range(3):
         with real_bench(root, rate=500_000) as it:
@@ -213,7 +213,7 @@ def test_size_of_adopted_space_is_read_without_opening_it(filled: Path, tmp_path
         assert it.engine.fetch_overview().result(20).spaces[0].size is None
 
 
-def test_a_finished_job_says_what_it_left_out(tmp_path: Path) -> None:
+def test_finished_job_lists_what_it_skipped(tmp_path: Path) -> None:
     database = adoptable(tmp_path / "db")
     set_option(database, "compaction_style", "kCompactionStyleFIFO", "CFOptions")
     with real_bench(tmp_path / "root") as it:
@@ -341,7 +341,7 @@ def has_steps(job: Job | None, count: int) -> bool:
 # ---- hosts that nobody needs yet
 
 
-def test_no_host_is_started_before_somebody_asks_for_it(tmp_path: Path) -> None:
+def test_hosts_start_only_when_needed(tmp_path: Path) -> None:
     with real_bench(tmp_path) as it:
         it.engine.wait_idle().result(20)
         assert it.engine.engine.storage._workers == {}

@@ -130,7 +130,7 @@ class TestFiles:
         assert (tmp_path / "samples" / "5.samples").stat().st_mode & 0o777 == 0o600
         assert (tmp_path / "samples").stat().st_mode & 0o777 == 0o700
 
-    def test_damage_costs_the_chart_alone(self, tmp_path: Path) -> None:
+    def test_damage_loses_only_the_chart(self, tmp_path: Path) -> None:
         files = SampleFiles(tmp_path)
         files.write(job_samples(5))
         path = tmp_path / "samples" / "5.samples"
@@ -185,7 +185,7 @@ class TestFiles:
         os.mkfifo(tmp_path / "samples" / "5.samples")
         assert files.read(5) is None
 
-    def test_linked_directory_is_left_alone(self, tmp_path: Path) -> None:
+    def test_linked_directory_is_not_changed(self, tmp_path: Path) -> None:
         elsewhere = tmp_path / "elsewhere"
         elsewhere.mkdir()
         (tmp_path / "samples").symlink_to(elsewhere)

@@ -24,7 +24,7 @@ def running(job_id: int, *hosts: str, begun: int | None = None) -> Job:
     return lifecycle.start_tasks(queued(job_id, *hosts), range(len(hosts) if begun is None else begun), T0)
 
 
-def test_a_job_starts_on_all_its_hosts_at_once() -> None:
+def test_job_starts_on_all_its_hosts_at_once() -> None:
     assert decide([], [queued(1, "a", "b")], set(), set(), 4, T0).starts == (Start(1, (0, 1)),)
 
 
@@ -42,7 +42,7 @@ def test_job_without_a_free_host_lets_the_next_go_first() -> None:
     assert decide([], [queued(1, "a"), queued(2, "b")], {"a"}, set(), 1, T0).starts == (Start(2, (0,)),)
 
 
-def test_a_running_job_s_waiting_task_comes_before_a_new_job() -> None:
+def test_running_job_s_waiting_task_comes_before_a_new_job() -> None:
     starts = decide([running(5, "a", "b", begun=1)], [queued(2, "b")], {"a"}, set(), 4, T0).starts
     assert starts == (Start(5, (1,)),)
 
@@ -58,7 +58,7 @@ def test_job_waiting_for_a_busy_host_is_outside_the_limit() -> None:
     assert decide([waits], [queued(2, "b")], {"hung"}, set(), 1, T0).starts == (Start(2, (0,)),)
 
 
-def test_rolling_starts_no_more_hosts_than_it_says() -> None:
+def test_rolling_starts_at_most_its_number_of_hosts() -> None:
     job = replace(queued(1, "a", "b", "c"), options=JobOptions(rolling=2))
     assert decide([], [job], set(), set(), 4, T0).starts == (Start(1, (0, 1)),)
     begun = lifecycle.start_tasks(job, [0, 1], T0)
@@ -67,13 +67,13 @@ def test_rolling_starts_no_more_hosts_than_it_says() -> None:
     assert decide([freed], [], {"b"}, set(), 4, T0).starts == (Start(1, (2,)),)
 
 
-def test_a_silent_job_does_not_count_against_the_limit() -> None:
+def test_silent_job_does_not_count_against_the_limit() -> None:
     hung = running(1, "hung")
     assert decide([hung], [queued(2, "b")], {"hung"}, {1}, 1, T0).starts == (Start(2, (0,)),)
     assert decide([hung], [queued(2, "b")], {"hung"}, set(), 1, T0).starts == ()
 
 
-def test_a_stopping_job_starts_nothing_more() -> None:
+def test_stopping_job_starts_nothing_more() -> None:
     job = lifecycle.request_stop(running(1, "a", "b", begun=1), T0)
     assert decide([job], [], {"a"}, set(), 4, T0).starts == ()
 

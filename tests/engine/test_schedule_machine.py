@@ -353,7 +353,7 @@ def test_schedules_in_any_order(long: bool) -> None:
 
 
 @pytest.mark.parametrize("zone", ZONES)
-def test_a_year_of_nights(zone: str, long: bool) -> None:
+def test_year_of_nights(zone: str, long: bool) -> None:
     """Each night begins once, and each morning ends it, through both changes of the clock."""
     chance = random.Random(zone)
     world = World("30 2 * * *", "06:00", zone)

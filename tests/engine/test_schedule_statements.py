@@ -144,7 +144,7 @@ class TestRuns:
             assert shown(b)["Result"] == "skipped: job 1 of the previous run is still running"
             assert b.engine.history.last_id() == 1
 
-    def test_space_that_is_gone_is_a_failed_run(self, tmp_path: Path) -> None:
+    def test_missing_space_is_a_failed_run(self, tmp_path: Path) -> None:
         with bench(tmp_path, storage()) as b:
             b.execute(NIGHTLY)
             b.execute("DROP SPACE nba")
@@ -302,7 +302,7 @@ class TestFileOnDisk:
             b.events.until(1, Status.RUNNING)
 
     @pytest.mark.parametrize("kind", ["newer", "pipe"])
-    def test_file_that_is_not_ours_is_left_as_it_is(self, tmp_path: Path, kind: str) -> None:
+    def test_foreign_file_is_not_changed(self, tmp_path: Path, kind: str) -> None:
         file = tmp_path / "history" / FILE
         file.parent.mkdir()
         if kind == "pipe":

@@ -200,7 +200,7 @@ class TestDue:
         assert step.action is RunAction.SUBMIT
         assert [run.count for run in step.schedule.runs] == [schedules.MOST_COUNTED, 1]
 
-    def test_a_new_owner_within_a_minute_runs_it(self) -> None:
+    def test_new_owner_within_a_minute_runs_it(self) -> None:
         assert schedules.advance(made(timezone="UTC"), at("2026-03-11T02:30:59Z"), None).action
         assert not schedules.advance(made(timezone="UTC"), at("2026-03-11T02:31:00Z"), None).action
 
@@ -388,7 +388,7 @@ class TestFile:
         loaded = schedules.load_schedules(tmp_path)
         assert (list(loaded.schedules), loaded.damage) == (["other"], "1 of its lines cannot be read")
 
-    def test_newer_file_is_left_alone(self, tmp_path: Path) -> None:
+    def test_newer_file_is_not_changed(self, tmp_path: Path) -> None:
         data = schedules.frame_line(b'{"format":2,"schedules":0}')
         (tmp_path / schedules.FILE).write_bytes(data)
         assert "newer jobtui" in schedules.load_schedules(tmp_path).refusal

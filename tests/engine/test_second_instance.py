@@ -28,7 +28,7 @@ from tests.support.engines import WAIT, Bench, EventLog, bench
 from tests.support.scripted import FULL, ScriptedStorage
 
 
-def test_a_second_engine_on_the_same_store_is_refused(owner: Bench, root: Path) -> None:
+def test_second_engine_on_the_same_store_is_refused(owner: Bench, root: Path) -> None:
     with pytest.raises(StoreLocked, match=str(os.getpid())):
         LocalClient.open(Profile("local", root), storage=ScriptedStorage({}))
 
@@ -132,7 +132,7 @@ def test_spaces_hosts_and_stats_come_from_the_owner(owner: Bench, root: Path) ->
     remote.close()
 
 
-def test_the_socket_is_the_user_s_alone_and_goes_with_its_owner(runtime: Path, root: Path) -> None:
+def test_socket_is_private_and_removed_with_its_owner(runtime: Path, root: Path) -> None:
     server = root / SOCKET
     with bench(root, ScriptedStorage({})):
         assert stat.S_IMODE(server.stat().st_mode) == 0o600
@@ -140,7 +140,7 @@ def test_the_socket_is_the_user_s_alone_and_goes_with_its_owner(runtime: Path, r
     assert not server.exists()
 
 
-def test_a_stale_socket_is_taken_over_by_the_next_owner(runtime: Path, root: Path) -> None:
+def test_stale_socket_is_taken_over_by_the_next_owner(runtime: Path, root: Path) -> None:
     with bench(root, ScriptedStorage({})):
         lock = (root / "history" / "LOCK").read_bytes()
     (root / "history" / "LOCK").write_bytes(lock)  # as a killed owner leaves it
@@ -164,7 +164,7 @@ def test_request_of_another_version_is_refused_naming_both(
         RemoteClient.connect(Profile("local", root))
 
 
-def test_a_line_that_is_no_question_is_denied_and_harms_nothing(owner: Bench, root: Path) -> None:
+def test_malformed_request_is_rejected_without_harm(owner: Bench, root: Path) -> None:
     with socket.socket(socket.AF_UNIX) as raw:
         raw.connect(str(root / SOCKET))
         raw.sendall(b"GET / HTTP/1.1\r\n\n")
@@ -185,9 +185,7 @@ def test_rejected_client_can_send_all_and_read_the_reason(
         assert told.read() == b""
 
 
-def test_an_owner_that_says_nothing_is_not_waited_for_long(
-    runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_silent_owner_times_out_soon(runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobtui.engine.remote.GREETING_SECONDS", 0.05)
     with bench(root, ScriptedStorage({})):
         lock = (root / "history" / "LOCK").read_bytes()
@@ -272,7 +270,7 @@ def test_job_that_ends_as_a_wait_begins_is_not_missed(
     remote.close()
 
 
-def test_a_job_that_the_history_does_not_tell_yet_is_waited_for(
+def test_job_not_yet_in_the_history_is_waited_for(
     owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     remote = RemoteClient.connect(Profile("local", root))

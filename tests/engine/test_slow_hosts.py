@@ -52,7 +52,7 @@ def test_host_working_past_the_deadline_stays_busy(tmp_path: Path) -> None:
         it.events.until(2, Status.FINISHED)
 
 
-def test_what_a_host_reports_after_its_deadline_is_kept_nowhere(tmp_path: Path) -> None:
+def test_reports_after_the_deadline_are_dropped(tmp_path: Path) -> None:
     storage = ScriptedStorage({"first": ("well",), "nba": ("hung", "well")})
     with bench(tmp_path, storage, task_timeout=30) as it:
         it.execute("ADMIN FLUSH first; ADMIN COMPACT nba")
@@ -69,7 +69,7 @@ def test_what_a_host_reports_after_its_deadline_is_kept_nowhere(tmp_path: Path) 
         assert len(it.events.progress) == events
 
 
-def test_a_hung_host_delays_only_the_tasks_that_need_it(tmp_path: Path) -> None:
+def test_hung_host_delays_only_the_tasks_that_need_it(tmp_path: Path) -> None:
     storage = ScriptedStorage({"a": ("hung",), "b": ("hung", "well"), "c": ("other",)})
     with bench(tmp_path, storage, max_running_jobs=1) as it:
         it.execute("ADMIN COMPACT a")

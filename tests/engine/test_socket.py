@@ -169,7 +169,7 @@ class TestQuestions:
             last.sendall(half + b"\n")
             assert b"not understood" in last.makefile("rb").readline()
 
-    def test_client_that_reads_no_answer_is_let_go(
+    def test_client_that_reads_no_answer_is_disconnected(
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr("jobtui.engine.server._send.__defaults__", (0.1,))
@@ -289,7 +289,7 @@ class TestConnections:
         with pytest.raises(errors.RequestNotAccepted, match="Too many open files"):
             open_channel(root)
 
-    def test_what_a_follower_sends_is_discarded(self, owner: Bench, root: Path) -> None:
+    def test_input_from_a_follower_is_discarded(self, owner: Bench, root: Path) -> None:
         with connected(root) as client, client.makefile("rb") as answers:
             client.sendall(b'{"want":{"type":"Follow"}}\n' + bytes(8 << 20))
             assert protocol.decode_response(answers.readline()) == protocol.EventsMessage(())
@@ -333,14 +333,14 @@ class TestLongTexts:
         assert [job.id for job in owner.engine.active_jobs()] == [1]
         owner_client.close()
 
-    def test_slow_statements_are_asked_one_by_one(self, owner: Bench, root: Path, asked: list[str]) -> None:
+    def test_slow_statements_are_requested_one_by_one(self, owner: Bench, root: Path, asked: list[str]) -> None:
         owner_client = RemoteClient.connect(Profile("local", root))
         text = "ADMIN FLUSH solo; ADMIN FLUSH solo; CREATE SPACE x; CREATE SPACE y; DROP SPACE x; SHOW JOBS"
         assert owner_client.answer(text, Session(None, Path("/"))).failure is None
         assert [len(one.split(";")) for one in asked] == [2, 1, 1, 1]
         owner_client.close()
 
-    def test_unknown_outcome_is_said_for_all_asked_together(
+    def test_unknown_outcome_is_reported_for_the_whole_batch(
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         def go(*_: object) -> None:

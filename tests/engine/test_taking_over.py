@@ -17,7 +17,7 @@ from tests.support.engines import WAIT, EventLog, bench
 from tests.support.scripted import ScriptedStorage
 
 
-def test_when_the_owner_goes_the_next_one_takes_over(
+def test_next_process_takes_over_when_the_owner_exits(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spaces = {"solo": ("far",)}
@@ -74,7 +74,7 @@ def test_read_only_profile_is_taken_over_after_owner_exit(
     client.close()
 
 
-def test_who_takes_over_hears_what_became_of_the_jobs_it_showed(
+def test_new_owner_gets_the_outcome_of_the_jobs_it_showed(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     spaces = {"nba": ("a",), "solo": ("far",)}

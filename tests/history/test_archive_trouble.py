@@ -105,7 +105,7 @@ class TestSyncThatFailsDuringArchiving:
         assert verify(path) == []
 
     @pytest.mark.parametrize("step", range(0, 30, 3))
-    def test_a_later_archive_takes_what_was_sealed_then(self, step: int, tmp_path: Path) -> None:
+    def test_later_archive_includes_newly_sealed_jobs(self, step: int, tmp_path: Path) -> None:
         path, disk = tmp_path / "history", FailingMeanwhile(step)
         history, _ = filled(path, disk)
         for first, last in ((99, 99), (1, 4), (5, 10)):
@@ -164,7 +164,7 @@ class TestJobsThatAreLiveAndArchived:
 
 
 class TestGuards:
-    def test_an_unfinished_archive_is_removed_after_an_error(self, tmp_path: Path) -> None:
+    def test_unfinished_archive_is_removed_after_an_error(self, tmp_path: Path) -> None:
         class Failing(Disk):
             is_failing = False
 
@@ -199,7 +199,7 @@ class TestGuards:
         assert taken == [first + 1]
         history.close()
 
-    def test_a_journal_of_a_writer_that_was_killed_is_not_reused(self, tmp_path: Path) -> None:
+    def test_journal_of_a_writer_that_was_killed_is_not_reused(self, tmp_path: Path) -> None:
         path = tmp_path / "history"
         history = History.open(path, limits=OPEN)
         history.commit(made_jobs.submitted(history.new_id(), random.Random(1))).result()
@@ -210,7 +210,7 @@ class TestGuards:
         history.close()
         assert not journal.exists()
 
-    def test_a_journal_that_was_closed_is_reused(self, tmp_path: Path) -> None:
+    def test_journal_that_was_closed_is_reused(self, tmp_path: Path) -> None:
         path = tmp_path / "history"
         for _ in range(2):
             History.open(path, limits=OPEN).close()

@@ -77,7 +77,7 @@ class TestAttack:
             shutil.rmtree(place)
 
 
-def test_a_segment_that_a_journal_builds_on_was_renamed(grown: Made, tmp_path: Path) -> None:
+def test_segment_that_a_journal_builds_on_was_renamed(grown: Made, tmp_path: Path) -> None:
     path = tmp_path / "history"
     shutil.copytree(grown.path, path)
     segment = path / "seg-00000014.jsonl"

@@ -38,7 +38,7 @@ def test_committed_job_is_visible_and_survives_reopening(tmp_path: Path) -> None
     again.close()
 
 
-def test_every_version_of_a_life_survives_as_it_was_committed(tmp_path: Path) -> None:
+def test_every_version_of_a_job_is_kept_as_committed(tmp_path: Path) -> None:
     dice = random.Random(5)
     history = History.open(tmp_path, limits=SMALL)
     for _ in range(30):
@@ -67,7 +67,7 @@ def test_every_version_of_a_life_survives_as_it_was_committed(tmp_path: Path) ->
     ],
     ids=str,
 )
-def test_a_field_that_goes_back_to_its_default_goes_back(tmp_path: Path, changed: dict[str, object]) -> None:
+def test_field_reset_to_its_default_is_reset(tmp_path: Path, changed: dict[str, object]) -> None:
     history = History.open(tmp_path)
     dice = random.Random(2)
     job = replace(
@@ -81,7 +81,7 @@ def test_a_field_that_goes_back_to_its_default_goes_back(tmp_path: Path, changed
     assert again.get(job.id) == after
 
 
-def test_ids_rise_from_1_and_go_on_after_opening_again(tmp_path: Path) -> None:
+def test_ids_rise_from_1_and_continue_after_reopening(tmp_path: Path) -> None:
     history = History.open(tmp_path)
     assert history.last_id() == 0
     jobs = [new_job(history) for _ in range(3)]
@@ -119,7 +119,7 @@ def test_futures_are_done_in_the_order_of_the_commits(tmp_path: Path) -> None:
     assert order == list(range(200))
 
 
-def test_a_commit_that_nobody_waits_for_is_written_too(tmp_path: Path) -> None:
+def test_commit_without_a_waiter_is_written_too(tmp_path: Path) -> None:
     history = History.open(tmp_path)
     future = history.commit(new_job(history))
     assert wait([future], timeout=30).done
@@ -191,7 +191,7 @@ def test_archive_requests_are_executed_in_turn(held: tuple[History, _Gated]) -> 
     assert [list(order.result(20).ids) for order in orders] == [[1], [], []]
 
 
-def test_what_was_committed_can_t_be_cancelled(tmp_path: Path) -> None:
+def test_commit_cannot_be_canceled(tmp_path: Path) -> None:
     history = History.open(tmp_path)
     job = new_job(history)
     future = history.commit(job)
@@ -201,7 +201,7 @@ def test_what_was_committed_can_t_be_cancelled(tmp_path: Path) -> None:
     history.close()
 
 
-def test_nothing_is_shown_before_it_is_on_disk(tmp_path: Path) -> None:
+def test_nothing_is_visible_before_it_is_on_disk(tmp_path: Path) -> None:
     class Watched(Disk):
         def sync_data(self, file: int) -> None:
             view = history.query(Query())
@@ -253,7 +253,7 @@ def test_defect_while_sealing_is_reported_and_ends_writing(
     assert after_opening_again(tmp_path) == jobs
 
 
-def test_a_commit_of_nothing_new_is_done_and_writes_nothing(tmp_path: Path) -> None:
+def test_commit_without_changes_writes_nothing(tmp_path: Path) -> None:
     history = History.open(tmp_path)
     job = new_job(history)
     history.commit(job).result()
@@ -264,7 +264,7 @@ def test_a_commit_of_nothing_new_is_done_and_writes_nothing(tmp_path: Path) -> N
     history.close()
 
 
-def test_an_ended_job_may_be_remarked_upon_after_it_was_sealed(tmp_path: Path) -> None:
+def test_ended_job_may_be_remarked_upon_after_it_was_sealed(tmp_path: Path) -> None:
     dice = random.Random(3)
     history = History.open(tmp_path, limits=SMALL)
     jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), dice) for _ in range(60))}
@@ -281,7 +281,7 @@ def test_an_ended_job_may_be_remarked_upon_after_it_was_sealed(tmp_path: Path) -
     history.close()
 
 
-def test_archiving_takes_ended_jobs_of_the_range_and_no_others(tmp_path: Path) -> None:
+def test_archive_includes_only_ended_jobs_of_the_range(tmp_path: Path) -> None:
     dice = random.Random(8)
     history = History.open(tmp_path, limits=SMALL)
     ended = [made_jobs.ended(history.new_id(), dice) for _ in range(10)]
@@ -304,7 +304,7 @@ def test_archiving_takes_ended_jobs_of_the_range_and_no_others(tmp_path: Path) -
     history.close()
 
 
-def test_an_archived_job_can_t_be_changed(tmp_path: Path) -> None:
+def test_archived_job_cannot_be_changed(tmp_path: Path) -> None:
     history = History.open(tmp_path)
     job = made_jobs.ended(history.new_id(), random.Random(1))
     history.commit(job).result()
@@ -327,7 +327,7 @@ def test_space_is_known_while_it_has_a_job_anywhere(tmp_path: Path) -> None:
     history.close()
 
 
-def test_a_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
+def test_second_writer_gets_the_firsts_process_id(tmp_path: Path) -> None:
     history = History.open(tmp_path)
     with pytest.raises(StoreLocked, match=f"process {os.getpid()}") as refused:
         History.open(tmp_path)
@@ -336,7 +336,7 @@ def test_a_second_writer_is_told_who_the_first_is(tmp_path: Path) -> None:
     History.open(tmp_path).close()
 
 
-def test_a_closed_history_takes_nothing_and_closes_again(tmp_path: Path) -> None:
+def test_closed_history_refuses_changes_and_closes_twice(tmp_path: Path) -> None:
     history = History.open(tmp_path)
     job = new_job(history)
     history.close()
@@ -388,7 +388,7 @@ def test_counts_by_status_stay_exact_over_many_changes(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("below", ["", "history", "local/history"])
 @pytest.mark.parametrize("write", [True, False])
-def test_a_file_in_the_way_of_the_history_is_named(tmp_path: Path, below: str, write: bool) -> None:
+def test_file_in_place_of_the_history_is_named(tmp_path: Path, below: str, write: bool) -> None:
     (tmp_path / "data").write_text("mine")
     with pytest.raises(StoreError, match=f"{tmp_path}/data is a file, and must be a directory"):
         History.open(tmp_path / "data" / below, write=write)

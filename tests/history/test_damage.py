@@ -52,7 +52,7 @@ def test_last_commit_cut_anywhere_counts_whole_or_not_at_all(
         assert jobs_of(HistoryReader(disk, path).state)[new.id] == new
 
 
-def test_a_last_commit_that_was_acknowledged_is_missed_by_name(
+def test_last_commit_that_was_acknowledged_is_missed_by_name(
     journal_only: Made, copied: Callable[[Made], Path]
 ) -> None:
     path = copied(journal_only)
@@ -100,7 +100,7 @@ def test_zeroed_sector_is_noted_and_the_rest_is_kept(
         assert wrong_in(store, journal_only) <= names.union(last), start
 
 
-def test_a_deleted_line_of_the_journal_is_noted_with_its_number(
+def test_deleted_line_of_the_journal_is_noted_with_its_number(
     journal_only: Made, copied: Callable[[Made], Path]
 ) -> None:
     path = copied(journal_only)
@@ -126,7 +126,7 @@ def test_journal_damage_names_the_job_if_it_is_readable(
     history.close()
 
 
-def test_what_is_noted_once_is_mended_and_not_noted_again(
+def test_noted_damage_is_repaired_and_not_noted_again(
     journal_only: Made, copied: Callable[[Made], Path]
 ) -> None:
     path = copied(journal_only)

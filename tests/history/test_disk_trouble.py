@@ -112,7 +112,7 @@ def test_refused_commit_leaves_no_trace(history: History, disk: TroubledDisk) ->
     assert after_opening_again(history.path) == jobs | {known.id: after}
 
 
-def test_it_goes_on_by_itself_when_there_is_room_again(history: History, disk: TroubledDisk) -> None:
+def test_writing_resumes_by_itself_when_there_is_space(history: History, disk: TroubledDisk) -> None:
     disk.failing["blanks"] = (errno.ENOSPC, None)
     jobs, _ = filled_up(history)
     assert not history.retry()
@@ -198,7 +198,7 @@ def test_refused_change_is_absent_after_restart(
 @pytest.mark.parametrize(
     ("operation", "number"), [("sync", errno.EIO), ("create", errno.ENOSPC), ("rename", errno.EROFS)]
 )
-def test_a_seal_that_fails_is_put_off_and_nothing_is_lost(
+def test_failed_seal_is_postponed_and_loses_nothing(
     history: History, disk: TroubledDisk, operation: str, number: int
 ) -> None:
     dice = random.Random(3)
@@ -221,9 +221,7 @@ def test_a_seal_that_fails_is_put_off_and_nothing_is_lost(
 
 
 @pytest.mark.parametrize("operation", ["create", "sync", "rename"])
-def test_an_archive_that_fails_leaves_every_job_where_it_was(
-    history: History, disk: TroubledDisk, operation: str
-) -> None:
+def test_failed_archive_moves_no_job(history: History, disk: TroubledDisk, operation: str) -> None:
     dice = random.Random(4)
     jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), dice) for _ in range(30))}
     history.commit(*jobs.values()).result()
@@ -267,7 +265,7 @@ def test_manifest_of_unknown_durability_makes_it_read_only(history: History, dis
     again.close()
 
 
-def test_a_directory_that_can_t_be_written_is_refused_in_words(tmp_path: Path) -> None:
+def test_unwritable_directory_is_refused_with_a_message(tmp_path: Path) -> None:
     disk = TroubledDisk()
     disk.failing["create"] = (errno.EROFS, None)
     with pytest.raises(StoreError, match="Read-only file system"):
@@ -322,7 +320,7 @@ def test_deleted_history_acknowledges_nothing_more(tmp_path: Path, fate: str) ->
         assert after_opening_again(path)[kept.id] == kept
 
 
-def test_a_journal_that_was_deleted_alone_is_written_anew_whole(tmp_path: Path) -> None:
+def test_deleted_journal_is_rewritten_completely(tmp_path: Path) -> None:
     history = History.open(tmp_path)
     jobs = [new_job(history) for _ in range(3)]
     history.commit(jobs[0]).result()

@@ -121,7 +121,7 @@ def test_manifest_is_read_again_after_a_journal_error(
     assert jobs_of(reader.state) == jobs | {job.id: job for job in changed}
 
 
-def test_nobody_waits_for_a_reader_that_reads(
+def test_reading_blocks_no_other_reader(
     store: Store, reader: HistoryReader, disk: _Hooked, jobs: dict[int, Job]
 ) -> None:
     free: list[bool] = []

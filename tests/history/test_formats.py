@@ -51,7 +51,7 @@ def _files(path: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("write", [True, False])
 @pytest.mark.parametrize("path", released(), ids=lambda path: path.name)
-def test_every_released_format_opens_with_all_that_is_in_it(path: Path, write: bool, tmp_path: Path) -> None:
+def test_every_released_format_opens_completely(path: Path, write: bool, tmp_path: Path) -> None:
     expected = _expected(path)
     history = History.open(_copy(path, tmp_path), write=write)
     assert history.notes == ()
@@ -78,7 +78,7 @@ def test_every_released_format_can_be_sorted_by_every_column(path: Path, tmp_pat
     history.close()
 
 
-def test_the_newest_released_format_is_the_one_that_is_written(tmp_path: Path) -> None:
+def test_newest_released_format_is_the_one_that_is_written(tmp_path: Path) -> None:
     newest = released()[-1]
     assert int(newest.name) == codec.SCHEMA
     fields = msgspec.json.decode((newest / "fields.json").read_bytes())
@@ -87,7 +87,7 @@ def test_the_newest_released_format_is_the_one_that_is_written(tmp_path: Path) -
     )
 
 
-def test_a_newer_manifest_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:
+def test_newer_manifest_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:
     path = _copy(released()[-1], tmp_path)
     plain = msgspec.json.decode((path / "MANIFEST.json").read_bytes())
     del plain["crc"]
@@ -100,7 +100,7 @@ def test_a_newer_manifest_is_refused_and_nothing_is_touched(tmp_path: Path) -> N
     assert _files(path) == before
 
 
-def test_a_newer_journal_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:
+def test_newer_journal_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:
     path = _copy(released()[-1], tmp_path)
     journal = next(path.glob("journal-*"))
     last = msgspec.json.decode(journal.read_bytes().rstrip().splitlines()[-1])["n"]
@@ -119,7 +119,7 @@ def test_a_newer_journal_is_refused_and_nothing_is_touched(tmp_path: Path) -> No
     assert _files(path) == before
 
 
-def test_a_newer_archive_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:
+def test_newer_archive_is_refused_and_nothing_is_touched(tmp_path: Path) -> None:
     path = _copy(released()[-1], tmp_path)
     newer = {"schema": codec.SCHEMA + 1, "segments": "of another kind"}
     contents = next(path.glob("archive/*/ARCHIVE.json"))

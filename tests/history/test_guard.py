@@ -94,7 +94,7 @@ class TestGuard:
         History.open(tmp_path / "history").close()
         assert (tmp_path / "history.lock").stat().st_mode & 0o777 == 0o600
 
-    def test_a_reader_follows_a_lock_that_was_replaced(self, sealed: Made, tmp_path: Path) -> None:
+    def test_reader_follows_a_lock_that_was_replaced(self, sealed: Made, tmp_path: Path) -> None:
         path = tmp_path / "history"
         shutil.copytree(sealed.path, path)
         reader = History.open(path, write=False)

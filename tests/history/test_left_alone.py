@@ -95,7 +95,7 @@ def test_archive_missing_from_rebuilt_manifest_is_reported(sealed: Made, copied:
     assert held(path) == (sealed.jobs, [*range(20, 31)])
 
 
-def test_a_segment_that_was_renamed_is_not_deleted(sealed: Made, copied: Copied) -> None:
+def test_segment_that_was_renamed_is_not_deleted(sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     segment = min(path.glob("seg-*.jsonl"))
     segment.rename(f"{segment}.bak")
@@ -108,7 +108,7 @@ def test_a_segment_that_was_renamed_is_not_deleted(sealed: Made, copied: Copied)
 
 
 @pytest.mark.parametrize("name", ["archive", "quarantine", "archive/of last year"])
-def test_a_link_to_itself_is_in_nobody_s_way_after_a_repair(name: str, sealed: Made, copied: Copied) -> None:
+def test_link_to_itself_is_no_obstacle_after_a_repair(name: str, sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     shutil.rmtree(path / name, ignore_errors=True)
     (path / name).symlink_to(Path(name).name)
@@ -158,7 +158,7 @@ class Meddled(Disk):
         return super().read_file(path)
 
 
-def test_what_a_writer_archives_during_a_verify_is_no_damage(sealed: Made, copied: Copied) -> None:
+def test_archiving_during_a_verify_is_no_damage(sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     writer = History.open(path, limits=OPEN)
     assert verify(path, Meddled(writer)) == []

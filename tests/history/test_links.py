@@ -233,7 +233,7 @@ class TestLinkInPlaceOfDirectory:
         assert state_of(outside) == before
 
     @pytest.mark.parametrize("name", ["archive", "quarantine", "one archive"])
-    def test_is_put_away_and_the_rest_is_whole(
+    def test_link_is_quarantined_and_the_rest_is_complete(
         self, name: str, sealed: Made, copied: Copied, outside: Path
     ) -> None:
         path = copied(sealed)
@@ -260,7 +260,7 @@ class TestLinkInPlaceOfDirectory:
 
 class TestWhatIsInTheWay:
     @pytest.mark.parametrize("thing", ["link", "second name", "pipe", "directory"])
-    def test_an_index_is_made_again_in_its_place(
+    def test_index_is_rebuilt_in_its_place(
         self, thing: str, sealed: Made, copied: Copied, outside: Path
     ) -> None:
         path = copied(sealed)
@@ -278,7 +278,7 @@ class TestWhatIsInTheWay:
         assert held(path)[0] == sealed.jobs
 
     @pytest.mark.parametrize("kind", ["LOCK", "journal"])
-    def test_a_copy_of_second_names_does_not_change_with_it(
+    def test_copy_of_second_names_does_not_change_with_it(
         self, kind: str, sealed: Made, copied: Copied, outside: Path
     ) -> None:
         path = copied(sealed)

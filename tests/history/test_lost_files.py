@@ -69,7 +69,7 @@ class TestJournalThatTheManifestNames:
     @pytest.mark.parametrize(
         ("journal", "lock"), [*product([deleted, emptied, blanked], [left, deleted, emptied])]
     )
-    def test_missing_or_empty_is_reported_and_ids_go_on(
+    def test_missing_or_empty_is_reported_and_ids_continue(
         self, journal: Callable[[Path], None], lock: Callable[[Path], None], grown: Made
     ) -> None:
         path = grown.path
@@ -85,7 +85,9 @@ class TestJournalThatTheManifestNames:
         assert verify(path) == []
 
     @pytest.mark.parametrize("damage", [deleted, emptied])
-    def test_lost_with_the_manifest_ids_go_on(self, damage: Callable[[Path], None], grown: Made) -> None:
+    def test_ids_continue_if_the_manifest_is_lost_too(
+        self, damage: Callable[[Path], None], grown: Made
+    ) -> None:
         path = grown.path
         for file in (journal_of(path), path / "LOCK"):
             file.unlink()
@@ -115,7 +117,7 @@ class TestJournalThatTheManifestNames:
             history.close()
         assert verify(tmp_path / "history") == []
 
-    def test_whole_one_of_an_older_version_is_whole(self, grown: Made) -> None:
+    def test_complete_one_of_an_older_version_is_complete(self, grown: Made) -> None:
         journal = journal_of(grown.path)
         journal.write_bytes(journal.read_bytes().rstrip(b" \n") + b"\n")
         assert verify(grown.path) == []

@@ -87,7 +87,7 @@ DAMAGES = [
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_segment_answers_every_query_with_what_is_left(
+def test_damaged_segment_answers_queries_with_the_rest(
     damage: Callable[[Path], None], sealed: Made, copied: Copied
 ) -> None:
     path = copied(sealed)
@@ -118,7 +118,7 @@ def test_misplaced_records_are_found_and_repaired_once(
     history.close()
 
 
-def test_a_swap_of_records_costs_nothing(sealed: Made, copied: Copied) -> None:
+def test_swap_of_records_costs_nothing(sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     swapped(path)
     repair(path)
@@ -127,7 +127,7 @@ def test_a_swap_of_records_costs_nothing(sealed: Made, copied: Copied) -> None:
     history.close()
 
 
-def test_all_jobs_of_a_stretch_that_is_gone_are_named(sealed: Made, copied: Copied) -> None:
+def test_all_jobs_of_a_missing_range_are_named(sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     file = segments_of(path)[0]
     lines = lines_of(file.read_bytes())
@@ -147,7 +147,7 @@ def test_next_writer_leaves_a_damaged_journal_behind(mark: bytes, sealed: Made, 
     assert verify(path) == []
 
 
-def test_lines_of_one_commit_that_were_moved_about_mean_the_same(journal_only: Made, copied: Copied) -> None:
+def test_reordered_lines_of_a_commit_are_equivalent(journal_only: Made, copied: Copied) -> None:
     path = copied(journal_only)
     reordered(journal_of(path), lambda lines: [*lines[:-3], lines[-2], lines[-3], lines[-1]])
     jobs, history = read_all(path)
@@ -156,7 +156,7 @@ def test_lines_of_one_commit_that_were_moved_about_mean_the_same(journal_only: M
     history.close()
 
 
-def test_a_change_that_is_there_twice_is_made_once_and_noted(journal_only: Made, copied: Copied) -> None:
+def test_duplicate_change_is_applied_once_and_noted(journal_only: Made, copied: Copied) -> None:
     path = copied(journal_only)
     reordered(journal_of(path), lambda lines: [*lines[:5], lines[3], *lines[5:]])
     jobs, history = read_all(path)
@@ -166,7 +166,7 @@ def test_a_change_that_is_there_twice_is_made_once_and_noted(journal_only: Made,
     history.close()
 
 
-def test_what_stands_in_the_way_is_named(sealed: Made, copied: Copied) -> None:
+def test_obstacle_is_named(sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     (path / "MANIFEST.json").unlink()
     (path / "MANIFEST.json").mkdir()

@@ -104,9 +104,7 @@ def reading(request: pytest.FixtureRequest, known: _Known) -> Iterator[History]:
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
-def test_every_query_finds_what_looking_at_every_job_finds(
-    reading: History, known: _Known, query: Query
-) -> None:
+def test_every_query_matches_a_full_scan(reading: History, known: _Known, query: Query) -> None:
     # every query in three of the orders, so that each order has its turn with several queries
     orders = list(itertools.product(Sort, (False, True)))
     start = QUERIES.index(query) * 7
@@ -119,7 +117,7 @@ def test_every_query_finds_what_looking_at_every_job_finds(
 
 
 @pytest.mark.parametrize("sort", Sort)
-def test_a_sort_in_many_small_buckets_comes_to_the_same(
+def test_sort_in_small_buckets_gives_the_same_order(
     reading: History, known: _Known, sort: Sort, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for module, size, value in (
@@ -164,7 +162,7 @@ def test_longer_page_of_equal_keys_follows_a_shorter_one(
 
 
 @pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
-def test_the_archive_is_queried_as_the_rest_is(reading: History, known: _Known, query: Query) -> None:
+def test_archive_is_queried_as_the_rest_is(reading: History, known: _Known, query: Query) -> None:
     asked = replace(query, archived=True, sort=Sort.TOOK, descending=True)
     expected = plain_history.answer(asked, known.archived.values())
     view = reading.query(asked)
@@ -174,7 +172,7 @@ def test_the_archive_is_queried_as_the_rest_is(reading: History, known: _Known, 
 
 @pytest.mark.parametrize("sort", Sort)
 @pytest.mark.parametrize("descending", [False, True])
-def test_a_page_at_any_place_is_that_part_of_the_whole(
+def test_page_at_any_offset_matches_the_whole_list(
     reading: History, known: _Known, sort: Sort, descending: bool
 ) -> None:
     dice = random.Random(3)
@@ -198,7 +196,7 @@ def test_index_of_finds_only_jobs_in_the_result(reading: History, known: _Known,
     assert view.index_of(next(iter(known.archived))) is None
 
 
-def test_a_page_holds_the_newest_versions_of_its_jobs(reading: History, known: _Known) -> None:
+def test_page_holds_the_newest_versions_of_its_jobs(reading: History, known: _Known) -> None:
     expected = [known.jobs[job_id] for job_id in sorted(known.jobs)]
     assert reading.query(Query()).page(0, 10_000) == expected
 
@@ -211,7 +209,7 @@ def test_counts_by_status_and_space_are_exact(reading: History, known: _Known) -
     assert set(reading.spaces()) == {job.space for job in jobs}
 
 
-def test_lineage_is_known_both_ways(reading: History, known: _Known) -> None:
+def test_lineage_is_known_in_both_directions(reading: History, known: _Known) -> None:
     jobs, archived = known.jobs.values(), known.archived.values()
     for space in (None, "nba", "no such space"):
         assert reading.unrecovered(space) == plain_history.unrecovered(jobs, archived, space)
@@ -227,14 +225,14 @@ def test_lineage_is_known_both_ways(reading: History, known: _Known) -> None:
     assert set(known_now) >= {old for old in newest if old in known.jobs}
 
 
-def test_a_view_stays_as_it_was_while_jobs_come_and_go(known: _Known) -> None:
+def test_view_does_not_change_while_jobs_do(known: _Known) -> None:
     view = known.history.query(Query(descending=True))
     before = view.ids(0, 20)
     known.live_through(40)
     assert view.ids(0, 20) == before
 
 
-def test_preparing_a_view_makes_every_place_ready(known: _Known) -> None:
+def test_preparing_a_view_makes_every_page_ready(known: _Known) -> None:
     for sort in Sort:
         view = known.history.query(Query(sort=sort, words=("a",)))
         view.prepare()
@@ -242,7 +240,7 @@ def test_preparing_a_view_makes_every_place_ready(known: _Known) -> None:
         assert view.is_ready(len(view) // 2, len(view) // 2 + 1)
 
 
-def test_jobs_are_found_by_who_requested_them(tmp_path: Path) -> None:
+def test_jobs_are_found_by_requester(tmp_path: Path) -> None:
     dice = random.Random(1)
     history = History.open(tmp_path, limits=Limits(leftover=0))
     for job_id in range(1, 61):
@@ -261,7 +259,7 @@ def test_jobs_are_found_by_who_requested_them(tmp_path: Path) -> None:
     reader.close()
 
 
-def test_jobs_are_found_by_why_they_were_requested(tmp_path: Path) -> None:
+def test_jobs_are_found_by_because(tmp_path: Path) -> None:
     dice = random.Random(1)
     history = History.open(tmp_path, limits=Limits(leftover=0))
     texts = ("", "After the deploy", "nightly backup")

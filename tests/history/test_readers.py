@@ -46,7 +46,7 @@ def _another_process(path: Path, seed: int = 1) -> Iterator[subprocess.Popen[str
         writer.communicate()
 
 
-def test_a_reader_of_nothing_sees_nothing_and_makes_nothing(tmp_path: Path) -> None:
+def test_reader_without_a_history_creates_nothing(tmp_path: Path) -> None:
     reader = History.open(tmp_path / "none" / "history", write=False)
     assert len(reader.query(Query())) == 0
     assert reader.live() == ()
@@ -57,7 +57,7 @@ def test_a_reader_of_nothing_sees_nothing_and_makes_nothing(tmp_path: Path) -> N
     reader.close()
 
 
-def test_a_reader_of_nothing_sees_the_history_when_there_is_one(tmp_path: Path) -> None:
+def test_reader_sees_a_history_created_later(tmp_path: Path) -> None:
     reader = History.open(tmp_path / "history", write=False)
     writer = History.open(tmp_path / "history")
     job = made_jobs.submitted(writer.new_id(), random.Random(1))
@@ -67,7 +67,7 @@ def test_a_reader_of_nothing_sees_the_history_when_there_is_one(tmp_path: Path) 
     reader.close()
 
 
-def test_a_reader_may_not_write(tmp_path: Path) -> None:
+def test_reader_may_not_write(tmp_path: Path) -> None:
     History.open(tmp_path).close()
     reader = History.open(tmp_path, write=False)
     for forbidden in (reader.new_id, reader.commit, lambda: reader.archive(1, 2), reader.retry):
@@ -76,7 +76,7 @@ def test_a_reader_may_not_write(tmp_path: Path) -> None:
     reader.close()
 
 
-def test_a_reader_changes_nothing_on_disk(tmp_path: Path) -> None:
+def test_reader_changes_nothing_on_disk(tmp_path: Path) -> None:
     writer = History.open(tmp_path, limits=SMALL)
     dice = random.Random(3)
     writer.commit(*(made_jobs.ended(writer.new_id(), dice) for _ in range(40))).result()
@@ -150,7 +150,7 @@ def test_refresh_without_a_change_is_cheap(tmp_path: Path) -> None:
     reader.close()
 
 
-def test_a_reader_takes_nothing_that_is_not_durable_yet(tmp_path: Path) -> None:
+def test_reader_ignores_what_is_not_yet_durable(tmp_path: Path) -> None:
     class Stuck(Disk):
         stuck = False
         reader: History
@@ -176,7 +176,7 @@ def test_a_reader_takes_nothing_that_is_not_durable_yet(tmp_path: Path) -> None:
     disk.reader.close()
 
 
-def test_a_reader_in_another_process_never_sees_half_of_a_commit(tmp_path: Path, long: bool) -> None:
+def test_reader_in_another_process_sees_whole_commits(tmp_path: Path, long: bool) -> None:
     with _another_process(tmp_path) as writer:
         assert writer.stdout is not None
         writer.stdout.readline()
@@ -239,7 +239,7 @@ def test_reader_continues_with_the_next_writer_after_a_kill(tmp_path: Path) -> N
     reader.close()
 
 
-def test_a_writer_that_ends_in_peace_leaves_nothing_to_mend(tmp_path: Path) -> None:
+def test_clean_exit_leaves_nothing_to_repair(tmp_path: Path) -> None:
     with _another_process(tmp_path) as writer:
         assert writer.stdout is not None
         assert writer.stdin is not None
@@ -256,7 +256,7 @@ def test_a_writer_that_ends_in_peace_leaves_nothing_to_mend(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("sort", [Sort.ID, Sort.HOSTS, Sort.TOOK])
-def test_what_was_archived_this_moment_is_not_called_missing(sort: Sort, tmp_path: Path) -> None:
+def test_job_archived_meanwhile_is_not_reported_missing(sort: Sort, tmp_path: Path) -> None:
     writer = History.open(tmp_path / "history", limits=SMALL)
     dice = random.Random(5)
     for _ in range(60):

@@ -36,7 +36,7 @@ def test_verify_of_a_sound_history_reports_and_writes_nothing(
     assert {file: file.read_bytes() for file in path.rglob("*") if file.is_file()} == before
 
 
-def test_verify_of_no_history_finds_nothing_and_makes_nothing(tmp_path: Path) -> None:
+def test_verify_without_a_history_creates_nothing(tmp_path: Path) -> None:
     assert verify(tmp_path / "none") == []
     assert list(tmp_path.iterdir()) == []
 
@@ -211,7 +211,7 @@ def test_repair_keeps_jobs_changed_since_the_seal(
         assert verify(path) == []
 
 
-def test_an_index_that_is_gone_or_damaged_is_made_again(sealed: Made, copied: Callable[[Made], Path]) -> None:
+def test_missing_or_damaged_index_is_rebuilt(sealed: Made, copied: Callable[[Made], Path]) -> None:
     path = copied(sealed)
     indexes = sorted(path.rglob("*.idx.json"))
     indexes[0].unlink()
@@ -247,7 +247,7 @@ def test_rebuilt_index_holds_the_sealed_statuses(sealed: Made, copied: Callable[
 
 
 @pytest.mark.parametrize("how", ["gone", "damaged", "empty"])
-def test_a_lost_manifest_is_made_again_from_the_files(
+def test_lost_manifest_is_rebuilt_from_the_files(
     sealed: Made, copied: Callable[[Made], Path], how: str
 ) -> None:
     path = copied(sealed)
@@ -284,7 +284,7 @@ def test_restored_older_manifest_loses_no_sealed_job(sealed: Made, copied: Calla
     history.close()
 
 
-def test_a_journal_that_is_gone_is_noted(sealed: Made, copied: Callable[[Made], Path]) -> None:
+def test_missing_journal_is_noted(sealed: Made, copied: Callable[[Made], Path]) -> None:
     path = copied(sealed)
     journal_of(path).unlink()
     jobs, history = read_all(path)

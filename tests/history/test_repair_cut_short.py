@@ -146,7 +146,7 @@ def test_interrupted_repair_loses_and_duplicates_nothing(
     pytest.fail("a repair has no end")
 
 
-def test_an_archive_on_another_disk_is_repaired(sealed: Made, tmp_path: Path) -> None:
+def test_archive_on_another_disk_is_repaired(sealed: Made, tmp_path: Path) -> None:
     path = tmp_path / "history"
     shutil.copytree(sealed.path, path)
     an_archive(path)

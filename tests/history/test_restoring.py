@@ -62,7 +62,7 @@ class TestRestore:
             (11, 14, [*range(1, 11), *range(15, 21)]),
         ],
     )
-    def test_the_range_returns_and_the_others_stay(
+    def test_range_returns_and_the_others_stay(
         self, first: int, last: int, archived: list[int], tmp_path: Path
     ) -> None:
         history, jobs = filled(tmp_path / "history")
@@ -94,7 +94,7 @@ class TestRestore:
         assert verify(tmp_path / "history") == []
         assert [place.name for place in (tmp_path / "history" / "archive").iterdir()] == []
 
-    def test_a_restored_job_can_change(self, tmp_path: Path) -> None:
+    def test_restored_job_can_change(self, tmp_path: Path) -> None:
         history, jobs = filled(tmp_path / "history")
         changed = made_jobs.replace(jobs[3], reason="amended")
         with pytest.raises(StoreError, match="Job 3 is archived"):
@@ -107,7 +107,7 @@ class TestRestore:
         history.close()
         assert verify(tmp_path / "history") == []
 
-    def test_a_reader_follows(self, tmp_path: Path) -> None:
+    def test_reader_follows(self, tmp_path: Path) -> None:
         history, jobs = filled(tmp_path / "history")
         reader = History.open(tmp_path / "history", write=False)
         before = reader.query(Query(archived=True))
@@ -122,7 +122,7 @@ class TestRestore:
         reader.close()
         history.close()
 
-    def test_a_failed_job_can_be_recovered_again(self, tmp_path: Path) -> None:
+    def test_failed_job_can_be_recovered_again(self, tmp_path: Path) -> None:
         history, dice = History.open(tmp_path / "history", limits=OPEN), random.Random(1)
         job = made_jobs.replace(made_jobs.ended(history.new_id(), dice), status=Status.FAILED)
         history.commit(job).result()
@@ -134,7 +134,7 @@ class TestRestore:
 
 
 @pytest.mark.parametrize("damage", [lambda file: file.write_bytes(b"cut"), Path.unlink])
-def test_a_damaged_archive_is_left_to_a_repair(damage: Callable[[Path], object], tmp_path: Path) -> None:
+def test_damaged_archive_is_not_restored(damage: Callable[[Path], object], tmp_path: Path) -> None:
     history, _ = filled(tmp_path / "history")
     file = next((tmp_path / "history").glob("archive/jobs-1-10-*/seg-*.jsonl"))
     damage(file)
@@ -196,7 +196,7 @@ class TestDiskThatFails:
 
 
 class TestWhatACrashLeaves:
-    def test_an_emptied_archive_is_removed(self, tmp_path: Path) -> None:
+    def test_emptied_archive_is_removed(self, tmp_path: Path) -> None:
         path = tmp_path / "history"
         history, _ = filled(path)
         old = next(path.glob("archive/jobs-1-10-*"))
@@ -207,7 +207,7 @@ class TestWhatACrashLeaves:
         assert not old.exists()
         assert verify(path) == []
 
-    def test_it_stays_if_it_holds_a_job_that_is_nowhere_else(self, tmp_path: Path) -> None:
+    def test_file_with_the_only_copy_of_a_job_stays(self, tmp_path: Path) -> None:
         path = tmp_path / "history"
         history, _ = filled(path)
         old = next(path.glob("archive/jobs-1-10-*"))
@@ -217,7 +217,7 @@ class TestWhatACrashLeaves:
         History.open(path).close()
         assert old.exists()
 
-    def test_a_file_of_somebody_s_stays(self, tmp_path: Path) -> None:
+    def test_foreign_file_stays(self, tmp_path: Path) -> None:
         path = tmp_path / "history"
         history, _ = filled(path)
         (next(path.glob("archive/jobs-1-10-*")) / "mine.txt").write_text("mine")

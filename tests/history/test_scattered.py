@@ -221,7 +221,7 @@ class TestBeforeRepair:
         assert_listed_once(path, write=write)
 
     @pytest.mark.parametrize("move", [swapped, rotated, renamed, put_into_quarantine, put_into_an_archive])
-    def test_a_record_is_found_by_its_id(
+    def test_record_is_found_by_its_id(
         self, move: Callable[[Path], None], sealed: Made, copied: Copied
     ) -> None:
         path = copied(sealed)
@@ -250,7 +250,7 @@ class TestAfterRepair:
 
     @pytest.mark.parametrize("is_opened", [False, True])
     @pytest.mark.parametrize("move", LOSING)
-    def test_what_was_overwritten_is_named(
+    def test_overwritten_jobs_are_named(
         self, move: Callable[[Path], None], is_opened: bool, sealed: Made, copied: Copied
     ) -> None:
         path, jobs = copied(sealed), all_jobs(sealed)

@@ -22,7 +22,7 @@ def _small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("above", [True, False])
 @pytest.mark.parametrize("value", NUMBERS)
-def test_a_bound_leaves_out_nothing_that_is_beyond_it(value: float, above: bool) -> None:
+def test_bound_excludes_nothing_beyond_it(value: float, above: bool) -> None:
     bound = KeyBound(value, above=above)
     numbers = array("d", NUMBERS)
     maybe, met = bound.may_be_beyond(numbers), bound.is_met_by(numbers)
@@ -32,7 +32,7 @@ def test_a_bound_leaves_out_nothing_that_is_beyond_it(value: float, above: bool)
 
 
 @pytest.mark.parametrize("value", [number for number in NUMBERS if number])
-def test_a_bound_leaves_out_most_of_what_is_not_beyond_it(value: float) -> None:
+def test_bound_excludes_most_of_the_rest(value: float) -> None:
     below, above = (KeyBound(value, above=above).may_be_beyond(array("d", NUMBERS)) for above in (False, True))
     assert all(
         first != second

@@ -98,7 +98,7 @@ def test_moved_archive_is_kept_and_readmitted_once_by_repair(
     assert sorted(archived) == sorted(ARCHIVED)
 
 
-def test_what_is_of_no_archive_is_left_where_it_lies(sealed: Made, copied: Copied) -> None:
+def test_foreign_files_are_not_moved(sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     notes = path / "archive" / "notes"
     notes.mkdir()
@@ -195,7 +195,7 @@ def test_file_at_a_directorys_path_is_moved_by_repair(name: str, sealed: Made, c
     assert held(path)[0] == sealed.jobs
 
 
-def test_a_repair_beside_a_writer_moves_nothing(sealed: Made, copied: Copied) -> None:
+def test_repair_during_writing_moves_nothing(sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     history = History.open(path, limits=OPEN)
     index = next(path.glob("seg-*.idx.json"))
@@ -207,7 +207,7 @@ def test_a_repair_beside_a_writer_moves_nothing(sealed: Made, copied: Copied) ->
     history.close()
 
 
-def test_a_history_may_lie_elsewhere_behind_a_link(sealed: Made, copied: Copied) -> None:
+def test_history_may_lie_elsewhere_behind_a_link(sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     elsewhere = path.parent / "elsewhere"
     path.rename(elsewhere)
@@ -243,7 +243,7 @@ def test_older_copy_over_a_history_deletes_nothing_newer(sealed: Made, copied: C
     assert sorted(archived) == sorted({job.id for job in more[:2]} | ARCHIVED)
 
 
-def test_an_archive_takes_no_name_that_is_taken(sealed: Made, copied: Copied) -> None:
+def test_archive_gets_an_unused_name(sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     history = History.open(path, limits=OPEN)
     generation = int(archive_of(path).name.rpartition("-")[2]) + 1
@@ -256,7 +256,7 @@ def test_an_archive_takes_no_name_that_is_taken(sealed: Made, copied: Copied) ->
     assert verify(path) == []
 
 
-def test_a_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
+def test_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
     (tmp_path / "history").symlink_to(tmp_path / "unmounted")
     with pytest.raises(StoreError, match="history is a link whose target does not exist"):
         History.open(tmp_path / "history")

@@ -124,7 +124,7 @@ def test_records_that_are_there_twice_push_no_others_out(sealed: Made, copied: C
     history.close()
 
 
-def test_what_can_t_be_read_is_not_archived(sealed: Made, copied: Copied) -> None:
+def test_unreadable_jobs_are_not_archived(sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     file = min(path.glob("seg-*.jsonl"))
     history = History.open(path, disk=BadSectors(file), limits=OPEN)
@@ -267,7 +267,7 @@ class TestFileWithAHole:
                 read(path)
 
     @pytest.mark.parametrize("pattern", ["seg-*.jsonl", "seg-*.idx.json"])
-    def test_the_rest_is_read(self, sealed: Made, copied: Copied, pattern: str) -> None:
+    def test_rest_is_read(self, sealed: Made, copied: Copied, pattern: str) -> None:
         path = copied(sealed)
         file = min(path.glob(pattern))
         os.truncate(file, 1 << 40)

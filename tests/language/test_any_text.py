@@ -177,13 +177,13 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.timeout(60)
-def test_a_hostile_text_is_answered_without_recursion(name: str) -> None:
+def test_hostile_text_is_answered_without_recursion(name: str) -> None:
     outcome = read(HOSTILE[name])
     assert isinstance(outcome, list) or len(str(outcome)) < 2_000
 
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE if "stop" not in name and name != "statements"])
-def test_a_hostile_text_can_be_typed_into(name: str) -> None:
+def test_hostile_text_can_be_typed_into(name: str) -> None:
     text = HOSTILE[name][:20_000]
     answered_while_typing(text, len(text))
     answered_while_typing(text, len(text) // 2)

@@ -164,7 +164,7 @@ JOBS = [str(job) for job in range(40, 0, -1)]
         ("ADMIN FLUSH WITH wait = 1h 1 m|", ["min"]),
     ],
 )
-def test_what_may_come_next_is_offered(text: str, candidates: list[str]) -> None:
+def test_possible_continuations_are_offered(text: str, candidates: list[str]) -> None:
     assert texts(text) == candidates
 
 
@@ -187,7 +187,7 @@ def test_what_may_come_next_is_offered(text: str, candidates: list[str]) -> None
         ("SHOW JBO |", ""),
     ],
 )
-def test_the_best_candidate_is_a_ghost_at_the_end(text: str, ghost: str) -> None:
+def test_best_candidate_is_a_ghost_at_the_end(text: str, ghost: str) -> None:
     assert offered(text).ghost == ghost
 
 
@@ -221,7 +221,7 @@ def test_the_best_candidate_is_a_ghost_at_the_end(text: str, ghost: str) -> None
         ("KILL |", ""),
     ],
 )
-def test_the_usage_is_that_of_the_statement_being_typed(text: str, usage: str) -> None:
+def test_usage_is_that_of_the_statement_being_typed(text: str, usage: str) -> None:
     assert offered(text).usage == usage
 
 
@@ -238,13 +238,13 @@ def test_the_usage_is_that_of_the_statement_being_typed(text: str, usage: str) -
         ("SET RATE 5 MiB FOR JOB |", JobOperation.SET, ""),
     ],
 )
-def test_jobs_are_asked_for_by_what_the_statement_does(text: str, kind: JobOperation, starting: str) -> None:
+def test_job_candidates_suit_the_statement(text: str, kind: JobOperation, starting: str) -> None:
     world = World()
     offered(text, world)
     assert world.asked == [(kind, starting)]
 
 
-def test_a_job_stands_with_its_status_and_label_beside_it() -> None:
+def test_job_candidate_has_its_status_and_label() -> None:
     candidate = offered("RECOVER JOB 40|", World(400)).candidates[1]
     assert (candidate.text, candidate.kind, candidate.note) == ("400", "job", "✖ failed  flush nba")
 
@@ -262,19 +262,19 @@ def test_a_job_stands_with_its_status_and_label_beside_it() -> None:
         ("RECOVER JOB |", ""),
     ],
 )
-def test_a_candidate_replaces_the_word_at_the_cursor(text: str, replaced: str) -> None:
+def test_candidate_replaces_the_word_at_the_cursor(text: str, replaced: str) -> None:
     start, end = offered(text).span
     assert text.replace("|", "")[start:end] == replaced
 
 
-def test_a_million_jobs_cost_no_more_than_a_few() -> None:
+def test_million_jobs_cost_no_more_than_a_few() -> None:
     for text in ("SHOW JOB |", "SHOW JOB 3|", "STOP JOB 1, 2, 99|"):
         world = World(1_000_000)
         assert len(texts(text, world)) == MOST
         assert world.read <= MOST + 5
 
 
-def test_a_source_is_not_read_to_its_end() -> None:
+def test_source_is_not_read_to_its_end() -> None:
     class Stubborn(World):
         def jobs(self, kind: JobOperation, starting: str) -> Iterator[tuple[int, str]]:
             return super().jobs(kind, "")
@@ -296,7 +296,7 @@ def test_candidates_are_capped() -> None:
 @pytest.mark.parametrize(
     ("starting", "last"), [("", 25), ("2", 25), ("1", 1234), ("12", 1234), ("9", 1000), ("0", 50)]
 )
-def test_ids_are_found_by_how_they_begin_newest_first(starting: str, last: int) -> None:
+def test_ids_are_found_by_prefix_newest_first(starting: str, last: int) -> None:
     wanted = [job for job in range(last, 0, -1) if str(job).startswith(starting)]
     assert list(ids_with_prefix(starting, last)) == wanted
 
@@ -304,5 +304,5 @@ def test_ids_are_found_by_how_they_begin_newest_first(starting: str, last: int) 
 @pytest.mark.parametrize(
     "text", ["\x00|", "\ud800|", "`|", "'|", "\ufeff|SHOW", "SHOW\u200b|", "(" * 1000 + "|", "﷽|"]
 )
-def test_a_hostile_text_is_answered(text: str) -> None:
+def test_hostile_text_is_answered(text: str) -> None:
     offered(text)

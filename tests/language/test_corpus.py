@@ -113,7 +113,7 @@ def named(row: dict[str, Any]) -> str:
 
 
 @pytest.mark.parametrize("row", [row for row in corpus() if row["ok"]], ids=named)
-def test_an_accepted_text_parses_to_what_the_corpus_says(row: dict[str, Any]) -> None:
+def test_accepted_text_parses_as_the_corpus_states(row: dict[str, Any]) -> None:
     found = parse(text_of(row))
     assert len(found) == len(row["statements"])
     for statement, wanted in zip(found, row["statements"], strict=True):
@@ -121,7 +121,7 @@ def test_an_accepted_text_parses_to_what_the_corpus_says(row: dict[str, Any]) ->
 
 
 @pytest.mark.parametrize("row", [row for row in corpus() if not row["ok"]], ids=named)
-def test_a_refused_text_is_refused_with_a_place_in_it(row: dict[str, Any]) -> None:
+def test_refused_text_is_refused_with_a_place_in_it(row: dict[str, Any]) -> None:
     text = text_of(row)
     with pytest.raises(StatementError) as refusal:
         parse(text)

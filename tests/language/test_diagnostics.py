@@ -11,7 +11,7 @@ def coloured(text: str) -> list[tuple[str, str]]:
     return [(text[start:end], colour) for start, end, colour in highlight(text)]
 
 
-def test_each_word_has_the_colour_of_what_it_is() -> None:
+def test_each_word_has_the_color_of_its_kind() -> None:
     assert coloured("show JOBS IN `a b` LIMIT 5; -- c\nUSE 图谱; CREATE SPACE x AT \"d\", 'e' /* f */") == [
         ("show", "keyword"),
         ("JOBS", "keyword"),
@@ -42,7 +42,7 @@ def test_each_word_has_the_colour_of_what_it_is() -> None:
         ("USE ``", "``"),
     ],
 )
-def test_what_no_statement_can_hold_is_an_error(text: str, wrong: str) -> None:
+def test_text_of_no_statement_is_an_error(text: str, wrong: str) -> None:
     assert [words for words, colour in coloured(text) if colour == "error"] == [wrong]
 
 
@@ -54,15 +54,15 @@ def test_what_no_statement_can_hold_is_an_error(text: str, wrong: str) -> None:
         ("SHOW JOBS /* open", ("/* open", "comment")),
     ],
 )
-def test_what_waits_for_its_end_has_its_colour_already(text: str, last: tuple[str, str]) -> None:
+def test_unclosed_text_has_its_color_already(text: str, last: tuple[str, str]) -> None:
     assert coloured(text)[-1] == last
 
 
-def test_colours_go_on_after_an_error() -> None:
+def test_colors_continue_after_an_error() -> None:
     assert coloured("[ SHOW \x1b JOBS")[1::2] == [("SHOW", "keyword"), ("JOBS", "keyword")]
 
 
-def test_a_contextual_keyword_has_the_colour_of_what_it_is_there() -> None:
+def test_contextual_keyword_is_colored_by_its_role() -> None:
     assert coloured("USE rate; SET rate 1.5 GiB FOR JOB 4") == [
         ("USE", "keyword"),
         ("rate", "name"),
@@ -92,7 +92,7 @@ def test_a_contextual_keyword_has_the_colour_of_what_it_is_there() -> None:
 @pytest.mark.parametrize(
     "text", ["(" * 100_000, "\x00" * 100_000, "`" * 99_999, "/*\x00" * 30_000, "", "\ufeff"]
 )
-def test_colours_are_in_order_and_never_overlap(text: str) -> None:
+def test_colors_are_in_order_and_never_overlap(text: str) -> None:
     at = 0
     for start, end, _ in highlight(text):
         assert at <= start < end <= len(text)
@@ -138,7 +138,7 @@ QUIET = [
 
 
 @pytest.mark.parametrize("text", QUIET)
-def test_a_half_written_word_is_not_shouted_at(text: str) -> None:
+def test_unfinished_word_is_no_error(text: str) -> None:
     assert wrong_at(text) is None
 
 
@@ -164,7 +164,7 @@ def test_a_half_written_word_is_not_shouted_at(text: str) -> None:
         ("SHOW\u200bJ|", "\u200b"),
     ],
 )
-def test_what_can_no_longer_become_right_is_shown(text: str, wrong: str | None) -> None:
+def test_text_that_cannot_become_valid_is_marked(text: str, wrong: str | None) -> None:
     assert wrong_at(text) == wrong
 
 

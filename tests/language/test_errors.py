@@ -15,7 +15,7 @@ def refusal(text: str) -> StatementError:
     return raised.value
 
 
-def test_a_near_miss_is_shown_in_full() -> None:
+def test_near_miss_is_shown_in_full() -> None:
     error = refusal("SHOW JBO 40")
     assert str(error) == (
         "SHOW JBO 40\n"
@@ -65,7 +65,7 @@ VERBS = (
         ("SHOW", ("JOB", "JOBS", "SPACES", "HOSTS", "ADVICE", "SCHEDULES", "a status")),
     ],
 )
-def test_what_was_expected_is_what_a_person_could_have_typed(text: str, expected: tuple[str, ...]) -> None:
+def test_expected_alternatives_can_be_typed(text: str, expected: tuple[str, ...]) -> None:
     error = refusal(text)
     assert sorted(error.expected) == sorted(expected)
     assert error.message.startswith("expected ")
@@ -115,7 +115,7 @@ def test_what_was_expected_is_what_a_person_could_have_typed(text: str, expected
         ("SHOW JOB 99999999999999999999", None),
     ],
 )
-def test_a_near_miss_is_named(text: str, near: str | None) -> None:
+def test_near_miss_is_named(text: str, near: str | None) -> None:
     error = refusal(text)
     assert error.near == near
     assert near is None or near in error.message
@@ -150,22 +150,22 @@ def test_a_near_miss_is_named(text: str, near: str | None) -> None:
         ("USE `a\tb`", "U+0009 TAB"),
     ],
 )
-def test_a_known_mistake_gets_a_hint(text: str, told: str) -> None:
+def test_known_mistake_gets_a_hint(text: str, told: str) -> None:
     assert told in refusal(text).message
 
 
 @pytest.mark.parametrize(
     "text", ["SHOW SPACES IN nba", "SHOW HOSTS WHERE a", "SHOW JOB 40 IN nba", "SHOW JOB 40 FAILED"]
 )
-def test_what_show_jobs_can_hold_is_not_advised_elsewhere(text: str) -> None:
+def test_parts_of_show_jobs_are_not_suggested_elsewhere(text: str) -> None:
     assert refusal(text).message == "expected ; or the end"
 
 
-def test_a_straight_quote_is_not_proposed_if_as_wrong() -> None:
+def test_straight_quote_is_not_proposed_if_as_wrong() -> None:
     assert refusal("USE ‘nba’").near is None
 
 
-def test_the_first_error_is_reported() -> None:
+def test_first_error_is_reported() -> None:
     assert refusal("SHOW JBO \x00").span == (5, 8)
     assert refusal("SHOW JOB 9999999999999999999; \x00").span == (9, 28)
     assert refusal("USE a; USE `b").span == (11, 12)
@@ -186,13 +186,13 @@ def test_the_first_error_is_reported() -> None:
         ("\ufeff\nx", 2, 1),
     ],
 )
-def test_a_place_is_counted_in_lines_and_characters_from_one(text: str, line: int, column: int) -> None:
+def test_place_is_counted_in_lines_and_characters_from_one(text: str, line: int, column: int) -> None:
     error = refusal(text)
     assert (error.line, error.column) == (line, column)
     assert line_and_column(text, error.span[0]) == (line, column)
 
 
-def test_the_caret_is_after_the_last_word_if_one_is_missing() -> None:
+def test_caret_is_after_the_last_word_if_one_is_missing() -> None:
     assert str(refusal("SHOW JOB  \n\n -- c\n")).startswith("SHOW JOB  \n        ^ syntax error at 1:9: ")
     assert str(refusal("USE ; SHOW JOBS")).startswith("USE ; SHOW JOBS\n   ^ syntax error at 1:4: ")
 
@@ -211,19 +211,19 @@ def test_the_caret_is_after_the_last_word_if_one_is_missing() -> None:
         ("USE `\u202e` ; \tSHOW JBO", "JBO"),
     ],
 )
-def test_the_carets_stand_under_the_words_by_terminal_cells(text: str, words: str) -> None:
+def test_carets_are_under_the_words_by_terminal_cells(text: str, words: str) -> None:
     line, carets, *_ = str(refusal(text)).split("\n")
     before = line[: line.rindex(words)]
     assert carets.startswith(" " * cell_width(before) + "^" * cell_width(words) + " syntax error")
 
 
-def test_a_byte_order_mark_is_no_part_of_the_line_that_is_shown() -> None:
+def test_byte_order_mark_is_no_part_of_the_line_that_is_shown() -> None:
     assert str(refusal("\ufeffSHOW JBO")).startswith("SHOW JBO\n     ^^^ syntax error at 1:6: ")
 
 
 @pytest.mark.parametrize("width", [20, 40, 80, 200])
 @pytest.mark.parametrize("filler", ["USE nba; ", "USE 图谱; ", "USE `\u202e`; "])
-def test_a_long_line_is_cut_around_the_caret(filler: str, width: int) -> None:
+def test_long_line_is_cut_around_the_caret(filler: str, width: int) -> None:
     line, carets = refusal(filler * 500 + "SHOW JBO 40; " + filler * 500).block(width).split("\n")
     assert cell_width(line) < width
     assert line.startswith("…")
@@ -232,7 +232,7 @@ def test_a_long_line_is_cut_around_the_caret(filler: str, width: int) -> None:
     assert cell_width(line[: line.index("JBO")]) == at
 
 
-def test_a_long_offender_is_cut_and_still_shown() -> None:
+def test_long_offender_is_cut_and_still_shown() -> None:
     line, carets, *_ = str(refusal("USE " + "a" * 5000)).split("\n")
     assert line.startswith("USE aaaa")
     assert line.endswith("a…")
@@ -260,7 +260,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE, ids=lambda text: ascii(text)[:24])
-def test_untrusted_text_is_printed_harmlessly(text: str) -> None:
+def test_untrusted_text_is_printed_escaped(text: str) -> None:
     error = refusal(text)
     printed = str(error)
     assert printed.count("\n") == 1
@@ -269,7 +269,7 @@ def test_untrusted_text_is_printed_harmlessly(text: str) -> None:
     printed.encode("utf-8")
 
 
-def test_an_error_is_an_exception_whose_message_stands_alone() -> None:
+def test_error_message_is_complete_on_its_own() -> None:
     error = refusal("SHOW JBO")
     assert isinstance(error, Exception)
     assert error.args == (error.message,)
@@ -308,5 +308,5 @@ def test_wrong_host_in_quotes(host: str, said: str) -> None:
         ("STOP JOB 1-3", "ids are listed one by one, as in 1, 2, 3"),
     ],
 )
-def test_a_hint_is_about_the_wrong_word(text: str, said: str) -> None:
+def test_hint_is_about_the_wrong_word(text: str, said: str) -> None:
     assert refusal(text).message.endswith(said)

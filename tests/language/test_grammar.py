@@ -65,7 +65,7 @@ def flat(parts: Iterable[Part]) -> Iterator[Part]:
 
 
 @pytest.mark.parametrize("word", CONTEXTUAL)
-def test_a_contextual_keyword_is_a_name_where_a_name_is(word: str) -> None:
+def test_contextual_keyword_is_accepted_as_a_name(word: str) -> None:
     name = word.lower()
     assert parse(f"USE {name}; SHOW JOBS IN {word}; DROP SPACE {name}") == [
         Use(name),

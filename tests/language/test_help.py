@@ -12,14 +12,14 @@ from jobtui.language.syntax import SYNTAX
 from jobtui.language.tables import cell_width
 
 
-def test_the_help_names_every_statement_on_a_line_of_its_own() -> None:
+def test_help_names_each_statement_on_its_own_line() -> None:
     text = re.sub(r"\s+", " ", help_for(None)) + " "
     for form in SYNTAX:
         assert f"{form.usage} {form.summary} " in text
 
 
 @pytest.mark.parametrize("topic", [None, "", *(form.verb for form in SYNTAX)])
-def test_the_help_fits_a_terminal_of_eighty_columns(topic: str | None) -> None:
+def test_help_fits_a_terminal_of_eighty_columns(topic: str | None) -> None:
     assert all(cell_width(line) <= 80 for line in help_for(topic).split("\n"))
 
 
@@ -61,7 +61,7 @@ def test_help_on_a_misspelt_statement_names_the_near_one() -> None:
         ("exists drop", ["DROP SPACE [IF EXISTS] <space>", "DROP SCHEDULE [IF EXISTS] <schedule>"]),
     ],
 )
-def test_help_on_words_within_statements_lists_these_alone(topic: str, usages: list[str]) -> None:
+def test_help_on_a_keyword_lists_its_statements_only(topic: str, usages: list[str]) -> None:
     text, *table = help_for(topic).split("\n")
     assert text == "No statement begins with these words. There are:"
     assert [line.split("  ")[0] for line in table if line] == usages
@@ -85,7 +85,7 @@ def test_every_term_is_explained(topic: str) -> None:
         ("deletions", "IF deletions > 10%"),
     ],
 )
-def test_a_term_is_explained_with_its_statements(topic: str, words: str) -> None:
+def test_term_is_explained_with_its_statements(topic: str, words: str) -> None:
     assert words in re.sub(r"\s+", " ", help_for(topic))
 
 
@@ -94,7 +94,7 @@ def test_help_on_a_misspelt_term_names_the_near_one() -> None:
     assert not has_help("memtabel")
 
 
-def test_a_statement_is_explained_with_its_options_and_metrics() -> None:
+def test_statement_is_explained_with_its_options_and_metrics() -> None:
     text = re.sub(r"\s+", " ", help_for("admin compact"))
     assert all(
         f" {option.usage} {option.summary} (default: {option.default})" in text for option in JOB_OPTIONS

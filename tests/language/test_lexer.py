@@ -21,7 +21,7 @@ def test_keywords_are_read_in_any_case(text: str) -> None:
 
 
 @pytest.mark.parametrize("text", ["SHOW JOB\u017f", "BAC\u212aUP JOB 0 1", "\u017fHOW JOBS"])
-def test_keywords_are_ascii_alone(text: str) -> None:
+def test_keywords_are_ascii_only(text: str) -> None:
     refusal(text)
 
 
@@ -38,7 +38,7 @@ CONTROLS = [chr(n) for n in (*range(0x20), *range(0x7F, 0xA0)) if chr(n) not in 
     "text",
     ["SHOW{}JOBS", "SHOW JOBS -- {}", "SHOW JOBS /* {} */", "USE `a{}b`", "CREATE SPACE a AT 'd{}'", "{}"],
 )
-def test_a_control_character_is_refused_everywhere_and_named(text: str, control: str) -> None:
+def test_control_character_is_refused_everywhere_and_named(text: str, control: str) -> None:
     at = text.index("{}")
     error = refusal(text.format(control))
     assert error.span == (at, at + 1)
@@ -63,14 +63,14 @@ def test_invisible_characters_are_only_for_quotes_and_comments(character: str) -
     assert parse(f'CREATE SPACE a AT "{character}"') == [CreateSpace("a", directories=(character,))]
 
 
-def test_a_byte_order_mark_is_skipped_at_the_start_alone() -> None:
+def test_byte_order_mark_is_skipped_at_the_start_alone() -> None:
     assert parse("\ufeffSHOW JOBS") == [ShowJobs()]
     assert parse("\ufeff") == []
     assert refusal("\ufeff\ufeffSHOW JOBS").span == (1, 2)
     assert refusal("SHOW JOBS;\ufeffSHOW JOBS").span == (10, 11)
 
 
-def test_a_byte_order_mark_is_no_column() -> None:
+def test_byte_order_mark_is_no_column() -> None:
     assert (refusal("\ufeffSHO JOBS").line, refusal("\ufeffSHO JOBS").column) == (1, 1)
 
 
@@ -95,7 +95,7 @@ def test_a_byte_order_mark_is_no_column() -> None:
         "/* \" */ SHOW JOBS /* ' */",
     ],
 )
-def test_a_comment_separates_as_a_blank_does(text: str) -> None:
+def test_comment_separates_as_a_blank_does(text: str) -> None:
     assert parse(text) == [ShowJobs()]
 
 
@@ -109,14 +109,14 @@ def test_comments_are_closed_and_not_nested(text: str) -> None:
     refusal(text)
 
 
-def test_an_unclosed_comment_is_told_at_its_beginning() -> None:
+def test_unclosed_comment_is_reported_at_its_beginning() -> None:
     error = refusal("SHOW JOBS; /* x\n" + "y" * 1000)
     assert error.span == (11, 13)
     assert "never closed" in error.message
 
 
 @pytest.mark.parametrize("text", ["", ";", ";;;", " ; ; ", "\n", "/**/", "-- x", ";/**/;#"])
-def test_a_text_without_a_statement_is_an_empty_list(text: str) -> None:
+def test_text_without_a_statement_is_an_empty_list(text: str) -> None:
     assert parse(text) == []
 
 
@@ -124,11 +124,11 @@ def test_semicolons_may_lead_trail_and_repeat() -> None:
     assert parse(";;SHOW JOBS;;;SHOW JOB 1; ;") == [ShowJobs(), ShowJob(1)]
 
 
-def test_one_bad_statement_and_there_is_no_list() -> None:
+def test_one_bad_statement_refuses_the_whole_text() -> None:
     assert refusal("SHOW JOBS; SHOW JBO; SHOW JOBS").span == (16, 19)
 
 
-def test_a_statement_knows_where_it_stood() -> None:
+def test_statement_has_its_position() -> None:
     text = "  SHOW  JOBS ; -- c\n STOP JOB 1, 2, ;"
     assert [text[slice(*one.span)] for one in parse_with_spans(text)] == ["SHOW  JOBS", "STOP JOB 1, 2,"]
 
@@ -156,7 +156,7 @@ def test_a_statement_knows_where_it_stood() -> None:
         ("0777777777777777777777", 2**63 - 1),
     ],
 )
-def test_a_number_is_read_as_nebulagraph_reads_it(written: str, number: int) -> None:
+def test_number_is_read_as_nebulagraph_reads_it(written: str, number: int) -> None:
     assert parse(f"SHOW JOB {written}") == [ShowJob(number)]
 
 
@@ -172,7 +172,7 @@ def test_a_number_is_read_as_nebulagraph_reads_it(written: str, number: int) -> 
     ],
     ids=lambda written: written[:24],
 )
-def test_a_number_beyond_the_largest_is_an_error_that_says_so(written: str) -> None:
+def test_too_large_number_is_reported_as_such(written: str) -> None:
     error = refusal(f"SHOW JOB {written}")
     assert "too large" in error.message
     assert str(2**63 - 1) in error.message
@@ -207,7 +207,7 @@ BARE = [
 
 
 @pytest.mark.parametrize("name", BARE, ids=lambda name: ascii(name)[:20])
-def test_a_name_has_letters_digits_and_underscores(name: str) -> None:
+def test_name_has_letters_digits_and_underscores(name: str) -> None:
     assert parse(f"USE {name}") == [Use(name)]
     assert parse(f"USE `{name}`") == [Use(name)]
 
@@ -233,7 +233,7 @@ BACKQUOTED = [
 
 
 @pytest.mark.parametrize("name", BACKQUOTED, ids=lambda name: ascii(name)[:20])
-def test_between_back_quotes_a_name_is_nearly_anything(name: str) -> None:
+def test_back_quotes_allow_nearly_any_name(name: str) -> None:
     assert parse(f"USE `{name}`; ADMIN FLUSH `{name}`") == [Use(name), Submit("flush", name)]
 
 
@@ -257,12 +257,12 @@ def test_between_back_quotes_a_name_is_nearly_anything(name: str) -> None:
     ],
     ids=lambda value: ascii(value)[:20],
 )
-def test_what_is_no_name_is_refused_with_the_reason(written: str, expected: str) -> None:
+def test_invalid_name_is_refused_with_the_reason(written: str, expected: str) -> None:
     assert expected in refusal(f"USE {written}").message
 
 
 @pytest.mark.parametrize("keyword", KEYWORDS)
-def test_a_keyword_is_a_name_only_between_back_quotes(keyword: str) -> None:
+def test_keyword_is_a_name_only_between_back_quotes(keyword: str) -> None:
     for written in (keyword, keyword.lower()):
         error = refusal(f"USE {written}")
         assert error.near == f"`{written}`"
@@ -307,12 +307,12 @@ def test_commas_do_not_lead_and_ids_do_not_touch(written: str) -> None:
         ('"two\nlines"', "two\nlines"),
     ],
 )
-def test_a_directory_is_a_string_with_escapes(written: str, directory: str) -> None:
+def test_directory_is_a_string_with_escapes(written: str, directory: str) -> None:
     assert parse(f"CREATE SPACE a AT {written}") == [CreateSpace("a", directories=(directory,))]
 
 
 @pytest.mark.parametrize(
     "written", ["'a", '"a', "'a\\'", r"'\d'", "''", '""', "a", "`a`", "'a',", "'a' 'b'", "'\ud800'", "'\\"]
 )
-def test_what_is_no_directory_is_refused(written: str) -> None:
+def test_invalid_directory_is_refused(written: str) -> None:
     refusal(f"CREATE SPACE a AT {written}")

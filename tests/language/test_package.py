@@ -42,5 +42,5 @@ def test_every_public_name_is_there(name: str) -> None:
     assert getattr(jobtui.language, name) is not None
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+def test_name_that_is_not_there_is_an_attribute_error() -> None:
     assert not hasattr(jobtui.language, "nothing")

@@ -65,7 +65,7 @@ from jobtui.language.syntax import SYNTAX
         ("DROP SPACE IF EXISTS nba", DropSpace("nba", if_exists=True)),
     ],
 )
-def test_a_statement_is_read(text: str, statement: Statement) -> None:
+def test_statement_is_read(text: str, statement: Statement) -> None:
     assert parse(text) == [statement]
     assert parse(f"{text.swapcase().swapcase()};{text}") == [statement, statement]
 
@@ -111,7 +111,7 @@ def test_a_statement_is_read(text: str, statement: Statement) -> None:
         "DROP SPACE nba, test2",
     ],
 )
-def test_a_near_statement_is_refused(text: str) -> None:
+def test_near_statement_is_refused(text: str) -> None:
     with pytest.raises(StatementError):
         parse(text)
 
@@ -133,7 +133,7 @@ class TestRecord:
         with pytest.raises(AttributeError):
             Use("nba").space = "other"  # type: ignore[misc]  # frozen: the assignment must fail
 
-    def test_place_is_kept_beside_it(self) -> None:
+    def test_position_is_kept_with_the_statement(self) -> None:
         assert parse_with_spans(" SHOW JOBS ;; USE nba") == [
             Parsed(ShowJobs(), (1, 10)),
             Parsed(Use("nba"), (14, 21)),

@@ -194,26 +194,26 @@ statements: st.SearchStrategy[Statement] = st.one_of(
 
 
 @given(st.lists(statements, max_size=4))
-def test_a_statement_written_out_is_read_as_the_same_statement(given_statements: list[Statement]) -> None:
+def test_statement_written_out_is_read_as_the_same_statement(given_statements: list[Statement]) -> None:
     text = "; ".join(map(unparse, given_statements))
     assert parse(text) == given_statements
     assert [unparse(statement) for statement in parse(text)] == [unparse(one) for one in given_statements]
 
 
 @given(conditions)
-def test_a_condition_written_out_is_read_as_the_same_condition(condition: Condition) -> None:
+def test_condition_written_out_is_read_as_the_same_condition(condition: Condition) -> None:
     text = unparse_condition(condition)
     assert parse_condition(text) == condition
     assert parse(f"ADMIN COMPACT nba IF {text}") == [Submit("compact", "nba", JobOptions(condition=text))]
 
 
 @given(names)
-def test_a_quoted_name_is_read_as_that_name(name: str) -> None:
+def test_quoted_name_is_read_as_that_name(name: str) -> None:
     assert parse(f"USE {quote_name(name)}") == [Use(name)]
 
 
 @given(st.text())
-def test_a_name_is_quoted_or_no_text_can_hold_it(name: str) -> None:
+def test_name_is_quoted_or_no_text_can_hold_it(name: str) -> None:
     if is_name(name):
         assert parse(f"USE {quote_name(name)}") == [Use(name)]
     else:
@@ -268,14 +268,14 @@ def kinds_of(terminal: Expected) -> list[str]:
 
 
 @given(walks() | kinds_of_words)
-def test_what_the_grammar_reads_is_what_it_expects(kinds: list[str]) -> None:
+def test_grammar_accepts_what_it_expects(kinds: list[str]) -> None:
     reached = expected_at(kinds)
     ends = any(terminal is Punctuation.END for _, terminal in reached.expected)
     assert (bool(kinds) and match(kinds) is not None) == (reached.position == len(kinds) and ends)
 
 
 @given(walks())
-def test_what_is_expected_is_accepted_there(kinds: list[str]) -> None:
+def test_expected_words_are_accepted(kinds: list[str]) -> None:
     reached = expected_at(kinds)
     right = kinds[: reached.position]
     offered = {kind for _, terminal in reached.expected for kind in kinds_of(terminal)}
@@ -357,7 +357,7 @@ def test_every_candidate_leads_to_a_valid_statement(
 
 
 @given(statements, st.integers(0, 200))
-def test_a_typed_keyword_is_offered_at_its_place(statement: Statement, at: int) -> None:
+def test_typed_keyword_is_offered_at_its_place(statement: Statement, at: int) -> None:
     words = unparse(statement).split(" ")
     at %= len(words)
     if words[at].isascii() and words[at].isupper() and words[at] in KEYWORDS and "`" not in unparse(statement):

@@ -112,17 +112,17 @@ SEED = [
 @pytest.mark.parametrize(
     ("given", "printed"), SEED, ids=["admin", "show job", "show jobs", "backup", "recover"]
 )
-def test_the_boxes_of_the_page_that_it_all_began_with(given: Result, printed: str) -> None:
+def test_boxes_match_the_original_page(given: Result, printed: str) -> None:
     assert format_table(given) == printed
 
 
-def test_a_result_without_rows_is_its_header_and_two_rules() -> None:
+def test_result_without_rows_is_its_header_and_two_rules() -> None:
     assert format_table(result(["Job Id", "Status"])) == (
         "=====================\n| Job Id | Status   |\n====================="
     )
 
 
-def test_a_result_without_columns_prints_nothing() -> None:
+def test_result_without_columns_prints_nothing() -> None:
     assert format_table(Result("USE nba")) == ""
     assert list(table_lines(Result("USE nba"))) == []
     assert format_csv(Result("USE nba")) == ""
@@ -148,7 +148,7 @@ FOREIGN = [
 
 
 @pytest.mark.parametrize("text", FOREIGN, ids=lambda text: ascii(text)[:20])
-def test_columns_stay_aligned_whatever_a_cell_holds(text: str) -> None:
+def test_columns_stay_aligned_with_any_text(text: str) -> None:
     printed = format_table(result(["Name", text, "Status"], ["nba", text, "ok"], [text, "", ""]))
     lines = printed.split("\n")
     assert len(lines) == 7
@@ -157,7 +157,7 @@ def test_columns_stay_aligned_whatever_a_cell_holds(text: str) -> None:
     printed.encode("utf-8")
 
 
-def test_what_a_terminal_would_obey_is_shown_as_an_escape() -> None:
+def test_terminal_controls_are_shown_as_escapes() -> None:
     assert r"| a\nb\x1b\u202e |" in format_table(result(["Name"], ["a\nb\x1b\u202e"]))
 
 
@@ -251,7 +251,7 @@ def test_json_lines_have_the_number_of_their_statement() -> None:
     assert told[2] == {"statement": 3, "Name": "nba"}
 
 
-def test_csv_holds_the_columns_and_what_else_is_known() -> None:
+def test_csv_holds_the_columns_and_further_fields() -> None:
     rows = list(csv_reader.reader(io.StringIO(format_csv(FULL))))
     assert rows == [
         ["Job Id(TaskId)", "Status", "Stop Time", "reason", "took", "levels", "detached"],
@@ -271,7 +271,7 @@ def test_csv_of_no_rows_is_its_header() -> None:
 
 
 @pytest.mark.parametrize("text", FOREIGN, ids=lambda text: ascii(text)[:20])
-def test_untrusted_text_is_read_back_and_never_obeyed(text: str) -> None:
+def test_untrusted_text_is_escaped_and_read_back(text: str) -> None:
     given = result(["Name", "Status"], [text, text])
     for printed in (format_json([given]), format_jsonl([given]), format_csv(given)):
         assert not any(is_control(character) for line in printed.split("\n") for character in line)
@@ -317,7 +317,7 @@ def test_table_of_a_listing_reads_cells_without_values() -> None:
     assert lines[3::2] == ["| 1  |", "| 2  |"]
 
 
-def test_rows_that_come_from_the_history_are_read_by_pages() -> None:
+def test_rows_of_the_history_are_read_in_pages() -> None:
     given = Result("SHOW JOBS", ("Job Id",), Pages(2500))
     assert len(format_table(given).split("\n")) == 3 + 2 * 2500
     assert len(json.loads(format_json([given]))[0]["rows"]) == 2500

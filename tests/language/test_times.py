@@ -21,7 +21,7 @@ from jobtui.language.times import TimesError, check_times, parse_time_of_day, pa
         "0 0 30 2 sun",
     ],
 )
-def test_a_cron_expression(text: str) -> None:
+def test_cron_expression(text: str) -> None:
     check_times(text)
 
 

@@ -103,7 +103,7 @@ class TestStoraged:
             assert prod.engine.wait_connected(WAIT, whole=False, jobs=(1,)).result(WAIT)
             assert show_job(prod, 1).notice == notice
 
-    def test_a_text_that_names_a_job_explains_its_wait(
+    def test_text_that_names_a_job_explains_its_wait(
         self, graphd: GraphdDouble, cluster: Cluster, hours: Hours, tmp_path: Path
     ) -> None:
         cluster.submit("nba", "COMPACT")

@@ -106,7 +106,7 @@ def test_both_clients_read_the_same(scenario: str) -> None:
 
 
 @pytest.mark.parametrize("scenario", ["authenticate wrong password", "authenticate unknown user"])
-def test_a_login_is_refused(scenario: str) -> None:
+def test_login_is_refused(scenario: str) -> None:
     with Recording(SCENARIOS[scenario]) as server:
         connection = Connection()
         connection.open("127.0.0.1", server.port, 10_000)
@@ -121,7 +121,7 @@ def test_a_login_is_refused(scenario: str) -> None:
         ours.close()
 
 
-def test_a_login_while_metad_is_away_can_be_tried_again() -> None:
+def test_login_while_metad_is_away_can_be_tried_again() -> None:
     with Recording(SCENARIOS["login, metad away"]) as server:
         address = Address("127.0.0.1", server.port)
         connection = GraphdConnection.open(address, ClusterSettings(addresses=(address,)))
@@ -132,7 +132,7 @@ def test_a_login_while_metad_is_away_can_be_tried_again() -> None:
         connection.close()
 
 
-def test_a_graphd_that_is_killed_ends_the_connection() -> None:
+def test_graphd_that_is_killed_ends_the_connection() -> None:
     records = statements(SCENARIOS["graphd killed"])
     assert [bool(record["response_b64"]) for record in records] == [True, False]
     with pytest.raises(IOErrorException):
@@ -145,7 +145,7 @@ def test_a_graphd_that_is_killed_ends_the_connection() -> None:
     )
 
 
-def test_a_recovered_job_keeps_its_old_stop_time_while_it_runs() -> None:
+def test_recovered_job_keeps_its_old_stop_time_while_it_runs() -> None:
     queued = job("recover of a failed one", 54, "right after")
     assert (queued.status, queued.start, queued.stop, queued.tasks) == (Status.QUEUE, None, None, ())
     running = job("recover of a failed one", 54, "running with the old Stop Time")
@@ -156,24 +156,24 @@ def test_a_recovered_job_keeps_its_old_stop_time_while_it_runs() -> None:
     assert listed[0] == ClusterJob(54, "compact", Status.RUNNING, at(13, 38, 37))
 
 
-def test_a_stop_that_moves_the_stop_time() -> None:
+def test_stop_that_moves_the_stop_time() -> None:
     first = job("stop", 49, "stopped while queued")
     again = job("stop", 49, "its stop time has moved")
     assert (first.start, first.stop) == (at(13, 36, 42), at(13, 36, 42))
     assert (again.start, again.stop) == (at(13, 36, 42), at(13, 36, 44))
 
 
-def test_a_job_in_the_queue_has_no_tasks() -> None:
+def test_job_in_the_queue_has_no_tasks() -> None:
     queued = job("a job from queue to finished, identical and queued ones beside it", 49, "queue")
     assert (queued.status, queued.tasks, queued.start, queued.stop) == (Status.QUEUE, (), None, None)
 
 
-def test_a_leader_balance_has_no_tasks() -> None:
+def test_leader_balance_has_no_tasks() -> None:
     balance = job("leader balance", 690, "later", "s3")
     assert (balance.command, balance.status, balance.tasks) == ("leader balance", Status.FINISHED, ())
 
 
-def test_a_task_may_stop_a_second_after_its_job() -> None:
+def test_task_may_stop_a_second_after_its_job() -> None:
     rebuilt = job("rebuild index", 692, "all tag indexes")
     assert rebuilt.stop == at(13, 53, 18)
     assert [task.stop for task in rebuilt.tasks or ()] == [at(13, 53, 18), at(13, 53, 19), at(13, 53, 18)]
@@ -187,7 +187,7 @@ def test_spaces_of_any_name_and_their_hosts() -> None:
     assert spaces["s1"] == ("127.0.0.1:9779", "127.0.0.1:9789", "127.0.0.1:9799")
 
 
-def test_a_host_that_is_offline() -> None:
+def test_host_that_is_offline() -> None:
     hosts = ngql.parse_hosts(table("storaged killed during a compact", "SHOW HOSTS"))
     assert [(host.name, host.up, host.spaces) for host in hosts][:2] == [
         ("127.0.0.1:9779", True, 3),
@@ -219,14 +219,14 @@ def test_610_jobs_of_a_space() -> None:
         ("errors of ids and syntax", ErrorCode.REJECTED),
     ],
 )
-def test_a_refusal_has_a_code(scenario: str, code: ErrorCode) -> None:
+def test_refusal_has_a_code(scenario: str, code: ErrorCode) -> None:
     refusals = [reply for reply in by_jobtui(statements(SCENARIOS[scenario])) if isinstance(reply, ErrorReply)]
     assert refusals
     for refusal in refusals:
         assert ngql.graphd_error(refusal, "s1").code is code, refusal
 
 
-def test_a_failed_job_whose_other_tasks_run() -> None:
+def test_failed_job_whose_other_tasks_run() -> None:
     early = job("storaged down before the submit", 54, "a second later: FAILED, two tasks RUNNING")
     assert (early.status, early.reason, early.stop) == (Status.FAILED, "E_RPC_FAILURE", at(13, 38, 12))
     assert [task.status for task in early.tasks or ()] == [Status.RUNNING, Status.FAILED, Status.RUNNING]
@@ -239,7 +239,7 @@ def test_a_failed_job_whose_other_tasks_run() -> None:
     ]
 
 
-def test_a_stopped_job_that_becomes_finished() -> None:
+def test_stopped_job_that_becomes_finished() -> None:
     stopped = job("metad killed during a compact", 60, "stopped, its tasks run")
     assert stopped.status is Status.STOPPED
     assert {task.status for task in stopped.tasks or ()} == {Status.RUNNING}
@@ -247,14 +247,14 @@ def test_a_stopped_job_that_becomes_finished() -> None:
     assert (finished.status, finished.start) == (Status.FINISHED, stopped.start)
 
 
-def test_a_stopped_rebuild_is_stopped() -> None:
+def test_stopped_rebuild_is_stopped() -> None:
     stopped = job("rebuild index", 691, "3 s later")  # the cluster says FAILED, E_USER_CANCEL
     assert stopped.status is Status.STOPPED
     assert "E_USER_CANCEL" in stopped.reason
     assert {task.status for task in stopped.tasks or ()} == {Status.STOPPED}
 
 
-def test_the_page_names_tests_that_are_there() -> None:
+def test_page_names_tests_that_are_there() -> None:
     root = Path(__file__).parent
     page = (root.parent.parent / "docs" / "nebulagraph.md").read_text("utf-8")
     named = re.findall(r"`(test_\w+\.py)::(test_\w+)`", page)

@@ -66,7 +66,7 @@ def test_missing_graphd_is_lost_and_retried_with_backoff() -> None:
     run(test())
 
 
-def test_while_it_is_lost_nothing_waits_and_nothing_is_sent() -> None:
+def test_lost_connection_fails_at_once_and_sends_nothing() -> None:
     async def test() -> None:
         clock = PatientClock()
         with GraphdDouble(Cluster()) as graphd:
@@ -87,7 +87,7 @@ def test_while_it_is_lost_nothing_waits_and_nothing_is_sent() -> None:
     run(test())
 
 
-def test_somebody_may_have_it_try_at_once() -> None:
+def test_reconnect_can_be_requested_at_once() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             graphd.down()
@@ -176,7 +176,7 @@ def test_slow_query_is_reported_until_answered(
     run(test())
 
 
-def test_a_look_that_waits_for_its_turn_is_not_called_unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_query_that_waits_for_its_turn_is_not_unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
     late: list[float] = []
     monkeypatch.setattr("jobtui.storage.nebula.job_manager.SLOW_ANSWER_SECONDS", 0.01)
     monkeypatch.setattr(Reconnector, "on_slow_answer", lambda keeper, seconds: late.append(seconds))
@@ -223,7 +223,7 @@ def test_graphd_restart_between_queries_of_a_poll_is_unnoticed(word: str) -> Non
     run(test())
 
 
-def test_an_answer_that_does_not_come_in_time_is_a_timeout() -> None:
+def test_answer_that_does_not_come_in_time_is_a_timeout() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd, answer_timeout=0.3, clock=PatientClock()) as mirror:
@@ -237,7 +237,7 @@ def test_an_answer_that_does_not_come_in_time_is_a_timeout() -> None:
 
 
 @pytest.mark.parametrize("fault", [Fault.DROP_BEFORE, Fault.DROP_AFTER, Fault.GARBAGE])
-def test_a_look_whose_answer_was_lost_is_made_again(fault: Fault) -> None:
+def test_query_with_a_lost_answer_is_repeated(fault: Fault) -> None:
     async def test() -> None:
         cluster = Cluster()
         cluster.ended_job("nba")
@@ -252,7 +252,7 @@ def test_a_look_whose_answer_was_lost_is_made_again(fault: Fault) -> None:
     run(test())
 
 
-def test_a_graphd_that_only_makes_noise_is_lost_with_a_reason() -> None:
+def test_graphd_that_sends_garbage_is_lost_with_a_reason() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd, clock=PatientClock()) as mirror:
@@ -265,7 +265,7 @@ def test_a_graphd_that_only_makes_noise_is_lost_with_a_reason() -> None:
     run(test())
 
 
-def test_a_new_metad_leader_is_waited_for_and_asked() -> None:
+def test_new_metad_leader_is_awaited_and_queried() -> None:
     async def test() -> None:
         clock = PatientClock()
         cluster = Cluster()
@@ -285,7 +285,7 @@ def test_a_new_metad_leader_is_waited_for_and_asked() -> None:
     run(test())
 
 
-def test_a_graphd_of_another_age_is_refused() -> None:
+def test_graphd_of_another_version_is_refused() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             graphd.greetings = (b"4.0.0",)
@@ -312,7 +312,7 @@ def test_close_logs_out_and_disconnects() -> None:
     run(test())
 
 
-def test_closing_does_not_wait_for_an_answer_that_does_not_come() -> None:
+def test_closing_does_not_wait_for_a_missing_answer() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd) as mirror:
@@ -325,7 +325,7 @@ def test_closing_does_not_wait_for_an_answer_that_does_not_come() -> None:
     run(test())
 
 
-def test_a_missing_client_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_client_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         monkeypatch.setitem(sys.modules, "jobtui.storage.nebula.thrift", None)
         with GraphdDouble(Cluster()) as graphd:

@@ -107,7 +107,7 @@ class TestIdsAndRows:
         total = s1.rows(f"SHOW JOB {number}")[-1]
         assert total == ["Total:3", "Succeeded:0", "Failed:0", "In Progress:3", "", ""]
 
-    def test_fact_6_a_task_has_no_port(self, s1: Console) -> None:
+    def test_fact_6_task_has_no_port(self, s1: Console) -> None:
         assert [task[:2] for task in s1.tasks(submit(s1))] == [
             [0, "10.0.0.5"],
             [1, "10.0.0.5"],
@@ -120,7 +120,7 @@ class TestIdsAndRows:
         assert s1.job(queued)[2:] == ["QUEUE", None, None, "E_JOB_SUBMITTED"]
         assert s1.rows(f"SHOW JOB {queued}")[1][0] == "Total:0"
 
-    def test_fact_8_every_task_bears_the_jobs_code(self, cluster: Cluster, s1: Console) -> None:
+    def test_fact_8_every_task_has_the_jobs_code(self, cluster: Cluster, s1: Console) -> None:
         number = submit(s1)
         cluster.finish(number, host=HOSTS[0])
         assert [task[5] for task in s1.tasks(number)] == ["", "", ""]
@@ -322,7 +322,7 @@ class TestFailures:
                 again.authenticate("root", "wrong")
             again.close()
 
-    def test_a_stopped_rebuild_fails_as_canceled(self, cluster: Cluster, s1: Console) -> None:
+    def test_stopped_rebuild_fails_as_canceled(self, cluster: Cluster, s1: Console) -> None:
         cluster.spaces["s1"].indexes.add("ti")
         ((number,),) = s1.rows("REBUILD TAG INDEX ti")
         assert isinstance(number, int)
@@ -331,14 +331,14 @@ class TestFailures:
         cluster.tick(1)
         assert (s1.job(number)[2], s1.job(number)[5]) == ("FAILED", "E_USER_CANCEL")
 
-    def test_a_leader_balance_has_no_tasks(self, cluster: Cluster, s1: Console) -> None:
+    def test_leader_balance_has_no_tasks(self, cluster: Cluster, s1: Console) -> None:
         number = submit(s1, "BALANCE LEADER")
         cluster.finish(number)
         assert (s1.job(number)[2], s1.tasks(number)) == ("FINISHED", [])
 
 
 class TestRoles:
-    def test_fact_26_a_guest_may_only_look(self, cluster: Cluster) -> None:
+    def test_fact_26_guest_may_only_read(self, cluster: Cluster) -> None:
         cluster.users["gst"] = "gst"
         cluster.guests.add("gst")
         console = Console(cluster, "gst", "gst")
@@ -348,7 +348,7 @@ class TestRoles:
         for text in ("SUBMIT JOB FLUSH", "STOP JOB 4", "RECOVER JOB"):
             assert console.refusal(text) == ("E_BAD_PERMISSION", words)
 
-    def test_fact_26_a_refused_use_leaves_the_session_where_it_was(self, cluster: Cluster) -> None:
+    def test_fact_26_refused_use_keeps_the_sessions_space(self, cluster: Cluster) -> None:
         cluster.users["usr"] = "usr"
         cluster.roles["usr"] = {"s1"}
         number = cluster.ended_job("s1")
@@ -383,7 +383,7 @@ class TestStoraged:
         ],
         ids=lambda record: record["path"][:60],
     )
-    def test_the_double_answers_as_the_real_one(self, record: dict[str, object]) -> None:
+    def test_double_answers_as_the_real_one(self, record: dict[str, object]) -> None:
         path = str(record["path"])
         with StoragedDouble({"s1", "s2", "s3", "%41"}) as storaged:
             storaged.statistics = {"rocksdb.bytes.written": 6617576}
@@ -399,7 +399,7 @@ class TestStoraged:
         else:
             assert body == record["body"]
 
-    def test_a_connection_is_kept(self) -> None:
+    def test_connection_is_kept(self) -> None:
         with StoragedDouble({"s1"}) as storaged:
             connection = http.client.HTTPConnection("127.0.0.1", storaged.port)
             for _ in range(2):

@@ -37,7 +37,7 @@ def test_existing_jobs_come_first_by_id_with_tasks() -> None:
     run(test())
 
 
-def test_each_change_is_told_once() -> None:
+def test_each_change_is_reported_once() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
@@ -56,7 +56,7 @@ def test_each_change_is_told_once() -> None:
     run(test())
 
 
-def test_a_task_that_moves_on_is_a_change_of_its_job() -> None:
+def test_task_that_moves_on_is_a_change_of_its_job() -> None:
     async def test() -> None:
         cluster = Cluster({"nba": ["10.0.0.5", "10.0.0.6"]})
         job = cluster.submit("nba", "COMPACT")
@@ -76,7 +76,7 @@ def test_a_task_that_moves_on_is_a_change_of_its_job() -> None:
     run(test())
 
 
-def test_what_the_history_knows_is_no_news() -> None:
+def test_jobs_of_the_history_are_not_reported_again() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1, Status.FINISHED)
@@ -96,7 +96,7 @@ def test_what_the_history_knows_is_no_news() -> None:
     run(test())
 
 
-def test_a_job_that_runs_again_under_its_id_is_told_as_such() -> None:
+def test_rerun_under_the_same_id_is_reported_as_such() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1, Status.FAILED)
@@ -117,7 +117,7 @@ def test_a_job_that_runs_again_under_its_id_is_told_as_such() -> None:
     run(test())
 
 
-def test_an_end_that_the_cluster_takes_back_is_told_apart() -> None:
+def test_retracted_end_is_a_distinct_update() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1, Status.STOPPED)
@@ -150,7 +150,7 @@ def test_stop_that_the_cluster_only_pretends_is_detected() -> None:
     run(test())
 
 
-def test_an_ended_job_that_the_cluster_forgets_is_no_news() -> None:
+def test_ended_job_that_the_cluster_forgets_is_no_news() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1, Status.FINISHED)
@@ -205,7 +205,7 @@ def test_jobs_under_way_in_a_dropped_space_have_failed() -> None:
     run(test())
 
 
-def test_a_space_that_appears_is_followed() -> None:
+def test_space_that_appears_is_followed() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
@@ -262,7 +262,7 @@ def test_unlistable_space_is_reported_once_others_continue() -> None:
     run(test())
 
 
-def test_a_space_whose_role_is_lost_keeps_its_jobs_as_they_were() -> None:
+def test_space_whose_role_is_lost_keeps_its_jobs_as_they_were() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(("nba", "other")), PatientClock()
         for job_id, status in ((1, Status.RUNNING), (2, Status.FAILED)):
@@ -314,7 +314,7 @@ def test_role_lost_between_a_list_and_its_jobs_loses_no_job() -> None:
     run(test())
 
 
-def test_what_goes_wrong_at_every_look_is_told_of_once() -> None:
+def test_repeated_failure_is_reported_once() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1)
@@ -338,7 +338,7 @@ def test_what_goes_wrong_at_every_look_is_told_of_once() -> None:
     run(test())
 
 
-def test_a_job_in_a_form_that_is_not_known_is_told_without_tasks() -> None:
+def test_job_of_unknown_form_is_reported_without_tasks() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         mirror.put("nba", 1, Status.FINISHED)
@@ -359,7 +359,7 @@ def test_a_job_in_a_form_that_is_not_known_is_told_without_tasks() -> None:
     run(test())
 
 
-def test_thousands_of_jobs_come_in_batches_those_under_way_first() -> None:
+def test_thousands_of_jobs_come_in_batches_running_ones_first() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         for job_id in range(1, 3 * BATCH):

@@ -63,7 +63,7 @@ def test_many_queued_jobs_do_not_cause_constant_polling() -> None:
     run(test())
 
 
-def test_after_an_order_it_looks_at_once() -> None:
+def test_request_is_followed_by_a_poll_at_once() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         follower = JobPoller(mirror, interval=1000.0, clock=clock)
@@ -98,7 +98,7 @@ def test_one_slow_list_does_not_postpone_the_next() -> None:
     run(test())
 
 
-def test_after_trouble_all_spaces_are_listed_at_once() -> None:
+def test_all_spaces_are_listed_at_once_after_an_outage() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror([f"s{n}" for n in range(40)]), PatientClock()
         reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
@@ -388,7 +388,7 @@ def test_unchanged_list_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch) ->
     run(test())
 
 
-def test_space_that_was_gone_for_a_moment_is_read_again() -> None:
+def test_space_missing_for_a_moment_is_read_again() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(("nba", "other")), PatientClock()
         mirror.put("nba", 1)

@@ -46,7 +46,7 @@ def fail_early(prod: ClusterBench, cluster: Cluster) -> Job:
 
 
 class TestFailedJobWhoseTasksRun:
-    def test_its_tasks_run_until_their_hosts_are_through(self, prod: ClusterBench, cluster: Cluster) -> None:
+    def test_tasks_run_until_their_hosts_finish(self, prod: ClusterBench, cluster: Cluster) -> None:
         early = fail_early(prod, cluster)
         assert (early.status, early.reason, early.took) == (Status.FAILED, "E_RPC_FAILURE", 0.0)
         cluster.tick(17)
@@ -58,7 +58,7 @@ class TestFailedJobWhoseTasksRun:
         assert any("the cluster later reported its end at" in reason for reason in reasons(late))
         assert prod.engine.history.counts()[Status.FAILED] == 1
 
-    def test_a_new_start_goes_on_with_it(self, graphd: GraphdDouble, cluster: Cluster, tmp_path: Path) -> None:
+    def test_new_start_continues_it(self, graphd: GraphdDouble, cluster: Cluster, tmp_path: Path) -> None:
         with working_on(graphd, root=tmp_path) as prod:
             prod.caught_up()
             fail_early(prod, cluster)
@@ -68,7 +68,7 @@ class TestFailedJobWhoseTasksRun:
             prod.caught_up()
             assert until(prod, 1, Status.FAILED, Status.FINISHED).took == 3600.0
 
-    def test_a_sealed_record_is_amended_and_stays_so(
+    def test_sealed_record_is_amended_and_stays_so(
         self, graphd: GraphdDouble, cluster: Cluster, tmp_path: Path
     ) -> None:
         with working_on(graphd, root=tmp_path) as prod:
@@ -86,7 +86,7 @@ class TestFailedJobWhoseTasksRun:
         assert history.counts()[Status.FAILED] == 1
         history.close()
 
-    def test_an_archived_record_stays_as_it_is(self, prod: ClusterBench, cluster: Cluster) -> None:
+    def test_archived_record_stays_as_it_is(self, prod: ClusterBench, cluster: Cluster) -> None:
         fail_early(prod, cluster)
         prod.execute("BACKUP JOB 1 1")
         cluster.tick(17)
@@ -98,7 +98,7 @@ class TestFailedJobWhoseTasksRun:
         assert archived is not None
         assert archived.took == 0.0
 
-    def test_a_later_run_of_it_is_another_job(self, prod: ClusterBench, cluster: Cluster) -> None:
+    def test_later_run_of_it_is_another_job(self, prod: ClusterBench, cluster: Cluster) -> None:
         fail_early(prod, cluster)
         cluster.restart("10.0.0.5")
         cluster.tick(5)
@@ -146,7 +146,7 @@ class TestStoppedJob:
             for prod in (first, second):
                 assert prod.events.until(1, Status.FINISHED).stop == cluster.now
 
-    def test_a_second_stop_moves_its_end(self, prod: ClusterBench, cluster: Cluster) -> None:
+    def test_second_stop_moves_its_end(self, prod: ClusterBench, cluster: Cluster) -> None:
         cluster.submit("nba", "COMPACT")
         flush = cluster.submit("nba", "FLUSH")
         prod.events.until(2, Status.QUEUE)
@@ -160,7 +160,7 @@ class TestStoppedJob:
         assert (job.status, job.stop) == (Status.STOPPED, cluster.now)
         assert "the cluster later reported its end" in reasons(job)[-1]
 
-    def test_a_stopped_rebuild_stays_stopped(self, prod: ClusterBench, cluster: Cluster) -> None:
+    def test_stopped_rebuild_stays_stopped(self, prod: ClusterBench, cluster: Cluster) -> None:
         cluster.submit("nba", "REBUILD_TAG_INDEX")
         prod.events.until(1, Status.RUNNING)
         prod.rows("STOP JOB 1")
@@ -172,7 +172,7 @@ class TestStoppedJob:
 
 
 class TestOtherTroubles:
-    def test_a_recovered_job_has_no_stop_time_while_it_runs(self, prod: ClusterBench, cluster: Cluster) -> None:
+    def test_recovered_job_has_no_stop_time_while_it_runs(self, prod: ClusterBench, cluster: Cluster) -> None:
         job = cluster.ended_job("nba", "COMPACT", "FAILED")
         prod.events.until(1, Status.FAILED)
         cluster.tick(60)
@@ -183,9 +183,7 @@ class TestOtherTroubles:
         assert prod.events.until(2, Status.FINISHED).took == 0.0
         assert prod.job(1).stop == cluster.now - timedelta(seconds=60)
 
-    def test_a_metad_that_restarts_runs_two_compacts_at_once(
-        self, prod: ClusterBench, cluster: Cluster
-    ) -> None:
+    def test_metad_that_restarts_runs_two_compacts_at_once(self, prod: ClusterBench, cluster: Cluster) -> None:
         prod.execute("ADMIN COMPACT nba")
         prod.events.until(1, Status.RUNNING)
         cluster.restart_metad()
@@ -196,7 +194,7 @@ class TestOtherTroubles:
         assert prod.events.until(2, Status.FAILED).reason == "E_UNKNOWN"
         prod.events.until(1, Status.FINISHED)
 
-    def test_a_metad_that_is_away_is_reported_with_the_time(self, prod: ClusterBench, cluster: Cluster) -> None:
+    def test_metad_that_is_away_is_reported_with_the_time(self, prod: ClusterBench, cluster: Cluster) -> None:
         cluster.metad_away = True
         prod.events.wait_for(lambda: "no usable answer since" in detail(prod))
         assert "RPC failure in MetaClient" in detail(prod)
@@ -206,7 +204,7 @@ class TestOtherTroubles:
         prod.events.wait_for(lambda: not detail(prod))
         assert since
 
-    def test_a_stop_that_comes_after_the_end_changes_nothing(
+    def test_stop_after_the_end_changes_nothing(
         self, prod: ClusterBench, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         prod.execute("ADMIN COMPACT nba")
@@ -223,7 +221,7 @@ class TestOtherTroubles:
         assert (job.stopping, [task.status for task in job.tasks]) == (False, [Status.FINISHED] * 2)
         assert Status.STOPPED not in prod.events.statuses(1)
 
-    def test_a_killed_session_is_replaced(self, prod: ClusterBench, cluster: Cluster) -> None:
+    def test_killed_session_is_replaced(self, prod: ClusterBench, cluster: Cluster) -> None:
         cluster.expire_sessions()
         assert prod.rows("ADMIN COMPACT nba") == [("1",)]
         prod.events.until(1, Status.RUNNING)
@@ -244,7 +242,7 @@ class TestOtherTroubles:
         cluster.roles["root"] = {"nba", "test2"}
         prod.events.until(1, Status.FINISHED)
 
-    def test_a_space_without_a_role_gets_no_others_jobs(
+    def test_space_without_a_role_gets_no_others_jobs(
         self, graphd: GraphdDouble, cluster: Cluster, tmp_path: Path
     ) -> None:
         cluster.ended_job("test2")
@@ -294,22 +292,22 @@ class TestOrder:
             assert labels == ["stats test2", "flush nba", "compact nba"]
             assert [row[1] for row in prod.rows("SHOW JOBS LIMIT 1")] == ["compact nba"]
 
-    def test_a_text_that_submits_a_job_twice_waits_for_it_once(self, prod: ClusterBench) -> None:
+    def test_text_that_submits_a_job_twice_waits_for_it_once(self, prod: ClusterBench) -> None:
         assert prod.execute("ADMIN COMPACT nba; ADMIN COMPACT nba").jobs == (1,)
 
-    def test_a_running_compact_is_not_to_be_stopped_first(self, prod: ClusterBench) -> None:
+    def test_running_compact_is_not_to_be_stopped_first(self, prod: ClusterBench) -> None:
         prod.execute("ADMIN COMPACT nba")
         prod.events.until(1, Status.RUNNING)
         assert prod.refusal("RECOVER JOB 1") == "Job 1 is still running on the cluster: wait until it has ended"
 
-    def test_a_name_with_a_back_quote_can_be_written(self, prod: ClusterBench, cluster: Cluster) -> None:
+    def test_name_with_a_back_quote_can_be_written(self, prod: ClusterBench, cluster: Cluster) -> None:
         cluster.create_space("back`quote", ["10.0.0.5"])
         assert len(prod.rows("ADMIN FLUSH `back``quote`")) == 1
         assert prod.events.until(1, Status.RUNNING).space == "back`quote"
 
 
 class TestHosts:
-    def test_a_job_says_which_offline_host_it_waits_for(self, prod: ClusterBench, cluster: Cluster) -> None:
+    def test_job_names_the_offline_host_it_waits_for(self, prod: ClusterBench, cluster: Cluster) -> None:
         prod.execute("ADMIN COMPACT nba; ADMIN FLUSH nba")
         prod.events.until(1, Status.RUNNING)
         cluster.kill("10.0.0.5")
@@ -328,7 +326,7 @@ class TestHosts:
             prod.events.until(2, Status.FAILED).reason == "E_RPC_FAILURE"
         )  # it began before the host was ready
 
-    def test_a_second_start_does_not_say_it_again(
+    def test_second_start_does_not_repeat_it(
         self, graphd: GraphdDouble, cluster: Cluster, tmp_path: Path
     ) -> None:
         cluster.submit("nba", "COMPACT")
@@ -340,7 +338,7 @@ class TestHosts:
                 job = prod.job(1)
         assert sum(reason.startswith("waits for 10.0.0.5") for reason in reasons(job)) == 1
 
-    def test_a_reason_from_before_is_dropped_when_the_host_is_back(
+    def test_reason_from_before_is_dropped_when_the_host_is_back(
         self, graphd: GraphdDouble, cluster: Cluster, tmp_path: Path
     ) -> None:
         cluster.submit("nba", "COMPACT")
@@ -353,7 +351,7 @@ class TestHosts:
             prod.events.wait_for(lambda: not prod.job(1).reason)
             assert prod.job(1).status is Status.RUNNING
 
-    def test_a_host_that_is_added_is_counted(self, prod: ClusterBench, cluster: Cluster) -> None:
+    def test_host_that_is_added_is_counted(self, prod: ClusterBench, cluster: Cluster) -> None:
         cluster.submit("nba", "COMPACT")
         prod.events.until(1, Status.RUNNING)
         before = len([m for m in prod.events.messages if isinstance(m, ConnectionChanged)])
@@ -364,7 +362,7 @@ class TestHosts:
         assert len(prod.engine.fetch_overview().result(20).hosts) == 3
         assert [task.host for task in prod.job(1).tasks] == ["10.0.0.5", "10.0.0.6"]
 
-    def test_tasks_on_one_address_cannot_be_told_apart(self, tmp_path: Path) -> None:
+    def test_tasks_on_one_address_cannot_be_distinguished(self, tmp_path: Path) -> None:
         cluster = Cluster({"nba": ["10.0.0.5:9779", "10.0.0.5:9789", "10.0.0.6"]})
         with GraphdDouble(cluster) as graphd, working_on(graphd, root=tmp_path) as prod:
             prod.caught_up()
@@ -401,7 +399,7 @@ class TestHosts:
         ({"[::1]:9779": False, "[::1]:9789": True}, {"::1": False}, []),
     ],
 )
-def test_hosts_that_go_come_and_change_their_names(
+def test_hosts_can_leave_return_and_change_names(
     before: dict[str, bool], after: dict[str, bool], messages: list[str]
 ) -> None:
     outages, clock = HostOutages(), FakeClock()

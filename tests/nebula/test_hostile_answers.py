@@ -148,7 +148,7 @@ class TestTables:
 
 
 @pytest.mark.parametrize("record", [one for one in captures() if one["statement"].startswith("STOP")])
-def test_a_refusal_keeps_its_words(record: Record) -> None:
+def test_refusal_keeps_its_text(record: Record) -> None:
     reply = reply_to(base64.b64decode(record["response_b64"]))
     assert isinstance(reply, ErrorReply)
     assert ngql.graphd_error(reply, "s1").detail == reply.message

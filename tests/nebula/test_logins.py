@@ -13,7 +13,7 @@ from tests.support.nebula import SESSIONS, ConnectionLog, PatientClock, failure,
 from tests.support.nebula_cluster import Cluster
 
 
-def test_a_wrong_password_is_refused_once_and_is_not_tried_again() -> None:
+def test_wrong_password_is_refused_once_and_is_not_tried_again() -> None:
     async def test() -> None:
         clock = PatientClock()
         cluster = Cluster()
@@ -32,7 +32,7 @@ def test_a_wrong_password_is_refused_once_and_is_not_tried_again() -> None:
     run(test())
 
 
-def test_a_password_that_is_kept_somewhere_may_be_mended_there(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stored_password_can_be_corrected(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             monkeypatch.setenv("PROD_PASSWORD", "typo")
@@ -72,7 +72,7 @@ def test_refused_login_leaves_no_connection_or_session(monkeypatch: pytest.Monke
         ("E_SESSION_INVALID", "Create Session failed: Too many sessions created from 10.0.0.9 by user root"),
     ],
 )
-def test_a_graphd_that_is_not_ready_for_a_login_is_waited_for(code: str, words: str) -> None:
+def test_graphd_that_is_not_ready_for_a_login_is_waited_for(code: str, words: str) -> None:
     async def test() -> None:
         clock = PatientClock()
         cluster = Cluster()
@@ -90,7 +90,7 @@ def test_a_graphd_that_is_not_ready_for_a_login_is_waited_for(code: str, words: 
     run(test())
 
 
-def test_a_locked_account_is_refused_in_the_clusters_words() -> None:
+def test_locked_account_is_refused_with_the_clusters_message() -> None:
     async def test() -> None:
         cluster = Cluster()
         words = "5 times consecutive incorrect passwords has been input, user name: root has been locked, "

@@ -48,7 +48,7 @@ ODD_NAMES = [
         "RECOVER JOB",
     ],
 )
-def test_what_concerns_jobs_needs_a_chosen_space(statement: str) -> None:
+def test_job_statements_need_a_chosen_space(statement: str) -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             session = GraphdSession(settings_for(graphd), "test")
@@ -58,7 +58,7 @@ def test_what_concerns_jobs_needs_a_chosen_space(statement: str) -> None:
     run(test())
 
 
-def test_a_job_that_is_not_there_can_not_be_shown_or_stopped() -> None:
+def test_missing_job_cannot_be_shown_or_stopped() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd) as mirror:
@@ -95,7 +95,7 @@ def test_jobs_run_in_turn_and_are_listed_newest_first() -> None:
     run(test())
 
 
-def test_a_job_is_a_job_of_its_space_alone() -> None:
+def test_job_belongs_to_its_space_only() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster({"nba": ["10.0.0.5"], "other": ["10.0.0.5"]}, auto=True)) as graphd:
             async with mirrored(graphd) as mirror:
@@ -143,7 +143,7 @@ def test_one_job_runs_in_a_space_and_spaces_run_side_by_side() -> None:
     run(test())
 
 
-def test_a_job_that_equals_one_in_flight_is_that_one() -> None:
+def test_job_that_equals_one_in_flight_is_that_one() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd) as mirror:
@@ -155,7 +155,7 @@ def test_a_job_that_equals_one_in_flight_is_that_one() -> None:
     run(test())
 
 
-def test_a_failed_job_runs_again_under_its_own_id() -> None:
+def test_failed_job_runs_again_under_its_own_id() -> None:
     async def test() -> None:
         cluster = Cluster({"nba": ["10.0.0.5", "10.0.0.6"]})
         with GraphdDouble(cluster) as graphd:
@@ -207,7 +207,7 @@ def test_queued_job_can_be_stopped_running_compact_cannot() -> None:
     run(test())
 
 
-def test_a_running_job_of_a_kind_that_can_be_stopped_is_stopped() -> None:
+def test_running_job_of_a_kind_that_can_be_stopped_is_stopped() -> None:
     async def test() -> None:
         cluster = Cluster()
         stats = cluster.submit("nba", "STATS")
@@ -219,7 +219,7 @@ def test_a_running_job_of_a_kind_that_can_be_stopped_is_stopped() -> None:
     run(test())
 
 
-def test_the_cluster_forgets_a_job_after_a_week() -> None:
+def test_cluster_forgets_a_job_after_a_week() -> None:
     async def test() -> None:
         cluster = Cluster()
         cluster.ended_job("nba", ago=6 * 86400)
@@ -232,7 +232,7 @@ def test_the_cluster_forgets_a_job_after_a_week() -> None:
     run(test())
 
 
-def test_jobs_of_others_are_told_whatever_their_command() -> None:
+def test_jobs_of_others_are_reported_with_any_command() -> None:
     async def test() -> None:
         cluster = Cluster({"nba": ["10.0.0.5"], "other": ["10.0.0.6"]})
         cluster.submit("nba", "REBUILD_EDGE_INDEX", "follow")
@@ -268,7 +268,7 @@ def test_spaces_and_hosts_are_the_clusters() -> None:
 
 
 @pytest.mark.parametrize("name", ODD_NAMES)
-def test_a_name_that_needs_back_quotes_works_everywhere(name: str) -> None:
+def test_name_that_needs_back_quotes_works_everywhere(name: str) -> None:
     async def test() -> None:
         cluster = Cluster({name: ["10.0.0.5"]})
         with GraphdDouble(cluster) as graphd:
@@ -284,7 +284,7 @@ def test_a_name_that_needs_back_quotes_works_everywhere(name: str) -> None:
     run(test())
 
 
-def test_a_dropped_space_is_missing() -> None:
+def test_dropped_space_is_missing() -> None:
     async def test() -> None:
         cluster = Cluster({"nba": ["10.0.0.5"], "other": ["10.0.0.5"]})
         with GraphdDouble(cluster) as graphd:
@@ -320,7 +320,7 @@ def test_impossible_time_becomes_none(odd: dict[str, int]) -> None:
 
 
 @pytest.mark.parametrize("hours", [-11, 0, 8])
-def test_times_are_utc_wherever_the_clusters_clock_stands(hours: int) -> None:
+def test_times_are_utc_in_any_time_zone_of_the_cluster(hours: int) -> None:
     async def test() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster, zone_offset=hours * 3600) as graphd:
@@ -337,7 +337,7 @@ def test_times_are_utc_wherever_the_clusters_clock_stands(hours: int) -> None:
     run(test())
 
 
-def test_5000_jobs_of_a_space_are_told(long: bool) -> None:
+def test_5000_jobs_of_a_space_are_reported(long: bool) -> None:
     async def test() -> None:
         cluster = Cluster()
         for _ in range(20_000 if long else 5_000):
@@ -355,7 +355,7 @@ def test_5000_jobs_of_a_space_are_told(long: bool) -> None:
     run(test())
 
 
-def test_a_guest_may_look_and_is_told_that_it_may_not_order() -> None:
+def test_guest_may_read_and_gets_a_refusal_for_jobs() -> None:
     async def test() -> None:
         cluster = Cluster()
         cluster.users["guest"] = "nebula"
@@ -371,7 +371,7 @@ def test_a_guest_may_look_and_is_told_that_it_may_not_order() -> None:
     run(test())
 
 
-def test_a_command_that_jobtui_does_not_submit_is_unsupported() -> None:
+def test_command_that_jobtui_does_not_submit_is_unsupported() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd) as mirror:

@@ -25,7 +25,7 @@ def test_quoted_name_is_read_as_exactly_that_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["nba`; DROP SPACE `nba", "nba`; STOP JOB 1", "`", "\\", "\\`; SHOW JOBS"])
-def test_a_statement_in_a_name_is_part_of_the_name(name: str) -> None:
+def test_statement_in_a_name_is_part_of_the_name(name: str) -> None:
     cluster = Cluster({"nba": ["10.0.0.5"]})
     session = cluster.log_in("root", "nebula")
     with pytest.raises(GraphdError, match="SpaceNotFound"):
@@ -33,7 +33,7 @@ def test_a_statement_in_a_name_is_part_of_the_name(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["n\0ba", "\ud800"])
-def test_a_name_that_no_space_can_have_is_never_sent(name: str) -> None:
+def test_name_that_no_space_can_have_is_never_sent(name: str) -> None:
     with pytest.raises(StorageError) as caught:
         ngql.quote_space(name)
     assert caught.value.code is ErrorCode.MISSING

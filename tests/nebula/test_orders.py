@@ -84,7 +84,7 @@ def test_graphd_restart_between_commands_is_unambiguous() -> None:
     run(test())
 
 
-def test_an_order_that_reaches_no_graphd_was_not_sent() -> None:
+def test_order_that_reaches_no_graphd_was_not_sent() -> None:
     async def test() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as graphd:
@@ -115,7 +115,7 @@ def test_metad_failure_leaves_the_outcome_unknown(trouble: str) -> None:
     run(test())
 
 
-def test_a_refusal_leaves_no_doubt() -> None:
+def test_refusal_has_a_known_outcome() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd) as mirror:
@@ -126,7 +126,7 @@ def test_a_refusal_leaves_no_doubt() -> None:
 
 
 @pytest.mark.parametrize("answer", [Rows(["Id"], [[1]]), Rows(["New Job Id"], [[0]]), Rows(["New Job Id"], [])])
-def test_an_order_whose_answer_cannot_be_read_was_carried_out(
+def test_order_whose_answer_cannot_be_read_was_carried_out(
     monkeypatch: pytest.MonkeyPatch, answer: Rows
 ) -> None:
     async def test() -> None:
@@ -142,7 +142,7 @@ def test_an_order_whose_answer_cannot_be_read_was_carried_out(
     run(test())
 
 
-def test_an_order_that_is_given_up_before_its_turn_is_never_sent() -> None:
+def test_request_canceled_before_its_turn_is_never_sent() -> None:
     async def test() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as graphd:

@@ -102,7 +102,7 @@ def test_screen_does_not_wait_for_a_silent_graphd(
         assert sum("SUBMIT" in text for text in cluster.statements) == 1
 
 
-def test_a_changed_password_is_refused_once_until_a_person_asks(
+def test_changed_password_is_refused_once_until_a_retry(
     tmp_path: Path, cluster: Cluster, graphd: GraphdDouble
 ) -> None:
     with on_screen(tmp_path, graphd) as terminal:

@@ -35,7 +35,7 @@ def until_link(prod: ClusterBench, state: ConnectionState) -> None:
     prod.events.wait_for(lambda: prod.engine.connection is not None and prod.engine.connection.state is state)
 
 
-def test_a_job_goes_from_the_statement_to_the_cluster_and_back(prod: ClusterBench, cluster: Cluster) -> None:
+def test_job_is_submitted_to_the_cluster_and_followed(prod: ClusterBench, cluster: Cluster) -> None:
     assert prod.rows("USE nba; ADMIN COMPACT") == [("1",)]
     prod.events.until(1, Status.RUNNING)
     cluster.finish(1, host="10.0.0.6")
@@ -48,7 +48,7 @@ def test_a_job_goes_from_the_statement_to_the_cluster_and_back(prod: ClusterBenc
     assert prod.events.statuses(1) == [Status.QUEUE, Status.RUNNING, Status.FINISHED]
 
 
-def test_the_second_job_of_a_space_waits_in_the_clusters_queue(prod: ClusterBench, cluster: Cluster) -> None:
+def test_second_job_of_a_space_waits_in_the_clusters_queue(prod: ClusterBench, cluster: Cluster) -> None:
     prod.execute("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN FLUSH test2")
     prod.events.until(3, Status.RUNNING)
     assert [prod.job(n).status for n in (1, 2, 3)] == [Status.RUNNING, Status.QUEUE, Status.RUNNING]
@@ -67,7 +67,7 @@ def test_identical_jobs_in_flight_are_one(prod: ClusterBench, cluster: Cluster) 
     assert [job.origin for job in prod.engine.active_jobs()] == [ClusterRef("prod", "nba", 1)]
 
 
-def test_a_job_recovered_under_its_own_id_is_a_new_one_of_ours(prod: ClusterBench, cluster: Cluster) -> None:
+def test_job_recovered_under_its_own_id_is_a_new_one_of_ours(prod: ClusterBench, cluster: Cluster) -> None:
     prod.execute("ADMIN COMPACT nba")
     cluster.tick(3)
     cluster.finish(1, host="10.0.0.5", code="E_RPC_FAILURE")
@@ -111,16 +111,14 @@ def test_lost_command_is_matched_on_a_recreated_cluster(
         assert prod.engine.history.last_id() == 4
 
 
-def test_an_order_that_never_arrived_ends_as_never_made(
-    prod: ClusterBench, cluster: Cluster, graphd: GraphdDouble
-) -> None:
+def test_lost_request_ends_as_never_made(prod: ClusterBench, cluster: Cluster, graphd: GraphdDouble) -> None:
     graphd.fault_of["SUBMIT"] = Fault.DROP_BEFORE
     prod.execute("ADMIN COMPACT nba")
     assert "the cluster lists no such job" in prod.events.until(1, Status.STOPPED).reason
     assert submits(cluster) == 0
 
 
-def test_a_slow_graphd_is_waited_for_by_nobody_but_the_order(
+def test_slow_graphd_delays_only_its_request(
     prod: ClusterBench, cluster: Cluster, graphd: GraphdDouble
 ) -> None:
     cluster.submit("test2", "STATS")
@@ -192,7 +190,7 @@ def test_processes_of_a_profile_share_one_poller(tmp_path: Path) -> None:
             remote.close()
 
 
-def test_known_job_is_current_without_any_list(tmp_path: Path, cluster: Cluster, graphd: GraphdDouble) -> None:
+def test_known_job_is_current_without_a_list(tmp_path: Path, cluster: Cluster, graphd: GraphdDouble) -> None:
     cluster.submit("nba", "COMPACT")
     with working_on(graphd, root=tmp_path) as prod:
         prod.events.until(1, Status.RUNNING)
@@ -222,7 +220,7 @@ def test_text_waits_only_for_the_jobs_that_it_needs(text: str, jobs: tuple[int, 
     assert required_jobs(parse(text), last_id=4, active=[3]) == jobs
 
 
-def test_a_graphd_that_ends_is_lost_and_then_connected_again(
+def test_graphd_that_ends_is_lost_and_then_connected_again(
     prod: ClusterBench, cluster: Cluster, graphd: GraphdDouble
 ) -> None:
     prod.execute("ADMIN COMPACT nba")
@@ -242,7 +240,7 @@ def test_a_graphd_that_ends_is_lost_and_then_connected_again(
     assert prod.engine.history.last_id() == 1
 
 
-def test_the_dashboard_opens_while_no_graphd_answers(
+def test_dashboard_opens_while_no_graphd_answers(
     tmp_path: Path, graphd: GraphdDouble, cluster: Cluster
 ) -> None:
     graphd.down()
@@ -265,7 +263,7 @@ def test_of_three_graphds_one_that_lives_is_enough(tmp_path: Path, cluster: Clus
             prod.events.until(1, Status.FINISHED)
 
 
-def test_a_refused_login_is_tried_once_until_somebody_asks(
+def test_refused_login_is_tried_once_until_a_retry(
     tmp_path: Path, cluster: Cluster, graphd: GraphdDouble
 ) -> None:
     cluster.users["root"] = "another"
@@ -283,7 +281,7 @@ def test_a_refused_login_is_tried_once_until_somebody_asks(
     assert cluster.sessions == {}
 
 
-def test_an_expired_session_and_a_moving_leader_go_unnoticed(prod: ClusterBench, cluster: Cluster) -> None:
+def test_expired_session_and_a_moving_leader_go_unnoticed(prod: ClusterBench, cluster: Cluster) -> None:
     cluster.expire_sessions()
     cluster.leaderless = 1
     cluster.submit("nba", "STATS")
@@ -300,7 +298,7 @@ def test_metad_silence_is_resolved_by_the_list(prod: ClusterBench, cluster: Clus
     assert submits(cluster) == 1
 
 
-def test_a_host_that_is_gone_in_the_middle_fails_its_task_alone(prod: ClusterBench, cluster: Cluster) -> None:
+def test_host_lost_during_work_fails_only_its_task(prod: ClusterBench, cluster: Cluster) -> None:
     prod.execute("ADMIN COMPACT nba")
     prod.events.until(1, Status.RUNNING)
     cluster.kill("10.0.0.5")
@@ -343,7 +341,7 @@ def test_job_forgotten_by_the_cluster_stays_in_history(prod: ClusterBench, clust
     assert prod.job(1).status is Status.FAILED
 
 
-def test_a_cluster_in_another_zone_tells_the_same_times(tmp_path: Path, cluster: Cluster) -> None:
+def test_cluster_in_another_zone_has_the_same_times(tmp_path: Path, cluster: Cluster) -> None:
     with GraphdDouble(cluster, zone_offset=9 * 3600) as graphd, working_on(graphd, root=tmp_path) as prod:
         cluster.ended_job("nba")
         job: Job = prod.events.until(1, Status.FINISHED)
@@ -351,7 +349,7 @@ def test_a_cluster_in_another_zone_tells_the_same_times(tmp_path: Path, cluster:
 
 
 @pytest.mark.parametrize("name", ["a b", "SELECT", "图谱", "back\\slash", "semi;colon", "[/nope]"])
-def test_a_space_whose_name_needs_back_quotes_is_worked_on(tmp_path: Path, name: str) -> None:
+def test_space_whose_name_needs_back_quotes_is_worked_on(tmp_path: Path, name: str) -> None:
     cluster = Cluster({name: ["10.0.0.5"], "nba": ["10.0.0.5"]}, auto=True)
     with GraphdDouble(cluster) as graphd, working_on(graphd, root=tmp_path) as prod:
         assert prod.rows(f"USE `{name}`; ADMIN COMPACT") == [("1",)]

@@ -28,7 +28,7 @@ def jobtui(tmp_path: Path, graphd: GraphdDouble) -> NebulaCommand:
 
 
 @pytest.mark.parametrize("statement", ["SUBMIT JOB COMPACT", "SUBMIT JOB FLUSH", "ADMIN COMPACT"])
-def test_a_job_needs_a_space(jobtui: NebulaCommand, cluster: Cluster, statement: str) -> None:
+def test_job_needs_a_space(jobtui: NebulaCommand, cluster: Cluster, statement: str) -> None:
     ended = jobtui("-e", statement)
     assert ended.returncode == 1
     assert "Space was not chosen" in ended.stderr
@@ -36,13 +36,13 @@ def test_a_job_needs_a_space(jobtui: NebulaCommand, cluster: Cluster, statement:
 
 
 @pytest.mark.parametrize("statement", ["SHOW JOB 123456", "STOP JOB 123456", "RECOVER JOB 123456"])
-def test_a_job_that_is_nowhere_is_told_as_such(jobtui: NebulaCommand, statement: str) -> None:
+def test_missing_job_is_reported_as_such(jobtui: NebulaCommand, statement: str) -> None:
     ended = jobtui("-e", f"USE nba; {statement}")
     assert (ended.returncode, ended.stderr) == (1, "-e:1:10: Job 123456 does not exist\n")
 
 
 @pytest.mark.parametrize("command", ["compact", "flush"])
-def test_a_job_is_submitted_and_shown(jobtui: NebulaCommand, cluster: Cluster, command: str) -> None:
+def test_job_is_submitted_and_shown(jobtui: NebulaCommand, cluster: Cluster, command: str) -> None:
     (made,) = jobtui.rows(f"USE nba; SUBMIT JOB {command.upper()}")
     assert made["New Job Id"] == 1
     assert f"USE `nba`; SUBMIT JOB {command.upper()}" in cluster.statements
@@ -82,7 +82,7 @@ def test_job_of_another_space_is_queried_in_its_space(jobtui: NebulaCommand, clu
     assert "USE `nba`; RECOVER" not in " ".join(cluster.statements)
 
 
-def test_a_bare_recover_is_of_the_chosen_space(jobtui: NebulaCommand, cluster: Cluster) -> None:
+def test_recover_without_ids_uses_the_chosen_space(jobtui: NebulaCommand, cluster: Cluster) -> None:
     cluster.ended_job("nba", "COMPACT", "FAILED")
     cluster.ended_job("test2", "FLUSH", "STOPPED")
     jobtui.rows("SHOW JOBS")
@@ -94,7 +94,7 @@ def test_a_bare_recover_is_of_the_chosen_space(jobtui: NebulaCommand, cluster: C
 # ---- how it goes on, and how it ends
 
 
-def test_a_text_stays_until_the_clusters_job_has_ended(tmp_path: Path) -> None:
+def test_text_stays_until_the_clusters_job_has_ended(tmp_path: Path) -> None:
     cluster = Cluster(TWO_SPACES)
     with GraphdDouble(cluster) as graphd:
         jobtui = NebulaCommand(tmp_path, graphd)
@@ -107,7 +107,7 @@ def test_a_text_stays_until_the_clusters_job_has_ended(tmp_path: Path) -> None:
     assert b"Job 1 (compact nba) failed: E_RPC_FAILURE" in err
 
 
-def test_the_end_of_a_job_that_two_statements_share_is_told_once(tmp_path: Path) -> None:
+def test_end_of_a_shared_job_is_reported_once(tmp_path: Path) -> None:
     cluster = Cluster(TWO_SPACES)
     with GraphdDouble(cluster) as graphd:
         jobtui = NebulaCommand(tmp_path, graphd)
@@ -147,7 +147,7 @@ def test_outcome_of_a_job_is_read_at_the_next_start(tmp_path: Path) -> None:
         assert jobtui.rows("SHOW JOB 1")[0]["Status"] == "finished"
 
 
-def test_a_backup_says_that_it_archives_here_alone(jobtui: NebulaCommand) -> None:
+def test_backup_reports_that_it_archives_only_locally(jobtui: NebulaCommand) -> None:
     jobtui.done("-e", "ADMIN FLUSH nba")
     ended = jobtui("-e", "BACKUP JOB 0 9")
     assert "backup 1 jobs 2 tasks" in ended.stdout
@@ -172,7 +172,7 @@ def test_spaces_and_hosts_are_the_clusters(jobtui: NebulaCommand, cluster: Clust
 # ---- no cluster
 
 
-def test_a_cluster_that_does_not_answer_is_told_with_the_reason(tmp_path: Path, graphd: GraphdDouble) -> None:
+def test_silent_cluster_is_reported_with_the_reason(tmp_path: Path, graphd: GraphdDouble) -> None:
     graphd.down()
     ended = NebulaCommand(tmp_path, graphd)("-e", "ADMIN FLUSH nba")
     assert (ended.returncode, ended.stdout) == (1, "")
@@ -190,7 +190,7 @@ def test_jobs_of_a_silent_cluster_are_shown_as_last_known(jobtui: NebulaCommand,
     assert ended.stderr.endswith("; shown as it was last seen\n")
 
 
-def test_jobs_that_were_never_seen_are_not_shown_as_none(
+def test_never_listed_jobs_are_not_shown_as_none(
     tmp_path: Path, cluster: Cluster, graphd: GraphdDouble
 ) -> None:
     cluster.ended_job("nba")
@@ -208,7 +208,7 @@ def test_one_graphd_of_three_is_enough(tmp_path: Path, cluster: Cluster) -> None
     assert cluster.status(1) == "FINISHED"
 
 
-def test_a_wrong_address_is_a_mistake_in_the_command(tmp_path: Path, graphd: GraphdDouble) -> None:
+def test_wrong_address_is_a_usage_error(tmp_path: Path, graphd: GraphdDouble) -> None:
     jobtui = NebulaCommand(tmp_path, graphd)
     jobtui.graphds = "root:s3cr3t@127.0.0.1:9669"
     ended = jobtui("-e", "SHOW JOBS")

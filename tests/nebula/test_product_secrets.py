@@ -45,7 +45,7 @@ def test_no_file_holds_the_password_and_no_process_shows_it(tmp_path: Path) -> N
         assert WORD.encode() not in text
 
 
-def test_a_wrong_password_is_said_plainly_once_and_not_repeated(tmp_path: Path) -> None:
+def test_wrong_password_is_reported_once(tmp_path: Path) -> None:
     cluster = Cluster()
     with GraphdDouble(cluster) as graphd:
         ended = NebulaCommand(tmp_path, graphd, password=WORD)("-e", "ADMIN FLUSH nba")
@@ -63,7 +63,7 @@ def test_missing_password_without_terminal_names_the_variable(tmp_path: Path) ->
     assert cluster.logins == []
 
 
-def test_a_person_is_asked_for_the_password_and_it_is_not_echoed(tmp_path: Path) -> None:
+def test_password_prompt_does_not_echo(tmp_path: Path) -> None:
     with GraphdDouble(guarded()) as graphd:
         jobtui = NebulaCommand(tmp_path, graphd, password=None)
         ours, theirs = pty.openpty()
@@ -88,7 +88,7 @@ def test_no_option_takes_a_password(option: list[str]) -> None:
     assert WORD not in str(caught.value)
 
 
-def test_a_profile_shows_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_profile_shows_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("JOBTUI_NEBULA_PASSWORD", raising=False)
     monkeypatch.setattr("jobtui.cli.profiles.is_terminal", lambda _: True)
     monkeypatch.setattr("getpass.getpass", lambda _: WORD)

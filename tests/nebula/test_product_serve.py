@@ -33,7 +33,7 @@ def jobtui(tmp_path: Path, graphd: GraphdDouble) -> NebulaCommand:
     return jobtui
 
 
-def test_its_log_tells_of_the_connection_once_for_each_change(
+def test_log_has_each_connection_change_once(
     jobtui: NebulaCommand, graphd: GraphdDouble, tmp_path: Path
 ) -> None:
     log = tmp_path / "log"
@@ -53,7 +53,7 @@ def test_its_log_tells_of_the_connection_once_for_each_change(
     assert "Traceback" not in log.read_text()
 
 
-def test_a_refused_login_is_in_its_log_with_the_reason(jobtui: NebulaCommand, tmp_path: Path) -> None:
+def test_refused_login_is_in_its_log_with_the_reason(jobtui: NebulaCommand, tmp_path: Path) -> None:
     jobtui.environment["JOBTUI_NEBULA_PASSWORD"] = WORD
     log = tmp_path / "log"
     with log.open("wb") as file, jobtui.started("serve", stderr=file) as process:
@@ -94,7 +94,7 @@ def test_background_server_shows_no_password(
     assert not [file for file in tmp_path.rglob("*") if file.is_file() and WORD.encode() in file.read_bytes()]
 
 
-def test_what_ended_before_it_began_is_not_logged(
+def test_jobs_ended_before_the_start_are_not_logged(
     jobtui: NebulaCommand, graphd: GraphdDouble, tmp_path: Path
 ) -> None:
     cluster = graphd.cluster

@@ -47,9 +47,7 @@ def jobtui(tmp_path: Path, graphd: GraphdDouble, storaged: StoragedDouble) -> Co
     return command(tmp_path, f'graphd = ["127.0.0.1:{graphd.port}"]', f"storaged_port = {storaged.port}")
 
 
-def test_a_job_is_run_over_http_on_each_host_of_its_space(
-    jobtui: CommandLine, storaged: StoragedDouble
-) -> None:
+def test_job_is_run_over_http_on_each_host_of_its_space(jobtui: CommandLine, storaged: StoragedDouble) -> None:
     assert jobtui.rows("USE nba; ADMIN COMPACT")[0]["New Job Id"] == 1
     assert storaged.asked == [("nba", "compact")]
     assert [(row["Command(Dest)"], row["Status"]) for row in jobtui.rows("SHOW JOB 1")] == [
@@ -58,7 +56,7 @@ def test_a_job_is_run_over_http_on_each_host_of_its_space(
     ]
 
 
-def test_a_host_without_an_address_is_no_host_that_is_down(tmp_path: Path) -> None:
+def test_host_without_an_address_is_no_host_that_is_down(tmp_path: Path) -> None:
     with GraphdDouble(Cluster({"nba": ["h:9779", "h:9789"]})) as graphd:
         jobtui = command(tmp_path, f'graphd = ["127.0.0.1:{graphd.port}"]')
         assert {row["Status"] for row in jobtui.rows("SHOW HOSTS")} == {"no address configured"}
@@ -93,7 +91,7 @@ def test_doctor_names_each_host_that_is_not_online(tmp_path: Path, storaged: Sto
     ) in report
 
 
-def test_another_body_than_ok_is_the_reason(jobtui: CommandLine, storaged: StoragedDouble) -> None:
+def test_body_other_than_ok_is_the_reason(jobtui: CommandLine, storaged: StoragedDouble) -> None:
     storaged.body = "Compact failed! error=-3"
     ended = jobtui("-e", "ADMIN COMPACT nba")
     assert ended.returncode == 3
@@ -103,7 +101,7 @@ def test_another_body_than_ok_is_the_reason(jobtui: CommandLine, storaged: Stora
     assert jobtui.rows("SHOW JOB 2")[0]["recovered_from"] == 1
 
 
-def test_ctrl_c_leaves_the_host_to_its_work_and_says_so(jobtui: CommandLine, storaged: StoragedDouble) -> None:
+def test_ctrl_c_lets_the_host_finish_and_reports_it(jobtui: CommandLine, storaged: StoragedDouble) -> None:
     storaged.hangs = True
     with jobtui.started("-e", "ADMIN COMPACT nba") as process:
         storaged.wait_for_a_call()
@@ -116,7 +114,7 @@ def test_ctrl_c_leaves_the_host_to_its_work_and_says_so(jobtui: CommandLine, sto
     assert (result[0]["Status"], result[1]["Status"], result[1]["detached"]) == ("stopped", "stopped", True)
 
 
-def test_a_stop_on_screen_says_that_the_host_goes_on(jobtui: CommandLine, storaged: StoragedDouble) -> None:
+def test_stop_on_screen_reports_that_the_host_continues(jobtui: CommandLine, storaged: StoragedDouble) -> None:
     storaged.hangs = True
     with Terminal(jobtui.words(), environment=jobtui.environment, cwd=jobtui.home, may_fork=True) as terminal:
         terminal.shows("● 127.0.0.1")

@@ -37,7 +37,7 @@ def profile_on(home: Path, graphd: GraphdDouble, tls: str) -> CommandLine:
     return jobtui
 
 
-def test_a_profile_with_the_right_authority_works(tmp_path: Path) -> None:
+def test_profile_with_the_right_authority_works(tmp_path: Path) -> None:
     with a_graphd(speaks_tls=True) as graphd:
         assert profile_on(tmp_path, graphd, TRUSTED).rows("ADMIN FLUSH nba")[0]["New Job Id"] == 1
 
@@ -51,7 +51,7 @@ def test_a_profile_with_the_right_authority_works(tmp_path: Path) -> None:
     ],
     ids=WAYS,
 )
-def test_a_text_is_refused_in_a_line_and_leaves_nothing_open(
+def test_text_is_refused_in_one_line_and_connections_close(
     tmp_path: Path, speaks_tls: bool, tls: str, words: str
 ) -> None:
     with a_graphd(speaks_tls=speaks_tls) as graphd:
@@ -72,7 +72,7 @@ def test_a_text_is_refused_in_a_line_and_leaves_nothing_open(
     ],
     ids=WAYS,
 )
-def test_the_dashboard_opens_and_tells_what_is_wrong(
+def test_dashboard_opens_and_shows_the_error(
     tmp_path: Path, speaks_tls: bool, tls: str, texts: tuple[str, ...]
 ) -> None:
     with a_graphd(speaks_tls=speaks_tls) as graphd:

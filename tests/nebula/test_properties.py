@@ -151,7 +151,7 @@ class TestStall:
         ]
         assert run(stats_of(storaged).fetch_stall("nba", "h")) == text
 
-    def test_what_is_not_known_is_no_stall(self, storaged: StoragedDouble) -> None:
+    def test_unknown_figures_are_no_stall(self, storaged: StoragedDouble) -> None:
         assert run(stats_of(storaged).fetch_stall("elsewhere", "h")) == ""
 
 
@@ -166,7 +166,7 @@ class TestStats:
         assert figures.now.directories == (10 << 20, 5 << 20)
         assert figures.stats == replace(figures.now, compactions=0, directories=())  # what a job records
 
-    def test_a_space_that_is_not_there_is_missing(self, storaged: StoragedDouble) -> None:
+    def test_space_that_is_not_there_is_missing(self, storaged: StoragedDouble) -> None:
         error = run(failure(stats_of(storaged).fetch("other", "h")))
         assert (error.code, "Space not found: other" in error.detail) == (ErrorCode.MISSING, True)
 
@@ -187,12 +187,12 @@ class TestStats:
 
         run(test())
 
-    def test_what_is_no_storaged_is_told_apart(self, storaged: StoragedDouble) -> None:
+    def test_other_servers_are_distinguished(self, storaged: StoragedDouble) -> None:
         storaged.noise = True
         error = run(failure(stats_of(storaged).fetch("nba", "h")))
         assert error.code is ErrorCode.UNREACHABLE
 
-    def test_a_port_that_nothing_listens_at(self, storaged: StoragedDouble) -> None:
+    def test_closed_port(self, storaged: StoragedDouble) -> None:
         stats = stats_of(storaged)
         storaged.die()
         error = run(failure(stats.fetch("nba", "h")))
@@ -290,7 +290,7 @@ class TestNoStoraged:
 
         run(test())
 
-    def test_200_spaces_are_asked_for_over_a_few_connections(self) -> None:
+    def test_200_spaces_are_queried_over_few_connections(self) -> None:
         async def test() -> None:
             open_now: set[int] = set()
             most = 0
@@ -332,7 +332,7 @@ class TestJobs:
             it.caught_up()
             yield it
 
-    def test_a_compact_has_its_sizes_before_and_after(
+    def test_compact_has_its_sizes_before_and_after(
         self, prod: ClusterBench, cluster: Cluster, storaged: StoragedDouble
     ) -> None:
         storaged.engines["nba"] = [engine(9 << 20, 3, 9, 0, 0)]
@@ -367,7 +367,7 @@ class TestJobs:
         assert row.values["Verdict"] == "unknown"
         assert "no storaged at" in row.values["reason"]
 
-    def test_a_host_that_tells_nothing_is_noted_once(
+    def test_host_without_figures_is_noted_once(
         self, prod: ClusterBench, cluster: Cluster, storaged: StoragedDouble
     ) -> None:
         storaged.die()
@@ -384,7 +384,7 @@ class TestJobs:
         assert notes[0][0].startswith("the sizes on h are not known: ")
         assert prod.job(1).tasks[0].before is None
 
-    def test_a_job_of_another_client_has_no_sizes(
+    def test_job_of_another_client_has_no_sizes(
         self, prod: ClusterBench, cluster: Cluster, storaged: StoragedDouble
     ) -> None:
         storaged.engines["nba"] = [engine(4 << 20)]
@@ -394,7 +394,7 @@ class TestJobs:
         (task,) = prod.events.until(1, Status.FINISHED).tasks
         assert (task.before, task.after, task.reclaimed) == (None, None, None)
 
-    def test_a_job_that_waits_for_another_has_no_sizes(
+    def test_job_that_waits_for_another_has_no_sizes(
         self, prod: ClusterBench, cluster: Cluster, storaged: StoragedDouble
     ) -> None:
         storaged.engines["nba"] = [engine(9 << 20, 3, 9, 0, 0)]
@@ -444,5 +444,5 @@ def sizes(prod: ClusterBench) -> JobSizes:
     return sync.sizes
 
 
-def test_a_stats_record_is_what_the_history_keeps() -> None:
+def test_stats_record_is_what_the_history_keeps() -> None:
     assert parse_properties(answer(5, '[{"Engine 0": ""}]')).stats == SpaceStats((Level(0, 5),), 1, 1, 0)

@@ -43,7 +43,7 @@ def test_creating_a_job_manager_imports_no_client() -> None:
     assert result.stdout.strip() == "[]"
 
 
-def test_the_package_alone_imports_nothing() -> None:
+def test_package_alone_imports_nothing() -> None:
     program = "import sys, jobtui.storage.nebula; print([m for m in ('asyncio', 'ssl') if m in sys.modules])"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert result.stdout.strip() == "[]"
@@ -57,7 +57,7 @@ def test_one_module_alone_imports_the_client() -> None:
     assert importers == ["storage/nebula/thrift.py"]
 
 
-def test_the_double_is_a_graphd_to_the_stock_client() -> None:
+def test_double_is_a_graphd_to_the_stock_client() -> None:
     with GraphdDouble(Cluster(auto=True)) as graphd:
         pool = ConnectionPool()
         config = Config()

@@ -27,7 +27,7 @@ def test_missing_password_is_refused_before_sending(monkeypatch: pytest.MonkeyPa
     run(test())
 
 
-def test_a_password_shows_in_no_error_no_link_and_no_log(caplog: pytest.LogCaptureFixture) -> None:
+def test_password_shows_in_no_error_no_link_and_no_log(caplog: pytest.LogCaptureFixture) -> None:
     password = "s3cr3t-Passw0rd"
 
     async def test() -> list[str]:
@@ -55,7 +55,7 @@ def test_a_password_shows_in_no_error_no_link_and_no_log(caplog: pytest.LogCaptu
         assert password not in text
 
 
-def test_a_password_that_is_no_text_shows_in_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_password_that_is_no_text_shows_in_no_error(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         monkeypatch.setenv("SECRET", "s3cr3t\udcff")
         with GraphdDouble(Cluster()) as graphd:

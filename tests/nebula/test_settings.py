@@ -36,7 +36,7 @@ PEM = Path(__file__).parent / "tls"
         ("[fe80::1%eth0]", Address("fe80::1%eth0", 9669)),
     ],
 )
-def test_an_address_is_a_host_and_perhaps_a_port(text: str, address: Address) -> None:
+def test_address_is_a_host_and_perhaps_a_port(text: str, address: Address) -> None:
     assert Address.parse(text) == address
     assert Address.parse(str(address)) == address
 
@@ -44,7 +44,7 @@ def test_an_address_is_a_host_and_perhaps_a_port(text: str, address: Address) ->
 @pytest.mark.parametrize(
     "text", ["", ":9669", "host:", "host:port", "a b:1", "host:0", "host:70000", "u:p@host:1"]
 )
-def test_what_is_no_address_is_said_to_be_none(text: str) -> None:
+def test_invalid_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"address|port"):
         Address.parse(text)
 
@@ -52,7 +52,7 @@ def test_what_is_no_address_is_said_to_be_none(text: str) -> None:
 @pytest.mark.parametrize(
     "text", ["root:s3cr3t", "nebula://root:s3cr3t@host:9669", "root:s3cr3t@host", "s3cr3t@h i"]
 )
-def test_what_may_be_a_password_in_an_address_is_not_repeated(text: str) -> None:
+def test_possible_password_in_an_address_is_not_repeated(text: str) -> None:
     with pytest.raises(ValueError, match="is not an address") as caught:
         Address.parse(text)
     assert "s3cr3t" not in str(caught.value)
@@ -74,7 +74,7 @@ def test_settings_that_do_not_fit_together_are_refused(changes: dict[str, object
         replace(ClusterSettings(addresses=GRAPHD), **changes)
 
 
-def test_a_1x_cluster_needs_no_graphd_where_its_spaces_are_given() -> None:
+def test_1x_cluster_needs_no_graphd_where_its_spaces_are_given() -> None:
     settings = ClusterSettings(run=RunMode.STORAGED, spaces={"nba": ("10.0.0.5",)}, storaged_port=12000)
     assert settings.addresses == ()
 
@@ -91,7 +91,7 @@ def test_password_is_read_from_environment_when_needed(monkeypatch: pytest.Monke
     assert caught.value.code is ErrorCode.ACCESS
 
 
-def test_a_password_is_read_from_the_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_password_is_read_from_the_keyring(monkeypatch: pytest.MonkeyPatch) -> None:
     class KeyringError(Exception): ...
 
     entries = {("prod", "root"): "nebula"}
@@ -112,13 +112,13 @@ def test_a_password_is_read_from_the_keyring(monkeypatch: pytest.MonkeyPatch) ->
         FromKeyring("prod", "root").read()
 
 
-def test_a_missing_keyring_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_keyring_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keyring", None)
     with pytest.raises(StorageError, match="needs the package 'keyring'"):
         FromKeyring("prod", "root").read()
 
 
-def test_a_secret_shows_in_no_repr_and_is_not_written_down() -> None:
+def test_secret_shows_in_no_repr_and_is_not_written_down() -> None:
     settings = ClusterSettings(addresses=GRAPHD, password=LiteralPassword(Secret("s3cr3t")))
     for text in (repr(settings), str(settings), f"{settings.password}", f"{Secret('s3cr3t')}"):
         assert "s3cr3t" not in text
@@ -134,7 +134,7 @@ def test_a_secret_shows_in_no_repr_and_is_not_written_down() -> None:
         (Tls(ca=PEM / "ca.pem", certificate=PEM / "ca.pem"), "ca.pem cannot be used"),
     ],
 )
-def test_a_certificate_file_that_can_not_be_used_is_named(tls: Tls, words: str) -> None:
+def test_unusable_certificate_file_is_named(tls: Tls, words: str) -> None:
     with pytest.raises(StorageError, match=words) as caught:
         tls.context()
     assert caught.value.code is ErrorCode.ACCESS

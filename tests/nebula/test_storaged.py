@@ -52,7 +52,7 @@ def test_it_creates_no_spaces() -> None:
 
 
 @pytest.mark.parametrize("op", ["flush", "compact"])
-def test_the_host_is_asked_once_and_ok_is_success(op: str) -> None:
+def test_host_is_requested_once_and_ok_is_success(op: str) -> None:
     async def test() -> None:
         with StoragedDouble({"nba"}) as storaged:
             runner = StoragedRunner(given(storaged.port))
@@ -124,7 +124,7 @@ def test_level_0_that_does_not_shrink_puts_the_result_in_doubt(files: int, note:
     run(test())
 
 
-def test_an_empty_answer_is_a_failure_with_a_reason() -> None:
+def test_empty_answer_is_a_failure_with_a_reason() -> None:
     async def test() -> None:
         with StoragedDouble({"nba"}) as storaged:
             storaged.body = ""
@@ -135,7 +135,7 @@ def test_an_empty_answer_is_a_failure_with_a_reason() -> None:
     run(test())
 
 
-def test_what_is_no_storaged_is_told_to_be_none() -> None:
+def test_other_server_is_reported_as_no_storaged() -> None:
     async def test() -> None:
         with StoragedDouble({"nba"}) as storaged:
             runner = StoragedRunner(given(storaged.port))
@@ -149,7 +149,7 @@ def test_what_is_no_storaged_is_told_to_be_none() -> None:
     run(test())
 
 
-def test_a_body_without_end_is_a_reason_of_bearable_length() -> None:
+def test_body_without_end_is_a_reason_of_bearable_length() -> None:
     async def test() -> None:
         with StoragedDouble({"nba"}) as storaged:
             storaged.body = "x" * (1 << 20)
@@ -160,7 +160,7 @@ def test_a_body_without_end_is_a_reason_of_bearable_length() -> None:
     run(test())
 
 
-def test_a_host_that_is_down_or_stalled_is_noticed() -> None:
+def test_host_that_is_down_or_stalled_is_noticed() -> None:
     async def test() -> None:
         with StoragedDouble({"nba"}) as storaged:
             runner = StoragedRunner(given(storaged.port))
@@ -175,7 +175,7 @@ def test_a_host_that_is_down_or_stalled_is_noticed() -> None:
     run(test())
 
 
-def test_a_host_that_is_not_there_is_unreachable() -> None:
+def test_host_that_is_not_there_is_unreachable() -> None:
     async def test() -> None:
         port = closed_port()
         error = await failure(work(StoragedRunner(given(port))))
@@ -185,7 +185,7 @@ def test_a_host_that_is_not_there_is_unreachable() -> None:
     run(test())
 
 
-def test_a_host_that_is_gone_in_the_middle_of_the_work_has_died() -> None:
+def test_host_lost_during_work_has_died() -> None:
     async def test() -> None:
         with StoragedDouble({"nba"}) as storaged:
             storaged.hangs = True
@@ -214,7 +214,7 @@ def test_work_lasts_as_long_as_it_lasts() -> None:
     run(test())
 
 
-def test_a_stop_is_detached_and_settles_when_the_host_is_through() -> None:
+def test_stop_is_detached_and_settles_when_the_host_is_through() -> None:
     async def test() -> None:
         with StoragedDouble({"nba"}) as storaged:
             runner = StoragedRunner(given(storaged.port))
@@ -229,7 +229,7 @@ def test_a_stop_is_detached_and_settles_when_the_host_is_through() -> None:
     run(test())
 
 
-def test_a_detached_host_that_dies_is_settled_too() -> None:
+def test_detached_host_that_dies_is_settled_too() -> None:
     async def test() -> None:
         with StoragedDouble({"nba"}) as storaged:
             runner = StoragedRunner(given(storaged.port))
@@ -241,7 +241,7 @@ def test_a_detached_host_that_dies_is_settled_too() -> None:
     run(test())
 
 
-def test_a_stop_before_the_host_was_told_is_a_real_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stop_before_the_request_is_sent_is_real(monkeypatch: pytest.MonkeyPatch) -> None:
     async def test() -> None:
         with StoragedDouble({"nba"}) as storaged:
             connect, may_connect = socket.create_connection, asyncio.Event()
@@ -266,7 +266,7 @@ def test_a_stop_before_the_host_was_told_is_a_real_one(monkeypatch: pytest.Monke
     run(test())
 
 
-def test_closing_leaves_the_host_to_its_work() -> None:
+def test_closing_lets_the_host_finish() -> None:
     async def test() -> None:
         with StoragedDouble({"nba"}) as storaged:
             storaged.hangs = True
@@ -280,7 +280,7 @@ def test_closing_leaves_the_host_to_its_work() -> None:
 
 
 @pytest.mark.parametrize("name", ["图谱", "été", "a%41b", "a+b", "a=b", "we`ird", "what?", "back\\slash"])
-def test_a_name_goes_out_as_it_is_since_storaged_decodes_nothing(name: str) -> None:
+def test_name_is_sent_unencoded_as_storaged_decodes_nothing(name: str) -> None:
     async def test() -> None:
         with StoragedDouble({name}) as storaged:
             runner = StoragedRunner(given(storaged.port, spaces={name: (HOST,)}))
@@ -291,7 +291,7 @@ def test_a_name_goes_out_as_it_is_since_storaged_decodes_nothing(name: str) -> N
 
 
 @pytest.mark.parametrize("name", ["a b", "a&op=compact", "a#b", "a\r\nGET /other", "a\tb", "\ud800"])
-def test_a_name_that_can_not_be_said_over_http_is_never_sent(name: str) -> None:
+def test_name_impossible_in_http_is_never_sent(name: str) -> None:
     async def test() -> None:
         with StoragedDouble({name}) as storaged:
             runner = StoragedRunner(given(storaged.port, spaces={name: (HOST,)}))
@@ -302,7 +302,7 @@ def test_a_name_that_can_not_be_said_over_http_is_never_sent(name: str) -> None:
     run(test())
 
 
-def test_a_1x_clusters_spaces_and_hosts_are_the_settings_own() -> None:
+def test_1x_clusters_spaces_and_hosts_are_the_settings_own() -> None:
     async def test() -> None:
         with StoragedDouble({"nba"}) as storaged:
             down = f"{HOST}:{closed_port()}"
@@ -322,7 +322,7 @@ def test_a_1x_clusters_spaces_and_hosts_are_the_settings_own() -> None:
     run(test())
 
 
-def test_a_newer_clusters_spaces_and_hosts_are_told_by_graphd() -> None:
+def test_newer_clusters_spaces_and_hosts_come_from_graphd() -> None:
     async def test() -> None:
         async with AsyncExitStack() as stack:
             storaged = stack.enter_context(StoragedDouble({"nba"}))
@@ -374,7 +374,7 @@ def test_storageds_on_one_machine_need_http_addresses() -> None:
     run(test())
 
 
-def test_a_host_that_is_named_by_its_ipv6_address_is_spoken_to() -> None:
+def test_host_that_is_named_by_its_ipv6_address_is_spoken_to() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster({"nba": ["10.0.0.5"]})) as graphd:
             runner = StoragedRunner(settings_for(graphd, run=RunMode.STORAGED, storaged_port=closed_port()))
@@ -395,7 +395,7 @@ def test_a_host_that_is_named_by_its_ipv6_address_is_spoken_to() -> None:
         b"Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n",
     ],
 )
-def test_an_answer_that_breaks_off_is_no_success(answer: bytes) -> None:
+def test_answer_that_breaks_off_is_no_success(answer: bytes) -> None:
     async def test() -> None:
         with socket.create_server((HOST, 0)) as listener:
 
@@ -414,7 +414,7 @@ def test_an_answer_that_breaks_off_is_no_success(answer: bytes) -> None:
     run(test())
 
 
-def test_what_is_for_embedded_storage_is_unsupported() -> None:
+def test_statements_of_embedded_storage_are_unsupported() -> None:
     async def test() -> None:
         runner = StoragedRunner(given(12000))
         for asked in (runner.drop_space("nba"), runner.load("nba", [])):

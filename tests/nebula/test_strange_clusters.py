@@ -101,7 +101,7 @@ class TestEqualIds:
 
 
 class TestRights:
-    def test_guest_sees_all_and_changes_nothing(self, prod: ClusterBench, cluster: Cluster) -> None:
+    def test_guest_can_read_but_not_change(self, prod: ClusterBench, cluster: Cluster) -> None:
         cluster.guests.add("root")
         cluster.submit("nba", "COMPACT")
         prod.events.until(1, Status.RUNNING)
@@ -117,7 +117,7 @@ class TestRights:
 
 
 class TestAnswers:
-    def test_about_another_job_is_not_taken_for_it(
+    def test_answer_about_another_job_is_refused(
         self, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         async def test() -> None:

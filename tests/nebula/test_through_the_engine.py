@@ -39,7 +39,7 @@ def said(engine: LocalClient, text: str) -> None:
     assert answer.failure is None
 
 
-def test_a_job_ends_as_its_storaged_says(tmp_path: Path) -> None:
+def test_job_has_the_outcome_of_its_storaged(tmp_path: Path) -> None:
     with StoragedDouble({"nba"}) as storaged, engine_on(tmp_path, storaged) as engine:
         said(engine, "ADMIN COMPACT nba")
         (finished,) = engine.wait_ended([1]).result(WAIT)

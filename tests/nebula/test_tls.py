@@ -28,7 +28,7 @@ def server(*, asks_for_a_certificate: bool = False) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize("name", ["", "graphd.test"])
-def test_a_trusted_graphd_is_spoken_to_over_tls(name: str) -> None:
+def test_trusted_graphd_is_spoken_to_over_tls(name: str) -> None:
     async def test() -> None:
         with GraphdDouble(Cluster(), tls=server()) as graphd:
             async with mirrored(graphd, tls=Tls(ca=PEM / "ca.pem", server_name=name)) as mirror:
@@ -38,7 +38,7 @@ def test_a_trusted_graphd_is_spoken_to_over_tls(name: str) -> None:
     run(test())
 
 
-def test_a_graphd_that_asks_for_a_certificate_is_given_ours() -> None:
+def test_graphd_that_requests_a_certificate_gets_ours() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster(), tls=server(asks_for_a_certificate=True)) as graphd:
             tls = Tls(ca=PEM / "ca.pem", certificate=PEM / "jobtui.pem")
@@ -76,9 +76,7 @@ def test_untrusted_certificate_is_refused_without_retry(tls: Tls, words: str) ->
         (False, Tls(ca=PEM / "ca.pem"), "TLS: the handshake failed; graphd may not use TLS"),
     ],
 )
-def test_tls_on_one_side_alone_is_lost_with_a_hint(
-    graphd_speaks_tls: bool, tls: Tls | None, words: str
-) -> None:
+def test_tls_on_only_one_side_is_lost_with_a_hint(graphd_speaks_tls: bool, tls: Tls | None, words: str) -> None:
     async def test() -> None:
         with GraphdDouble(Cluster(), tls=server() if graphd_speaks_tls else None) as graphd:
             async with mirrored(graphd, tls=tls, clock=FakeClock(), connect_timeout=1.0) as mirror:
@@ -89,7 +87,7 @@ def test_tls_on_one_side_alone_is_lost_with_a_hint(
     run(test())
 
 
-def test_a_certificate_that_graphd_does_not_get_is_told() -> None:
+def test_missing_client_certificate_is_reported() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster(), tls=server(asks_for_a_certificate=True)) as graphd:
             async with mirrored(graphd, tls=Tls(ca=PEM / "ca.pem"), clock=FakeClock()) as mirror:

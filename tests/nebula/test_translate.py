@@ -68,7 +68,7 @@ def test_unknown_status_is_failed_with_its_name_as_reason(
         ("SOMETHING_NEW", "something new"),
     ],
 )
-def test_a_command_is_told_in_lower_case_words(word: str, command: str) -> None:
+def test_commands_are_reported_in_lower_case(word: str, command: str) -> None:
     (job,) = ngql.parse_jobs(listed((7, word, "RUNNING", NINE, None)))
     assert job.command == command
 
@@ -79,7 +79,7 @@ def test_jobs_after_the_known_id_are_listed_newest_first() -> None:
     assert [job.id for job in ngql.parse_jobs(listed(*rows), since=7)] == [41, 40]
 
 
-def test_a_list_does_not_tell_tasks() -> None:
+def test_list_has_no_tasks() -> None:
     (job,) = ngql.parse_jobs(listed((7, "FLUSH", "FINISHED", NINE, TEN)))
     assert job == ClusterJob(7, "flush", Status.FINISHED, NINE, TEN, tasks=None)
 
@@ -115,7 +115,7 @@ def test_error_code_is_the_reason_of_job_and_failed_tasks() -> None:
 
 
 @pytest.mark.parametrize("word", ["STOPPED", "FAILED"])
-def test_a_task_that_goes_on_after_its_job_runs(word: str) -> None:
+def test_task_that_continues_after_its_job_is_running(word: str) -> None:
     job = ngql.parse_job(
         shown(
             (7, "COMPACT", word, NINE, TEN, "E_RPC_FAILURE"),
@@ -127,7 +127,7 @@ def test_a_task_that_goes_on_after_its_job_runs(word: str) -> None:
     assert (job.is_settled, task.status, task.reason, task.stop) == (False, Status.RUNNING, "", None)
 
 
-def test_a_job_of_graphd_3_0_has_no_error_code_and_no_total() -> None:
+def test_job_of_graphd_3_0_has_no_error_code_and_no_total() -> None:
     rows: tuple[tuple[Cell, ...], ...] = (
         (7, "FLUSH", "FAILED", NINE, TEN),
         (0, "10.0.0.5", "FAILED", NINE, TEN),
@@ -137,7 +137,7 @@ def test_a_job_of_graphd_3_0_has_no_error_code_and_no_total() -> None:
 
 
 @pytest.mark.parametrize("order", [(5, 4, 3, 2, 1, 0), (5, 0, 3, 1, 4, 2)])
-def test_columns_are_told_by_their_names_not_by_their_places(order: tuple[int, ...]) -> None:
+def test_columns_are_found_by_name_not_by_position(order: tuple[int, ...]) -> None:
     table = shown(
         (7, "FLUSH", "FAILED", NINE, TEN, "E_RPC_FAILURE"),
         (0, "10.0.0.5", "FAILED", NINE, TEN, "E_RPC_FAILURE"),
@@ -150,14 +150,14 @@ def test_columns_are_told_by_their_names_not_by_their_places(order: tuple[int, .
 
 
 @pytest.mark.parametrize("gone", range(5))
-def test_a_job_without_one_of_its_columns_is_not_guessed_at(gone: int) -> None:
+def test_job_without_one_of_its_columns_is_not_guessed_at(gone: int) -> None:
     row: tuple[Cell, ...] = (7, "FLUSH", "FAILED", NINE, TEN, "E_RPC_FAILURE")
     table = NgqlTable((*ONE[:gone], *ONE[gone + 1 :]), ((*row[:gone], *row[gone + 1 :]),))
     with pytest.raises(StorageError, match="in a form that jobtui does not know"):
         ngql.parse_job(table)
 
 
-def test_a_data_balance_is_told_with_its_moves_for_tasks() -> None:
+def test_data_balance_has_its_moves_as_tasks() -> None:
     columns = ("Job Id(spaceId:partId)", "Command(src->dst)", "Status", "Start Time", "Stop Time", "Error Code")
     job = ngql.parse_job(
         NgqlTable(
@@ -176,19 +176,19 @@ def test_a_data_balance_is_told_with_its_moves_for_tasks() -> None:
     assert job.tasks[0].host == "10.0.0.5:9779->10.0.0.6:9779"
 
 
-def test_requeued_job_shows_nothing_of_its_last_run() -> None:
+def test_requeued_job_has_no_trace_of_its_last_run() -> None:
     job = ngql.parse_job(
         shown((7, "FLUSH", "QUEUE", NINE, TEN, "E_JOB_SUBMITTED"), (0, "10.0.0.5", "FAILED", NINE, TEN, ""))
     )
     assert (job.start, job.stop, job.tasks) == (None, None, ())
 
 
-def test_a_job_that_runs_again_has_no_stop_time_yet() -> None:
+def test_job_that_runs_again_has_no_stop_time_yet() -> None:
     (job,) = ngql.parse_jobs(listed((7, "FLUSH", "RUNNING", TEN, NINE)))
     assert (job.start, job.stop) == (TEN, None)
 
 
-def test_spaces_have_the_hosts_that_hold_a_part_of_them() -> None:
+def test_spaces_have_the_hosts_of_their_parts() -> None:
     names = NgqlTable(("Name",), (("nba",), ("empty",), ("test2",)))
     table = hosts(
         ("10.0.0.5", 9779, "ONLINE", 2, "nba:1, test2:1", "nba:10, test2:5", "3.8.0"),
@@ -215,7 +215,7 @@ def test_hosts_of_graphd_3_1_to_3_5_have_a_column_more() -> None:
     assert [(host.name, host.up, host.spaces) for host in ngql.parse_hosts(table)] == [("10.0.0.5", True, 1)]
 
 
-def test_a_spaces_name_may_look_like_the_list_that_it_stands_in() -> None:
+def test_space_name_may_look_like_a_list() -> None:
     odd = "a:1, b"
     names = NgqlTable(("Name",), ((odd,), ("b",), ("a",)))
     table = hosts(("10.0.0.5", 9779, "ONLINE", 0, "", f"{odd}:10, unknown yet:3, b:10", "3.8.0"))
@@ -255,7 +255,7 @@ def test_storageds_on_one_machine_are_named_with_ports() -> None:
         ("E_SYNTAX_ERROR", "", ErrorCode.REJECTED, False),
     ],
 )
-def test_a_refusal_is_told_in_the_clusters_own_words(
+def test_refusal_has_the_clusters_message(
     code: str, words: str, expected: ErrorCode, outcome_unknown: bool
 ) -> None:
     error = ngql.graphd_error(ErrorReply(code, words), "nba", is_command=True)
@@ -267,7 +267,7 @@ def test_a_refusal_is_told_in_the_clusters_own_words(
 @pytest.mark.parametrize(
     "table", [NgqlTable(), NgqlTable(("Name",), (("nba",),)), NgqlTable(LIST, (("x", "", "", None, None),))]
 )
-def test_a_table_of_another_form_is_an_error_that_says_so(table: NgqlTable) -> None:
+def test_table_of_another_form_is_reported_as_such(table: NgqlTable) -> None:
     for read in (ngql.parse_jobs, ngql.parse_job, ngql.parse_new_job_id, ngql.parse_recovered_count):
         with pytest.raises(StorageError, match="in a form that jobtui does not know"):
             read(table)

@@ -80,7 +80,7 @@ def styles() -> set[str]:
     return {str(path.relative_to(ROOT)) for path in (ROOT / "styles").rglob("*.tcss")}
 
 
-def test_the_wheel_holds_every_module_the_styles_and_the_types(wheel: Path) -> None:
+def test_wheel_holds_every_module_the_styles_and_the_types(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert modules() <= names
@@ -91,14 +91,14 @@ def test_the_wheel_holds_every_module_the_styles_and_the_types(wheel: Path) -> N
     assert not {name for name in names if name.startswith(("tests", "benchmarks"))}
 
 
-def test_the_sdist_holds_what_its_tests_need(packages: Path) -> None:
+def test_sdist_holds_what_its_tests_need(packages: Path) -> None:
     with tarfile.open(packages / f"jobtui-{__version__}.tar.gz") as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
     beside = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "man/jobtui.1", "tests/conftest.py"}
     assert modules() | styles() | beside <= names
 
 
-def test_an_installed_wheel_starts_and_tells_its_version(wheel: Path, tmp_path: Path, long: bool) -> None:
+def test_installed_wheel_starts_and_prints_its_version(wheel: Path, tmp_path: Path, long: bool) -> None:
     programs = virtual_environment(tmp_path / "venv")
     installed = pip_install(programs, *([] if long else ["--no-deps"]), wheel)
     assert installed.returncode == 0, installed.stdout + installed.stderr
@@ -108,7 +108,7 @@ def test_an_installed_wheel_starts_and_tells_its_version(wheel: Path, tmp_path: 
         assert shown.splitlines()[1] == "| Name | Hosts | Size | In Memory | To Compact |"
 
 
-def test_the_readmes_first_command_ends_in_the_dashboard(tmp_path: Path) -> None:
+def test_readmes_first_command_ends_in_the_dashboard(tmp_path: Path) -> None:
     copy_checkout(tmp_path / "clone")
     command = re.search(r"^python3 -m venv .* && \.venv/bin/jobtui$", (ROOT / "README.md").read_text(), re.M)
     assert command is not None

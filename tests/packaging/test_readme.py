@@ -201,6 +201,6 @@ def test_language_table_has_every_statement() -> None:
         assert any(words <= each for each in told), form.usage
 
 
-def test_the_table_of_the_exit_statuses_is_the_programs() -> None:
+def test_table_of_the_exit_statuses_is_the_programs() -> None:
     told = re.findall(r"^\| (\d+) \|", SCRIPTS.partition("| exit status | |")[2], re.MULTILINE)
     assert [int(status) for status in told] == [status.value for status in Exit]

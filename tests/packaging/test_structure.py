@@ -125,5 +125,5 @@ class TestSizes:
     def test_number_of_modules(self) -> None:
         assert len(SOURCES) <= MOST_MODULES
 
-    def test_no_traces_of_a_merge(self) -> None:
+    def test_no_merge_comments(self) -> None:
         assert "".join(SOURCES.values()).count("merged from") == MERGE_COMMENTS

@@ -75,7 +75,7 @@ def test_owner_reads_an_adopted_database_after_a_compact(tmp_path, owned, ldb):
     assert "after : wards" in ldb(owned, "scan")
 
 
-def test_a_look_writes_neither_options_nor_takes_the_lock(tmp_path, owned):
+def test_measuring_writes_no_options_and_takes_no_lock(tmp_path, owned):
     host = str(owned)
     before = {path.name: path.stat().st_mtime_ns for path in owned.iterdir() if path.name != "LOG"}
 
@@ -256,7 +256,7 @@ def test_stop_on_adopted_database_keeps_its_options(tmp_path):
     assert options_files(database)[-1] == options[-1]
 
 
-def test_a_directory_is_adopted_once_by_whatever_way_it_is_named(tmp_path, owned):
+def test_directory_is_adopted_once_under_any_path(tmp_path, owned):
     link = tmp_path / "link"
     link.symlink_to(owned)
 
@@ -273,7 +273,7 @@ def test_a_directory_is_adopted_once_by_whatever_way_it_is_named(tmp_path, owned
     asyncio.run(run())
 
 
-def test_what_is_no_database_is_not_adopted(tmp_path):
+def test_directory_without_a_database_is_not_adopted(tmp_path):
     (tmp_path / "empty").mkdir()
 
     async def run():

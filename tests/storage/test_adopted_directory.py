@@ -61,7 +61,7 @@ class TestOpened:
         adopted.restore_while_open()
         assert names(directory) == ["CURRENT", "OPTIONS-000005"]
 
-    def test_every_deleted_options_file_is_put_back(self, directory, notes):
+    def test_every_deleted_options_file_is_restored(self, directory, notes):
         (directory / "OPTIONS-000003").write_text("older")
         adopted = visit(directory, notes)
         for number in (3, 5):
@@ -78,7 +78,7 @@ class TestOpened:
         adopted.restore()
         assert names(directory) == ["CURRENT", "OPTIONS-000005"]
 
-    def test_the_owners_rocksdict_file_keeps_content_and_mode(self, directory, notes):
+    def test_owners_rocksdict_file_keeps_content_and_mode(self, directory, notes):
         config = directory / "rocksdict-config.json"
         config.write_text("the owner's")
         config.chmod(0o640)
@@ -90,13 +90,13 @@ class TestOpened:
 
 
 class TestAfterACrash:
-    def test_what_we_wrote_is_removed(self, directory, notes):
+    def test_own_files_are_removed(self, directory, notes):
         visit(directory, notes)
         write_ours(directory, notes, 9)
         AdoptedDirectory(directory, notes).restore()
         assert names(directory) == ["CURRENT", "OPTIONS-000005"]
 
-    def test_what_the_owner_wrote_since_stays(self, directory, notes):
+    def test_files_written_since_by_the_owner_stay(self, directory, notes):
         visit(directory, notes)
         write_ours(directory, notes, 9)
         (directory / "OPTIONS-000005").unlink()
@@ -105,13 +105,13 @@ class TestAfterACrash:
         assert "OPTIONS-000014" in names(directory)
         assert not {"OPTIONS-000005", "OPTIONS-000009"} & set(names(directory))
 
-    def test_an_owner_with_our_version_is_not_taken_for_us(self, directory, notes):
+    def test_owner_of_our_version_is_not_confused_with_us(self, directory, notes):
         visit(directory, notes)
         (directory / "OPTIONS-000009").write_text("rocksdb_version=9.8.4\n")
         AdoptedDirectory(directory, notes).restore()
         assert "OPTIONS-000009" in names(directory)
 
-    def test_a_visit_to_read_leaves_the_options_alone(self, directory, notes):
+    def test_reading_does_not_change_the_options(self, directory, notes):
         visit(directory, notes, writing=False)
         write_ours(directory, notes, 9)
         AdoptedDirectory(directory, notes).restore()
@@ -196,7 +196,7 @@ class TestOwnership:
         adopted.restore_while_open()
         assert self.of(wal / "000014.log") == (*nobody, 0o640)
 
-    def test_a_file_with_a_second_name_is_left_alone(self, tmp_path, directory, notes, nobody):
+    def test_hard_linked_file_is_not_changed(self, tmp_path, directory, notes, nobody):
         adopted = visit(directory, notes)
         secret = tmp_path / "secret"
         secret.write_text("root's own")
@@ -206,7 +206,7 @@ class TestOwnership:
         adopted.restore_while_open()
         assert self.of(secret) == before
 
-    def test_file_put_back_keeps_its_user_and_mode(self, directory, notes, nobody):
+    def test_restored_file_keeps_its_user_and_mode(self, directory, notes, nobody):
         options = directory / "OPTIONS-000005"
         options.chmod(0o604)
         before = self.of(options)
@@ -216,7 +216,7 @@ class TestOwnership:
         assert options.read_text() == OWNERS
         assert self.of(options) == before
 
-    def test_files_made_before_a_kill_are_given_back_at_start(self, tmp_path, directory, nobody):
+    def test_files_created_before_a_kill_get_their_owner_at_start(self, tmp_path, directory, nobody):
         async def start_and_close() -> None:
             async with storage_at(root):
                 pass
@@ -228,7 +228,7 @@ class TestOwnership:
         asyncio.run(start_and_close())
         assert self.of(directory / "000012.sst") == (*nobody, 0o640)
 
-    def test_files_are_given_back_though_owner_opened_it_since(self, directory, notes, nobody):
+    def test_files_get_their_owner_though_it_opened_them_since(self, directory, notes, nobody):
         visit(directory, notes).restore_while_open()
         (directory / "000012.sst").write_text("")
         (directory / "OPTIONS-000014").write_text("its owner's")

@@ -116,7 +116,7 @@ database.close()
 """
 
 
-def test_blob_files_count_in_what_a_compact_gives_back(tmp_path):
+def test_blob_files_count_in_the_reclaimed_bytes(tmp_path):
     database = tmp_path / "db"
     subprocess.run([sys.executable, "-c", LONG_VALUES_APART, database], check=True)
 

@@ -131,7 +131,7 @@ class TestAdopted:
             assert outcome.steps.read < 1.5 * outcome.before.bytes
             assert await dumped(storage) == pairs
 
-    async def test_a_family_alone_is_compacted(self, tmp_path, many_levels):
+    async def test_only_the_named_family_is_compacted(self, tmp_path, many_levels):
         async with self.adopted(tmp_path, many_levels) as (storage, host):
             outcome = await compact(storage, str(host), request=CompactionRequest(families=("one",)))
             assert outcome.steps.family == "one"

@@ -31,11 +31,11 @@ class TestWal:
         with open(wal, "ab") as file:
             file.write(struct.pack("<IHB", 0, len(batch), 1) + batch)
 
-    def test_a_merge_without_an_operator_is_refused(self, database):
+    def test_merge_without_an_operator_is_refused(self, database):
         self.append(database, b"\x02\x03key\x01v")
         assert "holds merges, and its OPTIONS file names no merge operator" in refusal(database).reason
 
-    def test_a_merge_with_a_certain_operator_is_safe(self, database):
+    def test_merge_with_a_certain_operator_is_safe(self, database):
         set_option(database, "merge_operator", "UInt64AddOperator", CF)
         self.append(database, b"\x02\x03key\x08" + bytes(8))
         survey(database)
@@ -50,14 +50,14 @@ class TestWal:
             self.append(database, b"\x01\x01a\x01v", b"\x01\x01b\x01v", count=2, sequence=sequence)
         assert "WritePrepared" in refusal(database).reason
 
-    def test_a_prepared_transaction_needs_two_phases(self, database):
+    def test_prepared_transaction_needs_two_phases(self, database):
         self.append(database, b"\x09", b"\x01\x01a\x01v", b"\x0a\x03xid")
         assert "were prepared" in refusal(database).reason
         set_option(database, "allow_2pc", "true")
         survey(database)
 
     @pytest.mark.parametrize("kind", [16, 17, 20, 21, 26, 127, 255])
-    def test_what_is_not_known_is_refused(self, database, kind):
+    def test_unknown_contents_are_refused(self, database, kind):
         self.append(database, bytes([kind]) + b"\x01a\x01v")
         refusal(database)
 
@@ -69,7 +69,7 @@ class TestWal:
         refusal(database)
 
     @pytest.mark.parametrize("rest", [b"", b"\0" * 5000])
-    def test_a_compressed_file_without_records_is_safe(self, database, rest):
+    def test_compressed_file_without_records_is_safe(self, database, rest):
         header = struct.pack("<IHB", 0, 4, 9) + b"\x07\0\0\0"
         wal = max(database.glob("*.log"))
         wal.write_bytes(header + rest)
@@ -79,13 +79,13 @@ class TestWal:
         assert "is compressed" in refusal(database).reason
 
     @pytest.mark.parametrize("torn", [b"\0", b"\0" * 7, b"\0" * 5000, struct.pack("<IHB", 1, 900, 1) + b"half"])
-    def test_a_torn_end_is_left_out_and_nothing_else(self, database, torn):
+    def test_only_a_torn_end_is_omitted(self, database, torn):
         with open(max(database.glob("*.log")), "ab") as file:
             file.write(torn)
         assert survey(database).strictness is ReplayStrictness.TORN_TAIL
 
     @pytest.mark.parametrize("older", [0, 1], ids=["whole", "with older records"])
-    def test_a_recycled_file_is_refused_unless_whole(self, database, older):
+    def test_recycled_file_is_refused_unless_whole(self, database, older):
         wal = max(database.glob("*.log"))
         with open(wal, "ab") as file:
             for sequence, number in ((10_000, int(wal.stem)), (10_001, int(wal.stem) - older)):
@@ -96,7 +96,7 @@ class TestWal:
         else:
             assert survey(database).strictness is ReplayStrictness.ABSOLUTE
 
-    def test_a_torn_end_before_another_file_is_refused(self, database):
+    def test_torn_end_before_another_file_is_refused(self, database):
         wal = max(database.glob("*.log"))
         with open(wal, "ab") as file:
             file.write(b"\0\0\0")

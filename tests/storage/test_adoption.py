@@ -27,7 +27,7 @@ def database(tmp_path: Path) -> Path:
 
 
 class TestOptions:
-    def test_a_usual_database_is_safe(self, database):
+    def test_usual_database_is_safe(self, database):
         found = survey(database)
         assert found.strictness is ReplayStrictness.ABSOLUTE
         assert found.styles == dict.fromkeys(("default", "edges"), "kCompactionStyleLevel")
@@ -45,7 +45,7 @@ class TestOptions:
             "{id=StringAppendOperator;delimiter=||;}",
         ],
     )
-    def test_a_certain_merge_operator_is_safe(self, database, operator):
+    def test_certain_merge_operator_is_safe(self, database, operator):
         set_option(database, "merge_operator", operator, CF)
         survey(database)
 
@@ -80,7 +80,7 @@ class TestOptions:
         set_option(database, "merge_operator", operator, CF)
         assert refusal(database).code is ErrorCode.UNSUPPORTED
 
-    def test_the_operator_of_one_family_is_enough(self, database):
+    def test_operator_of_one_family_is_enough(self, database):
         file = options_file(database)
         head, mark, tail = file.read_text().partition('[CFOptions "edges"]')
         file.write_text(head + mark + tail.replace("merge_operator=nullptr", "merge_operator=my.Sum", 1))
@@ -129,14 +129,14 @@ class TestOptions:
         assert finding in trouble.reason
 
     @pytest.mark.parametrize("version", ["9.9.1", "10.0.0", "11.0.0", "100.2.3"])
-    def test_a_newer_rocksdb_is_named(self, database, version):
+    def test_newer_rocksdb_is_named(self, database, version):
         file = options_file(database)
         file.write_text(file.read_text().replace("rocksdb_version=9.8.4", f"rocksdb_version={version}"))
         shown = ".".join(version.split(".")[:2])
         assert f"made by RocksDB {shown}; this jobtui reads up to 9.8" in refusal(database).reason
 
     @pytest.mark.parametrize("value", ["true", "false"])
-    def test_blob_files_beside_kept_apart_entries_are_refused(self, database, value):
+    def test_blob_files_with_separated_entries_are_refused(self, database, value):
         set_option(database, "preclude_last_level_data_seconds", "3600", CF)
         survey(database)
         set_option(database, "enable_blob_files", value, CF)
@@ -146,14 +146,14 @@ class TestOptions:
         reason = refusal(database).reason
         assert "keeps new entries out of the last level (preclude_last_level_data_seconds)" in reason
 
-    def test_an_owners_filter_and_prefixes_do_no_harm(self, database):
+    def test_owners_filter_and_prefixes_do_no_harm(self, database):
         for name in ("compaction_filter", "compaction_filter_factory", "prefix_extractor"):
             set_option(database, name, "my.Own", CF)
         options = survey(database).options.decode()
         assert options.count("compaction_filter=nullptr") == 2
         assert "compaction_filter=my.Own" not in options
 
-    def test_what_would_reach_outside_is_not_loaded(self, database):
+    def test_options_that_reach_outside_are_not_loaded(self, database):
         set_option(database, "db_log_dir", "/var/log/theirs")
         set_option(database, "best_efforts_recovery", "true")
         options = survey(database).options.decode()
@@ -162,7 +162,7 @@ class TestOptions:
 
 
 class TestOptionsFile:
-    def test_the_newest_by_number_counts(self, database):
+    def test_newest_by_number_counts(self, database):
         file = options_file(database)
         newest = file.with_name("OPTIONS-1000000")
         shutil.copy(file, newest)
@@ -172,7 +172,7 @@ class TestOptionsFile:
         survey(database)
 
     @pytest.mark.parametrize("number", [1 << 64, "9" * 240, "\u0669" * 6])
-    def test_a_number_that_rocksdb_does_not_read_does_not_count(self, database, number):
+    def test_number_that_rocksdb_does_not_read_does_not_count(self, database, number):
         text = options_file(database).read_text()
         (database / f"OPTIONS-{number}").write_text(text.replace("[DBOptions]", "[DBOptions]\n  wal_dir=/srv"))
         survey(database)
@@ -184,7 +184,7 @@ class TestOptionsFile:
         assert "two OPTIONS files of the same number" in refusal(database).reason
 
     @pytest.mark.parametrize("share", [0.0, 0.05, 0.3, 0.6, 0.9, 0.999])
-    def test_a_cut_one_is_refused(self, database, share):
+    def test_cut_one_is_refused(self, database, share):
         file = options_file(database)
         os.truncate(file, int(file.stat().st_size * share))
         assert "open it once with its own program" in refusal(database).reason
@@ -209,12 +209,12 @@ class TestOptionsFile:
             lambda text: text.replace('[CFOptions "edges"]', '[CFOptions "other"]'),
         ],
     )
-    def test_a_garbled_one_is_refused(self, database, change):
+    def test_garbled_one_is_refused(self, database, change):
         file = options_file(database)
         file.write_text(change(file.read_text()))
         refusal(database)
 
-    def test_none_is_refused(self, database):
+    def test_missing_options_file_is_refused(self, database):
         options_file(database).unlink()
         for file in database.glob("OPTIONS-*"):
             file.unlink()
@@ -250,12 +250,12 @@ class TestWalDirectory:
         assert f"looks like a copy: its WAL directory is {original}, another database" in reason
 
     @pytest.mark.parametrize("written", ["relwal", "./db", "../db", "."])
-    def test_a_relative_one_is_refused(self, database, written, monkeypatch):
+    def test_relative_one_is_refused(self, database, written, monkeypatch):
         monkeypatch.chdir(database.parent)
         set_option(database, "wal_dir", written)
         assert "depends on where its program was started" in refusal(database).reason
 
-    def test_an_absolute_one_elsewhere_is_refused(self, tmp_path, database):
+    def test_absolute_one_elsewhere_is_refused(self, tmp_path, database):
         (tmp_path / "wal").mkdir()
         set_option(database, "wal_dir", str(tmp_path / "wal"))
         trouble = refusal(database)
@@ -263,7 +263,7 @@ class TestWalDirectory:
         assert "WAL" in trouble.reason
         survey(database, tmp_path / "wal")
 
-    def test_one_that_is_gone_is_refused(self, tmp_path, database):
+    def test_missing_one_is_refused(self, tmp_path, database):
         set_option(database, "wal_dir", str(tmp_path / "gone"))
         assert "in another directory" in refusal(database).reason
 
@@ -288,7 +288,7 @@ class TestWalDirectory:
         set_option(database, "wal_dir", str(database))
         assert survey(database).unplaced == ("default",)
 
-    def test_a_stated_one_is_used(self, tmp_path, database):
+    def test_stated_one_is_used(self, tmp_path, database):
         wal = tmp_path / "wal"
         wal.mkdir()
         for file in database.glob("*.log"):
@@ -299,7 +299,7 @@ class TestWalDirectory:
         assert f"  wal_dir={wal}\n" in found.options.decode()
 
     @pytest.mark.parametrize("case", ["another", "gone", "a database", "unused"])
-    def test_a_wrong_statement_is_refused(self, tmp_path, database, case):
+    def test_wrong_statement_is_refused(self, tmp_path, database, case):
         wal = tmp_path / "wal"
         if case != "gone":
             wal.mkdir()
@@ -312,13 +312,13 @@ class TestWalDirectory:
 
 class TestFiles:
     @pytest.mark.parametrize("pattern", ["*.sst", "MANIFEST-*", "CURRENT", "OPTIONS-*", "*.log", "IDENTITY"])
-    def test_a_link_is_refused(self, tmp_path, database, pattern):
+    def test_link_is_refused(self, tmp_path, database, pattern):
         file = next(database.glob(pattern))
         file.rename(tmp_path / "elsewhere")
         file.symlink_to(tmp_path / "elsewhere")
         assert f"{file.name} is a link" in refusal(database).reason
 
-    def test_a_hard_linked_copy_is_refused(self, tmp_path, database):
+    def test_hard_linked_copy_is_refused(self, tmp_path, database):
         copy = tmp_path / "copy"
         shutil.copytree(database, copy, copy_function=os.link)
         assert "hard-linked copy" in refusal(copy).reason
@@ -328,7 +328,7 @@ class TestFiles:
             (tmp_path / file.name).hardlink_to(file)
         survey(database)
 
-    def test_a_missing_sst_file_is_named_and_not_corrupt(self, database):
+    def test_missing_sst_file_is_named_and_not_corrupt(self, database):
         file = next(database.glob("*.sst"))
         file.unlink()
         trouble = refusal(database)
@@ -337,7 +337,7 @@ class TestFiles:
         assert "db_paths or cf_paths" in trouble.reason
 
     @pytest.mark.parametrize(("old", "new"), [(b"Snappy", b"Zlib\0\0"), (b"Bytewise", b"Mywisdom")])
-    def test_an_sst_file_says_more_than_the_options(self, database, old, new):
+    def test_sst_file_is_checked_besides_the_options(self, database, old, new):
         file = next(database.glob("*.sst"))
         head, found, tail = file.read_bytes().rpartition(old)
         assert found
@@ -345,7 +345,7 @@ class TestFiles:
         assert file.name in refusal(database).reason
 
     @pytest.mark.parametrize("pattern", ["CURRENT", "OPTIONS-*", "MANIFEST-*", "*.log"])
-    def test_a_file_of_terabytes_is_not_read(self, database, pattern):
+    def test_file_of_terabytes_is_not_read(self, database, pattern):
         """A file with a hole takes no space on a disk, and all the memory of a process that reads it."""
         file = max(database.glob(pattern))
         size = file.stat().st_size
@@ -358,7 +358,7 @@ class TestFiles:
         survey(database)
 
     @pytest.mark.parametrize("pattern", ["OPTIONS-*", "MANIFEST-*", "*.log"])
-    def test_too_little_memory_is_said(self, database, pattern, monkeypatch):
+    def test_too_little_memory_is_reported(self, database, pattern, monkeypatch):
         file = max(database.glob(pattern))
         read = Path.read_bytes
 
@@ -372,7 +372,7 @@ class TestFiles:
             survey(database)
 
     @pytest.mark.parametrize("name", ["20261129.log", "99.log", "000000099999.log"])
-    def test_another_programs_log_is_not_taken_for_a_wal(self, database, name):
+    def test_log_of_another_program_is_no_wal(self, database, name):
         (database / name).write_text("2026-11-29 started\n")
         assert f"{name} is not a log of this database" in refusal(database).reason
 
@@ -388,7 +388,7 @@ class TestFiles:
         assert f"{file.name} has no end: it was cut, or is encrypted; " in reason
         assert reason.endswith("let its own program compact it, or restore a backup")
 
-    def test_an_sst_file_of_a_newer_format_is_refused(self, database):
+    def test_sst_file_of_a_newer_format_is_refused(self, database):
         file = next(database.glob("*.sst"))
         data = file.read_bytes()
         file.write_bytes(data[:-12] + struct.pack("<I", 7) + data[-8:])
@@ -420,14 +420,14 @@ class TestOtherDatabases:
         trouble = refusal(database)
         assert (trouble.code, "encrypted" in trouble.reason) == (ErrorCode.UNSUPPORTED, True)
 
-    def test_an_encrypted_options_file_too(self, database):
+    def test_encrypted_options_file_too(self, database):
         options_file(database).write_bytes(b"\xff" + os.urandom(5000))
         assert "encrypted" in refusal(database).reason
 
-    def test_a_wrong_current_is_damage(self, database):
+    def test_wrong_current_is_damage(self, database):
         (database / "CURRENT").write_text("something\n")
         assert refusal(database).code is ErrorCode.CORRUPT
 
-    def test_an_empty_directory_has_no_database(self, tmp_path):
+    def test_empty_directory_has_no_database(self, tmp_path):
         (tmp_path / "empty").mkdir()
         assert refusal(tmp_path / "empty").code is ErrorCode.MISSING

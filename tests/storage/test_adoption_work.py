@@ -131,7 +131,7 @@ class TestReplaced:
 
 
 class TestLock:
-    def test_database_that_its_owner_holds_is_not_even_surveyed(self, tmp_path, database):
+    def test_database_open_in_its_owner_is_not_surveyed(self, tmp_path, database):
         class Counting(Surveyor):
             surveys = 0
 
@@ -173,7 +173,7 @@ class TestDefect:
 
 
 class TestRefused:
-    async def test_a_copy_leaves_its_original_alone(self, tmp_path, database):
+    async def test_copy_does_not_change_its_original(self, tmp_path, database):
         original = adoptable(tmp_path / "original")
         set_option(database, "wal_dir", str(original))
         before = content(original)
@@ -183,7 +183,7 @@ class TestRefused:
             assert "looks like a copy" in error.detail
         assert content(original) == before
 
-    async def test_what_became_unsafe_is_refused_by_every_way(self, tmp_path, database):
+    async def test_database_that_became_unsafe_is_refused_everywhere(self, tmp_path, database):
         async with storage_at(tmp_path / "root") as storage:
             await storage.create_space("chain", adopting(database))
             set_option(database, "merge_operator", "my.Sum", "CFOptions")
@@ -202,7 +202,7 @@ class TestRefused:
             assert "open it once with its own program" in error.detail
         assert content(database) == before
 
-    async def test_a_family_without_sst_files_is_not_flushed(self, tmp_path):
+    async def test_family_without_sst_files_is_not_flushed(self, tmp_path):
         database = make(UNFLUSHED, tmp_path / "db", "both")
         before = content(database)
         async with storage_at(tmp_path / "root") as storage:
@@ -224,7 +224,7 @@ class TestRefused:
         finally:
             await storage.close()
 
-    async def test_a_family_with_sst_files_here_is_flushed(self, tmp_path):
+    async def test_family_with_sst_files_here_is_flushed(self, tmp_path):
         database = make(UNFLUSHED, tmp_path / "db", "default")
         async with storage_at(tmp_path / "root") as storage:
             await storage.create_space("chain", adopting(database))
@@ -244,7 +244,7 @@ class TestWal:
         assert wal.read_bytes() == data
 
     @pytest.mark.parametrize("lost", [1, 9, 30])
-    async def test_a_torn_end_loses_only_the_record_it_cut(self, tmp_path, lost):
+    async def test_torn_end_loses_only_the_record_it_cut(self, tmp_path, lost):
         database = make(UNFLUSHED, tmp_path / "db", "default")
         wal = max(database.glob("*.log"))
         os.truncate(wal, wal.stat().st_size - lost)
@@ -262,7 +262,7 @@ class TestWal:
             await flush(storage, str(database), "chain")
             assert len(await dumped(storage, "chain")) == 1001
 
-    async def test_a_stated_directory_is_worked_in(self, tmp_path, database):
+    async def test_stated_directory_is_worked_in(self, tmp_path, database):
         wal = tmp_path / "wal"
         wal.mkdir()
         for file in database.glob("*.log"):
@@ -319,7 +319,7 @@ class TestLeftAsFound:
             await storage.create_space("chain", adopting(database))
             await flush(storage, str(database), "chain")
 
-    async def test_a_wal_of_ours_is_never_compressed(self, tmp_path, database):
+    async def test_own_wal_is_never_compressed(self, tmp_path, database):
         """A compressed one would be refused at the next job."""
         set_option(database, "wal_compression", "kZSTD")
         async with storage_at(tmp_path / "root") as storage:
@@ -340,7 +340,7 @@ class TestLeftAsFound:
 
 
 class TestTwice:
-    async def test_a_hard_linked_copy_is_found(self, tmp_path, database):
+    async def test_hard_linked_copy_is_found(self, tmp_path, database):
         async with storage_at(tmp_path / "root") as storage:
             await storage.create_space("chain", adopting(database))
             copy = tmp_path / "copy"
@@ -359,13 +359,13 @@ class TestTwice:
         yield mounted
         subprocess.run(["umount", mounted], check=True)
 
-    async def test_a_bind_mount_is_found(self, tmp_path, database, mounted):
+    async def test_bind_mount_is_found(self, tmp_path, database, mounted):
         async with storage_at(tmp_path / "root") as storage:
             await storage.create_space("chain", adopting(database))
             error = await failure_of(storage.create_space("again", adopting(mounted)))
             assert "is the same directory as" in error.detail
 
-    async def test_a_checkpoint_with_shared_sst_files_is_another(self, tmp_path, database):
+    async def test_checkpoint_with_shared_sst_files_is_another(self, tmp_path, database):
         other = tmp_path / "checkpoint"
         other.mkdir()
         for file in database.iterdir():
@@ -377,7 +377,7 @@ class TestTwice:
             assert len(await dumped(storage, "chain")) == 100
 
 
-async def test_a_wal_counts_if_there_is_no_sst_file(tmp_path, database):
+async def test_wal_counts_if_there_is_no_sst_file(tmp_path, database):
     for file in database.glob("*.sst"):
         file.unlink()
     wal = max(database.glob("*.log"))

@@ -87,7 +87,7 @@ class TestHost:
             await loading
             assert not storage.can_stall("nba", "h1")
 
-    async def test_directory_that_is_gone(self, tmp_path):
+    async def test_missing_directory(self, tmp_path):
         async with space_at(tmp_path) as storage:
             directory = storage.catalog.directories["h1"]
             directory.rename(tmp_path / "elsewhere")

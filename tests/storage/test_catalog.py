@@ -33,7 +33,7 @@ def test_empty_directory_is_an_empty_catalog(tmp_path):
     assert not (tmp_path / "none").exists()
 
 
-def test_what_was_saved_is_read_again(tmp_path):
+def test_saved_catalog_is_read_back(tmp_path):
     saved(tmp_path)
     catalog = Catalog.open(tmp_path, HOSTS)
     assert catalog.spaces() == (Space("chain", ("/somewhere/db",), adopted=True), Space("nba", ("h1", "h2")))
@@ -41,7 +41,7 @@ def test_what_was_saved_is_read_again(tmp_path):
     assert (tmp_path / FILE).stat().st_mode & 0o777 == 0o600
 
 
-def test_sizes_and_hosts_are_told_from_the_files(tmp_path):
+def test_sizes_and_hosts_come_from_the_files(tmp_path):
     async def run():
         async with space_at(tmp_path, HOSTS) as storage:
             await layers(storage, 1, 0.5)
@@ -79,7 +79,7 @@ def test_unconfigured_host_and_lost_directory_are_reported(tmp_path):
     ],
     ids=["empty", "cut", "zeros", "changed", "other", "no text", "no UTF-8", "nested"],
 )
-def test_a_damaged_catalogue_is_rebuilt_from_the_hosts_and_kept(tmp_path, spoil):
+def test_damaged_catalogue_is_rebuilt_from_the_hosts_and_kept(tmp_path, spoil):
     notices: list[str] = []
 
     async def run():
@@ -115,7 +115,7 @@ def test_missing_catalog_is_rebuilt_with_long_names(tmp_path):
     assert any("is missing" in text for text in notices)
 
 
-def test_a_catalogue_of_a_newer_jobtui_is_left_alone(tmp_path):
+def test_catalog_of_a_newer_version_is_not_changed(tmp_path):
     saved(tmp_path)
     import zlib
 
@@ -129,7 +129,7 @@ def test_a_catalogue_of_a_newer_jobtui_is_left_alone(tmp_path):
     assert (tmp_path / FILE).read_text() == newer
 
 
-def test_a_half_written_file_beside_it_changes_nothing(tmp_path):
+def test_incomplete_file_next_to_it_changes_nothing(tmp_path):
     saved(tmp_path)
     (tmp_path / f".{FILE}.123").write_text("half of")
     assert len(Catalog.open(tmp_path, HOSTS).spaces()) == 2
@@ -149,7 +149,7 @@ def test_hosts_that_would_share_a_directory_are_refused(tmp_path, hosts):
     assert caught.value.code is ErrorCode.REJECTED
 
 
-def test_a_full_disk_leaves_the_old_catalogue(small_disk):
+def test_full_disk_keeps_the_old_catalog(small_disk):
     disk = small_disk("1m")
     before = saved(disk)
     with open(disk / "stuff", "wb", buffering=0) as out:
@@ -188,7 +188,7 @@ def test_pending_spaces_are_deleted_after_a_crash(tmp_path):
     assert notices == []
 
 
-def test_directories_of_no_known_space_are_told_and_left_alone(tmp_path):
+def test_unknown_directories_are_reported_and_not_changed(tmp_path):
     notices: list[str] = []
     (tmp_path / "h1" / "stranger").mkdir(parents=True)
     (tmp_path / "h1" / "stranger" / "precious").write_text("data")

@@ -29,7 +29,7 @@ THREE = {"h1": None, "h2": None, "h3": None}
         (Placement(hosts=("h2", "h1", "h2")), ("h2", "h1")),
     ],
 )
-def test_a_space_goes_where_it_is_put_the_emptiest_hosts_first(tmp_path, placement, hosts):
+def test_space_is_placed_on_the_emptiest_hosts_by_default(tmp_path, placement, hosts):
     async def run():
         async with storage_at(tmp_path, THREE) as storage:
             await storage.create_space("there", Placement(hosts=("h1", "h2")))
@@ -50,7 +50,7 @@ def test_a_space_goes_where_it_is_put_the_emptiest_hosts_first(tmp_path, placeme
         (Placement(hosts=("h1", "h9")), "Host 'h9' does not exist; there are h1, h2, h3"),
     ],
 )
-def test_a_placement_that_cannot_be_is_refused(tmp_path, placement, words):
+def test_placement_that_cannot_be_is_refused(tmp_path, placement, words):
     async def run():
         async with storage_at(tmp_path, THREE) as storage:
             error = await failure_of(storage.create_space("nba", placement))
@@ -61,7 +61,7 @@ def test_a_placement_that_cannot_be_is_refused(tmp_path, placement, words):
     asyncio.run(run())
 
 
-def test_a_space_that_exists_is_not_made_again(tmp_path):
+def test_existing_space_is_not_created_again(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:
             await storage.load("nba", [(b"k", b"v")])
@@ -72,7 +72,7 @@ def test_a_space_that_exists_is_not_made_again(tmp_path):
     asyncio.run(run())
 
 
-def test_a_dropped_space_is_gone_and_its_name_is_free(tmp_path):
+def test_dropped_space_is_deleted_and_its_name_is_free(tmp_path):
     async def run():
         async with space_at(tmp_path, THREE) as storage:
             await layers(storage, 1, 0.5)
@@ -129,7 +129,7 @@ def test_data_on_an_unconfigured_host_is_reported_on_drop(tmp_path):
     asyncio.run(run())
 
 
-def test_where_nothing_could_be_made_there_is_nothing_to_delete(tmp_path):
+def test_failed_creation_leaves_nothing_to_delete(tmp_path):
     (tmp_path / "h1").write_text("in the way")
     notices: list[str] = []
 
@@ -142,7 +142,7 @@ def test_where_nothing_could_be_made_there_is_nothing_to_delete(tmp_path):
     asyncio.run(run())
 
 
-def test_a_name_whose_deletion_failed_is_free_once_it_succeeds(tmp_path, monkeypatch):
+def test_name_whose_deletion_failed_is_free_once_it_succeeds(tmp_path, monkeypatch):
     async def run():
         async with space_at(tmp_path) as storage:
             await storage.load("nba", [(b"old", b"data")])
@@ -185,7 +185,7 @@ def test_hostile_names_make_spaces_like_others_and_stay_inside(tmp_path, long):
     assert bystander.read_text() == "untouched"
 
 
-def test_a_host_may_be_called_anything_too(tmp_path):
+def test_host_can_have_any_name(tmp_path):
     async def run():
         hosts = {"../up": None, "CON": None, "con": None}
         async with space_at(tmp_path / "root", hosts) as storage:
@@ -196,7 +196,7 @@ def test_a_host_may_be_called_anything_too(tmp_path):
     asyncio.run(run())
 
 
-def test_a_link_in_place_of_a_space_is_never_followed(tmp_path):
+def test_link_in_place_of_a_space_is_never_followed(tmp_path):
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "precious").write_text("data")

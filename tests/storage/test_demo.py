@@ -47,7 +47,7 @@ def test_demo_has_two_reproducible_spaces_to_compact(tmp_path):
     assert one[0][-1][0].startswith(b"v:014:")
 
 
-def test_the_gentle_writer_writes_until_its_spaces_are_gone(tmp_path, monkeypatch):
+def test_writer_stops_when_its_spaces_are_dropped(tmp_path, monkeypatch):
     monkeypatch.setattr(demo, "WRITE_SECONDS", 0.01)
 
     async def run():
@@ -73,7 +73,7 @@ async def written(storage, space):
 
 
 @pytest.mark.parametrize("kept", [True, False])
-def test_what_is_thrown_away_is_not_written_to_tables_first(tmp_path, kept):
+def test_discarded_data_is_not_flushed_first(tmp_path, kept):
     async def run():
         async with storage_at(tmp_path, HOSTS) as storage:
             storage.keeps_data = kept
@@ -87,7 +87,7 @@ def test_what_is_thrown_away_is_not_written_to_tables_first(tmp_path, kept):
     assert bool(list(tmp_path.rglob("*.sst"))) is kept
 
 
-def test_the_data_of_a_demo_is_thrown_away(tmp_path, monkeypatch):
+def test_data_of_a_demo_is_deleted(tmp_path, monkeypatch):
     filled = threading.Event()
 
     async def fill(storage, notify):

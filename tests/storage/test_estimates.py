@@ -452,7 +452,7 @@ class TestShapes:
         graph_written_again(made)
         assert made.predict(adopted=True).gain == pytest.approx(made.predict().gain, rel=0.05)
 
-    def test_fifo_gives_nothing_back(self, make) -> None:
+    def test_fifo_reclaims_nothing(self, make) -> None:
         made = make({"default": FIFO})
         for seed in range(2):
             write(made[0], decimal(2_000), noise(2_000, seed=seed))
@@ -478,7 +478,7 @@ class TestShapes:
 
 
 class TestReader:
-    def test_what_a_search_for_gaps_skips_is_dead_in_no_stretch(self, make) -> None:
+    def test_data_skipped_by_the_gap_search_is_not_counted_dead(self, make) -> None:
         made = make()
         keys = decimal(10_000)
         write(made[0], keys, noise(10_000))
@@ -492,7 +492,7 @@ class TestReader:
         reader._find_gaps(96)
         assert reader._read_evenly(10, [])[0].dead == 0
 
-    def test_an_empty_key_is_a_key(self, make) -> None:
+    def test_empty_key_is_a_key(self, make) -> None:
         made = make()
         write(made[0], [b"", *decimal(5_000)], noise(5_001))
         files = tables_by_family(made.handle)["default"]

@@ -89,7 +89,7 @@ def test_full_disk_fails_a_flush_without_data_loss(small_disk, tmp_path):
     asyncio.run(run())
 
 
-def test_a_load_that_a_full_disk_refuses_fails(small_disk, tmp_path):
+def test_load_that_a_full_disk_refuses_fails(small_disk, tmp_path):
     disk = small_disk("8m")
 
     async def run():
@@ -100,7 +100,7 @@ def test_a_load_that_a_full_disk_refuses_fails(small_disk, tmp_path):
     asyncio.run(run())
 
 
-def test_a_corrupt_block_fails_the_compact_and_the_dump(tmp_path):
+def test_corrupt_block_fails_the_compact_and_the_dump(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:
             await layers(storage, 2, 1)
@@ -115,7 +115,7 @@ def test_a_corrupt_block_fails_the_compact_and_the_dump(tmp_path):
     asyncio.run(run())
 
 
-def test_a_missing_manifest_is_named(tmp_path):
+def test_missing_manifest_is_named(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:
             await layers(storage, 1, 0.1)
@@ -131,7 +131,7 @@ def test_a_missing_manifest_is_named(tmp_path):
 
 @pytest.mark.parametrize("killed", [False, True], ids=["after a clean end", "after a kill"])
 @pytest.mark.parametrize("cut", [1, 20, 100])
-def test_a_cut_manifest_is_noticed_and_deletes_nothing(tmp_path, killed, cut):
+def test_cut_manifest_is_noticed_and_deletes_nothing(tmp_path, killed, cut):
     async def run():
         async with space_at(tmp_path) as storage:
             held = await layers(storage, 3, 0.1)
@@ -174,7 +174,7 @@ def test_files_missing_from_the_manifest_are_reported(tmp_path):
     asyncio.run(run())
 
 
-def test_a_cut_manifest_is_noticed_without_a_note_of_ours(tmp_path):
+def test_cut_manifest_is_noticed_without_a_note_of_ours(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:
             database = tmp_path / "h1" / "nba"
@@ -194,7 +194,7 @@ def test_a_cut_manifest_is_noticed_without_a_note_of_ours(tmp_path):
     asyncio.run(run())
 
 
-def test_what_a_killed_compact_left_behind_is_no_damage(tmp_path):
+def test_remains_of_a_killed_compact_are_no_damage(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 4, rate=8 << 20) as (storage, held):
             watched = Watched()
@@ -209,7 +209,7 @@ def test_what_a_killed_compact_left_behind_is_no_damage(tmp_path):
 
 
 @pytest.mark.parametrize("opened", [False, True], ids=["before it was opened", "while it is open"])
-def test_a_deleted_directory_is_missing(tmp_path, opened):
+def test_deleted_directory_is_missing(tmp_path, opened):
     async def run():
         async with space_at(tmp_path) as storage:
             await layers(storage, 2, 0.1)
@@ -227,7 +227,7 @@ def test_a_deleted_directory_is_missing(tmp_path, opened):
     asyncio.run(run())
 
 
-def test_a_directory_deleted_in_the_middle_of_a_compact_fails_it(tmp_path):
+def test_directory_deleted_during_a_compact_fails_it(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 4, rate=8 << 20) as (storage, _):
             watched = Watched()
@@ -238,7 +238,7 @@ def test_a_directory_deleted_in_the_middle_of_a_compact_fails_it(tmp_path):
     asyncio.run(run())
 
 
-def test_a_lock_held_by_another_program_is_told(tmp_path):
+def test_lock_of_another_program_is_reported(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:
             await layers(storage, 1, 0.1)
@@ -254,7 +254,7 @@ def test_a_lock_held_by_another_program_is_told(tmp_path):
 
 
 @pytest.mark.parametrize("opened", [False, True], ids=["before it was opened", "while it is open"])
-def test_a_disk_that_is_read_only_is_access(small_disk, tmp_path, opened):
+def test_disk_that_is_read_only_is_access(small_disk, tmp_path, opened):
     disk = small_disk("24m")
 
     async def run():
@@ -279,7 +279,7 @@ def test_a_disk_that_is_read_only_is_access(small_disk, tmp_path, opened):
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may write anywhere")
-def test_a_directory_without_permission_is_access(tmp_path):
+def test_directory_without_permission_is_access(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:
             await layers(storage, 2, 0.1)
@@ -383,7 +383,7 @@ class TestHandle:
         opener.create()
         return opener
 
-    def test_database_in_place_of_the_open_one_is_missing(self, opener):
+    def test_replaced_database_is_reported_missing(self, opener):
         database = Database(opener)
         with database.use(write=True):
             pass

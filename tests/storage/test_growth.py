@@ -67,7 +67,7 @@ class Orders:
                 return
 
 
-def test_nothing_is_kept_of_finished_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_finished_work_leaves_no_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve, "THREADS", 1)  # each allocates a little when it is first used
     shared = SharedOptions()
 

@@ -27,7 +27,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=ascii)
-def test_a_hostile_name_stays_one_plain_file_name(name):
+def test_hostile_name_becomes_one_plain_file_name(name):
     directory = directory_name(name)
     assert is_directory_name(directory)
     assert set(directory) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-%~")
@@ -48,13 +48,13 @@ def test_plain_names_are_their_own_directories():
 
 
 @given(st.text(st.characters(exclude_characters="`."), min_size=1, max_size=200))
-def test_a_name_comes_back_from_its_directory(name):
+def test_name_is_restored_from_its_directory(name):
     directory = directory_name(name)
     assert name_of(directory, full_name=name if is_cut_name(directory) else None) == name
 
 
 @given(st.text(alphabet="abAB%4c2e~._-/", max_size=12))
-def test_a_foreign_directory_is_never_taken_for_a_space(text):
+def test_foreign_directory_is_never_a_space(text):
     name = name_of(text)
     assert name is None or directory_name(name) == text
 
@@ -67,7 +67,7 @@ def test_name_file_counts_only_if_it_matches_the_cut_name():
 
 
 @pytest.mark.parametrize("name", ["nba", "x" * 4096, "图" * 1365])
-def test_a_name_that_was_cut_is_read_from_a_file(tmp_path, name):
+def test_name_that_was_cut_is_read_from_a_file(tmp_path, name):
     host = tmp_path / "host"
     prepare_host(host, name)
     assert [path.read_text() for path in host.iterdir()] == ([name] if len(name) > 99 else [])

@@ -46,7 +46,7 @@ WORDS = [
 
 
 @pytest.mark.parametrize(("words", "code"), WORDS)
-def test_rocksdbs_words_have_a_code(words, code):
+def test_rocksdb_messages_have_a_code(words, code):
     assert classify(words) is code
     trouble = rocksdb_error(words, "/x")
     assert trouble.code is code
@@ -64,11 +64,11 @@ def test_rocksdbs_words_have_a_code(words, code):
         (errno.EIO, ErrorCode.IO),
     ],
 )
-def test_the_systems_errors_have_a_code(number, code):
+def test_systems_errors_have_a_code(number, code):
     assert system_error(OSError(number, "words"), "/x").code is code
 
 
-def test_an_error_of_rocksdict_s_own_has_the_system_s_code_too():
+def test_errors_of_rocksdict_have_the_systems_code():
     trouble = system_error(PermissionError("Permission denied (os error 13)"), "/x")
     assert (trouble.code, trouble.reason) == (
         ErrorCode.ACCESS,
@@ -78,7 +78,7 @@ def test_an_error_of_rocksdict_s_own_has_the_system_s_code_too():
     assert system_error(OSError("what nobody foresaw"), "/x").code is ErrorCode.IO
 
 
-def test_a_full_disk_is_told_with_its_numbers():
+def test_full_disk_is_reported_with_sizes():
     assert (
         disk_full_error("/x", 3 << 20, 1536).reason
         == "/x: there is not enough room: 3 MiB needed, 1.5 KiB free"
@@ -86,7 +86,7 @@ def test_a_full_disk_is_told_with_its_numbers():
     assert "5 B free" in rocksdb_error("No space left on device", "/x", DiskSpace(None, 5)).reason
 
 
-def test_lock_is_explained_without_the_words_of_rocksdb() -> None:
+def test_lock_is_explained_without_rocksdbs_message() -> None:
     for words in (words for words, code in WORDS if code is ErrorCode.LOCKED):
         assert (
             rocksdb_error(words, "/x").reason == "/x: another program has the database open (its LOCK is held)"

@@ -57,7 +57,7 @@ def test_this_build_knows_every_known_option(tmp_path, database):
     assert json.loads(done.stdout) == []
 
 
-def test_the_newest_version_is_that_of_this_build(database):
+def test_newest_version_is_that_of_this_build(database):
     assert parse_options(options_file(database).read_bytes()).version == NEWEST
 
 
@@ -68,12 +68,12 @@ def test_options_are_ordered_by_number():
     ]
 
 
-def test_a_family_with_an_odd_name_is_read(database):
+def test_family_with_an_odd_name_is_read(database):
     text = options_file(database).read_text().replace('"edges"', r'"a\#b\:c\\d "q""')
     assert 'a#b:c\\d "q"' in parse_options(text.encode()).families
 
 
-def test_a_manifest_names_families_and_files(database):
+def test_manifest_names_families_and_files(database):
     manifest = parse_manifest((database / (database / "CURRENT").read_text().strip()).read_bytes())
     assert [family.name for family in manifest.families.values()] == ["default", "edges"]
     on_disk = {int(path.stem) for path in database.glob("*.sst")}
@@ -81,7 +81,7 @@ def test_a_manifest_names_families_and_files(database):
     assert {family.comparator for family in manifest.families.values()} == {"leveldb.BytewiseComparator"}
 
 
-def test_a_manifest_cut_anywhere_is_shorter_or_unreadable(database):
+def test_manifest_cut_anywhere_is_shorter_or_unreadable(database):
     data = (database / (database / "CURRENT").read_text().strip()).read_bytes()
     whole = parse_manifest(data)
     for end in range(len(data)):
@@ -92,7 +92,7 @@ def test_a_manifest_cut_anywhere_is_shorter_or_unreadable(database):
         assert len(cut.tables) <= len(whole.tables) or cut.gone != whole.gone
 
 
-def test_a_wal_names_the_families_written(database):
+def test_wal_names_the_families_written(database):
     wal = max(database.glob("*.log"))
     content = read_wal(wal.read_bytes(), int(wal.stem))
     assert not content.merged
@@ -147,12 +147,12 @@ def test_no_field_goes_beyond_its_record():
         ByteReader(b"ab").take(3)
 
 
-def test_a_manifest_without_a_record_is_none():
+def test_manifest_without_records_is_refused():
     with pytest.raises(Unreadable, match="holds nothing"):
         parse_manifest(b"")
 
 
-def test_a_manifest_names_its_database(database):
+def test_manifest_names_its_database(database):
     manifest = parse_manifest((database / (database / "CURRENT").read_text().strip()).read_bytes())
     assert manifest.database_id == (database / "IDENTITY").read_text()
 
@@ -172,17 +172,17 @@ def test_other_entries_of_a_wal_are_named(entry, finding):
         read_wal(framed(FULL, batch), 8)
 
 
-def test_a_comment_in_a_wal_is_passed_over():
+def test_comment_in_a_wal_is_passed_over():
     batch = bytes(8) + bytes(4) + b"\x03\x02hi"
     assert not read_wal(framed(FULL, batch), 8).written
 
 
-def test_a_value_of_a_wal_may_have_any_length():
+def test_value_of_a_wal_may_have_any_length():
     batch = bytes(8) + (2).to_bytes(4, "little") + b"\x01\x01k\xc8\x01" + b"c" * 200 + b"\x04\x07\x01k"
     assert read_wal(framed(FULL, batch), 8).written == {0, 7}
 
 
-def test_an_entry_of_a_wal_ends_within_its_record():
+def test_entry_of_a_wal_ends_within_its_record():
     batch = bytes(8) + (1).to_bytes(4, "little") + b"\x01\x01k\x05v"
     with pytest.raises(Unreadable, match="ends in the middle"):
         read_wal(framed(FULL, batch), 8)
@@ -210,7 +210,7 @@ def test_options_of_each_family_are_required(database, section):
     ],
     ids=["short", "another file", "newer"],
 )
-def test_a_blob_file_has_a_known_header(tmp_path, header):
+def test_blob_file_has_a_known_header(tmp_path, header):
     file = tmp_path / "000001.blob"
     file.write_bytes(header)
     with pytest.raises(Unreadable, match="not a blob file"):
@@ -238,7 +238,7 @@ def test_properties_have_a_sensible_size(database, length):
         read_table(file)
 
 
-def test_a_recycled_file_ends_where_its_old_records_begin():
+def test_recycled_file_ends_where_its_old_records_begin():
     def record(number: int, payload: bytes) -> bytes:
         return bytes(4) + len(payload).to_bytes(2, "little") + b"\5" + number.to_bytes(4, "little") + payload
 
@@ -247,12 +247,12 @@ def test_a_recycled_file_ends_where_its_old_records_begin():
     assert reader.recycled
 
 
-def test_an_sst_file_names_its_compression(database):
+def test_sst_file_names_its_compression(database):
     table = read_table(next(database.glob("*.sst")))
     assert (table.compression, table.comparator, table.merges) == ("Snappy", "leveldb.BytewiseComparator", 0)
 
 
-def test_an_sst_file_cut_anywhere_is_unreadable(tmp_path, database):
+def test_sst_file_cut_anywhere_is_unreadable(tmp_path, database):
     data = next(database.glob("*.sst")).read_bytes()
     cut = tmp_path / "000001.sst"
     for end in range(0, len(data), 7):
@@ -269,14 +269,14 @@ def test_an_sst_file_cut_anywhere_is_unreadable(tmp_path, database):
         (1, "has no end: it was cut, or is encrypted"),
     ],
 )
-def test_an_sst_file_of_another_format_is_named(database, magic, finding):
+def test_sst_file_of_another_format_is_named(database, magic, finding):
     file = next(database.glob("*.sst"))
     file.write_bytes(file.read_bytes()[:-8] + magic.to_bytes(8, "little"))
     with pytest.raises(Unreadable, match=finding):
         read_table(file)
 
 
-def test_an_sst_file_of_a_newer_format_is_named(database):
+def test_sst_file_of_a_newer_format_is_named(database):
     file = next(database.glob("*.sst"))
     data = file.read_bytes()
     file.write_bytes(data[:-12] + (7).to_bytes(4, "little") + data[-8:])
@@ -284,14 +284,14 @@ def test_an_sst_file_of_a_newer_format_is_named(database):
         read_table(file)
 
 
-def test_a_footer_alone_is_too_short(database):
+def test_footer_alone_is_too_short(database):
     file = next(database.glob("*.sst"))
     file.write_bytes(file.read_bytes()[-52:])
     with pytest.raises(Unreadable, match="has no end"):
         read_table(file)
 
 
-def test_a_pipe_in_place_of_an_sst_file_is_not_read(tmp_path):
+def test_pipe_in_place_of_an_sst_file_is_not_read(tmp_path):
     os.mkfifo(tmp_path / "000001.sst")
     with pytest.raises(Unreadable, match="is not a regular file"):
         read_table(tmp_path / "000001.sst")

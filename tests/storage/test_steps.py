@@ -58,7 +58,7 @@ class TestPlan:
     def test_no_files_need_no_step(self):
         assert plan_steps([rest([])], 30, in_one=False) == ()
 
-    def test_what_level_0_merges_with_at_once_is_not_divided(self):
+    def test_files_merged_with_level_0_are_not_divided(self):
         files = [*bottom(), table(20, 0, "c5", "e5")]
         parts = parts_of(rest(files), step=20)
         (whole,) = [part for part in parts if part.begin is not None and part.begin < b"c5" <= part.end]
@@ -84,39 +84,39 @@ class TestPlan:
         steps = plan_steps(families, 30, in_one=False)
         assert [[part.family for part in step.parts] for step in steps] == [["one", "two", "three"], ["four"]]
 
-    def test_a_small_database_has_one_step(self):
+    def test_small_database_has_one_step(self):
         (step,) = plan_steps([rest(bottom(5)), rest(bottom(3), name="two")], 30, in_one=True)
         assert [(part.begin, part.end, part.key) for part in step.parts] == [(None, None, None)] * 2
 
-    def test_an_indivisible_family_has_one_step(self):
+    def test_indivisible_family_has_one_step(self):
         (part,) = parts_of(rest(bottom(), divisible=False))
         assert (part.begin, part.end, part.size, part.merged) == (None, None, 100, 100)
 
-    def test_a_part_of_the_keys_ends_at_its_bounds(self):
+    def test_part_of_the_keys_ends_at_its_bounds(self):
         files = overlapping_files(bottom(), b"b5", b"f0", excluded=True)
         parts = parts_of(rest(files, begin=b"b5", end=b"f0"), step=20)
         assert [part.size for part in parts] == [20, 20]
         assert (parts[0].begin, parts[-1].end, parts[-1].key) == (b"b5", b"e9", None)
 
     @pytest.mark.parametrize(("room", "needed"), [(10, 35), (50, 55), (1000, 105)])
-    def test_step_needs_level_0_bytes_and_room_for_one_merge(self, room, needed):
+    def test_step_needs_level_0_bytes_and_space_for_one_merge(self, room, needed):
         files = [*bottom(8), table(20, 0, "a5", "b5", 5), table(21, 5, "h0", "h9", 20)]
         (step,) = plan_steps([rest(files, base_level=5)], 1000, in_one=True)
         assert step.room_needed(room) == needed
 
-    def test_a_step_of_one_huge_file_needs_room_for_it(self):
+    def test_step_of_one_huge_file_needs_space_for_it(self):
         (step,) = plan_steps(
             [rest([table(1, BOTTOM, "a", "b", 70), table(2, BOTTOM, "c", "d")])], 10, in_one=True
         )
         assert step.room_needed(10) == 70
 
-    def test_each_step_needs_room_for_the_blobs_that_it_copies(self):
+    def test_each_step_needs_space_for_copied_blobs(self):
         steps = plan_steps([rest(bottom(), blobs=1000)], 30, in_one=False)
         assert [step.room_needed(10) - 10 for step in steps] == [300, 300, 400]
         (step,) = plan_steps([rest(bottom(), blobs=1000)], 30, in_one=True)
         assert step.room_needed(10) == 1010
 
-    def test_step_needs_room_for_the_largest_overlap(self):
+    def test_step_needs_space_for_the_largest_overlap(self):
         files = [*bottom(), table(20, 5, "a0", "i5", 3)]
         needed = [step.room_needed(20) for step in plan_steps([rest(files, base_level=5)], 20, in_one=False)]
         assert needed[0] == 93
@@ -124,12 +124,12 @@ class TestPlan:
 
 
 class TestPosition:
-    def test_what_a_step_wrote_beyond_its_range_is_done_too(self):
+    def test_output_beyond_the_range_of_a_step_counts_as_done(self):
         part = StepPart("default", None, b"c9", b"c9\0", 30, 0, 10)
         assert position_after(part, [table(5, BOTTOM, "e0", "e9")]) == b"e0"
         assert position_after(part, [table(5, BOTTOM, "b0", "c9"), table(6, 5, "c5", "d0")]) == b"c9\0"
 
-    def test_a_family_without_pending_files_is_done(self):
+    def test_family_without_pending_files_is_done(self):
         part = StepPart("default", None, b"c9", b"c9\0", 30, 0, 10)
         assert position_after(part, []) is None
 
@@ -169,7 +169,7 @@ def test_steps_cover_every_file_and_count_each_byte_once(files, base_level, step
     assert sum(part.merged for part in parts) >= sum(file.size for file in files if file.level == 0)
 
 
-def test_a_plan_that_is_made_again_before_each_step_ends():
+def test_plan_remade_before_each_step_ends():
     """A writer adds files to level 0 all the time, and each step rewrites more than its range."""
     chance = random.Random(1)
     files = bottom(20)

@@ -120,7 +120,7 @@ class TestSteps:
             assert len(rates) > 4
             assert None not in rates[1:]
 
-    async def test_a_small_database_has_one_step(self, tmp_path):
+    async def test_small_database_has_one_step(self, tmp_path):
         async with storage_at(tmp_path, step=STEP) as storage:
             await storage.create_space("nba", Placement())
             await storage.load("nba", layer_pairs(0, 1.5))
@@ -135,13 +135,13 @@ class TestSteps:
             limits = re.findall(r"^ *max_compaction_bytes=(\d+)$", newest.read_text(), re.MULTILINE)
             assert set(limits) == {str(STEP)}
 
-    async def test_an_empty_database_has_none(self, tmp_path):
+    async def test_empty_database_has_no_steps(self, tmp_path):
         async with storage_at(tmp_path, step=STEP) as storage:
             await storage.create_space("nba", Placement())
             outcome = await compact(storage)
             assert (outcome.steps, outcome.note, outcome.stopped) == (None, "", False)
 
-    async def test_a_concurrent_writer_loses_nothing_and_the_plan_ends(self, tmp_path):
+    async def test_concurrent_writer_loses_nothing_and_the_plan_ends(self, tmp_path):
         async with leveled(tmp_path) as (storage, held):
             ended = asyncio.Event()
 
@@ -172,7 +172,7 @@ class TestEndedInTheMiddle:
             assert 1 <= outcome.steps.done < outcome.steps.total
             await check_rest(storage, held, outcome.steps)
 
-    async def test_a_pause_before_the_first_step_does_nothing(self, tmp_path):
+    async def test_pause_before_the_first_step_does_nothing(self, tmp_path):
         async with leveled(tmp_path) as (storage, held):
             watched = Watched()
             watched.control.pause.set()
@@ -181,7 +181,7 @@ class TestEndedInTheMiddle:
                 assert outcome.steps.done == outcome.steps.total
             await check_rest(storage, held, outcome.steps)
 
-    async def test_a_stop_loses_at_most_the_step_in_which_it_comes(self, tmp_path):
+    async def test_stop_loses_at_most_the_step_in_which_it_comes(self, tmp_path):
         async with leveled(tmp_path) as (storage, held):
             watched = after_steps(2, lambda watched: watched.cancel.set())
             outcome = await compact(storage, watched=watched)
@@ -190,7 +190,7 @@ class TestEndedInTheMiddle:
             assert outcome.steps.done >= 2
             await check_rest(storage, held, outcome.steps)
 
-    async def test_a_killed_worker_loses_at_most_a_step(self, tmp_path):
+    async def test_killed_worker_loses_at_most_a_step(self, tmp_path):
         async with leveled(tmp_path) as (storage, held):
 
             def kill(_watched: Watched) -> None:
@@ -202,7 +202,7 @@ class TestEndedInTheMiddle:
             assert done_before(watched).done >= 2
             await check_rest(storage, held, done_before(watched))
 
-    async def test_a_disk_that_fills_up_loses_at_most_a_step(self, tmp_path, small_disk):
+    async def test_disk_that_fills_up_loses_at_most_a_step(self, tmp_path, small_disk):
         disk = small_disk("32m")
         # so slow that the disk is full before the step ends
         async with leveled(tmp_path / "root", disk=disk, rate=1 << 20) as (storage, held):
@@ -215,7 +215,7 @@ class TestEndedInTheMiddle:
         async with storage_at(tmp_path / "root", {"h1": disk / "h1"}, step=STEP) as storage:
             await check_rest(storage, held, done_before(watched))
 
-    async def test_the_next_one_starts_over_on_another_database(self, tmp_path):
+    async def test_next_one_starts_over_on_another_database(self, tmp_path):
         async with leveled(tmp_path) as (storage, held):
             watched = after_steps(2, lambda watched: watched.control.pause.set())
             paused = (await compact(storage, watched=watched)).steps
@@ -283,7 +283,7 @@ class TestRoom:
             assert await dumped(storage) == sorted(held.items())
 
     @pytest.mark.parametrize("request_name", ["cancel", "pause"])
-    async def test_a_stop_and_a_pause_end_the_waiting(self, tmp_path, small_disk, request_name):
+    async def test_stop_and_a_pause_end_the_waiting(self, tmp_path, small_disk, request_name):
         disk = small_disk("48m")
         async with self.waiting(tmp_path, disk) as (storage, held, watched, working):
             before = done_before(watched)
@@ -308,7 +308,7 @@ class TestRoom:
             assert min(least) >= reserve.bytes
             assert await dumped(storage) == sorted(held.items())
 
-    async def test_a_step_that_can_never_fit_fails_at_once(self, tmp_path, small_disk):
+    async def test_step_that_can_never_fit_fails_at_once(self, tmp_path, small_disk):
         disk = small_disk("32m")
         async with leveled(tmp_path / "root", disk=disk, reserve=DiskReserve(share=0.99)) as (storage, _):
             error = await failure_of(compact(storage))
@@ -316,7 +316,7 @@ class TestRoom:
             assert "needed" in error.detail
             assert "free" in error.detail
 
-    async def test_the_room_of_a_request_makes_the_steps_smaller(self, tmp_path):
+    async def test_free_space_of_a_request_limits_the_steps(self, tmp_path):
         async with leveled(tmp_path) as (storage, held):
             usual, small = Watched(), Watched()
             await compact(storage, watched=usual)
@@ -327,7 +327,7 @@ class TestRoom:
 
 
 class TestRate:
-    async def test_new_rate_holds_from_next_step_for_this_job_only(self, tmp_path):
+    async def test_new_rate_applies_to_this_job_from_the_next_step(self, tmp_path):
         log = tmp_path / "h1" / "nba" / "LOG"
 
         def is_limited() -> bool:
@@ -357,7 +357,7 @@ class TestRate:
 
 
 class TestParts:
-    async def test_a_range_of_keys_alone_is_compacted(self, tmp_path):
+    async def test_range_of_keys_alone_is_compacted(self, tmp_path):
         async with leveled(tmp_path) as (storage, held):
             whole = await compact(storage)
             request = CompactionRequest(from_key=b"key00002000", to_key=b"key00003000")
@@ -369,21 +369,21 @@ class TestParts:
             assert half.steps.read < 0.8 * whole.steps.read
             assert await dumped(storage) == sorted(held.items())
 
-    async def test_an_empty_part_ends_with_a_note(self, tmp_path):
+    async def test_empty_part_ends_with_a_note(self, tmp_path):
         async with leveled(tmp_path) as (storage, _):
             outcome = await compact(storage, request=CompactionRequest(from_key=b"z"))
             assert outcome.steps is None
             assert outcome.note == "nothing to compact: no file has keys of the selected part"
             assert outcome.after == outcome.before
 
-    async def test_an_unknown_family_is_refused_with_those_that_exist(self, tmp_path):
+    async def test_unknown_family_is_refused_with_those_that_exist(self, tmp_path):
         async with leveled(tmp_path) as (storage, _):
             error = await failure_of(compact(storage, request=CompactionRequest(families=("defualt",))))
             assert error.code is ErrorCode.REJECTED
             assert "did you mean 'default'?" in error.detail
             assert "There are: default" in error.detail
 
-    async def test_the_default_family_may_be_named(self, tmp_path):
+    async def test_default_family_may_be_named(self, tmp_path):
         async with leveled(tmp_path) as (storage, _):
             outcome = await compact(storage, request=CompactionRequest(families=("default",)))
             assert outcome.steps.done > 3

@@ -61,7 +61,7 @@ def test_stopped_compact_that_only_moved_a_file_is_stopped(tmp_path):
     asyncio.run(run())
 
 
-def test_a_stop_need_not_kill_where_the_work_goes_slowly(tmp_path):
+def test_stop_during_slow_work_needs_no_kill(tmp_path):
     notices: list[str] = []
 
     async def run():
@@ -113,7 +113,7 @@ def test_stop_right_after_start_accounts_for_every_file(tmp_path):
     asyncio.run(run())
 
 
-def test_a_stopped_flush_loses_nothing(tmp_path):
+def test_stopped_flush_loses_nothing(tmp_path):
     async def run():
         async with space_at(tmp_path, rate=1 << 20) as storage:
             pairs = [(b"key%06d" % number, os.urandom(1000)) for number in range(4000)]
@@ -131,7 +131,7 @@ def test_a_stopped_flush_loses_nothing(tmp_path):
     asyncio.run(run())
 
 
-def test_a_worker_that_does_not_obey_is_killed_and_started_again(tmp_path, monkeypatch):
+def test_unresponsive_worker_is_killed_and_restarted(tmp_path, monkeypatch):
     monkeypatch.setattr("jobtui.storage.local.supervisor.GRACE_SECONDS", 0.2)
 
     async def run():
@@ -152,7 +152,7 @@ def test_a_worker_that_does_not_obey_is_killed_and_started_again(tmp_path, monke
     asyncio.run(run())
 
 
-def test_a_caller_that_is_cancelled_takes_its_work_with_it(tmp_path):
+def test_canceled_caller_stops_its_work(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 3, rate=4 << 20) as (storage, held):
             watched = Watched()
@@ -166,7 +166,7 @@ def test_a_caller_that_is_cancelled_takes_its_work_with_it(tmp_path):
     asyncio.run(run())
 
 
-def test_closing_ends_what_runs(tmp_path):
+def test_closing_ends_running_work(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 2, rate=2 << 20) as (storage, _):
             watched = Watched()
@@ -193,7 +193,7 @@ def test_early_stop_takes_effect_exactly_once():
     assert struck == ["first"]
 
 
-def test_a_stop_that_comes_too_late_does_not_strike():
+def test_late_stop_has_no_effect():
     struck: list[str] = []
     halt = Cancellation()
     with halt.on_cancel(lambda: struck.append("struck")):

@@ -34,7 +34,7 @@ from tests.support.storage import (
 THREE = {"h1": None, "h2": None, "h3": None}
 
 
-def test_a_flush_empties_the_memtable_into_a_file(tmp_path):
+def test_flush_empties_the_memtable_into_a_file(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:
             await storage.load("nba", layer_pairs(0, 1))
@@ -150,7 +150,7 @@ def test_stats_of_another_space_answer_while_a_compact_runs(tmp_path):
     asyncio.run(run())
 
 
-def test_writing_goes_on_beside_a_compact_and_does_not_fail_it(tmp_path):
+def test_writing_continues_during_a_compact(tmp_path):
     async def run():
         async with layered(tmp_path, 2, 3, rate=4 << 20) as (storage, held):
             watched = Watched()
@@ -226,7 +226,7 @@ def test_pair_too_long_is_refused_and_earlier_ones_are_kept(tmp_path, monkeypatc
     asyncio.run(run())
 
 
-def test_what_was_loaded_is_there_after_a_kill_and_after_an_end(tmp_path):
+def test_loaded_pairs_survive_a_kill_and_an_exit(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:
             first = layer_pairs(0, 0.2)
@@ -242,7 +242,7 @@ def test_what_was_loaded_is_there_after_a_kill_and_after_an_end(tmp_path):
     asyncio.run(run())
 
 
-def test_a_dump_that_nobody_reads_to_its_end_holds_nothing_up(tmp_path):
+def test_unread_dump_delays_nothing(tmp_path):
     async def run():
         async with space_at(tmp_path, THREE) as storage:
             await layers(storage, 2, 3)
@@ -271,7 +271,7 @@ def test_dump_continues_after_a_stop_reopened_the_database(tmp_path):
     asyncio.run(run())
 
 
-def test_what_does_not_exist_is_missing(tmp_path):
+def test_missing_space_is_reported(tmp_path):
     async def run():
         async with space_at(tmp_path) as storage:
             for work in (

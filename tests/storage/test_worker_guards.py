@@ -89,7 +89,7 @@ class TestDatabase:
         (opener.path / "CURRENT").unlink()
         assert database.as_worker_error(error).reason == f"{opener.path}: the database was deleted"
 
-    def test_directory_that_is_none_is_a_failure_of_the_system(self, tmp_path, opener):
+    def test_file_in_place_of_a_directory_is_a_system_error(self, tmp_path, opener):
         database = Database(opener)
         opener.path.rename(tmp_path / "elsewhere")
         opener.path.write_text("")
@@ -210,13 +210,13 @@ class TestServer:
         assert made == [True]
         assert written == [True] * 3
 
-    def test_worker_of_a_process_that_is_gone_serves_nothing(self, tmp_path):
+    def test_orphaned_worker_serves_nothing(self, tmp_path):
         command = [sys.executable, "-P", "-m", "jobtui.storage.local.worker", "0", "own", tmp_path]
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=60)
         assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
 
 
-def test_log_that_is_gone_has_no_lines(opener):
+def test_deleted_log_has_no_lines(opener):
     database = Database(opener)
     with database.use(write=True):
         tail = LogTail(database)

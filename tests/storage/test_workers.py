@@ -77,7 +77,7 @@ def test_stderr_is_in_the_reason_and_stray_output_is_ignored(tmp_path):
 
 
 @linux
-def test_a_garbage_line_is_told_and_passed_over(tmp_path):
+def test_garbage_line_is_reported_and_skipped(tmp_path):
     async def run():
         notices: list[str] = []
         async with space_at(tmp_path) as storage:
@@ -193,7 +193,7 @@ def test_restart_pause_refuses_stats_and_delays_work(tmp_path):
 
 
 @linux
-def test_a_worker_does_not_outlive_a_killed_parent(tmp_path):
+def test_worker_does_not_outlive_a_killed_parent(tmp_path):
     code = """
 import asyncio, sys
 from pathlib import Path
@@ -292,7 +292,7 @@ def test_terminal_signals_do_not_end_a_new_worker(tmp_path, sent):
     worker.communicate(timeout=10)
 
 
-def test_one_that_ended_before_its_pipes_were_seen_to_tells_how(tmp_path, monkeypatch):
+def test_early_exit_is_described(tmp_path, monkeypatch):
     make = asyncio.create_subprocess_exec
 
     async def made_and_ended(*words, **options):
@@ -374,7 +374,7 @@ async def trouble_of(work) -> WorkerError:
     return caught.value
 
 
-def test_a_stop_does_not_wait_for_a_worker_that_does_not_start(tmp_path, monkeypatch):
+def test_stop_does_not_wait_for_a_worker_that_does_not_start(tmp_path, monkeypatch):
     monkeypatch.setattr("jobtui.storage.local.supervisor.GRACE_SECONDS", 0.05)
     silent, began = tmp_path / "silent", tmp_path / "began"
     silent.write_text(f"#!/bin/sh\necho $$ >{began}.new\nmv {began}.new {began}\nexec sleep 1000\n")

@@ -38,7 +38,7 @@ def text(cells: object) -> str:
 
 
 class TestRows:
-    def test_a_space_shows_its_worst_host(self) -> None:
+    def test_space_shows_its_worst_host(self) -> None:
         rows = dict(_space_rows(HOSTS, Sorting("gain", True)))
         assert text(rows["b"]["verdict"]) == "compact"
         assert text(rows["b"]["gain"]) == "≈ 65 B"
@@ -71,7 +71,7 @@ class TestStatement:
         hosts = [row("a", "10.0.0.5:9779", "compact", 60).values, row("a", "h", "fine", 0).values]
         assert advised_statement(hosts) == 'ADMIN COMPACT a ON "10.0.0.5:9779"'
 
-    def test_a_compaction_comes_before_a_flush(self) -> None:
+    def test_compaction_comes_before_a_flush(self) -> None:
         verdicts = {"h1": "flush", "h2": "compact", "h3": "compact", "h4": "unknown"}
         hosts = [row("a", host, verdict, 60).values for host, verdict in verdicts.items()]
         assert advised_statement(hosts) == "ADMIN COMPACT a ON h2, h3"
@@ -233,7 +233,7 @@ class TestKeys:
 
 
 class TestReader:
-    def test_a_narrow_terminal_shows_the_whole_refusal(self, tmp_path: Path) -> None:
+    def test_narrow_terminal_shows_the_whole_refusal(self, tmp_path: Path) -> None:
         async def run() -> None:
             reader = ReadOnlyClient.open(Profile("local", tmp_path, read_only=True))
             async with showing(reader, size=(80, 24)) as shown:

@@ -48,14 +48,14 @@ NOW = FakeClock().now()
         (ConnectionStatus(ConnectionState.LOST, NOW, detail="no route"), "✖ lost", "Connecting again"),
     ],
 )
-def test_a_connections_state_is_told_in_words(link: ConnectionStatus, piece: str, alarm: str) -> None:
+def test_connection_state_is_described(link: ConnectionStatus, piece: str, alarm: str) -> None:
     assert connection_span(link)[0] == piece
     said = connection_alarm(link, NOW, NOW + timedelta(seconds=3), "R", DateOrder.MONTH_FIRST)
     assert alarm in said
     assert bool(said) == bool(alarm)
 
 
-def test_the_header_and_an_alarm_follow_the_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_header_and_an_alarm_follow_the_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     links = [ConnectionStatus(ConnectionState.LOST, NOW, detail="connection reset", retry_in=30)]
     retried: list[int] = []
     monkeypatch.setattr(LocalClient, "connection", property(lambda self: links[-1]))
@@ -100,7 +100,7 @@ def test_dismissed_alarm_stays_hidden_until_it_recurs(tmp_path: Path, monkeypatc
     asyncio.run(run())
 
 
-def test_an_alarm_takes_no_room_where_nothing_sensible_fits(tmp_path: Path) -> None:
+def test_alarm_is_hidden_where_it_does_not_fit(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             shown.bench.engine.engine.store.write_error = "The disk of the history is full"
@@ -113,7 +113,7 @@ def test_an_alarm_takes_no_room_where_nothing_sensible_fits(tmp_path: Path) -> N
     asyncio.run(run())
 
 
-def test_a_trouble_stands_under_the_header_until_it_is_over(tmp_path: Path) -> None:
+def test_alarm_is_under_the_header_until_it_is_over(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             store = shown.bench.engine.engine.store
@@ -142,7 +142,7 @@ def test_alarm_names_the_damaged_job_file_and_copy(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_jobs_that_are_counted_and_gone_end_nothing(tmp_path: Path) -> None:
+def test_removed_jobs_do_not_end_the_dashboard(tmp_path: Path) -> None:
     path, dice = Profile("local", tmp_path).history, random.Random(3)
     history = History.open(path, limits=SMALL)
     for _ in range(90):
@@ -190,7 +190,7 @@ def test_profile_of_another_owner_is_live_and_offers_no_actions(tmp_path: Path) 
     asyncio.run(run())
 
 
-def test_a_history_that_can_not_be_read_is_told_and_ends_nothing(
+def test_unreadable_history_is_reported_and_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuses(*_: object) -> None:

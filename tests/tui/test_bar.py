@@ -18,7 +18,7 @@ async def typing(shown: DashboardBench) -> CommandInput:
     return shown.dashboard.query_one(CommandInput)
 
 
-def test_what_may_come_next_is_listed_and_tab_takes_it(tmp_path: Path) -> None:
+def test_continuations_are_listed_and_tab_completes(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             typist = await typing(shown)
@@ -68,7 +68,7 @@ def test_arrows_step_through_candidates_and_enter_inserts(tmp_path: Path) -> Non
     asyncio.run(run())
 
 
-def test_right_takes_the_ghost_text(tmp_path: Path) -> None:
+def test_right_accepts_the_suggestion(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             typist = await typing(shown)
@@ -97,7 +97,7 @@ def test_caret_is_under_errors_and_not_under_unfinished_words(tmp_path: Path) ->
     asyncio.run(run())
 
 
-def test_how_the_statement_goes_is_shown_beside_it(tmp_path: Path) -> None:
+def test_syntax_is_shown_next_to_the_statement(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             await typing(shown)
@@ -136,7 +136,7 @@ def test_up_recalls_sent_texts_and_down_the_draft(tmp_path: Path) -> None:
     asyncio.run(second())
 
 
-def test_what_does_not_parse_is_not_kept_unless_asked(tmp_path: Path) -> None:
+def test_invalid_text_is_kept_only_on_request(tmp_path: Path) -> None:
     async def run(keep: bool, expected: tuple[str, ...]) -> None:
         root = tmp_path / str(keep)
         settings = TuiSettings(state_dir=root / "state", keep_failed=keep)
@@ -149,7 +149,7 @@ def test_what_does_not_parse_is_not_kept_unless_asked(tmp_path: Path) -> None:
     asyncio.run(run(True, ("SHOW JBOS", "ADMIN FLUSH nosuch")))
 
 
-def test_ctrl_r_searches_what_was_sent(tmp_path: Path) -> None:
+def test_ctrl_r_searches_sent_statements(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             for text in ("SHOW HOSTS", "SHOW SPACES", "SHOW JOBS"):
@@ -250,7 +250,7 @@ def test_unknown_first_word_also_suggests_console_commands(tmp_path: Path) -> No
     asyncio.run(run())
 
 
-def test_help_with_a_word_tells_of_that_statement_alone(tmp_path: Path) -> None:
+def test_help_with_a_word_explains_only_that_statement(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             await shown.execute("help recover")

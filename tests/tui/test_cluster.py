@@ -35,7 +35,7 @@ async def on_a_cluster(
 
 
 @pytest.mark.parametrize("size", [(140, 30), (120, 30), (200, 50)])
-def test_the_jobs_of_others_are_told_with_where_they_came_from(tmp_path: Path, size: tuple[int, int]) -> None:
+def test_jobs_of_others_are_shown_with_their_origin(tmp_path: Path, size: tuple[int, int]) -> None:
     async def run() -> None:
         async with on_a_cluster(tmp_path, ScriptedMirror(("nba", "test2")), size) as (shown, prod):
             prod.cluster(lambda mirror: mirror.put("test2", 41, command="rebuild tag index"))
@@ -64,7 +64,7 @@ def test_jobs_of_others_are_found_by_their_requester(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_an_id_that_the_cluster_has_not_told_is_shown_as_none(tmp_path: Path) -> None:
+def test_unknown_cluster_id_is_shown_as_none(tmp_path: Path) -> None:
     async def run() -> None:
         async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, prod):
             prod.cluster(lambda mirror: mirror.answers.clear())
@@ -82,7 +82,7 @@ def test_an_id_that_the_cluster_has_not_told_is_shown_as_none(tmp_path: Path) ->
     asyncio.run(run())
 
 
-def test_a_text_that_is_not_answered_yet_is_told_in_the_header(tmp_path: Path) -> None:
+def test_unanswered_text_is_shown_in_the_header(tmp_path: Path) -> None:
     async def run() -> None:
         async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, prod):
             prod.cluster(lambda mirror: mirror.answers.clear())
@@ -102,7 +102,7 @@ def test_a_text_that_is_not_answered_yet_is_told_in_the_header(tmp_path: Path) -
     asyncio.run(run())
 
 
-def test_a_job_that_never_was_one_there_shows_no_id(tmp_path: Path) -> None:
+def test_job_unknown_to_the_cluster_shows_no_id(tmp_path: Path) -> None:
     async def run() -> None:
         async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, prod):
             prod.cluster(lambda mirror: mirror.put("nba", 40, command="compact"))
@@ -144,7 +144,7 @@ def test_missing_storage_figures_are_explained_in_a_line(tmp_path: Path) -> None
     asyncio.run(run())
 
 
-def test_a_newcomer_is_not_told_to_create_what_a_cluster_creates(tmp_path: Path) -> None:
+def test_first_steps_of_a_cluster_omit_create_space(tmp_path: Path) -> None:
     async def run() -> None:
         mirror = ScriptedMirror()
         mirror.tell(ConnectionState.LOST)
@@ -174,7 +174,7 @@ def test_empty_table_text_waits_for_the_cluster(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_spaces_are_not_offered_to_be_made_or_dropped(tmp_path: Path) -> None:
+def test_creating_and_dropping_spaces_is_not_offered(tmp_path: Path) -> None:
     async def run() -> None:
         async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, _):
             await shown.press("2")
@@ -219,7 +219,7 @@ def test_pause_is_not_offered_for_a_job_that_the_cluster_runs(tmp_path: Path) ->
     asyncio.run(run())
 
 
-def test_a_long_command_is_cut_and_not_the_space(tmp_path: Path) -> None:
+def test_long_command_is_cut_and_not_the_space(tmp_path: Path) -> None:
     async def run() -> None:
         async with on_a_cluster(tmp_path, ScriptedMirror(("nba",)), (80, 24)) as (shown, prod):
             prod.cluster(lambda mirror: mirror.put("nba", 41, command="rebuild tag index"))
@@ -247,7 +247,7 @@ def test_cluster_that_only_fails_is_not_shown_as_well(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_host_that_is_offline_is_in_the_header_and_on_the_job(tmp_path: Path) -> None:
+def test_host_that_is_offline_is_in_the_header_and_on_the_job(tmp_path: Path) -> None:
     async def run() -> None:
         mirror = ScriptedMirror()
         mirror.hosts_there["10.0.0.6"] = Host("10.0.0.6", True)

@@ -35,7 +35,7 @@ def from_palette(shown: DashboardBench, key: str) -> None:
 @pytest.mark.parametrize("palette", [False, True], ids=["key", "palette"])
 @pytest.mark.parametrize("key", list(ASKED))
 class TestOneJob:
-    def test_always_asks_and_no_does_nothing(self, tmp_path: Path, key: str, palette: bool) -> None:
+    def test_stop_always_asks_and_no_does_nothing(self, tmp_path: Path, key: str, palette: bool) -> None:
         async def run() -> None:
             async with dashboard_bench(tmp_path, SPACES) as shown:
                 await one_job(shown, key)
@@ -61,7 +61,7 @@ class TestOneJob:
 
 
 class TestSight:
-    def test_marks_hidden_by_the_filter_are_asked_about(self, tmp_path: Path) -> None:
+    def test_hidden_marks_are_confirmed(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with dashboard_bench(
                 tmp_path, {"nba": ["a"], "srq": ["b"]}, obey=True, settings=BULK
@@ -79,7 +79,7 @@ class TestSight:
 
         asyncio.run(run())
 
-    def test_full_detail_acts_on_its_job_whatever_is_marked(self, tmp_path: Path) -> None:
+    def test_full_detail_acts_on_its_job_despite_marks(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with dashboard_bench(
                 tmp_path, {"nba": ["a"], "srq": ["b"]}, obey=True, settings=BULK

@@ -29,7 +29,7 @@ class TestStatement:
             ("flush", "two words", "ADMIN FLUSH `two words`"),
         ],
     )
-    def test_makes_such_a_job_again(self, command: str, space: str, statement: str) -> None:
+    def test_statement_creates_an_equal_job(self, command: str, space: str, statement: str) -> None:
         assert texts(command, space)["statement"] == statement
         assert texts(command, space, recovered_from=3)["statement"] == statement
 

@@ -173,7 +173,7 @@ def mouse(kind: type[MouseEvent], table: Table, line: int, chain: int = 1) -> Mo
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_the_cursor_stays_on_its_row(seed: int) -> None:
+def test_cursor_stays_on_its_row(seed: int) -> None:
     async def run() -> None:
         app = TableApp(Numbers())
         async with app.run_test(size=(40, 12)) as pilot:
@@ -216,7 +216,7 @@ class TestClick:
 
         asyncio.run(run())
 
-    def test_of_a_row_that_is_gone_does_nothing(self) -> None:
+    def test_click_on_a_removed_row_does_nothing(self) -> None:
         async def run() -> None:
             async with self.shown(3, 2, 1) as (table, rows, _, _):
                 rows.keys = [4, 3, 1]
@@ -261,7 +261,7 @@ class TestClick:
         asyncio.run(run())
 
 
-def test_a_burst_moves_no_cursor_that_was_not_touched() -> None:
+def test_burst_moves_no_cursor_that_was_not_touched() -> None:
     async def run() -> None:
         app = TableApp(Numbers())
         async with app.run_test(size=(40, 12)) as pilot:

@@ -13,7 +13,7 @@ from jobtui.model import Status
 from tests.support.dashboards import dashboard_bench
 
 
-def test_an_empty_history_tells_how_to_get_to_a_first_job(tmp_path: Path) -> None:
+def test_empty_history_explains_how_to_start_a_first_job(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             await shown.shows("No jobs yet", "USE nba", "ADMIN COMPACT", "local[]>", "3 hosts")
@@ -32,7 +32,7 @@ def test_statement_becomes_a_job_and_its_result_a_line(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_jobs_tasks_are_shown_live_until_it_has_ended(tmp_path: Path) -> None:
+def test_jobs_tasks_are_shown_live_until_it_has_ended(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             await shown.execute("ADMIN COMPACT nba")
@@ -114,7 +114,7 @@ def test_esc_leads_back_from_the_bar_and_a_colon_leads_there(tmp_path: Path) -> 
     asyncio.run(run())
 
 
-def test_failed_write_is_reported_and_nothing_is_shown_as_begun(tmp_path: Path) -> None:
+def test_failed_write_is_reported_and_nothing_is_shown_as_started(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             await shown.execute("ADMIN COMPACT nbaa")
@@ -124,7 +124,7 @@ def test_failed_write_is_reported_and_nothing_is_shown_as_begun(tmp_path: Path) 
     asyncio.run(run())
 
 
-def test_the_first_steps_leave_out_what_is_done(tmp_path: Path) -> None:
+def test_first_steps_leave_out_what_is_done(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             await shown.shows("No jobs yet", "chooses the space")

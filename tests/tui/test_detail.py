@@ -52,7 +52,7 @@ def task_ended(shown: DashboardBench, host: str) -> bool:
     return next(task for task in shown.bench.job(1).tasks if task.host == host).status.ended
 
 
-def test_the_tabs_tell_tasks_timeline_storage_and_events(tmp_path: Path) -> None:
+def test_tabs_show_tasks_timeline_storage_and_events(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, size=(110, 60)) as shown:
             await a_compacted_job(shown)
@@ -152,7 +152,7 @@ def test_events_of_another_day_are_below_its_date() -> None:
     assert shown[3:] == ["12/18/19", "00:01:00.000  stop requested"]
 
 
-def test_lineage_is_told_in_both_directions(tmp_path: Path) -> None:
+def test_lineage_is_shown_in_both_directions(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, {"nba": ["local0"]}, size=(100, 40)) as shown:
             await shown.execute("ADMIN COMPACT nba")
@@ -167,7 +167,7 @@ def test_lineage_is_told_in_both_directions(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_queued_job_says_what_it_waits_for(tmp_path: Path) -> None:
+def test_queued_job_shows_what_it_waits_for(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
             shown.bench.execute("ADMIN COMPACT nba; ADMIN FLUSH nba")
@@ -178,7 +178,7 @@ def test_a_queued_job_says_what_it_waits_for(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_queued_job_says_whose_work_keeps_its_hosts(tmp_path: Path) -> None:
+def test_queued_job_names_the_job_that_uses_its_hosts(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, {"nba": ["local0"], "geo": ["local0"]}) as shown:
             shown.bench.execute("ADMIN COMPACT nba; ADMIN FLUSH geo")
@@ -208,7 +208,7 @@ def test_hosts_that_did_not_need_the_job_are_counted(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_an_adopted_space_is_looked_into_only_when_asked(tmp_path: Path) -> None:
+def test_adopted_space_is_measured_only_on_request(tmp_path: Path) -> None:
     class Counting(ScriptedStorage):
         looks = 0
 
@@ -260,7 +260,7 @@ def said(job: Job, width: int = 200, **options: object) -> str:
 
 
 class TestSummary:
-    def test_says_what_when_who_why_and_what_next(self) -> None:
+    def test_summary_has_command_times_requester_reason_and_keys(self) -> None:
         text = said(FAILED, with_reason=True)
         for part in (
             "✖ failed",
@@ -319,21 +319,21 @@ class TestTasks:
     def test_counts_name_the_failed_hosts(self) -> None:
         assert plain(task_counts(FAILED)) == " 1 of 3 hosts finished, 1 failed: h37, 1 stopped: h2"
 
-    def test_what_failed_comes_first(self) -> None:
+    def test_failed_tasks_come_first(self) -> None:
         assert [task.host for task in sort_tasks(FAILED, TaskSort.STATUS)] == ["h37", "h2", "h1"]
         assert [task.host for task in sort_tasks(FAILED, TaskSort.HOST)] == ["h1", "h2", "h37"]
         assert [task.host for task in sort_tasks(FAILED, TaskSort.TOOK)] == ["h37", "h1", "h2"]
         assert sort_tasks(FAILED, TaskSort.RECLAIMED)[0].host == "h1"
 
     @pytest.mark.parametrize("width", [40, 60, 80, 120])
-    def test_an_ended_task_has_no_bar(self, width: int) -> None:
+    def test_ended_task_has_no_bar(self, width: int) -> None:
         found = task_lines(FAILED, {}, width, NOW)
         assert "▇" not in "\n".join(map(plain, found.lines))
         assert [number for number, _, _ in found.positions] == [1, 2, 0]
         assert found.positions[-1][2] == len(found.lines) - 1
 
     @pytest.mark.parametrize("width", [40, 60, 80, 120])
-    def test_what_holds_a_task_up_is_whole(self, width: int) -> None:
+    def test_reason_of_a_delayed_task_is_shown_in_full(self, width: int) -> None:
         detail = "storage at 10.0.0.5:9779 did not answer within 10 s, and neither did its port for metrics"
         deferred = Task(0, "h1", deferred=Deferral("host h1 is down", NOW, detail))
         paused = Task(1, "h2", Status.RUNNING, start=NOW, waiting=f"3.1 GiB free, reserve 5 GiB, {detail}")
@@ -370,7 +370,7 @@ class TestWorkOfAHost:
         assert ["compacting", "–", "1"] in rows
         assert ["flushing", "–", "2"] in rows
 
-    def test_is_said_of_detached_and_of_mirrored_jobs_for_some_hours(self) -> None:
+    def test_ongoing_work_is_shown_for_some_hours(self) -> None:
         detached = replace(FAILED, tasks=(replace(FAILED.tasks[0], detached=True), *FAILED.tasks[1:]))
         mirrored = replace(FAILED, origin=ClusterRef("prod", "nba", 7))
         looks = {task.host: StatsResult(self.busy) for task in FAILED.tasks}
@@ -389,7 +389,7 @@ class TestWorkOfAHost:
         quiet = {task.host: StatsResult(AFTER) for task in FAILED.tasks}
         assert lingering_lines(detached, quiet, 100, FAILED.stop) == []
 
-    def test_detail_asks_the_host_until_it_is_through(self, tmp_path: Path) -> None:
+    def test_detail_polls_the_host_until_it_finishes(self, tmp_path: Path) -> None:
         storage = ScriptedStorage({"nba": HOSTS})
         storage.now = self.busy
 
@@ -406,7 +406,7 @@ class TestWorkOfAHost:
         asyncio.run(run())
 
 
-def test_a_cursor_moves_from_failure_to_failure(tmp_path: Path) -> None:
+def test_cursor_moves_from_failure_to_failure(tmp_path: Path) -> None:
     hosts = [f"h{number}" for number in range(12)]
 
     def under_cursor(shown: DashboardBench) -> str:
@@ -467,7 +467,7 @@ def test_cursor_moves_by_pages_and_nothing_scrolls_back_to_it(tmp_path: Path) ->
     asyncio.run(run())
 
 
-def test_only_what_did_not_finish_is_run_again_if_one_chooses_so(tmp_path: Path) -> None:
+def test_only_unfinished_tasks_are_rerun_if_chosen(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, size=(110, 30)) as shown:
             shown.bench.execute("ADMIN COMPACT nba")

@@ -12,7 +12,7 @@ from jobtui.tui.widgets.base import LinesView
 from tests.support.dashboards import dashboard_bench
 
 
-def test_a_second_answer_in_the_same_go_ends_nothing_else(tmp_path: Path) -> None:
+def test_second_answer_in_the_same_go_ends_nothing_else(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, auto=True) as shown:
             given: list[str | None] = []
@@ -37,7 +37,7 @@ def test_a_second_answer_in_the_same_go_ends_nothing_else(tmp_path: Path) -> Non
     asyncio.run(run())
 
 
-def test_a_question_is_paged_before_it_is_there(tmp_path: Path) -> None:
+def test_question_is_paged_before_it_is_there(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             question = Question[str]("Which?", (), [Choice("i", "id", "1")])
@@ -48,7 +48,7 @@ def test_a_question_is_paged_before_it_is_there(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_question_names_the_way_out_and_marks_its_cursor(tmp_path: Path) -> None:
+def test_question_names_the_way_out_and_marks_its_cursor(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             choices = [Choice("f", "only on 1 host", True), Choice("a", "on all 3 hosts", False)]
@@ -61,7 +61,7 @@ def test_a_question_names_the_way_out_and_marks_its_cursor(tmp_path: Path) -> No
     asyncio.run(run())
 
 
-def test_only_entries_of_a_question_hang(tmp_path: Path) -> None:
+def test_only_list_entries_have_a_hanging_indent(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, size=(80, 24)) as shown:
             words = " ".join(["word"] * 20)
@@ -94,7 +94,7 @@ def test_keys_have_a_narrow_column_in_a_narrow_help(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_question_that_is_closed_before_it_is_there_is_gone(tmp_path: Path) -> None:
+def test_question_closed_before_it_opens_does_not_appear(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             for screen in (

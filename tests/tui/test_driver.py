@@ -70,7 +70,7 @@ def test_text_arrives_in_order(terminal: Pty) -> None:
 
 
 class TestUnread:
-    def test_write_and_stop_hold_nobody_up(self, terminal: Pty) -> None:
+    def test_write_and_stop_do_not_block(self, terminal: Pty) -> None:
         terminal.flow(termios.TCOOFF)
         writer = terminal.writer()
 
@@ -107,7 +107,7 @@ class TestUnread:
 
 
 class TestGone:
-    def test_reports_it_and_holds_nobody_up(self, terminal: Pty) -> None:
+    def test_failure_is_reported_without_blocking(self, terminal: Pty) -> None:
         writer = terminal.writer()
         lost = threading.Event()
         writer.on_lost = lost.set

@@ -110,7 +110,7 @@ def test_every_key_reaches_its_action(tmp_path: Path, monkeypatch: pytest.Monkey
     asyncio.run(run())
 
 
-def test_every_action_that_is_named_is_there(tmp_path: Path) -> None:
+def test_every_named_action_exists(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             for where, go in WAYS.items():
@@ -162,7 +162,7 @@ def test_palette_marks_its_entry_without_colors(tmp_path: Path, monkeypatch: pyt
 
 
 @pytest.mark.parametrize("twice", ["\x1b", "\r", "click"])
-def test_what_leaves_the_palette_twice_in_one_go_leaves_it_once(tmp_path: Path, twice: str) -> None:
+def test_two_closing_keys_at_once_close_the_palette_once(tmp_path: Path, twice: str) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, auto=True) as shown:
             shown.bench.execute("ADMIN FLUSH nba")
@@ -189,7 +189,7 @@ def test_what_leaves_the_palette_twice_in_one_go_leaves_it_once(tmp_path: Path, 
     asyncio.run(run())
 
 
-def test_a_palette_without_room_has_no_pages(tmp_path: Path) -> None:
+def test_palette_without_room_has_no_pages(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, size=(60, 16)) as shown:
             await shown.press("ctrl+p")
@@ -201,7 +201,7 @@ def test_a_palette_without_room_has_no_pages(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_the_help_shows_the_keys_that_work_where_one_is(tmp_path: Path) -> None:
+def test_help_shows_the_keys_of_the_current_view(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, size=(100, 60)) as shown:
             await shown.press("question_mark")

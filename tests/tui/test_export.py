@@ -51,7 +51,7 @@ def test_jobs_in_view_are_exported_to_private_files(tmp_path: Path, here: Path) 
     assert jobs[0]["status"] == "finished"
 
 
-def test_a_formula_in_a_name_is_none_in_the_table(tmp_path: Path, here: Path) -> None:
+def test_formula_in_a_name_is_guarded_in_the_table(tmp_path: Path, here: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             shown.bench.execute("ADMIN FLUSH `=cmd`")
@@ -66,7 +66,7 @@ def test_a_formula_in_a_name_is_none_in_the_table(tmp_path: Path, here: Path) ->
     assert "'=cmd" in (here / "a.csv").read_text()
 
 
-def test_a_name_that_is_taken_is_not_used_again(tmp_path: Path) -> None:
+def test_existing_file_name_is_not_reused(tmp_path: Path) -> None:
     now = FakeClock().now()
     first = new_export_path(tmp_path, ".csv", now)
     first.touch()
@@ -75,7 +75,7 @@ def test_a_name_that_is_taken_is_not_used_again(tmp_path: Path) -> None:
     assert second.name.endswith("-2.csv")
 
 
-def test_a_directory_that_can_not_be_written_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unwritable_directory_is_shown(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             shown.bench.execute("ADMIN FLUSH nba")

@@ -10,7 +10,7 @@ from jobtui.tui.data.search import Filter, parse_filter
 NOW = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
 
 
-def test_an_empty_text_lets_everything_through() -> None:
+def test_empty_text_matches_everything() -> None:
     assert parse_filter("", NOW).empty
     assert parse_filter("   ", NOW).empty
 
@@ -56,17 +56,17 @@ def test_an_empty_text_lets_everything_through() -> None:
         ("[/nope]", Filter(words=("[/nope]",))),
     ],
 )
-def test_a_filter_is_read_as_it_is_meant(text: str, expected: Filter) -> None:
+def test_filter_is_parsed(text: str, expected: Filter) -> None:
     assert parse_filter(text, NOW) == expected
 
 
-def test_a_date_is_local() -> None:
+def test_date_is_local() -> None:
     since = parse_filter("since:2019-12-01", NOW).since
     assert since is not None
     assert since.astimezone().strftime("%Y-%m-%d %H:%M") == "2019-12-01 00:00"
 
 
-def test_what_says_nothing_yet_is_told_and_filters_nothing() -> None:
+def test_incomplete_term_is_reported_and_filters_nothing() -> None:
     wrong = parse_filter("status:bogus since:whenever took:long id:x", NOW)
     assert wrong.empty
     assert wrong.problems[2:] == ("took: takes >10min, <5s, 2h", "id: takes 42, 40-60, >100")
@@ -87,12 +87,12 @@ def test_no_text_can_make_it_fail() -> None:
         ("foo:bar", 'no filter foo:; "…" finds it'),
     ],
 )
-def test_a_kind_that_nobody_knows_is_told_and_filters_nothing(text: str, told: str) -> None:
+def test_unknown_kind_is_reported_and_filters_nothing(text: str, told: str) -> None:
     wrong = parse_filter(text, NOW)
     assert wrong.empty
     assert wrong.problems == (told,)
 
 
-def test_remark_fits_beside_the_filter_on_a_small_terminal() -> None:
+def test_remark_fits_next_to_the_filter_on_a_small_terminal() -> None:
     for text in ("since:x", "until:x", "stauts:failed", "foo:bar", "a" * 50 + ":b", "status:faild"):
         assert len(parse_filter(text, NOW).problems[0]) <= 42

@@ -18,7 +18,7 @@ def keys(shown: DashboardBench) -> str:
 
 
 @pytest.mark.parametrize("width", [40, 60, 80])
-def test_the_key_line_keeps_the_keys_that_all_else_hangs_on(width: int) -> None:
+def test_key_line_keeps_the_essential_keys(width: int) -> None:
     text = plain(key_line(COMMANDS[:60], load_keymap({}), width, ("stop",)))
     assert "? help" in text
     assert ": command" in text
@@ -40,17 +40,17 @@ def test_the_key_line_keeps_the_keys_that_all_else_hangs_on(width: int) -> None:
         (("schedule_new",), " n new  : command  ? help  esc back "),
     ],
 )
-def test_the_key_line_keeps_the_main_keys_of_a_view(main: tuple[str, ...], shown: str) -> None:
+def test_key_line_keeps_the_main_keys_of_a_view(main: tuple[str, ...], shown: str) -> None:
     commands = [BY_ID[name] for name in ("bar", "help", "back", "quit", "open", "space_flush", *main)]
     assert plain(key_line(commands, load_keymap({}), 40, main)) == shown
 
 
-def test_the_way_out_of_the_bar_is_always_shown() -> None:
+def test_way_out_of_the_bar_is_always_shown() -> None:
     line = plain(key_line(commands(KeyScope.BAR), load_keymap({}), 44))
     assert line == " enter run  tab complete  esc leave "
 
 
-def test_the_archive_keeps_its_actions(tmp_path: Path) -> None:
+def test_archive_keeps_its_actions(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, size=(80, 24), auto=True) as shown:
             await shown.execute("ADMIN FLUSH nba")
@@ -66,7 +66,7 @@ def test_the_archive_keeps_its_actions(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_the_detail_has_the_next_tab_rather_than_the_filter(tmp_path: Path) -> None:
+def test_detail_has_the_next_tab_rather_than_the_filter(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, size=(60, 16), auto=True) as shown:
             await shown.execute("ADMIN FLUSH nba")

@@ -53,7 +53,7 @@ async def look_everywhere(shown: DashboardBench) -> None:
 
 
 @pytest.mark.parametrize("number", range(len(NAMES)))
-def test_a_hostile_name_and_reason_are_shown_and_do_nothing(tmp_path: Path, number: int, long: bool) -> None:
+def test_hostile_name_and_reason_are_shown_escaped(tmp_path: Path, number: int, long: bool) -> None:
     name = NAMES[number]
     if number >= IN_SHORT and not long:
         pytest.skip("in the long form")
@@ -81,7 +81,7 @@ def test_a_hostile_name_and_reason_are_shown_and_do_nothing(tmp_path: Path, numb
 
 
 @pytest.mark.parametrize("name", ["a\nb", "a\tb\x1b[31m", "a.b", '\u202eb`"\\'])
-def test_a_name_that_may_fit_no_statement_disturbs_no_view(tmp_path: Path, name: str) -> None:
+def test_name_of_no_statement_disturbs_no_view(tmp_path: Path, name: str) -> None:
     level = LevelFigures(1, 100 << 20, 1000, 0)
     family = FamilyFigures("default", (level,), live_share=0.5, key_bytes=16, value_bytes=100)
 

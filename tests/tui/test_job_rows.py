@@ -88,13 +88,13 @@ class TestFailed:
         # right after the status, whose column other rows have made wider
         assert reason.startswith("  cold0")
 
-    def test_a_directory_does_not_hide_the_cause(self) -> None:
+    def test_directory_does_not_hide_the_cause(self) -> None:
         reason = "cold0: /srv/disks/of/this/machine/cold0/test2: another program has it open"
         assert text_of(rows_of(job(Status.FAILED, reason=reason)), 80).endswith(
             "cold0: another program has it open"
         )
 
-    def test_a_short_reason_leaves_the_times(self) -> None:
+    def test_short_reason_leaves_the_times(self) -> None:
         text = text_of(rows_of(job(Status.FAILED, reason="locked", took=2.0)), 80)
         assert "2.0 s" in text
         assert "17:20:50" in text
@@ -116,12 +116,12 @@ class TestRunning:
         assert "5 s left" in text
         assert "0:40" in text
 
-    def test_a_narrow_terminal_keeps_the_time_left(self) -> None:
+    def test_narrow_terminal_keeps_the_time_left(self) -> None:
         text = text_of(self.running(), 60)
         assert "50%" in text
         assert "5 s left" in text
 
-    def test_an_ended_job_has_no_bar(self) -> None:
+    def test_ended_job_has_no_bar(self) -> None:
         for status in (Status.FINISHED, Status.FAILED, Status.STOPPED):
             for width in WIDTHS:
                 text = text_of(rows_of(job(status)), width)
@@ -137,7 +137,7 @@ class TestQueued:
             assert "waits for job 1" in text_of(rows, width)
             assert ("since 17:21:30" in text_of(rows, width)) is (width >= 80)
 
-    def test_alone_shows_since_when(self) -> None:
+    def test_waiting_row_shows_only_since_when(self) -> None:
         assert "since 17:21:30" in text_of(rows_of(job(Status.QUEUE)), 60)
 
     def test_reasons_name_the_job_ahead_or_the_busy_hosts(self) -> None:
@@ -171,7 +171,7 @@ def test_only_a_compaction_reclaims(command: str, shown: str) -> None:
     assert "".join(text for text, _ in job_cell(ended, "reclaimed", NOW, 10)) == shown
 
 
-def test_a_wider_terminal_shows_more() -> None:
+def test_wider_terminal_shows_more() -> None:
     columns = [column for column in JOB_COLUMNS if column.key in DEFAULT_COLUMNS]
     wanted = [column.natural for column in columns]
     shown = [len(place_columns(columns, wanted, width - GUTTER - 2)) for width in WIDTHS]
@@ -190,7 +190,7 @@ def test_a_wider_terminal_shows_more() -> None:
         (None, DateOrder.MONTH_FIRST, 17, ""),
     ],
 )
-def test_a_time_of_today_has_no_date(
+def test_time_of_today_has_no_date(
     monkeypatch: pytest.MonkeyPatch, moment: datetime | None, order: DateOrder, width: int, expected: str
 ) -> None:
     import time

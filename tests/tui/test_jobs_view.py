@@ -63,7 +63,7 @@ def test_scrolled_down_a_new_job_moves_no_row_on_screen(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_at_the_top_new_jobs_come_into_sight(tmp_path: Path) -> None:
+def test_new_jobs_appear_if_the_cursor_is_at_the_top(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 40)
@@ -114,7 +114,7 @@ def test_filter_applies_while_typed_and_shows_counts(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_esc_while_typing_a_filter_brings_the_one_before_back(tmp_path: Path) -> None:
+def test_esc_while_typing_restores_the_previous_filter(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 6)
@@ -264,7 +264,7 @@ def test_space_filtered_by_a_prefix_is_the_space_in_view(tmp_path: Path) -> None
     asyncio.run(run())
 
 
-def test_a_y_out_of_habit_after_r_opens_nothing(tmp_path: Path) -> None:
+def test_y_after_r_opens_nothing(tmp_path: Path) -> None:
     async def run() -> None:
         asks_nothing = TuiSettings(confirm=Confirm.BULK)
         async with dashboard_bench(tmp_path, {"nba": ["a"]}, auto=True, settings=asks_nothing) as shown:
@@ -281,7 +281,7 @@ def test_a_y_out_of_habit_after_r_opens_nothing(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_jobs_that_end_together_are_told_of_in_one_go() -> None:
+def test_jobs_that_end_together_are_announced_together() -> None:
     def ended(job_id: int, status: Status) -> Job:
         return Job(id=job_id, command="flush", space="nba", submitted=FakeClock().now(), status=status)
 
@@ -290,7 +290,7 @@ def test_jobs_that_end_together_are_told_of_in_one_go() -> None:
     assert describe_ends(jobs[:1]) == ("✔ job 3 flush nba finished", "information")
 
 
-def test_a_watched_job_that_ends_is_told(tmp_path: Path) -> None:
+def test_end_of_a_watched_job_is_announced(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
             shown.bench.execute("ADMIN COMPACT nba")
@@ -302,7 +302,7 @@ def test_a_watched_job_that_ends_is_told(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_the_archive_shows_what_was_archived_and_offers_no_deeds(tmp_path: Path) -> None:
+def test_archive_shows_archived_jobs_and_offers_no_actions(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await some_jobs(shown, 5)

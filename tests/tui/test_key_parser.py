@@ -48,7 +48,7 @@ def test_esc_and_a_following_key_are_two_keys(sent: str, keys: list[str]) -> Non
 
 @pytest.mark.parametrize("text", ["", "SHOW JOBS", "a\x1bqb\x1b[Ac\x1b", "\x1b[20", "é\n" * 5000])
 @pytest.mark.parametrize("size", [1, 7, 4096])
-def test_a_paste_is_text_to_its_end_however_it_comes(text: str, size: int) -> None:
+def test_paste_in_any_pieces_is_text_to_its_end(text: str, size: int) -> None:
     sent = text + _PASTED + "q"
     pieces = [sent[place : place + size] for place in range(0, len(sent), size)]
     assert read("x" + _PASTE, *pieces) == ["x", f"pasted {text!r}", "q"]

@@ -7,20 +7,20 @@ from jobtui.tui.keymap import Keymap, load_keymap, readable_key
 from jobtui.tui.textual_ext.keys import key_of_character
 
 
-def test_no_two_commands_of_one_place_have_the_same_key() -> None:
+def test_no_two_commands_of_a_view_share_a_key() -> None:
     for where in KeyScope:
         keys = list(itertools.chain.from_iterable(command.keys.split(",") for command in commands(where)))
         assert len(keys) == len(set(keys)), where
 
 
-def test_no_key_is_one_that_tmux_or_screen_takes_or_alt_alone() -> None:
+def test_no_key_conflicts_with_tmux_screen_or_alt() -> None:
     for command in COMMANDS:
         for key in command.keys.split(","):
             assert key not in ("ctrl+a", "ctrl+b", "ctrl+q")
             assert not key.startswith("alt+")
 
 
-def test_every_command_says_what_it_does() -> None:
+def test_every_command_has_a_description() -> None:
     for command in COMMANDS:
         assert command.title
         assert command.help[0].isupper()
@@ -28,7 +28,7 @@ def test_every_command_says_what_it_does() -> None:
     assert len(BY_ID) == len(COMMANDS)
 
 
-def test_an_outer_places_key_is_hidden_only_on_purpose() -> None:
+def test_outer_key_is_hidden_only_on_purpose() -> None:
     on_purpose = {
         "suspend",
         "redraw",
@@ -52,7 +52,7 @@ def test_an_outer_places_key_is_hidden_only_on_purpose() -> None:
                 assert not shared or one.id in on_purpose, (one.id, other.id, shared)
 
 
-def test_a_keymap_changes_the_keys_of_a_command() -> None:
+def test_keymap_changes_the_keys_of_a_command() -> None:
     changed = load_keymap({"stop": "ctrl+s,X"})
     assert changed.problems == ()
     assert changed.keys(BY_ID["stop"]) == ("ctrl+s", "X")
@@ -75,7 +75,7 @@ def test_a_keymap_changes_the_keys_of_a_command() -> None:
         ({"stop": "shift+s"}, "there is no key shift+s; did you mean S?"),
     ],
 )
-def test_a_change_that_cannot_be_is_named_and_left_out(wanted: dict[str, str], said: str) -> None:
+def test_impossible_change_is_named_and_skipped(wanted: dict[str, str], said: str) -> None:
     changed = load_keymap(wanted)
     assert said in changed.problems[0]
     assert changed.changes == {}
@@ -103,7 +103,7 @@ def test_key_may_be_written_as_shown_typed_or_named(command: str, written: str, 
     assert load_keymap({command: written}) == Keymap({command: key}, ())
 
 
-def test_the_keys_that_commands_have_are_keys() -> None:
+def test_keys_that_commands_have_are_keys() -> None:
     assert not [p for one in COMMANDS for p in load_keymap({one.id: one.keys}).problems if "no key" in p]
 
 
@@ -128,7 +128,7 @@ def test_keys_are_shown_as_they_are_printed_on_the_keyboard() -> None:
     ]
 
 
-def test_a_key_that_types_a_character_is_shown_as_that() -> None:
+def test_key_that_types_a_character_is_shown_as_that() -> None:
     names = {key for command in COMMANDS for key in command.keys.split(",")}
     typed = {key_of_character(chr(code)) for code in range(0x21, 0x7F)}
     assert {key for key in names & typed if len(readable_key(key)) > 1} == set()

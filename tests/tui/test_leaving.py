@@ -18,7 +18,7 @@ async def begin_a_job_and_leave(shown: DashboardBench) -> None:
     await shown.shows("queued or running")
 
 
-def test_q_leaves_at_once_where_nothing_is_under_way(tmp_path: Path) -> None:
+def test_q_quits_at_once_without_running_jobs(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             await shown.press("q")
@@ -28,7 +28,7 @@ def test_q_leaves_at_once_where_nothing_is_under_way(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("typed", ["?", "4", "2>D", ":x", "s", "q", "c", "\x10"])
-def test_what_is_typed_in_the_same_go_as_q_is_not_begun(tmp_path: Path, typed: str) -> None:
+def test_keys_sent_with_q_are_not_executed(tmp_path: Path, typed: str) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, auto=True) as shown:
             shown.bench.execute("ADMIN FLUSH nba")
@@ -56,7 +56,7 @@ def test_q_asks_while_jobs_run_with_stay_focused(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_to_wait_leaves_when_the_last_job_has_ended(tmp_path: Path) -> None:
+def test_wait_quits_when_the_last_job_has_ended(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
             await begin_a_job_and_leave(shown)
@@ -69,7 +69,7 @@ def test_to_wait_leaves_when_the_last_job_has_ended(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_one_who_waits_to_leave_can_stay_after_all(tmp_path: Path) -> None:
+def test_waiting_to_quit_can_be_canceled(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
             await begin_a_job_and_leave(shown)
@@ -84,7 +84,7 @@ def test_one_who_waits_to_leave_can_stay_after_all(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_to_stop_the_work_leaves_once_it_has_truly_ended(tmp_path: Path) -> None:
+def test_stop_quits_once_the_work_has_ended(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
             await begin_a_job_and_leave(shown)
@@ -97,7 +97,7 @@ def test_to_stop_the_work_leaves_once_it_has_truly_ended(tmp_path: Path) -> None
     asyncio.run(run())
 
 
-def test_quit_typed_in_the_bar_leaves_too(tmp_path: Path) -> None:
+def test_quit_typed_in_the_bar_quits_too(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             await shown.press("colon")
@@ -109,7 +109,7 @@ def test_quit_typed_in_the_bar_leaves_too(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_what_a_cluster_runs_goes_on_without_being_asked_about(tmp_path: Path) -> None:
+def test_jobs_of_a_cluster_continue_without_a_question(tmp_path: Path) -> None:
     async def run() -> None:
         with mirror_bench(tmp_path, ScriptedMirror(("nba",))) as prod:
             prod.cluster(lambda mirror: mirror.put("nba", 40))
@@ -141,7 +141,9 @@ def test_leaving_in_the_background_yields_first(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("command", "steps"), [("FLUSH", None), ("COMPACT", StepPosition(0, 1))])
-def test_dialog_says_what_starts_over(tmp_path: Path, command: str, steps: StepPosition | None) -> None:
+def test_dialog_names_the_jobs_that_start_over(
+    tmp_path: Path, command: str, steps: StepPosition | None
+) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
             await shown.execute(f"ADMIN {command} nba")
@@ -152,7 +154,7 @@ def test_dialog_says_what_starts_over(tmp_path: Path, command: str, steps: StepP
     asyncio.run(run())
 
 
-def test_ended_jobs_are_left_to_nobody(tmp_path: Path) -> None:
+def test_ended_jobs_are_not_handed_over(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
             await shown.execute("ADMIN COMPACT nba")
@@ -169,7 +171,7 @@ def test_ended_jobs_are_left_to_nobody(tmp_path: Path) -> None:
 class TestSwitchProfile:
     SETTINGS = TuiSettings(profiles=("local", "prod", "stage"))
 
-    def test_asks_which_and_leaves_for_it(self, tmp_path: Path) -> None:
+    def test_key_asks_for_a_profile_and_switches(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with dashboard_bench(tmp_path, settings=self.SETTINGS) as shown:
                 await shown.press("at")
@@ -200,7 +202,7 @@ class TestSwitchProfile:
 
         asyncio.run(run())
 
-    def test_q_afterwards_leaves(self, tmp_path: Path) -> None:
+    def test_q_afterwards_quits(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with dashboard_bench(tmp_path, {"nba": ["local0"]}, settings=self.SETTINGS) as shown:
                 await shown.execute("ADMIN COMPACT nba")
@@ -223,7 +225,7 @@ class TestSwitchProfile:
             ("profile local", "This is profile 'local'"),
         ],
     )
-    def test_a_name_that_cannot_be_switched_to(self, tmp_path: Path, text: str, toast: str) -> None:
+    def test_name_that_cannot_be_switched_to(self, tmp_path: Path, text: str, toast: str) -> None:
         async def run() -> None:
             async with dashboard_bench(tmp_path, settings=self.SETTINGS) as shown:
                 await shown.press("colon")

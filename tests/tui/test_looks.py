@@ -113,7 +113,7 @@ def test_five_sizes(tmp_path: Path, size: tuple[int, int]) -> None:
     asyncio.run(run())
 
 
-def test_the_terminals_own_colours(tmp_path: Path) -> None:
+def test_own_colors_of_the_terminal(tmp_path: Path) -> None:
     async def run() -> None:
         settings = TuiSettings(theme="ansi")
         async with dashboard_bench(
@@ -127,7 +127,7 @@ def test_the_terminals_own_colours(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_without_colours_signs_say_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_colors_signs_show_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
 
     async def run() -> None:
@@ -177,7 +177,7 @@ class TestProfileColor:
         asyncio.run(run())
 
 
-def test_a_terminal_that_is_too_small_says_so(tmp_path: Path) -> None:
+def test_too_small_terminal_is_reported(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, size=(20, 6)) as shown:
             await shown.shows("too small: 20x6")

@@ -29,7 +29,7 @@ def test_marks_are_a_set_of_ids(deeds: list[tuple[str, list[int]]]) -> None:
         assert all((job_id in marks) == (job_id in expected) for job_id in range(505))
 
 
-def test_no_marks_are_left_once_they_are_cleared() -> None:
+def test_cleared_marks_are_empty() -> None:
     marks = MarkedJobs()
     marks.add(range(1, 100_001))
     assert len(marks) == 100_000

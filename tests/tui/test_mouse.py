@@ -25,7 +25,7 @@ async def click(shown: DashboardBench, text: str, times: int = 1) -> None:
     await shown.pilot.click(offset=index_of(shown, text), times=times)
 
 
-def test_a_click_on_a_header_sorts_and_again_turns_round(tmp_path: Path) -> None:
+def test_click_on_a_header_sorts_and_then_reverses(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await jobs(shown)
@@ -39,7 +39,7 @@ def test_a_click_on_a_header_sorts_and_again_turns_round(tmp_path: Path) -> None
     asyncio.run(run())
 
 
-def test_a_click_takes_the_cursor_there_and_a_double_click_opens(tmp_path: Path) -> None:
+def test_click_takes_the_cursor_there_and_a_double_click_opens(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await jobs(shown)
@@ -68,7 +68,7 @@ def test_opened_job_stays_open_while_newer_ones_arrive(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_click_on_a_tab_chooses_it(tmp_path: Path) -> None:
+def test_click_on_a_tab_chooses_it(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await jobs(shown)
@@ -80,7 +80,7 @@ def test_a_click_on_a_tab_chooses_it(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_click_answers_a_question_and_takes_a_completion(tmp_path: Path) -> None:
+def test_click_answers_a_question_and_accepts_a_completion(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, SPACES) as shown:
             shown.bench.execute("ADMIN FLUSH nba")

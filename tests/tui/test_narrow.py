@@ -36,7 +36,7 @@ def on_one_line(text: str) -> str:
 
 
 @pytest.mark.parametrize("width", [34, 52, 72, 92, 120])
-def test_the_help_fits_in_any_width_with_every_word_of_it(width: int) -> None:
+def test_help_fits_any_width_completely(width: int) -> None:
     lines = help_lines(COMMANDS, load_keymap({}), width)
     assert max(line_width(line) for line in lines) <= width
     said = on_one_line("\n".join(plain(line) for line in lines))
@@ -69,7 +69,7 @@ class TestCounters:
     """Numbers are cut short only where the room for them is lacking."""
 
     @pytest.mark.parametrize("width", range(50, 120, 5))
-    def test_of_the_header_are_short_if_the_whole_would_not_fit(self, width: int) -> None:
+    def test_header_counts_are_short_if_they_would_not_fit(self, width: int) -> None:
         counts = dict.fromkeys(Status, 3) | {Status.FINISHED: 234_908, Status.FAILED: 12_345}
         line = plain(header_line(HeaderState("local", 3, "nba", counts), width))
         assert len(line) <= width
@@ -81,7 +81,7 @@ class TestCounters:
             assert "234,908" in line
             assert "12,345" in line
 
-    def test_of_the_filter_are_whole_while_it_is_typed(self, tmp_path: Path) -> None:
+    def test_filter_counts_are_complete_while_typing(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with dashboard_bench(tmp_path, size=(80, 24), auto=True) as shown:
                 await shown.execute("ADMIN FLUSH nba")
@@ -95,7 +95,7 @@ class TestCounters:
 
         asyncio.run(run())
 
-    def test_of_a_stop_under_way_are_whole(self, tmp_path: Path) -> None:
+    def test_stop_counts_are_complete(self, tmp_path: Path) -> None:
         spaces = {"nba": [f"local{number}" for number in range(100)]}
 
         async def run() -> None:
@@ -109,7 +109,7 @@ class TestCounters:
 
         asyncio.run(run())
 
-    def test_of_files_are_whole_in_the_storage_tab(self) -> None:
+    def test_file_counts_are_complete_in_the_storage_tab(self) -> None:
         stats = SpaceStats(levels=(Level(123_456, 999 << 20), Level(234_567, 999 << 30)), entries=1_234_567_890)
         text = "\n".join(map(plain, host_block("local0", [("before", stats), ("after", stats)], "", 80)))
         assert text.count("358,023 files") == 2
@@ -118,14 +118,14 @@ class TestCounters:
         assert "…" not in text
 
 
-def test_a_line_is_wrapped_with_its_inks_and_a_hanging_rest() -> None:
+def test_line_is_wrapped_with_styles_and_a_hanging_indent() -> None:
     line = (("All files of ", TextRole.PLAIN), ("nba", TextRole.STRONG), (" are merged", TextRole.PLAIN))
     assert wrapped(line, 30) == [line]
     assert [plain(part) for part in wrapped(line, 14, hang=2)] == ["All files of", "  nba are", "  merged"]
     assert (("nba", TextRole.STRONG)) in wrapped(line, 14, hang=2)[1]
 
 
-def test_what_is_said_wraps_and_a_box_does_not() -> None:
+def test_messages_wrap_and_boxes_do_not() -> None:
     said = TranscriptLine(
         (("expected JOB, JOBS or a status", TextRole.FAILED),), marks=(("     ^^^", TextRole.FAILED),)
     )
@@ -186,7 +186,7 @@ def test_wide_result_scrolls_sideways(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_toast_is_as_long_and_as_many_as_there_is_room_for() -> None:
+def test_toasts_fit_the_terminal_in_length_and_number() -> None:
     text = "job 3 failed: " + "a long reason " * 40
     assert fit_toast(text, "error", 60, 16).text.count("\n") == 0
     assert fit_toast(text, "error", 80, 24).text.count("\n") == 1
@@ -216,7 +216,7 @@ def test_toasts_keep_off_the_bar_and_off_a_questions_answers(tmp_path: Path) -> 
 
 
 @pytest.mark.parametrize("place", ["1", "2", "3", "4"])
-def test_a_sort_where_no_column_is_in_view_does_nothing(tmp_path: Path, place: str) -> None:
+def test_sort_without_a_visible_column_does_nothing(tmp_path: Path, place: str) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, size=(10, 3)) as shown:
             await shown.press(place, "greater_than_sign", "less_than_sign", "o")
@@ -226,7 +226,7 @@ def test_a_sort_where_no_column_is_in_view_does_nothing(tmp_path: Path, place: s
     asyncio.run(run())
 
 
-def test_what_is_said_while_one_types_is_in_one_place(tmp_path: Path) -> None:
+def test_messages_while_typing_are_in_one_line(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, auto=True, size=(100, 24)) as shown:
             await shown.execute("ADMIN FLUSH nba")
@@ -276,7 +276,7 @@ def test_small_terminal_shows_sizes_and_whole_reason(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_the_strip_over_the_detail_says_which_keys_turn_its_tabs(tmp_path: Path) -> None:
+def test_tab_strip_shows_the_keys_that_change_tabs(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, auto=True, size=(80, 24)) as shown:
             await shown.execute("ADMIN FLUSH nba")
@@ -288,7 +288,7 @@ def test_the_strip_over_the_detail_says_which_keys_turn_its_tabs(tmp_path: Path)
 
 
 @pytest.mark.parametrize("width", [60, 80, 120])
-def test_what_is_wrong_with_a_filter_is_told_whole(tmp_path: Path, width: int) -> None:
+def test_filter_error_is_shown_in_full(tmp_path: Path, width: int) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, size=(width, 24), auto=True) as shown:
             await shown.press("slash")

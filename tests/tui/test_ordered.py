@@ -64,7 +64,7 @@ def test_burst_with_enter_is_sent_despite_list_or_error(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_tab_in_one_go_with_letters_completes_what_they_make(tmp_path: Path) -> None:
+def test_tab_sent_with_letters_completes_their_word(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, auto=True) as shown:
             typist = await bar(shown)
@@ -105,7 +105,7 @@ def test_down_sent_with_letters_steps_through_candidates(tmp_path: Path) -> None
     asyncio.run(run())
 
 
-def test_a_mark_is_made_before_the_move_that_follows_it(tmp_path: Path) -> None:
+def test_mark_is_made_before_the_move_that_follows_it(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, auto=True) as shown:
             shown.bench.execute("; ".join(["ADMIN FLUSH nba"] * 5))
@@ -118,7 +118,7 @@ def test_a_mark_is_made_before_the_move_that_follows_it(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_filter_typed_in_one_go_is_corrected_in_order(tmp_path: Path) -> None:
+def test_filter_sent_at_once_is_corrected_in_order(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, {"nba": ["a"], "srq": ["a"]}, auto=True) as shown:
             shown.bench.execute("ADMIN FLUSH nba; ADMIN FLUSH srq")
@@ -159,7 +159,7 @@ def test_text_after_a_filter_sent_at_once_extends_it(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_keys_after_the_bar_was_left_in_one_go_reach_the_filter(tmp_path: Path) -> None:
+def test_keys_sent_after_leaving_the_bar_reach_the_filter(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, auto=True) as shown:
             shown.bench.execute("ADMIN FLUSH nba")
@@ -174,7 +174,7 @@ def test_keys_after_the_bar_was_left_in_one_go_reach_the_filter(tmp_path: Path) 
     asyncio.run(run())
 
 
-def test_ctrl_c_drops_what_is_typed_in_one_go_with_it(tmp_path: Path) -> None:
+def test_ctrl_c_discards_text_sent_with_it(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, auto=True) as shown:
             for start in (":", "/"):
@@ -208,7 +208,7 @@ def test_thousands_of_characters_typed_at_once_are_one_change(tmp_path: Path) ->
     asyncio.run(run())
 
 
-def test_a_long_text_is_thought_about_when_there_is_a_pause(tmp_path: Path) -> None:
+def test_long_text_is_analyzed_at_a_pause(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             typist = await bar(shown)

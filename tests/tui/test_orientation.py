@@ -86,7 +86,7 @@ class TestWayBack:
 
         asyncio.run(run())
 
-    def test_drops_first_what_was_typed_after_arriving(self, tmp_path: Path) -> None:
+    def test_esc_first_discards_a_filter_typed_since(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with dashboard_bench(tmp_path, SPACES, size=(100, 30), auto=True) as shown:
                 await shown.execute("ADMIN FLUSH nba; ADMIN FLUSH test2")
@@ -156,7 +156,7 @@ class TestJump:
 
         asyncio.run(run())
 
-    def test_n_passes_by_jobs_that_were_run_again(self, tmp_path: Path) -> None:
+    def test_n_skips_jobs_that_were_run_again(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with dashboard_bench(tmp_path, SPACES, size=(120, 30)) as shown:
                 await failed_and_finished(shown)
@@ -194,7 +194,7 @@ class TestJump:
         asyncio.run(run())
 
 
-def test_a_key_sorts_by_its_column(tmp_path: Path) -> None:
+def test_key_sorts_by_its_column(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, SPACES, size=(120, 30)) as shown:
             await failed_and_finished(shown)
@@ -233,7 +233,7 @@ def test_requester_and_because_can_be_sorted_and_filtered(tmp_path: Path) -> Non
     asyncio.run(run())
 
 
-def test_a_key_without_effect_says_why(tmp_path: Path) -> None:
+def test_key_without_effect_explains_why(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, SPACES, size=(100, 30)) as shown:
             await failed_and_finished(shown)
@@ -285,7 +285,7 @@ class TestKeyWithoutEffect:
 
         asyncio.run(run())
 
-    def test_a_key_that_closes_a_dialog_says_nothing(self, tmp_path: Path) -> None:
+    def test_key_that_closes_a_dialog_says_nothing(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with dashboard_bench(tmp_path, SPACES, size=(100, 30)) as shown:
                 await shown.press("question_mark")
@@ -296,7 +296,7 @@ class TestKeyWithoutEffect:
 
         asyncio.run(run())
 
-    def test_a_key_of_no_command_and_typed_text_say_nothing(self, tmp_path: Path) -> None:
+    def test_key_of_no_command_and_typed_text_say_nothing(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with dashboard_bench(tmp_path, SPACES, size=(100, 30)) as shown:
                 await shown.press("Z", "f7")
@@ -308,7 +308,7 @@ class TestKeyWithoutEffect:
         asyncio.run(run())
 
 
-def test_the_palette_offers_saved_views(tmp_path: Path) -> None:
+def test_palette_offers_saved_views(tmp_path: Path) -> None:
     settings = TuiSettings(views={"slow": "took:>1h"})
 
     async def run() -> None:
@@ -367,7 +367,7 @@ class TestFilter:
 
 
 class TestWords:
-    def test_the_header_names_every_count_if_there_is_room(self, tmp_path: Path) -> None:
+    def test_header_names_every_count_if_there_is_room(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with dashboard_bench(tmp_path, SPACES, size=(120, 30), auto=True) as shown:
                 await shown.execute("ADMIN FLUSH nba")
@@ -393,7 +393,7 @@ class TestWords:
 
         asyncio.run(run())
 
-    def test_a_statement_that_makes_a_job_answers_in_a_line(self, tmp_path: Path) -> None:
+    def test_statement_that_makes_a_job_answers_in_a_line(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with dashboard_bench(tmp_path, SPACES) as shown:
                 await shown.execute("ADMIN COMPACT nba; ADMIN FLUSH nba")
@@ -411,7 +411,7 @@ class TestWords:
 
         asyncio.run(run())
 
-    def test_an_empty_table_says_that_nothing_can_be_written(
+    def test_empty_table_says_that_nothing_can_be_written(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         full = "no space left on device: free some, then go on"

@@ -22,9 +22,7 @@ from tests.support.dashboards import dashboard_bench
         ({}, False, False),
     ],
 )
-def test_terminals_get_only_what_they_are_known_to_show(
-    environ: dict[str, str], title: bool, progress: bool
-) -> None:
+def test_terminals_get_only_supported_sequences(environ: dict[str, str], title: bool, progress: bool) -> None:
     assert has_title(environ) is title
     assert has_progress(environ) is progress
 

@@ -72,7 +72,7 @@ class TestCard:
         assert label in plain(lines[0])
         assert lines[-1][0][1] is role
 
-    def test_what_it_says(self) -> None:
+    def test_texts_of_a_card(self) -> None:
         text = text_of(card(FAILED, job(2), job(1), verdict="compact"), 60)
         for words in (
             "─ nba ─",
@@ -89,14 +89,14 @@ class TestCard:
         assert "▶ compact 50%  ◷ 1 queued" in text_of(busy)
 
     @pytest.mark.parametrize(("verdict", "below"), [("fine", ""), ("compact", "advice: compact")])
-    def test_a_long_reason_takes_the_lines_that_say_nothing(self, verdict: str, below: str) -> None:
+    def test_long_reason_uses_the_empty_lines(self, verdict: str, below: str) -> None:
         reason = "another program has the database open (its LOCK is held)"
         lines = text_of(card(replace(FAILED, reason=reason), verdict=verdict)).split("\n")
         inside = [line.strip("│ ") for line in lines[4:7]]
         assert inside[:2] == ["another program has the database", "open (its LOCK is held)"]
         assert inside[2] == below
 
-    def test_a_path_keeps_its_end(self) -> None:
+    def test_path_keeps_its_end(self) -> None:
         shown = card(host=replace(ROOMY, name="/srv/databases/of/the/shop/orders"))
         assert "500 GiB free on …/the/shop/orders" in text_of(shown)
 
@@ -167,7 +167,7 @@ class TestDashboard:
 
         asyncio.run(run())
 
-    def test_space_that_is_gone_has_no_verdict(self, tmp_path: Path) -> None:
+    def test_missing_space_has_no_recommendation(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with dashboard_bench(tmp_path, size=(120, 36)) as shown:
                 await shown.press("7")

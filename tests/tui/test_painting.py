@@ -168,7 +168,7 @@ class TestChangedCells:
                 assert before[:first] == after[:first]
                 assert before[end:] == after[end:]
 
-    def test_are_those_of_the_figure(self) -> None:
+    def test_cells_are_those_of_the_figure(self) -> None:
         assert changed_cells(self.LINES[0], self.LINES[1], 40) == (8, 11)
 
 
@@ -181,9 +181,7 @@ def cells_of(line: Line, width: int) -> list[tuple[str, TextRole]]:
     return [*cells, *[(" ", TextRole.PLAIN)] * (width - len(cells))]
 
 
-def test_a_move_of_the_cursor_asks_the_header_for_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_cursor_move_does_not_redraw_the_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, auto=True) as shown:
             await shown.execute("ADMIN FLUSH nba;" * 3)

@@ -29,7 +29,7 @@ class TestPauseKey:
 
         asyncio.run(run())
 
-    def test_says_why_it_has_no_effect(self, tmp_path: Path) -> None:
+    def test_key_explains_why_it_has_no_effect(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
                 await shown.execute("ADMIN FLUSH nba")
@@ -99,7 +99,7 @@ def test_deferred_host_is_shown_in_the_row_and_in_the_detail(tmp_path: Path) -> 
     asyncio.run(run())
 
 
-def test_recovery_says_where_it_continues(tmp_path: Path) -> None:
+def test_recovery_shows_where_it_continues(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
             await shown.execute("ADMIN COMPACT nba")

@@ -30,7 +30,7 @@ def test_spaces_show_their_contents_and_open_their_jobs(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_space_is_chosen_flushed_and_compacted_from_there(tmp_path: Path) -> None:
+def test_space_is_chosen_flushed_and_compacted_from_there(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             await shown.press("2")
@@ -47,7 +47,7 @@ def test_a_space_is_chosen_flushed_and_compacted_from_there(tmp_path: Path) -> N
     asyncio.run(run())
 
 
-def test_space_has_its_verdict_as_badge_until_a_job_ends(tmp_path: Path) -> None:
+def test_recommendation_is_a_badge_until_a_job_ends(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
             shown.bench.storage.measured["local1"] = CompactionFigures(size=100, live=10, l0_files=1)
@@ -68,7 +68,7 @@ def test_space_has_its_verdict_as_badge_until_a_job_ends(tmp_path: Path) -> None
     asyncio.run(run())
 
 
-def test_dropping_a_space_says_that_it_can_not_be_undone(tmp_path: Path) -> None:
+def test_dropping_a_space_warns_that_it_cannot_be_undone(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, SPACES) as shown:
             await shown.press("2")
@@ -123,7 +123,7 @@ def test_n_writes_a_create_space_in_the_bar(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_hosts_say_whether_they_answer_and_what_they_hold(tmp_path: Path) -> None:
+def test_hosts_show_whether_they_answer_and_their_spaces(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, SPACES, auto=True, size=(110, 40)) as shown:
             await shown.press("3")
@@ -143,7 +143,7 @@ def test_hosts_say_whether_they_answer_and_what_they_hold(tmp_path: Path) -> Non
     asyncio.run(run())
 
 
-def test_esc_leads_from_a_place_back_to_the_jobs(tmp_path: Path) -> None:
+def test_esc_returns_from_spaces_to_the_jobs(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, SPACES) as shown:
             await shown.press("3")
@@ -251,7 +251,7 @@ class TestFilter:
         asyncio.run(run())
 
 
-def test_a_key_scrolls_the_pane_below_the_table(tmp_path: Path) -> None:
+def test_key_scrolls_the_pane_below_the_table(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(
             tmp_path, {"nba": [f"h{number}" for number in range(20)]}, size=(60, 16)

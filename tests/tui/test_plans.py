@@ -25,19 +25,19 @@ def test_stop_selects_queued_and_running_jobs_only() -> None:
     assert plan.skipped_text == "skipped: jobs 7 (already stopping), 9 (already ended)"
 
 
-def test_recovery_touches_what_has_ended() -> None:
+def test_recovery_selects_ended_jobs() -> None:
     plan = select_recoverable([1, 2, 5, 6], ACTIVE, lambda job_id: job_id == 2)
     assert plan.touched == (1,)
     assert plan.skipped == {"archived": (2,), "still running": (5,), "still queued": (6,)}
 
 
-def test_archiving_names_exactly_the_jobs_meant() -> None:
+def test_archiving_names_exactly_the_selected_jobs() -> None:
     plan = select_archivable([1, 2, 3, 5, 8], ACTIVE, lambda job_id: False)
     assert plan.touched == (1, 2, 3, 8)
     assert [saying.text for saying in archive_statements(plan.touched)] == ["BACKUP JOB 1 3; BACKUP JOB 8 8"]
 
 
-def test_very_many_jobs_are_said_in_several_statements() -> None:
+def test_very_many_jobs_need_several_statements() -> None:
     ids = tuple(range(1, 1201))
     sayings = list(stop_statements(ids))
     assert [len(saying.ids) for saying in sayings] == [500, 500, 200]

@@ -84,7 +84,7 @@ def test_question_shows_the_statement_of_the_schedule_it_drops(tmp_path: Path) -
         ("2020-01-20T02:30Z", "Mon 01/20/20 02:30"),
     ],
 )
-def test_next_time_in_words(moment: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_next_time_as_text(moment: str, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobtui.tui.views.schedules.to_local", lambda each: each.astimezone(UTC))
     now = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
     assert next_words(datetime.fromisoformat(moment), now).startswith(words)
@@ -193,7 +193,7 @@ class TestForm:
             ({"at": '* * * * *" DO ADMIN FLUSH nba; DROP SPACE nba; -- '}, ""),
         ],
     )
-    def test_says_what_is_wrong(self, fields: dict[str, str], problem: str) -> None:
+    def test_mistake_is_shown(self, fields: dict[str, str], problem: str) -> None:
         made = draft_schedule(FIELDS | fields, NOW)
         assert made.problem
         assert problem in made.problem

@@ -23,13 +23,13 @@ def written(text: str, encoding: str) -> str:
     "text", ["▇▇░ 40%", "flush 图谱 ✔", "─ job 2 · flush été ─", "😀हिन्दी", "Took▼ a → b…"]
 )
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1", "koi8-r", "cp437"])
-def test_what_stands_in_is_as_wide_as_what_is_missing(text: str, encoding: str) -> None:
+def test_stand_ins_are_as_wide_as_the_missing_glyphs(text: str, encoding: str) -> None:
     shown = written(text, encoding)
     assert cell_len(shown) == cell_len(text)
     assert "\\" not in shown
 
 
-def test_what_the_terminal_has_stays_as_it_is() -> None:
+def test_supported_glyphs_are_not_replaced() -> None:
     assert written("été · 图谱 ✔", "utf-8") == "été · 图谱 ✔"
     assert written("été · 图谱 ✔", "latin-1") == "été · ???? +"
 

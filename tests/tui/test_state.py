@@ -9,7 +9,7 @@ from tests.support.dashboards import dashboard_bench
 SPACES = {"nba": ["local0"], "test2": ["cold0"]}
 
 
-def test_what_was_chosen_is_there_at_the_next_start(tmp_path: Path) -> None:
+def test_choices_are_kept_for_the_next_start(tmp_path: Path) -> None:
     settings = TuiSettings(state_dir=tmp_path / "state")
 
     async def first() -> None:
@@ -56,7 +56,7 @@ class TestFilterAndSort:
         asyncio.run(first())
         asyncio.run(second())
 
-    def test_of_an_older_version_are_passed_over(self, tmp_path: Path) -> None:
+    def test_older_versions_are_ignored(self, tmp_path: Path) -> None:
         (tmp_path / "dashboard.json").write_bytes(
             b'{"theme": "light", "sort": "took", "descending": false, "filter": "status:failed"}'
         )
@@ -84,7 +84,7 @@ def test_columns_are_chosen_and_kept(tmp_path: Path) -> None:
     asyncio.run(second())
 
 
-def test_the_files_are_the_users_alone(tmp_path: Path) -> None:
+def test_files_are_private(tmp_path: Path) -> None:
     store = StateStore(tmp_path / "state")
     store.write(SavedState(theme="light"))
     store.add_typed("SHOW JOBS")
@@ -94,7 +94,7 @@ def test_the_files_are_the_users_alone(tmp_path: Path) -> None:
     assert store.read_typed() == ["SHOW JOBS"]
 
 
-def test_damaged_files_count_as_not_there(tmp_path: Path) -> None:
+def test_damaged_files_count_as_missing(tmp_path: Path) -> None:
     (tmp_path / "dashboard.json").write_bytes(b'{"theme": 3')
     nested = b"[" * 50_000
     (tmp_path / "typed.jsonl").write_bytes(b'"SHOW JOBS"\n\xff\xfe{\n"\xff"\n%b\n"SHOW HOSTS"\n' % nested)
@@ -115,7 +115,7 @@ def test_unwritable_directory_is_reported_and_not_fatal(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_keymap_is_obeyed_and_its_clashes_are_told(tmp_path: Path) -> None:
+def test_keymap_is_applied_and_its_conflicts_are_reported(tmp_path: Path) -> None:
     async def run() -> None:
         settings = TuiSettings(keymap={"stop": "ctrl+s", "recover": "b", "nosuch": "x"})
         async with dashboard_bench(tmp_path, settings=settings) as shown:
@@ -133,7 +133,7 @@ def test_a_keymap_is_obeyed_and_its_clashes_are_told(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_a_theme_that_there_is_none_of_is_told(tmp_path: Path) -> None:
+def test_unknown_theme_is_reported(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, settings=TuiSettings(theme="drak")) as shown:
             await shown.shows("there is no theme 'drak'; did you mean 'dark'?")

@@ -35,7 +35,7 @@ def says_the_truth(shown: DashboardBench) -> bool:
     return all(" ".join(line.split()) in row for line, row in zip(truth(shown), told, strict=True))
 
 
-def test_screen_agrees_with_engine_after_many_jobs(tmp_path: Path, long: bool) -> None:
+def test_screen_matches_the_engine_after_many_jobs(tmp_path: Path, long: bool) -> None:
     count = 600 if long else 60
     spaces = {f"space{number}": [f"host{number}"] for number in range(4)}
 

@@ -9,7 +9,7 @@ from jobtui.tui import terminal
 from tests.support.dashboards import dashboard_bench
 
 
-def test_the_clipboard_is_set_by_osc_52() -> None:
+def test_clipboard_is_set_by_osc_52() -> None:
     sequence = terminal.clipboard_sequence("été [/nope]", {})
     assert sequence.startswith("\x1b]52;c;")
     assert base64.b64decode(sequence[7:-1]).decode() == "été [/nope]"
@@ -23,13 +23,13 @@ def test_tmux_passes_the_sequence_to_both_terminals() -> None:
     assert terminal.clipboard_sequence("x", {"STY": "1"}).startswith("\x1bP\x1b]52")
 
 
-def test_a_notice_holds_nothing_that_could_end_it() -> None:
+def test_notice_has_no_terminator_inside() -> None:
     sequence = terminal.notice_sequence("job \x07\x1b]52;c;eA==\x07 ended", {})
     assert sequence.count("\x1b") == 1
     assert sequence.count("\x07") == 1
 
 
-def test_the_desktops_own_clipboard_is_left_alone_over_ssh(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_clipboard_program_is_not_used_over_ssh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(terminal.shutil, "which", lambda name: f"/usr/bin/{name}")
     assert terminal.native_command({"DISPLAY": ":0", "SSH_TTY": "/dev/pts/1"}, "linux") is None
     assert terminal.native_command({"DISPLAY": ":0"}, "linux") == ("xclip", "-selection", "clipboard")
@@ -38,7 +38,7 @@ def test_the_desktops_own_clipboard_is_left_alone_over_ssh(monkeypatch: pytest.M
     assert terminal.native_command({}, "linux") is None
 
 
-def test_a_clipboard_program_that_fails_is_no_harm() -> None:
+def test_failing_clipboard_program_is_ignored() -> None:
     assert terminal.copy_natively("x", ("cat",))
     assert not terminal.copy_natively("x", ("false",))
     assert not terminal.copy_natively("x", ("/no/such/program",))

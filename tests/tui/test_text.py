@@ -27,7 +27,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("text", HOSTILE)
-def test_cleaned_text_holds_nothing_that_a_terminal_acts_on(text: str) -> None:
+def test_cleaned_text_has_no_terminal_controls(text: str) -> None:
     shown = single_cells(text)
     assert all(character.isprintable() for character in shown)
     assert "\n" not in shown
@@ -36,7 +36,7 @@ def test_cleaned_text_holds_nothing_that_a_terminal_acts_on(text: str) -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("width", [0, 1, 2, 7, 80])
-def test_a_fitted_text_takes_exactly_its_cells(text: str, width: int) -> None:
+def test_fitted_text_takes_exactly_its_cells(text: str, width: int) -> None:
     assert cell_len(fit(text, width)) == width
     assert cell_len(fit(text, width, right=True)) == width
 
@@ -46,11 +46,11 @@ def test_plain_text_stays_as_it_is() -> None:
         assert single_cells(text) == text
 
 
-def test_a_control_character_is_shown_by_its_sign() -> None:
+def test_control_character_is_shown_by_its_sign() -> None:
     assert single_cells("a\x1bb\x00\x7f") == "a␛b␀␡"
 
 
-def test_a_pile_of_marks_is_cut_to_a_few() -> None:
+def test_pile_of_marks_is_cut_to_a_few() -> None:
     assert len(single_cells("e" + "\u0301" * 10_000)) == 5
 
 
@@ -76,12 +76,12 @@ def test_wrapping_keeps_every_word() -> None:
 
 @pytest.mark.parametrize("text", HOSTILE)
 @pytest.mark.parametrize("width", [0, 1, 2, 7, 80])
-def test_a_host_takes_exactly_its_cells(text: str, width: int) -> None:
+def test_host_takes_exactly_its_cells(text: str, width: int) -> None:
     assert cell_len(fit_host(text, width)) == width
     assert cell_len(fit_host(f"/srv/{text}/rdb", width, right=True)) == width
 
 
-def test_long_paths_keep_their_end_other_hosts_the_beginning() -> None:
+def test_long_paths_keep_their_end_other_hosts_their_start() -> None:
     assert fit_host("/srv/data/of/b/rdb 1", 10) == "…/b/rdb 1 "
     assert fit_host("storage0.example:9779", 10) == "storage0.…"
     assert fit_host("/a/b", 10) == "/a/b      "

@@ -162,7 +162,7 @@ class TestProfileColors:
 
     @pytest.mark.parametrize("depth", [ColorDepth.TRUE, ColorDepth.PALETTE])
     @pytest.mark.parametrize("color", COLORS)
-    def test_the_name_can_be_read(self, color: str, depth: ColorDepth) -> None:
+    def test_name_can_be_read(self, color: str, depth: ColorDepth) -> None:
         ground, name = profile_colors(color, depth)
         assert contrast(ground, name) >= LEAST_CONTRAST
         if depth is ColorDepth.PALETTE:
@@ -170,7 +170,7 @@ class TestProfileColors:
             assert contrast(rounded.hex, name) >= LEAST_CONTRAST
 
     @pytest.mark.parametrize("color", COLORS)
-    def test_with_16_colors_it_is_one_of_the_terminal_s(self, color: str) -> None:
+    def test_with_16_colors_it_is_a_color_of_the_terminal(self, color: str) -> None:
         assert profile_colors(color, ColorDepth.SIXTEEN)[0].startswith("ansi_")
 
     def test_no_two_names_look_the_same(self) -> None:
@@ -179,7 +179,7 @@ class TestProfileColors:
 
 
 class TestOwn:
-    def test_takes_what_it_does_not_say_from_its_base(self) -> None:
+    def test_unset_colors_come_from_the_base(self) -> None:
         *_, mine = themes_for(ColorDepth.TRUE, {"mine": {"base": "light", "failed": "#aa0000"}})
         light = next(theme for theme in themes_for(ColorDepth.TRUE) if theme.name == "light")
         assert (mine.name, mine.error, mine.background) == ("mine", "#aa0000", light.background)
@@ -194,7 +194,7 @@ class TestOwn:
             ({"failed": "#aa0000"}, ""),
         ],
     )
-    def test_says_what_is_wrong_with_it(self, colors: dict[str, str], problem: str) -> None:
+    def test_mistake_in_a_theme_is_named(self, colors: dict[str, str], problem: str) -> None:
         assert own_theme_problem(colors) == problem
         assert ("mine" in [theme.name for theme in themes_for(ColorDepth.TRUE, {"mine": colors})]) is (
             not problem

@@ -22,7 +22,7 @@ FAR = "expected JOB, JOBS, SPACES, HOSTS or a status"
         (FAR, 52, 60, f"{FAR:>51} ^^^"),
     ],
 )
-def test_of_a_line_the_words_that_help_most_are_kept(message: str, column: int, width: int, said: str) -> None:
+def test_most_helpful_words_of_a_line_are_kept(message: str, column: int, width: int, said: str) -> None:
     line = diagnostic_line(Diagnostic(5, 8, message), "SHOW JBO 3", lambda place: column, width)
     assert plain(line) == said
 
@@ -44,7 +44,7 @@ class TestLocalWords:
     @pytest.mark.parametrize(
         "text", ["?", " ? ", "help", "HELP;", "quit", "exit", "clear", "help recover", "? stop"]
     )
-    def test_own_words_of_the_screen_are_no_error(self, text: str) -> None:
+    def test_console_commands_are_no_error(self, text: str) -> None:
         assert analyze(text, len(text), NoNames()).diagnostic is None
 
     @pytest.mark.parametrize("word", ["?", "help", "quit", "exit", "clear"])

@@ -28,6 +28,6 @@ def test_cancel_before_the_work_begins_leaves_no_error(monkeypatch: pytest.Monke
     assert not done
 
 
-def test_what_the_work_raises_is_raised_where_it_is_awaited() -> None:
+def test_error_of_the_work_is_raised_in_its_waiter() -> None:
     with pytest.raises(ZeroDivisionError):
         asyncio.run(run_in_thread(lambda: 1 / 0))
