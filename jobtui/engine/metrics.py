@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from jobtui import __version__
-from jobtui.engine import schedules
+from jobtui.engine import moments, schedules
 from jobtui.engine.client import Client, Session
 from jobtui.engine.profile import Profile
 from jobtui.engine.schedules import MISSED, Schedule
@@ -66,6 +66,9 @@ METRICS: Mapping[str, MetricInfo] = {
     "jobtui_last_success_timestamp_seconds": MetricInfo(
         "When the last job that finished ended.", ("space", "command")
     ),
+    "jobtui_last_failure_timestamp_seconds": MetricInfo(
+        "When the last job that failed ended.", ("space", "command")
+    ),
     "jobtui_reclaimed_bytes": MetricInfo(
         "The bytes that all jobs reclaimed, archived ones included.", ("space",), is_counter=True
     ),
@@ -92,6 +95,9 @@ METRICS: Mapping[str, MetricInfo] = {
     ),
     "jobtui_schedule_last_run_missed": MetricInfo(
         "Whether the newest run was skipped, or could not start its job.", ("schedule",)
+    ),
+    "jobtui_notification_failures": MetricInfo(
+        "The notifications that could not be delivered.", is_counter=True
     ),
     "jobtui_history_readable": MetricInfo("Whether the history can be read."),
     "jobtui_history_writable": MetricInfo("Whether the owner can write the history."),
@@ -164,6 +170,8 @@ class ProfileMetrics(Collector):
         if self._has_owner:
             yield from self._read_storage()
         yield from self._read_schedules()
+        if (notified := moments.load_progress(self._client.history.path)) is not None:
+            yield "jobtui_notification_failures", (), notified.failures
 
     def _read_history(self) -> Iterator[tuple[str, tuple[str, ...], float | None]]:
         history = self._client.history
@@ -175,15 +183,16 @@ class ProfileMetrics(Collector):
             jobs[command if command in known else OTHER_COMMAND, status] += count
         for (command, status), count in sorted(jobs.items()):
             yield "jobtui_jobs", (command, status.value), count
-        successes: dict[tuple[str, str], float] = {}
-        for (space, command), stop in totals.successes.items():
-            key = space, command if command in known else OTHER_COMMAND
-            successes[key] = max(stop.timestamp(), successes.get(key, 0.0))
+        ends: dict[tuple[str, str, Status], float] = {}
+        for (space, command, status), stop in totals.last_ends.items():
+            row = space, command if command in known else OTHER_COMMAND, status
+            ends[row] = max(stop.timestamp(), ends.get(row, 0.0))
         spaces = set(self._client.space_names())
-        for (space, command), last in sorted(successes.items()):
+        for (space, command, status), last in sorted(ends.items()):
             # the age of the last job of a dropped space would rise for ever
             if space in spaces:
-                yield "jobtui_last_success_timestamp_seconds", (space, command), last
+                name = "success" if status is Status.FINISHED else "failure"
+                yield f"jobtui_last_{name}_timestamp_seconds", (space, command), last
         for space, reclaimed in sorted(totals.reclaimed.items()):
             yield "jobtui_reclaimed_bytes", (space,), reclaimed
         if self._has_owner:

@@ -215,11 +215,13 @@ class NotifyProgress(msgspec.Struct, frozen=True):
         since: For each kind and target, since when moments of that kind are delivered there.
         settled_to: The id up to which all jobs but the `open` ones are settled.
         open: The jobs up to that id that had not ended, or whose moments were not settled.
+        failures: The deliveries that failed for good since the file was created, for metrics.
     """
 
     since: Mapping[str, datetime]
     settled_to: int
     open: tuple[int, ...] = ()
+    failures: int = 0
     format: int = FORMAT
 
 

@@ -99,7 +99,8 @@ class Notifier:
             self._last_id,
             self._seen,
         )
-        self._is_started = self._is_saving = False
+        self._failures = self._progress.failures
+        self._is_started = self._is_saving = self._must_save = False
         self._closing = asyncio.Event()
         self._last_failure = ""
 
@@ -216,6 +217,9 @@ class Notifier:
         except StoreError:
             return  # the store has reported the disk; the delivery stays unsettled, for the next owner
         self._pending.discard(delivery)
+        if not result.is_delivered:
+            self._failures += 1
+            await self._save_progress()
 
     def _message(self, moment: Moment) -> dict[str, object] | None:
         if moment.job is not None:
@@ -307,20 +311,25 @@ class Notifier:
 
         A job whose id was given away, and whose first commit is still under way, is not counted as settled.
         """
+        self._must_save = True
         if self._is_saving:
-            return
+            return  # the call that is at it writes once more
         self._is_saving = True
-        jobs = {each.moment.job for each in self._pending if each.moment.job is not None}
-        self._progress = NotifyProgress(
-            self._progress.since, self._last_id, tuple(sorted({*self._seen, *jobs}))
-        )
-        data = msgspec.json.encode(self._progress)
         try:
-            await asyncio.to_thread(write_atomically, self._directory / moments.FILE, data)
+            while self._must_save:
+                self._must_save = False
+                self._progress = self._current_progress()
+                data = msgspec.json.encode(self._progress)
+                await asyncio.to_thread(write_atomically, self._directory / moments.FILE, data)
         except OSError as error:
             self._events.notify(f"{moments.FILE} cannot be written: {describe_os_error(error)}")
         finally:
             self._is_saving = False
+
+    def _current_progress(self) -> NotifyProgress:
+        jobs = {each.moment.job for each in self._pending if each.moment.job is not None}
+        unsettled = tuple(sorted({*self._seen, *jobs}))
+        return NotifyProgress(self._progress.since, self._last_id, unsettled, self._failures)
 
     async def drain(self, seconds: float) -> None:
         """Wait that long for what is under way; what waits to be repeated is left to the next owner."""

@@ -13,6 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_pro
 
 from jobtui.engine.inventory import STATS_SECONDS
 from jobtui.engine.metrics import METRICS, ProfileMetrics
+from jobtui.engine.notifications import NotifyOn, NotifySettings
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.history import StoreError
@@ -54,6 +55,20 @@ def finish(bench: Bench, text: str, space: str, *hosts: str, after: int = 1500) 
         operation = bench.storage.operation(space, host, nth=done[host])
         operation.finish(before, SpaceStats(levels=(Level(1, after),)))
     bench.events.until(job, Status.FINISHED)
+
+
+def fail(bench: Bench, text: str, space: str, host: str) -> None:
+    done = {
+        each: sum((o.space, o.host) == (space, each) for o in bench.storage.begun) for each in SPACES[space]
+    }
+    job = int(bench.rows(text)[0][0])
+    for each in SPACES[space]:
+        operation = bench.storage.operation(space, each, nth=done[each])
+        if each == host:
+            operation.fail()
+        else:
+            operation.finish(SpaceStats(), SpaceStats())
+    bench.events.until(job, Status.FAILED)
 
 
 @pytest.fixture
@@ -175,14 +190,28 @@ class TestValues:
             found = samples_of(metrics(b).text().decode())
         assert value(found, "jobtui_last_success_timestamp_seconds", space="nba", command="compact") is None
 
+    def test_last_failure(self, tmp_path: Path, storage: ScriptedStorage) -> None:
+        with bench(tmp_path, storage) as b:
+            fail(b, "ADMIN COMPACT nba", "nba", "h1")
+            stop = b.clock.now().timestamp()
+            b.advance(60)
+            finish(b, "ADMIN COMPACT nba", "nba", "h1", "h2")
+            found = samples_of(metrics(b).text().decode())
+            b.rows("BACKUP JOB 1 2")
+            archived = samples_of(metrics(b).text().decode())
+        for samples in (found, archived):
+            place = {"space": "nba", "command": "compact"}
+            assert value(samples, "jobtui_last_failure_timestamp_seconds", **place) == stop
+            assert value(samples, "jobtui_last_success_timestamp_seconds", **place) == stop + 60
+
     def test_history_that_cannot_be_read(
         self, tmp_path: Path, storage: ScriptedStorage, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def fail() -> None:
+        def refuse() -> None:
             raise StoreError("the disk says no")
 
         with bench(tmp_path, storage) as b:
-            monkeypatch.setattr(b.engine.history, "totals", fail)
+            monkeypatch.setattr(b.engine.history, "totals", refuse)
             found = samples_of(metrics(b).text().decode())
         assert value(found, "jobtui_history_readable") == 0
         assert value(found, "jobtui_queue_jobs") == 0
@@ -210,10 +239,12 @@ def test_without_an_owner_only_what_is_on_disk(tmp_path: Path, storage: Scripted
 class TestNames:
     @pytest.fixture
     def families(self, tmp_path: Path, storage: ScriptedStorage) -> list[Metric]:
-        with bench(tmp_path, storage) as b:
+        notify = NotifySettings(on=(NotifyOn.STOPPED,), command=("true",))
+        with bench(tmp_path, storage, notify=notify) as b:
             finish(b, "ADMIN COMPACT nba", "nba", "h1", "h2")
+            fail(b, "ADMIN FLUSH nba", "nba", "h1")
             b.rows('CREATE SCHEDULE a AT "0 0 1 1 *" DO ADMIN FLUSH nba; ADMIN COMPACT nba; ADMIN COMPACT nba')
-            b.storage.operation("nba", "h1", nth=1).progress(0.5, steps=StepPosition(3, 64))
+            b.storage.operation("nba", "h1", nth=2).progress(0.5, steps=StepPosition(3, 64))
             text = metrics(b).text().decode()
         # node_exporter reads textfiles with the parser of the older format
         assert len(list(parse_prometheus(text))) >= len(METRICS)
@@ -273,7 +304,8 @@ class TestPage:
         "name",
         [
             "jobtui_owner_up",
-            "jobtui_jobs",
+            "jobtui_last_failure_timestamp_seconds",
+            "jobtui_notification_failures_total",
             "jobtui_last_success_timestamp_seconds",
             "jobtui_queue_jobs",
             "jobtui_queue_oldest_timestamp_seconds",

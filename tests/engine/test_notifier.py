@@ -194,6 +194,18 @@ class TestBackoff:
             ((kind, _),) = until_settled(b, fails(b))
         assert (kind, (tmp_path / "runs").read_text()) == (EventKind.NOT_NOTIFIED, "x\n")
 
+    def test_failures_are_counted_over_owners(self, tmp_path: Path, inbox: Inbox) -> None:
+        inbox.script.write_text("#!/bin/sh\nexit 1\n")
+        for count in (1, 2):
+            with notifying(tmp_path, to_command(inbox)) as b:
+                fails(b)
+                eventually(lambda: failures(b.engine.history.path) == count)  # noqa: B023
+
+
+def failures(directory: Path) -> int | None:
+    progress = moments.load_progress(directory)
+    return None if progress is None else progress.failures
+
 
 class TestAtLeastOnce:
     def test_next_owner_delivers_with_the_same_id(self, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The totals of all jobs for metrics: numbers, reclaimed bytes and last successes.
+"""The totals of all jobs for metrics: numbers, reclaimed bytes, last successes and failures.
 
 A segment never changes, except that a newer version of one of its jobs is recorded elsewhere. So its totals are
 computed once and kept until then: of ten million jobs only those of new segments are read again.
@@ -23,7 +23,8 @@ from jobtui.model import Job, Status
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _IS_CURRENT: Final = bytes(code != STALE for code in range(256))
-_IS_FINISHED: Final = bytes(code == CODE_OF[Status.FINISHED] for code in range(256))
+_RESULTS: Final = (Status.FINISHED, Status.FAILED)
+_IS_RESULT: Final = bytes(code in {CODE_OF[status] for status in _RESULTS} for code in range(256))
 
 
 class JobTotals(msgspec.Struct):
@@ -32,28 +33,28 @@ class JobTotals(msgspec.Struct):
     Attributes:
         counts: The number of jobs by command and status.
         reclaimed: The bytes that jobs reclaimed, by space. A job whose files grew counts as 0.
-        successes: When the last finished job ended, by space and command.
+        last_ends: When the last job that finished or failed ended, by space, command and status.
     """
 
     counts: Counter[tuple[str, Status]] = msgspec.field(default_factory=Counter)
     reclaimed: Counter[str] = msgspec.field(default_factory=Counter)
-    successes: dict[tuple[str, str], datetime] = msgspec.field(default_factory=dict)
+    last_ends: dict[tuple[str, str, Status], datetime] = msgspec.field(default_factory=dict)
 
     def add(self, other: JobTotals, *, archived: bool = False) -> None:
         """Add the totals of other jobs; archived jobs are not counted."""
         if not archived:
             self.counts.update(other.counts)
         self.reclaimed.update(other.reclaimed)
-        for key, stop in other.successes.items():
-            self.successes[key] = max(stop, self.successes.get(key, stop))
+        for key, stop in other.last_ends.items():
+            self.last_ends[key] = max(stop, self.last_ends.get(key, stop))
 
     def add_job(self, job: Job) -> None:
         """Add one job."""
         self.counts[job.command, job.status] += 1
         self.reclaimed[job.space] += max(0, job.reclaimed or 0)
-        if job.status is Status.FINISHED and job.stop is not None:
-            key = job.space, job.command
-            self.successes[key] = max(job.stop, self.successes.get(key, job.stop))
+        if job.status in _RESULTS and job.stop is not None:
+            key = job.space, job.command, job.status
+            self.last_ends[key] = max(job.stop, self.last_ends.get(key, job.stop))
 
 
 class TotalsReader:
@@ -108,14 +109,13 @@ def _totals_of(segment: Segment) -> JobTotals:
     totals.reclaimed = Counter(
         {space: int(freed) for space, freed in zip(spaces.values, reclaimed, strict=True) if freed}
     )
-    width = len(commands.values)
-    stops = [0.0] * (len(spaces.values) * width)
-    ends = zip(spaces.codes, commands.codes, segment.numbers("stop"), strict=True)
-    for space, command, stop in compress(ends, statuses.translate(_IS_FINISHED)):
-        if stop > stops[space * width + command]:
-            stops[space * width + command] = stop
-    for position, stop in enumerate(stops):
-        if stop:
-            key = spaces.values[position // width], commands.values[position % width]
-            totals.successes[key] = _EPOCH + timedelta(microseconds=stop)
+    stops: dict[tuple[int, int, int], float] = {}
+    ends = zip(spaces.codes, commands.codes, statuses, segment.numbers("stop"), strict=True)
+    for space, command, code, stop in compress(ends, statuses.translate(_IS_RESULT)):
+        row = space, command, code
+        if stop > stops.get(row, 0.0):
+            stops[row] = stop
+    for (space, command, code), stop in stops.items():
+        key = spaces.values[space], commands.values[command], STATUSES[code]
+        totals.last_ends[key] = _EPOCH + timedelta(microseconds=stop)
     return totals
