@@ -97,8 +97,8 @@ def open_to_append(path: Path) -> int:
     return file
 
 
-def read_regular(path: Path) -> bytes:
-    """Return a file's bytes.
+def read_regular(path: Path, most: int = -1) -> bytes:
+    """Return a file's bytes, the first `most` of them unless it is negative.
 
     Raises OSError, also for a pipe or a device, which could block forever.
     """
@@ -106,7 +106,7 @@ def read_regular(path: Path) -> bytes:
     try:
         _require_regular(os.fstat(file).st_mode, path)
         with open(file, "rb", closefd=False) as stream:
-            return stream.read()
+            return stream.read(most)
     finally:
         os.close(file)
 

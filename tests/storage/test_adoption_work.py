@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import stat
@@ -18,8 +19,10 @@ from jobtui.storage.local.adoption import Survey, Surveyor
 from jobtui.storage.local.backend import LocalStorage
 from jobtui.storage.local.catalog import CatalogEntry
 from jobtui.storage.local.errors import WorkerError
+from jobtui.storage.local.layout import is_locked
 from jobtui.storage.local.worker import pairs
 from jobtui.storage.local.worker.database import Database
+from jobtui.storage.local.worker.manifest_guard import manifest_path, read_identity
 from jobtui.storage.local.worker.openers import AdoptedOpener
 from jobtui.storage.local.worker.options import SharedOptions
 from jobtui.storage.local.worker.pairs import read_pairs
@@ -45,6 +48,14 @@ for number in range(1000):
         cold[b"key%d" % number] = b"value"
 database.flush_wal(True)
 os._exit(0)
+"""
+
+WRITE = """
+import sys
+
+with open(sys.argv[1], "r+b"):
+    print("open", flush=True)
+    sys.stdin.read()
 """
 
 HOLD = """
@@ -148,6 +159,55 @@ class TestLock:
             with locked, opened.use(write=True):
                 pass
         assert surveyor.surveys == 0
+
+    @pytest.mark.skipif(sys.platform != "linux", reason="other systems do not say who has a file open")
+    @pytest.mark.parametrize("lock", ["deleted", "replaced"])
+    def test_owner_at_work_without_its_lock_is_noticed(self, tmp_path, database, lock):
+        manifest = database / (database / "CURRENT").read_text().strip()
+        opened = Database(AdoptedOpener(database, tmp_path / "notes", Surveyor(database), SharedOptions()))
+        (database / "LOCK").unlink()
+        if lock == "replaced":
+            (database / "LOCK").touch()
+        before = content(database)
+        with open(manifest, "rb") as file:
+            try:
+                fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+            except OSError:
+                pytest.skip("this file system does not say who has a file open")
+        command = [sys.executable, "-I", "-S", "-c", WRITE, manifest]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as owner:
+            assert owner.stdout.readline() == b"open\n"
+            with (
+                pytest.raises(WorkerError, match="although its LOCK is free") as caught,
+                opened.use(write=True),
+            ):
+                pass
+            with opened.use(write=False):
+                pass  # reading does not disturb the owner
+        assert caught.value.code is ErrorCode.LOCKED
+        assert content(database) == before
+        with open(manifest, "rb"), opened.use(write=True):
+            pass  # programs that only read it do not count
+
+
+class TestPipesAndDevices:
+    """They were put in a database after it was adopted: nothing waits for them or reads on without an end."""
+
+    def test_identity(self, database):
+        (database / "IDENTITY").unlink()
+        (database / "IDENTITY").symlink_to("/dev/zero")
+        assert read_identity(database) == ""
+
+    def test_current(self, database):
+        (database / "CURRENT").unlink()
+        os.mkfifo(database / "CURRENT")
+        with pytest.raises(OSError, match="pipe"):
+            manifest_path(database)
+
+    def test_lock(self, database):
+        (database / "LOCK").unlink()
+        os.mkfifo(database / "LOCK")
+        assert not is_locked(database)
 
 
 class TestDump:

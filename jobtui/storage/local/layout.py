@@ -13,11 +13,14 @@ followed.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import re
 import shutil
+import signal
 import struct
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -129,11 +132,40 @@ def is_locked(path: Path) -> bool:
     """Return whether another process has a database open for writing; takes no lock itself."""
     request = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     try:
-        with open(path / "LOCK", "rb") as file:
-            answer = fcntl.fcntl(file, fcntl.F_GETLK, request)
+        file = os.open(path / "LOCK", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)  # a pipe would block it
     except OSError:
         return False
+    try:
+        answer = fcntl.fcntl(file, fcntl.F_GETLK, request)
+    except OSError:
+        return False
+    finally:
+        os.close(file)
     return bool(struct.unpack("hhqqi4x", answer)[0] != fcntl.F_UNLCK)
+
+
+def is_open_for_writing(path: Path) -> bool:
+    """Return whether a process has a file open for writing; False if the system does not say.
+
+    Linux grants a read lease only on a file that is not. It grants none on another user's file, except to root,
+    and none on a network file system.
+    """
+    if sys.platform != "linux":
+        return False
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)
+    except OSError:
+        return False
+    try:
+        # a process that opens the file right now waits until it is closed here; of its two signals, the usual
+        # one would end this process, and this one is ignored by default
+        fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except OSError as error:
+        return error.errno == errno.EAGAIN
+    finally:
+        os.close(file)
+    return False
 
 
 def table_files(path: Path) -> set[str]:

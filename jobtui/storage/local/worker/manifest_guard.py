@@ -23,7 +23,8 @@ from jobtui.storage.local.errors import WorkerError, missing_error
 from jobtui.storage.local.layout import table_files
 
 _SHOWN = 5
-_LONGEST_IDENTITY = 100  # characters: RocksDB's have 36
+_LONGEST_IDENTITY = 100  # bytes: RocksDB's have 37
+_LONGEST_CURRENT = 100  # bytes: the name of a MANIFEST has 30 at most
 
 # returns the SST files that the MANIFEST names; raises exceptions of rocksdict
 Named = Callable[[], set[str]]
@@ -58,10 +59,19 @@ def read_identity(database: Path) -> str:
     RocksDB works without the file, and creates it at the next opening.
     """
     try:
-        text = (database / "IDENTITY").read_text("utf-8", "replace")
+        text = read_regular(database / "IDENTITY", _LONGEST_IDENTITY).decode("utf-8", "replace")
     except OSError:
         return ""
-    return text.strip()[:_LONGEST_IDENTITY]
+    return text.strip()
+
+
+def manifest_path(database: Path) -> Path:
+    """Return the path of the MANIFEST that CURRENT names. Raises WorkerError and OSError."""
+    current = database / "CURRENT"
+    name = read_regular(current, _LONGEST_CURRENT).decode("utf-8", "replace").strip()
+    if not name.startswith("MANIFEST-") or "/" in name:
+        raise WorkerError(ErrorCode.CORRUPT, f"{current}: it does not name a MANIFEST")
+    return database / name
 
 
 class ManifestGuard:
@@ -124,15 +134,13 @@ class ManifestGuard:
             return  # the older note stays: it is less complete, but still correct
 
     def _current_note(self, *, open_: bool) -> ManifestNote:
-        current = self._database / "CURRENT"
-        name = current.read_text("utf-8", "replace").strip()
-        if not name.startswith("MANIFEST-") or "/" in name:
-            raise WorkerError(ErrorCode.CORRUPT, f"{current}: it does not name a MANIFEST")
+        path = manifest_path(self._database)
         try:
-            status = (self._database / name).stat()
+            status = path.stat()
         except FileNotFoundError:
-            raise missing_error(str(self._database), f"{name}, which CURRENT names, is missing") from None
-        return ManifestNote(name, status.st_size, open_, status.st_ino, read_identity(self._database))
+            what = f"{path.name}, which CURRENT names, is missing"
+            raise missing_error(str(self._database), what) from None
+        return ManifestNote(path.name, status.st_size, open_, status.st_ino, read_identity(self._database))
 
     def _refuse_cut(self, manifest: str, size: int, was: int, named: Named) -> None:
         text = f"{self._database}: {manifest} was cut: it has {size} bytes and had {was}"

@@ -17,7 +17,7 @@ from jobtui.files import sync_directory
 from jobtui.storage.local.adopted_directory import AdoptedDirectory
 from jobtui.storage.local.adoption import ReplayStrictness, Survey, Surveyor
 from jobtui.storage.local.errors import WorkerError, locked_error, rocksdb_error, system_error
-from jobtui.storage.local.layout import wal_bytes
+from jobtui.storage.local.layout import is_open_for_writing, wal_bytes
 from jobtui.storage.local.rocksdb_files.options import parse_options
 from jobtui.storage.local.worker.database import (
     ColumnFamily,
@@ -26,7 +26,7 @@ from jobtui.storage.local.worker.database import (
     Opener,
     directory_identity,
 )
-from jobtui.storage.local.worker.manifest_guard import ManifestGuard
+from jobtui.storage.local.worker.manifest_guard import ManifestGuard, manifest_path
 from jobtui.storage.local.worker.options import SharedOptions, WriteLimits, set_limits
 
 # a replay of more than this would take seconds at a compaction rate limit
@@ -272,9 +272,11 @@ class AdoptedOpener(Opener):
         try:
             descriptor = os.open(self.path / "LOCK", os.O_RDWR | os.O_NOFOLLOW)
         except FileNotFoundError:
+            self._refuse_in_use()
             return
         try:
             fcntl.lockf(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._refuse_in_use()
         except BlockingIOError:
             os.close(descriptor)
             raise locked_error(str(self.path)) from None
@@ -282,6 +284,24 @@ class AdoptedOpener(Opener):
             os.close(descriptor)
             raise
         self._lock = descriptor
+
+    def _refuse_in_use(self) -> None:
+        """Raise WorkerError if a program writes to the database although its LOCK is free.
+
+        Whoever deletes or replaces LOCK while the owner is at work leaves it with a lock on a file that no
+        other process finds. The owner always has the MANIFEST open for writing.
+        """
+        try:
+            manifest = manifest_path(self.path)
+        except (OSError, WorkerError):
+            return  # the survey reports it
+        if is_open_for_writing(manifest):
+            raise WorkerError(
+                ErrorCode.LOCKED,
+                f"{self.path}: another program has the database open, although its LOCK is free: the file was "
+                f"deleted or replaced while that program was at work ({manifest.name} is open for writing); "
+                "let that program end first",
+            )
 
     def _release_lock(self) -> None:
         if self._lock is not None:
