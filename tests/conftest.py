@@ -42,12 +42,16 @@ LONGEST = (
     "tests/history/test_attacks.py",
 )
 """The modules whose tests take longest. The last test to end decides how long a run takes."""
+LONG_FORM_SECONDS = 4 * 3600  # on a busy machine; the short form's timeout ended the long forms of three suites
 
 
 @pytest.hookimpl(trylast=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Run the longest tests first: one that begins late keeps one process busy while the others have ended."""
     items.sort(key=lambda item: not item.nodeid.startswith(LONGEST))
+    if config.getoption("--long"):
+        for item in items:
+            item.add_marker(pytest.mark.timeout(LONG_FORM_SECONDS), append=False)
 
 
 def pytest_collection_finish() -> None:
