@@ -61,6 +61,7 @@ VALUE_OPTIONS = (
     "--config",
     "--port",
     "--url",
+    "--tabs",
     "--metrics",
     "--output",
 )
@@ -79,6 +80,7 @@ FLAGS = (
     "--help",
 )
 WEB_PORT = 9478  # fixed, so that `ssh -L` can name it; no well-known service uses it
+WEB_TABS = 16  # each is a dashboard of 60 to 90 MB
 RUN_OPTIONS = ("detach", "wait", "format", "quiet", "raw")
 PROFILE_OPTIONS = ("config", "profile", "data_dir", "nebula", "user", "tls", "read_only")
 PASSWORD_OPTIONS = ("-p", "--password", "--passwd")
@@ -115,6 +117,7 @@ _OWNERS: Mapping[str, str] = {
     "until_idle": "serve",
     "port": "web",
     "url": "web",
+    "tabs": "web",
     "writable": "web",
     "metrics": "serve",
     "output": "metrics",
@@ -124,7 +127,7 @@ _VERB_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "load": ("format", "quiet", "delete_keys", *PROFILE_OPTIONS),
     "dump": ("format", *PROFILE_OPTIONS),
     "serve": ("background", "until_idle", "metrics", *PROFILE_OPTIONS),
-    "web": ("port", "url", "writable", *PROFILE_OPTIONS),
+    "web": ("port", "url", "tabs", "writable", *PROFILE_OPTIONS),
     "config": tuple(option for option in PROFILE_OPTIONS if option != "nebula"),
     "history": ("format", "quiet", "raw", *PROFILE_OPTIONS),
     "metrics": ("output", *PROFILE_OPTIONS),
@@ -237,7 +240,8 @@ def _verb_command(
             if found.writable and found.read_only:
                 raise UsageError("--writable and --read-only contradict each other")
             port = WEB_PORT if found.port is None else found.port
-            return WebCommand(port=port, url=found.url, writable=bool(found.writable), **options)
+            tabs = WEB_TABS if found.tabs is None else found.tabs
+            return WebCommand(port=port, url=found.url, tabs=tabs, writable=bool(found.writable), **options)
         case "config":
             return ConfigCommand(what=operands[0] if operands else "print", **options)
         case "history":
@@ -359,6 +363,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", action=_Once, type=_path)
     parser.add_argument("--port", action=_Once, type=_port)
     parser.add_argument("--url", action=_Once)
+    parser.add_argument("--tabs", action=_Once, type=_tabs)
     parser.add_argument("--metrics", action=_Once, type=_listen_address)
     parser.add_argument("--output", action=_Once, type=_path)
     parser.add_argument("--quiet", "-q", action="store_true", default=None)
@@ -396,6 +401,12 @@ def _path(word: str) -> Path:
 def _port(word: str) -> int:
     if not (word.isascii() and word.isdigit() and int(word) < 1 << 16):
         raise argparse.ArgumentTypeError(f"'{word}' is not a port: a number from 0 to 65535")
+    return int(word)
+
+
+def _tabs(word: str) -> int:
+    if not (word.isascii() and word.isdigit() and 0 < int(word) <= 1000):
+        raise argparse.ArgumentTypeError(f"'{word}' is not a number of tabs: from 1 to 1000")
     return int(word)
 
 

@@ -135,7 +135,7 @@ ones for the next start; the second exits immediately.
   --metrics HOST:PORT   serve metrics for Prometheus, like 127.0.0.1:9477
 """,
     "web": """\
-jobtui web [--port N] [--url URL] [--writable]
+jobtui web [--port N] [--url URL] [--tabs N] [--writable]
 
 Shows the dashboard in a browser on this machine, until SIGTERM or ctrl+c. The
 address that is printed contains a secret: anyone who has it can see the jobs.
@@ -146,6 +146,7 @@ pip install 'jobtui[web]'
                every tab is read-only
   --port N     the port on 127.0.0.1 (default: 9478; 0: a free one)
   --url URL    the address under which browsers reach jobtui through a proxy
+  --tabs N     the most tabs at a time (default: 16)
 
   ssh -t -L 9478:127.0.0.1:9478 host jobtui web    then open the address here
 """,

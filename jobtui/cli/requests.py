@@ -101,9 +101,17 @@ class ServeCommand(ProfileOptions, frozen=True, kw_only=True):
 
 
 class WebCommand(ProfileOptions, frozen=True, kw_only=True):
-    """web; `url`: the address that browsers use, if a proxy is in between; `writable`: accept changes."""
+    """web.
+
+    Attributes:
+        port: The port on the loopback address.
+        tabs: The most tabs at a time.
+        url: The address that browsers use, None without a proxy.
+        writable: Whether changes are accepted.
+    """
 
     port: int
+    tabs: int
     url: str | None = None
     writable: bool = False
 

@@ -60,9 +60,13 @@ UNDERSTOOD: list[tuple[list[str], CliCommand]] = [
     (["-e", "x", "--wait"], run("x", wait=True)),
     (["serve"], ServeCommand(background=False)),
     (["serve", "--background", "--profile", "prod"], ServeCommand(background=True, profile="prod")),
-    (["web"], WebCommand(port=9478)),
-    (["web", "--port", "0", "--writable"], WebCommand(port=0, writable=True)),
-    (["web", "--url", "https://x/y", "--read-only"], WebCommand(port=9478, url="https://x/y", read_only=True)),
+    (["web"], WebCommand(port=9478, tabs=16)),
+    (["web", "--port", "0", "--writable"], WebCommand(port=0, tabs=16, writable=True)),
+    (
+        ["web", "--url", "https://x/y", "--read-only"],
+        WebCommand(port=9478, tabs=16, url="https://x/y", read_only=True),
+    ),
+    (["web", "--tabs", "3"], WebCommand(port=9478, tabs=3)),
     (["config"], ConfigCommand(what="print")),
     (["config", "check", "--config", "c"], ConfigCommand(what="check", config=Path("c"))),
     (

@@ -53,16 +53,21 @@ class WebServer:
     def open_tab(self) -> socket.socket:
         """A websocket of the page; closing it is the end of the tab."""
         before = set(self.tabs())
-        connection = socket.create_connection(("127.0.0.1", self.port))
-        headers = HANDSHAKE | {"Host": f"127.0.0.1:{self.port}", "Origin": f"http://127.0.0.1:{self.port}"}
-        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
-        connection.sendall(f"GET {self.path}ws HTTP/1.1\r\n{lines}\r\n".encode())
+        connection = self.connect()
         eventually(lambda: set(self.tabs()) - before)
         received = b""
         while b"jobtui" not in received:  # the dashboard draws its header
             part = connection.recv(1 << 16)
             assert part, received
             received += part
+        return connection
+
+    def connect(self) -> socket.socket:
+        """The connection on which a tab has been requested."""
+        connection = socket.create_connection(("127.0.0.1", self.port))
+        headers = HANDSHAKE | {"Host": f"127.0.0.1:{self.port}", "Origin": f"http://127.0.0.1:{self.port}"}
+        lines = "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+        connection.sendall(f"GET {self.path}ws HTTP/1.1\r\n{lines}\r\n".encode())
         return connection
 
     def tabs(self) -> list[int]:
@@ -194,6 +199,19 @@ class TestProcesses:
         eventually(lambda: len(shared.tabs()) == 1)
         second.close()
         eventually(lambda: not shared.tabs())
+
+    def test_no_more_tabs_than_allowed(self, nba: CommandLine) -> None:
+        with serving(nba, "--tabs", "1") as server:
+            first = server.open_tab()
+            with server.connect() as second:
+                received = b""
+                while part := second.recv(1 << 16):
+                    received += part
+            assert b"jobtui: no more than 1 tab at a time: close one" in received
+            assert len(server.tabs()) == 1
+            first.close()
+            eventually(lambda: not server.tabs())
+            server.open_tab().close()
 
     def test_browser_that_reads_nothing_leaves_none(self, shared: WebServer) -> None:
         with shared.open_tab() as tab:

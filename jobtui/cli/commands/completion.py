@@ -167,7 +167,7 @@ _OPTIONS = {
     "history": ("--format", "--raw", "--quiet"),
     "serve": ("--background", "--until-idle", "--metrics"),
     "metrics": ("--output",),
-    "web": ("--port", "--url", "--writable"),
+    "web": ("--port", "--url", "--tabs", "--writable"),
 }
 _WITHOUT_PROFILE = ("help", "completion")
 _CHOICES = {

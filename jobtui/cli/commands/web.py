@@ -43,6 +43,7 @@ from jobtui.cli.profiles import profile_of, profile_options, settings_of
 from jobtui.cli.requests import WebCommand
 from jobtui.cli.streams import StdoutWriter, print_error
 from jobtui.engine.profile import Profile
+from jobtui.formatting import format_count
 from jobtui.interpreter import environment, interpreter
 from jobtui.os_errors import describe_os_error
 
@@ -100,7 +101,9 @@ def serve_browsers(command: WebCommand) -> int:
     base = _proxy_address(command.url) if command.url is not None else None
     tab = [*interpreter(), "-m", "jobtui", *profile_options(profile, command)]
     listener = _listen(command.port)
-    server = BrowserServer(profile.name, tab if command.writable else [*tab, "--read-only"], base)
+    if not command.writable:
+        tab = [*tab, "--read-only"]
+    server = BrowserServer(profile.name, tab, base, most_tabs=command.tabs)
     asyncio.run(_serve(server, listener, profile, is_writable=command.writable))
     return Exit.DONE
 
@@ -167,17 +170,19 @@ async def _serve(
 class BrowserServer:
     """The HTTP server of the page and of the websockets of its tabs."""
 
-    def __init__(self, profile: str, tab_command: Sequence[str], base: str | None) -> None:
+    def __init__(self, profile: str, tab_command: Sequence[str], base: str | None, *, most_tabs: int) -> None:
         """Create the server.
 
         Args:
             profile: The profile's name, for the title.
             tab_command: The command of a tab's process.
             base: The address that browsers use, None if they connect to this server directly.
+            most_tabs: The most tabs at a time.
         """
         self._token = secrets.token_urlsafe(32)
         self._command = tab_command
         self._base = base
+        self._most_tabs = most_tabs
         page = (_PAGE / "index.html").read_text(encoding="utf-8")
         self._page = page.replace("{{title}}", html.escape(f"jobtui {profile}"))
         self._sockets: set[web.WebSocketResponse] = set()
@@ -265,14 +270,19 @@ class BrowserServer:
         size = _cells(request.query.get("width"), 80), _cells(request.query.get("height"), 24)
         websocket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, timeout=CLOSE_SECONDS)
         await websocket.prepare(request)
+        if len(self._sockets) >= self._most_tabs:
+            most = format_count(self._most_tabs, "tab")
+            return await _refuse_tab(
+                websocket, f"no more than {most} at a time: close one, or start jobtui web with --tabs N"
+            )
         self._sockets.add(websocket)  # before the start, which a signal may interrupt
         try:
             tab = await BrowserTab.start(self._command, *size)
         except OSError as error:
             self._sockets.discard(websocket)
-            print_error(f"jobtui: a tab cannot be opened: {describe_os_error(error)}")
-            await websocket.close(code=WSCloseCode.INTERNAL_ERROR)
-            return websocket
+            reason = f"a tab cannot be opened: {describe_os_error(error)}"
+            print_error(f"jobtui: {reason}")
+            return await _refuse_tab(websocket, reason)
         self._tabs.add(tab)
         output = asyncio.create_task(_send_output(tab, websocket))
         try:
@@ -297,6 +307,14 @@ def _host_name(host: str) -> str:
         return urlsplit(f"//{host}").hostname or ""
     except ValueError:
         return ""
+
+
+async def _refuse_tab(websocket: web.WebSocketResponse, reason: str) -> web.WebSocketResponse:
+    """Show the reason in the page, and end the tab."""
+    with suppress(ConnectionError):
+        await websocket.send_bytes(f"jobtui: {reason}\r\n".encode())
+        await websocket.close(code=WSCloseCode.TRY_AGAIN_LATER)
+    return websocket
 
 
 def _cells(value: object, default: int) -> int:
