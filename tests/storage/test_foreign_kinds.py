@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 
 import pytest
 
@@ -70,12 +71,36 @@ NOT_ON_TMPFS = {"direct_io"}
 IN_THE_WAL = {"write_prepared", "write_unprepared", "wal_zstd"}
 
 
+# kinds that a combination has at most one of: they set the same option, or exclude each other
+ALTERNATIVES = [
+    ["append_comma", "append_two", "putoperator", "uint64add"],
+    ["prefix_fixed", "prefix_own"],
+    ["universal", "dynamic_levels", "few_levels"],
+    ["snappy", "lz4", "bzip2", "zstd", "zstd_dictionary"],
+    ["format_2", "xxh3", "ribbon"],
+    ["direct_io", "mmap", "in_place", "vector_memtable"],
+    ["families", "mixed_families", "odd_names"],
+    ["ingested", "wide", "range_deletes", "blob_files"],
+    ["reverse_builtin", "filter", "ttl", "periodic", "checksums", "wal_recycled", "atomic_flush"],
+]
+
+
+def combinations(count: int) -> list[str]:
+    """Return random combinations of kinds, the same ones in each run."""
+    chance = random.Random(1)
+    return [
+        "+".join(chance.choice(kinds) for kinds in chance.sample(ALTERNATIVES, chance.randint(2, 5)))
+        for _ in range(count)
+    ]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """The short form tries each kind as a program leaves it that was killed at its work."""
     if "state" in metafunc.fixturenames:
         metafunc.parametrize("state", STATES if metafunc.config.getoption("--long") else ["killed"])
     if "ended_kind" in metafunc.fixturenames:
-        metafunc.parametrize("ended_kind", ACCEPTED if metafunc.config.getoption("--long") else ["ordinary"])
+        kinds = [*ACCEPTED, *combinations(20)] if metafunc.config.getoption("--long") else ["ordinary"]
+        metafunc.parametrize("ended_kind", kinds)
     if "stepped_kind" in metafunc.fixturenames:
         metafunc.parametrize("stepped_kind", ACCEPTED if metafunc.config.getoption("--long") else IN_STEPS)
 
@@ -122,7 +147,7 @@ def test_kind_compacted_in_steps_stays_its_owners(tmp_path, owners, monkeypatch,
 def test_kind_ended_in_the_middle_continues(tmp_path, small_disk, owners, monkeypatch, ended_kind, ending):
     monkeypatch.setenv("OWNER_FILE_BYTES", "2000")
     monkeypatch.chdir(tmp_path)
-    if ending == "full disk" and ended_kind in NOT_ON_TMPFS:
+    if ending == "full disk" and not NOT_ON_TMPFS.isdisjoint(ended_kind.split("+")):
         pytest.skip("its owner cannot create it on a tmpfs")
     disk = small_disk("64m") if ending == "full disk" else tmp_path
     owner, database = owners.of(ended_kind), disk / "theirs" / "data"

@@ -88,15 +88,18 @@ async def end_in_the_middle(root: Path, database: Path, ending: str) -> tuple[in
 
     Returns the number of steps that were finished when it ended, and of all steps. Checks that finished steps
     stay finished, and that the continued compaction reads the others alone.
+
+    What both read together is compared with what an uninterrupted one reads, which may be more than the files
+    hold: of a database of tiny files with partitioned filters, or read in whole pages, half as much again.
     """
     host = str(database)
     async with storage_at(root, step=STEP_BYTES) as storage:
         await storage.create_space(SPACE, Placement(directories=(host,)))
-        await compact(storage, host, SPACE)  # so that level 0 is empty, and the next one has steps
+        await compact(storage, host, SPACE)  # so that level 0 is empty, and the next ones have steps
+        whole = await compact(storage, host, SPACE)
     async with storage_at(root, step=STEP_BYTES, rate=SLOW_BYTES) as storage:
         position = await _ended_after_a_step(storage, database, ending)
     async with storage_at(root, step=STEP_BYTES) as storage:
-        before = await storage.stats(SPACE, host)
         watched = Watched()
         outcome = await compact(storage, host, SPACE, watched, CompactionRequest(resume=position))
         assert "started over" not in outcome.note
@@ -104,8 +107,8 @@ async def end_in_the_middle(root: Path, database: Path, ending: str) -> tuple[in
             return 0, 0  # nothing is compacted but FIFO families, or nothing was finished
         assert watched.steps[0].done == position.done
         assert outcome.steps.done == outcome.steps.total
-        tables = sum(level.bytes for level in before.levels)
-        assert outcome.steps.read - position.read <= max(0, tables - position.read) + 2 * STEP_BYTES
+        if position.read:
+            assert outcome.steps.read < whole.steps.read + position.read / 2
         return position.done, outcome.steps.done
 
 

@@ -8,6 +8,8 @@
 //   owner KIND backup DIR TO    make a backup
 //   owner kinds                 print the kinds
 //
+// A KIND of several, such as families+blob_files, is all of them at once.
+//
 // OWNER_FILE_BYTES in the environment is the size of its SST files.
 #include <rocksdb/comparator.h>
 #include <rocksdb/compaction_filter.h>
@@ -35,6 +37,7 @@
 #include <functional>
 #include <iostream>
 #include <map>
+#include <sstream>
 
 namespace ROCKSDB_NAMESPACE {
 // The library exports its built-in operators, and installs no header that declares them.
@@ -51,6 +54,21 @@ using namespace rocksdb;
 using std::string;
 
 static string KIND, DIR;
+
+static std::vector<string> combined() {
+  std::vector<string> each;
+  std::istringstream words(KIND);
+  for (string word; std::getline(words, word, '+');) each.push_back(word);
+  return each;
+}
+
+static bool is(const string& kind) {
+  for (auto& each : combined())
+    if (each == kind) return true;
+  return false;
+}
+
+static bool has_transactions() { return is("write_prepared") || is("write_committed") || is("write_unprepared"); }
 
 static void check(const Status& status, const char* what) {
   if (status.ok()) return;
@@ -207,6 +225,7 @@ static std::map<string, Change> kinds() {
   k["no_style"] = [](Options& o) { o.compaction_style = kCompactionStyleNone; };
   k["ttl"] = [](Options& o) { o.ttl = 2592000; };
   k["periodic"] = [](Options& o) { o.periodic_compaction_seconds = 1; };
+  k["few_levels"] = [](Options& o) { o.num_levels = 3; };
   k["dynamic_levels"] = [](Options& o) { o.level_compaction_dynamic_level_bytes = true; };
 
   k["wal_dir"] = [](Options& o) { o.wal_dir = DIR + "-wal"; };
@@ -255,8 +274,9 @@ static Options options() {
     o.target_file_size_base = atoi(bytes);
     o.max_bytes_for_level_base = 2 * atoi(bytes);
   }
-  kinds().at(KIND)(o);
-  if (KIND == "encrypted") {
+  auto all = kinds();
+  for (auto& each : combined()) all.at(each)(o);
+  if (is("encrypted")) {
     std::shared_ptr<EncryptionProvider> provider;
     OK(EncryptionProvider::CreateFromString(ConfigOptions(), "CTR://test", &provider));
     o.env = NewEncryptedEnv(Env::Default(), provider);
@@ -268,14 +288,14 @@ static Options options() {
 static Options family_options(const string& name) {
   Options o = options();
   if (name == "default") return o;
-  if (KIND == "cold_family") o.cf_paths = {{DIR + "-cold", 1ull << 40}};
-  if (KIND == "sum_family") o.merge_operator.reset(new Sum);
+  if (is("cold_family")) o.cf_paths = {{DIR + "-cold", 1ull << 40}};
+  if (is("sum_family")) o.merge_operator.reset(new Sum);
   if (name == "backwards") o.comparator = ReverseBytewiseComparator();
   if (name == "counts") o.merge_operator = MergeOperators::CreateUInt64AddOperator();
   if (name == "lists") o.merge_operator = MergeOperators::CreateStringAppendOperator(",");
   if (name == "blobs") o.enable_blob_files = true, o.min_blob_size = 5;
   if (name == "universal") o.compaction_style = kCompactionStyleUniversal;
-  if (KIND == "fifo_family") {
+  if (is("fifo_family") && name == "one") {
     o.compaction_style = kCompactionStyleFIFO;
     o.compaction_options_fifo.max_table_files_size = 20000;
   }
@@ -286,7 +306,7 @@ using Families = std::vector<ColumnFamilyHandle*>;
 
 static DB* open_database(Families& families) {
   Options o = options();
-  if (KIND == "ttl_values") {
+  if (is("ttl_values")) {
     DBWithTTL* database;
     OK(DBWithTTL::Open(o, DIR, &database, 2592000));
     families = {database->DefaultColumnFamily()};
@@ -296,10 +316,10 @@ static DB* open_database(Families& families) {
   if (!DB::ListColumnFamilies(o, DIR, &names).ok()) names = {"default"};
   std::vector<ColumnFamilyDescriptor> descriptors;
   for (auto& name : names) descriptors.emplace_back(name, family_options(name));
-  if (KIND.rfind("write_", 0) == 0) {
+  if (has_transactions()) {
     TransactionDBOptions t;
-    t.write_policy = KIND == "write_prepared"  ? WRITE_PREPARED
-                     : KIND == "write_committed" ? WRITE_COMMITTED
+    t.write_policy = is("write_prepared")  ? WRITE_PREPARED
+                     : is("write_committed") ? WRITE_COMMITTED
                                                  : WRITE_UNPREPARED;
     TransactionDB* database;
     OK(TransactionDB::Open(o, t, DIR, descriptors, &families, &database));
@@ -317,18 +337,18 @@ static string key(int number) {
 }
 
 static void write_layer(DB* db, ColumnFamilyHandle* family, int layer, int count) {
-  bool merges = family_options(family->GetName()).merge_operator != nullptr, deletes = KIND != "plain_table" && KIND != "in_place";
-  string value = "value" + std::to_string(layer) + string(KIND == "blob_files" ? 400 : 30, char('a' + layer));
+  bool merges = family_options(family->GetName()).merge_operator != nullptr, deletes = !is("plain_table") && !is("in_place");
+  string value = "value" + std::to_string(layer) + string(is("blob_files") ? 400 : 30, char('a' + layer));
   for (int i = 0; i < count; i++) {
     WriteOptions w;
-    if (KIND == "timestamps") {
+    if (is("timestamps")) {
       string stamp(8, 0);
       stamp[0] = char(layer + 1);
       OK(db->Put(w, family, key(i), Slice(stamp), value));
     } else if (merges && i % 2 == 0) {
-      string one = KIND == "uint64add" || family->GetName() == "counts" ? string("\x01\0\0\0\0\0\0\0", 8) : std::to_string(i % 10 + layer + 1);
+      string one = is("uint64add") || family->GetName() == "counts" ? string("\x01\0\0\0\0\0\0\0", 8) : std::to_string(i % 10 + layer + 1);
       OK(db->Merge(w, family, key(i), one));
-    } else if (KIND == "wide" && i % 3 == 0) {
+    } else if (is("wide") && i % 3 == 0) {
       OK(db->PutEntity(w, family, key(i), {{"", value}, {"a", "1"}, {"b", std::to_string(layer)}}));
     } else if (deletes && i % 10 == layer) {
       OK(db->Delete(w, family, key(i)));
@@ -336,7 +356,7 @@ static void write_layer(DB* db, ColumnFamilyHandle* family, int layer, int count
       OK(db->Put(w, family, key(i), merges ? "7" : value));
     }
   }
-  if (KIND == "range_deletes") OK(db->DeleteRange(WriteOptions(), family, key(layer * 50), key(layer * 50 + 20)));
+  if (is("range_deletes")) OK(db->DeleteRange(WriteOptions(), family, key(layer * 50), key(layer * 50 + 20)));
 }
 
 static void flush(DB* db, const Families& families) {
@@ -346,12 +366,14 @@ static void flush(DB* db, const Families& families) {
 
 static void add_families(DB* db, Families& families) {
   std::vector<string> names;
-  int count = KIND == "many_families" ? 60 : KIND == "families" || KIND == "atomic_flush" ? 3 : 0;
+  int count = is("many_families") ? 60 : is("families") || is("atomic_flush") ? 3 : 0;
   for (int i = 0; i < count; i++) names.push_back("family" + std::to_string(i));
-  if (KIND == "cold_family" || KIND == "sum_family" || KIND == "fifo_family") names = {"one"};
-  if (KIND == "odd_names") names = {"a \"b\"]", "a#b:c\\d\ne", "[DBOptions]", "\xc3\xa9", "x=y"};
-  if (KIND == "mixed_families") names = {"backwards", "counts", "lists", "blobs", "universal"};
-  if (KIND == "byte_names") names = {"\xc3\xa9\xff"};
+  if (is("cold_family") || is("sum_family") || is("fifo_family")) names.push_back("one");
+  if (is("odd_names"))
+    for (auto name : {"a \"b\"]", "a#b:c\\d\ne", "[DBOptions]", "\xc3\xa9", "x=y"}) names.push_back(name);
+  if (is("mixed_families"))
+    for (auto name : {"backwards", "counts", "lists", "blobs", "universal"}) names.push_back(name);
+  if (is("byte_names")) names.push_back("\xc3\xa9\xff");
   for (auto& name : names) {
     ColumnFamilyHandle* family;
     OK(db->CreateColumnFamily(family_options(name), name, &family));
@@ -382,24 +404,24 @@ static void ingest(DB* db) {
 }
 
 static void make(const string& state) {
-  if (KIND == "wal_link") OK(Env::Default()->CreateDirIfMissing(DIR)), (void)!symlink(DIR.c_str(), (DIR + "-link").c_str());
+  if (is("wal_link")) OK(Env::Default()->CreateDirIfMissing(DIR)), (void)!symlink(DIR.c_str(), (DIR + "-link").c_str());
   Families families;
   DB* db = open_database(families);
   add_families(db, families);
-  int flushed = state == "unflushed" ? 0 : 3, count = KIND == "many_families" ? 10 : 300;
+  int flushed = state == "unflushed" ? 0 : 3, count = is("many_families") ? 10 : 300;
   for (int layer = 0; layer < flushed; layer++) {
     for (auto family : families) write_layer(db, family, layer, count);
     flush(db, families);
   }
-  if (KIND == "ingested") ingest(db);
+  if (is("ingested")) ingest(db);
   if (state != "flushed") {
     for (auto family : families) write_layer(db, family, flushed, count);
-    if (KIND.rfind("write_", 0) == 0) write_transactions(static_cast<TransactionDB*>(db));
+    if (has_transactions()) write_transactions(static_cast<TransactionDB*>(db));
     OK(db->FlushWAL(true));
   }
-  if (state == "killed" || KIND.rfind("write_", 0) == 0) kill(getpid(), SIGKILL);
+  if (state == "killed" || has_transactions()) kill(getpid(), SIGKILL);
   for (auto family : families)
-    if (KIND != "ttl_values") OK(db->DestroyColumnFamilyHandle(family));
+    if (!is("ttl_values")) OK(db->DestroyColumnFamilyHandle(family));
   delete db;
 }
 
@@ -410,7 +432,7 @@ static void find(DB* db, ColumnFamilyHandle* family, const Slice& key, const Sli
   PinnableSlice found;
   OK(db->Get(r, family, key, &found));
   if (found != value) check(Status::Corruption("another value by its key", key), "find");
-  if (KIND == "plain_table" || stamp) return;
+  if (is("plain_table") || stamp) return;
   r.prefix_same_as_start = true;
   std::unique_ptr<Iterator> it(db->NewIterator(r, family));
   it->Seek(key);
@@ -423,12 +445,12 @@ static void dump(DB* db, const Families& families) {
   for (auto family : families) {
     ReadOptions r;
     r.total_order_seek = true;
-    if (KIND == "timestamps") r.timestamp = &stamp;
+    if (is("timestamps")) r.timestamp = &stamp;
     std::unique_ptr<Iterator> it(db->NewIterator(r, family));
     for (it->SeekToFirst(); it->Valid(); it->Next()) {
       std::cout << family->GetName() << "\t" << it->key().ToString(true) << "\t" << it->value().ToString(true);
       find(db, family, it->key(), it->value(), r.timestamp);
-      if (KIND == "wide") std::cout << "\t" << it->columns().size();
+      if (is("wide")) std::cout << "\t" << it->columns().size();
       std::cout << "\n";
     }
     OK(it->status());
@@ -475,7 +497,7 @@ int main(int count, char** words) {
   DB* db = open_database(families);
   if (what == "dump") {
     dump(db, families);
-    if (KIND.rfind("write_", 0) == 0) print_prepared(static_cast<TransactionDB*>(db));
+    if (has_transactions()) print_prepared(static_cast<TransactionDB*>(db));
   }
   if (what == "copy") copy(db, words[4]);
   if (what == "backup") backup(db, words[4]);
@@ -485,8 +507,8 @@ int main(int count, char** words) {
     std::cout << "held" << std::endl;
     std::cin.get();
   }
-  if (KIND.rfind("write_", 0) == 0) std::cout.flush(), _exit(0);
+  if (has_transactions()) std::cout.flush(), _exit(0);
   for (auto family : families)
-    if (KIND != "ttl_values") OK(db->DestroyColumnFamilyHandle(family));
+    if (!is("ttl_values")) OK(db->DestroyColumnFamilyHandle(family));
   delete db;
 }
