@@ -217,6 +217,18 @@ class TestWhatACrashLeaves:
         History.open(path).close()
         assert old.exists()
 
+    def test_it_stays_if_it_cannot_be_compared(self, tmp_path: Path) -> None:
+        path = tmp_path / "history"
+        history, _ = filled(path)
+        old = next(path.glob("archive/jobs-1-10-*"))
+        history.restore(4, 6).result()
+        history.close()
+        self._put_back(path, old.name)
+        for file in path.glob("seg-*.jsonl"):
+            file.unlink()
+        History.open(path).close()
+        assert old.exists()
+
     def test_foreign_file_stays(self, tmp_path: Path) -> None:
         path = tmp_path / "history"
         history, _ = filled(path)

@@ -6,6 +6,7 @@ import errno
 import io
 import os
 import random
+import shutil
 import threading
 from collections import deque
 from collections.abc import Callable
@@ -109,6 +110,37 @@ class TestCommit:
         assert history.retry()
         assert {path.name for path in history.segments.directory.glob("journal-*")} != before
         assert history.write([[new_job(history)]]) == [None]
+
+    def test_room_is_noticed_although_the_journal_has_blanks(self, tmp_path: Path, disk: ErrorDisk) -> None:
+        history = opened(tmp_path / "history", disk)
+        assert history.write([[replace(new_job(history), reason="x" * 1_000)]]) == [None]
+        disk.failing = {"blanks": errno.ENOSPC}
+        assert history.write([[replace(new_job(history), reason="x" * 10_000)]]) != [None]
+        assert history.health is Health.FULL
+        assert not history.retry()
+        disk.failing = {}
+        assert history.retry()
+        assert history.write_error == ""
+
+    def test_history_is_opened_although_the_disk_is_full(self, tmp_path: Path, disk: ErrorDisk) -> None:
+        history = opened(tmp_path / "history", disk)
+        job = new_job(history)
+        history.write([[job]])
+        left = shutil.copytree(tmp_path / "history", tmp_path / "left")
+        history.close()
+        disk.failing = {"create": errno.EIO}
+        with pytest.raises(OSError, match="Input/output"):
+            opened(left, disk)
+        disk.failing = {"create": errno.ENOSPC}
+        with pytest.raises(OSError, match="No space"):
+            opened(tmp_path / "new", disk)
+        again = opened(left, disk)
+        assert again.health is Health.FULL
+        assert again.state.recent == {job.id: job}
+        disk.failing = {}
+        assert again.retry()
+        assert again.write([[new_job(again)]]) == [None]
+        again.close()
 
     def test_failed_history_stays_failed_and_writes_nothing(self, tmp_path: Path, disk: ErrorDisk) -> None:
         history = opened(tmp_path / "history", disk)
@@ -338,6 +370,65 @@ class TestArchive:
         with pytest.raises(OSError, match="a journal also has these jobs"):
             run_steps(archiver.restore(again.segments, again.archives, 1, 3))
         assert sorted(path.rglob("*")) == names
+
+
+class TestSealing:
+    def test_manifest_of_unknown_durability_ends_all_writing(self, tmp_path: Path) -> None:
+        class Failing(Disk):
+            fails = is_armed = False
+
+            def sync_directory(self, path: Path) -> None:
+                if self.fails:
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
+                super().sync_directory(path)
+
+            def rename(self, before: Path, after: Path) -> None:
+                super().rename(before, after)
+                self.fails = self.is_armed and after.name == "MANIFEST.json"
+
+        disk = Failing()
+        history = History.open(tmp_path / "history", disk=disk, limits=OPEN)
+        history.commit(made_jobs.ended(history.new_id(), random.Random(1))).result()
+        writing = history._open_writer
+        request = writing.store.rotate()
+        disk.is_armed = True
+        writing._run_seal(request)
+        assert history.health is Health.READ_ONLY
+        history.close()
+
+    def test_failed_history_is_not_sealed_again(self, tmp_path: Path) -> None:
+        history = History.open(tmp_path / "history", limits=OPEN)
+        writing = history._open_writer
+        before = sorted((tmp_path / "history").glob("journal-*"))
+        writing.store.fail(OSError(errno.EIO, "lost"))
+        with writing.store.changes.archive_lock, pytest.raises(StoreFailed):
+            writing._rotate_again()
+        assert sorted((tmp_path / "history").glob("journal-*")) == before
+        history.close()
+
+    def test_part_of_an_archive_of_two_segments_returns(self, tmp_path: Path) -> None:
+        path, dice, jobs = tmp_path / "history", random.Random(1), {}
+        for _ in range(2):
+            history = History.open(path, limits=Limits(journal=1 << 20, leftover=0, blanks=512))
+            made = [made_jobs.ended(history.new_id(), dice) for _ in range(5)]
+            jobs |= {job.id: job for job in made}
+            history.commit(*made).result()
+            history.close()
+        history = History.open(path, limits=OPEN)
+        history.archive(1, 10).result()
+        (later,) = (file for file in path.glob("archive/*/seg-*.jsonl") if b'"id":6,' in file.read_bytes())
+        inode = later.stat().st_ino
+        # of the first segment a part stays, of the second one all: it is linked, and not written again
+        assert list(history.restore(4, 5).result().ids) == [4, 5]
+        assert inode in {file.stat().st_ino for file in path.glob("archive/*/seg-*.jsonl")}
+        assert list(history.restore(1, 3).result().ids) == [1, 2, 3]
+        assert len(list(path.glob("archive/*/seg-*.jsonl"))) == 1
+        history.close()
+        assert verifying.verify(path) == []
+        again = History.open(path, write=False)
+        assert [again.get(job_id) for job_id in range(1, 6)] == [jobs[job_id] for job_id in range(1, 6)]
+        assert all(again.is_archived(job_id) for job_id in range(6, 11))
+        again.close()
 
 
 class TestRepairAndRead:

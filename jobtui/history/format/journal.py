@@ -133,6 +133,14 @@ class Journal:
         """
         if self.end + size + len(JOURNAL_END) + self._blanks // 2 <= self.capacity:
             return False
+        self.extend(size)
+        return True
+
+    def extend(self, size: int) -> None:
+        """Write blanks ahead for `size` bytes and a reserve, however many there are.
+
+        Raises OSError, after which the blanks from before are still there.
+        """
         blanks = b" " * (self._blanks + size - 1) + b"\n"
         try:
             self._disk.write(self._file, blanks, self.capacity)
@@ -142,7 +150,6 @@ class Journal:
                 self._disk.truncate(self._file, self.capacity)
             raise
         self.capacity += len(blanks)
-        return True
 
     @property
     def reserved_bytes(self) -> int:

@@ -232,11 +232,13 @@ class Store:
             self._replace_failed_journal(ChangeSet())
         elif self.health is Health.FULL:
             try:
-                if self._journal.reserve(self._limits.blanks):
-                    self._full = False
+                # even if the blanks would do for the next change: only a write shows that there is room again
+                self._journal.extend(self._limits.blanks)
             except OSError as error:
                 if not is_full(error):
                     self._replace_failed_journal(ChangeSet(), error)
+            else:
+                self._full = False
         return self.health is Health.OK
 
     def _publish_changes(self, change_set: ChangeSet) -> None:
