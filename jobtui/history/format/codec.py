@@ -270,8 +270,6 @@ def _diff_tasks(before: tuple[Task, ...], after: tuple[Task, ...]) -> list[tuple
     found = []
     for row, (old, new) in enumerate(zip(before, after, strict=True)):
         if old is not new and old != new:
-            if old.number != new.number:
-                return None
             found.append((row, _diff_fields(old, new)))
     return found
 
