@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import random
 import shutil
@@ -12,22 +13,24 @@ from pathlib import Path
 import pytest
 
 from jobtui.history import History, StoreError, StoreLocked
+from jobtui.history import verify as verifying
+from jobtui.history.export import export
 from jobtui.history.format.codec import encode, encode_change, frame_line, split_lines
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.index import RecordColumns, SegmentIndex, index_lines
 from jobtui.history.format.journal import encode_batch
 from jobtui.history.format.lock import Lock
-from jobtui.history.format.quarantine import Quarantine, describe_damage
-from jobtui.history.format.record_finder import read_records
+from jobtui.history.format.quarantine import DamageNote, Quarantine, describe_damage
+from jobtui.history.format.record_finder import RecordFinder, read_records
 from jobtui.history.format.segment import index_name
 from jobtui.history.repair import _Repair, repair
 from jobtui.history.steps import run_steps
 from jobtui.history.verify import verify
 from jobtui.history.write import archiver
-from jobtui.history.write.store import Limits, Store
+from jobtui.history.write.store import Limits, Store, make_directories
 from jobtui.model import Job, Status
 from tests.support import made_jobs
-from tests.support.damaged import OPEN, Made, journal_of, killed, lines_of, read_all, without_mark
+from tests.support.damaged import OPEN, Made, archive_of, journal_of, killed, lines_of, read_all, without_mark
 from tests.support.made_jobs import replace
 
 Copied = Callable[[Made], Path]
@@ -302,3 +305,103 @@ class TestDamage:
         assert found == {1: amended(jobs[0])}
         assert sum(again.counts().values()) == 1
         again.close()
+
+
+class TestRepairAndRead:
+    def test_manifest_of_an_intact_archive_stays(self, sealed: Made, copied: Copied) -> None:
+        path = copied(sealed)
+        contents = archive_of(path) / "ARCHIVE.json"
+        before = contents.stat().st_ino
+        segment = min(path.glob("seg-*.jsonl"))
+        segment.write_bytes(segment.read_bytes().replace(b'"status":"', b'"stat\0s":"', 1))
+        assert repair(path)
+        assert contents.stat().st_ino == before
+
+    def test_history_that_cannot_be_read_is_not_called_intact(
+        self, sealed: Made, copied: Copied, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def unreadable(disk: Disk, path: Path) -> list[DamageNote]:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        monkeypatch.setattr(verifying, "_damage_in", unreadable)
+        with pytest.raises(StoreError, match="Too many open files"):
+            verifying.verify(copied(sealed))
+
+    def test_writer_has_nothing_to_refresh(self, tmp_path: Path) -> None:
+        history = History.open(tmp_path / "history", limits=OPEN)
+        assert history.refresh() is False
+        history.close()
+
+    def test_unknown_format_is_refused(self, sealed: Made, copied: Copied) -> None:
+        with pytest.raises(ValueError, match="xml"):
+            export(copied(sealed), io.StringIO(), "xml")
+
+    def test_reader_writes_nothing(self, sealed: Made) -> None:
+        history = History.open(sealed.path, write=False)
+        with pytest.raises(StoreError, match="open for reading only"):
+            history.new_id()
+        history.close()
+
+    def test_link_in_a_files_place_is_named_with_the_remedy(self, sealed: Made, copied: Copied) -> None:
+        path = copied(sealed)
+        (path / "MANIFEST.json").rename(path / "moved")
+        (path / "MANIFEST.json").symlink_to(path / "moved")
+        with pytest.raises(StoreError, match="jobtui history repair moves it to the quarantine"):
+            History.open(path)
+
+    def test_directory_that_is_a_link_is_named(self, tmp_path: Path) -> None:
+        (tmp_path / "link").symlink_to(tmp_path / "nowhere")
+        with pytest.raises(NotADirectoryError, match="a link is in its place"):
+            make_directories(Disk(), tmp_path / "link")
+
+    def test_nothing_is_created_behind_a_link(self, tmp_path: Path) -> None:
+        (tmp_path / "target").mkdir()
+        (tmp_path / "link").symlink_to(tmp_path / "target")
+        with pytest.raises(NotADirectoryError, match="a link is in its place"):
+            Disk().create(tmp_path / "link" / "file")
+        assert not any((tmp_path / "target").iterdir())
+
+    def test_file_in_the_place_of_the_quarantine_hides_no_record(self, sealed: Made, copied: Copied) -> None:
+        path = copied(sealed)
+        found = RecordFinder(Disk(), path, ()).records()
+        (path / "quarantine").write_bytes(b"")
+        assert RecordFinder(Disk(), path, ()).records() == found != {}
+
+    def test_file_that_cannot_be_opened_now_is_not_called_damaged(
+        self, sealed: Made, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refused(disk: Disk, path: Path) -> bytes:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+        history = History.open(sealed.path, write=False)
+        monkeypatch.setattr(Disk, "read_file", refused)
+        with pytest.raises(OSError, match="Too many open files"):
+            verifying.check_segment(Disk(), history._state.segments[0])
+        history.close()
+
+    def test_records_of_another_segment_are_named(self, sealed: Made, copied: Copied) -> None:
+        path = copied(sealed)
+        history = History.open(path, write=False)
+        segment = history._state.segments[0]
+        entry = segment.entry
+        segment.entry = replace(entry, first=entry.first + 1000, last=entry.last + 1000)
+        for index in path.glob("*.idx.json"):
+            index.unlink()
+        notes = [note.what for note in verifying.check_segment(Disk(), segment)]
+        assert any("it has records of other segments" in what for what in notes)
+        history.close()
+
+    def test_verified_again_after_a_writer_moved_files(
+        self, sealed: Made, copied: Copied, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        path, tries = copied(sealed), []
+
+        def moved_at_first(disk: Disk, path: Path) -> list[DamageNote]:
+            tries.append(path)
+            if len(tries) > 1:
+                return []
+            disk.write_atomically(path / "MANIFEST.json", disk.read_file(path / "MANIFEST.json"))
+            return [DamageNote("seg-1.jsonl", None, (), "it is missing")]
+
+        monkeypatch.setattr(verifying, "_verify_once", moved_at_first)
+        assert verifying.verify(path) == []
