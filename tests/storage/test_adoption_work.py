@@ -190,6 +190,22 @@ class TestLock:
             pass  # programs that only read it do not count
 
 
+class TestPath:
+    @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc/self/fd")
+    def test_longer_than_the_name_of_a_log_can_be(self, tmp_path, database):
+        deep = tmp_path / ("a" * 200) / ("b" * 200) / "db"
+        deep.parent.mkdir(parents=True)
+        database.rename(deep)
+        notes = tmp_path / "notes"
+        opened = Database(AdoptedOpener(deep, notes, Surveyor(deep), SharedOptions()))
+        for write in (False, True):
+            with opened.use(write=write) as handle:
+                assert handle.main[b"key001"] == b"value1"
+                assert opened.log.parent == notes
+        descriptors = Path("/proc/self/fd")
+        assert all(os.path.realpath(each) != str(deep) for each in descriptors.glob("*"))
+
+
 class TestPipesAndDevices:
     """They were put in a database after it was adopted: nothing waits for them or reads on without an end."""
 

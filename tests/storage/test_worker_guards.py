@@ -136,7 +136,7 @@ class TestLock:
         code = "import fcntl, sys; fcntl.lockf(open(sys.argv[1], 'r+'), fcntl.LOCK_EX | fcntl.LOCK_NB)"
         other = [sys.executable, "-I", "-S", "-c", code, owned.path / "LOCK"]
         assert b"BlockingIOError" in subprocess.run(other, capture_output=True).stderr
-        owned._release_lock()
+        owned._close_descriptors()
         with open(owned.path / "LOCK", "r+") as lock:
             fcntl.lockf(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -34,6 +35,8 @@ LONG_WAL = 1 << 20
 NOTE = "jobtui.json"  # in the database's own directory; RocksDB ignores files that it does not know
 _NOT_FOR_OTHERS = 0o066
 _LOG_FILES = 2
+# RocksDB names its log after the whole path, "…_LOG.old.1796000000000000", in at most 255 bytes
+_LONGEST_LOGGED_PATH = 220
 _TRIES = 3
 
 
@@ -142,6 +145,7 @@ class AdoptedOpener(Opener):
         )
         self._writing = False
         self._lock: int | None = None
+        self._descriptor: int | None = None
         self._checked: tuple[int, int] | None = None
 
     @property
@@ -167,7 +171,7 @@ class AdoptedOpener(Opener):
                 else self._survey_and_open(limits or self._shared_options.limits)
             )
         except BaseException:
-            self._release_lock()
+            self._close_descriptors()
             raise
         self._writing = not read_only
         self._directory.restore_while_open()
@@ -182,7 +186,7 @@ class AdoptedOpener(Opener):
             if self._writing:
                 self._manifest_guard.note_closed()
         finally:
-            self._release_lock()
+            self._close_descriptors()
 
     @override
     def after_write(self) -> None:
@@ -225,9 +229,7 @@ class AdoptedOpener(Opener):
     def _open(self, survey: Survey, source: Path, limits: WriteLimits | None) -> DatabaseHandle:
         read_only = limits is None
         if self._identify() != self._checked:
-            raise WorkerError(
-                ErrorCode.MISSING, f"{self.path}: another directory was put in its place while it was checked"
-            )
+            raise self._replaced_error()
         # from the copy of its OPTIONS file, so that exactly the options that were checked are used
         options, families = Options.load_latest(str(source), cache=self._shared_options.cache)
         options.enable_statistics()
@@ -241,7 +243,8 @@ class AdoptedOpener(Opener):
                 limits = replace(limits, rate=None)  # as above; a compaction opens it again after its flush
             set_limits(options, families, limits)
         access = AccessType.read_only(False) if read_only else AccessType.read_write()
-        main = Rdict(str(self.path), options=options, column_families=families, access_type=access)
+        path = self._path_for_rocksdb()
+        main = Rdict(path, options=options, column_families=families, access_type=access)
         blobs = _blob_shares(survey.options)
         columns = [self._column(survey, blobs, "default", main)]
         # load_latest returns the families in any order, and the position of a compaction needs one that stays
@@ -303,10 +306,28 @@ class AdoptedOpener(Opener):
                 "let that program end first",
             )
 
-    def _release_lock(self) -> None:
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+    def _path_for_rocksdb(self) -> str:
+        """Return a path of the directory that is short enough for the name of RocksDB's log."""
+        path = str(self.path)
+        if len(os.fsencode(path)) <= _LONGEST_LOGGED_PATH or sys.platform != "linux":
+            return path
+        if self._descriptor is None:
+            self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        status = os.fstat(self._descriptor)
+        if (status.st_dev, status.st_ino) != self._checked:
+            raise self._replaced_error()
+        return f"/proc/self/fd/{self._descriptor}"
+
+    def _replaced_error(self) -> WorkerError:
+        reason = f"{self.path}: another directory was put in its place while it was checked"
+        return WorkerError(ErrorCode.MISSING, reason)
+
+    def _close_descriptors(self) -> None:
+        """Release the owner's lock, and close the directory."""
+        for descriptor in (self._lock, self._descriptor):
+            if descriptor is not None:
+                os.close(descriptor)
+        self._lock = self._descriptor = None
 
 
 def _blob_shares(options: bytes) -> dict[str, float]:
