@@ -15,7 +15,7 @@ A job's times never go backwards, even if the wall clock did: each is at least t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 
 import msgspec
@@ -24,6 +24,7 @@ from msgspec.structs import replace
 from jobtui.errors import ErrorCode
 from jobtui.formatting import format_duration, format_local_time, to_local
 from jobtui.model import (
+    ENDED,
     INTERRUPTED_CODE,
     NO_OPTIONS,
     NOT_NEEDED,
@@ -45,15 +46,13 @@ INTERRUPTED = f"interrupted: {LEFT_BEHIND}"
 NOT_BEGUN = "not begun when the job was stopped"
 _MOST_NAMED = 3
 RETRYABLE_CODES = frozenset(
-    {
-        ErrorCode.DISK_FULL,
-        ErrorCode.LOCKED,
-        ErrorCode.UNREACHABLE,
-        ErrorCode.HOST_DIED,
-        ErrorCode.TIMEOUT,
-    }
+    {ErrorCode.DISK_FULL, ErrorCode.LOCKED, ErrorCode.UNREACHABLE, ErrorCode.HOST_DIED, ErrorCode.TIMEOUT}
 )
 """The codes of failures that may be temporary, after which an attempt may be repeated."""
+ENDS_OF_WORK = frozenset({EventKind.TASK_ENDED, EventKind.RETRIED, EventKind.PAUSED})
+"""The events after which a host no longer works, if they are about a task."""
+_ENDS_OF_PAUSE = frozenset({EventKind.RESUMED, EventKind.STOP_ASKED})
+_ENDS_OF_JOB = frozenset({EventKind.ENDED, EventKind.INTERRUPTED})
 
 
 class IllegalTransition(Exception):
@@ -157,18 +156,19 @@ def describe_continuations(jobs: Sequence[Job]) -> str:
 def start_tasks(job: Job, tasks: Iterable[int], now: datetime) -> Job:
     """Return the job with these tasks running; a queued job becomes running."""
     at = clamp_time(job, now)
-    if job.status is Status.QUEUE:
-        event = JobEvent(at=at, kind=EventKind.STARTED, status=Status.RUNNING)
-        job = replace(job, status=Status.RUNNING, start=at, events=(*job.events, event))
+    status, start = job.status, job.start
+    started, events = list(job.tasks), list(job.events)
+    if status is Status.QUEUE:
+        status, start = Status.RUNNING, at
+        events.append(JobEvent(at=at, kind=EventKind.STARTED, status=Status.RUNNING))
     for number in tasks:
-        task = job.tasks[number]
-        start = task.start or at
-        attempts = task.attempts + 1
-        task = _moved(task, Status.RUNNING, start=start, attempts=attempts, not_before=None, deferred=None)
-        job = _with_task(job, task)
-        event = JobEvent(at=at, kind=EventKind.TASK_STARTED, task=number, status=Status.RUNNING)
-        job = replace(job, events=(*job.events, event))
-    return job
+        task = started[number]
+        begun, attempts = task.start or at, task.attempts + 1
+        started[number] = _moved(
+            task, Status.RUNNING, start=begun, attempts=attempts, not_before=None, deferred=None
+        )
+        events.append(JobEvent(at=at, kind=EventKind.TASK_STARTED, task=number, status=Status.RUNNING))
+    return replace(job, status=status, start=start, tasks=tuple(started), events=tuple(events))
 
 
 def defer_task(job: Job, number: int, deferral: Deferral, now: datetime) -> Job:
@@ -181,12 +181,11 @@ def defer_task(job: Job, number: int, deferral: Deferral, now: datetime) -> Job:
         raise IllegalTransition(f"task {job.id}-{number} is not in the queue")
     if task.deferred is not None and task.deferred.reason == deferral.reason:
         return job
-    job = _with_task(job, replace(task, deferred=deferral))
     reason = ": ".join(filter(None, (deferral.reason, deferral.detail)))
     event = JobEvent(
         at=clamp_time(job, now), kind=EventKind.DEFERRED, task=number, status=Status.QUEUE, reason=reason
     )
-    return replace(job, events=(*job.events, event))
+    return _with_task(job, replace(task, deferred=deferral), event)
 
 
 def takes_turns(options: JobOptions) -> bool:
@@ -280,7 +279,7 @@ def requeue_task(
         not_before=None if retry_after is None else at + timedelta(seconds=retry_after),
     )
     event = JobEvent(at=at, kind=kind, task=number, status=Status.QUEUE, reason=reason)
-    return replace(_with_task(job, task), events=(*job.events, event))
+    return _with_task(job, task, event)
 
 
 def retry_delay(job: Job, number: int, code: str) -> float | None:
@@ -319,9 +318,8 @@ def finish_task(job: Job, number: int, end: TaskOutcome, now: datetime, took: fl
         detached=end.detached,
         deferred=None,
     )
-    kind = EventKind.TASK_ENDED
-    event = JobEvent(at=at, kind=kind, task=number, status=end.status, reason=end.reason)
-    job = replace(_with_task(job, task), events=(*job.events, event))
+    event = JobEvent(at=at, kind=EventKind.TASK_ENDED, task=number, status=end.status, reason=end.reason)
+    job = _with_task(job, task, event)
     if end.status is Status.FAILED and job.options.on_failure is FailurePolicy.STOP:
         job = _stop_queued_tasks(job, at, f"not begun, because {task.host} failed (on_failure = stop)")
     return _end_with_last_task(job, at, took)
@@ -383,7 +381,7 @@ def interrupt(job: Job, now: datetime, until: datetime | None = None) -> Job:
 
 def working_seconds(job: Job, now: datetime) -> float:
     """Return the seconds until now in which at least one task of the job was at work, by the wall clock."""
-    return _seconds_while(job, now, lambda running, _: running > 0)
+    return _count_seconds(job, now)[0]
 
 
 def task_seconds(job: Job, number: int, now: datetime) -> float | None:
@@ -402,38 +400,42 @@ def task_seconds(job: Job, number: int, now: datetime) -> float | None:
 
 def paused_seconds(job: Job, now: datetime) -> float:
     """Return the seconds in which the job was paused with no task at work, by the wall clock."""
-    return _seconds_while(job, now, lambda running, paused: paused and not running)
+    return _count_seconds(job, now)[1]
 
 
-def _seconds_while(job: Job, now: datetime, holds: Callable[[int, bool], bool]) -> float:
+def _count_seconds(job: Job, now: datetime) -> tuple[float, float]:
+    """Return the seconds in which a task was at work, and those in which the job was paused and none was."""
     running: set[int | None] = set()
-    paused = False
-    seconds, last = 0.0, job.submitted
+    is_paused = False
+    working, paused, last = 0.0, 0.0, job.submitted
     for event in job.events:
-        if holds(len(running), paused):
-            seconds += (event.at - last).total_seconds()
+        if running:
+            working += (event.at - last).total_seconds()
+        elif is_paused:
+            paused += (event.at - last).total_seconds()
         last = event.at
-        match event.kind:
-            case EventKind.TASK_STARTED:
-                running.add(event.task)
-            case EventKind.TASK_ENDED | EventKind.RETRIED | EventKind.PAUSED if event.task is not None:
-                running.discard(event.task)
-            case EventKind.PAUSED:
-                paused = True
-            case EventKind.RESUMED | EventKind.STOP_ASKED:
-                paused = False
-            case EventKind.ENDED | EventKind.INTERRUPTED:
-                running.clear()
-                paused = False
-    if holds(len(running), paused):
-        seconds += max(0.0, (now - last).total_seconds())
-    return seconds
+        if event.kind is EventKind.TASK_STARTED:
+            running.add(event.task)
+        elif event.kind in ENDS_OF_WORK and event.task is not None:
+            running.discard(event.task)
+        elif event.kind is EventKind.PAUSED:
+            is_paused = True
+        elif event.kind in _ENDS_OF_PAUSE:
+            is_paused = False
+        elif event.kind in _ENDS_OF_JOB:
+            running, is_paused = set(), False
+    left = max(0.0, (now - last).total_seconds())
+    if running:
+        working += left
+    elif is_paused:
+        paused += left
+    return working, paused
 
 
 def _end_with_last_task(job: Job, at: datetime, took: float | None) -> Job:
-    if not all(task.status.ended for task in job.tasks):
-        return job
     statuses = {task.status for task in job.tasks}
+    if not statuses <= ENDED:
+        return job
     if Status.FAILED in statuses:
         status, reason = Status.FAILED, _first_failure(job)
     elif statuses == {Status.FINISHED}:
@@ -464,8 +466,9 @@ def _end_with_last_task(job: Job, at: datetime, took: float | None) -> Job:
 
 def _finished_reason(job: Job) -> str:
     """Return the number of hosts that the condition excluded, otherwise the first remark of a task."""
-    if job.not_needed and len(job.tasks) > 1:
-        return f"{NOT_NEEDED} on {job.not_needed} of {len(job.tasks)} hosts"
+    excluded = job.not_needed
+    if excluded and len(job.tasks) > 1:
+        return f"{NOT_NEEDED} on {excluded} of {len(job.tasks)} hosts"
     return next((task.reason for task in job.tasks if task.reason), "")
 
 
@@ -484,10 +487,11 @@ def _moved(task: Task, status: Status, **fields: object) -> Task:
     return replace(task, status=status, **fields)
 
 
-def _with_task(job: Job, task: Task) -> Job:
+def _with_task(job: Job, task: Task, *events: JobEvent) -> Job:
+    """Return the job with a new version of a task, and with these events added."""
     tasks = list(job.tasks)
     tasks[task.number] = task
-    return replace(job, tasks=tuple(tasks))
+    return replace(job, tasks=tuple(tasks), events=(*job.events, *events))
 
 
 def clamp_time(job: Job, now: datetime) -> datetime:

@@ -18,14 +18,12 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from jobtui.engine.lifecycle import retry_wait
-from jobtui.model import NOT_NEEDED, EventKind, Job, Status
+from jobtui.engine.lifecycle import ENDS_OF_WORK, retry_wait
+from jobtui.model import NOT_NEEDED, Job, Status
 
 NO_DEFERRALS: Mapping[tuple[str, str], datetime] = {}
 SET_BACK = timedelta(minutes=10)
 """How much longer a wait may last because the clock was set back. Corrections by NTP are much smaller."""
-_ENDS = frozenset({EventKind.TASK_ENDED, EventKind.RETRIED, EventKind.PAUSED})
-"""The events after which a host no longer works, if they are about a task."""
 
 
 class Start(msgspec.Struct, frozen=True):
@@ -102,24 +100,25 @@ def _startable(
     """Return the tasks of a job that may start, and the time at which others may."""
     if job.stopping or job.paused:
         return (), None
+    queued = [task for task in job.tasks if task.status is Status.QUEUE]
+    if not queued:
+        return (), None
     free = _free_slots(job)
     ends = _last_ends(job) if job.options.wait else ()
     tasks: list[int] = []
     dues: list[datetime] = []
-    for task in job.tasks:
-        if task.status is not Status.QUEUE or task.host in taken:
+    for task in queued:
+        if task.host in taken:
             continue
         if len(tasks) == free:
             break
-        again = max(
-            _end_of_wait(task.not_before, retry_wait(job.options, task.attempts), now),
-            deferred.get((job.space, task.host), now),
-            *(
-                _end_of_wait(at + timedelta(seconds=job.options.wait), job.options.wait, now)
-                for number, at in ends
-                if number != task.number
-            ),
-        )
+        again = deferred.get((job.space, task.host), now)
+        if task.not_before is not None:
+            again = max(again, _end_of_wait(task.not_before, retry_wait(job.options, task.attempts), now))
+        for number, at in ends:
+            if number != task.number:
+                wait = job.options.wait
+                again = max(again, _end_of_wait(at + timedelta(seconds=wait), wait, now))
         if again > now:
             dues.append(again)
             continue
@@ -130,8 +129,10 @@ def _startable(
 
 def _free_slots(job: Job) -> int:
     """Return how many more hosts of the job may work (rolling; with a wait, the hosts work one by one)."""
-    rolling = job.options.rolling or (1 if job.options.wait else len(job.tasks))
-    return max(0, rolling - sum(task.status is Status.RUNNING for task in job.tasks))
+    options = job.options
+    if not (options.rolling or options.wait):
+        return len(job.tasks)
+    return max(0, (options.rolling or 1) - sum(task.status is Status.RUNNING for task in job.tasks))
 
 
 def _last_ends(job: Job) -> tuple[tuple[int, datetime], ...]:
@@ -141,7 +142,7 @@ def _last_ends(job: Job) -> tuple[tuple[int, datetime], ...]:
     """
     found: dict[int, datetime] = {}
     for event in reversed(job.events):
-        if event.task is None or event.kind not in _ENDS or event.reason.startswith(NOT_NEEDED):
+        if event.task is None or event.kind not in ENDS_OF_WORK or event.reason.startswith(NOT_NEEDED):
             continue
         found.setdefault(event.task, event.at)
         if len(found) == 2:
@@ -149,9 +150,9 @@ def _last_ends(job: Job) -> tuple[tuple[int, datetime], ...]:
     return tuple(found.items())
 
 
-def _end_of_wait(until: datetime | None, longest: float, now: datetime) -> datetime:
-    """Return when a wait of at most so many seconds is over: now if there is none, or the time is wrong."""
-    return now if until is None or until > now + timedelta(seconds=longest) + SET_BACK else until
+def _end_of_wait(until: datetime, longest: float, now: datetime) -> datetime:
+    """Return when a wait of at most so many seconds is over: now if the time is wrong."""
+    return now if until > now + timedelta(seconds=longest) + SET_BACK else until
 
 
 class RunPolicy(enum.Enum):
