@@ -476,7 +476,7 @@ class Dispatcher:
 
     def _elapsed(self, job_id: int) -> float | None:
         began = self._began.get(job_id)
-        return None if began is None else round(self._clock.steady() - began, 3)
+        return None if began is None else self._clock.steady() - began
 
 
 def _is_waiting(job: Job | None) -> bool:

@@ -137,7 +137,8 @@ class HostTasks:
 
     def reserve(self, hosts: Iterable[str]) -> None:
         """Keep hosts free for tasks whose start is being written."""
-        self._busy.update((host, None) for host in hosts)
+        for host in hosts:
+            self._busy[host] = None
 
     def release(self, host: str) -> None:
         """Give up the reservation of a host."""
@@ -374,9 +375,9 @@ class HostTasks:
         work.recorded = True
         self._steps.pop((work.job, work.task), None)
         seen = self._progress.pop(work.job, work.task)
-        now = self._clock.now()
-        work.note_waiting(False, self._clock.steady())
-        took = round(self._clock.steady() - work.started_at - work.waited, 3)
+        now, steady = self._clock.now(), self._clock.steady()
+        work.note_waiting(False, steady)
+        took = round(steady - work.started_at - work.waited, 3)
         end = msgspec.structs.replace(
             end,
             took=took,
@@ -388,7 +389,7 @@ class HostTasks:
         def edit(transaction: Transaction) -> list[Job]:
             job = transaction.get(work.job)
             elapsed = self._elapsed(work.job)
-            elapsed = None if elapsed is None else round(elapsed - work.waited, 3)
+            elapsed = None if elapsed is None else elapsed - work.waited
             return [] if job is None else [_settle(job, work, end, now, elapsed)]
 
         def settled(jobs: Sequence[Job], error: Exception | None) -> None:

@@ -445,18 +445,18 @@ def _end_with_last_task(job: Job, at: datetime, took: float | None) -> Job:
     if not job.status.may_become(status):
         raise IllegalTransition(f"job {job.id}: {job.status} cannot become {status}")
     event = JobEvent(at=at, kind=EventKind.ENDED, status=status, reason=reason)
-    if job.start is not None:
+    if job.start is None:
+        took = None
+    else:
         working = working_seconds(job, at)
         if working < (at - job.start).total_seconds():
             # it was paused, waited between hosts, or had another owner, whose steady clock is not known
-            took = round(working, 3)
-    else:
-        took = None
+            took = working
     return replace(
         job,
         status=status,
         stop=at,
-        took=took,
+        took=None if took is None else round(took, 3),
         reason=reason,
         stopping=False,
         paused=False,
