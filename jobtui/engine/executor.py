@@ -101,7 +101,10 @@ class StatementExecutor:
 
         Texts of one session run one after the other.
         """
-        async with self._turns.setdefault(session, asyncio.Lock()):
+        turn = self._turns.get(session)
+        if turn is None:
+            turn = self._turns[session] = asyncio.Lock()
+        async with turn:
             statements = await _parse(text)
             if isinstance(statements, ExecuteResult):
                 return statements

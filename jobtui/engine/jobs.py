@@ -246,7 +246,8 @@ class JobStore:
                 transaction.runs, transaction.amended = runs, amended
                 self._report(waiting, (), error)  # an edit's own exception goes back to its caller
                 continue
-            transaction.changed.update((job.id, job) for job in jobs)
+            for job in jobs:
+                transaction.changed[job.id] = job
             made.append((waiting, jobs))
         return made
 
