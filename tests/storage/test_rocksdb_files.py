@@ -141,6 +141,10 @@ def test_other_kinds_of_records_are_named(kind, finding):
         list(RecordReader(framed(kind, b"part") + framed(FULL, b"more")))
 
 
+def test_wal_that_states_no_compression_is_read():
+    assert list(RecordReader(framed(9, bytes(4)) + framed(FULL, b"more"))) == [b"more"]
+
+
 def test_no_field_goes_beyond_its_record():
     assert ByteReader(b"ab").take(2) == b"ab"
     with pytest.raises(Unreadable, match="ends in the middle"):
@@ -150,6 +154,18 @@ def test_no_field_goes_beyond_its_record():
 def test_manifest_without_records_is_refused():
     with pytest.raises(Unreadable, match="holds nothing"):
         parse_manifest(b"")
+
+
+@pytest.mark.parametrize(
+    ("tag", "before", "after"),
+    [(7, b"", b""), (100, b"", b"\1\2"), (102, b"\0", b"\1\2"), (103, b"", b"\1\2\1")],
+)
+def test_file_in_a_manifest_of_any_version_is_read(tag, before, after):
+    keys = b"".join(bytes([len(key) + 8]) + key + bytes(8) for key in (b"a", b"bc"))
+    file = bytes([tag]) + b"\1\5" + before + b"\x7f" + keys + after
+    family = parse_manifest(framed(FULL, file + b"\2\x09")).families[0]
+    assert {number: (one.smallest, one.largest) for number, one in family.files.items()} == {5: (b"a", b"bc")}
+    assert family.log == 9
 
 
 def test_manifest_names_its_database(database):

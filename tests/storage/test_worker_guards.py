@@ -23,11 +23,12 @@ from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.worker import compaction, openers
 from jobtui.storage.local.worker import server as serve
 from jobtui.storage.local.worker.compaction import Compaction
-from jobtui.storage.local.worker.database import Database, LogTail
+from jobtui.storage.local.worker.database import Database, DumpCursor, LogTail
 from jobtui.storage.local.worker.openers import AdoptedOpener, OwnOpener
-from jobtui.storage.local.worker.operations import Ending, OperationRequests
+from jobtui.storage.local.worker.operations import Cancellation, Ending, Flush, OperationRequests
 from jobtui.storage.local.worker.options import SharedOptions
-from jobtui.storage.local.worker.pairs import read_pairs, write_pairs
+from jobtui.storage.local.worker.pairs import _STALLED, _read, _write, read_pairs, write_pairs
+from jobtui.storage.local.worker.progress import ProgressEstimator
 from jobtui.storage.local.worker.server import WorkerServer
 from jobtui.storage.local.worker.stats import read_stats
 from tests.support.adoptable import adoptable, content
@@ -95,6 +96,81 @@ class TestDatabase:
         opener.path.write_text("")
         with pytest.raises(WorkerError, match=r"it is not there \(Not a directory\)"):
             database.check_identity()
+
+    def test_database_that_is_not_open_is_discarded(self, opener):
+        Database(opener).discard()
+
+    def test_handle_in_use_outlives_the_deleted_directory(self, tmp_path, opener):
+        database = Database(opener)
+        with database.use(write=True) as handle:
+            opener.path.rename(tmp_path / "elsewhere")
+            with pytest.raises(WorkerError, match="the database was deleted"), database.use(write=True):
+                pass
+            assert handle.main.get(b"key") is None
+        database.close_quietly()
+
+    def test_file_that_the_owner_deletes_meanwhile_is_looked_for_again(self, owned, monkeypatch):
+        opened, handle = [], object()
+
+        def survey_and_open(limits):
+            opened.append(limits)
+            if len(opened) == 1:
+                raise RuntimeError("IO error: No such file or directory: 000009.sst")
+            return handle
+
+        monkeypatch.setattr(owned, "_survey_and_open", survey_and_open)
+        assert owned._open_for_reading() is handle
+        assert opened == [None, None]
+
+    def test_stop_of_another_operation_is_no_failure(self, opener):
+        class Flushing(Flush):
+            attempts = 0
+
+            def _work(self, handle):
+                self.attempts += 1
+                if self.attempts == 1:
+                    handle.cancel()
+                    raise RuntimeError("Shutdown in progress")
+                return super()._work(handle)
+
+        database = Database(opener)
+        operation = Flushing(database, Cancellation(), lambda progress: None)
+        assert not operation.run().stopped
+        assert operation.attempts == 2
+        database.close()
+
+    def test_dump_continues_after_its_last_key_although_that_is_deleted(self, opener):
+        database = Database(opener)
+        write_pairs(database, ((b"a", b"1"), (b"b", b"2"), (b"c", b"3")), sync=False)
+        for after, rest in ((b"a", [b"b", b"c"]), (b"b0", [b"c"])):
+            with database.use(write=False) as handle:
+                pairs, last, _ = _read(handle, DumpCursor(after=after))
+            assert ([key for key, _ in pairs], last) == (rest, True)
+        database.close()
+
+    def test_stalled_write_is_tried_again(self, monkeypatch):
+        class Stalled:
+            canceled = False
+            writes = 0
+
+            @property
+            def main(self):
+                return self
+
+            def write(self, batch, options):
+                self.writes += 1
+                if self.writes == 1:
+                    raise RuntimeError(f"{_STALLED}: Write stall")
+
+        opened = Stalled()
+        _write(opened, ((b"a", b"1"),))
+        assert opened.writes == 2
+
+    def test_nothing_expected_has_no_fraction(self):
+        reports = []
+        progress = ProgressEstimator(lambda: 100, 0, reports.append)
+        progress.update()
+        assert [report.fraction for report in reports] == [0.0]
 
 
 class TestCreation:
