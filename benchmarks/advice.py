@@ -35,9 +35,9 @@ _CITIES_OF_A_FILE = 600
 
 def city(number: int, version: int = 0) -> tuple[bytes, bytes]:
     """Return a city's key and its value in that version: 60 to 200 bytes that compress by half."""
-    chance = random.Random(number * 31 + version)
-    count = chance.randint(10, 35)
-    words = [f"{chance.choice('abcdefgh')}{chance.randrange(5000)}" for _ in range(count)]
+    rng = random.Random(number * 31 + version)
+    count = rng.randint(10, 35)
+    words = [f"{rng.choice('abcdefgh')}{rng.randrange(5000)}" for _ in range(count)]
     return b"city/%07d" % number, " ".join(words).encode()
 
 
@@ -103,14 +103,14 @@ def third_again(database: Rdict, _options: Options) -> None:
 
 def foreign(database: Rdict, options: Options) -> None:
     """As a graph store writes: binary keys, two families, updates of hot vertices, deleted edges."""
-    chance = random.Random(4)
+    rng = random.Random(4)
     edges = database.create_column_family("edges", options)
     for _ in range(3):
         for family in (database, edges):
             batch = WriteBatch(raw_mode=True)
             for _ in range(60_000):
-                key = chance.randrange(90_000).to_bytes(8, "big") + b"\x01"
-                batch.put(key, chance.randbytes(chance.randrange(20, 200)))
+                key = rng.randrange(90_000).to_bytes(8, "big") + b"\x01"
+                batch.put(key, rng.randbytes(rng.randrange(20, 200)))
             family.write(batch)
             family.flush(True)
     for number in range(0, 90_000, 4):

@@ -92,11 +92,11 @@ def _fill(home: Home) -> int:
 def _hour(job_id: int, names: Sequence[str]) -> SampleBuffer:
     """Return the samples of an hour on these hosts."""
     buffer = SampleBuffer(job_id, names)
-    chance = random.Random(1)
+    rng = random.Random(1)
     for second in range(SECONDS):
         by_host: dict[int, Figures] = {}
         for number in range(len(names)):
-            rate = _MIB * (60 + 30 * math.sin(second / 300 + number) + chance.uniform(-10, 10))
+            rate = _MIB * (60 + 30 * math.sin(second / 300 + number) + rng.uniform(-10, 10))
             by_host[number] = rate, rate * 0.8, float(20 - second // 180), 5e11 - second * _MIB
         read, written, files, free = (sum(column) for column in zip(*by_host.values(), strict=True))
         buffer.add(second + 1.0, by_host, (read, written, files, free / len(names)))

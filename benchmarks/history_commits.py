@@ -31,14 +31,14 @@ _WARM: Final = 400
 
 def changes(first: int, seed: int = 1) -> Iterator[Job]:
     """Yield the versions of one job after another, each through its whole life, four jobs at a time."""
-    dice = random.Random(seed)
-    lives = [life(first + place, dice) for place in range(4)]
+    rng = random.Random(seed)
+    lives = [life(first + place, rng) for place in range(4)]
     following = first + len(lives)
     for turn in range(10**9):
         place = turn % len(lives)
         job = next(lives[place], None)
         if job is None:
-            lives[place] = life(following, dice)
+            lives[place] = life(following, rng)
             following += 1
             job = next(lives[place])
         yield job

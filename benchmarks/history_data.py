@@ -51,15 +51,15 @@ _REASONS: Final = (
 _FIRST: Final = datetime(2024, 1, 1, tzinfo=UTC)
 
 
-def life(job_id: int, dice: random.Random) -> Iterator[Job]:
+def life(job_id: int, rng: random.Random) -> Iterator[Job]:
     """Yield the versions of a job from the queue to its end: three tasks start and end one by one."""
-    at = _FIRST + timedelta(seconds=3 * job_id + dice.random())
+    at = _FIRST + timedelta(seconds=3 * job_id + rng.random())
     job = Job(
         job_id,
-        dice.choice(("flush", "compact")),
-        dice.choice(SPACES),
+        rng.choice(("flush", "compact")),
+        rng.choice(SPACES),
         at,
-        recovered_from=job_id - 7 if job_id > 7 and dice.random() < 0.03 else None,
+        recovered_from=job_id - 7 if job_id > 7 and rng.random() < 0.03 else None,
         tasks=tuple(Task(number, host) for number, host in enumerate(HOSTS)),
         events=(JobEvent(at, EventKind.SUBMITTED),),
     )
@@ -70,30 +70,30 @@ def life(job_id: int, dice: random.Random) -> Iterator[Job]:
     yield job
     worst = Status.FINISHED
     for number in range(len(HOSTS)):
-        before = _stats(dice)
-        at += timedelta(seconds=dice.random())
+        before = _stats(rng)
+        at += timedelta(seconds=rng.random())
         job = _with_task(job, number, JobEvent(at, EventKind.TASK_STARTED, number), start=at, before=before)
         yield job
-        status = dice.choices((Status.FINISHED, Status.FAILED, Status.STOPPED), (95, 3, 2))[0]
+        status = rng.choices((Status.FINISHED, Status.FAILED, Status.STOPPED), (95, 3, 2))[0]
         worst = worst if status is Status.FINISHED else status
-        at += timedelta(seconds=dice.random() * 20)
+        at += timedelta(seconds=rng.random() * 20)
         job = _with_task(
             job,
             number,
             JobEvent(at, EventKind.TASK_ENDED, number, status),
             status=status,
             stop=at,
-            took=dice.random() * 20,
-            after=_stats(dice),
-            progress=1.0 if status is Status.FINISHED else dice.random(),
-            reason=dice.choice(_REASONS) if status is Status.FAILED else "",
+            took=rng.random() * 20,
+            after=_stats(rng),
+            progress=1.0 if status is Status.FINISHED else rng.random(),
+            reason=rng.choice(_REASONS) if status is Status.FAILED else "",
         )
         yield job
     yield msgspec.structs.replace(
         job,
         status=worst,
         stop=at,
-        took=dice.random() * 60,
+        took=rng.random() * 60,
         reason=_REASONS[0] if worst is Status.FAILED else "",
         events=(*job.events, JobEvent(at, EventKind.ENDED, None, worst)),
     )
@@ -108,8 +108,8 @@ def ended_jobs(first: int, count: int, *, small: bool = False, seed: int = 5) ->
         small: Whether to leave out what the table does not show: events and sizes.
         seed: Of the random numbers.
     """
-    dice = random.Random(seed)
-    models = [list(life(number, dice))[-1] for number in range(10, 1010)]
+    rng = random.Random(seed)
+    models = [list(life(number, rng))[-1] for number in range(10, 1010)]
     if small:
         models = [
             msgspec.structs.replace(
@@ -120,16 +120,16 @@ def ended_jobs(first: int, count: int, *, small: bool = False, seed: int = 5) ->
             for model in models
         ]
     for job_id in range(first, first + count):
-        model = dice.choice(models)
-        at = _FIRST + timedelta(seconds=3 * (job_id - first) + dice.random())
+        model = rng.choice(models)
+        at = _FIRST + timedelta(seconds=3 * (job_id - first) + rng.random())
         yield msgspec.structs.replace(
             model,
             id=job_id,
             submitted=at,
             start=at + timedelta(seconds=1),
-            stop=at + timedelta(seconds=1 + dice.random() * 60),
-            took=dice.random() * 60,
-            recovered_from=job_id - _AGE if dice.random() < 0.03 else None,
+            stop=at + timedelta(seconds=1 + rng.random() * 60),
+            took=rng.random() * 60,
+            recovered_from=job_id - _AGE if rng.random() < 0.03 else None,
         )
 
 
@@ -324,6 +324,6 @@ def _with_task(job: Job, number: int, event: JobEvent, **fields: object) -> Job:
     return msgspec.structs.replace(job, tasks=tasks, events=(*job.events, event))
 
 
-def _stats(dice: random.Random) -> SpaceStats:
-    levels = (Level(dice.randrange(5), dice.randrange(1 << 28)), Level(0, 0), Level(9, dice.randrange(1 << 32)))
-    return SpaceStats(levels, dice.randrange(1 << 24), dice.randrange(1 << 24), dice.randrange(1 << 30))
+def _stats(rng: random.Random) -> SpaceStats:
+    levels = (Level(rng.randrange(5), rng.randrange(1 << 28)), Level(0, 0), Level(9, rng.randrange(1 << 32)))
+    return SpaceStats(levels, rng.randrange(1 << 24), rng.randrange(1 << 24), rng.randrange(1 << 30))

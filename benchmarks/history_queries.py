@@ -263,8 +263,8 @@ def _memory(run: Run, path: Path, count: int, *words: str) -> float:
     absolute=at_most(0.03),
 )
 def filter_by_status(run: Run) -> Outcome:
-    dice = random.Random(1)
-    pairs = [(dice.randrange(5), dice.randrange(len(SPACES))) for _ in range(count_of(run))]
+    rng = random.Random(1)
+    pairs = [(rng.randrange(5), rng.randrange(len(SPACES))) for _ in range(count_of(run))]
     return _filtered(run, _FAILED_HERE, lambda: sum(1 for pair in pairs if pair == (3, 1)))
 
 
@@ -275,10 +275,10 @@ def filter_by_status(run: Run) -> Outcome:
 )
 def filter_by_text(run: Run) -> Outcome:
     """The yardstick's lines have what the table shows; as many of them match."""
-    dice = random.Random(1)
+    rng = random.Random(1)
     reasons = ("no space left on device", "interrupted", *[""] * 30)
     text = "\n".join(
-        f"{job_id} compact {dice.choice(SPACES)} {HOSTS[0]} {dice.choice(reasons)}"
+        f"{job_id} compact {rng.choice(SPACES)} {HOSTS[0]} {rng.choice(reasons)}"
         for job_id in range(count_of(run))
     )
     pattern = re.compile("no space", re.IGNORECASE)

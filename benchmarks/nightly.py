@@ -49,31 +49,31 @@ class Night(msgspec.Struct, frozen=True):
         return 1 - self.always / self.needed
 
 
-def _pair(number: int, chance: random.Random) -> Pair:
-    words = [f"{chance.choice('abcdefgh')}{chance.randrange(5000)}" for _ in range(chance.randint(10, 35))]
+def _pair(number: int, rng: random.Random) -> Pair:
+    words = [f"{rng.choice('abcdefgh')}{rng.randrange(5000)}" for _ in range(rng.randint(10, 35))]
     return b"city/%07d" % number, " ".join(words).encode()
 
 
-def growing(day: int, chance: random.Random) -> Iterator[Pair]:
+def growing(day: int, rng: random.Random) -> Iterator[Pair]:
     """Add 5 % each day, and change almost nothing."""
     first = KEYS + day * KEYS // 20
-    yield from (_pair(number, chance) for number in range(first, first + KEYS // 20))
-    yield from (_pair(chance.randrange(KEYS), chance) for _ in range(KEYS // 200))
+    yield from (_pair(number, rng) for number in range(first, first + KEYS // 20))
+    yield from (_pair(rng.randrange(KEYS), rng) for _ in range(KEYS // 200))
 
 
-def updated(day: int, chance: random.Random) -> Iterator[Pair]:
+def updated(day: int, rng: random.Random) -> Iterator[Pair]:
     """Change 8 % on each working day, and nothing at the weekend."""
     if day % 7 < 5:
-        yield from (_pair(number, chance) for number in chance.sample(range(KEYS), KEYS * 8 // 100))
+        yield from (_pair(number, rng) for number in rng.sample(range(KEYS), KEYS * 8 // 100))
 
 
-def churning(day: int, chance: random.Random) -> Iterator[Pair]:
+def churning(day: int, rng: random.Random) -> Iterator[Pair]:
     """Change 3 % each day; delete a quarter on the fourth day, and load it again on the eighth."""
-    yield from (_pair(number, chance) for number in chance.sample(range(KEYS * 3 // 4), KEYS * 3 // 100))
+    yield from (_pair(number, rng) for number in rng.sample(range(KEYS * 3 // 4), KEYS * 3 // 100))
     if day == 3:
         yield from ((b"city/%07d" % number, None) for number in range(KEYS * 3 // 4, KEYS))
     if day == 7:
-        yield from (_pair(number, chance) for number in range(KEYS * 3 // 4, KEYS))
+        yield from (_pair(number, rng) for number in range(KEYS * 3 // 4, KEYS))
 
 
 WORKLOADS: dict[str, Callable[[int, random.Random], Iterator[Pair]]] = {
@@ -110,17 +110,17 @@ class Statements:
 
 def simulate(root: Path, workload: Callable[[int, random.Random], Iterator[Pair]]) -> list[Night]:
     """Return the nights of a workload."""
-    chance = random.Random(SEED)
+    rng = random.Random(SEED)
     spaces = Statements(root)
     nights = []
     try:
         spaces.engine.execute("CREATE SPACE always; CREATE SPACE needed", spaces.session).result(WAIT)
-        begin = [_pair(number, chance) for number in range(KEYS)]
+        begin = [_pair(number, rng) for number in range(KEYS)]
         for space in ("always", "needed"):
             spaces.load(space, begin)
             spaces.run(f"ADMIN COMPACT {space}")
         for day in range(DAYS):
-            pairs = list(workload(day, chance))
+            pairs = list(workload(day, rng))
             for space in ("always", "needed"):
                 spaces.load(space, pairs)
             jobs = spaces.run("ADMIN COMPACT always"), spaces.run("ADMIN COMPACT needed IF NEEDED")

@@ -69,8 +69,8 @@ def _rows(screen: str) -> list[str]:
 @once
 def _keys(run: Run) -> list[float]:
     """Return as many keys as the history has jobs, distributed as their durations."""
-    dice = random.Random(1)
-    return [dice.random() * 60 for _ in range(count_of(run))]
+    rng = random.Random(1)
+    return [rng.random() * 60 for _ in range(count_of(run))]
 
 
 def _top(keys: list[float]) -> None:

@@ -87,14 +87,14 @@ def _made(run: Run, hosts: int) -> Path:
 
 
 def _filled(root: Path, run: Run, hosts: int) -> Path:
-    dice = random.Random(hosts)
+    rng = random.Random(hosts)
     with opened(root, hosts) as (engine, session):
         execute(engine, session, f"CREATE SPACE {SPACE}")
         per_layer = megabytes(run) * 1_000_000 // _VALUE // _LAYERS
         for _ in range(_LAYERS):
             for first in range(0, per_layer, _BATCH):
                 count = min(_BATCH, per_layer - first)
-                pairs = [(b"%012d" % dice.randrange(10**9), dice.randbytes(_VALUE)) for _ in range(count)]
+                pairs = [(b"%012d" % rng.randrange(10**9), rng.randbytes(_VALUE)) for _ in range(count)]
                 engine.load(SPACE, pairs).result(WAIT)
             engine.wait_ended(execute(engine, session, "ADMIN FLUSH")).result(WAIT)
     return root

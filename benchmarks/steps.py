@@ -244,15 +244,15 @@ def _filled(run: Run, size: int, *, with_level_0: bool, value: int = _VALUE) -> 
 
 
 async def _fill(root: Path, size: int, *, with_level_0: bool, value: int) -> None:
-    chance = random.Random(size)
+    rng = random.Random(size)
     async with _storage(root) as storage:
         await storage.create_space(_SPACE, Placement())
 
         async def load(count: int) -> None:
             for start in range(0, count, _BATCH):
                 batch = min(_BATCH, count - start)
-                keys = [b"%012d" % chance.randrange(10**12) for _ in range(batch)]
-                await storage.load(_SPACE, [(key, chance.randbytes(value)) for key in keys])
+                keys = [b"%012d" % rng.randrange(10**12) for _ in range(batch)]
+                await storage.load(_SPACE, [(key, rng.randbytes(value)) for key in keys])
 
         await load(size * 1_000_000 // value)
         await storage.compact(_SPACE, _HOST, CompactionRequest(), lambda _: None, OperationControl())

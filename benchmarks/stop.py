@@ -210,7 +210,7 @@ def _longest_gap(directory: Path, screen: Screen) -> float:
 
 @once
 def _stops(run: Run) -> _Stops:
-    chance = random.Random(20191217)
+    rng = random.Random(20191217)
     ended: list[float] = []
     usable: list[float] = []
     reopened: list[float] = []
@@ -218,7 +218,7 @@ def _stops(run: Run) -> _Stops:
     written = set()
     with _engine(root) as engine:
         while len(ended) < (5 if run.quick else 20):
-            job_id = _running(engine, chance.uniform(0.0, _LATEST))
+            job_id = _running(engine, rng.uniform(0.0, _LATEST))
             begin = time.perf_counter()
             failure = engine.execute(f"STOP JOB {job_id}", _session()).result(_WAIT).failure
             job = _ended(engine, job_id)
@@ -291,14 +291,14 @@ def _link(source: str, target: str) -> None:
 def _filled(run: Run) -> Path:
     """Return a profile with the data in several layers of files, each over the whole range of keys."""
     root = run.directory("stop")
-    chance = random.Random(1)
+    rng = random.Random(1)
     with _engine(root) as engine:
         _execute(engine, f"CREATE SPACE nba ON {_HOST}")
         for layer in range(_LAYERS):
             writing = None
             keys = range(layer, _pairs(run), _LAYERS)
             for start in range(0, len(keys), _BATCH):
-                batch = [(b"%09d" % key, chance.randbytes(_VALUE)) for key in keys[start : start + _BATCH]]
+                batch = [(b"%09d" % key, rng.randbytes(_VALUE)) for key in keys[start : start + _BATCH]]
                 if writing is not None:
                     writing.result(_WAIT)
                 writing = engine.load("nba", batch)

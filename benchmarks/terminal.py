@@ -48,12 +48,12 @@ def bytes_to_the_terminal(run: Run) -> Outcome:
 def _filled(run: Run) -> Home:
     """Return a home with a space on one host."""
     home = fresh_home(run)
-    chance = random.Random(1)
+    rng = random.Random(1)
     engine = LocalClient.open(Profile("local", home.profile, hosts={"local0": None}))
     try:
         engine.execute(f"CREATE SPACE {_SPACE}", Session(None, Path("/"))).result(_WAIT)
         for start in range(0, _SIZE // _VALUE, _BATCH):
-            pairs = [(b"%012d" % number, chance.randbytes(_VALUE)) for number in range(start, start + _BATCH)]
+            pairs = [(b"%012d" % number, rng.randbytes(_VALUE)) for number in range(start, start + _BATCH)]
             engine.load(_SPACE, pairs).result(_WAIT)
         jobs = engine.execute(f"ADMIN FLUSH {_SPACE}", Session(None, Path("/"))).result(_WAIT).jobs
         engine.wait_ended(jobs).result(_WAIT)

@@ -75,9 +75,9 @@ class TestOpenToAppend:
 
 class TestReadRegular:
     @pytest.mark.parametrize(
-        ("kind", "said"), [("pipe", "a pipe"), ("device", "a device"), ("dir", "a directory")]
+        ("kind", "message"), [("pipe", "a pipe"), ("device", "a device"), ("dir", "a directory")]
     )
-    def test_other_file_types_are_refused_at_once(self, tmp_path: Path, kind: str, said: str) -> None:
+    def test_other_file_types_are_refused_at_once(self, tmp_path: Path, kind: str, message: str) -> None:
         path = tmp_path / "file"
         if kind == "pipe":
             os.mkfifo(path)
@@ -85,7 +85,7 @@ class TestReadRegular:
             path.mkdir()
         else:
             path.symlink_to("/dev/zero")
-        with pytest.raises(OSError, match=f"it is {said}"):
+        with pytest.raises(OSError, match=f"it is {message}"):
             read_regular(path)
 
 
@@ -121,8 +121,8 @@ class TestOwners:
     @needs_root
     def test_directory_of_another_user(self, tmp_path: Path) -> None:
         os.chown(tmp_path, STRANGER, STRANGER)
-        for place in (tmp_path, tmp_path / "not" / "there"):
-            assert f"{tmp_path} belongs to user {STRANGER}" in foreign_owner(place)
+        for directory in (tmp_path, tmp_path / "not" / "there"):
+            assert f"{tmp_path} belongs to user {STRANGER}" in foreign_owner(directory)
         assert list(tmp_path.iterdir()) == []
 
     @needs_root

@@ -27,17 +27,17 @@ def limit(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> in
     [(errno.EMFILE, "-n"), (errno.EFBIG, "-f"), (errno.EAGAIN, "-u"), (errno.ENOMEM, "-v")],
 )
 def test_limit_is_named_if_there_is_one(limit: int, number: int, option: str) -> None:
-    said = describe_os_error(error(number))
-    assert said.startswith(os.strerror(number))
-    assert (f"(ulimit {option})" in said) is (limit == 7)
+    message = describe_os_error(error(number))
+    assert message.startswith(os.strerror(number))
+    assert (f"(ulimit {option})" in message) is (limit == 7)
 
 
 @pytest.mark.parametrize(
-    ("number", "said"), [(errno.EDQUOT, "quota -s"), (errno.ENFILE, "fs.file-max"), (errno.EIO, "")]
+    ("number", "message"), [(errno.EDQUOT, "quota -s"), (errno.ENFILE, "fs.file-max"), (errno.EIO, "")]
 )
-def test_other_errors_keep_the_systems_message(number: int, said: str) -> None:
+def test_other_errors_keep_the_systems_message(number: int, message: str) -> None:
     assert describe_os_error(error(number)).startswith(os.strerror(number))
-    assert said in describe_os_error(error(number))
+    assert message in describe_os_error(error(number))
 
 
 def test_free_inodes_are_no_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -52,7 +52,7 @@ def test_free_inodes_are_no_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 
 @pytest.mark.parametrize(
-    ("raised", "said"),
+    ("raised", "message"),
     [
         (RuntimeError("can't start new thread"), "no more threads can be started"),
         (MemoryError(), "there is not enough memory"),
@@ -62,9 +62,9 @@ def test_free_inodes_are_no_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path:
         (FileNotFoundError(errno.ENOENT, "No such file"), ""),
     ],
 )
-def test_shortage_is_distinguished_from_a_defect(raised: Exception, said: str) -> None:
-    assert explain_shortage(raised).startswith(said)
-    assert bool(explain_shortage(raised)) is bool(said)
+def test_shortage_is_distinguished_from_a_defect(raised: Exception, message: str) -> None:
+    assert explain_shortage(raised).startswith(message)
+    assert bool(explain_shortage(raised)) is bool(message)
 
 
 @pytest.mark.parametrize("zone", ["Pacific/Kiritimati", "America/Los_Angeles", "garbage/nowhere"])

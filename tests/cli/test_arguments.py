@@ -91,9 +91,9 @@ UNDERSTOOD: list[tuple[list[str], CliCommand]] = [
 ]
 
 
-@pytest.mark.parametrize(("words", "asked"), UNDERSTOOD)
-def test_command_line_is_understood(words: list[str], asked: CliCommand) -> None:
-    assert parse_arguments(words, piped=False) == asked
+@pytest.mark.parametrize(("words", "command"), UNDERSTOOD)
+def test_command_line_is_understood(words: list[str], command: CliCommand) -> None:
+    assert parse_arguments(words, piped=False) == command
 
 
 def test_without_a_verb_statements_come_from_a_pipe() -> None:

@@ -76,16 +76,16 @@ def test_profiles_are_those_of_the_config_that_the_line_names(tmp_path: Path) ->
 
 
 def test_candidates_come_from_the_profile_on_the_line(nba: CommandLine) -> None:
-    place = ["--data-dir", str(nba.data)]
-    assert texts([*place, "load"], "n") == ["nba"]
-    assert texts([*place, "-e"], "USE n") == ["nba"]
-    assert [(one.text, one.note) for one in find_candidates([*place, "-e"], "STOP JOB ").found] == [
+    options = ["--data-dir", str(nba.data)]
+    assert texts([*options, "load"], "n") == ["nba"]
+    assert texts([*options, "-e"], "USE n") == ["nba"]
+    assert [(one.text, one.note) for one in find_candidates([*options, "-e"], "STOP JOB ").found] == [
         ("1", "queue flush nba")
     ]
-    assert texts([*place, "-e"], "RECOVER JOB ") == ["WITH "]
-    assert texts([*place, "-e"], "RUN SCHEDULE ") == []
+    assert texts([*options, "-e"], "RECOVER JOB ") == ["WITH "]
+    assert texts([*options, "-e"], "RUN SCHEDULE ") == []
     assert nba("-e", "CREATE SCHEDULE nightly AT '@daily' DO ADMIN COMPACT nba").returncode == 0
-    assert texts([*place, "-e"], "RUN SCHEDULE ") == ["nightly"]
+    assert texts([*options, "-e"], "RUN SCHEDULE ") == ["nightly"]
 
 
 def test_completion_with_a_broken_config_is_silent(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

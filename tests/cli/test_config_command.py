@@ -12,7 +12,7 @@ Captured = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(autouse=True)
-def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Where the usual config file would be."""
     usual = tmp_path / "home" / "config.toml"
     monkeypatch.setattr("jobtui.config.settings.default_config", lambda: usual)
@@ -37,17 +37,19 @@ keymap = { stop = "s,delete" }
 """
 
 
-def test_prints_every_setting_with_default_and_meaning(capsys: Captured, place: Path) -> None:
+def test_prints_every_setting_with_default_and_meaning(capsys: Captured, directory: Path) -> None:
     assert main(["config"]) == 0
     shown = capsys.readouterr().out
-    assert shown.startswith(f"# {place} (does not exist: these are the defaults)\n")
+    assert shown.startswith(f"# {directory} (does not exist: these are the defaults)\n")
     flat = re.sub(r"\n# ", " ", shown)
     for settings in SETTINGS.values():
         for setting in settings:
             assert f"{setting.meaning}\n{setting.name} = {setting.default}\n" in flat
 
 
-def test_printed_settings_are_an_equivalent_config_file(capsys: Captured, tmp_path: Path, place: Path) -> None:
+def test_printed_settings_are_an_equivalent_config_file(
+    capsys: Captured, tmp_path: Path, directory: Path
+) -> None:
     (tmp_path / "full.toml").write_text(FULL)
     assert main(["config", "--config", str(tmp_path / "full.toml")]) == 0
     shown = capsys.readouterr().out
@@ -59,21 +61,21 @@ def test_printed_settings_are_an_equivalent_config_file(capsys: Captured, tmp_pa
     assert "task_timeout = 900  # default: 0" in shown
 
 
-def test_missing_file_is_reported_with_its_path(capsys: Captured, place: Path) -> None:
+def test_missing_file_is_reported_with_its_path(capsys: Captured, directory: Path) -> None:
     assert main(["config", "path"]) == 0
-    assert capsys.readouterr().out == f"{place}\n"
+    assert capsys.readouterr().out == f"{directory}\n"
 
 
-def test_file_is_checked(capsys: Captured, tmp_path: Path, place: Path) -> None:
+def test_file_is_checked(capsys: Captured, tmp_path: Path, directory: Path) -> None:
     assert main(["config", "check"]) == 0
-    assert capsys.readouterr().out == f"{place}: does not exist; the defaults are used\n"
-    place.parent.mkdir()
-    place.write_text("[dashboard]\nbell = 3\n")
+    assert capsys.readouterr().out == f"{directory}: does not exist; the defaults are used\n"
+    directory.parent.mkdir()
+    directory.write_text("[dashboard]\nbell = 3\n")
     assert main(["config", "check"]) == 2
-    assert capsys.readouterr().err == f"jobtui: {place}:2: dashboard.bell must be true or false\n"
-    place.write_text("[dashboard]\nbell = true\n")
+    assert capsys.readouterr().err == f"jobtui: {directory}:2: dashboard.bell must be true or false\n"
+    directory.write_text("[dashboard]\nbell = true\n")
     assert main(["config", "check"]) == 0
-    assert capsys.readouterr().out == f"{place}: no problems found\n"
+    assert capsys.readouterr().out == f"{directory}: no problems found\n"
 
 
 @pytest.mark.parametrize(
@@ -96,37 +98,37 @@ def test_file_is_checked(capsys: Captured, tmp_path: Path, place: Path) -> None:
     ],
 )
 def test_check_includes_settings_of_the_dashboard(
-    capsys: Captured, place: Path, written: str, expected: str
+    capsys: Captured, directory: Path, written: str, expected: str
 ) -> None:
-    place.parent.mkdir()
-    place.write_text(f"[dashboard]\n{written}")
+    directory.parent.mkdir()
+    directory.write_text(f"[dashboard]\n{written}")
     assert main(["config", "check"]) == 2
-    assert capsys.readouterr().err == f"jobtui: {place}{expected}\n"
+    assert capsys.readouterr().err == f"jobtui: {directory}{expected}\n"
 
 
-def test_example_keymap_can_be_used(capsys: Captured, place: Path) -> None:
+def test_example_keymap_can_be_used(capsys: Captured, directory: Path) -> None:
     assert main(["config"]) == 0
     example = re.search(r"Other keys for commands, like (\{.*\})\.", capsys.readouterr().out)
     assert example is not None
-    place.parent.mkdir()
-    place.write_text(f"[dashboard]\nkeymap = {example[1]}\n")
+    directory.parent.mkdir()
+    directory.write_text(f"[dashboard]\nkeymap = {example[1]}\n")
     assert main(["config", "check"]) == 0
 
 
-def test_tilde_of_an_unknown_user_is_refused(capsys: Captured, place: Path) -> None:
-    place.parent.mkdir()
-    place.write_text('data_dir = "~no-such-user/x"\n')
+def test_tilde_of_an_unknown_user_is_refused(capsys: Captured, directory: Path) -> None:
+    directory.parent.mkdir()
+    directory.write_text('data_dir = "~no-such-user/x"\n')
     assert main(["config", "check"]) == 2
     assert ":1: data_dir must be a directory that can be found" in capsys.readouterr().err
 
 
-def test_foreign_text_in_a_problem_is_escaped(capsys: Captured, place: Path) -> None:
-    place.parent.mkdir()
-    place.write_text('"\\u001b[2J" = 1\n')
+def test_foreign_text_in_a_problem_is_escaped(capsys: Captured, directory: Path) -> None:
+    directory.parent.mkdir()
+    directory.write_text('"\\u001b[2J" = 1\n')
     assert main(["config"]) == 2
     err = capsys.readouterr().err
     assert "\x1b" not in err
     assert r"\x1b[2J" in err
-    place.write_text('"a\\nb" = 1\n')
+    directory.write_text('"a\\nb" = 1\n')
     assert main(["config"]) == 2
-    assert capsys.readouterr().err == f"jobtui: {place}:1: there is no setting 'a\\nb'\n"
+    assert capsys.readouterr().err == f"jobtui: {directory}:1: there is no setting 'a\\nb'\n"

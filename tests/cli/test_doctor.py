@@ -69,30 +69,30 @@ def test_each_fault_of_a_config_has_a_line(tmp_path: Path) -> None:
     jobtui = CommandLine(tmp_path, "[dashboard]\nbel = true\nthemes = 1\n")
     faults = jobtui("config", "check").stderr.removeprefix("jobtui: ").splitlines()
     assert len(faults) == 2
-    told = [line for line in jobtui("doctor").stdout.splitlines() if line.startswith("bad ")]
-    assert told == [f"bad   config     {fault}" for fault in faults]
+    lines = [line for line in jobtui("doctor").stdout.splitlines() if line.startswith("bad ")]
+    assert lines == [f"bad   config     {fault}" for fault in faults]
 
 
 def test_settings_the_dashboard_ignores_are_warned_of_by_line(tmp_path: Path) -> None:
     jobtui = CommandLine(tmp_path, '[dashboard]\ntheme = "drak"\nkeymap = { stop = "foo" }\n')
     ended = jobtui("doctor")
     assert ended.returncode == 0
-    told = [line for line in ended.stdout.splitlines() if line.startswith("warn  config")]
-    assert [line.partition(".toml:")[2] for line in told] == [
+    lines = [line for line in ended.stdout.splitlines() if line.startswith("warn  config")]
+    assert [line.partition(".toml:")[2] for line in lines] == [
         "2: there is no theme 'drak'; did you mean 'dark'?",
         "3: keymap: there is no key foo; stop keeps s",
     ]
 
 
 @pytest.mark.parametrize(
-    ("term", "said"),
+    ("term", "expected"),
     [("xterm-256color", "256"), ("linux", "16: the theme ansi (key T) is for these")],
 )
-def test_colors_are_those_that_the_terminal_reports(jobtui: CommandLine, term: str, said: str) -> None:
+def test_colors_are_those_that_the_terminal_reports(jobtui: CommandLine, term: str, expected: str) -> None:
     for name in ("COLORTERM", "NO_COLOR"):
         jobtui.environment.pop(name, None)
     jobtui.environment["TERM"] = term
-    assert findings(jobtui)[1]["colors"][1].startswith(said)
+    assert findings(jobtui)[1]["colors"][1].startswith(expected)
 
 
 def test_data_directory_that_is_a_file_is_bad(jobtui: CommandLine) -> None:
@@ -139,12 +139,12 @@ def test_schedules_without_an_owner_are_reported_with_a_remedy(nba: CommandLine)
     assert owner.startswith(f"{NO_OWNER}: enable a systemd user unit with ExecStart=")
     ended = nba("doctor")
     assert ended.returncode == 0
-    (told,) = re.findall(r"^warn  schedules  (.*(?:\n .*)*)", ended.stdout, re.MULTILINE)
-    told = " ".join(told.split())
-    assert told.startswith("1 active schedule, and no process runs this profile: none will start")
+    (lines,) = re.findall(r"^warn  schedules  (.*(?:\n .*)*)", ended.stdout, re.MULTILINE)
+    lines = " ".join(lines.split())
+    assert lines.startswith("1 active schedule, and no process runs this profile: none will start")
     serve = rf"\S*jobtui --data-dir {nba.data} serve"
-    assert re.search(rf"systemd user unit with ExecStart={serve} \(docs/serve\.md has it\)", told)
-    assert re.search(rf"crontab: @reboot {serve} --background$", told)
+    assert re.search(rf"systemd user unit with ExecStart={serve} \(docs/serve\.md has it\)", lines)
+    assert re.search(rf"crontab: @reboot {serve} --background$", lines)
     with nba.started("serve") as server:
         assert server.stderr is not None
         while b"serves" not in server.stderr.readline():

@@ -16,7 +16,7 @@ from jobtui.cli.errors import Exit
 from jobtui.cli.wait import wait_for_engine
 from jobtui.history.format.disk import Disk
 from jobtui.model import Status
-from tests.support.engines import Bench, bench
+from tests.support.engines import Bench, open_bench
 from tests.support.scripted import ScriptedStorage
 from tests.support.waiting import eventually
 
@@ -48,7 +48,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> FullDisk:
 @pytest.fixture
 def at_work(tmp_path: Path, disk: FullDisk) -> Iterator[Bench]:
     """An engine whose job 1 runs on its one host."""
-    with bench(tmp_path, ScriptedStorage({"nba": ["a"]})) as found:
+    with open_bench(tmp_path, ScriptedStorage({"nba": ["a"]})) as found:
         found.execute("ADMIN COMPACT nba")
         found.storage.operation("nba", "a")
         yield found
@@ -58,13 +58,13 @@ def at_work(tmp_path: Path, disk: FullDisk) -> Iterator[Bench]:
 class Term:
     """SIGTERM on a full disk, a host that obeys, and time that goes by until the main thread is done."""
 
-    def __init__(self, it: Bench, disk: FullDisk, *, then: Callable[[], None] = lambda: None) -> None:
-        self._it, self._disk, self._then = it, disk, then
+    def __init__(self, bench: Bench, disk: FullDisk, *, then: Callable[[], None] = lambda: None) -> None:
+        self._bench, self._disk, self._then = bench, disk, then
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
-        operation = self._it.storage.operation("nba", "a")
+        operation = self._bench.storage.operation("nba", "a")
         self._disk.is_full.set()
         eventually(lambda: callable(signal.getsignal(signal.SIGTERM)))
         _terminate()
@@ -74,7 +74,7 @@ class Term:
             if self._done.wait(0.02):
                 return
             self._then()
-            self._it.clock.advance(0.25)
+            self._bench.clock.advance(0.25)
         _terminate()  # it would never end
 
     def __enter__(self) -> None:
@@ -92,10 +92,10 @@ def _terminate() -> None:
 def test_serve_ends_with_the_reason(at_work: Bench, disk: FullDisk, capsys: pytest.CaptureFixture[str]) -> None:
     with Term(at_work, disk):
         status = _serve(at_work.engine, [], until_idle=False, metrics=None)
-    said = capsys.readouterr().err
-    assert UNWRITTEN in said
-    assert "the next start marks it as interrupted" in said
-    assert "Left at once" not in said
+    output = capsys.readouterr().err
+    assert UNWRITTEN in output
+    assert "the next start marks it as interrupted" in output
+    assert "Left at once" not in output
     assert status == Exit.FAILED
 
 

@@ -15,16 +15,16 @@ from jobtui.history import StoreError
 class Takeover:
     """What each try to reach the next owner comes to; the last one over and over."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, *said: object) -> None:
-        self.said = list(said)
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, *outcome: object) -> None:
+        self.outcomes = list(outcome)
         monkeypatch.setattr(wait, "ATTEMPT_INTERVAL_SECONDS", 0.0)
         monkeypatch.setattr(wait.RemoteClient, "connect", self.connect)
 
     def connect(self, profile: Profile) -> object:
-        said = self.said.pop(0) if len(self.said) > 1 else self.said[0]
-        if isinstance(said, Exception):
-            raise said
-        return said
+        outcome = self.outcomes.pop(0) if len(self.outcomes) > 1 else self.outcomes[0]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
 
 
 def test_history_unreadable_during_takeover_is_read_again(

@@ -128,9 +128,9 @@ def test_export_of_a_damaged_history_reports_missing_jobs(nba: CommandLine) -> N
         nba("--detach", "-e", "USE nba; ADMIN FLUSH")
     file = journal(nba)
     file.write_bytes(file.read_bytes().replace(b'{"id":2,', b'{"id":9,', 1))
-    for place, stdout in (("-", "out"), ("jobs.jsonl", "file")):
-        result = nba("history", "export", *([] if place == "-" else [place]))
-        out = result.stdout if stdout == "out" else (nba.home / place).read_text()
+    for target, stdout in (("-", "out"), ("jobs.jsonl", "file")):
+        result = nba("history", "export", *([] if target == "-" else [target]))
+        out = result.stdout if stdout == "out" else (nba.home / target).read_text()
         assert [json.loads(line)["id"] for line in out.splitlines()] == [1, 3]
         assert result.returncode == 1
         assert file.name in result.stderr

@@ -64,8 +64,8 @@ def in_a_deleted_directory(jobtui: CommandLine, *words: str) -> subprocess.Compl
 
 @pytest.mark.parametrize("home", [None, "", "/nonexistent/home"])
 def test_home_is_not_needed_to_read(jobtui: CommandLine, home: str | None) -> None:
-    told = run(jobtui, "-e", "SHOW JOBS", HOME=home, XDG_DATA_HOME=str(jobtui.home / "none"))
-    assert (told.returncode, told.stderr) == (0, "")
+    result = run(jobtui, "-e", "SHOW JOBS", HOME=home, XDG_DATA_HOME=str(jobtui.home / "none"))
+    assert (result.returncode, result.stderr) == (0, "")
 
 
 def test_unwritable_home_is_reported_with_a_remedy(jobtui: CommandLine) -> None:
@@ -76,15 +76,15 @@ def test_unwritable_home_is_reported_with_a_remedy(jobtui: CommandLine) -> None:
         (("serve",), in_the_way),
         (("serve", "--background"), "Not a directory"),
     ):
-        told = run(jobtui, *words, HOME=str(jobtui.home / "file"))
-        assert told.returncode == 1
-        assert f"{why}; jobtui doctor shows what to do" in told.stderr
+        result = run(jobtui, *words, HOME=str(jobtui.home / "file"))
+        assert result.returncode == 1
+        assert f"{why}; jobtui doctor shows what to do" in result.stderr
 
 
 def test_missing_stdin_is_not_an_empty_text(jobtui: CommandLine) -> None:
-    told = run(jobtui)
-    assert told.returncode == 2
-    assert "the dashboard needs a terminal; in scripts use -e TEXT, -f FILE or a pipe" in told.stderr
+    result = run(jobtui)
+    assert result.returncode == 2
+    assert "the dashboard needs a terminal; in scripts use -e TEXT, -f FILE or a pipe" in result.stderr
 
 
 def test_empty_pipe_is_an_empty_text(jobtui: CommandLine) -> None:
@@ -104,19 +104,19 @@ C = {"LC_ALL": "C", "LANG": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
 
 
 def test_locale_without_utf8_gets_escapes_with_a_note(nba: CommandLine) -> None:
-    place = ("--data-dir", str(nba.data))
-    assert run(nba, *place, "-e", "SHOW SPACES", **C).returncode == 0
+    options = ("--data-dir", str(nba.data))
+    assert run(nba, *options, "-e", "SHOW SPACES", **C).returncode == 0
     help_ = run(nba, "load", "--help", **C)
     assert (help_.returncode, help_.stderr) == (0, "")
-    told = run(nba, *place, "-e", "CREATE SPACE 图谱", **C)
-    assert told.returncode == 2
-    assert "not valid UTF-8" in told.stderr
+    result = run(nba, *options, "-e", "CREATE SPACE 图谱", **C)
+    assert result.returncode == 2
+    assert "not valid UTF-8" in result.stderr
 
 
 def test_profile_name_has_a_maximum_length(jobtui: CommandLine) -> None:
-    told = jobtui("--profile", "a" * 300, "-e", "SHOW JOBS")
-    assert told.returncode == 2
-    assert "at most 64 ASCII letters" in told.stderr
+    result = jobtui("--profile", "a" * 300, "-e", "SHOW JOBS")
+    assert result.returncode == 2
+    assert "at most 64 ASCII letters" in result.stderr
     jobtui.config.write_text(f"[profiles.{'a' * 64}]\n")
     jobtui.done("--profile", "a" * 64, "-e", "CREATE SPACE nba")
 
@@ -124,9 +124,9 @@ def test_profile_name_has_a_maximum_length(jobtui: CommandLine) -> None:
 @pytest.mark.skipif(sys.platform == "darwin", reason="its file names are UTF-8 whatever is asked for")
 def test_directory_with_an_undecodable_name_is_refused(jobtui: CommandLine) -> None:
     named = jobtui.home / os.fsdecode(b"d\xff")
-    told = run(jobtui, "--data-dir", str(named), "-e", "CREATE SPACE nba")
-    assert (told.returncode, told.stdout) == (2, "")
-    assert r"d\udcff/local is not UTF-8; take another one" in told.stderr
+    result = run(jobtui, "--data-dir", str(named), "-e", "CREATE SPACE nba")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert r"d\udcff/local is not UTF-8; take another one" in result.stderr
     assert not named.exists()
 
 
@@ -141,22 +141,22 @@ def test_directory_with_an_undecodable_name_is_refused(jobtui: CommandLine) -> N
     ],
 )
 def test_unreadable_directory_is_reported(jobtui: CommandLine, words: tuple[str, ...]) -> None:
-    told = run(jobtui, "--data-dir", str(jobtui.home / ("d" * 300)), *words)
-    assert told.returncode == 1
-    assert "File name too long" in told.stdout + told.stderr
-    assert "defect" not in told.stderr
+    result = run(jobtui, "--data-dir", str(jobtui.home / ("d" * 300)), *words)
+    assert result.returncode == 1
+    assert "File name too long" in result.stdout + result.stderr
+    assert "defect" not in result.stderr
 
 
 def test_deleted_current_directory_is_no_obstacle(nba: CommandLine) -> None:
-    place = ("--data-dir", str(nba.data))
+    options = ("--data-dir", str(nba.data))
     for words in (("-e", "SHOW SPACES"), ("-q", "-e", "ADMIN FLUSH nba"), ("doctor",), ("history", "verify")):
-        told = in_a_deleted_directory(nba, *place, *words)
-        assert (told.returncode, told.stderr) == (0, ""), words
+        result = in_a_deleted_directory(nba, *options, *words)
+        assert (result.returncode, result.stderr) == (0, ""), words
 
 
 def test_path_relative_to_a_deleted_directory_is_refused(nba: CommandLine) -> None:
-    told = in_a_deleted_directory(nba, "--data-dir", "data", "-e", "SHOW SPACES")
-    assert (told.returncode, told.stderr) == (
+    result = in_a_deleted_directory(nba, "--data-dir", "data", "-e", "SHOW SPACES")
+    assert (result.returncode, result.stderr) == (
         2,
         "jobtui: data is relative to the current directory, which is gone\n",
     )
@@ -177,9 +177,9 @@ def adopted(jobtui: CommandLine) -> Path:
 
 def test_load_that_cannot_succeed_is_not_suggested(jobtui: CommandLine) -> None:
     adopted(jobtui)
-    told = jobtui("load", "other", "-", stdin='{"key": "k", "value": "v"}\n')
-    assert (told.returncode, told.stdout) == (1, "")
-    assert told.stderr == (
+    result = jobtui("load", "other", "-", stdin='{"key": "k", "value": "v"}\n')
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == (
         "jobtui: other is adopted: where its keys belong is known to its own program alone\n"
     )
 
@@ -190,10 +190,10 @@ def test_open_adopted_database_is_named_once_after_the_cause(
     database = adopted(jobtui)
     with (database / "LOCK").open("r+b") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)
-        told = jobtui("-e", "ADMIN COMPACT other")
-    assert told.returncode == 3
+        result = jobtui("-e", "ADMIN COMPACT other")
+    assert result.returncode == 3
     cause = "another program has the database open (its LOCK is held)"
-    assert f"Job 1 (compact other) failed: {cause}, at {database}\n" in told.stderr
+    assert f"Job 1 (compact other) failed: {cause}, at {database}\n" in result.stderr
     (_, task) = jobtui.rows("SHOW JOB 1")
     assert task["reason"] == cause
     assert jobtui("-e", "SHOW JOB 1").stderr == f"Job 1 (compact other) failed: {cause}, at {database}\n"
@@ -202,20 +202,20 @@ def test_open_adopted_database_is_named_once_after_the_cause(
 def test_file_is_not_called_a_missing_directory(jobtui: CommandLine) -> None:
     file = jobtui.home / "big.csv"
     file.write_text("a,b\n")
-    told = jobtui("-e", f"CREATE SPACE other AT '{file}'")
-    assert told.stderr == f"-e:1:1: {file} is a file, not a directory\n"
+    result = jobtui("-e", f"CREATE SPACE other AT '{file}'")
+    assert result.stderr == f"-e:1:1: {file} is a file, not a directory\n"
 
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Path:
     """A disk of a megabyte; only root can mount one."""
-    place = tmp_path / "disk"
-    place.mkdir()
+    options = tmp_path / "disk"
+    options.mkdir()
     if os.geteuid() != 0 or sys.platform != "linux":
         pytest.skip("only root on Linux mounts a small disk")
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", place]).returncode:
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", options]).returncode:
         pytest.skip("a small disk cannot be mounted here")
-    return place
+    return options
 
 
 @pytest.fixture
@@ -234,30 +234,30 @@ def fill(disk: Path) -> None:
 
 
 def test_full_disk_is_reported_and_history_stays_readable(jobtui: CommandLine, unmounted: Path) -> None:
-    place = ("--data-dir", str(unmounted))
-    assert run(jobtui, *place, "-e", "CREATE SPACE nba; ADMIN FLUSH nba").returncode == 0
+    options = ("--data-dir", str(unmounted))
+    assert run(jobtui, *options, "-e", "CREATE SPACE nba; ADMIN FLUSH nba").returncode == 0
     fill(unmounted)
-    told = run(jobtui, *place, "-e", "ADMIN FLUSH nba")
-    assert told.returncode == 1
-    assert told.stderr.count("is full: free some space on it") == 1
-    assert told.stderr.endswith("-e:1:1: refused for that reason\n")
-    assert "flush nba | finished" in run(jobtui, *place, "-e", "SHOW JOBS").stdout
-    doctor = run(jobtui, *place, "doctor")
+    result = run(jobtui, *options, "-e", "ADMIN FLUSH nba")
+    assert result.returncode == 1
+    assert result.stderr.count("is full: free some space on it") == 1
+    assert result.stderr.endswith("-e:1:1: refused for that reason\n")
+    assert "flush nba | finished" in run(jobtui, *options, "-e", "SHOW JOBS").stdout
+    doctor = run(jobtui, *options, "doctor")
     assert doctor.returncode == 1
     assert "0 B free" in doctor.stdout
 
 
 def test_read_only_disk_is_reported_and_history_stays_readable(jobtui: CommandLine, unmounted: Path) -> None:
-    place = ("--data-dir", str(unmounted))
-    assert run(jobtui, *place, "-e", "CREATE SPACE nba; ADMIN FLUSH nba").returncode == 0
+    options = ("--data-dir", str(unmounted))
+    assert run(jobtui, *options, "-e", "CREATE SPACE nba; ADMIN FLUSH nba").returncode == 0
     subprocess.run(["mount", "-o", "remount,ro", unmounted], check=True)
     for text in ("SHOW JOBS", "SHOW SPACES", "SHOW JOB 1"):
-        assert "nba" in run(jobtui, *place, "-e", text).stdout
-    assert run(jobtui, *place, "history", "verify").returncode == 0
+        assert "nba" in run(jobtui, *options, "-e", text).stdout
+    assert run(jobtui, *options, "history", "verify").returncode == 0
     for words in (("-e", "ADMIN FLUSH nba"), ("serve",), ("history", "repair"), ("serve", "--background")):
-        told = run(jobtui, *place, *words)
-        assert told.returncode == 1
-        assert "Read-only file system" in told.stderr
+        result = run(jobtui, *options, *words)
+        assert result.returncode == 1
+        assert "Read-only file system" in result.stderr
 
 
 def test_pipe_larger_than_the_disk_is_refused_before_loading(jobtui: CommandLine, unmounted: Path) -> None:

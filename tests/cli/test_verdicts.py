@@ -30,7 +30,7 @@ SMALLER = (task(0, on_disk(GIB), on_disk(GIB // 2)), task(1, on_disk(GIB), on_di
 
 
 @pytest.mark.parametrize(
-    ("job", "told"),
+    ("job", "expected"),
     [
         (ended("compact", Status.FINISHED, "", *SMALLER), "finished in 2.4 s, from 2 GiB to 768 MiB"),
         (ended("compact", Status.FINISHED, "", SMALLER[0], task(1, None, None)), "finished in 2.4 s"),
@@ -47,16 +47,16 @@ SMALLER = (task(0, on_disk(GIB), on_disk(GIB // 2)), task(1, on_disk(GIB), on_di
         (ended("compact", Status.RUNNING), "did not end as it should"),
     ],
 )
-def test_outcome_has_the_end_the_time_and_the_gain(job: Job, told: str) -> None:
-    assert describe_outcome(job) == f"Job 3 ({job.command} nba) {told}"
+def test_outcome_has_the_end_the_time_and_the_gain(job: Job, expected: str) -> None:
+    assert describe_outcome(job) == f"Job 3 ({job.command} nba) {expected}"
 
 
 @pytest.mark.parametrize("quiet", [False, True])
 def test_quiet_omits_only_successes(quiet: bool, capsys: pytest.CaptureFixture[str]) -> None:
     jobs = [ended(), ended(status=Status.FAILED, reason="no room")]
     assert report_outcomes(jobs, Exit.DONE, quiet=quiet) == Exit.JOB_FAILED
-    told = capsys.readouterr().err.splitlines()
-    assert told == [describe_outcome(job) for job in (jobs[1:] if quiet else jobs)]
+    expected = capsys.readouterr().err.splitlines()
+    assert expected == [describe_outcome(job) for job in (jobs[1:] if quiet else jobs)]
 
 
 def test_failed_statement_outranks_a_failed_job() -> None:

@@ -12,14 +12,14 @@ import pytest
 from jobtui.cli.wait import WaitAborted, describe_jobs, wait_for_engine
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.model import Status
-from tests.support.engines import Bench, bench
+from tests.support.engines import Bench, open_bench
 from tests.support.scripted import ScriptedStorage
 
 
 @pytest.fixture
 def at_work(tmp_path: Path) -> Iterator[Bench]:
     """An engine whose job 1 is running on its one host."""
-    with bench(tmp_path, ScriptedStorage({"nba": ["a"]}), run=RunPolicy.SUBMITTED) as found:
+    with open_bench(tmp_path, ScriptedStorage({"nba": ["a"]}), run=RunPolicy.SUBMITTED) as found:
         found.execute("ADMIN COMPACT nba")
         found.storage.operation("nba", "a")
         yield found
@@ -106,7 +106,7 @@ def test_signal_while_waiting_for_others_stops_their_jobs(
     tmp_path: Path, sent: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:
     storage = ScriptedStorage({"nba": ["a"], "other": ["b"]}, obey=True)
-    with bench(tmp_path, storage, run=RunPolicy.SUBMITTED) as found:
+    with open_bench(tmp_path, storage, run=RunPolicy.SUBMITTED) as found:
         found.execute("ADMIN FLUSH nba")
         found.storage.operation("nba", "a").finish()
         found.execute("ADMIN COMPACT other")  # as another process's would be

@@ -48,8 +48,8 @@ def test_jobs_of_a_cluster_profile_carry_its_name(file: Path) -> None:
 
 
 def test_password_is_read_from_the_configured_source(file: Path) -> None:
-    def source(said: str) -> object:
-        return cluster_of(file, f'graphd = ["a"]\npassword = "{said}"\n').password
+    def source(settings: str) -> object:
+        return cluster_of(file, f'graphd = ["a"]\npassword = "{settings}"\n').password
 
     assert source("env:MY_PASSWORD") == FromEnvironment("MY_PASSWORD")
     assert source("keyring") == FromKeyring("jobtui prod", "root")
@@ -59,21 +59,21 @@ def test_password_is_read_from_the_configured_source(file: Path) -> None:
 def test_tls_files_are_relative_to_the_config(file: Path) -> None:
     assert cluster_of(file, 'graphd = ["a"]\n').tls is None
     assert cluster_of(file, 'graphd = ["a"]\ntls = true\n').tls == Tls()
-    told = (
+    text = (
         'graphd = ["a"]\ntls = { ca = "ca.pem", certificate = "/c.pem", key = "/k.pem", server_name = "g" }\n'
     )
-    assert cluster_of(file, told).tls == Tls(file.parent / "ca.pem", Path("/c.pem"), Path("/k.pem"), "g")
+    assert cluster_of(file, text).tls == Tls(file.parent / "ca.pem", Path("/c.pem"), Path("/k.pem"), "g")
 
 
 def test_version_1_is_reached_host_by_host(file: Path) -> None:
-    said = 'run = "storaged"\nstoraged_port = 12000\nspaces = { nba = ["h1", "h2"] }\n'
-    cluster = cluster_of(file, said + 'storaged = { h2 = "h2:12002" }\n')
+    settings = 'run = "storaged"\nstoraged_port = 12000\nspaces = { nba = ["h1", "h2"] }\n'
+    cluster = cluster_of(file, settings + 'storaged = { h2 = "h2:12002" }\n')
     assert (cluster.run, cluster.storaged_port) == (RunMode.STORAGED, 12000)
     assert (cluster.spaces, cluster.storaged) == ({"nba": ("h1", "h2")}, {"h2": Address("h2", 12002)})
 
 
 @pytest.mark.parametrize(
-    ("said", "reason"),
+    ("settings", "reason"),
     [
         ('password = "s3cr3t"', 'profiles.prod.password must be where the password is: "env:VARIABLE"'),
         ('password = "env:s3cr3t!"', "profiles.prod.password must be where the password is"),
@@ -96,10 +96,10 @@ def test_version_1_is_reached_host_by_host(file: Path) -> None:
         ('graphd = ["a"]\nhosts = { a = "" }', "hosts belong to embedded storage"),
     ],
 )
-def test_contradicting_settings_are_refused_without_password(file: Path, said: str, reason: str) -> None:
-    told = refusal(file, f'[profiles.prod]\ncluster = "nebula"\n{said}\n')
-    assert reason in told
-    assert "s3cr3t" not in told
+def test_contradicting_settings_are_refused_without_password(file: Path, settings: str, reason: str) -> None:
+    text = refusal(file, f'[profiles.prod]\ncluster = "nebula"\n{settings}\n')
+    assert reason in text
+    assert "s3cr3t" not in text
 
 
 def test_cluster_settings_without_a_cluster_are_refused(file: Path) -> None:
@@ -119,8 +119,8 @@ def test_printed_cluster_config_reads_back_the_same(file: Path, capsys: pytest.C
 
 
 def test_example_of_the_documentation_is_a_config(file: Path) -> None:
-    told = (Path(jobtui.__file__).parents[1] / "docs" / "nebulagraph.md").read_text()
-    for example in told.split("```toml\n")[1:]:
+    text = (Path(jobtui.__file__).parents[1] / "docs" / "nebulagraph.md").read_text()
+    for example in text.split("```toml\n")[1:]:
         file.write_text(example.split("```")[0])
         cluster = read_config(file).open_profile("prod").cluster
         assert cluster is not None
@@ -139,5 +139,5 @@ def test_config_without_a_cluster_imports_nothing_of_clusters(file: Path) -> Non
         f"read_config(Path({str(file)!r})).open_profile('local'); "
         "print([m for m in sys.modules if 'nebula' in m or m == 'ssl'])"
     )
-    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert told.stdout.strip() == "[]"
+    text = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert text.stdout.strip() == "[]"

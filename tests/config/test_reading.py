@@ -323,10 +323,10 @@ class TestFileOfAnotherProgram:
     def test_hints_are_searched_for_named_problems_only(
         self, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        sought: list[str] = []
-        monkeypatch.setattr(loader, "near_miss", lambda word, known: sought.append(word) or "")
+        searched: list[str] = []
+        monkeypatch.setattr(loader, "near_miss", lambda word, known: searched.append(word) or "")
         problems_of(file, "".join(f"key{n} = 1\n" for n in range(100)))
-        assert len(sought) == 20
+        assert len(searched) == 20
 
     @pytest.mark.parametrize("count", [2_000, 20_000])
     def test_little_is_parsed_to_find_lines(

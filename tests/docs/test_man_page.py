@@ -23,8 +23,8 @@ def section(name: str) -> str:
 
 def test_options_are_exactly_those_of_the_program() -> None:
     known = {option for action in _parser()._actions for option in action.option_strings}
-    told = re.findall(r"^\.(?:BI?R?) (-\S+)(?: \", \" (-\S+))?", section("OPTIONS"), re.MULTILINE)
-    assert {name.rstrip(",") for pair in told for name in pair if name} | {"--help"} == known
+    documented = re.findall(r"^\.(?:BI?R?) (-\S+)(?: \", \" (-\S+))?", section("OPTIONS"), re.MULTILINE)
+    assert {name.rstrip(",") for pair in documented for name in pair if name} | {"--help"} == known
 
 
 def test_verbs_are_exactly_those_of_the_program() -> None:
@@ -41,8 +41,8 @@ def test_statements_are_exactly_those_of_the_language() -> None:
 
 
 def test_exit_statuses_are_those_of_the_program() -> None:
-    told = re.findall(r"^\.TP\n\.B (\d+)", section("EXIT STATUS"), re.MULTILINE)
-    assert [int(status) for status in told] == [status.value for status in Exit]
+    documented = re.findall(r"^\.TP\n\.B (\d+)", section("EXIT STATUS"), re.MULTILINE)
+    assert [int(status) for status in documented] == [status.value for status in Exit]
 
 
 @pytest.mark.skipif(shutil.which("man") is None, reason="there is no man here")

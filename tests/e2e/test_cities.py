@@ -50,7 +50,7 @@ class World(msgspec.Struct, frozen=True):
 
 
 @pytest.fixture(scope="module")
-def world(long: bool) -> World:
+def data(long: bool) -> World:
     cities = list(json.loads(GRAPH.read_text()).values())[:: 1 if long else 5]
     assert len(cities) > (200_000 if long else 40_000)
     vertices: Pairs = {f"country:{city['countrycode']}": city["countrycode"] for city in cities}
@@ -70,14 +70,14 @@ def world(long: bool) -> World:
     return World(vertices, edges, updates, deletes)
 
 
-def write_files(world: World, place: Path) -> None:
+def write_files(data: World, directory: Path) -> None:
     """One file in each format that `jobtui load` reads."""
-    with (place / "vertices.csv").open("w", newline="") as file:
-        csv.writer(file).writerows([("key", "value"), *world.vertices.items()])
-    with (place / "edges.tsv").open("w") as file:
-        file.writelines(f"{key}\t{value}\n" for key, value in world.edges.items())
-    for name, pairs in (("updates", world.updates), ("deletes", world.deletes)):
-        with (place / f"{name}.jsonl").open("w") as file:
+    with (directory / "vertices.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("key", "value"), *data.vertices.items()])
+    with (directory / "edges.tsv").open("w") as file:
+        file.writelines(f"{key}\t{value}\n" for key, value in data.edges.items())
+    for name, pairs in (("updates", data.updates), ("deletes", data.deletes)):
+        with (directory / f"{name}.jsonl").open("w") as file:
             file.writelines(json.dumps({"key": key, "value": value}) + "\n" for key, value in pairs.items())
 
 
@@ -101,16 +101,16 @@ def run(engine: LocalClient, text: str) -> Job:
     return job
 
 
-def test_cities_are_loaded_compacted_and_read_back(jobtui: CommandLine, world: World) -> None:
+def test_cities_are_loaded_compacted_and_read_back(jobtui: CommandLine, data: World) -> None:
     jobtui.done("-e", f"CREATE SPACE {SPACE} ON 3 HOSTS")
-    write_files(world, jobtui.home)
+    write_files(data, jobtui.home)
     jobtui.done("load", SPACE, "vertices.csv", "edges.tsv", "updates.jsonl")
 
     events: list[EngineEvent] = []
     engine = LocalClient.open(jobtui.profile, run=RunPolicy.SUBMITTED)
     try:
         engine.subscribe(events.extend)
-        for batch in batches(world.deletes):
+        for batch in batches(data.deletes):
             engine.load(SPACE, batch).result(60)
         flush = run(engine, "ADMIN FLUSH")
         compact = run(engine, "ADMIN COMPACT")
@@ -139,12 +139,12 @@ def test_cities_are_loaded_compacted_and_read_back(jobtui: CommandLine, world: W
         assert progress == sorted(progress)
     assert len({message.job.progress for message in events if isinstance(message, TaskProgressed)}) > 3
 
-    assert dumped(jobtui) == world.now
+    assert dumped(jobtui) == data.now
 
 
-def test_compact_that_is_killed_loses_nothing_and_is_recovered(jobtui: CommandLine, world: World) -> None:
+def test_compact_that_is_killed_loses_nothing_and_is_recovered(jobtui: CommandLine, data: World) -> None:
     jobtui.done("-e", f"CREATE SPACE {SPACE} ON 3 HOSTS")
-    write_files(world, jobtui.home)
+    write_files(data, jobtui.home)
     jobtui.done("load", SPACE, "vertices.csv", "updates.jsonl", "edges.tsv", "deletes.jsonl")
 
     jobtui.config.write_text("[profiles.local]\ncompact_rate = '1 MiB'\n")
@@ -161,7 +161,7 @@ def test_compact_that_is_killed_loses_nothing_and_is_recovered(jobtui: CommandLi
     assert (first["Status"], first["reason"]) == ("failed", "interrupted: jobtui ended while it ran")
     assert (second["Status"], second["recovered_from"]) == ("finished", 1)
     assert second["reclaimed"] > 0
-    assert dumped(jobtui) == world.now
+    assert dumped(jobtui) == data.now
 
 
 def has_written(jobtui: CommandLine, job: int) -> bool:

@@ -41,10 +41,10 @@ def jobtui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
 
 @pytest.mark.timeout(1800)
 def test_killed_server_leaves_true_statuses(jobtui: CommandLine, long: bool) -> None:
-    chance = random.Random(20191217)
+    rng = random.Random(20191217)
     acknowledged: set[int] = set()
     for _ in range(150 if long else 4):
-        workers = one_life(jobtui, chance, acknowledged)
+        workers = one_life(jobtui, rng, acknowledged)
         eventually(lambda workers=workers: not any(map(alive, workers)))
         check(jobs_of(jobtui), acknowledged)
     finish(jobtui)
@@ -60,10 +60,10 @@ def test_killed_server_leaves_true_statuses(jobtui: CommandLine, long: bool) -> 
 
 @pytest.mark.timeout(900)
 def test_killed_run_leaves_true_statuses(jobtui: CommandLine, long: bool) -> None:
-    chance = random.Random(17122019)
+    rng = random.Random(17122019)
     for _ in range(100 if long else 4):
-        with jobtui.started("-e", chance.choice(TEXTS)) as process:
-            time.sleep(chance.random())  # any moment is right
+        with jobtui.started("-e", rng.choice(TEXTS)) as process:
+            time.sleep(rng.random())  # any moment is right
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
         check(jobs_of(jobtui), set())
@@ -127,18 +127,18 @@ def finished_steps(job: Job) -> int:
     return 0 if job.tasks[0].steps is None else job.tasks[0].steps.done
 
 
-def one_life(jobtui: CommandLine, chance: random.Random, acknowledged: set[int]) -> set[int]:
+def one_life(jobtui: CommandLine, rng: random.Random, acknowledged: set[int]) -> set[int]:
     """Start a server, hand it statements, kill it; its workers."""
     with jobtui.started("serve") as process:
         remote = eventually(lambda: connected(jobtui))
         try:
-            for _ in range(chance.randrange(1, 6)):
-                answer = remote.answer(chance.choice(TEXTS), Session(None, jobtui.home))
+            for _ in range(rng.randrange(1, 6)):
+                answer = remote.answer(rng.choice(TEXTS), Session(None, jobtui.home))
                 if answer.failure is None:
                     acknowledged.update(answer.jobs)
-                if chance.random() < 0.3 and (active := remote.active_jobs()):
-                    remote.answer(f"STOP JOB {chance.choice(active).id}", Session(None, jobtui.home))
-            time.sleep(chance.random() / 2)  # any moment is right
+                if rng.random() < 0.3 and (active := remote.active_jobs()):
+                    remote.answer(f"STOP JOB {rng.choice(active).id}", Session(None, jobtui.home))
+            time.sleep(rng.random() / 2)  # any moment is right
         finally:
             workers = children_of(process.pid)
             os.killpg(process.pid, signal.SIGKILL)
@@ -165,8 +165,8 @@ def check(jobs: list[Job], acknowledged: Iterable[int]) -> None:
         kinds = [event.kind for event in job.events]
         assert kinds.count(EventKind.STARTED) <= 1, "nothing runs twice"
         for task in job.tasks:
-            begun = [e for e in job.events if e.kind is EventKind.TASK_STARTED and e.task == task.number]
-            assert len(begun) <= 1
+            starts = [e for e in job.events if e.kind is EventKind.TASK_STARTED and e.task == task.number]
+            assert len(starts) <= 1
         if job.status is Status.FAILED:
             assert job.reason == INTERRUPTED
             assert all(task.status.ended for task in job.tasks)
@@ -175,8 +175,8 @@ def check(jobs: list[Job], acknowledged: Iterable[int]) -> None:
             assert all(task.after is not None for task in job.tasks)
         if job.status is Status.QUEUE:
             assert job.start is None
-    begun = [job.start for job in jobs if job.start is not None]
-    assert begun == sorted(begun), "queued jobs of a space run in order"
+    starts = [job.start for job in jobs if job.start is not None]
+    assert starts == sorted(starts), "queued jobs of a space run in order"
     assert sum(job.status is Status.RUNNING for job in jobs) <= 1
 
 

@@ -35,7 +35,7 @@ def test_signal_ends_it_and_restores_the_terminal(jobtui: CommandLine, number: s
         terminal.signal(number)
         assert terminal.ended() == 128 + number
         assert terminal.is_given_back()
-        assert b"Traceback" not in terminal.said
+        assert b"Traceback" not in terminal.output
 
 
 INTERRUPTED = """
@@ -68,8 +68,8 @@ def test_ctrl_c_during_the_start_ends_it_with_sigint(jobtui: CommandLine, module
     command = [*jobtui.words()[:1], "-c", INTERRUPTED.format(module=module), *jobtui.words()[3:]]
     with Terminal(command, environment=jobtui.environment, cwd=jobtui.home) as terminal:
         assert terminal.ended() == status
-        assert b"\x1b[?1049h" not in terminal.said or terminal.is_given_back()
-        assert b"Traceback" not in terminal.said
+        assert b"\x1b[?1049h" not in terminal.output or terminal.is_given_back()
+        assert b"Traceback" not in terminal.output
 
 
 def test_q_leaves_the_terminal_as_it_was(jobtui: CommandLine) -> None:
@@ -78,7 +78,7 @@ def test_q_leaves_the_terminal_as_it_was(jobtui: CommandLine) -> None:
         assert terminal.ended() == 0
         assert terminal.is_given_back()
         # synchronized output: the terminal says that it can, and shows no half of a frame
-        frames = [text.split(b"\x1b[?2026l") for text in terminal.said.split(b"\x1b[?2026h")[1:]]
+        frames = [text.split(b"\x1b[?2026l") for text in terminal.output.split(b"\x1b[?2026h")[1:]]
         assert any(b"No jobs yet" in painted for painted, *_ in frames)
         assert all(len(parts) == 2 for parts in frames)
 
@@ -91,15 +91,15 @@ def test_closed_window_ends_it(jobtui: CommandLine) -> None:
 
 def test_dashboard_can_be_suspended_and_resumed(jobtui: CommandLine) -> None:
     with dashboard(jobtui) as terminal:
-        terminal.until(lambda _: b"\x1b]2;jobtui" in terminal.said)
+        terminal.until(lambda _: b"\x1b]2;jobtui" in terminal.output)
         terminal.press("ctrl+z")
         terminal.stopped()
         assert terminal.is_given_back()
-        assert RESTORE_TITLE.encode() in terminal.said  # the title of the shell
-        terminal.said = b""
+        assert RESTORE_TITLE.encode() in terminal.output  # the title of the shell
+        terminal.output = b""
         terminal.signal(signal.SIGCONT)
-        terminal.until(lambda screen: b"\x1b[?1049h" in terminal.said and "No jobs yet" in screen)
-        terminal.until(lambda _: b"\x1b]2;jobtui" in terminal.said)
+        terminal.until(lambda screen: b"\x1b[?1049h" in terminal.output and "No jobs yet" in screen)
+        terminal.until(lambda _: b"\x1b]2;jobtui" in terminal.output)
         terminal.press("q")
         assert terminal.ended() == 0
         assert terminal.is_given_back()
@@ -239,9 +239,9 @@ def test_crash_restores_the_terminal_and_prints_a_message(
         terminal.press("?")
         assert terminal.ended() == 1
         assert terminal.is_given_back()
-        assert b"the dashboard failed: ValueError: [/nope] a defect" in terminal.said
-        assert b"Your jobs are safe" in terminal.said
-        assert b"Traceback" not in terminal.said
+        assert b"the dashboard failed: ValueError: [/nope] a defect" in terminal.output
+        assert b"Your jobs are safe" in terminal.output
+        assert b"Traceback" not in terminal.output
     report = next((jobtui.data / "local" / "dashboard").glob("crash-*.txt"))
     assert "Traceback" in report.read_text()
 

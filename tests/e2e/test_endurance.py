@@ -60,9 +60,9 @@ def test_minutes_at_full_speed_leak_nothing(tmp_path: Path, long: bool) -> None:
 class Soak:
     """Drives an engine, and keeps what it acknowledged: `known` are the jobs' ids, in 8 bytes each."""
 
-    def __init__(self, root: Path, chance: random.Random) -> None:
+    def __init__(self, root: Path, rng: random.Random) -> None:
         self.profile = Profile("soak", root, hosts=HOSTS, compact_rate=24 << 20, task_timeout=30.0)
-        self.chance = chance
+        self.rng = rng
         self.known = array("q")
         self.steps = self.kills = self.lives = 0
 
@@ -74,27 +74,27 @@ class Soak:
         self.lives += 1
         try:
             if self.lives == 1:
-                for name, place in SPACES.items():
-                    assert self.execute(f"CREATE SPACE {name} {place}").failure is None
+                for name, path in SPACES.items():
+                    assert self.execute(f"CREATE SPACE {name} {path}").failure is None
             yield
         finally:
             self.engine.close()
 
     def step(self) -> None:
         """One thing of what may happen."""
-        chance = self.chance.random()
+        rng = self.rng.random()
         active = self.engine.active_jobs()
-        if chance < 0.45 and len(active) < FEW:
-            self.submit(f"ADMIN {self.chance.choice(['FLUSH', 'COMPACT'])} {self.chance.choice(list(SPACES))}")
-        elif chance < 0.65 and active:
-            self.execute(f"STOP JOB {self.chance.choice(active).id}")
-        elif chance < 0.70 and len(active) < FEW:
+        if rng < 0.45 and len(active) < FEW:
+            self.submit(f"ADMIN {self.rng.choice(['FLUSH', 'COMPACT'])} {self.rng.choice(list(SPACES))}")
+        elif rng < 0.65 and active:
+            self.execute(f"STOP JOB {self.rng.choice(active).id}")
+        elif rng < 0.70 and len(active) < FEW:
             self.submit("RECOVER JOB")
-        elif chance < 0.73 and self.known:
-            self.execute(f"BACKUP JOB 0 {self.chance.randrange(self.known[-1])}")
-        elif chance < 0.80:
+        elif rng < 0.73 and self.known:
+            self.execute(f"BACKUP JOB 0 {self.rng.randrange(self.known[-1])}")
+        elif rng < 0.80:
             self.load()
-        elif chance < 0.82:
+        elif rng < 0.82:
             self.kill()
         else:
             texts = (
@@ -105,7 +105,7 @@ class Soak:
                 "USE nba",
                 "SHOW JBO",
             )
-            self.execute(self.chance.choice(texts))
+            self.execute(self.rng.choice(texts))
 
     def submit(self, text: str) -> None:
         answer = self.execute(text)
@@ -119,15 +119,15 @@ class Soak:
         return self.engine.execute(text, self.session).result(WAIT)
 
     def load(self) -> None:
-        pairs = [(b"%06d" % self.chance.randrange(5_000), self.chance.randbytes(1_000)) for _ in range(300)]
-        asked = self.engine.load(self.chance.choice(list(SPACES)), pairs)
-        failure = asked.exception(WAIT)
+        pairs = [(b"%06d" % self.rng.randrange(5_000), self.rng.randbytes(1_000)) for _ in range(300)]
+        load = self.engine.load(self.rng.choice(list(SPACES)), pairs)
+        failure = load.exception(WAIT)
         assert failure is None or "SIGKILL" in str(failure) or "dying" in str(failure), failure
 
     def kill(self) -> None:
         """A worker, as the system does where memory runs out."""
         assert isinstance(self.engine.engine.storage, LocalStorage)
-        pid = self.engine.engine.storage.worker(self.chance.choice(list(HOSTS)), adopted=False).pid
+        pid = self.engine.engine.storage.worker(self.rng.choice(list(HOSTS)), adopted=False).pid
         with suppress(ProcessLookupError):  # it may have died of the last one only now
             if pid is not None:
                 os.kill(pid, signal.SIGKILL)

@@ -41,10 +41,10 @@ def run(
 
 def no_crash(ended: subprocess.CompletedProcess[str]) -> str:
     """Return what was printed, which holds neither a traceback nor an excuse."""
-    said = ended.stdout + ended.stderr
-    assert "Traceback" not in said
-    assert "defect of jobtui" not in said
-    return said
+    output = ended.stdout + ended.stderr
+    assert "Traceback" not in output
+    assert "defect of jobtui" not in output
+    return output
 
 
 @pytest.fixture
@@ -60,40 +60,40 @@ class TestNoHome:
     """A user without HOME and without an entry in the password file."""
 
     @pytest.fixture
-    def homeless(self, jobtui: CommandLine) -> CommandLine:
+    def without_home(self, jobtui: CommandLine) -> CommandLine:
         give(jobtui.home, STRANGER)
         for name in ("HOME", "USER", "LOGNAME"):
             jobtui.environment.pop(name, None)
         return jobtui
 
     @pytest.mark.parametrize("home", [None, "", "relative"])
-    def test_data_dir_is_enough(self, homeless: CommandLine, home: str | None) -> None:
+    def test_data_dir_is_enough(self, without_home: CommandLine, home: str | None) -> None:
         if home is not None:
-            homeless.environment["HOME"] = home
-        ended = run(homeless, "-e", "CREATE SPACE nba ON 1 HOSTS; SHOW SPACES", uid=STRANGER)
+            without_home.environment["HOME"] = home
+        ended = run(without_home, "-e", "CREATE SPACE nba ON 1 HOSTS; SHOW SPACES", uid=STRANGER)
         assert (ended.returncode, "nba" in ended.stdout) == (0, True), ended
-        assert owners(homeless.data) == {STRANGER}
-        assert run(homeless, "doctor", uid=STRANGER).returncode == 0
+        assert owners(without_home.data) == {STRANGER}
+        assert run(without_home, "doctor", uid=STRANGER).returncode == 0
 
     @pytest.mark.parametrize("words", [("-e", "SHOW JOBS"), ("serve",), ("config",), ("config", "path")])
-    def test_without_data_dir_says_what_to_set(self, homeless: CommandLine, words: tuple[str, ...]) -> None:
+    def test_without_data_dir_says_what_to_set(self, without_home: CommandLine, words: tuple[str, ...]) -> None:
         command = [sys.executable, "-m", "jobtui", *words]
         ended = subprocess.run(
             as_user(STRANGER, command),
-            env=homeless.environment,
-            cwd=homeless.home,
+            env=without_home.environment,
+            cwd=without_home.home,
             capture_output=True,
             text=True,
         )
         assert ended.returncode == 2
         assert "set HOME, or name directories with --data-dir" in no_crash(ended)
 
-    def test_doctor_names_the_missing_home(self, homeless: CommandLine) -> None:
+    def test_doctor_names_the_missing_home(self, without_home: CommandLine) -> None:
         command = [sys.executable, "-m", "jobtui", "doctor"]
         ended = subprocess.run(
             as_user(STRANGER, command),
-            env=homeless.environment,
-            cwd=homeless.home,
+            env=without_home.environment,
+            cwd=without_home.home,
             capture_output=True,
             text=True,
         )
@@ -157,14 +157,14 @@ class TestOtherUser:
         ended = run(theirs, "-e", "ADMIN FLUSH nba", uid=STRANGER)
         assert ended.returncode == 1
         assert "jobtui doctor" in no_crash(ended)
-        said = no_crash(run(theirs, "doctor", uid=STRANGER))
-        assert f"LOCK belongs to root, and the profile to user {STRANGER}" in said
-        assert f"sudo chown -R {STRANGER} {root}" in said
+        output = no_crash(run(theirs, "doctor", uid=STRANGER))
+        assert f"LOCK belongs to root, and the profile to user {STRANGER}" in output
+        assert f"sudo chown -R {STRANGER} {root}" in output
 
     def test_doctor_repairs_a_profile_created_by_root(self, theirs: CommandLine) -> None:
         give(theirs.profile.root, 0)
-        said = no_crash(run(theirs, "doctor", uid=STRANGER))
-        assert f"sudo chown -R {STRANGER} {theirs.profile.root}" in said
+        output = no_crash(run(theirs, "doctor", uid=STRANGER))
+        assert f"sudo chown -R {STRANGER} {theirs.profile.root}" in output
         give(theirs.profile.root, STRANGER)
         assert run(theirs, "-e", "ADMIN FLUSH nba", uid=STRANGER).returncode == 0
 
@@ -267,9 +267,9 @@ def modes(directory: Path) -> set[int]:
     }
 
 
-def end_server(said: str) -> None:
+def end_server(output: str) -> None:
     """End the server in the background that said this as it started, if one did."""
-    _, found, rest = said.partition(" as process ")
+    _, found, rest = output.partition(" as process ")
     if found:
         os.kill(int(rest.split()[0]), signal.SIGTERM)
 
@@ -362,9 +362,9 @@ class TestLimits:
     """A limit of the process is named with the setting that raises it, and is no failing disk."""
 
     def test_open_files(self, jobtui: CommandLine) -> None:
-        said = no_crash(run(jobtui, "-e", "CREATE SPACE nba", shell="ulimit -n 14"))
-        assert "a process may have 14 files open here; raise that limit (ulimit -n)" in said
-        assert "disk" not in said
+        output = no_crash(run(jobtui, "-e", "CREATE SPACE nba", shell="ulimit -n 14"))
+        assert "a process may have 14 files open here; raise that limit (ulimit -n)" in output
+        assert "disk" not in output
 
     def test_very_few_open_files(self, jobtui: CommandLine) -> None:
         ended = run(jobtui, "-e", "CREATE SPACE nba", shell="ulimit -n 8")
@@ -379,9 +379,9 @@ class TestLimits:
     def test_file_size_during_work(self, jobtui: CommandLine) -> None:
         jobtui.done("-e", "CREATE SPACE nba ON 1 HOSTS")
         (jobtui.home / "pairs.csv").write_text("".join(f"k{n},{os.urandom(500).hex()}\n" for n in range(2_000)))
-        said = no_crash(run(jobtui, "load", "nba", "pairs.csv", shell="ulimit -f 800"))
-        assert "raise that limit (ulimit -f)" in said
-        assert "the disk or the file system failed" not in said
+        output = no_crash(run(jobtui, "load", "nba", "pairs.csv", shell="ulimit -f 800"))
+        assert "raise that limit (ulimit -f)" in output
+        assert "the disk or the file system failed" not in output
         jobtui.done("load", "nba", "pairs.csv")
 
     def test_memory(self, jobtui: CommandLine) -> None:
@@ -404,7 +404,7 @@ class TestLimits:
         except subprocess.CalledProcessError:
             pytest.skip("a small disk could not be mounted")
         try:
-            said = no_crash(run(jobtui, "-e", "CREATE SPACE nba; CREATE SPACE two"))
+            output = no_crash(run(jobtui, "-e", "CREATE SPACE nba; CREATE SPACE two"))
             for number in range(24):
                 with suppress(OSError):
                     (jobtui.data / str(number)).touch()
@@ -412,8 +412,8 @@ class TestLimits:
             refused = no_crash(run(jobtui, "-e", "CREATE SPACE three"))
         finally:
             unmount(jobtui.data)
-        assert "no free inodes (df -i shows it)" in said
-        assert "the disk is full" not in said
+        assert "no free inodes (df -i shows it)" in output
+        assert "the disk is full" not in output
         assert f"bad   data       {jobtui.profile.root}: the file system has no free inodes" in found
         assert "no free inodes (df -i shows it)" in refused
 

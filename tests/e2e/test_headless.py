@@ -136,10 +136,10 @@ def test_results_are_boxes_with_a_line_between(nba: CommandLine) -> None:
 def test_text_is_read_from_a_file_or_a_pipe(jobtui: CommandLine) -> None:
     script = jobtui.home / "script.ngql"
     script.write_text("\ufeff-- all jobs\nSHOW JOBS;\n")
-    asked = jobtui.done("-e", "SHOW JOBS")
-    assert jobtui.done("-f", script) == asked
-    assert jobtui.done(stdin="SHOW JOBS") == asked
-    assert jobtui.done("-f", "-", stdin="SHOW JOBS\n") == asked
+    output = jobtui.done("-e", "SHOW JOBS")
+    assert jobtui.done("-f", script) == output
+    assert jobtui.done(stdin="SHOW JOBS") == output
+    assert jobtui.done("-f", "-", stdin="SHOW JOBS\n") == output
 
 
 @pytest.mark.parametrize("text", ["", "  ;; -- nothing\n", "/* nothing */"])
@@ -209,9 +209,9 @@ def test_queued_jobs_end_if_stdout_cannot_be_written(nba: CommandLine) -> None:
     with Path("/dev/full").open("wb") as full, nba.started("-e", "ADMIN FLUSH nba", stdout=full) as process:
         assert process.stderr is not None
         assert process.wait(60) == 1
-        said = process.stderr.read().decode().splitlines()
-    assert said[0] == "jobtui: stdout cannot be written: No space left on device"
-    assert said[1].startswith("Job 1 (flush nba) finished")
+        lines = process.stderr.read().decode().splitlines()
+    assert lines[0] == "jobtui: stdout cannot be written: No space left on device"
+    assert lines[1].startswith("Job 1 (flush nba) finished")
     assert nba.status(1) == "finished"
 
 

@@ -25,8 +25,8 @@ def test_demo_has_spaces_and_leaves_no_files(jobtui: CommandLine) -> None:
     jobtui.environment["TMPDIR"] = str(jobtui.home)
     with opened(jobtui, "--demo") as terminal:
         terminal.shows("demo[", "test2")
-        (place,) = jobtui.home.glob("jobtui-demo-*")
-        assert (place / "storage").is_dir()
+        (directory,) = jobtui.home.glob("jobtui-demo-*")
+        assert (directory / "storage").is_dir()
         terminal.press("q")
         assert terminal.ended() == 0
     assert list(jobtui.home.glob("jobtui-demo-*")) == []

@@ -58,8 +58,8 @@ class Dashboard:
     def is_gone(self) -> bool:
         return not any(map(alive, (self.pid, *self.workers)))
 
-    def said(self) -> str:
-        return re.sub(r"\x1b[^A-Za-z]*[A-Za-z]", "", self.terminal.said.decode(errors="replace"))
+    def output(self) -> str:
+        return re.sub(r"\x1b[^A-Za-z]*[A-Za-z]", "", self.terminal.output.decode(errors="replace"))
 
 
 @contextmanager
@@ -118,7 +118,9 @@ class TestSigterm:
         with at_work(jobtui) as shown:
             shown.terminal.signal(number)
             assert shown.terminal.ended() == 128 + number
-            assert f"Ended by {number.name}: stopping job 1; a second ctrl+c exits immediately" in shown.said()
+            assert (
+                f"Ended by {number.name}: stopping job 1; a second ctrl+c exits immediately" in shown.output()
+            )
             assert shown.terminal.is_given_back()
             assert shown.is_gone()
         assert shown.status() is Status.STOPPED
@@ -173,10 +175,10 @@ class TestSigterm:
             for worker in shown.workers:
                 os.kill(worker, signal.SIGSTOP)
             shown.terminal.signal(signal.SIGTERM)
-            shown.terminal.until(lambda _: "a second ctrl+c exits immediately" in shown.said())
+            shown.terminal.until(lambda _: "a second ctrl+c exits immediately" in shown.output())
             shown.terminal.signal(signal.SIGTERM)
             assert shown.terminal.ended() == 128 + signal.SIGTERM
-            assert "Left at once: the next start marks jobs that still ran as failed" in shown.said()
+            assert "Left at once: the next start marks jobs that still ran as failed" in shown.output()
 
     def test_message_without_work(self, jobtui: CommandLine) -> None:
         with Terminal(
@@ -185,7 +187,7 @@ class TestSigterm:
             terminal.shows("local[", "3 hosts")
             terminal.signal(signal.SIGTERM)
             assert terminal.ended() == 128 + signal.SIGTERM
-            assert b"Ended by SIGTERM\r\n" in terminal.said
+            assert b"Ended by SIGTERM\r\n" in terminal.output
 
 
 class TestHangup:
@@ -203,7 +205,7 @@ class TestHangup:
             shown.terminal.signal(signal.SIGHUP)
             assert shown.terminal.ended() == 128 + signal.SIGHUP
             before = steps_of(jobtui, 2)
-            assert "until its jobs have ended" in shown.said()
+            assert "until its jobs have ended" in shown.output()
             assert shown.terminal.is_given_back()
             eventually(lambda: steps_of(jobtui, 2) != before)
             for begin, now in zip(before, steps_of(jobtui, 2), strict=True):
@@ -250,7 +252,7 @@ class TestHangup:
             (jobtui.profile.root / "serve.log").mkdir()
             shown.terminal.signal(signal.SIGHUP)
             assert shown.terminal.ended() == 128 + signal.SIGHUP
-            assert "the jobs cannot continue in the background" in shown.said()
+            assert "the jobs cannot continue in the background" in shown.output()
         assert shown.status() is Status.STOPPED
 
     def test_without_work_ends(self, jobtui: CommandLine) -> None:
@@ -331,11 +333,11 @@ class TestText:
         """The kernel sends it, then the shell to its jobs, then the kernel again at the shell's end."""
         with self.at_work(jobtui) as terminal:
             terminal.signal(signal.SIGHUP)
-            terminal.until(lambda _: b"Stopping job 1" in terminal.said)
+            terminal.until(lambda _: b"Stopping job 1" in terminal.output)
             for _ in range(3):
                 terminal.signal(signal.SIGHUP)
             assert terminal.ended() == 128 + signal.SIGHUP
-            assert b"Left at once" not in terminal.said
+            assert b"Left at once" not in terminal.output
         assert status_of(jobtui, 1) is Status.STOPPED
 
 
@@ -360,7 +362,7 @@ class TestWait:
         with self.at_work(jobtui) as terminal:
             terminal.signal(number)
             assert terminal.ended() == 128 + number
-            assert b"No longer waiting: job 1 continues" in terminal.said
+            assert b"No longer waiting: job 1 continues" in terminal.output
 
     def test_unread_terminal_delays_no_end(self, jobtui: CommandLine) -> None:
         with self.at_work(jobtui) as terminal:
@@ -395,7 +397,7 @@ class TestLoad:
         with self.at_work(jobtui) as terminal:
             terminal.signal(number)
             assert terminal.ended() == 128 + number
-            assert b"Nothing was loaded" in terminal.said
+            assert b"Nothing was loaded" in terminal.output
         assert "extra" not in jobtui.done("dump", "nba")
 
     def test_unread_terminal_delays_no_end(self, jobtui: CommandLine) -> None:

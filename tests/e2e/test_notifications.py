@@ -32,8 +32,8 @@ class TestTestMessage:
         hook = script(tmp_path, f"cat > {tmp_path}/in")
         with web_hook() as server:
             jobtui = user(tmp_path, command="./hook --token SECRET", url=server.url)
-            said = jobtui.done("notify", "test")
-        assert said.splitlines() == [
+            output = jobtui.done("notify", "test")
+        assert output.splitlines() == [
             f"sent: the command {hook} was run",
             f"sent: {server.url.removesuffix('/services/SECRET')} answered 200",
         ]

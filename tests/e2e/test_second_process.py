@@ -219,17 +219,17 @@ def test_both_versions_are_named_if_they_differ(
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
 def test_socket_rejects_another_user_with_a_reason(jobtui: CommandLine, owner: LocalClient) -> None:
-    door = jobtui.profile.root / SOCKET
-    assert "Permission denied" in as_another_user(lambda: said_by(door))
-    for directory in (door.parent, *door.parents[:-2]):
+    address = jobtui.profile.root / SOCKET
+    assert "Permission denied" in as_another_user(lambda: stderr_of(address))
+    for directory in (address.parent, *address.parents[:-2]):
         directory.chmod(directory.stat().st_mode | 0o055)
-    door.chmod(0o666)
-    assert "run by another user" in as_another_user(lambda: said_by(door))
+    address.chmod(0o666)
+    assert "run by another user" in as_another_user(lambda: stderr_of(address))
 
 
-def said_by(door: Path) -> str:
+def stderr_of(address: Path) -> str:
     with socket.socket(socket.AF_UNIX) as connection:
-        connection.connect(str(door))
+        connection.connect(str(address))
         connection.sendall(b"{}\n")
         output = b""
         while piece := connection.recv(4096):

@@ -48,7 +48,7 @@ def serving(jobtui: CommandLine, **options: object) -> Iterator[subprocess.Popen
         yield process
 
 
-def told(err: bytes) -> list[str]:
+def log_lines(err: bytes) -> list[str]:
     """What a server said, without the times."""
     lines = err.decode().splitlines()
     assert all(STAMP.match(line) for line in lines), lines
@@ -63,7 +63,7 @@ def test_signal_reports_running_jobs_and_ends_cleanly(jobtui: CommandLine, sent:
         process.send_signal(sent)
         _, err = process.communicate(timeout=WAIT)
     assert process.returncode == 0
-    lines = told(err)
+    lines = log_lines(err)
     assert lines[0] == f"jobtui serves local as process {process.pid}"
     assert {"Job 1 (compact nba) queued", "Job 1 (compact nba) started", "Job 2 (flush nba) queued"} < {*lines}
     assert lines[4:] == [
@@ -84,7 +84,7 @@ def test_server_runs_the_queue_and_prints_starts_and_ends(
         eventually(lambda: status_of(jobtui, 1) is Status.FINISHED)
         process.terminate()
         _, err = process.communicate(timeout=WAIT)
-    lines = told(err)
+    lines = log_lines(err)
     assert "Job 1 left in the queue: running now" in lines[:2]
     assert lines[-2:] == ["Job 1 (compact nba) finished after N s", "Ended"]
 
@@ -221,7 +221,7 @@ def test_dashboard_leaves_its_job_to_a_background_server(
         if alive(pid):
             os.kill(pid, signal.SIGKILL)
     assert (status_of(jobtui, 1), status_of(jobtui, 2)) == (Status.STOPPED, Status.FINISHED)
-    lines = told((jobtui.profile.root / "serve.log").read_bytes())
+    lines = log_lines((jobtui.profile.root / "serve.log").read_bytes())
     assert "Job 1 (compact nba) is running and continues here" in lines
     assert "Job 1 (compact nba) stopped after N s" in lines
     assert "Job 2 (flush nba) started" in lines

@@ -130,8 +130,8 @@ class TestDemo:
         command = sending(jobtui, moment, number, "--demo")
         with Terminal(command, environment=jobtui.environment, cwd=jobtui.home) as terminal:
             assert terminal.ended(WAIT) == 128 + number
-            assert b"Traceback" not in terminal.said
-            assert f"Ended by {signal.Signals(number).name}".encode() in terminal.said
+            assert b"Traceback" not in terminal.output
+            assert f"Ended by {signal.Signals(number).name}".encode() in terminal.output
             assert terminal.is_cooked()
         assert list(temporary.glob("jobtui-demo-*")) == []
         assert processes_in(temporary) == []

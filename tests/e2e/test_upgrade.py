@@ -19,7 +19,7 @@ from tests.support.terminal import Terminal
 WRITTEN = Path(__file__).parent / "upgrade" / "0.1.0.tar.gz"
 
 
-def said(home: Path) -> dict[int, dict[str, Any]]:
+def printed_jobs(home: Path) -> dict[int, dict[str, Any]]:
     """The jobs as 0.1.0 exported them."""
     return {job["id"]: job for job in map(json.loads, (home / "said" / "jobs.jsonl").read_text().splitlines())}
 
@@ -55,12 +55,12 @@ class TestReading:
         exported = [json.loads(line) for line in jobtui.done("history", "export", "--quiet").splitlines()]
         renamed = {"keys": "entries"}
         for job in exported:
-            written = said(jobtui.home)[job["id"]]
+            written = printed_jobs(jobtui.home)[job["id"]]
             if written["status"] == "running":  # exported as the next start will record it
                 assert (job["status"], job["reason"].split()[0]) == ("failed", "interrupted")
                 job |= {name: written[name] for name in ("status", "stop", "took", "reason", "tasks", "events")}
             assert_holds(job, written, renamed)
-        assert [job["id"] for job in exported] == list(said(jobtui.home))
+        assert [job["id"] for job in exported] == list(printed_jobs(jobtui.home))
 
 
 class TestContinuing:

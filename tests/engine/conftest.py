@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engines import THREE, Bench, bench
+from tests.support.engines import THREE, Bench, open_bench
 from tests.support.mirrors import MirrorBench, mirror_bench
 from tests.support.scripted import ScriptedStorage
 from tests.support.scripted_mirror import ScriptedMirror
@@ -16,8 +16,8 @@ from tests.support.scripted_mirror import ScriptedMirror
 
 @pytest.fixture
 def three(tmp_path: Path) -> Iterator[Bench]:
-    with bench(tmp_path, ScriptedStorage({"nba": THREE, "test2": THREE, "solo": ("far",)})) as it:
-        yield it
+    with open_bench(tmp_path, ScriptedStorage({"nba": THREE, "test2": THREE, "solo": ("far",)})) as bench:
+        yield bench
 
 
 @pytest.fixture
@@ -34,12 +34,12 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def owner(runtime: Path, root: Path) -> Iterator[Bench]:
-    with bench(root, ScriptedStorage({"nba": ("a", "b"), "solo": ("far",)})) as it:
-        yield it
+    with open_bench(root, ScriptedStorage({"nba": ("a", "b"), "solo": ("far",)})) as bench:
+        yield bench
 
 
 @pytest.fixture
 def prod(tmp_path: Path) -> Iterator[MirrorBench]:
-    with mirror_bench(tmp_path, ScriptedMirror(("nba", "test2"))) as it:
-        it.caught_up()
-        yield it
+    with mirror_bench(tmp_path, ScriptedMirror(("nba", "test2"))) as bench:
+        bench.caught_up()
+        yield bench

@@ -22,7 +22,7 @@ from jobtui.history.format.disk import Disk
 from jobtui.history.format.lock import MAX_ADDRESS_BYTES, Lock, WriterWatcher
 from jobtui.model import Notice
 from tests.support.commands import CommandLine
-from tests.support.engines import WAIT, bench
+from tests.support.engines import WAIT, open_bench
 from tests.support.scripted import ScriptedStorage
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="needs Unix sockets")
@@ -37,13 +37,13 @@ class TestChoice:
     """Which socket the owner listens at."""
 
     def test_profile_directory_is_first(self, root: Path) -> None:
-        with bench(root, ScriptedStorage({})):
+        with open_bench(root, ScriptedStorage({})):
             assert recorded_address(root) == root / SOCKET
             assert stat.S_IMODE((root / SOCKET).stat().st_mode) == 0o600
         assert recorded_address(root) is None
 
     def test_address_in_the_profile_is_relative(self, root: Path) -> None:
-        with bench(root, ScriptedStorage({})):
+        with open_bench(root, ScriptedStorage({})):
             watch = WriterWatcher(Disk(), root / "history")
             mark = watch.read_status()
             watch.close()
@@ -53,7 +53,7 @@ class TestChoice:
     def test_profile_path_longer_than_a_socket_address(self, tmp_path: Path) -> None:
         root = tmp_path / ("long" * 30) / ("longer" * 30)
         assert len(str(root / SOCKET)) > LONGEST_PATH
-        with bench(root, ScriptedStorage({})):
+        with open_bench(root, ScriptedStorage({})):
             assert recorded_address(root) == root / SOCKET
             assert connects(root)
         assert not (root / SOCKET).exists()
@@ -63,7 +63,7 @@ class TestChoice:
     ) -> None:
         monkeypatch.setattr("jobtui.engine.owner_socket._OPEN_FILES", tmp_path / "no-proc")
         root = tmp_path / ("long" * 30)
-        with bench(root, ScriptedStorage({})):
+        with open_bench(root, ScriptedStorage({})):
             address = recorded_address(root)
             assert address is not None
             assert address.parent == runtime / "jobtui"
@@ -72,7 +72,7 @@ class TestChoice:
     def test_something_else_at_the_socket_path_is_kept(self, root: Path, runtime: Path) -> None:
         root.mkdir()
         (root / SOCKET).write_text("mine")
-        with bench(root, ScriptedStorage({})):
+        with open_bench(root, ScriptedStorage({})):
             address = recorded_address(root)
             assert address is not None
             assert address.parent == runtime / "jobtui"
@@ -116,9 +116,9 @@ class TestPrivacy:
             raise PermissionError(1, "no sockets here")
 
         monkeypatch.setattr("jobtui.engine.server.bind_socket", refuse)
-        with bench(root, ScriptedStorage({})) as it:
-            it.events.until_published(Notice, text="cannot submit work here")
-            (text,) = it.events.notices
+        with open_bench(root, ScriptedStorage({})) as bench:
+            bench.events.until_published(Notice, text="cannot submit work here")
+            (text,) = bench.events.notices
         assert f"{root}: no sockets here" in text
         assert f"{runtime}/jobtui: no sockets here" in text
 

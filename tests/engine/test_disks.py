@@ -35,12 +35,12 @@ def failed(job: Job, code: str, *words: str) -> None:
         assert word in job.reason
 
 
-def filled(it: RealBench, megabytes: float, layers: int = 2) -> list[tuple[bytes, bytes]]:
-    it.submitted("CREATE SPACE nba")
-    return it.fill("nba", megabytes, layers)
+def filled(bench: RealBench, megabytes: float, layers: int = 2) -> list[tuple[bytes, bytes]]:
+    bench.submitted("CREATE SPACE nba")
+    return bench.fill("nba", megabytes, layers)
 
 
-def place(root: Path, host: str = "h1") -> Path:
+def host_directory(root: Path, host: str = "h1") -> Path:
     """The directory of the only database on the host."""
     (current,) = (root / "storage" / host).rglob("CURRENT")
     return current.parent
@@ -51,52 +51,52 @@ def place(root: Path, host: str = "h1") -> Path:
 
 def test_disk_full_before_compact_reports_needed_and_free(disk: Mount, tmp_path: Path) -> None:
     small = disk("12m")
-    with real_bench(tmp_path / "root", hosts={"h1": small / "h1"}) as it:
-        pairs = filled(it, 3.5)
-        job = it.done("ADMIN COMPACT nba")
+    with real_bench(tmp_path / "root", hosts={"h1": small / "h1"}) as bench:
+        pairs = filled(bench, 3.5)
+        job = bench.done("ADMIN COMPACT nba")
         failed(job, "disk_full", str(small), "there is not enough room")
         assert NUMBERS.search(job.reason)
-        assert list(it.engine.dump("nba")) == pairs
+        assert list(bench.engine.dump("nba")) == pairs
 
 
 def test_disk_full_before_flush_reports_needed_and_free(disk: Mount, tmp_path: Path) -> None:
     small = disk("12m")
-    with real_bench(tmp_path / "root", hosts={"h1": small / "h1"}) as it:
-        it.submitted("CREATE SPACE nba")
+    with real_bench(tmp_path / "root", hosts={"h1": small / "h1"}) as bench:
+        bench.submitted("CREATE SPACE nba")
         pairs = [(b"%08d" % n, bytes([n % 251]) * 1000) for n in range(2_000)]
-        it.engine.load("nba", pairs).result(60)
+        bench.engine.load("nba", pairs).result(60)
         fill_up(small / "stuff")
-        job = it.done("ADMIN FLUSH nba")
+        job = bench.done("ADMIN FLUSH nba")
         failed(job, "disk_full", str(small), "the disk is full")
         assert NUMBERS.search(job.reason)
         (small / "stuff").unlink()
-        assert it.done("ADMIN FLUSH nba").status is Status.FINISHED
-        assert list(it.engine.dump("nba")) == pairs
+        assert bench.done("ADMIN FLUSH nba").status is Status.FINISHED
+        assert list(bench.engine.dump("nba")) == pairs
 
 
 @pytest.mark.parametrize("command", ["FLUSH", "COMPACT"])
 def test_disk_that_fills_during_work_fails_only_that_job(disk: Mount, tmp_path: Path, command: str) -> None:
     small = disk("24m")
     hosts = {"h1": small / "h1"}
-    with real_bench(tmp_path / "root", hosts=hosts) as it:
-        pairs = filled(it, 3)
-    with real_bench(tmp_path / "root", hosts=hosts, rate=2 << 20) as it:
+    with real_bench(tmp_path / "root", hosts=hosts) as bench:
+        pairs = filled(bench, 3)
+    with real_bench(tmp_path / "root", hosts=hosts, rate=2 << 20) as bench:
         if command == "FLUSH":
             pairs = [(key, value[::-1]) for key, value in pairs]
-            it.engine.load("nba", pairs).result(60)
+            bench.engine.load("nba", pairs).result(60)
             # what a flush may need is set aside as it begins, where there is so much
             (small / "ballast").write_bytes(bytes(free_bytes(small) - (4 << 20)))
-        (job_id,) = it.submitted(f"ADMIN {command} nba")
-        it.moving(job_id)
+        (job_id,) = bench.submitted(f"ADMIN {command} nba")
+        bench.moving(job_id)
         fill_up(small / "stuff")
-        (job,) = it.ended(job_id)
+        (job,) = bench.ended(job_id)
         failed(job, "disk_full", "the disk is full")
         assert NUMBERS.search(job.reason)
         (small / "stuff").unlink()
         (small / "ballast").unlink(missing_ok=True)
-    with real_bench(tmp_path / "root", hosts=hosts) as it:
-        assert it.done(f"ADMIN {command} nba").status is Status.FINISHED
-        assert list(it.engine.dump("nba")) == pairs
+    with real_bench(tmp_path / "root", hosts=hosts) as bench:
+        assert bench.done(f"ADMIN {command} nba").status is Status.FINISHED
+        assert list(bench.engine.dump("nba")) == pairs
 
 
 # ---- read-only, gone, held, damaged
@@ -105,12 +105,12 @@ def test_disk_that_fills_during_work_fails_only_that_job(disk: Mount, tmp_path: 
 @pytest.mark.parametrize("command", ["FLUSH", "COMPACT"])
 def test_directory_that_became_read_only_fails_the_job(disk: Mount, tmp_path: Path, command: str) -> None:
     small = disk("24m")
-    with real_bench(tmp_path / "root", hosts={"h1": small / "h1", "h2": None}) as it:
-        filled(it, 1)
-        it.engine.load("nba", [(b"%d" % n, b"more") for n in range(10)]).result(60)
+    with real_bench(tmp_path / "root", hosts={"h1": small / "h1", "h2": None}) as bench:
+        filled(bench, 1)
+        bench.engine.load("nba", [(b"%d" % n, b"more") for n in range(10)]).result(60)
         with covered_read_only(small):
-            failed(it.done(f"ADMIN {command} nba"), "access", str(small), "may not write there")
-        assert it.done(f"ADMIN {command} nba").status is Status.FINISHED
+            failed(bench.done(f"ADMIN {command} nba"), "access", str(small), "may not write there")
+        assert bench.done(f"ADMIN {command} nba").status is Status.FINISHED
 
 
 def cut_manifest(database: Path) -> AbstractContextManager[None]:
@@ -139,7 +139,7 @@ def delete(database: Path) -> AbstractContextManager[None]:
 
 
 @pytest.mark.parametrize(
-    ("trouble", "code", "words"),
+    ("fault", "code", "words"),
     [
         (cut_manifest, "corrupt", "was cut: it has"),
         (lose_manifest, "missing", "which CURRENT names, is missing"),
@@ -149,35 +149,35 @@ def delete(database: Path) -> AbstractContextManager[None]:
     ],
 )
 def test_unusable_database_fails_its_task_not_the_other_host(
-    tmp_path: Path, trouble: Callable[[Path], AbstractContextManager[None]], code: str, words: str
+    tmp_path: Path, fault: Callable[[Path], AbstractContextManager[None]], code: str, words: str
 ) -> None:
-    with real_bench(tmp_path, hosts=TWO_HOSTS) as it:
-        filled(it, 0.5)
-    with trouble(place(tmp_path)), real_bench(tmp_path, hosts=TWO_HOSTS) as it:
-        job = it.done("ADMIN COMPACT nba")
+    with real_bench(tmp_path, hosts=TWO_HOSTS) as bench:
+        filled(bench, 0.5)
+    with fault(host_directory(tmp_path)), real_bench(tmp_path, hosts=TWO_HOSTS) as bench:
+        job = bench.done("ADMIN COMPACT nba")
         failed(job, code, words)
-        assert it.engine.history.get(job.id) == job
+        assert bench.engine.history.get(job.id) == job
 
 
 @pytest.mark.parametrize("command", ["FLUSH", "COMPACT"])
 def test_directory_deleted_while_it_is_open_fails_the_job(tmp_path: Path, command: str) -> None:
-    with real_bench(tmp_path, hosts=TWO_HOSTS) as it:
-        filled(it, 0.5)
-        database = place(tmp_path)
+    with real_bench(tmp_path, hosts=TWO_HOSTS) as bench:
+        filled(bench, 0.5)
+        database = host_directory(tmp_path)
         shutil.rmtree(database)
-        failed(it.done(f"ADMIN {command} nba"), "missing", str(database), "the database was deleted")
+        failed(bench.done(f"ADMIN {command} nba"), "missing", str(database), "the database was deleted")
 
 
 def test_directory_deleted_during_compact_fails_the_job(tmp_path: Path) -> None:
-    with real_bench(tmp_path, hosts=TWO_HOSTS) as it:
-        filled(it, 2)
-    with real_bench(tmp_path, hosts=TWO_HOSTS, rate=1 << 20) as it:
-        (job_id,) = it.submitted("ADMIN COMPACT nba")
-        it.moving(job_id)
-        database = place(tmp_path)
+    with real_bench(tmp_path, hosts=TWO_HOSTS) as bench:
+        filled(bench, 2)
+    with real_bench(tmp_path, hosts=TWO_HOSTS, rate=1 << 20) as bench:
+        (job_id,) = bench.submitted("ADMIN COMPACT nba")
+        bench.moving(job_id)
+        database = host_directory(tmp_path)
         while database.exists():  # the worker may add a file meanwhile
             shutil.rmtree(database, ignore_errors=True)
-        failed(it.ended(job_id)[0], "missing", "the database was deleted")
+        failed(bench.ended(job_id)[0], "missing", "the database was deleted")
 
 
 # ---- the history's own
@@ -185,25 +185,25 @@ def test_directory_deleted_during_compact_fails_the_job(tmp_path: Path) -> None:
 
 def test_full_history_disk_refuses_work_until_it_has_room(disk: Mount, tmp_path: Path) -> None:
     small = disk("4m")
-    with real_bench(small / "root", hosts={"h1": tmp_path / "h1"}) as it:
-        filled(it, 2, 1)
-    with real_bench(small / "root", hosts={"h1": tmp_path / "h1"}, rate=1 << 20) as it:
-        (under_way,) = it.submitted("ADMIN COMPACT nba")
-        it.moving(under_way)
+    with real_bench(small / "root", hosts={"h1": tmp_path / "h1"}) as bench:
+        filled(bench, 2, 1)
+    with real_bench(small / "root", hosts={"h1": tmp_path / "h1"}, rate=1 << 20) as bench:
+        (under_way,) = bench.submitted("ADMIN COMPACT nba")
+        bench.moving(under_way)
         fill_up(small / "stuff")
         taken = []
-        while (answer := it.execute("ADMIN FLUSH nba")).failure is None:
+        while (answer := bench.execute("ADMIN FLUSH nba")).failure is None:
             taken += answer.jobs
         assert "is full: free some space" in answer.failure.message
-        assert it.engine.write_error == answer.failure.message
-        assert it.engine.write_error in it.events.notices
-        last = it.engine.history.last_id()
-        (job,) = it.ended(under_way)
+        assert bench.engine.write_error == answer.failure.message
+        assert bench.engine.write_error in bench.events.notices
+        last = bench.engine.history.last_id()
+        (job,) = bench.ended(under_way)
         assert job.status is Status.FINISHED
-        assert it.execute("SHOW JOBS").failure is None
+        assert bench.execute("SHOW JOBS").failure is None
         (small / "stuff").unlink()
-        it.events.wait_for(lambda: any("can be written again" in text for text in it.events.notices))
-        assert {job.status for job in it.ended(*taken)} <= {Status.FINISHED}
-        (after,) = it.submitted("ADMIN FLUSH nba")
+        bench.events.wait_for(lambda: any("can be written again" in text for text in bench.events.notices))
+        assert {job.status for job in bench.ended(*taken)} <= {Status.FINISHED}
+        (after,) = bench.submitted("ADMIN FLUSH nba")
         assert after >= last
-        assert it.ended(after)[0].status is Status.FINISHED
+        assert bench.ended(after)[0].status is Status.FINISHED

@@ -9,7 +9,7 @@ import pytest
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import ErrorCode
 from jobtui.model import EventKind, Status
-from tests.support.engines import THREE, WAIT, Bench, bench, compared_with_disk
+from tests.support.engines import THREE, WAIT, Bench, compared_with_disk, open_bench
 from tests.support.scripted import FULL, ScriptedStorage
 
 
@@ -247,45 +247,45 @@ def test_defect_in_a_statement_is_reported_and_contained(three: Bench, monkeypat
 
 def test_interrupted_job_fails_at_next_start_queue_continues(tmp_path: Path) -> None:
     spaces = {"solo": ("far",), "nba": THREE}
-    with bench(tmp_path, ScriptedStorage(spaces)) as it:
-        it.execute("ADMIN COMPACT solo; ADMIN FLUSH solo")
-        it.storage.operation("solo", "far")
-    with bench(tmp_path, ScriptedStorage(spaces)) as it:
-        job = it.job(1)
+    with open_bench(tmp_path, ScriptedStorage(spaces)) as bench:
+        bench.execute("ADMIN COMPACT solo; ADMIN FLUSH solo")
+        bench.storage.operation("solo", "far")
+    with open_bench(tmp_path, ScriptedStorage(spaces)) as bench:
+        job = bench.job(1)
         assert (job.status, job.reason) == (Status.FAILED, "interrupted: jobtui ended while it ran")
         assert job.events[-1].kind is EventKind.INTERRUPTED
-        it.storage.operation("solo", "far").finish()
-        it.events.wait_for(lambda: it.job(2).status.ended)
-        assert it.rows("RECOVER JOB 1") == [("3",)]
+        bench.storage.operation("solo", "far").finish()
+        bench.events.wait_for(lambda: bench.job(2).status.ended)
+        assert bench.rows("RECOVER JOB 1") == [("3",)]
 
 
 def test_engine_that_runs_nothing_keeps_the_queue(tmp_path: Path) -> None:
     spaces = {"solo": ("far",), "nba": THREE}
-    with bench(tmp_path, ScriptedStorage(spaces), run=RunPolicy.NONE) as it:
-        it.execute("ADMIN COMPACT solo; ADMIN COMPACT nba")
-        it.engine.wait_idle().result(WAIT)
-        assert not it.storage.begun
-    with bench(tmp_path, ScriptedStorage(spaces), run=RunPolicy.SUBMITTED) as it:
-        assert not it.storage.begun
-        it.execute("ADMIN FLUSH solo")
-        it.storage.operation("solo", "far").finish()
-        it.storage.operation("solo", "far", 1).finish()
-        it.engine.wait_idle().result(WAIT)
-        assert [it.job(n).status for n in (1, 2, 3)] == [Status.FINISHED, Status.QUEUE, Status.FINISHED]
+    with open_bench(tmp_path, ScriptedStorage(spaces), run=RunPolicy.NONE) as bench:
+        bench.execute("ADMIN COMPACT solo; ADMIN COMPACT nba")
+        bench.engine.wait_idle().result(WAIT)
+        assert not bench.storage.begun
+    with open_bench(tmp_path, ScriptedStorage(spaces), run=RunPolicy.SUBMITTED) as bench:
+        assert not bench.storage.begun
+        bench.execute("ADMIN FLUSH solo")
+        bench.storage.operation("solo", "far").finish()
+        bench.storage.operation("solo", "far", 1).finish()
+        bench.engine.wait_idle().result(WAIT)
+        assert [bench.job(n).status for n in (1, 2, 3)] == [Status.FINISHED, Status.QUEUE, Status.FINISHED]
 
 
 def test_ids_continue_after_an_archive_and_a_restart(tmp_path: Path) -> None:
     for expected in ("1", "2", "3"):
-        with bench(tmp_path, ScriptedStorage({"solo": ("far",)}, auto=True)) as it:
-            assert it.rows("ADMIN FLUSH solo") == [(expected,)]
-            it.engine.wait_idle().result(WAIT)
-            it.execute("BACKUP JOB 0 100")
+        with open_bench(tmp_path, ScriptedStorage({"solo": ("far",)}, auto=True)) as bench:
+            assert bench.rows("ADMIN FLUSH solo") == [(expected,)]
+            bench.engine.wait_idle().result(WAIT)
+            bench.execute("BACKUP JOB 0 100")
 
 
 def test_stop_work_stops_all_and_is_done_when_the_last_has_ended(tmp_path: Path) -> None:
-    with bench(tmp_path, ScriptedStorage({"a": ("x",), "b": ("y",)}, obey=True)) as it:
-        it.execute("ADMIN COMPACT a; ADMIN FLUSH a; ADMIN COMPACT b")
-        it.storage.operation("a", "x")
-        it.storage.operation("b", "y")
-        it.engine.stop_jobs().result(WAIT)
-        assert {it.job(n).status for n in (1, 2, 3)} == {Status.STOPPED}
+    with open_bench(tmp_path, ScriptedStorage({"a": ("x",), "b": ("y",)}, obey=True)) as bench:
+        bench.execute("ADMIN COMPACT a; ADMIN FLUSH a; ADMIN COMPACT b")
+        bench.storage.operation("a", "x")
+        bench.storage.operation("b", "y")
+        bench.engine.stop_jobs().result(WAIT)
+        assert {bench.job(n).status for n in (1, 2, 3)} == {Status.STOPPED}

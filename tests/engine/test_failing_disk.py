@@ -19,7 +19,7 @@ from jobtui.history import History, StoreError, StoreFull
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.journal import Journal
 from jobtui.model import Job, Status
-from tests.support.engines import WAIT, Bench, bench
+from tests.support.engines import WAIT, Bench, open_bench
 from tests.support.scripted import ScriptedStorage
 
 
@@ -50,8 +50,8 @@ def fault(monkeypatch: pytest.MonkeyPatch) -> Fault:
 
 @pytest.fixture
 def solo(tmp_path: Path, fault: Fault) -> Iterator[Bench]:
-    with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
-        yield it
+    with open_bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as bench:
+        yield bench
 
 
 def test_statement_that_cannot_be_committed_starts_nothing(solo: Bench, fault: Fault) -> None:
@@ -137,7 +137,7 @@ def test_full_disk_allows_stops_and_ends_but_no_new_job(solo: Bench, no_more_roo
 
 def a_new_job(solo: Bench) -> Edit:
     """A change that needs more room than a known job's."""
-    return lambda book: [Job(book.new_id(), "flush", "solo", solo.clock.now(), events=())]
+    return lambda transaction: [Job(transaction.new_id(), "flush", "solo", solo.clock.now(), events=())]
 
 
 def at_once(solo: Bench, *work: Coroutine[Any, Any, object]) -> list[object]:
@@ -192,21 +192,21 @@ def test_unwritable_record_loses_no_other_jobs_end(solo: Bench, monkeypatch: pyt
 
     monkeypatch.setattr(solo.engine.history, "commit", picky)
 
-    def noted(book: Transaction) -> Sequence[Job]:
-        job = book.get(1)
+    def noted(transaction: Transaction) -> Sequence[Job]:
+        job = transaction.get(1)
         assert job is not None
         return [job]
 
     store = solo.engine.engine.store
-    known, told, asked = at_once(
+    known, published, answers = at_once(
         solo,
         store.update(noted, must_persist=True),
         store.update(a_new_job(solo), must_persist=True),
         store.update(a_new_job(solo)),
     )
     assert known == [solo.job(1)]
-    assert "cannot be read" in str(told)
-    assert "cannot be read" in str(asked)
+    assert "cannot be read" in str(published)
+    assert "cannot be read" in str(answers)
     solo.storage.operation("solo", "far").finish()
     solo.events.until(1, Status.FINISHED)
 
@@ -230,11 +230,11 @@ def test_edit_during_a_commit_sees_its_result(solo: Bench) -> None:
     solo.storage.operation("solo", "far")
     seen: list[bool] = []
 
-    def refused(book: Transaction) -> Sequence[Job]:
+    def refused(transaction: Transaction) -> Sequence[Job]:
         raise ValueError("no")
 
-    def look(book: Transaction) -> Sequence[Job]:
-        job = book.get(1)
+    def look(transaction: Transaction) -> Sequence[Job]:
+        job = transaction.get(1)
         seen.append(job is not None and job.stopping)
         return []
 
@@ -243,7 +243,7 @@ def test_edit_during_a_commit_sees_its_result(solo: Bench) -> None:
         store.update_nowait(refused, lambda jobs, error: store.update_nowait(look, lambda jobs, error: None))
         await solo.engine.engine.dispatcher.stop([1])
         while not seen:
-            await store.update(lambda book: [])
+            await store.update(lambda transaction: [])
 
     solo.engine.call(put()).result(WAIT)
     assert seen == [True]

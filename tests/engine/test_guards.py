@@ -18,161 +18,163 @@ from jobtui.engine.scheduler import Start, decide
 from jobtui.errors import ErrorCode, OwnerRejected, StatementRefused, StorageError
 from jobtui.model import ClusterRef, Job, Status, StepPosition, TaskLogged
 from tests.support.clock import FakeClock
-from tests.support.engines import WAIT, Bench, bench
+from tests.support.engines import WAIT, Bench, open_bench
 from tests.support.scripted import LEAN, ScriptedStorage
 
 
-def change(it: Bench, job_id: int, edit: Callable[..., Job], status: Status) -> None:
+def change(bench: Bench, job_id: int, edit: Callable[..., Job], status: Status) -> None:
     """Add an edit of a job, which has this status then, to the changes that are written next."""
 
     def edit_in(transaction: Transaction) -> list[Job]:
         job = transaction.get(job_id)
         assert job is not None
         assert job.status is status
-        return [edit(job, it.clock.now())]
+        return [edit(job, bench.clock.now())]
 
-    it.engine.engine.store.update_nowait(edit_in, lambda jobs, error: None)
+    bench.engine.engine.store.update_nowait(edit_in, lambda jobs, error: None)
 
 
 class TestStop:
     def test_stop_during_the_starting_commit_is_forwarded(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        with bench(tmp_path, ScriptedStorage({"solo": ("far",)}, obey=True)) as it:
-            dispatcher = it.engine.engine.dispatcher
+        with open_bench(tmp_path, ScriptedStorage({"solo": ("far",)}, obey=True)) as bench:
+            dispatcher = bench.engine.engine.dispatcher
             start = dispatcher._start
 
             def started_and_stopped(job: Job, tasks: Sequence[int]) -> None:
                 start(job, tasks)
-                change(it, job.id, lifecycle.request_stop, Status.RUNNING)
+                change(bench, job.id, lifecycle.request_stop, Status.RUNNING)
 
             monkeypatch.setattr(dispatcher, "_start", started_and_stopped)
-            it.execute("ADMIN COMPACT solo")
-            it.events.until(1, Status.STOPPED)
+            bench.execute("ADMIN COMPACT solo")
+            bench.events.until(1, Status.STOPPED)
 
-    @pytest.mark.parametrize("asked", ["pause", "yield"])
+    @pytest.mark.parametrize("command", ["pause", "yield"])
     def test_pause_during_the_starting_commit_is_forwarded(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
     ) -> None:
-        with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
-            dispatcher = it.engine.engine.dispatcher
+        with open_bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as bench:
+            dispatcher = bench.engine.engine.dispatcher
             start = dispatcher._start
 
             def started_and_paused(job: Job, tasks: Sequence[int]) -> None:
                 start(job, tasks)
-                if asked == "pause":
-                    change(it, job.id, lifecycle.pause, Status.RUNNING)
+                if command == "pause":
+                    change(bench, job.id, lifecycle.pause, Status.RUNNING)
                 else:
                     dispatcher._host_tasks.yield_all()
 
             monkeypatch.setattr(dispatcher, "_start", started_and_paused)
-            it.execute("ADMIN COMPACT solo")
-            operation = it.storage.operation("solo", "far")
+            bench.execute("ADMIN COMPACT solo")
+            operation = bench.storage.operation("solo", "far")
             control = operation.control
-            assert (control.pause if asked == "pause" else control.cancel).is_set()
+            assert (control.pause if command == "pause" else control.cancel).is_set()
 
 
 class TestStart:
     def test_space_has_one_job_at_a_time_though_a_host_is_free(self, tmp_path: Path) -> None:
-        with bench(tmp_path, ScriptedStorage({"nba": ("a", "b")})) as it:
-            it.execute("ADMIN COMPACT nba ON a; ADMIN COMPACT nba ON b")
-            first = it.storage.operation("nba", "a")
-            it.settle()
-            assert [operation.host for operation in it.storage.begun] == ["a"]
+        with open_bench(tmp_path, ScriptedStorage({"nba": ("a", "b")})) as bench:
+            bench.execute("ADMIN COMPACT nba ON a; ADMIN COMPACT nba ON b")
+            first = bench.storage.operation("nba", "a")
+            bench.settle()
+            assert [operation.host for operation in bench.storage.begun] == ["a"]
             first.finish()
-            it.storage.operation("nba", "b").finish()
+            bench.storage.operation("nba", "b").finish()
 
     @pytest.mark.parametrize("edit", [lifecycle.pause, lifecycle.request_stop])
     def test_job_that_changed_before_its_start_is_not_started(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, edit: Callable[..., Job]
     ) -> None:
-        with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
-            dispatcher = it.engine.engine.dispatcher
+        with open_bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as bench:
+            dispatcher = bench.engine.engine.dispatcher
             start = dispatcher._start
 
             def changed_and_started(job: Job, tasks: Sequence[int]) -> None:
-                change(it, job.id, edit, Status.QUEUE)
+                change(bench, job.id, edit, Status.QUEUE)
                 start(job, tasks)
 
             monkeypatch.setattr(dispatcher, "_start", changed_and_started)
-            it.execute("ADMIN COMPACT solo")
-            it.events.wait_for(lambda: it.job(1).paused or it.job(1).status is Status.STOPPED)
-            it.settle()
-            assert it.storage.begun == []
-            assert [task.start for task in it.job(1).tasks] == [None]
-            assert it.events.notices == []
+            bench.execute("ADMIN COMPACT solo")
+            bench.events.wait_for(lambda: bench.job(1).paused or bench.job(1).status is Status.STOPPED)
+            bench.settle()
+            assert bench.storage.begun == []
+            assert [task.start for task in bench.job(1).tasks] == [None]
+            assert bench.events.notices == []
 
     def test_hosts_start_in_the_listed_order(self, tmp_path: Path) -> None:
         storage = ScriptedStorage({"nba": ("a", "b")})
         storage.sizes["b"] = LEAN  # smaller than that of the other
-        with bench(tmp_path, storage) as it:
-            it.execute("ADMIN COMPACT nba WITH rolling = 1")
-            assert [task.host for task in it.job(1).tasks] == ["a", "b"]
+        with open_bench(tmp_path, storage) as bench:
+            bench.execute("ADMIN COMPACT nba WITH rolling = 1")
+            assert [task.host for task in bench.job(1).tasks] == ["a", "b"]
 
 
 class TestReports:
     def test_lines_of_a_log_are_published(self, tmp_path: Path) -> None:
-        with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
-            it.execute("ADMIN COMPACT solo")
-            operation = it.storage.operation("solo", "far")
+        with open_bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as bench:
+            bench.execute("ADMIN COMPACT solo")
+            operation = bench.storage.operation("solo", "far")
             operation.progress(None, log=("a line",))
-            it.events.until_published(TaskLogged, host="far", lines="a line")
+            bench.events.until_published(TaskLogged, host="far", lines="a line")
             operation.finish()
 
     def test_change_of_a_canceled_caller_is_still_made(self, tmp_path: Path) -> None:
-        with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
-            store = it.engine.engine.store
+        with open_bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as bench:
+            store = bench.engine.engine.store
 
             async def leave() -> None:
                 making = asyncio.ensure_future(store.update(lambda _: [started()]))
                 await asyncio.sleep(0)
                 making.cancel()
 
-            it.engine.call(leave()).result(WAIT)
-            it.settle()
-            assert it.job(1).status is Status.RUNNING
-            assert it.events.notices == []
-            it.execute("ADMIN FLUSH solo")
+            bench.engine.call(leave()).result(WAIT)
+            bench.settle()
+            assert bench.job(1).status is Status.RUNNING
+            assert bench.events.notices == []
+            bench.execute("ADMIN FLUSH solo")
 
 
 class TestClusters:
     def test_job_of_a_cluster_is_not_stopped_without_it(self, tmp_path: Path) -> None:
-        with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
+        with open_bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as bench:
             job = replace(started(), origin=ClusterRef("prod", "solo", 7))
-            it.engine.call(it.engine.engine.store.update(lambda _: [job])).result(WAIT)
+            bench.engine.call(bench.engine.engine.store.update(lambda _: [job])).result(WAIT)
             for text in ("STOP JOB 1", "PAUSE JOB 1"):
-                assert "belongs to cluster 'prod', which this profile is not connected to" in it.refusal(text)
-            assert it.job(1) == job
+                assert "belongs to cluster 'prod', which this profile is not connected to" in bench.refusal(
+                    text
+                )
+            assert bench.job(1) == job
 
 
 class TestEnded:
     def test_change_of_an_ended_job_is_refused(self, tmp_path: Path) -> None:
-        with bench(tmp_path, ScriptedStorage({"solo": ("far",)}, auto=True)) as it:
-            it.execute("ADMIN FLUSH solo")
-            ended = it.events.until(1, Status.FINISHED)
+        with open_bench(tmp_path, ScriptedStorage({"solo": ("far",)}, auto=True)) as bench:
+            bench.execute("ADMIN FLUSH solo")
+            ended = bench.events.until(1, Status.FINISHED)
 
             def edit(_: Transaction) -> list[Job]:
                 return [lifecycle.replace(ended, status=Status.RUNNING)]
 
-            changing = it.engine.call(it.engine.engine.store.update(edit))
+            changing = bench.engine.call(bench.engine.engine.store.update(edit))
             with pytest.raises(IllegalTransition, match="job 1 has ended and is final"):
                 changing.result(WAIT)
-            assert it.job(1) == ended
+            assert bench.job(1) == ended
 
     def test_same_version_again_is_no_change(self, tmp_path: Path) -> None:
-        with bench(tmp_path, ScriptedStorage({"solo": ("far",)}, auto=True)) as it:
-            it.execute("ADMIN FLUSH solo")
-            ended = it.events.until(1, Status.FINISHED)
-            changing = it.engine.call(it.engine.engine.store.update(lambda _: [ended]))
+        with open_bench(tmp_path, ScriptedStorage({"solo": ("far",)}, auto=True)) as bench:
+            bench.execute("ADMIN FLUSH solo")
+            ended = bench.events.until(1, Status.FINISHED)
+            changing = bench.engine.call(bench.engine.engine.store.update(lambda _: [ended]))
             assert changing.result(WAIT) == [ended]
 
     def test_job_that_ended_with_tasks_left_stays_as_it_is(self, tmp_path: Path) -> None:
-        with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
-            it.execute("ADMIN FLUSH solo")
-            running = it.events.until(1, Status.RUNNING)
+        with open_bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as bench:
+            bench.execute("ADMIN FLUSH solo")
+            running = bench.events.until(1, Status.RUNNING)
             ended = lifecycle.replace(running, status=Status.FAILED)
             with pytest.raises(IllegalTransition, match="failed cannot become finished"):
-                lifecycle.finish_task(ended, 0, lifecycle.TaskOutcome(Status.FINISHED), it.clock.now())
+                lifecycle.finish_task(ended, 0, lifecycle.TaskOutcome(Status.FINISHED), bench.clock.now())
 
 
 NOW = FakeClock().now()
@@ -210,15 +212,15 @@ class TestTransitions:
             change(started())
 
     def test_own_job_is_not_amended(self, tmp_path: Path) -> None:
-        with bench(tmp_path, ScriptedStorage({"solo": ("far",)}, auto=True)) as it:
-            it.execute("ADMIN FLUSH solo")
-            ended = it.events.until(1, Status.FINISHED)
+        with open_bench(tmp_path, ScriptedStorage({"solo": ("far",)}, auto=True)) as bench:
+            bench.execute("ADMIN FLUSH solo")
+            ended = bench.events.until(1, Status.FINISHED)
 
             def edit(transaction: Transaction) -> list[Job]:
                 return [transaction.amend(lifecycle.replace(ended, status=Status.FAILED))]
 
             with pytest.raises(IllegalTransition, match="has ended and is final"):
-                it.engine.call(it.engine.engine.store.update(edit)).result(WAIT)
+                bench.engine.call(bench.engine.engine.store.update(edit)).result(WAIT)
 
     def test_interruption_continues_only_a_compaction(self) -> None:
         position = StepPosition(1, 4)
@@ -235,26 +237,26 @@ class TestTransitions:
 
 class TestSpaces:
     def test_reserved_space_takes_no_job(self, tmp_path: Path) -> None:
-        with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
-            store = it.engine.engine.store
+        with open_bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as bench:
+            store = bench.engine.engine.store
 
             async def submit_meanwhile() -> None:
                 async with store.reserve_space("solo"):
                     store.require_available("solo")
 
             with pytest.raises(StatementRefused):
-                it.engine.call(submit_meanwhile()).result(WAIT)
-            it.execute("ADMIN FLUSH solo")
+                bench.engine.call(submit_meanwhile()).result(WAIT)
+            bench.execute("ADMIN FLUSH solo")
 
     def test_invalid_space_statements_change_nothing(self, tmp_path: Path) -> None:
-        with bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as it:
-            assert "exists already" in it.refusal("CREATE SPACE solo")
-            assert it.execute("CREATE SPACE IF NOT EXISTS solo").failure is None
-            assert "is not adopted" in it.refusal('CREATE SPACE IF NOT EXISTS solo AT "/nowhere"')
-            assert it.execute("DROP SPACE IF EXISTS other").failure is None
-            assert "other" in it.refusal("DROP SPACE other")
-            it.storage.is_space_admin = False
-            assert "on embedded storage only" in it.refusal("DROP SPACE IF EXISTS other")
+        with open_bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as bench:
+            assert "exists already" in bench.refusal("CREATE SPACE solo")
+            assert bench.execute("CREATE SPACE IF NOT EXISTS solo").failure is None
+            assert "is not adopted" in bench.refusal('CREATE SPACE IF NOT EXISTS solo AT "/nowhere"')
+            assert bench.execute("DROP SPACE IF EXISTS other").failure is None
+            assert "other" in bench.refusal("DROP SPACE other")
+            bench.storage.is_space_admin = False
+            assert "on embedded storage only" in bench.refusal("DROP SPACE IF EXISTS other")
 
 
 class TestAnswers:

@@ -13,7 +13,7 @@ from jobtui.engine.heartbeat import Heartbeat, Interruption, find_interruption
 from jobtui.formatting import format_local_time
 from jobtui.model import Job, Status
 from tests.support.clock import FakeClock
-from tests.support.engines import bench
+from tests.support.engines import open_bench
 from tests.support.scripted import ScriptedStorage
 from tests.support.waiting import eventually
 
@@ -101,42 +101,42 @@ def fast(monkeypatch: pytest.MonkeyPatch) -> None:
 class TestEngine:
     def test_beats_while_a_job_runs_only(self, tmp_path: Path) -> None:
         clock = FakeClock()
-        with bench(tmp_path, ScriptedStorage(SPACES), clock=clock) as it:
-            beats = it.engine.engine.heartbeat
+        with open_bench(tmp_path, ScriptedStorage(SPACES), clock=clock) as bench:
+            beats = bench.engine.engine.heartbeat
             assert beats.last() is None
-            it.execute("ADMIN COMPACT solo")
-            operation = it.storage.operation("solo", "far")
+            bench.execute("ADMIN COMPACT solo")
+            operation = bench.storage.operation("solo", "far")
             eventually(lambda: beats.last() == clock.now())
             clock.advance(60)
             eventually(lambda: beats.last() == clock.now())
             operation.finish()
-            it.events.until(1, Status.FINISHED)
+            bench.events.until(1, Status.FINISHED)
             eventually(lambda: not beats._beats)
 
     def test_interrupted_job_ends_at_its_last_beat(self, tmp_path: Path) -> None:
         clock = FakeClock()
-        with bench(tmp_path, ScriptedStorage(SPACES), clock=clock) as it:
-            it.execute("ADMIN COMPACT solo")
-            it.storage.operation("solo", "far")
+        with open_bench(tmp_path, ScriptedStorage(SPACES), clock=clock) as bench:
+            bench.execute("ADMIN COMPACT solo")
+            bench.storage.operation("solo", "far")
             clock.advance(600)
-            eventually(lambda: it.engine.engine.heartbeat.last() == clock.now())
+            eventually(lambda: bench.engine.engine.heartbeat.last() == clock.now())
             last = clock.now()
         clock.advance(86_400)
-        with bench(tmp_path, ScriptedStorage(SPACES), clock=clock) as it:
-            job = it.job(1)
+        with open_bench(tmp_path, ScriptedStorage(SPACES), clock=clock) as bench:
+            job = bench.job(1)
             assert (job.status, job.stop, job.reason) == (Status.FAILED, last, lifecycle.INTERRUPTED)
 
     def test_missing_heartbeat_is_in_the_reason(self, tmp_path: Path) -> None:
         clock = FakeClock()
-        with bench(tmp_path, ScriptedStorage(SPACES), clock=clock) as it:
-            it.execute("ADMIN COMPACT solo")
-            it.storage.operation("solo", "far")
-            started = it.job(1).start
-            eventually(lambda: it.engine.engine.heartbeat.last() is not None)
-            path = it.engine.engine.heartbeat._path
+        with open_bench(tmp_path, ScriptedStorage(SPACES), clock=clock) as bench:
+            bench.execute("ADMIN COMPACT solo")
+            bench.storage.operation("solo", "far")
+            started = bench.job(1).start
+            eventually(lambda: bench.engine.engine.heartbeat.last() is not None)
+            path = bench.engine.engine.heartbeat._path
         path.unlink()
         clock.advance(86_400)
-        with bench(tmp_path, ScriptedStorage(SPACES), clock=clock) as it:
-            job = it.job(1)
+        with open_bench(tmp_path, ScriptedStorage(SPACES), clock=clock) as bench:
+            job = bench.job(1)
             assert job.stop == started
             assert job.reason.startswith("interrupted between 12/17/19 ")

@@ -12,80 +12,80 @@ import pytest
 from jobtui.engine.client import Session
 from jobtui.errors import ErrorCode
 from jobtui.model import EventKind, Level, SpaceStats, Status
-from tests.support.engines import WAIT, Bench, bench
+from tests.support.engines import WAIT, Bench, open_bench
 from tests.support.scripted import ScriptedStorage
 
 SPACES = {"nba": ("h0", "h1", "h2"), "solo": ("h3",)}
 
 
 @pytest.fixture
-def it(tmp_path: Path) -> Iterator[Bench]:
-    with bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench_:
-        yield bench_
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with open_bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench:
+        yield bench
 
 
 class TestRetry:
-    def test_doubles_its_wait_and_remains_one_job(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT solo WITH retry = 2, retry_wait = 10 s")
-        it.storage.operation("solo", "h3").fail(ErrorCode.DISK_FULL, "no room")
-        it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
-        it.advance(10)
-        it.storage.operation("solo", "h3", 1).fail(ErrorCode.DISK_FULL, "no room")
+    def test_doubles_its_wait_and_remains_one_job(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT solo WITH retry = 2, retry_wait = 10 s")
+        bench.storage.operation("solo", "h3").fail(ErrorCode.DISK_FULL, "no room")
+        bench.events.wait_for(lambda: bench.job(1).tasks[0].status is Status.QUEUE)
+        bench.advance(10)
+        bench.storage.operation("solo", "h3", 1).fail(ErrorCode.DISK_FULL, "no room")
         again = (2, Status.QUEUE)
-        it.events.wait_for(lambda: (it.job(1).tasks[0].attempts, it.job(1).tasks[0].status) == again)
-        it.advance(10)
-        it.settle()
-        assert len(it.storage.begun) == 2
-        it.advance(10)
-        it.storage.operation("solo", "h3", 2).fail(ErrorCode.DISK_FULL, "no room")
-        job = it.events.until(1, Status.FAILED)
+        bench.events.wait_for(lambda: (bench.job(1).tasks[0].attempts, bench.job(1).tasks[0].status) == again)
+        bench.advance(10)
+        bench.settle()
+        assert len(bench.storage.begun) == 2
+        bench.advance(10)
+        bench.storage.operation("solo", "h3", 2).fail(ErrorCode.DISK_FULL, "no room")
+        job = bench.events.until(1, Status.FAILED)
         retried = [event.reason for event in job.events if event.kind is EventKind.RETRIED]
         assert retried == ["no room; attempt 2 in 0:10", "no room; attempt 3 in 0:20"]
 
     @pytest.mark.parametrize("code", [ErrorCode.CORRUPT, ErrorCode.REJECTED, ErrorCode.UNSUPPORTED])
-    def test_permanent_failures_are_not_retried(self, it: Bench, code: ErrorCode) -> None:
-        it.execute("ADMIN COMPACT solo WITH retry = 2")
-        it.storage.operation("solo", "h3").fail(code, "no")
-        assert it.events.until(1, Status.FAILED).tasks[0].attempts == 1
+    def test_permanent_failures_are_not_retried(self, bench: Bench, code: ErrorCode) -> None:
+        bench.execute("ADMIN COMPACT solo WITH retry = 2")
+        bench.storage.operation("solo", "h3").fail(code, "no")
+        assert bench.events.until(1, Status.FAILED).tasks[0].attempts == 1
 
 
 class TestRolling:
-    def test_one_host_at_a_time_with_a_wait(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT nba WITH rolling = 1, wait = 5 min")
-        it.storage.operation("nba", "h0").finish()
-        it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.FINISHED)
-        it.settle()
-        assert len(it.storage.begun) == 1
-        it.advance(300)
-        it.storage.operation("nba", "h1")
-        assert len(it.storage.begun) == 2
+    def test_one_host_at_a_time_with_a_wait(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT nba WITH rolling = 1, wait = 5 min")
+        bench.storage.operation("nba", "h0").finish()
+        bench.events.wait_for(lambda: bench.job(1).tasks[0].status is Status.FINISHED)
+        bench.settle()
+        assert len(bench.storage.begun) == 1
+        bench.advance(300)
+        bench.storage.operation("nba", "h1")
+        assert len(bench.storage.begun) == 2
 
-    def test_on_failure_stop(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT nba WITH rolling = 1, on_failure = stop")
-        it.storage.operation("nba", "h0").fail()
-        job = it.events.until(1, Status.FAILED)
+    def test_on_failure_stop(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT nba WITH rolling = 1, on_failure = stop")
+        bench.storage.operation("nba", "h0").fail()
+        job = bench.events.until(1, Status.FAILED)
         assert [task.status for task in job.tasks] == [Status.FAILED, Status.STOPPED, Status.STOPPED]
         assert job.tasks[1].reason == "not begun, because h0 failed (on_failure = stop)"
 
     @pytest.mark.parametrize("option", ["", ", on_failure = continue"])
-    def test_on_failure_continue(self, it: Bench, option: str) -> None:
-        it.execute(f"ADMIN COMPACT nba WITH rolling = 1{option}")
-        it.storage.operation("nba", "h0").fail()
-        it.storage.operation("nba", "h1").finish()
-        it.storage.operation("nba", "h2").finish()
-        job = it.events.until(1, Status.FAILED)
+    def test_on_failure_continue(self, bench: Bench, option: str) -> None:
+        bench.execute(f"ADMIN COMPACT nba WITH rolling = 1{option}")
+        bench.storage.operation("nba", "h0").fail()
+        bench.storage.operation("nba", "h1").finish()
+        bench.storage.operation("nba", "h2").finish()
+        job = bench.events.until(1, Status.FAILED)
         assert [task.status for task in job.tasks] == [Status.FAILED, Status.FINISHED, Status.FINISHED]
 
-    def test_on_failure_stop_lets_a_host_try_again_first(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT nba WITH wait = 1 min, retry = 1, retry_wait = 10 s, on_failure = stop")
-        it.storage.operation("nba", "h0").fail(ErrorCode.DISK_FULL, "no room")
-        it.events.wait_for(lambda: it.job(1).tasks[0].not_before is not None)
-        assert [task.status for task in it.job(1).tasks] == [Status.QUEUE] * 3
-        it.advance(10)
-        it.storage.operation("nba", "h0", 1).fail(ErrorCode.DISK_FULL, "no room")
-        job = it.events.until(1, Status.FAILED)
+    def test_on_failure_stop_lets_a_host_try_again_first(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT nba WITH wait = 1 min, retry = 1, retry_wait = 10 s, on_failure = stop")
+        bench.storage.operation("nba", "h0").fail(ErrorCode.DISK_FULL, "no room")
+        bench.events.wait_for(lambda: bench.job(1).tasks[0].not_before is not None)
+        assert [task.status for task in bench.job(1).tasks] == [Status.QUEUE] * 3
+        bench.advance(10)
+        bench.storage.operation("nba", "h0", 1).fail(ErrorCode.DISK_FULL, "no room")
+        job = bench.events.until(1, Status.FAILED)
         assert [task.status for task in job.tasks] == [Status.FAILED, Status.STOPPED, Status.STOPPED]
-        assert len(it.storage.begun) == 2
+        assert len(bench.storage.begun) == 2
 
     def test_order_goes_before_leaders_on_a_cluster(self, tmp_path: Path) -> None:
         storage = ScriptedStorage(dict(SPACES))
@@ -94,9 +94,9 @@ class TestRolling:
         storage.sizes = {
             host: SpaceStats(levels=(Level(1, size),)) for host, size in (("h0", 10), ("h1", 3000), ("h2", 200))
         }
-        with bench(tmp_path, storage) as it:
-            it.execute("ADMIN COMPACT nba WITH rolling = 1, order = smallest")
-            assert [task.host for task in it.job(1).tasks] == ["h0", "h2", "h1"]
+        with open_bench(tmp_path, storage) as bench:
+            bench.execute("ADMIN COMPACT nba WITH rolling = 1, order = smallest")
+            assert [task.host for task in bench.job(1).tasks] == ["h0", "h2", "h1"]
 
     def test_hosts_are_not_asked_for_a_job_without_turns(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -104,19 +104,19 @@ class TestRolling:
         """One that does not answer would delay the job of all others."""
         storage = ScriptedStorage(dict(SPACES))
         storage.is_space_admin = False
-        with bench(tmp_path, storage) as it:
-            it.rows("ADMIN FLUSH solo")
+        with open_bench(tmp_path, storage) as bench:
+            bench.rows("ADMIN FLUSH solo")
             monkeypatch.setattr(storage, "hosts", lambda: pytest.fail("the hosts are asked"))
-            assert it.rows("ADMIN COMPACT nba; ADMIN FLUSH nba") == [("3",)]
+            assert bench.rows("ADMIN COMPACT nba; ADMIN FLUSH nba") == [("3",)]
 
     def test_leaders_come_last_on_a_cluster(self, tmp_path: Path) -> None:
         storage = ScriptedStorage(dict(SPACES))
         storage.is_space_admin = False
         storage.leaders = {"h0": 9, "h1": 0, "h2": 3}
-        with bench(tmp_path, storage) as it:
-            it.execute("ADMIN COMPACT nba WITH rolling = 1; ADMIN COMPACT nba ON h0, h1")
-            assert [task.host for task in it.job(1).tasks] == ["h1", "h2", "h0"]
-            assert [task.host for task in it.job(2).tasks] == ["h0", "h1"]
+        with open_bench(tmp_path, storage) as bench:
+            bench.execute("ADMIN COMPACT nba WITH rolling = 1; ADMIN COMPACT nba ON h0, h1")
+            assert [task.host for task in bench.job(1).tasks] == ["h1", "h2", "h0"]
+            assert [task.host for task in bench.job(2).tasks] == ["h0", "h1"]
 
     @pytest.mark.parametrize(("order", "hosts"), [("largest", "h1 h2 h0"), ("smallest", "h0 h2 h1")])
     def test_order_is_that_of_the_sizes(self, tmp_path: Path, order: str, hosts: str) -> None:
@@ -124,46 +124,48 @@ class TestRolling:
         storage.sizes = {
             host: SpaceStats(levels=(Level(1, size),)) for host, size in (("h0", 10), ("h1", 3000), ("h2", 200))
         }
-        with bench(tmp_path, storage) as it:
-            it.execute(f"ADMIN COMPACT nba WITH rolling = 1, order = {order}")
+        with open_bench(tmp_path, storage) as bench:
+            bench.execute(f"ADMIN COMPACT nba WITH rolling = 1, order = {order}")
             for host in hosts.split():
                 storage.operation("nba", host).finish()
-            it.events.until(1, Status.FINISHED)
+            bench.events.until(1, Status.FINISHED)
             assert [operation.host for operation in storage.begun] == hosts.split()
 
-    def test_on_selects_hosts(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT nba ON h2, h0")
-        assert [task.host for task in it.job(1).tasks] == ["h2", "h0"]
-        assert it.refusal("ADMIN COMPACT nba ON h9") == "Space 'nba' is not on host 'h9'; it is on h0, h1, h2"
+    def test_on_selects_hosts(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT nba ON h2, h0")
+        assert [task.host for task in bench.job(1).tasks] == ["h2", "h0"]
+        assert (
+            bench.refusal("ADMIN COMPACT nba ON h9") == "Space 'nba' is not on host 'h9'; it is on h0, h1, h2"
+        )
 
 
-def test_job_records_requester_and_because(it: Bench) -> None:
-    it.execute('ADMIN COMPACT solo WITH because = "after the purge"')
-    job = it.job(1)
+def test_job_records_requester_and_because(bench: Bench) -> None:
+    bench.execute('ADMIN COMPACT solo WITH because = "after the purge"')
+    job = bench.job(1)
     assert job.options.because == "after the purge"
     assert job.requested_by.endswith(", script")
-    (row, _) = it.execute("SHOW JOB 1").results[0].rows
+    (row, _) = bench.execute("SHOW JOB 1").results[0].rows
     assert row.values["because"] == "after the purge"
     assert row.values["requested_by"] == job.requested_by
-    it.execute('STOP JOB 1 WITH because = "wrong space"')
-    assert [e.reason for e in it.job(1).events if e.kind is EventKind.STOP_ASKED] == ["wrong space"]
+    bench.execute('STOP JOB 1 WITH because = "wrong space"')
+    assert [e.reason for e in bench.job(1).events if e.kind is EventKind.STOP_ASKED] == ["wrong space"]
 
 
-def test_user_is_looked_up_once(it: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_user_is_looked_up_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """A directory server may need seconds for an answer."""
-    it.execute("ADMIN FLUSH solo")
+    bench.execute("ADMIN FLUSH solo")
     monkeypatch.delattr(pwd, "getpwuid")
-    it.execute("ADMIN FLUSH solo")
-    assert it.job(2).requested_by == it.job(1).requested_by
+    bench.execute("ADMIN FLUSH solo")
+    assert bench.job(2).requested_by == bench.job(1).requested_by
 
 
-def test_json_has_each_kind_of_requester(it: Bench) -> None:
+def test_json_has_each_kind_of_requester(bench: Bench) -> None:
     """A process that connects is in test_socket.py, a cluster in test_mirroring.py."""
-    it.execute('ADMIN FLUSH solo; CREATE SCHEDULE s AT "@daily" DO ADMIN FLUSH solo; RUN SCHEDULE s')
-    it.engine.execute("ADMIN FLUSH solo", Session(kind="dashboard")).result(WAIT)
+    bench.execute('ADMIN FLUSH solo; CREATE SCHEDULE s AT "@daily" DO ADMIN FLUSH solo; RUN SCHEDULE s')
+    bench.engine.execute("ADMIN FLUSH solo", Session(kind="dashboard")).result(WAIT)
     found = []
     for number in (1, 2, 3):
-        (row, _) = it.execute(f"SHOW JOB {number}").results[0].rows
+        (row, _) = bench.execute(f"SHOW JOB {number}").results[0].rows
         found.append((row.values["requested_by"], row.values["schedule"]))
     me = f"{pwd.getpwuid(os.geteuid()).pw_name}@{os.uname().nodename}"
     assert found == [(f"{me}, script", ""), (f"{me}, schedule", "s"), (f"{me}, dashboard", "")]

@@ -19,7 +19,7 @@ from jobtui.engine.reader import ReadOnlyClient
 from jobtui.history import StoreError
 from jobtui.model import DiskReserve, Level, SpaceStats, Status, StepPosition
 from jobtui.storage.base import CompactionFigures
-from tests.support.engines import Bench, bench
+from tests.support.engines import Bench, open_bench
 from tests.support.scripted import ScriptedStorage
 from tests.support.waiting import eventually
 
@@ -82,15 +82,15 @@ def storage() -> ScriptedStorage:
 
 class TestValues:
     def test_jobs_queue_and_last_success(self, tmp_path: Path, storage: ScriptedStorage) -> None:
-        with bench(tmp_path, storage) as b:
-            finish(b, "ADMIN COMPACT nba", "nba", "h1", "h2")
-            b.advance(60)
-            finish(b, "ADMIN COMPACT nba", "nba", "h1", "h2", after=9000)
-            stop = b.clock.now().timestamp()
-            b.rows("ADMIN FLUSH nba")
-            b.storage.operation("nba", "h1", nth=2)
-            b.rows("ADMIN FLUSH nba; ADMIN FLUSH nba; PAUSE JOB 5")
-            found = samples_of(metrics(b).text().decode())
+        with open_bench(tmp_path, storage) as bench:
+            finish(bench, "ADMIN COMPACT nba", "nba", "h1", "h2")
+            bench.advance(60)
+            finish(bench, "ADMIN COMPACT nba", "nba", "h1", "h2", after=9000)
+            stop = bench.clock.now().timestamp()
+            bench.rows("ADMIN FLUSH nba")
+            bench.storage.operation("nba", "h1", nth=2)
+            bench.rows("ADMIN FLUSH nba; ADMIN FLUSH nba; PAUSE JOB 5")
+            found = samples_of(metrics(bench).text().decode())
         jobs = {status: value(found, "jobtui_jobs", command="compact", status=status) for status in Status}
         assert jobs == {"finished": 2, "queue": 0, "running": 0, "failed": 0, "stopped": 0}
         assert value(found, "jobtui_jobs", command="flush", status="queue") == 2
@@ -105,11 +105,11 @@ class TestValues:
         assert value(found, "jobtui_owner_up") == 1
 
     def test_steps_of_a_running_compaction(self, tmp_path: Path, storage: ScriptedStorage) -> None:
-        with bench(tmp_path, storage) as b:
-            b.rows("ADMIN COMPACT nba")
-            b.storage.operation("nba", "h1").progress(0.5, steps=StepPosition(3, 64), waiting="no space")
-            b.events.wait_for(lambda: b.job(1).tasks[0].waiting)
-            found = samples_of(metrics(b).text().decode())
+        with open_bench(tmp_path, storage) as bench:
+            bench.rows("ADMIN COMPACT nba")
+            bench.storage.operation("nba", "h1").progress(0.5, steps=StepPosition(3, 64), waiting="no space")
+            bench.events.wait_for(lambda: bench.job(1).tasks[0].waiting)
+            found = samples_of(metrics(bench).text().decode())
         assert value(found, "jobtui_steps_done", space="nba", host="h1") == 3
         assert value(found, "jobtui_steps_planned", space="nba", host="h1") == 64
         assert value(found, "jobtui_waiting_tasks", space="nba") == 1
@@ -117,27 +117,27 @@ class TestValues:
     def test_storage(self, tmp_path: Path, storage: ScriptedStorage) -> None:
         storage.down["h2"] = "the cable is out"
         profile = Profile("local", tmp_path, min_free=DiskReserve(bytes=5, share=0.1))
-        with bench(tmp_path, storage) as b:
-            read = metrics(b, profile)
+        with open_bench(tmp_path, storage) as bench:
+            read = metrics(bench, profile)
             with ThreadPoolExecutor() as pool:
                 text = pool.submit(read.text)
                 # the host that is down does not answer; each space asks it
-                eventually(lambda: b.clock.advance(STATS_SECONDS) or text.done())
+                eventually(lambda: bench.clock.advance(STATS_SECONDS) or text.done())
             found = samples_of(text.result().decode())
             storage.measured["h1"] = CompactionFigures()
             again = samples_of(read.text().decode())
-        place = {"space": "nba", "host": "h1"}
-        assert value(found, "jobtui_deletions_ratio", **place) == 0.25
-        assert value(found, "jobtui_l0_files", **place) == 9
-        assert value(found, "jobtui_pending_compaction_bytes", **place) == 5000
-        assert value(found, "jobtui_reclaimable_bytes", **place) == 3000
-        assert value(found, "jobtui_size_bytes", **place) == 4000
-        assert value(found, "jobtui_memtable_bytes", **place) == 7
+        labels = {"space": "nba", "host": "h1"}
+        assert value(found, "jobtui_deletions_ratio", **labels) == 0.25
+        assert value(found, "jobtui_l0_files", **labels) == 9
+        assert value(found, "jobtui_pending_compaction_bytes", **labels) == 5000
+        assert value(found, "jobtui_reclaimable_bytes", **labels) == 3000
+        assert value(found, "jobtui_size_bytes", **labels) == 4000
+        assert value(found, "jobtui_memtable_bytes", **labels) == 7
         assert value(found, "jobtui_disk_free_bytes", host="h1") == 10**9
         assert value(found, "jobtui_disk_reserve_bytes", host="h1") == 10**9 + 5
         assert (value(found, "jobtui_host_up", host="h1"), value(found, "jobtui_host_up", host="h2")) == (1, 0)
         assert value(found, "jobtui_storage_scrape_success") == 1
-        assert value(again, "jobtui_l0_files", **place) == 9, "the storage is not measured at every scrape"
+        assert value(again, "jobtui_l0_files", **labels) == 9, "the storage is not measured at every scrape"
 
     @pytest.mark.parametrize(
         ("space", "label"),
@@ -154,16 +154,16 @@ class TestValues:
     ) -> None:
         odd = ScriptedStorage({space: ("h1",)})
         odd.measured = storage.measured
-        with bench(tmp_path, odd) as b:
-            found = samples_of(metrics(b).text().decode())
+        with open_bench(tmp_path, odd) as bench:
+            found = samples_of(metrics(bench).text().decode())
         assert value(found, "jobtui_size_bytes", space=label, host="h1") is not None
 
     def test_schedules(self, tmp_path: Path, storage: ScriptedStorage) -> None:
-        with bench(tmp_path, storage) as b:
-            b.rows('CREATE SCHEDULE a AT "0 0 1 1 *" DO ADMIN FLUSH nba')
-            b.rows('CREATE SCHEDULE b AT "@daily" DO ADMIN FLUSH nba')
-            b.rows("PAUSE SCHEDULE b")
-            found = samples_of(metrics(b).text().decode())
+        with open_bench(tmp_path, storage) as bench:
+            bench.rows('CREATE SCHEDULE a AT "0 0 1 1 *" DO ADMIN FLUSH nba')
+            bench.rows('CREATE SCHEDULE b AT "@daily" DO ADMIN FLUSH nba')
+            bench.rows("PAUSE SCHEDULE b")
+            found = samples_of(metrics(bench).text().decode())
         assert value(found, "jobtui_schedule_active", schedule="a") == 1
         assert value(found, "jobtui_schedule_active", schedule="b") == 0
         assert value(found, "jobtui_schedule_next_timestamp_seconds", schedule="b") is None
@@ -173,36 +173,36 @@ class TestValues:
         assert value(found, "jobtui_schedule_last_run_missed", schedule="a") == 0
 
     def test_archived_jobs_stay_in_the_counter(self, tmp_path: Path, storage: ScriptedStorage) -> None:
-        with bench(tmp_path, storage) as b:
-            finish(b, "ADMIN COMPACT nba", "nba", "h1", "h2")
-            read = metrics(b)
+        with open_bench(tmp_path, storage) as bench:
+            finish(bench, "ADMIN COMPACT nba", "nba", "h1", "h2")
+            read = metrics(bench)
             before = samples_of(read.text().decode())
-            b.rows("BACKUP JOB 1 1")
+            bench.rows("BACKUP JOB 1 1")
             after = samples_of(read.text().decode())
         for samples, count in ((before, 1), (after, 0)):
             assert value(samples, "jobtui_jobs", command="compact", status="finished") == count
             assert value(samples, "jobtui_reclaimed_bytes_total", space="nba") == 5000
 
     def test_dropped_space_has_no_last_success(self, tmp_path: Path, storage: ScriptedStorage) -> None:
-        with bench(tmp_path, storage) as b:
-            finish(b, "ADMIN COMPACT nba", "nba", "h1", "h2")
-            b.rows("DROP SPACE nba")
-            found = samples_of(metrics(b).text().decode())
+        with open_bench(tmp_path, storage) as bench:
+            finish(bench, "ADMIN COMPACT nba", "nba", "h1", "h2")
+            bench.rows("DROP SPACE nba")
+            found = samples_of(metrics(bench).text().decode())
         assert value(found, "jobtui_last_success_timestamp_seconds", space="nba", command="compact") is None
 
     def test_last_failure(self, tmp_path: Path, storage: ScriptedStorage) -> None:
-        with bench(tmp_path, storage) as b:
-            fail(b, "ADMIN COMPACT nba", "nba", "h1")
-            stop = b.clock.now().timestamp()
-            b.advance(60)
-            finish(b, "ADMIN COMPACT nba", "nba", "h1", "h2")
-            found = samples_of(metrics(b).text().decode())
-            b.rows("BACKUP JOB 1 2")
-            archived = samples_of(metrics(b).text().decode())
+        with open_bench(tmp_path, storage) as bench:
+            fail(bench, "ADMIN COMPACT nba", "nba", "h1")
+            stop = bench.clock.now().timestamp()
+            bench.advance(60)
+            finish(bench, "ADMIN COMPACT nba", "nba", "h1", "h2")
+            found = samples_of(metrics(bench).text().decode())
+            bench.rows("BACKUP JOB 1 2")
+            archived = samples_of(metrics(bench).text().decode())
         for samples in (found, archived):
-            place = {"space": "nba", "command": "compact"}
-            assert value(samples, "jobtui_last_failure_timestamp_seconds", **place) == stop
-            assert value(samples, "jobtui_last_success_timestamp_seconds", **place) == stop + 60
+            labels = {"space": "nba", "command": "compact"}
+            assert value(samples, "jobtui_last_failure_timestamp_seconds", **labels) == stop
+            assert value(samples, "jobtui_last_success_timestamp_seconds", **labels) == stop + 60
 
     def test_history_that_cannot_be_read(
         self, tmp_path: Path, storage: ScriptedStorage, monkeypatch: pytest.MonkeyPatch
@@ -210,22 +210,22 @@ class TestValues:
         def refuse() -> None:
             raise StoreError("the disk says no")
 
-        with bench(tmp_path, storage) as b:
-            monkeypatch.setattr(b.engine.history, "totals", refuse)
-            found = samples_of(metrics(b).text().decode())
+        with open_bench(tmp_path, storage) as bench:
+            monkeypatch.setattr(bench.engine.history, "totals", refuse)
+            found = samples_of(metrics(bench).text().decode())
         assert value(found, "jobtui_history_readable") == 0
         assert value(found, "jobtui_queue_jobs") == 0
 
 
 def test_engine_that_was_closed_during_a_scrape(tmp_path: Path, storage: ScriptedStorage) -> None:
-    with bench(tmp_path, storage) as b:
-        read = metrics(b)
+    with open_bench(tmp_path, storage) as bench:
+        read = metrics(bench)
     assert value(samples_of(read.text().decode()), "jobtui_storage_scrape_success") == 0
 
 
 def test_without_an_owner_only_what_is_on_disk(tmp_path: Path, storage: ScriptedStorage) -> None:
-    with bench(tmp_path, storage) as b:
-        finish(b, "ADMIN COMPACT nba", "nba", "h1", "h2")
+    with open_bench(tmp_path, storage) as bench:
+        finish(bench, "ADMIN COMPACT nba", "nba", "h1", "h2")
     profile = Profile("local", tmp_path)
     client = ReadOnlyClient.open(profile)
     found = samples_of(ProfileMetrics(client, profile, has_owner=False).text().decode())
@@ -240,12 +240,14 @@ class TestNames:
     @pytest.fixture
     def families(self, tmp_path: Path, storage: ScriptedStorage) -> list[Metric]:
         notify = NotifySettings(on=(NotifyOn.STOPPED,), command=("true",))
-        with bench(tmp_path, storage, notify=notify) as b:
-            finish(b, "ADMIN COMPACT nba", "nba", "h1", "h2")
-            fail(b, "ADMIN FLUSH nba", "nba", "h1")
-            b.rows('CREATE SCHEDULE a AT "0 0 1 1 *" DO ADMIN FLUSH nba; ADMIN COMPACT nba; ADMIN COMPACT nba')
-            b.storage.operation("nba", "h1", nth=2).progress(0.5, steps=StepPosition(3, 64))
-            text = metrics(b).text().decode()
+        with open_bench(tmp_path, storage, notify=notify) as bench:
+            finish(bench, "ADMIN COMPACT nba", "nba", "h1", "h2")
+            fail(bench, "ADMIN FLUSH nba", "nba", "h1")
+            bench.rows(
+                'CREATE SCHEDULE a AT "0 0 1 1 *" DO ADMIN FLUSH nba; ADMIN COMPACT nba; ADMIN COMPACT nba'
+            )
+            bench.storage.operation("nba", "h1", nth=2).progress(0.5, steps=StepPosition(3, 64))
+            text = metrics(bench).text().decode()
         # node_exporter reads textfiles with the parser of the older format
         assert len(list(parse_prometheus(text))) >= len(METRICS)
         return list(text_string_to_metric_families(text))

@@ -40,8 +40,8 @@ def test_refused_stop_is_not_recorded_as_a_stop(prod: MirrorBench) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING, "compact"))
     prod.events.until(1, Status.RUNNING)
     prod.mirror.refusal = refusal()
-    told = prod.refusal("STOP JOB 1")
-    assert told == (
+    message = prod.refusal("STOP JOB 1")
+    assert message == (
         "Job 1 (compact nba) was not stopped; the cluster says: The job type do not support stopping"
     )
     job = prod.job(1)
@@ -64,8 +64,8 @@ def test_stop_of_unknown_outcome_is_not_called_refused(prod: MirrorBench) -> Non
     prod.cluster(lambda mirror: mirror.put("nba", 40))
     prod.events.until(1, Status.RUNNING)
     prod.mirror.refusal = StorageError(ErrorCode.TIMEOUT, "", "nba", "no answer", outcome_unknown=True)
-    told = prod.refusal("STOP JOB 1")
-    assert told == (
+    message = prod.refusal("STOP JOB 1")
+    assert message == (
         "It is not known yet whether job 1 (flush nba) was stopped, and it is not asked again: no answer"
     )
     assert (prod.job(1).status, prod.job(1).stopping) == (Status.RUNNING, False)
@@ -82,13 +82,13 @@ def test_request_that_was_never_sent_is_not_called_refused(prod: MirrorBench) ->
 
 def test_impossible_request_is_refused_before_it_is_sent(prod: MirrorBench) -> None:
     ended_on(prod, 40, Status.FINISHED)
-    for text, told in (
+    for text, message in (
         ("STOP JOB 99", "Job 99 does not exist"),
         ("STOP JOB 1", "Job 1 has already finished"),
         ("RECOVER JOB 99", "Job 99 does not exist"),
         ("RECOVER JOB 1", "Job 1 has finished: the cluster runs only failed and stopped jobs again"),
     ):
-        assert prod.refusal(text) == told
+        assert prod.refusal(text) == message
     prod.execute("BACKUP JOB 0 9")
     assert prod.refusal("STOP JOB 1") == "Job 1 is archived"
     assert not [one for one in prod.mirror.asked if one.startswith(("stop", "recover"))]
@@ -188,9 +188,9 @@ def test_partly_failed_recover_names_the_recovered_jobs(
     prod: MirrorBench,
 ) -> None:
     two_alike_and_another(prod)
-    told = prod.refusal("RECOVER JOB 1, 2, 3")
-    assert told.startswith("Job 2 was not recovered: ")
-    assert told.endswith("; job 1 runs again as job 4; job 3 runs again as job 6")
+    message = prod.refusal("RECOVER JOB 1, 2, 3")
+    assert message.startswith("Job 2 was not recovered: ")
+    assert message.endswith("; job 1 runs again as job 4; job 3 runs again as job 6")
     assert [prod.mirror.asked.count(f"recover nba [{one}]") for one in (40, 41, 42)] == [1, 1, 1]
 
 
@@ -210,9 +210,9 @@ def test_archived_run_with_same_id_hides_no_pending_job(prod: MirrorBench) -> No
     prod.execute("BACKUP JOB 1 1")
     requests = prod.engine.engine.control
     assert isinstance(requests, ClusterRequests)
-    for start, nobodys in ((LATER, True), (START, False)):  # set up anew, the cluster gives old ids again
+    for start, is_unknown in ((LATER, True), (START, False)):  # set up anew, the cluster gives old ids again
         job = ClusterJob(40, "compact", Status.FINISHED, start)
-        assert prod.cluster(lambda _, job=job: requests._is_unknown_run("nba", job)) is nobodys
+        assert prod.cluster(lambda _, job=job: requests._is_unknown_run("nba", job)) is is_unknown
 
 
 # ---- on a full disk

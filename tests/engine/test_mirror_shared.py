@@ -28,9 +28,9 @@ def profile(tmp_path: Path, runtime: Path) -> Profile:
 
 @pytest.fixture
 def owner(profile: Profile) -> Iterator[MirrorBench]:
-    with mirror_bench(profile.root, ScriptedMirror(("nba", "test2"))) as it:
-        it.caught_up()
-        yield it
+    with mirror_bench(profile.root, ScriptedMirror(("nba", "test2"))) as bench:
+        bench.caught_up()
+        yield bench
 
 
 def test_connection_state_reaches_late_and_early_clients(owner: MirrorBench, profile: Profile) -> None:

@@ -179,8 +179,8 @@ def test_lost_submit_that_no_list_shows_was_not_executed(prod: MirrorBench) -> N
 
 def test_refusal_is_quoted_and_leaves_a_stopped_job(prod: MirrorBench) -> None:
     prod.mirror.refusal = refusal("PermissionError: No permission to write data.")
-    told = prod.refusal("ADMIN FLUSH nba")
-    assert told == "The cluster refused flush nba (job 1): PermissionError: No permission to write data."
+    message = prod.refusal("ADMIN FLUSH nba")
+    assert message == "The cluster refused flush nba (job 1): PermissionError: No permission to write data."
     assert (prod.job(1).status, prod.job(1).reason) == (
         Status.STOPPED,
         "the cluster refused it: PermissionError: No permission to write data.",
@@ -242,11 +242,11 @@ def test_request_interrupted_by_a_crash_is_reported(tmp_path: Path) -> None:
     history.commit(_waiting(history.new_id(), ClusterRef("staging", "nba", 7))).result()
     history.commit(_waiting(history.new_id(), None)).result()
     history.close()
-    with mirror_bench(tmp_path, ScriptedMirror()) as it:
-        assert [it.job(n).status for n in (1, 2, 3)] == [Status.STOPPED] * 3
-        assert "before the cluster had answered" in it.job(1).reason
-        assert "no longer connected to cluster 'staging'" in it.job(2).reason
-        assert "are now those of the cluster prod" in it.job(3).reason
+    with mirror_bench(tmp_path, ScriptedMirror()) as bench:
+        assert [bench.job(n).status for n in (1, 2, 3)] == [Status.STOPPED] * 3
+        assert "before the cluster had answered" in bench.job(1).reason
+        assert "no longer connected to cluster 'staging'" in bench.job(2).reason
+        assert "are now those of the cluster prod" in bench.job(3).reason
 
 
 # ---- the connection
@@ -255,16 +255,16 @@ def test_request_interrupted_by_a_crash_is_reported(tmp_path: Path) -> None:
 def test_engine_opens_without_its_cluster_and_shows_why(tmp_path: Path) -> None:
     mirror = ScriptedMirror()
     mirror.tell(ConnectionState.LOST)
-    with mirror_bench(tmp_path, mirror) as it:
-        assert it.engine.connection == mirror.link
-        assert it.refusal("ADMIN FLUSH nba") == "no connection to the cluster"
-        assert it.engine.history.last_id() == 0
-        assert it.rows("SHOW JOBS") == []
+    with mirror_bench(tmp_path, mirror) as bench:
+        assert bench.engine.connection == mirror.link
+        assert bench.refusal("ADMIN FLUSH nba") == "no connection to the cluster"
+        assert bench.engine.history.last_id() == 0
+        assert bench.rows("SHOW JOBS") == []
         mirror.put("nba", 40)
-        it.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED))
-        it.events.until(1, Status.RUNNING)
-        it.events.wait_for(lambda: it.links == ["connected"])
-        assert it.engine.space_names() == ("nba",)
+        bench.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED))
+        bench.events.until(1, Status.RUNNING)
+        bench.events.wait_for(lambda: bench.links == ["connected"])
+        assert bench.engine.space_names() == ("nba",)
 
 
 def test_lost_connection_leaves_jobs_unchanged(prod: MirrorBench) -> None:

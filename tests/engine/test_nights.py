@@ -91,55 +91,55 @@ def test_window_closes_and_next_night_continues(tmp_path: Path, monkeypatch: pyt
     profile = Profile("local", tmp_path, hosts=dict.fromkeys(HOSTS), step_size=STEP)
     engine = LocalClient.open(profile, clock=clock)
     try:
-        it = Nights(engine, clock)
-        it.execute("CREATE SPACE nba")
-        chance = random.Random(1)
-        held = [(b"%08d" % number, chance.randbytes(500)) for number in range(12_000)]
+        nights = Nights(engine, clock)
+        nights.execute("CREATE SPACE nba")
+        rng = random.Random(1)
+        held = [(b"%08d" % number, rng.randbytes(500)) for number in range(12_000)]
         for _ in range(2):
             engine.load("nba", held).result(60)
-            it.done("ADMIN FLUSH nba")
-        it.done("ADMIN COMPACT nba")  # into many files, for steps
-        it.execute(NIGHTLY)
-        it.job_id = engine.history.last_id() + 1
+            nights.done("ADMIN FLUSH nba")
+        nights.done("ADMIN COMPACT nba")  # into many files, for steps
+        nights.execute(NIGHTLY)
+        nights.job_id = engine.history.last_id() + 1
 
         # 02:30: the first host compacts, the others wait for their turns
         clock.wait_for_sleep(CHECK_SECONDS)
-        it.pass_to(NIGHT)
-        it.events.until(it.job_id, Status.RUNNING)
-        it.until_ended("h1")
-        assert [task.status for task in it.job.tasks[1:]] == [Status.QUEUE, Status.QUEUE]
+        nights.pass_to(NIGHT)
+        nights.events.until(nights.job_id, Status.RUNNING)
+        nights.until_ended("h1")
+        assert [task.status for task in nights.job.tasks[1:]] == [Status.QUEUE, Status.QUEUE]
 
         # the second is killed in the midst of its work; the third waits for it and for its own turn
-        it.execute(SLOW)
-        it.pass_wait(300)
-        it.until_step("h2")
-        os.kill(it.worker("h2"), signal.SIGKILL)
-        it.events.wait_for(lambda: it.job.tasks[1].not_before is not None)
-        killed = it.job.tasks[1].steps
+        nights.execute(SLOW)
+        nights.pass_wait(300)
+        nights.until_step("h2")
+        os.kill(nights.worker("h2"), signal.SIGKILL)
+        nights.events.wait_for(lambda: nights.job.tasks[1].not_before is not None)
+        killed = nights.job.tasks[1].steps
         assert killed is not None
         assert 0 < killed.done < killed.total  # what is done stays done
 
         # 06:00: the window ends while the second is at work again
-        it.pass_wait(60)
-        it.until_step("h2", after=killed.done)
-        it.pass_to(DAWN)
-        it.events.wait_for(lambda: it.job.paused and it.job.tasks[1].status is Status.QUEUE)
-        left = it.job.tasks[1].steps
+        nights.pass_wait(60)
+        nights.until_step("h2", after=killed.done)
+        nights.pass_to(DAWN)
+        nights.events.wait_for(lambda: nights.job.paused and nights.job.tasks[1].status is Status.QUEUE)
+        left = nights.job.tasks[1].steps
         assert left is not None
         assert killed.done < left.done < left.total
-        assert it.shown()["Result"] == f"job {it.job_id} paused 1/3"
-        tables = [it.table("SHOW SCHEDULES"), it.table(f"SHOW JOB {it.job_id}")]
+        assert nights.shown()["Result"] == f"job {nights.job_id} paused 1/3"
+        tables = [nights.table("SHOW SCHEDULES"), nights.table(f"SHOW JOB {nights.job_id}")]
 
         # the next night continues after that step
-        it.execute("SET RATE OFF")
+        nights.execute("SET RATE OFF")
         clock.wait_for_sleep(CHECK_SECONDS)
-        it.pass_to(NEXT_NIGHT)
-        it.until_ended("h2")
-        it.pass_wait(300)
-        (job,) = it.ended(it.job_id)
-        row = it.shown()
-        tables += [it.table("SHOW SCHEDULES"), it.table(f"SHOW JOB {it.job_id}")]
-        after = it.dump()
+        nights.pass_to(NEXT_NIGHT)
+        nights.until_ended("h2")
+        nights.pass_wait(300)
+        (job,) = nights.ended(nights.job_id)
+        row = nights.shown()
+        tables += [nights.table("SHOW SCHEDULES"), nights.table(f"SHOW JOB {nights.job_id}")]
+        after = nights.dump()
     finally:
         engine.close()
     check_job(job, left.read)

@@ -71,13 +71,13 @@ class TestPeer:
     @pytest.mark.skipif(os.geteuid() != 0, reason="becoming another user needs root")
     def test_real_socket_of_another_user_gets_no_byte(self, root: Path, tmp_path: Path) -> None:
         reading, writing = os.pipe()
-        place = Path("/tmp") / f"jobtui-test-{os.getpid()}.sock"
+        path = Path("/tmp") / f"jobtui-test-{os.getpid()}.sock"
         child = os.fork()
         if not child:
             os.setresuid(65_534, 65_534, 65_534)
             listener = socket.socket(socket.AF_UNIX)
-            listener.bind(str(place))
-            place.chmod(0o666)
+            listener.bind(str(path))
+            path.chmod(0o666)
             listener.listen()
             os.write(writing, b"!")
             client, _ = listener.accept()
@@ -87,12 +87,12 @@ class TestPeer:
             os.close(writing)
             assert os.read(reading, 1) == b"!"
             with pytest.raises(errors.OwnerUntrusted, match="the id 65534"):
-                Channel.open(place, trusted_owners(root), 5.0)
+                Channel.open(path, trusted_owners(root), 5.0)
             assert os.read(reading, 1 << 20) == b""
         finally:
             os.waitpid(child, 0)
             os.close(reading)
-            place.unlink()
+            path.unlink()
 
 
 class TestPaths:

@@ -11,7 +11,7 @@ import pytest
 from jobtui.engine import lifecycle
 from jobtui.model import EventKind, Level, SpaceStats, Status, StepPosition
 from jobtui.tui.data.job_rows import remaining_of
-from tests.support.engines import Bench, bench
+from tests.support.engines import Bench, open_bench
 from tests.support.scripted import ScriptedStorage
 
 SPACES = {"nba": ("h0", "h1", "h2"), "solo": ("h3",), "pair": ("h0", "h3")}
@@ -19,142 +19,142 @@ SEVENTEEN = StepPosition(17, 64, "db-1", "default", b"k17", 1700, 900)
 
 
 @pytest.fixture
-def it(tmp_path: Path) -> Iterator[Bench]:
-    with bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench_:
-        yield bench_
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    with open_bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench:
+        yield bench
 
 
 class TestPause:
-    def test_running_job_yields_after_its_step(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT solo")
-        operation = it.storage.operation("solo", "h3")
-        assert it.rows("PAUSE JOB 1") == [("pause 1 jobs 1 tasks",)]
+    def test_running_job_yields_after_its_step(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT solo")
+        operation = bench.storage.operation("solo", "h3")
+        assert bench.rows("PAUSE JOB 1") == [("pause 1 jobs 1 tasks",)]
         assert operation.control.pause.is_set()
         assert not operation.control.cancel.is_set()
-        assert it.job(1).paused
-        assert it.job(1).tasks[0].status is Status.RUNNING
+        assert bench.job(1).paused
+        assert bench.job(1).tasks[0].status is Status.RUNNING
         operation.pause(SEVENTEEN)
-        it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
-        assert it.job(1).status is Status.RUNNING
-        assert it.job(1).tasks[0].steps == SEVENTEEN
+        bench.events.wait_for(lambda: bench.job(1).tasks[0].status is Status.QUEUE)
+        assert bench.job(1).status is Status.RUNNING
+        assert bench.job(1).tasks[0].steps == SEVENTEEN
 
-    def test_host_is_free_while_paused(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT solo")
-        operation = it.storage.operation("solo", "h3")
-        it.execute("PAUSE JOB 1; ADMIN FLUSH pair")
+    def test_host_is_free_while_paused(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT solo")
+        operation = bench.storage.operation("solo", "h3")
+        bench.execute("PAUSE JOB 1; ADMIN FLUSH pair")
         operation.pause(SEVENTEEN)
-        it.storage.operation("pair", "h3")
+        bench.storage.operation("pair", "h3")
 
-    def test_resume_continues_after_last_step(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT solo")
-        operation = it.storage.operation("solo", "h3")
-        it.execute("PAUSE JOB 1")
+    def test_resume_continues_after_last_step(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT solo")
+        operation = bench.storage.operation("solo", "h3")
+        bench.execute("PAUSE JOB 1")
         operation.pause(SEVENTEEN)
-        it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
-        assert it.rows("RESUME JOB 1") == [("resume 1 jobs 1 tasks",)]
-        again = it.storage.operation("solo", "h3", 1)
+        bench.events.wait_for(lambda: bench.job(1).tasks[0].status is Status.QUEUE)
+        assert bench.rows("RESUME JOB 1") == [("resume 1 jobs 1 tasks",)]
+        again = bench.storage.operation("solo", "h3", 1)
         assert again.request is not None
         assert again.request.resume == SEVENTEEN
-        it.advance(5)
+        bench.advance(5)
         again.finish()
-        job = it.events.until(1, Status.FINISHED)
+        job = bench.events.until(1, Status.FINISHED)
         assert job.tasks[0].attempts == 2
         kinds = [event.kind for event in job.events]
         assert kinds.count(EventKind.PAUSED) == 2
         assert EventKind.RESUMED in kinds
 
-    def test_queued_job_is_held_and_later_ones_pass(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT solo; ADMIN FLUSH solo; ADMIN COMPACT solo; PAUSE JOB 2")
-        it.storage.operation("solo", "h3").finish()
-        third = it.storage.operation("solo", "h3", 1)
+    def test_queued_job_is_held_and_later_ones_pass(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT solo; ADMIN FLUSH solo; ADMIN COMPACT solo; PAUSE JOB 2")
+        bench.storage.operation("solo", "h3").finish()
+        third = bench.storage.operation("solo", "h3", 1)
         assert third.command == "compact"
-        assert it.job(2).status is Status.QUEUE
-        it.execute("RESUME JOB 2")
+        assert bench.job(2).status is Status.QUEUE
+        bench.execute("RESUME JOB 2")
         third.finish()
-        assert it.storage.operation("solo", "h3", 2).command == "flush"
+        assert bench.storage.operation("solo", "h3", 2).command == "flush"
 
     def test_survives_restart(self, tmp_path: Path) -> None:
-        with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
-            it.execute("ADMIN COMPACT solo; ADMIN COMPACT nba; PAUSE JOB 1, 2")
-            it.storage.operation("solo", "h3").pause(SEVENTEEN)
-            it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
-        with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
-            it.settle()
-            assert it.storage.begun == []
-            assert it.job(1).paused
-            assert it.job(2).paused
+        with open_bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench:
+            bench.execute("ADMIN COMPACT solo; ADMIN COMPACT nba; PAUSE JOB 1, 2")
+            bench.storage.operation("solo", "h3").pause(SEVENTEEN)
+            bench.events.wait_for(lambda: bench.job(1).tasks[0].status is Status.QUEUE)
+        with open_bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench:
+            bench.settle()
+            assert bench.storage.begun == []
+            assert bench.job(1).paused
+            assert bench.job(2).paused
             # its hosts were at work when the first engine ended: they are held like the others
-            assert {task.status for task in it.job(2).tasks} == {Status.QUEUE}
-            it.execute("RESUME JOB 1")
-            request = it.storage.operation("solo", "h3").request
+            assert {task.status for task in bench.job(2).tasks} == {Status.QUEUE}
+            bench.execute("RESUME JOB 1")
+            request = bench.storage.operation("solo", "h3").request
             assert request is not None
             assert request.resume == SEVENTEEN
 
     def test_now_cancels_the_step_without_ending_the_job(self, tmp_path: Path) -> None:
-        with bench(tmp_path, ScriptedStorage(dict(SPACES), obey=True)) as it:
-            it.execute("ADMIN COMPACT solo")
-            operation = it.storage.operation("solo", "h3")
+        with open_bench(tmp_path, ScriptedStorage(dict(SPACES), obey=True)) as bench:
+            bench.execute("ADMIN COMPACT solo")
+            operation = bench.storage.operation("solo", "h3")
             operation.progress(0.3, steps=SEVENTEEN)
-            it.execute("PAUSE JOB 1 WITH now = true")
+            bench.execute("PAUSE JOB 1 WITH now = true")
             assert operation.control.cancel.is_set()
-            it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
-            assert it.job(1).status is Status.RUNNING
-            assert it.job(1).tasks[0].steps == SEVENTEEN
+            bench.events.wait_for(lambda: bench.job(1).tasks[0].status is Status.QUEUE)
+            assert bench.job(1).status is Status.RUNNING
+            assert bench.job(1).tasks[0].steps == SEVENTEEN
 
-    def test_single_step_job_reports_what_a_pause_would_lose(self, it: Bench) -> None:
-        it.execute("ADMIN FLUSH solo")
-        it.storage.operation("solo", "h3")
-        (result,) = it.execute("PAUSE JOB 1").results
+    def test_single_step_job_reports_what_a_pause_would_lose(self, bench: Bench) -> None:
+        bench.execute("ADMIN FLUSH solo")
+        bench.storage.operation("solo", "h3")
+        (result,) = bench.execute("PAUSE JOB 1").results
         assert result.notice.startswith("No step to pause at: the work of job 1 on h3 is completed first")
-        it.storage.operation("solo", "h3").finish()
-        it.events.until(1, Status.FINISHED)
+        bench.storage.operation("solo", "h3").finish()
+        bench.events.until(1, Status.FINISHED)
 
     def test_many_hosts_without_a_step_are_counted(self, tmp_path: Path) -> None:
         hosts = tuple(f"h{number}" for number in range(12))
-        with bench(tmp_path, ScriptedStorage({"wide": hosts, "solo": ("s",)})) as it:
-            it.execute("ADMIN FLUSH wide; ADMIN FLUSH solo")
+        with open_bench(tmp_path, ScriptedStorage({"wide": hosts, "solo": ("s",)})) as bench:
+            bench.execute("ADMIN FLUSH wide; ADMIN FLUSH solo")
             for host in hosts:
-                it.storage.operation("wide", host)
-            it.storage.operation("solo", "s")
-            (result,) = it.execute("PAUSE JOB 1, 2").results
+                bench.storage.operation("wide", host)
+            bench.storage.operation("solo", "s")
+            (result,) = bench.execute("PAUSE JOB 1, 2").results
             named = "job 1 on h0, h1, h2, h3, h4 and 7 more and job 2 on s"
             assert f"the work of {named} is completed first" in result.notice
 
     def test_single_step_compaction_is_canceled_only_by_now(self, tmp_path: Path) -> None:
-        with bench(tmp_path, ScriptedStorage(dict(SPACES), obey=True)) as it:
-            it.execute("ADMIN COMPACT solo")
-            operation = it.storage.operation("solo", "h3")
+        with open_bench(tmp_path, ScriptedStorage(dict(SPACES), obey=True)) as bench:
+            bench.execute("ADMIN COMPACT solo")
+            operation = bench.storage.operation("solo", "h3")
             operation.progress(0.3, steps=StepPosition(0, 1))
-            (result,) = it.execute("PAUSE JOB 1").results
+            (result,) = bench.execute("PAUSE JOB 1").results
             assert result.notice == (
                 "No step to pause at: the work of job 1 on h3 is completed first; "
                 "WITH now = true cancels it instead, and it is lost"
             )
             assert not operation.control.cancel.is_set()
-            it.execute("PAUSE JOB 1 WITH now = true")
+            bench.execute("PAUSE JOB 1 WITH now = true")
             assert operation.control.cancel.is_set()
-            it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
-            paused = [event.task for event in it.job(1).events if event.kind is EventKind.PAUSED]
+            bench.events.wait_for(lambda: bench.job(1).tasks[0].status is Status.QUEUE)
+            paused = [event.task for event in bench.job(1).events if event.kind is EventKind.PAUSED]
             assert paused == [None, 0]  # the job by the first request, and its task
-            assert it.refusal("PAUSE JOB 1 WITH now = true") == "Job 1 is already paused"
+            assert bench.refusal("PAUSE JOB 1 WITH now = true") == "Job 1 is already paused"
 
-    def test_stop_of_paused_job_ends_it(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT solo")
-        operation = it.storage.operation("solo", "h3")
-        it.execute("PAUSE JOB 1")
+    def test_stop_of_paused_job_ends_it(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT solo")
+        operation = bench.storage.operation("solo", "h3")
+        bench.execute("PAUSE JOB 1")
         operation.pause(SEVENTEEN)
-        it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
-        it.execute("STOP JOB 1")
-        job = it.events.until(1, Status.STOPPED)
+        bench.events.wait_for(lambda: bench.job(1).tasks[0].status is Status.QUEUE)
+        bench.execute("STOP JOB 1")
+        job = bench.events.until(1, Status.STOPPED)
         assert not job.paused
         assert job.tasks[0].steps == SEVENTEEN
 
-    def test_stop_while_pausing_ends_as_stopped(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT solo")
-        operation = it.storage.operation("solo", "h3")
-        it.execute("PAUSE JOB 1; STOP JOB 1")
+    def test_stop_while_pausing_ends_as_stopped(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT solo")
+        operation = bench.storage.operation("solo", "h3")
+        bench.execute("PAUSE JOB 1; STOP JOB 1")
         operation.pause(SEVENTEEN)
-        assert it.events.until(1, Status.STOPPED).tasks[0].status is Status.STOPPED
+        assert bench.events.until(1, Status.STOPPED).tasks[0].status is Status.STOPPED
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -166,214 +166,216 @@ class TestPause:
             ("PAUSE JOB 2; PAUSE JOB 2", "Job 2 is already paused"),
         ],
     )
-    def test_refusals(self, it: Bench, text: str, message: str) -> None:
-        it.execute("ADMIN COMPACT solo")
-        it.storage.operation("solo", "h3").finish()
-        it.events.until(1, Status.FINISHED)
-        it.execute("ADMIN COMPACT solo")
-        assert it.refusal(text) == message
+    def test_refusals(self, bench: Bench, text: str, message: str) -> None:
+        bench.execute("ADMIN COMPACT solo")
+        bench.storage.operation("solo", "h3").finish()
+        bench.events.until(1, Status.FINISHED)
+        bench.execute("ADMIN COMPACT solo")
+        assert bench.refusal(text) == message
 
 
 class TestTime:
-    def test_pauses_are_not_counted(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT solo")
-        first = it.storage.operation("solo", "h3")
-        it.advance(10)
-        it.execute("PAUSE JOB 1")
-        it.advance(5)  # until the step has ended
+    def test_pauses_are_not_counted(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT solo")
+        first = bench.storage.operation("solo", "h3")
+        bench.advance(10)
+        bench.execute("PAUSE JOB 1")
+        bench.advance(5)  # until the step has ended
         first.pause(SEVENTEEN)
-        it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
-        it.advance(3600)
-        it.execute("RESUME JOB 1")
-        rest = it.storage.operation("solo", "h3", 1)
-        it.advance(20)
+        bench.events.wait_for(lambda: bench.job(1).tasks[0].status is Status.QUEUE)
+        bench.advance(3600)
+        bench.execute("RESUME JOB 1")
+        rest = bench.storage.operation("solo", "h3", 1)
+        bench.advance(20)
         rest.finish()
-        job = it.events.until(1, Status.FINISHED)
+        job = bench.events.until(1, Status.FINISHED)
         assert (job.took, job.tasks[0].took) == (35, 35)
-        values = it.execute("SHOW JOB 1").results[0].rows[0].values
+        values = bench.execute("SHOW JOB 1").results[0].rows[0].values
         assert (values["took"], values["paused_seconds"]) == (35, 3600)
 
-    def test_waits_between_hosts_are_not_counted(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT pair WITH wait = 5 min")
+    def test_waits_between_hosts_are_not_counted(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT pair WITH wait = 5 min")
         for host in ("h0", "h3"):
-            operation = it.storage.operation("pair", host)
-            it.advance(7)
+            operation = bench.storage.operation("pair", host)
+            bench.advance(7)
             operation.finish()
-            it.events.wait_for(lambda h=host: it.job(1).tasks["h0h3".index(h) // 2].status is Status.FINISHED)
-            it.advance(300)
-        assert it.events.until(1, Status.FINISHED).took == 14
+            bench.events.wait_for(
+                lambda h=host: bench.job(1).tasks["h0h3".index(h) // 2].status is Status.FINISHED
+            )
+            bench.advance(300)
+        assert bench.events.until(1, Status.FINISHED).took == 14
 
-    def test_working_time_of_a_job_that_runs(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT solo")
-        it.storage.operation("solo", "h3")
-        it.advance(42)
-        assert lifecycle.working_seconds(it.job(1), it.clock.now()) == 42
-        assert lifecycle.paused_seconds(it.job(1), it.clock.now()) == 0
+    def test_working_time_of_a_job_that_runs(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT solo")
+        bench.storage.operation("solo", "h3")
+        bench.advance(42)
+        assert lifecycle.working_seconds(bench.job(1), bench.clock.now()) == 42
+        assert lifecycle.paused_seconds(bench.job(1), bench.clock.now()) == 0
 
-    def test_working_time_of_a_task_leaves_out_pauses(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT solo")
-        first = it.storage.operation("solo", "h3")
-        it.advance(10)
-        it.execute("PAUSE JOB 1")
+    def test_working_time_of_a_task_leaves_out_pauses(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT solo")
+        first = bench.storage.operation("solo", "h3")
+        bench.advance(10)
+        bench.execute("PAUSE JOB 1")
         first.pause(SEVENTEEN)
-        it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
-        it.advance(3600)
-        assert lifecycle.task_seconds(it.job(1), 0, it.clock.now()) == 10
-        it.execute("RESUME JOB 1")
-        it.storage.operation("solo", "h3", 1).progress(0.25)
-        it.advance(20)
-        now = it.clock.now()
-        assert lifecycle.task_seconds(it.job(1), 0, now) == 30
-        assert remaining_of(it.job(1), {}, now) == 90
+        bench.events.wait_for(lambda: bench.job(1).tasks[0].status is Status.QUEUE)
+        bench.advance(3600)
+        assert lifecycle.task_seconds(bench.job(1), 0, bench.clock.now()) == 10
+        bench.execute("RESUME JOB 1")
+        bench.storage.operation("solo", "h3", 1).progress(0.25)
+        bench.advance(20)
+        now = bench.clock.now()
+        assert lifecycle.task_seconds(bench.job(1), 0, now) == 30
+        assert remaining_of(bench.job(1), {}, now) == 90
 
-    def test_time_left_of_a_recovered_job_needs_its_rate(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT solo")
-        first = it.storage.operation("solo", "h3")
+    def test_time_left_of_a_recovered_job_needs_its_rate(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT solo")
+        first = bench.storage.operation("solo", "h3")
         first.progress(0.25, steps=SEVENTEEN)
         first.fail()
-        it.events.until(1, Status.FAILED)
-        it.execute("RECOVER JOB 1")
-        rest = it.storage.operation("solo", "h3", 1)
-        it.advance(1)
+        bench.events.until(1, Status.FAILED)
+        bench.execute("RECOVER JOB 1")
+        rest = bench.storage.operation("solo", "h3", 1)
+        bench.advance(1)
         rest.progress(0.25, steps=SEVENTEEN, before=SpaceStats((Level(1, 400),)))
-        now = it.clock.now()
-        assert remaining_of(it.job(2), {}, now) is None  # the job before took the time for this quarter
-        assert remaining_of(it.job(2), {(2, 0): 10.0}, now) == 30
+        now = bench.clock.now()
+        assert remaining_of(bench.job(2), {}, now) is None  # the job before took the time for this quarter
+        assert remaining_of(bench.job(2), {(2, 0): 10.0}, now) == 30
 
-    def test_time_left_counts_the_waits_to_come(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT nba WITH wait = 5 min")
-        it.storage.operation("nba", "h0")
-        it.advance(10)
-        it.storage.operation("nba", "h0").finish()
-        it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.FINISHED)
-        it.advance(200)
-        assert remaining_of(it.job(1), {}, it.clock.now()) == pytest.approx(20 + 2 * 300)
+    def test_time_left_counts_the_waits_to_come(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT nba WITH wait = 5 min")
+        bench.storage.operation("nba", "h0")
+        bench.advance(10)
+        bench.storage.operation("nba", "h0").finish()
+        bench.events.wait_for(lambda: bench.job(1).tasks[0].status is Status.FINISHED)
+        bench.advance(200)
+        assert remaining_of(bench.job(1), {}, bench.clock.now()) == pytest.approx(20 + 2 * 300)
 
 
 class TestSteps:
     def test_committed_and_reported(self, tmp_path: Path) -> None:
-        with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
-            it.execute("ADMIN COMPACT solo")
-            operation = it.storage.operation("solo", "h3")
+        with open_bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench:
+            bench.execute("ADMIN COMPACT solo")
+            operation = bench.storage.operation("solo", "h3")
             operation.progress(0.25, steps=SEVENTEEN)
-            it.events.wait_for(lambda: any(job.tasks[0].steps == SEVENTEEN for job in it.events.jobs(1)))
+            bench.events.wait_for(lambda: any(job.tasks[0].steps == SEVENTEEN for job in bench.events.jobs(1)))
 
-    def test_at_most_one_commit_a_second(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT solo")
-        operation = it.storage.operation("solo", "h3")
+    def test_at_most_one_commit_a_second(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT solo")
+        operation = bench.storage.operation("solo", "h3")
         for done in range(1, 20):
             operation.progress(done / 64, steps=StepPosition(done, 64, "db-1", "default", b"k%d" % done))
-        it.events.wait_for(lambda: any(job.tasks[0].steps is not None for job in it.events.jobs(1)))
-        assert len([job for job in it.events.jobs(1) if job.tasks[0].steps is not None]) == 1
-        it.advance(1)
+        bench.events.wait_for(lambda: any(job.tasks[0].steps is not None for job in bench.events.jobs(1)))
+        assert len([job for job in bench.events.jobs(1) if job.tasks[0].steps is not None]) == 1
+        bench.advance(1)
         # it exists, or the test fails
-        it.events.wait_for(lambda: it.engine.history.get(1).tasks[0].steps.done == 19)  # type: ignore[union-attr]
+        bench.events.wait_for(lambda: bench.engine.history.get(1).tasks[0].steps.done == 19)  # type: ignore[union-attr]
 
-    def test_waiting_for_disk_is_shown_and_not_committed(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT solo")
-        operation = it.storage.operation("solo", "h3")
+    def test_waiting_for_disk_is_shown_and_not_committed(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT solo")
+        operation = bench.storage.operation("solo", "h3")
         operation.progress(0.25, waiting="3.1 GiB free, reserve 5 GiB")
-        assert it.job(1).tasks[0].waiting == "3.1 GiB free, reserve 5 GiB"
-        stored = it.engine.history.get(1)
+        assert bench.job(1).tasks[0].waiting == "3.1 GiB free, reserve 5 GiB"
+        stored = bench.engine.history.get(1)
         assert stored is not None
         assert stored.tasks[0].waiting == ""
         operation.progress(0.26)
-        assert it.job(1).tasks[0].waiting == ""
+        assert bench.job(1).tasks[0].waiting == ""
 
-    def test_waiting_for_disk_is_no_work(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT solo")
-        operation = it.storage.operation("solo", "h3")
-        it.advance(10)
+    def test_waiting_for_disk_is_no_work(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT solo")
+        operation = bench.storage.operation("solo", "h3")
+        bench.advance(10)
         operation.progress(0.2, waiting="3.1 GiB free, reserve 5 GiB")
-        it.advance(3600)
+        bench.advance(3600)
         operation.progress(0.3)
-        it.advance(20)
+        bench.advance(20)
         operation.progress(0.9, waiting="3.1 GiB free, reserve 5 GiB")
-        it.advance(3600)
+        bench.advance(3600)
         operation.finish()
-        job = it.events.until(1, Status.FINISHED)
+        job = bench.events.until(1, Status.FINISHED)
         assert (job.tasks[0].took, job.took) == (30, 30)
 
     def test_recover_continues_an_interrupted_job(self, tmp_path: Path) -> None:
-        with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
-            it.execute("ADMIN COMPACT solo")
-            it.storage.operation("solo", "h3").progress(0.25, steps=SEVENTEEN)
-            it.events.wait_for(lambda: any(job.tasks[0].steps == SEVENTEEN for job in it.events.jobs(1)))
-        with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
-            assert it.job(1).status is Status.FAILED
-            (result,) = it.execute("RECOVER JOB 1").results
+        with open_bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench:
+            bench.execute("ADMIN COMPACT solo")
+            bench.storage.operation("solo", "h3").progress(0.25, steps=SEVENTEEN)
+            bench.events.wait_for(lambda: any(job.tasks[0].steps == SEVENTEEN for job in bench.events.jobs(1)))
+        with open_bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench:
+            assert bench.job(1).status is Status.FAILED
+            (result,) = bench.execute("RECOVER JOB 1").results
             assert result.notice == "Job 2 continues job 1 on h3 from step 18 of 64"
-            request = it.storage.operation("solo", "h3").request
+            request = bench.storage.operation("solo", "h3").request
             assert request is not None
             assert request.resume == SEVENTEEN
 
     @pytest.mark.parametrize(("option", "hosts"), [("whole", 3), ("failed_only", 1)])
-    def test_recover_options(self, it: Bench, option: str, hosts: int) -> None:
-        it.execute("ADMIN COMPACT nba")
+    def test_recover_options(self, bench: Bench, option: str, hosts: int) -> None:
+        bench.execute("ADMIN COMPACT nba")
         for host in ("h0", "h1"):
-            it.storage.operation("nba", host).finish()
-        failing = it.storage.operation("nba", "h2")
+            bench.storage.operation("nba", host).finish()
+        failing = bench.storage.operation("nba", "h2")
         failing.progress(0.25, steps=SEVENTEEN)
         failing.fail()
-        it.events.until(1, Status.FAILED)
-        it.execute(f"RECOVER JOB 1 WITH {option} = true")
-        job = it.job(2)
+        bench.events.until(1, Status.FAILED)
+        bench.execute(f"RECOVER JOB 1 WITH {option} = true")
+        job = bench.job(2)
         assert len(job.tasks) == hosts
         assert job.tasks[-1].host == "h2"
         assert job.tasks[-1].steps == (None if option == "whole" else SEVENTEEN)
 
-    def test_finished_job_starts_over(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT solo")
-        operation = it.storage.operation("solo", "h3")
+    def test_finished_job_starts_over(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT solo")
+        operation = bench.storage.operation("solo", "h3")
         operation.progress(0.9, steps=SEVENTEEN)
         operation.finish()
-        it.events.until(1, Status.FINISHED)
-        it.execute("RECOVER JOB 1")
-        assert it.job(2).tasks[0].steps is None
+        bench.events.until(1, Status.FINISHED)
+        bench.execute("RECOVER JOB 1")
+        assert bench.job(2).tasks[0].steps is None
 
 
 class TestYield:
     def test_next_owner_continues_without_a_recover(self, tmp_path: Path) -> None:
-        with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
-            it.execute("ADMIN COMPACT solo; ADMIN FLUSH solo")
-            operation = it.storage.operation("solo", "h3")
+        with open_bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench:
+            bench.execute("ADMIN COMPACT solo; ADMIN FLUSH solo")
+            operation = bench.storage.operation("solo", "h3")
             operation.progress(0.25, steps=SEVENTEEN)
-            leaving = it.engine.call(it.engine.engine.dispatcher.yield_hosts())
-            it.engine.call(operation.control.pause.wait()).result(20)
+            leaving = bench.engine.call(bench.engine.engine.dispatcher.yield_hosts())
+            bench.engine.call(operation.control.pause.wait()).result(20)
             operation.pause(SEVENTEEN)
             leaving.result(20)
-            assert len(it.storage.begun) == 1
-        with bench(tmp_path, ScriptedStorage(dict(SPACES))) as it:
-            again = it.storage.operation("solo", "h3")
-            assert (again.command, it.job(1).status) == ("compact", Status.RUNNING)
+            assert len(bench.storage.begun) == 1
+        with open_bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench:
+            again = bench.storage.operation("solo", "h3")
+            assert (again.command, bench.job(1).status) == ("compact", Status.RUNNING)
             assert again.request is not None
             assert again.request.resume == SEVENTEEN
 
-    def test_compaction_in_one_step_is_canceled_at_once(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT solo")
-        operation = it.storage.operation("solo", "h3")
+    def test_compaction_in_one_step_is_canceled_at_once(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT solo")
+        operation = bench.storage.operation("solo", "h3")
         operation.progress(0.25, steps=StepPosition(0, 1))
-        leaving = it.engine.call(it.engine.engine.dispatcher.yield_hosts())
-        it.engine.call(operation.control.cancel.wait()).result(20)
+        leaving = bench.engine.call(bench.engine.engine.dispatcher.yield_hosts())
+        bench.engine.call(operation.control.cancel.wait()).result(20)
         operation.stop()
         leaving.result(20)
-        assert (it.job(1).status, it.job(1).tasks[0].status) == (Status.RUNNING, Status.QUEUE)
+        assert (bench.job(1).status, bench.job(1).tasks[0].status) == (Status.RUNNING, Status.QUEUE)
 
-    def test_step_is_canceled_after_two_seconds(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT solo")
-        operation = it.storage.operation("solo", "h3")
+    def test_step_is_canceled_after_two_seconds(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT solo")
+        operation = bench.storage.operation("solo", "h3")
         operation.progress(0.25, steps=SEVENTEEN)
-        leaving = it.engine.call(it.engine.engine.dispatcher.yield_hosts())
-        it.engine.call(operation.control.pause.wait()).result(20)
-        it.clock.wait_for_sleep(2)
-        it.advance(1.9)
-        it.engine.call(asyncio.sleep(0)).result(20)
+        leaving = bench.engine.call(bench.engine.engine.dispatcher.yield_hosts())
+        bench.engine.call(operation.control.pause.wait()).result(20)
+        bench.clock.wait_for_sleep(2)
+        bench.advance(1.9)
+        bench.engine.call(asyncio.sleep(0)).result(20)
         assert not operation.control.cancel.is_set()
-        it.advance(0.2)
-        it.engine.call(operation.control.cancel.wait()).result(20)
+        bench.advance(0.2)
+        bench.engine.call(operation.control.cancel.wait()).result(20)
         operation.stop()
         leaving.result(20)
-        job = it.job(1)
+        job = bench.job(1)
         assert (job.status, job.tasks[0].status, job.tasks[0].steps) == (
             Status.RUNNING,
             Status.QUEUE,
@@ -382,31 +384,31 @@ class TestYield:
 
 
 class TestRate:
-    def test_for_all_jobs_and_for_one(self, it: Bench) -> None:
-        it.execute("ADMIN COMPACT solo WITH rate = 5 MiB; ADMIN COMPACT nba")
-        solo, nba = it.storage.operation("solo", "h3"), it.storage.operation("nba", "h0")
+    def test_for_all_jobs_and_for_one(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT solo WITH rate = 5 MiB; ADMIN COMPACT nba")
+        solo, nba = bench.storage.operation("solo", "h3"), bench.storage.operation("nba", "h0")
         assert (solo.control.rate, nba.control.rate) == (5 << 20, None)
-        (result,) = it.execute("SET RATE 50 MiB").results
+        (result,) = bench.execute("SET RATE 50 MiB").results
         assert "from the next step on" in result.notice
         assert (solo.control.rate, nba.control.rate) == (50 << 20, 50 << 20)
-        it.execute("SET RATE OFF FOR JOB 1")
+        bench.execute("SET RATE OFF FOR JOB 1")
         assert (solo.control.rate, nba.control.rate) == (0, 50 << 20)
-        assert it.refusal("SET RATE 1 MiB FOR JOB 9") == "Job 9 does not exist"
+        assert bench.refusal("SET RATE 1 MiB FOR JOB 9") == "Job 9 does not exist"
 
     def test_refused_where_it_has_no_effect(self, tmp_path: Path) -> None:
-        with bench(tmp_path / "embedded", ScriptedStorage(dict(SPACES))) as it:
-            it.execute("ADMIN FLUSH solo")
-            assert "Job 1 is a flush" in it.refusal("SET RATE 1 MiB FOR JOB 1")
+        with open_bench(tmp_path / "embedded", ScriptedStorage(dict(SPACES))) as bench:
+            bench.execute("ADMIN FLUSH solo")
+            assert "Job 1 is a flush" in bench.refusal("SET RATE 1 MiB FOR JOB 1")
         storage = ScriptedStorage(dict(SPACES))
         storage.is_space_admin = False
-        with bench(tmp_path / "storageds", storage) as it:
-            assert "storageds limit their writes themselves" in it.refusal("SET RATE 1 MiB")
+        with open_bench(tmp_path / "storageds", storage) as bench:
+            assert "storageds limit their writes themselves" in bench.refusal("SET RATE 1 MiB")
 
 
-def test_json_has_the_values_of_options(it: Bench) -> None:
+def test_json_has_the_values_of_options(bench: Bench) -> None:
     options = 'rate = 5 MiB, wait = 5 min, family = "a b", from = "k1", to = 0xff00, room = 10%'
-    it.execute(f"ADMIN COMPACT solo WITH {options}")
-    (row, _) = it.execute("SHOW JOB 1").results[0].rows
+    bench.execute(f"ADMIN COMPACT solo WITH {options}")
+    (row, _) = bench.execute("SHOW JOB 1").results[0].rows
     assert row.values["options"] == {
         "rate": 5 << 20,
         "wait": 300,

@@ -19,7 +19,7 @@ from jobtui.errors import OwnerUnreachable
 from jobtui.language import ast, parse
 from jobtui.model import Status
 from tests.support.commands import CommandLine
-from tests.support.engines import WAIT, bench
+from tests.support.engines import WAIT, open_bench
 from tests.support.scripted import ScriptedStorage
 
 
@@ -72,10 +72,10 @@ def test_every_statement_is_refused_or_changes_nothing() -> None:
 
 
 def test_owner_rejects_statements_of_a_read_only_client(tmp_path: Path, profile: Profile) -> None:
-    with bench(tmp_path, ScriptedStorage({"nba": ("h1",)})) as b:
-        b.execute(f"ADMIN COMPACT nba; {NIGHTLY}")
-        b.events.until(1, Status.RUNNING)
-        before = b.engine.job(1), b.rows("SHOW SPACES"), b.rows("SHOW SCHEDULES")
+    with open_bench(tmp_path, ScriptedStorage({"nba": ("h1",)})) as bench:
+        bench.execute(f"ADMIN COMPACT nba; {NIGHTLY}")
+        bench.events.until(1, Status.RUNNING)
+        before = bench.engine.job(1), bench.rows("SHOW SPACES"), bench.rows("SHOW SCHEDULES")
         client = FailoverClient(profile)
         try:
             assert not client.writable
@@ -84,8 +84,8 @@ def test_owner_rejects_statements_of_a_read_only_client(tmp_path: Path, profile:
             for text in READING:
                 assert refusal(client, text) == "", text
             assert refusal(client, "SHOW ADVICE; ADMIN FLUSH nba").startswith("Profile 'local' is read-only")
-            assert b.engine.history.last_id() == 1
-            assert before == (b.engine.job(1), b.rows("SHOW SPACES"), b.rows("SHOW SCHEDULES"))
+            assert bench.engine.history.last_id() == 1
+            assert before == (bench.engine.job(1), bench.rows("SHOW SPACES"), bench.rows("SHOW SCHEDULES"))
         finally:
             client.close()
 

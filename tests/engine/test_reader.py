@@ -16,7 +16,7 @@ from jobtui.errors import StatementRefused, StorageError
 from jobtui.history.format.lock import Lock
 from jobtui.model import Status, StepPosition
 from tests.support.clock import FakeClock
-from tests.support.engines import WAIT, bench
+from tests.support.engines import WAIT, open_bench
 from tests.support.scripted import ScriptedStorage
 
 
@@ -68,7 +68,7 @@ def test_reader_refuses_a_writing_text_before_running_any(root: Path) -> None:
 
 
 def test_threads_can_share_a_reader(runtime: Path, root: Path) -> None:
-    with bench(root, ScriptedStorage({"solo": ("far",)}, auto=True)) as it:
+    with open_bench(root, ScriptedStorage({"solo": ("far",)}, auto=True)) as bench:
         reader = ReadOnlyClient.open(Profile("local", root))
         over = threading.Event()
         failures: list[Exception] = []
@@ -85,8 +85,8 @@ def test_threads_can_share_a_reader(runtime: Path, root: Path) -> None:
         for thread in threads:
             thread.start()
         for _ in range(40):
-            it.execute("ADMIN FLUSH solo; ADMIN FLUSH solo")
-        it.engine.wait_idle().result(WAIT)
+            bench.execute("ADMIN FLUSH solo; ADMIN FLUSH solo")
+        bench.engine.wait_idle().result(WAIT)
         over.set()
         for thread in threads:
             thread.join()
@@ -104,11 +104,11 @@ class TestDeadOwner:
 
     def die(self, root: Path, monkeypatch: pytest.MonkeyPatch, clock: FakeClock) -> ReadOnlyClient:
         """A reader from before the end of an owner that left everything as a kill does."""
-        with bench(root, ScriptedStorage({"nba": ("h1", "h2")}), clock=clock) as b:
-            b.execute("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN FLUSH nba; PAUSE JOB 3")
-            b.storage.operation("nba", "h1").progress(0.2, steps=self.STEPS)
-            b.events.wait_for(lambda: b.job(1).tasks[0].steps is not None)
-            b.events.wait_for(lambda: b.engine.history.get(1).tasks[0].steps == self.STEPS)  # type: ignore[union-attr]
+        with open_bench(root, ScriptedStorage({"nba": ("h1", "h2")}), clock=clock) as bench:
+            bench.execute("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN FLUSH nba; PAUSE JOB 3")
+            bench.storage.operation("nba", "h1").progress(0.2, steps=self.STEPS)
+            bench.events.wait_for(lambda: bench.job(1).tasks[0].steps is not None)
+            bench.events.wait_for(lambda: bench.engine.history.get(1).tasks[0].steps == self.STEPS)  # type: ignore[union-attr]
             reader = ReadOnlyClient.open(Profile("local", root))
             reader.history.refresh()
             assert self.shown(reader, "SHOW RUNNING JOBS") == ["1"]
@@ -145,14 +145,14 @@ class TestDeadOwner:
         clock = FakeClock()
         reader = self.die(tmp_path, monkeypatch, clock)
         reader.history.refresh()
-        with bench(tmp_path, ScriptedStorage({"nba": ("h1", "h2")}), clock=clock) as b:
-            b.execute("STOP JOB 3; RECOVER JOB 1")
-            b.storage.operation("nba", "h1")
+        with open_bench(tmp_path, ScriptedStorage({"nba": ("h1", "h2")}), clock=clock) as bench:
+            bench.execute("STOP JOB 3; RECOVER JOB 1")
+            bench.storage.operation("nba", "h1")
             reader.history.refresh()
             assert self.shown(reader, "SHOW RUNNING JOBS") == ["2"]
             assert self.shown(reader, "SHOW QUEUE JOBS") == ["4"]
             for job_id in range(1, 5):
-                assert reader.job(job_id) == b.engine.history.get(job_id)
-            assert reader.history.counts() == b.engine.history.counts()
+                assert reader.job(job_id) == bench.engine.history.get(job_id)
+            assert reader.history.counts() == bench.engine.history.counts()
             assert reader.history.notes == ()
         reader.close()

@@ -25,7 +25,7 @@ from jobtui.engine.samples import Figures, Gauge, HostSamples, JobSamples, Sampl
 from jobtui.model import Status
 from jobtui.storage.base import HostGauges
 from tests.support.clock import FakeClock
-from tests.support.engines import Bench, bench
+from tests.support.engines import Bench, open_bench
 from tests.support.real_engines import real_bench
 from tests.support.scripted import ScriptedStorage
 from tests.support.waiting import eventually
@@ -52,18 +52,18 @@ def job_samples(job: int = 1, moments: int = 3) -> JobSamples:
     return buffer.samples()
 
 
-def memory_of(thing: object, seen: set[int]) -> int:
+def memory_of(value: object, seen: set[int]) -> int:
     """The bytes of an object with all that only it refers to."""
-    if id(thing) in seen or isinstance(thing, type | str):
+    if id(value) in seen or isinstance(value, type | str):
         return 0
-    seen.add(id(thing))
-    size = sys.getsizeof(thing)
-    if isinstance(thing, dict):
-        return size + sum(memory_of(each, seen) for pair in thing.items() for each in pair)
-    if isinstance(thing, list | tuple):
-        return size + sum(memory_of(each, seen) for each in thing)
-    if hasattr(thing, "__dict__"):
-        return size + memory_of(vars(thing), seen)
+    seen.add(id(value))
+    size = sys.getsizeof(value)
+    if isinstance(value, dict):
+        return size + sum(memory_of(each, seen) for pair in value.items() for each in pair)
+    if isinstance(value, list | tuple):
+        return size + sum(memory_of(each, seen) for each in value)
+    if hasattr(value, "__dict__"):
+        return size + memory_of(vars(value), seen)
     return size
 
 
@@ -228,13 +228,13 @@ def profile_at(root: Path) -> Profile:
     return Profile("local", root)
 
 
-def in_loop(it: Bench, act: Callable[[], object]) -> None:
+def in_loop(bench: Bench, act: Callable[[], object]) -> None:
     """Run `act` in the engine's loop, and wait."""
 
     async def run() -> None:
         act()
 
-    it.engine.call(run()).result(WAIT)
+    bench.engine.call(run()).result(WAIT)
 
 
 def with_moments(found: JobSamples | None, count: int) -> JobSamples | None:
@@ -249,28 +249,28 @@ def samples_of(client: Client, job: int) -> JobSamples | None:
 @contextmanager
 def compacting(root: Path, hosts: tuple[str, ...] = ("h1", "h2")) -> Iterator[Bench]:
     """An engine in which job 1 compacts nba, and each of its hosts has reported gauges once."""
-    with bench(root, ScriptedStorage({"nba": hosts})) as it:
-        it.rows("ADMIN COMPACT nba")
+    with open_bench(root, ScriptedStorage({"nba": hosts})) as bench:
+        bench.rows("ADMIN COMPACT nba")
         for host in hosts:
-            it.storage.operation("nba", host).progress(0.0, gauges=HostGauges(0, 0, 4, 10**9))
-        yield it
+            bench.storage.operation("nba", host).progress(0.0, gauges=HostGauges(0, 0, 4, 10**9))
+        yield bench
 
 
-def pass_second(it: Bench, *hosts: str, read: int, l0_files: int = 4) -> None:
+def pass_second(bench: Bench, *hosts: str, read: int, l0_files: int = 4) -> None:
     """Let a second pass, after which these hosts have read so many bytes in all."""
-    it.advance(1)
+    bench.advance(1)
     for host in hosts:
         gauges = HostGauges(read, read // 2, l0_files, 10**9 - read)
-        it.storage.operation("nba", host).progress(0.5, gauges=gauges)
-    in_loop(it, it.engine.engine.sampler.tick)
+        bench.storage.operation("nba", host).progress(0.5, gauges=gauges)
+    in_loop(bench, bench.engine.engine.sampler.tick)
 
 
 class TestSampler:
     def test_rates_by_host_and_in_total(self, tmp_path: Path) -> None:
-        with compacting(tmp_path) as it:
-            pass_second(it, "h1", read=1000)
-            pass_second(it, "h1", "h2", read=3000, l0_files=2)
-            found = samples_of(it.engine, 1)
+        with compacting(tmp_path) as bench:
+            pass_second(bench, "h1", read=1000)
+            pass_second(bench, "h1", "h2", read=3000, l0_files=2)
+            found = samples_of(bench.engine, 1)
             assert found is not None
             assert list(found.seconds()) == [1.0, 2.0]
             assert list(found.series(Gauge.READ, 0)) == [1000.0, 2000.0]
@@ -280,66 +280,66 @@ class TestSampler:
             assert found.series(Gauge.FREE)[-1] == pytest.approx(10**9 - 3000, rel=1e-6)
 
     def test_host_that_reports_nothing_does_nothing(self, tmp_path: Path) -> None:
-        with compacting(tmp_path, ("h1",)) as it:
-            pass_second(it, "h1", read=1000)
+        with compacting(tmp_path, ("h1",)) as bench:
+            pass_second(bench, "h1", read=1000)
             for _ in range(4):
-                pass_second(it, read=0)
-            found = samples_of(it.engine, 1)
+                pass_second(bench, read=0)
+            found = samples_of(bench.engine, 1)
             assert found is not None
             assert list(found.series(Gauge.READ)) == [1000.0, 1000.0, 1000.0, 0.0, 0.0]
 
     def test_written_when_the_job_ends_and_deleted_with_it(self, tmp_path: Path) -> None:
         path = profile_at(tmp_path).root / "samples" / "1.samples"
-        with compacting(tmp_path, ("h1",)) as it:
-            pass_second(it, "h1", read=1000)
-            pass_second(it, "h1", read=2000)
+        with compacting(tmp_path, ("h1",)) as bench:
+            pass_second(bench, "h1", read=1000)
+            pass_second(bench, "h1", read=2000)
             assert not path.exists()
-            it.storage.operation("nba", "h1").finish()
-            it.events.until(1, Status.FINISHED)
-            found = samples_of(it.engine, 1)
+            bench.storage.operation("nba", "h1").finish()
+            bench.events.until(1, Status.FINISHED)
+            found = samples_of(bench.engine, 1)
             eventually(path.exists)
-            assert found == samples_of(it.engine, 1)
+            assert found == samples_of(bench.engine, 1)
             reader = ReadOnlyClient.open(profile_at(tmp_path))
             assert samples_of(reader, 1) == found
             reader.close()
-            it.rows("BACKUP JOB 1 1")
+            bench.rows("BACKUP JOB 1 1")
             eventually(lambda: not path.exists())
-            assert samples_of(it.engine, 1) is None
+            assert samples_of(bench.engine, 1) is None
 
     def test_another_process_sees_a_running_job(self, tmp_path: Path) -> None:
-        with compacting(tmp_path) as it:
-            pass_second(it, "h1", "h2", read=1000)
+        with compacting(tmp_path) as bench:
+            pass_second(bench, "h1", "h2", read=1000)
             client = RemoteClient.connect(profile_at(tmp_path))
             try:
-                assert samples_of(client, 1) == samples_of(it.engine, 1) is not None
+                assert samples_of(client, 1) == samples_of(bench.engine, 1) is not None
                 assert samples_of(client, 2) is None
             finally:
                 client.close()
 
     def test_next_owner_continues(self, tmp_path: Path) -> None:
-        with compacting(tmp_path, ("h1",)) as it:
-            pass_second(it, "h1", read=1000)
-            pass_second(it, "h1", read=3000)
-            it.rows("PAUSE JOB 1")
-            it.storage.operation("nba", "h1").pause()
-            it.events.wait_for(lambda: it.job(1).tasks[0].status is Status.QUEUE)
+        with compacting(tmp_path, ("h1",)) as bench:
+            pass_second(bench, "h1", read=1000)
+            pass_second(bench, "h1", read=3000)
+            bench.rows("PAUSE JOB 1")
+            bench.storage.operation("nba", "h1").pause()
+            bench.events.wait_for(lambda: bench.job(1).tasks[0].status is Status.QUEUE)
         later = FakeClock(FakeClock().now() + timedelta(seconds=60))
-        with bench(tmp_path, ScriptedStorage({"nba": ["h1"]}), clock=later) as it:
-            it.rows("RESUME JOB 1")
-            operation = it.storage.operation("nba", "h1")
+        with open_bench(tmp_path, ScriptedStorage({"nba": ["h1"]}), clock=later) as bench:
+            bench.rows("RESUME JOB 1")
+            operation = bench.storage.operation("nba", "h1")
             operation.progress(0.5, gauges=HostGauges(0, 0, 4, 10**9))
-            pass_second(it, "h1", read=500)
-            found = eventually(lambda: with_moments(samples_of(it.engine, 1), 3))
+            pass_second(bench, "h1", read=500)
+            found = eventually(lambda: with_moments(samples_of(bench.engine, 1), 3))
             assert list(found.seconds()) == [1.0, 2.0, 61.0]
             assert list(found.series(Gauge.READ)) == [1000.0, 2000.0, 500.0]
 
     def test_real_compaction_is_measured(self, tmp_path: Path) -> None:
-        with real_bench(tmp_path, hosts={"h1": None}) as it:
-            it.execute("CREATE SPACE nba")
-            it.fill("nba", 1, layers=3)
+        with real_bench(tmp_path, hosts={"h1": None}) as bench:
+            bench.execute("CREATE SPACE nba")
+            bench.fill("nba", 1, layers=3)
             gauges: list[HostGauges] = []
-            it.engine.engine.progress._on_gauges = lambda job, task, found: gauges.append(found)
-            it.done("ADMIN COMPACT nba")
+            bench.engine.engine.progress._on_gauges = lambda job, task, found: gauges.append(found)
+            bench.done("ADMIN COMPACT nba")
         first, last = gauges[0], gauges[-1]
         assert (first.read, first.l0_files, last.l0_files) == (0, 3, 0)
         assert 900_000 < last.written <= last.read + 100_000 < 10_000_000

@@ -355,12 +355,12 @@ def test_schedules_in_any_order(long: bool) -> None:
 @pytest.mark.parametrize("zone", ZONES)
 def test_year_of_nights(zone: str, long: bool) -> None:
     """Each night begins once, and each morning ends it, through both changes of the clock."""
-    chance = random.Random(zone)
+    rng = random.Random(zone)
     world = World("30 2 * * *", "06:00", zone)
     days = 365 if long else 60
     for _ in range(days * 4):
         world.pass_time(timedelta(hours=6))
-        if world.job() is not None and chance.random() < 0.2:
+        if world.job() is not None and rng.random() < 0.2:
             world.end_job()
         world.verify()
     # a night has eight whole steps, and the window ends within the next one: the next run continues after it

@@ -10,7 +10,7 @@ import pytest
 from jobtui.engine.schedule_runner import CHECK_SECONDS
 from jobtui.engine.schedules import NOT_AWAKE, NOT_OWNED
 from tests.support.clock import FakeClock
-from tests.support.engines import Bench, bench
+from tests.support.engines import Bench, open_bench
 from tests.support.made_schedules import DAY, NIGHTLY, TO_FIRST, pass_to, shown
 from tests.support.scripted import ScriptedStorage
 from tests.support.waiting import PATIENCE, eventually
@@ -54,57 +54,57 @@ class TestNotes:
     )
     def test_daylight_saving(self, tmp_path: Path, evening: str, due: str, text: str) -> None:
         clock, note = FakeClock(datetime.fromisoformat(f"{evening}T22:00Z")), f"daylight saving: 02:30 {text}"
-        with bench(tmp_path, self.storage(), clock=clock) as b:
-            b.execute(self.BERLIN)
-            row = until_shown(b, f"next: {note}")
+        with open_bench(tmp_path, self.storage(), clock=clock) as bench:
+            bench.execute(self.BERLIN)
+            row = until_shown(bench, f"next: {note}")
             assert (row["Next"], row["note"]) == (due, f"next: {note}")
-            pass_to_run(b, due)
-            row = until_shown(b, f"job 1 finished: {note}")
+            pass_to_run(bench, due)
+            row = until_shown(bench, f"job 1 finished: {note}")
             runs = row["runs"]
             assert isinstance(runs, list)
             assert [(run["at"], run["reason"]) for run in runs] == [(due, note)]
             assert row["note"] == ""
 
     def test_clock_set_back(self, tmp_path: Path) -> None:
-        with bench(tmp_path, self.storage()) as b:
-            b.execute(NIGHTLY)
-            pass_to_run(b, self.FIRST)
-            until_shown(b, "job 1 finished")
-            b.clock.set_back(3600)
-            row = until_shown(b, "job 1 finished; the clock was set back: the times until 12/18/19 ")
+        with open_bench(tmp_path, self.storage()) as bench:
+            bench.execute(NIGHTLY)
+            pass_to_run(bench, self.FIRST)
+            until_shown(bench, "job 1 finished")
+            bench.clock.set_back(3600)
+            row = until_shown(bench, "job 1 finished; the clock was set back: the times until 12/18/19 ")
             assert str(row["note"]).endswith(" do not run again")
             assert row["Next"] == "2019-12-19T02:30:00+00:00"
-            pass_to(b, 3600)
-            assert shown(b)["note"] == ""
-            pass_to_run(b, "2019-12-19T02:30:00+00:00")
-            until_shown(b, "job 2 finished")
+            pass_to(bench, 3600)
+            assert shown(bench)["note"] == ""
+            pass_to_run(bench, "2019-12-19T02:30:00+00:00")
+            until_shown(bench, "job 2 finished")
 
     def test_clock_set_back_by_days(self, tmp_path: Path) -> None:
-        with bench(tmp_path, self.storage()) as b:
-            b.execute(NIGHTLY)
-            pass_to_run(b, self.FIRST)
-            until_shown(b, "job 1 finished")
-            b.clock.set_back(40 * DAY)
-            pass_checks(b)
-            row = until_shown(b, "job 1 finished; the clock was set back from 12/18/19 ")
+        with open_bench(tmp_path, self.storage()) as bench:
+            bench.execute(NIGHTLY)
+            pass_to_run(bench, self.FIRST)
+            until_shown(bench, "job 1 finished")
+            bench.clock.set_back(40 * DAY)
+            pass_checks(bench)
+            row = until_shown(bench, "job 1 finished; the clock was set back from 12/18/19 ")
             assert row["Next"] == "2019-11-09T02:30:00+00:00"
-            pass_to_run(b, "2019-11-09T02:30:00+00:00")
-            row = until_shown(b, "job 2 finished: the clock was set back from 12/18/19 ")
+            pass_to_run(bench, "2019-11-09T02:30:00+00:00")
+            row = until_shown(bench, "job 2 finished: the clock was set back from 12/18/19 ")
             assert row["note"] == ""
 
     def test_clock_set_forward(self, tmp_path: Path) -> None:
-        with bench(tmp_path, self.storage()) as b:
-            b.execute(NIGHTLY)
-            pass_to(b, 3 * DAY)
-            pass_checks(b)
-            until_shown(b, f"skipped 3 times: {NOT_AWAKE}")
-            assert b.engine.history.last_id() == 0
+        with open_bench(tmp_path, self.storage()) as bench:
+            bench.execute(NIGHTLY)
+            pass_to(bench, 3 * DAY)
+            pass_checks(bench)
+            until_shown(bench, f"skipped 3 times: {NOT_AWAKE}")
+            assert bench.engine.history.last_id() == 0
 
     def test_owner_that_starts_late(self, tmp_path: Path) -> None:
         clock = FakeClock()
-        with bench(tmp_path, self.storage(), clock=clock) as b:
-            b.execute(NIGHTLY)
+        with open_bench(tmp_path, self.storage(), clock=clock) as bench:
+            bench.execute(NIGHTLY)
         clock.advance(TO_FIRST + 45)
-        with bench(tmp_path, self.storage(), clock=clock) as b:
-            row = until_shown(b, f"job 1 finished: 0:45 late: {NOT_OWNED}")
+        with open_bench(tmp_path, self.storage(), clock=clock) as bench:
+            row = until_shown(bench, f"job 1 finished: 0:45 late: {NOT_OWNED}")
             assert row["Next"] == "2019-12-19T02:30:00+00:00"

@@ -24,7 +24,7 @@ from jobtui.engine.remote import RemoteClient
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.history import StoreLocked
 from jobtui.model import Job, JobChanged, Notice, Status, TaskProgressed
-from tests.support.engines import WAIT, Bench, EventLog, bench
+from tests.support.engines import WAIT, Bench, EventLog, open_bench
 from tests.support.scripted import FULL, ScriptedStorage
 
 
@@ -134,21 +134,21 @@ def test_spaces_hosts_and_stats_come_from_the_owner(owner: Bench, root: Path) ->
 
 def test_socket_is_private_and_removed_with_its_owner(runtime: Path, root: Path) -> None:
     server = root / SOCKET
-    with bench(root, ScriptedStorage({})):
+    with open_bench(root, ScriptedStorage({})):
         assert stat.S_IMODE(server.stat().st_mode) == 0o600
         assert stat.S_IMODE(server.parent.stat().st_mode) == 0o700
     assert not server.exists()
 
 
 def test_stale_socket_is_taken_over_by_the_next_owner(runtime: Path, root: Path) -> None:
-    with bench(root, ScriptedStorage({})):
+    with open_bench(root, ScriptedStorage({})):
         lock = (root / "history" / "LOCK").read_bytes()
     (root / "history" / "LOCK").write_bytes(lock)  # as a killed owner leaves it
     with socket.socket(socket.AF_UNIX) as stale, short_path(root / SOCKET) as name:
         stale.bind(name)
     with pytest.raises(errors.OwnerUnavailable, match="no jobtui answers"):
         RemoteClient.connect(Profile("local", root))
-    with bench(root, ScriptedStorage({"solo": ("far",)})):
+    with open_bench(root, ScriptedStorage({"solo": ("far",)})):
         RemoteClient.connect(Profile("local", root)).close()
 
 
@@ -179,15 +179,15 @@ def test_rejected_client_can_send_all_and_read_the_reason(
     monkeypatch.setattr(server, "peer_uid", lambda connection: os.getuid() + 1)
     with socket.socket(socket.AF_UNIX) as line:
         line.connect(str(root / SOCKET))
-        told = line.makefile("rb")
-        assert b"run by another user" in told.readline()
+        replies = line.makefile("rb")
+        assert b"run by another user" in replies.readline()
         line.sendall(bytes(1 << 20))
-        assert told.read() == b""
+        assert replies.read() == b""
 
 
 def test_silent_owner_times_out_soon(runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobtui.engine.remote.GREETING_SECONDS", 0.05)
-    with bench(root, ScriptedStorage({})):
+    with open_bench(root, ScriptedStorage({})):
         lock = (root / "history" / "LOCK").read_bytes()
     (root / "history" / "LOCK").write_bytes(lock)  # as a killed owner leaves it
     with socket.socket(socket.AF_UNIX) as mute, short_path(root / SOCKET) as name:
@@ -198,13 +198,13 @@ def test_silent_owner_times_out_soon(runtime: Path, root: Path, monkeypatch: pyt
 
 
 def test_closing_engine_finishes_accepted_requests_only(runtime: Path, root: Path) -> None:
-    with bench(root, ScriptedStorage({"solo": ("far",)}), run=RunPolicy.SUBMITTED) as it:
+    with open_bench(root, ScriptedStorage({"solo": ("far",)}), run=RunPolicy.SUBMITTED) as bench:
         remote = RemoteClient.connect(Profile("local", root))
         remote.answer("ADMIN FLUSH solo", Session(None, Path("/")))
-        assert it.engine.close_if_idle().result(WAIT) == (1,)
-        it.storage.operation("solo", "far").finish()
+        assert bench.engine.close_if_idle().result(WAIT) == (1,)
+        bench.storage.operation("solo", "far").finish()
         assert [job.status for job in remote.wait_ended([1]).result(WAIT)] == [Status.FINISHED]
-        assert it.engine.close_if_idle().result(WAIT) == ()
+        assert bench.engine.close_if_idle().result(WAIT) == ()
         failure = remote.answer("ADMIN FLUSH solo", Session(None, Path("/"))).failure
         assert failure is not None
         assert "no jobtui answers" in failure.message
@@ -287,9 +287,9 @@ def test_client_closed_before_the_answer_leaves_no_error(owner: Bench, root: Pat
     remote = RemoteClient.connect(Profile("local", root))
 
     async def ask_and_leave() -> None:
-        asked = asyncio.ensure_future(asyncio.wrap_future(answer))
-        asked.cancel()
-        await asyncio.wait([asked])
+        waiting = asyncio.ensure_future(asyncio.wrap_future(answer))
+        waiting.cancel()
+        await asyncio.wait([waiting])
 
     answer = remote.execute("ADMIN FLUSH solo", Session(None, Path("/")))
     asyncio.run(ask_and_leave())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from jobtui.model import Status
-from tests.support.engines import WAIT, Bench, bench
+from tests.support.engines import WAIT, Bench, open_bench
 from tests.support.scripted import ScriptedStorage
 
 
@@ -24,13 +24,13 @@ def test_host_of_a_detached_task_is_busy_until_the_call_ends(three: Bench) -> No
 
 def test_silent_host_fails_its_task_after_task_timeout(tmp_path: Path) -> None:
     storage = ScriptedStorage({"nba": ("hung", "well")})
-    with bench(tmp_path, storage, task_timeout=30) as it:
-        it.execute("ADMIN COMPACT nba")
+    with open_bench(tmp_path, storage, task_timeout=30) as bench:
+        bench.execute("ADMIN COMPACT nba")
         storage.operation("nba", "hung")
         storage.operation("nba", "well").finish()
-        it.events.wait_for(lambda: it.job(1).ended_tasks == 1)
-        it.advance(31)
-        job = it.events.until(1, Status.FAILED)
+        bench.events.wait_for(lambda: bench.job(1).ended_tasks == 1)
+        bench.advance(31)
+        job = bench.events.until(1, Status.FAILED)
         assert job.reason == "hung: hung did not answer within 30 s (task_timeout)"
         assert [task.status for task in job.tasks] == [Status.FAILED, Status.FINISHED]
         assert storage.operation("nba", "hung").canceled.wait(WAIT)
@@ -38,49 +38,49 @@ def test_silent_host_fails_its_task_after_task_timeout(tmp_path: Path) -> None:
 
 def test_host_working_past_the_deadline_stays_busy(tmp_path: Path) -> None:
     storage = ScriptedStorage({"solo": ("far",)})
-    with bench(tmp_path, storage, task_timeout=30) as it:
-        it.execute("ADMIN COMPACT solo; ADMIN FLUSH solo")
+    with open_bench(tmp_path, storage, task_timeout=30) as bench:
+        bench.execute("ADMIN COMPACT solo; ADMIN FLUSH solo")
         operation = storage.operation("solo", "far")
-        it.clock.wait_for_sleepers(2)  # the deadline, and a look at what is silent
-        it.advance(31)
-        it.events.until(1, Status.FAILED)
+        bench.clock.wait_for_sleepers(2)  # the deadline, and a look at what is silent
+        bench.advance(31)
+        bench.events.until(1, Status.FAILED)
         settled = operation.detach()
-        assert it.rows("SHOW JOBS")[1][2] == "queue"
+        assert bench.rows("SHOW JOBS")[1][2] == "queue"
         assert len(storage.begun) == 1
         operation.loop.call_soon_threadsafe(settled.set_result, "")
         storage.operation("solo", "far", 1).finish()
-        it.events.until(2, Status.FINISHED)
+        bench.events.until(2, Status.FINISHED)
 
 
 def test_reports_after_the_deadline_are_dropped(tmp_path: Path) -> None:
     storage = ScriptedStorage({"first": ("well",), "nba": ("hung", "well")})
-    with bench(tmp_path, storage, task_timeout=30) as it:
-        it.execute("ADMIN FLUSH first; ADMIN COMPACT nba")
+    with open_bench(tmp_path, storage, task_timeout=30) as bench:
+        bench.execute("ADMIN FLUSH first; ADMIN COMPACT nba")
         hung = storage.operation("nba", "hung")
-        it.clock.wait_for_sleepers(2)  # both deadlines
-        it.advance(20)
+        bench.clock.wait_for_sleepers(2)  # both deadlines
+        bench.advance(20)
         storage.operation("first", "well").finish()
         storage.operation("nba", "well")
-        it.clock.pass_by(11)
-        it.events.wait_for(lambda: it.job(2).ended_tasks == 1)
-        events = len(it.events.progress)
+        bench.clock.pass_by(11)
+        bench.events.wait_for(lambda: bench.job(2).ended_tasks == 1)
+        events = len(bench.events.progress)
         hung.progress(0.5)
-        assert it.engine.engine.progress.pop(2, 0).fraction is None
-        assert len(it.events.progress) == events
+        assert bench.engine.engine.progress.pop(2, 0).fraction is None
+        assert len(bench.events.progress) == events
 
 
 def test_hung_host_delays_only_the_tasks_that_need_it(tmp_path: Path) -> None:
     storage = ScriptedStorage({"a": ("hung",), "b": ("hung", "well"), "c": ("other",)})
-    with bench(tmp_path, storage, max_running_jobs=1) as it:
-        it.execute("ADMIN COMPACT a")
+    with open_bench(tmp_path, storage, max_running_jobs=1) as bench:
+        bench.execute("ADMIN COMPACT a")
         storage.operation("a", "hung")
-        it.execute("ADMIN COMPACT b; ADMIN COMPACT c")
-        it.clock.wait_for_sleepers(1)
-        it.advance(31)
+        bench.execute("ADMIN COMPACT b; ADMIN COMPACT c")
+        bench.clock.wait_for_sleepers(1)
+        bench.advance(31)
         storage.operation("b", "well").finish()
         storage.operation("c", "other").finish()
-        it.events.until(3, Status.FINISHED)
-        assert it.job(2).status is Status.RUNNING
+        bench.events.until(3, Status.FINISHED)
+        assert bench.job(2).status is Status.RUNNING
 
 
 def test_show_hosts_and_spaces_do_not_wait_for_a_hung_host(three: Bench) -> None:

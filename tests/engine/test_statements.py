@@ -15,7 +15,7 @@ from jobtui.language.tables import format_json
 from jobtui.model import Status
 from tests.language.test_corpus import corpus, text_of
 from tests.support.adoptable import adoptable, content, set_option
-from tests.support.engines import bench
+from tests.support.engines import open_bench
 from tests.support.real_engines import TWO, RealBench, real_bench
 from tests.support.scripted import ScriptedStorage
 
@@ -42,10 +42,10 @@ REFUSALS = (
 def test_no_accepted_text_is_left_without_an_execution(tmp_path: Path) -> None:
     storage = ScriptedStorage(dict.fromkeys(SPACES, ("local0", "local1")), auto=True)
     texts = [text_of(row) for row in corpus() if row["ok"] and len(text_of(row)) < 10_000]
-    with bench(tmp_path, storage) as it:
-        it.execute("ADMIN FLUSH nba; USE nba")
+    with open_bench(tmp_path, storage) as bench:
+        bench.execute("ADMIN FLUSH nba; USE nba")
         for text in texts:
-            failure = it.execute(text).failure
+            failure = bench.execute(text).failure
             if failure is not None:
                 assert any(refusal in failure.message for refusal in REFUSALS), (text, failure.message)
 
@@ -63,16 +63,16 @@ class TestScheduleOnRealDatabases:
             ' rate = 50 MiB, room = 10%, because = "all at once"',
             "condition": 'AT "@weekly" DO ADMIN COMPACT nba IF l0_files > 50',
         }
-        with real_bench(tmp_path, hosts=dict(TWO)) as it:
-            it.execute("CREATE SPACE nba")
-            it.fill("nba", 0.2)
+        with real_bench(tmp_path, hosts=dict(TWO)) as bench:
+            bench.execute("CREATE SPACE nba")
+            bench.fill("nba", 0.2)
             for name, form in forms.items():
-                assert it.execute(f"CREATE SCHEDULE {name} {form}").failure is None, name
+                assert bench.execute(f"CREATE SCHEDULE {name} {form}").failure is None, name
             jobs = {}
             for name in forms:
-                job = jobs[name] = it.done(f"RUN SCHEDULE {name}")
+                job = jobs[name] = bench.done(f"RUN SCHEDULE {name}")
                 assert (job.status, job.schedule) == (Status.FINISHED, name), job.reason
-            rows = shown(it)
+            rows = shown(bench)
             assert {row["Schedule"]: row["runs"][-1]["outcome"] for row in rows} == dict.fromkeys(
                 forms, RunOutcome.SUBMITTED
             )
@@ -82,22 +82,24 @@ class TestScheduleOnRealDatabases:
     def test_space_that_can_no_longer_be_worked_on(self, tmp_path: Path) -> None:
         """A database of another program that became unsafe, one that is gone, and a space that was dropped."""
         database = adoptable(tmp_path / "theirs")
-        with real_bench(tmp_path / "root", hosts={"h1": None}) as it:
-            it.execute(f'CREATE SPACE refused AT "{database}"; CREATE SPACE gone; CREATE SPACE dropped')
+        with real_bench(tmp_path / "root", hosts={"h1": None}) as bench:
+            bench.execute(f'CREATE SPACE refused AT "{database}"; CREATE SPACE gone; CREATE SPACE dropped')
             for name in ("refused", "gone", "dropped"):
-                assert it.execute(f'CREATE SCHEDULE {name} AT "@daily" DO ADMIN COMPACT {name}').failure is None
-            it.execute("DROP SPACE dropped")
-            failure = it.execute("RUN SCHEDULE dropped").failure
+                assert (
+                    bench.execute(f'CREATE SCHEDULE {name} AT "@daily" DO ADMIN COMPACT {name}').failure is None
+                )
+            bench.execute("DROP SPACE dropped")
+            failure = bench.execute("RUN SCHEDULE dropped").failure
             assert failure is not None
             assert failure.message == "Space 'dropped' does not exist"
             set_option(database, "merge_operator", "my.Sum", "CFOptions")
             before = content(database)
             shutil.rmtree(tmp_path / "root" / "storage" / "h1" / "gone")
             for name, reason in (("gone", "database"), ("refused", "my.Sum")):
-                job = it.done(f"RUN SCHEDULE {name}")
+                job = bench.done(f"RUN SCHEDULE {name}")
                 assert job.status is Status.FAILED
                 assert reason in job.reason
-                result = next(row for row in shown(it) if row["Schedule"] == name)["Result"]
+                result = next(row for row in shown(bench) if row["Schedule"] == name)["Result"]
                 assert str(result).startswith(f"job {job.id} failed: ")
             assert content(database) == before
 
@@ -112,47 +114,47 @@ class TestParts:
         profile = Profile("local", tmp_path, hosts=dict(TWO), step_size=256 << 10)
         engine = LocalClient.open(profile)
         try:
-            it = RealBench(engine)
-            it.execute("CREATE SPACE nba")
-            held = it.fill("nba", 12, layers=1)
-            it.done("ADMIN COMPACT nba")
-            whole = it.done(f"ADMIN COMPACT nba ON h2 WITH {self.PART}").tasks[0].steps
+            bench = RealBench(engine)
+            bench.execute("CREATE SPACE nba")
+            held = bench.fill("nba", 12, layers=1)
+            bench.done("ADMIN COMPACT nba")
+            whole = bench.done(f"ADMIN COMPACT nba ON h2 WITH {self.PART}").tasks[0].steps
             assert whole is not None
             assert whole.total > 4
-            it.execute("SET RATE 512 KiB")
-            (number,) = it.submitted(f"ADMIN COMPACT nba ON h2 WITH {self.PART}, rate = 1 MiB")
-            it.events.wait_for(lambda: (steps := it.engine.job(number).tasks[0].steps) and steps.done)  # type: ignore[union-attr]  # it is there
-            it.execute(f"PAUSE JOB {number}")
-            it.events.wait_for(lambda: it.engine.job(number).tasks[0].status is Status.QUEUE)  # type: ignore[union-attr]  # it is there
-            paused = it.engine.job(number).tasks[0].steps  # type: ignore[union-attr]  # it is there
+            bench.execute("SET RATE 512 KiB")
+            (number,) = bench.submitted(f"ADMIN COMPACT nba ON h2 WITH {self.PART}, rate = 1 MiB")
+            bench.events.wait_for(lambda: (steps := bench.engine.job(number).tasks[0].steps) and steps.done)  # type: ignore[union-attr]  # it is there
+            bench.execute(f"PAUSE JOB {number}")
+            bench.events.wait_for(lambda: bench.engine.job(number).tasks[0].status is Status.QUEUE)  # type: ignore[union-attr]  # it is there
+            paused = bench.engine.job(number).tasks[0].steps  # type: ignore[union-attr]  # it is there
             assert paused is not None
             assert 0 < paused.done < paused.total
-            it.execute(f"RESUME JOB {number}")
-            it.events.wait_for(lambda: it.engine.job(number).tasks[0].steps.done > paused.done)  # type: ignore[union-attr]  # it is there
+            bench.execute(f"RESUME JOB {number}")
+            bench.events.wait_for(lambda: bench.engine.job(number).tasks[0].steps.done > paused.done)  # type: ignore[union-attr]  # it is there
         finally:
             engine.close()  # as a kill leaves the history
         engine = LocalClient.open(profile)
         try:
-            it = RealBench(engine)
-            left = it.engine.job(number)
+            bench = RealBench(engine)
+            left = bench.engine.job(number)
             assert left is not None
             assert left.status is Status.FAILED
             kept = left.tasks[0].steps
             assert kept is not None
-            rest = it.done(f"RECOVER JOB {number} WITH failed_only = true")
+            rest = bench.done(f"RECOVER JOB {number} WITH failed_only = true")
             assert [(task.host, task.status) for task in rest.tasks] == [("h2", Status.FINISHED)]
             end = rest.tasks[0].steps
             assert end is not None
             assert end.done == end.total > kept.done > 0
             assert end.read - kept.read < whole.read  # only the rest was read
-            again = it.done(f"RECOVER JOB {number} WITH whole = true").tasks[0].steps
+            again = bench.done(f"RECOVER JOB {number} WITH whole = true").tasks[0].steps
             assert again is not None
             assert again.read >= 0.9 * whole.read
-            assert it.dump() == held
+            assert bench.dump() == held
         finally:
             engine.close()
 
 
-def shown(it: RealBench) -> list[dict[str, object]]:
-    (result,) = json.loads(format_json(it.execute("SHOW SCHEDULES").results))
+def shown(bench: RealBench) -> list[dict[str, object]]:
+    (result,) = json.loads(format_json(bench.execute("SHOW SCHEDULES").results))
     return list(result["rows"])

@@ -13,7 +13,7 @@ from jobtui.engine.owner_socket import SOCKET
 from jobtui.engine.profile import Profile
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.model import Notice, Status, TaskProgressed
-from tests.support.engines import WAIT, EventLog, bench
+from tests.support.engines import WAIT, EventLog, open_bench
 from tests.support.scripted import ScriptedStorage
 
 
@@ -42,8 +42,8 @@ def test_profile_of_a_silent_owner_is_read_only_with_reason(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobtui.engine.failover.TRIES", 1)
-    with bench(root, ScriptedStorage({"solo": ("far",)}), run=RunPolicy.NONE) as it:
-        it.execute("ADMIN FLUSH solo")
+    with open_bench(root, ScriptedStorage({"solo": ("far",)}), run=RunPolicy.NONE) as bench:
+        bench.execute("ADMIN FLUSH solo")
         (root / SOCKET).unlink()
         client = FailoverClient(Profile("local", root))
         session = Session(None, Path("/"))
@@ -63,7 +63,7 @@ def test_read_only_profile_is_taken_over_after_owner_exit(
     monkeypatch.setattr("jobtui.engine.failover.TRIES", 1)
     monkeypatch.setattr("jobtui.engine.failover.BETWEEN_CHECKS_SECONDS", 0.01)
     monkeypatch.setattr("jobtui.engine.backend._embedded", lambda profile, notify: ScriptedStorage({}))
-    with bench(root, ScriptedStorage({})):
+    with open_bench(root, ScriptedStorage({})):
         (root / SOCKET).unlink()
         client = FailoverClient(Profile("local", root))
         events = EventLog(client)
@@ -105,10 +105,10 @@ def test_notice_of_interrupted_jobs_waits_for_the_screen(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("jobtui.engine.backend._embedded", lambda profile, notify: ScriptedStorage({}))
-    with bench(root, ScriptedStorage({"solo": ("far",), "nba": ("a",)})) as it:
-        it.execute("ADMIN COMPACT solo; ADMIN COMPACT nba")
-        it.storage.operation("solo", "far")
-        it.storage.operation("nba", "a")
+    with open_bench(root, ScriptedStorage({"solo": ("far",), "nba": ("a",)})) as bench:
+        bench.execute("ADMIN COMPACT solo; ADMIN COMPACT nba")
+        bench.storage.operation("solo", "far")
+        bench.storage.operation("nba", "a")
     client = FailoverClient(Profile("local", root))
     client.wait_idle().result(WAIT)
     events = EventLog(client)

@@ -12,7 +12,7 @@ import pytest
 from jobtui.history import Query, Sort
 from jobtui.model import Status
 from tests.support.clock import FakeClock
-from tests.support.engines import WAIT, Bench, bench
+from tests.support.engines import WAIT, Bench, open_bench
 from tests.support.scripted import ScriptedStorage
 
 
@@ -35,23 +35,23 @@ def test_repeated_hour_gives_no_negative_duration_or_reorder(
     try:
         # 02:50 in summer; an hour later it is 02:50 again
         clock = FakeClock(datetime(2026, 10, 25, 0, 50, tzinfo=UTC))
-        with bench(tmp_path, ScriptedStorage({"solo": ("far",)}), clock=clock) as it:
-            it.execute("ADMIN FLUSH solo")
-            first = it.storage.operation("solo", "far")
+        with open_bench(tmp_path, ScriptedStorage({"solo": ("far",)}), clock=clock) as bench:
+            bench.execute("ADMIN FLUSH solo")
+            first = bench.storage.operation("solo", "far")
             clock.advance(1200)
             first.finish()
-            it.engine.wait_idle().result(WAIT)
-            it.execute("ADMIN COMPACT solo")
-            it.storage.operation("solo", "far", 1).finish()
-            it.engine.wait_idle().result(WAIT)
-            assert it.rows("SHOW JOBS") == [
+            bench.engine.wait_idle().result(WAIT)
+            bench.execute("ADMIN COMPACT solo")
+            bench.storage.operation("solo", "far", 1).finish()
+            bench.engine.wait_idle().result(WAIT)
+            assert bench.rows("SHOW JOBS") == [
                 ("1", "flush solo", "finished", "10/25/26 02:50:00", "10/25/26 02:10:00"),
                 ("2", "compact solo", "finished", "10/25/26 02:10:00", "10/25/26 02:10:00"),
             ]
-            assert it.job(1).took == 1200
-            by_start = it.engine.history.query(Query(sort=Sort.START)).ids(0, 9)
+            assert bench.job(1).took == 1200
+            by_start = bench.engine.history.query(Query(sort=Sort.START)).ids(0, 9)
             assert list(by_start) == [1, 2]
-            assert len(it.engine.history.query(Query(since=datetime(2026, 10, 25, 1, 5, tzinfo=UTC)))) == 1
+            assert len(bench.engine.history.query(Query(since=datetime(2026, 10, 25, 1, 5, tzinfo=UTC)))) == 1
     finally:
         monkeypatch.undo()
         time.tzset()

@@ -72,8 +72,8 @@ class FailingMeanwhile(Disk):
 
 
 def filled(path: Path, disk: FailingMeanwhile) -> tuple[History, dict[int, Job]]:
-    history, dice = History.open(path, disk=disk, limits=OPEN), random.Random(4)
-    jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), dice) for _ in range(15))}
+    history, rng = History.open(path, disk=disk, limits=OPEN), random.Random(4)
+    jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), rng) for _ in range(15))}
     history.commit(*jobs.values()).result()
     disk.history = history
     return history, jobs
@@ -150,9 +150,9 @@ class TestJobsThatAreLiveAndArchived:
         found = [job.id for archived in (False, True) for job in listed(doubled, archived=archived)]
         assert sorted(found) == [*range(1, 17)]
 
-    @pytest.mark.parametrize("mend", [repair, lambda path: History.open(path).close()])
-    def test_each_is_there_once_afterwards(self, mend: object, doubled: Path) -> None:
-        mend(doubled)  # type: ignore[operator]  # a parameter of several types
+    @pytest.mark.parametrize("repair_or_open", [repair, lambda path: History.open(path).close()])
+    def test_each_is_there_once_afterwards(self, repair_or_open: object, doubled: Path) -> None:
+        repair_or_open(doubled)  # type: ignore[operator]  # a parameter of several types
         assert verify(doubled) == []
         assert [job.id for job in listed(doubled, archived=True)] == ARCHIVED
         assert [job.id for job in listed(doubled, archived=False)] == [*range(11, 17)]
@@ -175,8 +175,8 @@ class TestGuards:
 
         disk = Failing()
         history = History.open(tmp_path / "history", disk=disk, limits=OPEN)
-        dice = random.Random(1)
-        history.commit(*(made_jobs.ended(history.new_id(), dice) for _ in range(9))).result()
+        rng = random.Random(1)
+        history.commit(*(made_jobs.ended(history.new_id(), rng) for _ in range(9))).result()
         disk.is_failing = True
         with pytest.raises(StoreError, match="nothing was changed"):
             history.archive(1, 5).result()

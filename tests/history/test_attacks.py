@@ -25,10 +25,10 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Made:
     return attacks.make(tmp_path_factory.mktemp("grown") / "history", seed=2)
 
 
-def outside_of(place: Path) -> dict[str, tuple[object, ...]]:
+def outside_of(directory: Path) -> dict[str, tuple[object, ...]]:
     return {
         file.name: (file.read_bytes(), file.stat().st_mtime_ns, file.stat().st_mode, file.stat().st_ino)
-        for file in sorted((place / "outside").iterdir())
+        for file in sorted((directory / "outside").iterdir())
     }
 
 
@@ -38,31 +38,31 @@ class TestAttack:
     def test_at_rest(self, count: int, batch: int, grown: Made, tmp_path: Path, long: bool) -> None:
         runs = LONG if long else SHORT
         for seed in range(batch * runs, (batch + 1) * runs):
-            dice, place = random.Random(seed), tmp_path / str(seed)
-            (place / "outside").mkdir(parents=True)
-            path = place / "history"
+            rng, directory = random.Random(seed), tmp_path / str(seed)
+            (directory / "outside").mkdir(parents=True)
+            path = directory / "history"
             shutil.copytree(grown.path, path)
-            done = attacks.attack(path, place / "outside", dice.choices(attacks.ATTACKS, k=count), dice)
-            before = outside_of(place)
+            done = attacks.attack(path, directory / "outside", rng.choices(attacks.ATTACKS, k=count), rng)
+            before = outside_of(directory)
             assert attacks.wrong_after(path, grown.jobs) == [], f"seed {seed}: {done}"
-            assert outside_of(place) == before, f"seed {seed}: {done}"
-            shutil.rmtree(place)
+            assert outside_of(directory) == before, f"seed {seed}: {done}"
+            shutil.rmtree(directory)
 
     def test_under_a_living_owner(
         self, count: int, batch: int, grown: Made, tmp_path: Path, long: bool
     ) -> None:
         runs = LONG if long else SHORT
         for seed in range(batch * runs, (batch + 1) * runs):
-            dice, place = random.Random(seed), tmp_path / str(seed)
-            (place / "outside").mkdir(parents=True)
-            path, jobs = place / "history", dict(grown.jobs)
+            rng, directory = random.Random(seed), tmp_path / str(seed)
+            (directory / "outside").mkdir(parents=True)
+            path, jobs = directory / "history", dict(grown.jobs)
             shutil.copytree(grown.path, path)
             owner = History.open(path, limits=attacks.LIMITS)
-            done = attacks.attack(path, place / "outside", dice.choices(attacks.ATTACKS, k=count), dice)
-            before = outside_of(place)
+            done = attacks.attack(path, directory / "outside", rng.choices(attacks.ATTACKS, k=count), rng)
+            before = outside_of(directory)
             notes: list[str] = []
             for turn in range(30):
-                job = made_jobs.ended(owner.new_id(), dice)
+                job = made_jobs.ended(owner.new_id(), rng)
                 with contextlib.suppress(StoreError):
                     owner.commit(job).result()
                     jobs[job.id] = job
@@ -73,8 +73,8 @@ class TestAttack:
             owner.close()
             wrong = attacks.wrong_after(path, jobs, notes)
             assert wrong == [], f"seed {seed}: {done}"
-            assert outside_of(place) == before, f"seed {seed}: {done}"
-            shutil.rmtree(place)
+            assert outside_of(directory) == before, f"seed {seed}: {done}"
+            shutil.rmtree(directory)
 
 
 def test_segment_that_a_journal_builds_on_was_renamed(grown: Made, tmp_path: Path) -> None:

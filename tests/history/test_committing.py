@@ -39,16 +39,16 @@ def test_committed_job_is_visible_and_survives_reopening(tmp_path: Path) -> None
 
 
 def test_every_version_of_a_job_is_kept_as_committed(tmp_path: Path) -> None:
-    dice = random.Random(5)
+    rng = random.Random(5)
     history = History.open(tmp_path, limits=SMALL)
     for _ in range(30):
-        job = made_jobs.submitted(history.new_id(), dice)
+        job = made_jobs.submitted(history.new_id(), rng)
         history.commit(job).result()
         while not job.status.ended:
-            job = made_jobs.moved_on(job, dice)
+            job = made_jobs.moved_on(job, rng)
             history.commit(job).result()
             assert history.get(job.id) == job
-            if dice.random() < 0.2:
+            if rng.random() < 0.2:
                 history.close()
                 history = History.open(tmp_path, limits=SMALL)
                 assert history.get(job.id) == job
@@ -69,9 +69,9 @@ def test_every_version_of_a_job_is_kept_as_committed(tmp_path: Path) -> None:
 )
 def test_field_reset_to_its_default_is_reset(tmp_path: Path, changed: dict[str, object]) -> None:
     history = History.open(tmp_path)
-    dice = random.Random(2)
+    rng = random.Random(2)
     job = replace(
-        made_jobs.ended(history.new_id(), dice), reason="why", stopping=True, took=3.5, recovered_from=1
+        made_jobs.ended(history.new_id(), rng), reason="why", stopping=True, took=3.5, recovered_from=1
     )
     history.commit(job).result()
     after = replace(job, **changed)
@@ -131,14 +131,14 @@ def test_many_threads_may_commit_and_wait_at_once(tmp_path: Path) -> None:
     wrong: list[object] = []
 
     def work(seed: int) -> None:
-        dice = random.Random(seed)
+        rng = random.Random(seed)
         for _ in range(20):
-            job = made_jobs.submitted(history.new_id(), dice)
+            job = made_jobs.submitted(history.new_id(), rng)
             while not job.status.ended:
                 history.commit(job).result(30)
                 if history.get(job.id) != job:
                     wrong.append(job)
-                job = made_jobs.moved_on(job, dice)
+                job = made_jobs.moved_on(job, rng)
 
     threads = [threading.Thread(target=work, args=(seed,)) for seed in range(8)]
     for thread in threads:
@@ -265,12 +265,12 @@ def test_commit_without_changes_writes_nothing(tmp_path: Path) -> None:
 
 
 def test_ended_job_may_be_remarked_upon_after_it_was_sealed(tmp_path: Path) -> None:
-    dice = random.Random(3)
+    rng = random.Random(3)
     history = History.open(tmp_path, limits=SMALL)
-    jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), dice) for _ in range(60))}
+    jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), rng) for _ in range(60))}
     for turn in range(4):
         for job_id in list(jobs)[:: turn + 1]:
-            jobs[job_id] = made_jobs.moved_on(jobs[job_id], dice)
+            jobs[job_id] = made_jobs.moved_on(jobs[job_id], rng)
         history.commit(*jobs.values()).result()
         assert sum(history.counts().values()) == len(jobs)
         history.close()
@@ -282,11 +282,11 @@ def test_ended_job_may_be_remarked_upon_after_it_was_sealed(tmp_path: Path) -> N
 
 
 def test_archive_includes_only_ended_jobs_of_the_range(tmp_path: Path) -> None:
-    dice = random.Random(8)
+    rng = random.Random(8)
     history = History.open(tmp_path, limits=SMALL)
-    ended = [made_jobs.ended(history.new_id(), dice) for _ in range(10)]
-    live = [made_jobs.submitted(history.new_id(), dice) for _ in range(3)]
-    more = [made_jobs.ended(history.new_id(), dice) for _ in range(10)]
+    ended = [made_jobs.ended(history.new_id(), rng) for _ in range(10)]
+    live = [made_jobs.submitted(history.new_id(), rng) for _ in range(3)]
+    more = [made_jobs.ended(history.new_id(), rng) for _ in range(10)]
     history.commit(*ended, *live, *more).result()
     result = history.archive(4, 15).result()
     taken = [*ended[3:], *more[:2]]
@@ -319,8 +319,8 @@ def test_archived_job_cannot_be_changed(tmp_path: Path) -> None:
 
 def test_space_is_known_while_it_has_a_job_anywhere(tmp_path: Path) -> None:
     history = History.open(tmp_path)
-    dice = random.Random(1)
-    history.commit(*(made_jobs.ended(history.new_id(), dice, (name,)) for name in ("b", "a", "c"))).result()
+    rng = random.Random(1)
+    history.commit(*(made_jobs.ended(history.new_id(), rng, (name,)) for name in ("b", "a", "c"))).result()
     history.archive(1, 1).result()
     assert history.spaces() == ("a", "b", "c")
     assert sum(history.counts("b").values()) == 0
@@ -347,8 +347,8 @@ def test_closed_history_refuses_changes_and_closes_twice(tmp_path: Path) -> None
 
 def test_only_the_owner_may_read_what_is_written(tmp_path: Path) -> None:
     history = History.open(tmp_path / "deep" / "history", limits=SMALL)
-    dice = random.Random(1)
-    history.commit(*(made_jobs.ended(history.new_id(), dice) for _ in range(50))).result()
+    rng = random.Random(1)
+    history.commit(*(made_jobs.ended(history.new_id(), rng) for _ in range(50))).result()
     history.archive(3, 20).result()
     history.close()
     for path in (tmp_path / "deep").rglob("*"):
@@ -367,15 +367,13 @@ def test_opening_and_closing_without_a_change_changes_no_file(tmp_path: Path) ->
 
 
 def test_counts_by_status_stay_exact_over_many_changes(tmp_path: Path) -> None:
-    dice = random.Random(11)
+    rng = random.Random(11)
     history = History.open(tmp_path, limits=SMALL)
     jobs: dict[int, Job] = {}
     for _ in range(400):
         live = [job for job in jobs.values() if not job.status.ended]
         job = (
-            made_jobs.moved_on(dice.choice(live), dice)
-            if len(live) > 4
-            else new_job(history, dice.randrange(99))
+            made_jobs.moved_on(rng.choice(live), rng) if len(live) > 4 else new_job(history, rng.randrange(99))
         )
         jobs[job.id] = job
         history.commit(job).result()

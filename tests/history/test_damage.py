@@ -70,15 +70,15 @@ def test_flipped_bit_is_noted_and_loses_at_most_one_change(
 ) -> None:
     path = copied(journal_only)
     data = journal_of(path).read_bytes()
-    dice = random.Random(9)
-    used = [place for start, line in lines_of(data) for place in range(start, start + len(line) + 1)]
-    for place in dice.sample(used, 300):
+    rng = random.Random(9)
+    used = [offset for start, line in lines_of(data) for offset in range(start, start + len(line) + 1)]
+    for offset in rng.sample(used, 300):
         broken = bytearray(data)
-        broken[place] ^= 1 << dice.randrange(8)
+        broken[offset] ^= 1 << rng.randrange(8)
         store = opened_with(path, bytes(broken))
         wrong = wrong_in(store, journal_only)
-        assert len(wrong) <= 1, (place, wrong)
-        assert store.quarantine.notes or not wrong, place
+        assert len(wrong) <= 1, (offset, wrong)
+        assert store.quarantine.notes or not wrong, offset
         assert store.state.next_id > max(journal_only.jobs)
 
 
@@ -94,7 +94,7 @@ def test_zeroed_sector_is_noted_and_the_rest_is_kept(
     for start in range(0, lines[-1][0], 512):
         store = opened_with(path, data[:start] + bytes(512) + data[start + 512 :])
         assert store.quarantine.notes, start
-        touched = [line for place, line in lines if place < start + 512 and place + len(line) >= start]
+        touched = [line for offset, line in lines if offset < start + 512 and offset + len(line) >= start]
         names = {job_id for line in touched for job_id in journal_only.jobs if is_about(line, job_id)}
         last = () if with_mark else {7, 8, 9}
         assert wrong_in(store, journal_only) <= names.union(last), start

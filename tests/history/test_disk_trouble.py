@@ -21,7 +21,7 @@ from tests.support.filled_history import SMALL, after_opening_again, filled_up, 
 from tests.support.made_jobs import replace
 
 
-class TroubledDisk(Disk):
+class FaultyDisk(Disk):
     """A real disk on which each operation in `failing` fails with its error, so many times (None: always).
 
     With `only`, files whose names do not start so are spared.
@@ -71,19 +71,19 @@ class TroubledDisk(Disk):
 
 
 @pytest.fixture
-def disk() -> TroubledDisk:
-    return TroubledDisk()
+def disk() -> FaultyDisk:
+    return FaultyDisk()
 
 
 @pytest.fixture
-def history(tmp_path: Path, disk: TroubledDisk) -> Iterator[History]:
+def history(tmp_path: Path, disk: FaultyDisk) -> Iterator[History]:
     history = History.open(tmp_path, disk=disk, limits=SMALL)
     yield history
     disk.failing.clear()
     history.close()
 
 
-def test_full_disk_refuses_new_jobs_and_accepts_ends(history: History, disk: TroubledDisk) -> None:
+def test_full_disk_refuses_new_jobs_and_accepts_ends(history: History, disk: FaultyDisk) -> None:
     disk.failing["blanks"] = (errno.ENOSPC, None)
     jobs, refusal = filled_up(history)
     assert history.health is Health.FULL
@@ -97,7 +97,7 @@ def test_full_disk_refuses_new_jobs_and_accepts_ends(history: History, disk: Tro
     assert after_opening_again(history.path) == jobs
 
 
-def test_refused_commit_leaves_no_trace(history: History, disk: TroubledDisk) -> None:
+def test_refused_commit_leaves_no_trace(history: History, disk: FaultyDisk) -> None:
     disk.failing["blanks"] = (errno.ENOSPC, None)
     jobs, _ = filled_up(history)
     known, new = next(iter(jobs.values())), new_job(history)
@@ -112,7 +112,7 @@ def test_refused_commit_leaves_no_trace(history: History, disk: TroubledDisk) ->
     assert after_opening_again(history.path) == jobs | {known.id: after}
 
 
-def test_writing_resumes_by_itself_when_there_is_space(history: History, disk: TroubledDisk) -> None:
+def test_writing_resumes_by_itself_when_there_is_space(history: History, disk: FaultyDisk) -> None:
     disk.failing["blanks"] = (errno.ENOSPC, None)
     jobs, _ = filled_up(history)
     assert not history.retry()
@@ -124,7 +124,7 @@ def test_writing_resumes_by_itself_when_there_is_space(history: History, disk: T
     assert after_opening_again(history.path) == jobs | {job.id: job}
 
 
-def test_disk_found_full_at_a_sync_is_not_a_failure(history: History, disk: TroubledDisk) -> None:
+def test_disk_found_full_at_a_sync_is_not_a_failure(history: History, disk: FaultyDisk) -> None:
     first = new_job(history)
     history.commit(first).result()
     disk.failing = {"sync_data": (errno.ENOSPC, None), "sync": (errno.ENOSPC, None)}
@@ -141,7 +141,7 @@ def test_disk_found_full_at_a_sync_is_not_a_failure(history: History, disk: Trou
 
 @pytest.mark.parametrize("operation", ["sync_data", "write"])
 def test_failed_write_or_sync_continues_in_a_new_journal(
-    history: History, disk: TroubledDisk, operation: str
+    history: History, disk: FaultyDisk, operation: str
 ) -> None:
     first = new_job(history)
     history.commit(first).result()
@@ -157,7 +157,7 @@ def test_failed_write_or_sync_continues_in_a_new_journal(
     assert after_opening_again(history.path) == {first.id: third, second.id: second}
 
 
-def test_permanent_disk_failure_makes_history_read_only(history: History, disk: TroubledDisk) -> None:
+def test_permanent_disk_failure_makes_history_read_only(history: History, disk: FaultyDisk) -> None:
     first = new_job(history)
     history.commit(first).result()
     disk.failing = {"sync_data": (errno.EIO, None), "sync": (errno.EIO, None)}
@@ -180,7 +180,7 @@ def test_permanent_disk_failure_makes_history_read_only(history: History, disk: 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ENOSPC])
 @pytest.mark.parametrize("killed", [True, False])
 def test_refused_change_is_absent_after_restart(
-    killed: bool, number: int, history: History, disk: TroubledDisk, tmp_path: Path
+    killed: bool, number: int, history: History, disk: FaultyDisk, tmp_path: Path
 ) -> None:
     first = new_job(history)
     history.commit(first).result()
@@ -199,15 +199,15 @@ def test_refused_change_is_absent_after_restart(
     ("operation", "number"), [("sync", errno.EIO), ("create", errno.ENOSPC), ("rename", errno.EROFS)]
 )
 def test_failed_seal_is_postponed_and_loses_nothing(
-    history: History, disk: TroubledDisk, operation: str, number: int
+    history: History, disk: FaultyDisk, operation: str, number: int
 ) -> None:
-    dice = random.Random(3)
+    rng = random.Random(3)
     jobs: dict[int, Job] = {}
     for turn in range(300):
         if turn == 20:
             disk.failing[operation] = (number, 3)
             disk.only = "MANIFEST" if operation == "rename" else "seg-"
-        job = made_jobs.ended(history.new_id(), dice)
+        job = made_jobs.ended(history.new_id(), rng)
         with contextlib.suppress(StoreError):
             history.commit(job).result()
             jobs[job.id] = job
@@ -221,9 +221,9 @@ def test_failed_seal_is_postponed_and_loses_nothing(
 
 
 @pytest.mark.parametrize("operation", ["create", "sync", "rename"])
-def test_failed_archive_moves_no_job(history: History, disk: TroubledDisk, operation: str) -> None:
-    dice = random.Random(4)
-    jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), dice) for _ in range(30))}
+def test_failed_archive_moves_no_job(history: History, disk: FaultyDisk, operation: str) -> None:
+    rng = random.Random(4)
+    jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), rng) for _ in range(30))}
     history.commit(*jobs.values()).result()
     history.archive(99, 99).result()
     disk.failing[operation] = (errno.ENOSPC, None)
@@ -236,12 +236,12 @@ def test_failed_archive_moves_no_job(history: History, disk: TroubledDisk, opera
     assert verify(history.path) == []
 
 
-def test_manifest_of_unknown_durability_makes_it_read_only(history: History, disk: TroubledDisk) -> None:
+def test_manifest_of_unknown_durability_makes_it_read_only(history: History, disk: FaultyDisk) -> None:
     class Late(Exception):
         pass
 
-    dice = random.Random(4)
-    jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), dice) for _ in range(30))}
+    rng = random.Random(4)
+    jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), rng) for _ in range(30))}
     history.commit(*jobs.values()).result()
     history.archive(99, 99).result()
     rename = disk.rename
@@ -266,7 +266,7 @@ def test_manifest_of_unknown_durability_makes_it_read_only(history: History, dis
 
 
 def test_unwritable_directory_is_refused_with_a_message(tmp_path: Path) -> None:
-    disk = TroubledDisk()
+    disk = FaultyDisk()
     disk.failing["create"] = (errno.EROFS, None)
     with pytest.raises(StoreError, match="Read-only file system"):
         History.open(tmp_path, disk=disk)
@@ -296,16 +296,16 @@ def test_disk_without_locks_is_refused_with_the_reason(tmp_path: Path) -> None:
     assert not disk.open_files
 
 
-@pytest.mark.parametrize("fate", ["deleted", "moved", "replaced"])
-def test_deleted_history_acknowledges_nothing_more(tmp_path: Path, fate: str) -> None:
+@pytest.mark.parametrize("removal", ["deleted", "moved", "replaced"])
+def test_deleted_history_acknowledges_nothing_more(tmp_path: Path, removal: str) -> None:
     path, elsewhere = tmp_path / "history", tmp_path / "elsewhere"
     history = History.open(path)
     kept = new_job(history)
     history.commit(kept).result()
     path.rename(elsewhere)
-    if fate == "deleted":
+    if removal == "deleted":
         shutil.rmtree(elsewhere)
-    elif fate == "replaced":
+    elif removal == "replaced":
         path.mkdir()
     lost = new_job(history)
     with pytest.raises(StoreFailed, match="deleted, moved or unmounted while jobtui ran: put it back"):
@@ -315,7 +315,7 @@ def test_deleted_history_acknowledges_nothing_more(tmp_path: Path, fate: str) ->
     assert history.get(lost.id) is None
     history.close()
     assert not path.exists() or not any(path.iterdir())
-    if fate == "moved":
+    if removal == "moved":
         elsewhere.rename(path)
         assert after_opening_again(path)[kept.id] == kept
 

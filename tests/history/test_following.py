@@ -74,9 +74,9 @@ def _write(store: Store, *jobs: Job) -> None:
 
 def _changes(jobs: dict[int, Job]) -> list[Job]:
     """A change to a sealed job, between two new jobs."""
-    dice = random.Random(7)
-    new = [made_jobs.submitted(job_id, dice) for job_id in (31, 32)]
-    return [new[0], made_jobs.moved_on(jobs[5], dice), new[1]]
+    rng = random.Random(7)
+    new = [made_jobs.submitted(job_id, rng) for job_id in (31, 32)]
+    return [new[0], made_jobs.moved_on(jobs[5], rng), new[1]]
 
 
 def _failing(kind: str) -> Callable[[str], None]:

@@ -35,8 +35,8 @@ def _expected(path: Path) -> _Expected:
     return msgspec.json.decode((path / "jobs.json").read_bytes(), type=_Expected)
 
 
-def _copy(path: Path, place: Path) -> Path:
-    return shutil.copytree(path / "history", place / "history")
+def _copy(path: Path, target: Path) -> Path:
+    return shutil.copytree(path / "history", target / "history")
 
 
 def _held(history: History) -> tuple[dict[int, Job], dict[int, Job]]:

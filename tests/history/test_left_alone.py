@@ -31,21 +31,21 @@ def next_archive(path: Path, name: str) -> Path:
     return path / "archive" / f"{name}-{int(archive_of(path).name.rpartition('-')[2]) + 1}"
 
 
-def without_its_manifest(place: Path) -> None:
-    (place / "ARCHIVE.json").unlink()
+def without_its_manifest(archive: Path) -> None:
+    (archive / "ARCHIVE.json").unlink()
 
 
-def with_a_word(place: Path) -> None:
-    (place / "mine.txt").write_text("mine")
+def with_a_word(archive: Path) -> None:
+    (archive / "mine.txt").write_text("mine")
 
 
-def with_another_s_record(place: Path) -> None:
-    file = next(place.glob("seg-*.jsonl"))
+def with_another_s_record(archive: Path) -> None:
+    file = next(archive.glob("seg-*.jsonl"))
     start, line = lines_of(file.read_bytes())[0]
     record = line.split(b",", 1)[1].replace(b'"space":"', b'"space":"other', 1)
     other = frame_line(b"{" + record)
     file.write_bytes(other + file.read_bytes()[start + len(line) + 1 :])
-    next(place.glob("seg-*.idx.json")).unlink()
+    next(archive.glob("seg-*.idx.json")).unlink()
 
 
 @pytest.mark.parametrize(
@@ -56,40 +56,40 @@ def test_unfinished_archive_with_other_files_is_kept(
     change: Callable[[Path], None], is_kept: bool, sealed: Made, copied: Copied
 ) -> None:
     path = copied(sealed)
-    place = next_archive(path, "jobs-1-10")
-    shutil.copytree(archive_of(path), place, ignore=shutil.ignore_patterns("seg-*"))
+    archive = next_archive(path, "jobs-1-10")
+    shutil.copytree(archive_of(path), archive, ignore=shutil.ignore_patterns("seg-*"))
     segment = min(path.glob("seg-*.jsonl"))
     for file in path.glob(f"{segment.stem}.*"):
-        shutil.copy(file, place)
-    change(place)
-    before = {file.name: file.read_bytes() for file in place.iterdir()}
+        shutil.copy(file, archive)
+    change(archive)
+    before = {file.name: file.read_bytes() for file in archive.iterdir()}
     opened(path)
-    assert place.exists() == is_kept
-    assert not is_kept or {file.name: file.read_bytes() for file in place.iterdir()} == before
+    assert archive.exists() == is_kept
+    assert not is_kept or {file.name: file.read_bytes() for file in archive.iterdir()} == before
 
 
 @pytest.mark.parametrize("is_link", [False, True])
 def test_foreign_directory_is_not_taken_for_an_archive(is_link: bool, sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
-    place = next_archive(path, "backup")
+    archive = next_archive(path, "backup")
     if is_link:
         (path.parent / "outside").mkdir()
-        place.symlink_to(path.parent / "outside")
+        archive.symlink_to(path.parent / "outside")
     else:
-        place.mkdir()
-    (place / "mine.txt").write_text("mine")
+        archive.mkdir()
+    (archive / "mine.txt").write_text("mine")
     opened(path)
-    assert (place / "mine.txt").read_text() == "mine"
+    assert (archive / "mine.txt").read_text() == "mine"
 
 
 def test_archive_missing_from_rebuilt_manifest_is_reported(sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
-    place, away = archive_of(path), path.parent / "away"
-    place.rename(away)
+    archive, away = archive_of(path), path.parent / "away"
+    archive.rename(away)
     (path / "MANIFEST.json").unlink()
     opened(path)
-    away.rename(place)
-    assert [note.file for note in verify(path)] == [place.relative_to(path).as_posix()]
+    away.rename(archive)
+    assert [note.file for note in verify(path)] == [archive.relative_to(path).as_posix()]
     repair(path)
     assert verify(path) == []
     assert held(path) == (sealed.jobs, [*range(20, 31)])
@@ -120,9 +120,9 @@ def test_link_to_itself_is_no_obstacle_after_a_repair(name: str, sealed: Made, c
 
 @pytest.mark.parametrize("is_renamed", [False, True])
 def test_job_twice_in_an_archive_counts_once_without_manifest(is_renamed: bool, tmp_path: Path) -> None:
-    path, dice = tmp_path / "history", random.Random(3)
+    path, rng = tmp_path / "history", random.Random(3)
     limits = Limits(journal=1 << 20, leftover=0, blanks=512)
-    jobs = [made_jobs.ended(job_id, dice) for job_id in range(1, 6)]
+    jobs = [made_jobs.ended(job_id, rng) for job_id in range(1, 6)]
     later = msgspec.structs.replace(jobs[1], reason="changed later")
     for version in ([*jobs], [later]):
         history = History.open(path, limits=limits)
@@ -131,10 +131,10 @@ def test_job_twice_in_an_archive_counts_once_without_manifest(is_renamed: bool, 
     history = History.open(path, limits=limits)
     history.archive(1, 5).result()
     history.close()
-    place = next(path.glob("archive/jobs-*"))
-    (place / "ARCHIVE.json").unlink()
+    archive = next(path.glob("archive/jobs-*"))
+    (archive / "ARCHIVE.json").unlink()
     if is_renamed:
-        place.rename(path / "archive" / "of last year")
+        archive.rename(path / "archive" / "of last year")
     else:
         assert held(path)[1] == [1, 2, 3, 4, 5]
     repair(path)

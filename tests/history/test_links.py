@@ -57,26 +57,26 @@ DIRECTORIES: dict[str, Callable[[Path], Path]] = {
 }
 
 
-def linked(place: Path, outside: Path) -> None:
-    place.symlink_to(outside)
+def linked(location: Path, outside: Path) -> None:
+    location.symlink_to(outside)
 
 
-def linked_to_nothing(place: Path, outside: Path) -> None:
-    place.symlink_to(outside.with_name("absent"))
+def linked_to_nothing(location: Path, outside: Path) -> None:
+    location.symlink_to(outside.with_name("absent"))
 
 
-def second_name(place: Path, outside: Path) -> None:
-    place.hardlink_to(outside)
+def second_name(location: Path, outside: Path) -> None:
+    location.hardlink_to(outside)
 
 
 LINKS = [linked, linked_to_nothing, second_name]
 
 
 def changed(history: History) -> None:
-    dice = random.Random(5)
+    rng = random.Random(5)
     for _ in range(8):
-        history.commit(made_jobs.ended(history.new_id(), dice)).result()
-    history.commit(made_jobs.moved_on(made_jobs.ended(2, random.Random(6)), dice)).result()
+        history.commit(made_jobs.ended(history.new_id(), rng)).result()
+    history.commit(made_jobs.moved_on(made_jobs.ended(2, random.Random(6)), rng)).result()
 
 
 def opened(path: Path, limits: Limits = OPEN) -> None:
@@ -147,9 +147,9 @@ def state_of(outside: Path) -> dict[Path, tuple[object, ...]]:
 
 @pytest.fixture
 def outside(tmp_path: Path) -> Path:
-    place = tmp_path / "outside"
-    place.mkdir()
-    return place
+    location = tmp_path / "outside"
+    location.mkdir()
+    return location
 
 
 class TestLinkInPlaceOfFile:
@@ -165,12 +165,12 @@ class TestLinkInPlaceOfFile:
     ) -> None:
         path = copied(sealed)
         (path / "quarantine").mkdir(exist_ok=True)
-        place, target = FILES[file](path), outside / "target"
-        if place.exists():
-            shutil.move(place, target)  # the worst target: what it holds is what is expected there
+        location, target = FILES[file](path), outside / "target"
+        if location.exists():
+            shutil.move(location, target)  # the worst target: what it holds is what is expected there
         else:
             target.write_bytes(b"of somebody\n")
-        link(place, target)
+        link(location, target)
         before = state_of(outside)
         for _ in range(2):
             with contextlib.suppress(StoreError):
@@ -190,10 +190,10 @@ class TestLinkInPlaceOfFile:
         path = copied(sealed)
         (path / "quarantine").mkdir(exist_ok=True)
         history = History.open(path, limits=SEALING)
-        place, target = FILES[file](path), outside / "target"
-        target.write_bytes(place.read_bytes() if place.exists() else b"of somebody\n")
-        place.unlink(missing_ok=True)
-        link(place, target)
+        location, target = FILES[file](path), outside / "target"
+        target.write_bytes(location.read_bytes() if location.exists() else b"of somebody\n")
+        location.unlink(missing_ok=True)
+        link(location, target)
         before = state_of(outside)
         with contextlib.suppress(StoreError):
             operation(history)
@@ -217,10 +217,10 @@ class TestLinkInPlaceOfDirectory:
         path = copied(sealed)
         (path / "quarantine").mkdir(exist_ok=True)
         history = History.open(path, limits=SEALING) if is_alive else None
-        place = DIRECTORIES[name](path)
-        (place / "mine").write_text("mine")
-        shutil.move(place, outside / "target")
-        place.symlink_to(outside / "target")
+        location = DIRECTORIES[name](path)
+        (location / "mine").write_text("mine")
+        shutil.move(location, outside / "target")
+        location.symlink_to(outside / "target")
         before = state_of(outside)
         with contextlib.suppress(StoreError):
             if history is None:
@@ -238,9 +238,9 @@ class TestLinkInPlaceOfDirectory:
     ) -> None:
         path = copied(sealed)
         (path / "quarantine").mkdir(exist_ok=True)
-        place = DIRECTORIES[name](path)
-        shutil.move(place, outside / "target")
-        place.symlink_to(outside / "target")
+        location = DIRECTORIES[name](path)
+        shutil.move(location, outside / "target")
+        location.symlink_to(outside / "target")
         before = state_of(outside)
         assert "a link is in its place" in {note.what for note in verify(path)}
         repair(path)
@@ -264,15 +264,15 @@ class TestWhatIsInTheWay:
         self, thing: str, sealed: Made, copied: Copied, outside: Path
     ) -> None:
         path = copied(sealed)
-        place, target = FILES["index"](path), outside / "target"
-        target.write_bytes(place.read_bytes()[:-20])
-        place.unlink()
+        location, target = FILES["index"](path), outside / "target"
+        target.write_bytes(location.read_bytes()[:-20])
+        location.unlink()
         if thing == "link":
-            place.symlink_to(target)
+            location.symlink_to(target)
         elif thing == "second name":
-            place.hardlink_to(target)
+            location.hardlink_to(target)
         else:
-            os.mkfifo(place) if thing == "pipe" else place.mkdir()
+            os.mkfifo(location) if thing == "pipe" else location.mkdir()
         repair(path)
         assert verify(path) == []
         assert held(path)[0] == sealed.jobs

@@ -42,9 +42,9 @@ def left(file: Path) -> None:
 @pytest.fixture
 def grown(sealed: Made, copied: Copied) -> Made:
     """Sealed segments, an archive, and 30 jobs that only the journal has."""
-    path, dice = copied(sealed), random.Random(7)
+    path, rng = copied(sealed), random.Random(7)
     history = History.open(path, limits=OPEN)
-    more = [made_jobs.ended(history.new_id(), dice) for _ in range(30)]
+    more = [made_jobs.ended(history.new_id(), rng) for _ in range(30)]
     for job in more:
         history.commit(job).result()
     history.close()
@@ -128,9 +128,9 @@ class TestIds:
 
     @pytest.mark.parametrize("where", ["index", "archive", "quarantine", "segment", "journal"])
     def test_highest_of_any_file_counts(self, where: str, tmp_path: Path) -> None:
-        path, dice = tmp_path / "history", random.Random(1)
+        path, rng = tmp_path / "history", random.Random(1)
         history = History.open(path, limits=Limits(leftover=0, blanks=512))
-        jobs = [made_jobs.ended(job_id, dice) for job_id in (*range(1, 5), 500_000)]
+        jobs = [made_jobs.ended(job_id, rng) for job_id in (*range(1, 5), 500_000)]
         history.commit(*jobs).result()
         if where == "archive":
             history.archive(500_000, 500_000).result()

@@ -171,13 +171,13 @@ def _look_at_every_order(rounds: Rounds, filtered: Query) -> None:
         for reading, sort, descending, old in itertools.product(
             (history, reader), Sort, (False, True), (False, True)
         ):
-            asked = replace(filtered, sort=sort, descending=descending, archived=old)
-            expected = plain_history.answer(asked, (archived if old else jobs).values())
-            first = reading.query(asked).ids(0, 2)
-            assert first == expected[:2], asked
+            query = replace(filtered, sort=sort, descending=descending, archived=old)
+            expected = plain_history.answer(query, (archived if old else jobs).values())
+            first = reading.query(query).ids(0, 2)
+            assert first == expected[:2], query
             assert reading.counts() == plain_history.counts(jobs.values())
-            view = reading.query(asked)
-            assert len(view) == len(expected), asked
-            assert view.ids(0, len(view)) == expected, asked
-            assert [view.index_of(job_id) for job_id in expected] == list(range(len(expected))), asked
+            view = reading.query(query)
+            assert len(view) == len(expected), query
+            assert view.ids(0, len(view)) == expected, query
+            assert [view.index_of(job_id) for job_id in expected] == list(range(len(expected))), query
     assert verify(PLACE, disk) == []

@@ -56,21 +56,21 @@ class _Known:
     """A history and the jobs that it should hold."""
 
     def __init__(self, path: Path) -> None:
-        self.dice = random.Random(7)
+        self.rng = random.Random(7)
         self.history = History.open(path, limits=SMALL)
         self.jobs: dict[int, Job] = {}
         self.archived: dict[int, Job] = {}
 
     def live_through(self, changes: int) -> None:
-        dice, futures = self.dice, []
+        rng, futures = self.rng, []
         for _ in range(changes):
             live = [job for job in self.jobs.values() if not job.status.ended]
-            if len(live) < 5 or dice.random() < 0.2:
-                job = made_jobs.submitted(self.history.new_id(), dice)
-            elif dice.random() < 0.02:
-                job = made_jobs.moved_on(dice.choice(list(self.jobs.values())), dice)
+            if len(live) < 5 or rng.random() < 0.2:
+                job = made_jobs.submitted(self.history.new_id(), rng)
+            elif rng.random() < 0.02:
+                job = made_jobs.moved_on(rng.choice(list(self.jobs.values())), rng)
             else:
-                job = made_jobs.moved_on(dice.choice(live), dice)
+                job = made_jobs.moved_on(rng.choice(live), rng)
             self.jobs[job.id] = job
             futures.append(self.history.commit(job))
         for future in futures:
@@ -109,11 +109,11 @@ def test_every_query_matches_a_full_scan(reading: History, known: _Known, query:
     orders = list(itertools.product(Sort, (False, True)))
     start = QUERIES.index(query) * 7
     for sort, descending in [orders[(start + step * 3) % len(orders)] for step in range(3)]:
-        asked = replace(query, sort=sort, descending=descending)
-        expected = plain_history.answer(asked, known.jobs.values())
-        view = reading.query(asked)
-        assert len(view) == len(expected), asked
-        assert view.ids(0, len(view)) == expected, asked
+        variant = replace(query, sort=sort, descending=descending)
+        expected = plain_history.answer(variant, known.jobs.values())
+        view = reading.query(variant)
+        assert len(view) == len(expected), variant
+        assert view.ids(0, len(view)) == expected, variant
 
 
 @pytest.mark.parametrize("sort", Sort)
@@ -129,11 +129,11 @@ def test_sort_in_small_buckets_gives_the_same_order(
     ):
         monkeypatch.setattr(module, size, value)
     for query, descending in itertools.product((Query(), Query(words=("flush",))), (False, True)):
-        asked = replace(query, sort=sort, descending=descending)
-        expected = plain_history.answer(asked, known.jobs.values())
+        variant = replace(query, sort=sort, descending=descending)
+        expected = plain_history.answer(variant, known.jobs.values())
         for count in (3, 20, len(expected)):
-            assert reading.query(asked).ids(0, count) == expected[:count]
-        view = reading.query(asked)
+            assert reading.query(variant).ids(0, count) == expected[:count]
+        view = reading.query(variant)
         first = view.ids(0, 5)
         assert [view.index_of(job_id) for job_id in first] == list(range(len(first)))
         view.prepare()
@@ -146,8 +146,8 @@ def test_longer_page_of_equal_keys_follows_a_shorter_one(
 ) -> None:
     monkeypatch.setattr(sorting, "SAMPLE", 2)
     monkeypatch.setattr(sorting, "_MIN_HEAD", 4)
-    dice = random.Random(1)
-    jobs = [replace(made_jobs.ended(job_id, dice), took=1.5) for job_id in range(1, 401)]
+    rng = random.Random(1)
+    jobs = [replace(made_jobs.ended(job_id, rng), took=1.5) for job_id in range(1, 401)]
     # one part begins and ends beyond the other, and has hardly any there
     for part in ([jobs[0], *jobs[100:300], jobs[399]], [*jobs[1:100], *jobs[300:399]]):
         history = History.open(tmp_path, limits=Limits(leftover=0))
@@ -163,9 +163,9 @@ def test_longer_page_of_equal_keys_follows_a_shorter_one(
 
 @pytest.mark.parametrize("query", QUERIES, ids=range(len(QUERIES)))
 def test_archive_is_queried_as_the_rest_is(reading: History, known: _Known, query: Query) -> None:
-    asked = replace(query, archived=True, sort=Sort.TOOK, descending=True)
-    expected = plain_history.answer(asked, known.archived.values())
-    view = reading.query(asked)
+    variant = replace(query, archived=True, sort=Sort.TOOK, descending=True)
+    expected = plain_history.answer(variant, known.archived.values())
+    view = reading.query(variant)
     assert view.ids(0, 10_000) == expected
     assert view.page(3, 5) == [known.archived[job_id] for job_id in expected[3:8]]
 
@@ -175,12 +175,12 @@ def test_archive_is_queried_as_the_rest_is(reading: History, known: _Known, quer
 def test_page_at_any_offset_matches_the_whole_list(
     reading: History, known: _Known, sort: Sort, descending: bool
 ) -> None:
-    dice = random.Random(3)
+    rng = random.Random(3)
     for query in (Query(), Query(words=("flush",)), Query(not_statuses=frozenset({Status.FAILED}))):
-        asked = replace(query, sort=sort, descending=descending)
-        expected = plain_history.answer(asked, known.jobs.values())
-        for start in (0, len(expected) - 7, len(expected), *(dice.randrange(len(expected)) for _ in range(5))):
-            view = reading.query(asked)
+        variant = replace(query, sort=sort, descending=descending)
+        expected = plain_history.answer(variant, known.jobs.values())
+        for start in (0, len(expected) - 7, len(expected), *(rng.randrange(len(expected)) for _ in range(5))):
+            view = reading.query(variant)
             assert [job.id for job in view.page(start, 7)] == expected[max(0, start) : start + 7]
 
 
@@ -190,8 +190,8 @@ def test_index_of_finds_only_jobs_in_the_result(reading: History, known: _Known,
     expected = plain_history.answer(query, known.jobs.values())
     view = reading.query(query)
     for job_id in known.jobs:
-        place = expected.index(job_id) if job_id in expected else None
-        assert view.index_of(job_id) == place
+        index = expected.index(job_id) if job_id in expected else None
+        assert view.index_of(job_id) == index
     assert view.index_of(10**9) is None
     assert view.index_of(next(iter(known.archived))) is None
 
@@ -214,8 +214,8 @@ def test_lineage_is_known_in_both_directions(reading: History, known: _Known) ->
     for space in (None, "nba", "no such space"):
         assert reading.unrecovered(space) == plain_history.unrecovered(jobs, archived, space)
     for job_id in known.jobs:
-        heirs = sorted(job.id for job in (*jobs, *archived) if job.recovered_from == job_id)
-        assert reading.recovered_as(job_id) == heirs
+        recoveries = sorted(job.id for job in (*jobs, *archived) if job.recovered_from == job_id)
+        assert reading.recovered_as(job_id) == recoveries
     reading.load_indexes()
     newest = {job.recovered_from: job.id for job in sorted(jobs, key=lambda job: job.id)}
     known_now = reading.known_recoveries(set(known.jobs))
@@ -241,13 +241,13 @@ def test_preparing_a_view_makes_every_page_ready(known: _Known) -> None:
 
 
 def test_jobs_are_found_by_requester(tmp_path: Path) -> None:
-    dice = random.Random(1)
+    rng = random.Random(1)
     history = History.open(tmp_path, limits=Limits(leftover=0))
     for job_id in range(1, 61):
-        job = made_jobs.ended(job_id, dice)
+        job = made_jobs.ended(job_id, rng)
         by = {"requested_by": "anna@db1, dashboard"} if job_id % 3 else {"schedule": "nightly"}
         history.commit(replace(job, **by)).result()
-    history.commit(replace(made_jobs.ended(61, dice), requested_by="cluster prod")).result()
+    history.commit(replace(made_jobs.ended(61, rng), requested_by="cluster prod")).result()
     history.close()
     reader = History.open(tmp_path, write=False)
     assert reader.query(Query(requesters=("Anna",))).ids(0, 99) == [n for n in range(1, 61) if n % 3]
@@ -260,12 +260,12 @@ def test_jobs_are_found_by_requester(tmp_path: Path) -> None:
 
 
 def test_jobs_are_found_by_because(tmp_path: Path) -> None:
-    dice = random.Random(1)
+    rng = random.Random(1)
     history = History.open(tmp_path, limits=Limits(leftover=0))
     texts = ("", "After the deploy", "nightly backup")
     for job_id in range(1, 61):
         options = JobOptions(because=texts[job_id % 3])
-        history.commit(replace(made_jobs.ended(job_id, dice), options=options)).result()
+        history.commit(replace(made_jobs.ended(job_id, rng), options=options)).result()
     # 58 to 60 are not sealed
     history.archive(1, 57).result()
     history.restore(1, 57).result()
@@ -277,11 +277,11 @@ def test_jobs_are_found_by_because(tmp_path: Path) -> None:
 
 
 def test_index_without_the_because_column_is_rebuilt(tmp_path: Path) -> None:
-    dice = random.Random(1)
+    rng = random.Random(1)
     history = History.open(tmp_path, limits=Limits(leftover=0))
     with pytest.MonkeyPatch.context() as patch:
         patch.delitem(TEXT_COLUMNS, "because")
-        job = replace(made_jobs.ended(1, dice), options=JobOptions(because="deploy"))
+        job = replace(made_jobs.ended(1, rng), options=JobOptions(because="deploy"))
         history.commit(job).result()
         history.close()
     reader = History.open(tmp_path, write=False)

@@ -78,8 +78,8 @@ def test_reader_may_not_write(tmp_path: Path) -> None:
 
 def test_reader_changes_nothing_on_disk(tmp_path: Path) -> None:
     writer = History.open(tmp_path, limits=SMALL)
-    dice = random.Random(3)
-    writer.commit(*(made_jobs.ended(writer.new_id(), dice) for _ in range(40))).result()
+    rng = random.Random(3)
+    writer.commit(*(made_jobs.ended(writer.new_id(), rng) for _ in range(40))).result()
     writer.archive(3, 9).result()
     writer.close()
     next(tmp_path.glob("*.idx.json")).unlink()
@@ -93,18 +93,16 @@ def test_reader_changes_nothing_on_disk(tmp_path: Path) -> None:
 
 
 def test_reader_follows_a_writer_through_seals_and_archives(tmp_path: Path) -> None:
-    dice = random.Random(4)
+    rng = random.Random(4)
     writer = History.open(tmp_path, limits=SMALL)
     reader = History.open(tmp_path, write=False)
     jobs: dict[int, Job] = {}
     for turn in range(60):
         for _ in range(10):
             live = [job for job in jobs.values() if not job.status.ended]
-            new = len(live) < 4 or dice.random() < 0.2
+            new = len(live) < 4 or rng.random() < 0.2
             job = (
-                made_jobs.submitted(writer.new_id(), dice)
-                if new
-                else made_jobs.moved_on(dice.choice(live), dice)
+                made_jobs.submitted(writer.new_id(), rng) if new else made_jobs.moved_on(rng.choice(live), rng)
             )
             writer.commit(job).result()
             jobs[job.id] = job
@@ -183,59 +181,61 @@ def test_reader_in_another_process_sees_whole_commits(tmp_path: Path, long: bool
         reader = History.open(tmp_path, write=False)
         for _ in range(2000 if long else 200):
             line = writer.stdout.readline()
-            told = {int(job): int(events) for job, events in (each.split(":") for each in line.split())}
-            assert eventually(lambda told=told: _at_least(reader, told))
+            acknowledged = {int(job): int(events) for job, events in (each.split(":") for each in line.split())}
+            assert eventually(lambda acknowledged=acknowledged: _at_least(reader, acknowledged))
             with_events = {job_id: len(job.events) for job_id, job in _jobs(reader).items()}
             for first in range(1, max(with_events) + 1, TOGETHER):
-                assert len({with_events.get(first + place) for place in range(TOGETHER)}) == 1
+                assert len({with_events.get(first + index) for index in range(TOGETHER)}) == 1
             assert sum(reader.counts().values()) == len(with_events)
         assert reader.notes == ()
         reader.close()
 
 
-def _at_least(reader: History, told: dict[int, int]) -> bool:
+def _at_least(reader: History, acknowledged: dict[int, int]) -> bool:
     reader.refresh()
-    jobs = {job_id: reader.get(job_id) for job_id in told}
-    return all(job is not None and len(job.events) >= told[job_id] for job_id, job in jobs.items())
+    jobs = {job_id: reader.get(job_id) for job_id in acknowledged}
+    return all(job is not None and len(job.events) >= acknowledged[job_id] for job_id, job in jobs.items())
 
 
 def test_repeatedly_killed_writer_loses_nothing_acknowledged(tmp_path: Path, long: bool) -> None:
-    told: dict[int, int] = {}
-    dice = random.Random(1)
-    for life in range(200 if long else 12):
-        with _another_process(tmp_path, seed=life) as writer:
+    acknowledged: dict[int, int] = {}
+    rng = random.Random(1)
+    for round_number in range(200 if long else 12):
+        with _another_process(tmp_path, seed=round_number) as writer:
             assert writer.stdout is not None
-            for _ in range(dice.randrange(1, 120)):
-                _take(told, writer.stdout.readline())
+            for _ in range(rng.randrange(1, 120)):
+                _take(acknowledged, writer.stdout.readline())
             os.kill(writer.pid, signal.SIGKILL)
             for line in writer.stdout:
-                _take(told, line)
+                _take(acknowledged, line)
         for write in (False, True):
             history = History.open(tmp_path, write=write)
             jobs = _jobs(history)
-            assert all(len(jobs[job_id].events) >= events for job_id, events in told.items())
+            assert all(len(jobs[job_id].events) >= events for job_id, events in acknowledged.items())
             for first in range(1, max(jobs) + 1, TOGETHER):
-                assert len({len(jobs[first + place].events) for place in range(TOGETHER)}) == 1
+                assert len({len(jobs[first + index].events) for index in range(TOGETHER)}) == 1
             assert sum(history.counts().values()) == len(jobs)
             assert [note for note in history.notes if "unfinished" not in note.what] == []
             history.close()
 
 
-def _take(told: dict[int, int], line: str) -> None:
+def _take(acknowledged: dict[int, int], line: str) -> None:
     if line.endswith("\n"):
-        told.update((int(job), int(events)) for job, events in (each.split(":") for each in line.split()))
+        acknowledged.update(
+            (int(job), int(events)) for job, events in (each.split(":") for each in line.split())
+        )
 
 
 def test_reader_continues_with_the_next_writer_after_a_kill(tmp_path: Path) -> None:
     reader = History.open(tmp_path, write=False)
-    for life in range(3):
-        with _another_process(tmp_path, seed=life) as writer:
+    for round_number in range(3):
+        with _another_process(tmp_path, seed=round_number) as writer:
             assert writer.stdout is not None
             lines = [writer.stdout.readline() for _ in range(20)]
-        told: dict[int, int] = {}
+        acknowledged: dict[int, int] = {}
         for line in lines:
-            _take(told, line)
-        assert eventually(lambda told=told: _at_least(reader, told))
+            _take(acknowledged, line)
+        assert eventually(lambda acknowledged=acknowledged: _at_least(reader, acknowledged))
     reader.close()
 
 
@@ -258,9 +258,9 @@ def test_clean_exit_leaves_nothing_to_repair(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sort", [Sort.ID, Sort.HOSTS, Sort.TOOK])
 def test_job_archived_meanwhile_is_not_reported_missing(sort: Sort, tmp_path: Path) -> None:
     writer = History.open(tmp_path / "history", limits=SMALL)
-    dice = random.Random(5)
+    rng = random.Random(5)
     for _ in range(60):
-        writer.commit(made_jobs.ended(writer.new_id(), dice)).result()
+        writer.commit(made_jobs.ended(writer.new_id(), rng)).result()
     reader = History.open(tmp_path / "history", write=False)
     writer.archive(1, 60).result()
     for _ in range(2):

@@ -30,14 +30,14 @@ def disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
     """A file system on a disk that is a piece of memory, and what makes each write to that disk fail."""
     if os.geteuid() != 0 or shutil.which("mkfs.ext4") is None:
         pytest.skip("a disk of memory can only be mounted as root, with mkfs.ext4")
-    place = tmp_path / "disk"
-    place.mkdir()
+    mount_point = tmp_path / "disk"
+    mount_point.mkdir()
     memory = os.memfd_create("disk", os.MFD_ALLOW_SEALING)
     os.ftruncate(memory, 8 << 20)
     image = f"/proc/{os.getpid()}/fd/{memory}"
     for command in (
         ["mkfs.ext4", "-q", "-F", "-O", "^has_journal", image],
-        ["mount", "-o", "loop,errors=continue", image, str(place)],
+        ["mount", "-o", "loop,errors=continue", image, str(mount_point)],
     ):
         if subprocess.run(command, capture_output=True, check=False).returncode:
             os.close(memory)
@@ -50,9 +50,9 @@ def disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
             pytest.skip(f"this machine cannot seal a disk of memory: {error}")
 
     try:
-        yield place, fail
+        yield mount_point, fail
     finally:
-        subprocess.run(["umount", "--lazy", str(place)], capture_output=True, check=False)
+        subprocess.run(["umount", "--lazy", str(mount_point)], capture_output=True, check=False)
         os.close(memory)
 
 
@@ -60,11 +60,11 @@ def disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
 def test_real_io_error_makes_it_read_only_without_loss(
     work: str, disk: tuple[Path, Callable[[], None]]
 ) -> None:
-    place, fails = disk
-    dice = random.Random(2)
-    history = History.open(place / "history", limits=Limits(blanks=4096))
-    told = [made_jobs.ended(history.new_id(), dice) for _ in range(8)]
-    for job in told:
+    mount_point, fails = disk
+    rng = random.Random(2)
+    history = History.open(mount_point / "history", limits=Limits(blanks=4096))
+    jobs = [made_jobs.ended(history.new_id(), rng) for _ in range(8)]
+    for job in jobs:
         history.commit(job).result()
     fails()
     refused = new_job(history)
@@ -76,11 +76,11 @@ def test_real_io_error_makes_it_read_only_without_loss(
             history.commit(refused).result()
     assert history.health is Health.READ_ONLY
     assert "check that disk" in history.write_error
-    assert [history.get(job.id) for job in told] == told
+    assert [history.get(job.id) for job in jobs] == jobs
     assert history.get(refused.id) is None
     with contextlib.suppress(StoreError):
         history.close()
-    reader = History.open(place / "history", write=False)
-    assert [reader.get(job.id) for job in told] == told
+    reader = History.open(mount_point / "history", write=False)
+    assert [reader.get(job.id) for job in jobs] == jobs
     assert reader.get(refused.id) is None
     reader.close()

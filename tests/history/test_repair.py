@@ -63,7 +63,7 @@ def test_damaged_record_is_located_and_restored_from_index(
     assert len(reader.query(Query())) == len(sealed.jobs)
     reader.close()
 
-    assert any(segment.name in said for said in repair(path))
+    assert any(segment.name in report for report in repair(path))
     assert verify(path) == []
     jobs, history = read_all(path)
     assert jobs == sealed.jobs | {job.id: left}
@@ -72,26 +72,26 @@ def test_damaged_record_is_located_and_restored_from_index(
     assert data[start : start + 60] in kept_in(path)
 
 
-def _broken_segments(path: Path, dice: random.Random) -> Iterator[Callable[[Path], None]]:
+def _broken_segments(path: Path, rng: random.Random) -> Iterator[Callable[[Path], None]]:
     segments = sorted(path.glob("seg-*.jsonl"))
 
     def deleted_line(segment: Path) -> None:
         lines = segment.read_bytes().splitlines(keepends=True)
-        del lines[dice.randrange(len(lines))]
+        del lines[rng.randrange(len(lines))]
         segment.write_bytes(b"".join(lines))
 
     def zeros(segment: Path) -> None:
         data = segment.read_bytes()
-        start = dice.randrange(len(data) // 512) * 512
+        start = rng.randrange(len(data) // 512) * 512
         segment.write_bytes(data[:start] + bytes(512) + data[start + 512 :])
 
     def cut(segment: Path) -> None:
         data = segment.read_bytes()
-        segment.write_bytes(data[: dice.randrange(len(data))])
+        segment.write_bytes(data[: rng.randrange(len(data))])
 
     def flipped(segment: Path) -> None:
         data = bytearray(segment.read_bytes())
-        data[dice.randrange(len(data))] ^= 1 << dice.randrange(8)
+        data[rng.randrange(len(data))] ^= 1 << rng.randrange(8)
         segment.write_bytes(data)
 
     def gone(segment: Path) -> None:
@@ -109,10 +109,10 @@ def _broken_segments(path: Path, dice: random.Random) -> Iterator[Callable[[Path
 def test_any_segment_damage_is_found_and_repaired(
     sealed: Made, copied: Callable[[Made], Path], seed: int
 ) -> None:
-    dice = random.Random(seed)
-    for broken in _broken_segments(sealed.path, dice):
+    rng = random.Random(seed)
+    for broken in _broken_segments(sealed.path, rng):
         path = copied(sealed)
-        segment = dice.choice(sorted([*path.glob("seg-*.jsonl"), *path.glob("archive/*/seg-*.jsonl")]))
+        segment = rng.choice(sorted([*path.glob("seg-*.jsonl"), *path.glob("archive/*/seg-*.jsonl")]))
         name = segment.relative_to(path).as_posix()
         broken(segment)
         assert any(note.file == name for note in verify(path)), broken
@@ -154,9 +154,9 @@ def test_repair_notes_name_the_copies_that_it_kept(sealed: Made, copied: Callabl
 def test_rebuilt_archive_counts_no_superseded_records(
     tmp_path: Path,
 ) -> None:
-    limits, dice = Limits(journal=1 << 20, leftover=0, blanks=512), random.Random(3)
-    jobs = [made_jobs.ended(job_id, dice) for job_id in range(1, 21)]
-    for some in (jobs, [made_jobs.moved_on(job, dice) for job in jobs[:5]]):
+    limits, rng = Limits(journal=1 << 20, leftover=0, blanks=512), random.Random(3)
+    jobs = [made_jobs.ended(job_id, rng) for job_id in range(1, 21)]
+    for some in (jobs, [made_jobs.moved_on(job, rng) for job in jobs[:5]]):
         history = History.open(tmp_path, limits=limits)
         history.commit(*some).result()
         history.close()
@@ -183,7 +183,7 @@ def test_rebuilt_archive_counts_no_superseded_records(
 
 
 @pytest.mark.parametrize("leftover", [1 << 20, 0], ids=["in the journal", "sealed again"])
-@pytest.mark.parametrize("broken", [0, 3, 5], ids=lambda place: f"record {place}")
+@pytest.mark.parametrize("broken", [0, 3, 5], ids=lambda index: f"record {index}")
 def test_repair_keeps_jobs_changed_since_the_seal(
     sealed: Made, copied: Callable[[Made], Path], leftover: int, broken: int
 ) -> None:
@@ -273,8 +273,8 @@ def test_restored_older_manifest_loses_no_sealed_job(sealed: Made, copied: Calla
     path = copied(sealed)
     older = (path / "MANIFEST.json").read_bytes()
     history = History.open(path, limits=SMALL)
-    dice = random.Random(3)
-    more = [made_jobs.ended(history.new_id(), dice) for _ in range(40)]
+    rng = random.Random(3)
+    more = [made_jobs.ended(history.new_id(), rng) for _ in range(40)]
     history.commit(*more).result()
     history.close()
     (path / "MANIFEST.json").write_bytes(older)

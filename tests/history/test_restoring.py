@@ -21,8 +21,8 @@ from tests.support.damaged import OPEN, held
 
 def filled(path: Path, disk: Disk | None = None) -> tuple[History, dict[int, Job]]:
     """A history of 30 jobs, of which 1 to 10 and 15 to 20 are in two archives."""
-    history, dice = History.open(path, disk=disk, limits=OPEN), random.Random(4)
-    jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), dice) for _ in range(30))}
+    history, rng = History.open(path, disk=disk, limits=OPEN), random.Random(4)
+    jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), rng) for _ in range(30))}
     history.commit(*jobs.values()).result()
     history.archive(1, 10).result()
     history.archive(15, 20).result()
@@ -42,11 +42,11 @@ class TestRestore:
     def test_archive_without_these_jobs_is_neither_read_nor_written(self, tmp_path: Path) -> None:
         history, _ = filled(tmp_path / "history")
         history.restore(4, 6).result()
-        place = tmp_path / "history" / "archive"
-        names = sorted(place.rglob("*"))
+        archive = tmp_path / "history" / "archive"
+        names = sorted(archive.rglob("*"))
         assert list(history.restore(4, 6).result().ids) == []  # 1 to 10 are still its first and its last
-        assert sorted(place.rglob("*")) == names
-        other = min(place.glob("jobs-15-20-*"))
+        assert sorted(archive.rglob("*")) == names
+        other = min(archive.glob("jobs-15-20-*"))
         for file in other.glob("seg-*"):
             file.unlink()
         assert list(history.restore(1, 10).result().ids) == [1, 2, 3, 7, 8, 9, 10]
@@ -92,7 +92,7 @@ class TestRestore:
         assert ids(history, archived=False) == without()
         history.close()
         assert verify(tmp_path / "history") == []
-        assert [place.name for place in (tmp_path / "history" / "archive").iterdir()] == []
+        assert [archive.name for archive in (tmp_path / "history" / "archive").iterdir()] == []
 
     def test_restored_job_can_change(self, tmp_path: Path) -> None:
         history, jobs = filled(tmp_path / "history")
@@ -123,8 +123,8 @@ class TestRestore:
         history.close()
 
     def test_failed_job_can_be_recovered_again(self, tmp_path: Path) -> None:
-        history, dice = History.open(tmp_path / "history", limits=OPEN), random.Random(1)
-        job = made_jobs.replace(made_jobs.ended(history.new_id(), dice), status=Status.FAILED)
+        history, rng = History.open(tmp_path / "history", limits=OPEN), random.Random(1)
+        job = made_jobs.replace(made_jobs.ended(history.new_id(), rng), status=Status.FAILED)
         history.commit(job).result()
         history.archive(1, 1).result()
         assert history.unrecovered() == []
@@ -235,15 +235,15 @@ class TestWhatACrashLeaves:
         (next(path.glob("archive/jobs-1-10-*")) / "mine.txt").write_text("mine")
         history.restore(4, 6).result()
         history.close()
-        assert [place.read_text() for place in path.glob("archive/*/mine.txt")] == ["mine"]
+        assert [archive.read_text() for archive in path.glob("archive/*/mine.txt")] == ["mine"]
         assert verify(path) == []
 
     @staticmethod
     def _put_back(path: Path, name: str, jobs: int = 30) -> None:
         """Make the archive again as it was before the restore, with the mark that this left in it."""
         other = path.parent / "other"
-        history, dice = History.open(other, limits=OPEN), random.Random(4)
-        made = [made_jobs.ended(history.new_id(), dice) for _ in range(jobs)]
+        history, rng = History.open(other, limits=OPEN), random.Random(4)
+        made = [made_jobs.ended(history.new_id(), rng) for _ in range(jobs)]
         if jobs > 30:
             made[0] = made_jobs.replace(made[0], reason="of another history")
         history.commit(*made).result()

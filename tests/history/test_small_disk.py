@@ -86,8 +86,8 @@ def test_really_full_disk_keeps_all_jobs_and_recovers(small_disk: Path) -> None:
 
 def test_history_on_a_completely_full_disk_is_readable(small_disk: Path) -> None:
     history = History.open(small_disk / "history", limits=SMALL)
-    dice = random.Random(2)
-    jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), dice) for _ in range(60))}
+    rng = random.Random(2)
+    jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), rng) for _ in range(60))}
     history.commit(*jobs.values()).result()
     history.close()
     with contextlib.suppress(OSError), open(small_disk / "ballast", "wb", buffering=0) as ballast:

@@ -52,10 +52,10 @@ def test_numbers_reach_a_value_or_are_far_below_it() -> None:
     assert not may_reach(array("d"), 2.0**40)
 
 
-def _parts(dice: random.Random, overlapping: bool) -> list[list[int]]:
+def _parts(rng: random.Random, overlapping: bool) -> list[list[int]]:
     ids = list(range(1, 400))
     if overlapping:
-        dice.shuffle(ids)
+        rng.shuffle(ids)
     return [sorted(ids[at : at + 9]) for at in range(0, len(ids), 9)]
 
 
@@ -66,21 +66,21 @@ def _pairs(rows: KeyedIds) -> list[tuple[float, int]]:
 @pytest.mark.parametrize("overlapping", [False, True])
 @pytest.mark.parametrize("values", [[1.0], [0.0, 1.0, 2.0], [-2.5, 7.0, *map(float, range(100))]])
 def test_parts_are_sorted_by_key_and_then_by_id(values: Sequence[float], overlapping: bool) -> None:
-    dice = random.Random(3)
-    parts = _parts(dice, overlapping)
-    pairs = [[(dice.choice(values), job_id) for job_id in ids] for ids in parts]
+    rng = random.Random(3)
+    parts = _parts(rng, overlapping)
+    pairs = [[(rng.choice(values), job_id) for job_id in ids] for ids in parts]
     loaded = [
         KeyedIds(array("d", [key for key, _ in part]), array("I", [job_id for _, job_id in part]))
         for part in pairs
     ]
-    dice.shuffle(loaded)
+    rng.shuffle(loaded)
     assert _pairs(sort_rows(loaded)) == sorted(pair for part in pairs for pair in part)
 
 
 @pytest.mark.parametrize("overlapping", [False, True])
 def test_ranks_are_put_in_order_each_with_its_ids(overlapping: bool) -> None:
-    dice = random.Random(4)
-    parts = _parts(dice, overlapping)
+    rng = random.Random(4)
+    parts = _parts(rng, overlapping)
     ranks = {0.0: parts[::3], 2048.0: parts[1::3], 1024.0: parts[2::3]}
     found = merge_ranks({rank: [array("Q", ids) for ids in some] for rank, some in ranks.items()})
     assert _pairs(found) == sorted(
@@ -89,6 +89,6 @@ def test_ranks_are_put_in_order_each_with_its_ids(overlapping: bool) -> None:
 
 
 def test_values_of_many_parts_are_in_order_each_once() -> None:
-    dice = random.Random(5)
-    parts = [[dice.choice("abcdefgh") * dice.randrange(9) for _ in range(30)] for _ in range(9)]
+    rng = random.Random(5)
+    parts = [[rng.choice("abcdefgh") * rng.randrange(9) for _ in range(30)] for _ in range(9)]
     assert sort_distinct(parts) == sorted({value for part in parts for value in part})

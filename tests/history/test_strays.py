@@ -62,11 +62,11 @@ def renamed_and_without_its_manifest(path: Path) -> None:
 
 
 def away_for_a_while(path: Path) -> None:
-    place = archive_of(path)
-    place.rename(path.parent / "away")
+    archive = archive_of(path)
+    archive.rename(path.parent / "away")
     repair(path)
     opened(path)
-    (path.parent / "away").rename(place)
+    (path.parent / "away").rename(archive)
 
 
 STRAYS = [
@@ -133,7 +133,7 @@ def test_missing_archive_is_reported_with_its_jobs(sealed: Made, copied: Copied)
     (note,) = verify(path)
     assert "jobs 20 to 30" in str(note)
     assert "[Errno" not in str(note)
-    assert any("jobs 20 to 30" in said for said in repair(path))
+    assert any("jobs 20 to 30" in line for line in repair(path))
     assert verify(path) == []
     assert held(path) == (sealed.jobs, [])
     history = History.open(path, limits=OPEN)
@@ -164,19 +164,19 @@ FILES = [
 ]
 
 
-@pytest.mark.parametrize("thing", [a_directory, a_pipe, a_link_to_nothing])
+@pytest.mark.parametrize("create", [a_directory, a_pipe, a_link_to_nothing])
 @pytest.mark.parametrize("file", FILES)
 def test_wrong_type_at_a_files_path_is_moved_by_repair(
-    file: str, thing: Callable[[Path], None], sealed: Made, copied: Copied
+    file: str, create: Callable[[Path], None], sealed: Made, copied: Copied
 ) -> None:
     path = copied(sealed)
-    place = next(path.glob(file))
-    place.unlink()
-    thing(place)
-    assert place.relative_to(path).as_posix() in {note.file for note in verify(path)}
+    archive = next(path.glob(file))
+    archive.unlink()
+    create(archive)
+    assert archive.relative_to(path).as_posix() in {note.file for note in verify(path)}
     repair(path)
     assert verify(path) == []
-    assert os.path.lexists(path / "quarantine" / place.name)
+    assert os.path.lexists(path / "quarantine" / archive.name)
     found, archived = held(path)
     assert found.items() <= sealed.jobs.items()
     assert len(found) == len(sealed.jobs) or file.startswith("journal")
@@ -223,9 +223,9 @@ def test_history_may_lie_elsewhere_behind_a_link(sealed: Made, copied: Copied) -
 
 def test_older_copy_over_a_history_deletes_nothing_newer(sealed: Made, copied: Copied) -> None:
     path, older = copied(sealed), copied(sealed)
-    dice = random.Random(8)
+    rng = random.Random(8)
     history = History.open(path, limits=Limits(journal=1 << 20, leftover=0, blanks=512))
-    more = [made_jobs.ended(history.new_id(), dice) for _ in range(4)]
+    more = [made_jobs.ended(history.new_id(), rng) for _ in range(4)]
     for job in more:
         history.commit(job).result()
     history.archive(more[0].id, more[1].id).result()

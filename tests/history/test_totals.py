@@ -36,20 +36,20 @@ def assert_same(found: JobTotals, wanted: JobTotals) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_sealed_changed_and_archived(tmp_path: Path, seed: int) -> None:
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     history = History.open(tmp_path, limits=LIMITS)
     jobs: dict[int, Job] = {}
     archived: dict[int, Job] = {}
     for round_ in range(6):
         for _ in range(10):
-            job = made_jobs.ended(history.new_id(), dice)
+            job = made_jobs.ended(history.new_id(), rng)
             history.commit(job).result()
             jobs[job.id] = job
-        changed = made_jobs.moved_on(jobs[dice.choice([*jobs])], dice)
+        changed = made_jobs.moved_on(jobs[rng.choice([*jobs])], rng)
         history.commit(changed).result()
         jobs[changed.id] = changed
         if round_ % 2:
-            first = dice.choice([*jobs])
+            first = rng.choice([*jobs])
             for job_id in history.archive(first, first + 3).result().ids:
                 archived[job_id] = jobs.pop(job_id)
         assert_same(history.totals(), expected(jobs, archived))
@@ -61,10 +61,10 @@ def test_sealed_changed_and_archived(tmp_path: Path, seed: int) -> None:
 
 
 def test_segment_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    dice = random.Random(1)
+    rng = random.Random(1)
     history = History.open(tmp_path, limits=LIMITS)
     for _ in range(60):
-        history.commit(made_jobs.ended(history.new_id(), dice)).result()
+        history.commit(made_jobs.ended(history.new_id(), rng)).result()
     history.close()
     reader = History.open(tmp_path, write=False)
     first = reader.totals()

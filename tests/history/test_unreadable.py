@@ -76,7 +76,7 @@ def test_repair_leaves_an_unreadable_segment_in_place(sealed: Made, copied: Copi
     other.write_bytes(other.read_bytes()[:-30])
     disk, before = BadSectors(one), one.read_bytes()
     assert {one.name, other.name} <= {note.file for note in verify(path, disk)}
-    assert any(one.name in said and "left unchanged" in said for said in repair(path, disk))
+    assert any(one.name in line and "left unchanged" in line for line in repair(path, disk))
     assert {note.file for note in verify(path, disk)} == {one.name}
     assert one.read_bytes() == before
     assert verify(path) == []
@@ -90,7 +90,7 @@ def test_archive_without_manifest_is_read_from_its_segments(sealed: Made, copied
     assert len(history.query(Query(archived=True))) == 11
     assert [note.file for note in history.notes] == [contents.relative_to(path).as_posix()]
     history.close()
-    assert any("left unchanged" in said for said in repair(path, disk))
+    assert any("left unchanged" in line for line in repair(path, disk))
     assert contents.read_bytes() == before
     assert verify(path) == []
 
@@ -183,21 +183,21 @@ def test_shortage_is_not_taken_for_an_unreadable_file(
 def test_unfinished_archive_that_cannot_be_compared_now_stays(sealed: Made, copied: Copied) -> None:
     class Short(Disk):
         def open(self, path: Path) -> int:
-            if path.parent == place and path.suffix == ".jsonl":
+            if path.parent == duplicate and path.suffix == ".jsonl":
                 raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), str(path))
             return super().open(path)
 
     path = copied(sealed)
     archive = archive_of(path)
-    place = archive.with_name(f"jobs-1-10-{int(archive.name.rpartition('-')[2]) + 1}")
-    place.mkdir()
+    duplicate = archive.with_name(f"jobs-1-10-{int(archive.name.rpartition('-')[2]) + 1}")
+    duplicate.mkdir()
     for file in path.glob(f"{min(path.glob('seg-*.jsonl')).stem}.*"):
-        shutil.copy(file, place)
+        shutil.copy(file, duplicate)
     with pytest.raises(StoreError, match="Too many open files"):
         History.open(path, disk=Short())
-    assert place.exists()
+    assert duplicate.exists()
     History.open(path).close()
-    assert not place.exists()
+    assert not duplicate.exists()
 
 
 def test_too_deep_content_is_a_history_that_cannot_be_read() -> None:
@@ -249,7 +249,7 @@ def test_repair_reports_no_index_that_was_not_written(sealed: Made, copied: Copi
     path = copied(sealed)
     index = min(path.glob("seg-*.idx.json"))
     index.write_bytes(b"")
-    assert [said.startswith(f"{index.name}: it cannot be rebuilt") for said in repair(path, Full())] == [True]
+    assert [line.startswith(f"{index.name}: it cannot be rebuilt") for line in repair(path, Full())] == [True]
     assert repair(path) == [f"{index.name}: rebuilt from the records"]
     assert verify(path) == []
 

@@ -444,6 +444,6 @@ class TestLock:
         self, sealed: Made, copied: Copied, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         path = copied(sealed)
-        monkeypatch.setattr(locks, "foreign_owner", lambda place: "it belongs to another user")
+        monkeypatch.setattr(locks, "foreign_owner", lambda directory: "it belongs to another user")
         with pytest.raises(StoreError, match="cannot be written: it belongs to another user"):
             History.open(path)

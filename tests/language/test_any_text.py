@@ -90,16 +90,16 @@ SPLINTERS = [
 ]
 
 
-def mutated(text: str, chance: random.Random) -> str:
-    for _ in range(chance.randint(1, 4)):
-        at, to = sorted((chance.randint(0, len(text)), chance.randint(0, len(text))))
-        text = chance.choice(
+def mutated(text: str, rng: random.Random) -> str:
+    for _ in range(rng.randint(1, 4)):
+        at, to = sorted((rng.randint(0, len(text)), rng.randint(0, len(text))))
+        text = rng.choice(
             [
-                text[:at] + chance.choice(SPLINTERS) + text[at:],
-                text[:at] + chance.choice(SPLINTERS) + text[min(at + 1, to) :],
+                text[:at] + rng.choice(SPLINTERS) + text[at:],
+                text[:at] + rng.choice(SPLINTERS) + text[min(at + 1, to) :],
                 text[:at] + text[min(at + 3, to) :],
                 text[:to] + text[at:to] + text[to:],
-                text[:at] + " " + chance.choice(SPLINTERS) + " " + text[at:],
+                text[:at] + " " + rng.choice(SPLINTERS) + " " + text[at:],
                 text.swapcase(),
             ]
         )
@@ -115,13 +115,13 @@ def seeds() -> list[str]:
 
 
 def test_mutations_of_the_corpus_are_answered(long: bool) -> None:
-    chance = random.Random(20191217)
+    rng = random.Random(20191217)
     texts = seeds()
     for _ in range(200_000 if long else 2_500):
-        text = mutated(chance.choice(texts), chance)
+        text = mutated(rng.choice(texts), rng)
         answered(text)
-        if chance.random() < 0.2:
-            answered_while_typing(text, chance.randint(0, len(text)))
+        if rng.random() < 0.2:
+            answered_while_typing(text, rng.randint(0, len(text)))
 
 
 HOSTILE = {

@@ -122,7 +122,7 @@ def test_near_miss_is_named(text: str, near: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "hint"),
     [
         ("SHOW JOBS WHERE status = 'RUNNING'", "SHOW FAILED JOBS IN nba"),
         ("SHOW JOBS LIMIT 5 IN nba", "IN comes before LIMIT"),
@@ -150,8 +150,8 @@ def test_near_miss_is_named(text: str, near: str | None) -> None:
         ("USE `a\tb`", "U+0009 TAB"),
     ],
 )
-def test_known_mistake_gets_a_hint(text: str, told: str) -> None:
-    assert told in refusal(text).message
+def test_known_mistake_gets_a_hint(text: str, hint: str) -> None:
+    assert hint in refusal(text).message
 
 
 @pytest.mark.parametrize(
@@ -287,19 +287,19 @@ def test_dotted_host_is_to_be_quoted(hosts: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "said"),
+    ("host", "message"),
     [
         ('""', "there is nothing between the quotes"),
         (r'"a\nb"', "a host's name holds no control character"),
         (f'"{"a" * 4097}"', "a name has at most 4,096 characters, but this one has 4,097"),
     ],
 )
-def test_wrong_host_in_quotes(host: str, said: str) -> None:
-    assert refusal(f"ADMIN COMPACT nba ON {host}").message.endswith(said)
+def test_wrong_host_in_quotes(host: str, message: str) -> None:
+    assert refusal(f"ADMIN COMPACT nba ON {host}").message.endswith(message)
 
 
 @pytest.mark.parametrize(
-    ("text", "said"),
+    ("text", "message"),
     [
         ("CREATE SPACE nba ON 2.5 HOSTS", "numbers are whole"),
         ("CREATE SPACE nba ON 3 HOSTS.x", "expected ; or the end"),
@@ -308,5 +308,5 @@ def test_wrong_host_in_quotes(host: str, said: str) -> None:
         ("STOP JOB 1-3", "ids are listed one by one, as in 1, 2, 3"),
     ],
 )
-def test_hint_is_about_the_wrong_word(text: str, said: str) -> None:
-    assert refusal(text).message.endswith(said)
+def test_hint_is_about_the_wrong_word(text: str, message: str) -> None:
+    assert refusal(text).message.endswith(message)

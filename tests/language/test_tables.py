@@ -198,8 +198,8 @@ def test_columns_stay_aligned_if_characters_are_escaped() -> None:
 
 
 def test_json_is_an_array_with_an_object_a_statement() -> None:
-    told = json.loads(format_json([Result("USE nba", notice="the space is empty"), FULL], Broken()))
-    assert told == [
+    decoded = json.loads(format_json([Result("USE nba", notice="the space is empty"), FULL], Broken()))
+    assert decoded == [
         {"statement": "USE nba", "columns": [], "rows": [], "notice": "the space is empty"},
         {
             "statement": "SHOW JOB 40",
@@ -244,11 +244,11 @@ def test_json_has_the_total_if_it_holds_the_newest_rows() -> None:
 
 def test_json_lines_have_the_number_of_their_statement() -> None:
     lines = format_jsonl([Result("USE nba"), FULL, result(["Name"], ["nba"])]).split("\n")
-    told = [json.loads(line) for line in lines]
-    assert [row["statement"] for row in told] == [2, 2, 3]
-    assert told[0]["Job Id(TaskId)"] == 40
-    assert told[0]["reason"] == "a\nb \x1b[31m图谱"
-    assert told[2] == {"statement": 3, "Name": "nba"}
+    decoded = [json.loads(line) for line in lines]
+    assert [row["statement"] for row in decoded] == [2, 2, 3]
+    assert decoded[0]["Job Id(TaskId)"] == 40
+    assert decoded[0]["reason"] == "a\nb \x1b[31m图谱"
+    assert decoded[2] == {"statement": 3, "Name": "nba"}
 
 
 def test_csv_holds_the_columns_and_further_fields() -> None:

@@ -40,14 +40,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _options(arguments)
     chosen = _chosen(options)
     survivors: list[Mutant] = []
-    with tempfile.TemporaryDirectory(prefix="jobtui-mutation-", dir=options.dir) as place:
-        copy = Path(place)
+    with tempfile.TemporaryDirectory(prefix="jobtui-mutation-", dir=options.dir) as directory:
+        copy = Path(directory)
         _copy_tree(copy)
         for mutant in chosen:
             begin = time.monotonic()
             survived = _survives(copy, mutant, options.tests or _tests_of(mutant.file))
-            said = "SURVIVED" if survived else "killed"
-            print(f"{said:8} {time.monotonic() - begin:5.0f} s  {mutant}", flush=True)
+            verdict = "SURVIVED" if survived else "killed"
+            print(f"{verdict:8} {time.monotonic() - begin:5.0f} s  {mutant}", flush=True)
             survivors += [mutant] if survived else []
     print(f"{len(chosen) - len(survivors)} of {len(chosen)} killed (seed {options.seed})")
     return 1 if survivors else 0

@@ -33,6 +33,6 @@ def graphd(cluster: Cluster) -> Iterator[GraphdDouble]:
 
 @pytest.fixture
 def prod(graphd: GraphdDouble, tmp_path: Path) -> Iterator[ClusterBench]:
-    with working_on(graphd, root=tmp_path) as it:
-        it.caught_up()
-        yield it
+    with working_on(graphd, root=tmp_path) as bench:
+        bench.caught_up()
+        yield bench

@@ -57,10 +57,10 @@ class TestStoraged:
             since = format_local_time(hours.clock.now())
             prod.events.wait_for(lambda: prod.job(1).reason and prod.job(2).reason)
             hours.advance(HOURS)
-            begin, asked = hours.passed, len(cluster.statements)
+            begin, count = hours.passed, len(cluster.statements)
             for _ in range(20):
                 hours.poll()
-            assert len(cluster.statements) - asked <= hours.most_statements(since=begin)
+            assert len(cluster.statements) - count <= hours.most_statements(since=begin)
             waits = f"waits for {AWAY}, offline since {since}: the cluster continues with this space only"
             first, second = show_job(prod, 1), show_job(prod, 2)
             assert first.notice == f"Job 1 (compact nba) {waits} when the host is back"

@@ -77,8 +77,8 @@ def test_lost_connection_fails_at_once_and_sends_nothing() -> None:
                 assert mirror.link.state is ConnectionState.LOST
                 sent = len(graphd.cluster.statements)
                 local = mirror.link.since.astimezone().strftime("%H:%M:%S")
-                for asked in (mirror.jobs("nba"), mirror.submit("flush", "nba"), mirror.spaces()):
-                    error = await failure(asked)
+                for call in (mirror.jobs("nba"), mirror.submit("flush", "nba"), mirror.spaces()):
+                    error = await failure(call)
                     assert error.code is ErrorCode.UNREACHABLE
                     assert error.detail.startswith(f"no connection to the cluster since {local}: ")
                     assert not error.outcome_unknown
@@ -159,14 +159,14 @@ def test_slow_query_is_reported_until_answered(
                 await mirror.ready()
                 log = ConnectionLog(mirror)
                 graphd.faults.append(Fault.HANG)
-                asked = asyncio.ensure_future(mirror.jobs("nba"))
+                call = asyncio.ensure_future(mirror.jobs("nba"))
                 await log.wait_for(lambda: log.links[-1].detail)
                 assert log.links[-1].detail.startswith("no answer since ")
                 assert log.links[-1].state is ConnectionState.CONNECTED
                 assert len(await mirror.spaces()) == 1  # it waits for no list, and ends no warning about one
                 assert mirror.link.detail.startswith("no answer since ")
                 graphd.go_on()
-                await asked
+                await call
                 await log.wait_for(lambda: not log.links[-1].detail)
                 assert (log.links[-1].state, log.links[-1].address) == (
                     ConnectionState.CONNECTED,
@@ -179,7 +179,7 @@ def test_slow_query_is_reported_until_answered(
 def test_query_that_waits_for_its_turn_is_not_unanswered(monkeypatch: pytest.MonkeyPatch) -> None:
     late: list[float] = []
     monkeypatch.setattr("jobtui.storage.nebula.job_manager.SLOW_ANSWER_SECONDS", 0.01)
-    monkeypatch.setattr(Reconnector, "on_slow_answer", lambda keeper, seconds: late.append(seconds))
+    monkeypatch.setattr(Reconnector, "on_slow_answer", lambda reconnector, seconds: late.append(seconds))
 
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:

@@ -66,9 +66,9 @@ def test_task_that_moves_on_is_a_change_of_its_job() -> None:
                 reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
                 assert await reader.updates() == [("nba", job, Status.RUNNING, UpdateKind.FIRST)]
                 cluster.finish(job, host="10.0.0.6")
-                (sighting,) = await reader.batch()
-                assert (sighting.job.status, sighting.kind) == (Status.RUNNING, UpdateKind.CHANGED)
-                assert [task.status for task in sighting.job.tasks or ()] == [Status.RUNNING, Status.FINISHED]
+                (update,) = await reader.batch()
+                assert (update.job.status, update.kind) == (Status.RUNNING, UpdateKind.CHANGED)
+                assert [task.status for task in update.job.tasks or ()] == [Status.RUNNING, Status.FINISHED]
                 cluster.finish(job)
                 assert await reader.updates() == [("nba", job, Status.FINISHED, UpdateKind.CHANGED)]
                 await reader.close()
@@ -176,8 +176,8 @@ def test_running_job_missing_from_two_lists_has_failed() -> None:
         mirror.there["nba"][1] = kept
         await reader.silence(10)
         del mirror.there["nba"][1]
-        (sighting,) = await reader.batch()
-        assert (sighting.job.status, sighting.job.reason) == (Status.FAILED, GONE)
+        (update,) = await reader.batch()
+        assert (update.job.status, update.job.reason) == (Status.FAILED, GONE)
         await reader.silence(10)
         await reader.close()
 
@@ -190,16 +190,16 @@ def test_jobs_under_way_in_a_dropped_space_have_failed() -> None:
         mirror.put("nba", 1)
         mirror.put("nba", 2, Status.FINISHED)
         mirror.put("other", 3)
-        complaints: list[StorageError] = []
-        reader = UpdateReader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
+        errors: list[StorageError] = []
+        reader = UpdateReader(JobPoller(mirror, on_error=errors.append, clock=clock), clock)
         await reader.batch()
         del mirror.there["nba"]
-        mirror.trouble["nba"] = StorageError(ErrorCode.MISSING, "", "nba", "SpaceNotFound: SpaceName `nba`")
-        (sighting,) = await reader.batch()
-        assert (sighting.space, sighting.job.id, sighting.job.reason) == ("nba", 1, DROPPED)
+        mirror.errors["nba"] = StorageError(ErrorCode.MISSING, "", "nba", "SpaceNotFound: SpaceName `nba`")
+        (update,) = await reader.batch()
+        assert (update.space, update.job.id, update.job.reason) == ("nba", 1, DROPPED)
         mirror.put("other", 3, Status.FINISHED)
         assert await reader.updates() == [("other", 3, Status.FINISHED, UpdateKind.CHANGED)]
-        assert complaints == []
+        assert errors == []
         await reader.close()
 
     run(test())
@@ -247,14 +247,14 @@ def test_unlistable_space_is_reported_once_others_continue() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(("nba", "other")), PatientClock()
         mirror.put("other", 1)
-        mirror.trouble["nba"] = StorageError(ErrorCode.ACCESS, "", "nba", "No permission to read space.")
-        complaints: list[StorageError] = []
-        reader = UpdateReader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
+        mirror.errors["nba"] = StorageError(ErrorCode.ACCESS, "", "nba", "No permission to read space.")
+        errors: list[StorageError] = []
+        reader = UpdateReader(JobPoller(mirror, on_error=errors.append, clock=clock), clock)
         assert await reader.updates() == [("other", 1, Status.RUNNING, UpdateKind.FIRST)]
         await reader.silence(100)
-        assert [error.detail for error in complaints] == ["No permission to read space."]
+        assert [error.detail for error in errors] == ["No permission to read space."]
         assert mirror.asked.count("jobs nba") <= 8  # after 2, 4, 8, 16 and then each 30 seconds
-        del mirror.trouble["nba"]
+        del mirror.errors["nba"]
         mirror.put("nba", 2)
         assert await reader.updates() == [("nba", 2, Status.RUNNING, UpdateKind.FIRST)]
         await reader.close()
@@ -269,20 +269,20 @@ def test_space_whose_role_is_lost_keeps_its_jobs_as_they_were() -> None:
             mirror.put("nba", job_id, status)
         running = Task(0, "10.0.0.5", Status.RUNNING, start=START)
         mirror.change("nba", 2, tasks=(running,))  # it has failed, and a host still works
-        complaints: list[StorageError] = []
-        reader = UpdateReader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
+        errors: list[StorageError] = []
+        reader = UpdateReader(JobPoller(mirror, on_error=errors.append, clock=clock), clock)
         await reader.batch()
-        mirror.trouble["nba"] = StorageError(ErrorCode.ACCESS, "", "nba", "No permission to read space.")
+        mirror.errors["nba"] = StorageError(ErrorCode.ACCESS, "", "nba", "No permission to read space.")
         mirror.put("nba", 3)
         await reader.silence(100)
-        assert [error.detail for error in complaints] == ["No permission to read space."]
+        assert [error.detail for error in errors] == ["No permission to read space."]
         mirror.asked.clear()
         await reader.silence(60)
         assert mirror.asked.count("jobs nba") <= 3
         assert not [asked for asked in mirror.asked if asked.startswith("show")]
         mirror.put("other", 4)
         assert await reader.updates() == [("other", 4, Status.RUNNING, UpdateKind.FIRST)]
-        del mirror.trouble["nba"]
+        del mirror.errors["nba"]
         mirror.put("nba", 1, Status.FINISHED)
         mirror.change("nba", 2, tasks=(replace(running, status=Status.FINISHED, stop=START),))
         assert await reader.updates() == [
@@ -301,13 +301,13 @@ def test_role_lost_between_a_list_and_its_jobs_loses_no_job() -> None:
         for job_id in (1, 2):
             mirror.put("nba", job_id)
         refused = StorageError(ErrorCode.ACCESS, "", "nba", "No permission to read space.")
-        mirror.on_list = lambda: mirror.trouble.update(nba=refused)
-        complaints: list[StorageError] = []
-        reader = UpdateReader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
+        mirror.on_list = lambda: mirror.errors.update(nba=refused)
+        errors: list[StorageError] = []
+        reader = UpdateReader(JobPoller(mirror, on_error=errors.append, clock=clock), clock)
         await reader.silence(20)
-        assert len(complaints) == 1
+        assert len(errors) == 1
         mirror.on_list = lambda: None
-        del mirror.trouble["nba"]
+        del mirror.errors["nba"]
         assert [job for _, job, _, _ in await reader.updates()] == [1, 2]
         await reader.close()
 
@@ -325,14 +325,14 @@ def test_repeated_failure_is_reported_once() -> None:
             )
 
         mirror.show = unreadable  # type: ignore[method-assign]  # replaced for this test
-        complaints: list[StorageError] = []
-        reader = UpdateReader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
+        errors: list[StorageError] = []
+        reader = UpdateReader(JobPoller(mirror, on_error=errors.append, clock=clock), clock)
         assert await reader.updates() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         await reader.silence(100)
-        assert len(complaints) == 1
+        assert len(errors) == 1
         mirror.layout = unreadable  # type: ignore[method-assign]  # replaced for this test
         await reader.silence(200)
-        assert len(complaints) == 2
+        assert len(errors) == 2
         await reader.close()
 
     run(test())
@@ -349,11 +349,11 @@ def test_job_of_unknown_form_is_reported_without_tasks() -> None:
             )
 
         mirror.show = unreadable  # type: ignore[method-assign]  # replaced for this test
-        complaints: list[StorageError] = []
-        reader = UpdateReader(JobPoller(mirror, on_error=complaints.append, clock=clock), clock)
-        (sighting,) = await reader.batch()
-        assert (sighting.job.status, sighting.job.tasks) == (Status.FINISHED, ())
-        assert len(complaints) == 1
+        errors: list[StorageError] = []
+        reader = UpdateReader(JobPoller(mirror, on_error=errors.append, clock=clock), clock)
+        (update,) = await reader.batch()
+        assert (update.job.status, update.job.tasks) == (Status.FINISHED, ())
+        assert len(errors) == 1
         await reader.close()
 
     run(test())
@@ -412,8 +412,8 @@ def test_lost_submit_is_found_above_the_newest_id() -> None:
         assert (newest, follower.newest("elsewhere")) == (41, 0)
         mirror.lost_answer = StorageError(ErrorCode.TIMEOUT, "", "nba", "no answer", outcome_unknown=True)
         assert (await failure(mirror.submit("compact", "nba"))).outcome_unknown
-        (sighting,) = await reader.batch()
-        assert (sighting.job.command, sighting.job.id > newest) == ("compact", True)
+        (update,) = await reader.batch()
+        assert (update.job.command, update.job.id > newest) == ("compact", True)
         await reader.close()
 
     run(test())

@@ -103,10 +103,10 @@ def test_all_spaces_are_listed_at_once_after_an_outage() -> None:
         mirror, clock = ScriptedMirror([f"s{n}" for n in range(40)]), PatientClock()
         reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         await reader.silence(30)
-        mirror.trouble[""] = StorageError(ErrorCode.UNREACHABLE, "", "", "RPC failure in MetaClient")
+        mirror.errors[""] = StorageError(ErrorCode.UNREACHABLE, "", "", "RPC failure in MetaClient")
         await reader.silence(60)
         mirror.put("s39", 1)
-        del mirror.trouble[""]
+        del mirror.errors[""]
         began = clock.steady()
         assert await reader.updates() == [("s39", 1, Status.RUNNING, UpdateKind.FIRST)]
         assert clock.steady() - began <= 2
@@ -267,14 +267,14 @@ def test_list_of_spaces_that_was_refused_once_is_repeated_soon() -> None:
     async def test() -> None:
         mirror, clock = ScriptedMirror(), PatientClock()
         reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
-        mirror.trouble[""] = StorageError(ErrorCode.REJECTED, "", "", "memory is exceeded")
+        mirror.errors[""] = StorageError(ErrorCode.REJECTED, "", "", "memory is exceeded")
         await reader.silence(1)
-        del mirror.trouble[""]
+        del mirror.errors[""]
         began = clock.steady()
         mirror.put("nba", 1)
         assert await reader.updates() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         assert clock.steady() - began <= 3
-        mirror.trouble[""] = StorageError(ErrorCode.REJECTED, "", "", "memory is exceeded")
+        mirror.errors[""] = StorageError(ErrorCode.REJECTED, "", "", "memory is exceeded")
         mirror.asked.clear()
         await reader.silence(300)
         assert len(mirror.asked) <= 5 + 5 + 300 / ERROR_SECONDS
@@ -395,11 +395,11 @@ def test_space_missing_for_a_moment_is_read_again() -> None:
         reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         await reader.batch()
         kept = mirror.there.pop("nba")
-        mirror.trouble["nba"] = StorageError(ErrorCode.MISSING, "", "nba", "SpaceNotFound: SpaceName `nba`")
+        mirror.errors["nba"] = StorageError(ErrorCode.MISSING, "", "nba", "SpaceNotFound: SpaceName `nba`")
         (gone,) = await reader.batch()
         assert gone.job.status is Status.FAILED
         mirror.there["nba"] = kept  # the same list
-        del mirror.trouble["nba"]
+        del mirror.errors["nba"]
         assert await reader.updates() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         await reader.close()
 

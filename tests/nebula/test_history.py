@@ -171,7 +171,7 @@ class TestStoppedJob:
         assert Status.FAILED not in prod.events.statuses(1)
 
 
-class TestOtherTroubles:
+class TestOtherFailures:
     def test_recovered_job_has_no_stop_time_while_it_runs(self, prod: ClusterBench, cluster: Cluster) -> None:
         job = cluster.ended_job("nba", "COMPACT", "FAILED")
         prod.events.until(1, Status.FAILED)
@@ -233,8 +233,8 @@ class TestOtherTroubles:
         cluster.roles["root"] = {"test2"}  # SHOW SPACES lists the other one no longer
         words = "The jobs of space 'nba' cannot be listed: PermissionError: No permission to read space."
         prod.events.wait_for(lambda: words in prod.events.notices)
-        asked = cluster.statements.count("SHOW SPACES")
-        prod.events.wait_for(lambda: cluster.statements.count("SHOW SPACES") >= asked + 2 * MISSES)
+        count = cluster.statements.count("SHOW SPACES")
+        prod.events.wait_for(lambda: cluster.statements.count("SHOW SPACES") >= count + 2 * MISSES)
         assert prod.job(1).status is Status.RUNNING
         assert prod.events.notices.count(words) == 1
         assert [row[2] for row in prod.rows("SHOW JOBS")] == ["running", "running"]

@@ -54,9 +54,9 @@ def cluster() -> Cluster:
 @pytest.fixture
 def prod(cluster: Cluster, storaged: StoragedDouble, tmp_path: Path) -> Iterator[ClusterBench]:
     addresses = {"h": Address(HOST, storaged.port)}
-    with GraphdDouble(cluster) as graphd, working_on(graphd, root=tmp_path, storaged=addresses) as it:
-        it.caught_up()
-        yield it
+    with GraphdDouble(cluster) as graphd, working_on(graphd, root=tmp_path, storaged=addresses) as bench:
+        bench.caught_up()
+        yield bench
 
 
 def runner_on(storaged: StoragedDouble) -> StoragedRunner:

@@ -72,10 +72,10 @@ class TestBytes:
 
     @pytest.mark.parametrize("statement", ["SHOW JOB 21", "SHOW HOSTS", "SHOW JOB 0"])
     def test_changed_byte_is_an_answer_or_an_error(self, statement: str) -> None:
-        whole, dice = recorded(statement), random.Random(statement)
+        whole, rng = recorded(statement), random.Random(statement)
         for _ in range(150):
             changed = bytearray(whole)
-            changed[dice.randrange(4, len(whole))] = dice.randrange(256)
+            changed[rng.randrange(4, len(whole))] = rng.randrange(256)
             found: list[Reply] = []
             code = error_of(lambda changed=changed, found=found: found.append(reply_to(bytes(changed))))
             assert code in (None, ErrorCode.UNREACHABLE)
@@ -119,8 +119,8 @@ class TestTables:
         usual = [Value(iVal=7), text("FLUSH"), text("RUNNING"), Value(), Value()]
         if columns is HOSTS:
             usual = [text("h1"), Value(iVal=9779), text("ONLINE"), Value(iVal=1), text("s1:1"), text("s1:1")]
-        for place in range(len(columns)):
-            cells = [*usual[:place], odd, *usual[place + 1 :]]
+        for index in range(len(columns)):
+            cells = [*usual[:index], odd, *usual[index + 1 :]]
             table = DataSet([name.encode() for name in columns], [Row(values=cells)])
             read_by_all(thrift._table(table, "s1"))
 

@@ -125,6 +125,6 @@ class TestStoraged:
                 return error.detail
 
         with Endless(begin) as server:
-            said = run(test(server))
-        assert len(said) < 2 * BODY_LIMIT
+            message = run(test(server))
+        assert len(message) < 2 * BODY_LIMIT
         assert server.sent < 16 << 20

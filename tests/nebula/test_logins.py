@@ -23,8 +23,8 @@ def test_wrong_password_is_refused_once_and_is_not_tried_again() -> None:
                 assert error.code is ErrorCode.ACCESS
                 assert error.detail == f"graphd refused the login of 'root': Invalid password; {TYPED_PASSWORD}"
                 assert mirror.link.state is ConnectionState.REFUSED
-                for asked in (mirror.jobs("nba"), mirror.submit("flush", "nba")):
-                    assert (await failure(asked)).code is ErrorCode.ACCESS
+                for call in (mirror.jobs("nba"), mirror.submit("flush", "nba")):
+                    assert (await failure(call)).code is ErrorCode.ACCESS
                 clock.advance(3600)
                 assert cluster.logins == ["root"]
                 assert not clock.sleepers
@@ -76,7 +76,7 @@ def test_graphd_that_is_not_ready_for_a_login_is_waited_for(code: str, words: st
     async def test() -> None:
         clock = PatientClock()
         cluster = Cluster()
-        cluster.login_trouble = (code, words)
+        cluster.login_errors = (code, words)
         with GraphdDouble(cluster) as graphd:
             async with mirrored(graphd, clock=clock) as mirror:
                 log = ConnectionLog(mirror)
@@ -84,7 +84,7 @@ def test_graphd_that_is_not_ready_for_a_login_is_waited_for(code: str, words: st
                 assert error.code is ErrorCode.UNREACHABLE
                 assert words in error.detail
                 assert mirror.link.state is ConnectionState.LOST
-                cluster.login_trouble = None
+                cluster.login_errors = None
                 await clock.let_pass(log.until(ConnectionState.CONNECTED))
 
     run(test())
@@ -94,7 +94,7 @@ def test_locked_account_is_refused_with_the_clusters_message() -> None:
     async def test() -> None:
         cluster = Cluster()
         words = "5 times consecutive incorrect passwords has been input, user name: root has been locked, "
-        cluster.login_trouble = ("E_BAD_USERNAME_PASSWORD", words + "try again in 300 seconds")
+        cluster.login_errors = ("E_BAD_USERNAME_PASSWORD", words + "try again in 300 seconds")
         with GraphdDouble(cluster) as graphd:
             async with mirrored(graphd, clock=PatientClock()) as mirror:
                 assert "try again in 300 seconds" in (await failure(mirror.ready())).detail

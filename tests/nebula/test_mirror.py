@@ -62,8 +62,8 @@ def test_missing_job_cannot_be_shown_or_stopped() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd) as mirror:
-                for asked in (mirror.show("nba", 123456), mirror.stop("nba", 123456)):
-                    error = await failure(asked)
+                for call in (mirror.show("nba", 123456), mirror.stop("nba", 123456)):
+                    error = await failure(call)
                     assert (error.code, error.detail, error.space) == (ErrorCode.REJECTED, NOT_IN_SPACE, "nba")
 
     run(test())
@@ -102,8 +102,8 @@ def test_job_belongs_to_its_space_only() -> None:
                 job = await mirror.submit("flush", "nba")
                 assert [one.id for one in await mirror.jobs("nba")] == [job]
                 assert await mirror.jobs("other") == ()
-                for asked in (mirror.show("other", job), mirror.stop("other", job)):
-                    assert (await failure(asked)).detail == NOT_IN_SPACE
+                for call in (mirror.show("other", job), mirror.stop("other", job)):
+                    assert (await failure(call)).detail == NOT_IN_SPACE
 
     run(test())
 
@@ -239,12 +239,12 @@ def test_jobs_of_others_are_reported_with_any_command() -> None:
         cluster.submit("other", "LEADER_BALANCE")
         with GraphdDouble(cluster) as graphd:
             async with mirrored(graphd) as mirror:
-                told = [
+                updates = [
                     (space.name, job.command)
                     for space in await mirror.spaces()
                     for job in await mirror.jobs(space.name)
                 ]
-        assert told == [("nba", "rebuild edge index"), ("other", "leader balance")]
+        assert updates == [("nba", "rebuild edge index"), ("other", "leader balance")]
 
     run(test())
 
@@ -291,8 +291,8 @@ def test_dropped_space_is_missing() -> None:
             async with mirrored(graphd) as mirror:
                 job = await mirror.submit("flush", "nba")
                 cluster.drop_space("nba")
-                for asked in (mirror.jobs("nba"), mirror.show("nba", job), mirror.submit("flush", "nba")):
-                    error = await failure(asked)
+                for call in (mirror.jobs("nba"), mirror.show("nba", job), mirror.submit("flush", "nba")):
+                    error = await failure(call)
                     assert (error.code, error.detail) == (
                         ErrorCode.MISSING,
                         "SpaceNotFound: Space not existed!",

@@ -101,11 +101,11 @@ def test_order_that_reaches_no_graphd_was_not_sent() -> None:
     run(test())
 
 
-@pytest.mark.parametrize("trouble", ["leaderless", "loses_metad"])
-def test_metad_failure_leaves_the_outcome_unknown(trouble: str) -> None:
+@pytest.mark.parametrize("code", ["leaderless", "loses_metad"])
+def test_metad_failure_leaves_the_outcome_unknown(code: str) -> None:
     async def test() -> None:
         cluster = Cluster()
-        setattr(cluster, trouble, 1)
+        setattr(cluster, code, 1)
         with GraphdDouble(cluster) as graphd:
             async with mirrored(graphd) as mirror:
                 error = await failure(mirror.submit("flush", "nba"))
@@ -119,8 +119,8 @@ def test_refusal_has_a_known_outcome() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             async with mirrored(graphd) as mirror:
-                for asked in (mirror.stop("nba", 7), mirror.submit("flush", "gone")):
-                    assert not (await failure(asked)).outcome_unknown
+                for call in (mirror.stop("nba", 7), mirror.submit("flush", "gone")):
+                    assert not (await failure(call)).outcome_unknown
 
     run(test())
 

@@ -32,7 +32,7 @@ def on_screen(home: Path, graphd: GraphdDouble) -> Iterator[Terminal]:
         words = Path(f"/proc/{terminal.process.pid}/cmdline")
         assert not words.exists() or WORD.encode() not in words.read_bytes()
         yield terminal
-        assert WORD.encode() not in terminal.said
+        assert WORD.encode() not in terminal.output
     assert not [file for file in home.rglob("*") if file.is_file() and WORD.encode() in file.read_bytes()]
 
 

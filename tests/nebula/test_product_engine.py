@@ -174,13 +174,13 @@ def test_processes_of_a_profile_share_one_poller(tmp_path: Path) -> None:
         prod.caught_up()
         remotes = [RemoteClient.connect(Profile("prod", tmp_path)) for _ in range(3)]
         logs = [EventLog(remote) for remote in remotes]
-        begin, asked, logins = hours.passed, len(cluster.statements), len(cluster.logins)
+        begin, number, logins = hours.passed, len(cluster.statements), len(cluster.logins)
         for _ in range(10):
             hours.poll()
         for remote in remotes:  # these are answered from the history
             answer = remote.execute("SHOW JOBS; SHOW JOB 1", Session(None, Path("/"))).result(WAIT)
             assert [row.cells[2] for row in answer.results[0].rows] == ["running"]
-        assert len(cluster.statements) - asked <= hours.most_statements(since=begin)
+        assert len(cluster.statements) - number <= hours.most_statements(since=begin)
         assert len(cluster.logins) == logins
         cluster.finish(1)
         hours.poll()
@@ -370,7 +370,7 @@ def test_thousands_of_jobs_are_imported_only_once(
         prod.events.wait_for(lambda: prod.job(1).tasks)  # the newest jobs come first
         prod.events.wait_for(lambda: all(prod.job(job_id).tasks for job_id in range(1, count, 7)))
         prod.events.wait_for(lambda: prod.job(count).tasks)
-    asked = len(cluster.statements)
+    number = len(cluster.statements)
     with working_on(graphd, root=tmp_path) as prod:
         prod.caught_up()
         cluster.finish(running)
@@ -378,4 +378,4 @@ def test_thousands_of_jobs_are_imported_only_once(
         assert prod.engine.history.last_id() == count + 1
     # how often the running one is asked for depends on the time that this takes
     of_old_jobs = re.compile(rf"SHOW JOB (?!{running}\b)\d")
-    assert sum(of_old_jobs.search(text) is not None for text in cluster.statements[asked:]) < 20
+    assert sum(of_old_jobs.search(text) is not None for text in cluster.statements[number:]) < 20

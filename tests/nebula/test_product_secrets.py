@@ -93,8 +93,8 @@ def test_profile_shows_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("jobtui.cli.profiles.is_terminal", lambda _: True)
     monkeypatch.setattr("getpass.getpass", lambda _: WORD)
     (tmp_path / "config.toml").write_text("")
-    asked = DashboardCommand(nebula="10.0.0.1", config=tmp_path / "config.toml", data_dir=tmp_path)
-    profile = profile_of(asked, settings_of(asked))
+    command = DashboardCommand(nebula="10.0.0.1", config=tmp_path / "config.toml", data_dir=tmp_path)
+    profile = profile_of(command, settings_of(command))
     assert profile.cluster is not None
     assert profile.cluster.password == LiteralPassword(Secret(WORD))
     assert (profile.cluster.name, profile.name) == ("10.0.0.1:9669", "nebula-10_0_0_1_9669")

@@ -117,8 +117,8 @@ class TestRecorded:
                     record["body"].strip(),
                 )
                 if record["path"].startswith("/admin?") and "&op=" in record["path"]:
-                    said = await AdminCall("h", address, "s3", "flush", 5.0).start()
-                    assert said == record["body"]
+                    message = await AdminCall("h", address, "s3", "flush", 5.0).start()
+                    assert message == record["body"]
 
         run(test())
 
@@ -215,7 +215,7 @@ class TestNoStoraged:
     """A port that answers, but not as a storaged does: no size is shown, and nothing is guessed."""
 
     @pytest.mark.parametrize(
-        ("place", "value"),
+        ("index", "value"),
         [
             (0, {"Engine 0": "-1"}),
             (0, {"Engine 0": "1e3"}),
@@ -229,10 +229,10 @@ class TestNoStoraged:
             (7, {"Engine 0": "  0        99999999999999999999        1\n"}),
         ],
     )
-    def test_figure_that_rocksdb_does_not_have(self, place: int, value: object) -> None:
+    def test_figure_that_rocksdb_does_not_have(self, index: int, value: object) -> None:
         parse_properties(json.dumps(GOOD))
         with pytest.raises((ValueError, msgspec.DecodeError)):
-            parse_properties(json.dumps([*GOOD[:place], value, *GOOD[place + 1 :]]))
+            parse_properties(json.dumps([*GOOD[:index], value, *GOOD[index + 1 :]]))
 
     @pytest.mark.parametrize(
         ("answer", "code"),
@@ -328,9 +328,9 @@ class TestJobs:
     @pytest.fixture
     def prod(self, cluster: Cluster, storaged: StoragedDouble, tmp_path: Path) -> Iterator[ClusterBench]:
         addresses = {"h": Address("127.0.0.1", storaged.port)}
-        with GraphdDouble(cluster) as graphd, working_on(graphd, root=tmp_path, storaged=addresses) as it:
-            it.caught_up()
-            yield it
+        with GraphdDouble(cluster) as graphd, working_on(graphd, root=tmp_path, storaged=addresses) as bench:
+            bench.caught_up()
+            yield bench
 
     def test_compact_has_its_sizes_before_and_after(
         self, prod: ClusterBench, cluster: Cluster, storaged: StoragedDouble

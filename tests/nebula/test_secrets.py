@@ -31,27 +31,27 @@ def test_password_shows_in_no_error_no_link_and_no_log(caplog: pytest.LogCapture
     password = "s3cr3t-Passw0rd"
 
     async def test() -> list[str]:
-        told: list[str] = []
+        texts: list[str] = []
         cluster = Cluster()
         with GraphdDouble(cluster) as graphd:
-            for trouble in (None, ("E_BAD_USERNAME_PASSWORD", f"Invalid password {password}")):
-                cluster.login_trouble = trouble
-                cluster.users["root"] = "nebula" if trouble is None else password
+            for refusal in (None, ("E_BAD_USERNAME_PASSWORD", f"Invalid password {password}")):
+                cluster.login_errors = refusal
+                cluster.users["root"] = "nebula" if refusal is None else password
                 async with mirrored(
                     graphd, password=LiteralPassword(Secret(password)), clock=PatientClock()
                 ) as mirror:
                     links = ConnectionLog(mirror)
                     error: BaseException | None = await failure(mirror.ready())
-                    told += [repr(link) for link in links.links]
+                    texts += [repr(link) for link in links.links]
                     while error is not None:
-                        told += [repr(error), str(error), repr(vars(error))]
+                        texts += [repr(error), str(error), repr(vars(error))]
                         error = error.__cause__ or error.__context__
-        return told
+        return texts
 
     with caplog.at_level(logging.DEBUG):
-        told = run(test())
-    assert told
-    for text in [*told, caplog.text]:
+        texts = run(test())
+    assert texts
+    for text in [*texts, caplog.text]:
         assert password not in text
 
 

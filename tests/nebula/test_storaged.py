@@ -417,8 +417,8 @@ def test_answer_that_breaks_off_is_no_success(answer: bytes) -> None:
 def test_statements_of_embedded_storage_are_unsupported() -> None:
     async def test() -> None:
         runner = StoragedRunner(given(12000))
-        for asked in (runner.drop_space("nba"), runner.load("nba", [])):
-            assert (await failure(asked)).code is ErrorCode.UNSUPPORTED
+        for call in (runner.drop_space("nba"), runner.load("nba", [])):
+            assert (await failure(call)).code is ErrorCode.UNSUPPORTED
         with pytest.raises(StorageError, match="embedded storage only"):
             await anext(aiter(runner.dump("nba")))
 

@@ -32,9 +32,9 @@ def cluster() -> Cluster:
 
 @pytest.fixture
 def prod(cluster: Cluster, tmp_path: Path) -> Iterator[ClusterBench]:
-    with GraphdDouble(cluster) as graphd, working_on(graphd, root=tmp_path) as it:
-        it.caught_up()
-        yield it
+    with GraphdDouble(cluster) as graphd, working_on(graphd, root=tmp_path) as bench:
+        bench.caught_up()
+        yield bench
 
 
 class TestClock:

@@ -34,17 +34,17 @@ def engine_on(root: Path, storaged: StoragedDouble) -> Iterator[LocalClient]:
             engine.close()
 
 
-def said(engine: LocalClient, text: str) -> None:
+def execute(engine: LocalClient, text: str) -> None:
     answer = engine.execute(text, Session()).result(WAIT)
     assert answer.failure is None
 
 
 def test_job_has_the_outcome_of_its_storaged(tmp_path: Path) -> None:
     with StoragedDouble({"nba"}) as storaged, engine_on(tmp_path, storaged) as engine:
-        said(engine, "ADMIN COMPACT nba")
+        execute(engine, "ADMIN COMPACT nba")
         (finished,) = engine.wait_ended([1]).result(WAIT)
         storaged.body = "Compact failed! error=-3"
-        said(engine, "RECOVER JOB; ADMIN COMPACT nba")
+        execute(engine, "RECOVER JOB; ADMIN COMPACT nba")
         (failed,) = engine.wait_ended([2]).result(WAIT)
     assert (finished.status, finished.tasks[0].host) == (Status.FINISHED, HOST)
     assert (failed.status, failed.reason) == (Status.FAILED, f"{HOST}: Compact failed! error=-3")
@@ -54,9 +54,9 @@ def test_job_has_the_outcome_of_its_storaged(tmp_path: Path) -> None:
 def test_stopped_job_is_detached_and_the_next_one_waits(tmp_path: Path) -> None:
     with StoragedDouble({"nba"}) as storaged, engine_on(tmp_path, storaged) as engine:
         storaged.hangs = True
-        said(engine, "ADMIN COMPACT nba")
+        execute(engine, "ADMIN COMPACT nba")
         storaged.wait_for_a_call()
-        said(engine, "STOP JOB 1; ADMIN FLUSH nba")
+        execute(engine, "STOP JOB 1; ADMIN FLUSH nba")
         (stopped,) = engine.wait_ended([1]).result(WAIT)
         assert (stopped.status, stopped.tasks[0].detached) == (Status.STOPPED, True)
         assert stopped.tasks[0].reason == "no longer waiting; the host continues"
@@ -84,7 +84,7 @@ def test_engine_opens_without_graphd_and_learns_spaces_later(tmp_path: Path) -> 
         events.wait_for(
             lambda: engine.connection is not None and engine.connection.state is ConnectionState.CONNECTED
         )
-        said(engine, "ADMIN FLUSH nba")
+        execute(engine, "ADMIN FLUSH nba")
         (job,) = engine.wait_ended([1]).result(WAIT)
         assert (job.status, engine.space_names()) == (Status.FINISHED, ("nba",))
         engine.close()
@@ -117,7 +117,7 @@ def test_stalled_or_down_host_is_deferred_until_it_can_work(tmp_path: Path) -> N
             assert job is not None
             return {task.deferred.reason for task in job.tasks if task.deferred is not None}
 
-        said(engine, "ADMIN COMPACT nba WITH rolling = 2")
+        execute(engine, "ADMIN COMPACT nba WITH rolling = 2")
         events.wait_for(lambda: reasons() == {"writes on h1 are stalled", "writes on h2 are stalled"})
         assert second.asked == []
     clock.wait_for_sleep(again)
@@ -163,7 +163,7 @@ def test_hosts_with_the_most_leaders_come_last(tmp_path: Path) -> None:
         try:
             hosts = engine.fetch_overview().result(WAIT).hosts
             second.hangs = True
-            said(engine, "ADMIN COMPACT nba WITH rolling = 1")
+            execute(engine, "ADMIN COMPACT nba WITH rolling = 1")
             second.wait_for_a_call()
             assert first.asked == []
             second.go_on()

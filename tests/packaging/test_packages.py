@@ -44,27 +44,27 @@ def pip_install(programs: Path, *words: str | Path) -> subprocess.CompletedProce
     )
 
 
-def copy_checkout(place: Path) -> None:
+def copy_checkout(target: Path) -> None:
     """What a fresh clone holds."""
-    place.mkdir()
+    target.mkdir()
     for name in CHECKOUT:
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, place / name, ignore=shutil.ignore_patterns("__pycache__"))
+            shutil.copytree(ROOT / name, target / name, ignore=shutil.ignore_patterns("__pycache__"))
         else:
-            shutil.copy(ROOT / name, place / name)
+            shutil.copy(ROOT / name, target / name)
 
 
 @pytest.fixture(scope="module")
 def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A directory with the wheel and the sdist, built from a copy of the checkout."""
-    place = tmp_path_factory.mktemp("packages")
-    copy_checkout(place / "checkout")
-    programs = virtual_environment(place / "builder")
+    target = tmp_path_factory.mktemp("packages")
+    copy_checkout(target / "checkout")
+    programs = virtual_environment(target / "builder")
     installed = pip_install(programs, "hatchling")
     if installed.returncode != 0:
         pytest.skip(f"the build needs hatchling, and pip cannot get it: {installed.stderr[-200:]}")
-    run(programs / "python", "-m", "hatchling", "build", "-d", place / "dist", cwd=place / "checkout")
-    return place / "dist"
+    run(programs / "python", "-m", "hatchling", "build", "-d", target / "dist", cwd=target / "checkout")
+    return target / "dist"
 
 
 @pytest.fixture(scope="module")
@@ -94,8 +94,8 @@ def test_wheel_holds_every_module_the_styles_and_the_types(wheel: Path) -> None:
 def test_sdist_holds_what_its_tests_need(packages: Path) -> None:
     with tarfile.open(packages / f"jobtui-{__version__}.tar.gz") as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
-    beside = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "man/jobtui.1", "tests/conftest.py"}
-    assert modules() | styles() | beside <= names
+    included = {"README.md", "CONTRIBUTING.md", "CHANGELOG.md", "LICENSE", "man/jobtui.1", "tests/conftest.py"}
+    assert modules() | styles() | included <= names
 
 
 def test_installed_wheel_starts_and_prints_its_version(wheel: Path, tmp_path: Path, long: bool) -> None:

@@ -93,8 +93,12 @@ def shell(tmp_path: Path) -> dict[str, str]:
     command.parent.mkdir()
     command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m jobtui "$@"\n')
     command.chmod(0o755)
-    places = {"PATH": f"{command.parent}:{os.environ['PATH']}", "PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
-    return {name: value for name, value in os.environ.items() if not name.startswith("XDG_")} | places
+    environment = {
+        "PATH": f"{command.parent}:{os.environ['PATH']}",
+        "PYTHONPATH": str(ROOT),
+        "HOME": str(tmp_path),
+    }
+    return {name: value for name, value in os.environ.items() if not name.startswith("XDG_")} | environment
 
 
 def test_there_are_commands_and_printed_blocks() -> None:
@@ -195,12 +199,12 @@ def test_every_command_of_a_page_runs(page: str, shell: dict[str, str], tmp_path
 
 def test_language_table_has_every_statement() -> None:
     table = (ROOT / "docs" / "language.md").read_text()
-    told = [set(re.findall(r"[A-Z]+", written)) for written in re.findall(r"`([^`]+)`", table)]
+    documented = [set(re.findall(r"[A-Z]+", written)) for written in re.findall(r"`([^`]+)`", table)]
     for form in SYNTAX:
         words = {part.text for part in form.parts if isinstance(part, Keyword)}
-        assert any(words <= each for each in told), form.usage
+        assert any(words <= each for each in documented), form.usage
 
 
 def test_table_of_the_exit_statuses_is_the_programs() -> None:
-    told = re.findall(r"^\| (\d+) \|", SCRIPTS.partition("| exit status | |")[2], re.MULTILINE)
-    assert [int(status) for status in told] == [status.value for status in Exit]
+    documented = re.findall(r"^\| (\d+) \|", SCRIPTS.partition("| exit status | |")[2], re.MULTILINE)
+    assert [int(status) for status in documented] == [status.value for status in Exit]

@@ -167,7 +167,7 @@ class TestModes:
 
 class TestOwnership:
     @pytest.fixture
-    def nobody(self, directory: Path) -> tuple[int, int]:
+    def other_user(self, directory: Path) -> tuple[int, int]:
         if os.geteuid():
             pytest.skip("only root may work on another user's database")
         for path in (directory, *directory.iterdir()):
@@ -180,23 +180,25 @@ class TestOwnership:
         status = path.stat()
         return status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode)
 
-    def test_new_files_get_user_group_and_mode(self, directory, notes, nobody):
+    def test_new_files_get_user_group_and_mode(self, directory, notes, other_user):
         adopted = visit(directory, notes)
         for name in ("000012.sst", "MANIFEST-000013", "000014.log"):
             (directory / name).write_text("")
         adopted.restore_while_open()
-        assert {self.of(directory / name) for name in names(directory) if name[0] in "0M"} == {(*nobody, 0o640)}
+        assert {self.of(directory / name) for name in names(directory) if name[0] in "0M"} == {
+            (*other_user, 0o640)
+        }
 
-    def test_files_in_a_stated_wal_directory_too(self, tmp_path, directory, notes, nobody):
+    def test_files_in_a_stated_wal_directory_too(self, tmp_path, directory, notes, other_user):
         wal = tmp_path / "wal"
         wal.mkdir()
         adopted = AdoptedDirectory(directory, notes)
         adopted.snapshot(b"", wal, writing=True)
         (wal / "000014.log").write_text("")
         adopted.restore_while_open()
-        assert self.of(wal / "000014.log") == (*nobody, 0o640)
+        assert self.of(wal / "000014.log") == (*other_user, 0o640)
 
-    def test_hard_linked_file_is_not_changed(self, tmp_path, directory, notes, nobody):
+    def test_hard_linked_file_is_not_changed(self, tmp_path, directory, notes, other_user):
         adopted = visit(directory, notes)
         secret = tmp_path / "secret"
         secret.write_text("root's own")
@@ -206,7 +208,7 @@ class TestOwnership:
         adopted.restore_while_open()
         assert self.of(secret) == before
 
-    def test_restored_file_keeps_its_user_and_mode(self, directory, notes, nobody):
+    def test_restored_file_keeps_its_user_and_mode(self, directory, notes, other_user):
         options = directory / "OPTIONS-000005"
         options.chmod(0o604)
         before = self.of(options)
@@ -216,7 +218,7 @@ class TestOwnership:
         assert options.read_text() == OWNERS
         assert self.of(options) == before
 
-    def test_files_created_before_a_kill_get_their_owner_at_start(self, tmp_path, directory, nobody):
+    def test_files_created_before_a_kill_get_their_owner_at_start(self, tmp_path, directory, other_user):
         async def start_and_close() -> None:
             async with storage_at(root):
                 pass
@@ -226,12 +228,12 @@ class TestOwnership:
         visit(directory, notes_directory(root, str(directory))).restore_while_open()
         (directory / "000012.sst").write_text("")  # and now both processes are killed
         asyncio.run(start_and_close())
-        assert self.of(directory / "000012.sst") == (*nobody, 0o640)
+        assert self.of(directory / "000012.sst") == (*other_user, 0o640)
 
-    def test_files_get_their_owner_though_it_opened_them_since(self, directory, notes, nobody):
+    def test_files_get_their_owner_though_it_opened_them_since(self, directory, notes, other_user):
         visit(directory, notes).restore_while_open()
         (directory / "000012.sst").write_text("")
         (directory / "OPTIONS-000014").write_text("its owner's")
         AdoptedDirectory(directory, notes).restore()
-        assert self.of(directory / "000012.sst") == (*nobody, 0o640)
+        assert self.of(directory / "000012.sst") == (*other_user, 0o640)
         assert "OPTIONS-000014" in names(directory)

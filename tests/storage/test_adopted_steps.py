@@ -28,7 +28,7 @@ OF_MANY_LEVELS = """
 import random, sys, time
 from rocksdict import DBCompactionStyle, Options, Rdict
 
-chance = random.Random(1)
+rng = random.Random(1)
 styles = {"default": "level", "one": "level", "un": "universal", "fi": "fifo"}
 families = {}
 for name, style in styles.items():
@@ -45,7 +45,7 @@ handles["default"] = database
 
 def write(family, every, label):
     for number in range(0, 3000, every):
-        family[b"key%05d" % number] = label + chance.randbytes(500)
+        family[b"key%05d" % number] = label + rng.randbytes(500)
     family.flush(True)
 
 for family in handles.values():

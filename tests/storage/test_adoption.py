@@ -124,9 +124,9 @@ class TestOptions:
     )
     def test_it_is_refused_for(self, database, section, name, value, finding):
         set_option(database, name, value, section)
-        trouble = refusal(database)
-        assert trouble.code is ErrorCode.UNSUPPORTED
-        assert finding in trouble.reason
+        error = refusal(database)
+        assert error.code is ErrorCode.UNSUPPORTED
+        assert finding in error.reason
 
     @pytest.mark.parametrize("version", ["9.9.1", "10.0.0", "11.0.0", "100.2.3"])
     def test_newer_rocksdb_is_named(self, database, version):
@@ -258,9 +258,9 @@ class TestWalDirectory:
     def test_absolute_one_elsewhere_is_refused(self, tmp_path, database):
         (tmp_path / "wal").mkdir()
         set_option(database, "wal_dir", str(tmp_path / "wal"))
-        trouble = refusal(database)
-        assert trouble.code is ErrorCode.UNSUPPORTED
-        assert "WAL" in trouble.reason
+        error = refusal(database)
+        assert error.code is ErrorCode.UNSUPPORTED
+        assert "WAL" in error.reason
         survey(database, tmp_path / "wal")
 
     def test_missing_one_is_refused(self, tmp_path, database):
@@ -331,10 +331,10 @@ class TestFiles:
     def test_missing_sst_file_is_named_and_not_corrupt(self, database):
         file = next(database.glob("*.sst"))
         file.unlink()
-        trouble = refusal(database)
-        assert trouble.code is ErrorCode.MISSING
-        assert file.name in trouble.reason
-        assert "db_paths or cf_paths" in trouble.reason
+        error = refusal(database)
+        assert error.code is ErrorCode.MISSING
+        assert file.name in error.reason
+        assert "db_paths or cf_paths" in error.reason
 
     @pytest.mark.parametrize(("old", "new"), [(b"Snappy", b"Zlib\0\0"), (b"Bytewise", b"Mywisdom")])
     def test_sst_file_is_checked_besides_the_options(self, database, old, new):
@@ -411,14 +411,14 @@ class TestOtherDatabases:
         directory.mkdir()
         for name, text in files.items():
             (directory / name).write_text(text)
-        trouble = refusal(directory)
-        assert trouble.code is ErrorCode.UNSUPPORTED
-        assert finding in trouble.reason
+        error = refusal(directory)
+        assert error.code is ErrorCode.UNSUPPORTED
+        assert finding in error.reason
 
     def test_encrypted_files_are_not_corrupt(self, database):
         (database / "CURRENT").write_bytes(os.urandom(4096) + b"\xff")
-        trouble = refusal(database)
-        assert (trouble.code, "encrypted" in trouble.reason) == (ErrorCode.UNSUPPORTED, True)
+        error = refusal(database)
+        assert (error.code, "encrypted" in error.reason) == (ErrorCode.UNSUPPORTED, True)
 
     def test_encrypted_options_file_too(self, database):
         options_file(database).write_bytes(b"\xff" + os.urandom(5000))

@@ -204,11 +204,11 @@ def test_link_in_place_of_a_space_is_never_followed(tmp_path):
     async def run():
         async with space_at(tmp_path / "root") as storage:
             await storage.close()
-            place = tmp_path / "root" / "h1" / "nba"
-            place.rename(tmp_path / "moved")
-            place.symlink_to(elsewhere)
+            directory = tmp_path / "root" / "h1" / "nba"
+            directory.rename(tmp_path / "moved")
+            directory.symlink_to(elsewhere)
             await storage.drop_space("nba")
-            assert not place.is_symlink()
+            assert not directory.is_symlink()
 
     asyncio.run(run())
     assert (elsewhere / "precious").read_text() == "data"

@@ -152,33 +152,33 @@ class Shape:
 
     def __init__(self, made: Made, seed: int) -> None:
         self.made = made
-        self.chance = chance = random.Random(seed)
+        self.rng = rng = random.Random(seed)
         self.steps: list[str] = []
-        self.keys = chance.choice([self._decimal, self._binary, self._clustered, self._words])(
-            chance.choice([300, 2_000, 5_000, 9_000])
+        self.keys = rng.choice([self._decimal, self._binary, self._clustered, self._words])(
+            rng.choice([300, 2_000, 5_000, 9_000])
         )
-        self.value = chance.choice([self._random, self._text, self._mixed])
-        self.length = chance.choice([8, 60, 300])
+        self.value = rng.choice([self._random, self._text, self._mixed])
+        self.length = rng.choice([8, 60, 300])
         if len(self.keys) * self.length > 1 << 20:
             self.length = 60
-        for _ in range(chance.randint(1, 6)):
-            chance.choice(
+        for _ in range(rng.randint(1, 6)):
+            rng.choice(
                 [
                     *(self.put, self.put, self.put_part, self.delete, self.delete_row, self.delete_absent),
                     *(self.delete_range, self.delete_empty_range, self.heat, self.compacted),
                 ]
             )()
-            if chance.random() < 0.75:
+            if rng.random() < 0.75:
                 made[0].flush(True)
                 self.steps.append("flush")
         # jobtui itself deletes no ranges, so that there are none in the memtables of its own databases
-        self.is_adopted = self.steps[-1] != "flush" or chance.random() < 0.3
+        self.is_adopted = self.steps[-1] != "flush" or rng.random() < 0.3
 
     def _decimal(self, count: int) -> list[bytes]:
         return [b"key%08d" % number for number in range(count)]
 
     def _binary(self, count: int) -> list[bytes]:
-        return sorted(self.chance.randbytes(8) for _ in range(count))
+        return sorted(self.rng.randbytes(8) for _ in range(count))
 
     def _clustered(self, count: int) -> list[bytes]:
         return sorted(
@@ -189,28 +189,26 @@ class Shape:
         letters = "aabcdeeefghiiklmnoooprsstttuvw"
         return sorted(
             {
-                "".join(self.chance.choice(letters) for _ in range(self.chance.randint(3, 12))).encode()
+                "".join(self.rng.choice(letters) for _ in range(self.rng.randint(3, 12))).encode()
                 for _ in range(count)
             }
         )
 
     def _random(self) -> bytes:
-        return self.chance.randbytes(self.length)
+        return self.rng.randbytes(self.length)
 
     def _text(self) -> bytes:
-        return (b"%d, " % self.chance.randrange(100) * self.length)[: self.length]
+        return (b"%d, " % self.rng.randrange(100) * self.length)[: self.length]
 
     def _mixed(self) -> bytes:
-        return self.chance.randbytes(self.length * self.chance.choice([0, 1, 1, 4]))
+        return self.rng.randbytes(self.length * self.rng.choice([0, 1, 1, 4]))
 
     def _some(self, least: int = 1) -> list[bytes]:
-        return self.chance.sample(
-            self.keys, max(least, int(len(self.keys) * self.chance.choice([0.05, 0.3, 0.6])))
-        )
+        return self.rng.sample(self.keys, max(least, int(len(self.keys) * self.rng.choice([0.05, 0.3, 0.6]))))
 
     def _row(self) -> list[bytes]:
-        length = max(1, int(len(self.keys) * self.chance.choice([0.1, 0.4, 0.9])))
-        start = self.chance.randrange(len(self.keys) - length + 1)
+        length = max(1, int(len(self.keys) * self.rng.choice([0.1, 0.4, 0.9])))
+        start = self.rng.randrange(len(self.keys) - length + 1)
         return self.keys[start : start + length]
 
     def put(self) -> None:
@@ -251,7 +249,7 @@ class Shape:
 
     def heat(self) -> None:
         self.steps.append("heat few")
-        for key in self.chance.sample(self.keys, 5):
+        for key in self.rng.sample(self.keys, 5):
             for _ in range(300):
                 self.made[0][key] = self.value()
 
@@ -280,8 +278,8 @@ class TestRandomShapes:
 
 def noise(count: int, length: int = 100, seed: int = 1) -> list[bytes]:
     """Values that no compression makes smaller."""
-    chance = random.Random(seed)
-    return [chance.randbytes(length) for _ in range(count)]
+    rng = random.Random(seed)
+    return [rng.randbytes(length) for _ in range(count)]
 
 
 def write(family: Rdict, keys: Iterable[bytes], values: Iterable[bytes], *, flush: bool = True) -> None:

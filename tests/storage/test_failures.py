@@ -311,11 +311,11 @@ def test_unwritable_host_fails_create_and_shows_in_hosts(small_disk, tmp_path):
     asyncio.run(run())
 
 
-def flip(file: Path, place: int) -> None:
+def flip(file: Path, offset: int) -> None:
     with open(file, "r+b") as out:
-        out.seek(place)
+        out.seek(offset)
         byte = out.read(1)[0]
-        out.seek(place)
+        out.seek(offset)
         out.write(bytes([byte ^ 0xFF]))
 
 

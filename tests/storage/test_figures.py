@@ -46,11 +46,11 @@ class TestGain:
     async def test_deleted_in_a_row(self, tmp_path):
         # a run that is too long to be read, whose deletions are most of the entries of their file
         async with space_at(tmp_path) as storage:
-            chance = random.Random(4)
+            rng = random.Random(4)
             keys = [b"%06d" % key for key in range(30_000)]
-            await storage.load("nba", [(key, chance.randbytes(100)) for key in keys])
+            await storage.load("nba", [(key, rng.randbytes(100)) for key in keys])
             await compact(storage)
-            changed = [(key, chance.randbytes(100)) for key in chance.sample(keys[:22_500], 600)]
+            changed = [(key, rng.randbytes(100)) for key in rng.sample(keys[:22_500], 600)]
             await storage.load("nba", [*changed, *((key, None) for key in keys[22_500:])])
             await flush(storage)
             predicted, actual = await estimate_and_outcome(storage)
@@ -71,8 +71,8 @@ class TestGain:
     async def test_of_a_small_family_that_is_sampled_at_few_places(self, tmp_path):
         async with space_at(tmp_path) as storage:
             for layer in range(6):
-                chance = random.Random(layer)
-                await storage.load("nba", [(b"%06d" % key, chance.randbytes(40)) for key in range(1000)])
+                rng = random.Random(layer)
+                await storage.load("nba", [(b"%06d" % key, rng.randbytes(40)) for key in range(1000)])
                 await flush(storage)
             predicted, actual = await estimate_and_outcome(storage)
         assert predicted == pytest.approx(actual, rel=0.1)

@@ -71,11 +71,11 @@ def test_finished_work_leaves_no_memory(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(serve, "THREADS", 1)  # each allocates a little when it is first used
     shared = SharedOptions()
 
-    def keep(place: str, create: bool) -> OwnOpener:
-        keeper = OwnOpener(tmp_path / place, shared)
+    def keep(directory: str, create: bool) -> OwnOpener:
+        opener = OwnOpener(tmp_path / directory, shared)
         if create:
-            keeper.create()
-        return keeper
+            opener.create()
+        return opener
 
     threads = threading.active_count()
     orders = Orders(ROUNDS)

@@ -48,10 +48,10 @@ WORDS = [
 @pytest.mark.parametrize(("words", "code"), WORDS)
 def test_rocksdb_messages_have_a_code(words, code):
     assert classify(words) is code
-    trouble = rocksdb_error(words, "/x")
-    assert trouble.code is code
-    assert trouble.reason.startswith("/x: ")
-    assert (words in trouble.reason) is (code is not ErrorCode.LOCKED)
+    error = rocksdb_error(words, "/x")
+    assert error.code is code
+    assert error.reason.startswith("/x: ")
+    assert (words in error.reason) is (code is not ErrorCode.LOCKED)
 
 
 @pytest.mark.parametrize(
@@ -69,8 +69,8 @@ def test_systems_errors_have_a_code(number, code):
 
 
 def test_errors_of_rocksdict_have_the_systems_code():
-    trouble = system_error(PermissionError("Permission denied (os error 13)"), "/x")
-    assert (trouble.code, trouble.reason) == (
+    error = system_error(PermissionError("Permission denied (os error 13)"), "/x")
+    assert (error.code, error.reason) == (
         ErrorCode.ACCESS,
         "/x: jobtui may not write there (Permission denied)",
     )

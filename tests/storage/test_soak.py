@@ -18,17 +18,17 @@ def test_stops_and_kills_lose_no_acknowledged_data(tmp_path, long):
     asyncio.run(storm(tmp_path, random.Random(seed), turns=600 if long else 25))
 
 
-async def storm(root, chance: random.Random, turns: int) -> None:
+async def storm(root, rng: random.Random, turns: int) -> None:
     model: dict[bytes, bytes] = {}
     async with space_at(root, HOSTS, rate=24 << 20) as storage:
         for turn in range(turns):
-            pairs = changes(chance)
+            pairs = changes(rng)
             works = [asyncio.ensure_future(write(storage, pairs))]
             for host in HOSTS:
                 watched = Watched()
-                work = chance.choice([flush, compact])
+                work = rng.choice([flush, compact])
                 works.append(asyncio.ensure_future(tolerated(work(storage, host, watched=watched))))
-                works.append(asyncio.ensure_future(disturb(storage, host, watched, chance)))
+                works.append(asyncio.ensure_future(disturb(storage, host, watched, rng)))
                 works.append(asyncio.ensure_future(tolerated(storage.stats("nba", host))))
             await asyncio.gather(*works)
             for key, value in pairs:
@@ -40,9 +40,9 @@ async def storm(root, chance: random.Random, turns: int) -> None:
         assert await dumped(storage) == sorted(model.items())
 
 
-def changes(chance: random.Random) -> list[tuple[bytes, bytes | None]]:
-    numbers = [chance.randrange(3000) for _ in range(600)]
-    return [(b"%06d" % n, chance.randbytes(1000) if chance.random() < 0.8 else None) for n in numbers]
+def changes(rng: random.Random) -> list[tuple[bytes, bytes | None]]:
+    numbers = [rng.randrange(3000) for _ in range(600)]
+    return [(b"%06d" % n, rng.randbytes(1000) if rng.random() < 0.8 else None) for n in numbers]
 
 
 async def write(storage, pairs) -> None:
@@ -56,9 +56,9 @@ async def write(storage, pairs) -> None:
             return
 
 
-async def disturb(storage, host: str, watched: Watched, chance: random.Random) -> None:
-    await asyncio.sleep(chance.random() * 0.2)  # any moment will do
-    event = chance.random()
+async def disturb(storage, host: str, watched: Watched, rng: random.Random) -> None:
+    await asyncio.sleep(rng.random() * 0.2)  # any moment will do
+    event = rng.random()
     if event < 0.5:
         watched.cancel.set()
     elif event < 0.6:

@@ -98,11 +98,11 @@ class TestPlan:
         assert [part.size for part in parts] == [20, 20]
         assert (parts[0].begin, parts[-1].end, parts[-1].key) == (b"b5", b"e9", None)
 
-    @pytest.mark.parametrize(("room", "needed"), [(10, 35), (50, 55), (1000, 105)])
-    def test_step_needs_level_0_bytes_and_space_for_one_merge(self, room, needed):
+    @pytest.mark.parametrize(("free", "needed"), [(10, 35), (50, 55), (1000, 105)])
+    def test_step_needs_level_0_bytes_and_space_for_one_merge(self, free, needed):
         files = [*bottom(8), table(20, 0, "a5", "b5", 5), table(21, 5, "h0", "h9", 20)]
         (step,) = plan_steps([rest(files, base_level=5)], 1000, in_one=True)
-        assert step.room_needed(room) == needed
+        assert step.room_needed(free) == needed
 
     def test_step_of_one_huge_file_needs_space_for_it(self):
         (step,) = plan_steps(
@@ -171,7 +171,7 @@ def test_steps_cover_every_file_and_count_each_byte_once(files, base_level, step
 
 def test_plan_remade_before_each_step_ends():
     """A writer adds files to level 0 all the time, and each step rewrites more than its range."""
-    chance = random.Random(1)
+    rng = random.Random(1)
     files = bottom(20)
     first_new, end, key = 100, files[-1].last, None
     for number in range(first_new, 400, 4):
@@ -184,7 +184,7 @@ def test_plan_remade_before_each_step_ends():
         files = [file for file in files if file not in rewritten]
         first, last = min(file.first for file in rewritten), max(file.last for file in rewritten)
         files.append(LiveFile(number, BOTTOM, 20, first, last))
-        files.append(LiveFile(number + 1, 0, 5, b"a0", b"%c9" % chance.randrange(97, 122)))
+        files.append(LiveFile(number + 1, 0, 5, b"a0", b"%c9" % rng.randrange(97, 122)))
         after = overlapping_files(pending_files(files, first_new), None, end)
         key = position_after(part, after)
         if key is None:

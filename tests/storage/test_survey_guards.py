@@ -167,8 +167,8 @@ class TestDirectory:
     def test_missing_file_is_named(self, database):
         name = (database / "CURRENT").read_text().strip()
         (database / name).unlink()
-        trouble = refusal(database)
-        assert (trouble.code, trouble.reason.partition(": ")[2]) == (
+        error = refusal(database)
+        assert (error.code, error.reason.partition(": ")[2]) == (
             ErrorCode.MISSING,
             f"{name} is missing; restore a backup",
         )

@@ -167,7 +167,7 @@ def test_writing_continues_during_a_compact(tmp_path):
 
 
 def test_overwritten_pairs_are_dumped_in_key_order(tmp_path):
-    chance = random.Random(7)
+    rng = random.Random(7)
     model: dict[bytes, bytes] = {}
 
     async def run():
@@ -175,8 +175,8 @@ def test_overwritten_pairs_are_dumped_in_key_order(tmp_path):
             for _ in range(6):
                 pairs = [
                     (
-                        chance.randbytes(chance.randrange(1, 4)),
-                        chance.randbytes(40) if chance.random() < 0.7 else None,
+                        rng.randbytes(rng.randrange(1, 4)),
+                        rng.randbytes(40) if rng.random() < 0.7 else None,
                     )
                     for _ in range(8000)
                 ]

@@ -220,9 +220,9 @@ class TestLock:
 class TestRoom:
     """A compaction that needs a MiB for its next step."""
 
-    def compaction(self, opener: OwnOpener, requests: OperationRequests, said: list[str]) -> Compaction:
+    def compaction(self, opener: OwnOpener, requests: OperationRequests, output: list[str]) -> Compaction:
         def report(progress: OperationProgress) -> None:
-            said.append(progress.waiting)
+            output.append(progress.waiting)
 
         order = p.CompactDatabase("db", CompactionRequest(), DiskReserve(bytes=8 * MIB))
         made = Compaction(Database(opener), order, requests, report)
@@ -234,18 +234,18 @@ class TestRoom:
         assert self.compaction(opener, OperationRequests(), [])._wait_for_room(False) is None
 
     @pytest.mark.parametrize(
-        ("free", "said"),
+        ("free", "output"),
         [
             (8.5, "8.5 MiB free, reserve 8 MiB and 1 MiB for the next step"),
             (7.5, "7.5 MiB free, reserve 8 MiB"),
         ],
     )
-    def test_waiting_names_what_is_lacking(self, opener, monkeypatch, free, said):
+    def test_waiting_names_what_is_lacking(self, opener, monkeypatch, free, output):
         requests, reports = OperationRequests(), list[str]()
         requests.cancellation.request()
         monkeypatch.setattr(compaction, "disk_space", lambda _: (100 * MIB, int(free * MIB)))
         assert self.compaction(opener, requests, reports)._wait_for_room(False) is Ending.STOPPED
-        assert reports == [said]
+        assert reports == [output]
 
     def test_full_disk_is_the_reason_if_the_log_names_none(self, opener):
         made = self.compaction(opener, OperationRequests(), [])

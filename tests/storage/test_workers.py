@@ -128,7 +128,7 @@ def test_worker_of_another_protocol_is_ended_and_named(tmp_path, monkeypatch):
     async def run():
         worker = WorkerSupervisor("h1", ["own", str(tmp_path)], lambda text: None)
         monkeypatch.setattr(p, "PROTOCOL", p.PROTOCOL + 1)
-        error = await trouble_of(worker.request(p.Ping(), p.Ready))
+        error = await error_of(worker.request(p.Ping(), p.Ready))
         assert error.code is ErrorCode.UNSUPPORTED
         assert f"jobtui {__version__} has been installed since" in error.reason
         assert worker.pid is None
@@ -152,11 +152,11 @@ def test_one_that_keeps_dying_is_started_less_and_less_often(tmp_path):
         nonlocal now
         worker = WorkerSupervisor("h1", ["no such kind of arguments"], lambda text: None, clock=lambda: now)
         for _ in range(len(PAUSES) + 2):
-            trouble = await trouble_of(worker.request(p.Ping(), p.Ready, QUICK))
-            assert trouble.code is ErrorCode.HOST_DIED
-            assert "exit status 1" in trouble.reason
+            error = await error_of(worker.request(p.Ping(), p.Ready, QUICK))
+            assert error.code is ErrorCode.HOST_DIED
+            assert "exit status 1" in error.reason
             start = now
-            while (await trouble_of(worker.request(p.Ping(), p.Ready, QUICK))).reason.startswith(
+            while (await error_of(worker.request(p.Ping(), p.Ready, QUICK))).reason.startswith(
                 "h1 keeps dying"
             ):
                 now += 0.25
@@ -303,13 +303,13 @@ def test_early_exit_is_described(tmp_path, monkeypatch):
     async def run():
         monkeypatch.setattr(asyncio, "create_subprocess_exec", made_and_ended)
         worker = WorkerSupervisor("h1", ["no such kind of arguments"], lambda text: None)
-        trouble = await trouble_of(worker.request(p.Ping(), p.Ready, QUICK))
+        error = await error_of(worker.request(p.Ping(), p.Ready, QUICK))
         await worker.close()
-        return trouble
+        return error
 
-    trouble = asyncio.run(run())
-    assert trouble.code is ErrorCode.HOST_DIED
-    assert "exit status 1" in trouble.reason
+    error = asyncio.run(run())
+    assert error.code is ErrorCode.HOST_DIED
+    assert "exit status 1" in error.reason
 
 
 @linux
@@ -368,7 +368,7 @@ async def worker_gone(storage) -> None:
     assert error.code is ErrorCode.HOST_DIED
 
 
-async def trouble_of(work) -> WorkerError:
+async def error_of(work) -> WorkerError:
     with pytest.raises(WorkerError) as caught:
         await work
     return caught.value

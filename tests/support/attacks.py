@@ -27,7 +27,7 @@ LIMITS = Limits(journal=12_000, leftover=100_000, blanks=512)
 
 def make(path: Path, seed: int) -> Made:
     """Create a history with segments, two archives, jobs changed since their seal, and a journal."""
-    dice, jobs = random.Random(seed), dict[int, Job]()
+    rng, jobs = random.Random(seed), dict[int, Job]()
     history = History.open(path, limits=LIMITS)
 
     def commit(job: Job) -> None:
@@ -35,78 +35,78 @@ def make(path: Path, seed: int) -> Made:
         jobs[job.id] = job
 
     for turn in range(60):
-        commit(made_jobs.ended(history.new_id(), dice))
+        commit(made_jobs.ended(history.new_id(), rng))
         if turn in (20, 40):
             history.archive(turn - 10, turn - 2).result()
     for job_id in (3, 55):
-        commit(made_jobs.moved_on(jobs[job_id], dice))
+        commit(made_jobs.moved_on(jobs[job_id], rng))
     for _ in range(6):
-        commit(made_jobs.submitted(history.new_id(), dice))
+        commit(made_jobs.submitted(history.new_id(), rng))
     history.close()
     return Made(path, jobs)
 
 
-def delete(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+def delete(file: Path, other: Path, outside: Path, rng: random.Random) -> None:
     file.unlink()
 
 
-def empty(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+def empty(file: Path, other: Path, outside: Path, rng: random.Random) -> None:
     file.write_bytes(b"")
 
 
-def truncate(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+def truncate(file: Path, other: Path, outside: Path, rng: random.Random) -> None:
     data = file.read_bytes()
-    file.write_bytes(data[: dice.randrange(len(data) + 1)])
+    file.write_bytes(data[: rng.randrange(len(data) + 1)])
 
 
-def truncate_between_lines(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+def truncate_between_lines(file: Path, other: Path, outside: Path, rng: random.Random) -> None:
     data = file.read_bytes()
     ends = [start for start, _, _ in split_lines(data)]
-    file.write_bytes(data[: dice.choice([0, *ends])])
+    file.write_bytes(data[: rng.choice([0, *ends])])
 
 
-def swap(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+def swap(file: Path, other: Path, outside: Path, rng: random.Random) -> None:
     data = file.read_bytes()
     file.write_bytes(other.read_bytes())
     other.write_bytes(data)
 
 
-def copy_over(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+def copy_over(file: Path, other: Path, outside: Path, rng: random.Random) -> None:
     data = other.read_bytes()
     file.write_bytes(data)
 
 
-def duplicate(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
-    shutil.copy(file, other.parent / _renumbered(file.name, dice))
+def duplicate(file: Path, other: Path, outside: Path, rng: random.Random) -> None:
+    shutil.copy(file, other.parent / _renumbered(file.name, rng))
 
 
-def rename(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
-    file.rename(file.with_name(_renumbered(file.name, dice)))
+def rename(file: Path, other: Path, outside: Path, rng: random.Random) -> None:
+    file.rename(file.with_name(_renumbered(file.name, rng)))
 
 
-def move(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+def move(file: Path, other: Path, outside: Path, rng: random.Random) -> None:
     file.rename(other.parent / file.name)
 
 
-def link(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+def link(file: Path, other: Path, outside: Path, rng: random.Random) -> None:
     target = outside / f"{len(list(outside.iterdir()))}"
     shutil.copy2(file, target)  # the owner may have the file itself open
     file.unlink()
     file.symlink_to(target)
 
 
-def second_name(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+def second_name(file: Path, other: Path, outside: Path, rng: random.Random) -> None:
     target = outside / f"{len(list(outside.iterdir()))}"
     shutil.copy2(file, target)
     file.unlink()
     file.hardlink_to(target)
 
 
-def forbid(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+def forbid(file: Path, other: Path, outside: Path, rng: random.Random) -> None:
     file.chmod(0)
 
 
-def directory(file: Path, other: Path, outside: Path, dice: random.Random) -> None:
+def directory(file: Path, other: Path, outside: Path, rng: random.Random) -> None:
     file.unlink()
     file.mkdir()
 
@@ -128,26 +128,26 @@ ATTACKS: tuple[Attack, ...] = (
 )
 
 
-def _renumbered(name: str, dice: random.Random) -> str:
+def _renumbered(name: str, rng: random.Random) -> str:
     start, dash, rest = name.partition("-")
     if not dash:
         return f"{name}.copy"
     number, _, suffix = rest.partition(".")
-    return f"{start}-{int(number) + dice.choice((-1, 1, 7)):08d}.{suffix}"
+    return f"{start}-{int(number) + rng.choice((-1, 1, 7)):08d}.{suffix}"
 
 
-def attack(path: Path, outside: Path, attacks: list[Attack], dice: random.Random) -> list[str]:
+def attack(path: Path, outside: Path, attacks: list[Attack], rng: random.Random) -> list[str]:
     """Carry out each attack on a random file; return a description of each."""
     done = []
     for each in attacks:
         files = [file for file in sorted(path.rglob("*")) if file.is_file() and not file.is_symlink()]
         kinds = sorted({file.name.split("-")[0] + file.suffix for file in files})
-        kind = dice.choice(kinds)
+        kind = rng.choice(kinds)
         alike = [file for file in files if file.name.split("-")[0] + file.suffix == kind]
-        file = dice.choice(alike)
-        other = dice.choice([each for each in alike if each != file] or files)
+        file = rng.choice(alike)
+        other = rng.choice([each for each in alike if each != file] or files)
         if other != file:
-            each(file, other, outside, dice)
+            each(file, other, outside, rng)
             done.append(f"{each.__name__} {file.relative_to(path)} ({other.relative_to(path)})")
     return done
 
@@ -174,13 +174,13 @@ def listed(path: Path) -> tuple[dict[int, Job], list[int]]:
         history.close()
 
 
-def wrong_after(path: Path, acknowledged: dict[int, Job], said: list[str] | None = None) -> list[str]:
+def wrong_after(path: Path, acknowledged: dict[int, Job], reports: list[str] | None = None) -> list[str]:
     """Return what is wrong after an attack, given the reports in `said`; repair the history."""
-    wrong, said = [], list(said or ())
+    wrong, reports = [], list(reports or ())
     try:
-        said += map(str, verify(path))
+        reports += map(str, verify(path))
     except StoreError as error:
-        said.append(str(error))
+        reports.append(str(error))
     with contextlib.suppress(StoreError):
         ids = listed(path)[1]
         if len(ids) != len(set(ids)):
@@ -191,8 +191,8 @@ def wrong_after(path: Path, acknowledged: dict[int, Job], said: list[str] | None
         if len(ids) != len(set(ids)):
             wrong.append("an id is exported twice before the repair")
     readable = readable_records(path)
-    said += repair(path)
-    said += map(str, past_notes(path))
+    reports += repair(path)
+    reports += map(str, past_notes(path))
     left = verify(path)
     if left:
         wrong.append(f"not whole after a repair: {left[0]}")
@@ -204,7 +204,7 @@ def wrong_after(path: Path, acknowledged: dict[int, Job], said: list[str] | None
     if gone := sorted(readable - set(ids)):
         wrong.append(f"readable records are not listed: {gone}")
     lost = sorted(job_id for job_id, job in acknowledged.items() if jobs.get(job_id) != job)
-    if lost and not said:
+    if lost and not reports:
         wrong.append(f"jobs are lost and nothing was said: {lost}")
     if invented := sorted(jobs.keys() - acknowledged.keys()):
         wrong.append(f"jobs were invented: {invented}")

@@ -79,10 +79,10 @@ class CommandLine:
         )
 
     def _run(self, command: list[str], stdin: bytes) -> subprocess.CompletedProcess[bytes]:
-        surroundings: Any = {"env": self.environment, "cwd": self.home, "timeout": SECONDS}
+        options: Any = {"env": self.environment, "cwd": self.home, "timeout": SECONDS}
         if tuple(command[: len(COMMAND)]) == COMMAND and fork_server.can_fork(self.environment):
-            return fork_server.SERVER.run(command[len(COMMAND) :], stdin=stdin, **surroundings)
-        return subprocess.run(command, input=stdin, capture_output=True, **surroundings)
+            return fork_server.SERVER.run(command[len(COMMAND) :], stdin=stdin, **options)
+        return subprocess.run(command, input=stdin, capture_output=True, **options)
 
     def done(self, *words: str | Path, stdin: str | bytes = "") -> str:
         """Run a command that must succeed, and return its stdout."""

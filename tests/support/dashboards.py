@@ -21,7 +21,7 @@ from jobtui.tui.screens.dashboard import Dashboard
 from jobtui.tui.text.spans import plain
 from jobtui.tui.widgets.base import LinesView
 from tests.support.clock import FakeClock
-from tests.support.engines import Bench, bench
+from tests.support.engines import Bench, open_bench
 from tests.support.scripted import ScriptedStorage
 from tests.support.waiting import PATIENCE
 
@@ -126,8 +126,8 @@ async def dashboard_bench(
     """Run a dashboard over an engine with these spaces. `auto`: each task ends at once."""
     script = storage or ScriptedStorage({"nba": HOSTS} if spaces is None else spaces, auto=auto, obey=obey)
     clock = FakeClock()
-    with bench(root, script, clock=clock) as it:
-        async with showing(it.engine, settings=settings, size=size, clock=clock, bench=it) as shown:
+    with open_bench(root, script, clock=clock) as bench:
+        async with showing(bench.engine, settings=settings, size=size, clock=clock, bench=bench) as shown:
             yield shown
 
 

@@ -125,7 +125,7 @@ async def _settled(engine: LocalClient) -> None:
 
 
 @contextmanager
-def bench(
+def open_bench(
     root: Path,
     storage: ScriptedStorage,
     *,
@@ -177,7 +177,7 @@ def compared_with_disk(engine: LocalClient, root: Path) -> Iterator[list[bool]]:
 @contextmanager
 def impostor(root: Path, say: Callable[[socket.socket], None]) -> Iterator[None]:
     """A process that listens where the owner would; `say` is what it does with each client."""
-    with bench(root, ScriptedStorage({})):
+    with open_bench(root, ScriptedStorage({})):
         lock = (root / "history" / "LOCK").read_bytes()
     (root / "history" / "LOCK").write_bytes(lock)  # as a killed owner leaves it
     with socket.socket(socket.AF_UNIX) as listener, short_path(root / SOCKET) as name:

@@ -187,8 +187,8 @@ class _Conversation(GraphService.Iface):  # type: ignore[misc]  # untyped base c
         self._graphd.wait_for_metad()
         try:
             session = self._cluster.log_in(username.decode(), password.decode())
-        except GraphdError as said:
-            return AuthResponse(error_code=_code(said), error_msg=said.words.encode())
+        except GraphdError as error:
+            return AuthResponse(error_code=_code(error), error_msg=error.words.encode())
         return AuthResponse(
             error_code=ErrorCode.SUCCEEDED,
             session_id=session,
@@ -226,12 +226,12 @@ class _Conversation(GraphService.Iface):  # type: ignore[misc]  # untyped base c
     def _answer(self, session: int, text: str) -> ExecutionResponse:
         try:
             rows, space = self._cluster.execute(session, text)
-        except GraphdError as said:
+        except GraphdError as error:
             return ExecutionResponse(
-                error_code=_code(said),
+                error_code=_code(error),
                 latency_in_us=1,
-                error_msg=said.words.encode(),
-                space_name=None if said.space is None else said.space.encode(),
+                error_msg=error.words.encode(),
+                space_name=None if error.space is None else error.space.encode(),
             )
         return ExecutionResponse(
             error_code=ErrorCode.SUCCEEDED,
@@ -241,8 +241,8 @@ class _Conversation(GraphService.Iface):  # type: ignore[misc]  # untyped base c
         )
 
 
-def _code(said: GraphdError) -> int:
-    return int(ErrorCode._NAMES_TO_VALUES[said.code])
+def _code(error: GraphdError) -> int:
+    return int(ErrorCode._NAMES_TO_VALUES[error.code])
 
 
 def _data(table: Rows) -> DataSet:

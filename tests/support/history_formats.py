@@ -45,21 +45,21 @@ class Made(msgspec.Struct):
 
 def write(path: Path) -> Made:
     """Write such a history: sealed, archived, changed after sealing, live, and in the journal."""
-    dice = random.Random(2025)
+    rng = random.Random(2025)
     made = Made()
     limits = Limits(journal=6000, leftover=100_000, blanks=512)
     history = History.open(path, limits=limits)
     for _ in range(12):
-        _commit(history, made, made_jobs.ended(history.new_id(), dice))
+        _commit(history, made, made_jobs.ended(history.new_id(), rng))
     _commit(history, made, _full(history.new_id()))
     for job_id in history.archive(2, 5).result().ids:
         made.archived[job_id] = made.jobs.pop(job_id)
-    _commit(history, made, made_jobs.moved_on(made.jobs[7], dice))
+    _commit(history, made, made_jobs.moved_on(made.jobs[7], rng))
     for _ in range(4):
-        job = made_jobs.submitted(history.new_id(), dice)
+        job = made_jobs.submitted(history.new_id(), rng)
         for _ in range(4):
             _commit(history, made, job)
-            job = made_jobs.moved_on(job, dice)
+            job = made_jobs.moved_on(job, rng)
     made.next_id = history.last_id() + 1
     history.close()
     return made

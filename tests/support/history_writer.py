@@ -20,9 +20,9 @@ from tests.support import made_jobs
 TOGETHER = 3
 
 
-def step(group: list[Job], dice: random.Random) -> list[Job]:
+def step(group: list[Job], rng: random.Random) -> list[Job]:
     """Return the next version of the group: all its jobs are alike, and end after some steps."""
-    if len(group[0].events) > dice.randrange(4, 9):
+    if len(group[0].events) > rng.randrange(4, 9):
         return [
             made_jobs.replace(job, status=Status.FINISHED, events=(*job.events, job.events[0])) for job in group
         ]
@@ -31,19 +31,19 @@ def step(group: list[Job], dice: random.Random) -> list[Job]:
 
 def main(directory: str, seed: str) -> None:
     """Write until the process is killed."""
-    dice = random.Random(int(seed))
+    rng = random.Random(int(seed))
     limits = Limits(journal=40_000, leftover=20_000, blanks=4096)
     history = History.open(Path(directory), limits=limits)
     groups = _groups(history.live())
     while True:
         if len(groups) < 4:
-            groups.append([made_jobs.submitted(history.new_id(), dice) for _ in range(TOGETHER)])
+            groups.append([made_jobs.submitted(history.new_id(), rng) for _ in range(TOGETHER)])
             group = groups[-1]
         else:
-            place = dice.randrange(len(groups))
-            group = groups[place] = step(groups[place], dice)
+            index = rng.randrange(len(groups))
+            group = groups[index] = step(groups[index], rng)
             if group[0].status.ended:
-                del groups[place]
+                del groups[index]
         history.commit(*group).result()
         print(*(f"{job.id}:{len(job.events)}" for job in group), flush=True)
         if select.select([sys.stdin], [], [], 0)[0]:

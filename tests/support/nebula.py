@@ -110,10 +110,10 @@ async def mirrored(
         await mirror.close()
 
 
-async def failure(asked: Awaitable[object]) -> StorageError:
+async def failure(call: Awaitable[object]) -> StorageError:
     """Return the StorageError that the coroutine raises."""
     try:
-        answer = await asked
+        answer = await call
     except StorageError as error:
         return error
     raise AssertionError(f"it went well: {answer!r}")

@@ -68,7 +68,7 @@ class Cluster:
         self.users = {"root": "nebula"}
         self.guests: set[str] = set()
         self.roles: dict[str, set[str]] = {}  # a user who is not in it sees every space
-        self.login_trouble: tuple[str, str] | None = None
+        self.login_errors: tuple[str, str] | None = None
         self.logins: list[str] = []
         self.sessions: dict[int, SessionRecord] = {}
         self.statements: list[str] = []
@@ -182,8 +182,8 @@ class Cluster:
             self.logins.append(user)
             if self.metad_away:
                 raise GraphdError("E_SESSION_INVALID", f"Create session failed: {METAD_LOST}")
-            if self.login_trouble is not None:
-                raise GraphdError(*self.login_trouble)
+            if self.login_errors is not None:
+                raise GraphdError(*self.login_errors)
             if self.users.get(user) != password:
                 words = "Invalid password" if user in self.users else "User not exist"
                 raise GraphdError("E_BAD_USERNAME_PASSWORD", words)
@@ -205,8 +205,8 @@ class Cluster:
             self.statements.append(text)
             try:
                 return self._carry_out(session, text)
-            except GraphdError as said:
-                said.space = session.space or ""
+            except GraphdError as error:
+                error.space = session.space or ""
                 raise
 
     def _carry_out(self, session: SessionRecord, text: str) -> tuple[Rows | None, str]:
@@ -370,11 +370,11 @@ class Cluster:
         for host, parts in sorted(held.items()):
             name, _, port = host.partition(":")
             address: list[Value] = [name, int(port or 9779)]
-            told = ", ".join(parts)
+            text = ", ".join(parts)
             if host in self.offline:
-                rows.append([*address, "OFFLINE", 0, "No valid partition", told, ""])
+                rows.append([*address, "OFFLINE", 0, "No valid partition", text, ""])
             else:
-                rows.append([*address, "ONLINE", 10 * len(parts), told, told, ""])
+                rows.append([*address, "ONLINE", 10 * len(parts), text, text, ""])
         return Rows(columns, rows)
 
     def _use(self, session: SessionRecord, name: str) -> None:

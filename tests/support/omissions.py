@@ -72,10 +72,10 @@ def _journals_forgotten_too_soon(patch: pytest.MonkeyPatch) -> None:
 
 
 def _segments_removed_too_soon(patch: pytest.MonkeyPatch) -> None:
-    def hasty(disk: Disk, place: Path, schema: int, segments: Sequence[SegmentEntry]) -> None:
-        write(disk, place, schema, segments)
-        for name in disk.list_names(place):
-            above = place.parent.parent / name
+    def hasty(disk: Disk, directory: Path, schema: int, segments: Sequence[SegmentEntry]) -> None:
+        write(disk, directory, schema, segments)
+        for name in disk.list_names(directory):
+            above = directory.parent.parent / name
             if above.name in disk.list_names(above.parent):
                 disk.remove(above)
 

@@ -76,31 +76,31 @@ def read_log(log: Sequence[Step]) -> Remains:
     return Remains(disk, unsynced, inodes)
 
 
-def after_power_loss(remains: Remains, names: Names, dice: random.Random) -> MemoryDisk:
+def after_power_loss(remains: Remains, names: Names, rng: random.Random) -> MemoryDisk:
     """Return a possible state of the disk after a power loss at the end of the log."""
     disk = remains.disk.with_the_same_names()
-    for named in _surviving(remains.unsynced, names, dice):
+    for named in _surviving(remains.unsynced, names, rng):
         disk.take_name(named)
     disk.forget_unreachable()
     for inode in dict.fromkeys(disk.files.values()):
-        inode.data = _left_of(remains.inodes.get(inode.number, ()), names, dice)
+        inode.data = _left_of(remains.inodes.get(inode.number, ()), names, rng)
     disk.number_from(1 + max(remains.inodes, default=0))
     return disk
 
 
-def _surviving(unsynced: Sequence[Named], names: Names, dice: random.Random) -> Iterator[Named]:
+def _surviving(unsynced: Sequence[Named], names: Names, rng: random.Random) -> Iterator[Named]:
     match names:
         case Names.ALL:
             yield from unsynced
         case Names.FIRST:
-            yield from unsynced[: dice.randrange(len(unsynced) + 1)]
+            yield from unsynced[: rng.randrange(len(unsynced) + 1)]
         case Names.SOME:
-            yield from (named for named in unsynced if dice.random() < 0.5)
+            yield from (named for named in unsynced if rng.random() < 0.5)
         case Names.NONE:
             return
 
 
-def _left_of(writes: Sequence[_Write], names: Names, dice: random.Random) -> bytearray:
+def _left_of(writes: Sequence[_Write], names: Names, rng: random.Random) -> bytearray:
     data = bytearray()
     pending = [write for write in writes if not write.durable]
     how: Callable[[_Write], bool]
@@ -108,14 +108,14 @@ def _left_of(writes: Sequence[_Write], names: Names, dice: random.Random) -> byt
     if names is Names.ALL:
         how = _not_lost
     else:
-        kind = dice.choice(("all", "none", "first", "sectors"))
-        first = set(map(id, pending[: dice.randrange(len(pending) + 1)]))
+        kind = rng.choice(("all", "none", "first", "sectors"))
+        first = set(map(id, pending[: rng.randrange(len(pending) + 1)]))
         torn = kind == "sectors"
         how = {
             "all": _not_lost,
             "none": lambda write: False,
             "first": lambda write: id(write) in first,
-            "sectors": lambda write: dice.random() < 0.7,
+            "sectors": lambda write: rng.random() < 0.7,
         }[kind]
     for write in writes:
         if not write.durable and not how(write):
@@ -124,7 +124,7 @@ def _left_of(writes: Sequence[_Write], names: Names, dice: random.Random) -> byt
             case Cut(_, size):
                 resize(data, size)
             case Wrote(_, offset, written) if torn and not write.durable:
-                _overwrite_some(data, written, offset, dice)
+                _overwrite_some(data, written, offset, rng)
             case Wrote(_, offset, written):
                 overwrite(data, written, offset)
     return data
@@ -134,11 +134,11 @@ def _not_lost(write: _Write) -> bool:
     return not write.lost
 
 
-def _overwrite_some(data: bytearray, written: bytes, offset: int, dice: random.Random) -> None:
+def _overwrite_some(data: bytearray, written: bytes, offset: int, rng: random.Random) -> None:
     end = offset + len(written)
     resize(data, max(len(data), end))
     while offset < end:
         stop = min((offset // SECTOR + 1) * SECTOR, end)
-        if dice.random() < 0.7:
+        if rng.random() < 0.7:
             data[offset:stop] = written[len(written) - (end - offset) : len(written) - (end - stop)]
         offset = stop

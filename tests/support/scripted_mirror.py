@@ -18,7 +18,7 @@ START = datetime(2019, 12, 17, 9, 21, 30, tzinfo=UTC)
 
 
 class ScriptedMirror:
-    """`asked` is every question in its order. `trouble` is what asking of a space, or of any (""), comes to.
+    """`asked` is every question in its order. `errors` are those of questions about a space, or about any ("").
 
     An order is carried out, and answered once `answers` lets it; `lost_answer` is what its answer comes to.
     `refusal` is what an order comes to that is not carried out. A job that equals one in flight shares its id.
@@ -31,7 +31,7 @@ class ScriptedMirror:
         self.hosts_there = {"10.0.0.5": Host("10.0.0.5", True)}
         self.sizes: dict[str, SpaceStats] = {}
         self.asked: list[str] = []
-        self.trouble: dict[str, StorageError] = {}
+        self.errors: dict[str, StorageError] = {}
         self.link = ConnectionStatus(ConnectionState.CONNECTED, START)
         self.on_list: Callable[[], None] = lambda: None
         self.lost_answer: StorageError | None = None
@@ -182,6 +182,6 @@ class ScriptedMirror:
         with self._asked:
             self.asked.append(question)
             self._asked.notify_all()
-        trouble = self.trouble.get(space) or self.trouble.get("")
-        if trouble is not None:
-            raise trouble
+        error = self.errors.get(space) or self.errors.get("")
+        if error is not None:
+            raise error

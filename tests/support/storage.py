@@ -173,8 +173,8 @@ async def layers(
 
 def layer_pairs(layer: int, megabytes: float) -> list[tuple[bytes, bytes]]:
     """Return pairs with incompressible values."""
-    chance = random.Random(layer)
-    return [(b"key%08d" % number, chance.randbytes(1000)) for number in range(int(megabytes * 1000))]
+    rng = random.Random(layer)
+    return [(b"key%08d" % number, rng.randbytes(1000)) for number in range(int(megabytes * 1000))]
 
 
 async def dumped(storage: LocalStorage, space: str = "nba") -> list[Pair]:

@@ -68,7 +68,7 @@ class Terminal:
                 takes half the time. A test of a start itself starts the interpreter.
         """
         self.columns, self.rows = columns, rows
-        self.said = b""
+        self.output = b""
         self._unfed = b""
         self._text: str | None = None
         self._screen = pyte.Screen(columns, rows)
@@ -76,15 +76,15 @@ class Terminal:
         self._master, self._slave = pty.openpty()
         self._size(columns, rows)
         self.at_first = termios.tcgetattr(self._slave)
-        surroundings = dict(environment if environment is not None else os.environ)
+        variables = dict(environment if environment is not None else os.environ)
         for name in ("LINES", "COLUMNS", "NO_COLOR", "TMUX", "STY", "TERM_PROGRAM"):
-            surroundings.pop(name, None)
-        surroundings |= fork_server.AT_A_TERMINAL
+            variables.pop(name, None)
+        variables |= fork_server.AT_A_TERMINAL
         self.process: subprocess.Popen[bytes] | fork_server.ForkedProcess
-        if may_fork and cwd is not None and fork_server.can_fork(surroundings):
+        if may_fork and cwd is not None and fork_server.can_fork(variables):
             assert tuple(command[:3]) == (sys.executable, "-m", "jobtui")
             self.process = fork_server.DASHBOARDS.start(
-                command[3:], terminal=self._slave, env=surroundings, cwd=cwd
+                command[3:], terminal=self._slave, env=variables, cwd=cwd
             )
             return
         self.process = subprocess.Popen(
@@ -92,7 +92,7 @@ class Terminal:
             stdin=self._slave,
             stdout=self._slave,
             stderr=self._slave,
-            env=surroundings,
+            env=variables,
             cwd=cwd,
             start_new_session=True,
             preexec_fn=_take_terminal,
@@ -114,8 +114,8 @@ class Terminal:
 
     def click(self, column: int, row: int) -> None:
         """Click with the left button; cells are counted from 0."""
-        place = f"{column + 1};{row + 1}"
-        self.send(f"\x1b[<0;{place}M\x1b[<0;{place}m".encode())
+        position = f"{column + 1};{row + 1}"
+        self.send(f"\x1b[<0;{position}M\x1b[<0;{position}m".encode())
 
     def resize(self, columns: int, rows: int) -> None:
         self.columns, self.rows = columns, rows
@@ -184,7 +184,7 @@ class Terminal:
     def is_given_back(self) -> bool:
         """Return whether the terminal is in the state that a shell needs: main screen, cursor, cooked."""
         last = {}
-        for mode, sign in re.findall(rb"\x1b\[\?([0-9;]+)([hl])", self.said):
+        for mode, sign in re.findall(rb"\x1b\[\?([0-9;]+)([hl])", self.output):
             last[mode] = sign
         on = {b"25", b"7"}
         switches = (b"1049", b"1000", b"1003", b"1006", b"2004", b"1004", b"25")
@@ -211,7 +211,7 @@ class Terminal:
             if not data:
                 return
             self._answer(data)
-            self.said += data
+            self.output += data
             self._feed(data)
             patience = 0
 

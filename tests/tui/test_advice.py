@@ -117,8 +117,8 @@ class TestConfirmation:
                 await shown.shows("compact")
                 await shown.press("C")
                 await shown.shows("Compact nba?", "rewrites ≈ 100 MiB")
-                said = " ".join(line.strip(" │\n") for line in shown.screen.splitlines() if "│" in line)
-                assert "the time is a guess: no earlier run on this host, 50 MiB/s assumed" in said
+                text = " ".join(line.strip(" │\n") for line in shown.screen.splitlines() if "│" in line)
+                assert "the time is a guess: no earlier run on this host, 50 MiB/s assumed" in text
 
         asyncio.run(run())
 
@@ -205,7 +205,7 @@ class TestKeys:
         asyncio.run(run())
 
     @pytest.mark.parametrize(
-        ("space", "question", "statement", "begun"),
+        ("space", "question", "statement", "started"),
         [
             ("nba", "Compact nba?", "ADMIN COMPACT nba ON bad", [("compact", "bad")]),
             ("old", "Compact old?", "", [("compact", "bad")]),
@@ -214,7 +214,7 @@ class TestKeys:
         ],
     )
     def test_c_runs_the_advised_statement_after_a_confirmation(
-        self, tmp_path: Path, space: str, question: str, statement: str, begun: list[tuple[str, str]]
+        self, tmp_path: Path, space: str, question: str, statement: str, started: list[tuple[str, str]]
     ) -> None:
         async def run() -> None:
             async with advice(tmp_path) as shown:
@@ -227,7 +227,7 @@ class TestKeys:
                 await shown.press("y")
                 await shown.until(lambda: shown.bench.storage.begun)
                 shown.bench.events.until(1, Status.FINISHED)
-                assert [(one.command, one.host) for one in shown.bench.storage.begun] == begun
+                assert [(one.command, one.host) for one in shown.bench.storage.begun] == started
 
         asyncio.run(run())
 

@@ -50,9 +50,9 @@ NOW = FakeClock().now()
 )
 def test_connection_state_is_described(link: ConnectionStatus, piece: str, alarm: str) -> None:
     assert connection_span(link)[0] == piece
-    said = connection_alarm(link, NOW, NOW + timedelta(seconds=3), "R", DateOrder.MONTH_FIRST)
-    assert alarm in said
-    assert bool(said) == bool(alarm)
+    text = connection_alarm(link, NOW, NOW + timedelta(seconds=3), "R", DateOrder.MONTH_FIRST)
+    assert alarm in text
+    assert bool(text) == bool(alarm)
 
 
 def test_header_and_an_alarm_follow_the_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -128,9 +128,9 @@ def test_alarm_is_under_the_header_until_it_is_over(tmp_path: Path) -> None:
 
 
 def test_alarm_names_the_damaged_job_file_and_copy(tmp_path: Path) -> None:
-    path, dice = Profile("local", tmp_path).history, random.Random(3)
+    path, rng = Profile("local", tmp_path).history, random.Random(3)
     history = History.open(path)
-    history.commit(*(made_jobs.ended(history.new_id(), dice) for _ in range(3))).result()
+    history.commit(*(made_jobs.ended(history.new_id(), rng) for _ in range(3))).result()
     history.close()
     (journal,) = path.glob("journal-*.jsonl")
     journal.write_bytes(journal.read_bytes().replace(b'"put":{"id":2,', b'"put":{"id":2 ,', 1))
@@ -143,10 +143,10 @@ def test_alarm_names_the_damaged_job_file_and_copy(tmp_path: Path) -> None:
 
 
 def test_removed_jobs_do_not_end_the_dashboard(tmp_path: Path) -> None:
-    path, dice = Profile("local", tmp_path).history, random.Random(3)
+    path, rng = Profile("local", tmp_path).history, random.Random(3)
     history = History.open(path, limits=SMALL)
     for _ in range(90):
-        history.commit(made_jobs.ended(history.new_id(), dice)).result()
+        history.commit(made_jobs.ended(history.new_id(), rng)).result()
     for first in (30, 50):
         history.archive(first, first + 9).result()
     history.close()
@@ -157,7 +157,7 @@ def test_removed_jobs_do_not_end_the_dashboard(tmp_path: Path) -> None:
     reader = History.open(path, write=False)
     rows = JobRows(FakeClock().now, ())
     rows.show(reader.query(Query(sort=Sort.TOOK)))
-    assert len({rows.key_at(place) for place in range(len(rows))}) > 40
+    assert len({rows.key_at(index) for index in range(len(rows))}) > 40
     reader.close()
 
     async def run() -> None:

@@ -211,7 +211,7 @@ def test_drop_space_typed_asks_first_with_cancel_focused(tmp_path: Path) -> None
 def test_long_result_shows_the_newest_rows_and_their_number() -> None:
     rows = tuple(Row((str(number),), {"Job Id": number}) for number in range(1, 1201))
     shown = [
-        plain(said.line) for said in answer_lines(ExecuteResult((Result("SHOW JOBS", ("Job Id",), rows),)))
+        plain(answer.line) for answer in answer_lines(ExecuteResult((Result("SHOW JOBS", ("Job Id",), rows),)))
     ]
     assert shown[-1] == "the newest 1,000 of 1,200 rows"
     assert "| 1200   |" in shown

@@ -66,12 +66,12 @@ class TestLines:
     )
     def test_times_are_round_and_each_is_shown_once(self, moments: int, width: int, labels: list[str]) -> None:
         rows = text_of(rising(moments=moments), width, 60).split("\n")
-        place = next(number for number, row in enumerate(rows) if "└" in row)
-        found = re.findall(r"[\d:.]+(?: s)?", rows[place + 1])
+        index = next(number for number, row in enumerate(rows) if "└" in row)
+        found = re.findall(r"[\d:.]+(?: s)?", rows[index + 1])
         assert found == labels
         # a mark at each label but the last, which ends with the axis
-        marks = [cell for cell, sign in enumerate(rows[place]) if sign == "┬"]
-        assert [rows[place + 1].index(label) for label in labels[:-1]] == marks
+        marks = [cell for cell, sign in enumerate(rows[index]) if sign == "┬"]
+        assert [rows[index + 1].index(label) for label in labels[:-1]] == marks
 
     def test_ended_job_has_the_mean_of_its_rates(self) -> None:
         text = "\n".join(map(plain, chart_lines(compaction(Status.FINISHED), rising(), 118, 40)))
@@ -189,17 +189,17 @@ class TestRunningRow:
 
 async def sample(shown: DashboardBench, **read: int) -> None:
     """Let a second pass, after which these hosts have read so many MiB in all, and the detail be drawn."""
-    it = shown.bench
-    it.clock.advance(1)
+    bench = shown.bench
+    bench.clock.advance(1)
     for host, mebibytes in read.items():
         gauges = HostGauges(mebibytes * MIB, mebibytes * MIB, 3, 10**9)
-        operation = await asyncio.to_thread(it.storage.operation, "nba", host)
+        operation = await asyncio.to_thread(bench.storage.operation, "nba", host)
         await asyncio.to_thread(operation.progress, 0.5, gauges=gauges)
 
     async def tick() -> None:
-        it.engine.engine.sampler.tick()
+        bench.engine.engine.sampler.tick()
 
-    await asyncio.wrap_future(it.engine.call(tick()))
+    await asyncio.wrap_future(bench.engine.call(tick()))
     shown.dashboard.jobs.detail.tick()
 
 

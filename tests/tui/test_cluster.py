@@ -73,8 +73,8 @@ def test_unknown_cluster_id_is_shown_as_none(tmp_path: Path) -> None:
             await shown.press("home", "left_square_bracket")
             await shown.until(lambda: "its id there is not known yet" in shown.detail)
             answer = prod.engine.execute("SHOW JOB 1", Session(None, tmp_path)).result(WAIT)
-            (told,) = answer.results[0].rows
-            assert told.values["origin"] == {"cluster": "prod", "space": "nba", "id": None}
+            (row,) = answer.results[0].rows
+            assert row.values["origin"] == {"cluster": "prod", "space": "nba", "id": None}
             prod.cluster(lambda mirror: mirror.answers.set())
             await shown.shows("1 on prod")
             await shown.until(lambda: "job 1 of space nba on cluster prod" in shown.detail)
@@ -162,12 +162,12 @@ def test_empty_table_text_waits_for_the_cluster(tmp_path: Path) -> None:
     async def run() -> None:
         async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, _):
             await shown.shows("No jobs are known here yet", "USE nba")
-            places = shown.app.context.overview_cache
-            told, places.overview = places.overview, None
+            cache = shown.app.context.overview_cache
+            row, cache.overview = cache.overview, None
             shown.dashboard.on_overview()
             await shown.shows("Waiting for the cluster")
             assert "No jobs" not in shown.screen
-            places.overview = told
+            cache.overview = row
             shown.dashboard.on_overview()
             await shown.shows("No jobs are known here yet", "USE nba")
 

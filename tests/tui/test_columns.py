@@ -10,8 +10,8 @@ COLUMNS = (
 WANTED = [7, 14, 12, 17, 80]
 
 
-def keys(room: int) -> list[str]:
-    return [placed.column.key for placed in place_columns(COLUMNS, WANTED, room)]
+def keys(width: int) -> list[str]:
+    return [placed.column.key for placed in place_columns(COLUMNS, WANTED, width)]
 
 
 def test_all_columns_are_shown_where_there_is_room() -> None:
@@ -19,7 +19,7 @@ def test_all_columns_are_shown_where_there_is_room() -> None:
 
 
 def test_least_needed_columns_are_hidden_first() -> None:
-    seen = {tuple(keys(room)) for room in range(20, 200)}
+    seen = {tuple(keys(width)) for width in range(20, 200)}
     assert seen == {
         ("id", "command", "status", "start", "reason"),
         ("id", "command", "status", "reason"),
@@ -28,12 +28,12 @@ def test_least_needed_columns_are_hidden_first() -> None:
 
 
 def test_no_width_makes_columns_overlap_or_leave_the_room() -> None:
-    for room in range(1, 300):
+    for width in range(1, 300):
         end = 0
-        for placed in place_columns(COLUMNS, WANTED, room):
+        for placed in place_columns(COLUMNS, WANTED, width):
             assert placed.x >= end
             end = placed.x + placed.width
-            assert placed.x + placed.width <= room or placed.width == 0
+            assert placed.x + placed.width <= width or placed.width == 0
             end += GAP
 
 

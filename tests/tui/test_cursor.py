@@ -66,13 +66,13 @@ class Machine:
     """Does at random what can happen to a table, and checks after each step where the cursor is."""
 
     def __init__(self, table: Table, rows: Numbers, seed: int) -> None:
-        self.table, self.rows, self.dice = table, rows, random.Random(seed)
+        self.table, self.rows, self.rng = table, rows, random.Random(seed)
         self.next, self.descending = 1, True
         self.meant: Hashable | None = None
         self.painted: dict[int, int] = {}
 
     def step(self) -> str:
-        act = self.dice.choice(
+        act = self.rng.choice(
             [
                 self.burst,
                 self.burst,
@@ -102,26 +102,26 @@ class Machine:
         self.meant = table.cursor_key
 
     def burst(self) -> None:
-        for _ in range(self.dice.choice([1, 2, 30, 200])):
+        for _ in range(self.rng.choice([1, 2, 30, 200])):
             self.rows.keys.append(self.next)
             self.next += 1
         self.put_in_order()
 
     def leave(self) -> None:
         """Some go, perhaps the one under the cursor."""
-        self.rows.keys = [key for key in self.rows.keys if self.dice.random() > 0.2]
+        self.rows.keys = [key for key in self.rows.keys if self.rng.random() > 0.2]
         self.put_in_order()
 
     def move(self) -> None:
         if self.rows.keys:
-            self.table.go_to(self.dice.randrange(len(self.rows.keys)))
+            self.table.go_to(self.rng.randrange(len(self.rows.keys)))
             self.meant = self.table.cursor_key
 
     def click(self) -> None:
         """Click a line as it was last painted, whatever has come since."""
         if not self.painted:
             return
-        line, key = self.dice.choice([*self.painted.items()])
+        line, key = self.rng.choice([*self.painted.items()])
         before = self.table.cursor_key
         click(self.table, line)
         if key in self.rows.keys:
@@ -136,7 +136,7 @@ class Machine:
         self.painted = dict(enumerate(shown, 1))
 
     def scroll(self) -> None:
-        self.table.scroll_to(y=self.dice.randrange(max(1, len(self.rows.keys))), animate=False)
+        self.table.scroll_to(y=self.rng.randrange(max(1, len(self.rows.keys))), animate=False)
 
     def reverse(self) -> None:
         self.descending = not self.descending
@@ -181,7 +181,7 @@ def test_cursor_stays_on_its_row(seed: int) -> None:
             done = []
             for _ in range(STEPS):
                 done.append(machine.step())
-                if machine.dice.random() < 0.2:
+                if machine.rng.random() < 0.2:
                     await pilot.pause()
                     machine.look()
                     machine.check("a pause after " + " ".join(done[-4:]))

@@ -183,16 +183,16 @@ def test_cursor_moves_to_a_job_that_appears_after_the_answer(
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("trouble", [None, StoreError("The history cannot be read: Input/output error")])
+@pytest.mark.parametrize("error", [None, StoreError("The history cannot be read: Input/output error")])
 def test_indexes_are_loaded_after_the_first_frame(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, trouble: Exception | None
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None
 ) -> None:
     readers: list[threading.Thread] = []
 
     def load_indexes(history: History) -> None:
         readers.append(threading.current_thread())
-        if trouble is not None:
-            raise trouble
+        if error is not None:
+            raise error
 
     monkeypatch.setattr(History, "load_indexes", load_indexes)
 

@@ -254,14 +254,14 @@ FAILED = Job(
 )
 
 
-def said(job: Job, width: int = 200, **options: object) -> str:
+def summary(job: Job, width: int = 200, **options: object) -> str:
     # options by name
     return "\n".join(plain(line) for line in summary_lines(job, width, NOW, **options))  # type: ignore[arg-type]
 
 
 class TestSummary:
     def test_summary_has_command_times_requester_reason_and_keys(self) -> None:
-        text = said(FAILED, with_reason=True)
+        text = summary(FAILED, with_reason=True)
         for part in (
             "✖ failed",
             "waited 0:20",
@@ -279,26 +279,26 @@ class TestSummary:
     def test_flush_shows_its_sizes_and_nothing_reclaimed(self) -> None:
         grown = Task(0, "h1", Status.FINISHED, before=AFTER, after=BEFORE)
         compacted = replace(FAILED, status=Status.FINISHED, reason="", tasks=(grown,))
-        assert "340 MiB grown" in said(compacted)
-        assert "on average" in said(compacted)
-        text = said(replace(compacted, command="flush"))
+        assert "340 MiB grown" in summary(compacted)
+        assert "on average" in summary(compacted)
+        text = summary(replace(compacted, command="flush"))
         assert "300 MiB → 640 MiB" in text
         assert not any(word in text for word in ("grown", "reclaimed", "on average"))
 
     def test_leaves_out_a_reason_that_is_at_its_host(self) -> None:
-        assert "no space left on device" not in said(FAILED)
+        assert "no space left on device" not in summary(FAILED)
         of_a_path = replace(FAILED, reason="no space left on device, at /db/nba")
-        assert "no space left on device" not in said(of_a_path)
-        assert "disk alarm" in said(replace(FAILED, reason="disk alarm"))
+        assert "no space left on device" not in summary(of_a_path)
+        assert "disk alarm" in summary(replace(FAILED, reason="disk alarm"))
 
     def test_of_a_recovered_job_names_the_recovery_and_offers_none(self) -> None:
-        text = said(FAILED, recovered_as=[9])
+        text = summary(FAILED, recovered_as=[9])
         assert "was run again as job 9" in text
         assert "r runs it again" not in text
 
     def test_steps_of_finished_hosts_are_not_to_be_continued(self) -> None:
         finished, failed, _ = FAILED.tasks
-        text = said(replace(FAILED, tasks=(replace(finished, steps=StepPosition(49, 49)), failed)))
+        text = summary(replace(FAILED, tasks=(replace(finished, steps=StepPosition(49, 49)), failed)))
         assert "r runs it again, on h37" in text
 
     @pytest.mark.parametrize("width", [40, 60, 80, 120])
@@ -309,7 +309,7 @@ class TestSummary:
 
     def test_running_job_shows_its_rate_and_no_partial_sizes(self) -> None:
         running = Job(8, "compact", "nba", NOW, Status.RUNNING, start=NOW, tasks=FAILED.tasks)
-        text = said(running, rate=88.0 * (1 << 20))
+        text = summary(running, rate=88.0 * (1 << 20))
         assert "88 MiB/s" in text
         assert "→" not in text
         assert "s stops it" in text

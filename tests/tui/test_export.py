@@ -16,10 +16,10 @@ SPACES = {"nba": ["local0"], "=cmd": ["cold0"]}
 @pytest.fixture
 def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty working directory."""
-    place = tmp_path / "here"
-    place.mkdir()
-    monkeypatch.chdir(place)
-    return place
+    directory = tmp_path / "here"
+    directory.mkdir()
+    monkeypatch.chdir(directory)
+    return directory
 
 
 def test_jobs_in_view_are_exported_to_private_files(tmp_path: Path, here: Path) -> None:

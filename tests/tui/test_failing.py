@@ -13,10 +13,10 @@ def test_failure_screen_shows_reason_and_advice() -> None:
         app = FailureApp("The history cannot be opened", WHY, ADVICE)
         async with app.run_test(size=(60, 16)) as pilot:
             await pilot.pause()
-            said = "\n".join(plain(line) for line in app.screen.query_one(LinesView).lines)
-            assert "✖ The history cannot be opened" in said
-            assert "[/nope]" in said
-            assert "· Or use another one: jobtui --data-dir DIR" in said
+            text = "\n".join(plain(line) for line in app.screen.query_one(LinesView).lines)
+            assert "✖ The history cannot be opened" in text
+            assert "[/nope]" in text
+            assert "· Or use another one: jobtui --data-dir DIR" in text
             await pilot.press("q")
         assert app.return_value is False
 

@@ -285,11 +285,11 @@ class TestWalk:
         async with dashboard_bench(root, SPACES, settings=chosen) as shown:
             shown.bench.execute("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN COMPACT Dallas")
             await shown.shows("▶ 2 running", "◷ 1 queued")
-            said: list[str] = []
+            toasts: list[str] = []
             execute = LocalClient.execute
 
             def listening(engine: LocalClient, text: str, *rest: object) -> object:
-                said.append(text)
+                toasts.append(text)
                 return execute(engine, text, *rest)  # type: ignore[arg-type]  # arguments of any kind
 
             # replaced for this test
@@ -298,7 +298,7 @@ class TestWalk:
             for step in walked:
                 await step(walk)
                 await walk.check()
-            assert said == []
+            assert toasts == []
             assert shown.app.is_running
             # whatever came before, the filter can be typed in and removed
             await types("x")(walk)

@@ -80,17 +80,17 @@ def test_no_text_can_make_it_fail() -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "message"),
     [
         ("stauts:failed", "no filter stauts:; did you mean status:?"),
         ("!Spaec:nba", "no filter spaec:; did you mean space:?"),
         ("foo:bar", 'no filter foo:; "…" finds it'),
     ],
 )
-def test_unknown_kind_is_reported_and_filters_nothing(text: str, told: str) -> None:
+def test_unknown_kind_is_reported_and_filters_nothing(text: str, message: str) -> None:
     wrong = parse_filter(text, NOW)
     assert wrong.empty
-    assert wrong.problems == (told,)
+    assert wrong.problems == (message,)
 
 
 def test_remark_fits_next_to_the_filter_on_a_small_terminal() -> None:

@@ -87,8 +87,8 @@ def test_has_the_look_key_only_for_adopted_spaces(tmp_path: Path) -> None:
             assert "L look" not in shown.screen
             await shown.press(*["right_square_bracket"] * 3)
             await shown.shows("L look", "L reads its files")
-            for place, key in (("2", "n new"), ("3", "C compact")):
-                await shown.press(place)
+            for view, key in (("2", "n new"), ("3", "C compact")):
+                await shown.press(view)
                 await shown.shows("L look", key, "L reads its files")
 
     asyncio.run(run())

@@ -419,8 +419,8 @@ def test_question_follows_its_jobs_and_yes_to_none_is_harmless(tmp_path: Path) -
             await shown.press("s")
             await shown.shows("Stop 1 job?")
             shown.bench.storage.operation("nba", "local0").finish()
-            asked = shown.app.screen.query_one("#question-text", LinesView)
-            await shown.until(lambda: "finished" in "".join(map(plain, asked.lines)))
+            question = shown.app.screen.query_one("#question-text", LinesView)
+            await shown.until(lambda: "finished" in "".join(map(plain, question.lines)))
             await shown.press("y")
             await shown.shows("Nothing was left to stop: job 1 has ended")
 

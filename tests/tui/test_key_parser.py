@@ -14,10 +14,10 @@ _PASTE, _PASTED = "\x1b[200~", "\x1b[201~"
 def read(*pieces: str) -> list[str]:
     """The keys, and the pasted texts, of what came in these pieces."""
     parser = KeyParser()
-    return [_said(message) for piece in pieces for message in parser.feed(piece)]
+    return [_events_of(message) for piece in pieces for message in parser.feed(piece)]
 
 
-def _said(message: Message) -> str:
+def _events_of(message: Message) -> str:
     match message:
         case events.Key():
             return message.key
@@ -50,5 +50,5 @@ def test_esc_and_a_following_key_are_two_keys(sent: str, keys: list[str]) -> Non
 @pytest.mark.parametrize("size", [1, 7, 4096])
 def test_paste_in_any_pieces_is_text_to_its_end(text: str, size: int) -> None:
     sent = text + _PASTED + "q"
-    pieces = [sent[place : place + size] for place in range(0, len(sent), size)]
+    pieces = [sent[start : start + size] for start in range(0, len(sent), size)]
     assert read("x" + _PASTE, *pieces) == ["x", f"pasted {text!r}", "q"]

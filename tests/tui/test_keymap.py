@@ -61,7 +61,7 @@ def test_keymap_changes_the_keys_of_a_command() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wanted", "said"),
+    ("wanted", "message"),
     [
         ({"stpo": "x"}, "there is no command stpo; did you mean stop?"),
         ({"stop": "r"}, "r for stop is taken by recover; stop keeps s"),
@@ -75,9 +75,9 @@ def test_keymap_changes_the_keys_of_a_command() -> None:
         ({"stop": "shift+s"}, "there is no key shift+s; did you mean S?"),
     ],
 )
-def test_impossible_change_is_named_and_skipped(wanted: dict[str, str], said: str) -> None:
+def test_impossible_change_is_named_and_skipped(wanted: dict[str, str], message: str) -> None:
     changed = load_keymap(wanted)
-    assert said in changed.problems[0]
+    assert message in changed.problems[0]
     assert changed.changes == {}
 
 

@@ -30,22 +30,22 @@ AFTER = SpaceStats(levels=(Level(0, 0), Level(0, 0), Level(3, 612 * MIB)), entri
 
 async def a_busy_desk(shown: DashboardBench) -> None:
     """Jobs in every status, one of them half way."""
-    it, storage = shown.bench, shown.bench.storage
-    it.execute("ADMIN FLUSH nba; ADMIN COMPACT test2")
+    bench, storage = shown.bench, shown.bench.storage
+    bench.execute("ADMIN FLUSH nba; ADMIN COMPACT test2")
     for host in HOSTS:
         storage.operation("nba", host).finish(BEFORE, AFTER)
     storage.operation("test2", "cold0").fail(ErrorCode.DISK_FULL, FULL)
     storage.operation("test2", "cold1").finish(BEFORE, AFTER)
-    await shown.until(lambda: it.engine.history.counts()["failed"] == 1)
-    it.clock.advance(42)
-    it.execute("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN COMPACT test2")
+    await shown.until(lambda: bench.engine.history.counts()["failed"] == 1)
+    bench.clock.advance(42)
+    bench.execute("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN COMPACT test2")
     stopped = [storage.operation("test2", host, 1) for host in COLD]
-    it.execute("STOP JOB 5")
+    bench.execute("STOP JOB 5")
     await shown.shows("stopping 0/2")
     for operation in stopped:
         operation.stop()
-    await shown.until(lambda: it.engine.history.counts()["stopped"] == 1)
-    it.clock.advance(30)
+    await shown.until(lambda: bench.engine.history.counts()["stopped"] == 1)
+    bench.clock.advance(30)
     storage.operation("nba", "local0", 1).progress(0.54, 88.0 * MIB)
     storage.operation("nba", "local1", 1).finish(BEFORE, AFTER)
     storage.operation("nba", "local2", 1).progress(0.2, 44.0 * MIB)
@@ -63,11 +63,11 @@ def task_ended(shown: DashboardBench) -> bool:
 
 def kept(name: str, seen: str) -> None:
     """Compare with what is kept under that name."""
-    place = LOOKS / f"{name}.txt"
+    path = LOOKS / f"{name}.txt"
     if os.environ.get("JOBTUI_LOOKS") == "write":
-        place.parent.mkdir(exist_ok=True)
-        place.write_text(seen + "\n", encoding="utf-8")
-    assert seen + "\n" == place.read_text(encoding="utf-8")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(seen + "\n", encoding="utf-8")
+    assert seen + "\n" == path.read_text(encoding="utf-8")
 
 
 def styled(shown: DashboardBench) -> str:

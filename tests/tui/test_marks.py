@@ -7,9 +7,9 @@ IDS = st.lists(st.integers(1, 500))
 
 
 @given(st.lists(st.tuples(st.sampled_from(["toggle", "add", "drop", "invert"]), IDS)))
-def test_marks_are_a_set_of_ids(deeds: list[tuple[str, list[int]]]) -> None:
+def test_marks_are_a_set_of_ids(actions: list[tuple[str, list[int]]]) -> None:
     marks, expected = MarkedJobs(), set()
-    for what, ids in deeds:
+    for what, ids in actions:
         if what == "toggle":
             for job_id in ids:
                 marks.toggle(job_id)

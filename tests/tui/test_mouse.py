@@ -102,8 +102,8 @@ def test_click_answers_a_question_and_accepts_a_completion(tmp_path: Path) -> No
 def test_results_are_selected_with_the_mouse_and_copied(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, SPACES) as shown:
-            said: list[str] = []
-            shown.app.write_to_terminal = said.append  # type: ignore[method-assign]  # replaced for this test
+            copied: list[str] = []
+            shown.app.write_to_terminal = copied.append  # type: ignore[method-assign]  # replaced for this test
             await shown.execute("SHOW SPACES")
             await shown.press("t")
             await shown.shows("| nba ")
@@ -115,6 +115,6 @@ def test_results_are_selected_with_the_mouse_and_copied(tmp_path: Path) -> None:
             await shown.until(lambda: shown.dashboard.get_selected_text() == "nba")
             await shown.press("ctrl+c")
             assert shown.app.clipboard == "nba"
-            assert any(text.startswith("\x1b]52;c;") for text in said)
+            assert any(text.startswith("\x1b]52;c;") for text in copied)
 
     asyncio.run(run())

@@ -39,14 +39,14 @@ def on_one_line(text: str) -> str:
 def test_help_fits_any_width_completely(width: int) -> None:
     lines = help_lines(COMMANDS, load_keymap({}), width)
     assert max(line_width(line) for line in lines) <= width
-    said = on_one_line("\n".join(plain(line) for line in lines))
+    text = on_one_line("\n".join(plain(line) for line in lines))
     for command in COMMANDS:
-        assert on_one_line(command.help) in said
-    assert "CREATE SPACE [IF NOT EXISTS] <space> ON <host>[, …] make a space on these hosts" in said
+        assert on_one_line(command.help) in text
+    assert "CREATE SPACE [IF NOT EXISTS] <space> ON <host>[, …] make a space on these hosts" in text
 
 
 @pytest.mark.parametrize(
-    ("standing", "width", "said"),
+    ("standing", "width", "text"),
     [
         (HeaderState("local", 3, view_title="spaces"), 38, " local › spaces"),
         (HeaderState("local", 3, "nba", flags=("‖ paused",)), 40, " local  ‖ paused"),
@@ -57,12 +57,12 @@ def test_help_fits_any_width_completely(width: int) -> None:
     ],
 )
 def test_header_keeps_place_and_warnings_as_long_as_possible(
-    standing: HeaderState, width: int, said: str
+    standing: HeaderState, width: int, text: str
 ) -> None:
     counts = dict.fromkeys(Status, 3)
     line = plain(header_line(msgspec.structs.replace(standing, counts=counts), width))
     assert len(line) == width
-    assert line.split("▶")[0].rstrip() == said
+    assert line.split("▶")[0].rstrip() == text
 
 
 class TestCounters:
@@ -126,11 +126,11 @@ def test_line_is_wrapped_with_styles_and_a_hanging_indent() -> None:
 
 
 def test_messages_wrap_and_boxes_do_not() -> None:
-    said = TranscriptLine(
+    text = TranscriptLine(
         (("expected JOB, JOBS or a status", TextRole.FAILED),), marks=(("     ^^^", TextRole.FAILED),)
     )
-    assert [plain(line) for line in said.lay_out(60)] == ["     ^^^expected JOB, JOBS or a status"]
-    assert [plain(line) for line in said.lay_out(20)] == ["     ^^^", "expected JOB, JOBS", "or a status"]
+    assert [plain(line) for line in text.lay_out(60)] == ["     ^^^expected JOB, JOBS or a status"]
+    assert [plain(line) for line in text.lay_out(20)] == ["     ^^^", "expected JOB, JOBS", "or a status"]
     box = TranscriptLine((("| 1 | flush nba |", TextRole.PLAIN),), wraps=False)
     assert [plain(line) for line in box.lay_out(5)] == ["| 1 | flush nba |"]
 
@@ -215,11 +215,11 @@ def test_toasts_keep_off_the_bar_and_off_a_questions_answers(tmp_path: Path) -> 
     asyncio.run(run())
 
 
-@pytest.mark.parametrize("place", ["1", "2", "3", "4"])
-def test_sort_without_a_visible_column_does_nothing(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize("view", ["1", "2", "3", "4"])
+def test_sort_without_a_visible_column_does_nothing(tmp_path: Path, view: str) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, size=(10, 3)) as shown:
-            await shown.press(place, "greater_than_sign", "less_than_sign", "o")
+            await shown.press(view, "greater_than_sign", "less_than_sign", "o")
             await shown.pilot.resize_terminal(80, 24)
             await shown.shows("local[]>")
 

@@ -76,9 +76,9 @@ def test_title_and_progress_follow_the_running_jobs(
     if not is_wanted:
         assert written == []
         return
-    said = "".join(written)
-    assert said.startswith(f"{SAVE_TITLE}\x1b]2;jobtui local\x07")
-    assert said.count("\x1b]2;jobtui local ▶1 68%\x07") == 1
-    assert said.count("\x1b]9;4;1;68\x07") == 1
-    assert said.endswith(RESTORE_TITLE)
-    assert "\x1b]9;4;0;0\x07" in said.split("9;4;1;68")[1]
+    output = "".join(written)
+    assert output.startswith(f"{SAVE_TITLE}\x1b]2;jobtui local\x07")
+    assert output.count("\x1b]2;jobtui local ▶1 68%\x07") == 1
+    assert output.count("\x1b]9;4;1;68\x07") == 1
+    assert output.endswith(RESTORE_TITLE)
+    assert "\x1b]9;4;0;0\x07" in output.split("9;4;1;68")[1]

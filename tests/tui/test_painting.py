@@ -92,8 +92,8 @@ def test_progress_of_50_tasks_takes_few_bytes(tmp_path: Path, keys: tuple[str, .
                 """Let a second pass in which each host reports; all of it is painted at once."""
                 shown.app.set_paused(True)
                 shown.bench.clock.advance(1)
-                for place, operation in enumerate(operations):
-                    operation.progress(number / 100 + place / 1000, (20.0 + number) * (1 << 20))
+                for index, operation in enumerate(operations):
+                    operation.progress(number / 100 + index / 1000, (20.0 + number) * (1 << 20))
                 feed = shown.app._feed
                 await shown.until(lambda: len(feed._batch.rates) == len(operations))
                 shown.app.set_paused(False)
@@ -186,18 +186,18 @@ def test_cursor_move_does_not_redraw_the_header(tmp_path: Path, monkeypatch: pyt
         async with dashboard_bench(tmp_path, auto=True) as shown:
             await shown.execute("ADMIN FLUSH nba;" * 3)
             await shown.pilot.pause()
-            asked: list[object] = []
+            calls: list[object] = []
             paint = Header.render_lines
 
             def noted(header: Header, crop: Any) -> Any:
-                asked.append(crop)
+                calls.append(crop)
                 return paint(header, crop)
 
             before = shown.cursor
             monkeypatch.setattr(Header, "render_lines", noted)
             await shown.press("down")
             await shown.until(lambda: shown.cursor != before)
-            assert asked == []
+            assert calls == []
 
     asyncio.run(run())
 

@@ -34,14 +34,14 @@ def test_recovery_selects_ended_jobs() -> None:
 def test_archiving_names_exactly_the_selected_jobs() -> None:
     plan = select_archivable([1, 2, 3, 5, 8], ACTIVE, lambda job_id: False)
     assert plan.touched == (1, 2, 3, 8)
-    assert [saying.text for saying in archive_statements(plan.touched)] == ["BACKUP JOB 1 3; BACKUP JOB 8 8"]
+    assert [batch.text for batch in archive_statements(plan.touched)] == ["BACKUP JOB 1 3; BACKUP JOB 8 8"]
 
 
 def test_very_many_jobs_need_several_statements() -> None:
     ids = tuple(range(1, 1201))
-    sayings = list(stop_statements(ids))
-    assert [len(saying.ids) for saying in sayings] == [500, 500, 200]
-    assert sayings[0].text.startswith("STOP JOB 1, 2, 3")
+    batches = list(stop_statements(ids))
+    assert [len(batch.ids) for batch in batches] == [500, 500, 200]
+    assert batches[0].text.startswith("STOP JOB 1, 2, 3")
     assert next(recover_statements((4,))).text == "RECOVER JOB 4"
     every_other = tuple(range(1, 1000, 2))
-    assert [saying.text.count("BACKUP") for saying in archive_statements(every_other)] == [100] * 5
+    assert [batch.text.count("BACKUP") for batch in archive_statements(every_other)] == [100] * 5

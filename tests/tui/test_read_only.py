@@ -15,7 +15,7 @@ from jobtui.engine.reader import MEASURING, READ_ONLY, ReadOnlyClient
 from jobtui.language import parse
 from jobtui.tui.commands import COMMANDS, KeyCommand, KeyScope, commands
 from tests.support.dashboards import DashboardBench, showing
-from tests.support.engines import bench
+from tests.support.engines import open_bench
 from tests.support.scripted import ScriptedStorage
 from tests.tui.test_every_command import WAYS
 
@@ -48,22 +48,22 @@ def test_no_key_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: K
         return answer
 
     async def run() -> None:
-        with bench(tmp_path, ScriptedStorage({"nba": ("h1",)})) as b:
-            b.execute('ADMIN COMPACT nba; CREATE SCHEDULE nightly AT "@daily" DO ADMIN FLUSH nba')
-            b.storage.operation("nba", "h1")
+        with open_bench(tmp_path, ScriptedStorage({"nba": ("h1",)})) as bench:
+            bench.execute('ADMIN COMPACT nba; CREATE SCHEDULE nightly AT "@daily" DO ADMIN FLUSH nba')
+            bench.storage.operation("nba", "h1")
             client = FailoverClient(Profile("local", tmp_path, read_only=True))
             monkeypatch.setattr(FailoverClient, "execute", watched)
             try:
-                async with showing(client, clock=b.clock) as shown:
+                async with showing(client, clock=bench.clock) as shown:
                     await shown.shows("compact nba", "read only")
                     for command in commands(where):
                         if command.id not in LEAVING:
                             await press(shown, where, command)
             finally:
                 client.close()
-            assert b.engine.history.last_id() == 1
-            assert not b.job(1).paused
-            assert [row[0] for row in b.rows("SHOW SCHEDULES")] == ["nightly"]
+            assert bench.engine.history.last_id() == 1
+            assert not bench.job(1).paused
+            assert [row[0] for row in bench.rows("SHOW SCHEDULES")] == ["nightly"]
 
     asyncio.run(run())
     assert accepted == []

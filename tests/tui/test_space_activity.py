@@ -15,7 +15,7 @@ from jobtui.tui.data.space_activity import fetch_activity, recent_jobs, size_aft
 from jobtui.tui.tabs.chart import space_chart_lines
 from jobtui.tui.text.spans import line_width, plain
 from tests.support.dashboards import DashboardBench, dashboard_bench
-from tests.support.engines import bench
+from tests.support.engines import open_bench
 from tests.support.scripted import ScriptedStorage
 
 MIB = 1 << 20
@@ -67,9 +67,9 @@ class TestDashboard:
 class TestQueries:
     def test_newest_jobs_of_each_space(self, tmp_path: Path) -> None:
         spaces = {"alpha": ["h1"], "beta": ["h2"], "gamma": ["h3"]}
-        with bench(tmp_path, ScriptedStorage(spaces, auto=True)) as it:
-            it.execute("ADMIN FLUSH alpha; " + "; ".join(["ADMIN COMPACT beta"] * 45))
-            it.engine.wait_idle().result(20)
+        with open_bench(tmp_path, ScriptedStorage(spaces, auto=True)) as bench:
+            bench.execute("ADMIN FLUSH alpha; " + "; ".join(["ADMIN COMPACT beta"] * 45))
+            bench.engine.wait_idle().result(20)
         client = ReadOnlyClient.open(Profile("local", tmp_path))
         try:
             found = fetch_activity(client, spaces)
@@ -88,10 +88,10 @@ class TestQueries:
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(space_activity, "_JOBS_FOR_ALL", 20)
-        with bench(tmp_path, ScriptedStorage({"alpha": ["h1"], "beta": ["h2"]}, auto=True)) as it:
-            it.execute("ADMIN FLUSH alpha; " + "; ".join(["ADMIN FLUSH beta"] * 30))
-            it.engine.wait_idle().result(20)
-            assert [job.id for job in fetch_activity(it.engine, ["alpha"])["alpha"].jobs] == [1]
+        with open_bench(tmp_path, ScriptedStorage({"alpha": ["h1"], "beta": ["h2"]}, auto=True)) as bench:
+            bench.execute("ADMIN FLUSH alpha; " + "; ".join(["ADMIN FLUSH beta"] * 30))
+            bench.engine.wait_idle().result(20)
+            assert [job.id for job in fetch_activity(bench.engine, ["alpha"])["alpha"].jobs] == [1]
 
 
 class TestSpaceChart:

@@ -31,8 +31,8 @@ def rows_on_screen(shown: DashboardBench) -> list[str]:
 
 
 def says_the_truth(shown: DashboardBench) -> bool:
-    told = [" ".join(row.split()) for row in rows_on_screen(shown)]
-    return all(" ".join(line.split()) in row for line, row in zip(truth(shown), told, strict=True))
+    rows = [" ".join(row.split()) for row in rows_on_screen(shown)]
+    return all(" ".join(line.split()) in row for line, row in zip(truth(shown), rows, strict=True))
 
 
 def test_screen_matches_the_engine_after_many_jobs(tmp_path: Path, long: bool) -> None:

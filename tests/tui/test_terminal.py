@@ -47,8 +47,8 @@ def test_failing_clipboard_program_is_ignored() -> None:
 def test_y_copies_the_id_the_row_the_reason_or_a_statement(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
-            said: list[str] = []
-            shown.app.write_to_terminal = said.append  # type: ignore[method-assign]  # replaced for this test
+            messages: list[str] = []
+            shown.app.write_to_terminal = messages.append  # type: ignore[method-assign]  # replaced for this test
             shown.bench.execute("ADMIN COMPACT nba")
             shown.bench.storage.operation("nba", "local0").fail(detail="no luck")
             await shown.shows("✖ failed")
@@ -57,7 +57,7 @@ def test_y_copies_the_id_the_row_the_reason_or_a_statement(tmp_path: Path) -> No
                 await shown.shows("Copy")
                 await shown.press(key)
                 await shown.shows(f"copied: {expected}")
-                copied = next(text for text in reversed(said) if "]52;" in text)
+                copied = next(text for text in reversed(messages) if "]52;" in text)
                 assert base64.b64decode(copied.split(";")[2].rstrip("\x07\x1b\\")).decode() == expected
                 shown.app.clear_notifications()
 
@@ -70,15 +70,15 @@ def test_end_of_a_watched_job_alerts_as_configured(tmp_path: Path) -> None:
         async with dashboard_bench(
             tmp_path / f"{bell}{notice}", {"nba": ["local0"]}, settings=settings
         ) as shown:
-            said: list[str] = []
+            messages: list[str] = []
             rung: list[int] = []
-            shown.app.write_to_terminal = said.append  # type: ignore[method-assign]  # replaced for this test
+            shown.app.write_to_terminal = messages.append  # type: ignore[method-assign]  # replaced for this test
             shown.app.bell = lambda: rung.append(1)  # type: ignore[method-assign]  # replaced for this test
             await shown.execute("ADMIN COMPACT nba")
             shown.bench.storage.operation("nba", "local0").finish()
             await shown.shows("✔ job 1 compact nba finished")
             assert bool(rung) == bell
-            assert any("\x1b]9;" in text for text in said) == notice
+            assert any("\x1b]9;" in text for text in messages) == notice
 
     asyncio.run(run(True, False))
     asyncio.run(run(False, True))
@@ -90,10 +90,10 @@ def test_text_too_long_for_the_clipboard_is_reported(tmp_path: Path, monkeypatch
 
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
-            said: list[str] = []
-            shown.app.write_to_terminal = said.append  # type: ignore[method-assign]  # replaced for this test
+            messages: list[str] = []
+            shown.app.write_to_terminal = messages.append  # type: ignore[method-assign]  # replaced for this test
             shown.app.copy_to_clipboard("é" * 50_000)
             await shown.shows("Too long for the terminal's clipboard")
-            assert not any("\x1b]52;" in text for text in said)
+            assert not any("\x1b]52;" in text for text in messages)
 
     asyncio.run(run())

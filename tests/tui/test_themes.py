@@ -88,11 +88,11 @@ def test_every_text_can_be_read_on_every_ground(theme: Theme) -> None:
     variables = theme.variables
     texts = [theme.foreground, theme.primary, theme.accent, theme.warning, *statuses(theme)]
     texts += [variables["queue"], variables["muted"]]
-    grounds = [theme.background, theme.panel, variables["cursor"], variables["cursor-idle"]]
-    for text, ground in itertools.product(texts, grounds):
+    backgrounds = [theme.background, theme.panel, variables["cursor"], variables["cursor-idle"]]
+    for text, background in itertools.product(texts, backgrounds):
         assert text
-        assert ground
-        assert contrast(text, ground) >= LEAST_CONTRAST, (text, ground)
+        assert background
+        assert contrast(text, background) >= LEAST_CONTRAST, (text, background)
 
 
 @pytest.mark.parametrize("theme", PAINTED)
@@ -163,10 +163,10 @@ class TestProfileColors:
     @pytest.mark.parametrize("depth", [ColorDepth.TRUE, ColorDepth.PALETTE])
     @pytest.mark.parametrize("color", COLORS)
     def test_name_can_be_read(self, color: str, depth: ColorDepth) -> None:
-        ground, name = profile_colors(color, depth)
-        assert contrast(ground, name) >= LEAST_CONTRAST
+        background, name = profile_colors(color, depth)
+        assert contrast(background, name) >= LEAST_CONTRAST
         if depth is ColorDepth.PALETTE:
-            rounded = RichColor.parse(ground).downgrade(ColorSystem.EIGHT_BIT).get_truecolor()
+            rounded = RichColor.parse(background).downgrade(ColorSystem.EIGHT_BIT).get_truecolor()
             assert contrast(rounded.hex, name) >= LEAST_CONTRAST
 
     @pytest.mark.parametrize("color", COLORS)

@@ -13,7 +13,7 @@ FAR = "expected JOB, JOBS, SPACES, HOSTS or a status"
 
 
 @pytest.mark.parametrize(
-    ("message", "column", "width", "said"),
+    ("message", "column", "width", "expected"),
     [
         (NEAR, 14, 100, " " * 14 + f"^^^ {NEAR}"),
         (NEAR, 14, 60, " " * 14 + "^^^ did you mean JOB?"),
@@ -22,9 +22,9 @@ FAR = "expected JOB, JOBS, SPACES, HOSTS or a status"
         (FAR, 52, 60, f"{FAR:>51} ^^^"),
     ],
 )
-def test_most_helpful_words_of_a_line_are_kept(message: str, column: int, width: int, said: str) -> None:
-    line = diagnostic_line(Diagnostic(5, 8, message), "SHOW JBO 3", lambda place: column, width)
-    assert plain(line) == said
+def test_most_helpful_words_of_a_line_are_kept(message: str, column: int, width: int, expected: str) -> None:
+    line = diagnostic_line(Diagnostic(5, 8, message), "SHOW JBO 3", lambda position: column, width)
+    assert plain(line) == expected
 
 
 class NoNames:
