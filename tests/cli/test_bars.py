@@ -1,4 +1,4 @@
-"""Progress where no terminal is."""
+"""Progress without a terminal."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Completion: what is offered, how each shell is answered, and that real shells write it."""
+"""Completion: the candidates, the output for each shell, and real shells."""
 
 from __future__ import annotations
 

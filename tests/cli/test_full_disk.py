@@ -1,4 +1,4 @@
-"""A signal while the history's disk is full and stays so: the process ends, and names what is not written."""
+"""A signal while the history's disk stays full: the process ends, and names what is not written."""
 
 from __future__ import annotations
 

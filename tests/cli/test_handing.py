@@ -1,4 +1,4 @@
-"""Staying for what was handed in, from one owner to the next."""
+"""Waiting for submitted jobs while the owner of the profile changes."""
 
 from __future__ import annotations
 

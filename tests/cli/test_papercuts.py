@@ -1,4 +1,4 @@
-"""The first five minutes of somebody whose surroundings are not as they should be."""
+"""The first five minutes of a user whose environment has a fault."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A profile that cannot be opened: the screen that says so, and what comes after it."""
+"""A profile that cannot be opened: the error screen, and what follows it."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""How an ended job is told in a line, and what that makes of the exit status."""
+"""The line that describes an ended job, and the exit status."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ctrl+c while jobs run, over a storage that obeys only when the test says so."""
+"""Ctrl+c while jobs run, on a storage that the test controls."""
 
 from __future__ import annotations
 

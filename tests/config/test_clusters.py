@@ -1,4 +1,4 @@
-"""A cluster in the config: what the engine is told of it, and what is refused before anything is opened."""
+"""A cluster in the config: the settings that the engine gets, and those refused before anything is opened."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The man page says what the program does."""
+"""The man page matches the program."""
 
 from __future__ import annotations
 

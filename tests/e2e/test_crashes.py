@@ -1,4 +1,4 @@
-"""kill -9 at any moment: what was acknowledged is there, tells the truth, and nothing has run twice."""
+"""kill -9 at any moment: acknowledged jobs are kept, statuses are true, and nothing has run twice."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def one_life(jobtui: CommandLine, rng: random.Random, acknowledged: set[int]) ->
 
 
 def finish(jobtui: CommandLine) -> None:
-    """Let one that nobody kills run what is left."""
+    """Run the rest with a server that is not killed."""
     jobtui.config.unlink()
     engine = LocalClient.open(jobtui.profile)
     try:
@@ -159,7 +159,7 @@ def finish(jobtui: CommandLine) -> None:
 
 def check(jobs: list[Job], acknowledged: Iterable[int]) -> None:
     ids = [job.id for job in jobs]
-    assert ids == list(range(1, len(ids) + 1)), "ids go on, none is lost and none used twice"
+    assert ids == list(range(1, len(ids) + 1)), "ids continue, none is lost and none used twice"
     assert set(acknowledged) <= set(ids)
     for job in jobs:
         kinds = [event.kind for event in job.events]

@@ -1,4 +1,4 @@
-"""Hostile surroundings: homes, users, limits, umasks and temporary directories, each with the real command."""
+"""Unusual environments: homes, users, limits, umasks and temporary directories, each with the real command."""
 
 from __future__ import annotations
 

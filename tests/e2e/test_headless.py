@@ -407,7 +407,7 @@ def test_progress_bar_is_drawn_only_on_a_terminal(nba: CommandLine) -> None:
 def test_python_dash_m_and_the_command_are_the_same() -> None:
     command = Path(sys.executable).with_name("jobtui")
     if not command.exists():
-        pytest.skip("jobtui is not installed beside this Python")
+        pytest.skip("jobtui is not installed next to this Python")
     runs = [[command], [sys.executable, "-m", "jobtui"]]
     first, second = (
         subprocess.run([*run, "--version"], capture_output=True, check=True).stdout for run in runs

@@ -1,4 +1,4 @@
-"""How the command opens the dashboard and gives the terminal back, and the throw-away profile of --demo."""
+"""How the command opens the dashboard and restores the terminal, and the temporary profile of --demo."""
 
 from __future__ import annotations
 

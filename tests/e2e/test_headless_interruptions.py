@@ -1,4 +1,4 @@
-"""Ctrl+c, SIGTERM and kill -9 while a job runs: what becomes of it, and of the data."""
+"""Ctrl+c, SIGTERM and kill -9 while a job runs: the outcome of the job, and the data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The session of the page that it all began with, statement by statement, to the character.
+"""The session of the original page, statement by statement, to the character.
 
 The page's ids and hosts are reproduced (jobs 1 to 21 and 26 to 39 are made and archived first); only
 its times cannot be, and stand as the day the page was written.

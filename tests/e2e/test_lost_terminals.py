@@ -1,4 +1,4 @@
-"""Signals to a dashboard whose jobs run, and terminals that are closed, held or taken away under it."""
+"""Signals to a dashboard whose jobs run, and terminals that are closed, paused or lost."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def steps_of(jobtui: CommandLine, job: int) -> list[StepPosition]:
 
 
 def goes_on(shown: Dashboard) -> None:
-    """The work goes on in a server without a terminal, until it has ended."""
+    """The work continues in a server without a terminal, until it has ended."""
     log = shown.jobtui.profile.root / "serve.log"
     eventually(lambda: log.exists() and "Job 1 (compact nba) is running and continues here" in log.read_text())
     eventually(shown.is_gone)

@@ -1,4 +1,4 @@
-"""`jobtui -e`, `load` and `dump` while another process has the profile, whoever and however that is."""
+"""`jobtui -e`, `load` and `dump` while another process owns the profile."""
 
 from __future__ import annotations
 
@@ -238,7 +238,7 @@ def stderr_of(address: Path) -> str:
 
 
 def as_another_user(work: Callable[[], str]) -> str:
-    """What the work gives, or how it fails, in a process of the user nobody."""
+    """Run the work in a process of the user nobody, and return its result or failure."""
     reading, writing = os.pipe()
     child = os.fork()
     if not child:

@@ -1,4 +1,4 @@
-"""`jobtui serve`: the owner without a screen, also in the background, and where a dashboard goes on as one."""
+"""`jobtui serve`: the owner without a screen, in the background, and as the continuation of a dashboard."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_long_log_is_rotated(tmp_path: Path) -> None:
     assert (log.stat().st_size, (tmp_path / "serve.log.1").stat().st_size) == (0, LONGEST_LOG + 1)
 
 
-# ---- a dashboard that goes on as a server, in front of which a shell waits
+# ---- a dashboard that continues as a server, for which a shell waits
 
 LEAVING = """
 import os, sys, signal

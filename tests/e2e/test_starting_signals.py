@@ -138,7 +138,7 @@ class TestDemo:
 
 
 class TestClosedPipes:
-    """What nobody reads is dropped: the work and its exit status are as they would be."""
+    """Unread output is dropped: it changes neither the work nor its exit status."""
 
     @pytest.mark.parametrize(
         ("words", "status"),

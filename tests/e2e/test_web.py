@@ -1,4 +1,4 @@
-"""`jobtui web`: who is let in, what a browser shows, and that no process is left."""
+"""`jobtui web`: access, what a browser shows, and that no process is left."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Engines on spaces of three hosts and on a cluster; a profile that desks share, with sockets of its own."""
+"""Engines on spaces of three hosts and on a cluster; a profile that clients share, with its own sockets."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The rules of SHOW ADVICE, and the estimates that they judge."""
+"""The rules of SHOW ADVICE, and the estimates that they use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which options of a job are honored by whom; none is ever ignored."""
+"""The options of a job that each storage honors; none is ever ignored."""
 
 from __future__ import annotations
 

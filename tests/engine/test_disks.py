@@ -1,4 +1,4 @@
-"""What a disk can do to a job: each ends in a failed task with the plain reason and the numbers."""
+"""Disk faults during a job: each ends in a failed task with a plain reason and the sizes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The engine over the real history and a storage that does what a test tells it."""
+"""The engine over the real history and a storage that the test controls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the engine does when the history's disk is full or fails: nothing untrue, and on again by itself."""
+"""The engine when the history's disk is full or fails: statuses stay true, and it resumes by itself."""
 
 from __future__ import annotations
 
@@ -213,7 +213,7 @@ def test_unwritable_record_loses_no_other_jobs_end(solo: Bench, monkeypatch: pyt
 
 def test_failing_callback_is_reported_and_others_are_called(solo: Bench) -> None:
     def fails(jobs: Sequence[Job], error: Exception | None) -> None:
-        raise ValueError("an asker's own trouble")
+        raise ValueError("an error of the caller")
 
     async def put() -> Sequence[Job]:
         store = solo.engine.engine.store
@@ -221,7 +221,7 @@ def test_failing_callback_is_reported_and_others_are_called(solo: Bench) -> None
         return await store.update(a_new_job(solo))
 
     assert solo.engine.call(put()).result(WAIT)
-    solo.events.wait_for(lambda: any("an asker's own trouble" in text for text in solo.events.notices))
+    solo.events.wait_for(lambda: any("an error of the caller" in text for text in solo.events.notices))
 
 
 def test_edit_during_a_commit_sees_its_result(solo: Bench) -> None:

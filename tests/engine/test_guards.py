@@ -1,4 +1,4 @@
-"""Guards of the engine that no ordinary order of events needs, each in the one that does."""
+"""Guards of the engine, each in the rare order of events that needs it."""
 
 from __future__ import annotations
 

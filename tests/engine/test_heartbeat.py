@@ -1,4 +1,4 @@
-"""The last sign of life of jobs that were interrupted."""
+"""The last heartbeat of interrupted jobs."""
 
 from __future__ import annotations
 

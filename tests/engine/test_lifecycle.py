@@ -1,4 +1,4 @@
-"""A job's life, rule by rule (DESIGN, "Model")."""
+"""The lifecycle of a job, rule by rule."""
 
 from __future__ import annotations
 

@@ -43,15 +43,15 @@ def test_failing_listener_is_reported_to_the_others(
     listeners = EventBus(loop)
 
     def fails(messages: Sequence[EngineEvent]) -> None:
-        raise ValueError("its own trouble")
+        raise ValueError("an error of the listener")
 
     received: list[str] = []
     leave = listeners.add(fails)
-    listeners.publish([Notice("to nobody")])
+    listeners.publish([Notice("without a listener")])
     listeners.add(lambda messages: received.extend(texts(messages)))
     turn(loop)
     listeners.publish([Notice("to all")])
-    report = "A change could not be shown: ValueError: its own trouble"
+    report = "A change could not be shown: ValueError: an error of the listener"
     assert received == [report, "to all", report]
     leave()
     listeners.publish([Notice("again")])

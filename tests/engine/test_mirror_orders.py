@@ -1,4 +1,4 @@
-"""What is asked of a cluster about a job that there is: to stop it, and to run it again."""
+"""Requests to a cluster about an existing job: to stop it, and to run it again."""
 
 from __future__ import annotations
 
@@ -210,7 +210,10 @@ def test_archived_run_with_same_id_hides_no_pending_job(prod: MirrorBench) -> No
     prod.execute("BACKUP JOB 1 1")
     requests = prod.engine.engine.control
     assert isinstance(requests, ClusterRequests)
-    for start, is_unknown in ((LATER, True), (START, False)):  # set up anew, the cluster gives old ids again
+    for start, is_unknown in (
+        (LATER, True),
+        (START, False),
+    ):  # after a new setup, the cluster gives old ids again
         job = ClusterJob(40, "compact", Status.FINISHED, start)
         assert prod.cluster(lambda _, job=job: requests._is_unknown_run("nba", job)) is is_unknown
 

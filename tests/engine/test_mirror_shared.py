@@ -1,4 +1,4 @@
-"""A cluster's profile in several processes: the owner's connection is everybody's."""
+"""A cluster's profile in several processes: all use the owner's connection."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def owner(profile: Profile) -> Iterator[MirrorBench]:
 
 
 def test_connection_state_reaches_late_and_early_clients(owner: MirrorBench, profile: Profile) -> None:
-    owner.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
+    owner.cluster(lambda mirror: mirror.set_connection(ConnectionState.LOST))
     remote = RemoteClient.connect(profile)
     events = EventLog(remote)
     assert remote.connection == owner.engine.connection
@@ -42,7 +42,7 @@ def test_connection_state_reaches_late_and_early_clients(owner: MirrorBench, pro
     assert remote.connection.state is ConnectionState.LOST
     remote.reconnect()
     owner.mirror.wait_for(lambda: owner.mirror.retries == 1)
-    owner.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED))
+    owner.cluster(lambda mirror: mirror.set_connection(ConnectionState.CONNECTED))
     events.wait_for(
         lambda: remote.connection is not None and remote.connection.state is ConnectionState.CONNECTED
     )
@@ -78,7 +78,7 @@ def test_spaces_without_jobs_come_from_the_owner(owner: MirrorBench, profile: Pr
 
 def test_spaces_of_the_history_are_known_while_disconnected(owner: MirrorBench, profile: Profile) -> None:
     owner.execute("ADMIN COMPACT nba")
-    owner.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
+    owner.cluster(lambda mirror: mirror.set_connection(ConnectionState.LOST))
     remote = RemoteClient.connect(profile)
     assert remote.space_names() == ("nba",)
     session = Session(None, Path("/"))

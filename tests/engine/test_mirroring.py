@@ -39,7 +39,7 @@ def test_jobs_of_other_users_appear_with_any_command(prod: MirrorBench) -> None:
     job = prod.events.until(2, Status.FAILED)
     # it was not listed a moment ago: its start is that long ago only by the cluster's clock
     assert (job.label, job.start, job.submitted) == ("rebuild tag index test2", START, prod.clock.now())
-    # a cluster does not tell who requested them
+    # a cluster does not report who requested them
     assert {row.values["requested_by"] for row in prod.execute("SHOW JOBS").results[0].rows} == {"cluster prod"}
     assert prod.execute("SHOW JOB 2").results[0].rows[0].values["requested_by"] == "cluster prod"
     assert [row[1:3] for row in prod.rows("SHOW JOBS")] == [
@@ -87,7 +87,7 @@ def test_job_gone_from_the_cluster_fails_and_detaches_tasks(
 def test_known_id_with_another_command_is_another_job(prod: MirrorBench, status: Status) -> None:
     prod.cluster(lambda mirror: mirror.put("nba", 40, status, "flush"))
     prod.events.until(1, status)
-    prod.cluster(lambda mirror: mirror.there["nba"].clear())  # it was set up anew between two looks
+    prod.cluster(lambda mirror: mirror.there["nba"].clear())  # it was set up again between two polls
     prod.cluster(lambda mirror: mirror.put("nba", 40, status, "compact"))
     new = prod.events.until(2, status)
     assert (new.label, new.recovered_from) == ("compact nba", None)
@@ -254,14 +254,14 @@ def test_request_interrupted_by_a_crash_is_reported(tmp_path: Path) -> None:
 
 def test_engine_opens_without_its_cluster_and_shows_why(tmp_path: Path) -> None:
     mirror = ScriptedMirror()
-    mirror.tell(ConnectionState.LOST)
+    mirror.set_connection(ConnectionState.LOST)
     with mirror_bench(tmp_path, mirror) as bench:
         assert bench.engine.connection == mirror.link
         assert bench.refusal("ADMIN FLUSH nba") == "no connection to the cluster"
         assert bench.engine.history.last_id() == 0
         assert bench.rows("SHOW JOBS") == []
         mirror.put("nba", 40)
-        bench.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED))
+        bench.cluster(lambda mirror: mirror.set_connection(ConnectionState.CONNECTED))
         bench.events.until(1, Status.RUNNING)
         bench.events.wait_for(lambda: bench.links == ["connected"])
         assert bench.engine.space_names() == ("nba",)
@@ -270,36 +270,36 @@ def test_engine_opens_without_its_cluster_and_shows_why(tmp_path: Path) -> None:
 def test_lost_connection_leaves_jobs_unchanged(prod: MirrorBench) -> None:
     prod.execute("ADMIN COMPACT nba")
     prod.events.until(1, Status.RUNNING)
-    prod.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
+    prod.cluster(lambda mirror: mirror.set_connection(ConnectionState.LOST))
     prod.events.wait_for(lambda: prod.links == ["lost"])
     assert prod.refusal("STOP JOB 1") == "no connection to the cluster"
     assert (prod.job(1).status, prod.job(1).stopping) == (Status.RUNNING, False)
     assert [row[2] for row in prod.rows("SHOW JOBS")] == ["running"]
     prod.mirror.put("nba", 1, Status.FINISHED)
-    prod.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED))
+    prod.cluster(lambda mirror: mirror.set_connection(ConnectionState.CONNECTED))
     prod.events.until(1, Status.FINISHED)
 
 
 def test_places_are_learned_once_for_each_connection(prod: MirrorBench) -> None:
     def slow_by_turns(mirror: ScriptedMirror) -> None:
         for detail in ["no answer since 17:21:30", ""] * 10:
-            mirror.tell(ConnectionState.CONNECTED, detail=detail)
+            mirror.set_connection(ConnectionState.CONNECTED, detail=detail)
 
     learned = prod.mirror.asked.count("hosts")
     prod.cluster(slow_by_turns)
     prod.seen()
     assert prod.mirror.asked.count("hosts") == learned
-    prod.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED, address="10.0.0.2:9669"))
+    prod.cluster(lambda mirror: mirror.set_connection(ConnectionState.CONNECTED, address="10.0.0.2:9669"))
     prod.mirror.wait_for(lambda: prod.mirror.asked.count("hosts") == learned + 1)
-    prod.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
-    prod.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED, address="10.0.0.2:9669"))
+    prod.cluster(lambda mirror: mirror.set_connection(ConnectionState.LOST))
+    prod.cluster(lambda mirror: mirror.set_connection(ConnectionState.CONNECTED, address="10.0.0.2:9669"))
     prod.mirror.wait_for(lambda: prod.mirror.asked.count("hosts") == learned + 2)
 
 
 def test_places_are_not_learned_twice_at_once(prod: MirrorBench) -> None:
     def graphd_after_graphd(mirror: ScriptedMirror) -> None:
         for number in range(10):
-            mirror.tell(ConnectionState.CONNECTED, address=f"10.0.0.{number}:9669")
+            mirror.set_connection(ConnectionState.CONNECTED, address=f"10.0.0.{number}:9669")
 
     learned = prod.mirror.asked.count("hosts")
     prod.cluster(graphd_after_graphd)

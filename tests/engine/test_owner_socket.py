@@ -1,4 +1,4 @@
-"""Who is trusted at the other end of the local socket between the processes of a profile."""
+"""The processes that are trusted at the other end of a profile's local socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A reader answers from what is on disk, and says plainly what of it cannot be read."""
+"""A read-only client answers from the disk, and reports plainly what cannot be read."""
 
 from __future__ import annotations
 

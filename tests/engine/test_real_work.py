@@ -1,4 +1,4 @@
-"""The engine's promises kept on real databases and real processes: stops, deadlines, deaths, names."""
+"""The engine on real databases and processes: stops, deadlines, dead workers, names."""
 
 from __future__ import annotations
 
@@ -338,7 +338,7 @@ def has_steps(job: Job | None, count: int) -> bool:
     return count <= steps.done < steps.total
 
 
-# ---- hosts that nobody needs yet
+# ---- hosts that are not needed yet
 
 
 def test_hosts_start_only_when_needed(tmp_path: Path) -> None:

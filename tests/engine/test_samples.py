@@ -1,4 +1,4 @@
-"""The samples of jobs: how they are thinned, what they add up to, and their files."""
+"""The samples of jobs: thinning, sums, and files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which job and task runs next (DESIGN, "Engine")."""
+"""Which job and task runs next."""
 
 from __future__ import annotations
 

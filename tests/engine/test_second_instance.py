@@ -1,4 +1,4 @@
-"""Several processes of one profile: one owns it, the others read it live and hand their statements in."""
+"""Several processes of one profile: one owns it, the others follow it and submit their statements to it."""
 
 from __future__ import annotations
 
@@ -109,12 +109,12 @@ def test_failing_listener_still_receives_the_next_change(
 
     def fails(messages: Sequence[EngineEvent]) -> None:
         tried.append(messages)
-        raise ValueError("its own trouble")
+        raise ValueError("an error of the listener")
 
     remote.subscribe(fails)
     events = EventLog(remote)
     owner.execute("ADMIN COMPACT solo")
-    events.until_published(Notice, text="A change could not be shown: ValueError: its own trouble")
+    events.until_published(Notice, text="A change could not be shown: ValueError: an error of the listener")
     owner.storage.operation("solo", "far").finish()
     events.until_published(JobChanged, was=Status.RUNNING)
     assert len(tried) > 1

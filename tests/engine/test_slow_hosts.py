@@ -1,4 +1,4 @@
-"""Hosts that are slow, hang, or go on after they were asked to stop: who waits for them, and for how long."""
+"""Hosts that are slow, hang, or continue after a stop: what waits for them, and for how long."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_host_working_past_the_deadline_stays_busy(tmp_path: Path) -> None:
     with open_bench(tmp_path, storage, task_timeout=30) as bench:
         bench.execute("ADMIN COMPACT solo; ADMIN FLUSH solo")
         operation = storage.operation("solo", "far")
-        bench.clock.wait_for_sleepers(2)  # the deadline, and a look at what is silent
+        bench.clock.wait_for_sleepers(2)  # the deadline, and a check for silent hosts
         bench.advance(31)
         bench.events.until(1, Status.FAILED)
         settled = operation.detach()

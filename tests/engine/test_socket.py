@@ -1,4 +1,4 @@
-"""The local socket between the processes of a profile: what malformed lines come to, and who is let go."""
+"""The local socket between the processes of a profile: malformed lines, and clients that are disconnected."""
 
 from __future__ import annotations
 

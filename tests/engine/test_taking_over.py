@@ -1,4 +1,4 @@
-"""The owner of a profile goes, or cannot be talked to: who goes on, and what the others hear of it."""
+"""The owner of a profile exits or does not answer: which process takes over, and what the others show."""
 
 from __future__ import annotations
 

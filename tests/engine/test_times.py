@@ -1,4 +1,4 @@
-"""When things happened and how long they took, whatever the clocks on the wall do."""
+"""Times and durations while the system clock is changed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Syncs that fail while jobs are archived and sealed, at every step: each job is there once."""
+"""Failed syncs at every step of archiving and sealing: each job is there once."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Random attacks on the files of a history, at rest and under its owner: nothing is silently lost or doubled.
+"""Random attacks on a history's files, at rest and during use: nothing is silently lost or duplicated.
 
 The short form tries some dozens, `--long` thousands.
 """

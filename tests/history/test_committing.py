@@ -1,4 +1,4 @@
-"""What a commit promises, and what a history knows after it was opened again."""
+"""The guarantees of a commit, and the contents of a reopened history."""
 
 from __future__ import annotations
 

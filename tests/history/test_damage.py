@@ -1,4 +1,4 @@
-"""Bytes that are not as they were written: never silent, nothing else lost, what cannot be read kept aside."""
+"""Damaged bytes: always reported, no other job lost, and unreadable bytes quarantined."""
 
 from __future__ import annotations
 

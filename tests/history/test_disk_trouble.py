@@ -1,4 +1,4 @@
-"""A disk that is full, that fails, that cannot be written: acknowledged is true, and a person is told."""
+"""A disk that is full, fails or is read-only: acknowledged jobs are kept, and the fault is reported."""
 
 from __future__ import annotations
 

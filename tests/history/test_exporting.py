@@ -1,4 +1,4 @@
-"""Jobs written out for other programs."""
+"""The export of jobs for other programs."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""A reader beside a writer: what fails on the way, or cannot be told, is taken up later, and never in part."""
+"""A reader during writing: batches that fail or are incomplete are read later, and never in part."""
 
 from __future__ import annotations
 

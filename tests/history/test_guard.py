@@ -109,7 +109,7 @@ class TestGuard:
 
 
 def test_deleted_profile_takes_guard_along_but_mixes_nothing(tmp_path: Path) -> None:
-    """The guard lies in the profile's directory: nothing is left that could tell of the old owner."""
+    """The guard is in the profile's directory: no trace of the old owner is left."""
     path = tmp_path / "profile" / "history"
     path.parent.mkdir()
     old = History.open(path)

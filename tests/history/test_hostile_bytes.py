@@ -1,4 +1,4 @@
-"""Lines with a right checksum whose content no program of ours wrote."""
+"""Lines with a correct checksum and hostile content."""
 
 from __future__ import annotations
 

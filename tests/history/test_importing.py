@@ -1,4 +1,4 @@
-"""What importing and reading the history brings with it: nothing that a quick command line cannot afford."""
+"""The imports of the history: nothing that delays the command line."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What lies in a history's directory and is not its own, or not where it was: an opening deletes none of it."""
+"""Foreign and moved files in a history's directory: opening it deletes none of them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Links, pipes and directories at the place of the history's files: nothing outside of it ever changes."""
+"""Links, pipes and directories in place of the history's files: nothing outside of it changes."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ class TestLinkInPlaceOfFile:
         if location.exists():
             shutil.move(location, target)  # the worst target: what it holds is what is expected there
         else:
-            target.write_bytes(b"of somebody\n")
+            target.write_bytes(b"foreign\n")
         link(location, target)
         before = state_of(outside)
         for _ in range(2):
@@ -191,7 +191,7 @@ class TestLinkInPlaceOfFile:
         (path / "quarantine").mkdir(exist_ok=True)
         history = History.open(path, limits=SEALING)
         location, target = FILES[file](path), outside / "target"
-        target.write_bytes(location.read_bytes() if location.exists() else b"of somebody\n")
+        target.write_bytes(location.read_bytes() if location.exists() else b"foreign\n")
         location.unlink(missing_ok=True)
         link(location, target)
         before = state_of(outside)

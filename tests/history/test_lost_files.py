@@ -160,7 +160,7 @@ class TestIds:
         history.commit(made_jobs.ended(history.new_id(), random.Random(1))).result()
         for _ in range(9):
             history.new_id()
-        history.archive(1, 1).result()  # goes on in a new journal
+        history.archive(1, 1).result()  # continues in a new journal
         history.close()
         (tmp_path / "LOCK").unlink()
         made = manifest.load_manifest(Disk(), tmp_path)

@@ -1,4 +1,4 @@
-"""Files and lines that are whole, and not where they belong: moved, doubled, put in another's place."""
+"""Intact files and lines in wrong positions: moved, duplicated or exchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Notes of what was damaged: written down once an opening, kept within bounds, and read whatever lies there."""
+"""Notes about damage: written once per opening, bounded, and read despite other files."""
 
 from __future__ import annotations
 

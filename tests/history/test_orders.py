@@ -1,4 +1,4 @@
-"""Every order of every filter, over jobs that are sealed, changed since, only in the journal, or archived."""
+"""Every sort with every filter, over jobs that are sealed, changed since, only in the journal, or archived."""
 
 from __future__ import annotations
 

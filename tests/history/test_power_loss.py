@@ -1,4 +1,4 @@
-"""Losses of power at any step: nothing acknowledged is lost, nothing is invented, nothing is there twice.
+"""Power losses at any step: no acknowledged job is lost, invented or duplicated.
 
 The short form looks at 2,000 states on a sound disk and 800 on a failing one; `--long` at twelve times as many.
 """

@@ -1,4 +1,4 @@
-"""Queries over recent, sealed and archived jobs, beside the same questions asked the simple way."""
+"""Queries over recent, sealed and archived jobs, compared with a naive scan."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading beside a writer, after one, and where there never was any."""
+"""Reading during and after writing, and without any history."""
 
 from __future__ import annotations
 

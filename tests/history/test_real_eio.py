@@ -1,4 +1,4 @@
-"""A disk that really fails: the kernel itself answers a sync with EIO."""
+"""A real disk failure: the kernel answers a sync with EIO."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def disk(tmp_path: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
     ):
         if subprocess.run(command, capture_output=True, check=False).returncode:
             os.close(memory)
-            pytest.skip("this machine lets nobody mount a disk of memory")
+            pytest.skip("this machine does not allow mounting a disk in memory")
 
     def fail() -> None:
         try:

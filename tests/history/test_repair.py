@@ -1,4 +1,4 @@
-"""Verify says what is wrong and where, repair mends it and deletes nothing, and what is gone is made again."""
+"""Verify locates damage; repair corrects it without deleting anything, and rebuilds missing files."""
 
 from __future__ import annotations
 

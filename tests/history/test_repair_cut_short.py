@@ -1,4 +1,4 @@
-"""A repair that ends midway, at any step: the next one comes to the same, and no byte of a record is lost."""
+"""A repair interrupted at any step: the next one has the same result, and no byte of a record is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Archived jobs that return to the history: all of them or some, whatever the disk does."""
+"""Archived jobs restored to the history, all or some, also on failing disks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whole records in another file than their own: found by their ids, and there once after a repair."""
+"""Intact records in files of other records: found by their ids, and there once after a repair."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A history on a real disk that is full, or gone."""
+"""A history on a real disk that is full or unmounted."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     path = tmp_path / "small"
     unmount = _mounted(path, "1m")
     if unmount is None:
-        pytest.skip("this machine lets nobody mount a tmpfs")
+        pytest.skip("this machine does not allow mounting a tmpfs")
     yield path
     unmount()
 

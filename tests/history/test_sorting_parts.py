@@ -1,4 +1,4 @@
-"""What sorts are made of: bounds told by bytes, and parts that are put in order a bucket at a time."""
+"""The parts of a sort: bounds from bytes, and buckets that are sorted one at a time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What was renamed, copied, moved away and back, or stands in the place of another: nothing is deleted."""
+"""Files that were renamed, copied, moved or exchanged: nothing is deleted."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def without_any_manifest(path: Path) -> None:
 def without_a_manifest_but_with_a_copy(path: Path) -> None:
     copied_beside(path)
     (path / "MANIFEST.json").unlink()
-    (path / "archive" / "README").write_text("of somebody")
+    (path / "archive" / "README").write_text("foreign")
 
 
 def renamed_and_without_its_manifest(path: Path) -> None:
@@ -143,7 +143,7 @@ def test_missing_archive_is_reported_with_its_jobs(sealed: Made, copied: Copied)
 
 def a_directory(path: Path) -> None:
     path.mkdir()
-    (path / "inside").write_text("of somebody")
+    (path / "inside").write_text("foreign")
 
 
 def a_pipe(path: Path) -> None:
@@ -187,11 +187,11 @@ def test_wrong_type_at_a_files_path_is_moved_by_repair(
 def test_file_at_a_directorys_path_is_moved_by_repair(name: str, sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     shutil.rmtree(path / name, ignore_errors=True)
-    (path / name).write_text("of somebody")
+    (path / name).write_text("foreign")
     assert name in {note.file for note in verify(path)}
     repair(path)
     assert verify(path) == []
-    assert "of somebody" in {file.read_text() for file in path.rglob(f"{name}*") if file.is_file()}
+    assert "foreign" in {file.read_text() for file in path.rglob(f"{name}*") if file.is_file()}
     assert held(path)[0] == sealed.jobs
 
 
@@ -265,5 +265,5 @@ def test_link_that_leads_nowhere_is_named(tmp_path: Path) -> None:
 def test_file_in_place_of_the_archive_hides_no_other_job(sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     shutil.rmtree(path / "archive")
-    (path / "archive").write_text("of somebody")
+    (path / "archive").write_text("foreign")
     assert held(path) == (sealed.jobs, [])

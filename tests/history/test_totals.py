@@ -1,4 +1,4 @@
-"""The totals of all jobs are those that a plain count finds, whatever was sealed, changed and archived."""
+"""The totals of all jobs equal a plain count after sealing, changes and archiving."""
 
 from __future__ import annotations
 

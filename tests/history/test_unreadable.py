@@ -1,4 +1,4 @@
-"""A file that the disk does not give back: the index tells what it knows, and everything else is there."""
+"""A file with unreadable sectors: its index answers what it can, and everything else is there."""
 
 from __future__ import annotations
 

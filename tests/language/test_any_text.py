@@ -1,4 +1,4 @@
-"""Any text at all is answered, by the parser and by all that a command bar asks of it."""
+"""Any text gets an answer from the parser and from everything that the command bar calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is offered at a cursor, and that it costs no more the longer the history is."""
+"""The candidates at a cursor, and that a longer history does not slow them down."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the command bar shows of a text that is still being typed: its colours, and its error in good time."""
+"""What the command bar shows of a text while it is typed: its colors, and its error in time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What an error says, where it points, and that printing it is harmless."""
+"""The message and position of an error, and that printing it is harmless."""
 
 from __future__ import annotations
 

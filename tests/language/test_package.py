@@ -1,4 +1,4 @@
-"""The package itself: cheap to import, and public as it says."""
+"""The package: cheap to import, and its public names."""
 
 from __future__ import annotations
 

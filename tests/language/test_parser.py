@@ -1,4 +1,4 @@
-"""Every form of every statement, and its neighbours that are none."""
+"""Every form of every statement, and similar texts that are none."""
 
 from __future__ import annotations
 

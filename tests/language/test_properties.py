@@ -279,7 +279,7 @@ def test_expected_words_are_accepted(kinds: list[str]) -> None:
     reached = expected_at(kinds)
     right = kinds[: reached.position]
     offered = {kind for _, terminal in reached.expected for kind in kinds_of(terminal)}
-    commas = [] if right[-1:] == [COMMA] else [COMMA]  # they may repeat, which nobody needs to be told
+    commas = [] if right[-1:] == [COMMA] else [COMMA]  # they may repeat, which needs no mention
     # so may the numbers of a duration
     another = {NUMBER, DECIMAL, MEASURE} if right[-1:] in ([MEASURE], [NAME]) else set()
     for kind in {*TOKENS} - {COMMA} - another | {*commas}:

@@ -1,4 +1,4 @@
-"""A graphd with two spaces, the product on it, and patience: a busy machine may answer seconds late."""
+"""A graphd with two spaces, the product on it, and long timeouts for a busy machine."""
 
 from __future__ import annotations
 

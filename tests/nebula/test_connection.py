@@ -1,4 +1,4 @@
-"""The connection to graphd: found, lost, found again, refused; and the reports of its state."""
+"""The connection to graphd: established, lost, reestablished, refused; and the reports of its state."""
 
 from __future__ import annotations
 

@@ -292,7 +292,7 @@ class TestFailures:
         flush = submit(s1, "FLUSH")
         cluster.restart_metad()
         assert (s1.job(number)[2], s1.job(flush)[2]) == ("RUNNING", "RUNNING")
-        assert submit(s1) != number  # an identical one, beside it
+        assert submit(s1) != number  # an identical one at the same time
         assert s1.rows(f"STOP JOB {number}") == [["Job stopped"]]
         assert (s1.job(number)[2], s1.tasks(number)[0][2]) == ("STOPPED", "RUNNING")
         cluster.finish(number)
@@ -358,7 +358,7 @@ class TestRoles:
         assert console.refusal("USE s2") == ("E_BAD_PERMISSION", words)
         assert [row[0] for row in console.rows("SHOW JOBS")] == [number]  # of s1
         assert console.rows("SHOW SPACES") == [["s1"]]
-        hosts = console.rows("SHOW HOSTS")  # these tell every user of all spaces
+        hosts = console.rows("SHOW HOSTS")  # these name all spaces to every user
         assert [row[5] for row in hosts] == ["s1:10, s2:10"] * 3  # and no row of sums
 
 

@@ -1,4 +1,4 @@
-"""A cluster's jobs as news: each change told once, in order, and nothing asked more often than is good."""
+"""Updates about a cluster's jobs: each change once, in order, with few queries."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ def test_rerun_under_the_same_id_is_reported_as_such() -> None:
         reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         await reader.batch()
         mirror.put("nba", 1, Status.QUEUE)
-        # this one has run again, and ended, between two looks
+        # this one has run again, and ended, between two polls
         mirror.change("nba", 2, start=START + timedelta(minutes=5), stop=START + timedelta(minutes=6))
         assert await reader.updates() == [
             ("nba", 1, Status.QUEUE, UpdateKind.AGAIN),
@@ -123,7 +123,7 @@ def test_retracted_end_is_a_distinct_update() -> None:
         mirror.put("nba", 1, Status.STOPPED)
         reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         await reader.batch()
-        mirror.put("nba", 1, Status.FINISHED)  # its tasks went on, and reported
+        mirror.put("nba", 1, Status.FINISHED)  # its tasks continued, and reported
         assert await reader.updates() == [("nba", 1, Status.FINISHED, UpdateKind.AFTER_END)]
         await reader.close()
 
@@ -228,7 +228,7 @@ def test_lost_connection_loses_no_update() -> None:
         async def breaking(space: str, job: int) -> ClusterJob:
             if job == 3 and mirror.link.state is ConnectionState.CONNECTED and not broken:
                 broken.append(job)
-                mirror.tell(ConnectionState.LOST)
+                mirror.set_connection(ConnectionState.LOST)
             return await show(space, job)
 
         broken: list[int] = []
@@ -236,7 +236,7 @@ def test_lost_connection_loses_no_update() -> None:
         reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
         assert [job for _, job, _, _ in await reader.updates()] == [1, 2]
         await reader.silence(60)
-        mirror.tell(ConnectionState.CONNECTED)
+        mirror.set_connection(ConnectionState.CONNECTED)
         assert [one.job.id for one in await reader.batch()] == [3, 4, 5]
         await reader.close()
 

@@ -221,8 +221,8 @@ def test_list_that_times_out_is_paced_over_reconnects() -> None:
                 lost.append(cluster.clock.steady())
                 cluster.clock.advance(30)
                 loop = asyncio.get_running_loop()
-                loop.call_soon(cluster.mirror.tell, ConnectionState.LOST)
-                loop.call_later(0.01, cluster.mirror.tell, ConnectionState.CONNECTED)
+                loop.call_soon(cluster.mirror.set_connection, ConnectionState.LOST)
+                loop.call_later(0.01, cluster.mirror.set_connection, ConnectionState.CONNECTED)
                 raise StorageError(ErrorCode.UNREACHABLE, "", "", "no connection to the cluster")
             return await layout()
 

@@ -1,4 +1,4 @@
-"""What the history says of a cluster that does not keep to "ended is final"."""
+"""The history of a cluster whose ended jobs change."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What storaged's counters show of hosts at work, and what they say of a compact that is reported as done."""
+"""storaged's counters during work on hosts, and after a compact that is reported as done."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Logging in to graphd, and sessions that it ends: refused, waited for, made anew."""
+"""Logins to graphd, and sessions that it ends: refused, awaited, replaced."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The cluster's own job manager, as a mirror of it tells it. Its rules are NebulaGraph's, told in our words."""
+"""The job manager of a cluster behind its client. The rules are NebulaGraph's."""
 
 from __future__ import annotations
 

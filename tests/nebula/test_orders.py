@@ -1,4 +1,4 @@
-"""What changes the cluster is sent at most once, and when its answer is lost, that is said."""
+"""Requests that change the cluster are sent at most once, and a lost answer is reported."""
 
 from __future__ import annotations
 

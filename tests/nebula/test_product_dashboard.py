@@ -1,4 +1,4 @@
-"""The dashboard on a graphd, in a terminal, as a user has it: found, lost, slow, refused, and back again."""
+"""The dashboard on a graphd, in a terminal: connected, lost, slow, refused, and reconnected."""
 
 from __future__ import annotations
 

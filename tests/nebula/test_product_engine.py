@@ -1,4 +1,4 @@
-"""The engine on a graphd that speaks the real protocol: faults, and how the jobs come through them."""
+"""The engine on a graphd that speaks the real protocol: faults, and the outcome of the jobs."""
 
 from __future__ import annotations
 

@@ -91,7 +91,7 @@ def test_recover_without_ids_uses_the_chosen_space(jobtui: NebulaCommand, cluste
     assert jobtui.rows("SHOW JOB 3")[0]["Status"] == "finished"
 
 
-# ---- how it goes on, and how it ends
+# ---- how it continues and ends
 
 
 def test_text_stays_until_the_clusters_job_has_ended(tmp_path: Path) -> None:
@@ -122,7 +122,7 @@ def test_end_of_a_shared_job_is_reported_once(tmp_path: Path) -> None:
 
 def test_ctrl_c_on_an_unstoppable_compact_says_so_and_exits(tmp_path: Path) -> None:
     cluster = Cluster(TWO_SPACES)
-    cluster.submit("test2", "COMPACT")  # somebody else's: not ours to stop
+    cluster.submit("test2", "COMPACT")  # another client's: not ours to stop
     with GraphdDouble(cluster) as graphd:
         jobtui = NebulaCommand(tmp_path, graphd)
         with jobtui.started("-e", "ADMIN COMPACT nba") as process:

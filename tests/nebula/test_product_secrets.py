@@ -1,4 +1,4 @@
-"""A password logs in, and is then nowhere: not in the history, a log, an error, or the process list."""
+"""A password logs in, and appears nowhere else: not in the history, a log, an error, or the process list."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def _rest(terminal: int) -> bytes:
     while True:
         try:
             piece = os.read(terminal, 1000)
-        except OSError:  # nobody is left at the other end
+        except OSError:  # the other end is closed
             return output
         if not piece:
             return output

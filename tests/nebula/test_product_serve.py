@@ -1,4 +1,4 @@
-"""`jobtui serve` on a cluster: what its log tells of the connection, and a password that it cannot ask for."""
+"""`jobtui serve` on a cluster: the connection in its log, and a password that it cannot prompt for."""
 
 from __future__ import annotations
 

@@ -70,7 +70,7 @@ def test_doctor_names_each_host_that_is_not_online(tmp_path: Path, storaged: Sto
     cluster.kill("h:9799")
     cluster.kill("down")
     with GraphdDouble(cluster) as graphd, socket.socket() as silent:
-        silent.bind(("127.0.0.1", 0))  # nobody listens at this port, nor can anyone else take it
+        silent.bind(("127.0.0.1", 0))  # nothing listens at this port, and it stays reserved
         dead = f"127.0.0.1:{silent.getsockname()[1]}"
         addresses = f'{{ "h:9779" = "127.0.0.1:{storaged.port}" }}'
         jobtui = command(

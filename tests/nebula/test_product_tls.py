@@ -1,4 +1,4 @@
-"""TLS that is wrong, as a user has it: a profile of the config, the command line and the dashboard."""
+"""Wrong TLS settings in a profile: the command line and the dashboard."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What storaged's HTTP port tells of a space, as it was recorded, and what jobs make of it."""
+"""The recorded answers of storaged's HTTP port about a space, and their use in jobs."""
 
 from __future__ import annotations
 
@@ -279,7 +279,7 @@ class TestNoStoraged:
     def test_port_that_hangs_costs_one_wait(self, monkeypatch: pytest.MonkeyPatch) -> None:
         async def test() -> None:
             monkeypatch.setattr("jobtui.storage.nebula.properties.STATS_SECONDS", 0.05)
-            with socket.create_server(("127.0.0.1", 0)) as listener:  # the system accepts; nobody answers
+            with socket.create_server(("127.0.0.1", 0)) as listener:  # the system accepts; no answer follows
                 stats = StoragedStats(settings_at(listener.getsockname()[1]), clock=FakeClock())
                 for _ in range(3):
                     assert (await failure(stats.fetch("nba", "h"))).code is ErrorCode.TIMEOUT

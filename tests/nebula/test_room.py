@@ -1,4 +1,4 @@
-"""The room's walls: the client is imported where and when it is used, and the double is true to it."""
+"""The imports of the NebulaGraph client, and that the double matches it."""
 
 from __future__ import annotations
 

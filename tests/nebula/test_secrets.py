@@ -1,4 +1,4 @@
-"""A password is used to log in, and shows nowhere."""
+"""A password is used to log in, and appears nowhere."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a cluster fits together, and what is secret stays so."""
+"""The settings of a cluster are consistent, and secrets stay secret."""
 
 from __future__ import annotations
 

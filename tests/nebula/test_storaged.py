@@ -23,7 +23,7 @@ HOST = "127.0.0.1"
 
 
 def given(port: int, *, spaces: dict[str, tuple[str, ...]] | None = None) -> ClusterSettings:
-    """A 1.x cluster: the settings tell the spaces, and no graphd is spoken to."""
+    """A 1.x cluster: the settings list the spaces, and no graphd is used."""
     return ClusterSettings(
         name="old",
         run=RunMode.STORAGED,
@@ -204,7 +204,7 @@ def test_work_lasts_as_long_as_it_lasts() -> None:
             runner = StoragedRunner(given(storaged.port))
             working = asyncio.ensure_future(work(runner))
             await asyncio.to_thread(storaged.wait_for_a_call)
-            # other calls go on beside it
+            # other calls continue meanwhile
             storaged.hangs = False
             assert await work(runner, "flush") == TaskResult()
             assert not working.done()

@@ -1,4 +1,4 @@
-"""Clusters that a stranger may have: clocks that are hours off, equal ids, odd names, users without rights."""
+"""Unusual clusters: clocks that are hours off, equal ids, odd names, users without rights."""
 
 from __future__ import annotations
 

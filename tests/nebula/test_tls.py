@@ -1,4 +1,4 @@
-"""TLS with graphd: right, and wrong in each way that it can be wrong."""
+"""TLS with graphd: correct settings, and each kind of wrong ones."""
 
 from __future__ import annotations
 

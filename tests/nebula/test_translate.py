@@ -1,4 +1,4 @@
-"""graphd's tables become our model, whatever words and rows are in them."""
+"""graphd's tables become jobtui's model, with any values and rows."""
 
 from __future__ import annotations
 

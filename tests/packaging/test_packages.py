@@ -1,4 +1,4 @@
-"""What is built is whole: wheel and sdist, and the command that a wheel installs."""
+"""The wheel and the sdist are complete, and the command that a wheel installs works."""
 
 from __future__ import annotations
 

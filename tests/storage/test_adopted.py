@@ -1,4 +1,4 @@
-"""A database of another program is worked on and left as that program knows it."""
+"""Work on a database of another program, which is left as that program knows it."""
 
 from __future__ import annotations
 

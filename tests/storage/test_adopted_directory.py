@@ -1,4 +1,4 @@
-"""The snapshot of an adopted directory and how it is put right, without RocksDB."""
+"""The snapshot of an adopted directory and its restoration, without RocksDB."""
 
 from __future__ import annotations
 

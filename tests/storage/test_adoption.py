@@ -1,4 +1,4 @@
-"""What a database's own files must say before it is opened; what they say otherwise is refused."""
+"""The contents of a database's files that are required before it is opened; others are refused."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which spaces exist where is known without a loop, survives damage and crashes, and never guesses."""
+"""The catalog of spaces works without a loop, survives damage and crashes, and never guesses."""
 
 from __future__ import annotations
 

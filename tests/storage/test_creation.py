@@ -1,4 +1,4 @@
-"""CREATE SPACE and DROP SPACE leave all of a space or nothing of it, and never touch what is not theirs."""
+"""CREATE SPACE and DROP SPACE are atomic, and never change foreign files."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The demo's data: the same each time, worth compacting, and never at rest."""
+"""The demo's data: the same each time, worth compacting, and changing continuously."""
 
 from __future__ import annotations
 

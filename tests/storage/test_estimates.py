@@ -428,7 +428,7 @@ SHAPES: tuple[Callable[[Made], None], ...] = (
     unequal_families,
 )
 GUESSES = {range_over_nothing, incompressible_values_overwritten}
-"""What no reading of a few entries can tell apart."""
+"""Data that a sample of entries cannot distinguish."""
 
 
 class TestShapes:

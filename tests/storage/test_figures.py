@@ -1,4 +1,4 @@
-"""What a space would find if it were compacted: the figures, and that reading them writes nothing."""
+"""The figures of a possible compaction, and that reading them writes nothing."""
 
 from __future__ import annotations
 

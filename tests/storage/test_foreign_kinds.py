@@ -30,7 +30,7 @@ ACCEPTED = [
     *("ordinary", "families", "many_families", "odd_names", "atomic_flush", "auto_compactions"),
     *("direct_io", "mmap", "in_place", "vector_memtable"),
 ]
-# what RocksDB reads back otherwise, or cannot be told from what it reads back otherwise
+# what RocksDB reads back otherwise, or what cannot be distinguished from it
 DELIMITERS = [
     *("semicolon", "newline", "tab", "backslash", "blank", "blanks", "empty", "brace", "open", "nul", "equals"),
     *("x01", "return"),

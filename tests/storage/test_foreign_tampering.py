@@ -1,6 +1,6 @@
-"""jobtui does no harm if files of an adopted database are not what RocksDB writes, or lead elsewhere.
+"""jobtui does no harm if files of an adopted database were changed, or lead elsewhere.
 
-Every case starts from a sound database, beside another one, the victim, which the changed file may name.
+Every case starts from a sound database, next to another one, the victim, which the changed file may name.
 """
 
 from __future__ import annotations

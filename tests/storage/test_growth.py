@@ -30,7 +30,7 @@ GROWTH = 256  # KiB in 4,000 rounds: with a leak of 280 bytes for each compactio
 
 
 class Orders:
-    """The orders of `rounds` rounds of a load, a flush, a compaction and a look, each sent after the answer."""
+    """The requests of `rounds` rounds of load, flush, compaction and measurement, each sent after the reply."""
 
     def __init__(self, rounds: int) -> None:
         reading, self.answers = os.pipe()

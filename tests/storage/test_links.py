@@ -1,4 +1,4 @@
-"""Links and pipes in the place of the storage's own files: nothing is written through them, nothing waits."""
+"""Links and pipes in place of the storage's own files: nothing is written through them or blocked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.support.commands import CommandLine
 
 @pytest.fixture
 def precious(tmp_path: Path) -> Path:
-    """A file that somebody else misses if it is changed."""
+    """A file of another program, which must not change."""
     path = tmp_path / "precious"
     path.write_text("precious")
     return path
@@ -98,7 +98,7 @@ class TestDatabase:
 
 
 class TestProfile:
-    """Files of the profile beside history and storage."""
+    """Files of the profile besides history and storage."""
 
     def test_link_in_place_of_the_log(self, tmp_path: Path, precious: Path) -> None:
         link(tmp_path / "serve.log", precious)

@@ -1,4 +1,4 @@
-"""A name becomes a directory's name that cannot leave its place or be misread, and comes back from it."""
+"""The reversible mapping of space names to safe directory names."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RocksDB's and the system's words become the right code and a plain reason."""
+"""Messages of RocksDB and the system become the right code and a plain reason."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ WORDS = [
     ),
     ("IO error: While open a file for appending: /x/000012.sst: Invalid argument", ErrorCode.IO),
     ("IO error: Input/output error", ErrorCode.IO),
-    ("what nobody foresaw", ErrorCode.IO),
+    ("an unforeseen error", ErrorCode.IO),
 ]
 
 
@@ -75,7 +75,7 @@ def test_errors_of_rocksdict_have_the_systems_code():
         "/x: jobtui may not write there (Permission denied)",
     )
     assert system_error(OSError("File exists (os error 17)"), "/x").code is ErrorCode.IO
-    assert system_error(OSError("what nobody foresaw"), "/x").code is ErrorCode.IO
+    assert system_error(OSError("an unforeseen error"), "/x").code is ErrorCode.IO
 
 
 def test_full_disk_is_reported_with_sizes():

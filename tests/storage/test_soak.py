@@ -1,4 +1,4 @@
-"""Everything at once, for a while: what was acknowledged is there, whatever was stopped and killed."""
+"""Concurrent work, stops and kills for a while: acknowledged data is kept."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A stop is real: the work ends, the data is whole, and the next operation works."""
+"""A stop is real: the work ends, the data is intact, and the next operation works."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A worker that dies is told of and started again, never outlives its parent, and leaves nothing behind."""
+"""A dead worker is reported and restarted; none outlives its parent or leaves files behind."""
 
 from __future__ import annotations
 

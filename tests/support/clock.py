@@ -30,7 +30,7 @@ class FakeClock:
         return None
 
     async def sleep(self, seconds: float) -> None:
-        if seconds <= 0:  # as asyncio.sleep does: nobody may ever move the clock again
+        if seconds <= 0:  # as asyncio.sleep does: the clock may never move again
             await asyncio.sleep(0)
             return
         done: asyncio.Future[None] = asyncio.get_running_loop().create_future()

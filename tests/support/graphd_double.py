@@ -90,7 +90,7 @@ class GraphdDouble:
     def wait_until_alone(self, but: int = 0) -> None:
         """Wait until at most this many connections are open."""
         with self._left:
-            assert self._left.wait_for(lambda: len(self._clients) <= but, WAIT), "somebody is still connected"
+            assert self._left.wait_for(lambda: len(self._clients) <= but, WAIT), "a client is still connected"
 
     def go_on(self) -> None:
         """Release the calls that hang."""
@@ -144,7 +144,7 @@ class GraphdDouble:
 
     def hang(self) -> None:
         self.hanging.set()
-        assert self._released.wait(WAIT), "nobody let go of the statement that hangs"
+        assert self._released.wait(WAIT), "the hanging statement was not released"
 
 
 class _Conversation(GraphService.Iface):  # type: ignore[misc]  # untyped base class

@@ -64,7 +64,7 @@ class ScriptedMirror:
         # fields by name
         self.there[space][job_id] = replace(self.there[space][job_id], **changes)  # type: ignore[arg-type]
 
-    def tell(self, state: ConnectionState, address: str = "", detail: str = "") -> None:
+    def set_connection(self, state: ConnectionState, address: str = "", detail: str = "") -> None:
         self.link = ConnectionStatus(state, START, address, detail)
         for watcher in [*self._watchers]:
             watcher(self.link)

@@ -57,7 +57,7 @@ class StoragedDouble:
         return int(self._server.server_address[1])
 
     def wait_for_a_call(self) -> None:
-        assert self.begun.acquire(timeout=WAIT), "nobody called"
+        assert self.begun.acquire(timeout=WAIT), "no call came"
 
     def go_on(self) -> None:
         """Let the calls that hang end."""
@@ -87,7 +87,7 @@ class StoragedDouble:
         self.asked.append((space, op))
         self.begun.release()
         if self.hangs:
-            assert self._released.wait(WAIT), "nobody let go of the call that hangs"
+            assert self._released.wait(WAIT), "the hanging call was not released"
         if self.body is not None:
             return self.body
         if space not in self.spaces:

@@ -1,4 +1,4 @@
-"""What is said while something is wrong: a disk, a connection, damage, a profile that can only be read."""
+"""Alarms about a disk, a connection, damage, and a profile that is read-only."""
 
 import asyncio
 import random
@@ -117,7 +117,7 @@ def test_alarm_is_under_the_header_until_it_is_over(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             store = shown.bench.engine.engine.store
-            store.write_error = "The disk of the history is full: make room, it goes on by itself"
+            store.write_error = "The disk of the history is full: make room, it continues by itself"
             shown.dashboard.tick()
             await shown.shows("The disk of the history is full")
             store.write_error = ""

@@ -1,4 +1,4 @@
-"""The command bar: completion, ghost text, the caret under an error, what was sent before."""
+"""The command bar: completion, ghost text, the caret under an error, its history."""
 
 import asyncio
 from pathlib import Path

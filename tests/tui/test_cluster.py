@@ -1,4 +1,4 @@
-"""The dashboard on a cluster: where jobs came from, what is not known yet, and what a newcomer is told."""
+"""The dashboard on a cluster: the origin of jobs, unknown values, and the first steps."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ def test_missing_storage_figures_are_explained_in_a_line(tmp_path: Path) -> None
         mirror = ScriptedMirror()
         mirror.put("nba", 40)
         async with on_a_cluster(tmp_path, mirror) as (shown, prod):
-            prod.cluster(lambda mirror: mirror.tell(ConnectionState.LOST))
+            prod.cluster(lambda mirror: mirror.set_connection(ConnectionState.LOST))
             await shown.shows("▶ running")
             await shown.press("home", *["right_square_bracket"] * 3)
             await shown.until(lambda: SIZES_UNKNOWN in shown.detail and "no sizes here" in shown.detail)
@@ -147,11 +147,11 @@ def test_missing_storage_figures_are_explained_in_a_line(tmp_path: Path) -> None
 def test_first_steps_of_a_cluster_omit_create_space(tmp_path: Path) -> None:
     async def run() -> None:
         mirror = ScriptedMirror()
-        mirror.tell(ConnectionState.LOST)
+        mirror.set_connection(ConnectionState.LOST)
         async with on_a_cluster(tmp_path, mirror) as (shown, prod):
             await shown.shows("SHOW SPACES")
             assert "CREATE SPACE" not in shown.screen
-            prod.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED))
+            prod.cluster(lambda mirror: mirror.set_connection(ConnectionState.CONNECTED))
             await shown.shows("USE nba")
             await shown.shows_no_more("SHOW SPACES")
 
@@ -192,10 +192,10 @@ def test_saved_space_is_kept_until_the_cluster_answers(tmp_path: Path) -> None:
             await shown.execute("USE test2")
             await shown.shows("space test2")
         mirror = ScriptedMirror(("nba", "test2"))
-        mirror.tell(ConnectionState.LOST)
+        mirror.set_connection(ConnectionState.LOST)
         async with on_a_cluster(tmp_path, mirror) as (shown, prod):
             await shown.shows("space test2")
-            prod.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED))
+            prod.cluster(lambda mirror: mirror.set_connection(ConnectionState.CONNECTED))
             await shown.until(lambda: shown.app.context.overview_cache.overview is not None)
             await shown.shows("space test2")
         async with on_a_cluster(tmp_path, ScriptedMirror(("nba",))) as (shown, _):
@@ -234,13 +234,13 @@ def test_cluster_that_only_fails_is_not_shown_as_well(tmp_path: Path) -> None:
     async def run() -> None:
         address, reason = "10.0.0.1:9669", "no usable answer since 09:21:30 (metad is away: RPC failure)"
         async with on_a_cluster(tmp_path, ScriptedMirror()) as (shown, prod):
-            prod.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED, address))
+            prod.cluster(lambda mirror: mirror.set_connection(ConnectionState.CONNECTED, address))
             await shown.shows(f"● {address}")
-            prod.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED, address, reason))
+            prod.cluster(lambda mirror: mirror.set_connection(ConnectionState.CONNECTED, address, reason))
             await shown.shows(
                 f"◌ {address}", "No usable answer since 09:21:30", "metad is away", "may be out of date"
             )
-            prod.cluster(lambda mirror: mirror.tell(ConnectionState.CONNECTED, address))
+            prod.cluster(lambda mirror: mirror.set_connection(ConnectionState.CONNECTED, address))
             await shown.shows(f"● {address}")
             assert "usable answer" not in shown.screen
 

@@ -1,4 +1,4 @@
-"""The setting `confirm`: each way to act on a job or a space asks alike, and acts on what is in sight."""
+"""The setting `confirm`: each action on a job or a space asks in the same way, and acts on what is visible."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The cursor of a table stays on its row, whatever comes, goes or is sorted: a key hits what it shows."""
+"""The cursor of a table stays on its row while rows are added, removed or sorted."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class Machine:
 
     def reverse(self) -> None:
         self.descending = not self.descending
-        self.table.show_first_rows()  # as while a long sort goes on
+        self.table.show_first_rows()  # as during a long sort
         self.put_in_order()
 
     def toggle(self) -> None:

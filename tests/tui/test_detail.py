@@ -1,4 +1,4 @@
-"""The detail of a job: its tabs, the whole screen, beside and below."""
+"""The detail of a job: its tabs, full screen, next to and below the table."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Questions answered by hasty hands."""
+"""Questions that are answered in haste."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The writer of the driver beside a terminal that fails it."""
+"""The writer of the driver with a terminal that fails or does not read."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SECONDS = 30.0
 
 
 class Pty:
-    """A terminal of which nobody reads unless a test does."""
+    """A terminal that only the test reads."""
 
     def __init__(self) -> None:
         self.master, slave = pty.openpty()
@@ -112,7 +112,7 @@ class TestGone:
         lost = threading.Event()
         writer.on_lost = lost.set
         terminal.hang_up()
-        writer.write("to nobody")
+        writer.write("unread")
         assert lost.wait(SECONDS)
         eventually(lambda: not writer.is_alive())
         fill(writer)

@@ -1,4 +1,4 @@
-"""What comes from the terminal, read as keys and pastes."""
+"""The terminal's input, parsed as keys and pastes."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""How it looks, kept as text: five sizes, the terminal's own colours, none at all.
+"""The dashboard's appearance, kept as text: five sizes, the terminal's own colors, no colors.
 
-`JOBTUI_LOOKS=write` writes what is seen anew; look at it before it is kept.
+`JOBTUI_LOOKS=write` writes the pictures again; check them before a commit.
 """
 
 from __future__ import annotations

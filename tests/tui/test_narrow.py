@@ -1,4 +1,4 @@
-"""On small terminals: nothing that one must read is cut, and nothing stands in the way."""
+"""Small terminals: no essential text is cut off or covered."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Keys that come in one go, as over a slow line: each is done with before the next."""
+"""Keys that arrive at once, as over a slow line: each is processed before the next."""
 
 import asyncio
 from pathlib import Path

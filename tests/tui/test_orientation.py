@@ -1,4 +1,4 @@
-"""Finding one's way: the key line, the way back, jumps, sorting by one key, and completion of filters."""
+"""Navigation: the key line, the way back, jumps, sorting by one key, and completion of filters."""
 
 import asyncio
 import re
@@ -414,7 +414,7 @@ class TestWords:
     def test_empty_table_says_that_nothing_can_be_written(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        full = "no space left on device: free some, then go on"
+        full = "no space left on device: free some, then continue"
 
         async def run() -> None:
             async with dashboard_bench(tmp_path, SPACES, size=(100, 30)) as shown:

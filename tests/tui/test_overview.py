@@ -1,4 +1,4 @@
-"""The overview: what each card says, the order of the cards, and the keys."""
+"""The overview: the text and the order of the cards, and the keys."""
 
 from __future__ import annotations
 

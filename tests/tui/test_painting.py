@@ -1,4 +1,4 @@
-"""What is painted after a change: the whole change, and nothing that it has nothing to do with."""
+"""The cells painted after a change: all that changed, and no others."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The keys of a dashboard on a read-only profile: those that write say so, and no key writes."""
+"""The keys of a dashboard on a read-only profile: those that would write explain it, and none writes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the dashboard shows of the jobs before: the usual time of a job, and a space over its last jobs."""
+"""What the dashboard shows of earlier jobs: the usual time of a job, and a space over its last jobs."""
 
 from __future__ import annotations
 

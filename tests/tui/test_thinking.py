@@ -1,4 +1,4 @@
-"""The line under the bar: what it says of an error, and what gives way where it does not fit."""
+"""The line under the bar: its error, and what it drops if the width is too small."""
 
 from collections.abc import Iterator
 

@@ -1,4 +1,4 @@
-"""Work on a thread of its own, awaited by the screen."""
+"""Work in its own thread, awaited by the screen."""
 
 from __future__ import annotations
 

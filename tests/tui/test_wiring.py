@@ -1,4 +1,4 @@
-"""Names that Textual looks up at run time: a rename that leaves them behind breaks without an error."""
+"""Names that Textual looks up at run time: a rename that forgets them causes no error."""
 
 import importlib
 import inspect
