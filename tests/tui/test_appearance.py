@@ -1,6 +1,6 @@
 """The dashboard's appearance, kept as text: five sizes, the terminal's own colors, no colors.
 
-`JOBTUI_LOOKS=write` writes the pictures again; check them before a commit.
+`JOBTUI_APPEARANCE=write` writes the pictures again; check them before a commit.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from jobtui.errors import ErrorCode
 from jobtui.model import Level, SpaceStats
 from tests.support.dashboards import HOSTS, DashboardBench, dashboard_bench
 
-LOOKS = Path(__file__).parent / "looks"
+PICTURES = Path(__file__).parent / "appearance"
 COLD = ("cold0", "cold1")
 FULL = "no space left on device (needs 1.1 GiB, 240 MiB free)"
 GIB, MIB = 1 << 30, 1 << 20
@@ -63,8 +63,8 @@ def task_ended(shown: DashboardBench) -> bool:
 
 def kept(name: str, seen: str) -> None:
     """Compare with what is kept under that name."""
-    path = LOOKS / f"{name}.txt"
-    if os.environ.get("JOBTUI_LOOKS") == "write":
+    path = PICTURES / f"{name}.txt"
+    if os.environ.get("JOBTUI_APPEARANCE") == "write":
         path.parent.mkdir(exist_ok=True)
         path.write_text(seen + "\n", encoding="utf-8")
     assert seen + "\n" == path.read_text(encoding="utf-8")
