@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from textual import events
+from textual.command import CommandList, Hits
 from textual.widget import Widget
 
 from jobtui.engine.local import LocalClient
@@ -185,6 +186,29 @@ def test_two_closing_keys_at_once_close_the_palette_once(tmp_path: Path, twice: 
             await shown.press("2")
             await shown.shows("› spaces")
             assert turned == (["light"] if twice == "\r" else [])
+
+    asyncio.run(run())
+
+
+def test_palette_may_be_left_during_its_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def leave(self: RegistryCommands, query: str) -> Hits:
+        palette = self.screen.app.screen
+        assert isinstance(palette, Palette)
+        palette._show_busy = True  # as after half a second of search
+        await palette.query_one(CommandList).remove()
+        for hit in ():
+            yield hit
+
+    async def run() -> None:
+        async with dashboard_bench(tmp_path) as shown:
+            await shown.press("ctrl+p")
+            await shown.until(lambda: isinstance(shown.app.screen, Palette) and "▸" in shown.screen)
+            monkeypatch.setattr(RegistryCommands, "search", leave)
+            await shown.press("s")
+            await shown.until(lambda: not shown.app.screen.query(CommandList))
+            await shown.app.workers.wait_for_complete()
+            await shown.press("escape")
+            await shown.until(lambda: shown.app.screen is shown.dashboard)
 
     asyncio.run(run())
 

@@ -47,6 +47,8 @@ SIGNATURES: dict[Any, str] = {
     ToastRack._toast_id: "notification",
     CommandPalette._on_message: "self, message",
     CommandPalette._action_command_list: "self, action",
+    CommandPalette._watch__list_visible: "self",
+    CommandPalette._watch__show_busy: "self",
     inspect.unwrap(CommandPalette._gather_commands): "self, search_value",
     Compositor._get_renders: "self, crop",
     Compositor.render_partial_update: "self",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from inspect import unwrap
 from typing import Protocol, cast
 
@@ -10,6 +11,7 @@ from textual import events, on, work
 from textual.await_complete import AwaitComplete
 from textual.command import Command, CommandList, CommandPalette, DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
+from textual.css.query import NoMatches
 from textual.message import Message
 from textual.widgets import Input, OptionList
 from typing_extensions import override
@@ -21,9 +23,9 @@ from jobtui.tui.text.spans import CURSOR
 class GuardedPalette(CommandPalette):
     """A palette that is dismissed only once, and that works in a tiny terminal.
 
-    Private: `_on_message`, `_gather_commands` with its group, `_action_command_list`. Reasons: a second enter
-    or click dismissed the screen below it; a palette that was left before it was mounted has no
-    list for what it found; a list without room has no pages. Gain: none in speed.
+    Private: `_on_message`, `_gather_commands` with its group, `_watch__list_visible`, `_watch__show_busy`,
+    `_action_command_list`. Reasons: a second enter or click dismissed the screen below it; a palette that was
+    left has no list for what it found; a list without room has no pages. Gain: none in speed.
     """
 
     CSS_PATH = style_sheet("palette.tcss")
@@ -47,6 +49,17 @@ class GuardedPalette(CommandPalette):
     async def _gather_commands(self, search_value: str) -> None:
         if self.query(CommandList):
             await unwrap(CommandPalette._gather_commands)(self, search_value)
+
+    @override
+    def _watch__list_visible(self) -> None:
+        # a search that goes on after the palette was left sets these two; an error would end the app
+        with suppress(NoMatches):
+            super()._watch__list_visible()
+
+    @override
+    async def _watch__show_busy(self) -> None:
+        with suppress(NoMatches):
+            await super()._watch__show_busy()
 
     @override
     def _action_command_list(self, action: str) -> None:
