@@ -19,6 +19,7 @@ from jobtui.storage.base import HostGauges
 
 SAMPLE_SECONDS = 1.0
 STALE_SECONDS = 2.5  # gauges come about once a second; a host that sends none for longer does nothing
+_LEAST_SECONDS = 0.2  # the last moment may follow the one before at once
 _LEAST_MOMENTS = 2  # a chart of one moment shows nothing
 
 
@@ -38,13 +39,14 @@ class _HostReadings:
     def note(self, gauges: HostGauges, now: float) -> None:
         self.newest, self.noted_at, self._is_fresh = gauges, now, True
 
-    def take(self, now: float) -> Figures:
-        """Return the figures of this moment."""
+    def take(self, now: float, since: float) -> Figures:
+        """Return the figures of this moment; `since` is the time of the moment before."""
         newest, before = self.newest, self._sampled
         if not (self._is_fresh or self.is_working):
             return NO_FIGURES
-        elapsed = self.noted_at - self._sampled_at
-        if elapsed > 0:
+        if self.noted_at > self._sampled_at or newest is not before:
+            # the gauges of a short task arrive together: a thousandth of a second would make them GiB/s
+            elapsed = max(self.noted_at - self._sampled_at, now - since, _LEAST_SECONDS)
             # a task that continues after a pause counts from 0 again
             read = newest.read - before.read if newest.read >= before.read else newest.read
             written = newest.written - before.written if newest.written >= before.written else newest.written
@@ -85,11 +87,11 @@ class _SampledJob:
                 self._hosts[task.number].is_working = task.status is Status.RUNNING
 
     def sample(self, *, last: bool = False) -> None:
-        now = self._clock.steady()
-        if now <= self._last:
+        now, since = self._clock.steady(), self._last
+        if now <= since:
             return
         self._last = now
-        figures = {number: readings.take(now) for number, readings in self._hosts.items()}
+        figures = {number: readings.take(now, since) for number, readings in self._hosts.items()}
         known = [found for found in figures.values() if found is not NO_FIGURES]
         # what a host held when its task ended counts until the job ends
         held = [readings.newest for readings in self._hosts.values()]

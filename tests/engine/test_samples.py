@@ -279,6 +279,17 @@ class TestSampler:
             assert list(found.series(Gauge.L0_FILES)) == [8.0, 4.0]
             assert found.series(Gauge.FREE)[-1] == pytest.approx(10**9 - 3000, rel=1e-6)
 
+    @pytest.mark.parametrize("gap", [0, 0.001])
+    def test_short_work_counts_over_its_whole_second(self, tmp_path: Path, gap: float) -> None:
+        with compacting(tmp_path, ("h1",)) as it:
+            it.advance(gap)
+            it.storage.operation("nba", "h1").progress(1.0, gauges=HostGauges(5000, 0, 4, 10**9))
+            it.advance(1 - gap)
+            in_loop(it, it.engine.engine.sampler.tick)
+            found = samples_of(it.engine, 1)
+            assert found is not None
+            assert list(found.series(Gauge.READ, 0)) == [pytest.approx(5000)]
+
     def test_host_that_reports_nothing_does_nothing(self, tmp_path: Path) -> None:
         with compacting(tmp_path, ("h1",)) as bench:
             pass_second(bench, "h1", read=1000)
