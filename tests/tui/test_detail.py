@@ -140,6 +140,13 @@ def test_dates_appear_at_midnight_of_the_local_zone(tmp_path: Path, monkeypatch:
         time.tzset()
 
 
+def test_every_kind_of_event_is_named() -> None:
+    for kind in EventKind:
+        job = Job(1, "compact", "nba", NOW, Status.RUNNING, start=NOW, events=(JobEvent(NOW, kind),))
+        *_, line = event_lines(job, (), 80, NOW, DateOrder.MONTH_FIRST)
+        assert plain(line).strip().endswith("note") == (kind is EventKind.NOTE)
+
+
 def test_events_of_another_day_are_below_its_date() -> None:
     evening = datetime(2019, 12, 17, 23, 59).astimezone()
     events = tuple(

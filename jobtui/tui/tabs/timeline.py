@@ -184,5 +184,11 @@ def _words(event: JobEvent, hosts: dict[int, str]) -> tuple[str, TextRole]:
             return event.kind.value, TextRole.WARNING
         case EventKind.NOTIFIED:
             return "notified", TextRole.PLAIN
-        case _:
+        case EventKind.PAUSED:
+            return f"{task} paused", TextRole.WARNING
+        case EventKind.RESUMED:
+            return f"{task} resumed", role
+        case EventKind.RETRIED:
+            return f"{task} failed", TextRole.WARNING
+        case EventKind.NOTE:
             return "note", role
