@@ -255,9 +255,12 @@ class Dispatcher:
             if job.command == JobCommand.FLUSH:
                 raise StatementRefused(f"Job {job_id} is a flush, whose writes only the profile can limit")
         self._host_tasks.set_rate(UNLIMITED if rate is None else rate, job_id)
-        whose = "All jobs have" if job_id is None else f"Job {job_id} has"
+        whose, them = ("All jobs have", "them") if job_id is None else (f"Job {job_id} has", "it")
         limit = "no write limit" if rate is None else f"a write limit of {format_rate(rate)} on each host"
-        return f"{whose} {limit} from the next step on, until the owner ends; reading is never limited"
+        return (
+            f"{whose} {limit} from the next step on, until the process that runs {them} ends; "
+            "reading is never limited"
+        )
 
     async def yield_hosts(self) -> None:
         """End all work after the current steps and start nothing: the next owner continues.

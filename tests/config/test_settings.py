@@ -22,6 +22,7 @@ BESIDE = {
     "demo",
     "hint",
     "profile_color",
+    "profile_rate",
 }  # not the file's to set
 
 DECLARED = [(table, setting) for table, settings in SETTINGS.items() for setting in settings]

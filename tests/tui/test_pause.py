@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from jobtui.formatting import to_local
 from jobtui.model import Status, StepPosition
 from tests.support.dashboards import dashboard_bench
@@ -124,5 +126,26 @@ def test_rate_keys_in_the_detail(tmp_path: Path) -> None:
             await shown.until(lambda: operation.control.rate == 16 << 20)
             await shown.press("minus", "minus")
             await shown.until(lambda: operation.control.rate == 4 << 20)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("statement", "key", "message"),
+    [
+        ("ADMIN COMPACT nba", "plus", "no write limit to raise"),
+        ("ADMIN COMPACT nba WITH rate = 10 KiB", "minus", "keeps its write limit of 10 KiB/s"),
+    ],
+)
+def test_rate_keys_never_change_a_limit_the_wrong_way(
+    tmp_path: Path, statement: str, key: str, message: str
+) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
+            await shown.execute(statement)
+            before = shown.bench.storage.operation("nba", "local0").control.rate
+            await shown.press("enter", key)
+            await shown.shows(message)
+            assert shown.bench.storage.operation("nba", "local0").control.rate == before
 
     asyncio.run(run())

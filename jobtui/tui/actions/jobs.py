@@ -21,7 +21,7 @@ import msgspec
 
 from jobtui.config.settings import Confirm
 from jobtui.engine.client import ExecuteResult
-from jobtui.formatting import format_count, format_duration, format_ids, guard_formula, to_local
+from jobtui.formatting import format_count, format_duration, format_ids, format_rate, guard_formula, to_local
 from jobtui.history import QueryResult
 from jobtui.language import quote_name
 from jobtui.model import Job
@@ -40,9 +40,9 @@ from jobtui.tui.text.spans import Line, TextRole, continuation_of, status_span
 _NAMED = 8
 _RUN_AGAIN, _RESTORE_AND_RUN_AGAIN = "Run again", "Restore and run again"
 _EXPLAINED = 4  # hosts whose estimate the confirmation shows
-# in bytes a second; the first one if neither the job nor a key has set a limit
+# in bytes a second; the first one if there is no limit yet
 _FIRST_RATE = 64 << 20
-_LEAST_RATE = 1 << 20
+_LEAST_RATE = 64 << 10
 
 
 class JobActions:
@@ -101,9 +101,18 @@ class JobActions:
             if job is None:
                 self._host.show_toast(f"Job {job_id} is not running: its write limit has no effect", "warning")
                 continue
-            rate = self._rates.get(job_id) or job.options.rate or _FIRST_RATE
-            rate = max(_LEAST_RATE, rate * 2 if faster else rate // 2)
-            answer = await self._run(f"SET RATE {rate >> 10} KiB FOR JOB {job_id}")
+            limit = self._rates.get(job_id) or job.options.rate or self.context.settings.profile_rate
+            if faster and limit is None:
+                # any limit would slow down a job that has none
+                self._host.show_toast(f"Job {job_id} has no write limit to raise", "warning")
+                continue
+            if not faster and limit is not None and limit <= _LEAST_RATE:
+                kept = f"Job {job_id} keeps its write limit of {format_rate(limit)}"
+                self._host.show_toast(f"{kept}: SET RATE sets a lower one", "warning")
+                continue
+            lower = max(_LEAST_RATE, limit // 2) if limit else _FIRST_RATE
+            rate = 2 * limit if limit and faster else lower
+            answer = await self._run(f"SET RATE {max(1, rate >> 10)} KiB FOR JOB {job_id}")
             if answer.failure is not None:
                 self._host.show_toast(answer.failure.message, "error")
                 return
