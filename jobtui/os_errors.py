@@ -19,8 +19,10 @@ _LIMITS: Final = {
     errno.EAGAIN: (resource.RLIMIT_NPROC, "a user may have {} processes and threads here", "-u"),
     errno.ENOMEM: (resource.RLIMIT_AS, "a process may have {} bytes of memory here", "-v"),
 }
+_DATA_LIMIT: Final = (resource.RLIMIT_DATA, "a process may have {} bytes of data in memory here", "-d")
 NO_THREAD: Final = "can't start new thread"
 """The text of Python's RuntimeError if the system returns EAGAIN or ENOMEM."""
+_NOT_MAPPED: Final = "failed to map segment"  # of a shared library, with which an import fails
 NO_INODES: Final = "the file system has no free inodes (df -i shows it)"
 NO_LOCKS: Final = frozenset({errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP})
 """The errors of flock on a file system without locks."""
@@ -49,11 +51,11 @@ def describe_limit(number: int | None) -> str:
     """Return the limit of this process that causes an error number, "" if there is none."""
     if number not in _LIMITS:
         return ""
-    which, words, option = _LIMITS[number]
-    allowed, _ = resource.getrlimit(which)
-    if allowed == resource.RLIM_INFINITY:
-        return ""
-    return f"{words.format(f'{allowed:,}')}; raise that limit (ulimit {option})"
+    for which, words, option in (_LIMITS[number], *((_DATA_LIMIT,) if number == errno.ENOMEM else ())):
+        allowed, _ = resource.getrlimit(which)
+        if allowed != resource.RLIM_INFINITY:
+            return f"{words.format(f'{allowed:,}')}; raise that limit (ulimit {option})"
+    return ""
 
 
 def explain_shortage(error: Exception) -> str:
@@ -69,7 +71,7 @@ def explain_shortage(error: Exception) -> str:
         return "; ".join(filter(None, ("no more threads can be started", *limits)))
     if isinstance(error, OverflowError) and "timestamp" in str(error):
         return "the system's clock is wrong: its year is beyond 2262, which Python cannot read; set it (date)"
-    if isinstance(error, MemoryError):
+    if isinstance(error, MemoryError) or (isinstance(error, ImportError) and _NOT_MAPPED in str(error)):
         return "; ".join(filter(None, ("there is not enough memory", describe_limit(errno.ENOMEM))))
     return ""
 

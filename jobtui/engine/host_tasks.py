@@ -21,6 +21,7 @@ from jobtui.engine.lifecycle import TaskOutcome
 from jobtui.engine.progress import ProgressTracker
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Job, JobCommand, Notice, Status, StepPosition, Task, TaskLogged, TaskProgressed
+from jobtui.os_errors import explain_shortage
 from jobtui.storage.base import (
     CompactionRequest,
     OperationControl,
@@ -311,7 +312,8 @@ class HostTasks:
                 Status.FAILED, reason=error.detail.removeprefix(f"{work.host}: "), code=error.code
             )
         except Exception as error:
-            return TaskOutcome(Status.FAILED, reason=f"{type(error).__name__}: {error}", code=ErrorCode.IO)
+            reason = explain_shortage(error) or f"{type(error).__name__}: {error}"
+            return TaskOutcome(Status.FAILED, reason=reason, code=ErrorCode.IO)
         work.released = result.released
         return _outcome_of(result, work)
 

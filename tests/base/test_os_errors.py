@@ -32,6 +32,15 @@ def test_limit_is_named_if_there_is_one(limit: int, number: int, option: str) ->
     assert (f"(ulimit {option})" in message) is (limit == 7)
 
 
+def test_limit_of_data_is_named_for_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = resource.RLIMIT_DATA
+    monkeypatch.setattr(
+        resource, "getrlimit", lambda which: (7 if which == data else resource.RLIM_INFINITY, 7)
+    )
+    assert "(ulimit -d)" in describe_os_error(error(errno.ENOMEM))
+    assert "(ulimit" not in describe_os_error(error(errno.EFBIG))
+
+
 @pytest.mark.parametrize(
     ("number", "message"), [(errno.EDQUOT, "quota -s"), (errno.ENFILE, "fs.file-max"), (errno.EIO, "")]
 )
@@ -56,6 +65,8 @@ def test_free_inodes_are_no_full_disk(monkeypatch: pytest.MonkeyPatch, tmp_path:
     [
         (RuntimeError("can't start new thread"), "no more threads can be started"),
         (MemoryError(), "there is not enough memory"),
+        (ImportError("/lib/x.so: failed to map segment from shared object"), "there is not enough memory"),
+        (ImportError("No module named 'x'"), ""),
         (OverflowError("timestamp too large to convert to C _PyTime_t"), "the system's clock is wrong"),
         (OSError(errno.EMFILE, "Too many open files", "/lib/x.py"), "/lib/x.py: Too many open files"),
         (RuntimeError("something else"), ""),

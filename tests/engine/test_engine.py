@@ -66,6 +66,12 @@ def test_stats_before_a_task_are_shown_and_kept_on_failure(three: Bench) -> None
     assert three.events.until(1, Status.FAILED).tasks[0].before == FULL
 
 
+def test_task_without_threads_names_the_shortage(three: Bench) -> None:
+    three.execute("ADMIN COMPACT solo")
+    three.storage.operation("solo", "far").crash(RuntimeError("can't start new thread"))
+    assert three.events.until(1, Status.FAILED).tasks[0].reason.startswith("no more threads can be started")
+
+
 def test_stopped_job_stays_running_until_its_last_task_ends(three: Bench) -> None:
     three.execute("ADMIN COMPACT nba")
     operations = [three.storage.operation("nba", host) for host in THREE]

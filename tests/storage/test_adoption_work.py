@@ -247,6 +247,17 @@ class TestDefect:
             opened.run(work, write=False)
         assert caught.value.reason == f"{database}: this is a defect of jobtui: {type(error).__name__}: {error}"
 
+    @pytest.mark.parametrize(
+        ("error", "said"),
+        [
+            (RuntimeError("can't start new thread"), "no more threads can be started"),
+            (MemoryError(), "there is not enough memory"),
+        ],
+    )
+    def test_shortage_is_neither(self, tmp_path, database, error, said):
+        where = Database(AdoptedOpener(database, tmp_path / "notes", Surveyor(database), SharedOptions()))
+        assert where.as_worker_error(error).reason.startswith(f"{database}: {said}")
+
 
 class TestRefused:
     async def test_copy_does_not_change_its_original(self, tmp_path, database):

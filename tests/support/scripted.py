@@ -65,6 +65,10 @@ class Operation:
     def fail(self, code: ErrorCode = ErrorCode.IO, detail: str = "the disk says no") -> None:
         self._settle(lambda: self.end.set_exception(StorageError(code, self.host, self.space, detail)))
 
+    def crash(self, error: Exception) -> None:
+        """End with an exception that is no StorageError."""
+        self._settle(lambda: self.end.set_exception(error))
+
     def progress(
         self,
         fraction: float | None,

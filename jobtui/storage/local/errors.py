@@ -13,7 +13,7 @@ import msgspec
 
 from jobtui.errors import ErrorCode
 from jobtui.formatting import format_bytes, printable_line
-from jobtui.os_errors import NO_INODES, describe_limit, has_inodes
+from jobtui.os_errors import NO_INODES, describe_limit, explain_shortage, has_inodes
 
 
 class WorkerError(Exception):
@@ -115,8 +115,9 @@ def locked_error(where: str) -> WorkerError:
 
 
 def defect_error(error: Exception, where: str = "") -> WorkerError:
-    """Return the error for an exception that neither RocksDB nor the system raised."""
-    text = printable_line(f"this is a defect of jobtui: {type(error).__name__}: {error}")
+    """Return the error for an exception of Python: a lack of memory or threads, or a defect."""
+    defect = f"this is a defect of jobtui: {type(error).__name__}: {error}"
+    text = printable_line(explain_shortage(error) or defect)
     return WorkerError(ErrorCode.IO, f"{where}: {text}" if where else text)
 
 

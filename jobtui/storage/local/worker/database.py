@@ -20,6 +20,7 @@ import msgspec
 from rocksdict import Options, Rdict, RdictIter
 
 from jobtui.formatting import printable_line
+from jobtui.os_errors import explain_shortage
 from jobtui.storage.local.errors import (
     DiskSpace,
     WorkerError,
@@ -282,7 +283,7 @@ class Database:
         """Return an error of this database as a WorkerError, with the free space if the disk is full."""
         if isinstance(error, WorkerError):
             return error
-        if isinstance(error, DEFECTS):
+        if isinstance(error, DEFECTS) or (not isinstance(error, OSError) and explain_shortage(error)):
             return defect_error(error, str(self.path))
         room = DiskSpace(needed, free_bytes(self.path))
         if isinstance(error, OSError):
