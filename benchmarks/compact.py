@@ -93,11 +93,15 @@ def _written(run: Run) -> float:
     return took
 
 
-def bare_compaction(groups: Sequence[Sequence[str]]) -> tuple[float, float]:
-    """Compact groups of databases, each in a process; return the longest seconds, and the processor's sum."""
+def bare_compaction(groups: Sequence[Sequence[str]], *, in_steps: bool = False) -> tuple[float, float]:
+    """Compact groups of databases, each in a process; return the longest seconds, and the processor's sum.
+
+    `in_steps`: with a call for each step that jobtui plans, instead of one for the whole database.
+    """
+    options = ["--in-steps"] if in_steps else []
     processes = [
         subprocess.Popen(
-            [sys.executable, "-m", "benchmarks._bare_compact", *group],
+            [sys.executable, "-m", "benchmarks._bare_compact", *options, *group],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

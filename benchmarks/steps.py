@@ -34,12 +34,16 @@ _TICK = 0.01
 
 
 class _Measured(msgspec.Struct, frozen=True):
-    """A compaction: bytes before and at most during it, seconds of jobtui and of a bare one, and steps."""
+    """A compaction: bytes before and at most during it, its seconds and steps.
+
+    `bare`: the seconds of one bare call. `loop`: those of a bare call for each step.
+    """
 
     data: int
     peak: int
     ours: float
     bare: float
+    loop: float
     steps: int
 
 
@@ -164,33 +168,38 @@ def _disk(all_measured: list[_Measured]) -> Outcome:
 
 
 def _time(all_measured: list[_Measured]) -> Outcome:
-    return Outcome.of([one.ours / one.bare for one in all_measured], _note(all_measured))
+    loop = statistics.median(one.loop / one.bare for one in all_measured)
+    limit = f"{loop:.2f}×: a bare loop of a call for each step"
+    return Outcome.of([one.ours / one.bare for one in all_measured], _note(all_measured), limit)
 
 
 def _note(all_measured: list[_Measured]) -> str:
     return "; ".join(
         f"{one.data >> 20} MiB in {one.steps} steps, {(one.peak - one.data) >> 20} MiB more, "
-        f"{one.ours:.2f} s, bare {one.bare:.2f} s"
+        f"{one.ours:.2f} s, bare {one.bare:.2f} s, in a loop {one.loop:.2f} s"
         for one in all_measured
     )
 
 
 def _measure(run: Run, size: int, *, with_level_0: bool, bare_first: bool) -> _Measured:
     root = _filled(run, size, with_level_0=with_level_0)
-    bare = _time_bare(root, run) if bare_first else 0.0
+    bare = loop = 0.0
+    if bare_first:
+        bare, loop = _time_bare(root, run), _time_bare(root, run, in_steps=True)
     copy = _copy(root, run)
     data = _size(_database(copy))
     with _peak(_database(copy)) as peak:
         took, result = asyncio.run(_compact(copy))
     shutil.rmtree(copy)
-    bare = bare or _time_bare(root, run)
-    return _Measured(data, max(peak), took, bare, result.steps.total if result.steps is not None else 0)
+    if not bare_first:
+        loop, bare = _time_bare(root, run, in_steps=True), _time_bare(root, run)
+    return _Measured(data, max(peak), took, bare, loop, result.steps.total if result.steps is not None else 0)
 
 
-def _time_bare(root: Path, run: Run) -> float:
+def _time_bare(root: Path, run: Run, *, in_steps: bool = False) -> float:
     copy = _copy(root, run)
     with _peak(_database(copy)):  # measuring the directory takes time from both
-        seconds, _ = bare_compaction([[str(_database(copy))]])
+        seconds, _ = bare_compaction([[str(_database(copy))]], in_steps=in_steps)
     shutil.rmtree(copy)
     return seconds
 

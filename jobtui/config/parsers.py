@@ -147,7 +147,7 @@ def step_size(value: object, base: Path) -> int:
     """Return the bytes of a compaction's step."""
     size = _size(value)
     if size is None or size < LEAST_STEP_SIZE:
-        raise InvalidValue('a size of at least 16 MiB, like "100 MiB"')
+        raise InvalidValue('a size of at least 16 MiB, like "80 MiB"')
     return size
 
 

@@ -70,7 +70,7 @@ TERMS: Final = {
     "1,024. A number without a unit is bytes.",
     "space": "A named set of key-value pairs, spread over one or more hosts. On embedded storage it is a "
     "RocksDB database on each host.",
-    "step": "A part of a compaction, about 100 MiB. A job can be paused and continued between two steps, "
+    "step": "A part of a compaction, about 80 MiB. A job can be paused and continued between two steps, "
     "and needs free disk for one step only.",
     "task": "The part of a job that one host does. A job ends when its last task has ended.",
     "verdict": "The answer of SHOW ADVICE for a space on a host: compact, flush or fine.",

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from jobtui.errors import ErrorCode
@@ -127,13 +128,16 @@ class TestSteps:
             outcome = await compact(storage)
             assert (outcome.steps.done, outcome.steps.total) == (1, 1)
 
-    async def test_rocksdb_may_not_compact_more_than_a_step_at_once(self, tmp_path):
+    async def test_rocksdb_merges_a_step_at_once_and_no_more(self, tmp_path):
         async with leveled(tmp_path) as (storage, _):
-            await compact(storage)
-            database = tmp_path / "h1" / "nba"
-            newest = max(database.glob("OPTIONS-*"), key=lambda one: one.name)
-            limits = re.findall(r"^ *max_compaction_bytes=(\d+)$", newest.read_text(), re.MULTILINE)
-            assert set(limits) == {str(STEP)}
+            outcome = await compact(storage)
+            log = (tmp_path / "h1" / "nba" / "LOG").read_text()
+            merges = [
+                msgspec.json.decode(event)["input_data_size"]
+                for event in re.findall(r'EVENT_LOG_v1 (.*"compaction_started".*)', log)
+            ]
+            assert len(merges) == outcome.steps.total
+            assert max(merges) <= 1.5 * STEP
 
     async def test_empty_database_has_no_steps(self, tmp_path):
         async with storage_at(tmp_path, step=STEP) as storage:

@@ -30,8 +30,8 @@ _SYNC_AHEAD = 1 << 20
 class WriteLimits(msgspec.Struct, frozen=True):
     """The limits that a database is opened with, because RocksDB changes neither of them for one call.
 
-    `rate`: bytes a second of flush and compact writes. `compaction`: bytes of files that are merged at once.
-    None: no limit of ours.
+    `rate`: bytes a second of flush and compact writes. `compaction`: bytes of the files of the
+    deepest level that are merged at once, about. None: no limit of ours.
     """
 
     rate: int | None = None
@@ -113,7 +113,11 @@ def set_limits(options: Options, families: Mapping[str, Options], limits: WriteL
         options.set_writable_file_max_buffer_size(max(_LEAST_BUFFER, min(_BUFFER, limits.rate // 20)))
     if limits.compaction is not None:
         for family in families.values():
-            family.set_max_compaction_bytes(limits.compaction)
+            # RocksDB counts a file of the deepest level twice, as input and as what the input overlaps, and the
+            # last step is up to half as large again: so each step is one merge. With the limit itself it would
+            # be two, and both cores would wait twice for the syncs of the last files (10 merges of 489 MiB
+            # instead of 6, and 8 % more time of the processor).
+            family.set_max_compaction_bytes(3 * limits.compaction)
 
 
 def _file_size(compaction: int | None) -> int:

@@ -27,7 +27,7 @@ from jobtui.storage.local.worker.stats import LiveFile, tables_by_family
 Tables = dict[str, tuple[LiveFile, ...]]
 
 LEAST_STEPS = 2  # a database of fewer steps is compacted in one: more steps would cost more than they save
-STEP_BYTES = 100 << 20
+STEP_BYTES = 80 << 20
 
 
 class FamilyRest(msgspec.Struct, frozen=True):
