@@ -34,7 +34,7 @@ _FORMULA_BEGINNINGS: Final = (
     "\N{FULLWIDTH HYPHEN-MINUS}",
     "\N{FULLWIDTH COMMERCIAL AT}",
 )
-_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?", re.ASCII)
+_NUMBER: Final = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?"
 
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _BLANKS: Final = frozenset("\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{FIGURE SPACE}")
@@ -239,7 +239,7 @@ def guard_formula(text: str) -> str:
 
     A text that a spreadsheet would take for a formula gets an apostrophe before it. Numbers stay numbers.
     """
-    if text.startswith(_FORMULA_BEGINNINGS) and _NUMBER.fullmatch(text) is None:
+    if text.startswith(_FORMULA_BEGINNINGS) and re.fullmatch(_NUMBER, text, re.ASCII) is None:
         return f"'{text}"
     return text
 

@@ -67,7 +67,7 @@ class _ConfigReader:
             return
         for name, table in tables.items():
             path = ("profiles", name)
-            if not parsers.PROFILE_NAME.fullmatch(name):
+            if not re.fullmatch(parsers.PROFILE_NAME, name):
                 self._add_problem(path, f"{name!r} cannot be a profile's name: {parsers.PROFILE_NAME_RULE}")
             elif not isinstance(table, dict):
                 self._add_problem(path, f"profiles.{name} must be a table: [profiles.{name}]")
@@ -196,7 +196,7 @@ class _SearchTooLong(Exception):
 
 _PARSED_CHARACTERS: Final = 4 << 20
 """The most text that is parsed to find lines, which takes a second or two. A config of 10 KB needs a tenth."""
-_LONG_NUMBER: Final = re.compile("[0-9][0-9_]{4000}")  # Python reads up to 4,300 digits
+_LONG_NUMBER: Final = "[0-9][0-9_]{4000}"  # Python reads up to 4,300 digits
 _MAX_PROBLEMS: Final = 20
 """The problems that are named: a file of another program has as many as it has lines."""
 _MAX_BYTES: Final = 1 << 20
@@ -252,7 +252,7 @@ def chosen_profile(config: Config, name: str | None) -> str:
     """
     if name is None or name in config.profiles:
         return name or config.profile
-    if not parsers.PROFILE_NAME.fullmatch(name):
+    if not re.fullmatch(parsers.PROFILE_NAME, name):
         raise ConfigError(
             Problem(config.path, None, f"there is no profile {name!r}: {parsers.PROFILE_NAME_RULE}")
         )
@@ -313,5 +313,5 @@ def _parse(path: Path, text: str) -> dict[str, Any]:
     except RecursionError:
         raise ConfigError(Problem(path, 1, "its values are nested too deeply to be read")) from None
     except ValueError:  # of int(), which tomllib lets through
-        line = next((n for n, one in enumerate(text.split("\n"), 1) if _LONG_NUMBER.search(one)), None)
+        line = next((n for n, one in enumerate(text.split("\n"), 1) if re.search(_LONG_NUMBER, one)), None)
         raise ConfigError(Problem(path, line, "it has a number with too many digits")) from None

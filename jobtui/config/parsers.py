@@ -28,14 +28,14 @@ class InvalidValue(Exception):
 
 
 PROFILE_COLORS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple")
-_HEX_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
-PROFILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}")
+_HEX_COLOR = r"#[0-9a-fA-F]{6}"
+PROFILE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}"
 PROFILE_NAME_RULE = "a profile is named with at most 64 ASCII letters, digits, '_' and '-'"
 
 
 def profile(value: object, base: Path) -> str:
     """Return a name that is safe as a directory's name."""
-    if isinstance(value, str) and PROFILE_NAME.fullmatch(value):
+    if isinstance(value, str) and re.fullmatch(PROFILE_NAME, value):
         return value
     raise InvalidValue(f"the name of a profile in quotes ({PROFILE_NAME_RULE})")
 
@@ -107,7 +107,7 @@ def themes(value: object, base: Path) -> dict[str, dict[str, str]]:
 
 def color(value: object, base: Path) -> str:
     """Return the color of a profile, "" for none."""
-    if value in ("", *PROFILE_COLORS) or (isinstance(value, str) and _HEX_COLOR.fullmatch(value)):
+    if value in ("", *PROFILE_COLORS) or (isinstance(value, str) and re.fullmatch(_HEX_COLOR, value)):
         return str(value)
     raise InvalidValue(f'{", ".join(PROFILE_COLORS)} or a color like "#c01f3a", in quotes')
 
@@ -231,7 +231,7 @@ def notify_url(value: object, base: Path) -> NotifyUrl | None:
     if not isinstance(value, str):
         raise InvalidValue('a URL in quotes, like "https://hooks.example.com/…", or "env:VARIABLE"')
     if value.startswith("env:"):
-        if not _VARIABLE.fullmatch(value):
+        if not re.fullmatch(_VARIABLE, value):
             raise InvalidValue('a URL, or "env:" and the name of an environment variable')
         return NotifyUrl(variable=value.removeprefix("env:"))
     if problem := url_problem(value):
@@ -267,7 +267,7 @@ def hosts(value: object, base: Path) -> dict[str, Path | None]:
         raise InvalidValue('a table of hosts and their directories, like { local0 = "/disk0", local1 = "" }')
     read: dict[str, Path | None] = {}
     for name, place in value.items():
-        if not _HOST_NAME.fullmatch(name):
+        if not re.fullmatch(_HOST_NAME, name):
             raise InvalidValue(
                 f"a table whose hosts are named with ASCII letters, digits, '.', '_', '-', not {name!r}"
             )
@@ -304,7 +304,7 @@ def directories(value: object, base: Path) -> tuple[str, ...]:
     return tuple(os.path.normpath(one) for one in read if one is not None)
 
 
-_HOST_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_HOST_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 
 
 # The settings of a cluster are validated and stay as in the file, so that a config without a cluster imports
@@ -314,8 +314,8 @@ PASSWORD_RULE = (
     "belong in a file that is copied and shown"
 )
 TLS_FILES = ("ca", "certificate", "key")
-_VARIABLE = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*")
-_PASSWORD = re.compile(r"env:[A-Za-z_][A-Za-z0-9_]*|keyring(?::[^\x00-\x1f\x7f]{1,255})?")
+_VARIABLE = r"env:[A-Za-z_][A-Za-z0-9_]*"
+_PASSWORD = r"env:[A-Za-z_][A-Za-z0-9_]*|keyring(?::[^\x00-\x1f\x7f]{1,255})?"
 
 
 def cluster(value: object, base: Path) -> str:
@@ -339,7 +339,7 @@ def password(value: object, base: Path) -> str:
 
     No message repeats an invalid value: it may be the password itself.
     """
-    if isinstance(value, str) and _PASSWORD.fullmatch(value):
+    if isinstance(value, str) and re.fullmatch(_PASSWORD, value):
         return value
     raise InvalidValue(PASSWORD_RULE)
 

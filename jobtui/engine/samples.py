@@ -33,7 +33,7 @@ MOST_FILES = 2000
 MOST_BYTES_OF_FILES = 64 << 20
 MOST_SECONDS = 1e9  # of a job
 SUFFIX = ".samples"
-_DRAFT = re.compile(rf"\.\d+{re.escape(SUFFIX)}\.(\d+)")  # a file that is being written, by a process
+_DRAFT = rf"\.\d+{re.escape(SUFFIX)}\.(\d+)"  # a file that is being written, by a process
 _SWEEP_EVERY = 50  # files written between two counts of them
 _HEADER = b"jobtui samples 1\n"
 _FIGURES = 4
@@ -282,7 +282,7 @@ class SampleFiles:
                 name = entry.name.removesuffix(SUFFIX)
                 if name.isdecimal() and name.isascii():
                     sizes[int(name)] = entry.stat(follow_symlinks=False).st_size
-                elif (draft := _DRAFT.fullmatch(entry.name)) and int(draft[1]) != os.getpid():
+                elif (draft := re.fullmatch(_DRAFT, entry.name)) and int(draft[1]) != os.getpid():
                     Path(entry).unlink()
         size = sum(sizes.values())
         surplus = []

@@ -102,7 +102,7 @@ LARGEST_NUMBER: Final = 2**63 - 1
 CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """The characters that are refused everywhere, in strings and comments too."""
 
-NEVER_IN_A_NAME: Final = re.compile("[.\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+NEVER_IN_A_NAME: Final = "[.\x00-\x1f\x7f-\x9f\ud800-\udfff]"
 """The characters that no name holds, not even between back-quotes, where a back-quote is doubled. A lone
 surrogate can be neither stored nor printed."""
 
@@ -167,7 +167,7 @@ def is_name(name: str) -> bool:
 
     A space of a cluster can have a name that cannot.
     """
-    return 0 < len(name) <= LONGEST_NAME and NEVER_IN_A_NAME.search(name) is None
+    return 0 < len(name) <= LONGEST_NAME and re.search(NEVER_IN_A_NAME, name) is None
 
 
 def is_host_name(name: str) -> bool:

@@ -58,11 +58,9 @@ _EXAMPLES: Final = {Quantity.SIZE: "5 GiB", Quantity.DURATION: "5 min", Quantity
 _BLANKS: Final = "[ \t\u00a0]*+"
 _TERM: Final = re.compile(rf"([0-9]{{1,40}})(?:\.([0-9]{{1,40}}))?(?![0-9.]){_BLANKS}([A-Za-z%]*+){_BLANKS}")
 
-_OCTAL: Final = re.compile("0[0-7]+")
+_OCTAL: Final = "0[0-7]+"
 _MOST_DIGITS: Final = {8: 21, 10: 19, 16: 16}
-_NOT_DECIMAL: Final = re.compile(
-    r"(?<![\w.])0[xX]([0-9a-fA-F]{1,16})(?![0-9a-fA-F])|(?<![\d.])0([0-7]{1,21})(?![\d.xX])"
-)
+_NOT_DECIMAL: Final = r"(?<![\w.])0[xX]([0-9a-fA-F]{1,16})(?![0-9a-fA-F])|(?<![\d.])0([0-7]{1,21})(?![\d.xX])"
 
 
 class _Term(msgspec.Struct, frozen=True):
@@ -92,7 +90,7 @@ def parse_whole_number(text: str) -> int:
     if text[0] == "0":
         if text[1:2] in ("x", "X"):
             base, digits = 16, text[2:]
-        elif _OCTAL.fullmatch(text):
+        elif re.fullmatch(_OCTAL, text):
             base = 8
     significant = digits.lstrip("0")
     if len(significant) <= _MOST_DIGITS[base]:
@@ -115,7 +113,7 @@ def read_quantity(words: Iterable[str], quantities: Collection[Quantity]) -> int
     Raises:
         QuantityError: If it is none of them.
     """
-    text = _NOT_DECIMAL.sub(_to_decimal, " ".join(words))
+    text = re.sub(_NOT_DECIMAL, _to_decimal, " ".join(words))
     if Quantity.DURATION in quantities:
         return parse_duration(text)
     if Quantity.SIZE in quantities and not (Quantity.SHARE in quantities and text.endswith("%")):

@@ -43,8 +43,8 @@ _FIELDS: Final = (
     CronField("the day of the week", 0, 7, {name: number for number, name in enumerate(_WEEKDAYS)}),
 )
 NICKNAMES: Final = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@weekly": "0 0 * * 0"}
-_ITEM: Final = re.compile(r"(?:(\*)|([0-9]{1,4}|[a-z]{3})(?:-([0-9]{1,4}|[a-z]{3}))?)(?:/([0-9]{1,4}))?")
-_TIME_OF_DAY: Final = re.compile(r"([0-9]{1,2}):([0-9]{2})")
+_ITEM: Final = r"(?:(\*)|([0-9]{1,4}|[a-z]{3})(?:-([0-9]{1,4}|[a-z]{3}))?)(?:/([0-9]{1,4}))?"
+_TIME_OF_DAY: Final = r"([0-9]{1,2}):([0-9]{2})"
 _LONGEST: Final = 200
 _LONGEST_MONTHS: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
@@ -84,7 +84,7 @@ def _numbers(text: str, field: CronField) -> frozenset[int]:
     """Return the numbers of one field."""
     found: set[int] = set()
     for item in text.split(","):
-        parts = _ITEM.fullmatch(item)
+        parts = re.fullmatch(_ITEM, item)
         if parts is None or (parts[4] and not (parts[1] or parts[3])):
             raise TimesError(f"{item[:20] or 'an empty item'} is not right for {field.noun}: {_forms(field)}")
         first = field.first if parts[1] else _number(parts[2], field)
@@ -112,7 +112,7 @@ def _forms(field: CronField) -> str:
 
 def parse_time_of_day(text: str) -> time:
     """Return the time of `06:00`. Raises TimesError."""
-    parts = _TIME_OF_DAY.fullmatch(text.strip())
+    parts = re.fullmatch(_TIME_OF_DAY, text.strip())
     if parts is None or int(parts[1]) > 23 or int(parts[2]) > 59:
         raise TimesError("a time of day is written as 06:00, from 00:00 to 23:59")
     return time(int(parts[1]), int(parts[2]))

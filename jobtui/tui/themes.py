@@ -143,7 +143,7 @@ ANSI = Theme(
 
 THEMES = (DARK, LIGHT, CONTRAST, COLOR_BLIND, ANSI)
 _OF_256 = tuple(_theme(name, _colors(few), name != "light") for name, (_, few) in _PALETTES.items())
-_COLOR = re.compile(r"#[0-9a-fA-F]{6}")
+_COLOR = r"#[0-9a-fA-F]{6}"
 
 
 def themes_for(depth: ColorDepth, own: Mapping[str, Mapping[str, str]] | None = None) -> tuple[Theme, ...]:
@@ -177,7 +177,7 @@ def own_theme_problem(colors: Mapping[str, str]) -> str:
         elif name not in COLOR_NAMES:
             near = did_you_mean(name, COLOR_NAMES)
             return f"there is no color {name}; " + (f"did you mean {near}?" if near else ", ".join(COLOR_NAMES))
-        elif not _COLOR.fullmatch(color):
+        elif not re.fullmatch(_COLOR, color):
             return f"{name} must be a color like #5fafff"
     return ""
 

@@ -200,12 +200,12 @@ class Archives:
         return None
 
 
-_ARCHIVE_NAME: Final = re.compile(r"jobs-\d+-\d+(\.\d+)?-(\d+)")
+_ARCHIVE_NAME: Final = r"jobs-\d+-\d+(\.\d+)?-(\d+)"
 
 
 def is_unfinished(name: str, manifest: Manifest) -> bool:
     """Return whether a directory is the archive that the manifest after this one would have named."""
-    made = _ARCHIVE_NAME.fullmatch(name)
+    made = re.fullmatch(_ARCHIVE_NAME, name)
     return (
         made is not None
         and int(made[2]) == manifest.generation + 1
@@ -215,4 +215,4 @@ def is_unfinished(name: str, manifest: Manifest) -> bool:
 
 def is_archive_name(name: str) -> bool:
     """Return whether a name has the form of an archive's directory."""
-    return _ARCHIVE_NAME.fullmatch(name) is not None
+    return re.fullmatch(_ARCHIVE_NAME, name) is not None

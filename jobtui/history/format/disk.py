@@ -215,9 +215,8 @@ class Disk:
 
     def wrong_type(self, path: Path, *, directory: bool = False) -> str:
         """Return a text about an entry of a wrong type at the path of a file or directory, "" without one."""
-
         try:
-            found = path.lstat().st_mode
+            found = os.lstat(path).st_mode
         except OSError as error:
             if error.errno not in _MISSING_ERRORS:
                 raise

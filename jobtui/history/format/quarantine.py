@@ -89,12 +89,12 @@ MAX_NOTES: Final = 1000
 """The number of newest notes that are kept; the file may have up to twice as many."""
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(DamageNote).decode
-_ID: Final = re.compile(rb'(?:"put":\{"id"|[0-9a-f]{8}","id"|"set"):(\d{1,19})')
+_ID: Final = rb'(?:"put":\{"id"|[0-9a-f]{8}","id"|"set"):(\d{1,19})'
 
 
 def job_ids_in(data: bytes) -> tuple[int, ...]:
     """Return the job ids that can still be read in damaged bytes."""
-    return tuple(sorted({int(found) for found in _ID.findall(data[:4096])}))
+    return tuple(sorted({int(found) for found in re.findall(_ID, data[:4096])}))
 
 
 def read_notes(disk: Disk, directory: Path) -> tuple[DamageNote, ...]:

@@ -22,7 +22,7 @@ from jobtui.history.format.quarantine import QUARANTINE_DIRECTORY as QUARANTINE
 from jobtui.history.format.segment import Segment
 from jobtui.model import Job
 
-_RECORDS: Final = re.compile(r"seg-\d{8,}\.jsonl(\.\d+)?")
+_RECORDS: Final = r"seg-\d{8,}\.jsonl(\.\d+)?"
 
 
 class RecordFinder:
@@ -66,7 +66,7 @@ class RecordFinder:
             if self._disk.is_directory(place):
                 for name in reversed(self._disk.list_names(place)):
                     file = place / name
-                    if _RECORDS.fullmatch(name) and not _matches_entry(file, segments):
+                    if re.fullmatch(_RECORDS, name) and not _matches_entry(file, segments):
                         yield file
 
 

@@ -83,7 +83,12 @@ class Segment:
 
     @property
     def _index(self) -> index.SegmentIndex:
-        return index.SegmentIndex(self._disk, self._directory / index_name(self.name), self.entry.bytes)
+        return index.SegmentIndex(self._disk, self._index_path, self.entry.bytes)
+
+    @cached_property
+    def _index_path(self) -> Path:
+        # made once: a sort reads the index of each segment, and making the path takes a tenth of that
+        return self._directory / index_name(self.name)
 
     @property
     def columns(self) -> Columns:

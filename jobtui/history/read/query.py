@@ -10,7 +10,7 @@ import enum
 import operator
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from datetime import datetime
-from functools import reduce
+from functools import lru_cache, reduce
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -236,9 +236,13 @@ def _containing(word: str) -> Callable[[Job], bool]:
 
 
 def _by_status(query: Query, segment: Segment) -> bytes:
-    wanted = _includes(query.statuses, query.not_statuses)
-    table = bytes(map(wanted, STATUSES)).ljust(_CODES, b"\0")
-    return bytes(segment.columns.statuses.translate(table))
+    return bytes(segment.columns.statuses.translate(_status_table(query.statuses, query.not_statuses)))
+
+
+# a query asks for the same table once for each segment
+@lru_cache(maxsize=8)
+def _status_table(statuses: frozenset[Status], not_statuses: frozenset[Status]) -> bytes:
+    return bytes(map(_includes(statuses, not_statuses), STATUSES)).ljust(_CODES, b"\0")
 
 
 def _by_value(column: CodedColumn[Any], wanted: Callable[[Any], bool]) -> bytes:

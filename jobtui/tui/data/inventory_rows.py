@@ -39,7 +39,7 @@ _BADGES = {"compact": TextRole.WARNING, "flush": TextRole.ACCENT}
 
 
 Cells = Mapping[str, Line]
-_TERM = re.compile(r'(!?)(?:([a-z0-9]+):)?("[^"]*"?|[^\s"]+)', re.IGNORECASE)
+_TERM = r'(!?)(?:([a-z0-9]+):)?("[^"]*"?|[^\s"]+)'
 
 
 def row_filter(text: str) -> Callable[[Cells], bool]:
@@ -50,7 +50,9 @@ def row_filter(text: str) -> Callable[[Cells], bool]:
     terms = [
         (negated == "!", column.lower(), word.strip('"').casefold(), whole.removeprefix("!").casefold())
         for negated, column, word, whole in (
-            (*match.groups(default=""), match[0]) for match in _TERM.finditer(text) if match[0] != "!"
+            (*match.groups(default=""), match[0])
+            for match in re.finditer(_TERM, text, re.IGNORECASE)
+            if match[0] != "!"
         )
     ]
 

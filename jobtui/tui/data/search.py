@@ -155,10 +155,10 @@ def is_quick_query(filter: Filter, sort: str) -> bool:  # noqa: A002
 _ALIASES = {"command": "cmd", "s": "status"}
 _KINDS = ("status", "space", "host", "cmd", "since", "until", "took", "id", "reason", "reclaimed", "by", "why")
 _UNRECOVERED = "unrecovered"
-_COMPARED = re.compile(r"(>=?|<=?|)(.+)")
+_COMPARED = r"(>=?|<=?|)(.+)"
 _LEAST_NUMBER = -1e299  # above the history's value for a missing number
-_TERM = re.compile(r'(!?)(?:([A-Za-z]+):)?("[^"]*"?|[^\s"]+|(?<=:))')
-_AGO = re.compile(r"(\d{1,6})\s*(s|m|min|h|d|w)")
+_TERM = r'(!?)(?:([A-Za-z]+):)?("[^"]*"?|[^\s"]+|(?<=:))'
+_AGO = r"(\d{1,6})\s*(s|m|min|h|d|w)"
 _LONGEST_KIND = 12
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DATES = ("%Y-%m-%d", "%m/%d/%y", "%Y-%m-%dT%H:%M", "%m/%d/%yT%H:%M", "%Y-%m-%dT%H:%M:%S", "%m/%d/%yT%H:%M:%S")
@@ -205,7 +205,7 @@ def parse_filter(text: str, now: datetime) -> Filter:
     `now` is the time that `since:2h` counts from.
     """
     parser = _FilterParser(now)
-    for match in _TERM.finditer(text):
+    for match in re.finditer(_TERM, text):
         negated, kind, value = match.group(1) == "!", (match.group(2) or "").lower(), match.group(3)
         parser.add(negated, _ALIASES.get(kind, kind), value.strip('"'), match.group(0))
     return parser.filter()
@@ -262,7 +262,7 @@ class _FilterParser:
 
     def _add_bound(self, negated: bool, kind: str, value: str) -> None:
         read, example = _NUMBER_KINDS[kind]
-        comparison = _COMPARED.fullmatch(value)
+        comparison = re.fullmatch(_COMPARED, value)
         try:
             if comparison is not None and not comparison[1] and kind == "id":
                 first, _, last = value.partition("-")
@@ -320,7 +320,7 @@ class _FilterParser:
 
 
 def _seconds(text: str) -> float:
-    ago = _AGO.fullmatch(text.lower())
+    ago = re.fullmatch(_AGO, text.lower())
     return float(int(ago[1]) * _UNITS[ago[2]]) if ago is not None else float(parse_duration(text))
 
 
@@ -365,7 +365,7 @@ def _unknown(kind: str) -> str:
 
 
 def _parse_time(value: str, now: datetime) -> datetime | None:
-    ago = _AGO.fullmatch(value.lower())
+    ago = re.fullmatch(_AGO, value.lower())
     try:
         if ago is not None:
             return now - timedelta(seconds=int(ago[1]) * _UNITS[ago[2]])

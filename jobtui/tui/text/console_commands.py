@@ -21,7 +21,7 @@ _COMMANDS = {
     "profile": "profile",
 }
 _EXPECTED = "expected "
-_DROP_SPACE = re.compile(r"\bDROP\s+SPACE\b", re.IGNORECASE | re.ASCII)
+_DROP_SPACE = r"\bDROP\s+SPACE\b"
 
 
 def console_command(text: str) -> str:
@@ -57,7 +57,7 @@ def may_be_console_command(text: str, caret: int) -> bool:
 
 def drops_space(text: str) -> bool:
     """Return whether a statement of the text drops a space; False if it does not parse."""
-    if _DROP_SPACE.search(text) is None and "/*" not in text:
+    if re.search(_DROP_SPACE, text, re.IGNORECASE | re.ASCII) is None and "/*" not in text:
         return False
     # late: the grammar is loaded when a text is first sent, not at the start of the dashboard
     from jobtui.language import StatementError, parse
