@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from array import array
 from collections.abc import Sequence
@@ -29,6 +30,15 @@ def test_bound_excludes_nothing_beyond_it(value: float, above: bool) -> None:
     for number, chosen, same in zip(numbers, maybe, met, strict=True):
         assert same == (number == value)
         assert chosen or not (number > value if above else number < value)
+
+
+@pytest.mark.parametrize("above", [True, False])
+@pytest.mark.parametrize("value", NUMBERS)
+def test_a_bound_finds_close_numbers_beyond_it(value: float, above: bool) -> None:
+    close = [math.nextafter(value, -math.inf), value, math.nextafter(value, math.inf)]
+    numbers = array("d", sorted({*NUMBERS, *close}))
+    found = KeyBound(value, above=above).is_beyond(numbers)
+    assert list(map(bool, found)) == [number > value if above else number < value for number in numbers]
 
 
 @pytest.mark.parametrize("value", [number for number in NUMBERS if number])

@@ -68,13 +68,23 @@ class KeyBound:
         """Return a mask: 1 for each number beyond the bound, and for some that equal it or nearly do."""
         if self._value == 0:  # there are two zeros
             return bytes([1]) * len(numbers)
+        beyond, level = self._compare(numbers, _COMPARED_BYTES)
+        return (beyond | level).to_bytes(len(numbers), "little")
+
+    def is_beyond(self, numbers: array[float]) -> bytes:
+        """Return a mask: 1 for each number beyond the bound; if that is zero, the other zero may count too."""
+        beyond, _ = self._compare(numbers, _SIZE)
+        return beyond.to_bytes(len(numbers), "little")
+
+    def _compare(self, numbers: array[float], size: int) -> tuple[int, int]:
+        """Return which numbers are beyond the bound by their first bytes, and in which these are its own."""
         data = numbers.tobytes()
         beyond, level = 0, _ones(len(numbers))
-        for position in range(_COMPARED_BYTES):
+        for position in range(size):
             digits = _digits(data, position)
             beyond |= level & _number(digits.translate(self._beyond[position]))
             level &= _number(digits.translate(self._same[position]))
-        return (beyond | level).to_bytes(len(numbers), "little")
+        return beyond, level
 
     def is_met_by(self, numbers: array[float]) -> bytes:
         """Return a mask: 1 for each number that equals the bound."""
