@@ -167,6 +167,7 @@ class KeyMap:
         used = [byte for key in bounds for byte in key[len(self._prefix) : len(self._prefix) + self._DIGITS]]
         self._low, high = min(used, default=0), max(used, default=255)
         self._base = high - self._low + 1
+        self._digit_of = bytes(min(max(0, byte - self._low), self._base - 1) for byte in range(256))
         # the bytes and entries per unit of the keys that begin or end at each bound
         steps: dict[float, list[float]] = {}
         for file in files:
@@ -219,10 +220,10 @@ class KeyMap:
             return float(self._base**self._DIGITS)
         number = 0.0
         digits = key[len(self._prefix) : len(self._prefix) + self._DIGITS]
-        for index in range(self._DIGITS):
-            digit = digits[index] - self._low if index < len(digits) else 0
-            number = number * self._base + min(max(0, digit), self._base - 1)
-        return number
+        # translated at once: with 30 files a digit at a time took a tenth of all figures
+        for digit in digits.translate(self._digit_of):
+            number = number * self._base + digit
+        return number * float(self._base ** (self._DIGITS - len(digits)))
 
     def _key(self, number: float) -> bytes:
         digits = bytearray()
