@@ -73,25 +73,20 @@ class KeyBound:
 
     def is_beyond(self, numbers: array[float]) -> bytes:
         """Return a mask: 1 for each number beyond the bound; if that is zero, the other zero may count too."""
-        beyond, _ = self._compare(numbers, _SIZE)
-        return beyond.to_bytes(len(numbers), "little")
+        return self._compare(numbers, _SIZE)[0].to_bytes(len(numbers), "little")
+
+    def is_met_by(self, numbers: array[float]) -> bytes:
+        """Return a mask: 1 for each number that equals the bound."""
+        return self._compare(numbers, _SIZE)[1].to_bytes(len(numbers), "little")
 
     def _compare(self, numbers: array[float], size: int) -> tuple[int, int]:
         """Return which numbers are beyond the bound by their first bytes, and in which these are its own."""
-        data = numbers.tobytes()
-        beyond, level = 0, _ones(len(numbers))
+        data, beyond, level = numbers.tobytes(), 0, _number(bytes([1]) * len(numbers))
         for position in range(size):
             digits = _digits(data, position)
             beyond |= level & _number(digits.translate(self._beyond[position]))
             level &= _number(digits.translate(self._same[position]))
         return beyond, level
-
-    def is_met_by(self, numbers: array[float]) -> bytes:
-        """Return a mask: 1 for each number that equals the bound."""
-        data, level = numbers.tobytes(), _ones(len(numbers))
-        for position in range(_SIZE):
-            level &= _number(_digits(data, position).translate(self._same[position]))
-        return level.to_bytes(len(numbers), "little")
 
 
 def may_reach(numbers: array[float], value: float) -> bool:
@@ -118,10 +113,6 @@ def _digits(data: bytes, position: int) -> bytes:
 
 def _number(mask: bytes) -> int:
     return int.from_bytes(mask, "little")
-
-
-def _ones(count: int) -> int:
-    return _number(bytes([1]) * count)
 
 
 T = TypeVar("T")
@@ -495,8 +486,7 @@ def _each(ranks: CodedColumn[float]) -> Iterable[float]:
     return map(ranks.values.__getitem__, ranks.codes)
 
 
-def _bounded(number: float) -> float:
-    return min(number, _MAX_ORIGIN - 1)
+_bounded = partial(min, _MAX_ORIGIN - 1)
 
 
 _RANKED: Final[dict[Sort, Callable[[Sequence[Segment]], SortKey]]] = {
