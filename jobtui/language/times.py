@@ -197,11 +197,14 @@ def describe_shift(at: str, moment: datetime, zone: tzinfo | None) -> str:
 
 
 def _skipped_time(at: str, moment: datetime, zone: tzinfo | None) -> datetime | None:
-    """Return the local time without a zone that does not exist and was moved to `moment`, None if none was."""
-    gap = _gap_before(moment, zone)
-    skipped = _naive(moment, zone) - gap
+    """Return the local time without a zone that does not exist and was moved to `moment`, None if none was.
+
+    A time that `at` also names itself runs as on any other day: `*/30 * * * *` runs at 03:00 anyway.
+    """
+    gap, local = _gap_before(moment, zone), _naive(moment, zone)
+    skipped = local - gap
     is_moved = gap and _instant(skipped, zone) == moment and _matches(at, skipped)
-    return skipped if is_moved else None
+    return skipped if is_moved and not _matches(at, local) else None
 
 
 def _matches(at: str, local: datetime) -> bool:
@@ -219,7 +222,7 @@ def window_end(until: str | None, start: datetime, zone: tzinfo | None, at: str 
     if until is None:
         return None
     end, local = parse_time_of_day(until), _naive(start, zone)
-    skipped = _skipped_time(at, start, zone) if at and not _matches(at, local) else None
+    skipped = _skipped_time(at, start, zone) if at else None
     if skipped is not None:
         due = datetime.combine(skipped.date(), end)
         due += timedelta(days=due <= skipped)

@@ -17,7 +17,7 @@ from jobtui.engine import schedules
 from jobtui.engine.schedules import NOT_AWAKE, NOT_OWNED, RunAction, RunOutcome, Schedule, next_time, window_end
 from jobtui.errors import StatementRefused
 from jobtui.formatting import format_local_time
-from jobtui.language.times import check_times
+from jobtui.language.times import check_times, describe_shift
 from tests.support.made_schedules import ZONES, at, interrupted, job, made
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -83,6 +83,26 @@ class TestNextTime:
         ):
             check_times(cron)
             assert next_time(cron, at("2026-03-10T12:00Z"), UTC)
+
+    @pytest.mark.parametrize(
+        ("cron", "notes"),
+        [
+            ("30 2 * * *", {"03:30": "daylight saving: 02:30 does not exist on this day, moved to 03:30"}),
+            ("30 2,4 * * *", {"03:30": "daylight saving: 02:30 does not exist on this day, moved to 03:30"}),
+            # 03:00 and 03:30 are times of their own: they would run without daylight saving, too
+            ("*/30 * * * *", {}),
+            ("0,30 2,3 * * *", {}),
+            ("@hourly", {}),
+        ],
+    )
+    @in_berlin
+    def test_only_a_moved_time_is_noted(self, cron: str, notes: dict[str, str], zone: ZoneInfo | None) -> None:
+        found, moment = {}, next_time(cron, at("2026-03-28T22:00Z"), zone)
+        while moment is not None and moment < at("2026-03-29T10:00Z"):
+            if note := describe_shift(cron, moment, zone):
+                found[f"{moment.astimezone(BERLIN):%H:%M}"] = note
+            moment = next_time(cron, moment, zone)
+        assert found == notes
 
 
 def changes(tz: ZoneInfo, start: datetime, end: datetime) -> Iterator[datetime]:
@@ -281,9 +301,8 @@ class TestNotes:
         assert all(after - before == timedelta(days=7) for before, after in pairwise(dates))
         assert Counter(noted) == dict.fromkeys(notes.items(), 5)
 
-    @pytest.mark.parametrize("cron", ["30 2 29 3 *", "30 2,3 * * *"])
-    def test_time_that_was_moved_is_noted_if_it_is_skipped(self, cron: str) -> None:
-        schedule = made(cron, "2026-03-28T12:00Z", timezone="Europe/Berlin", job=7)
+    def test_time_that_was_moved_is_noted_if_it_is_skipped(self) -> None:
+        schedule = made("30 2 29 3 *", "2026-03-28T12:00Z", timezone="Europe/Berlin", job=7)
         step = schedules.advance(schedule, at("2026-03-29T03:30+02:00"), job())
         (run,) = step.schedule.runs
         assert run.reason == (f"job 7 of the previous run is still running; {moved('02:30', '03:30')}")
