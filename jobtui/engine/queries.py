@@ -24,7 +24,7 @@ from jobtui.formatting import format_bytes, format_count, format_ids, format_loc
 from jobtui.history import History, Query, QueryResult, Sort
 from jobtui.language.ast import Parsed, ShowJob, ShowJobs, Statement, option_values, unparse
 from jobtui.language.tables import Result, Row, RowListing
-from jobtui.language.times import describe_shift, next_time
+from jobtui.language.times import describe_shift, find_clock_problem, next_time
 from jobtui.model import Job, JobCommand, Status, Task
 from jobtui.storage.base import Host
 from jobtui.suggest import did_you_mean
@@ -310,8 +310,10 @@ def schedules_result(
 
 def _describe_times(schedule: Schedule, now: datetime) -> str:
     """Return what is unusual about a schedule's next time, "" for nothing."""
-    if schedule.paused or schedule.next is None:
+    if schedule.paused:
         return ""
+    if schedule.next is None:
+        return find_clock_problem(now)
     zone, notes = zone_of(schedule), [schedule.clock_note]
     if schedule.handled > now >= schedule.handled - SET_BACK:
         following = next_time(schedule.at, now, zone)

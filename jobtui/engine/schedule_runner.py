@@ -19,7 +19,7 @@ from jobtui.errors import StatementRefused, StorageError, StoreError
 from jobtui.files import write_atomically
 from jobtui.formatting import format_local_time
 from jobtui.language.ast import CreateSchedule, Submit
-from jobtui.language.times import parse_time_of_day, window_end
+from jobtui.language.times import find_clock_problem, parse_time_of_day, window_end
 from jobtui.model import Job
 from jobtui.os_errors import describe_os_error
 from jobtui.suggest import did_you_mean
@@ -130,10 +130,12 @@ class ScheduleRunner:
             async with self._turn:
                 if self._admission.policy is not RunPolicy.NONE:
                     await self._check()
+            now = self._clock.now()
             moments = [schedules.next_moment(schedule) for schedule in self._schedules.values()]
             due = [moment for moment in moments if moment is not None]
-            if due:
-                left = (min(due) - self._clock.now()).total_seconds()
+            if due or (self._schedules and find_clock_problem(now)):
+                # without a time to wait for, the clock is checked: it may be set right
+                left = (min(due) - now).total_seconds() if due else CHECK_SECONDS
                 seconds = CHECK_SECONDS if self._write_error else min(CHECK_SECONDS, max(left, 1.0))
                 await wait_first(self._clock.sleep(seconds), self._changed.wait())
             else:
@@ -295,6 +297,7 @@ class ScheduleRunner:
                 "UNTIL is not possible: a cluster that runs its jobs itself cannot pause them"
             )
         now = self._clock.now()
+        _require_clock(now)
         async with self._turn:
             if statement.name in self._schedules:
                 if statement.if_not_exists:
@@ -336,7 +339,9 @@ class ScheduleRunner:
             if not schedule.paused:
                 raise StatementRefused(f"Schedule '{name}' is not paused")
             _require_times(schedule)
-            await self._save(schedules.activate(schedule, self._clock.now()))
+            now = self._clock.now()
+            _require_clock(now)
+            await self._save(schedules.activate(schedule, now))
 
     async def run_now(self, name: str) -> tuple[Job, bool]:
         """Run a schedule now; return its job, and whether it is the previous one, resumed.
@@ -346,9 +351,11 @@ class ScheduleRunner:
         async with self._turn:
             schedule = self._require(name)
             _require_times(schedule)
+            now = self._clock.now()
+            _require_clock(now)
             last_id = self._store.history.last_id()
             job, interrupted = self._job_of(schedule), self._interrupted(schedule)
-            step = schedules.run_now(schedule, self._clock.now(), job, last_id, interrupted)
+            step = schedules.run_now(schedule, now, job, last_id, interrupted)
             await self._save(step.schedule)
             if not await self._carry_out([step]):
                 raise StatementRefused(self._schedules[name].runs[-1].reason)
@@ -428,6 +435,12 @@ def _next_window(schedule: Schedule) -> str:
 def _require_times(schedule: Schedule) -> None:
     """Raise StatementRefused if the schedule's times or its time zone are unknown here."""
     if problem := schedules.find_times_problem(schedule):
+        raise StatementRefused(problem)
+
+
+def _require_clock(now: datetime) -> None:
+    """Raise StatementRefused if the clock is so wrong that no times can be computed."""
+    if problem := find_clock_problem(now):
         raise StatementRefused(problem)
 
 

@@ -186,7 +186,7 @@ def upcoming_runs(
     if at is None:
         return found
     zone = zone_of(schedule)
-    while at is not None and at <= now + timedelta(days=days):
+    while at is not None and at - now <= timedelta(days=days):
         found.append((at, window_end(schedule.until, at, zone, schedule.at)))
         if len(found) == most:
             break

@@ -20,6 +20,10 @@ class TimesError(ValueError):
         self.near = near
 
 
+END_YEAR: Final = 9900
+"""The first year without times: Python's calendar ends with 9999, and a search looks ahead for 50 years."""
+
+
 class CronField(msgspec.Struct, frozen=True):
     """One of the five fields of a cron expression.
 
@@ -134,13 +138,15 @@ def parse_time_zone(name: str) -> tzinfo:
 
 
 def next_time(at: str, moment: datetime, zone: tzinfo | None) -> datetime | None:
-    """Return the first time of a cron expression after `moment`, in UTC; None for never.
+    """Return the first time of a cron expression after `moment`, in UTC; None if none is before `END_YEAR`.
 
     The library sees local times without a zone: it would run `*/10 * * * *` twice in an hour that exists
     twice. `at` is what `check_times` accepts.
     """
     from cronsim import CronSim  # late: 2 ms of each command, and only a schedule needs it
 
+    if moment.year >= END_YEAR:
+        return None
     # a time in a gap of the last day, moved by its size, may still be due
     times = CronSim(_expression(at), _naive(moment, zone) - _gap_before(moment, zone))
     best = None
@@ -154,6 +160,16 @@ def next_time(at: str, moment: datetime, zone: tzinfo | None) -> datetime | None
             if _naive(best, zone) == found:
                 break
     return best
+
+
+def find_clock_problem(now: datetime) -> str:
+    """Return why a schedule has no times from `now` on, "" if it has."""
+    if now.year < END_YEAR:
+        return ""
+    return (
+        f"The clock of this machine shows {now:%Y-%m-%d}, and schedules have no times from the year "
+        f"{END_YEAR} on: set the clock"
+    )
 
 
 def _expression(at: str) -> str:

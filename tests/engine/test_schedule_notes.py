@@ -100,6 +100,36 @@ class TestNotes:
             until_shown(bench, f"skipped 3 times: {NOT_AWAKE}")
             assert bench.engine.history.last_id() == 0
 
+    @pytest.mark.parametrize("command", ["CREATE", "RESUME", "RUN"])
+    def test_clock_near_the_end_of_the_calendar(self, tmp_path: Path, command: str) -> None:
+        clock = FakeClock()
+        with open_bench(tmp_path, self.storage(), clock=clock) as bench:
+            bench.execute(f"{NIGHTLY}; PAUSE SCHEDULE nightly")
+        clock = FakeClock(datetime.fromisoformat("9999-12-30T12:00Z"))
+        statement = (
+            NIGHTLY.replace("nightly", "other") if command == "CREATE" else f"{command} SCHEDULE nightly"
+        )
+        with open_bench(tmp_path, self.storage(), clock=clock) as bench:
+            failure = bench.execute(statement).failure
+            assert failure is not None
+            assert failure.message == (
+                "The clock of this machine shows 9999-12-30, and schedules have no times from the year "
+                "9900 on: set the clock"
+            )
+            assert shown(bench)["Next"] is None
+
+    def test_clock_set_right_after_it_was_centuries_ahead(self, tmp_path: Path) -> None:
+        with open_bench(tmp_path, self.storage()) as bench:
+            bench.execute(NIGHTLY)
+            pass_to(bench, 7930 * 365 * DAY)
+            pass_checks(bench)
+            row = until_shown(bench, "The clock of this machine shows 9944-")
+            assert (row["Next"], row["upcoming"]) == (None, [])
+            bench.clock.set_back(7930 * 365 * DAY)
+            pass_checks(bench)
+            row = until_shown(bench, "the clock was set back from ")
+            assert row["Next"] == self.FIRST
+
     def test_owner_that_starts_late(self, tmp_path: Path) -> None:
         clock = FakeClock()
         with open_bench(tmp_path, self.storage(), clock=clock) as bench:

@@ -17,6 +17,7 @@ from jobtui.engine.schedules import Schedule, activate, upcoming_runs
 from jobtui.formatting import format_duration, to_local
 from jobtui.language import StatementError, parse, quote_name
 from jobtui.language.ast import CreateSchedule
+from jobtui.language.times import find_clock_problem
 from jobtui.tui.screens.dialog import DismissOnceScreen
 from jobtui.tui.text.spans import Line, TextRole, wrapped
 from jobtui.tui.widgets.base import LinesView, OneLine
@@ -76,7 +77,8 @@ def draft_schedule(fields: Mapping[str, str], now: datetime) -> ScheduleDraft:
         timezone=statement.timezone or "",
     )
     runs = upcoming_runs(activate(made, now), now, _DAYS, _RUNS_SHOWN)
-    return ScheduleDraft(text, runs, "" if runs else "It never runs: there is no such time")
+    never = find_clock_problem(now) or "It never runs: there is no such time"
+    return ScheduleDraft(text, runs, "" if runs else never)
 
 
 def preview_lines(made: ScheduleDraft, now: datetime, width: int) -> list[Line]:
