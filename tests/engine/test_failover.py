@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from jobtui.engine.failover import FailoverClient
 from jobtui.engine.local import LocalClient
 from jobtui.engine.owner_socket import SOCKET
 from jobtui.engine.profile import Profile
+from jobtui.engine.remote import RemoteClient
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.model import Notice, Status, TaskProgressed
 from tests.support.engines import WAIT, EventLog, open_bench
@@ -116,3 +118,27 @@ def test_notice_of_interrupted_jobs_waits_for_the_screen(
     why = "interrupted: jobtui ended while it ran"
     assert notice == f"2 jobs (1, 2) were {why}; RECOVER JOB 1, 2 runs them again"
     client.close()
+
+
+def test_reader_is_told_of_the_exit_alone(runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobtui.engine.failover.BETWEEN_CHECKS_SECONDS", 0.01)
+    with bench(root, ScriptedStorage({})):
+        client = FailoverClient(Profile("local", root, read_only=True))
+        events = EventLog(client)
+    events.until_published(Notice, text="has ended")
+    with bench(root, ScriptedStorage({})):
+        watching = [thread for thread in threading.enumerate() if thread.name == "jobtui-take-over"]
+        for thread in watching:
+            thread.join(WAIT)
+        assert isinstance(client._client, RemoteClient)
+        client.close()
+    assert events.notices == ["The jobtui that ran this profile has ended"]
+
+
+def test_client_that_is_closed_meanwhile_keeps_no_connection(runtime: Path, root: Path) -> None:
+    with bench(root, ScriptedStorage({})):
+        client = FailoverClient(Profile("local", root))
+        late = RemoteClient.connect(Profile("local", root))
+        client._closed = True
+        client._switch_to(late)
+        assert late._closed

@@ -14,11 +14,13 @@ from jobtui.engine import failover, lifecycle, protocol, remote, server
 from jobtui.engine.engine import next_pairs
 from jobtui.engine.jobs import Transaction
 from jobtui.engine.lifecycle import IllegalTransition
+from jobtui.engine.local import LocalClient
+from jobtui.engine.profile import Profile
 from jobtui.engine.scheduler import Start, decide
 from jobtui.errors import ErrorCode, OwnerRejected, StatementRefused, StorageError
-from jobtui.model import ClusterRef, Job, Status, StepPosition, TaskLogged
+from jobtui.model import ClusterRef, Job, Notice, Status, StepPosition, TaskLogged
 from tests.support.clock import FakeClock
-from tests.support.engines import WAIT, Bench, open_bench
+from tests.support.engines import WAIT, Bench, EventLog, open_bench
 from tests.support.scripted import LEAN, ScriptedStorage
 
 
@@ -145,6 +147,15 @@ class TestClusters:
                     text
                 )
             assert bench.job(1) == job
+
+    def test_embedded_storage_is_always_connected(self, tmp_path: Path) -> None:
+        with open_bench(tmp_path, ScriptedStorage({})) as bench:
+            assert bench.engine.wait_connected(0.0, whole=True).result(WAIT)
+
+    def test_demo_needs_the_embedded_storage(self, tmp_path: Path) -> None:
+        client = LocalClient.open(Profile("demo", tmp_path), demo=True, storage=ScriptedStorage({}))
+        EventLog(client).until_published(Notice, text="the demo needs the embedded storage")
+        client.close()
 
 
 class TestEnded:

@@ -80,6 +80,12 @@ def test_request_that_was_never_sent_is_not_called_refused(prod: MirrorBench) ->
     assert prod.job(2).reason == "it was not sent: no connection"
 
 
+def test_options_that_the_cluster_would_ignore_are_refused(prod: MirrorBench) -> None:
+    assert prod.refusal("ADMIN COMPACT nba WITH retry = 2") == (
+        "retry is not possible for COMPACT on a cluster that runs its jobs itself (it takes because)"
+    )
+
+
 def test_impossible_request_is_refused_before_it_is_sent(prod: MirrorBench) -> None:
     ended_on(prod, 40, Status.FINISHED)
     for text, message in (

@@ -90,6 +90,16 @@ class TestPause:
             assert request is not None
             assert request.resume == SEVENTEEN
 
+    def test_job_paused_at_work_is_not_reported_as_interrupted(self, tmp_path: Path) -> None:
+        with open_bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench:
+            bench.execute("ADMIN COMPACT solo; PAUSE JOB 1")
+            bench.storage.operation("solo", "h3")
+            assert bench.job(1).tasks[0].status is Status.RUNNING
+        with open_bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench:
+            bench.settle()
+            assert bench.job(1).paused
+            assert not any("RECOVER" in text for text in bench.events.notices)
+
     def test_now_cancels_the_step_without_ending_the_job(self, tmp_path: Path) -> None:
         with open_bench(tmp_path, ScriptedStorage(dict(SPACES), obey=True)) as bench:
             bench.execute("ADMIN COMPACT solo")

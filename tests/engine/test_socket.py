@@ -133,6 +133,40 @@ class TestQuestions:
             assert kinds == [protocol.Accepted, protocol.ReconnectResponse, protocol.ErrorResponse]
             assert answers.read() == b""
 
+    def test_subscription_needs_a_connection_of_its_own(self, root: Path) -> None:
+        with connected(root) as client, client.makefile("rb") as answers:
+            client.sendall(b'{"want":{"type":"Retry"}}\n{"want":{"type":"Follow"}}\n')
+            kinds = [type(protocol.decode_response(answers.readline())) for _ in range(2)]
+            assert kinds == [protocol.Accepted, protocol.ReconnectResponse]
+            assert answers.read() == b""
+
+    def test_nothing_follows_a_request_that_failed(
+        self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def fail(*_: object) -> None:
+            raise ZeroDivisionError("a defect")
+
+        monkeypatch.setattr(owner.engine.engine.storage, "stats", fail)
+        with connected(root) as client, client.makefile("rb") as answers:
+            client.sendall(
+                b'{"want":{"type":"LookAt","space":"solo","host":"far"}}\n{"want":{"type":"Retry"}}\n'
+            )
+            kinds = [type(protocol.decode_response(answers.readline())) for _ in range(2)]
+            assert kinds == [protocol.Accepted, protocol.ErrorResponse]
+            assert answers.read() == b""
+
+    def test_owner_that_closes_accepts_no_further_request(self, owner: Bench, root: Path) -> None:
+        async def close() -> None:
+            owner.engine.engine.server.close()
+
+        with connected(root) as client, client.makefile("rb") as answers:
+            client.sendall(b'{"want":{"type":"Retry"}}\n')
+            answers.readline(), answers.readline()
+            owner.engine.call(close()).result(WAIT)
+            with contextlib.suppress(BrokenPipeError):
+                client.sendall(b'{"want":{"type":"Retry"}}\n')
+            assert answers.read() == b""
+
     def test_line_without_end_gets_error_reply(self, root: Path) -> None:
         with connected(root) as client, client.makefile("rb") as answers:
             client.sendall(RUN % b'"ADMIN FLUSH solo"')
