@@ -202,6 +202,17 @@ class TestJournal:
         store.rotate()
         store.close()
 
+    def test_change_of_a_task_that_is_not_there_is_noted(self, tmp_path: Path) -> None:
+        store, job = Store.open(Disk(), tmp_path / "history", OPEN), ended(1)[0]
+        store.write([[job]])
+        store._new_journal([job], [b'{"set":1,"task":[[9,{"reason":"more"}]]}'], base=True)
+        left = shutil.copytree(tmp_path / "history", tmp_path / "left")
+        store.close()
+        found, again = read_all(left)
+        assert found == {1: job}
+        assert any("cannot be applied: what it changes is missing" in note.what for note in again.notes)
+        again.close()
+
 
 class TestIndex:
     def test_index_that_hides_a_job_is_not_used(self, sealed: Made, copied: Copied) -> None:
@@ -365,6 +376,13 @@ class TestRepairAndRead:
         path = copied(sealed)
         found = RecordFinder(Disk(), path, ()).records()
         (path / "quarantine").write_bytes(b"")
+        assert RecordFinder(Disk(), path, ()).records() == found != {}
+
+    def test_file_in_the_place_of_the_archives_hides_no_record(self, sealed: Made, copied: Copied) -> None:
+        path = copied(sealed)
+        shutil.rmtree(path / "archive")
+        found = RecordFinder(Disk(), path, ()).records()
+        (path / "archive").write_bytes(b"")
         assert RecordFinder(Disk(), path, ()).records() == found != {}
 
     def test_file_that_cannot_be_opened_now_is_not_called_damaged(

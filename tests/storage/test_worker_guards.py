@@ -26,7 +26,7 @@ from jobtui.storage.local.worker.compaction import Compaction
 from jobtui.storage.local.worker.database import Database, DumpCursor, LogTail
 from jobtui.storage.local.worker.openers import AdoptedOpener, OwnOpener
 from jobtui.storage.local.worker.operations import Cancellation, Ending, Flush, OperationRequests
-from jobtui.storage.local.worker.options import SharedOptions
+from jobtui.storage.local.worker.options import SharedOptions, WriteLimits
 from jobtui.storage.local.worker.pairs import _STALLED, _read, _write, read_pairs, write_pairs
 from jobtui.storage.local.worker.progress import ProgressEstimator
 from jobtui.storage.local.worker.server import WorkerServer
@@ -171,6 +171,14 @@ class TestDatabase:
         progress = ProgressEstimator(lambda: 100, 0, reports.append)
         progress.update()
         assert [report.fraction for report in reports] == [0.0]
+
+
+class TestOptions:
+    def test_options_of_the_same_limits_are_shared(self):
+        shared = SharedOptions()
+        assert shared.own_with(shared.limits) is shared.own
+        slow = WriteLimits(1 << 20, None)
+        assert shared.own_with(slow) is shared.own_with(slow) is not shared.own
 
 
 class TestCreation:

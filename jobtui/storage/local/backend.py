@@ -333,7 +333,7 @@ class LocalStorage:
             command = p.WritePairs(self._directory_name(space), pairs, sync)
             await self._worker(space, host).request(command, p.Done)
 
-    async def _dump_host(self, space: str, host: str) -> AsyncIterator[list[tuple[bytes, bytes]]]:
+    async def _dump_host(self, space: str, host: str) -> AsyncGenerator[list[tuple[bytes, bytes]], None]:
         """Yield a host's pairs, a batch at a time; the next batch is requested while one is read."""
         cursor = next(self._cursors)
         with self._locate_errors(space, host):
@@ -403,7 +403,7 @@ def split_into_batches(pairs: Sequence[Pair], hosts: Sequence[str]) -> Iterator[
 
 
 async def merge_streams(
-    streams: Sequence[AsyncIterator[list[tuple[bytes, bytes]]]],
+    streams: Sequence[AsyncGenerator[list[tuple[bytes, bytes]], None]],
 ) -> AsyncGenerator[tuple[bytes, bytes], None]:
     """Merge streams that are each in key order; equal keys keep the streams' order."""
     heads: list[tuple[bytes, int, bytes]] = []
@@ -427,6 +427,4 @@ async def merge_streams(
             await advance(number)
     finally:
         for stream in streams:
-            close = getattr(stream, "aclose", None)
-            if close is not None:
-                await close()
+            await stream.aclose()

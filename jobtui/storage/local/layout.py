@@ -263,8 +263,7 @@ def delete_database(host: Path, space: str) -> None:
         doomed = host / directory
     _delete(doomed)
     (host / (directory + _NAME)).unlink(missing_ok=True)
-    if host.exists():
-        sync_directory(host)
+    sync_directory(host)
 
 
 def _is_absent(path: Path) -> bool:

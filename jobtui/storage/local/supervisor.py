@@ -314,5 +314,4 @@ async def _wait_started(starting: asyncio.Future[WorkerProcess], cancel: asyncio
 
 
 def _retrieve_exception(reply: asyncio.Future[p.WorkerMessage]) -> None:
-    if not reply.cancelled():
-        reply.exception()
+    reply.exception()
