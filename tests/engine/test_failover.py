@@ -122,11 +122,11 @@ def test_notice_of_interrupted_jobs_waits_for_the_screen(
 
 def test_reader_is_told_of_the_exit_alone(runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("jobtui.engine.failover.BETWEEN_CHECKS_SECONDS", 0.01)
-    with bench(root, ScriptedStorage({})):
+    with open_bench(root, ScriptedStorage({})):
         client = FailoverClient(Profile("local", root, read_only=True))
         events = EventLog(client)
     events.until_published(Notice, text="has ended")
-    with bench(root, ScriptedStorage({})):
+    with open_bench(root, ScriptedStorage({})):
         watching = [thread for thread in threading.enumerate() if thread.name == "jobtui-take-over"]
         for thread in watching:
             thread.join(WAIT)
@@ -136,7 +136,7 @@ def test_reader_is_told_of_the_exit_alone(runtime: Path, root: Path, monkeypatch
 
 
 def test_client_that_is_closed_meanwhile_keeps_no_connection(runtime: Path, root: Path) -> None:
-    with bench(root, ScriptedStorage({})):
+    with open_bench(root, ScriptedStorage({})):
         client = FailoverClient(Profile("local", root))
         late = RemoteClient.connect(Profile("local", root))
         client._closed = True
