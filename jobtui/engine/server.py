@@ -299,15 +299,19 @@ class SocketServer:
                 # a subscriber that is far too slow is disconnected: it connects again and reads the history
                 gone.cancel()
 
+        gone.add_done_callback(lambda _: take(()))  # wakes the loop below
         leave = self._events.add(take)
         try:
             status = None if self._connection is None else self._connection.status
             await _send(writer, protocol.EventsMessage(() if status is None else (ConnectionChanged(status),)))
             while not gone.done():
-                messages = asyncio.ensure_future(waiting.get())
-                await _either(messages, gone)
-                if messages.done():
-                    await _either(asyncio.ensure_future(_send_all(writer, messages.result())), gone)
+                messages = await waiting.get()
+                if messages and not gone.done():
+                    _write_events(writer, messages)
+                    # usually the kernel takes all at once; a task that waits for it would take as long again
+                    if writer.transport.get_write_buffer_size():
+                        await _either(asyncio.ensure_future(writer.drain()), gone)
+                await asyncio.sleep(0)  # a backlog must not keep the jobs waiting
             writer.transport.abort()  # it may not have read all that was sent
         finally:
             gone.cancel()
@@ -370,35 +374,39 @@ async def _read_long_line(reader: asyncio.StreamReader) -> bytes:
                 raise _RequestUnread(f"it has more than {protocol.LONGEST_LINE >> 20} MiB") from None
 
 
-async def _send(
-    writer: asyncio.StreamWriter, answer: protocol.Response, seconds: float | None = RESPONSE_SECONDS
-) -> None:
+async def _send(writer: asyncio.StreamWriter, answer: protocol.Response) -> None:
     """Send a response, and wait until the client has read most of it. Raises ConnectionError."""
-    line = protocol.encode(answer) + b"\n"
-    longest = (
-        protocol.LONGEST_DUMPED_LINE if isinstance(answer, protocol.DumpResponse) else protocol.LONGEST_LINE
-    )
-    if len(line) > longest:
-        raise ValueError(f"the answer has more than {longest >> 20} MiB")
+    line = _line_of(answer)
     writer.write(line)
     try:
-        async with asyncio.timeout(seconds):
+        async with asyncio.timeout(RESPONSE_SECONDS):
             await writer.drain()
     except TimeoutError:
         writer.transport.abort()
         raise ConnectionAbortedError("the client does not read the response") from None
 
 
-async def _send_all(writer: asyncio.StreamWriter, messages: Sequence[EngineEvent]) -> None:
-    """Send a batch of messages, in as many lines as a client can read."""
+def _write_events(writer: asyncio.StreamWriter, messages: Sequence[EngineEvent]) -> None:
+    """Write a batch of messages, in as many lines as a client can read."""
     try:
-        await _send(writer, protocol.EventsMessage(tuple(messages)), None)
+        writer.write(_line_of(protocol.EventsMessage(tuple(messages))))
     except ValueError:
         if len(messages) == 1:
             raise
         half = len(messages) // 2
-        await _send_all(writer, messages[:half])
-        await _send_all(writer, messages[half:])
+        _write_events(writer, messages[:half])
+        _write_events(writer, messages[half:])
+
+
+def _line_of(answer: protocol.Response) -> bytes:
+    """Return the line of a response. Raises ValueError if it is longer than a client reads."""
+    line = protocol.encode(answer) + b"\n"
+    longest = (
+        protocol.LONGEST_DUMPED_LINE if isinstance(answer, protocol.DumpResponse) else protocol.LONGEST_LINE
+    )
+    if len(line) > longest:
+        raise ValueError(f"the answer has more than {longest >> 20} MiB")
+    return line
 
 
 async def _reject(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, why: str) -> None:

@@ -206,7 +206,7 @@ class TestQuestions:
     def test_client_that_reads_no_answer_is_disconnected(
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("jobtui.engine.server._send.__defaults__", (0.1,))
+        monkeypatch.setattr("jobtui.engine.server.RESPONSE_SECONDS", 0.1)
         much = (b"key", bytes(8 << 20))
 
         async def dump(_: str) -> AsyncIterator[tuple[bytes, bytes]]:
