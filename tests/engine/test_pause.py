@@ -75,8 +75,10 @@ class TestPause:
 
     def test_survives_restart(self, tmp_path: Path) -> None:
         with open_bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench:
-            bench.execute("ADMIN COMPACT solo; ADMIN COMPACT nba; PAUSE JOB 1, 2")
-            bench.storage.operation("solo", "h3").pause(SEVENTEEN)
+            bench.execute("ADMIN COMPACT solo; ADMIN COMPACT nba")
+            compaction = bench.storage.operation("solo", "h3")
+            bench.execute("PAUSE JOB 1, 2")
+            compaction.pause(SEVENTEEN)
             bench.events.wait_for(lambda: bench.job(1).tasks[0].status is Status.QUEUE)
         with open_bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench:
             bench.settle()
@@ -92,8 +94,9 @@ class TestPause:
 
     def test_job_paused_at_work_is_not_reported_as_interrupted(self, tmp_path: Path) -> None:
         with open_bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench:
-            bench.execute("ADMIN COMPACT solo; PAUSE JOB 1")
+            bench.execute("ADMIN COMPACT solo")
             bench.storage.operation("solo", "h3")
+            bench.execute("PAUSE JOB 1")
             assert bench.job(1).tasks[0].status is Status.RUNNING
         with open_bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench:
             bench.settle()
