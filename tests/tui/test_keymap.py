@@ -36,6 +36,7 @@ def test_outer_key_is_hidden_only_on_purpose() -> None:
         "back",
         "leave",
         "filter_done",
+        "filter_complete",
         "filter_drop",
         "open",
         "zoom",

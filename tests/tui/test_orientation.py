@@ -145,10 +145,10 @@ class TestJump:
                 await shown.press("n")
                 await shown.until(lambda: shown.cursor == 1)
                 await shown.press("n")
-                await shown.shows("No failed job after this one: this is the first")
+                await shown.shows("No failed job after this one: back to the first")
                 await shown.until(lambda: shown.cursor == 4)
                 await shown.press("N")
-                await shown.shows("No failed job before this one: this is the last")
+                await shown.shows("No failed job before this one: on to the last")
                 await shown.until(lambda: shown.cursor == 1)
                 await shown.press("enter")
                 # in the detail, `n` has one meaning only
@@ -343,7 +343,8 @@ class TestFilter:
     def test_its_last_term_is_completed(self, text: str, expected: str | None) -> None:
         assert complete_filter(text, NAMES) == expected
 
-    def test_right_completes_and_up_recalls_a_filter(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize("key", ["right", "tab"])
+    def test_key_completes_and_up_recalls_a_filter(self, tmp_path: Path, key: str) -> None:
         async def run() -> None:
             async with dashboard_bench(tmp_path, SPACES, auto=True, size=(100, 30)) as shown:
                 await shown.execute("ADMIN FLUSH nba; ADMIN FLUSH test2")
@@ -351,8 +352,9 @@ class TestFilter:
                 await shown.press("slash")
                 await shown.type("space:te")
                 await shown.shows("space:test2")
-                await shown.press("right")
+                await shown.press(key)
                 await shown.shows("1 of 2")
+                await shown.until(lambda: shown.dashboard.jobs.list.filter_line.text == "space:test2")
                 await shown.press("enter", "escape", "slash")
                 await shown.type("flu")
                 await shown.press("up")

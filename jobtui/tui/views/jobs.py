@@ -444,7 +444,7 @@ class JobsView(DashboardView):
             self.post_message(self.Notify(describe_nothing_failed(job, archived), "information"))
         elif lists.view is not None:
             if wrapped:
-                text = "after this one: this is the first" if by > 0 else "before this one: this is the last"
+                text = "after this one: back to the first" if by > 0 else "before this one: on to the last"
                 self.post_message(self.Notify(f"No failed job {text}", "information"))
             lists.table.go_to_key(target)
 

@@ -31,7 +31,7 @@ _LEAST_FIGURES = 30
 
 
 class FilterSuggester(Suggester):
-    """The suggestion of the rest of the last term; the right arrow accepts it."""
+    """The suggestion of the rest of the last term; tab and the right arrow accept it."""
 
     def __init__(self, complete: Callable[[str], str | None]) -> None:
         super().__init__(use_cache=False, case_sensitive=True)
@@ -85,6 +85,7 @@ class FilterInput(Input):
             suggester=FilterSuggester(complete),
         )
         self._leave = leave
+        self._completion = complete
         self._texts = [*(each for each in earlier if each != text), text]
         self._place = len(self._texts) - 1
 
@@ -111,6 +112,15 @@ class FilterInput(Input):
         self._place = max(0, self._place + by)
         self.value = self._texts[self._place]
         self.cursor_position = len(self.value)
+
+    def action_complete(self) -> None:
+        """Complete the last term; if nothing completes it, keep the text and end the input."""
+        found = self._completion(self.value)
+        if found is None or found == self.value:
+            self._leave(True)
+            return
+        self.value = found
+        self.cursor_position = len(found)
 
     def action_done(self) -> None:
         """Keep the text and end the input."""
