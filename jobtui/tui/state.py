@@ -127,6 +127,7 @@ class CommandHistory:
         self._texts = _once(store.read_typed())
         self._place = len(self._texts)
         self._draft = ""
+        self._passing = ""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -135,10 +136,21 @@ class CommandHistory:
 
     def add(self, text: str) -> None:
         """Add a text that was sent."""
-        if text in self._texts:
-            self._texts.remove(text)
-        self._texts.append(text)
+        self._append(text)
         self._store.add_typed(text)
+
+    def add_until_next(self, text: str) -> None:
+        """Add a text that did not run, to be recalled and corrected until the next one is added."""
+        is_kept = text in self._texts
+        self._append(text)
+        self._passing = "" if is_kept else text
+
+    def _append(self, text: str) -> None:
+        for old in (self._passing, text):
+            if old in self._texts:
+                self._texts.remove(old)
+        self._passing = ""
+        self._texts.append(text)
         self.rest()
 
     def rest(self) -> None:

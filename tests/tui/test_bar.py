@@ -149,6 +149,26 @@ def test_invalid_text_is_kept_only_on_request(tmp_path: Path) -> None:
     asyncio.run(run(True, ("SHOW JBOS", "ADMIN FLUSH nosuch")))
 
 
+def test_up_recalls_what_did_not_run_until_the_next_text(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path) as shown:
+            history = shown.app.context.command_history
+            await shown.execute("SHOW JBOS")
+            await shown.until(lambda: history.texts == ("SHOW JBOS",))
+            typist = await typing(shown)
+            await shown.press("up")
+            await shown.until(lambda: typist.text == "SHOW JBOS")
+            await shown.press("ctrl+u")
+            await shown.type("DROP SPACE nba")
+            await shown.press("enter")
+            await shown.shows("Drop for good?")
+            await shown.press("n")
+            await shown.shows("Nothing was dropped")
+            assert history.texts == ("DROP SPACE nba",)
+
+    asyncio.run(run())
+
+
 def test_ctrl_r_searches_sent_statements(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:

@@ -329,6 +329,8 @@ class Console(Vertical):
         if drops_space(text) and not await self._host.confirm(
             "Drop for good?", lambda: [((text.strip(), TextRole.STRONG),)], "Run"
         ):
+            self.context.command_history.add_until_next(text.strip())
+            self._host.show_toast("Nothing was dropped")
             return
         prompt = self.context.prompt
         sent_at = self.context.now()
@@ -347,8 +349,11 @@ class Console(Vertical):
             self.show_transcript()
             self._host.show_keys()
         is_syntax_error = result.failure is not None and result.failure.syntax
-        if not is_syntax_error or self.context.settings.keep_failed:
-            self.context.command_history.add(text.strip())
+        history = self.context.command_history
+        if is_syntax_error and not self.context.settings.keep_failed:
+            history.add_until_next(text.strip())
+        else:
+            history.add(text.strip())
         self._host.watch_jobs(result.jobs)
         if result.jobs:
             self._host.select_job(result.jobs[-1])
