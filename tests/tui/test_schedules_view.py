@@ -44,15 +44,19 @@ def test_it_is_shown_run_paused_and_dropped(tmp_path: Path) -> None:
             await shown.shows("Drop schedule nightly?")
             await shown.press("right", "enter")
             await shown.shows("No schedules")
+            await shown.press("r")
+            await shown.shows("There is no schedule: n writes one")
             await shown.press("n")
             await shown.shows("New schedule")
+            await shown.type("weekly")
+            await shown.shows("CREATE SCHEDULE weekly")
             await shown.press("enter")
             await shown.until(lambda: shown.dashboard.console.bar.is_typing)
             assert "CREATE SCHEDULE" in shown.screen
             await shown.press("enter")
             await shown.shows("active")
             (row,) = shown.bench.rows("SHOW SCHEDULES")
-            assert row[:3] == ("nightly", "30 2 * * *", "06:00")
+            assert row[:3] == ("weekly", "30 2 * * *", "06:00")
 
     asyncio.run(run())
 
@@ -204,7 +208,7 @@ class TestForm:
             async with dashboard_bench(tmp_path, size=(80, 24)) as shown:
                 await shown.press("6", "n")
                 await shown.shows("New schedule", "Runs       ADMIN COMPACT nba", "in 9:")
-                await shown.press("down")
+                await shown.press("down", "end")
                 await shown.type(" x")
                 await shown.shows_no_more("to 06:00")
                 await shown.press("enter")

@@ -136,7 +136,8 @@ class ScheduleForm(DismissOnceScreen[str]):
                 values[name],
                 placeholder=example,
                 highlighter=VisibleCharacters(),
-                select_on_focus=False,
+                # the values are examples: what is typed replaces them
+                select_on_focus=True,
                 compact=True,
             )
             for name, (_, example) in FIELDS.items()

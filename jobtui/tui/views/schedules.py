@@ -158,6 +158,8 @@ class SchedulesView(TableView):
         name = self.current
         if name is not None:
             self._host.start_action(self._drop(name))
+        else:
+            self._show_no_schedule()
 
     async def _drop(self, name: str) -> None:
         text = str((self._schedules or {}).get(name, {}).get("Statement", ""))
@@ -168,6 +170,11 @@ class SchedulesView(TableView):
         name = name or self.current
         if name is not None:
             self._host.start_action(self._execute(f"{verb} SCHEDULE {quote_name(name)}"))
+        else:
+            self._show_no_schedule()
+
+    def _show_no_schedule(self) -> None:
+        self._host.show_toast(f"There is no schedule: {self._keys_of_new()} writes one", "warning")
 
     async def _execute(self, text: str) -> None:
         answer = self.context.client.execute(text, Session(kind="dashboard"))
