@@ -140,6 +140,18 @@ def test_leaving_in_the_background_yields_first(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_dialog_counts_the_hosts_that_start_over(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, {"nba": ["local0", "local1"]}) as shown:
+            await shown.execute("ADMIN FLUSH nba")
+            for host in ("local0", "local1"):
+                shown.bench.storage.operation("nba", host).progress(0.3)
+            await shown.press("q")
+            await shown.shows("in the background job 1 starts over on 2 hosts, up to 30% is lost")
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(("command", "steps"), [("FLUSH", None), ("COMPACT", StepPosition(0, 1))])
 def test_dialog_names_the_jobs_that_start_over(
     tmp_path: Path, command: str, steps: StepPosition | None

@@ -495,4 +495,6 @@ def _explained(asked: Future[ExecuteResult]) -> list[Line]:
         if note:
             text = note if action in ("refused", "skip") else f"{text}; {note}"
         lines.append(((f"{host}  ", TextRole.STRONG), (text, TextRole.MUTED)))
+    if (more := len(answer.results[-1].rows) - len(lines) if lines else 0) > 0:
+        lines.append(((f"and {format_count(more, 'more host')}", TextRole.MUTED),))
     return lines

@@ -151,22 +151,19 @@ def quit_question(
 
 def _loss_lines(jobs: Sequence[Job]) -> list[Line]:
     """Return the work that is repeated if the jobs continue in the background."""
-    whole = [
-        (job, task)
-        for job in jobs
-        for task in job.tasks
-        if task.status is Status.RUNNING and (task.steps is None or task.steps.total <= 1)
-    ]
-    return [
-        (
-            (
-                f"in the background job {job.id} starts over on {task.host}"
-                + (f", {format_percent(task.progress).strip()} is lost" if task.progress else ""),
-                TextRole.MUTED,
-            ),
-        )
-        for job, task in whole[:_NAMED]
-    ]
+    lines: list[Line] = []
+    for job in jobs[:_NAMED]:
+        whole = [
+            task
+            for task in job.tasks
+            if task.status is Status.RUNNING and (task.steps is None or task.steps.total <= 1)
+        ]
+        if whole:
+            where = whole[0].host if len(whole) == 1 else format_count(len(whole), "host")
+            most = max(task.progress or 0.0 for task in whole)
+            lost = f", {'up to ' * (len(whole) > 1)}{format_percent(most).strip()} is lost" if most else ""
+            lines.append(((f"in the background job {job.id} starts over on {where}{lost}", TextRole.MUTED),))
+    return lines
 
 
 def _lines(jobs: Sequence[Job]) -> list[Line]:
