@@ -283,6 +283,13 @@ class TestSummary:
         ):
             assert part in text
 
+    def test_options_and_condition_are_shown(self) -> None:
+        options = JobOptions(rolling=2, rate=50 << 10, because="too big", condition="deletions > 20%")
+        text = summary(replace(FAILED, options=options))
+        assert "with rolling = 2, rate = 50 KiB" in text
+        assert "if deletions > 20%" in text
+        assert text.count("too big") == 1
+
     def test_flush_shows_its_sizes_and_nothing_reclaimed(self) -> None:
         grown = Task(0, "h1", Status.FINISHED, before=AFTER, after=BEFORE)
         compacted = replace(FAILED, status=Status.FINISHED, reason="", tasks=(grown,))

@@ -10,7 +10,9 @@ from jobtui.formatting import (
     DateOrder,
     format_bytes,
     format_change,
+    format_count,
     format_duration,
+    format_percent,
     format_recent_time,
     to_local,
 )
@@ -305,6 +307,8 @@ class JobRows:
                 return ((_sizes(job, width), TextRole.MUTED),)
             case Status.FAILED:
                 return ((cause_of(job), TextRole.FAILED),)
+            case Status.STOPPED if not job.reason:
+                return ((_stopped_at(job), TextRole.MUTED),)
             case _:
                 return ((cause_of(job), TextRole.MUTED),)
 
@@ -364,6 +368,15 @@ def _sizes(job: Job, width: int) -> str:
     if not job.tasks or not len(before) == len(after) == len(job.tasks):
         return ""
     return format_change(sum(before), sum(after), width)
+
+
+def _stopped_at(job: Job) -> str:
+    """Return how far a job came that was stopped without a reason."""
+    if job.start is None:
+        return "not begun"
+    finished = sum(task.status is Status.FINISHED for task in job.tasks)
+    hosts = f"{finished} of {format_count(len(job.tasks), 'host')} done"
+    return f"at {format_percent(job.progress).strip()}, {hosts}" if job.progress else hosts
 
 
 def job_cell(job: Job, column: str, now: datetime, width: int) -> Line:

@@ -15,6 +15,7 @@ from jobtui.formatting import (
     format_rate,
     format_recent_time,
 )
+from jobtui.language.ast import write_options
 from jobtui.model import Job, JobCommand, Status, Task
 from jobtui.tui.text.spans import (
     STATUS_ROLE,
@@ -67,8 +68,8 @@ def summary_lines(
     if action:
         facts.append((f"{action[0]} {action[1]}", TextRole.ACCENT))
     lines = _packed(facts, width)
-    if job.requester or job.options.because:
-        lines += _packed(_requester(job), width)
+    if origin := _requester(job):
+        lines += _packed(origin, width)
     role = STATUS_ROLE[job.status] if job.status is Status.FAILED else TextRole.WARNING
     is_below = any(task.reason and task.reason in job.reason for task in job.tasks)
     if with_reason or not is_below:
@@ -189,6 +190,13 @@ def _requester(job: Job) -> list[Span]:
     spans: list[Span] = []
     if job.requester:
         spans.append((f"requested by {job.requester}", TextRole.MUTED))
+    given = write_options(job.options)
+    given.pop("because", None)
+    if given:
+        options = (f"{name} = {value}" for name, values in given.items() for value in values)
+        spans.append((f"with {', '.join(options)}", TextRole.MUTED))
+    if job.options.condition:
+        spans.append((f"if {job.options.condition}", TextRole.MUTED))
     if job.options.because:
         spans.append((f"because: {job.options.because}", TextRole.PLAIN))
     return spans
