@@ -13,9 +13,7 @@ from jobtui.formatting import DateOrder
 from jobtui.model import (
     ClusterRef,
     Deferral,
-    EventKind,
     Job,
-    JobEvent,
     JobOptions,
     Level,
     SpaceStats,
@@ -27,7 +25,6 @@ from jobtui.storage.base import CompactionFigures, Space
 from jobtui.tui.tabs.storage import StatsResult, host_block, lingering_lines, size_table
 from jobtui.tui.tabs.summary import summary_lines, task_counts
 from jobtui.tui.tabs.tasks import TaskSort, sort_tasks, task_lines
-from jobtui.tui.tabs.timeline import event_lines
 from jobtui.tui.text.spans import line_width, plain
 from tests.support.dashboards import HOSTS, DashboardBench, dashboard_bench
 from tests.support.scripted import ScriptedStorage
@@ -138,25 +135,6 @@ def test_dates_appear_at_midnight_of_the_local_zone(tmp_path: Path, monkeypatch:
     finally:
         monkeypatch.undo()
         time.tzset()
-
-
-def test_every_kind_of_event_is_named() -> None:
-    for kind in EventKind:
-        job = Job(1, "compact", "nba", NOW, Status.RUNNING, start=NOW, events=(JobEvent(NOW, kind),))
-        *_, line = event_lines(job, (), 80, NOW, DateOrder.MONTH_FIRST)
-        assert plain(line).strip().endswith("note") == (kind is EventKind.NOTE)
-
-
-def test_events_of_another_day_are_below_its_date() -> None:
-    evening = datetime(2019, 12, 17, 23, 59).astimezone()
-    events = tuple(
-        JobEvent(evening + timedelta(minutes=after), kind)
-        for after, kind in ((0, EventKind.SUBMITTED), (0, EventKind.STARTED), (2, EventKind.STOP_ASKED))
-    )
-    job = Job(1, "compact", "nba", evening, Status.RUNNING, start=evening, events=events)
-    shown = [plain(line).strip() for line in event_lines(job, (), 80, evening, DateOrder.MONTH_FIRST)]
-    assert shown[0] == "submitted 23:59:00"
-    assert shown[3:] == ["12/18/19", "00:01:00.000  stop requested"]
 
 
 def test_lineage_is_shown_in_both_directions(tmp_path: Path) -> None:
