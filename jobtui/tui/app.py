@@ -191,7 +191,7 @@ class DashboardApp(BaseApp[int]):
         self._on_first_frame()
         self.context.overview_cache.request()
         self.run_worker(self._load_then_search())
-        self.dashboard.console.show_problems(self.context.keymap.problems, "keys of the keymap were left out")
+        self.dashboard.console.show_keymap_problems(self.context.keymap.problems)
         settings = self.context.settings
         if problem := theme_problem(settings.theme, [*settings.themes]):
             self.dashboard.show_toast(problem, "warning")

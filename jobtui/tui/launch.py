@@ -75,18 +75,17 @@ def run(
     return DashboardEnd(status, app.next_profile)
 
 
-def show_open_error(what: str, why: str, advice: Sequence[str], theme: str = "") -> bool:
-    """Show on a screen of its own that something cannot be opened; return whether to try again.
+def show_open_error(why: str, advice: Sequence[str], theme: str = "") -> bool:
+    """Show on its own screen that the profile cannot be opened; return whether to try again.
 
     Args:
-        what: What cannot be opened, in a few words.
         why: The reason in full.
         advice: What the user can do about it, a line for each.
         theme: The theme's name, "" for the dark one.
     """
     from jobtui.tui.screens.dialog import FailureApp
 
-    return FailureApp(what, why, advice, theme).run() is True
+    return FailureApp("This profile cannot be opened", why, advice, theme).run() is True
 
 
 def _enable_collection() -> None:

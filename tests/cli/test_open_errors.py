@@ -8,7 +8,7 @@ from jobtui.tui import launch
 
 
 class Opening:
-    """Fails so many times, then opens."""
+    """Fails this many times, then opens."""
 
     def __init__(self, failures: int) -> None:
         self.left = failures
@@ -23,7 +23,7 @@ class Opening:
 def test_error_screen_gives_reason_and_retries_repeatedly(monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[tuple[str, str]] = []
 
-    def show(what: str, why: str, advice: object, theme: str) -> bool:
+    def show(why: str, advice: object, theme: str) -> bool:
         shown.append((why, theme))
         return True
 

@@ -168,11 +168,6 @@ def test_file_in_a_manifest_of_any_version_is_read(tag, before, after):
     assert family.log == 9
 
 
-def test_manifest_names_its_database(database):
-    manifest = parse_manifest((database / (database / "CURRENT").read_text().strip()).read_bytes())
-    assert manifest.database_id == (database / "IDENTITY").read_text()
-
-
 @pytest.mark.parametrize(
     ("entry", "finding"),
     [

@@ -255,5 +255,5 @@ def retry_on_error_screen(connect: Callable[[], Client], theme: str) -> Client:
             from jobtui.tui.launch import show_open_error
 
             why = str(error).partition("; jobtui doctor")[0]
-            if not show_open_error("This profile cannot be opened", why, _ADVICE, theme):
+            if not show_open_error(why, _ADVICE, theme):
                 raise

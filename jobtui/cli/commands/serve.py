@@ -211,7 +211,7 @@ def serving_metrics(
 def _serve(
     engine: LocalClient, received: Sequence[signal.Signals], *, until_idle: bool, metrics: str | None
 ) -> int:
-    console = ServerConsole(engine, dated=not _is_the_journal(2))
+    console = ServerConsole(engine, dated=not _stderr_is_journal())
     with receive_into(console, engine, received):
         try:
             console.print(f"{SERVES} {engine.profile} as process {os.getpid()}")
@@ -303,9 +303,9 @@ class ServerConsole(EngineWaiter):
         return was is None and job.stop is not None and job.stop < self._began
 
 
-def _is_the_journal(descriptor: int) -> bool:
-    """Return whether systemd's journal reads from the descriptor; the journal dates each line itself."""
-    status = os.fstat(descriptor)
+def _stderr_is_journal() -> bool:
+    """Return whether systemd's journal reads stderr; the journal dates each line itself."""
+    status = os.fstat(2)
     return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 

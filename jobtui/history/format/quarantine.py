@@ -147,12 +147,12 @@ class Quarantine:
         self.notes = (*self.notes, note)
         self.remember(note)
 
-    def move_in(self, file: str, what: str) -> None:
-        """Move a file of the history to the quarantine, and note that. Raises OSError."""
+    def move_in(self, file: str) -> None:
+        """Move a file that the manifest does not name to the quarantine, and note that. Raises OSError."""
         self._make_directory()
         name = unused_name(Path(file).name, self._disk.list_names(self._directory))
         self._disk.rename(self.history_directory / file, self._directory / name)
-        note = DamageNote(file, None, (), what, f"{QUARANTINE_DIRECTORY}/{name}")
+        note = DamageNote(file, None, (), "the manifest does not name it", f"{QUARANTINE_DIRECTORY}/{name}")
         self.notes = (*self.notes, note)
         self.remember(note)
 

@@ -266,7 +266,7 @@ def remove_leftovers(disk: Disk, directory: Path, state: State, quarantine: Quar
             if not is_records_file(name) or not (is_damaged or _has_only_copy(disk, directory, name, state)):
                 disk.remove(directory / name)
             else:
-                quarantine.move_in(name, "the manifest does not name it")
+                quarantine.move_in(name)
     for name in archives:
         if _holds_only_copies(disk, directory, name, state):
             remove_archive(disk, directory, name)

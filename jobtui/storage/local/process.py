@@ -27,6 +27,7 @@ LONGEST_LINE = 4 * p.LONGEST_PAIR
 KEPT_LINES = 20
 SHOWN_LINES = 3
 _MOST_LOGGED = 100  # lines on stderr that are reported while no other command is sent
+_EXIT_SECONDS = 1.0  # for a process whose output has ended; then it is killed
 _REMARKS = 3  # invalid lines that are reported for each process; more would not be informative
 
 OnProgress = Callable[[p.ProgressReply], None]
@@ -151,7 +152,7 @@ class WorkerProcess:
         finally:
             # its output has ended: a process that keeps running is useless
             with contextlib.suppress(ProcessLookupError):
-                if await _wait_exit(self._process, 1.0) is None:
+                if await _wait_exit(self._process) is None:
                     self._process.kill()
             code = await self._process.wait()
             await asyncio.wait([complaints], timeout=1.0)
@@ -234,9 +235,9 @@ def _describe_code(code: int) -> str:
     return f"{ending} (the system does that if memory runs out)" if name == "SIGKILL" else ending
 
 
-async def _wait_exit(process: Process, seconds: float) -> int | None:
+async def _wait_exit(process: Process) -> int | None:
     try:
-        return await asyncio.wait_for(process.wait(), seconds)
+        return await asyncio.wait_for(process.wait(), _EXIT_SECONDS)
     except TimeoutError:
         return None
 

@@ -267,14 +267,16 @@ class Console(Vertical):
             [*sent_lines(self.context.prompt, text), *answer_lines(result, self.context.client.job)]
         )
 
-    def show_problems(self, problems: Sequence[str], many: str) -> None:
-        """Show a problem as a toast; several are summed up by `many` and listed in the transcript."""
+    def show_keymap_problems(self, problems: Sequence[str]) -> None:
+        """Show a problem of the keymap as a toast; several are listed in the transcript."""
         if len(problems) == 1:
             self._host.show_toast(problems[0], "warning")
         elif problems:
             self.transcript.add([TranscriptLine(((text, TextRole.WARNING),)) for text in problems])
             key = self.context.keymap.shown(BY_ID["transcript"])
-            self._host.show_toast(f"{len(problems)} {many}: {key} shows which and why", "warning")
+            self._host.show_toast(
+                f"{len(problems)} keys of the keymap were left out: {key} shows which and why", "warning"
+            )
 
     def footer_commands(self, available: Sequence[KeyCommand], can_look: bool) -> Sequence[KeyCommand]:
         """Return the commands for the footer, of those whose keys work now."""

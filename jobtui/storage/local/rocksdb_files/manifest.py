@@ -14,7 +14,6 @@ _FILE_TAG_NOT_SAFE = 1 << 6
 _END_OF_FILE_TAGS = 1
 _PATH = 65
 _NUMBERS = {2: "log", 3: "next", 4: "sequence", 9: "previous log", 10: "least log", 203: "greatest family"}
-_DATABASE_ID = 8193
 _WITHOUT_LENGTH = range(8194, 8198)  # of formats that were given up
 _LONGEST_NAME = 1024
 
@@ -48,7 +47,6 @@ class RocksdbManifest(msgspec.Struct):
     gone: set[int] = msgspec.field(default_factory=set)
     least_log: int = 0
     next: int = 0
-    database_id: str = ""
     tail: Tail = Tail.WHOLE
 
     @property
@@ -206,9 +204,7 @@ class _Edit:
     def _read_ignorable(self, tag: int) -> None:
         if not tag & _SAFE_TO_IGNORE or tag in _WITHOUT_LENGTH:
             raise Unreadable(f"holds something that is not known ({tag})")
-        text = self._cursor.text()
-        if tag == _DATABASE_ID:
-            self._manifest.database_id = _named(text)
+        self._cursor.text()
 
 
 def _named(text: bytes) -> str:
