@@ -1,4 +1,4 @@
-"""How good the estimates of SHOW ADVICE are: what a compaction would give back, and what it gave back.
+"""How good the estimates of SHOW ADVICE are: the bytes that a compaction would free, and those that it freed.
 
     python -m benchmarks.advice             measure nine databases, print the table of docs/performance.md
 

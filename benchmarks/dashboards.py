@@ -49,7 +49,7 @@ class Dashboard:
 
 @contextmanager
 def dashboard(home: Home, first: str, jobs: int = JOBS) -> Iterator[Dashboard]:
-    """Start a dashboard in this home, with storage for so many jobs at once; yield it when it shows `first`."""
+    """Start a dashboard in this home, with storage for `jobs` jobs at once; yield it when it shows `first`."""
     (ours, requests), (reports, theirs) = os.pipe(), os.pipe()
     command = [sys.executable, "-m", "benchmarks._dashboard_process", str(home.profile), str(jobs)]
     shell = ["/bin/sh", "-c", f'exec "$@" 3<&{ours} 4>&{theirs}', "sh", *command]

@@ -78,7 +78,7 @@ class Outcome(msgspec.Struct, frozen=True):
 
     @classmethod
     def worst_of(cls, samples: Sequence[float], note: str = "", limit: str = "") -> Outcome:
-        """Return the outcome of a figure of which the highest round counts."""
+        """Return the outcome of a figure whose highest round counts."""
         return cls(max(samples), min(samples), max(samples), len(samples), note, limit)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""Histories to measure: so many jobs in jobtui's own files, and the same in SQLite."""
+"""Histories to measure: a given number of jobs in jobtui's own files, and the same in SQLite."""
 
 from __future__ import annotations
 

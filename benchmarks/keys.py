@@ -86,7 +86,7 @@ def _answered(screen: Screen, sent: list[float], start: int, step: int) -> Itera
 
 
 def percentile(times: Sequence[float], percent: int) -> float:
-    """Return the time that so many percent keep."""
+    """Return the time that this percentage of the keys keeps."""
     return sorted(times)[min(len(times) - 1, len(times) * percent // 100)]
 
 
@@ -158,7 +158,7 @@ class BusyApp(msgspec.Struct):
     count: int = 0
 
     def keys(self, count: int) -> list[float]:
-        """Return the seconds from each of so many keys to the frame that shows its number."""
+        """Return the seconds from each of this many keys to the frame that shows its number."""
         os.killpg(self.screen.process.pid, signal.SIGCONT)
         self.screen.read(0.3)
         times = []
@@ -178,7 +178,7 @@ class BusyApp(msgspec.Struct):
 
 @contextlib.contextmanager
 def busy_app(run: Run, rate: int) -> Iterator[BusyApp]:
-    """Start the empty app with so many changes per second, and suspend it."""
+    """Start the empty app with this many changes per second, and suspend it."""
     with Screen([*EMPTY, "busy", str(rate)], fresh_home(run).environment) as screen:
         screen.shows("Ready")
         screen.read(1.0)  # it is never quiet

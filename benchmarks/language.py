@@ -130,7 +130,7 @@ def completions(run: Run) -> Outcome:
 
 
 class _Names:
-    """So many spaces and jobs to name."""
+    """A given number of spaces and jobs to name."""
 
     def __init__(self, spaces: int, jobs: int) -> None:
         self._spaces = [f"space_{n}" for n in range(spaces)]

@@ -84,7 +84,7 @@ WORKLOADS: dict[str, Callable[[int, random.Random], Iterator[Pair]]] = {
 
 
 class Statements:
-    """An engine over real databases, to which statements are said."""
+    """An engine over real databases that executes statements."""
 
     def __init__(self, root: Path) -> None:
         self.engine = LocalClient.open(Profile("local", root, hosts={"h1": None}))

@@ -95,7 +95,7 @@ class Screen:
     # ---- waiting
 
     def read(self, seconds: float) -> None:
-        """Read the frames of so many seconds."""
+        """Read the frames of this many seconds."""
         end = time.monotonic() + seconds
         while (left := end - time.monotonic()) > 0 and self._take(left):
             pass
@@ -117,7 +117,7 @@ class Screen:
         return self.until(lambda frame: text in frame.text, since)
 
     def quiet(self, seconds: float = 0.3) -> None:
-        """Wait until nothing was painted for so many seconds."""
+        """Wait until nothing was painted for this many seconds."""
         count = -1
         end = time.monotonic() + _PATIENCE
         while count != len(self.frames) and time.monotonic() < end:
@@ -142,7 +142,7 @@ class Screen:
         return self.until(lambda _: True, count).at - begin
 
     def presses(self, key: str, count: int, gap: float = 0.05) -> list[float]:
-        """Press a key so many times and return the seconds of each."""
+        """Press a key this many times and return the seconds of each."""
         times = []
         for _ in range(count):
             times.append(self.press(key))

@@ -245,7 +245,7 @@ async def _compact(root: Path) -> tuple[float, TaskResult]:
 
 
 def _filled(run: Run, size: int, *, with_level_0: bool, value: int = _VALUE) -> Path:
-    """A storage with so many megabytes in values of so many bytes, made once."""
+    """A storage with this many megabytes in values of this many bytes, made once."""
     root = run.place / f"steps-{size}-{with_level_0}-{value}"
     if not root.exists():
         asyncio.run(_fill(root, size, with_level_0=with_level_0, value=value))

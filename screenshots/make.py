@@ -363,7 +363,7 @@ async def make(engine: LocalClient, pictures: Sequence[Picture], wanted: set[str
 
 
 def as_png(place: Path) -> None:
-    """The PNG beside an SVG. The SVG's font is on the net; the picture takes one that is here."""
+    """Write the PNG next to an SVG, with a font of this machine: the SVG names one on the net."""
     import resvg_py
 
     text = re.sub(r"Fira Code", "DejaVu Sans Mono", place.read_text(encoding="utf-8"))

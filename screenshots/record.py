@@ -247,7 +247,7 @@ def _declarations(look: Look) -> str:
 
 
 def make_database(path: Path, seed: int) -> None:
-    """Write a database of which a compaction gives half back: values overwritten and keys deleted."""
+    """Write a database of which a compaction frees half: values overwritten and keys deleted."""
     dice = random.Random(seed)
     options = Options(raw_mode=True)
     options.create_if_missing(True)

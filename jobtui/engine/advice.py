@@ -59,7 +59,7 @@ class CompactionSpeed(msgspec.Struct, frozen=True):
 
     Attributes:
         opening: Seconds that each takes, however little there is to merge.
-        rate: Bytes per second of the rest, None if the runs were too small to tell.
+        rate: Bytes per second of the rest, None if the runs were too small to show it.
         largest: The bytes of the largest run, None if there was none.
     """
 
@@ -135,7 +135,7 @@ class AdviceThresholds(msgspec.Struct, frozen=True):
     """The thresholds of the rules; each is a setting of a profile.
 
     Attributes:
-        gain: The share of the size that a compaction must give back.
+        gain: The share of the size that a compaction must free.
         deletions: The share of deletions among the entries.
         l0_files: The files in level 0 of one column family.
         memtable: The bytes in memory.
@@ -153,10 +153,10 @@ class CompactionEstimate(msgspec.Struct, frozen=True):
     Attributes:
         size: The bytes of its SST and blob files, those of FIFO families included.
         rewritten: The bytes that a compaction reads, those in memory included.
-        gain: The bytes that it gives back.
-        flushed: The bytes that the flush before it writes, of which it may give back some, too.
+        gain: The bytes that it frees.
+        flushed: The bytes that the flush before it writes, some of which it may free, too.
         is_guess: Whether the gain may be wrong by more than a factor of two.
-        has_blobs: Whether values are in blob files: the bytes of the SST files do not tell the duration.
+        has_blobs: Whether values are in blob files: the bytes of the SST files do not determine the duration.
         deletions: The share of deletions among the entries, 0..1.
         l0_files: The largest number of files in level 0 of a column family.
         pending: RocksDB's estimate of the bytes to compact.
@@ -180,7 +180,7 @@ class CompactionEstimate(msgspec.Struct, frozen=True):
 
     @property
     def gain_share(self) -> float | None:
-        """The share of the size that would be given back, None if it is not known."""
+        """The share of the size that would be freed, None if it is not known."""
         if self.gain is None or self.size is None:
             return None
         return self.gain / max(1, self.size + self.flushed)
@@ -291,7 +291,7 @@ def _copied_blobs(family: FamilyFigures) -> int:
 
 
 class _FamilyGain(msgspec.Struct, frozen=True):
-    """The bytes that a compaction of a family gives back, and those that the flush before it writes."""
+    """The bytes that a compaction of a family frees, and those that the flush before it writes."""
 
     gain: int = 0
     flushed: int = 0

@@ -112,8 +112,8 @@ class CommandTarget:
                 process.communicate(message)  # a program that does not read it has not failed
             if process.returncode == 0:
                 return DeliveryResult(True, f"{self._name} was run")
-            said = _last_line(stderr)
-        reason = f": {said}" if said else ""
+            message_line = _last_line(stderr)
+        reason = f": {message_line}" if message_line else ""
         return DeliveryResult(False, f"{self._name} {_describe_exit(process.returncode)}{reason}")
 
     def _start(self, stderr: IO[bytes]) -> subprocess.Popen[bytes]:

@@ -63,14 +63,14 @@ def connect_or_start(
             why = str(locked)
         try:
             return _connect(profile)
-        except OwnerTimeout as silent:
-            raise OwnerUnreachable(f"{why}, and {silent}") from None
-        except OwnerRejected as refusal:
-            raise OwnerUnreachable(f"{why}. {refusal}") from None
-        except OwnerUntrusted as stranger:
-            raise OwnerUnreachable(f"{why}, but {stranger}") from None
-        except OwnerUnavailable as silent:
-            why = f"{why}; {silent}"
+        except OwnerTimeout as error:
+            raise OwnerUnreachable(f"{why}, and {error}") from None
+        except OwnerRejected as error:
+            raise OwnerUnreachable(f"{why}. {error}") from None
+        except OwnerUntrusted as error:
+            raise OwnerUnreachable(f"{why}, but {error}") from None
+        except OwnerUnavailable as error:
+            why = f"{why}; {error}"
         if left:
             time.sleep(BETWEEN_TRIES_SECONDS)  # no event says that the owner listens
     raise OwnerUnreachable(why)

@@ -191,7 +191,7 @@ class HostTasks:
     def yield_all(self, *, now: bool = False) -> None:
         """Return all tasks to the queue: after the current step, or with `now` in the middle of it.
 
-        Work without a further step is canceled at once, and is done again: the dialog has said what is lost,
+        Work without a further step is canceled at once, and is done again: the dialog has named what is lost,
         and a grace too short for most of such work would only delay the exit.
         """
         self._yielding = True

@@ -151,7 +151,7 @@ def _last_ends(job: Job) -> tuple[tuple[int, datetime], ...]:
 
 
 def _end_of_wait(until: datetime, longest: float, now: datetime) -> datetime:
-    """Return when a wait of at most so many seconds is over: now if the time is wrong."""
+    """Return when a wait of at most this many seconds is over: now if the time is wrong."""
     return now if until > now + timedelta(seconds=longest) + SET_BACK else until
 
 

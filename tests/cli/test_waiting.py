@@ -55,7 +55,7 @@ def test_ctrl_c_waits_until_the_job_has_stopped(at_work: Bench, capsys: pytest.C
 def test_every_sleep_is_bounded_because_of_late_signals(at_work: Bench) -> None:
     with wait_for_engine(at_work.engine) as waiting:
         while waiting._next() is not None:
-            """What the engine has said so far."""
+            """The engine's messages so far."""
         assert waiting._next() is None
 
 

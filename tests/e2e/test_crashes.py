@@ -19,7 +19,7 @@ from jobtui.errors import OwnerUnavailable
 from jobtui.history import History, Query
 from jobtui.model import EventKind, Job, Status
 from tests.support.commands import CommandLine
-from tests.support.homes import beside_others, moved_in, with_pairs
+from tests.support.homes import moved_in, with_pairs, with_runtime_directory
 from tests.support.waiting import eventually
 
 INTERRUPTED = "interrupted: jobtui ended while it ran"
@@ -36,7 +36,7 @@ TEXTS = (
 def jobtui(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     home = with_pairs(tmp_path / "made", count=1_000)
     found = moved_in(tmp_path / "home", home, "[profiles.local]\ncompact_rate = 6_000_000\n")
-    return beside_others(found, monkeypatch)
+    return with_runtime_directory(found, monkeypatch)
 
 
 @pytest.mark.timeout(1800)
@@ -77,7 +77,7 @@ def test_owner_killed_in_the_middle_of_steps(tmp_path: Path, monkeypatch: pytest
     step_size = 16 << 20
     jobtui = CommandLine(tmp_path / "home")
     jobtui.home.mkdir()
-    beside_others(jobtui, monkeypatch)
+    with_runtime_directory(jobtui, monkeypatch)
     pairs = [(b"%08d" % number, os.urandom(100_000)) for number in range(480)]
     engine = LocalClient.open(Profile("local", jobtui.profile.root, step_size=step_size))
     try:
@@ -123,7 +123,7 @@ def test_owner_killed_in_the_middle_of_steps(tmp_path: Path, monkeypatch: pytest
 
 
 def finished_steps(job: Job) -> int:
-    """Return the number of steps that the job's first host has finished, as far as they are committed."""
+    """Return the number of steps that the job's first host has finished and committed."""
     return 0 if job.tasks[0].steps is None else job.tasks[0].steps.done
 
 

@@ -185,7 +185,7 @@ def children() -> set[int]:
 
 
 def resident() -> int:
-    """Bytes of memory in use; what is free, and the allocator keeps for later, is given back first."""
+    """Return the bytes of memory in use, after the allocator has returned free memory to the system."""
     gc.collect()
     with suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)

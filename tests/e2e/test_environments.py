@@ -199,7 +199,7 @@ class TestTemporaryDirectory:
             assert ended.returncode == 0, ended
         assert jobtui.profile.history.exists()
 
-    @pytest.mark.parametrize("kind", ["file", "stranger's", "link"])
+    @pytest.mark.parametrize("kind", ["file", "foreign", "link"])
     def test_runtime_directory_of_another_user(self, jobtui: CommandLine, kind: str) -> None:
         temporary = jobtui.home / "tmp"
         temporary.mkdir(mode=0o1777)
@@ -268,7 +268,7 @@ def modes(directory: Path) -> set[int]:
 
 
 def end_server(output: str) -> None:
-    """End the server in the background that said this as it started, if one did."""
+    """End the background server that printed this as it started, if one did."""
     _, found, rest = output.partition(" as process ")
     if found:
         os.kill(int(rest.split()[0]), signal.SIGTERM)

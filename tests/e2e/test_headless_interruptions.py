@@ -64,7 +64,7 @@ def test_second_interrupt_exits_without_waiting_for_the_stop(slow: CommandLine) 
         eventually(lambda: slow.is_running(1))
         eventually(lambda: started_workers(process.pid))
         for worker in started_workers(process.pid):
-            os.kill(worker, signal.SIGSTOP)  # it hears of no stop
+            os.kill(worker, signal.SIGSTOP)  # it receives no stop
         process.send_signal(signal.SIGINT)
         assert process.stderr is not None
         assert process.stderr.readline() == b"Stopping job 1; a second ctrl+c exits immediately\n"

@@ -16,7 +16,7 @@ from jobtui.engine.health import is_owned
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.model import Status, StepPosition
 from tests.support.commands import CommandLine
-from tests.support.homes import beside_others, moved_in, status_of
+from tests.support.homes import moved_in, status_of, with_runtime_directory
 from tests.support.terminal import Terminal
 from tests.support.waiting import eventually
 
@@ -29,7 +29,7 @@ STOPPING = SLOW + "[dashboard]\ncontinue_after_hangup = false\n"
 @pytest.fixture
 def jobtui(much: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     """A user whose compacts take many seconds."""
-    return beside_others(moved_in(tmp_path, much, SLOW), monkeypatch)
+    return with_runtime_directory(moved_in(tmp_path, much, SLOW), monkeypatch)
 
 
 def children_of(pid: int) -> set[int]:

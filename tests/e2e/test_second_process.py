@@ -21,7 +21,7 @@ from jobtui.engine.owner_socket import SOCKET
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.model import Status
 from tests.support.commands import CommandLine, new_job
-from tests.support.homes import SLOW, beside_others, moved_in, status_of
+from tests.support.homes import SLOW, moved_in, status_of, with_runtime_directory
 from tests.support.waiting import eventually
 
 WAIT = 30.0
@@ -31,7 +31,7 @@ NEW_JOB = new_job(1)
 @pytest.fixture
 def jobtui(much: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     """A user whose compacts take many seconds."""
-    return beside_others(moved_in(tmp_path, much, SLOW), monkeypatch)
+    return with_runtime_directory(moved_in(tmp_path, much, SLOW), monkeypatch)
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from jobtui.engine.remote import RemoteClient
 from jobtui.errors import OwnerUnavailable
 from jobtui.model import Status
 from tests.support.commands import CommandLine
-from tests.support.homes import SLOW, beside_others, moved_in, status_of
+from tests.support.homes import SLOW, moved_in, status_of, with_runtime_directory
 from tests.support.terminal import Terminal
 from tests.support.waiting import eventually
 
@@ -30,7 +30,7 @@ STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d ")
 @pytest.fixture
 def jobtui(much: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     """A user whose compacts take many seconds."""
-    return beside_others(moved_in(tmp_path, much, SLOW), monkeypatch)
+    return with_runtime_directory(moved_in(tmp_path, much, SLOW), monkeypatch)
 
 
 def answers(jobtui: CommandLine) -> bool:
@@ -49,7 +49,7 @@ def serving(jobtui: CommandLine, **options: object) -> Iterator[subprocess.Popen
 
 
 def log_lines(err: bytes) -> list[str]:
-    """What a server said, without the times."""
+    """Return the lines of a server, without the times."""
     lines = err.decode().splitlines()
     assert all(STAMP.match(line) for line in lines), lines
     return [re.sub(r"after [\d.]+ s", "after N s", STAMP.sub("", line)) for line in lines]

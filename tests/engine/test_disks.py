@@ -84,7 +84,7 @@ def test_disk_that_fills_during_work_fails_only_that_job(disk: Mount, tmp_path: 
         if command == "FLUSH":
             pairs = [(key, value[::-1]) for key, value in pairs]
             bench.engine.load("nba", pairs).result(60)
-            # what a flush may need is set aside as it begins, where there is so much
+            # the space that a flush may need is reserved as it begins, if there is enough
             (small / "ballast").write_bytes(bytes(free_bytes(small) - (4 << 20)))
         (job_id,) = bench.submitted(f"ADMIN {command} nba")
         bench.moving(job_id)

@@ -230,7 +230,7 @@ def test_archived_run_with_same_id_hides_no_pending_job(prod: MirrorBench) -> No
 def refuse(
     prod: MirrorBench, patch: pytest.MonkeyPatch, which: Callable[[Job], bool], times: int = 1000
 ) -> None:
-    """Have the disk be full for commits with such a job in them, so many times."""
+    """Fail commits with such a job as on a full disk, this many times."""
     commit = prod.engine.history.commit
     left = [None] * times
 

@@ -53,7 +53,7 @@ class Nights(RealBench):
         self.events.wait_for(lambda: self.job.tasks[number].status is Status.FINISHED)
 
     def until_step(self, host: str, after: int = 0) -> None:
-        """Wait until the host has finished more than so many steps."""
+        """Wait until the host has finished more than this many steps."""
         number = HOSTS.index(host)
         self.events.wait_for(
             lambda: any(

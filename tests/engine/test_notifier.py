@@ -118,7 +118,7 @@ class TestOncePerEnd:
         assert [message["event"] for message in inbox.messages] == ["finished", "stopped"]
 
     def test_ended_job_stays_as_it_is(self, tmp_path: Path, inbox: Inbox) -> None:
-        """Only what became of a notification may be added to it."""
+        """Only the results of notifications may be added to it."""
         with notifying(tmp_path, to_command(inbox)) as bench:
             until_settled(bench, fails(bench))
             job = bench.job(1)

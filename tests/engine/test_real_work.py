@@ -331,7 +331,7 @@ def first_key(table: Path) -> bytes:
 
 
 def has_steps(job: Job | None, count: int) -> bool:
-    """Return whether the job's first host has finished so many steps, but not all."""
+    """Return whether the job's first host has finished this many steps, but not all."""
     if job is None or job.tasks[0].steps is None:
         return False
     steps = job.tasks[0].steps

@@ -35,7 +35,7 @@ HOUR = 3600
 
 
 def filled(hosts: int, seconds: int) -> SampleBuffer:
-    """A buffer after a job of so many seconds, in which host n reads n MiB a second."""
+    """A buffer after a job of this many seconds, in which host n reads n MiB a second."""
     buffer = SampleBuffer(1, [f"host{number:02}" for number in range(hosts)])
     for second in range(seconds):
         figures: dict[int, Figures] = {
@@ -238,7 +238,7 @@ def in_loop(bench: Bench, act: Callable[[], object]) -> None:
 
 
 def with_moments(found: JobSamples | None, count: int) -> JobSamples | None:
-    """The samples if they have so many moments."""
+    """The samples if they have this many moments."""
     return found if found is not None and len(found.seconds()) == count else None
 
 
@@ -257,7 +257,7 @@ def compacting(root: Path, hosts: tuple[str, ...] = ("h1", "h2")) -> Iterator[Be
 
 
 def pass_second(bench: Bench, *hosts: str, read: int, l0_files: int = 4) -> None:
-    """Let a second pass, after which these hosts have read so many bytes in all."""
+    """Let a second pass, after which these hosts have read this many bytes in all."""
     bench.advance(1)
     for host in hosts:
         gauges = HostGauges(read, read // 2, l0_files, 10**9 - read)

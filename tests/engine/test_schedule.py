@@ -93,7 +93,7 @@ class TestWait:
         return lifecycle.requeue_task(self.begun(*hosts), 0, end, T0, retry_after=60)
 
     def started(self, job: Job, seconds: float) -> tuple[tuple[int, ...], float | None]:
-        """The tasks that start after so many seconds, and after how many more may start."""
+        """The tasks that start after this many seconds, and after how many more may start."""
         decision = decide([job], [], set(), set(), 4, T0 + timedelta(seconds=seconds))
         due = None if decision.due is None else (decision.due - T0).total_seconds()
         return decision.starts[0].tasks if decision.starts else (), due

@@ -338,7 +338,7 @@ class TestFileOnDisk:
 
 
 class TestThousands:
-    """So many schedules of one time that work for each of all of them would take minutes."""
+    """Many schedules of one time: quadratic work would take minutes."""
 
     COUNT = 1000
 

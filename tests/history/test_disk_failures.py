@@ -22,7 +22,7 @@ from tests.support.made_jobs import replace
 
 
 class FaultyDisk(Disk):
-    """A real disk on which each operation in `failing` fails with its error, so many times (None: always).
+    """A real disk on which each operation in `failing` fails with its error, this many times (None: always).
 
     With `only`, files whose names do not start so are spared.
     """

@@ -32,7 +32,7 @@ def renamed(path: Path) -> None:
     archive_of(path).rename(path / "archive" / "of last year")
 
 
-def copied_beside(path: Path) -> None:
+def duplicated(path: Path) -> None:
     shutil.copytree(archive_of(path), path / "archive" / "a copy")
 
 
@@ -51,7 +51,7 @@ def without_any_manifest(path: Path) -> None:
 
 
 def without_a_manifest_but_with_a_copy(path: Path) -> None:
-    copied_beside(path)
+    duplicated(path)
     (path / "MANIFEST.json").unlink()
     (path / "archive" / "README").write_text("foreign")
 
@@ -71,7 +71,7 @@ def away_for_a_while(path: Path) -> None:
 
 STRAYS = [
     renamed,
-    copied_beside,
+    duplicated,
     without_its_manifest,
     with_a_damaged_manifest,
     without_any_manifest,

@@ -35,12 +35,12 @@ from tests.support.made_jobs import replace
 
 Copied = Callable[[Made], Path]
 SEALING = Limits(journal=1 << 20, leftover=0, blanks=512)
-"""Limits by which everything that has ended is sealed when the history is closed."""
+"""Limits that seal every ended job when the history is closed."""
 
 
 def ended(count: int, seed: int = 1) -> list[Job]:
-    dice = random.Random(seed)
-    return [made_jobs.ended(number, dice) for number in range(1, count + 1)]
+    rng = random.Random(seed)
+    return [made_jobs.ended(number, rng) for number in range(1, count + 1)]
 
 
 def sealed_history(path: Path, count: int = 4) -> list[Job]:
@@ -54,7 +54,7 @@ def sealed_history(path: Path, count: int = 4) -> list[Job]:
 
 
 def changed_while_sealed(disk: Disk, path: Path) -> tuple[Store, list[Job]]:
-    """Return a store of which the first job has changed while it was being sealed, and the jobs before."""
+    """Return a store whose first job changed while it was being sealed, and the jobs before."""
     store, jobs = Store.open(disk, path, OPEN), ended(4)
     store.write([jobs])
     request = store.rotate()
@@ -249,7 +249,7 @@ class TestOwner:
 class TestLock:
     @pytest.mark.parametrize("shared", [False, True])
     def test_lock_that_is_replaced_meanwhile_is_taken_again(self, tmp_path: Path, shared: bool) -> None:
-        """As by another process that repairs the history, or begins it anew."""
+        """As another process that repairs or recreates the history does."""
 
         class Replacing(Disk):
             replaced = 0

@@ -25,7 +25,7 @@ class Cut(BaseException):
 
 
 class CutDisk(Disk):
-    """A disk that changes nothing any more after so many steps."""
+    """A disk that changes nothing after this many steps."""
 
     def __init__(self, left: int) -> None:
         self.left = left

@@ -20,7 +20,7 @@ from tests.support.damaged import OPEN, held
 
 
 def filled(path: Path, disk: Disk | None = None) -> tuple[History, dict[int, Job]]:
-    """A history of 30 jobs, of which 1 to 10 and 15 to 20 are in two archives."""
+    """A history of 30 jobs; 1 to 10 and 15 to 20 are in two archives."""
     history, rng = History.open(path, disk=disk, limits=OPEN), random.Random(4)
     jobs = {job.id: job for job in (made_jobs.ended(history.new_id(), rng) for _ in range(30))}
     history.commit(*jobs.values()).result()

@@ -402,10 +402,10 @@ class TestSealing:
         history.close()
 
     def test_part_of_an_archive_of_two_segments_returns(self, tmp_path: Path) -> None:
-        path, dice, jobs = tmp_path / "history", random.Random(1), {}
+        path, rng, jobs = tmp_path / "history", random.Random(1), {}
         for _ in range(2):
             history = History.open(path, limits=Limits(journal=1 << 20, leftover=0, blanks=512))
-            made = [made_jobs.ended(history.new_id(), dice) for _ in range(5)]
+            made = [made_jobs.ended(history.new_id(), rng) for _ in range(5)]
             jobs |= {job.id: job for job in made}
             history.commit(*made).result()
             history.close()

@@ -7,12 +7,12 @@ import pytest
 from jobtui.language.diagnostics import error_at_cursor, highlight
 
 
-def coloured(text: str) -> list[tuple[str, str]]:
-    return [(text[start:end], colour) for start, end, colour in highlight(text)]
+def colored(text: str) -> list[tuple[str, str]]:
+    return [(text[start:end], color) for start, end, color in highlight(text)]
 
 
 def test_each_word_has_the_color_of_its_kind() -> None:
-    assert coloured("show JOBS IN `a b` LIMIT 5; -- c\nUSE 图谱; CREATE SPACE x AT \"d\", 'e' /* f */") == [
+    assert colored("show JOBS IN `a b` LIMIT 5; -- c\nUSE 图谱; CREATE SPACE x AT \"d\", 'e' /* f */") == [
         ("show", "keyword"),
         ("JOBS", "keyword"),
         ("IN", "keyword"),
@@ -43,7 +43,7 @@ def test_each_word_has_the_color_of_its_kind() -> None:
     ],
 )
 def test_text_of_no_statement_is_an_error(text: str, wrong: str) -> None:
-    assert [words for words, colour in coloured(text) if colour == "error"] == [wrong]
+    assert [words for words, color in colored(text) if color == "error"] == [wrong]
 
 
 @pytest.mark.parametrize(
@@ -55,15 +55,15 @@ def test_text_of_no_statement_is_an_error(text: str, wrong: str) -> None:
     ],
 )
 def test_unclosed_text_has_its_color_already(text: str, last: tuple[str, str]) -> None:
-    assert coloured(text)[-1] == last
+    assert colored(text)[-1] == last
 
 
 def test_colors_continue_after_an_error() -> None:
-    assert coloured("[ SHOW \x1b JOBS")[1::2] == [("SHOW", "keyword"), ("JOBS", "keyword")]
+    assert colored("[ SHOW \x1b JOBS")[1::2] == [("SHOW", "keyword"), ("JOBS", "keyword")]
 
 
 def test_contextual_keyword_is_colored_by_its_role() -> None:
-    assert coloured("USE rate; SET rate 1.5 GiB FOR JOB 4") == [
+    assert colored("USE rate; SET rate 1.5 GiB FOR JOB 4") == [
         ("USE", "keyword"),
         ("rate", "name"),
         ("SET", "keyword"),
@@ -74,7 +74,7 @@ def test_contextual_keyword_is_colored_by_its_role() -> None:
         ("JOB", "keyword"),
         ("4", "number"),
     ]
-    assert coloured("admin compact for IF free >= 10% WITH order = listed, wait = 1h") == [
+    assert colored("admin compact for IF free >= 10% WITH order = listed, wait = 1h") == [
         ("admin", "keyword"),
         ("compact", "keyword"),
         ("for", "name"),

@@ -299,7 +299,7 @@ class Pages(Sequence[Row]):
 
 
 class CellsOnly(RowListing):
-    """Rows of which only the cells can be read."""
+    """Rows whose cells alone can be read."""
 
     def __len__(self) -> int:
         return 2

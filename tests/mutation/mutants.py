@@ -1,4 +1,4 @@
-"""Small changes of a module, one at a time, each of which some test should notice."""
+"""Small changes of a module, one at a time, each to be noticed by some test."""
 
 from __future__ import annotations
 

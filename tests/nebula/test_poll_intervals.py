@@ -116,7 +116,7 @@ def test_all_spaces_are_listed_at_once_after_an_outage() -> None:
 
 
 class Failing:
-    """A cluster of 20 spaces, of which the lists of some fail after some seconds."""
+    """A cluster of 20 spaces; the lists of some fail after some seconds."""
 
     def __init__(self, *names: str, code: ErrorCode, seconds: float = 0) -> None:
         self.mirror, self.clock = ScriptedMirror([f"s{n}" for n in range(20)]), PatientClock()

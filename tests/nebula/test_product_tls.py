@@ -16,7 +16,7 @@ from tests.support.terminal import Terminal
 
 PEM = Path(__file__).parent / "tls"
 TRUSTED = f'tls = {{ ca = "{PEM}/ca.pem" }}'
-WAYS = ("we alone", "graphd alone", "a certificate of a stranger")
+WAYS = ("we alone", "graphd alone", "an untrusted certificate")
 STRANGERS = f'tls = {{ ca = "{PEM}/stranger.pem" }}'
 
 

@@ -1,4 +1,4 @@
-"""The map from the keys of a family's files to positions, by which stretches of entries are chosen."""
+"""The map from the keys of a family's files to positions, which selects ranges of entries."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ def anyio_backend():
 
 
 async def estimate_and_outcome(storage) -> tuple[int, int]:
-    """The bytes that were predicted, and those that a compaction gave back."""
+    """The bytes that were predicted, and those that a compaction reclaimed."""
     predicted = estimate_compaction(await storage.figures("nba", "h1")).gain
     done = await compact(storage)
     return predicted, done.before.bytes - done.after.bytes

@@ -37,7 +37,7 @@ DELIMITERS = [
 ]
 # an operator of the owner's under the name, or the nickname, of one of RocksDB's
 NAMES = ["max", "put", "put_v1", "uint64add", "stringappend", "sortlist"]
-# the words by which a refusal names what was found
+# the text of a refusal for each finding
 REFUSED = {
     **{f"counter{mode}": ("my.Sum", "merge operator") for mode in range(4)},
     "sum_family": ("my.Sum", "merge operator", "one"),
@@ -87,9 +87,9 @@ ALTERNATIVES = [
 
 def combinations(count: int) -> list[str]:
     """Return random combinations of kinds, the same ones in each run."""
-    chance = random.Random(1)
+    rng = random.Random(1)
     return [
-        "+".join(chance.choice(kinds) for kinds in chance.sample(ALTERNATIVES, chance.randint(2, 5)))
+        "+".join(rng.choice(kinds) for kinds in rng.sample(ALTERNATIVES, rng.randint(2, 5)))
         for _ in range(count)
     ]
 

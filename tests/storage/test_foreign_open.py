@@ -23,8 +23,8 @@ from jobtui.storage.local.worker.openers import AdoptedOpener
 from jobtui.storage.local.worker.options import SharedOptions
 
 database = Path(sys.argv[1])
-keeper = AdoptedOpener(database, Path(sys.argv[2]), Surveyor(database), SharedOptions())
-opened = keeper.open(read_only=False, limits=None)
+opener = AdoptedOpener(database, Path(sys.argv[2]), Surveyor(database), SharedOptions())
+opened = opener.open(read_only=False, limits=None)
 print("open", flush=True)
 sys.stdin.readline()
 """

@@ -28,7 +28,7 @@ LONG = [
     Package("pyoxigraph==0.3.22", "pyoxigraph"),
     Package("pyoxigraph==0.4.0", "pyoxigraph"),
 ]
-# a comparator of its own, a newer RocksDB, no RocksDB: the words by which the refusal names it
+# a comparator of its own, a newer RocksDB, no RocksDB: the text of its refusal
 REFUSED_SHORT = {
     Package("rocksdict==0.3.2", "rocksdict"): "comparator rocksdict",  # its mode for Python objects
     Package("pyoxigraph==0.5.13", "pyoxigraph"): "RocksDB 11.0",

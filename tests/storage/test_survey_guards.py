@@ -1,4 +1,4 @@
-"""Rare findings in the files of an adopted database, each of which decides whether it is opened."""
+"""Rare findings in the files of an adopted database, each decisive for opening it."""
 
 from __future__ import annotations
 

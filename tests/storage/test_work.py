@@ -365,7 +365,7 @@ class TestLog:
 
 class TestProgressEstimator:
     def reports(self, monkeypatch, counts):
-        """Return the reports of an operation that has counted so many bytes at these times."""
+        """Return the reports of an operation that has counted this many bytes at these times."""
         now, found = [0.0], []
         monkeypatch.setattr(progress.time, "monotonic", lambda: now[0])
         estimator = progress.ProgressEstimator(lambda: counts[now[0]], 1000, found.append)

@@ -153,7 +153,7 @@ def attack(path: Path, outside: Path, attacks: list[Attack], rng: random.Random)
 
 
 def readable_records(path: Path) -> set[int]:
-    """Return the ids of the ended jobs of which some file has a complete record."""
+    """Return the ids of the ended jobs with a complete record in some file."""
     found = set[int]()
     for file in path.rglob("seg-*.jsonl*"):
         if file.is_file() and not file.is_symlink():
@@ -175,7 +175,7 @@ def listed(path: Path) -> tuple[dict[int, Job], list[int]]:
 
 
 def wrong_after(path: Path, acknowledged: dict[int, Job], reports: list[str] | None = None) -> list[str]:
-    """Return what is wrong after an attack, given the reports in `said`; repair the history."""
+    """Return what is wrong after an attack, given its `reports`; repair the history."""
     wrong, reports = [], list(reports or ())
     try:
         reports += map(str, verify(path))
@@ -205,7 +205,7 @@ def wrong_after(path: Path, acknowledged: dict[int, Job], reports: list[str] | N
         wrong.append(f"readable records are not listed: {gone}")
     lost = sorted(job_id for job_id, job in acknowledged.items() if jobs.get(job_id) != job)
     if lost and not reports:
-        wrong.append(f"jobs are lost and nothing was said: {lost}")
+        wrong.append(f"jobs are lost without a report: {lost}")
     if invented := sorted(jobs.keys() - acknowledged.keys()):
         wrong.append(f"jobs were invented: {invented}")
     history = History.open(path, limits=LIMITS)

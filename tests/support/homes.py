@@ -46,7 +46,7 @@ def moved_in(home: Path, template: Path, config: str = "") -> CommandLine:
     return CommandLine(home, config)
 
 
-def beside_others(jobtui: CommandLine, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
+def with_runtime_directory(jobtui: CommandLine, monkeypatch: pytest.MonkeyPatch) -> CommandLine:
     """Return the same with a runtime directory in which the processes of the profile find each other."""
     runtime = jobtui.home / "runtime"
     runtime.mkdir(mode=0o700)

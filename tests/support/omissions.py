@@ -140,12 +140,12 @@ def _sealed_while_restated(patch: pytest.MonkeyPatch) -> None:
 
 
 def _swept_too_soon(patch: pytest.MonkeyPatch) -> None:
-    sweep = store.remove_leftovers
+    remove_leftovers = store.remove_leftovers
 
     def hasty(disk: MemoryDisk, directory: Path, found: state.State, kept: Quarantine) -> None:
         with pytest.MonkeyPatch.context() as within:
             within.setattr(disk, "sync_directory", lambda path: None)
-            sweep(disk, directory, found, kept)
+            remove_leftovers(disk, directory, found, kept)
 
     patch.setattr(store, "remove_leftovers", hasty)
 
@@ -202,5 +202,10 @@ OMISSIONS = (
         seed=4,
     ),
     Omission("a seal overlooks a journal that restates", change=_sealed_while_restated, fails=_often, seed=17),
-    Omission("the manifest is not certain before the sweep", change=_swept_too_soon, cut_at=a_rename, seed=3),
+    Omission(
+        "the manifest is not certain before leftovers are removed",
+        change=_swept_too_soon,
+        cut_at=a_rename,
+        seed=3,
+    ),
 )

@@ -44,7 +44,7 @@ class _Write(msgspec.Struct):
 
 
 class Remains(msgspec.Struct):
-    """The synced names of a log, and the names and writes of which a power loss may lose some."""
+    """The synced names of a log, and the names and writes that a power loss may lose in part."""
 
     disk: MemoryDisk
     unsynced: list[Named]

@@ -17,7 +17,7 @@ from typing import Any
 import pytest
 
 WORTH_IT = 40
-"""So many modules without a .pyc are compiled in advance; fewer take no time."""
+"""This many modules without a .pyc are compiled in advance; fewer take no time."""
 
 
 def compile_ahead(config: pytest.Config, tests: Path) -> None:

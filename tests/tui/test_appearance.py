@@ -87,9 +87,9 @@ def styled(shown: DashboardBench) -> str:
 
 def named(style: Style) -> str:
     marks = [word for word in ("bold", "dim", "underline", "reverse") if getattr(style, word)]
-    for colour in (style.color, style.bgcolor):
-        if colour is not None and not colour.is_default:
-            marks.append(colour.name)
+    for color in (style.color, style.bgcolor):
+        if color is not None and not color.is_default:
+            marks.append(color.name)
     return " ".join(marks)
 
 

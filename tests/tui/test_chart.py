@@ -188,7 +188,7 @@ class TestRunningRow:
 
 
 async def sample(shown: DashboardBench, **read: int) -> None:
-    """Let a second pass, after which these hosts have read so many MiB in all, and the detail be drawn."""
+    """Let a second pass, after which these hosts have read this many MiB in all, and the detail be drawn."""
     bench = shown.bench
     bench.clock.advance(1)
     for host, mebibytes in read.items():

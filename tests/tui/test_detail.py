@@ -437,7 +437,7 @@ def test_cursor_moves_by_pages_and_nothing_scrolls_back_to_it(tmp_path: Path) ->
     async def run() -> None:
         async with dashboard_bench(tmp_path, {"nba": hosts}, size=(80, 24)) as shown:
             await shown.execute("ADMIN COMPACT nba")
-            shown.bench.storage.operation("nba", "h07").fail(detail="the disk said no " * 20)
+            shown.bench.storage.operation("nba", "h07").fail(detail="the disk failed " * 20)
             await shown.until(lambda: "1 failed: h07" in shown.detail)
             await shown.press("enter")
             body = shown.dashboard.jobs.detail.body

@@ -280,7 +280,7 @@ class TestWalk:
         asyncio.run(self.walk(tmp_path, walked))
 
     async def walk(self, root: Path, walked: list[Step]) -> None:
-        # no question stands between a key and what it does
+        # no question comes before the effect of a key
         chosen = TuiSettings(confirm=Confirm.BULK)
         async with dashboard_bench(root, SPACES, settings=chosen) as shown:
             shown.bench.execute("ADMIN COMPACT nba; ADMIN FLUSH nba; ADMIN COMPACT Dallas")

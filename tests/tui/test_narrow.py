@@ -259,7 +259,7 @@ async def a_half_done_job(shown: DashboardBench) -> None:
     await shown.execute("ADMIN COMPACT nba")
     shown.bench.storage.operation("nba", "local0").progress(0.5, 88.0 * (1 << 20))
     shown.bench.storage.operation("nba", "local1").finish(BEFORE, BEFORE)
-    shown.bench.storage.operation("nba", "local2").fail(detail="the disk said no " * 12 + "at last")
+    shown.bench.storage.operation("nba", "local2").fail(detail="the disk failed " * 12 + "at last")
     await shown.until(lambda: shown.bench.job(1).tasks[2].status.ended)
 
 
@@ -271,7 +271,7 @@ def test_small_terminal_shows_sizes_and_whole_reason(tmp_path: Path) -> None:
             await shown.until(lambda: "at last" in shown.detail)
             assert "left" in shown.detail
             assert max(map(len, shown.detail.split("\n"))) < SMALL[0]
-            assert on_one_line(shown.detail).count("the disk said no") == 12
+            assert on_one_line(shown.detail).count("the disk failed") == 12
 
     asyncio.run(run())
 

@@ -252,8 +252,8 @@ class WorkerSupervisor:
 
     def _send_quietly(self, process: WorkerProcess, command: p.WorkerCommand) -> None:
         """Send a command without waiting for a reply: if the process dies, the operation reports that."""
-        _, heard = process.send(command)
-        heard.add_done_callback(_retrieve_exception)
+        _, reply = process.send(command)
+        reply.add_done_callback(_retrieve_exception)
 
     def _send_cancel(self, process: WorkerProcess, number: int) -> float:
         """Send the stop at once, so that no later command overtakes it; return its deadline."""

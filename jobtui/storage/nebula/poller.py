@@ -440,7 +440,7 @@ class JobPoller:
         watched.due = self._clock.steady() + self._pause_after_failures(watched.failures)
 
     def _pause_after_failures(self, failures: int) -> float:
-        """Return the seconds until a query is repeated that has failed so many times in a row."""
+        """Return the seconds until a query is repeated that has failed this many times in a row."""
         return min(ERROR_SECONDS, self._interval * 2.0 ** min(failures, 10))
 
     def _list_at_once(self) -> None:

@@ -15,7 +15,7 @@ from jobtui.model import Job, Status
 RECENT_JOBS = 40  # of one space
 LEAST_MEASURED = 2  # jobs whose sizes are shown as a curve
 _JOBS_FOR_ALL = 1000  # the newest, in which most spaces are found with one query
-_MOST_QUERIES = 50  # for spaces that are not: each looks through the whole history
+_MOST_QUERIES = 50  # for spaces that are not: each searches the whole history
 _LEAST_RUNS = 2  # runs from which a usual time is shown
 _MOST_RUNS = 10
 _MOST_USUAL = 500  # usual times that are kept

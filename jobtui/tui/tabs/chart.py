@@ -21,7 +21,7 @@ from jobtui.tui.text.spans import CURSOR, Line, Span, TextRole, cut, fit_host, l
 
 _LABEL = 9  # cells of the labels at the left, `999 MiB/s`
 _GAP = 2
-_LEAST_PANEL = 34  # cells of a panel beside another one
+_LEAST_PANEL = 34  # cells of a panel next to another one
 _LEAST_ROWS, _MOST_ROWS = 3, 15
 _FRAME_ROWS = 3  # the title, the axis and its labels
 _TICK_CELLS = 10  # of the axis for each label

@@ -224,7 +224,7 @@ def _task(job: Job, task: Task, head: Line, figures: Figures, layout: TaskLayout
 
 
 def _explained(head: Line, text: str, role: TextRole, width: int) -> list[Line]:
-    """Return a task with a text beside it, or below it if little width is left beside it."""
+    """Return a task with a text next to it, or below it if little width is left."""
     indent = line_width(head)
     room = width - indent - 1
     if width_of(text) > room and room < _BESIDE:
