@@ -98,7 +98,7 @@ class BackgroundTasks:
         """Run a coroutine in the background."""
         import asyncio  # late, as above
 
-        task = asyncio.create_task(work)
+        task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._on_done)
         return task

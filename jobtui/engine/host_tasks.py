@@ -147,12 +147,11 @@ class HostTasks:
 
     def unresponsive_jobs(self) -> set[int]:
         """Return the jobs without progress of any running task for `UNRESPONSIVE_AFTER` seconds."""
-        now = self._clock.steady()
-        quiet: set[int] = set()
-        alive: set[int] = set()
-        for work in self._at_work():
-            (quiet if now - work.last_sign >= UNRESPONSIVE_AFTER else alive).add(work.job)
-        return quiet - alive
+        now, working = self._clock.steady(), self._at_work()
+        quiet = {work.job for work in working if now - work.last_sign >= UNRESPONSIVE_AFTER}
+        if not quiet:
+            return quiet
+        return quiet - {work.job for work in working if now - work.last_sign < UNRESPONSIVE_AFTER}
 
     def run(self, job: Job, task: Task) -> None:
         """Run a task, whose start is on disk, on its host."""
