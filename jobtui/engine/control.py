@@ -39,6 +39,8 @@ HONORED: Final[dict[tuple[JobRunner, str], frozenset[str]]] = {
 def require_options(statement: Submit, runner: JobRunner) -> None:
     """Refuse a job with an option that would be ignored. Raises StatementRefused."""
     options, command = statement.options, statement.command
+    if options == NO_OPTIONS:
+        return
     given = [
         *(["ON"] if options.hosts else []),
         *(["IF"] if options.condition else []),

@@ -151,22 +151,14 @@ _COMPACT_PARTS = (Keyword("COMPACT"), *_job_parts(may_be_needed=True))
 _FLUSH_PARTS = (Keyword("FLUSH"), *_job_parts(may_be_needed=False))
 
 
-def _submit(
-    command: str,
-    *,
-    space: str | None = None,
-    order: str = HostOrder.LISTED,
-    on_failure: str = FailurePolicy.CONTINUE,
-    room: float | None = None,
-    **options: Any,
-) -> Submit:
-    if isinstance(room, int):  # a size; a share is a float
-        options["room"] = room
-    else:
-        options["room_share"] = room
-    return Submit(
-        command, space, JobOptions(order=HostOrder(order), on_failure=FailurePolicy(on_failure), **options)
-    )
+def _submit(command: str, *, space: str | None = None, room: float | None = None, **options: Any) -> Submit:
+    if "order" in options:
+        options["order"] = HostOrder(options["order"])
+    if "on_failure" in options:
+        options["on_failure"] = FailurePolicy(options["on_failure"])
+    if room is not None:
+        options["room" if isinstance(room, int) else "room_share"] = room  # a size; a share is a float
+    return Submit(command, space, JobOptions(**options))
 
 
 def _show_jobs(*, status: str | None = None, space: str | None = None, limit: int | None = None) -> ShowJobs:
