@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,8 @@ from jobtui.storage.local.worker.openers import AdoptedOpener
 from jobtui.storage.local.worker.options import SharedOptions
 from jobtui.storage.local.worker.pairs import read_pairs
 from tests.support.adoptable import adoptable, content, options_file, set_option
+from tests.support.disks import covered_read_only, fill_up
+from tests.support.foreign_owners import entries
 from tests.support.storage import compact, dumped, failure_of, flush, storage_at
 
 pytestmark = pytest.mark.anyio
@@ -204,6 +207,38 @@ class TestPath:
                 assert opened.log.parent == notes
         descriptors = Path("/proc/self/fd")
         assert all(os.path.realpath(each) != str(deep) for each in descriptors.glob("*"))
+
+
+class TestReading:
+    @pytest.mark.parametrize("made_by", ["another program", "rocksdict"])
+    @pytest.mark.parametrize("state", ["read-only", "full"])
+    def test_where_nothing_can_be_written(self, tmp_path, small_disk, state, made_by):
+        disk, notes = small_disk("16m"), tmp_path / "notes"
+        database = adoptable(disk / "db")
+        (database / "LOCK").unlink()  # as in a checkpoint
+        if made_by == "rocksdict":
+            (database / "rocksdict-config.json").write_text('{"raw_mode":true}')
+        stuff = disk / "stuff"
+        stuff.touch()
+        before = entries(disk, leave_out=[stuff])
+        opened = Database(AdoptedOpener(database, notes, Surveyor(database), SharedOptions()))
+        with ExitStack() as stack:
+            if state == "full":
+                fill_up(stuff)
+            else:
+                stack.enter_context(covered_read_only(disk))
+            for _ in range(2):
+                with opened.use(write=False) as handle:
+                    assert handle.main[b"key001"] == b"value1"
+                    assert sorted(handle.others) == ["edges"]
+            with pytest.raises(WorkerError), opened.use(write=True):
+                pass
+            with opened.use(write=False) as handle:
+                assert handle.main[b"key099"] == b"value1"
+        found = entries(disk, leave_out=[stuff])
+        assert {name for name in found if found[name] != before.get(name)} <= {"db"}
+        assert found.keys() == before.keys()
+        assert not (notes / "reading").exists()
 
 
 class TestPipesAndDevices:

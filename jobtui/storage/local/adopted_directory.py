@@ -29,6 +29,8 @@ _SNAPSHOT = "snapshot.json"
 _COPIES = "copies"
 _OPENING = "opening"
 _FILES = re.compile(r"\d+\.(?:sst|log|blob)|(?:MANIFEST|OPTIONS)-\d+|CURRENT|IDENTITY|LOCK", re.ASCII)
+_READING = "reading"
+_FILES_TO_READ = re.compile(r"\d+\.(?:sst|ldb|log|blob)|(?:MANIFEST|OPTIONS)-\d+|CURRENT|IDENTITY", re.ASCII)
 _ESCAPED = re.compile(r"([\\#:\r\n])")
 
 
@@ -68,6 +70,7 @@ class AdoptedDirectory:
 
     def restore(self) -> None:
         """Undo the changes of opening and working, even after a crash. Raises OSError."""
+        self._unlink_reading()
         snapshot = self._read()
         if snapshot is not None:
             self._restore(snapshot)
@@ -115,6 +118,31 @@ class AdoptedDirectory:
             )
         )
         return opening
+
+    def link_for_reading(self) -> Path:
+        """Return a directory of jobtui's own with links to the database's files; nothing in it changes then.
+
+        rocksdict writes its own file even when it opens a database for reading, which fails on a read-only or
+        full disk, and in another user's directory. Raises OSError.
+        """
+        reading = self.notes / _READING
+        self._unlink_reading()
+        reading.mkdir(mode=0o700)
+        with os.scandir(self._directory) as entries:
+            for entry in entries:
+                if _FILES_TO_READ.fullmatch(entry.name):
+                    (reading / entry.name).symlink_to(self._directory.absolute() / entry.name)
+        with contextlib.suppress(FileNotFoundError):
+            write_atomically(reading / CONFIG, (self.notes / _OPENING / CONFIG).read_bytes())
+        self._discard_snapshot()
+        return reading
+
+    def _unlink_reading(self) -> None:
+        reading = self.notes / _READING
+        with contextlib.suppress(FileNotFoundError):
+            for path in reading.iterdir():
+                path.unlink()
+            reading.rmdir()
 
     def restore_while_open(self) -> None:
         """Undo the changes of opening while the database is open. Raises OSError."""

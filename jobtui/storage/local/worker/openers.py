@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import sys
@@ -17,8 +18,8 @@ from jobtui.errors import ErrorCode
 from jobtui.files import sync_directory
 from jobtui.storage.local.adopted_directory import AdoptedDirectory
 from jobtui.storage.local.adoption import ReplayStrictness, Survey, Surveyor
-from jobtui.storage.local.errors import WorkerError, locked_error, rocksdb_error, system_error
-from jobtui.storage.local.layout import is_open_for_writing, wal_bytes
+from jobtui.storage.local.errors import DiskSpace, WorkerError, locked_error, rocksdb_error, system_error
+from jobtui.storage.local.layout import free_bytes, is_open_for_writing, wal_bytes
 from jobtui.storage.local.rocksdb_files.options import parse_options
 from jobtui.storage.local.worker.database import (
     ColumnFamily,
@@ -37,6 +38,7 @@ _NOT_FOR_OTHERS = 0o066
 _LOG_FILES = 2
 # RocksDB names its log after the whole path, "…_LOG.old.1796000000000000", in at most 255 bytes
 _LONGEST_LOGGED_PATH = 220
+_LEAST_ROOM = 256 << 10  # opening writes an OPTIONS file, a MANIFEST, and copies of what it replaces
 _TRIES = 3
 
 
@@ -145,7 +147,7 @@ class AdoptedOpener(Opener):
         )
         self._writing = False
         self._lock: int | None = None
-        self._descriptor: int | None = None
+        self._descriptors: list[int] = []
         self._checked: tuple[int, int] | None = None
 
     @property
@@ -215,6 +217,7 @@ class AdoptedOpener(Opener):
         survey = self._surveyor.survey()
         if not read_only:
             survey.refuse_writing(self.path)
+            self._refuse_unwritable()
         options = self._directory.snapshot(survey.options, survey.wal_directory, writing=not read_only)
         if not read_only:
             # users who can read its files can read the new ones
@@ -243,7 +246,7 @@ class AdoptedOpener(Opener):
                 limits = replace(limits, rate=None)  # as above; a compaction opens it again after its flush
             set_limits(options, families, limits)
         access = AccessType.read_only(False) if read_only else AccessType.read_write()
-        path = self._path_for_rocksdb()
+        path = self._path_for_rocksdb(read_only=read_only)
         main = Rdict(path, options=options, column_families=families, access_type=access)
         blobs = _blob_shares(survey.options)
         columns = [self._column(survey, blobs, "default", main)]
@@ -306,17 +309,30 @@ class AdoptedOpener(Opener):
                 "let that program end first",
             )
 
-    def _path_for_rocksdb(self) -> str:
-        """Return a path of the directory that is short enough for the name of RocksDB's log."""
-        path = str(self.path)
+    def _refuse_unwritable(self) -> None:
+        """Raise WorkerError if the files that opening replaces could not be restored.
+
+        rocksdict truncates its file and writes it again, so a full disk would leave the owner an empty one.
+        """
+        if not os.access(self.path, os.W_OK | os.X_OK):
+            raise system_error(OSError(errno.EACCES, os.strerror(errno.EACCES)), str(self.path))
+        free = free_bytes(self.path)
+        if not _can_create_files(self.path) or (free is not None and free < _LEAST_ROOM):
+            error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            raise system_error(error, str(self.path), DiskSpace(_LEAST_ROOM, free))
+
+    def _path_for_rocksdb(self, *, read_only: bool) -> str:
+        """Return a path where rocksdict can write, and short enough for the name of RocksDB's log."""
+        linked = read_only and not _can_create_files(self.path)
+        path = self._directory.link_for_reading() if linked else self.path
         if len(os.fsencode(path)) <= _LONGEST_LOGGED_PATH or sys.platform != "linux":
-            return path
-        if self._descriptor is None:
-            self._descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
-        status = os.fstat(self._descriptor)
-        if (status.st_dev, status.st_ino) != self._checked:
+            return str(path)
+        descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        self._descriptors.append(descriptor)
+        status = os.fstat(descriptor)
+        if not linked and (status.st_dev, status.st_ino) != self._checked:
             raise self._replaced_error()
-        return f"/proc/self/fd/{self._descriptor}"
+        return f"/proc/self/fd/{descriptor}"
 
     def _replaced_error(self) -> WorkerError:
         reason = f"{self.path}: another directory was put in its place while it was checked"
@@ -324,10 +340,17 @@ class AdoptedOpener(Opener):
 
     def _close_descriptors(self) -> None:
         """Release the owner's lock, and close the directory."""
-        for descriptor in (self._lock, self._descriptor):
-            if descriptor is not None:
-                os.close(descriptor)
-        self._lock = self._descriptor = None
+        for descriptor in (*self._descriptors, *(() if self._lock is None else (self._lock,))):
+            os.close(descriptor)
+        self._descriptors, self._lock = [], None
+
+
+def _can_create_files(directory: Path) -> bool:
+    """Return whether files can be created in a directory, as far as is known without creating one."""
+    if not os.access(directory, os.W_OK | os.X_OK):
+        return False
+    disk = os.statvfs(directory)
+    return disk.f_bavail > 0 and (not disk.f_files or disk.f_favail > 0)
 
 
 def _blob_shares(options: bytes) -> dict[str, float]:
