@@ -25,6 +25,7 @@
 #include <rocksdb/sst_partitioner.h>
 #include <rocksdb/statistics.h>
 #include <rocksdb/table.h>
+#include <rocksdb/table_properties.h>
 #include <rocksdb/utilities/backup_engine.h>
 #include <rocksdb/utilities/checkpoint.h>
 #include <rocksdb/utilities/db_ttl.h>
@@ -70,6 +71,8 @@ static bool is(const string& kind) {
 
 static bool has_transactions() { return is("write_prepared") || is("write_committed") || is("write_unprepared"); }
 
+static bool has_ttl() { return is("ttl_values") || is("ttl_merges"); }
+
 static void check(const Status& status, const char* what) {
   if (status.ok()) return;
   std::cerr << what << ": " << status.ToString() << std::endl;
@@ -101,6 +104,44 @@ struct Reverse : Comparator {
 struct DropSevens : CompactionFilter {
   const char* Name() const override { return "my.DropSevens"; }
   bool Filter(int, const Slice& key, const Slice&, string*, bool*) const override { return key.ends_with("7"); }
+};
+
+struct DropSevensFactory : CompactionFilterFactory {
+  const char* Name() const override { return "my.DropSevensFactory"; }
+  std::unique_ptr<CompactionFilter> CreateCompactionFilter(const CompactionFilter::Context&) override {
+    return std::make_unique<DropSevens>();
+  }
+};
+
+struct Filter : FilterPolicy {
+  std::shared_ptr<const FilterPolicy> bloom{NewBloomFilterPolicy(10)};
+  const char* Name() const override { return "my.Filter"; }
+  const char* CompatibilityName() const override { return "my.Filter"; }
+  FilterBitsBuilder* GetBuilderWithContext(const FilterBuildingContext& c) const override {
+    return bloom->GetBuilderWithContext(c);
+  }
+  FilterBitsReader* GetFilterBitsReader(const Slice& s) const override { return bloom->GetFilterBitsReader(s); }
+};
+
+struct Partitions : SstPartitionerFactory {
+  std::shared_ptr<SstPartitionerFactory> prefixes = NewSstPartitionerFixedPrefixFactory(8);
+  const char* Name() const override { return "my.Partitions"; }
+  std::unique_ptr<SstPartitioner> CreatePartitioner(const SstPartitioner::Context& c) const override {
+    return prefixes->CreatePartitioner(c);
+  }
+};
+
+struct Counter : TablePropertiesCollector {
+  const char* Name() const override { return "my.Counter"; }
+  Status Finish(UserCollectedProperties*) override { return Status(); }
+  UserCollectedProperties GetReadableProperties() const override { return {}; }
+};
+
+struct Counters : TablePropertiesCollectorFactory {
+  const char* Name() const override { return "my.Counters"; }
+  TablePropertiesCollector* CreateTablePropertiesCollector(TablePropertiesCollectorFactory::Context) override {
+    return new Counter;
+  }
 };
 
 struct Prefix : SliceTransform {
@@ -144,8 +185,11 @@ static std::map<string, Change> kinds() {
   k["ordinary"] = [](Options&) {};
   for (auto each : {"many_families", "families", "odd_names", "byte_names", "cold_family", "sum_family",
                     "fifo_family", "range_deletes", "ingested", "wide", "ttl_values", "write_committed",
-                    "write_prepared", "write_unprepared", "encrypted"})
+                    "write_prepared", "write_unprepared", "encrypted", "single_deletes", "odd_keys",
+                    "recreated_family", "wide_delete"})
     k[each] = [](Options&) {};
+  k["ttl_merges"] = k["uint64add"];
+  k["max_operator"] = [](Options& o) { o.merge_operator = MergeOperators::CreateMaxOperator(); };
   k["atomic_flush"] = [](Options& o) { o.atomic_flush = true; };
 
   k["reverse"] = [](Options& o) { o.comparator = new Reverse("my.Reverse"); };
@@ -154,6 +198,10 @@ static std::map<string, Change> kinds() {
     OK(Comparator::CreateFromString(ConfigOptions(), "leveldb.BytewiseComparator.u64ts", &o.comparator));
   };
   k["filter"] = [](Options& o) { o.compaction_filter = new DropSevens; };
+  k["filter_factory"] = [](Options& o) { o.compaction_filter_factory.reset(new DropSevensFactory); };
+  k["filter_policy"] = [](Options& o) { table(o, [](auto& t) { t.filter_policy.reset(new Filter); }); };
+  k["partitioner_own"] = [](Options& o) { o.sst_partitioner_factory.reset(new Partitions); };
+  k["collectors"] = [](Options& o) { o.table_properties_collector_factories.emplace_back(new Counters); };
   k["prefix_own"] = [](Options& o) {
     o.prefix_extractor.reset(new Prefix);
     table(o, [](auto& t) { t.filter_policy.reset(NewBloomFilterPolicy(10)), t.whole_key_filtering = false; });
@@ -173,6 +221,7 @@ static std::map<string, Change> kinds() {
     o.table_factory.reset(NewPlainTableFactory());
     o.allow_mmap_reads = true;
   };
+  k["cuckoo_table"] = [](Options& o) { o.table_factory.reset(NewCuckooTableFactory()); };
   k["format_2"] = [](Options& o) { table(o, [](auto& t) { t.format_version = 2; }); };
   k["xxh3"] = [](Options& o) { table(o, [](auto& t) { t.checksum = kXXH3, t.format_version = 5; }); };
   k["ribbon"] = [](Options& o) {
@@ -187,6 +236,20 @@ static std::map<string, Change> kinds() {
     o.min_blob_size = 100;
     o.blob_garbage_collection_age_cutoff = 1.0;
   };
+  k["blob_levels"] = [](Options& o) {
+    o.enable_blob_files = o.enable_blob_garbage_collection = true;
+    o.min_blob_size = 10, o.blob_file_starting_level = 3;
+    o.blob_garbage_collection_force_threshold = 0.3;
+  };
+  k["blob_merges"] = [](Options& o) {
+    o.enable_blob_files = o.enable_blob_garbage_collection = true;
+    o.min_blob_size = 3;
+    o.merge_operator = MergeOperators::CreateStringAppendOperator(",");
+  };
+  k["blob_zlib"] = [](Options& o) {
+    o.enable_blob_files = true, o.min_blob_size = 10;
+    o.blob_compression_type = kZlibCompression;
+  };
 
   for (auto& each : std::map<string, CompressionType>{{"snappy", kSnappyCompression}, {"zlib", kZlibCompression},
            {"bzip2", kBZip2Compression}, {"lz4", kLZ4Compression}, {"lz4hc", kLZ4HCCompression}, {"zstd", kZSTD}})
@@ -196,6 +259,7 @@ static std::map<string, Change> kinds() {
     o.compression_opts.max_dict_bytes = 4096;
     o.compression_opts.zstd_max_train_bytes = 65536;
   };
+  k["zstd_parallel"] = [](Options& o) { o.compression = kZSTD, o.compression_opts.parallel_threads = 4; };
   k["zlib_levels"] = [](Options& o) { o.compression_per_level = {kNoCompression, kNoCompression, kZlibCompression}; };
   k["wal_zstd"] = [](Options& o) { o.wal_compression = kZSTD; };
 
@@ -210,6 +274,11 @@ static std::map<string, Change> kinds() {
     o.compaction_style = kCompactionStyleFIFO;
     o.compaction_options_fifo.max_table_files_size = 20000;
   };
+  k["fifo_compacts"] = [](Options& o) {
+    o.compaction_style = kCompactionStyleFIFO;
+    o.compaction_options_fifo.allow_compaction = true;
+    o.compaction_options_fifo.max_table_files_size = 1;
+  };
   k["fifo_ttl"] = [](Options& o) { o.compaction_style = kCompactionStyleFIFO, o.ttl = 1; };
   k["tiered"] = [](Options& o) {
     o.compaction_style = kCompactionStyleUniversal;
@@ -221,6 +290,17 @@ static std::map<string, Change> kinds() {
     o.enable_blob_files = true;
     o.min_blob_size = 10;
   };
+  k["tiered_level"] = [](Options& o) { o.preclude_last_level_data_seconds = 3600; };
+  k["kept_times"] = [](Options& o) {
+    o.preserve_internal_time_seconds = 3600;
+    o.enable_blob_files = true, o.min_blob_size = 10;
+  };
+  k["last_level_cold"] = [](Options& o) { o.last_level_temperature = Temperature::kCold; };
+  k["universal_incremental"] = [](Options& o) {
+    o.compaction_style = kCompactionStyleUniversal;
+    o.compaction_options_universal.incremental = o.compaction_options_universal.allow_trivial_move = true;
+  };
+  k["round_robin"] = [](Options& o) { o.compaction_pri = kRoundRobin, o.max_subcompactions = 8; };
   k["mixed_families"] = [](Options&) {};
   k["no_style"] = [](Options& o) { o.compaction_style = kCompactionStyleNone; };
   k["ttl"] = [](Options& o) { o.ttl = 2592000; };
@@ -246,6 +326,8 @@ static std::map<string, Change> kinds() {
   k["wal_recycled"] = [](Options& o) { o.recycle_log_file_num = 4; };
   k["wal_kept"] = [](Options& o) { o.WAL_ttl_seconds = 3600; };
   k["checksums"] = [](Options& o) { o.file_checksum_gen_factory = GetFileChecksumGenCrc32cFactory(); };
+  k["wal_manual"] = [](Options& o) { o.manual_wal_flush = true; };
+  k["two_queues"] = [](Options& o) { o.two_write_queues = o.write_dbid_to_manifest = true; };
   k["small_manifest"] = [](Options& o) { o.max_manifest_file_size = 1; };
   k["direct_io"] = [](Options& o) { o.use_direct_reads = o.use_direct_io_for_flush_and_compaction = true; };
   k["mmap"] = [](Options& o) { o.allow_mmap_reads = o.allow_mmap_writes = true; };
@@ -306,7 +388,7 @@ using Families = std::vector<ColumnFamilyHandle*>;
 
 static DB* open_database(Families& families) {
   Options o = options();
-  if (is("ttl_values")) {
+  if (has_ttl()) {
     DBWithTTL* database;
     OK(DBWithTTL::Open(o, DIR, &database, 2592000));
     families = {database->DefaultColumnFamily()};
@@ -331,6 +413,12 @@ static DB* open_database(Families& families) {
 }
 
 static string key(int number) {
+  if (is("odd_keys")) {
+    static const std::map<int, string> odd = {
+        {0, ""}, {1, string(1, 0)}, {2, string(2, 0)}, {150, string("key000150\0\0", 11)},
+        {151, "key000150" + string(20000, 'k')}, {297, "\xff"}, {298, string(50, '\xff')}, {299, string(10000, '\xff')}};
+    if (odd.count(number)) return odd.at(number);
+  }
   char text[32];
   snprintf(text, sizeof text, "key%06d", number);
   return text;
@@ -341,12 +429,14 @@ static void write_layer(DB* db, ColumnFamilyHandle* family, int layer, int count
   string value = "value" + std::to_string(layer) + string(is("blob_files") ? 400 : 30, char('a' + layer));
   for (int i = 0; i < count; i++) {
     WriteOptions w;
-    if (is("timestamps")) {
+    if (is("single_deletes")) {  // which may follow one Put each
+      OK(layer % 2 == i % 2 ? db->Put(w, family, key(i), value) : db->SingleDelete(w, family, key(i)));
+    } else if (is("timestamps")) {
       string stamp(8, 0);
       stamp[0] = char(layer + 1);
       OK(db->Put(w, family, key(i), Slice(stamp), value));
     } else if (merges && i % 2 == 0) {
-      string one = is("uint64add") || family->GetName() == "counts" ? string("\x01\0\0\0\0\0\0\0", 8) : std::to_string(i % 10 + layer + 1);
+      string one = is("uint64add") || is("ttl_merges") || family->GetName() == "counts" ? string("\x01\0\0\0\0\0\0\0", 8) : std::to_string(i % 10 + layer + 1);
       OK(db->Merge(w, family, key(i), one));
     } else if (is("wide") && i % 3 == 0) {
       OK(db->PutEntity(w, family, key(i), {{"", value}, {"a", "1"}, {"b", std::to_string(layer)}}));
@@ -356,6 +446,8 @@ static void write_layer(DB* db, ColumnFamilyHandle* family, int layer, int count
       OK(db->Put(w, family, key(i), merges ? "7" : value));
     }
   }
+  if (is("wide_delete") && layer) OK(db->DeleteRange(WriteOptions(), family, key(layer * 70), layer == 1 ? key(200) : "z"));
+  if (is("blob_levels")) OK(db->DeleteRange(WriteOptions(), family, key(layer * 50), key(layer * 50 + 20)));
   if (is("range_deletes")) OK(db->DeleteRange(WriteOptions(), family, key(layer * 50), key(layer * 50 + 20)));
 }
 
@@ -366,7 +458,7 @@ static void flush(DB* db, const Families& families) {
 
 static void add_families(DB* db, Families& families) {
   std::vector<string> names;
-  int count = is("many_families") ? 60 : is("families") || is("atomic_flush") ? 3 : 0;
+  int count = is("many_families") ? 60 : is("families") || is("atomic_flush") || is("recreated_family") ? 3 : 0;
   for (int i = 0; i < count; i++) names.push_back("family" + std::to_string(i));
   if (is("cold_family") || is("sum_family") || is("fifo_family")) names.push_back("one");
   if (is("odd_names"))
@@ -403,6 +495,16 @@ static void ingest(DB* db) {
   OK(db->IngestExternalFile({DIR + "-new.sst"}, move));
 }
 
+// Its name belongs to another family then, and the WAL still has entries of the old one.
+static void recreate(DB* db, Families& families, const string& state) {
+  OK(db->DropColumnFamily(families[2]));
+  OK(db->DestroyColumnFamilyHandle(families[2]));
+  OK(db->CreateColumnFamily(options(), "family1", &families[2]));
+  if (state != "unflushed") write_layer(db, families[2], 1, 50), flush(db, {families[2]});
+  write_layer(db, families[2], 2, 20);
+  OK(db->FlushWAL(true));
+}
+
 static void make(const string& state) {
   if (is("wal_link")) OK(Env::Default()->CreateDirIfMissing(DIR)), (void)!symlink(DIR.c_str(), (DIR + "-link").c_str());
   Families families;
@@ -419,9 +521,10 @@ static void make(const string& state) {
     if (has_transactions()) write_transactions(static_cast<TransactionDB*>(db));
     OK(db->FlushWAL(true));
   }
+  if (is("recreated_family")) recreate(db, families, state);
   if (state == "killed" || has_transactions()) kill(getpid(), SIGKILL);
   for (auto family : families)
-    if (!is("ttl_values")) OK(db->DestroyColumnFamilyHandle(family));
+    if (!has_ttl()) OK(db->DestroyColumnFamilyHandle(family));
   delete db;
 }
 
@@ -509,6 +612,6 @@ int main(int count, char** words) {
   }
   if (has_transactions()) std::cout.flush(), _exit(0);
   for (auto family : families)
-    if (!is("ttl_values")) OK(db->DestroyColumnFamilyHandle(family));
+    if (!has_ttl()) OK(db->DestroyColumnFamilyHandle(family));
   delete db;
 }
