@@ -48,6 +48,23 @@ def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
+class TestLinks:
+    @pytest.mark.parametrize("name", ["", "notes", "notes/copies", "notes/opening", "notes/reading"])
+    def test_nothing_behind_one_is_deleted(self, tmp_path, directory, name):
+        outside, parent = tmp_path / "outside", tmp_path / "adopted.notes"
+        (outside / "notes" / "copies").mkdir(parents=True)
+        (outside / "precious").write_text("theirs")
+        (outside / "notes" / "copies" / "precious").write_text("theirs")
+        link = parent / name
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(outside)
+        visit(directory, parent / "notes").link_for_reading()
+        assert (outside / "precious").read_text() == "theirs"
+        assert (outside / "notes" / "copies" / "precious").read_text() == "theirs"
+        assert len(list(outside.rglob("*"))) == 4
+        assert not link.is_symlink()
+
+
 class TestOpened:
     def test_it_is_opened_with_the_owners_config(self, directory, notes):
         (directory / "rocksdict-config.json").write_text('{"raw_mode": true}')

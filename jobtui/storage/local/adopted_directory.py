@@ -70,6 +70,7 @@ class AdoptedDirectory:
 
     def restore(self) -> None:
         """Undo the changes of opening and working, even after a crash. Raises OSError."""
+        self._unlink_directories()
         self._unlink_reading()
         snapshot = self._read()
         if snapshot is not None:
@@ -136,6 +137,13 @@ class AdoptedDirectory:
             write_atomically(reading / CONFIG, (self.notes / _OPENING / CONFIG).read_bytes())
         self._discard_snapshot()
         return reading
+
+    def _unlink_directories(self) -> None:
+        """Remove links in the place of directories of jobtui's own, whose old files are deleted."""
+        inside = (self.notes / name for name in (_COPIES, _OPENING, _READING))
+        for directory in (self.notes.parent, self.notes, *inside):
+            if directory.is_symlink():
+                directory.unlink()
 
     def _unlink_reading(self) -> None:
         reading = self.notes / _READING
