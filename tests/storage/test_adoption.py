@@ -116,10 +116,13 @@ class TestOptions:
             (TABLE, "index_type", "kHashSearch", "kHashSearch"),
             ("DBOptions", "max_background_jobs", "100000", "as max_background_jobs"),
             ("DBOptions", "max_file_opening_threads", "many", "as max_file_opening_threads"),
+            ("DBOptions", "log_readahead_size", str(1 << 40), "as log_readahead_size"),
             ("DBOptions", "table_cache_numshardbits", "30", "as table_cache_numshardbits"),
             (CF, "num_levels", "-1", "as num_levels"),
             (CF, "num_levels", "1000000", "as num_levels"),
             (CF, "inplace_update_num_locks", "9" * 30, "as inplace_update_num_locks"),
+            (CF, "sample_for_compression", str(1 << 40), "as sample_for_compression"),
+            (CF, "memtable_protection_bytes_per_key", "2147483647", "as memtable_protection_bytes_per_key"),
         ],
     )
     def test_it_is_refused_for(self, database, section, name, value, finding):

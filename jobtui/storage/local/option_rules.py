@@ -44,6 +44,11 @@ _BOUNDS = {
     "max_background_compactions": (-1, 512),
     "max_background_flushes": (-1, 512),
     "max_file_opening_threads": (-1, 512),
+    "log_readahead_size": (0, 1 << 30),  # is allocated at once
+    "sample_for_compression": (0, 1 << 31),  # RocksDB divides by its lower 32 bits
+    # with more, RocksDB takes every entry for a damaged one
+    "memtable_protection_bytes_per_key": (0, 8),
+    "block_protection_bytes_per_key": (0, 8),
 }
 _NEWEST_TABLE_FORMAT = 6
 
