@@ -318,6 +318,32 @@ class TestDamage:
         again.close()
 
 
+class TestArchive:
+    def test_record_with_a_newer_one_outside_stays_hidden_without_the_manifest(self, tmp_path: Path) -> None:
+        path = tmp_path / "history"
+        jobs = sealed_history(path, 10)
+        history = History.open(path, limits=SEALING)
+        history.commit(amended(jobs[2])).result()
+        history.close()
+        history = History.open(path, limits=OPEN)
+        history.archive(1, 10).result()
+        history.restore(3, 3).result()
+        history.close()
+        next(path.glob("archive/*/ARCHIVE.json")).unlink()
+        assert any("rebuilt from the segments" in line for line in repair(path))
+        assert verify(path) == []
+        found, again = read_all(path)
+        assert found == {3: amended(jobs[2])}
+        assert all(again.is_archived(job.id) for job in jobs if job.id != 3)
+        again.close()
+
+    def test_missing_one_is_named_and_no_longer_expected(self, sealed: Made, copied: Copied) -> None:
+        path = copied(sealed)
+        shutil.rmtree(archive_of(path))
+        assert any("it is missing with jobs 20 to 30" in line for line in repair(path))
+        assert verify(path) == []
+
+
 class TestRepairAndRead:
     def test_manifest_of_an_intact_archive_stays(self, sealed: Made, copied: Copied) -> None:
         path = copied(sealed)

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import signal
+import sys
 from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,10 +23,18 @@ from jobtui.storage.local.catalog import Catalog, CatalogEntry
 from jobtui.storage.local.errors import DiskSpace, WorkerError, rocksdb_error, system_error
 from jobtui.storage.local.process import WorkerDied, WorkerProcess
 from jobtui.storage.local.supervisor import WorkerSupervisor
+from tests.support.adoptable import adoptable
 from tests.support.storage import failure_of, space_at, storage_at
 
 pytestmark = pytest.mark.anyio
 LONGEST = 60.0
+LOCKED = """
+import fcntl, sys
+lock = open(sys.argv[1], "r+")
+fcntl.lockf(lock, fcntl.LOCK_EX)
+print(flush=True)
+input()
+"""
 
 
 @pytest.fixture
@@ -172,6 +181,22 @@ class TestStorage:
             placement = Placement(directories=(str(tmp_path / "file"),))
             error = await failure_of(storage.create_space("chain", placement))
             assert error.detail.endswith("is a file, not a directory")
+
+    async def test_open_database_of_another_program_is_named_in_its_figures(self, tmp_path: Path) -> None:
+        database = adoptable(tmp_path / "db")
+        async with storage_at(tmp_path / "root") as storage:
+            await storage.create_space("chain", Placement(directories=(str(database),)))
+            assert not (await storage.figures("chain", str(database))).refusal
+            holder = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-c", LOCKED, database / "LOCK"),
+                stdin=asyncio.subprocess.PIPE,
+                stdout=asyncio.subprocess.PIPE,
+            )
+            assert holder.stdout is not None
+            await holder.stdout.readline()
+            figures = await storage.figures("chain", str(database))
+            await holder.communicate(b"\n")
+            assert "another program has the database open" in figures.refusal
 
     async def test_space_on_a_host_whose_directory_is_gone_is_dropped(self, tmp_path: Path) -> None:
         catalog = Catalog.open(tmp_path / "root", {"h1": tmp_path / "gone"})

@@ -304,8 +304,7 @@ def live_share_of_puts(stretches: Sequence[Stretch], puts: int, deletions: int) 
         live = 0.0
         for one in stretches:
             dead = one.dead * (1.0 - share_of_deletions)
-            if not one.is_blocked:
-                live += one.weight * (one.live / (one.live + dead) if one.live else float(not one.dead))
+            live += one.weight * (one.live / (one.live + dead) if one.live else float(not one.dead))
         live /= weight
         if not deletions:
             break
