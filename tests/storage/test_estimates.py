@@ -496,31 +496,3 @@ class TestReader:
         files = tables_by_family(made.handle)["default"]
         reader = figures.EntrySampler(made.handle, made[0], files, EntryTotals(5_001))
         assert sum(stretch.live for stretch in reader._read_halves(8)) > 0
-
-
-class TestSample:
-    def sampler(self, made: Made) -> figures.EntrySampler:
-        files = tables_by_family(made.handle)["default"]
-        totals = figures._read_totals(made[0], files)
-        return figures.EntrySampler(made.handle, made[0], files, totals)
-
-    def test_of_nothing_has_no_share(self, make) -> None:
-        made = make()
-        (family,) = figures.read_figures(made.handle, made.database).families
-        assert family.live_share is None
-
-    def test_run_of_deletions_at_the_beginning_is_not_the_end(self, make) -> None:
-        made = make()
-        write(made[0], decimal(6_000), noise(6_000, 20))
-        for key in decimal(6_000)[:3_000]:
-            made[0].delete(key)
-        made[0].flush(True)
-        sampler, keys = self.sampler(made), decimal(6_000)
-        assert sampler._read_halves(8) == []
-        assert sampler._around(keys[1_000], keys[0], keys[-1]) == (keys[1_000], keys[1_000])
-        assert sampler._find_gaps(96) == []  # not even where the end of the run is near
-
-    def test_range_of_two_keys_is_not_halved(self, make) -> None:
-        made = make()
-        write(made[0], decimal(2), noise(2))
-        assert len(self.sampler(made)._read_halves(8)) == 1
