@@ -95,6 +95,14 @@ def test_file_is_checked(capsys: Captured, tmp_path: Path, directory: Path) -> N
             'mouse = true\n[dashboard.keymap]\nstop = "q"\n',
             ":4: keymap: q for stop is taken by quit; stop keeps s",
         ),
+        (
+            'mouse = true\n[dashboard.views]\n"mine" = "status:foo"\n',
+            ":4: view mine: no status foo: there is queue, running, finished, failed, stopped",
+        ),
+        (
+            '[dashboard.themes.mine]\nbase = "brown"\n',
+            ":2: theme mine: base must be one of dark, light, high-contrast, color-blind",
+        ),
     ],
 )
 def test_check_includes_settings_of_the_dashboard(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -48,19 +49,23 @@ def config_command(command: ConfigCommand) -> int:
 
 
 def dashboard_problems(config: Config) -> Sequence[Problem]:
-    """Return the problems of the theme and the keymap, which only the dashboard checks."""
+    """Return the problems of the themes, the saved views and the keymap, which only the dashboard checks."""
     theme, changes = config.dashboard.theme, list(config.dashboard.keymap.items())
-    own = config.dashboard.themes
-    if not (theme or changes or own):
+    own, views = config.dashboard.themes, config.dashboard.views
+    if not (theme or changes or own or views):
         return ()
     # late: they import Textual
+    from jobtui.tui.data.search import parse_filter
     from jobtui.tui.keymap import load_keymap
     from jobtui.tui.themes import own_theme_problem, theme_problem
 
     found: list[tuple[tuple[str, ...], str]] = []
     for name, colors in own.items():
         if problem := own_theme_problem(colors):
-            found.append((("dashboard", "themes", name), problem))
+            found.append((("dashboard", "themes", name), f"theme {name}: {problem}"))
+    for name, text in views.items():
+        problems = parse_filter(text, datetime.now(UTC)).problems
+        found += [(("dashboard", "views", name), f"view {name}: {problem}") for problem in problems]
     if problem := theme_problem(theme, [*own]):
         found.append((("dashboard", "theme"), problem))
     reported = 0
