@@ -19,6 +19,7 @@ from textual import events
 from textual.app import ReturnType
 from textual.driver import Driver
 from textual.screen import Screen
+from textual.worker import WorkerFailed
 from typing_extensions import override
 
 from jobtui.files import foreign_owner
@@ -58,7 +59,8 @@ def style_sheet(name: str) -> Path:
 
 def write_crash_report(error: BaseException, directory: Path | None) -> Path | None:
     """Write an error and its traceback to a new file; return its path, None if it could not be written."""
-    text = f"{datetime.now(UTC).isoformat()}\n{''.join(traceback.format_exception(error))}"
+    cause = _cause_of(error)
+    text = f"{datetime.now(UTC).isoformat()}\n{''.join(traceback.format_exception(cause))}"
     try:
         if directory is not None:
             if foreign_owner(directory):
@@ -73,8 +75,14 @@ def write_crash_report(error: BaseException, directory: Path | None) -> Path | N
     return Path(name)
 
 
+def _cause_of(error: BaseException) -> BaseException:
+    """Return what failed in a worker: Textual's own error has neither its frames nor its name."""
+    return error.error if isinstance(error, WorkerFailed) else error
+
+
 def crash_message(error: BaseException, place: Path | None) -> str:
     """Return the message for the terminal after it has been restored; `place` is the crash report."""
+    error = _cause_of(error)
     text = str(error).split("\n")[0][:200]
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
     lines = [

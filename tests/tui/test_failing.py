@@ -1,5 +1,9 @@
 import asyncio
+from pathlib import Path
 
+from textual.worker import WorkerFailed
+
+from jobtui.tui.base_app import crash_message, write_crash_report
 from jobtui.tui.screens.dialog import FailureApp
 from jobtui.tui.text.spans import plain
 from jobtui.tui.widgets.base import LinesView
@@ -34,3 +38,14 @@ def test_it_can_be_tried_again() -> None:
     assert asyncio.run(run("enter")) is True
     assert asyncio.run(run("down", "enter")) is False
     assert asyncio.run(run("escape")) is False
+
+
+def test_failure_of_a_worker_is_reported_as_its_cause(tmp_path: Path) -> None:
+    try:
+        Path(tmp_path, "missing").stat()
+    except OSError as error:
+        failed = WorkerFailed(error)
+    assert "failed: FileNotFoundError: " in crash_message(failed, None)
+    report = write_crash_report(failed, tmp_path)
+    assert report is not None
+    assert "Traceback" in report.read_text("utf-8")
