@@ -261,6 +261,10 @@ class TestSummary:
         ):
             assert part in text
 
+    def test_corrupt_files_are_restored_first(self) -> None:
+        corrupt = replace(FAILED, tasks=tuple(replace(task, code="corrupt") for task in FAILED.tasks))
+        assert "on the 2 hosts that did not finish, once a backup is restored" in summary(corrupt)
+
     def test_options_and_condition_are_shown(self) -> None:
         options = JobOptions(rolling=2, rate=50 << 10, because="too big", condition="deletions > 20%")
         text = summary(replace(FAILED, options=options))

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 
 from jobtui.engine.lifecycle import paused_seconds, working_seconds
+from jobtui.errors import ErrorCode
 from jobtui.formatting import (
     DateOrder,
     format_bytes,
@@ -96,10 +97,13 @@ def next_action(job: Job, recovered_as: Sequence[int], keys: tuple[str, str, str
             if after := continuation_of(job):
                 return recover, f"continues it {after}"
             rest = [task.host for task in job.tasks if task.status is not Status.FINISHED]
+            # a repetition reads the same bytes
+            is_corrupt = any(task.code == ErrorCode.CORRUPT for task in job.tasks)
+            first = ", once a backup is restored" if is_corrupt else ""
             if rest and len(rest) < len(job.tasks) and job.origin is None:
                 what = rest[0] if len(rest) == 1 else f"the {len(rest)} hosts that did not finish"
-                return recover, f"runs it again, on {what}"
-            return recover, "runs it again"
+                return recover, f"runs it again, on {what}{first}"
+            return recover, f"runs it again{first}"
         case _:
             return None
 
