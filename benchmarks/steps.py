@@ -36,14 +36,15 @@ _TICK = 0.01
 class _Measured(msgspec.Struct, frozen=True):
     """A compaction: bytes before and at most during it, its seconds and steps.
 
-    `bare`: the seconds of one bare call. `loop`: those of a bare call for each step.
+    `bare`: the seconds of one bare call. `loop`: those of a bare call for each step, None if level 0 holds
+    files: jobtui plans again before each step, and so merges nothing twice that level 0 was merged into.
     """
 
     data: int
     peak: int
     ours: float
     bare: float
-    loop: float
+    loop: float | None
     steps: int
 
 
@@ -168,31 +169,33 @@ def _disk(all_measured: list[_Measured]) -> Outcome:
 
 
 def _time(all_measured: list[_Measured]) -> Outcome:
-    loop = statistics.median(one.loop / one.bare for one in all_measured)
-    limit = f"{loop:.2f}×: a bare loop of a call for each step"
+    loops = [one.loop / one.bare for one in all_measured if one.loop is not None]
+    limit = f"{statistics.median(loops):.2f}×: a bare call for each step" if loops else ""
     return Outcome.of([one.ours / one.bare for one in all_measured], _note(all_measured), limit)
 
 
 def _note(all_measured: list[_Measured]) -> str:
     return "; ".join(
         f"{one.data >> 20} MiB in {one.steps} steps, {(one.peak - one.data) >> 20} MiB more, "
-        f"{one.ours:.2f} s, bare {one.bare:.2f} s, in a loop {one.loop:.2f} s"
+        f"{one.ours:.2f} s, bare {one.bare:.2f} s"
+        + (f", bare in steps {one.loop:.2f} s" if one.loop is not None else "")
         for one in all_measured
     )
 
 
 def _measure(run: Run, size: int, *, with_level_0: bool, bare_first: bool) -> _Measured:
     root = _filled(run, size, with_level_0=with_level_0)
-    bare = loop = 0.0
+    bare, loop = 0.0, None
     if bare_first:
-        bare, loop = _time_bare(root, run), _time_bare(root, run, in_steps=True)
+        bare = _time_bare(root, run)
+    if not with_level_0:
+        loop = _time_bare(root, run, in_steps=True)
     copy = _copy(root, run)
     data = _size(_database(copy))
     with _peak(_database(copy)) as peak:
         took, result = asyncio.run(_compact(copy))
     shutil.rmtree(copy)
-    if not bare_first:
-        loop, bare = _time_bare(root, run, in_steps=True), _time_bare(root, run)
+    bare = bare or _time_bare(root, run)
     return _Measured(data, max(peak), took, bare, loop, result.steps.total if result.steps is not None else 0)
 
 

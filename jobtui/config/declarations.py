@@ -100,7 +100,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
         ),
         Setting(
             "step_size",
-            "83886080",
+            "88080384",
             'How much of a database a compaction merges in one step, in bytes or like "80 MiB". It can be '
             "paused after each step, a stop loses one at most, and each needs about twice as much free disk.",
             step_size,

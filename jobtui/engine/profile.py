@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     # it imports ssl, which embedded storage does not need
     from jobtui.storage.nebula.settings import ClusterSettings
 
-STEP_SIZE = 80 << 20
+STEP_SIZE = 84 << 20
 MIN_FREE = DiskReserve(share=0.05)
 
 
