@@ -366,12 +366,15 @@ class Dispatcher:
             if space in occupied:
                 continue
             # a paused job leaves the heap, and is queued again when it is resumed
-            while queue and not _is_waiting(job := current(queue[0])):
+            while queue:
+                job = current(queue[0])
+                if job is not None and job.status is Status.QUEUE and not job.paused:
+                    if self._admission.may_run(job):
+                        heads.append(job)
+                    break
                 heappop(queue)
-            if not queue:
+            else:
                 through.append(space)
-            elif job is not None and self._admission.may_run(job):
-                heads.append(job)
         for space in through:
             del self._queues[space]
         return heads
@@ -480,7 +483,3 @@ class Dispatcher:
     def _elapsed(self, job_id: int) -> float | None:
         began = self._began.get(job_id)
         return None if began is None else self._clock.steady() - began
-
-
-def _is_waiting(job: Job | None) -> bool:
-    return job is not None and job.status is Status.QUEUE and not job.paused
