@@ -53,7 +53,7 @@ def test_values_of_wide_codes_are_compared() -> None:
 
 def test_number_beyond_all_bounds_stays_within_its_cluster(sealed: Sealed) -> None:
     one, two = ended(2)
-    origins = ClusterRef("b", "s", 1), ClusterRef("a", "s", 1 << 41)
+    origins = ClusterRef("b", "s", 1), ClusterRef("a", "s", 1 << 43)
     history = sealed(*(replace(job, origin=origin) for job, origin in zip((one, two), origins, strict=True)))
     assert history.query(Query(sort=Sort.ORIGIN)).ids(0, 2) == [2, 1]
 
@@ -63,8 +63,11 @@ def test_position_beyond_the_first_guess(
     sealed: Sealed, monkeypatch: pytest.MonkeyPatch, descending: bool
 ) -> None:
     monkeypatch.setattr(ordered_ids, "_FIRST_GUESS", 2)
-    view = sealed(*ended(10)).query(Query(descending=descending, statuses=frozenset(Status)))
-    assert [view.index_of(job_id) for job_id in view.ids(0, 10)] == list(range(10))
+    jobs = ended(10)
+    sealed(*jobs[:5])
+    history, order = sealed(*jobs[5:]), [*range(10)]
+    found = [history.query(Query(descending=descending)).index_of(job.id) for job in jobs]
+    assert found == (order[::-1] if descending else order)
 
 
 def test_last_end_is_the_latest_one(sealed: Sealed) -> None:
