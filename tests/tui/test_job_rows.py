@@ -107,6 +107,7 @@ class TestStopped:
         tasks = (replace(base.tasks[0], progress=0.4), Task(1, "cold1", Status.FINISHED, progress=1.0))
         shown = replace(base, tasks=tasks)
         assert text_of(rows_of(shown), 100).endswith("at 70%, 1 of 2 hosts done")
+        assert text_of(rows_of(replace(shown, tasks=tasks[:1])), 100).endswith("at 40%")
         assert text_of(rows_of(replace(shown, reason="too slow")), 100).endswith("too slow")
         assert text_of(rows_of(replace(shown, start=None)), 100).endswith("not begun")
 

@@ -376,7 +376,10 @@ def _stopped_at(job: Job) -> str:
         return "not begun"
     finished = sum(task.status is Status.FINISHED for task in job.tasks)
     hosts = f"{finished} of {format_count(len(job.tasks), 'host')} done"
-    return f"at {format_percent(job.progress).strip()}, {hosts}" if job.progress else hosts
+    if not job.progress:
+        return hosts
+    reached = f"at {format_percent(job.progress).strip()}"
+    return f"{reached}, {hosts}" if finished else reached
 
 
 def job_cell(job: Job, column: str, now: datetime, width: int) -> Line:
