@@ -135,7 +135,7 @@ def test_compacted_and_empty_databases_can_be_compacted(tmp_path):
 
 def test_stats_of_another_space_answer_while_a_compact_runs(tmp_path):
     async def run():
-        async with layered(tmp_path, 2, 3, rate=4 << 20) as (storage, _):
+        async with layered(tmp_path, 2, 3, rate=256 << 10) as (storage, _):
             await storage.create_space("test2", Placement())
             watched = Watched()
             compacting = await moving_compact(storage, watched)
@@ -258,7 +258,7 @@ def test_unread_dump_delays_nothing(tmp_path):
 
 def test_dump_continues_after_a_stop_reopened_the_database(tmp_path):
     async def run():
-        async with layered(tmp_path, 2, 3, rate=4 << 20) as (storage, held):
+        async with layered(tmp_path, 2, 3, rate=256 << 10) as (storage, held):
             pairs = storage.dump("nba")
             read = [await anext(pairs)]
             watched = Watched()
