@@ -339,7 +339,7 @@ class TestLog:
 
         tail = LogTail(Logged())
         assert tail.read() == ()
-        stamp = "2026/11/28-21:44:43.257234 140360644818624"
+        stamp = "9026/11/28-21:44:43.257234 140360644818624"
         dump = f"{stamp} [db/column_family.cc:629] --------------- Options for column family [default]:\n"
         lines = "".join(f"{stamp} [db/job.cc:1] line {number} {'x' * 999}\n" for number in range(999))
         end = f"{stamp} [WARN] [db/job.cc:1] a \x1b[31mwarning\n  index_type: 0\n{stamp} EVENT_LOG_v1 {{}}\n"
@@ -355,12 +355,24 @@ class TestLog:
         class Logged:
             log = tmp_path / "LOG"
 
-        line = "2026/11/28-21:44:43.257234 1403 [db/job.cc:1] {}\n"
+        line = "9026/11/28-21:44:43.257234 1403 [db/job.cc:1] {}\n"
         Logged.log.write_text(line.format("old") * 9)
         tail = LogTail(Logged())
         Logged.log.rename(tmp_path / "LOG.old.1")
         Logged.log.write_text(line.format("new"))
         assert tail.read() == ("21:44:43 new",)
+
+    def test_late_lines_of_an_earlier_job_are_left_out(self, tmp_path):
+        class Logged:
+            log = tmp_path / "LOG"
+
+        Logged.log.touch()
+        tail = LogTail(Logged())
+        Logged.log.write_text(
+            "2019/12/17-09:21:30.123456 1403 [db/job.cc:1] Manual compaction starting\n"
+            "9026/11/28-21:44:43.257234 1403 [db/job.cc:1] Manual flush start\n"
+        )
+        assert tail.read() == ("21:44:43 Manual flush start",)
 
 
 class TestProgressEstimator:

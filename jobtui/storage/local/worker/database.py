@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -42,8 +43,11 @@ _MOST_LOG_BYTES: Final = 256 << 10
 _LONGEST_LOG_LINE: Final = 400
 # the time, the thread, a level if it is not INFO, the position in RocksDB's source, and the text
 _LOG_LINE: Final = re.compile(
-    r"^\d{4}/\d\d/\d\d-(\d\d:\d\d:\d\d)\.\d+ \w+ (?:\[(\w+)\] )?\[[\w/.]+\.(?:cc|h):\d+\] (.*)$", re.MULTILINE
+    r"^(\d{4}/\d\d/\d\d-(\d\d:\d\d:\d\d)\.\d{6}) \w+ (?:\[(\w+)\] )?\[[\w/.]+\.(?:cc|h):\d+\] (.*)$",
+    re.MULTILINE,
 )
+_LOG_TIME: Final = "%Y/%m/%d-%H:%M:%S.%f"
+"""How RocksDB writes the local time of a line; later times are greater as text, too."""
 _DUMPED_OPTIONS: Final = "--- Options for column family"
 
 
@@ -375,6 +379,7 @@ class LogTail:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._begin = _file_and_size(database.log)
+        self._begin_time = datetime.now().strftime(_LOG_TIME)
 
     def read(self) -> tuple[str, ...]:
         """Return the newest of the added lines, each with its time of day, without what RocksDB dumps."""
@@ -391,9 +396,10 @@ class LogTail:
         except OSError:
             return ()
         lines = [
-            printable_line(" ".join(filter(None, found.groups())), _LONGEST_LOG_LINE)
+            printable_line(" ".join(filter(None, found.groups()[1:])), _LONGEST_LOG_LINE)
             for found in _LOG_LINE.finditer(text)
-            if _DUMPED_OPTIONS not in found[3]
+            # RocksDB buffers its log for some seconds: the last lines of an earlier job are written in this one
+            if found[1] >= self._begin_time and _DUMPED_OPTIONS not in found[4]
         ]
         return tuple(lines[-MOST_LOG_LINES:])
 
