@@ -4,8 +4,9 @@
     python screenshots/make.py --all DIR [NAME…]
 
 Each is an SVG as Textual exports it, and a PNG made from that with resvg (`pip install resvg-py`). The jobs run
-on real RocksDB databases in a temporary directory. `--all` takes every view at five sizes with the dark theme,
-and at one size with each palette, into a directory.
+on real RocksDB databases in a temporary directory. `--all` takes every view of the scenes in `scenes.py` at
+five sizes and with five palettes, into a directory that is not in the repository; names choose a scene, a view,
+a palette or a size.
 """
 
 from __future__ import annotations
@@ -16,19 +17,23 @@ import os
 import random
 import re
 import shutil
+import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
+from itertools import product
 from pathlib import Path
 from typing import ClassVar
 
+import msgspec
 from rocksdict import Options, Rdict
 from textual.pilot import Pilot
 
 from jobtui.config.settings import TuiSettings
-from jobtui.engine.client import Session
+from jobtui.engine.client import Client, Session
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.model import Status
@@ -40,6 +45,9 @@ HERE = Path(__file__).parent
 SHOP = Path("/tmp/shop")
 PATIENCE_SECONDS = 120.0
 PNG_WIDTH = 1600
+"""The most pixels of a line."""
+CELL_PIXELS = 10
+"""The pixels of a cell in the pictures of `--all`: more take longer, and show no more."""
 FIRST_JOBS = "USE nba; ADMIN FLUSH; ADMIN COMPACT; ADMIN FLUSH test2; ADMIN COMPACT test2; ADMIN COMPACT"
 SCHEDULES = (
     'CREATE SCHEDULE nightly AT "30 2 * * *" UNTIL "06:00" DO ADMIN COMPACT nba IF NEEDED; '
@@ -51,10 +59,11 @@ class Photographer:
     """Drives a dashboard and takes pictures of it."""
 
     directory = HERE
+    """Where the pictures go."""
     # what `run_once` has run: all dashboards share an engine
     texts: ClassVar[set[str]] = set()
 
-    def __init__(self, engine: LocalClient, app: DashboardApp, pilot: Pilot[int]) -> None:
+    def __init__(self, engine: Client, app: DashboardApp, pilot: Pilot[int]) -> None:
         self.engine, self.app, self._pilot = engine, app, pilot
 
     async def press(self, *keys: str) -> None:
@@ -93,16 +102,20 @@ class Photographer:
 
     async def settle(self) -> None:
         """Wait for what a view loads."""
-        await self._pilot.pause(1.0)
+        await self._pilot.pause(0.5)
 
-    async def take(self, name: str) -> None:
-        """Take a picture, as SVG and PNG."""
+    async def resize(self, width: int, height: int) -> None:
+        """Give the terminal another size."""
+        await self._pilot.resize_terminal(width, height)
+        await self._pilot.pause(0.1)
+
+    async def take(self, name: str) -> Path:
+        """Take a picture and return the path of its SVG."""
         self.app.clear_notifications()
         await self._pilot.pause(0.3)
         place = self.directory / f"{name}.svg"
         place.write_text(self.app.export_screenshot(title="jobtui"), encoding="utf-8")
-        as_png(place)
-        print(place.with_suffix(".png").name)
+        return place
 
 
 Shot = Callable[[Photographer], Awaitable[None]]
@@ -172,12 +185,6 @@ async def question(photographer: Photographer) -> None:
     await photographer.press("home", "space", "space", "space", "space", "s")
 
 
-async def archiving(photographer: Photographer) -> None:
-    """Show the confirmation of an action on marked jobs that no job's end can make void."""
-    await photographer.press("home", "space", "space", "space", "space", "b")
-    await photographer.settle()
-
-
 async def help_screen(photographer: Photographer) -> None:
     """Show the keys."""
     await photographer.press("question_mark")
@@ -212,44 +219,11 @@ async def overview(photographer: Photographer) -> None:
     await photographer.settle()
 
 
-async def hosts(photographer: Photographer) -> None:
-    """Show the hosts."""
-    await photographer.press("3")
-    await photographer.settle()
-
-
 async def chart(photographer: Photographer) -> None:
     """Show what a running compaction reads and writes."""
     await photographer.run("ADMIN COMPACT nba")
     await photographer.until(lambda: running(photographer) > 0.6)
     await photographer.press("home", "enter", "right_square_bracket", "right_square_bracket")
-    await photographer.settle()
-
-
-async def log(photographer: Photographer) -> None:
-    """Show the log of notifications."""
-    await photographer.run("ADMIN FLUSH nba; ADMIN FLUSH test2")
-    await photographer.ended()
-    await photographer.press("l")
-    await photographer.settle()
-
-
-async def filtered(photographer: Photographer) -> None:
-    """Show the jobs that pass a filter."""
-    await photographer.press("slash")
-    await photographer.type("status:failed")
-
-
-async def detail(photographer: Photographer) -> None:
-    """Show the failed job over the whole screen."""
-    await filtered(photographer)
-    await photographer.press("enter", "enter")
-    await photographer.settle()
-
-
-async def palette(photographer: Photographer) -> None:
-    """Show the palette of commands."""
-    await photographer.press("ctrl+p")
     await photographer.settle()
 
 
@@ -270,47 +244,14 @@ PICTURES = (
     Picture("chart", (110, 30), chart),
     Picture("advice", (110, 26), advice),  # the last: it makes a space
 )
-VIEWS: dict[str, Shot] = {
-    "jobs": live,
-    "timeline": drill_down,
-    "completion": completion,
-    "error": error,
-    "spaces": spaces,
-    "hosts": hosts,
-    "archive": archive,
-    "confirmation": archiving,
-    "help": help_screen,
-    "advice": advice,
-    "schedules": schedules,
-    "overview": overview,
-    "chart": chart,
-    "log": log,
-    "filter": filtered,
-    "detail": detail,
-    "palette": palette,
-}
 SIZES = ((60, 16), (80, 24), (120, 36), (170, 45), (300, 100))
 PALETTES = {
+    "dark": ("dark", ColorDepth.TRUE),
     "light": ("light", ColorDepth.TRUE),
-    "256": ("", ColorDepth.PALETTE),
+    "256": ("dark", ColorDepth.PALETTE),
     "16": ("", ColorDepth.SIXTEEN),
     "mono": ("", ColorDepth.NONE),
 }
-
-
-def all_views() -> tuple[Picture, ...]:
-    """Return every view at every size with the dark theme, and at one size with each palette."""
-    found = [
-        Picture(f"{name}-{width}x{height}", (width, height), shot)
-        for name, shot in VIEWS.items()
-        for width, height in SIZES
-    ]
-    found += [
-        Picture(f"{name}-{label}", (120, 36), shot, theme, depth)
-        for name, shot in VIEWS.items()
-        for label, (theme, depth) in PALETTES.items()
-    ]
-    return tuple(found)
 
 
 def running(photographer: Photographer) -> float:
@@ -322,12 +263,25 @@ def running(photographer: Photographer) -> float:
 
 
 @asynccontextmanager
-async def dashboard(engine: LocalClient, picture: Picture) -> AsyncIterator[Photographer]:
-    """Open a dashboard for one picture."""
+async def dashboard(
+    engine: Client,
+    picture: Picture,
+    settings: TuiSettings | None = None,
+    now: Callable[[], datetime] | None = None,
+) -> AsyncIterator[Photographer]:
+    """Open a dashboard for one picture.
+
+    Args:
+        engine: The engine's client.
+        picture: The picture, for the size and the colors.
+        settings: The dashboard's settings, None for those of the demo.
+        now: The dashboard's clock, None for the system's.
+    """
     os.environ.pop("NO_COLOR", None)
     if picture.depth is ColorDepth.NONE:
         os.environ["NO_COLOR"] = "1"
-    app = DashboardApp(engine, TuiSettings(theme=picture.theme, demo=True), depth=picture.depth)
+    shown = settings or TuiSettings(theme=picture.theme, demo=True)
+    app = DashboardApp(engine, shown, now=now, depth=picture.depth)
     async with app.run_test(size=picture.size, notifications=False) as pilot:
         yield Photographer(engine, app, pilot)
 
@@ -358,36 +312,75 @@ async def make(engine: LocalClient, pictures: Sequence[Picture], wanted: set[str
             await photographer.run("USE nba")
             photographer.app.dashboard.refresh_space()
             await picture.shot(photographer)
-            await photographer.take(picture.name)
+            as_png(await photographer.take(picture.name), PNG_WIDTH)
+            print(f"{picture.name}.png")
             await photographer.ended()
 
 
-def as_png(place: Path) -> None:
+async def make_all(directory: Path, wanted: set[str]) -> None:
+    """Take every view of each scene at each size and with each palette.
+
+    Args:
+        directory: Where the pictures go, one directory for each palette and size.
+        wanted: What a picture's scene, view, palette or size must be, such as {"busy", "80x24"}; empty for all.
+    """
+    from screenshots.scenes import SCENES  # late: the published pictures need none of the tests' helpers
+
+    sizes = {f"{width}x{height}": (width, height) for width, height in SIZES}
+    for scene_name in _chosen(wanted, SCENES):
+        open_scene, views = SCENES[scene_name]
+        async with open_scene() as scene:
+            for palette, view_name in product(_chosen(wanted, PALETTES), _chosen(wanted, views)):
+                theme, depth = PALETTES[palette]
+                settings = msgspec.structs.replace(scene.settings, theme=theme)
+                picture = Picture(f"{scene_name}-{view_name}", SIZES[2], views[view_name], theme, depth)
+                async with dashboard(scene.client, picture, settings, scene.clock.now) as photographer:
+                    photographer.app.context.session.space = scene.space
+                    photographer.app.dashboard.refresh_space()
+                    await picture.shot(photographer)
+                    for size in _chosen(wanted, sizes):
+                        await photographer.resize(*sizes[size])
+                        photographer.directory = directory / palette / size
+                        photographer.directory.mkdir(parents=True, exist_ok=True)
+                        print(await photographer.take(picture.name), flush=True)
+
+
+def _chosen(wanted: set[str], names: Iterable[str]) -> list[str]:
+    """Return the names of a kind that are wanted, all of them if none is named."""
+    return [name for name in names if name in wanted] or [*names]
+
+
+def as_png(place: Path, width: int) -> None:
     """Write the PNG next to an SVG, with a font of this machine: the SVG names one on the net."""
     import resvg_py
 
     text = re.sub(r"Fira Code", "DejaVu Sans Mono", place.read_text(encoding="utf-8"))
-    raw = resvg_py.svg_to_bytes(svg_string=text, width=PNG_WIDTH, font_dirs=["/usr/share/fonts"])
+    raw = resvg_py.svg_to_bytes(svg_string=text, width=width, font_dirs=["/usr/share/fonts"])
     place.with_suffix(".png").write_bytes(bytes(raw))
 
 
 def main() -> None:
     """Take all pictures, or those that are named."""
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    options.add_argument("--all", metavar="DIR", type=Path, help="take every view at every size, into DIR")
+    options.add_argument(
+        "--all", metavar="DIR", type=Path, help="take every view at every size and with every palette, into DIR"
+    )
     options.add_argument("names", metavar="NAME", nargs="*")
     chosen = options.parse_args()
-    pictures: Sequence[Picture] = PICTURES
-    if chosen.all is not None:
-        chosen.all.mkdir(parents=True, exist_ok=True)
-        Photographer.directory, pictures = chosen.all, all_views()
     # the same name on every machine
     Session.requested_by = property(lambda _session: "anna@db1, dashboard")  # type: ignore[assignment,method-assign]
+    if chosen.all is not None:
+        sys.path.insert(0, str(HERE.parent))
+        asyncio.run(make_all(chosen.all, set(chosen.names)))
+        for place in sorted(chosen.all.glob("*/*/*.svg")):
+            width = int(place.parent.name.partition("x")[0])
+            as_png(place, min(PNG_WIDTH, CELL_PIXELS * width))
+        return
     SHOP.mkdir()
     with tempfile.TemporaryDirectory(prefix="jobtui-screenshots-") as root:
         engine = LocalClient.open(Profile("demo", Path(root, "demo")), demo=True)
         try:
-            asyncio.run(make(engine, pictures, set(chosen.names)))
+            asyncio.run(make(engine, PICTURES, set(chosen.names)))
         finally:
             engine.close()
             shutil.rmtree(SHOP, ignore_errors=True)

@@ -264,7 +264,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
         Setting(
             "glyphs",
             '"auto"',
-            'The characters of statuses and lines: "auto" (what the terminal promises), "ascii" or "unicode".',
+            'The characters of statuses and lines: "auto" (by terminal and locale), "ascii" or "unicode".',
             one_of("auto", "ascii", "unicode"),
         ),
         Setting("title", "true", "Show the running jobs in the terminal's title.", yes_or_no),

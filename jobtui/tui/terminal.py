@@ -14,6 +14,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import TextIO
 
 from rich.cells import cell_len
@@ -258,9 +259,41 @@ class Glyphs(enum.StrEnum):
     UNICODE = "unicode"
 
 
+# what Python sets LC_CTYPE to if the locale is C (PEP 538)
+_COERCED = frozenset({"C.UTF-8", "C.utf8", "UTF-8"})
+
+
+def is_ascii_locale(environ: Mapping[str, str] = os.environ, started: Mapping[str, str] | None = None) -> bool:
+    """Return whether the user chose the locale C or POSIX, in which a terminal shows ASCII alone.
+
+    Python does not tell: in that locale it encodes text as UTF-8 (PEP 540). Without any of LC_ALL, LC_CTYPE and
+    LANG, as in most containers, nothing was chosen.
+
+    Args:
+        environ: The environment, in which Python may have replaced LC_CTYPE.
+        started: The environment that the process was started with, None to look it up.
+    """
+    chosen = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG", "")
+    if chosen in _COERCED and not environ.get("LC_ALL"):
+        first = _first_environ() if started is None else started
+        chosen = first.get("LC_CTYPE") or first.get("LANG", "")
+    return chosen in ("C", "POSIX")
+
+
+def _first_environ() -> Mapping[str, str]:
+    """Return the environment that the process was started with, as far as the system tells it."""
+    try:
+        pairs = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:
+        return os.environ
+    return dict(os.fsdecode(pair).partition("=")[::2] for pair in pairs)
+
+
 def encoder_for(stream: TextIO, glyphs: Glyphs = Glyphs.AUTO) -> Callable[[str], bytes]:
-    """Return the function that encodes text for the terminal behind the stream, as TERM describes it."""
+    """Return the function that encodes text for the terminal behind the stream, by TERM and the locale."""
     encoding, errors = stream.encoding, stream.errors or "backslashreplace"
+    if glyphs is Glyphs.AUTO and is_ascii_locale():
+        encoding = "ascii"
     if not codecs.lookup(encoding).name.startswith("utf"):
         codecs.register_error(_ERROR_HANDLER, _replace_unencodable)
         errors = _ERROR_HANDLER  # an escape would be wider than what is missing, and shift its line

@@ -55,8 +55,13 @@ def check_terminal() -> Iterator[Finding]:
         else:
             yield Finding(CheckLevel.OK, "terminal", result)
     yield Finding(CheckLevel.OK, "colors", _colors(name))
+    from jobtui.tui.terminal import is_ascii_locale  # late: with Rich, which no other command line needs
+
     encoding = locale.getpreferredencoding(do_setlocale=False)
-    if encoding.lower().replace("-", "") == "utf8":
+    if is_ascii_locale():
+        advice = 'set LC_ALL to a locale with UTF-8 (C.UTF-8 for example), or glyphs to "unicode"'
+        yield Finding(CheckLevel.WARN, "text", "the locale is C: the dashboard draws ASCII", advice)
+    elif encoding.lower().replace("-", "") == "utf8":
         yield Finding(CheckLevel.OK, "text", encoding)
     else:
         advice = "set LC_ALL to a locale with UTF-8 (C.UTF-8 for example) to see all characters"
