@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 import random
@@ -12,11 +13,11 @@ import pytest
 from msgspec.structs import replace
 
 from jobtui.history import Bound, History, Query, Sort
-from jobtui.history.format.index import TEXT_COLUMNS
+from jobtui.history.format.index import NUMBER_COLUMNS, TEXT_COLUMNS
 from jobtui.history.read import ordered_ids as sorting
 from jobtui.history.read import sort_keys as ranking
 from jobtui.history.write.store import Limits
-from jobtui.model import Job, JobOptions, Status
+from jobtui.model import Job, JobOptions, Level, SpaceStats, Status
 from tests.support import made_jobs, plain_history
 
 SMALL = Limits(journal=20_000, leftover=10_000, blanks=4096)
@@ -138,6 +139,24 @@ def test_sort_in_small_buckets_gives_the_same_order(
         assert [view.index_of(job_id) for job_id in first] == list(range(len(first)))
         view.prepare()
         assert view.ids(0, len(view)) == expected
+
+
+@pytest.mark.parametrize("is_earlier", [False, True], ids=["now", "index of an earlier version"])
+def test_flush_reclaims_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_earlier: bool) -> None:
+    full, lean = SpaceStats(levels=(Level(2, 3000),)), SpaceStats(levels=(Level(1, 1000),))
+    if is_earlier:  # it had numbers for flushes
+        monkeypatch.setitem(NUMBER_COLUMNS, "reclaimed", lambda job: float(job.reclaimed or 0))
+    history = History.open(tmp_path, limits=replace(SMALL, leftover=1))
+    for command in ("flush", "compact"):
+        job = made_jobs.ended(history.new_id(), random.Random(1))
+        task = replace(job.tasks[0], before=full, after=lean)
+        history.commit(replace(job, command=command, tasks=(task,))).result(30)
+    history.close()
+    monkeypatch.undo()
+    with contextlib.closing(History.open(tmp_path, write=False)) as reader:
+        found = reader.query(Query(bounds=(Bound("reclaimed", 0.0, math.inf),)))
+        assert found.ids(0, len(found)) == [2]
+        assert reader.query(Query(sort=Sort.RECLAIMED, descending=True)).ids(0, 2) == [2, 1]
 
 
 @pytest.mark.parametrize("descending", [False, True])

@@ -74,8 +74,13 @@ def _gives(job: Job, word: str) -> bool:
 
 
 def _is_within(bound: Bound, job: Job) -> bool:
-    number = getattr(job, bound.column)
+    number = _number(job, bound.column)
     return (number is not None and bound.low <= number <= bound.high) is not bound.negated
+
+
+def _number(job: Job, column: str) -> Any:
+    # a flush reclaims nothing
+    return job.reclaimed_by_compaction if column == "reclaimed" else getattr(job, column)
 
 
 def _key(sort: Sort, job: Job) -> Any:
@@ -101,5 +106,5 @@ def _key(sort: Sort, job: Job) -> Any:
                 return (job.origin.cluster, job.origin.id)
             return ("", -1 if job.recovered_from is None else job.recovered_from)
         case _:
-            value = getattr(job, sort.value)
+            value = _number(job, sort.value)
             return (value is not None, value if value is not None else 0)

@@ -16,6 +16,7 @@ import sys
 from array import array
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import compress, count
 from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
 
@@ -26,7 +27,7 @@ from jobtui.errors import DECODE_ERRORS
 from jobtui.history.format.codec import frame_line, is_intact
 from jobtui.history.format.codec import split_lines as framed_lines
 from jobtui.history.format.disk import Disk
-from jobtui.model import Job, Status
+from jobtui.model import Job, JobCommand, Status
 
 T = TypeVar("T")
 
@@ -37,6 +38,8 @@ CODE_OF: Final[dict[Status, int]] = {status: code for code, status in enumerate(
 
 MISSING: Final = -1.0
 """The value of a number column for a job without the value: lower than every real value."""
+NOT_RECLAIMED: Final = -1e300
+"""The value of the column of reclaimed bytes, which may be negative, for a job without them."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -56,7 +59,9 @@ NUMBER_COLUMNS: Final[dict[str, Callable[[Job], float]]] = {
     "stop": lambda job: to_microseconds(job.stop),
     "took": lambda job: to_number(job.took),
     "progress": lambda job: to_number(job.progress),
-    "reclaimed": lambda job: -1e300 if job.reclaimed is None else float(job.reclaimed),
+    "reclaimed": lambda job: (
+        NOT_RECLAIMED if job.reclaimed_by_compaction is None else float(job.reclaimed_by_compaction)
+    ),
     "tasks": lambda job: float(len(job.tasks)),
     "origin": lambda job: to_number(job.origin.id if job.origin is not None else job.recovered_from),
 }
@@ -252,6 +257,17 @@ class RecordColumns(ColumnSource):
     @override
     def texts(self, name: str) -> CodedColumn[str]:
         return encode_column(map(TEXT_COLUMNS[name], self._jobs))
+
+
+def read_numbers(source: ColumnSource, name: str, commands: CodedColumn[str]) -> array[float]:
+    """Return one of NUMBER_COLUMNS. Raises IndexUnusable."""
+    numbers = source.numbers(name)
+    if name == "reclaimed" and JobCommand.FLUSH in commands.values:
+        # earlier versions wrote what the files of a flush shrank by, which reclaims nothing
+        flush = commands.values.index(JobCommand.FLUSH)
+        for row in compress(count(), map(flush.__eq__, commands.codes)):
+            numbers[row] = NOT_RECLAIMED
+    return numbers
 
 
 class PartialColumns(ColumnSource):

@@ -259,7 +259,7 @@ class Segment:
     def numbers(self, name: str) -> array[float]:
         """Read one of NUMBER_COLUMNS. Raises OSError."""
         try:
-            return self._matching_index().numbers(name)
+            return index.read_numbers(self._matching_index(), name, self.columns.commands)
         except index.IndexUnusable:
             return array("d", map(NUMBER_COLUMNS[name], self._read_all()))
 

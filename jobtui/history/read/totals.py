@@ -51,7 +51,7 @@ class JobTotals(msgspec.Struct):
     def add_job(self, job: Job) -> None:
         """Add one job."""
         self.counts[job.command, job.status] += 1
-        self.reclaimed[job.space] += max(0, job.reclaimed or 0)
+        self.reclaimed[job.space] += max(0, job.reclaimed_by_compaction or 0)
         if job.status in _RESULTS and job.stop is not None:
             key = job.space, job.command, job.status
             self.last_ends[key] = max(job.stop, self.last_ends.get(key, job.stop))
