@@ -107,6 +107,7 @@ class Photographer:
     async def resize(self, width: int, height: int) -> None:
         """Give the terminal another size."""
         await self._pilot.resize_terminal(width, height)
+        await self.until(lambda: self.app.screen.size == (width, height))
         await self._pilot.pause(0.1)
 
     async def take(self, name: str) -> Path:
