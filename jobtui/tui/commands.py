@@ -179,7 +179,7 @@ COMMANDS: tuple[KeyCommand, ...] = (
         "filter",
         "slash",
         "filter",
-        "Filter: words, status: space: host: cmd: since: took: id: reason: by: why:, ! negates one",
+        "Filter: words, status: space: host: cmd: since: took: id: reason: reclaimed: by: why:, ! negates one",
         50,
         priority=True,
     ),

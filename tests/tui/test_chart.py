@@ -9,11 +9,12 @@ from math import nan
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
 from jobtui.engine.samples import Figures, JobSamples, SampleBuffer
 from jobtui.model import ClusterRef, Job, Status, Task
 from jobtui.storage.base import HostGauges
-from jobtui.tui.tabs.chart import NO_SAMPLES_OF_CLUSTER, NOT_YET, NOTHING_RECORDED, chart_lines
+from jobtui.tui.tabs.chart import NO_RECORD, NO_SAMPLES_OF_CLUSTER, NOT_YET, NOTHING_RECORDED, chart_lines
 from jobtui.tui.terminal import _PLAIN_BY_CODE
 from jobtui.tui.text.spans import line_width, plain, running_line, sparkline
 from tests.support.dashboards import DashboardBench, dashboard_bench
@@ -135,6 +136,7 @@ class TestLines:
         [
             (compaction(), True, NOT_YET),
             (compaction(Status.FAILED), True, NOTHING_RECORDED),
+            (replace(compaction(Status.FAILED), took=300.0), True, NO_RECORD),
             (compaction(Status.FINISHED), False, "…"),
             (compaction(Status.FINISHED, origin=ClusterRef("c", "nba", 4)), True, NO_SAMPLES_OF_CLUSTER),
         ],

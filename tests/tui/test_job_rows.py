@@ -11,10 +11,10 @@ from rich.style import Style
 
 from jobtui.formatting import DateOrder, format_recent_time
 from jobtui.history import Sort
-from jobtui.model import EventKind, Job, JobEvent, Level, SpaceStats, Status, Task
+from jobtui.model import EventKind, Job, JobEvent, Level, SpaceStats, Status, StepPosition, Task
 from jobtui.tui.data.job_rows import DEFAULT_COLUMNS, JOB_COLUMNS, JobRows, job_cell
 from jobtui.tui.text.spans import waiting_reasons
-from jobtui.tui.widgets.table_layout import GUTTER, Column, RowPainter, place_columns
+from jobtui.tui.widgets.table_layout import GUTTER, Column, PlacedColumn, RowPainter, place_columns
 
 NOW = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
 REASON = "cold0: no space left on device (needs 1.1 GiB, 240 MiB free)"
@@ -148,6 +148,14 @@ class TestQueued:
             assert "waits for job 1" in text_of(rows, width)
             assert ("since 17:21:30" in text_of(rows, width)) is (width >= 80)
 
+    @pytest.mark.parametrize("width", [100, 120, 170])
+    def test_begin_in_one_column(self, width: int) -> None:
+        queued = job(Status.QUEUE)
+        rows = rows_of(queued, replace(queued, id=3), replace(queued, id=4))
+        rows.waits = {2: "waits for job 1", 3: "waits for job 1 and 12 more"}
+        first, second, third = (text_of(rows, width, index) for index in range(3))
+        assert first.index("waits for") == second.index("waits for") == third.index("since")
+
     def test_waiting_row_shows_only_since_when(self) -> None:
         assert "since 17:21:30" in text_of(rows_of(job(Status.QUEUE)), 60)
 
@@ -160,8 +168,18 @@ class TestQueued:
         assert waiting_reasons([free, same_host, third, same_space, running]) == {
             2: "waits for job 1",
             3: "waits for job 1 and 1 more",
-            4: "waits for job 1, which works on its hosts",
+            4: "waits for job 1 on the same host",
         }
+
+
+@pytest.mark.parametrize(("cells", "shown"), [(10, "‖ paused"), (14, "‖ paused 6/17")])
+def test_narrow_status_has_no_steps(cells: int, shown: str) -> None:
+    task = Task(0, "cold0", steps=StepPosition(6, 17))
+    rows = rows_of(replace(job(Status.RUNNING), paused=True, tasks=(task,)))
+    (column,) = [column for column in JOB_COLUMNS if column.key == "status"]
+    placed = (PlacedColumn(column, 0, 0, cells),)
+    painter = RowPainter(lambda _role: Style())
+    assert painter.row((), rows.cells(0, placed), placed, cells + GUTTER, Style()).text.strip() == shown
 
 
 def test_recovered_job_shows_its_newest_recovery() -> None:

@@ -215,6 +215,37 @@ def test_toasts_keep_off_the_bar_and_off_a_questions_answers(tmp_path: Path) -> 
     asyncio.run(run())
 
 
+def test_views_of_a_new_profile_say_what_to_do(tmp_path: Path) -> None:
+    """In 60 columns nothing is cut, and the key line has no key that would do nothing."""
+
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, {}, size=(60, 16)) as shown:
+            await shown.shows("or adopts one", "esc returns to this table")
+            assert "…" not in shown.screen
+            for view in "2357":
+                await shown.press(view)
+                await shown.shows("There is no space yet: CREATE SPACE makes one")
+                assert "/ filter" not in shown.screen
+            await shown.press("l")
+            await shown.shows("Nothing has happened yet")
+            assert "y copy" not in shown.screen
+
+    asyncio.run(run())
+
+
+def test_form_of_a_statement_gives_way_to_its_text(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, size=(120, 16)) as shown:
+            await shown.press("colon")
+            await shown.type("ADMIN CO")
+            await shown.shows("[ON <host>[, …]]")
+            await shown.pilot.resize_terminal(60, 16)
+            await shown.shows_no_more("[ON <host>")
+            await shown.shows("> ADMIN CO")
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize("view", ["1", "2", "3", "4"])
 def test_sort_without_a_visible_column_does_nothing(tmp_path: Path, view: str) -> None:
     async def run() -> None:

@@ -85,6 +85,7 @@ class TestCard:
             assert words in text
         assert "size ▄▄  2 GiB reclaimed" in text_of(card(job(2), job(1)))
         assert "1 GiB reclaimed" in text_of(card(job(2), job(1, command="flush")))
+        assert "│ 3 GiB, 40 MiB to compact        │" in text_of(card(job(1)), 35)
         busy = card(active=(replace(RUNNING, tasks=(HALF,)), job(5, Status.QUEUE)))
         assert "▶ compact 50%  ◷ 1 queued" in text_of(busy)
 

@@ -1,11 +1,14 @@
-"""The events of a job: that each is named, and has its time."""
+"""The timeline and the events of a job, and the title over them."""
 
 from datetime import UTC, datetime, timedelta
 
+import pytest
+
 from jobtui.formatting import DateOrder
-from jobtui.model import EventKind, Job, JobEvent, Status
-from jobtui.tui.tabs.timeline import event_lines
-from jobtui.tui.text.spans import plain
+from jobtui.model import EventKind, Job, JobEvent, Status, Task
+from jobtui.tui.tabs.timeline import event_lines, timeline_lines
+from jobtui.tui.text.spans import plain, width_of
+from jobtui.tui.widgets.tab_strip import Caption, Tab, TabStrip
 
 NOW = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
 
@@ -27,3 +30,28 @@ def test_events_of_another_day_are_below_its_date() -> None:
     shown = [plain(line).strip() for line in event_lines(job, (), 80, evening, DateOrder.MONTH_FIRST)]
     assert shown[0] == "submitted 23:59:00"
     assert shown[3:] == ["12/18/19", "00:01:00.000  stop requested"]
+
+
+class TestTimeline:
+    def test_failed_hosts_are_first_and_marked(self) -> None:
+        statuses = {"h1": Status.FINISHED, "h37": Status.FAILED, "h2": Status.STOPPED}
+        tasks = tuple(
+            Task(number, host, status, start=NOW, stop=NOW)
+            for number, (host, status) in enumerate(statuses.items())
+        )
+        job = Job(1, "compact", "nba", NOW, Status.FAILED, start=NOW, stop=NOW, took=40.0, tasks=tasks)
+        lines = [plain(line) for line in timeline_lines(job, 80, NOW, DateOrder.MONTH_FIRST)]
+        assert [line[: line.find("▇")].strip() for line in lines[1:5]] == ["job", "✖h37", "■h2", "h1"]
+        assert not any("waited" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("width", "title"), [(80, "─ job 7 · compact nba ─["), (100, "─ jobs › job 7 · compact nba ─[")]
+)
+def test_title_names_the_space_before_the_way(width: int, title: str) -> None:
+    strip = TabStrip()
+    strip.show(Caption("job 7 · compact nba", full=True, keys="[ ]"), Tab.TASKS)
+    line = plain(strip.line(width))
+    assert line.startswith(title)
+    assert "[ ]" in line
+    assert width_of(line) == width

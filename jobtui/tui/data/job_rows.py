@@ -70,6 +70,9 @@ _COVERED = {
     ),
     Status.RUNNING: frozenset({"start", "stop", "hosts", "reclaimed"}),
 }
+_BLANK_IN_QUEUE = frozenset({"start", "stop", "reclaimed"})
+_WAIT_CELLS = 56
+"""Cells in which what a queued job waits for fits with its time, in nearly all rows."""
 
 
 # shown in place of a job that cannot be read, or not yet
@@ -247,11 +250,17 @@ class JobRows:
         """Extend the details over the columns before them: over blank cells and less important columns."""
         width = shown[-1].width
         details = self._details(job, _UNLIMITED)
+        if job.status is Status.FINISHED and line_width(self._details(job, width)) <= width:
+            details = self._details(job, width)  # shorter, and below the details of other rows
+        # what all queued jobs wait for begins in one column, whether or not this row needs the room
+        is_queued = job.status is Status.QUEUE and width < _WAIT_CELLS
         index = len(shown) - 2
-        while index >= 0 and line_width(details) > width:
-            covered = cells[index]
+        while index >= 0:
+            covered, key = cells[index], shown[index].column.key
             is_blank = covered is not None and not any(text.strip() for text, _ in covered)
-            if not is_blank and shown[index].column.key not in _COVERED.get(job.status, ()):
+            if line_width(details) <= width and not (is_queued and key in _BLANK_IN_QUEUE):
+                break
+            if not is_blank and key not in _COVERED.get(job.status, ()):
                 break
             cells[index] = None
             width += shown[index].width + GAP
@@ -273,7 +282,10 @@ class JobRows:
             case "status":
                 again = self._again.get(job.id)
                 mark: Line = ((f" {AGAIN} {again}", TextRole.MUTED),) if again is not None else ()
-                return (status_span(job), *mark)
+                text, role = status_span(job)
+                glyph, word, *steps = text.split(" ")
+                # apart: a narrow column leaves the steps out, which the details show as well
+                return ((f"{glyph} {word}", role), *((f" {count}", role) for count in steps), *mark)
             case "reason":
                 return self._details(job, width)
             case _:

@@ -92,8 +92,11 @@ _SPACE_PANELS = (
     _Panel("Reclaimed", TextRole.FINISHED, format_bytes, from_zero=False),
 )
 _SPACE_ROWS = 5
+_LEAST_RECORDED = 3.0
+"""Seconds of work from which on a record cannot be missing because the job was short."""
 
 NOTHING_RECORDED = "Nothing was recorded: the job took less than two seconds, or the record was lost."
+NO_RECORD = "There is no record: none was made, or it was lost. It is kept beside the history, less safely."
 NO_SAMPLES_OF_CLUSTER = "A cluster runs this job and does not report what its hosts read and write."
 NOT_YET = "The chart begins with the first seconds of work."
 
@@ -176,7 +179,9 @@ def _reason_for_nothing(job: Job, is_known: bool) -> str:
         return NO_SAMPLES_OF_CLUSTER
     if not is_known:
         return "…"
-    return NOTHING_RECORDED if job.status.ended else NOT_YET
+    if not job.status.ended:
+        return NOT_YET
+    return NO_RECORD if job.took is not None and job.took >= _LEAST_RECORDED else NOTHING_RECORDED
 
 
 def _column_count(width: int, height: int) -> int:

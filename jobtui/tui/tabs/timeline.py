@@ -16,15 +16,22 @@ from jobtui.formatting import (
     to_local,
 )
 from jobtui.model import ClusterRef, EventKind, Job, JobEvent, Status, Task
-from jobtui.tui.text.spans import STATUS_ROLE, Line, TextRole, cut, fit, fit_host, width_of, wrap
+from jobtui.tui.tabs.tasks import TaskSort, sort_tasks
+from jobtui.tui.text.spans import GLYPH, STATUS_ROLE, Line, Span, TextRole, cut, fit, fit_host, width_of, wrap
 
 _NOTE = 26
 _WAIT = "╌"
 _WORK = "▇"
+_BLANK: Span = (" ", TextRole.PLAIN)
+_LEAST_WAIT = 1.0
+"""Seconds from which on a wait is mentioned: most tasks start at once."""
 
 
 def timeline_lines(job: Job, width: int, now: datetime, order: DateOrder) -> list[Line]:
-    """Return a bar for each task, from the job's submission to its end (or now): `╌` waited, `▇` worked."""
+    """Return a bar for each task, from the job's submission to its end (or now): `╌` waited, `▇` worked.
+
+    Failed and running tasks come first, as in the tab of the tasks.
+    """
     begin = job.submitted
     end = max(job.stop or now, begin)
     total = (end - begin).total_seconds()
@@ -35,21 +42,23 @@ def timeline_lines(job: Job, width: int, now: datetime, order: DateOrder) -> lis
     lines: list[Line] = [
         _scale(format_recent_time(begin, now, order), f"+{format_duration(total)}", label, room)
     ]
-    lines.append(_row("job", label, axis, job.start, job.stop, job.status, now, _waited(job, now), note))
-    for task in job.tasks:
-        lines.append(
-            _row(
-                task.host,
-                label,
-                axis,
-                task.start,
-                task.stop,
-                task.status,
-                now,
-                _task_note(job, task, now),
-                note,
-            )
+    whole = _row("job", label, axis, job.start, job.stop, job.status, now, _waited(job, now), note)
+    lines.append((_BLANK, *whole))
+    for task in sort_tasks(job, TaskSort.STATUS):
+        bar = _row(
+            task.host,
+            label,
+            axis,
+            task.start,
+            task.stop,
+            task.status,
+            now,
+            _task_note(job, task, now),
+            note,
         )
+        # the color of the bar alone would not show it on every terminal
+        is_bad = task.status in (Status.FAILED, Status.STOPPED)
+        lines.append(((GLYPH[task.status], STATUS_ROLE[task.status]), *bar) if is_bad else (_BLANK, *bar))
     lines.append(())
     muted = TextRole.MUTED
     waits, works = (_WAIT, TextRole.QUEUE), (_WORK, STATUS_ROLE[job.status])
@@ -93,7 +102,7 @@ def _row(
     if start is not None and last == first:
         first, last = (first, last + 1) if first < axis.room else (first - 1, last)
     return (
-        (f" {fit_host(name, label)} ", TextRole.PLAIN),
+        (f"{fit_host(name, label)} ", TextRole.PLAIN),
         (_WAIT * first, TextRole.QUEUE),
         (_WORK * (last - first), STATUS_ROLE[status]),
         (" " * (axis.room - last), TextRole.PLAIN),
@@ -112,11 +121,12 @@ def _task_note(job: Job, task: Task, now: datetime) -> str:
 def _note(
     since: datetime, start: datetime | None, took: float | None, stop: datetime | None, now: datetime
 ) -> str:
-    waited = format_duration(max(0.0, ((start or stop or now) - since).total_seconds()))
+    seconds = max(0.0, ((start or stop or now) - since).total_seconds())
+    waited = f"waited {format_duration(seconds)}"
     if start is None:
-        return f"waited {waited}"
-    ran = took if took is not None else ((stop or now) - start).total_seconds()
-    return f"waited {waited} · ran {format_duration(ran)}"
+        return waited
+    ran = f"ran {format_duration(took if took is not None else ((stop or now) - start).total_seconds())}"
+    return f"{waited} · {ran}" if seconds >= _LEAST_WAIT else ran
 
 
 def event_lines(

@@ -19,7 +19,7 @@ from jobtui.model import ConnectionState, ConnectionStatus, Job, Status
 from jobtui.tui.commands import BY_ID, KeyCommand, KeyScope
 from jobtui.tui.context import Context
 from jobtui.tui.keymap import Keymap, find_command
-from jobtui.tui.text.spans import GLYPH, Line, TextRole, cause_of
+from jobtui.tui.text.spans import GLYPH, Line, TextRole, cause_of, wrapped
 
 
 def describe_no_effect(
@@ -126,10 +126,17 @@ def describe_end(job: Job) -> tuple[str, str]:
 
 # from this width on, each step has an explanation
 _EXPLAINED_FROM = 90
+# from this width on, the sentences are whole
+_WHOLE_FROM = 68
 
 
-def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...]:
-    """Return the text for an empty history or archive, without explanations if narrow."""
+def first_steps(context: Context, archived: bool, width: int, height: int) -> tuple[Line, ...]:
+    """Return the text for an empty history or archive, shorter if narrow and without blank lines if low."""
+    lines = _first_steps(context, archived, width)
+    return lines if len(lines) <= height else tuple(line for line in lines if line)
+
+
+def _first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...]:
     keys = context.keymap
     if archived:
         return (
@@ -144,7 +151,7 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
     if context.client.write_error:
         return (
             (("  No job can start now:", TextRole.STRONG),),
-            ((f"  {context.client.write_error}", TextRole.FAILED),),
+            *wrapped(((f"  {context.client.write_error}", TextRole.FAILED),), max(20, width - 2), hang=2),
         )
     if not context.client.writable:
         return ((("  No jobs yet. This profile is open for reading only.", TextRole.MUTED),),)
@@ -168,7 +175,8 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
         space = "nba"
     elif not spaces:
         steps.append(("CREATE SPACE demo", "creates a space", " on every host"))
-        steps.append(('CREATE SPACE mine AT "/my/rocksdb"', "or adopts a database", " of RocksDB"))
+        adopts = "or adopts a database" if width >= _WHOLE_FROM else "or adopts one"
+        steps.append(('CREATE SPACE mine AT "/my/rocksdb"', adopts, " of RocksDB"))
         space = "demo"
     else:
         # a cluster can have spaces that no statement can name
@@ -178,7 +186,7 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
     steps.append(("ADMIN FLUSH", "a first job", ": its memtables go to disk"))
     steps.append(("ADMIN COMPACT", "a second one", ": its files are merged"))
     wide = max(len(text) for text, _, _ in steps) + 3
-    is_explained = width >= _EXPLAINED_FROM
+    is_explained, is_whole = width >= _EXPLAINED_FROM, width >= _WHOLE_FROM
     # the cluster's jobs are added once the cluster has listed them
     none = "No jobs are known here yet." if linked else "No jobs yet."
     return (
@@ -188,7 +196,12 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
         (
             ("  ", TextRole.PLAIN),
             (f"{bar:<3}", TextRole.KEY),
-            ("moves to the command bar below. Type there, each with enter:", TextRole.PLAIN),
+            (
+                "moves to the command bar below. Type there, each with enter:"
+                if is_whole
+                else "moves to the command bar. Type, each with enter:",
+                TextRole.PLAIN,
+            ),
         ),
         (),
         *(
@@ -203,7 +216,10 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
         (
             ("  ", TextRole.PLAIN),
             (f"{keys.shown(BY_ID['show_advice']):<3}", TextRole.KEY),
-            ("shows which spaces need a job, and what it would give back.", TextRole.PLAIN),
+            (
+                "shows which spaces need a job" + ", and what it would give back" * is_whole + ".",
+                TextRole.PLAIN,
+            ),
         ),
         (
             ("  ", TextRole.PLAIN),
@@ -213,6 +229,12 @@ def first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ...
             (" shows the keys.", TextRole.PLAIN),
         ),
     )
+
+
+def describe_no_space(context: Context) -> str:
+    """Return the text for a profile without spaces, with what makes one if the user can."""
+    can_create = context.client.writable and context.client.connection is None
+    return f"There is no space yet{': CREATE SPACE makes one' if can_create else ''}"
 
 
 def nothing_found(text: str, keys: Keymap) -> tuple[Line, ...]:

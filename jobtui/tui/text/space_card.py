@@ -119,7 +119,7 @@ def card_lines(card: SpaceCard, width: int, now: datetime, order: DateOrder, *, 
     role = _ROLES[card.attention]
     frame = _HEAVY_FRAME if selected else _FRAME
     room = width - 4
-    rows = [_size_line(card), _disk_line(card, room), _last_line(card, now, order)]
+    rows = [_size_line(card, room), _disk_line(card, room), _last_line(card, now, order)]
     rows += [*_state_lines(card, room), _history_line(card, room), ()]
     return [
         _title(card, width, frame, selected=selected),
@@ -164,14 +164,14 @@ def _inside(row: Line, width: int, side: str, role: TextRole) -> Line:
     return ((f"{side} ", role), *shown, (" " * (width - 4 - line_width(shown)) + f" {side}", role))
 
 
-def _size_line(card: SpaceCard) -> Line:
+def _size_line(card: SpaceCard, room: int) -> Line:
     entry = card.space
+    size = format_bytes(entry.size, unknown="size unknown")
     pending = f", {format_bytes(entry.pending)} to compact" if entry.pending else ""
-    hosts = f", {format_count(len(entry.space.hosts), 'host')}"
-    return (
-        (format_bytes(entry.size, unknown="size unknown"), TextRole.PLAIN),
-        (pending + hosts, TextRole.MUTED),
-    )
+    more = f"{pending}, {format_count(len(entry.space.hosts), 'host')}"
+    # a number of hosts that is cut would say nothing
+    more = more if width_of(size + more) <= room else pending
+    return (size, TextRole.PLAIN), (more, TextRole.MUTED)
 
 
 def _disk_line(card: SpaceCard, width: int) -> Line:

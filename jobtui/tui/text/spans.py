@@ -387,7 +387,7 @@ def _busy_hosts(job: Job, at_work: Mapping[str, int]) -> str:
         return ""  # a host is free
     count = len(set(others))
     # the job first: a narrow table cuts the end
-    return f"waits for {_first_of(min(others), count)}, which {'works' if count == 1 else 'work'} on its hosts"
+    return f"waits for {_first_of(min(others), count)} on the same host{'s' if len(job.tasks) > 1 else ''}"
 
 
 def _first_of(job_id: int, count: int) -> str:

@@ -16,6 +16,7 @@ from jobtui.language.tables import Row
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch, StatementAnswered, StatementQuery
+from jobtui.tui.text.notices import describe_no_space
 from jobtui.tui.text.spans import Line, TextRole, progress_bar, wrapped
 from jobtui.tui.views.base import TableView
 from jobtui.tui.widgets.table import Table
@@ -90,7 +91,8 @@ class AdviceView(TableView):
 
     @override
     def fill(self) -> None:
-        self.show_rows(_space_rows(self._hosts, self.table.sorting), self._problem or "There is no space")
+        nothing = self._problem or describe_no_space(self.context)
+        self.show_rows(_space_rows(self._hosts, self.table.sorting), nothing)
         self.show_detail()
 
     @override

@@ -199,6 +199,12 @@ class TableView(DashboardView):
         key = self.table.cursor_key
         return key if isinstance(key, str) else None
 
+    @override
+    def footer_title(self, command: KeyCommand) -> str | None:
+        if command.id.endswith("_filter") and not self.rows.total and not self.filter_text:
+            return None
+        return super().footer_title(command)
+
     def show_detail(self) -> None:
         """Show the detail of the row under the cursor."""
         raise NotImplementedError

@@ -24,6 +24,7 @@ from jobtui.tui.data.inventory_rows import (
 )
 from jobtui.tui.data.space_activity import LEAST_MEASURED, ActivityCache, size_after
 from jobtui.tui.tabs.storage import request_hint, stats_table
+from jobtui.tui.text.notices import describe_no_space
 from jobtui.tui.text.spans import Line, TextRole, cut, size_sparkline, wrapped
 from jobtui.tui.views.base import TableView
 from jobtui.tui.widgets.table import Table
@@ -92,7 +93,8 @@ class InventoryView(TableView):
         overview = self.context.overview_cache.overview
         problem = self.context.overview_cache.problem
         rows = self.rows_of(overview, self.table.sorting) if overview is not None else ()
-        self.show_rows(rows, problem or "Loading …", TextRole.FAILED if problem else TextRole.MUTED)
+        nothing = "Loading …" if overview is None else describe_no_space(self.context)
+        self.show_rows(rows, problem or nothing, TextRole.FAILED if problem else TextRole.MUTED)
         self.select_row()
 
     @override

@@ -206,7 +206,7 @@ class JobsView(DashboardView):
         if lists.filter_text:
             lists.set_empty(nothing_found(lists.filter_text, self.context.keymap))
         else:
-            lists.set_empty(first_steps(self.context, self.archived, self.size.width))
+            lists.set_empty(first_steps(self.context, self.archived, self.size.width, self.size.height - 2))
 
     def _set_full(self, full: bool) -> None:
         self._full = full

@@ -12,7 +12,7 @@ from textual.widget import Widget
 from typing_extensions import override
 
 from jobtui.formatting import format_recent_time
-from jobtui.tui.commands import KeyScope, bindings
+from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost, LogEntry
 from jobtui.tui.text.spans import Line, TextRole, plain, wrap
 from jobtui.tui.views.base import DashboardView
@@ -71,9 +71,15 @@ class LogView(DashboardView):
         return self.body
 
     @override
+    def footer_title(self, command: KeyCommand) -> str | None:
+        is_empty = not (self.context.log or self.context.storage_log)
+        return None if command.id == "log_copy" and is_empty else super().footer_title(command)
+
+    @override
     def on_log(self) -> None:
         if self.display:
             self._fill()
+            self.post_message(self.StatusChanged())
 
     @override
     def tick(self) -> None:

@@ -19,6 +19,7 @@ from jobtui.tui.commands import KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch, StatementAnswered, StatementQuery
 from jobtui.tui.data.space_activity import SpaceActivity, fetch_activity
+from jobtui.tui.text.notices import describe_no_space
 from jobtui.tui.text.space_card import CARD_LINES, SpaceCard, card_lines
 from jobtui.tui.text.spans import (
     Line,
@@ -237,7 +238,7 @@ class OverviewView(DashboardView):
             drawn = [self._drawn(card, width) for card in self.cards[start : start + columns]]
             lines += [_joined(parts) for parts in zip(*drawn, strict=True)]
         cache = self.context.overview_cache
-        nothing = "There is no space yet: CREATE SPACE makes one" if cache.overview is not None else "Loading …"
+        nothing = "Loading …" if cache.overview is None else describe_no_space(self.context)
         role = TextRole.FAILED if cache.problem else TextRole.MUTED
         self.body.show(lines or [((f" {cache.problem or nothing}", role),)])
         if before != self._current:

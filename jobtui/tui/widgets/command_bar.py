@@ -30,6 +30,7 @@ class CommandBar(Horizontal):
         self._completions = completions
         self._prompt = Prompt()
         self._usage = Usage()
+        self._form = "", 0  # the form of the statement, and how many cells are typed
         self._usage.display = False
         self._placeholder = PlaceholderText(context)
         self._input: CommandInput | None = None
@@ -90,8 +91,13 @@ class CommandBar(Horizontal):
 
     def show_usage(self, usage: str, typed: int) -> None:
         """Show the form of the statement, if the text (`typed` cells wide) leaves room for it."""
+        self._form = usage, typed
         room = self.size.width - self._prompt.size.width - typed - 4
         self._usage.show(usage if len(usage) <= room else "")
+
+    def on_resize(self) -> None:
+        """Hide the form of the statement if it would cover the text now."""
+        self.show_usage(*self._form)
 
     @property
     def is_typing(self) -> bool:

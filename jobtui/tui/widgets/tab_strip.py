@@ -80,10 +80,9 @@ class TabStrip(OneLine):
         number: Line = ((f" {text.partition(' · ')[0]} ", role),)
         if line_width(number) + _LEAST_NAME > room:
             whole = number  # the first letters of a label would say less than none
-        elif line_width(whole) > room:
-            whole = (*crumbs, *whole) if line_width((*crumbs, *number)) + _LEAST_NAME <= room else whole
         with_crumbs = (*crumbs, *whole)
-        return with_crumbs if line_width(with_crumbs) <= room else whole
+        keys = width_of(self._caption.keys) + 3 if self._caption.keys else 0
+        return with_crumbs if line_width(with_crumbs) + keys <= room else whole
 
     def _keys(self, spare: int, room: int) -> Line:
         """Return the keys that change the tab, with a label if there is room; they may cut the job's name."""

@@ -201,9 +201,9 @@ class RowPainter:
             if right and size < width:
                 _put(segments, " " * (width - size), background)
             room = width
-            for text, role in cell:
-                if text.startswith("  ") and width_of(text) > room:
-                    break  # a remark after a name: if it were cut, it could not be understood
+            for number, (text, role) in enumerate(cell):
+                if number and text.startswith(" ") and width_of(text) > room:
+                    break  # a remark after a name or a status: if it were cut, it could not be understood
                 take = min(room, width_of(text))
                 _put(segments, fit(text, take), self._over(background, role))
                 room -= take
