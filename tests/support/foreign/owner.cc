@@ -221,7 +221,7 @@ static std::map<string, Change> kinds() {
     o.table_factory.reset(NewPlainTableFactory());
     o.allow_mmap_reads = true;
   };
-  k["cuckoo_table"] = [](Options& o) { o.table_factory.reset(NewCuckooTableFactory()); };
+  k["cuckoo_table"] = [](Options& o) { o.table_factory.reset(NewCuckooTableFactory()), o.allow_mmap_reads = true; };
   k["format_2"] = [](Options& o) { table(o, [](auto& t) { t.format_version = 2; }); };
   k["xxh3"] = [](Options& o) { table(o, [](auto& t) { t.checksum = kXXH3, t.format_version = 5; }); };
   k["ribbon"] = [](Options& o) {
