@@ -141,7 +141,7 @@ class CommandHistory:
 
     def add_until_next(self, text: str) -> None:
         """Add a text that did not run, to be recalled and corrected until the next one is added."""
-        is_kept = text in self._texts
+        is_kept = text in self._texts and text != self._passing
         self._append(text)
         self._passing = "" if is_kept else text
 

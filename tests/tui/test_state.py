@@ -3,7 +3,7 @@ import stat
 from pathlib import Path
 
 from jobtui.config.settings import Confirm, TuiSettings
-from jobtui.tui.state import SavedState, StateStore
+from jobtui.tui.state import CommandHistory, SavedState, StateStore
 from tests.support.dashboards import dashboard_bench
 
 SPACES = {"nba": ["local0"], "test2": ["cold0"]}
@@ -92,6 +92,15 @@ def test_files_are_private(tmp_path: Path) -> None:
         assert stat.S_IMODE(file.stat().st_mode) == 0o600
     assert store.read().theme == "light"
     assert store.read_typed() == ["SHOW JOBS"]
+
+
+def test_text_that_did_not_run_twice_is_recalled_until_the_next_one_is_sent(tmp_path: Path) -> None:
+    history = CommandHistory(StateStore(tmp_path))
+    history.add_until_next("SHOW JBOS")
+    history.add_until_next("SHOW JBOS")
+    assert history.texts == ("SHOW JBOS",)
+    history.add("SHOW JOBS")
+    assert history.texts == ("SHOW JOBS",)
 
 
 def test_damaged_files_count_as_missing(tmp_path: Path) -> None:
