@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from rocksdict import CompactOptions, DBCompressionType, Options, Rdict
 
 from jobtui.errors import ErrorCode
 from jobtui.storage.base import CompactionRequest, Placement
@@ -68,6 +72,35 @@ database.close()
 """
 
 
+_MERGE = re.compile(r'\{.*"event": "compaction_started".*\}')
+
+
+def place_over_one_file(path: Path) -> None:
+    """Make a database with files in level 1 that one small file of level 2 overlaps."""
+    options = Options(raw_mode=True)
+    options.set_disable_auto_compactions(True)
+    options.set_level_compaction_dynamic_level_bytes(False)
+    options.set_compression_type(DBCompressionType.none())
+    options.set_target_file_size_base(128 << 10)
+    database = Rdict(str(path), options=options)
+    # two files of level 0 that overlap are merged and divided, not moved
+    for level, keys in ((2, (0, 999)), (0, range(0, 1000, 4)), (0, range(2, 1000, 4))):
+        for number in keys:
+            database[b"key%03d" % number] = bytes(1200)
+        database.flush()
+        if level == 2:
+            placing = CompactOptions()
+            placing.set_change_level(True)
+            placing.set_target_level(level)
+            database.compact_range(None, None, placing)
+    database.set_options({"level0_file_num_compaction_trigger": "1", "disable_auto_compactions": "false"})
+    while any(file["level"] == 0 for file in database.live_files()):
+        time.sleep(0.01)
+    database.set_options({"disable_auto_compactions": "true"})
+    assert {file["level"] for file in database.live_files()} == {1, 2}
+    database.close()
+
+
 @pytest.fixture(scope="module")
 def many_levels(tmp_path_factory: pytest.TempPathFactory) -> Path:
     database = tmp_path_factory.mktemp("many") / "db"
@@ -104,6 +137,16 @@ class TestAdopted:
             assert max(watched.room_needed) <= outcome.before.bytes / 3
             assert await dumped(storage) == pairs
             assert sorted((one.name, one.read_bytes()) for one in host.glob("OPTIONS-*")) == options
+
+    async def test_room_is_that_of_the_largest_merge(self, tmp_path):
+        """Files above the deepest level, which RocksDB counts once, over one file of that level."""
+        place_over_one_file(tmp_path / "made")
+        async with self.adopted(tmp_path, tmp_path / "made") as (storage, host):
+            watched = Watched()
+            await compact(storage, str(host), watched=watched)
+        texts = [log.read_text("utf-8", "replace") for log in (tmp_path / "root").rglob("*LOG*")]
+        merges = [json.loads(found) for text in texts for found in re.findall(_MERGE, text)]
+        assert max(watched.room_needed) >= max(merge["input_data_size"] for merge in merges) > 2 * self.STEP
 
     async def test_steps_read_little_more_than_one_call(self, tmp_path, many_levels):
         request = CompactionRequest(families=("default",))

@@ -28,7 +28,7 @@ from jobtui.storage.local.protocol import CompactDatabase, OperationReply
 from jobtui.storage.local.worker.database import ColumnFamily, CompactionStyle, Database, DatabaseHandle
 from jobtui.storage.local.worker.manifest_guard import read_identity
 from jobtui.storage.local.worker.operations import Ending, Operation, OperationRequests, flush_families
-from jobtui.storage.local.worker.options import WriteLimits, full_compaction_options, read_tickers
+from jobtui.storage.local.worker.options import MOST_MERGED, WriteLimits, full_compaction_options, read_tickers
 from jobtui.storage.local.worker.progress import (
     FIRST_TICK_SECONDS,
     HIGHEST,
@@ -113,7 +113,7 @@ class Compaction(Operation):
         while True:
             step = plan.next_step(handle)
             self._steps = plan.position if plan.position.total else None
-            self._needed = None if step is None else step.room_needed(self._room or 2 * self._step_bytes)
+            self._needed = None if step is None else step.room_needed(MOST_MERGED * self._step_bytes)
             progress = OperationProgress(plan.fraction, self._rate, steps=self._steps, room_needed=self._needed)
             self._report_progress(progress, at_once=step is None)
             if step is None:
@@ -361,12 +361,12 @@ def plan_all(
     room = _room(request, database.path)
     step_bytes = _step_bytes(database, room)
     steps = CompactionPlan(handle, columns, request, step_bytes).all_steps(handle)
-    return steps, max((step.room_needed(room or 2 * step_bytes) for step in steps), default=0)
+    return steps, max((step.room_needed(MOST_MERGED * step_bytes) for step in steps), default=0)
 
 
 def _step_bytes(database: Database, room: int | None) -> int:
     usual = database.limits.compaction or STEP_BYTES
-    return usual if room is None else max(_LEAST_STEP, min(usual, room // 2))
+    return usual if room is None else max(_LEAST_STEP, min(usual, room // MOST_MERGED))
 
 
 def _room(request: CompactionRequest, path: Path) -> int | None:
