@@ -1,13 +1,18 @@
 import asyncio
 from pathlib import Path
+from random import Random
 
 import pytest
+from msgspec.structs import replace
 from textual import events
 from textual.keys import _character_to_key
 
 from jobtui.config.settings import TuiSettings
+from jobtui.engine.lifecycle import start_tasks
 from jobtui.model import Status, StepPosition
+from jobtui.tui.actions.quit import quit_question
 from tests.support.dashboards import DashboardBench, dashboard_bench, showing
+from tests.support.made_jobs import at, submitted
 from tests.support.mirrors import mirror_bench
 from tests.support.scripted_mirror import ScriptedMirror
 
@@ -150,6 +155,18 @@ def test_dialog_counts_the_hosts_that_start_over(tmp_path: Path) -> None:
             await shown.shows("in the background job 1 starts over on 2 hosts, up to 30% is lost")
 
     asyncio.run(run())
+
+
+def test_job_that_starts_over_is_named_after_many_that_do_not() -> None:
+    jobs = [start_tasks(submitted(number, Random(1)), [0], at(0)) for number in range(1, 9)]
+    for number, job in enumerate(jobs[:-1]):
+        first = replace(job.tasks[0], steps=StepPosition(1, 9))
+        jobs[number] = replace(job, tasks=(first, *job.tasks[1:]))
+    question = quit_question(jobs, may_continue=True, now=lambda job: job)
+    texts = ["".join(text for text, _ in line) for line in question._lines]
+    assert [text for text in texts if "starts over" in text] == [
+        f"in the background job 8 starts over on {jobs[-1].tasks[0].host}"
+    ]
 
 
 @pytest.mark.parametrize(("command", "steps"), [("FLUSH", None), ("COMPACT", StepPosition(0, 1))])

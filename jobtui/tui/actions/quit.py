@@ -152,7 +152,9 @@ def quit_question(
 def _loss_lines(jobs: Sequence[Job]) -> list[Line]:
     """Return the work that is repeated if the jobs continue in the background."""
     lines: list[Line] = []
-    for job in jobs[:_NAMED]:
+    for job in jobs:
+        if len(lines) == _NAMED:
+            break
         whole = [
             task
             for task in job.tasks
