@@ -406,7 +406,7 @@ def _port(word: str) -> int:
 
 def _tabs(word: str) -> int:
     if not (word.isascii() and word.isdigit() and 0 < int(word) <= 1000):
-        raise argparse.ArgumentTypeError(f"'{word}' is not a number of tabs: from 1 to 1000")
+        raise argparse.ArgumentTypeError(f"'{word}' is not a number of tabs: a number from 1 to 1000")
     return int(word)
 
 

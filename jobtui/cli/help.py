@@ -146,7 +146,7 @@ pip install 'jobtui[web]'
                every tab is read-only
   --port N     the port on 127.0.0.1 (default: 9478; 0: a free one)
   --url URL    the address under which browsers reach jobtui through a proxy
-  --tabs N     the most tabs at a time (default: 16)
+  --tabs N     the maximum number of open tabs (default: 16)
 
   ssh -t -L 9478:127.0.0.1:9478 host jobtui web    then open the address here
 """,

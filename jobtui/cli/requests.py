@@ -105,8 +105,8 @@ class WebCommand(ProfileOptions, frozen=True, kw_only=True):
 
     Attributes:
         port: The port on the loopback address.
-        tabs: The most tabs at a time.
-        url: The address that browsers use, None without a proxy.
+        tabs: The maximum number of open tabs.
+        url: The address that browsers use, None if no proxy is in front.
         writable: Whether changes are accepted.
     """
 

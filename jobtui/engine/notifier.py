@@ -313,7 +313,7 @@ class Notifier:
         """
         self._must_save = True
         if self._is_saving:
-            return  # the call that is at it writes once more
+            return  # the call in progress writes once more
         self._is_saving = True
         try:
             while self._must_save:

@@ -19,7 +19,7 @@ from jobtui.storage.base import HostGauges
 
 SAMPLE_SECONDS = 1.0
 STALE_SECONDS = 2.5  # gauges come about once a second; a host that sends none for longer does nothing
-_LEAST_SECONDS = 0.2  # the last moment may follow the one before at once
+_LEAST_SECONDS = 0.2  # the last moment may come immediately after the one before
 _LEAST_MOMENTS = 2  # a chart of one moment shows nothing
 
 

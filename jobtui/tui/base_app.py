@@ -76,7 +76,7 @@ def write_crash_report(error: BaseException, directory: Path | None) -> Path | N
 
 
 def _cause_of(error: BaseException) -> BaseException:
-    """Return what failed in a worker: Textual's own error has neither its frames nor its name."""
+    """Return a failed worker's own error: Textual's wrapper has neither its frames nor its name."""
     return error.error if isinstance(error, WorkerFailed) else error
 
 

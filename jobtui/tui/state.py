@@ -127,7 +127,7 @@ class CommandHistory:
         self._texts = _once(store.read_typed())
         self._place = len(self._texts)
         self._draft = ""
-        self._passing = ""
+        self._temporary = ""
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -141,15 +141,15 @@ class CommandHistory:
 
     def add_until_next(self, text: str) -> None:
         """Add a text that did not run, to be recalled and corrected until the next one is added."""
-        is_kept = text in self._texts and text != self._passing
+        is_kept = text in self._texts and text != self._temporary
         self._append(text)
-        self._passing = "" if is_kept else text
+        self._temporary = "" if is_kept else text
 
     def _append(self, text: str) -> None:
-        for old in (self._passing, text):
+        for old in (self._temporary, text):
             if old in self._texts:
                 self._texts.remove(old)
-        self._passing = ""
+        self._temporary = ""
         self._texts.append(text)
         self.rest()
 

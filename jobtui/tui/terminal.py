@@ -266,7 +266,7 @@ _COERCED = frozenset({"C.UTF-8", "C.utf8", "UTF-8"})
 def is_ascii_locale(environ: Mapping[str, str] = os.environ, started: Mapping[str, str] | None = None) -> bool:
     """Return whether the user chose the locale C or POSIX, in which a terminal shows ASCII alone.
 
-    Python does not tell: in that locale it encodes text as UTF-8 (PEP 540). Without any of LC_ALL, LC_CTYPE and
+    Python does not show it, as it encodes text as UTF-8 then (PEP 540). Without any of LC_ALL, LC_CTYPE and
     LANG, as in most containers, nothing was chosen.
 
     Args:
@@ -275,13 +275,13 @@ def is_ascii_locale(environ: Mapping[str, str] = os.environ, started: Mapping[st
     """
     chosen = environ.get("LC_ALL") or environ.get("LC_CTYPE") or environ.get("LANG", "")
     if chosen in _COERCED and not environ.get("LC_ALL"):
-        first = _first_environ() if started is None else started
-        chosen = first.get("LC_CTYPE") or first.get("LANG", "")
+        initial = _initial_environ() if started is None else started
+        chosen = initial.get("LC_CTYPE") or initial.get("LANG", "")
     return chosen in ("C", "POSIX")
 
 
-def _first_environ() -> Mapping[str, str]:
-    """Return the environment that the process was started with, as far as the system tells it."""
+def _initial_environ() -> Mapping[str, str]:
+    """Return the environment that the process was started with, as far as the system provides it."""
     try:
         pairs = Path("/proc/self/environ").read_bytes().split(b"\0")
     except OSError:

@@ -17,7 +17,7 @@ from jobtui.errors import ErrorCode
 from jobtui.storage.base import CompactionRequest, OperationControl
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.errors import WorkerError
-from jobtui.storage.local.process import WorkerMismatch, _check_protocol
+from jobtui.storage.local.process import ProtocolMismatch, _check_protocol
 from jobtui.storage.local.supervisor import PAUSES, QUICK, OperationStopped, WorkerSupervisor
 from tests.support.storage import Watched, compact, dumped, failure_of, flush, layered, moving_compact, space_at
 
@@ -140,7 +140,7 @@ def test_worker_of_another_protocol_is_ended_and_named(tmp_path, monkeypatch):
 
 
 def test_worker_that_names_no_protocol_is_refused():
-    with pytest.raises(WorkerMismatch, match="another version of jobtui has been installed"):
+    with pytest.raises(ProtocolMismatch, match="another version of jobtui has been installed"):
         _check_protocol(p.Ready())
 
 

@@ -224,7 +224,7 @@ def test_views_of_a_new_profile_say_what_to_do(tmp_path: Path) -> None:
             assert "…" not in shown.screen
             for view in "2357":
                 await shown.press(view)
-                await shown.shows("There is no space yet: CREATE SPACE makes one")
+                await shown.shows("There is no space yet: CREATE SPACE creates one")
                 assert "/ filter" not in shown.screen
             await shown.press("l")
             await shown.shows("Nothing has happened yet")

@@ -152,7 +152,7 @@ def test_dialog_counts_the_hosts_that_start_over(tmp_path: Path) -> None:
             for host in ("local0", "local1"):
                 shown.bench.storage.operation("nba", host).progress(0.3)
             await shown.press("q")
-            await shown.shows("in the background job 1 starts over on 2 hosts, up to 30% is lost")
+            await shown.shows("in the background, job 1 starts over on 2 hosts, up to 30% is lost")
 
     asyncio.run(run())
 
@@ -178,7 +178,7 @@ def test_dialog_names_the_jobs_that_start_over(
             await shown.execute(f"ADMIN {command} nba")
             shown.bench.storage.operation("nba", "local0").progress(0.3, steps=steps)
             await shown.press("q")
-            await shown.shows("in the background job 1 starts over on local0, 30% is lost")
+            await shown.shows("in the background, job 1 starts over on local0, 30% is lost")
 
     asyncio.run(run())
 

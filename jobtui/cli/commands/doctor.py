@@ -59,12 +59,12 @@ def check_terminal() -> Iterator[Finding]:
 
     encoding = locale.getpreferredencoding(do_setlocale=False)
     if is_ascii_locale():
-        advice = 'set LC_ALL to a locale with UTF-8 (C.UTF-8 for example), or glyphs to "unicode"'
+        advice = 'set LC_ALL to a UTF-8 locale (for example C.UTF-8), or glyphs to "unicode"'
         yield Finding(CheckLevel.WARN, "text", "the locale is C: the dashboard draws ASCII", advice)
     elif encoding.lower().replace("-", "") == "utf8":
         yield Finding(CheckLevel.OK, "text", encoding)
     else:
-        advice = "set LC_ALL to a locale with UTF-8 (C.UTF-8 for example) to see all characters"
+        advice = "set LC_ALL to a UTF-8 locale (for example C.UTF-8) to see all characters"
         yield Finding(CheckLevel.WARN, "text", f"the locale's encoding is {encoding}", advice)
 
 

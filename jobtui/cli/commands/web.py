@@ -103,7 +103,7 @@ def serve_browsers(command: WebCommand) -> int:
     listener = _listen(command.port)
     if not command.writable:
         tab = [*tab, "--read-only"]
-    server = BrowserServer(profile.name, tab, base, most_tabs=command.tabs)
+    server = BrowserServer(profile.name, tab, base, max_tabs=command.tabs)
     asyncio.run(_serve(server, listener, profile, is_writable=command.writable))
     return Exit.DONE
 
@@ -170,19 +170,19 @@ async def _serve(
 class BrowserServer:
     """The HTTP server of the page and of the websockets of its tabs."""
 
-    def __init__(self, profile: str, tab_command: Sequence[str], base: str | None, *, most_tabs: int) -> None:
+    def __init__(self, profile: str, tab_command: Sequence[str], base: str | None, *, max_tabs: int) -> None:
         """Create the server.
 
         Args:
             profile: The profile's name, for the title.
             tab_command: The command of a tab's process.
             base: The address that browsers use, None if they connect to this server directly.
-            most_tabs: The most tabs at a time.
+            max_tabs: The maximum number of open tabs.
         """
         self._token = secrets.token_urlsafe(32)
         self._command = tab_command
         self._base = base
-        self._most_tabs = most_tabs
+        self._max_tabs = max_tabs
         page = (_PAGE / "index.html").read_text(encoding="utf-8")
         self._page = page.replace("{{title}}", html.escape(f"jobtui {profile}"))
         self._sockets: set[web.WebSocketResponse] = set()
@@ -270,8 +270,8 @@ class BrowserServer:
         size = _cells(request.query.get("width"), 80), _cells(request.query.get("height"), 24)
         websocket = web.WebSocketResponse(heartbeat=HEARTBEAT_SECONDS, timeout=CLOSE_SECONDS)
         await websocket.prepare(request)
-        if len(self._sockets) >= self._most_tabs:
-            most = format_count(self._most_tabs, "tab")
+        if len(self._sockets) >= self._max_tabs:
+            most = format_count(self._max_tabs, "tab")
             return await _refuse_tab(
                 websocket, f"no more than {most} at a time: close one, or start jobtui web with --tabs N"
             )

@@ -263,7 +263,7 @@ def read_numbers(source: ColumnSource, name: str, commands: CodedColumn[str]) ->
     """Return one of NUMBER_COLUMNS. Raises IndexUnusable."""
     numbers = source.numbers(name)
     if name == "reclaimed" and JobCommand.FLUSH in commands.values:
-        # earlier versions wrote what the files of a flush shrank by, which reclaims nothing
+        # earlier versions recorded by how much the files shrank during a flush, which reclaims nothing
         flush = commands.values.index(JobCommand.FLUSH)
         for row in compress(count(), map(flush.__eq__, commands.codes)):
             numbers[row] = NOT_RECLAIMED

@@ -137,7 +137,7 @@ class Journal:
         return True
 
     def extend(self, size: int) -> None:
-        """Write blanks ahead for `size` bytes and a reserve, however many there are.
+        """Append blanks for `size` bytes and a reserve, regardless of the blanks that are left.
 
         Raises OSError, after which the blanks from before are still there.
         """

@@ -232,7 +232,7 @@ class Store:
             self._replace_failed_journal(ChangeSet())
         elif self.health is Health.FULL:
             try:
-                # even if the blanks would do for the next change: only a write shows that there is room again
+                # even if the blanks suffice for the next change: only a write shows that there is room again
                 self._journal.extend(self._limits.blanks)
             except OSError as error:
                 if not is_full(error):

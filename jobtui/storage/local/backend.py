@@ -49,7 +49,7 @@ if TYPE_CHECKING:
 BATCH_BYTES = 2 << 20  # of all hosts together: some ten milliseconds of the loop's time
 PAIR_BYTES = 64  # the overhead of a pair in addition to its bytes
 ADOPTED_IDLE_SECONDS = 5.0
-# a step is one merge, so it takes as much disk: with 100 MiB, the last step of 500 MB took 0.21 of the data
+# a step is one merge, which needs as much free disk: with steps of 100 MiB, the last of 500 MB took 21 %
 STEP_BYTES = 84 << 20
 NO_RESERVE = DiskReserve()
 PING = Timeouts(pause=False, seconds=3.0)

@@ -132,7 +132,7 @@ def is_locked(path: Path) -> bool:
     """Return whether another process has a database open for writing; takes no lock itself."""
     request = struct.pack("hhqqi4x", fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     try:
-        file = os.open(path / "LOCK", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)  # a pipe would block it
+        file = os.open(path / "LOCK", os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW)  # opening a pipe would block
     except OSError:
         return False
     try:
@@ -157,8 +157,8 @@ def is_open_for_writing(path: Path) -> bool:
     except OSError:
         return False
     try:
-        # a process that opens the file right now waits until it is closed here; of its two signals, the usual
-        # one would end this process, and this one is ignored by default
+        # a process that opens the file now waits until it is closed here, and the kernel signals this process:
+        # the default, SIGIO, would end it; SIGURG is ignored
         fcntl.fcntl(file, fcntl.F_SETSIG, signal.SIGURG)
         fcntl.fcntl(file, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except OSError as error:

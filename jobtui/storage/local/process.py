@@ -34,8 +34,8 @@ OnProgress = Callable[[p.ProgressReply], None]
 Notice = Callable[[str], None]
 
 
-class WorkerMismatch(Exception):
-    """The error of a worker that speaks another protocol; the text says what to do."""
+class ProtocolMismatch(Exception):
+    """The error of a worker with another protocol; the text states what to do."""
 
 
 class WorkerDied(Exception):
@@ -67,7 +67,7 @@ class WorkerProcess:
     async def start(cls, name: str, arguments: Sequence[str], notice: Notice) -> WorkerProcess:
         """Start a worker and wait for its first message.
 
-        Raises WorkerDied, WorkerMismatch, OSError and TimeoutError.
+        Raises WorkerDied, ProtocolMismatch, OSError and TimeoutError.
         """
         process = await asyncio.create_subprocess_exec(
             *interpreter(),
@@ -218,7 +218,7 @@ class WorkerProcess:
 def _check_protocol(first: p.WorkerMessage) -> None:
     if isinstance(first, p.Ready) and first.protocol != p.PROTOCOL:
         installed = f"jobtui {first.version}" if first.version else "another version of jobtui"
-        raise WorkerMismatch(
+        raise ProtocolMismatch(
             f"{installed} has been installed since this process of jobtui {__version__} started: "
             "quit this process and start jobtui again"
         )

@@ -14,7 +14,7 @@ from jobtui.errors import ErrorCode
 from jobtui.model import DiskReserve, SpaceStats, StepPosition
 from jobtui.storage.base import CompactionFigures, CompactionRequest, HostGauges
 
-# to be raised if an older or newer process could misread a message
+# increase it when an older or newer process could misread a message
 PROTOCOL = 1
 
 # bytes of a key and its value together that can be loaded and dumped, as a message is held in memory whole

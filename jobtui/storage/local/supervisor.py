@@ -19,7 +19,7 @@ from jobtui.os_errors import describe_os_error
 from jobtui.storage.base import OperationControl
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.errors import WorkerError
-from jobtui.storage.local.process import Notice, OnProgress, WorkerDied, WorkerMismatch, WorkerProcess
+from jobtui.storage.local.process import Notice, OnProgress, ProtocolMismatch, WorkerDied, WorkerProcess
 
 GRACE_SECONDS = 3.0
 QUIT_SECONDS = 2.5
@@ -203,7 +203,7 @@ class WorkerSupervisor:
         except TimeoutError:
             self._record_crash("it did not start")
             raise WorkerError(ErrorCode.UNREACHABLE, f"the process of {self.name} did not start") from None
-        except WorkerMismatch as mismatch:
+        except ProtocolMismatch as mismatch:
             raise WorkerError(ErrorCode.UNSUPPORTED, str(mismatch)) from None
         except OSError as error:
             reason = f"the process of {self.name} could not be started: {describe_os_error(error)}"

@@ -164,7 +164,7 @@ def _loss_lines(jobs: Sequence[Job]) -> list[Line]:
             where = whole[0].host if len(whole) == 1 else format_count(len(whole), "host")
             most = max(task.progress or 0.0 for task in whole)
             lost = f", {'up to ' * (len(whole) > 1)}{format_percent(most).strip()} is lost" if most else ""
-            lines.append(((f"in the background job {job.id} starts over on {where}{lost}", TextRole.MUTED),))
+            lines.append(((f"in the background, job {job.id} starts over on {where}{lost}", TextRole.MUTED),))
     return lines
 
 

@@ -72,7 +72,7 @@ _COVERED = {
 }
 _BLANK_IN_QUEUE = frozenset({"start", "stop", "reclaimed"})
 _WAIT_CELLS = 56
-"""Cells in which what a queued job waits for fits with its time, in nearly all rows."""
+"""The cells that the reason of a queued job's wait and its time need, in nearly all rows."""
 
 
 # shown in place of a job that cannot be read, or not yet
@@ -252,7 +252,7 @@ class JobRows:
         details = self._details(job, _UNLIMITED)
         if job.status is Status.FINISHED and line_width(self._details(job, width)) <= width:
             details = self._details(job, width)  # shorter, and below the details of other rows
-        # what all queued jobs wait for begins in one column, whether or not this row needs the room
+        # the reasons of all queued jobs begin in the same column, even if this row does not need the room
         is_queued = job.status is Status.QUEUE and width < _WAIT_CELLS
         index = len(shown) - 2
         while index >= 0:
@@ -284,7 +284,7 @@ class JobRows:
                 mark: Line = ((f" {AGAIN} {again}", TextRole.MUTED),) if again is not None else ()
                 text, role = status_span(job)
                 glyph, word, *steps = text.split(" ")
-                # apart: a narrow column leaves the steps out, which the details show as well
+                # separate spans: a narrow column omits the steps, which the details show as well
                 return ((f"{glyph} {word}", role), *((f" {count}", role) for count in steps), *mark)
             case "reason":
                 return self._details(job, width)

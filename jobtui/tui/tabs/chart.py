@@ -93,10 +93,10 @@ _SPACE_PANELS = (
 )
 _SPACE_ROWS = 5
 _LEAST_RECORDED = 3.0
-"""Seconds of work from which on a record cannot be missing because the job was short."""
+"""The seconds of work after which a job always has enough moments for a record."""
 
 NOTHING_RECORDED = "Nothing was recorded: the job took less than two seconds, or the record was lost."
-NO_RECORD = "There is no record: none was made, or it was lost. It is kept beside the history, less safely."
+NO_RECORD = "There is no record: none was made, or it was lost. It is kept outside the history, less safely."
 NO_SAMPLES_OF_CLUSTER = "A cluster runs this job and does not report what its hosts read and write."
 NOT_YET = "The chart begins with the first seconds of work."
 

@@ -69,7 +69,7 @@ def size_table(tasks: Sequence[Task], results: Mapping[str, StatsResult], width:
     figures = [_sizes_of(task, results.get(task.host, StatsResult()).stats) for task in tasks]
     totals = [_sum(column) for column in zip(*figures, strict=True)]
     if any(before is not None and after is None for before, after, *_ in figures):
-        totals[1] = None  # the sizes of some hosts after the job cannot be compared with those of all before
+        totals[1] = None  # some hosts after the job cannot be compared with all hosts before it
     heads = "".join(name.rjust(_SIZE_WIDTH) for name in _SIZE_COLUMNS[:count])
     lines: list[Line] = [((f" {'Host':<{host_width}}{heads}", TextRole.MUTED),)]
     lines.append(_size_row(f"all {len(tasks)} hosts", totals[:count], host_width, TextRole.STRONG))

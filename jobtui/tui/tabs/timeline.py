@@ -24,13 +24,13 @@ _WAIT = "╌"
 _WORK = "▇"
 _BLANK: Span = (" ", TextRole.PLAIN)
 _LEAST_WAIT = 1.0
-"""Seconds from which on a wait is mentioned: most tasks start at once."""
+"""The shortest wait that is mentioned, in seconds: most tasks start at once."""
 
 
 def timeline_lines(job: Job, width: int, now: datetime, order: DateOrder) -> list[Line]:
     """Return a bar for each task, from the job's submission to its end (or now): `╌` waited, `▇` worked.
 
-    Failed and running tasks come first, as in the tab of the tasks.
+    Failed and running tasks come first, as in the tasks tab.
     """
     begin = job.submitted
     end = max(job.stop or now, begin)

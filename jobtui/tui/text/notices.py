@@ -232,9 +232,9 @@ def _first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ..
 
 
 def describe_no_space(context: Context) -> str:
-    """Return the text for a profile without spaces, with what makes one if the user can."""
+    """Return the text for a profile without spaces, with the statement that creates one if the user can."""
     can_create = context.client.writable and context.client.connection is None
-    return f"There is no space yet{': CREATE SPACE makes one' if can_create else ''}"
+    return f"There is no space yet{': CREATE SPACE creates one' if can_create else ''}"
 
 
 def nothing_found(text: str, keys: Keymap) -> tuple[Line, ...]:

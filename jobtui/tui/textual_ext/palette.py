@@ -52,7 +52,7 @@ class GuardedPalette(CommandPalette):
 
     @override
     def _watch__list_visible(self) -> None:
-        # a search that goes on after the palette was left sets these two; an error would end the app
+        # a search that continues after the palette was left sets these two; an error would end the app
         with suppress(NoMatches):
             super()._watch__list_visible()
 

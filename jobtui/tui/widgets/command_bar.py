@@ -96,7 +96,7 @@ class CommandBar(Horizontal):
         self._usage.show(usage if len(usage) <= room else "")
 
     def on_resize(self) -> None:
-        """Hide the form of the statement if it would cover the text now."""
+        """Show the form of the statement again, unless it would cover the text now."""
         self.show_usage(*self._form)
 
     @property

@@ -220,7 +220,7 @@ class KeyMap:
             return float(self._base**self._DIGITS)
         number = 0.0
         digits = key[len(self._prefix) : len(self._prefix) + self._DIGITS]
-        # translated at once: with 30 files a digit at a time took a tenth of all figures
+        # translated at once: with 30 files a digit at a time took a tenth of the time of all figures
         for digit in digits.translate(self._digit_of):
             number = number * self._base + digit
         return number * float(self._base ** (self._DIGITS - len(digits)))

@@ -294,8 +294,8 @@ class AdoptedOpener(Opener):
     def _refuse_in_use(self) -> None:
         """Raise WorkerError if a program writes to the database although its LOCK is free.
 
-        Whoever deletes or replaces LOCK while the owner is at work leaves it with a lock on a file that no
-        other process finds. The owner always has the MANIFEST open for writing.
+        If LOCK is deleted or replaced while the owner is at work, the owner holds a lock on a file that no
+        other process can find. The owner always has the MANIFEST open for writing.
         """
         try:
             manifest = manifest_path(self.path)

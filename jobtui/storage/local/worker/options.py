@@ -37,7 +37,7 @@ class WriteLimits(msgspec.Struct, frozen=True):
     """The limits that a database is opened with, because RocksDB changes neither of them for one call.
 
     `rate`: bytes a second of flush and compact writes. `compaction`: bytes of the files of the
-    deepest level that are merged at once, about. None: no limit of ours.
+    deepest level that are merged at once, about. None: jobtui sets no limit.
     """
 
     rate: int | None = None
