@@ -72,7 +72,7 @@ class TestScheduler:
 
 
 class TestDown:
-    def test_others_go_first_and_it_is_tried_again(self, bench: Bench) -> None:
+    def test_other_hosts_go_first_and_host_is_retried(self, bench: Bench) -> None:
         bench.storage.outages["h1"] = DOWN
         bench.execute("ADMIN COMPACT nba WITH rolling = 1")
         bench.storage.operation("nba", "h0").finish()

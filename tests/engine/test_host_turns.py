@@ -25,7 +25,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
 
 class TestRetry:
-    def test_doubles_its_wait_and_remains_one_job(self, bench: Bench) -> None:
+    def test_retries_double_their_wait_within_one_job(self, bench: Bench) -> None:
         bench.execute("ADMIN COMPACT solo WITH retry = 2, retry_wait = 10 s")
         bench.storage.operation("solo", "h3").fail(ErrorCode.DISK_FULL, "no room")
         bench.events.wait_for(lambda: bench.job(1).tasks[0].status is Status.QUEUE)

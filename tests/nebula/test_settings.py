@@ -74,7 +74,7 @@ def test_settings_that_do_not_fit_together_are_refused(changes: dict[str, object
         replace(ClusterSettings(addresses=GRAPHD), **changes)
 
 
-def test_1x_cluster_needs_no_graphd_where_its_spaces_are_given() -> None:
+def test_1x_cluster_with_listed_spaces_needs_no_graphd() -> None:
     settings = ClusterSettings(run=RunMode.STORAGED, spaces={"nba": ("10.0.0.5",)}, storaged_port=12000)
     assert settings.addresses == ()
 

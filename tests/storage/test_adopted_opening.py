@@ -28,7 +28,7 @@ def database(tmp_path: Path) -> Path:
 
 class TestPath:
     @pytest.mark.skipif(sys.platform != "linux", reason="needs /proc/self/fd")
-    def test_longer_than_the_name_of_a_log_can_be(self, tmp_path, database):
+    def test_path_too_long_for_the_name_of_its_log_is_opened(self, tmp_path, database):
         deep = tmp_path / ("a" * 200) / ("b" * 200) / "db"
         deep.parent.mkdir(parents=True)
         database.rename(deep)
@@ -75,20 +75,20 @@ class TestReading:
 
 
 class TestPipesAndDevices:
-    """They were put in a database after it was adopted: nothing waits for them or reads on without an end."""
+    """Pipes and devices in place of files of an adopted database: neither waited for nor read endlessly."""
 
-    def test_identity(self, database):
+    def test_endless_identity_is_read_to_a_limit(self, database):
         (database / "IDENTITY").unlink()
         (database / "IDENTITY").symlink_to("/dev/zero")
         assert read_identity(database) == ""
 
-    def test_current(self, database):
+    def test_pipe_as_current_is_refused(self, database):
         (database / "CURRENT").unlink()
         os.mkfifo(database / "CURRENT")
         with pytest.raises(OSError, match="pipe"):
             manifest_path(database)
 
-    def test_lock(self, database):
+    def test_pipe_as_lock_counts_as_unlocked(self, database):
         (database / "LOCK").unlink()
         os.mkfifo(database / "LOCK")
         assert not is_locked(database)

@@ -216,7 +216,7 @@ class TestDefect:
             (MemoryError(), "there is not enough memory"),
         ],
     )
-    def test_shortage_is_neither(self, tmp_path, database, error, said):
+    def test_shortage_of_threads_or_memory_is_named(self, tmp_path, database, error, said):
         where = Database(AdoptedOpener(database, tmp_path / "notes", Surveyor(database), SharedOptions()))
         assert where.as_worker_error(error).reason.startswith(f"{database}: {said}")
 

@@ -92,7 +92,7 @@ class TestProcess:
         await life.wait_ended()
         assert len(notices) == process._REMARKS
 
-    async def test_blank_lines_are_no_last_words_and_a_cut_one_is(self) -> None:
+    async def test_last_lines_include_a_cut_one_but_no_blank_ones(self) -> None:
         life = await spoken("printf '\\n \\nout of luck' >&2; exit 3")
         await life.wait_ended()
         assert life.exit_description.endswith("exit status 3; its last lines on stderr: out of luck")
@@ -182,7 +182,7 @@ class TestStorage:
             error = await failure_of(storage.create_space("chain", placement))
             assert error.detail.endswith("is a file, not a directory")
 
-    async def test_open_database_of_another_program_is_named_in_its_figures(self, tmp_path: Path) -> None:
+    async def test_figures_report_that_another_program_is_using_it(self, tmp_path: Path) -> None:
         database = adoptable(tmp_path / "db")
         async with storage_at(tmp_path / "root") as storage:
             await storage.create_space("chain", Placement(directories=(str(database),)))

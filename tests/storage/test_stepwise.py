@@ -219,7 +219,7 @@ class TestEndedInTheMiddle:
         async with storage_at(tmp_path / "root", {"h1": disk / "h1"}, step=STEP) as storage:
             await check_rest(storage, held, done_before(watched))
 
-    async def test_next_one_starts_over_on_another_database(self, tmp_path):
+    async def test_compaction_starts_over_on_another_database(self, tmp_path):
         async with leveled(tmp_path) as (storage, held):
             watched = after_steps(2, lambda watched: watched.control.pause.set())
             paused = (await compact(storage, watched=watched)).steps

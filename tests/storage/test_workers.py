@@ -144,7 +144,7 @@ def test_worker_that_names_no_protocol_is_refused():
         _check_protocol(p.Ready())
 
 
-def test_one_that_keeps_dying_is_started_less_and_less_often(tmp_path):
+def test_crashing_worker_is_restarted_less_and_less_often(tmp_path):
     now = 1000.0
     waits: list[float] = []
 
