@@ -122,6 +122,13 @@ class TestPlan:
         assert needed[0] == 93
         assert max(needed[1:]) <= 30
 
+    def test_step_needs_space_for_what_its_last_file_overlaps_beyond_it(self):
+        files = [*bottom(), table(20, 5, "a0", "a5", 3), table(21, 5, "b5", "g0", 3)]
+        first = plan_steps([rest(files, base_level=5)], 20, in_one=False)[0]
+        assert first.parts[0].end < b"g0"
+        # both files of the level above, and the seven of the deepest level that they overlap
+        assert first.room_needed(1000) >= 3 + 3 + 70
+
 
 class TestPosition:
     def test_output_beyond_the_range_of_a_step_counts_as_done(self):

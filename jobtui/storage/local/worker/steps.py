@@ -76,6 +76,15 @@ class StepPart(msgspec.Struct, frozen=True):
     least: int
     blobs: int = 0
 
+    @property
+    def largest_merge(self) -> int:
+        """The most bytes of a merge if RocksDB limits none.
+
+        The last of the files above the deepest level may reach beyond `end`, and so does then what it is merged
+        with.
+        """
+        return max(self.size, self.least) if self.key is None else self.size + self.least
+
 
 class Step(msgspec.Struct, frozen=True):
     """A step: the work of a compaction until it can next be paused."""
@@ -89,7 +98,7 @@ class Step(msgspec.Struct, frozen=True):
 
     def room_needed(self, room: int) -> int:
         """Return the most disk space that it takes if each merge takes `room`, apart from level 0."""
-        merge = max(min(max(part.size, part.least), part.merged + max(room, part.least)) for part in self.parts)
+        merge = max(min(part.largest_merge, part.merged + max(room, part.least)) for part in self.parts)
         # an old blob file is deleted when the values of all steps have been copied
         return merge + sum(part.blobs for part in self.parts)
 
