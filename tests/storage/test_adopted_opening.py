@@ -64,8 +64,9 @@ class TestReading:
                 with opened.use(write=False) as handle:
                     assert handle.main[b"key001"] == b"value1"
                     assert sorted(handle.others) == ["edges"]
-            with pytest.raises(WorkerError), opened.use(write=True):
+            with pytest.raises(WorkerError) as refused, opened.use(write=True):
                 pass
+            assert ("disk is full" if state == "full" else "read-only") in refused.value.reason.lower()
             with opened.use(write=False) as handle:
                 assert handle.main[b"key099"] == b"value1"
         found = entries(disk, leave_out=[stuff])

@@ -124,6 +124,8 @@ def disk_space(path: Path) -> tuple[int, int] | None:
     for candidate in (path, *path.parents):
         with contextlib.suppress(OSError):
             status = os.statvfs(candidate)
+            if not status.f_blocks:
+                return None  # a file system that does not say how large it is
             return status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize
     return None
 

@@ -315,7 +315,9 @@ class AdoptedOpener(Opener):
         rocksdict truncates its file and writes it again, so a full disk would leave the owner an empty one.
         """
         if not os.access(self.path, os.W_OK | os.X_OK):
-            raise system_error(OSError(errno.EACCES, os.strerror(errno.EACCES)), str(self.path))
+            is_read_only = os.statvfs(self.path).f_flag & os.ST_RDONLY
+            number = errno.EROFS if is_read_only else errno.EACCES
+            raise system_error(OSError(number, os.strerror(number)), str(self.path))
         free = free_bytes(self.path)
         if not _can_create_files(self.path) or (free is not None and free < _LEAST_ROOM):
             error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
@@ -350,6 +352,8 @@ def _can_create_files(directory: Path) -> bool:
     if not os.access(directory, os.W_OK | os.X_OK):
         return False
     disk = os.statvfs(directory)
+    if not disk.f_blocks:
+        return True  # a file system that does not say how large it is
     return disk.f_bavail > 0 and (not disk.f_files or disk.f_favail > 0)
 
 

@@ -28,9 +28,9 @@ _SYNC_AHEAD = 1 << 20
 # RocksDB counts a file of the deepest level twice, as input and as what the input overlaps, and the last step
 # is up to half as large again: so each step is one merge. With the limit itself it would be two, and each merge
 # ends with syncs of its last files and of the MANIFEST (20 merges of 979 MiB instead of 12, which took 19 %
-# more processor time than one call, instead of none).
+# more time of the processor than one call, instead of none).
 MOST_MERGED = 3
-"""The size of the largest merge, in steps: its files are above the deepest level, and so count once."""
+"""The size in steps that a merge may have, if its files lie above the deepest level and so count once."""
 
 
 class WriteLimits(msgspec.Struct, frozen=True):
