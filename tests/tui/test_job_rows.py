@@ -61,7 +61,7 @@ def rows_of(*jobs: Job) -> JobRows:
 
 def text_of(rows: JobRows, width: int, index: int = 0) -> str:
     columns = [column for column in JOB_COLUMNS if column.key in DEFAULT_COLUMNS]
-    wanted = [max(column.natural, 14 if column.key == "status" else len(column.label)) for column in columns]
+    wanted = [max(column.natural, 15 if column.key == "status" else len(column.label)) for column in columns]
     placed = place_columns(columns, wanted, width - GUTTER - 2)
     painter = RowPainter(lambda _role: Style())
     return painter.row((), rows.cells(index, placed), placed, width, Style()).text.strip()
@@ -182,11 +182,15 @@ def test_narrow_status_has_no_steps(cells: int, shown: str) -> None:
     assert painter.row((), rows.cells(0, placed), placed, cells + GUTTER, Style()).text.strip() == shown
 
 
-def test_recovered_job_shows_its_newest_recovery() -> None:
+@pytest.mark.parametrize(
+    ("status", "shown"),
+    [(Status.FAILED, "✖ failed"), (Status.STOPPED, "■ stopped"), (Status.FINISHED, "✔ finished")],
+)
+def test_recovered_job_shows_its_newest_recovery(status: Status, shown: str) -> None:
     rows = JobRows(lambda: NOW, (), lambda ids: {2: 16} if 2 in ids else {})
     # a double of a result
-    rows.show(FixedView([job(Status.FAILED, reason="locked")]))  # type: ignore[arg-type]
-    assert "✖ failed ↻ 16" in text_of(rows, 120)
+    rows.show(FixedView([job(status, reason="locked")]))  # type: ignore[arg-type]
+    assert f"{shown} ↻ 16" in text_of(rows, 120)
     before = rows.token(0)
     rows.update({17: replace(job(Status.QUEUE), id=17, recovered_from=2)})
     assert "↻ 17" in text_of(rows, 120)

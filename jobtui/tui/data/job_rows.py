@@ -199,7 +199,7 @@ class JobRows:
         except (OSError, StoreError) as error:
             self.problem = str(error)
             return [_PENDING] * _BLOCK
-        self._again.update(self.recoveries({job.id for job in found.values() if job.status in _RECOVERABLE}))
+        self._again.update(self.recoveries({job.id for job in found.values() if job.status.ended}))
         # a damaged history may have fewer jobs than it counts
         short = [_PENDING] * max(0, min(_BLOCK, self._count - start) - len(ids))
         block = self._blocks[number] = [*(found.get(job_id) or _archived_row(job_id) for job_id in ids), *short]
@@ -342,7 +342,6 @@ class JobRows:
         return sum(rates) if rates else None
 
 
-_RECOVERABLE = (Status.FAILED, Status.STOPPED)
 _UNLIMITED = 10_000
 # cells of a percentage, a rate and the time that is left
 _RUNNING_CELLS = 29
