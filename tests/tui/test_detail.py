@@ -338,6 +338,13 @@ class TestTasks:
         assert max(map(len, lines)) <= width
         assert " ".join(" ".join(lines).split()).count(detail) == 2
 
+    def test_waiting_task_names_the_job_that_its_host_works_on(self) -> None:
+        tasks = (Task(0, "h1", Status.RUNNING, start=NOW), Task(1, "h2"), Task(2, "h3"))
+        job = replace(FAILED, status=Status.RUNNING, stop=None, tasks=tasks)
+        other = replace(job, id=2, tasks=(Task(0, "h2", Status.RUNNING, start=NOW), Task(1, "h3")))
+        found = task_lines(job, {}, 80, NOW, TaskSort.HOST, [job, other])
+        assert [plain(line).partition("waits ")[2] for line in found.lines] == ["", "for job 2", "for its host"]
+
     def test_has_no_bar_if_there_is_no_room(self) -> None:
         running = Task(0, "local0", Status.RUNNING, start=NOW, progress=0.55, before=BEFORE)
         job = replace(FAILED, status=Status.RUNNING, stop=None, tasks=(running,))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 
 import msgspec
@@ -27,6 +27,7 @@ from jobtui.tui.text.spans import (
     cut,
     fit,
     fit_host,
+    jobs_at_work,
     line_width,
     progress_line,
     task_status_span,
@@ -118,11 +119,16 @@ class TaskLayout(msgspec.Struct, frozen=True):
 
 
 def task_lines(
-    job: Job, rates: Rates, width: int, now: datetime, sort: TaskSort = TaskSort.STATUS
+    job: Job,
+    rates: Rates,
+    width: int,
+    now: datetime,
+    sort: TaskSort = TaskSort.STATUS,
+    active: Collection[Job] = (),
 ) -> TaskLines:
     """Return a line for each task, with its reason in as many lines as it needs.
 
-    `rates`: bytes a second by job and task.
+    `rates`: bytes a second by job and task. `active`: the jobs that a task may wait for.
     """
     if not job.tasks:
         return TaskLines([((" no tasks yet", TextRole.MUTED),)])
@@ -134,6 +140,7 @@ def task_lines(
     layout = _layout(job, shown, width - id_width - host_width - 5)
     lines: list[Line] = []
     positions: list[tuple[int, int, int]] = []
+    at_work = jobs_at_work(active)
     for name, task, figures in zip(names, tasks, shown, strict=True):
         head: Line = (
             (f" {name:<{id_width}}  ", TextRole.PLAIN),
@@ -142,7 +149,7 @@ def task_lines(
             ("  ", TextRole.PLAIN),
         )
         first = len(lines)
-        lines.extend(_task(job, task, head, figures, layout, width))
+        lines.extend(_task(job, task, head, figures, layout, width, at_work.get(task.host)))
         positions.append((task.number, first, len(lines) - 1))
     lines.extend(((f" {text}", TextRole.MUTED),) for text in _shared_addresses(job, width))
     return TaskLines(lines, tuple(positions))
@@ -204,14 +211,16 @@ def _without(widths: Mapping[TaskFigure, int], left_out: TaskFigure) -> Mapping[
     return {figure: width for figure, width in widths.items() if figure is not left_out}
 
 
-def _task(job: Job, task: Task, head: Line, figures: Figures, layout: TaskLayout, width: int) -> list[Line]:
+def _task(
+    job: Job, task: Task, head: Line, figures: Figures, layout: TaskLayout, width: int, busy_with: int | None
+) -> list[Line]:
     role = TextRole.FAILED if task.status is Status.FAILED else TextRole.WARNING
     if task.reason and width - line_width(head) - 1 >= _BESIDE:
         return _explained(head, task.reason, role, width)
     if task.status is Status.QUEUE:
         if task.deferred is not None and not job.paused:
             return _explained(head, _deferral_text(task.deferred), TextRole.WARNING, width)
-        waits = "" if job.status is Status.QUEUE else _waiting_text(job, task)
+        waits = "" if job.status is Status.QUEUE else _waiting_text(job, task, busy_with)
         return _explained(head, waits, TextRole.MUTED, width)
     if task.waiting and task.status is Status.RUNNING:
         steps = f"  {figures[TaskFigure.STEPS][0]}" if TaskFigure.STEPS in figures else ""
@@ -241,8 +250,8 @@ def _deferral_text(deferral: Deferral) -> str:
     return ": ".join(filter(None, (describe_deferral(deferral), deferral.detail)))
 
 
-def _waiting_text(job: Job, task: Task) -> str:
-    """Return why a task of a running job is in the queue."""
+def _waiting_text(job: Job, task: Task, busy_with: int | None) -> str:
+    """Return why a task of a running job is in the queue; `busy_with` is the job that its host works on."""
     steps = "" if task.steps is None else f" after step {task.steps.done} of {task.steps.total}"
     if job.paused:
         return f"paused{steps}" if task.start is not None else "waits, because the job is paused"
@@ -251,7 +260,10 @@ def _waiting_text(job: Job, task: Task) -> str:
         return f"attempt {task.attempts + 1} at {at:%H:%M:%S}: {_last_failure(job, task)}"
     if task.start is not None:
         return f"continues{steps}"
-    return "waits for its turn" if job.options.rolling or job.options.wait else "waits for its host"
+    if job.options.rolling or job.options.wait:
+        return "waits for its turn"
+    # its host may just have been released, or be busy with a task of this job that has the same address
+    return "waits for its host" if busy_with in (None, job.id) else f"waits for job {busy_with}"
 
 
 def _last_failure(job: Job, task: Task) -> str:

@@ -362,7 +362,7 @@ def waiting_reasons(active: Collection[Job]) -> dict[int, str]:
     """
     reasons: dict[int, str] = {}
     ahead: dict[str, tuple[int, int]] = {}
-    at_work = {task.host: job.id for job in active for task in job.tasks if task.status is Status.RUNNING}
+    at_work = jobs_at_work(active)
     for job in sorted(active, key=lambda job: job.id):
         first, count = ahead.get(job.space, (job.id, 0))
         if job.status is Status.QUEUE and not job.paused:
@@ -372,6 +372,11 @@ def waiting_reasons(active: Collection[Job]) -> dict[int, str]:
                 reasons[job.id] = reason
         ahead[job.space] = first, count + 1
     return reasons
+
+
+def jobs_at_work(active: Iterable[Job]) -> dict[str, int]:
+    """Return the job that works on each busy host, by the host."""
+    return {task.host: job.id for job in active for task in job.tasks if task.status is Status.RUNNING}
 
 
 def deferral_of(job: Job) -> str:

@@ -327,7 +327,8 @@ class JobDetail(Detail):
         if len(job.tasks) > 1 and self.body.size.height >= _LOW - 1:
             order = f"  by {self._task_sort.value}" if self._task_sort is not TaskSort.STATUS else ""
             lines.append((*task_counts(job), (order, TextRole.MUTED)))
-        tasks = task_lines(job, self._rates, width, now, self._task_sort)
+        active = context.client.active_jobs() if job.status is Status.RUNNING else ()
+        tasks = task_lines(job, self._rates, width, now, self._task_sort, active)
         above = len(lines)
         self._positions = tuple(
             (number, above + first, above + last) for number, first, last in tasks.positions
