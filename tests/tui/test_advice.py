@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +17,7 @@ from jobtui.engine.reader import ReadOnlyClient
 from jobtui.language.tables import Result, Row
 from jobtui.model import Status
 from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
-from jobtui.tui.actions.jobs import _explained
+from jobtui.tui.text.notices import explained_lines
 from jobtui.tui.views.advice import _by_space, _space_rows, advised_statement, share_bar
 from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import Sorting
@@ -94,7 +94,7 @@ class TestConfirmation:
             result = Result("EXPLAIN …", EXPLAIN, (Row(cells, {"last_took": took}),))
             explained: Future[ExecuteResult] = Future()
             explained.set_result(ExecuteResult((result,)))
-            return [text(line) for line in _explained(explained)]
+            return [text(line) for line in explained_lines(explained)]
 
         known = "h1  rewrites ≈ 9 MiB, room ≈ 5 MiB of 64 GiB, gives back ≈ 2 MiB, ≈ 3.0 s"
         assert lines("compact", "", 2.8) == [f"{known} (last time 2.8 s)"]
@@ -102,6 +102,22 @@ class TestConfirmation:
         assert lines("refused", "no such family", None) == ["h1  no such family"]
         assert lines("compact", "", None, ("", "", "64 GiB", "", "≈ 3.0 s")) == ["h1  ≈ 3.0 s"]
         assert lines("compact", "", None, ("",) * 5) == ["h1  no figures known"]
+
+    def test_names_four_of_fifty_hosts_and_a_shared_note_once(self) -> None:
+        def lines(notes: Sequence[str], action: str = "compact") -> list[str]:
+            rows = tuple(
+                Row((f"h{number}", action, "1", "≈ 9 MiB", "", "", "", "", note), {})
+                for number, note in enumerate(notes, 1)
+            )
+            explained: Future[ExecuteResult] = Future()
+            explained.set_result(ExecuteResult((Result("EXPLAIN …", EXPLAIN, rows),)))
+            return [text(line) for line in explained_lines(explained)]
+
+        hosts = [f"h{number}  rewrites ≈ 9 MiB" for number in range(1, 5)]
+        assert lines([""] * 50) == [*hosts, "and 46 more hosts"]
+        assert lines(["a guess"] * 50) == [*hosts, "and 46 more hosts", "on every host: a guess"]
+        assert lines(["a guess"] * 4 + [""]) == [*(f"{host}; a guess" for host in hosts), "and 1 more host"]
+        assert lines(["not needed"] * 2, "skip") == ["h1  not needed", "h2  not needed"]
 
     @pytest.mark.parametrize("width", [88, 116])
     def test_no_word_of_a_long_line_is_cut_off(self, tmp_path: Path, width: int) -> None:

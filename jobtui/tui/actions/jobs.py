@@ -12,7 +12,6 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
@@ -21,7 +20,7 @@ import msgspec
 
 from jobtui.config.settings import Confirm
 from jobtui.engine.client import ExecuteResult
-from jobtui.formatting import format_count, format_duration, format_ids, format_rate, guard_formula, to_local
+from jobtui.formatting import format_count, format_ids, format_rate, guard_formula, to_local
 from jobtui.history import QueryResult
 from jobtui.language import quote_name
 from jobtui.model import Job
@@ -35,11 +34,11 @@ from jobtui.tui.actions.selection import (
     select_stoppable,
 )
 from jobtui.tui.context import Context, DashboardHost
+from jobtui.tui.text.notices import explained_lines
 from jobtui.tui.text.spans import Line, TextRole, continuation_of, status_span
 
 _NAMED = 8
 _RUN_AGAIN, _RESTORE_AND_RUN_AGAIN = "Run again", "Restore and run again"
-_EXPLAINED = 4  # hosts whose estimate the confirmation shows
 # in bytes a second; the first one if there is no limit yet
 _FIRST_RATE = 64 << 20
 _LEAST_RATE = 64 << 10
@@ -172,7 +171,7 @@ class JobActions:
             explained = self.context.client.execute(f"EXPLAIN {statement}", self.context.session)
         lines = _described(verb, space, "" if of_all_hosts else statement)
         if explained is None or await self._host.confirm(
-            f"{verb} {short_name(space)}?", lambda: [*lines, *_explained(explained)], verb
+            f"{verb} {short_name(space)}?", lambda: [*lines, *explained_lines(explained)], verb
         ):
             await self._run_on_space(statement, space)
 
@@ -476,25 +475,3 @@ def _described(verb: str, space: str, advised: str) -> list[Line]:
         (f"{after}, on {where}{end}", TextRole.PLAIN),
     )
     return [text, ((advised, TextRole.ACCENT),)] if advised else [text]
-
-
-def _explained(asked: Future[ExecuteResult]) -> list[Line]:
-    """Return the lines of EXPLAIN for a compaction, none before it answers."""
-    if not asked.done() or asked.cancelled() or asked.exception() is not None:
-        return []
-    answer = asked.result()
-    lines: list[Line] = []
-    for row in answer.results[-1].rows[:_EXPLAINED] if answer.results else ():
-        host, action, _, rewrites, room, free, gain, takes, note = row.cells
-        room = f"{room} of {free}" if room and free else room
-        verb = "writes" if action == "flush" else "rewrites"
-        known = ((verb, rewrites), ("room", room), ("gives back", gain), ("", takes))
-        text = ", ".join(f"{word} {figure}".strip() for word, figure in known if figure) or "no figures known"
-        if isinstance(last := row.values.get("last_took"), float):
-            text += f" (last time {format_duration(last)})"
-        if note:
-            text = note if action in ("refused", "skip") else f"{text}; {note}"
-        lines.append(((f"{host}  ", TextRole.STRONG), (text, TextRole.MUTED)))
-    if (more := len(answer.results[-1].rows) - len(lines) if lines else 0) > 0:
-        lines.append(((f"and {format_count(more, 'more host')}", TextRole.MUTED),))
-    return lines

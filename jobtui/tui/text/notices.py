@@ -1,10 +1,12 @@
-"""Texts about problems (under the header), ended jobs (toasts) and an empty table."""
+"""Texts about problems (under the header), ended jobs (toasts), an empty table, and EXPLAIN in a question."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from datetime import datetime
 
+from jobtui.engine.client import ExecuteResult
 from jobtui.formatting import (
     DateOrder,
     format_bytes,
@@ -260,3 +262,32 @@ def describe_nothing_failed(job: Job, archived: bool) -> str:
         if job.status is Status.FAILED
         else "No failed job is left to recover"
     )
+
+
+_EXPLAINED = 4  # hosts whose estimate the confirmation shows
+_WITHOUT_FIGURES = ("refused", "skip")  # actions of EXPLAIN whose note replaces the estimate
+
+
+def explained_lines(asked: Future[ExecuteResult]) -> list[Line]:
+    """Return the lines of EXPLAIN for a compaction, none before it answers."""
+    if not asked.done() or asked.cancelled() or asked.exception() is not None:
+        return []
+    results = asked.result().results
+    rows = results[-1].rows if results else ()
+    notes = {"" if row.cells[1] in _WITHOUT_FIGURES else row.cells[-1] for row in rows}
+    shared = notes.pop() if len(rows) > 1 and len(notes) == 1 else ""
+    lines: list[Line] = []
+    for row in rows[:_EXPLAINED]:
+        host, action, _, rewrites, room, free, gain, takes, note = row.cells
+        room = f"{room} of {free}" if room and free else room
+        verb = "writes" if action == "flush" else "rewrites"
+        known = ((verb, rewrites), ("room", room), ("gives back", gain), ("", takes))
+        text = ", ".join(f"{word} {figure}".strip() for word, figure in known if figure) or "no figures known"
+        if isinstance(last := row.values.get("last_took"), float):
+            text += f" (last time {format_duration(last)})"
+        if note and note != shared:
+            text = note if action in _WITHOUT_FIGURES else f"{text}; {note}"
+        lines.append(((f"{host}  ", TextRole.STRONG), (text, TextRole.MUTED)))
+    if (more := len(rows) - len(lines)) > 0:
+        lines.append(((f"and {format_count(more, 'more host')}", TextRole.MUTED),))
+    return [*lines, ((f"on every host: {shared}", TextRole.MUTED),)] if shared else lines
