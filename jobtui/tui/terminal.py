@@ -249,6 +249,8 @@ _PLAIN_BY_CODE |= {
 _ON_CONSOLE = "─│┌┐└┘├┤┬┴┼░▒▓█▄▀·←→↑↓"
 
 _MISSING_ON_CONSOLE = {code: plain for code, plain in _PLAIN_BY_CODE.items() if chr(code) not in _ON_CONSOLE}
+# a plus would stand alone among drawn lines
+_MISSING_ON_CONSOLE |= {ord(round_one): square for round_one, square in zip("╭╮╰╯", "┌┐└┘", strict=True)}
 
 
 class Glyphs(enum.StrEnum):

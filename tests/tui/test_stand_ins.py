@@ -51,8 +51,8 @@ class TestFonts:
     @pytest.mark.parametrize(
         ("term", "shown"),
         [
-            ("linux", "│ + finished ##▒░ o > x # # * * +─+ > ~ > é"),
-            ("linux-16color", "│ + finished ##▒░ o > x # # * * +─+ > ~ > é"),
+            ("linux", "│ + finished ##▒░ o > x # # * * ┌─┐ > ~ > é"),
+            ("linux-16color", "│ + finished ##▒░ o > x # # * * ┌─┐ > ~ > é"),
             ("vt100", "| + finished ##:. o > x # # * * +-+ > ~ > é"),
             ("vt220", "| + finished ##:. o > x # # * * +-+ > ~ > é"),
             ("vte-256color", DRAWN),
