@@ -118,3 +118,18 @@ def test_results_are_selected_with_the_mouse_and_copied(tmp_path: Path) -> None:
             assert any(text.startswith("\x1b]52;c;") for text in copied)
 
     asyncio.run(run())
+
+
+def test_click_on_the_key_line_presses_the_key(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:
+            await jobs(shown)
+            await click(shown, "archive")
+            await shown.shows("Archive 1 job?", "job 1  ")
+            await shown.press("escape")
+            await shown.until(lambda: "Archive 1 job?" not in shown.screen)
+            # a key is clicked as well as its title
+            await click(shown, "? help")
+            await shown.shows("Stop the marked jobs")
+
+    asyncio.run(run())

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, TypeVar
 
 import msgspec
+from textual import events
 from textual.geometry import Size
 from textual.screen import Screen
 from textual.widget import Widget
@@ -61,8 +62,10 @@ _FIRST = ("help", "back", "leave", "filter_drop")
 _THEN = ("bar", "quit", "open", "card_open", "filter")
 
 
-def key_line(commands: Sequence[KeyCommand], keymap: Keymap, width: int, main: Sequence[str] = ()) -> Line:
-    """Return keys and titles in the order of their `footer`: of the most important ones as many as fit.
+def key_commands(
+    commands: Sequence[KeyCommand], keymap: Keymap, width: int, main: Sequence[str] = ()
+) -> list[KeyCommand]:
+    """Return the most important commands whose keys and titles fit, in the order of their `footer`.
 
     Args:
         commands: The commands that have an effect now.
@@ -80,7 +83,12 @@ def key_line(commands: Sequence[KeyCommand], keymap: Keymap, width: int, main: S
         longer = sorted((*shown, command), key=lambda command: command.footer)
         if line_width(_keys(longer, keymap)) <= width:
             shown = longer
-    return _keys(shown, keymap)
+    return shown
+
+
+def key_line(commands: Sequence[KeyCommand], keymap: Keymap, width: int, main: Sequence[str] = ()) -> Line:
+    """Return the keys and titles of the most important commands, see `key_commands`."""
+    return _keys(key_commands(commands, keymap, width, main), keymap)
 
 
 def _keys(commands: Sequence[KeyCommand], keymap: Keymap) -> Line:
@@ -91,7 +99,7 @@ def _keys(commands: Sequence[KeyCommand], keymap: Keymap) -> Line:
 
 
 class KeyBar(OneLine):
-    """The line of keys, or a remark in its place."""
+    """The line of keys, or a remark in its place; a click on a key presses it."""
 
     def __init__(self, keymap: Keymap, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -120,6 +128,18 @@ class KeyBar(OneLine):
     @override
     def line(self, width: int) -> Line:
         return self._remark or key_line(self._commands, self._keymap, width, self._main)
+
+    def on_click(self, event: events.Click) -> None:
+        """Press the key that was clicked."""
+        event.stop()
+        if self._remark or event.button != 1:
+            return
+        end = 0
+        for command in key_commands(self._commands, self._keymap, self.size.width, self._main):
+            end += line_width(_keys((command,), self._keymap))
+            if event.x < end:
+                self.app.simulate_key(self._keymap.keys(command)[0])
+                return
 
 
 LEAST = Size(40, 10)
