@@ -27,7 +27,7 @@ from jobtui.model import Level, SpaceStats, Status, StepPosition
 from jobtui.storage.base import CompactionFigures, HostGauges
 from tests.support import dashboards as _cached_styles  # noqa: F401 - each of the dashboards here parses them otherwise
 from tests.support.clock import FakeClock
-from tests.support.engines import Bench, bench
+from tests.support.engines import Bench, open_bench
 from tests.support.mirrors import mirror_bench
 from tests.support.scripted import Operation, ScriptedStorage
 from tests.support.scripted_mirror import ScriptedMirror
@@ -78,8 +78,8 @@ View = Callable[["Photographer"], Awaitable[None]]
 class Script:
     """Runs statements on a bench and ends their tasks."""
 
-    def __init__(self, it: Bench, storage: ScriptedStorage) -> None:
-        self.it, self.storage = it, storage
+    def __init__(self, bench: Bench, storage: ScriptedStorage) -> None:
+        self.bench, self.storage = bench, storage
         self._seen: dict[tuple[str, str], int] = {}
 
     def begin(self, space: str, host: str) -> Operation:
@@ -90,22 +90,22 @@ class Script:
 
     def submit(self, text: str) -> int:
         """Submit a job and return its id."""
-        failure = self.it.execute(text).failure
+        failure = self.bench.execute(text).failure
         assert failure is None, failure
-        return self.it.engine.history.last_id()
+        return self.bench.engine.history.last_id()
 
     def run(self, text: str, space: str, hosts: tuple[str, ...], took: float = 42.0, failed: str = "") -> int:
         """Run a job that ends on each host; `failed` is the one on which it fails."""
         job_id = self.submit(text)
         begun = [self.begin(space, host) for host in hosts]
-        self.it.advance(took)
+        self.bench.advance(took)
         for host, operation in zip(hosts, begun, strict=True):
             if host == failed:
                 operation.fail(ErrorCode.DISK_FULL, FULL)
             else:
                 operation.finish(BEFORE, AFTER)
-        self.it.events.until(job_id, Status.FAILED if failed else Status.FINISHED)
-        self.it.advance(8)
+        self.bench.events.until(job_id, Status.FAILED if failed else Status.FINISHED)
+        self.bench.advance(8)
         return job_id
 
     def sample(self, text: str, space: str, hosts: tuple[str, ...], seconds: int) -> list[Operation]:
@@ -114,11 +114,11 @@ class Script:
         begun = [self.begin(space, host) for host in hosts]
 
         async def tick() -> None:
-            self.it.engine.engine.sampler.tick()
+            self.bench.engine.engine.sampler.tick()
 
         totals = [0] * len(begun)
         for second in range(1, seconds + 1):
-            self.it.clock.advance(1)
+            self.bench.clock.advance(1)
             for place, operation in enumerate(begun):
                 rate = (40 + 9 * (place % 5) + 6 * (second % 7) + second // 3) * MIB
                 totals[place] += rate
@@ -134,13 +134,13 @@ class Script:
                 )
                 if second % 20 == 1:
                     operation.progress(None, log=log)
-            self.it.engine.call(tick()).result(30)
+            self.bench.engine.call(tick()).result(30)
         return begun
 
 
-def busy(it: Bench, storage: ScriptedStorage) -> None:
+def busy(bench: Bench, storage: ScriptedStorage) -> None:
     """Fill a bench with jobs in every status."""
-    script = Script(it, storage)
+    script = Script(bench, storage)
     script.run("ADMIN FLUSH nba", "nba", NBA, 3)
     script.run("ADMIN COMPACT nba", "nba", NBA, 2520)
     script.run("ADMIN FLUSH test2", "test2", COLD, 2)
@@ -150,11 +150,11 @@ def busy(it: Bench, storage: ScriptedStorage) -> None:
     script.submit("ADMIN COMPACT test2")
     stopped = [script.begin("test2", host) for host in COLD]
     stopped[0].progress(0.4, 30.0 * MIB)
-    it.advance(70)
-    it.execute("STOP JOB 7")
+    bench.advance(70)
+    bench.execute("STOP JOB 7")
     for operation in stopped:
         operation.stop(BEFORE)
-    it.events.until(7, Status.STOPPED)
+    bench.events.until(7, Status.STOPPED)
     script.run("ADMIN COMPACT nba", "nba", NBA, 2460)
     for _ in range(3):
         script.run("ADMIN FLUSH nba", "nba", NBA, 3)
@@ -162,7 +162,7 @@ def busy(it: Bench, storage: ScriptedStorage) -> None:
     begun = script.sample("ADMIN COMPACT cities", "cities", MANY, 90)
     for operation in begun[:31]:
         operation.finish(BEFORE, AFTER)
-    it.events.wait_for(lambda: sum(task.status.ended for task in it.job(13).tasks) == 31)
+    bench.events.wait_for(lambda: sum(task.status.ended for task in bench.job(13).tasks) == 31)
     script.sample('ADMIN COMPACT nba WITH because = "monthly, ticket 4711"', "nba", NBA, 60)
     script.submit("ADMIN FLUSH nba")
     script.submit("ADMIN COMPACT nba")
@@ -170,10 +170,10 @@ def busy(it: Bench, storage: ScriptedStorage) -> None:
     held = [script.begin(LONG, host) for host in COLD]
     for operation in held:
         operation.progress(0.3, steps=StepPosition(5, 17))
-    it.execute("PAUSE JOB 17")
+    bench.execute("PAUSE JOB 17")
     for operation in held:
         operation.pause(StepPosition(6, 17))
-    it.events.wait_for(lambda: it.job(17).tasks[0].status is not Status.RUNNING)
+    bench.events.wait_for(lambda: bench.job(17).tasks[0].status is not Status.RUNNING)
     for statement in (
         'CREATE SCHEDULE nightly AT "30 2 * * *" UNTIL "06:00" DO ADMIN COMPACT nba IF NEEDED',
         'CREATE SCHEDULE weekend AT "0 1 * * 6" DO ADMIN COMPACT test2',
@@ -181,28 +181,28 @@ def busy(it: Bench, storage: ScriptedStorage) -> None:
         "PAUSE SCHEDULE hourly",
         "BACKUP JOB 3 3",
     ):
-        failure = it.execute(statement).failure
+        failure = bench.execute(statement).failure
         assert failure is None, failure
-    it.settle()
+    bench.settle()
 
 
 @asynccontextmanager
 async def running_scene(**settings: object) -> AsyncIterator[Scene]:
     """Yield jobs in every status."""
     storage = ScriptedStorage({"nba": NBA, "test2": COLD, "cities": MANY, LONG: COLD})
-    for place, host in enumerate((*NBA, *COLD, *MANY)):
+    for position, host in enumerate((*NBA, *COLD, *MANY)):
         storage.measured[host] = msgspec.structs.replace(
-            FIGURES, deletions=0.05 * (place % 9), l0_files=place % 9
+            FIGURES, deletions=0.05 * (position % 9), l0_files=position % 9
         )
         storage.sizes[host] = BEFORE
     clock = FakeClock()
     with (
         tempfile.TemporaryDirectory(prefix="jobtui-scenes-") as root,
-        bench(Path(root), storage, clock=clock) as it,
+        open_bench(Path(root), storage, clock=clock) as bench,
     ):
-        await asyncio.to_thread(busy, it, storage)
+        await asyncio.to_thread(busy, bench, storage)
         views = TuiSettings(profiles=("local", "prod", "staging"), **settings)  # type: ignore[arg-type]
-        yield Scene(it.engine, clock, views, Path(root))
+        yield Scene(bench.engine, clock, views, Path(root))
 
 
 @asynccontextmanager
@@ -210,35 +210,35 @@ async def new_scene() -> AsyncIterator[Scene]:
     """Yield a profile without spaces and jobs."""
     with (
         tempfile.TemporaryDirectory(prefix="jobtui-scenes-") as root,
-        bench(Path(root), ScriptedStorage({})) as it,
+        open_bench(Path(root), ScriptedStorage({})) as bench,
     ):
-        yield Scene(it.engine, it.clock, TuiSettings(), Path(root), None)
+        yield Scene(bench.engine, bench.clock, TuiSettings(), Path(root), None)
 
 
 @asynccontextmanager
 async def first_scene() -> AsyncIterator[Scene]:
     """Yield spaces without jobs."""
     storage = ScriptedStorage({"cities": NBA, "nba": NBA})
-    with tempfile.TemporaryDirectory(prefix="jobtui-scenes-") as root, bench(Path(root), storage) as it:
-        yield Scene(it.engine, it.clock, TuiSettings(), Path(root), None)
+    with tempfile.TemporaryDirectory(prefix="jobtui-scenes-") as root, open_bench(Path(root), storage) as bench:
+        yield Scene(bench.engine, bench.clock, TuiSettings(), Path(root), None)
 
 
 @asynccontextmanager
 async def storm_scene() -> AsyncIterator[Scene]:
     """Yield thousands of jobs."""
     storage = ScriptedStorage({f"space{number:02}": ("local0",) for number in range(40)}, auto=True)
-    with tempfile.TemporaryDirectory(prefix="jobtui-scenes-") as root, bench(Path(root), storage) as it:
+    with tempfile.TemporaryDirectory(prefix="jobtui-scenes-") as root, open_bench(Path(root), storage) as bench:
 
         def run() -> None:
             for _ in range(50):
-                it.execute("; ".join(f"ADMIN FLUSH space{number:02}" for number in range(40)))
-            it.engine.wait_idle().result(60)
+                bench.execute("; ".join(f"ADMIN FLUSH space{number:02}" for number in range(40)))
+            bench.engine.wait_idle().result(60)
             storage.auto = False
-            it.execute("; ".join(f"ADMIN COMPACT space{number:02}" for number in range(40)))
+            bench.execute("; ".join(f"ADMIN COMPACT space{number:02}" for number in range(40)))
             storage.operation("space00", "local0", 50).progress(0.4, 40.0 * MIB)
 
         await asyncio.to_thread(run)
-        yield Scene(it.engine, it.clock, TuiSettings(), Path(root), None)
+        yield Scene(bench.engine, bench.clock, TuiSettings(), Path(root), None)
 
 
 @asynccontextmanager
