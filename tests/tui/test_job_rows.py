@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from types import SimpleNamespace
 
 import pytest
 from msgspec.structs import replace
@@ -13,7 +14,9 @@ from jobtui.formatting import DateOrder, format_recent_time
 from jobtui.history import Sort
 from jobtui.model import EventKind, Job, JobEvent, Level, SpaceStats, Status, StepPosition, Task
 from jobtui.tui.data.job_rows import DEFAULT_COLUMNS, JOB_COLUMNS, JobRows, job_cell
+from jobtui.tui.keymap import load_keymap
 from jobtui.tui.text.spans import waiting_reasons
+from jobtui.tui.widgets.job_table import JobList
 from jobtui.tui.widgets.table_layout import GUTTER, Column, PlacedColumn, RowPainter, place_columns
 
 NOW = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
@@ -195,6 +198,26 @@ def test_recovered_job_shows_its_newest_recovery(status: Status, shown: str) -> 
     rows.update({17: replace(job(Status.QUEUE), id=17, recovered_from=2)})
     assert "↻ 17" in text_of(rows, 120)
     assert rows.token(0) != before
+
+
+def test_recoveries_are_read_from_the_history_after_a_takeover() -> None:
+    def client(recovery: int) -> SimpleNamespace:
+        history = SimpleNamespace(known_recoveries=lambda ids: dict.fromkeys(ids, recovery))
+        return SimpleNamespace(history=history, connection=None)
+
+    context = SimpleNamespace(
+        now=lambda: NOW,
+        watched=set(),
+        settings=SimpleNamespace(date_order=DateOrder.MONTH_FIRST),
+        saved=SimpleNamespace(columns=()),
+        keymap=load_keymap({}),
+        client=client(16),
+    )
+    # a double of a context
+    jobs = JobList(context)  # type: ignore[arg-type]
+    assert jobs.rows.recoveries({2}) == {2: 16}
+    context.client = client(17)
+    assert jobs.rows.recoveries({2}) == {2: 17}
 
 
 @pytest.mark.parametrize(("command", "shown"), [("compact", "-20 MiB"), ("flush", "")])

@@ -90,8 +90,12 @@ class JobList(Vertical):
         super().__init__(id=id)
         self.context = context
         self._archived = archived
-        history = context.client.history
-        self.rows = JobRows(context.now, context.watched, history.known_recoveries, context.settings.date_order)
+        self.rows = JobRows(
+            context.now,
+            context.watched,
+            lambda ids: context.client.history.known_recoveries(ids),  # another history after a takeover
+            context.settings.date_order,
+        )
         self.table = Table(chosen_columns(context.saved.columns, context.client), self.rows)
         self.table.moves = cursor_moves(context.keymap)
         self.filter_line = FilterLine(
