@@ -17,7 +17,7 @@ from jobtui.history.repair import repair
 from jobtui.history.verify import verify
 from jobtui.history.write.store import Limits
 from tests.support import made_jobs
-from tests.support.damaged import OPEN, Made, archive_of, held, lines_of
+from tests.support.damaged import OPEN, Made, archive_of, held, lines_of, next_generation
 
 Copied = Callable[[Made], Path]
 
@@ -28,7 +28,7 @@ def opened(path: Path) -> None:
 
 def next_archive(path: Path, name: str) -> Path:
     """An archive as the next manifest would name it: one that was not finished is removed."""
-    return path / "archive" / f"{name}-{int(archive_of(path).name.rpartition('-')[2]) + 1}"
+    return path / "archive" / f"{name}-{next_generation(path)}"
 
 
 def without_its_manifest(archive: Path) -> None:

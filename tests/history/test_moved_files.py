@@ -15,7 +15,7 @@ from jobtui.history.repair import repair
 from jobtui.history.verify import past_notes, verify
 from jobtui.history.write.store import Limits
 from tests.support import made_jobs
-from tests.support.damaged import OPEN, Made, archive_of, held, lines_of
+from tests.support.damaged import OPEN, Made, archive_of, held, lines_of, next_generation
 
 Copied = Callable[[Made], Path]
 ARCHIVED = set(range(20, 31))
@@ -246,8 +246,7 @@ def test_older_copy_over_a_history_deletes_nothing_newer(sealed: Made, copied: C
 def test_archive_gets_an_unused_name(sealed: Made, copied: Copied) -> None:
     path = copied(sealed)
     history = History.open(path, limits=OPEN)
-    generation = int(archive_of(path).name.rpartition("-")[2]) + 1
-    there = path / "archive" / f"jobs-1-5-{generation}"
+    there = path / "archive" / f"jobs-1-5-{next_generation(path)}"
     there.mkdir()
     (there / "mine").write_text("mine")
     assert list(history.archive(1, 5).result().ids) == [1, 2, 3, 4, 5]

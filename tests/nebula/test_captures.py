@@ -164,7 +164,7 @@ def test_stop_that_moves_the_stop_time() -> None:
 
 
 def test_job_in_the_queue_has_no_tasks() -> None:
-    queued = job("a job from queue to finished, identical and queued ones at the same time", 49, "queue")
+    queued = job("a job from queue to finished, identical and queued ones beside it", 49, "queue")
     assert (queued.status, queued.tasks, queued.start, queued.stop) == (Status.QUEUE, (), None, None)
 
 

@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 
 from jobtui.history import History, Query
+from jobtui.history.format.disk import Disk
+from jobtui.history.format.manifest import load_manifest
 from jobtui.history.write.store import Limits, Store
 from jobtui.model import Job
 from tests.support.lossy_disk import holding
@@ -70,6 +72,13 @@ def wrong_in(store: Store, made: Made) -> set[int]:
 def archive_of(path: Path) -> Path:
     """Return the archive of jobs 20 to 30."""
     return next(path.glob("archive/jobs-20-30-*"))
+
+
+def next_generation(path: Path) -> int:
+    """Return the generation of the next manifest."""
+    manifest = load_manifest(Disk(), path)
+    assert manifest is not None
+    return manifest.generation + 1
 
 
 def held(path: Path) -> tuple[dict[int, Job], list[int]]:

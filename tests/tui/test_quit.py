@@ -165,7 +165,7 @@ def test_job_that_starts_over_is_named_after_many_that_do_not() -> None:
     question = quit_question(jobs, may_continue=True, now=lambda job: job)
     texts = ["".join(text for text, _ in line) for line in question._lines]
     assert [text for text in texts if "starts over" in text] == [
-        f"in the background job 8 starts over on {jobs[-1].tasks[0].host}"
+        f"in the background, job 8 starts over on {jobs[-1].tasks[0].host}"
     ]
 
 
