@@ -82,7 +82,13 @@ class TabStrip(OneLine):
             whole = number  # the first letters of a label would say less than none
         with_crumbs = (*crumbs, *whole)
         keys = width_of(self._caption.keys) + 3 if self._caption.keys else 0
-        return with_crumbs if line_width(with_crumbs) + keys <= room else whole
+        # a name that is cut in any case can be cut a little earlier
+        least = (
+            line_width((*crumbs, *number)) + _LEAST_NAME
+            if line_width(whole) > room
+            else line_width(with_crumbs)
+        )
+        return with_crumbs if least + keys <= room else whole
 
     def _keys(self, spare: int, room: int) -> Line:
         """Return the keys that change the tab, with a label if there is room; they may cut the job's name."""
