@@ -89,6 +89,11 @@ class TestCard:
         busy = card(active=(replace(RUNNING, tasks=(HALF,)), job(5, Status.QUEUE)))
         assert "▶ compact 50%  ◷ 1 queued" in text_of(busy)
 
+    def test_paused_job_is_painted_as_in_the_table(self) -> None:
+        paused = card(active=(replace(RUNNING, paused=True),))
+        lines = card_lines(paused, 38, NOW, DateOrder.MONTH_FIRST, selected=False)
+        assert [role for line in lines for text, role in line if "‖" in text] == [TextRole.WARNING]
+
     @pytest.mark.parametrize(("verdict", "below"), [("fine", ""), ("compact", "advice: compact")])
     def test_long_reason_uses_the_empty_lines(self, verdict: str, below: str) -> None:
         reason = "another program has the database open (its LOCK is held)"

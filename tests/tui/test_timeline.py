@@ -2,6 +2,7 @@
 
 from datetime import UTC, datetime, timedelta
 
+import msgspec
 import pytest
 
 from jobtui.formatting import DateOrder
@@ -41,8 +42,26 @@ class TestTimeline:
         )
         job = Job(1, "compact", "nba", NOW, Status.FAILED, start=NOW, stop=NOW, took=40.0, tasks=tasks)
         lines = [plain(line) for line in timeline_lines(job, 80, NOW, DateOrder.MONTH_FIRST)]
-        assert [line[: line.find("▇")].strip() for line in lines[1:5]] == ["job", "✖h37", "■h2", "h1"]
+        assert [line[: line.find("▇")].strip() for line in lines[1:5]] == ["✖ job", "✖ h37", "■ h2", "✔ h1"]
         assert not any("waited" in line for line in lines)
+
+    def test_running_and_paused_are_marked(self) -> None:
+        tasks = (
+            Task(0, "h1", Status.RUNNING, start=NOW),
+            Task(1, "h2", Status.FINISHED, start=NOW, stop=NOW),
+            Task(2, "h3", Status.QUEUE),
+        )
+        job = Job(1, "compact", "nba", NOW, Status.RUNNING, start=NOW, tasks=tasks)
+        later = NOW + timedelta(seconds=40)
+
+        def glyphs(job: Job) -> list[str]:
+            lines = timeline_lines(job, 80, later, DateOrder.MONTH_FIRST)
+            assert all(width_of(plain(line)) <= 80 for line in lines)
+            return [plain(line)[:4].rstrip() for line in lines[1:5]]
+
+        assert glyphs(job) == ["▶ jo", "▶ h1", "◷ h3", "✔ h2"]
+        paused = msgspec.structs.replace(job, paused=True)
+        assert glyphs(paused) == ["‖ jo", "‖ h1", "◷ h3", "✔ h2"]
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,24 @@ from jobtui.formatting import (
 )
 from jobtui.model import ClusterRef, EventKind, Job, JobEvent, Status, Task
 from jobtui.tui.tabs.tasks import TaskSort, sort_tasks
-from jobtui.tui.text.spans import GLYPH, STATUS_ROLE, Line, Span, TextRole, cut, fit, fit_host, width_of, wrap
+from jobtui.tui.text.spans import (
+    STATUS_ROLE,
+    Line,
+    Span,
+    TextRole,
+    cut,
+    fit,
+    fit_host,
+    status_span,
+    task_status_span,
+    width_of,
+    wrap,
+)
 
 _NOTE = 26
 _WAIT = "╌"
 _WORK = "▇"
-_BLANK: Span = (" ", TextRole.PLAIN)
+_GUTTER = 2  # cells: the glyph of a status, and a blank
 _LEAST_WAIT = 1.0
 """The shortest wait that is mentioned, in seconds: most tasks start at once."""
 
@@ -30,20 +42,21 @@ _LEAST_WAIT = 1.0
 def timeline_lines(job: Job, width: int, now: datetime, order: DateOrder) -> list[Line]:
     """Return a bar for each task, from the job's submission to its end (or now): `╌` waited, `▇` worked.
 
-    Failed and running tasks come first, as in the tasks tab.
+    Failed and running tasks come first, as in the tasks tab. Each row begins with the glyph of its status:
+    without colors, the bars of a running and of a finished task look the same.
     """
     begin = job.submitted
     end = max(job.stop or now, begin)
     total = (end - begin).total_seconds()
     label = min(16, max(5, *(width_of(task.host) for task in job.tasks), 5)) if job.tasks else 5
     note = _NOTE if width - label - _NOTE >= 30 else 0
-    room = max(8, width - label - note - 4)
+    room = max(8, width - _GUTTER - label - note - 2)
     axis = _Axis(begin, total, room)
     lines: list[Line] = [
         _scale(format_recent_time(begin, now, order), f"+{format_duration(total)}", label, room)
     ]
     whole = _row("job", label, axis, job.start, job.stop, job.status, now, _waited(job, now), note)
-    lines.append((_BLANK, *whole))
+    lines.append((*_gutter(status_span(job)), *whole))
     for task in sort_tasks(job, TaskSort.STATUS):
         bar = _row(
             task.host,
@@ -56,9 +69,7 @@ def timeline_lines(job: Job, width: int, now: datetime, order: DateOrder) -> lis
             _task_note(job, task, now),
             note,
         )
-        # the color of the bar alone would not show it on every terminal
-        is_bad = task.status in (Status.FAILED, Status.STOPPED)
-        lines.append(((GLYPH[task.status], STATUS_ROLE[task.status]), *bar) if is_bad else (_BLANK, *bar))
+        lines.append((*_gutter(task_status_span(task, job)), *bar))
     lines.append(())
     muted = TextRole.MUTED
     waits, works = (_WAIT, TextRole.QUEUE), (_WORK, STATUS_ROLE[job.status])
@@ -80,10 +91,15 @@ class _Axis:
         return max(0, min(self.room, round(part * self.room)))
 
 
+def _gutter(status: Span) -> Line:
+    text, role = status
+    return (text[0], role), (" " * (_GUTTER - 1), TextRole.PLAIN)
+
+
 def _scale(left: str, right: str, label: int, room: int) -> Line:
     gap = room - len(left) - len(right)
     text = f"{left}{' ' * gap}{right}" if gap > 0 else right.rjust(room)
-    return (" " * (label + 2), TextRole.PLAIN), (text, TextRole.MUTED)
+    return (" " * (_GUTTER + label + 1), TextRole.PLAIN), (text, TextRole.MUTED)
 
 
 def _row(

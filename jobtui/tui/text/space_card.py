@@ -213,8 +213,10 @@ def _active_line(card: SpaceCard) -> Line:
     spans: list[Span] = []
     for job in running[:1]:
         progress = "" if job.progress is None else f" {format_percent(job.progress).strip()}"
-        text = status_span(job)[0] if job.paused or job.stopping else f"▶ {job.command}"
-        spans.append((f"{text}{progress}", STATUS_ROLE[Status.RUNNING]))
+        text, role = status_span(job)
+        if not job.paused and not job.stopping:
+            text = f"▶ {job.command}"
+        spans.append((f"{text}{progress}", role))
     if queued:
         spans.append((f"{'  ' if spans else ''}◷ {queued:,} queued", STATUS_ROLE[Status.QUEUE]))
     return tuple(spans)
