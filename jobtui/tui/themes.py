@@ -68,6 +68,9 @@ def _theme(name: str, colors: Mapping[str, str], dark: bool = True) -> Theme:
                 key: colors[key]
                 for key in ("cursor", "cursor-idle", "queue", "running", "stopped", "muted", "rule")
             },
+            # Textual's own, a lighter background, has a contrast of 3.7:1
+            "input-selection-background": colors["primary"],
+            "input-selection-foreground": ground,
             **_scrollbars(ground, colors["rule"], colors["primary"]),
         },
     )
@@ -110,9 +113,10 @@ _PALETTES = {
 DARK, LIGHT, CONTRAST, COLOR_BLIND = (
     _theme(name, _colors(true), name != "light") for name, (true, _) in _PALETTES.items()
 )
+# bright: the plain blue and red of the Linux console have a contrast of 1.6:1 and 2.7:1 to black
 ANSI = Theme(
     name="ansi",
-    primary="ansi_blue",
+    primary="ansi_bright_blue",
     secondary="ansi_cyan",
     accent="ansi_yellow",
     foreground="ansi_default",
@@ -122,7 +126,7 @@ ANSI = Theme(
     boost="ansi_default",
     success="ansi_green",
     warning="ansi_yellow",
-    error="ansi_red",
+    error="ansi_bright_red",
     dark=True,
     ansi=True,
     variables={
@@ -184,12 +188,12 @@ def own_theme_problem(colors: Mapping[str, str]) -> str:
 
 # the fixed colors of xterm's 256, so that terminals of both depths show the same, and the one of the first 16
 _PROFILE_COLORS = {
-    "red": ("#af0000", "ansi_red"),
+    "red": ("#af0000", "ansi_bright_red"),
     "orange": ("#ff8700", "ansi_yellow"),
     "yellow": ("#ffd700", "ansi_bright_yellow"),
     "green": ("#008700", "ansi_green"),
     "cyan": ("#00afaf", "ansi_cyan"),
-    "blue": ("#005faf", "ansi_blue"),
+    "blue": ("#005faf", "ansi_bright_blue"),
     "purple": ("#8700af", "ansi_magenta"),
 }
 _CUBE = (0, 95, 135, 175, 215, 255)

@@ -14,6 +14,7 @@ from rich.style import Style
 
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Session
+from jobtui.engine.local import LocalClient
 from jobtui.errors import ErrorCode
 from jobtui.model import Level, SpaceStats
 from tests.support.dashboards import HOSTS, DashboardBench, dashboard_bench
@@ -136,6 +137,74 @@ def test_without_colors_signs_show_everything(tmp_path: Path, monkeypatch: pytes
             kept("no-color", styled(shown))
 
     asyncio.run(run())
+
+
+def style_of(shown: DashboardBench, text: str, row: str = "") -> str:
+    """How the first cell of a text is painted, on the lowest row with that text and the text `row`."""
+    for strip in reversed(shown.app.screen._compositor.render_strips()):
+        if text in strip.text and row in strip.text:
+            at = strip.text.index(text)
+            return named([segment.style or Style() for segment in strip for _ in segment.text][at])
+    return "not shown"
+
+
+class TestOwnColorsOfTheTerminal:
+    """What a terminal of 16 colors can show as it is meant."""
+
+    SETTINGS = TuiSettings(theme="ansi")
+
+    def test_cursor_and_suggestion_differ_from_the_typed_text(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with dashboard_bench(tmp_path, size=(80, 24), settings=self.SETTINGS) as shown:
+                await shown.press("slash")
+                await shown.type("sta")
+                await shown.until(lambda: style_of(shown, "tus:") == "dim reverse")  # it blinks
+                assert style_of(shown, "us:") == "dim"
+                await shown.press("escape", "colon")
+                await shown.type("ADMIN CO")
+                await shown.until(lambda: style_of(shown, "MPACT").endswith("reverse"))
+                assert style_of(shown, "PACT") == "dim"
+
+        asyncio.run(run())
+
+    def test_selected_text_is_in_reverse(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with dashboard_bench(tmp_path, size=(80, 24), settings=self.SETTINGS) as shown:
+                await shown.press("6", "n")
+                await shown.until(lambda: style_of(shown, "nightly", row="Name ") == "reverse")
+
+        asyncio.run(run())
+
+    def test_alarm_is_not_red_on_red(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(LocalClient, "write_error", property(lambda _client: "The disk is full"))
+
+        async def run() -> None:
+            async with dashboard_bench(tmp_path, size=(80, 24), settings=self.SETTINGS) as shown:
+                await shown.shows("The disk is full")
+                alarm = shown.app.screen.query_one("#alarm")
+                text = next(iter(alarm.render_line(0)))
+                assert named(text.style or Style()) == "bold reverse color(9)"
+
+        asyncio.run(run())
+
+
+class TestThemeColors:
+    """What Textual paints in colors of its own, which can be too dim, is in the theme's."""
+
+    def test_suggestion_and_palette(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with dashboard_bench(tmp_path, size=(80, 24), settings=TuiSettings(theme="light")) as shown:
+                colors = shown.app.current_theme.variables
+                await shown.press("slash")
+                await shown.type("sta")
+                await shown.shows("status:")
+                panel = shown.app.current_theme.panel
+                assert style_of(shown, "us:") == f"{colors['muted']} {panel}"
+                await shown.press("escape", "ctrl+p")
+                await shown.shows("▸ Open")
+                await shown.until(lambda: style_of(shown, "Open what is").endswith(f" {colors['cursor']}"))
+
+        asyncio.run(run())
 
 
 class TestProfileColor:

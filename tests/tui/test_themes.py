@@ -7,6 +7,7 @@ import itertools
 import pytest
 from rich.color import Color as RichColor
 from rich.color import ColorSystem, parse_rgb_hex
+from textual.color import Color
 from textual.theme import Theme
 
 from jobtui.config.parsers import PROFILE_COLORS
@@ -21,6 +22,14 @@ PAINTED = [
     for theme in themes_for(depth)
     if not theme.ansi
 ]
+# the colors of two terminals that have 16
+SIXTEEN = {
+    "xterm": "000000 cd0000 00cd00 cdcd00 0000ee cd00cd 00cdcd e5e5e5 "
+    "7f7f7f ff0000 00ff00 ffff00 5c5cff ff00ff 00ffff ffffff",
+    "linux": "000000 aa0000 00aa00 aa5500 0000aa aa00aa 00aaaa aaaaaa "
+    "555555 ff5555 55ff55 ffff55 5555ff ff55ff 55ffff ffffff",
+}
+LEAST_CONTRAST_OF_SIXTEEN = 3.0  # magenta has 3.3 on the Linux console, and is the darkest
 # how people without one kind of cone see linear RGB (Machado, Oliveira and Fernandes, 2009)
 BLINDNESS = {
     "protan": (
@@ -93,6 +102,19 @@ def test_every_text_can_be_read_on_every_ground(theme: Theme) -> None:
         assert text
         assert background
         assert contrast(text, background) >= LEAST_CONTRAST, (text, background)
+    selected = variables["input-selection-foreground"], variables["input-selection-background"]
+    assert contrast(*selected) >= LEAST_CONTRAST
+
+
+@pytest.mark.parametrize("colors", SIXTEEN.values(), ids=SIXTEEN)
+def test_texts_of_16_colors_can_be_read_on_black(colors: str) -> None:
+    texts = [ANSI.primary, ANSI.accent, ANSI.warning, *statuses(ANSI)]
+    texts += [profile_colors(color, ColorDepth.SIXTEEN)[0] for color in PROFILE_COLORS]
+    for text in texts:
+        assert text
+        number = Color.parse(text).ansi
+        assert number is not None
+        assert contrast(f"#{colors.split()[number]}", "#000000") >= LEAST_CONTRAST_OF_SIXTEEN, text
 
 
 @pytest.mark.parametrize("theme", PAINTED)
