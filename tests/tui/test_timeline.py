@@ -1,4 +1,4 @@
-"""The timeline and the events of a job, and the title over them."""
+"""The head, the timeline and the events of a job, and the title over them."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -6,12 +6,25 @@ import msgspec
 import pytest
 
 from jobtui.formatting import DateOrder
-from jobtui.model import EventKind, Job, JobEvent, Status, Task
+from jobtui.model import ClusterRef, EventKind, Job, JobEvent, Status, Task
+from jobtui.tui.tabs.summary import summary_lines
 from jobtui.tui.tabs.timeline import event_lines, timeline_lines
 from jobtui.tui.text.spans import plain, width_of
 from jobtui.tui.widgets.tab_strip import Caption, Tab, TabStrip
 
 NOW = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
+
+
+def test_wide_head_has_progress_and_time_left() -> None:
+    task = Task(0, "h1", Status.RUNNING, start=NOW, progress=0.6)
+    job = Job(1, "compact", "nba", NOW, Status.RUNNING, start=NOW, tasks=(task,))
+
+    def head(width: int, left: float | None) -> str:
+        return "\n".join(plain(line) for line in summary_lines(job, width, NOW, left=left))
+
+    assert " · 60%, 64 s left · s stops it" in head(120, 64.0)
+    assert " · 60% · s stops it" in head(120, None)
+    assert "60%" not in head(80, 64.0)
 
 
 def test_every_kind_of_event_is_named() -> None:
@@ -29,8 +42,11 @@ def test_events_of_another_day_are_below_its_date() -> None:
     )
     job = Job(1, "compact", "nba", evening, Status.RUNNING, start=evening, events=events)
     shown = [plain(line).strip() for line in event_lines(job, (), 80, evening, DateOrder.MONTH_FIRST)]
-    assert shown[0] == "submitted 23:59:00"
-    assert shown[3:] == ["12/18/19", "00:01:00.000  stop requested"]
+    assert shown[0] == "23:59:00.000  submitted"
+    assert shown[2:] == ["12/18/19", "00:01:00.000  stop requested"]
+    later = evening + timedelta(days=1)
+    first, *_ = event_lines(job, (), 80, later, DateOrder.MONTH_FIRST)
+    assert plain(first) == " submitted 12/17/19 23:59"
 
 
 class TestTimeline:
@@ -62,6 +78,30 @@ class TestTimeline:
         assert glyphs(job) == ["▶ jo", "▶ h1", "◷ h3", "✔ h2"]
         paused = msgspec.structs.replace(job, paused=True)
         assert glyphs(paused) == ["‖ jo", "‖ h1", "◷ h3", "✔ h2"]
+
+    def test_what_goes_on_is_in_the_present_tense(self) -> None:
+        tasks = (
+            Task(0, "h1", Status.RUNNING, start=NOW),
+            Task(1, "h2", Status.QUEUE),
+            Task(2, "h3", Status.FINISHED, start=NOW, stop=NOW + timedelta(seconds=9), took=9.0),
+        )
+        job = Job(1, "compact", "nba", NOW, Status.RUNNING, start=NOW, tasks=tasks)
+        now = NOW + timedelta(seconds=60)
+        assert self.notes(job, now) == ["runs 1:00", "runs 1:00", "waits 1:00", "ran 9.0 s"]
+
+    @pytest.mark.parametrize(("hours", "note"), [(-9, "runs 1:05"), (0, "runs 1:05"), (9, "runs 0.0 s")])
+    def test_running_time_does_not_depend_on_the_clock_of_a_cluster(self, hours: int, note: str) -> None:
+        there = NOW + timedelta(hours=hours)
+        task = Task(0, "h1", Status.RUNNING, start=there)
+        origin = ClusterRef("prod", "nba", 41)
+        job = Job(1, "compact", "nba", NOW, Status.RUNNING, start=there, origin=origin, tasks=(task,))
+        assert self.notes(job, NOW + timedelta(seconds=65)) == [note, note]
+
+    @staticmethod
+    def notes(job: Job, now: datetime) -> list[str]:
+        """Return the texts to the right of the job and its tasks."""
+        lines = timeline_lines(job, 80, now, DateOrder.MONTH_FIRST)[1:-2]
+        return [plain(line).rstrip().rpartition("  ")[2] for line in lines]
 
 
 @pytest.mark.parametrize(

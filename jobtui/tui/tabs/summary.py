@@ -13,8 +13,10 @@ from jobtui.formatting import (
     format_count,
     format_duration,
     format_ids,
+    format_percent,
     format_rate,
     format_recent_time,
+    format_remaining,
 )
 from jobtui.language.ast import write_options
 from jobtui.model import Job, JobCommand, Status, Task
@@ -33,6 +35,8 @@ from jobtui.tui.text.spans import (
 
 _MOST_REASON_LINES = 6
 _NAMED_HOSTS = 4
+# in fewer cells it would take a line from the tasks, which show their own
+_WIDTH_WITH_PROGRESS = 100
 
 
 def summary_lines(
@@ -47,6 +51,7 @@ def summary_lines(
     with_reason: bool = False,
     order: DateOrder = DateOrder.MONTH_FIRST,
     usual: float | None = None,
+    left: float | None = None,
 ) -> list[Line]:
     """Return the head in `width` cells.
 
@@ -61,9 +66,12 @@ def summary_lines(
         with_reason: Whether to show a reason that the lines of the tasks show as well.
         order: The order of day, month and year.
         usual: The seconds that such a job usually takes, None if that is not known.
+        left: The seconds that a running job still needs, None if that is not known.
     """
     facts: list[Span] = [status_span(job)]
     facts += [(text, TextRole.PLAIN) for text in _times(job, now, order, usual)]
+    if width >= _WIDTH_WITH_PROGRESS:
+        facts += [(text, TextRole.PLAIN) for text in _progress(job, left)]
     facts += [(text, TextRole.PLAIN) for text in (*_sizes(job, rate), *_next_step(job))]
     action = None if keys is None else next_action(job, recovered_as, keys)
     if action:
@@ -144,6 +152,13 @@ def _times(job: Job, now: datetime, order: DateOrder, usual: float | None) -> li
     if paused >= 1:
         texts.append(f"paused for {format_duration(paused)}")
     return texts
+
+
+def _progress(job: Job, left: float | None) -> list[str]:
+    if job.status is not Status.RUNNING or job.progress is None:
+        return []
+    done = format_percent(job.progress).strip()
+    return [done if left is None else f"{done}, {format_remaining(left)}"]
 
 
 def elapsed(job: Job, now: datetime) -> float | None:

@@ -55,7 +55,7 @@ def timeline_lines(job: Job, width: int, now: datetime, order: DateOrder) -> lis
     lines: list[Line] = [
         _scale(format_recent_time(begin, now, order), f"+{format_duration(total)}", label, room)
     ]
-    whole = _row("job", label, axis, job.start, job.stop, job.status, now, _waited(job, now), note)
+    whole = _row("job", label, axis, job.start, job.stop, job.status, now, _note(job, job, now), note)
     lines.append((*_gutter(status_span(job)), *whole))
     for task in sort_tasks(job, TaskSort.STATUS):
         bar = _row(
@@ -66,7 +66,7 @@ def timeline_lines(job: Job, width: int, now: datetime, order: DateOrder) -> lis
             task.stop,
             task.status,
             now,
-            _task_note(job, task, now),
+            _note(job, task, now),
             note,
         )
         lines.append((*_gutter(task_status_span(task, job)), *bar))
@@ -126,23 +126,20 @@ def _row(
     )
 
 
-def _waited(job: Job, now: datetime) -> str:
-    return _note(job.submitted, job.start, job.took, job.stop, now)
-
-
-def _task_note(job: Job, task: Task, now: datetime) -> str:
-    return _note(job.submitted, task.start, task.took, task.stop, now)
-
-
-def _note(
-    since: datetime, start: datetime | None, took: float | None, stop: datetime | None, now: datetime
-) -> str:
-    seconds = max(0.0, ((start or stop or now) - since).total_seconds())
-    waited = f"waited {format_duration(seconds)}"
+def _note(job: Job, part: Job | Task, now: datetime) -> str:
+    """Return how long the job, or one of its tasks, waited and ran; in the present tense while it does."""
+    start, stop = part.start, part.stop
+    seconds = max(0.0, ((start or stop or now) - job.submitted).total_seconds())
+    # the times of a job of a cluster are by its clock, which may be hours behind or ahead
+    is_local = job.origin is None
     if start is None:
-        return waited
-    ran = f"ran {format_duration(took if took is not None else ((stop or now) - start).total_seconds())}"
-    return f"{waited} · {ran}" if seconds >= _LEAST_WAIT else ran
+        return f"{'waits' if part.status is Status.QUEUE else 'waited'} {format_duration(seconds)}"
+    took = part.took
+    if took is None:
+        begun = start if is_local or stop is not None else max(start, job.submitted)
+        took = max(0.0, ((stop or now) - begun).total_seconds())
+    ran = f"{'runs' if part.status is Status.RUNNING else 'ran'} {format_duration(took)}"
+    return f"waited {format_duration(seconds)} · {ran}" if is_local and seconds >= _LEAST_WAIT else ran
 
 
 def event_lines(
@@ -150,11 +147,13 @@ def event_lines(
 ) -> list[Line]:
     """Return a line for each event with its time, oldest first; then the lineage and the job's cluster.
 
-    The events of another day than those above them are below its date.
+    The events of another day than those above them are below its date; those of today need none.
     """
-    lines: list[Line] = [((f" submitted {format_recent_time(job.submitted, now, order)}", TextRole.MUTED),)]
-    hosts = {task.number: task.host for task in job.tasks}
     day = to_local(job.submitted).date()
+    lines: list[Line] = []
+    if not job.events or day != to_local(now).date():
+        lines.append(((f" submitted {format_recent_time(job.submitted, now, order)}", TextRole.MUTED),))
+    hosts = {task.number: task.host for task in job.tasks}
     for event in job.events:
         if to_local(event.at).date() != day:
             day = to_local(event.at).date()
