@@ -22,7 +22,7 @@ from jobtui.model import (
     Task,
 )
 from jobtui.storage.base import CompactionFigures, Space
-from jobtui.tui.tabs.storage import StatsResult, host_block, lingering_lines, size_table
+from jobtui.tui.tabs.storage import StatsResult, host_block, lingering_lines, size_table, storage_lines
 from jobtui.tui.tabs.summary import summary_lines, task_counts
 from jobtui.tui.tabs.tasks import TaskSort, sort_tasks, task_lines
 from jobtui.tui.text.spans import line_width, plain
@@ -353,11 +353,17 @@ class TestTasks:
 
 
 def test_storage_shows_totals_above_a_row_per_host() -> None:
-    lines = [plain(line) for line in size_table(FAILED.tasks[:2], {"h1": StatsResult(AFTER)}, 100)]
+    lines = [plain(line) for line in size_table(FAILED.tasks[:2], {"h1": StatsResult(AFTER)}, 90)]
     assert lines[0].split() == ["Host", "Before", "After", "Change", "Now", "Memtable", "To", "Compact"]
     assert lines[1].split()[:9] == ["all", "2", "hosts", "1.25", "GiB", "–", "-340", "MiB", "300"]
     assert lines[2].split()[:7] == ["h1", "640", "MiB", "300", "MiB", "-340", "MiB"]
     assert lines[3].split()[:5] == ["h37", "640", "MiB", "–", "–"]
+
+
+def test_wider_terminal_shows_more_of_the_storage() -> None:
+    lines = [plain(line) for line in storage_lines(FAILED, {"h1": StatsResult(AFTER)}, 170)]
+    assert [line.split()[-4:] for line in lines[1:3]] == [["8", "–", "2", "1,000"], ["4", "0", "2", "1,000"]]
+    assert [line.count("before") for line in lines if "before" in line] == [2, 1]
 
 
 class TestWorkOfAHost:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
+from itertools import zip_longest
 
 import msgspec
 
 from jobtui.formatting import format_bytes, format_count
 from jobtui.model import Job, SpaceStats, Status, Task
-from jobtui.tui.text.spans import Line, Span, TextRole, cut, fit, fit_host, width_of, wrapped
+from jobtui.tui.text.spans import Line, Span, TextRole, cut, fit, fit_host, line_width, width_of, wrapped
 
 SIZES_UNKNOWN = "how large the space is on each host is not known"
 _FIGURE = 20
@@ -43,13 +44,28 @@ def storage_lines(job: Job, results: Mapping[str, StatsResult], width: int, look
         lines.extend(wrapped(request_hint(look_key), width, hang=1))
     if len(job.tasks) > 1:
         lines.extend(size_table(job.tasks, results, width))
+    blocks: list[list[Line]] = []
     for task in job.tasks:
         result = results.get(task.host, StatsResult())
         columns = [("before", task.before), ("after", task.after)]
         if not look_key or result.stats is not None:
             columns.append(("now", result.stats))
-        lines.extend(host_block(task.host, columns, result.problem, width))
+        blocks.append(host_block(task.host, columns, result.problem, width))
+    lines.extend(_side_by_side(blocks, width))
     return lines or [((" no hosts yet", TextRole.MUTED),)]
+
+
+def _side_by_side(blocks: Sequence[Sequence[Line]], width: int) -> list[Line]:
+    """Return the blocks in as many columns as `width` has room for, from left to right."""
+    size = max((line_width(line) for block in blocks for line in block), default=0) + _BLOCK_GAP
+    count = max(1, (width + _BLOCK_GAP) // size)
+    lines: list[Line] = []
+    for first in range(0, len(blocks), count):
+        for parts in zip_longest(*blocks[first : first + count], fillvalue=()):
+            *others, last = parts
+            padded = [(*part, (" " * (size - line_width(part)), TextRole.PLAIN)) for part in others]
+            lines.append(tuple(span for part in (*padded, last) for span in part))
+    return lines
 
 
 def _is_known(job: Job, results: Mapping[str, StatsResult]) -> bool:
@@ -58,8 +74,14 @@ def _is_known(job: Job, results: Mapping[str, StatsResult]) -> bool:
     )
 
 
-_SIZE_COLUMNS = ("Before", "After", "Change", "Now", "Memtable", "To Compact")
+_SIZE_COLUMNS = (
+    *("Before", "After", "Change", "Now", "Memtable", "To Compact"),
+    *("L0 Before", "L0 After", "Files", "Entries"),
+)
+_COUNTS = frozenset(("L0 Before", "L0 After", "Files", "Entries"))
+_AFTER = tuple(_SIZE_COLUMNS.index(name) for name in ("After", "L0 After"))
 _SIZE_WIDTH = 12
+_BLOCK_GAP = 4
 
 
 def size_table(tasks: Sequence[Task], results: Mapping[str, StatsResult], width: int) -> list[Line]:
@@ -69,7 +91,8 @@ def size_table(tasks: Sequence[Task], results: Mapping[str, StatsResult], width:
     figures = [_sizes_of(task, results.get(task.host, StatsResult()).stats) for task in tasks]
     totals = [_sum(column) for column in zip(*figures, strict=True)]
     if any(before is not None and after is None for before, after, *_ in figures):
-        totals[1] = None  # some hosts after the job cannot be compared with all hosts before it
+        for column in _AFTER:
+            totals[column] = None  # some hosts after the job cannot be compared with all hosts before it
     heads = "".join(name.rjust(_SIZE_WIDTH) for name in _SIZE_COLUMNS[:count])
     lines: list[Line] = [((f" {'Host':<{host_width}}{heads}", TextRole.MUTED),)]
     lines.append(_size_row(f"all {len(tasks)} hosts", totals[:count], host_width, TextRole.STRONG))
@@ -82,8 +105,13 @@ def _sizes_of(task: Task, now: SpaceStats | None) -> list[int | None]:
     before = task.before.bytes if task.before is not None else None
     after = task.after.bytes if task.after is not None else None
     change = after - before if before is not None and after is not None else None
-    memory, pending = (now.memtable, now.pending) if now is not None else (None, None)
-    return [before, after, change, now.bytes if now is not None else None, memory, pending]
+    sizes = (now.bytes, now.memtable, now.pending) if now is not None else (None,) * 3
+    counts = (now.files, now.entries) if now is not None else (None,) * 2
+    return [before, after, change, *sizes, _l0_files(task.before), _l0_files(task.after), *counts]
+
+
+def _l0_files(stats: SpaceStats | None) -> int | None:
+    return stats.levels[0].files if stats is not None and stats.levels else None
 
 
 def _sum(column: Iterable[int | None]) -> int | None:
@@ -94,7 +122,7 @@ def _sum(column: Iterable[int | None]) -> int | None:
 def _size_row(name: str, sizes: Sequence[int | None], host_width: int, role: TextRole) -> Line:
     spans: list[Span] = [(f" {fit_host(name, host_width)}", role)]
     for label, size in zip(_SIZE_COLUMNS, sizes, strict=False):
-        text = format_bytes(size, unknown="–")
+        text = _count(size) if label in _COUNTS else format_bytes(size, unknown="–")
         if label == "Change" and size is not None:
             spans.append((f"{'+' if size > 0 else ''}{text}".rjust(_SIZE_WIDTH), _change_role(size, role)))
         else:
