@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -104,9 +104,11 @@ class TestConfirmation:
         assert lines("compact", "", None, ("",) * 5) == ["h1  no figures known"]
 
     def test_names_four_of_fifty_hosts_and_a_shared_note_once(self) -> None:
-        def lines(notes: Sequence[str], action: str = "compact") -> list[str]:
+        def lines(
+            notes: Sequence[str], action: str = "compact", known: Mapping[str, object] | None = None
+        ) -> list[str]:
             rows = tuple(
-                Row((f"h{number}", action, "1", "≈ 9 MiB", "", "", "", "", note), {})
+                Row((f"h{number}", action, "1", "≈ 9 MiB", "", "", "", "", note), known or {})
                 for number, note in enumerate(notes, 1)
             )
             explained: Future[ExecuteResult] = Future()
@@ -115,6 +117,9 @@ class TestConfirmation:
 
         hosts = [f"h{number}  rewrites ≈ 9 MiB" for number in range(1, 5)]
         assert lines([""] * 50) == [*hosts, "and 46 more hosts"]
+        assert lines([""] * 50, known={"Rewrites": 1 << 30, "Gives Back": None})[-1] == (
+            "and 46 more hosts; in all: rewrites ≈ 50 GiB"
+        )
         assert lines(["a guess"] * 50) == [*hosts, "and 46 more hosts", "on every host: a guess"]
         assert lines(["a guess"] * 4 + [""]) == [*(f"{host}; a guess" for host in hosts), "and 1 more host"]
         assert lines(["not needed"] * 2, "skip") == ["h1  not needed", "h2  not needed"]
@@ -170,8 +175,11 @@ class TestKeys:
     def test_cursor_shows_the_hosts_of_its_space(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with advice(tmp_path) as shown:
-                assert "  compact" in shown.row(" bad  ")
-                assert "  fine" in shown.row(" good  ")
+                assert "  compact  ≈ 60 MiB of 100 MiB would be given back" in shown.row(" bad  ")
+                assert "  fine     " in shown.row(" good  ")
+                assert shown.row(" bad  ").find("never compacted") == shown.row(" good  ").find(
+                    "never compacted"
+                )
                 await move_to(shown, "full")
                 await shown.shows("80 MiB in memory")
                 assert "  flush" in shown.row(" busy  ")

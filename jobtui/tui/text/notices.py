@@ -17,6 +17,7 @@ from jobtui.formatting import (
 )
 from jobtui.history import describe_damage
 from jobtui.language.identifiers import is_name, quote_name
+from jobtui.language.tables import Row
 from jobtui.model import ConnectionState, ConnectionStatus, Job, Status
 from jobtui.tui.commands import BY_ID, KeyCommand, KeyScope
 from jobtui.tui.context import Context
@@ -289,5 +290,16 @@ def explained_lines(asked: Future[ExecuteResult]) -> list[Line]:
             text = note if action in _WITHOUT_FIGURES else f"{text}; {note}"
         lines.append(((f"{host}  ", TextRole.STRONG), (text, TextRole.MUTED)))
     if (more := len(rows) - len(lines)) > 0:
-        lines.append(((f"and {format_count(more, 'more host')}", TextRole.MUTED),))
+        lines.append(((f"and {format_count(more, 'more host')}{_in_all(rows)}", TextRole.MUTED),))
     return [*lines, ((f"on every host: {shared}", TextRole.MUTED),)] if shared else lines
+
+
+def _in_all(rows: Sequence[Row]) -> str:
+    """Return what is rewritten and given back on all hosts, "" if that is not known for each."""
+    columns = (("rewrites", "Rewrites"), ("gives back", "Gives Back"))
+    texts = []
+    for word, column in columns:
+        sizes = [size for row in rows if isinstance(size := row.values.get(column), int)]
+        if len(sizes) == len(rows):
+            texts.append(f"{word} ≈ {format_bytes(sum(sizes))}")
+    return f"; in all: {', '.join(texts)}" if texts else ""

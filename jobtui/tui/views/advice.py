@@ -17,7 +17,7 @@ from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch, StatementAnswered, StatementQuery
 from jobtui.tui.text.notices import describe_no_space
-from jobtui.tui.text.spans import Line, TextRole, progress_bar, wrapped
+from jobtui.tui.text.spans import Line, TextRole, fit, progress_bar, width_of, wrapped
 from jobtui.tui.views.base import TableView
 from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import Column, Sorting
@@ -100,23 +100,16 @@ class AdviceView(TableView):
         space = self.current
         self.title_line.show(f"space {space}" if space is not None else "no space")
         width = max(20, self.body.inner_width)  # it is 0 before the first layout
-        lines: list[Line] = []
-        for host in self._hosts.get(space or "", []):
-            verdict = str(host["Verdict"])
-            lines.append(
-                (
-                    (f" {host['Host']}  ", TextRole.STRONG),
-                    (verdict, _ROLES.get(verdict, TextRole.FINISHED)),
-                )
-            )
-            lines += wrapped(((f"   {host['reason']}", TextRole.PLAIN),), width, hang=3)
-            when = "never compacted by jobtui"
-            if host["Last Compact"]:
-                last = datetime.fromisoformat(str(host["Last Compact"]))
-                order = self.context.settings.date_order
-                when = f"last compacted by jobtui: {format_recent_time(last, self.context.now(), order)}"
-            lines += wrapped(((f"   {when}", TextRole.MUTED),), width, hang=3)
-        self.body.show(lines)
+        hosts = self._hosts.get(space or "", [])
+        self.body.show(_host_lines(hosts, [self._last_compacted(host) for host in hosts], width))
+
+    def _last_compacted(self, host: Values) -> str:
+        """Return when the space was last compacted on a host."""
+        if not host["Last Compact"]:
+            return "never compacted by jobtui"
+        last = datetime.fromisoformat(str(host["Last Compact"]))
+        order = self.context.settings.date_order
+        return f"last compacted by jobtui: {format_recent_time(last, self.context.now(), order)}"
 
     def statement(self, space: str) -> str:
         """Return the advised statement for the space, "" if it needs none."""
@@ -144,6 +137,32 @@ class AdviceView(TableView):
         """Run the advised statement, or compact the space if it needs nothing, after a confirmation."""
         if self.current is not None:
             self._host.run_inventory_action("compact", self.current)
+
+
+def _host_lines(hosts: Sequence[Values], times: Sequence[str], width: int) -> list[Line]:
+    """Return the advice for each host: a line in columns if `width` has room for all, else one below the other.
+
+    `times`: when each host's part was last compacted.
+    """
+    rows = [
+        (str(host["Host"]), str(host["Verdict"]), str(host["reason"]), when)
+        for host, when in zip(hosts, times, strict=True)
+    ]
+    sizes = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
+    are_columns = 1 + sum(sizes) + 2 * (len(sizes) - 1) <= width
+    lines: list[Line] = []
+    for host, verdict, reason, when in rows:
+        role = _ROLES.get(verdict, TextRole.FINISHED)
+        if are_columns:
+            cells = [fit(text, size) for text, size in zip((host, verdict, reason), sizes, strict=False)]
+            roles = (TextRole.STRONG, role, TextRole.PLAIN)
+            head = tuple((f"{cell}  ", each) for cell, each in zip(cells, roles, strict=True))
+            lines.append(((" ", TextRole.PLAIN), *head, (when, TextRole.MUTED)))
+            continue
+        lines.append(((f" {host}  ", TextRole.STRONG), (verdict, role)))
+        lines += wrapped(((f"   {reason}", TextRole.PLAIN),), width, hang=3)
+        lines += wrapped(((f"   {when}", TextRole.MUTED),), width, hang=3)
+    return lines
 
 
 def share_bar(share: float | None) -> str:
