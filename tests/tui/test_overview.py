@@ -189,6 +189,22 @@ class TestDashboard:
 
         asyncio.run(run())
 
+    @pytest.mark.parametrize(("count", "side_by_side"), [(3, 2), (9, 3)])
+    def test_few_cards_are_as_wide_as_their_names(self, tmp_path: Path, count: int, side_by_side: int) -> None:
+        async def run() -> None:
+            spaces = {f"recommendation_features_v{number}": ["h1"] for number in range(count)}
+            async with dashboard_bench(tmp_path, spaces, size=(120, 36)) as shown:
+                await shown.press("7")
+                title = "▸ recommendation_features_v0 " if count == 3 else "▸ recommendation_fe"
+                await shown.until(
+                    lambda: (
+                        "▼ low disk" in (row := shown.row(title))
+                        and row.count("recommendation") == side_by_side
+                    )
+                )
+
+        asyncio.run(run())
+
     def test_narrow_terminal_scrolls(self, tmp_path: Path) -> None:
         async def run() -> None:
             spaces = {f"space{number}": ["h1"] for number in range(6)}

@@ -143,6 +143,12 @@ _FRAME = _CardFrame("╭", "╮", "╰", "╯", "─", "│")
 _HEAVY_FRAME = _CardFrame("┏", "┓", "┗", "┛", "━", "┃")
 
 
+def title_width(card: SpaceCard) -> int:
+    """Return the cells of a card whose title has the whole name next to its label, under the cursor as well."""
+    label = _LABELS[card.attention]
+    return width_of(card.space.space.name) + 8 + (len(label) + 3 if label else 0)
+
+
 def _title(card: SpaceCard, width: int, frame: _CardFrame, *, selected: bool) -> Line:
     role, label = _ROLES[card.attention], _LABELS[card.attention]
     if width - len(label) < _LEAST_NAME + 9:

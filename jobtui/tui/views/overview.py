@@ -20,7 +20,7 @@ from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch, StatementAnswered, StatementQuery
 from jobtui.tui.data.space_activity import SpaceActivity, fetch_activity
 from jobtui.tui.text.notices import describe_no_space
-from jobtui.tui.text.space_card import CARD_LINES, SpaceCard, card_lines
+from jobtui.tui.text.space_card import CARD_LINES, SpaceCard, card_lines, title_width
 from jobtui.tui.text.spans import (
     Line,
     Span,
@@ -220,8 +220,13 @@ class OverviewView(DashboardView):
 
     @property
     def _columns(self) -> int:
+        room, count = self.body.inner_width + 1, len(self.cards)
         # few cards share the whole width: they show more
-        return max(1, min((self.body.inner_width + 1) // (_CARD_WIDTH + 1), len(self.cards)))
+        columns = max(1, min(room // (_CARD_WIDTH + 1), count))
+        # and the whole screen, if a name would be cut otherwise
+        widest = max(map(title_width, self.cards), default=0)
+        fewer = max(1, min(columns, room // (widest + 1)))
+        return fewer if count <= fewer * (self.body.size.height // CARD_LINES) else columns
 
     def _fill(self) -> None:
         if not self.body.size.width:
