@@ -30,6 +30,19 @@ def test_spaces_show_their_contents_and_open_their_jobs(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_detail_gets_the_room_that_few_rows_leave(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, SPACES, size=(110, 40)) as shown:
+            await shown.press("2")
+            await shown.shows("› spaces", "space nba")
+            table = shown.dashboard.query_one(".table-view Table", Table)
+            body = shown.dashboard.query_one(".table-view LinesView", LinesView)
+            await shown.until(lambda: table.size.height == len(SPACES) + 2)
+            assert body.size.height > 25
+
+    asyncio.run(run())
+
+
 def test_space_is_chosen_flushed_and_compacted_from_there(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, SPACES, auto=True) as shown:

@@ -184,6 +184,8 @@ class TableView(DashboardView):
         if rows and not len(self.rows):
             empty = f"None of the {len(rows)} passes the filter {self.filter_text}; esc drops it"
             role = TextRole.MUTED
+        # the header, the rows and a blank one; a filter does not move the detail
+        self.table.styles.max_height = len(rows) + 2 if rows else None
         self._empty = ((f"  {empty}", role),)
         self._wrap_empty()
         self.table.reload_rows()
