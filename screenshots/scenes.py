@@ -25,6 +25,8 @@ from jobtui.engine.profile import Profile
 from jobtui.errors import ErrorCode
 from jobtui.model import Level, SpaceStats, Status, StepPosition
 from jobtui.storage.base import CompactionFigures, HostGauges
+from jobtui.tui.text.spans import plain
+from jobtui.tui.widgets.base import LinesView
 from tests.support import dashboards as _cached_styles  # noqa: F401 - each of the dashboards here parses them otherwise
 from tests.support.clock import FakeClock
 from tests.support.engines import Bench, open_bench
@@ -308,6 +310,15 @@ def job(number: int, *then: str) -> View:
     return view
 
 
+async def legend(photographer: Photographer) -> None:
+    """Show the help from its explanation of the signs on."""
+    await keys("question_mark")(photographer)
+    body = photographer.app.screen.query_one(LinesView)
+    first = next(row for row, line in enumerate(body.lines) if plain(line) == "Signs")
+    body.scroll_to(y=first, animate=False)
+    await photographer.settle()
+
+
 TAB = "right_square_bracket"
 RUNNING: dict[str, View] = {
     "jobs": keys(),
@@ -348,7 +359,8 @@ RUNNING: dict[str, View] = {
     "overview": keys("7"),
     "log": keys("l"),
     "help": keys("question_mark"),
-    "help-legend": keys("question_mark", "end"),
+    "help-legend": legend,
+    "help-end": keys("question_mark", "end"),
     "bar-completion": keys("colon", "=ADMIN CO"),
     "bar-options": keys("colon", "=ADMIN COMPACT nba WITH "),
     "bar-result": keys("colon", "=SHOW JOB 4", "enter", "=SHOW SPACES", "enter"),

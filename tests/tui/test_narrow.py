@@ -227,7 +227,7 @@ def test_views_of_a_new_profile_say_what_to_do(tmp_path: Path) -> None:
                 await shown.shows("There is no space yet: CREATE SPACE creates one")
                 assert "/ filter" not in shown.screen
             await shown.press("l")
-            await shown.shows("Nothing has happened yet")
+            await shown.shows("Nothing was logged yet", "the storage will be here.")
             assert "y copy" not in shown.screen
 
     asyncio.run(run())

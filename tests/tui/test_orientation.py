@@ -473,7 +473,7 @@ class TestLog:
         async def run() -> None:
             async with dashboard_bench(tmp_path, SPACES, size=(100, 30)) as shown:
                 await shown.press("l")
-                await shown.shows("Nothing has happened yet.")
+                await shown.shows("Nothing was logged yet: notifications")
                 shown.bench.execute("ADMIN FLUSH nba")
                 shown.bench.storage.operation("nba", "local0").fail(detail="disk gone")
                 await shown.until(lambda: shown.bench.job(1).status.ended)

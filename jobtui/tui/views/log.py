@@ -19,6 +19,7 @@ from jobtui.tui.views.base import DashboardView
 from jobtui.tui.widgets.base import LinesView
 
 _ROLES = {"error": TextRole.FAILED, "warning": TextRole.WARNING, "log": TextRole.MUTED}
+_EMPTY = "Nothing was logged yet: notifications, ends of jobs and lines of the storage will be here."
 _MOST_LINES = 120  # of one entry: the storage logs up to 40 lines for a task, and a narrow terminal wraps them
 
 
@@ -90,7 +91,7 @@ class LogView(DashboardView):
         width = self.body.inner_width
         entries = merge(self.context.log, self.context.storage_log, key=lambda entry: entry.at)
         lines = [line for entry in entries for line in self._lines(entry, width)]
-        self.body.show(lines or [((" Nothing has happened yet.", TextRole.MUTED),)])
+        self.body.show(lines or [((f" {text}", TextRole.MUTED),) for text in wrap(_EMPTY, width - 2)])
         if at_end:
             self.body.scroll_end(animate=False)
 
