@@ -18,6 +18,7 @@ from jobtui.language.tables import Result, Row
 from jobtui.model import Status
 from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
 from jobtui.tui.text.notices import explained_lines
+from jobtui.tui.text.spans import plain
 from jobtui.tui.views.advice import _by_space, _space_rows, advised_statement, share_bar
 from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import Sorting
@@ -94,9 +95,9 @@ class TestConfirmation:
             result = Result("EXPLAIN …", EXPLAIN, (Row(cells, {"last_took": took}),))
             explained: Future[ExecuteResult] = Future()
             explained.set_result(ExecuteResult((result,)))
-            return [text(line) for line in explained_lines(explained)]
+            return [plain(line) for line in explained_lines(explained)]
 
-        known = "h1  rewrites ≈ 9 MiB, room ≈ 5 MiB of 64 GiB, gives back ≈ 2 MiB, ≈ 3.0 s"
+        known = "h1  rewrites ≈ 9 MiB, needs ≈ 5 MiB of 64 GiB free, gives back ≈ 2 MiB, ≈ 3.0 s"
         assert lines("compact", "", 2.8) == [f"{known} (last time 2.8 s)"]
         assert lines("compact", "it would fail", None) == [f"{known}; it would fail"]
         assert lines("refused", "no such family", None) == ["h1  no such family"]
@@ -113,7 +114,7 @@ class TestConfirmation:
             )
             explained: Future[ExecuteResult] = Future()
             explained.set_result(ExecuteResult((Result("EXPLAIN …", EXPLAIN, rows),)))
-            return [text(line) for line in explained_lines(explained)]
+            return [plain(line) for line in explained_lines(explained)]
 
         hosts = [f"h{number}  rewrites ≈ 9 MiB" for number in range(1, 5)]
         assert lines([""] * 50) == [*hosts, "and 46 more hosts"]
@@ -122,6 +123,8 @@ class TestConfirmation:
         )
         assert lines(["a guess"] * 50) == [*hosts, "and 46 more hosts", "on every host: a guess"]
         assert lines(["a guess"] * 4 + [""]) == [*(f"{host}; a guess" for host in hosts), "and 1 more host"]
+        mixed = lines(["a guess; no earlier run", "a guess"])
+        assert mixed == [f"{hosts[0]}; no earlier run", hosts[1], "on every host: a guess"]
         assert lines(["not needed"] * 2, "skip") == ["h1  not needed", "h2  not needed"]
 
     @pytest.mark.parametrize("width", [88, 116])

@@ -37,6 +37,19 @@ def test_continuations_are_listed_and_tab_completes(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_diagnostic_fits_again_after_a_resize(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, size=(120, 30)) as shown:
+            await typing(shown)
+            await shown.paste("SHOW JBO 3")
+            await shown.shows("^^^ expected JOB")
+            await shown.pilot.resize_terminal(60, 16)
+            await shown.shows_no_more("^^^ expected JOB")
+            await shown.shows("did you mean JOB?")
+
+    asyncio.run(run())
+
+
 def test_completion_offers_jobs_that_the_statement_can_act_on(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:

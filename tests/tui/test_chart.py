@@ -145,6 +145,11 @@ class TestLines:
         (line,) = chart_lines(job, None, 100, 20, is_known=is_known)
         assert plain(line).strip() == reason
 
+    def test_reason_is_wrapped_in_a_narrow_terminal(self) -> None:
+        lines = chart_lines(replace(compaction(Status.FAILED), took=300.0), None, 58, 14)
+        assert " ".join(plain(line).strip() for line in lines) == NO_RECORD
+        assert max(map(line_width, lines)) <= 58
+
     def test_ascii(self) -> None:
         text = text_of(rising()).replace("↑ ↓", "").translate(_PLAIN_BY_CODE)
         assert text.isascii()
@@ -173,6 +178,13 @@ class TestRunningRow:
 
     def test_newest_rates_are_kept(self) -> None:
         assert plain(running_line(0.5, 1.0, 4.0, 52, trend=[9.0] * 20 + [0.0] * 10)).endswith("▁▁▁▁▁▁▁▁")
+
+    @pytest.mark.parametrize(
+        ("width", "shown"),
+        [(20, "24/51    60 s left"), (18, "▇▇▇▇░░  60%  24/51"), (10, "24/51")],
+    )
+    def test_percentage_if_there_is_no_room_for_the_time(self, width: int, shown: str) -> None:
+        assert plain(running_line(0.6, None, 60.0, width, "24/51")).strip() == shown
 
     def test_row_of_a_running_job(self, tmp_path: Path) -> None:
         async def run() -> None:

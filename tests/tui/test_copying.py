@@ -40,8 +40,7 @@ class TestStatement:
 class TestCommand:
     def test_of_a_job_runs_its_statement_and_waits(self) -> None:
         assert (
-            texts("compact", "nba")["command of a shell"]
-            == "jobtui --profile local --wait -e 'ADMIN COMPACT nba'"
+            texts("compact", "nba")["shell command"] == "jobtui --profile local --wait -e 'ADMIN COMPACT nba'"
         )
 
     def test_is_quoted_for_a_shell(self) -> None:

@@ -490,7 +490,7 @@ def test_only_unfinished_tasks_are_rerun_if_chosen(tmp_path: Path) -> None:
             await shown.until(lambda: "r runs it again, on local1" in shown.detail)
             await shown.press("r")
             await shown.shows(
-                "Run job 1 again?", "only on 1 host that did not finish: local1", "on all 3 hosts"
+                "Run job 1 again?", "only on the host that did not finish: local1", "on all 3 hosts"
             )
             await shown.press("f")
             await shown.until(lambda: shown.bench.engine.job(2) is not None)

@@ -83,7 +83,7 @@ def test_keys_have_a_narrow_column_in_a_narrow_help(tmp_path: Path) -> None:
         async with dashboard_bench(tmp_path, {"nba": ["h1"]}, size=(60, 16), auto=True) as shown:
             await shown.execute("ADMIN FLUSH nba")
             await shown.press("question_mark")
-            await shown.shows("s       Stop the marked jobs")
+            await shown.shows("s       Stop the marked jobs", " help ", " esc closes ")
             text = "\n".join(plain(line) for line in shown.app.screen.query_one(LinesView).lines)
             assert "  enter   Open what is under the cursor" in text
             assert "shift" not in text

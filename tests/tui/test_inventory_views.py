@@ -5,14 +5,24 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.model import Status
 from jobtui.storage.base import CompactionFigures, Host
-from jobtui.tui.data.inventory_rows import host_rows, row_filter
-from jobtui.tui.text.spans import TextRole
+from jobtui.tui.data.inventory_rows import SPACE_COLUMNS, NamedRows, host_rows, job_counts, row_filter
+from jobtui.tui.text.spans import TextRole, plain
 from jobtui.tui.widgets.base import LinesView
 from jobtui.tui.widgets.table import Table
+from jobtui.tui.widgets.table_layout import PlacedColumn
 from tests.support.dashboards import HOSTS, dashboard_bench
 
 SPACES = {"nba": HOSTS, "test2": ["cold0"]}
+
+
+@pytest.mark.parametrize(("width", "shown"), [(22, "▶ 1  ◷ 2  ✔ 4  ✖ 1"), (14, "▶1 ◷2 ✔4 ✖1")])
+def test_counts_of_jobs_are_written_closer_rather_than_cut(width: int, shown: str) -> None:
+    counts = {Status.RUNNING: 1, Status.QUEUE: 2, Status.FINISHED: 4, Status.FAILED: 1}
+    rows = NamedRows()
+    rows.show([("nba", {"jobs": job_counts(counts)})])
+    assert [plain(cell) for cell in rows.cells(0, [PlacedColumn(SPACE_COLUMNS[-1], 5, 0, width)])] == [shown]
 
 
 def test_spaces_show_their_contents_and_open_their_jobs(tmp_path: Path) -> None:

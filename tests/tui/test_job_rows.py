@@ -186,6 +186,23 @@ def test_narrow_status_has_no_steps(cells: int, shown: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("command", "space", "shown"),
+    [
+        ("compact", "nba", "compact nba"),
+        ("compact", "recommendation_features_v2", "compact recommenda…"),
+        ("rebuild tag index", "test2", "rebuild tag … test2"),
+        ("rebuild tag index", "recommendation_features_v2", "rebuild tag index"),
+    ],
+)
+def test_long_space_is_cut_rather_than_left_out(command: str, space: str, shown: str) -> None:
+    rows = rows_of(replace(job(Status.RUNNING), command=command, space=space))
+    (column,) = [column for column in JOB_COLUMNS if column.key == "command"]
+    placed = (PlacedColumn(column, 0, 0, 19),)
+    painter = RowPainter(lambda _role: Style())
+    assert painter.row((), rows.cells(0, placed), placed, 19 + GUTTER, Style()).text.strip() == shown
+
+
+@pytest.mark.parametrize(
     ("status", "shown"),
     [(Status.FAILED, "✖ failed"), (Status.STOPPED, "■ stopped"), (Status.FINISHED, "✔ finished")],
 )

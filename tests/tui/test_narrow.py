@@ -12,7 +12,7 @@ from jobtui.tui.keymap import load_keymap
 from jobtui.tui.screens.dialog import Question
 from jobtui.tui.screens.help import help_lines
 from jobtui.tui.tabs.storage import host_block
-from jobtui.tui.text.spans import TextRole, line_width, plain, wrapped
+from jobtui.tui.text.spans import TextRole, line_width, plain, unbroken, wrapped
 from jobtui.tui.widgets import footer
 from jobtui.tui.widgets.base import LinesView
 from jobtui.tui.widgets.console import TranscriptLine
@@ -125,6 +125,14 @@ def test_line_is_wrapped_with_styles_and_a_hanging_indent() -> None:
     assert (("nba", TextRole.STRONG)) in wrapped(line, 14, hang=2)[1]
 
 
+def test_status_in_a_list_stays_in_one_line() -> None:
+    line = (("job 17  compact features  ", TextRole.STRONG), (unbroken("‖ paused 12/34"), TextRole.WARNING))
+    assert [plain(part) for part in wrapped(line, 30, hang=2)] == [
+        "job 17  compact features",
+        "  ‖ paused 12/34",
+    ]
+
+
 def test_messages_wrap_and_boxes_do_not() -> None:
     text = TranscriptLine(
         (("expected JOB, JOBS or a status", TextRole.FAILED),), marks=(("     ^^^", TextRole.FAILED),)
@@ -226,6 +234,9 @@ def test_views_of_a_new_profile_say_what_to_do(tmp_path: Path) -> None:
                 await shown.press(view)
                 await shown.shows("There is no space yet: CREATE SPACE creates one")
                 assert "/ filter" not in shown.screen
+                assert "measure" not in shown.screen
+            await shown.press("4")
+            await shown.shows("In the jobs (1), b archives jobs that have ended.")
             await shown.press("l")
             await shown.shows("Nothing was logged yet", "the storage will be here.")
             assert "y copy" not in shown.screen

@@ -83,6 +83,7 @@ class TestCard:
             "advice: compact",
         ):
             assert words in text
+        assert "no advice: a host has no figures" in text_of(card(job(1), verdict="unknown"))
         assert "size ▄▄  2 GiB reclaimed" in text_of(card(job(2), job(1)))
         assert "1 GiB reclaimed" in text_of(card(job(2), job(1, command="flush")))
         assert "│ 3 GiB, 40 MiB to compact        │" in text_of(card(job(1)), 35)

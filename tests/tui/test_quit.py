@@ -11,6 +11,7 @@ from jobtui.config.settings import TuiSettings
 from jobtui.engine.lifecycle import start_tasks
 from jobtui.model import Status, StepPosition
 from jobtui.tui.actions.quit import quit_question
+from jobtui.tui.text.spans import line_width, plain, wrapped
 from tests.support.dashboards import DashboardBench, dashboard_bench, showing
 from tests.support.made_jobs import at, submitted
 from tests.support.mirrors import mirror_bench
@@ -167,6 +168,15 @@ def test_job_that_starts_over_is_named_after_many_that_do_not() -> None:
     assert [text for text in texts if "starts over" in text] == [
         f"in the background, job 8 starts over on {jobs[-1].tasks[0].host}"
     ]
+
+
+def test_status_in_the_list_of_jobs_is_not_split() -> None:
+    job = replace(
+        start_tasks(submitted(1, Random(1)), [0], at(0)), space="recommendation_features_v2", paused=True
+    )
+    question = quit_question([job], may_continue=True, now=lambda job: job)
+    (line,) = [line for line in question._lines if line[0][0].startswith("job 1 ")]
+    assert plain(wrapped(line, line_width(line) - 1, hang=2)[1]) == "  ‖ pausing"
 
 
 @pytest.mark.parametrize(("command", "steps"), [("FLUSH", None), ("COMPACT", StepPosition(0, 1))])

@@ -10,8 +10,9 @@ import pytest
 
 from jobtui.formatting import DateOrder
 from jobtui.language import parse
+from jobtui.tui.screens import schedule_form
 from jobtui.tui.screens.schedule_form import draft_schedule, preview_lines
-from jobtui.tui.text.spans import plain
+from jobtui.tui.text.spans import plain, width_of
 from jobtui.tui.views.schedules import SchedulesView, _cells, detail_lines, next_words, week_lines
 from jobtui.tui.widgets.base import LinesView
 from tests.support.dashboards import dashboard_bench
@@ -35,9 +36,9 @@ def test_it_is_shown_run_paused_and_dropped(tmp_path: Path) -> None:
             await shown.press("r")
             await shown.shows("job 1 finished", "by hand")
             await shown.press("s")
-            await shown.shows("paused")
+            await shown.shows("paused", "s resume")
             await shown.press("s")
-            await shown.shows("active")
+            await shown.shows("active", "s pause")
             await shown.press("enter")
             await shown.shows_no_more("› schedules")
             await shown.press("6", "D")
@@ -152,6 +153,9 @@ FIELDS = {
 
 
 class TestForm:
+    def test_examples_fit_into_sixty_columns(self) -> None:
+        assert max(width_of(example) for _, example in schedule_form.FIELDS.values()) <= 40
+
     def test_draft_has_the_next_runs_with_their_windows(self) -> None:
         made = draft_schedule(FIELDS, NOW)
         expected = (

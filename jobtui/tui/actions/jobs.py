@@ -35,7 +35,7 @@ from jobtui.tui.actions.selection import (
 )
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.text.notices import explained_lines
-from jobtui.tui.text.spans import Line, TextRole, continuation_of, status_span
+from jobtui.tui.text.spans import Line, TextRole, continuation_of, status_span, unbroken
 
 _NAMED = 8
 _RUN_AGAIN, _RESTORE_AND_RUN_AGAIN = "Run again", "Restore and run again"
@@ -247,11 +247,12 @@ class JobActions:
         job = self.context.client.job(job_id) or self.context.client.history.get_archived(job_id)
         if job is None:
             return ((f"job {job_id}", TextRole.STRONG),)
+        status, role = status_span(job)
         after = continuation_of(job) if verb in (_RUN_AGAIN, _RESTORE_AND_RUN_AGAIN) else ""
         return (
             (f"job {job_id}  ", TextRole.STRONG),
             (f"{job.label[:60]}  ", TextRole.PLAIN),
-            status_span(job),
+            (unbroken(status), role),
             *(((f"  continues {after}", TextRole.MUTED),) if after else ()),
         )
 

@@ -70,7 +70,7 @@ def copy_choices(job: Job, profile: str = "local", shown: Filter = NO_FILTER) ->
     statement = statement_of(job)
     if statement:
         offers.append(("s", "statement", statement))
-        offers.append(("w", "command of a shell", command_line(profile, statement)))
+        offers.append(("w", "shell command", command_line(profile, statement)))
     reason = job.reason or next((task.reason for task in job.tasks if task.reason), "")
     if reason:
         offers.insert(2, ("e", "reason", reason))
@@ -178,11 +178,12 @@ class ActionMenu:
     async def _recover_part(self, job: Job) -> None:
         rest = [task.host for task in job.tasks if task.status is not Status.FINISHED]
         named = ", ".join(rest[:_NAMED_HOSTS]) + (" …" if len(rest) > _NAMED_HOSTS else "")
+        count = "host" if len(rest) == 1 else format_count(len(rest), "host")
         question = Question[bool](
             f"Run job {job.id} again?",
             [((job.label, TextRole.STRONG),)],
             [
-                Choice("f", f"only on {format_count(len(rest), 'host')} that did not finish: {named}", True),
+                Choice("f", f"only on the {count} that did not finish: {named}", True),
                 Choice("a", f"on all {len(job.tasks)} hosts", False),
             ],
         )

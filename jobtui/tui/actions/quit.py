@@ -15,7 +15,7 @@ from jobtui.model import Job, Status
 from jobtui.suggest import did_you_mean
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.screens.dialog import Choice, Question
-from jobtui.tui.text.spans import Line, TextRole, status_span
+from jobtui.tui.text.spans import Line, TextRole, status_span, unbroken
 
 _WAITING = "{} when all jobs have ended, esc stays"
 _STOPPING = "stopping all jobs, then {}"
@@ -169,10 +169,11 @@ def _loss_lines(jobs: Sequence[Job]) -> list[Line]:
 
 
 def _lines(jobs: Sequence[Job]) -> list[Line]:
-    lines: list[Line] = [
-        ((f"job {job.id}  ", TextRole.STRONG), (f"{job.label[:50]}  ", TextRole.PLAIN), status_span(job))
-        for job in jobs[:_NAMED]
-    ]
+    lines: list[Line] = []
+    for job in jobs[:_NAMED]:
+        status, role = status_span(job)
+        name: Line = ((f"job {job.id}  ", TextRole.STRONG), (f"{job.label[:50]}  ", TextRole.PLAIN))
+        lines.append((*name, (unbroken(status), role)))
     if len(jobs) > _NAMED:
         lines.append(((f"and {format_count(len(jobs) - _NAMED, 'more job')}", TextRole.MUTED),))
     return lines

@@ -9,7 +9,7 @@ from jobtui.engine.client import SpaceOverview
 from jobtui.formatting import format_bytes
 from jobtui.model import Status
 from jobtui.storage.base import Host
-from jobtui.tui.text.spans import GLYPH, STATUS_ROLE, Line, TextRole, plain
+from jobtui.tui.text.spans import GLYPH, STATUS_ROLE, Line, Span, TextRole, line_width, plain
 from jobtui.tui.widgets.table_layout import Column, PlacedColumn
 
 SPACE_COLUMNS = (
@@ -105,7 +105,10 @@ class NamedRows:
     def cells(self, index: int, shown: Sequence[PlacedColumn]) -> list[Line]:
         """Return a row's cells, one for each shown column."""
         row = self._cells[self._keys[index]]
-        return [row[placed.column.key] for placed in shown]
+        return [
+            _narrow_counts(row["jobs"], placed.width) if placed.column.key == "jobs" else row[placed.column.key]
+            for placed in shown
+        ]
 
     def token(self, index: int) -> object:
         """Return the values that a row is painted from; equal tokens mean equal rows."""
@@ -184,12 +187,21 @@ def _space(entry: SpaceOverview, counts: Counts, verdict: str, *, is_chosen: boo
 
 def job_counts(counts: Counts) -> Line:
     """Return the number of jobs of each status, without those that have none: `▶ 1  ◷ 2  ✖ 3`."""
-    shown = [
-        (f"{GLYPH[status]} {counts[status]:,}  ", STATUS_ROLE[status])
-        for status in (Status.RUNNING, Status.QUEUE, Status.FINISHED, Status.FAILED, Status.STOPPED)
-        if counts.get(status)
-    ]
-    return tuple(shown) or (("", TextRole.PLAIN),)
+    spans: list[Span] = []
+    for status in (Status.RUNNING, Status.QUEUE, Status.FINISHED, Status.FAILED, Status.STOPPED):
+        if counts.get(status):
+            # a span that begins with a blank is omitted, not cut, if there is no room for it
+            spans.append((f"{'  ' if spans else ''}{GLYPH[status]} {counts[status]:,}", STATUS_ROLE[status]))
+    return tuple(spans) or (("", TextRole.PLAIN),)
+
+
+def _narrow_counts(counts: Line, width: int) -> Line:
+    """Return the counts as they are if they fit, else as `▶1 ◷2 ✖3`."""
+    if line_width(counts) <= width:
+        return counts
+    return tuple(
+        (f"{' ' if number else ''}{text.replace(' ', '')}", role) for number, (text, role) in enumerate(counts)
+    )
 
 
 def _host(host: Host) -> Mapping[str, Line]:

@@ -191,8 +191,8 @@ class HelpScreen(DismissOnceScreen[None]):
 
     def on_mount(self) -> None:
         """Show the help at an estimated width, and at the exact one when it is known."""
-        self.query_one("#help").border_title = " keys "
-        self.query_one("#help").border_subtitle = " esc "
+        self.query_one("#help").border_title = " help "
+        self.query_one("#help").border_subtitle = " esc closes "
         self._show(min(_WIDEST, self.app.size.width * 96 // 100) - 5)
         self.call_after_refresh(self._fill)
 

@@ -26,9 +26,9 @@ from jobtui.tui.widgets.filter_bar import VisibleCharacters
 FIELDS: Mapping[str, tuple[str, str]] = {
     "name": ("Name", "nightly"),
     "at": ("Times", "minute hour day month weekday, or @daily"),
-    "until": ("Until", "hh:mm at which a run is paused; empty: to its end"),
-    "timezone": ("Time zone", "like Europe/Berlin; empty: this machine's"),
-    "job": ("Runs", "ADMIN COMPACT nba IF NEEDED WITH rolling = 1"),
+    "until": ("Until", "hh:mm when a run is paused; empty: never"),
+    "timezone": ("Time zone", "like Europe/Berlin; empty: local time"),
+    "job": ("Runs", "ADMIN COMPACT nba IF NEEDED"),
 }
 """The label and an example of each field."""
 _RUNS_SHOWN = 5

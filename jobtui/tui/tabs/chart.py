@@ -17,7 +17,7 @@ from plotille import Canvas
 from jobtui.engine.samples import Gauge, JobSamples
 from jobtui.formatting import format_bytes, format_count, format_duration, format_rate
 from jobtui.model import Job
-from jobtui.tui.text.spans import CURSOR, Line, Span, TextRole, cut, fit_host, line_width, sparkline
+from jobtui.tui.text.spans import CURSOR, Line, Span, TextRole, cut, fit_host, line_width, sparkline, wrapped
 
 _LABEL = 9  # cells of the labels at the left, `999 MiB/s`
 _GAP = 2
@@ -122,7 +122,7 @@ def chart_lines(
     """
     seconds = samples.seconds() if samples is not None else ()
     if samples is None or len(seconds) < 2:
-        return [((f" {_reason_for_nothing(job, is_known)}", TextRole.MUTED),)]
+        return wrapped(((f" {_reason_for_nothing(job, is_known)}", TextRole.MUTED),), width, hang=1)
     shown = host if host is not None and host < len(samples.hosts) else None
     lines: list[Line] = [_heading(samples, shown, width)]
     columns = _column_count(width, height)

@@ -22,7 +22,7 @@ from jobtui.model import ConnectionState, ConnectionStatus, Job, Status
 from jobtui.tui.commands import BY_ID, KeyCommand, KeyScope
 from jobtui.tui.context import Context
 from jobtui.tui.keymap import Keymap, find_command
-from jobtui.tui.text.spans import GLYPH, Line, TextRole, cause_of, wrapped
+from jobtui.tui.text.spans import GLYPH, Line, TextRole, cause_of, unbroken, wrapped
 
 
 def describe_no_effect(
@@ -146,9 +146,11 @@ def _first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ..
             (("  Nothing is archived.", TextRole.MUTED),),
             (),
             (
-                ("  In the jobs, ", TextRole.MUTED),
+                ("  In the jobs (", TextRole.MUTED),
+                (keys.shown(BY_ID["show_jobs"]), TextRole.KEY),
+                ("), ", TextRole.MUTED),
                 (keys.shown(BY_ID["archive"]), TextRole.KEY),
-                (" archives.", TextRole.MUTED),
+                (" archives jobs that have ended.", TextRole.MUTED),
             ),
         )
     if context.client.write_error:
@@ -275,23 +277,29 @@ def explained_lines(asked: Future[ExecuteResult]) -> list[Line]:
         return []
     results = asked.result().results
     rows = results[-1].rows if results else ()
-    notes = {"" if row.cells[1] in _WITHOUT_FIGURES else row.cells[-1] for row in rows}
-    shared = notes.pop() if len(rows) > 1 and len(notes) == 1 else ""
+    notes = [[] if row.cells[1] in _WITHOUT_FIGURES else row.cells[-1].split("; ") for row in rows]
+    shared: list[str] = []
+    if len(rows) > 1:
+        shared = [note for note in notes[0] if note and all(note in each for each in notes)]
     lines: list[Line] = []
     for row in rows[:_EXPLAINED]:
-        host, action, _, rewrites, room, free, gain, takes, note = row.cells
-        room = f"{room} of {free}" if room and free else room
+        host, action, _, *figures, note = row.cells
+        # a figure and its unit stay together
+        rewrites, room, free, gain, takes = map(unbroken, figures)
+        room = f"{room} of {free} free" if room and free else room
         verb = "writes" if action == "flush" else "rewrites"
-        known = ((verb, rewrites), ("room", room), ("gives back", gain), ("", takes))
+        known = ((verb, rewrites), ("needs", room), ("gives back", gain), ("", takes))
         text = ", ".join(f"{word} {figure}".strip() for word, figure in known if figure) or "no figures known"
         if isinstance(last := row.values.get("last_took"), float):
-            text += f" (last time {format_duration(last)})"
-        if note and note != shared:
-            text = note if action in _WITHOUT_FIGURES else f"{text}; {note}"
+            text += f" (last time {unbroken(format_duration(last))})"
+        if action in _WITHOUT_FIGURES:
+            text = note or text
+        else:
+            text = "; ".join((text, *(part for part in note.split("; ") if part and part not in shared)))
         lines.append(((f"{host}  ", TextRole.STRONG), (text, TextRole.MUTED)))
     if (more := len(rows) - len(lines)) > 0:
         lines.append(((f"and {format_count(more, 'more host')}{_in_all(rows)}", TextRole.MUTED),))
-    return [*lines, ((f"on every host: {shared}", TextRole.MUTED),)] if shared else lines
+    return [*lines, ((f"on every host: {'; '.join(shared)}", TextRole.MUTED),)] if shared else lines
 
 
 def _in_all(rows: Sequence[Row]) -> str:

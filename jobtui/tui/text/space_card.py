@@ -7,6 +7,7 @@ from datetime import datetime
 
 import msgspec
 
+from jobtui.engine.advice import Verdict
 from jobtui.engine.client import SpaceOverview
 from jobtui.formatting import (
     DateOrder,
@@ -231,6 +232,8 @@ def _active_line(card: SpaceCard) -> Line:
 def _advice_line(card: SpaceCard) -> Line:
     if not card.verdict:
         return (("advice: not measured", TextRole.MUTED),)
+    if card.verdict == Verdict.UNKNOWN:
+        return (("no advice: a host has no figures", TextRole.MUTED),)
     role = {"compact": TextRole.WARNING, "flush": TextRole.ACCENT}.get(card.verdict, TextRole.MUTED)
     return (("advice: ", TextRole.MUTED), (card.verdict, role))
 

@@ -169,11 +169,20 @@ def cut(line: Line, width: int) -> Line:
     return tuple(kept)
 
 
+_NO_BREAK = "\N{NO-BREAK SPACE}"
+
+
+def unbroken(text: str) -> str:
+    """Return the text with no-break spaces, at which `wrapped` breaks no line."""
+    return text.replace(" ", _NO_BREAK)
+
+
 def wrapped(line: Line, width: int, hang: int = 0) -> list[Line]:
     """Break the line at blanks into `width` cells; all but the first line hang by `hang`."""
     if line_width(line) <= width:
         return [line]
-    pieces = [(single_cells(text), role) for text, role in line]
+    # part by part: `single_cells` returns a blank for a no-break space
+    pieces = [(_NO_BREAK.join(map(single_cells, text.split(_NO_BREAK))), role) for text, role in line]
     hang = min(hang, width // 2)
     spans = breaks("".join(text for text, _ in pieces), max(1, width), max(1, width - hang))
     pad: Line = ((" " * hang, TextRole.PLAIN),) if hang else ()
@@ -307,13 +316,19 @@ def running_line(
     """Return a running job's bar, percentage, steps, rate and time left, if they fit.
 
     First the curve of `trend`, the last rates, gives way, then the bar, then the percentage if there are steps,
-    then the rate, then the time.
+    then the rate, then the time. If there is no room for the time, the percentage is back if it fits.
     """
     percent = (format_percent(fraction).strip() if fraction is not None else "…").rjust(4)
     speed = format_rate(rate).rjust(_RATE) if rate is not None else ""
     left = format_remaining(seconds_left).rjust(_LEFT) if seconds_left is not None else ""
     first = f" {steps}" if steps else percent
-    for shown in ((percent, steps, speed, left), (first, "", speed, left), (first, "", "", left), (first,)):
+    for shown in (
+        (percent, steps, speed, left),
+        (first, "", speed, left),
+        (first, "", "", left),
+        (percent, steps),
+        (first,),
+    ):
         figures = [text for text in shown if text]
         cells = sum(2 + len(text) for text in figures) - 2
         if cells <= width:

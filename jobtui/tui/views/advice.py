@@ -122,6 +122,8 @@ class AdviceView(TableView):
             return "edit statement" if statement else None
         if command.id == "advice_compact" and statement.startswith("ADMIN FLUSH "):
             return "flush"
+        if command.id == "advice_refresh" and not self._hosts and not self.context.client.space_names():
+            return None  # without a space there is nothing to measure
         return super().footer_title(command)
 
     async def on_table_opened(self, message: Table.Opened) -> None:

@@ -15,7 +15,7 @@ from typing_extensions import override
 from jobtui.background import run_in_thread
 from jobtui.history import StoreError
 from jobtui.model import Job
-from jobtui.tui.commands import KeyScope, bindings
+from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch, StatementAnswered, StatementQuery
 from jobtui.tui.data.space_activity import SpaceActivity, fetch_activity
@@ -191,6 +191,12 @@ class OverviewView(DashboardView):
         if message.result is not None and message.result.failure is None:
             self.context.replace_verdicts(verdicts_of(message.result))
         self._fill()
+
+    @override
+    def footer_title(self, command: KeyCommand) -> str | None:
+        # without a space there is nothing to measure
+        is_useless = command.id == "card_measure" and not self.cards
+        return None if is_useless else super().footer_title(command)
 
     # -- cards --------------------------------------------------------------------------------------
 

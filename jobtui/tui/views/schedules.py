@@ -14,7 +14,7 @@ from jobtui.engine.advice import Verdict, statement_for
 from jobtui.engine.client import Session
 from jobtui.formatting import DateOrder, format_duration, format_recent_time, to_local
 from jobtui.language import quote_name
-from jobtui.tui.commands import KeyScope, bindings
+from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch, StatementAnswered, StatementQuery
 from jobtui.tui.text.spans import Line, TextRole, wrapped
@@ -120,6 +120,13 @@ class SchedulesView(TableView):
             order = self.context.settings.date_order
             lines += detail_lines(self._schedule, self.context.now(), width, order)
         self.body.show([((" ", TextRole.PLAIN), *line) for line in lines])
+
+    @override
+    def footer_title(self, command: KeyCommand) -> str | None:
+        title = super().footer_title(command)
+        if title is not None and command.id == "schedule_pause":
+            return "resume" if self._schedule.get("State") == "paused" else "pause"
+        return title
 
     # -- messages and keys --------------------------------------------------------------------------
 

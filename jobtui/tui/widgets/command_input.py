@@ -271,6 +271,11 @@ class CommandInput(HighlightedTextArea):
         self._analyzed = ("", -1)
         self.call_after_refresh(self._analyze)
 
+    def on_resize(self) -> None:
+        """Fit the diagnostic into the new width."""
+        if self.screen.focused is self and self._analyzed == (self.text, self.caret):
+            self._show_diagnostic()
+
     def on_blur(self) -> None:
         """Hide the completions and the diagnostic."""
         self._completions.close()
@@ -298,6 +303,10 @@ class CommandInput(HighlightedTextArea):
         self.highlight(analysis.highlights)
         self.suggestion = "" if self.is_searching else analysis.completion.ghost
         self._show_completions()
+        self._show_diagnostic()
+
+    def _show_diagnostic(self) -> None:
+        analysis, text = self._analysis, self.text
         left = self.region.x
 
         def column_of(offset: int) -> int | None:

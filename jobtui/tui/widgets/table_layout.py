@@ -29,7 +29,8 @@ class Column(msgspec.Struct, frozen=True):
         natural: The width that it gets before others are widened.
         sorts: Whether the rows can be sorted by it.
         host: Whether its cells are names of hosts, which keep their end if they are cut.
-        keeps_end: Whether the first span is cut if a cell is too wide.
+        keeps_end: Whether the first span is cut if a cell is too wide; if too little of it would be left, the
+            last one is.
     """
 
     key: str
@@ -202,7 +203,8 @@ class RowPainter:
                 _put(segments, " " * (width - size), background)
             room = width
             for number, (text, role) in enumerate(cell):
-                if number and text.startswith(" ") and width_of(text) > room:
+                is_remark = not place.column.keeps_end or room <= _LEAST_CUT
+                if number and text.startswith(" ") and width_of(text) > room and is_remark:
                     break  # a remark after a name or a status: if it were cut, it could not be understood
                 take = min(room, width_of(text))
                 _put(segments, fit(text, take), self._over(background, role))
