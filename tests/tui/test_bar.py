@@ -343,3 +343,16 @@ def test_keys_stay_on_the_last_line_below_a_long_result(tmp_path: Path) -> None:
             await shown.until(lambda: "esc leave" in shown.screen.split("\n")[-1])
 
     asyncio.run(run())
+
+
+def test_event_after_the_bar_has_left_the_screen(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path) as shown:
+            await typing(shown)
+            bar = shown.dashboard.console.bar
+            await shown.press("escape")
+            await bar.remove()  # as when the app is closing
+            assert not bar.is_typing
+            shown.dashboard.show_toast("job 1 has finished", "information")
+
+    asyncio.run(run())

@@ -102,7 +102,8 @@ class CommandBar(Horizontal):
     @property
     def is_typing(self) -> bool:
         """Whether the input has the focus."""
-        return self._input is not None and self.screen.focused is self._input
+        # an event may arrive when the app is closing and the input has left its screen
+        return self._input is not None and self.is_attached and self.screen.focused is self._input
 
     @property
     def is_searching(self) -> bool:
