@@ -102,7 +102,7 @@ SETTINGS: Mapping[str, tuple[Setting, ...]] = {
             "step_size",
             "88080384",
             'How much of a database a compaction merges in one step, in bytes or like "80 MiB". It can be '
-            "paused after each step, a stop loses one at most, and each needs about twice as much free disk.",
+            "paused after each step, a stop loses one at most, and each needs free disk for what it merges.",
             step_size,
         ),
         Setting(

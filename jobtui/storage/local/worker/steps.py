@@ -78,10 +78,9 @@ class StepPart(msgspec.Struct, frozen=True):
 
     @property
     def largest_merge(self) -> int:
-        """The most bytes of a merge if RocksDB limits none.
+        """The bytes of the largest merge if RocksDB did not limit merges.
 
-        The last of the files above the deepest level may reach beyond `end`, and so does then what it is merged
-        with.
+        A file above the deepest level may reach beyond `end`, and so may the files that it is merged with.
         """
         return max(self.size, self.least) if self.key is None else self.size + self.least
 
