@@ -29,10 +29,10 @@ from jobtui.tui.text.spans import plain
 from jobtui.tui.widgets.base import LinesView
 from tests.support import dashboards as _cached_styles  # noqa: F401 - each of the dashboards here parses them otherwise
 from tests.support.clock import FakeClock
+from tests.support.cluster_bench import cluster_bench
 from tests.support.engines import Bench, open_bench
-from tests.support.mirrors import mirror_bench
 from tests.support.scripted import Operation, ScriptedStorage
-from tests.support.scripted_mirror import ScriptedMirror
+from tests.support.scripted_manager import ScriptedManager
 
 if TYPE_CHECKING:
     from screenshots.make import Photographer
@@ -258,14 +258,17 @@ async def read_only_scene() -> AsyncIterator[Scene]:
 @asynccontextmanager
 async def cluster_scene() -> AsyncIterator[Scene]:
     """Yield a cluster that manages its jobs itself."""
-    mirror = ScriptedMirror(("nba", "test2"))
-    with tempfile.TemporaryDirectory(prefix="jobtui-scenes-") as root, mirror_bench(Path(root), mirror) as prod:
+    manager = ScriptedManager(("nba", "test2"))
+    with (
+        tempfile.TemporaryDirectory(prefix="jobtui-scenes-") as root,
+        cluster_bench(Path(root), manager) as prod,
+    ):
 
         def run() -> None:
-            prod.cluster(lambda mirror: mirror.put("test2", 39, Status.FINISHED, command="compact"))
-            prod.cluster(lambda mirror: mirror.put("test2", 40, Status.FAILED, command="stats"))
-            prod.cluster(lambda mirror: mirror.put("test2", 41, command="rebuild tag index"))
-            prod.cluster(lambda mirror: mirror.put("nba", 7, command="compact"))
+            prod.cluster(lambda manager: manager.put("test2", 39, Status.FINISHED, command="compact"))
+            prod.cluster(lambda manager: manager.put("test2", 40, Status.FAILED, command="stats"))
+            prod.cluster(lambda manager: manager.put("test2", 41, command="rebuild tag index"))
+            prod.cluster(lambda manager: manager.put("nba", 7, command="compact"))
             prod.events.until(4, Status.RUNNING)
 
         await asyncio.to_thread(run)

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.cluster_bench import ClusterBench, cluster_bench
 from tests.support.engines import THREE, Bench, open_bench
-from tests.support.mirrors import MirrorBench, mirror_bench
 from tests.support.scripted import ScriptedStorage
-from tests.support.scripted_mirror import ScriptedMirror
+from tests.support.scripted_manager import ScriptedManager
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def owner(runtime: Path, root: Path) -> Iterator[Bench]:
 
 
 @pytest.fixture
-def prod(tmp_path: Path) -> Iterator[MirrorBench]:
-    with mirror_bench(tmp_path, ScriptedMirror(("nba", "test2"))) as bench:
+def prod(tmp_path: Path) -> Iterator[ClusterBench]:
+    with cluster_bench(tmp_path, ScriptedManager(("nba", "test2"))) as bench:
         bench.caught_up()
         yield bench

@@ -160,7 +160,7 @@ def test_user_is_looked_up_once(bench: Bench, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_json_has_each_kind_of_requester(bench: Bench) -> None:
-    """A process that connects is in test_socket.py, a cluster in test_mirroring.py."""
+    """A process that connects is in test_socket.py, a cluster in test_cluster_jobs.py."""
     bench.execute('ADMIN FLUSH solo; CREATE SCHEDULE s AT "@daily" DO ADMIN FLUSH solo; RUN SCHEDULE s')
     bench.engine.execute("ADMIN FLUSH solo", Session(kind="dashboard")).result(WAIT)
     found = []

@@ -17,7 +17,7 @@ from tests.support.nebula import (
     ConnectionLog,
     PatientClock,
     failure,
-    mirrored,
+    job_manager,
     run,
     settings_for,
 )
@@ -31,10 +31,10 @@ def reported_waits(log: ConnectionLog) -> list[float]:
 def test_it_is_connecting_and_then_connected() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
-            async with mirrored(graphd) as mirror:
-                log = ConnectionLog(mirror)
+            async with job_manager(graphd) as manager:
+                log = ConnectionLog(manager)
                 assert log.states == [ConnectionState.CONNECTING]
-                await mirror.ready()
+                await manager.ready()
                 link = await log.until(ConnectionState.CONNECTED)
                 assert link.address == f"127.0.0.1:{graphd.port}"
                 assert link.since.tzinfo is not None
@@ -48,9 +48,9 @@ def test_missing_graphd_is_lost_and_retried_with_backoff() -> None:
         clock = PatientClock()
         with GraphdDouble(Cluster()) as graphd:
             graphd.down()
-            async with mirrored(graphd, clock=clock) as mirror:
-                log = ConnectionLog(mirror)
-                error = await failure(mirror.ready())
+            async with job_manager(graphd, clock=clock) as manager:
+                log = ConnectionLog(manager)
+                error = await failure(manager.ready())
                 assert error.code is ErrorCode.UNREACHABLE
                 assert "Connection refused" in error.detail
                 lost = log.links[-1]
@@ -61,7 +61,7 @@ def test_missing_graphd_is_lost_and_retried_with_backoff() -> None:
                 assert {link.since for link in log.links if link.state is ConnectionState.LOST} == {began}
                 graphd.up()
                 await clock.let_pass(log.until(ConnectionState.CONNECTED))
-                assert [space.name for space in await mirror.spaces()] == ["nba"]
+                assert [space.name for space in await manager.spaces()] == ["nba"]
 
     run(test())
 
@@ -70,14 +70,14 @@ def test_lost_connection_fails_at_once_and_sends_nothing() -> None:
     async def test() -> None:
         clock = PatientClock()
         with GraphdDouble(Cluster()) as graphd:
-            async with mirrored(graphd, clock=clock) as mirror:
-                await mirror.ready()
+            async with job_manager(graphd, clock=clock) as manager:
+                await manager.ready()
                 graphd.down()
-                assert (await failure(mirror.jobs("nba"))).code is ErrorCode.UNREACHABLE
-                assert mirror.link.state is ConnectionState.LOST
+                assert (await failure(manager.jobs("nba"))).code is ErrorCode.UNREACHABLE
+                assert manager.link.state is ConnectionState.LOST
                 sent = len(graphd.cluster.statements)
-                local = mirror.link.since.astimezone().strftime("%H:%M:%S")
-                for call in (mirror.jobs("nba"), mirror.submit("flush", "nba"), mirror.spaces()):
+                local = manager.link.since.astimezone().strftime("%H:%M:%S")
+                for call in (manager.jobs("nba"), manager.submit("flush", "nba"), manager.spaces()):
                     error = await failure(call)
                     assert error.code is ErrorCode.UNREACHABLE
                     assert error.detail.startswith(f"no connection to the cluster since {local}: ")
@@ -91,11 +91,11 @@ def test_reconnect_can_be_requested_at_once() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             graphd.down()
-            async with mirrored(graphd, clock=PatientClock()) as mirror:
-                log = ConnectionLog(mirror)
-                await failure(mirror.ready())
+            async with job_manager(graphd, clock=PatientClock()) as manager:
+                log = ConnectionLog(manager)
+                await failure(manager.ready())
                 graphd.up()
-                mirror.retry_now()
+                manager.retry_now()
                 await log.until(ConnectionState.CONNECTED)
 
     run(test())
@@ -106,10 +106,10 @@ def test_one_of_three_graphds_down_is_no_obstacle() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as one, GraphdDouble(cluster) as two, GraphdDouble(cluster) as three:
             one.down()
-            async with mirrored(one, two, three) as mirror:
-                await mirror.ready()
-                assert mirror.link.address == f"127.0.0.1:{two.port}"
-                assert await mirror.submit("flush", "nba") == 1
+            async with job_manager(one, two, three) as manager:
+                await manager.ready()
+                assert manager.link.address == f"127.0.0.1:{two.port}"
+                assert await manager.submit("flush", "nba") == 1
 
     run(test())
 
@@ -118,15 +118,15 @@ def test_query_fails_over_to_another_graphd() -> None:
     async def test() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as one, GraphdDouble(cluster) as two:
-            async with mirrored(one, two) as mirror:
-                log = ConnectionLog(mirror)
-                assert await mirror.jobs("nba") == ()
+            async with job_manager(one, two) as manager:
+                log = ConnectionLog(manager)
+                assert await manager.jobs("nba") == ()
                 one.down()
-                assert await mirror.jobs("nba") == ()
-                assert [space.name for space in await mirror.spaces()] == ["nba"]
-                assert await mirror.submit("flush", "nba") == 1
+                assert await manager.jobs("nba") == ()
+                assert [space.name for space in await manager.spaces()] == ["nba"]
+                assert await manager.submit("flush", "nba") == 1
                 assert ConnectionState.LOST not in log.states
-                assert mirror.link.address == f"127.0.0.1:{two.port}"
+                assert manager.link.address == f"127.0.0.1:{two.port}"
         assert len(cluster.logins) == SESSIONS  # the session is the cluster's: it lives on
 
     run(test())
@@ -135,12 +135,12 @@ def test_query_fails_over_to_another_graphd() -> None:
 def test_slow_graphd_blocks_neither_loop_nor_commands() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
-            async with mirrored(graphd) as mirror:
-                await mirror.ready()
+            async with job_manager(graphd) as manager:
+                await manager.ready()
                 graphd.faults.append(Fault.HANG)
-                look = asyncio.ensure_future(mirror.jobs("nba"))
+                look = asyncio.ensure_future(manager.jobs("nba"))
                 await asyncio.to_thread(graphd.hanging.wait)
-                assert await mirror.submit("flush", "nba") == 1
+                assert await manager.submit("flush", "nba") == 1
                 assert not look.done()
                 graphd.go_on()
                 assert await look == ()
@@ -155,18 +155,18 @@ def test_slow_query_is_reported_until_answered(
 
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
-            async with mirrored(graphd) as mirror:
-                await mirror.ready()
-                log = ConnectionLog(mirror)
+            async with job_manager(graphd) as manager:
+                await manager.ready()
+                log = ConnectionLog(manager)
                 graphd.faults.append(Fault.HANG)
-                call = asyncio.ensure_future(mirror.jobs("nba"))
+                call = asyncio.ensure_future(manager.jobs("nba"))
                 await log.wait_for(lambda: log.links[-1].detail)
                 assert log.links[-1].detail.startswith("no answer since ")
                 assert log.links[-1].state is ConnectionState.CONNECTED
                 # the next query must not count as slow, however busy this machine is
                 monkeypatch.setattr("jobtui.storage.nebula.job_manager.SLOW_ANSWER_SECONDS", 60.0)
-                assert len(await mirror.spaces()) == 1  # it waits for no list, and ends no warning about one
-                assert mirror.link.detail.startswith("no answer since ")
+                assert len(await manager.spaces()) == 1  # it waits for no list, and ends no warning about one
+                assert manager.link.detail.startswith("no answer since ")
                 graphd.go_on()
                 await call
                 await log.wait_for(lambda: not log.links[-1].detail)
@@ -185,12 +185,12 @@ def test_query_that_waits_for_its_turn_is_not_unanswered(monkeypatch: pytest.Mon
 
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
-            async with mirrored(graphd) as mirror:
-                await mirror.ready()
+            async with job_manager(graphd) as manager:
+                await manager.ready()
                 graphd.faults.append(Fault.HANG)
-                first = asyncio.ensure_future(mirror.jobs("nba"))
+                first = asyncio.ensure_future(manager.jobs("nba"))
                 await asyncio.to_thread(graphd.hanging.wait)
-                second = asyncio.ensure_future(mirror.jobs("nba"))
+                second = asyncio.ensure_future(manager.jobs("nba"))
                 later = asyncio.Event()
                 await asyncio.sleep(0)
                 asyncio.get_running_loop().call_later(0.01, later.set)  # after any timer of the second's
@@ -208,12 +208,12 @@ def test_graphd_restart_between_queries_of_a_poll_is_unnoticed(word: str) -> Non
         cluster = Cluster()
         job = cluster.submit("nba", "COMPACT")
         with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd) as mirror:
-                await mirror.ready()
-                log = ConnectionLog(mirror)
+            async with job_manager(graphd) as manager:
+                await manager.ready()
+                log = ConnectionLog(manager)
                 graphd.fault_of[word] = Fault.DROP_BEFORE
-                spaces, hosts = await mirror.layout()
-                listed = await mirror.jobs("nba")
+                spaces, hosts = await manager.layout()
+                listed = await manager.jobs("nba")
                 assert ([one.name for one in spaces], len(hosts), [one.id for one in listed]) == (
                     ["nba"],
                     1,
@@ -228,12 +228,12 @@ def test_graphd_restart_between_queries_of_a_poll_is_unnoticed(word: str) -> Non
 def test_answer_that_does_not_come_in_time_is_a_timeout() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
-            async with mirrored(graphd, answer_timeout=0.3, clock=PatientClock()) as mirror:
-                await mirror.ready()
+            async with job_manager(graphd, answer_timeout=0.3, clock=PatientClock()) as manager:
+                await manager.ready()
                 graphd.faults += [Fault.HANG, Fault.HANG]
-                error = await failure(mirror.jobs("nba"))
+                error = await failure(manager.jobs("nba"))
                 assert (error.code, error.detail) == (ErrorCode.TIMEOUT, "graphd did not answer in time")
-                assert (mirror.link.state, mirror.link.detail) == (ConnectionState.LOST, error.detail)
+                assert (manager.link.state, manager.link.detail) == (ConnectionState.LOST, error.detail)
 
     run(test())
 
@@ -244,11 +244,11 @@ def test_query_with_a_lost_answer_is_repeated(fault: Fault) -> None:
         cluster = Cluster()
         cluster.ended_job("nba")
         with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd) as mirror:
-                log = ConnectionLog(mirror)
-                await mirror.ready()
+            async with job_manager(graphd) as manager:
+                log = ConnectionLog(manager)
+                await manager.ready()
                 graphd.faults.append(fault)
-                assert [job.id for job in await mirror.jobs("nba")] == [1]
+                assert [job.id for job in await manager.jobs("nba")] == [1]
                 assert ConnectionState.LOST not in log.states
 
     run(test())
@@ -257,10 +257,10 @@ def test_query_with_a_lost_answer_is_repeated(fault: Fault) -> None:
 def test_graphd_that_sends_garbage_is_lost_with_a_reason() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
-            async with mirrored(graphd, clock=PatientClock()) as mirror:
-                await mirror.ready()
+            async with job_manager(graphd, clock=PatientClock()) as manager:
+                await manager.ready()
                 graphd.faults += [Fault.GARBAGE] * 2
-                error = await failure(mirror.jobs("nba"))
+                error = await failure(manager.jobs("nba"))
                 assert error.code is ErrorCode.UNREACHABLE
                 assert "cannot be decoded" in error.detail
 
@@ -273,16 +273,16 @@ def test_new_metad_leader_is_awaited_and_queried() -> None:
         cluster = Cluster()
         cluster.ended_job("nba")
         with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd, clock=clock) as mirror:
-                await mirror.ready()
+            async with job_manager(graphd, clock=clock) as manager:
+                await manager.ready()
                 cluster.leaderless = 1
-                look = asyncio.ensure_future(mirror.jobs("nba"))
+                look = asyncio.ensure_future(manager.jobs("nba"))
                 assert [job.id for job in await clock.let_pass(look)] == [1]
                 cluster.leaderless = 2
-                look = asyncio.ensure_future(mirror.jobs("nba"))
+                look = asyncio.ensure_future(manager.jobs("nba"))
                 error = await failure(clock.let_pass(look))
                 assert (error.code, error.detail) == (ErrorCode.UNREACHABLE, "LeaderChanged: Leader changed!")
-                assert mirror.link.state is ConnectionState.CONNECTED
+                assert manager.link.state is ConnectionState.CONNECTED
 
     run(test())
 
@@ -291,9 +291,9 @@ def test_graphd_of_another_version_is_refused() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             graphd.greetings = (b"4.0.0",)
-            async with mirrored(graphd) as mirror:
-                error = await failure(mirror.ready())
-                assert (error.code, mirror.link.state) == (ErrorCode.UNSUPPORTED, ConnectionState.REFUSED)
+            async with job_manager(graphd) as manager:
+                error = await failure(manager.ready())
+                assert (error.code, manager.link.state) == (ErrorCode.UNSUPPORTED, ConnectionState.REFUSED)
                 assert "does not accept this client" in error.detail
                 assert graphd.cluster.logins == []
 
@@ -303,13 +303,13 @@ def test_graphd_of_another_version_is_refused() -> None:
 def test_close_logs_out_and_disconnects() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
-            async with mirrored(graphd) as mirror:
-                await mirror.jobs("nba")
-                await mirror.submit("flush", "nba")
+            async with job_manager(graphd) as manager:
+                await manager.jobs("nba")
+                await manager.submit("flush", "nba")
                 assert len(graphd.cluster.sessions) == SESSIONS
             await asyncio.to_thread(graphd.wait_until_alone)
             assert graphd.cluster.sessions == {}
-            assert (await failure(mirror.jobs("nba"))).code is ErrorCode.UNREACHABLE
+            assert (await failure(manager.jobs("nba"))).code is ErrorCode.UNREACHABLE
 
     run(test())
 
@@ -317,10 +317,10 @@ def test_close_logs_out_and_disconnects() -> None:
 def test_closing_does_not_wait_for_a_missing_answer() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
-            async with mirrored(graphd) as mirror:
-                await mirror.ready()
+            async with job_manager(graphd) as manager:
+                await manager.ready()
                 graphd.faults.append(Fault.HANG)
-                look = asyncio.ensure_future(mirror.jobs("nba"))
+                look = asyncio.ensure_future(manager.jobs("nba"))
                 await asyncio.to_thread(graphd.hanging.wait)
             assert (await failure(look)).code is ErrorCode.UNREACHABLE
 
@@ -331,9 +331,9 @@ def test_missing_client_package_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
     async def test() -> None:
         monkeypatch.setitem(sys.modules, "jobtui.storage.nebula.thrift", None)
         with GraphdDouble(Cluster()) as graphd:
-            async with mirrored(graphd) as mirror:
-                error = await failure(mirror.ready())
-                assert (error.code, mirror.link.state) == (ErrorCode.UNSUPPORTED, ConnectionState.REFUSED)
+            async with job_manager(graphd) as manager:
+                error = await failure(manager.ready())
+                assert (error.code, manager.link.state) == (ErrorCode.UNSUPPORTED, ConnectionState.REFUSED)
                 assert "pip install 'jobtui[nebula]'" in error.detail
 
     run(test())

@@ -82,7 +82,7 @@ async def until_ticks(shown: DashboardBench, condition: Callable[[], bool]) -> N
     await shown.until(tick)
 
 
-class TestMirroredJob:
+class TestClusterJob:
     @pytest.mark.parametrize(
         ("command", "level0", "doubt"),
         [("COMPACT", 3, DOUBT), ("COMPACT", 2, ""), ("COMPACT", 0, ""), ("FLUSH", 3, "")],

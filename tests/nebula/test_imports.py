@@ -23,9 +23,9 @@ SETTINGS = ClusterSettings(addresses=(Address("127.0.0.1", 9669),))
 
 
 def test_job_manager_and_runner_implement_their_protocols() -> None:
-    mirror: ClusterJobManager = GraphdJobManager(SETTINGS)
+    manager: ClusterJobManager = GraphdJobManager(SETTINGS)
     runner: TaskRunner = StoragedRunner(SETTINGS)
-    for face, backend in ((ClusterJobManager, mirror), (TaskRunner, runner)):
+    for face, backend in ((ClusterJobManager, manager), (TaskRunner, runner)):
         for name in vars(face):
             assert name.startswith("_") or hasattr(backend, name)
 

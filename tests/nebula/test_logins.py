@@ -9,7 +9,7 @@ from jobtui.model import ConnectionState
 from jobtui.storage.nebula.session import TYPED_PASSWORD
 from jobtui.storage.nebula.settings import FromEnvironment, LiteralPassword, Secret
 from tests.support.graphd_double import GraphdDouble
-from tests.support.nebula import SESSIONS, ConnectionLog, PatientClock, failure, mirrored, run
+from tests.support.nebula import SESSIONS, ConnectionLog, PatientClock, failure, job_manager, run
 from tests.support.nebula_cluster import Cluster
 
 
@@ -18,12 +18,12 @@ def test_wrong_password_is_refused_once_and_is_not_tried_again() -> None:
         clock = PatientClock()
         cluster = Cluster()
         with GraphdDouble(cluster) as one, GraphdDouble(cluster) as two:
-            async with mirrored(one, two, clock=clock, password=LiteralPassword(Secret("wrong"))) as mirror:
-                error = await failure(mirror.ready())
+            async with job_manager(one, two, clock=clock, password=LiteralPassword(Secret("wrong"))) as manager:
+                error = await failure(manager.ready())
                 assert error.code is ErrorCode.ACCESS
                 assert error.detail == f"graphd refused the login of 'root': Invalid password; {TYPED_PASSWORD}"
-                assert mirror.link.state is ConnectionState.REFUSED
-                for call in (mirror.jobs("nba"), mirror.submit("flush", "nba")):
+                assert manager.link.state is ConnectionState.REFUSED
+                for call in (manager.jobs("nba"), manager.submit("flush", "nba")):
                     assert (await failure(call)).code is ErrorCode.ACCESS
                 clock.advance(3600)
                 assert cluster.logins == ["root"]
@@ -36,8 +36,8 @@ def test_stored_password_can_be_corrected(monkeypatch: pytest.MonkeyPatch) -> No
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             monkeypatch.setenv("PROD_PASSWORD", "typo")
-            async with mirrored(graphd, password=FromEnvironment("PROD_PASSWORD")) as mirror:
-                error = await failure(mirror.ready())
+            async with job_manager(graphd, password=FromEnvironment("PROD_PASSWORD")) as manager:
+                error = await failure(manager.ready())
                 assert error.detail == "graphd refused the login of 'root': Invalid password"
 
     run(test())
@@ -48,15 +48,15 @@ def test_refused_login_leaves_no_connection_or_session(monkeypatch: pytest.Monke
         cluster = Cluster()
         monkeypatch.setenv("SECRET", "wrong")
         with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd, password=FromEnvironment("SECRET")) as mirror:
+            async with job_manager(graphd, password=FromEnvironment("SECRET")) as manager:
                 for _ in range(20):
-                    await failure(mirror.ready())
-                    mirror.retry_now()
-                await failure(mirror.ready())
+                    await failure(manager.ready())
+                    manager.retry_now()
+                await failure(manager.ready())
                 assert (cluster.logins, cluster.sessions) == (["root"] * 21, {})
                 monkeypatch.setenv("SECRET", "nebula")
-                mirror.retry_now()
-                await mirror.ready()
+                manager.retry_now()
+                await manager.ready()
                 assert graphd.connections == 22
                 graphd.wait_until_alone(but=1)
                 assert (graphd.clients, len(cluster.sessions)) == (1, 1)
@@ -78,12 +78,12 @@ def test_graphd_that_is_not_ready_for_a_login_is_waited_for(code: str, words: st
         cluster = Cluster()
         cluster.login_errors = (code, words)
         with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd, clock=clock) as mirror:
-                log = ConnectionLog(mirror)
-                error = await failure(mirror.ready())
+            async with job_manager(graphd, clock=clock) as manager:
+                log = ConnectionLog(manager)
+                error = await failure(manager.ready())
                 assert error.code is ErrorCode.UNREACHABLE
                 assert words in error.detail
-                assert mirror.link.state is ConnectionState.LOST
+                assert manager.link.state is ConnectionState.LOST
                 cluster.login_errors = None
                 await clock.let_pass(log.until(ConnectionState.CONNECTED))
 
@@ -96,9 +96,9 @@ def test_locked_account_is_refused_with_the_clusters_message() -> None:
         words = "5 times consecutive incorrect passwords has been input, user name: root has been locked, "
         cluster.login_errors = ("E_BAD_USERNAME_PASSWORD", words + "try again in 300 seconds")
         with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd, clock=PatientClock()) as mirror:
-                assert "try again in 300 seconds" in (await failure(mirror.ready())).detail
-                assert mirror.link.state is ConnectionState.REFUSED
+            async with job_manager(graphd, clock=PatientClock()) as manager:
+                assert "try again in 300 seconds" in (await failure(manager.ready())).detail
+                assert manager.link.state is ConnectionState.REFUSED
 
     run(test())
 
@@ -107,13 +107,13 @@ def test_expired_session_is_replaced_transparently() -> None:
     async def test() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd) as mirror:
-                log = ConnectionLog(mirror)
-                await mirror.jobs("nba")
-                await mirror.submit("flush", "nba")
+            async with job_manager(graphd) as manager:
+                log = ConnectionLog(manager)
+                await manager.jobs("nba")
+                await manager.submit("flush", "nba")
                 cluster.expire_sessions()
-                assert [job.id for job in await mirror.jobs("nba")] == [1]
-                assert await mirror.submit("compact", "nba") == 2
+                assert [job.id for job in await manager.jobs("nba")] == [1]
+                assert await manager.submit("compact", "nba") == 2
                 assert ConnectionState.LOST not in log.states
         assert len(cluster.logins) == SESSIONS + 2  # those of lists and commands were used again
         assert sum("SUBMIT JOB COMPACT" in text for text in cluster.statements) == 1
@@ -125,12 +125,12 @@ def test_expired_session_with_changed_password_is_refused() -> None:
     async def test() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd) as mirror:
-                await mirror.jobs("nba")
+            async with job_manager(graphd) as manager:
+                await manager.jobs("nba")
                 cluster.users["root"] = "changed"
                 cluster.expire_sessions()
-                error = await failure(mirror.jobs("nba"))
-                assert (error.code, mirror.link.state) == (ErrorCode.ACCESS, ConnectionState.REFUSED)
+                error = await failure(manager.jobs("nba"))
+                assert (error.code, manager.link.state) == (ErrorCode.ACCESS, ConnectionState.REFUSED)
                 assert not error.outcome_unknown
 
     run(test())
@@ -147,9 +147,9 @@ def test_graphd_killed_and_restarted_costs_one_login_at_most(is_known: bool) -> 
     async def test() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd) as mirror:
-                assert await mirror.jobs("nba") == ()
-                assert await mirror.submit("flush", "nba") == 1
+            async with job_manager(graphd) as manager:
+                assert await manager.jobs("nba") == ()
+                assert await manager.submit("flush", "nba") == 1
                 logins = len(cluster.logins)
                 for number in (2, 3):
                     cluster.finish(number - 1)
@@ -157,9 +157,9 @@ def test_graphd_killed_and_restarted_costs_one_login_at_most(is_known: bool) -> 
                     if not is_known:
                         cluster.expire_sessions()
                     graphd.up()
-                    assert await mirror.submit("flush", "nba") == number
-                    assert len(await mirror.jobs("nba")) == number
-                assert mirror.link.state is ConnectionState.CONNECTED
+                    assert await manager.submit("flush", "nba") == number
+                    assert len(await manager.jobs("nba")) == number
+                assert manager.link.state is ConnectionState.CONNECTED
                 assert sum("SUBMIT" in text for text in cluster.statements) == 3
                 assert len(cluster.logins) - logins == (0 if is_known else 2 * 2)  # of two sessions, twice
 

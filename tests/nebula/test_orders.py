@@ -11,7 +11,7 @@ from jobtui.model import ConnectionState
 from jobtui.storage.nebula.session import GraphdSession
 from tests.support.clock import FakeClock
 from tests.support.graphd_double import Fault, GraphdDouble
-from tests.support.nebula import ConnectionLog, failure, mirrored, run, settings_for
+from tests.support.nebula import ConnectionLog, failure, job_manager, run, settings_for
 from tests.support.nebula_cluster import Cluster
 from tests.support.nebula_records import Rows
 
@@ -25,15 +25,15 @@ def test_command_without_an_answer_is_not_repeated(fault: Fault, jobs: int) -> N
     async def test() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd) as mirror:
-                await mirror.ready()
+            async with job_manager(graphd) as manager:
+                await manager.ready()
                 graphd.faults.append(fault)
-                error = await failure(mirror.submit("flush", "nba"))
+                error = await failure(manager.submit("flush", "nba"))
                 assert (error.code, error.outcome_unknown) == (ErrorCode.UNREACHABLE, True)
                 assert error.detail.endswith("it may have been done all the same")
-                assert submits(cluster) == len(await mirror.jobs("nba")) == jobs
-                assert mirror.link.state is ConnectionState.CONNECTED
-                assert await mirror.submit("compact", "nba") == jobs + 1
+                assert submits(cluster) == len(await manager.jobs("nba")) == jobs
+                assert manager.link.state is ConnectionState.CONNECTED
+                assert await manager.submit("compact", "nba") == jobs + 1
 
     run(test())
 
@@ -42,13 +42,13 @@ def test_command_timeout_leaves_the_outcome_unknown() -> None:
     async def test() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd, answer_timeout=0.3) as mirror:
-                await mirror.ready()
+            async with job_manager(graphd, answer_timeout=0.3) as manager:
+                await manager.ready()
                 graphd.faults.append(Fault.HANG)
-                error = await failure(mirror.submit("flush", "nba"))
+                error = await failure(manager.submit("flush", "nba"))
                 assert (error.code, error.outcome_unknown) == (ErrorCode.TIMEOUT, True)
                 assert submits(cluster) == 1
-                assert [job.command for job in await mirror.jobs("nba")] == ["flush"]
+                assert [job.command for job in await manager.jobs("nba")] == ["flush"]
 
     run(test())
 
@@ -59,9 +59,9 @@ def test_stopping_and_recovering_are_orders_too(fault: Fault) -> None:
         cluster = Cluster()
         failed = cluster.ended_job("nba", "COMPACT", "FAILED")
         with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd) as mirror:
-                await mirror.ready()
-                for order in (lambda: mirror.recover("nba", [failed]), lambda: mirror.stop("nba", failed)):
+            async with job_manager(graphd) as manager:
+                await manager.ready()
+                for order in (lambda: manager.recover("nba", [failed]), lambda: manager.stop("nba", failed)):
                     graphd.faults.append(fault)
                     assert (await failure(order())).outcome_unknown
         assert sum("RECOVER" in text for text in cluster.statements) == 1
@@ -74,11 +74,11 @@ def test_graphd_restart_between_commands_is_unambiguous() -> None:
     async def test() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd) as mirror:
-                assert await mirror.submit("flush", "nba") == 1
+            async with job_manager(graphd) as manager:
+                assert await manager.submit("flush", "nba") == 1
                 graphd.down()
                 graphd.up()
-                assert await mirror.submit("compact", "nba") == 2
+                assert await manager.submit("compact", "nba") == 2
         assert submits(cluster) == 2
 
     run(test())
@@ -88,11 +88,11 @@ def test_order_that_reaches_no_graphd_was_not_sent() -> None:
     async def test() -> None:
         cluster = Cluster()
         with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd, clock=FakeClock()) as mirror:
-                log = ConnectionLog(mirror)
-                await mirror.ready()
+            async with job_manager(graphd, clock=FakeClock()) as manager:
+                log = ConnectionLog(manager)
+                await manager.ready()
                 graphd.down()
-                error = await failure(mirror.submit("flush", "nba"))
+                error = await failure(manager.submit("flush", "nba"))
                 assert (error.code, error.outcome_unknown) == (ErrorCode.UNREACHABLE, False)
                 assert "Connection refused" in error.detail
                 await log.until(ConnectionState.LOST)
@@ -107,8 +107,8 @@ def test_metad_failure_leaves_the_outcome_unknown(code: str) -> None:
         cluster = Cluster()
         setattr(cluster, code, 1)
         with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd) as mirror:
-                error = await failure(mirror.submit("flush", "nba"))
+            async with job_manager(graphd) as manager:
+                error = await failure(manager.submit("flush", "nba"))
                 assert (error.code, error.outcome_unknown) == (ErrorCode.UNREACHABLE, True)
                 assert submits(cluster) == 1
 
@@ -118,8 +118,8 @@ def test_metad_failure_leaves_the_outcome_unknown(code: str) -> None:
 def test_refusal_has_a_known_outcome() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
-            async with mirrored(graphd) as mirror:
-                for call in (mirror.stop("nba", 7), mirror.submit("flush", "gone")):
+            async with job_manager(graphd) as manager:
+                for call in (manager.stop("nba", 7), manager.submit("flush", "gone")):
                     assert not (await failure(call)).outcome_unknown
 
     run(test())
@@ -134,10 +134,10 @@ def test_order_whose_answer_cannot_be_read_was_carried_out(
         submit = cluster._submit
         monkeypatch.setattr(cluster, "_submit", lambda *words: (submit(*words), answer)[1])
         with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd) as mirror:
-                error = await failure(mirror.submit("flush", "nba"))
+            async with job_manager(graphd) as manager:
+                error = await failure(manager.submit("flush", "nba"))
                 assert (error.code, error.outcome_unknown) == (ErrorCode.UNSUPPORTED, True)
-                assert [job.id for job in await mirror.jobs("nba")] == [1]
+                assert [job.id for job in await manager.jobs("nba")] == [1]
 
     run(test())
 

@@ -23,23 +23,23 @@ from jobtui.storage.nebula.poller import (
     UpdateKind,
 )
 from tests.support.graphd_double import GraphdDouble
-from tests.support.nebula import PatientClock, mirrored, run
+from tests.support.nebula import PatientClock, job_manager, run
 from tests.support.nebula_cluster import Cluster
-from tests.support.scripted_mirror import START, ScriptedMirror
+from tests.support.scripted_manager import START, ScriptedManager
 from tests.support.update_reader import UpdateReader
 
 
 def test_expensive_space_is_listed_rarely_its_jobs_polled() -> None:
     async def test() -> None:
-        mirror, clock = ScriptedMirror(), PatientClock()
-        mirror.put("nba", 1)
-        mirror.on_list = lambda: clock.advance(2)  # a list takes 2 seconds
-        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
+        manager, clock = ScriptedManager(), PatientClock()
+        manager.put("nba", 1)
+        manager.on_list = lambda: clock.advance(2)  # a list takes 2 seconds
+        reader = UpdateReader(JobPoller(manager, clock=clock), clock)
         await reader.batch()
-        mirror.asked.clear()
+        manager.asked.clear()
         await reader.silence(60)
-        assert 1 <= mirror.asked.count("jobs nba") <= 60 / (2 + COST_SECONDS)
-        assert mirror.asked.count("show nba 1") > 20
+        assert 1 <= manager.asked.count("jobs nba") <= 60 / (2 + COST_SECONDS)
+        assert manager.asked.count("show nba 1") > 20
         await reader.close()
 
     run(test())
@@ -47,17 +47,17 @@ def test_expensive_space_is_listed_rarely_its_jobs_polled() -> None:
 
 def test_many_queued_jobs_do_not_cause_constant_polling() -> None:
     async def test() -> None:
-        mirror, clock = ScriptedMirror(), PatientClock()
+        manager, clock = ScriptedManager(), PatientClock()
         for job_id in range(1, 2 * BATCH):
-            mirror.put("nba", job_id, Status.QUEUE)
-        mirror.put("nba", 2 * BATCH, Status.RUNNING)
-        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
+            manager.put("nba", job_id, Status.QUEUE)
+        manager.put("nba", 2 * BATCH, Status.RUNNING)
+        reader = UpdateReader(JobPoller(manager, clock=clock), clock)
         for _ in range(2):
             await reader.batch()
-        mirror.asked.clear()
+        manager.asked.clear()
         await reader.silence(5)
-        assert len(mirror.asked) <= 6 * (BATCH + 2)
-        assert mirror.asked.count(f"show nba {2 * BATCH}") >= 4
+        assert len(manager.asked) <= 6 * (BATCH + 2)
+        assert manager.asked.count(f"show nba {2 * BATCH}") >= 4
         await reader.close()
 
     run(test())
@@ -65,12 +65,12 @@ def test_many_queued_jobs_do_not_cause_constant_polling() -> None:
 
 def test_request_is_followed_by_a_poll_at_once() -> None:
     async def test() -> None:
-        mirror, clock = ScriptedMirror(), PatientClock()
-        follower = JobPoller(mirror, interval=1000.0, clock=clock)
+        manager, clock = ScriptedManager(), PatientClock()
+        follower = JobPoller(manager, interval=1000.0, clock=clock)
         reader = UpdateReader(follower, clock)
         await reader.silence(10)
         began = clock.steady()
-        assert await mirror.submit("flush", "nba") == 1
+        assert await manager.submit("flush", "nba") == 1
         follower.poll_soon()
         assert await reader.updates() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         assert clock.steady() - began < 1000
@@ -81,16 +81,16 @@ def test_request_is_followed_by_a_poll_at_once() -> None:
 
 def test_one_slow_list_does_not_postpone_the_next() -> None:
     async def test() -> None:
-        mirror, clock = ScriptedMirror(), PatientClock()
-        mirror.put("nba", 1)
-        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
+        manager, clock = ScriptedManager(), PatientClock()
+        manager.put("nba", 1)
+        reader = UpdateReader(JobPoller(manager, clock=clock), clock)
         await reader.batch()
         await reader.silence(10)
         hung = iter([38])  # as metad did once
-        mirror.on_list = lambda: clock.advance(next(hung, 0))
+        manager.on_list = lambda: clock.advance(next(hung, 0))
         await reader.silence(60)
         began = clock.steady()
-        mirror.put("nba", 2)
+        manager.put("nba", 2)
         assert await reader.updates() == [("nba", 2, Status.RUNNING, UpdateKind.FIRST)]
         assert clock.steady() - began <= 2
         await reader.close()
@@ -100,13 +100,13 @@ def test_one_slow_list_does_not_postpone_the_next() -> None:
 
 def test_all_spaces_are_listed_at_once_after_an_outage() -> None:
     async def test() -> None:
-        mirror, clock = ScriptedMirror([f"s{n}" for n in range(40)]), PatientClock()
-        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
+        manager, clock = ScriptedManager([f"s{n}" for n in range(40)]), PatientClock()
+        reader = UpdateReader(JobPoller(manager, clock=clock), clock)
         await reader.silence(30)
-        mirror.errors[""] = StorageError(ErrorCode.UNREACHABLE, "", "", "RPC failure in MetaClient")
+        manager.errors[""] = StorageError(ErrorCode.UNREACHABLE, "", "", "RPC failure in MetaClient")
         await reader.silence(60)
-        mirror.put("s39", 1)
-        del mirror.errors[""]
+        manager.put("s39", 1)
+        del manager.errors[""]
         began = clock.steady()
         assert await reader.updates() == [("s39", 1, Status.RUNNING, UpdateKind.FIRST)]
         assert clock.steady() - began <= 2
@@ -119,15 +119,15 @@ class Failing:
     """A cluster of 20 spaces; the lists of some fail after some seconds."""
 
     def __init__(self, *names: str, code: ErrorCode, seconds: float = 0) -> None:
-        self.mirror, self.clock = ScriptedMirror([f"s{n}" for n in range(20)]), PatientClock()
+        self.manager, self.clock = ScriptedManager([f"s{n}" for n in range(20)]), PatientClock()
         self.names = {*names}
         self.complaints: list[str] = []
         self.tries: list[float] = []  # the times at which failing lists began
         self._error = StorageError(code, "", "", "memory is exceeded")
         self._seconds = seconds
-        self._list = self.mirror.list_jobs
-        self.mirror.list_jobs = self._fail  # type: ignore[method-assign]  # replaced for these tests
-        poller = JobPoller(self.mirror, on_error=self._complain, clock=self.clock)
+        self._list = self.manager.list_jobs
+        self.manager.list_jobs = self._fail  # type: ignore[method-assign]  # replaced for these tests
+        poller = JobPoller(self.manager, on_error=self._complain, clock=self.clock)
         self.reader = UpdateReader(poller, self.clock)
 
     async def _fail(self, space: str, known: str) -> tuple[tuple[ClusterJob, ...] | None, str]:
@@ -148,7 +148,7 @@ class Failing:
     async def seconds_to_see(self, space: str, job: int) -> float:
         """Put a job into a space, and return the time until it is reported."""
         began = self.clock.steady()
-        self.mirror.put(space, job)
+        self.manager.put(space, job)
         assert await self.reader.updates() == [(space, job, Status.RUNNING, UpdateKind.FIRST)]
         return self.clock.steady() - began
 
@@ -159,7 +159,7 @@ def test_failing_list_is_tried_less_often_others_as_usual(seconds: float, code: 
     async def test() -> None:
         cluster = Failing("s3", code=code, seconds=seconds)
         await cluster.reader.silence(200)
-        lists = sum(asked.startswith("jobs") for asked in cluster.mirror.asked)
+        lists = sum(asked.startswith("jobs") for asked in cluster.manager.asked)
         assert lists <= (cluster.clock.steady() - 1000 + IDLE_SECONDS) * IDLE_LISTS
         assert cluster.complaints == ["memory is exceeded"]
         # the poller may have just begun another round
@@ -202,7 +202,7 @@ def test_unlisted_space_that_times_out_does_not_keep_the_others_waiting() -> Non
         cluster.names.clear()
         await cluster.reader.silence(10)
         cluster.names.add("s0")
-        del cluster.mirror.there["s0"]
+        del cluster.manager.there["s0"]
         await cluster.reader.silence(60)
         assert await cluster.seconds_to_see("s2", 1) <= IDLE_SECONDS + 2 * 3
         assert cluster.pauses[:3] == sorted(cluster.pauses[:3])
@@ -214,20 +214,20 @@ def test_unlisted_space_that_times_out_does_not_keep_the_others_waiting() -> Non
 def test_list_that_times_out_is_paced_over_reconnects() -> None:
     async def test() -> None:
         cluster = Failing("s0", code=ErrorCode.TIMEOUT)
-        layout = cluster.mirror.layout
+        layout = cluster.manager.layout
 
         async def layout_after_loss() -> tuple[tuple[Space, ...], tuple[Host, ...]]:
             if len(cluster.tries) > len(lost):  # the list took 30 seconds and the connection with it
                 lost.append(cluster.clock.steady())
                 cluster.clock.advance(30)
                 loop = asyncio.get_running_loop()
-                loop.call_soon(cluster.mirror.set_connection, ConnectionState.LOST)
-                loop.call_later(0.01, cluster.mirror.set_connection, ConnectionState.CONNECTED)
+                loop.call_soon(cluster.manager.set_connection, ConnectionState.LOST)
+                loop.call_later(0.01, cluster.manager.set_connection, ConnectionState.CONNECTED)
                 raise StorageError(ErrorCode.UNREACHABLE, "", "", "no connection to the cluster")
             return await layout()
 
         lost: list[float] = []
-        cluster.mirror.layout = layout_after_loss  # type: ignore[method-assign]  # replaced for this test
+        cluster.manager.layout = layout_after_loss  # type: ignore[method-assign]  # replaced for this test
         await cluster.reader.silence(300)
         assert len(cluster.tries) <= 8
         assert await cluster.seconds_to_see("s19", 1) <= 30 + IDLE_SECONDS
@@ -239,24 +239,24 @@ def test_list_that_times_out_is_paced_over_reconnects() -> None:
 def test_job_that_cannot_be_shown_does_not_keep_others_waiting() -> None:
     async def test() -> None:
         cluster = Failing(code=ErrorCode.UNREACHABLE)
-        mirror, show = cluster.mirror, cluster.mirror.show
+        manager, show = cluster.manager, cluster.manager.show
 
         async def fail(space: str, job: int) -> ClusterJob:
             if space == "s0":
-                mirror.asked.append("show s0")
+                manager.asked.append("show s0")
                 raise StorageError(ErrorCode.UNREACHABLE, "", space, "RPC failure in MetaClient")
             return await show(space, job)
 
-        mirror.show = fail  # type: ignore[method-assign]  # replaced for this test
-        mirror.put("s0", 1)
-        mirror.put("s1", 2)
+        manager.show = fail  # type: ignore[method-assign]  # replaced for this test
+        manager.put("s0", 1)
+        manager.put("s1", 2)
         assert await cluster.reader.updates() == [("s1", 2, Status.RUNNING, UpdateKind.FIRST)]
-        mirror.asked.clear()
+        manager.asked.clear()
         await cluster.reader.silence(100)
-        assert mirror.asked.count("show s1 2") >= 90
-        assert 1 <= mirror.asked.count("show s0") <= 8
+        assert manager.asked.count("show s1 2") >= 90
+        assert 1 <= manager.asked.count("show s0") <= 8
         assert cluster.complaints == ["RPC failure in MetaClient"]
-        mirror.show = show  # type: ignore[method-assign]  # as it was
+        manager.show = show  # type: ignore[method-assign]  # as it was
         assert await cluster.reader.updates() == [("s0", 1, Status.RUNNING, UpdateKind.FIRST)]
         await cluster.reader.close()
 
@@ -265,19 +265,19 @@ def test_job_that_cannot_be_shown_does_not_keep_others_waiting() -> None:
 
 def test_list_of_spaces_that_was_refused_once_is_repeated_soon() -> None:
     async def test() -> None:
-        mirror, clock = ScriptedMirror(), PatientClock()
-        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
-        mirror.errors[""] = StorageError(ErrorCode.REJECTED, "", "", "memory is exceeded")
+        manager, clock = ScriptedManager(), PatientClock()
+        reader = UpdateReader(JobPoller(manager, clock=clock), clock)
+        manager.errors[""] = StorageError(ErrorCode.REJECTED, "", "", "memory is exceeded")
         await reader.silence(1)
-        del mirror.errors[""]
+        del manager.errors[""]
         began = clock.steady()
-        mirror.put("nba", 1)
+        manager.put("nba", 1)
         assert await reader.updates() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         assert clock.steady() - began <= 3
-        mirror.errors[""] = StorageError(ErrorCode.REJECTED, "", "", "memory is exceeded")
-        mirror.asked.clear()
+        manager.errors[""] = StorageError(ErrorCode.REJECTED, "", "", "memory is exceeded")
+        manager.asked.clear()
         await reader.silence(300)
-        assert len(mirror.asked) <= 5 + 5 + 300 / ERROR_SECONDS
+        assert len(manager.asked) <= 5 + 5 + 300 / ERROR_SECONDS
         await reader.close()
 
     run(test())
@@ -285,20 +285,20 @@ def test_list_of_spaces_that_was_refused_once_is_repeated_soon() -> None:
 
 def test_idle_spaces_share_a_few_lists_a_second() -> None:
     async def test() -> None:
-        mirror, clock = ScriptedMirror([f"s{n}" for n in range(20)]), PatientClock()
-        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
+        manager, clock = ScriptedManager([f"s{n}" for n in range(20)]), PatientClock()
+        reader = UpdateReader(JobPoller(manager, clock=clock), clock)
         await reader.silence(30)
-        mirror.asked.clear()
+        manager.asked.clear()
         await reader.silence(100)
-        lists = [asked for asked in mirror.asked if asked.startswith("jobs")]
+        lists = [asked for asked in manager.asked if asked.startswith("jobs")]
         assert len(lists) <= (100 + IDLE_SECONDS) * IDLE_LISTS
-        mirror.put("s7", 1)
+        manager.put("s7", 1)
         began = clock.steady()
         assert await reader.updates() == [("s7", 1, Status.RUNNING, UpdateKind.FIRST)]
         assert clock.steady() - began <= IDLE_SECONDS
-        mirror.asked.clear()
+        manager.asked.clear()
         await reader.silence(10)
-        assert mirror.asked.count("jobs s7") >= 9  # it is busy now
+        assert manager.asked.count("jobs s7") >= 9  # it is busy now
         await reader.close()
 
     run(test())
@@ -306,22 +306,22 @@ def test_idle_spaces_share_a_few_lists_a_second() -> None:
 
 def test_failed_job_is_polled_until_its_tasks_end() -> None:
     async def test() -> None:
-        mirror, clock = ScriptedMirror(), PatientClock()
-        mirror.put("nba", 1, Status.FAILED)
+        manager, clock = ScriptedManager(), PatientClock()
+        manager.put("nba", 1, Status.FAILED)
         running = Task(0, "10.0.0.5", Status.RUNNING, start=START)
-        mirror.change("nba", 1, tasks=(running,))
-        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
+        manager.change("nba", 1, tasks=(running,))
+        reader = UpdateReader(JobPoller(manager, clock=clock), clock)
         (first,) = await reader.batch()
         assert first.job.tasks == (running,)
         await reader.silence(30)
         later = START + timedelta(seconds=17)
         done = replace(running, status=Status.FINISHED, stop=later)
-        mirror.change("nba", 1, tasks=(done,), stop=later)
+        manager.change("nba", 1, tasks=(done,), stop=later)
         (second,) = await reader.batch()
         assert (second.kind, second.job.stop) == (UpdateKind.AFTER_END, later)
-        mirror.asked.clear()
+        manager.asked.clear()
         await reader.silence(30)
-        assert "show nba 1" not in mirror.asked
+        assert "show nba 1" not in manager.asked
         await reader.close()
 
     run(test())
@@ -329,12 +329,12 @@ def test_failed_job_is_polled_until_its_tasks_end() -> None:
 
 def test_forgotten_failed_job_is_no_longer_polled() -> None:
     async def test() -> None:
-        mirror, clock = ScriptedMirror(), PatientClock()
-        mirror.put("nba", 1, Status.FAILED)
-        mirror.change("nba", 1, tasks=(Task(0, "10.0.0.5", Status.RUNNING, start=START),))
-        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
+        manager, clock = ScriptedManager(), PatientClock()
+        manager.put("nba", 1, Status.FAILED)
+        manager.change("nba", 1, tasks=(Task(0, "10.0.0.5", Status.RUNNING, start=START),))
+        reader = UpdateReader(JobPoller(manager, clock=clock), clock)
         await reader.batch()
-        del mirror.there["nba"][1]
+        del manager.there["nba"][1]
         (gone,) = await reader.batch()
         assert (gone.job.status, gone.kind) == (Status.FAILED, UpdateKind.AFTER_END)
         assert [(task.status, task.detached) for task in gone.job.tasks or ()] == [(Status.STOPPED, True)]
@@ -361,8 +361,8 @@ def test_unchanged_list_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch) ->
             return sum(statement.endswith("SHOW JOBS") for statement in cluster.statements)
 
         with GraphdDouble(cluster) as graphd:
-            async with mirrored(graphd, clock=clock) as mirror:
-                reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
+            async with job_manager(graphd, clock=clock) as manager:
+                reader = UpdateReader(JobPoller(manager, clock=clock), clock)
 
                 async def listed_again() -> None:
                     before = lists()
@@ -382,7 +382,7 @@ def test_unchanged_list_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch) ->
                 assert await reader.updates() == [("nba", job, Status.FINISHED, UpdateKind.CHANGED)]
                 await listed_again()
                 assert decoded == [30, 31, 31]
-                assert len(await mirror.jobs("nba")) == 31
+                assert len(await manager.jobs("nba")) == 31
                 await reader.close()
 
     run(test())
@@ -390,16 +390,16 @@ def test_unchanged_list_is_not_decoded_again(monkeypatch: pytest.MonkeyPatch) ->
 
 def test_space_missing_for_a_moment_is_read_again() -> None:
     async def test() -> None:
-        mirror, clock = ScriptedMirror(("nba", "other")), PatientClock()
-        mirror.put("nba", 1)
-        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
+        manager, clock = ScriptedManager(("nba", "other")), PatientClock()
+        manager.put("nba", 1)
+        reader = UpdateReader(JobPoller(manager, clock=clock), clock)
         await reader.batch()
-        kept = mirror.there.pop("nba")
-        mirror.errors["nba"] = StorageError(ErrorCode.MISSING, "", "nba", "SpaceNotFound: SpaceName `nba`")
+        kept = manager.there.pop("nba")
+        manager.errors["nba"] = StorageError(ErrorCode.MISSING, "", "nba", "SpaceNotFound: SpaceName `nba`")
         (gone,) = await reader.batch()
         assert gone.job.status is Status.FAILED
-        mirror.there["nba"] = kept  # the same list
-        del mirror.errors["nba"]
+        manager.there["nba"] = kept  # the same list
+        del manager.errors["nba"]
         assert await reader.updates() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         await reader.close()
 
@@ -408,9 +408,9 @@ def test_space_missing_for_a_moment_is_read_again() -> None:
 
 def test_job_of_a_space_that_is_not_listed_once_is_not_lost() -> None:
     async def test() -> None:
-        mirror, clock = ScriptedMirror(), PatientClock()
-        mirror.put("nba", 1)
-        show, layout, restarting = mirror.show, mirror.layout, ["show", "layout"]
+        manager, clock = ScriptedManager(), PatientClock()
+        manager.put("nba", 1)
+        show, layout, restarting = manager.show, manager.layout, ["show", "layout"]
 
         async def break_once(space: str, job: int) -> ClusterJob:
             if "show" in restarting:
@@ -425,8 +425,8 @@ def test_job_of_a_space_that_is_not_listed_once_is_not_lost() -> None:
                 return (), hosts
             return spaces, hosts
 
-        mirror.show, mirror.layout = break_once, hide_once  # type: ignore[method-assign]  # for this test
-        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
+        manager.show, manager.layout = break_once, hide_once  # type: ignore[method-assign]  # for this test
+        reader = UpdateReader(JobPoller(manager, clock=clock), clock)
         assert await reader.updates() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         assert not restarting
         await reader.close()
@@ -436,9 +436,9 @@ def test_job_of_a_space_that_is_not_listed_once_is_not_lost() -> None:
 
 def test_unshown_job_is_shown_later_from_an_equal_list() -> None:
     async def test() -> None:
-        mirror, clock = ScriptedMirror(), PatientClock()
-        mirror.put("nba", 1)
-        show, refused = mirror.show, [1]
+        manager, clock = ScriptedManager(), PatientClock()
+        manager.put("nba", 1)
+        show, refused = manager.show, [1]
 
         async def refuse_once(space: str, job: int) -> ClusterJob:
             if refused:
@@ -446,8 +446,8 @@ def test_unshown_job_is_shown_later_from_an_equal_list() -> None:
                 raise StorageError(ErrorCode.REJECTED, "", space, "memory is exceeded")
             return await show(space, job)
 
-        mirror.show = refuse_once  # type: ignore[method-assign]  # replaced for this test
-        reader = UpdateReader(JobPoller(mirror, clock=clock), clock)
+        manager.show = refuse_once  # type: ignore[method-assign]  # replaced for this test
+        reader = UpdateReader(JobPoller(manager, clock=clock), clock)
         assert await reader.updates() == [("nba", 1, Status.RUNNING, UpdateKind.FIRST)]
         await reader.close()
 

@@ -10,7 +10,7 @@ from jobtui.errors import ErrorCode
 from jobtui.model import ConnectionState
 from jobtui.storage.nebula.settings import FromEnvironment, LiteralPassword, Secret
 from tests.support.graphd_double import GraphdDouble
-from tests.support.nebula import ConnectionLog, PatientClock, failure, mirrored, run
+from tests.support.nebula import ConnectionLog, PatientClock, failure, job_manager, run
 from tests.support.nebula_cluster import Cluster
 
 
@@ -18,9 +18,9 @@ def test_missing_password_is_refused_before_sending(monkeypatch: pytest.MonkeyPa
     async def test() -> None:
         monkeypatch.delenv("SECRET", raising=False)
         with GraphdDouble(Cluster()) as graphd:
-            async with mirrored(graphd, password=FromEnvironment("SECRET")) as mirror:
-                error = await failure(mirror.ready())
-                assert (error.code, mirror.link.state) == (ErrorCode.ACCESS, ConnectionState.REFUSED)
+            async with job_manager(graphd, password=FromEnvironment("SECRET")) as manager:
+                error = await failure(manager.ready())
+                assert (error.code, manager.link.state) == (ErrorCode.ACCESS, ConnectionState.REFUSED)
                 assert "SECRET is not set" in error.detail
                 assert graphd.cluster.logins == []
 
@@ -37,11 +37,11 @@ def test_password_shows_in_no_error_no_link_and_no_log(caplog: pytest.LogCapture
             for refusal in (None, ("E_BAD_USERNAME_PASSWORD", f"Invalid password {password}")):
                 cluster.login_errors = refusal
                 cluster.users["root"] = "nebula" if refusal is None else password
-                async with mirrored(
+                async with job_manager(
                     graphd, password=LiteralPassword(Secret(password)), clock=PatientClock()
-                ) as mirror:
-                    links = ConnectionLog(mirror)
-                    error: BaseException | None = await failure(mirror.ready())
+                ) as manager:
+                    links = ConnectionLog(manager)
+                    error: BaseException | None = await failure(manager.ready())
                     texts += [repr(link) for link in links.links]
                     while error is not None:
                         texts += [repr(error), str(error), repr(vars(error))]
@@ -59,7 +59,7 @@ def test_password_that_is_no_text_shows_in_no_error(monkeypatch: pytest.MonkeyPa
     async def test() -> None:
         monkeypatch.setenv("SECRET", "s3cr3t\udcff")
         with GraphdDouble(Cluster()) as graphd:
-            async with mirrored(graphd, password=FromEnvironment("SECRET"), clock=PatientClock()) as mirror:
-                assert "s3cr3t" not in repr(vars(await failure(mirror.ready())))
+            async with job_manager(graphd, password=FromEnvironment("SECRET"), clock=PatientClock()) as manager:
+                assert "s3cr3t" not in repr(vars(await failure(manager.ready())))
 
     run(test())

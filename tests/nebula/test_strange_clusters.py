@@ -16,7 +16,7 @@ from jobtui.storage.nebula.settings import Address
 from jobtui.tui.tabs.summary import elapsed
 from tests.nebula.test_host_work import figures
 from tests.support.graphd_double import GraphdDouble
-from tests.support.nebula import failure, mirrored, run
+from tests.support.nebula import failure, job_manager, run
 from tests.support.nebula_cluster import Cluster
 from tests.support.nebula_product import ClusterBench, Hours, working_on
 from tests.support.nebula_records import JobRecord, Rows
@@ -122,11 +122,11 @@ class TestAnswers:
     ) -> None:
         async def test() -> None:
             with GraphdDouble(cluster) as graphd:
-                async with mirrored(graphd) as mirror:
-                    job = await mirror.submit("flush", "nba")
+                async with job_manager(graphd) as manager:
+                    job = await manager.submit("flush", "nba")
                     other = JobRecord(job + 1, "COMPACT")
                     monkeypatch.setattr(cluster, "_job_there", lambda session, job_id: other)
-                    error = await failure(mirror.show("nba", job))
+                    error = await failure(manager.show("nba", job))
                     assert (error.code, error.detail) == (
                         ErrorCode.UNSUPPORTED,
                         f"graphd answered about job {job + 1} instead",

@@ -12,7 +12,7 @@ from jobtui.model import ConnectionState
 from jobtui.storage.nebula.settings import Tls
 from tests.support.clock import FakeClock
 from tests.support.graphd_double import GraphdDouble
-from tests.support.nebula import failure, mirrored, run
+from tests.support.nebula import failure, job_manager, run
 from tests.support.nebula_cluster import Cluster
 
 PEM = Path(__file__).parent / "tls"
@@ -31,9 +31,9 @@ def server(*, asks_for_a_certificate: bool = False) -> ssl.SSLContext:
 def test_trusted_graphd_is_spoken_to_over_tls(name: str) -> None:
     async def test() -> None:
         with GraphdDouble(Cluster(), tls=server()) as graphd:
-            async with mirrored(graphd, tls=Tls(ca=PEM / "ca.pem", server_name=name)) as mirror:
-                assert await mirror.submit("flush", "nba") == 1
-                assert len(await mirror.jobs("nba")) == 1
+            async with job_manager(graphd, tls=Tls(ca=PEM / "ca.pem", server_name=name)) as manager:
+                assert await manager.submit("flush", "nba") == 1
+                assert len(await manager.jobs("nba")) == 1
 
     run(test())
 
@@ -42,8 +42,8 @@ def test_graphd_that_requests_a_certificate_gets_ours() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster(), tls=server(asks_for_a_certificate=True)) as graphd:
             tls = Tls(ca=PEM / "ca.pem", certificate=PEM / "jobtui.pem")
-            async with mirrored(graphd, tls=tls) as mirror:
-                assert len(await mirror.spaces()) == 1
+            async with job_manager(graphd, tls=tls) as manager:
+                assert len(await manager.spaces()) == 1
 
     run(test())
 
@@ -60,9 +60,9 @@ def test_graphd_that_requests_a_certificate_gets_ours() -> None:
 def test_untrusted_certificate_is_refused_without_retry(tls: Tls, words: str) -> None:
     async def test() -> None:
         with GraphdDouble(Cluster(), tls=server()) as graphd:
-            async with mirrored(graphd, tls=tls, clock=FakeClock()) as mirror:
-                error = await failure(mirror.ready())
-                assert (error.code, mirror.link.state) == (ErrorCode.ACCESS, ConnectionState.REFUSED)
+            async with job_manager(graphd, tls=tls, clock=FakeClock()) as manager:
+                error = await failure(manager.ready())
+                assert (error.code, manager.link.state) == (ErrorCode.ACCESS, ConnectionState.REFUSED)
                 assert words in error.detail
                 assert graphd.cluster.logins == []
 
@@ -79,9 +79,9 @@ def test_untrusted_certificate_is_refused_without_retry(tls: Tls, words: str) ->
 def test_tls_on_only_one_side_is_lost_with_a_hint(graphd_speaks_tls: bool, tls: Tls | None, words: str) -> None:
     async def test() -> None:
         with GraphdDouble(Cluster(), tls=server() if graphd_speaks_tls else None) as graphd:
-            async with mirrored(graphd, tls=tls, clock=FakeClock(), connect_timeout=1.0) as mirror:
-                error = await failure(mirror.ready())
-                assert (error.code, mirror.link.state) == (ErrorCode.UNREACHABLE, ConnectionState.LOST)
+            async with job_manager(graphd, tls=tls, clock=FakeClock(), connect_timeout=1.0) as manager:
+                error = await failure(manager.ready())
+                assert (error.code, manager.link.state) == (ErrorCode.UNREACHABLE, ConnectionState.LOST)
                 assert words in error.detail
 
     run(test())
@@ -90,9 +90,9 @@ def test_tls_on_only_one_side_is_lost_with_a_hint(graphd_speaks_tls: bool, tls: 
 def test_missing_client_certificate_is_reported() -> None:
     async def test() -> None:
         with GraphdDouble(Cluster(), tls=server(asks_for_a_certificate=True)) as graphd:
-            async with mirrored(graphd, tls=Tls(ca=PEM / "ca.pem"), clock=FakeClock()) as mirror:
-                error = await failure(mirror.ready())
-                assert mirror.link.state is ConnectionState.LOST
+            async with job_manager(graphd, tls=Tls(ca=PEM / "ca.pem"), clock=FakeClock()) as manager:
+                error = await failure(manager.ready())
+                assert manager.link.state is ConnectionState.LOST
                 assert error.detail
 
     run(test())

@@ -72,10 +72,10 @@ class PatientClock(FakeClock):
 class ConnectionLog:
     """The states of a job manager's connection, as its watcher received them."""
 
-    def __init__(self, mirror: GraphdJobManager) -> None:
-        self.links: list[ConnectionStatus] = [mirror.link]
+    def __init__(self, manager: GraphdJobManager) -> None:
+        self.links: list[ConnectionStatus] = [manager.link]
         self._changed = asyncio.Event()
-        self.leave = mirror.watch(self._record)
+        self.leave = manager.watch(self._record)
 
     def _record(self, link: ConnectionStatus) -> None:
         self.links.append(link)
@@ -98,16 +98,16 @@ class ConnectionLog:
 
 
 @asynccontextmanager
-async def mirrored(
+async def job_manager(
     *graphds: GraphdDouble, clock: Clock | None = None, **changes: Any
 ) -> AsyncIterator[GraphdJobManager]:
     """Yield a job manager that has begun to connect; it is closed at the end."""
-    mirror = GraphdJobManager(settings_for(*graphds, **changes), clock=clock)
-    await mirror.start()
+    manager = GraphdJobManager(settings_for(*graphds, **changes), clock=clock)
+    await manager.start()
     try:
-        yield mirror
+        yield manager
     finally:
-        await mirror.close()
+        await manager.close()
 
 
 async def failure(call: Awaitable[object]) -> StorageError:

@@ -99,8 +99,8 @@ def working_on(
     *graphds: GraphdDouble, root: Path, clock: Clock | None = None, **changes: Any
 ) -> Iterator[ClusterBench]:
     clock = clock or HastyClock()
-    mirror = GraphdJobManager(settings_for(*graphds, **changes), clock=clock)
-    engine = LocalClient.open(Profile("prod", root), clock=clock, job_manager=mirror)
+    manager = GraphdJobManager(settings_for(*graphds, **changes), clock=clock)
+    engine = LocalClient.open(Profile("prod", root), clock=clock, job_manager=manager)
     try:
         yield ClusterBench(engine)
     finally:

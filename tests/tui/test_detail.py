@@ -381,14 +381,14 @@ class TestWorkOfAHost:
 
     def test_ongoing_work_is_shown_for_some_hours(self) -> None:
         detached = replace(FAILED, tasks=(replace(FAILED.tasks[0], detached=True), *FAILED.tasks[1:]))
-        mirrored = replace(FAILED, origin=ClusterRef("prod", "nba", 7))
+        of_cluster = replace(FAILED, origin=ClusterRef("prod", "nba", 7))
         looks = {task.host: StatsResult(self.busy) for task in FAILED.tasks}
         assert FAILED.stop is not None
-        for job, count in ((FAILED, 0), (detached, 1), (mirrored, 2)):
+        for job, count in ((FAILED, 0), (detached, 1), (of_cluster, 2)):
             lines = lingering_lines(job, looks, 100, FAILED.stop)
             assert len(lines) == count
             assert not lingering_lines(job, looks, 100, FAILED.stop + timedelta(hours=7))
-        behind = replace(mirrored, stop=FAILED.stop - timedelta(hours=9), submitted=FAILED.stop)
+        behind = replace(of_cluster, stop=FAILED.stop - timedelta(hours=9), submitted=FAILED.stop)
         assert (
             len(lingering_lines(behind, looks, 100, FAILED.stop)) == 2
         )  # by the cluster's clock it ended then

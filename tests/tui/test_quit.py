@@ -12,10 +12,10 @@ from jobtui.engine.lifecycle import start_tasks
 from jobtui.model import Status, StepPosition
 from jobtui.tui.actions.quit import quit_question
 from jobtui.tui.text.spans import line_width, plain, wrapped
+from tests.support.cluster_bench import cluster_bench
 from tests.support.dashboards import DashboardBench, dashboard_bench, showing
 from tests.support.made_jobs import at, submitted
-from tests.support.mirrors import mirror_bench
-from tests.support.scripted_mirror import ScriptedMirror
+from tests.support.scripted_manager import ScriptedManager
 
 
 async def begin_a_job_and_leave(shown: DashboardBench) -> None:
@@ -117,8 +117,8 @@ def test_quit_typed_in_the_bar_quits_too(tmp_path: Path) -> None:
 
 def test_jobs_of_a_cluster_continue_without_a_question(tmp_path: Path) -> None:
     async def run() -> None:
-        with mirror_bench(tmp_path, ScriptedMirror(("nba",))) as prod:
-            prod.cluster(lambda mirror: mirror.put("nba", 40))
+        with cluster_bench(tmp_path, ScriptedManager(("nba",))) as prod:
+            prod.cluster(lambda manager: manager.put("nba", 40))
             async with showing(prod.engine) as shown:
                 await shown.shows("▶ 1 running")
                 await shown.press("q")

@@ -17,7 +17,7 @@ WAIT = 20.0
 START = datetime(2019, 12, 17, 9, 21, 30, tzinfo=UTC)
 
 
-class ScriptedMirror:
+class ScriptedManager:
     """`asked` is every question in its order. `errors` are those of questions about a space, or about any ("").
 
     An order is carried out, and answered once `answers` lets it; `lost_answer` is what its answer comes to.
@@ -69,7 +69,7 @@ class ScriptedMirror:
         for watcher in [*self._watchers]:
             watcher(self.link)
 
-    # ---- JobMirror
+    # ---- ClusterJobManager
 
     def watch(self, listener: Callable[[ConnectionStatus], None]) -> Callable[[], None]:
         self._watchers.append(listener)

@@ -1,4 +1,4 @@
-"""Jobs of a cluster that manages them itself: seen, submitted and kept, over a scripted mirror."""
+"""Jobs of a cluster that manages them itself: seen, submitted and kept, over a scripted job manager."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from jobtui.history import History
 from jobtui.model import ClusterRef, ConnectionState, Job, Status
 from jobtui.storage.base import ClusterJob
 from tests.support.clock import FakeClock
+from tests.support.cluster_bench import ClusterBench, cluster_bench, ended_on, lost, refusal
 from tests.support.engines import WAIT, compared_with_disk
-from tests.support.mirrors import MirrorBench, ended_on, lost, mirror_bench, refusal
-from tests.support.scripted_mirror import START, ScriptedMirror
+from tests.support.scripted_manager import START, ScriptedManager
 
 # ---- seen
 
 
-def test_submitted_job_follows_the_cluster_to_its_end(prod: MirrorBench) -> None:
+def test_submitted_job_follows_the_cluster_to_its_end(prod: ClusterBench) -> None:
     assert prod.rows("ADMIN COMPACT nba") == [("1",)]
-    assert "submit compact nba" in prod.mirror.asked
+    assert "submit compact nba" in prod.manager.asked
     prod.events.until(1, Status.RUNNING)
-    prod.cluster(lambda mirror: mirror.put("nba", 1, Status.FINISHED))
+    prod.cluster(lambda manager: manager.put("nba", 1, Status.FINISHED))
     job = prod.events.until(1, Status.FINISHED)
     assert job.origin == ClusterRef("prod", "nba", 1)
     assert [(task.host, task.status) for task in job.tasks] == [("10.0.0.5", Status.FINISHED)]
@@ -32,10 +32,10 @@ def test_submitted_job_follows_the_cluster_to_its_end(prod: MirrorBench) -> None
     assert prod.engine.wait_ended([1]).result(WAIT) == (job,)
 
 
-def test_jobs_of_other_users_appear_with_any_command(prod: MirrorBench) -> None:
-    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING, "stats"))
+def test_jobs_of_other_users_appear_with_any_command(prod: ClusterBench) -> None:
+    prod.cluster(lambda manager: manager.put("nba", 40, Status.RUNNING, "stats"))
     prod.events.until(1, Status.RUNNING)
-    prod.cluster(lambda mirror: mirror.put("test2", 41, Status.FAILED, "rebuild tag index"))
+    prod.cluster(lambda manager: manager.put("test2", 41, Status.FAILED, "rebuild tag index"))
     job = prod.events.until(2, Status.FAILED)
     # it was not listed a moment ago: its start is that long ago only by the cluster's clock
     assert (job.label, job.start, job.submitted) == ("rebuild tag index test2", START, prod.clock.now())
@@ -48,34 +48,34 @@ def test_jobs_of_other_users_appear_with_any_command(prod: MirrorBench) -> None:
     ]
 
 
-def test_job_times_are_those_of_the_cluster_clock(prod: MirrorBench) -> None:
+def test_job_times_are_those_of_the_cluster_clock(prod: ClusterBench) -> None:
     ahead = prod.clock.now() + timedelta(hours=9)
-    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
+    prod.cluster(lambda manager: manager.put("nba", 40, Status.FINISHED))
     prod.events.until(1, Status.FINISHED)
     tomorrow = ClusterJob(41, "flush", Status.FINISHED, ahead, ahead + timedelta(seconds=3), tasks=())
-    prod.cluster(lambda mirror: mirror.there["nba"].update({41: tomorrow}))
+    prod.cluster(lambda manager: manager.there["nba"].update({41: tomorrow}))
     job = prod.events.until(2, Status.FINISHED)
     assert (job.start, job.stop, job.took) == (ahead, ahead + timedelta(seconds=3), 3.0)
     assert job.submitted == prod.clock.now()
     assert [event.at for event in job.events] == sorted(event.at for event in job.events)
 
 
-def test_every_published_status_of_a_mirrored_job_is_on_disk(prod: MirrorBench, tmp_path: Path) -> None:
+def test_every_published_status_of_a_cluster_job_is_on_disk(prod: ClusterBench, tmp_path: Path) -> None:
     with compared_with_disk(prod.engine, tmp_path) as seen:
         prod.execute("ADMIN FLUSH nba")
         prod.events.until(1, Status.RUNNING)
-        prod.cluster(lambda mirror: mirror.put("nba", 1, Status.FINISHED))
+        prod.cluster(lambda manager: manager.put("nba", 1, Status.FINISHED))
         prod.events.until(1, Status.FINISHED)
     assert len(seen) >= 3
     assert all(seen)
 
 
 def test_job_gone_from_the_cluster_fails_and_detaches_tasks(
-    prod: MirrorBench,
+    prod: ClusterBench,
 ) -> None:
-    prod.cluster(lambda mirror: mirror.put("nba", 40))
+    prod.cluster(lambda manager: manager.put("nba", 40))
     prod.events.until(1, Status.RUNNING)
-    prod.cluster(lambda mirror: mirror.there["nba"].clear())
+    prod.cluster(lambda manager: manager.there["nba"].clear())
     while not prod.job(1).status.ended:
         prod.seen()
     job = prod.events.until(1, Status.FAILED)
@@ -84,11 +84,11 @@ def test_job_gone_from_the_cluster_fails_and_detaches_tasks(
 
 
 @pytest.mark.parametrize("status", [Status.QUEUE, Status.RUNNING])
-def test_known_id_with_another_command_is_another_job(prod: MirrorBench, status: Status) -> None:
-    prod.cluster(lambda mirror: mirror.put("nba", 40, status, "flush"))
+def test_known_id_with_another_command_is_another_job(prod: ClusterBench, status: Status) -> None:
+    prod.cluster(lambda manager: manager.put("nba", 40, status, "flush"))
     prod.events.until(1, status)
-    prod.cluster(lambda mirror: mirror.there["nba"].clear())  # it was set up again between two polls
-    prod.cluster(lambda mirror: mirror.put("nba", 40, status, "compact"))
+    prod.cluster(lambda manager: manager.there["nba"].clear())  # it was set up again between two polls
+    prod.cluster(lambda manager: manager.put("nba", 40, status, "compact"))
     new = prod.events.until(2, status)
     assert (new.label, new.recovered_from) == ("compact nba", None)
     old = prod.job(1)
@@ -99,36 +99,36 @@ def test_known_id_with_another_command_is_another_job(prod: MirrorBench, status:
 # ---- submitted
 
 
-def test_order_is_in_the_history_before_it_is_sent(prod: MirrorBench, tmp_path: Path) -> None:
-    prod.cluster(lambda mirror: mirror.answers.clear())
+def test_order_is_in_the_history_before_it_is_sent(prod: ClusterBench, tmp_path: Path) -> None:
+    prod.cluster(lambda manager: manager.answers.clear())
     answer = prod.engine.execute("ADMIN FLUSH nba", prod.session)
-    prod.mirror.wait_for(lambda: "submit flush nba" in prod.mirror.asked)
+    prod.manager.wait_for(lambda: "submit flush nba" in prod.manager.asked)
     reader = History.open(tmp_path / "history", write=False)
     on_disk = reader.get(1)
     assert on_disk is not None
     assert (on_disk.status, on_disk.origin) == (Status.QUEUE, ClusterRef("prod", "nba", 0))
     reader.close()
-    prod.cluster(lambda mirror: mirror.answers.set())
+    prod.cluster(lambda manager: manager.answers.set())
     assert answer.result(WAIT).results[0].jobs == (1,)
 
 
-def test_job_listed_before_its_reply_is_matched_once(prod: MirrorBench) -> None:
-    prod.cluster(lambda mirror: mirror.answers.clear())
+def test_job_listed_before_its_reply_is_matched_once(prod: ClusterBench) -> None:
+    prod.cluster(lambda manager: manager.answers.clear())
     answer = prod.engine.execute("ADMIN FLUSH nba", prod.session)
-    prod.mirror.wait_for(lambda: "submit flush nba" in prod.mirror.asked)
-    prod.cluster(lambda mirror: mirror.put("test2", 7, command="stats"))
+    prod.manager.wait_for(lambda: "submit flush nba" in prod.manager.asked)
+    prod.cluster(lambda manager: manager.put("test2", 7, command="stats"))
     prod.events.until(2, Status.RUNNING)  # others are not held back
-    prod.mirror.wait_for(lambda: "show nba 1" in prod.mirror.asked)
+    prod.manager.wait_for(lambda: "show nba 1" in prod.manager.asked)
     assert prod.job(1).status is Status.QUEUE
-    prod.cluster(lambda mirror: mirror.answers.set())
+    prod.cluster(lambda manager: manager.answers.set())
     assert answer.result(WAIT).results[0].jobs == (1,)
     prod.events.until(1, Status.RUNNING)
     assert [job.id for job in prod.of("nba", 1)] == [1]
     assert prod.engine.history.last_id() == 2
 
 
-def test_job_equal_to_one_in_flight_returns_that_one(prod: MirrorBench) -> None:
-    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING, "compact"))
+def test_job_equal_to_one_in_flight_returns_that_one(prod: ClusterBench) -> None:
+    prod.cluster(lambda manager: manager.put("nba", 40, Status.RUNNING, "compact"))
     prod.events.until(1, Status.RUNNING)
     answer = prod.execute("ADMIN COMPACT nba")
     assert answer.results[0].jobs == (1,)
@@ -141,28 +141,28 @@ def test_job_equal_to_one_in_flight_returns_that_one(prod: MirrorBench) -> None:
 
 
 @pytest.mark.parametrize("seen_first", [False, True])
-def test_lost_submit_is_matched_with_the_listed_job(prod: MirrorBench, seen_first: bool) -> None:
-    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
+def test_lost_submit_is_matched_with_the_listed_job(prod: ClusterBench, seen_first: bool) -> None:
+    prod.cluster(lambda manager: manager.put("nba", 40, Status.FINISHED))
     prod.events.until(1, Status.FINISHED)
-    prod.mirror.lost_answer = lost()
+    prod.manager.lost_answer = lost()
     if seen_first:
-        prod.cluster(lambda mirror: mirror.answers.clear())
+        prod.cluster(lambda manager: manager.answers.clear())
     answer = prod.engine.execute("ADMIN FLUSH nba", prod.session)
-    prod.mirror.wait_for(lambda: "submit flush nba" in prod.mirror.asked)
+    prod.manager.wait_for(lambda: "submit flush nba" in prod.manager.asked)
     if seen_first:
-        prod.cluster(lambda mirror: None)
-        prod.mirror.wait_for(lambda: "show nba 41" in prod.mirror.asked)
-        prod.cluster(lambda mirror: mirror.answers.set())
+        prod.cluster(lambda manager: None)
+        prod.manager.wait_for(lambda: "show nba 41" in prod.manager.asked)
+        prod.cluster(lambda manager: manager.answers.set())
     result = answer.result(WAIT).results[0]
     assert result.jobs == (2,)
     assert "is not known yet" in result.notice
     assert prod.events.until(2, Status.RUNNING).origin == ClusterRef("prod", "nba", 41)
-    assert prod.mirror.asked.count("submit flush nba") == 1
+    assert prod.manager.asked.count("submit flush nba") == 1
     assert prod.engine.history.last_id() == 2
 
 
-def test_lost_submit_that_no_list_shows_was_not_executed(prod: MirrorBench) -> None:
-    prod.mirror.refusal = lost()  # it never came there
+def test_lost_submit_that_no_list_shows_was_not_executed(prod: ClusterBench) -> None:
+    prod.manager.refusal = lost()  # it never came there
     assert prod.execute("ADMIN FLUSH nba").results[0].jobs == (1,)
     assert prod.job(1).status is Status.QUEUE
     while not prod.job(1).status.ended:
@@ -174,11 +174,11 @@ def test_lost_submit_that_no_list_shows_was_not_executed(prod: MirrorBench) -> N
         Status.STOPPED,
         "its answer was lost, and the cluster lists no such job: it was not carried out",
     )
-    assert prod.mirror.asked.count("submit flush nba") == 1
+    assert prod.manager.asked.count("submit flush nba") == 1
 
 
-def test_refusal_is_quoted_and_leaves_a_stopped_job(prod: MirrorBench) -> None:
-    prod.mirror.refusal = refusal("PermissionError: No permission to write data.")
+def test_refusal_is_quoted_and_leaves_a_stopped_job(prod: ClusterBench) -> None:
+    prod.manager.refusal = refusal("PermissionError: No permission to write data.")
     message = prod.refusal("ADMIN FLUSH nba")
     assert message == "The cluster refused flush nba (job 1): PermissionError: No permission to write data."
     assert (prod.job(1).status, prod.job(1).reason) == (
@@ -187,7 +187,7 @@ def test_refusal_is_quoted_and_leaves_a_stopped_job(prod: MirrorBench) -> None:
     )
 
 
-def test_unknown_space_is_refused_before_anything_is_written(prod: MirrorBench) -> None:
+def test_unknown_space_is_refused_before_anything_is_written(prod: ClusterBench) -> None:
     assert prod.refusal("ADMIN FLUSH nbaa") == "Space 'nbaa' does not exist; did you mean 'nba'?"
     assert prod.refusal("ADMIN FLUSH").startswith("Space was not chosen")
     assert prod.engine.history.last_id() == 0
@@ -196,7 +196,7 @@ def test_unknown_space_is_refused_before_anything_is_written(prod: MirrorBench) 
 # ---- the history
 
 
-def test_backup_archives_only_locally_and_reports_it(prod: MirrorBench) -> None:
+def test_backup_archives_only_locally_and_reports_it(prod: ClusterBench) -> None:
     ended_on(prod, 40, Status.FINISHED)
     result = prod.execute("BACKUP JOB 0 9").results[0]
     assert [row.cells for row in result.rows] == [("backup 1 jobs 1 tasks",)]
@@ -204,16 +204,16 @@ def test_backup_archives_only_locally_and_reports_it(prod: MirrorBench) -> None:
 
 
 def test_jobs_are_attached_again_at_the_next_start(tmp_path: Path) -> None:
-    mirror, clock = ScriptedMirror(), FakeClock()
-    with mirror_bench(tmp_path, mirror, clock) as before:
+    manager, clock = ScriptedManager(), FakeClock()
+    with cluster_bench(tmp_path, manager, clock) as before:
         before.execute("ADMIN COMPACT nba")
         before.events.until(1, Status.RUNNING)
-        before.cluster(lambda mirror: mirror.put("nba", 2, Status.FINISHED))
+        before.cluster(lambda manager: manager.put("nba", 2, Status.FINISHED))
         before.events.until(2, Status.FINISHED)
         before.execute("BACKUP JOB 2 2")
-    mirror = _copy(mirror)
-    mirror.put("nba", 1, Status.FINISHED)
-    with mirror_bench(tmp_path, mirror, clock) as after:
+    manager = _copy(manager)
+    manager.put("nba", 1, Status.FINISHED)
+    with cluster_bench(tmp_path, manager, clock) as after:
         after.caught_up()
         assert (after.job(1).status, after.job(1).stop) == (Status.FINISHED, START)
         assert after.engine.history.last_id() == 2
@@ -224,13 +224,13 @@ def test_job_older_than_the_index_is_looked_up_in_the_history(tmp_path: Path) ->
     old = ClusterJob(
         5, "flush", Status.FINISHED, START - timedelta(days=40), START - timedelta(days=40), tasks=()
     )
-    mirror = ScriptedMirror()
-    mirror.there["nba"][5] = old
-    with mirror_bench(tmp_path, mirror) as before:
+    manager = ScriptedManager()
+    manager.there["nba"][5] = old
+    with cluster_bench(tmp_path, manager) as before:
         before.caught_up()
         assert before.job(1).start == old.start
-    mirror = _copy(mirror)
-    with mirror_bench(tmp_path, mirror) as after:
+    manager = _copy(manager)
+    with cluster_bench(tmp_path, manager) as after:
         after.caught_up()
         assert after.engine.history.last_id() == 1
 
@@ -242,7 +242,7 @@ def test_request_interrupted_by_a_crash_is_reported(tmp_path: Path) -> None:
     history.commit(_waiting(history.new_id(), ClusterRef("staging", "nba", 7))).result()
     history.commit(_waiting(history.new_id(), None)).result()
     history.close()
-    with mirror_bench(tmp_path, ScriptedMirror()) as bench:
+    with cluster_bench(tmp_path, ScriptedManager()) as bench:
         assert [bench.job(n).status for n in (1, 2, 3)] == [Status.STOPPED] * 3
         assert "before the cluster had answered" in bench.job(1).reason
         assert "no longer connected to cluster 'staging'" in bench.job(2).reason
@@ -253,72 +253,72 @@ def test_request_interrupted_by_a_crash_is_reported(tmp_path: Path) -> None:
 
 
 def test_engine_opens_without_its_cluster_and_shows_why(tmp_path: Path) -> None:
-    mirror = ScriptedMirror()
-    mirror.set_connection(ConnectionState.LOST)
-    with mirror_bench(tmp_path, mirror) as bench:
-        assert bench.engine.connection == mirror.link
+    manager = ScriptedManager()
+    manager.set_connection(ConnectionState.LOST)
+    with cluster_bench(tmp_path, manager) as bench:
+        assert bench.engine.connection == manager.link
         assert bench.refusal("ADMIN FLUSH nba") == "no connection to the cluster"
         assert bench.engine.history.last_id() == 0
         assert bench.rows("SHOW JOBS") == []
-        mirror.put("nba", 40)
-        bench.cluster(lambda mirror: mirror.set_connection(ConnectionState.CONNECTED))
+        manager.put("nba", 40)
+        bench.cluster(lambda manager: manager.set_connection(ConnectionState.CONNECTED))
         bench.events.until(1, Status.RUNNING)
         bench.events.wait_for(lambda: bench.links == ["connected"])
         assert bench.engine.space_names() == ("nba",)
 
 
-def test_lost_connection_leaves_jobs_unchanged(prod: MirrorBench) -> None:
+def test_lost_connection_leaves_jobs_unchanged(prod: ClusterBench) -> None:
     prod.execute("ADMIN COMPACT nba")
     prod.events.until(1, Status.RUNNING)
-    prod.cluster(lambda mirror: mirror.set_connection(ConnectionState.LOST))
+    prod.cluster(lambda manager: manager.set_connection(ConnectionState.LOST))
     prod.events.wait_for(lambda: prod.links == ["lost"])
     assert prod.refusal("STOP JOB 1") == "no connection to the cluster"
     assert (prod.job(1).status, prod.job(1).stopping) == (Status.RUNNING, False)
     assert [row[2] for row in prod.rows("SHOW JOBS")] == ["running"]
-    prod.mirror.put("nba", 1, Status.FINISHED)
-    prod.cluster(lambda mirror: mirror.set_connection(ConnectionState.CONNECTED))
+    prod.manager.put("nba", 1, Status.FINISHED)
+    prod.cluster(lambda manager: manager.set_connection(ConnectionState.CONNECTED))
     prod.events.until(1, Status.FINISHED)
 
 
-def test_places_are_learned_once_for_each_connection(prod: MirrorBench) -> None:
-    def slow_by_turns(mirror: ScriptedMirror) -> None:
+def test_places_are_learned_once_for_each_connection(prod: ClusterBench) -> None:
+    def slow_by_turns(manager: ScriptedManager) -> None:
         for detail in ["no answer since 17:21:30", ""] * 10:
-            mirror.set_connection(ConnectionState.CONNECTED, detail=detail)
+            manager.set_connection(ConnectionState.CONNECTED, detail=detail)
 
-    learned = prod.mirror.asked.count("hosts")
+    learned = prod.manager.asked.count("hosts")
     prod.cluster(slow_by_turns)
     prod.seen()
-    assert prod.mirror.asked.count("hosts") == learned
-    prod.cluster(lambda mirror: mirror.set_connection(ConnectionState.CONNECTED, address="10.0.0.2:9669"))
-    prod.mirror.wait_for(lambda: prod.mirror.asked.count("hosts") == learned + 1)
-    prod.cluster(lambda mirror: mirror.set_connection(ConnectionState.LOST))
-    prod.cluster(lambda mirror: mirror.set_connection(ConnectionState.CONNECTED, address="10.0.0.2:9669"))
-    prod.mirror.wait_for(lambda: prod.mirror.asked.count("hosts") == learned + 2)
+    assert prod.manager.asked.count("hosts") == learned
+    prod.cluster(lambda manager: manager.set_connection(ConnectionState.CONNECTED, address="10.0.0.2:9669"))
+    prod.manager.wait_for(lambda: prod.manager.asked.count("hosts") == learned + 1)
+    prod.cluster(lambda manager: manager.set_connection(ConnectionState.LOST))
+    prod.cluster(lambda manager: manager.set_connection(ConnectionState.CONNECTED, address="10.0.0.2:9669"))
+    prod.manager.wait_for(lambda: prod.manager.asked.count("hosts") == learned + 2)
 
 
-def test_places_are_not_learned_twice_at_once(prod: MirrorBench) -> None:
-    def graphd_after_graphd(mirror: ScriptedMirror) -> None:
+def test_places_are_not_learned_twice_at_once(prod: ClusterBench) -> None:
+    def graphd_after_graphd(manager: ScriptedManager) -> None:
         for number in range(10):
-            mirror.set_connection(ConnectionState.CONNECTED, address=f"10.0.0.{number}:9669")
+            manager.set_connection(ConnectionState.CONNECTED, address=f"10.0.0.{number}:9669")
 
-    learned = prod.mirror.asked.count("hosts")
+    learned = prod.manager.asked.count("hosts")
     prod.cluster(graphd_after_graphd)
     prod.seen()
-    assert prod.mirror.asked.count("hosts") == learned + 1
+    assert prod.manager.asked.count("hosts") == learned + 1
 
 
-def test_quitting_does_not_wait_for_the_clusters_jobs(prod: MirrorBench) -> None:
+def test_quitting_does_not_wait_for_the_clusters_jobs(prod: ClusterBench) -> None:
     prod.execute("ADMIN COMPACT nba")
     prod.events.until(1, Status.RUNNING)
     prod.engine.stop_jobs().result(WAIT)
     prod.engine.wait_idle().result(WAIT)
     assert prod.job(1).status is Status.RUNNING
-    assert not [one for one in prod.mirror.asked if one.startswith("stop")]
+    assert not [one for one in prod.manager.asked if one.startswith("stop")]
 
 
-def test_retry_reconnects_at_once(prod: MirrorBench) -> None:
+def test_retry_reconnects_at_once(prod: ClusterBench) -> None:
     prod.engine.reconnect()
-    prod.mirror.wait_for(lambda: prod.mirror.retries == 1)
+    prod.manager.wait_for(lambda: prod.manager.retries == 1)
 
 
 def test_cluster_job_is_detached_in_an_embedded_profile(tmp_path: Path) -> None:
@@ -332,10 +332,10 @@ def test_cluster_job_is_detached_in_an_embedded_profile(tmp_path: Path) -> None:
     assert job.reason.startswith("this profile is no longer connected to cluster 'prod'")
 
 
-def _copy(mirror: ScriptedMirror) -> ScriptedMirror:
+def _copy(manager: ScriptedManager) -> ScriptedManager:
     """The same cluster, for another engine's loop."""
-    other = ScriptedMirror()
-    other.there = mirror.there
+    other = ScriptedManager()
+    other.there = manager.there
     return other
 
 

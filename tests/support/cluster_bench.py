@@ -14,24 +14,24 @@ from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionChanged, Job, Status
 from tests.support.clock import FakeClock
 from tests.support.engines import WAIT, Bench, EventLog
-from tests.support.scripted_mirror import ScriptedMirror
+from tests.support.scripted_manager import ScriptedManager
 
 T = TypeVar("T")
 
 
-class MirrorBench(Bench):
+class ClusterBench(Bench):
     """A bench whose jobs a cluster runs. The cluster is polled only when a test requests it."""
 
-    def __init__(self, engine: LocalClient, mirror: ScriptedMirror, clock: FakeClock) -> None:
-        self.engine, self.mirror, self.clock = engine, mirror, clock
+    def __init__(self, engine: LocalClient, manager: ScriptedManager, clock: FakeClock) -> None:
+        self.engine, self.manager, self.clock = engine, manager, clock
         self.events = EventLog(engine)
         self.session = Session(None, Path("/"))
 
-    def cluster(self, act: Callable[[ScriptedMirror], T]) -> T:
+    def cluster(self, act: Callable[[ScriptedManager], T]) -> T:
         """Let something happen on the cluster, and poll it."""
 
         async def happen() -> T:
-            done = act(self.mirror)
+            done = act(self.manager)
             assert self.engine.engine.sync is not None
             self.engine.engine.sync.poll_soon()
             return done
@@ -44,11 +44,11 @@ class MirrorBench(Bench):
 
     def seen(self) -> None:
         """Wait until the cluster's current state has been polled and recorded."""
-        looked = self.mirror.asked.count("spaces")
-        self.cluster(lambda mirror: None)
+        looked = self.manager.asked.count("spaces")
+        self.cluster(lambda manager: None)
         self.clock.wait_for_sleepers(1)
         self.clock.advance(10)
-        self.mirror.wait_for(lambda: self.mirror.asked.count("spaces") > looked)
+        self.manager.wait_for(lambda: self.manager.asked.count("spaces") > looked)
         self.clock.wait_for_sleepers(1)
 
     def of(self, space: str, cluster_id: int) -> list[Job]:
@@ -66,18 +66,20 @@ class MirrorBench(Bench):
 
 
 @contextmanager
-def mirror_bench(root: Path, mirror: ScriptedMirror, clock: FakeClock | None = None) -> Iterator[MirrorBench]:
+def cluster_bench(
+    root: Path, manager: ScriptedManager, clock: FakeClock | None = None
+) -> Iterator[ClusterBench]:
     clock = clock or FakeClock()
-    engine = LocalClient.open(Profile("prod", root), clock=clock, job_manager=mirror)
+    engine = LocalClient.open(Profile("prod", root), clock=clock, job_manager=manager)
     try:
-        yield MirrorBench(engine, mirror, clock)
+        yield ClusterBench(engine, manager, clock)
     finally:
         engine.close()
 
 
-def ended_on(prod: MirrorBench, cluster_id: int, status: Status) -> Job:
+def ended_on(prod: ClusterBench, cluster_id: int, status: Status) -> Job:
     """Return our job 1, which another user submitted and which has ended."""
-    prod.cluster(lambda mirror: mirror.put("nba", cluster_id, status, "compact"))
+    prod.cluster(lambda manager: manager.put("nba", cluster_id, status, "compact"))
     return prod.events.until(1, status)
 
 

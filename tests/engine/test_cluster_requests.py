@@ -16,9 +16,9 @@ from jobtui.errors import ErrorCode, StorageError
 from jobtui.history import StoreFull
 from jobtui.model import EventKind, Job, Status
 from jobtui.storage.base import ClusterJob
+from tests.support.cluster_bench import ClusterBench, cluster_bench, ended_on, lost, refusal
 from tests.support.engines import WAIT
-from tests.support.mirrors import MirrorBench, ended_on, lost, mirror_bench, refusal
-from tests.support.scripted_mirror import START, ScriptedMirror
+from tests.support.scripted_manager import START, ScriptedManager
 
 LATER = START + timedelta(minutes=5)
 
@@ -26,20 +26,20 @@ LATER = START + timedelta(minutes=5)
 # ---- stopped
 
 
-def test_stop_is_sent_and_its_effect_polled_at_once(prod: MirrorBench) -> None:
-    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.QUEUE))
+def test_stop_is_sent_and_its_effect_polled_at_once(prod: ClusterBench) -> None:
+    prod.cluster(lambda manager: manager.put("nba", 40, Status.QUEUE))
     prod.events.until(1, Status.QUEUE)
     assert prod.rows("STOP JOB 1") == [("stop 1 jobs 0 tasks",)]
-    assert "stop nba 40" in prod.mirror.asked
+    assert "stop nba 40" in prod.manager.asked
     job = prod.job(1)
     assert (job.status, job.stopping) == (Status.STOPPED, False)
     assert prod.refusal("STOP JOB 1") == "Job 1 has already stopped"
 
 
-def test_refused_stop_is_not_recorded_as_a_stop(prod: MirrorBench) -> None:
-    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING, "compact"))
+def test_refused_stop_is_not_recorded_as_a_stop(prod: ClusterBench) -> None:
+    prod.cluster(lambda manager: manager.put("nba", 40, Status.RUNNING, "compact"))
     prod.events.until(1, Status.RUNNING)
-    prod.mirror.refusal = refusal()
+    prod.manager.refusal = refusal()
     message = prod.refusal("STOP JOB 1")
     assert message == (
         "Job 1 (compact nba) was not stopped; the cluster says: The job type do not support stopping"
@@ -47,23 +47,23 @@ def test_refused_stop_is_not_recorded_as_a_stop(prod: MirrorBench) -> None:
     job = prod.job(1)
     assert (job.status, job.stopping) == (Status.RUNNING, False)
     assert job.events[-1].kind is EventKind.NOTE
-    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
+    prod.cluster(lambda manager: manager.put("nba", 40, Status.FINISHED))
     prod.events.until(1, Status.FINISHED)
 
 
-def test_lost_answer_to_a_stop_is_resolved_by_the_list(prod: MirrorBench) -> None:
-    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.QUEUE))
+def test_lost_answer_to_a_stop_is_resolved_by_the_list(prod: ClusterBench) -> None:
+    prod.cluster(lambda manager: manager.put("nba", 40, Status.QUEUE))
     prod.events.until(1, Status.QUEUE)
-    prod.mirror.lost_answer = StorageError(ErrorCode.TIMEOUT, "", "nba", "no answer", outcome_unknown=True)
+    prod.manager.lost_answer = StorageError(ErrorCode.TIMEOUT, "", "nba", "no answer", outcome_unknown=True)
     assert prod.rows("STOP JOB 1") == [("stop 1 jobs 0 tasks",)]
     assert prod.job(1).status is Status.STOPPED
-    assert prod.mirror.asked.count("stop nba 40") == 1
+    assert prod.manager.asked.count("stop nba 40") == 1
 
 
-def test_stop_of_unknown_outcome_is_not_called_refused(prod: MirrorBench) -> None:
-    prod.cluster(lambda mirror: mirror.put("nba", 40))
+def test_stop_of_unknown_outcome_is_not_called_refused(prod: ClusterBench) -> None:
+    prod.cluster(lambda manager: manager.put("nba", 40))
     prod.events.until(1, Status.RUNNING)
-    prod.mirror.refusal = StorageError(ErrorCode.TIMEOUT, "", "nba", "no answer", outcome_unknown=True)
+    prod.manager.refusal = StorageError(ErrorCode.TIMEOUT, "", "nba", "no answer", outcome_unknown=True)
     message = prod.refusal("STOP JOB 1")
     assert message == (
         "It is not known yet whether job 1 (flush nba) was stopped, and it is not asked again: no answer"
@@ -71,22 +71,22 @@ def test_stop_of_unknown_outcome_is_not_called_refused(prod: MirrorBench) -> Non
     assert (prod.job(1).status, prod.job(1).stopping) == (Status.RUNNING, False)
 
 
-def test_request_that_was_never_sent_is_not_called_refused(prod: MirrorBench) -> None:
-    prod.cluster(lambda mirror: mirror.put("nba", 40))
+def test_request_that_was_never_sent_is_not_called_refused(prod: ClusterBench) -> None:
+    prod.cluster(lambda manager: manager.put("nba", 40))
     prod.events.until(1, Status.RUNNING)
-    prod.mirror.refusal = StorageError(ErrorCode.UNREACHABLE, "", "nba", "no connection")
+    prod.manager.refusal = StorageError(ErrorCode.UNREACHABLE, "", "nba", "no connection")
     assert prod.refusal("STOP JOB 1") == "Job 1 (flush nba) was not stopped: no connection"
     assert prod.refusal("ADMIN COMPACT nba") == "compact nba (job 2) was not sent: no connection"
     assert prod.job(2).reason == "it was not sent: no connection"
 
 
-def test_options_that_the_cluster_would_ignore_are_refused(prod: MirrorBench) -> None:
+def test_options_that_the_cluster_would_ignore_are_refused(prod: ClusterBench) -> None:
     assert prod.refusal("ADMIN COMPACT nba WITH retry = 2") == (
         "retry is not possible for COMPACT on a cluster that runs its jobs itself (it takes because)"
     )
 
 
-def test_impossible_request_is_refused_before_it_is_sent(prod: MirrorBench) -> None:
+def test_impossible_request_is_refused_before_it_is_sent(prod: ClusterBench) -> None:
     ended_on(prod, 40, Status.FINISHED)
     for text, message in (
         ("STOP JOB 99", "Job 99 does not exist"),
@@ -97,90 +97,90 @@ def test_impossible_request_is_refused_before_it_is_sent(prod: MirrorBench) -> N
         assert prod.refusal(text) == message
     prod.execute("BACKUP JOB 0 9")
     assert prod.refusal("STOP JOB 1") == "Job 1 is archived"
-    assert not [one for one in prod.mirror.asked if one.startswith(("stop", "recover"))]
+    assert not [one for one in prod.manager.asked if one.startswith(("stop", "recover"))]
 
 
 # ---- run again
 
 
-def test_recovered_job_is_a_new_job_with_the_same_origin(prod: MirrorBench) -> None:
+def test_recovered_job_is_a_new_job_with_the_same_origin(prod: ClusterBench) -> None:
     old = ended_on(prod, 40, Status.FAILED)
     assert prod.rows("RECOVER JOB 1") == [("2",)]
-    assert "recover nba [40]" in prod.mirror.asked
-    prod.cluster(lambda mirror: mirror.change("nba", 40, status=Status.RUNNING, start=LATER, stop=None))
+    assert "recover nba [40]" in prod.manager.asked
+    prod.cluster(lambda manager: manager.change("nba", 40, status=Status.RUNNING, start=LATER, stop=None))
     prod.events.until(2, Status.RUNNING)
-    prod.cluster(lambda mirror: mirror.change("nba", 40, status=Status.FINISHED, stop=LATER))
+    prod.cluster(lambda manager: manager.change("nba", 40, status=Status.FINISHED, stop=LATER))
     new = prod.events.until(2, Status.FINISHED)
     assert (new.recovered_from, new.origin, new.start) == (1, old.origin, LATER)
     assert prod.job(1) == old
     assert prod.refusal("RECOVER JOB 1") == "Job 1 was run again already, as job 2"
 
 
-def test_job_recovered_by_others_becomes_another_job(prod: MirrorBench) -> None:
+def test_job_recovered_by_others_becomes_another_job(prod: ClusterBench) -> None:
     old = ended_on(prod, 40, Status.STOPPED)
-    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.QUEUE))
+    prod.cluster(lambda manager: manager.put("nba", 40, Status.QUEUE))
     new = prod.events.until(2, Status.QUEUE)
     assert (new.recovered_from, new.origin) == (1, old.origin)
-    prod.cluster(lambda mirror: mirror.change("nba", 40, status=Status.FINISHED, start=LATER, stop=LATER))
+    prod.cluster(lambda manager: manager.change("nba", 40, status=Status.FINISHED, start=LATER, stop=LATER))
     prod.events.until(2, Status.FINISHED)
     assert prod.job(1) == old
 
 
-def test_run_missed_between_two_polls_becomes_another_job(prod: MirrorBench) -> None:
-    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING))
+def test_run_missed_between_two_polls_becomes_another_job(prod: ClusterBench) -> None:
+    prod.cluster(lambda manager: manager.put("nba", 40, Status.RUNNING))
     prod.events.until(1, Status.RUNNING)
-    prod.cluster(lambda mirror: mirror.change("nba", 40, start=LATER))
+    prod.cluster(lambda manager: manager.change("nba", 40, start=LATER))
     new = prod.events.until(2, Status.RUNNING)
     assert (prod.job(1).status, new.recovered_from) == (Status.STOPPED, 1)
     assert "ran it again before it reported" in prod.job(1).reason
 
 
 def test_failed_recovery_leaves_the_old_job_recoverable(
-    prod: MirrorBench,
+    prod: ClusterBench,
 ) -> None:
     ended_on(prod, 40, Status.FAILED)
-    prod.mirror.refusal = refusal("no way")
+    prod.manager.refusal = refusal("no way")
     assert prod.refusal("RECOVER JOB 1") == "Job 1 was not recovered: the cluster says: no way"
     assert (prod.job(2).status, prod.job(2).recovered_from) == (Status.STOPPED, None)
-    prod.mirror.refusal = None
+    prod.manager.refusal = None
     assert prod.rows("RECOVER JOB") == [("3",)]
     assert prod.job(3).recovered_from == 1
 
 
-def test_recovery_that_was_lost_is_detected(prod: MirrorBench) -> None:
+def test_recovery_that_was_lost_is_detected(prod: ClusterBench) -> None:
     ended_on(prod, 40, Status.FAILED)
-    prod.mirror.refusal = lost()
+    prod.manager.refusal = lost()
     assert prod.execute("RECOVER JOB 1").results[0].jobs == (2,)
     while not prod.job(2).status.ended:
         prod.clock.wait_for_sleepers(1)
         prod.clock.advance(10)
     assert prod.job(2).reason == "the cluster did not run it again"
-    assert prod.mirror.asked.count("recover nba [40]") == 1
+    assert prod.manager.asked.count("recover nba [40]") == 1
 
 
-def test_recover_without_ids_requests_only_jobs_still_listed(prod: MirrorBench) -> None:
+def test_recover_without_ids_requests_only_jobs_still_listed(prod: ClusterBench) -> None:
     ended_on(prod, 40, Status.FAILED)
-    prod.cluster(lambda mirror: mirror.put("nba", 41, Status.STOPPED))
-    prod.cluster(lambda mirror: mirror.put("test2", 42, Status.FAILED))
+    prod.cluster(lambda manager: manager.put("nba", 41, Status.STOPPED))
+    prod.cluster(lambda manager: manager.put("test2", 42, Status.FAILED))
     prod.events.until(3, Status.FAILED)
-    prod.cluster(lambda mirror: mirror.there["nba"].pop(40))
+    prod.cluster(lambda manager: manager.there["nba"].pop(40))
     assert prod.rows("USE nba; RECOVER JOB") == [("4",)]
     prod.session.space = None
     assert prod.rows("RECOVER JOB") == [("5",)]
-    assert [one for one in prod.mirror.asked if one.startswith("recover")] == [
+    assert [one for one in prod.manager.asked if one.startswith("recover")] == [
         "recover nba [41]",
         "recover test2 [42]",
     ]
 
 
-def two_alike_and_another(prod: MirrorBench) -> None:
+def two_alike_and_another(prod: ClusterBench) -> None:
     for cluster_id, command in ((40, "compact"), (41, "compact"), (42, "flush")):
-        prod.cluster(lambda mirror, n=cluster_id, what=command: mirror.put("nba", n, Status.FAILED, what))
+        prod.cluster(lambda manager, n=cluster_id, what=command: manager.put("nba", n, Status.FAILED, what))
     prod.events.until(3, Status.FAILED)
-    prod.mirror.one_of_a_kind = True
+    prod.manager.one_of_a_kind = True
 
 
-def test_recover_without_ids_reports_jobs_left_out(prod: MirrorBench) -> None:
+def test_recover_without_ids_reports_jobs_left_out(prod: ClusterBench) -> None:
     two_alike_and_another(prod)
     result = prod.execute("RECOVER JOB").results[0]
     again = [prod.job(job).recovered_from for job in result.jobs]
@@ -191,18 +191,18 @@ def test_recover_without_ids_reports_jobs_left_out(prod: MirrorBench) -> None:
 
 
 def test_partly_failed_recover_names_the_recovered_jobs(
-    prod: MirrorBench,
+    prod: ClusterBench,
 ) -> None:
     two_alike_and_another(prod)
     message = prod.refusal("RECOVER JOB 1, 2, 3")
     assert message.startswith("Job 2 was not recovered: ")
     assert message.endswith("; job 1 runs again as job 4; job 3 runs again as job 6")
-    assert [prod.mirror.asked.count(f"recover nba [{one}]") for one in (40, 41, 42)] == [1, 1, 1]
+    assert [prod.manager.asked.count(f"recover nba [{one}]") for one in (40, 41, 42)] == [1, 1, 1]
 
 
-def test_end_retracted_by_the_cluster_amends_the_record(prod: MirrorBench) -> None:
+def test_end_retracted_by_the_cluster_amends_the_record(prod: ClusterBench) -> None:
     old = ended_on(prod, 40, Status.STOPPED)
-    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.FINISHED))
+    prod.cluster(lambda manager: manager.put("nba", 40, Status.FINISHED))
     new = prod.events.until(1, Status.FINISHED)
     notice = "Job 1 had ended as stopped; the cluster now says that it finished"
     prod.events.wait_for(lambda: notice in prod.events.notices)
@@ -211,7 +211,7 @@ def test_end_retracted_by_the_cluster_amends_the_record(prod: MirrorBench) -> No
     assert prod.engine.history.last_id() == 1
 
 
-def test_archived_run_with_same_id_hides_no_pending_job(prod: MirrorBench) -> None:
+def test_archived_run_with_same_id_hides_no_pending_job(prod: ClusterBench) -> None:
     ended_on(prod, 40, Status.FINISHED)
     prod.execute("BACKUP JOB 1 1")
     requests = prod.engine.engine.control
@@ -228,7 +228,7 @@ def test_archived_run_with_same_id_hides_no_pending_job(prod: MirrorBench) -> No
 
 
 def refuse(
-    prod: MirrorBench, patch: pytest.MonkeyPatch, which: Callable[[Job], bool], times: int = 1000
+    prod: ClusterBench, patch: pytest.MonkeyPatch, which: Callable[[Job], bool], times: int = 1000
 ) -> None:
     """Fail commits with such a job as on a full disk, this many times."""
     commit = prod.engine.history.commit
@@ -246,23 +246,23 @@ def refuse(
 
 
 def test_recover_on_a_full_disk_names_lost_and_recovered_jobs(
-    prod: MirrorBench, monkeypatch: pytest.MonkeyPatch
+    prod: ClusterBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two_alike_and_another(prod)
     refuse(prod, monkeypatch, lambda job: job.recovered_from == 3)
     assert prod.refusal("RECOVER JOB 1, 3") == (
         "Job 3 was not recovered: the disk is full; job 1 runs again as job 4"
     )
-    assert "recover nba [42]" not in prod.mirror.asked
+    assert "recover nba [42]" not in prod.manager.asked
 
 
 def test_run_that_is_seen_on_a_full_disk_keeps_its_lineage(
-    prod: MirrorBench, monkeypatch: pytest.MonkeyPatch
+    prod: ClusterBench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    prod.cluster(lambda mirror: mirror.put("nba", 40, Status.RUNNING))
+    prod.cluster(lambda manager: manager.put("nba", 40, Status.RUNNING))
     prod.events.until(1, Status.RUNNING)
     refuse(prod, monkeypatch, lambda job: job.recovered_from == 1, times=1)
-    prod.cluster(lambda mirror: mirror.change("nba", 40, start=LATER))
+    prod.cluster(lambda manager: manager.change("nba", 40, start=LATER))
     prod.events.wait_for(lambda: prod.engine.write_error)
     prod.clock.pass_by(2)
     prod.events.until(1, Status.STOPPED)
@@ -273,7 +273,7 @@ def test_run_that_is_seen_on_a_full_disk_keeps_its_lineage(
 # ---- seen by two
 
 
-class SlowMirror(ScriptedMirror):
+class SlowManager(ScriptedManager):
     """One whose answer about one job waits for `go_on`, once a test has set that."""
 
     def __init__(self, slow: int) -> None:
@@ -290,21 +290,21 @@ class SlowMirror(ScriptedMirror):
 
 
 def test_update_polled_before_a_stop_creates_no_run(tmp_path: Path) -> None:
-    mirror = SlowMirror(41)
-    with mirror_bench(tmp_path, mirror) as prod:
+    manager = SlowManager(41)
+    with cluster_bench(tmp_path, manager) as prod:
         prod.caught_up()
-        prod.cluster(lambda _: mirror.put("nba", 40, Status.QUEUE))
+        prod.cluster(lambda _: manager.put("nba", 40, Status.QUEUE))
         prod.events.until(1, Status.QUEUE)
-        prod.cluster(lambda _: mirror.put("nba", 41, Status.RUNNING, "compact"))
+        prod.cluster(lambda _: manager.put("nba", 41, Status.RUNNING, "compact"))
         prod.events.until(2, Status.RUNNING)
 
-        def begins_to_run(_: ScriptedMirror) -> None:
-            mirror.go_on = asyncio.Event()
-            mirror.put("nba", 40, Status.RUNNING)
+        def begins_to_run(_: ScriptedManager) -> None:
+            manager.go_on = asyncio.Event()
+            manager.put("nba", 40, Status.RUNNING)
 
         prod.cluster(begins_to_run)
-        assert mirror.waiting.wait(WAIT)
+        assert manager.waiting.wait(WAIT)
         prod.rows("STOP JOB 1")
-        prod.cluster(lambda _: mirror.go_on and mirror.go_on.set())
+        prod.cluster(lambda _: manager.go_on and manager.go_on.set())
         prod.seen()
         assert [(job.id, job.status) for job in prod.of("nba", 40)] == [(1, Status.STOPPED)]
