@@ -1,4 +1,4 @@
-"""A cluster in a few dictionaries, whose jobs appear, change and vanish as a test demands."""
+"""A cluster in a few dictionaries, whose jobs a test adds, changes and removes."""
 
 from __future__ import annotations
 
@@ -18,10 +18,11 @@ START = datetime(2019, 12, 17, 9, 21, 30, tzinfo=UTC)
 
 
 class ScriptedManager:
-    """`asked` is every question in its order. `errors` are those of questions about a space, or about any ("").
+    """A `ClusterJobManager` without a cluster.
 
-    An order is carried out, and answered once `answers` lets it; `lost_answer` is what its answer comes to.
-    `refusal` is what an order comes to that is not carried out. A job that equals one in flight shares its id.
+    `asked` has every query and command in their order. `errors` are raised by those about a space, or about any
+    (""). A command is carried out, and answered when `answers` is set; `lost_answer` is then raised instead. A
+    command is not carried out if `refusal` is set, which is raised. A job equal to one in flight shares its id.
     """
 
     cluster = "prod"
