@@ -18,7 +18,7 @@ from jobtui.engine.notifications import NotifyOn, NotifyUrl, url_problem
 from jobtui.model import DiskReserve
 from jobtui.suggest import did_you_mean
 
-LEAST_STEP_SIZE = 16 << 20  # the size of one file of jobtui's own databases
+MIN_STEP_SIZE = 16 << 20  # the size of one file of jobtui's own databases
 ADVICE = '{ gain = "20%", deletions = "20%", l0_files = 8, memtable = 67108864 }'
 SettingParser = Callable[[object, Path], object]
 
@@ -146,7 +146,7 @@ def rate(value: object, base: Path) -> int | None:
 def step_size(value: object, base: Path) -> int:
     """Return the bytes of a compaction's step."""
     size = _size(value)
-    if size is None or size < LEAST_STEP_SIZE:
+    if size is None or size < MIN_STEP_SIZE:
         raise InvalidValue('a size of at least 16 MiB, like "80 MiB"')
     return size
 

@@ -15,9 +15,9 @@ from collections.abc import Callable, Coroutine
 from typing import Any
 
 LISTEN_BACKLOG = 100  # clients that the kernel keeps while the loop is busy
-MOST_PER_TURN = 20  # connections accepted in one turn of the loop
+MAX_PER_TURN = 20  # connections accepted in one turn of the loop
 PAUSE_SECONDS = 1.0  # before accepting again, if there is no descriptor for the reserve either
-MOST_CONNECTIONS = 500
+MAX_CONNECTIONS = 500
 _PART = 2
 
 Handler = Callable[[socket.socket], Coroutine[Any, Any, None]]
@@ -61,7 +61,7 @@ class Acceptor:
             self._reserve = None
 
     def _accept(self) -> None:
-        for _ in range(MOST_PER_TURN):
+        for _ in range(MAX_PER_TURN):
             try:
                 connection, _address = self._listener.accept()
             except (BlockingIOError, InterruptedError):
@@ -72,7 +72,7 @@ class Acceptor:
                 self._refuse_with_reserve(error)
                 return
             connection.setblocking(False)
-            most = most_connections()
+            most = max_connections()
             if len(self._tasks) >= most:
                 self._refuse(connection, f"{most} clients are connected to it, which is its limit")
                 continue
@@ -115,10 +115,10 @@ class Acceptor:
             self._notify(f"Other jobtui processes cannot submit work here: {reason}")
 
 
-def most_connections() -> int:
+def max_connections() -> int:
     """Return how many clients are served at once: at most half of the process's file descriptors."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MOST_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MOST_CONNECTIONS, max(1, soft // _PART))
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, max(1, soft // _PART))
 
 
 def _spare_descriptor() -> int:

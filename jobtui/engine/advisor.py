@@ -62,7 +62,7 @@ EXPLAIN = (
 _RUNS = 20
 """The newest jobs that are searched for the last compaction on a host, and for its speed."""
 _ORDER = list(Verdict)
-_MOST_FAMILIES = 100
+_MAX_FAMILIES = 100
 """The column families of a host in JSON, the largest ones: a space may have thousands on many hosts."""
 
 
@@ -323,7 +323,7 @@ def advice_result(typed: str, advice: Iterable[HostAdvice]) -> Result:
 
 def _advice_row(advice: HostAdvice) -> Row:
     estimate = advice.estimate
-    families = nlargest(_MOST_FAMILIES, advice.families, key=family_size)
+    families = nlargest(_MAX_FAMILIES, advice.families, key=family_size)
     cells = (
         advice.space,
         advice.host,

@@ -24,7 +24,7 @@ RECHECK = timedelta(seconds=15)
 """The time until a host is checked again; stalls last seconds to minutes, and a restart takes about as long."""
 CHECK_SECONDS = 5.0
 """The time limit of a check; a host that does not answer within it gets the task anyway."""
-LONGEST_DOWN = timedelta(hours=12)
+MAX_DOWN = timedelta(hours=12)
 """The time after which a host that stays down is given up: its job must end before the next night."""
 
 
@@ -109,16 +109,16 @@ def _down(host: str) -> str:
 
 
 def _is_down_too_long(task: Task, deferral: Deferral, now: datetime) -> bool:
-    """Return whether the task was deferred because its host is down, and has been for `LONGEST_DOWN`."""
+    """Return whether the task was deferred because its host is down, and has been for `MAX_DOWN`."""
     before = task.deferred
-    if before is None or now - before.since <= LONGEST_DOWN:
+    if before is None or now - before.since <= MAX_DOWN:
         return False
     return before.reason == deferral.reason == _down(task.host)
 
 
 def _give_up(job: Job, number: int, deferral: Deferral, now: datetime) -> Job:
     """Return the job with a queued task failed, because its host stayed down."""
-    hours = LONGEST_DOWN // timedelta(hours=1)
+    hours = MAX_DOWN // timedelta(hours=1)
     reason = f"not begun, because the host was down for more than {hours} h: {deferral.detail}"
     outcome = TaskOutcome(Status.FAILED, reason=reason, code=ErrorCode.UNREACHABLE)
     return lifecycle.finish_task(job, number, outcome, now)

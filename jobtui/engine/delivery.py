@@ -30,7 +30,7 @@ from jobtui.engine.notifications import NotifySettings, NotifyUrl, UrlError, is_
 from jobtui.formatting import format_duration, printable_line
 from jobtui.os_errors import describe_os_error
 
-LONGEST_REASON = 300
+MAX_REASON = 300
 _READ_BACK = 4096  # bytes of what a command wrote to stderr; its last line is the reason
 _RETRYABLE_STATUSES = frozenset({408, 425, 429, 500, 502, 503, 504})
 _BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -158,7 +158,7 @@ def _last_line(stderr: IO[bytes]) -> str:
     size = stderr.seek(0, os.SEEK_END)
     stderr.seek(max(0, size - _READ_BACK))
     lines = stderr.read(_READ_BACK).decode(errors="replace").strip().splitlines()
-    return printable_line(lines[-1], LONGEST_REASON) if lines else ""
+    return printable_line(lines[-1], MAX_REASON) if lines else ""
 
 
 class WebHook:

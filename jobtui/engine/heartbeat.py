@@ -26,7 +26,7 @@ BEAT_SECONDS = 2.0
 SHORT = timedelta(seconds=3 * BEAT_SECONDS)
 """A gap that is not reported: a busy disk may delay a beat, and an event may follow the last one."""
 
-_LONGEST = 64
+_MAX_BYTES = 64
 
 
 class Interruption(msgspec.Struct, frozen=True):
@@ -91,7 +91,7 @@ def last_beat(path: Path) -> datetime | None:
     try:
         file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            found = datetime.fromisoformat(os.read(file, _LONGEST).decode().strip())
+            found = datetime.fromisoformat(os.read(file, _MAX_BYTES).decode().strip())
         finally:
             os.close(file)
     except (OSError, ValueError):

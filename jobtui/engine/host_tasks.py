@@ -35,7 +35,7 @@ UNRESPONSIVE_AFTER = 30.0  # seconds without progress until a host no longer del
 STEP_SECONDS = 1.0  # between two commits of finished steps; steps that a crash loses are done again
 DETACHED = "no longer waiting; the host continues"
 UNLIMITED = 0  # a write limit in bytes a second
-_MOST_NAMED = 5  # hosts of a job in a notice, which a toast of a few lines has room for
+_MAX_NAMED = 5  # hosts of a job in a notice, which a toast of a few lines has room for
 
 
 class RunningTask(msgspec.Struct):
@@ -455,5 +455,5 @@ def _compaction_request(job: Job, steps: StepPosition | None) -> CompactionReque
 
 def _name_hosts(hosts: Sequence[str]) -> str:
     """Return the hosts as text; of many, the first few and the number of the others."""
-    more = len(hosts) - _MOST_NAMED
-    return ", ".join(hosts[:_MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+    more = len(hosts) - _MAX_NAMED
+    return ", ".join(hosts[:_MAX_NAMED]) + (f" and {more} more" if more > 0 else "")

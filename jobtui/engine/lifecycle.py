@@ -44,7 +44,7 @@ from jobtui.model import (
 LEFT_BEHIND = "jobtui ended while it ran"
 INTERRUPTED = f"interrupted: {LEFT_BEHIND}"
 NOT_BEGUN = "not begun when the job was stopped"
-_MOST_NAMED = 3
+_MAX_NAMED = 3
 RETRYABLE_CODES = frozenset(
     {ErrorCode.DISK_FULL, ErrorCode.LOCKED, ErrorCode.UNREACHABLE, ErrorCode.HOST_DIED, ErrorCode.TIMEOUT}
 )
@@ -149,8 +149,8 @@ def describe_continuations(jobs: Sequence[Job]) -> str:
         for task in job.tasks
         if task.steps is not None
     ]
-    more = [f"and {len(found) - _MOST_NAMED} more hosts"] if len(found) > _MOST_NAMED else []
-    return "; ".join([*found[:_MOST_NAMED], *more])
+    more = [f"and {len(found) - _MAX_NAMED} more hosts"] if len(found) > _MAX_NAMED else []
+    return "; ".join([*found[:_MAX_NAMED], *more])
 
 
 def start_tasks(job: Job, tasks: Iterable[int], now: datetime) -> Job:

@@ -30,9 +30,9 @@ FILE = "notifications.json"
 FORMAT = 1
 TEST = "test"
 """The kind of the message of `jobtui notify test`."""
-MOST_HOSTS = 20
+MAX_HOSTS = 20
 """The failed hosts that a message lists: it stays small enough for every service."""
-LONGEST_TEXT = 2000
+MAX_TEXT = 2000
 
 
 class Moment(msgspec.Struct, frozen=True):
@@ -126,16 +126,16 @@ def job_message(profile: str, moment: Moment, job: Job) -> dict[str, object]:
         "start": job.start,
         "stop": job.stop,
         "took": job.took,
-        "reason": job.reason[:LONGEST_TEXT],
-        "because": job.options.because[:LONGEST_TEXT],
-        "requested_by": job.requested_by[:LONGEST_TEXT],
+        "reason": job.reason[:MAX_TEXT],
+        "because": job.options.because[:MAX_TEXT],
+        "requested_by": job.requested_by[:MAX_TEXT],
         "schedule": job.schedule or None,
         "recovered_from": job.recovered_from,
         "reclaimed_bytes": job.reclaimed,
         "tasks": dict(Counter(task.status.value for task in job.tasks)),
         "failed_hosts": [
-            {"host": task.host, "code": task.code, "reason": task.reason[:LONGEST_TEXT]}
-            for task in failed[:MOST_HOSTS]
+            {"host": task.host, "code": task.code, "reason": task.reason[:MAX_TEXT]}
+            for task in failed[:MAX_HOSTS]
         ],
     }
     return _message(profile, moment, _describe_job(moment, job)) | {"job": fields}
@@ -148,12 +148,12 @@ def schedule_message(profile: str, moment: Moment, schedule: Schedule, run: Sche
     text = f"schedule '{schedule.name}' {happened}: {run.reason}"
     fields: dict[str, object] = {
         "name": schedule.name,
-        "statement": unparse(schedule.statement)[:LONGEST_TEXT],
+        "statement": unparse(schedule.statement)[:MAX_TEXT],
         "due": run.at,
         "last_due": run.last or run.at,
         "count": run.count,
         "outcome": run.outcome.value,
-        "reason": run.reason[:LONGEST_TEXT],
+        "reason": run.reason[:MAX_TEXT],
     }
     return _message(profile, moment, text) | {"schedule": fields}
 
@@ -173,7 +173,7 @@ def _envelope(profile: str, name: str, event: str, at: datetime, text: str) -> d
     return {
         "id": f"{profile} {name}",
         "event": str(event),
-        "text": printable_line(f"{profile}: {text}", LONGEST_TEXT),
+        "text": printable_line(f"{profile}: {text}", MAX_TEXT),
         "at": at,
         "profile": profile,
         "machine": socket.gethostname(),

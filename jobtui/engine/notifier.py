@@ -42,7 +42,7 @@ CONCURRENT = 8
 CHECK_SECONDS = 30.0  # at most between two checks for slow jobs, since the wall clock may be set
 GIVE_UP = timedelta(days=1)
 """The age from which a moment is not left to the next owner if this one ends before the last attempt."""
-MOST_READ = 100_000
+MAX_READ = 100_000
 """The newest jobs that are read at a start, whatever the file says: that takes seconds."""
 STRIDE = 1000
 """How many new jobs the file may lag behind: the next owner reads these in less than 0.1 s."""
@@ -107,8 +107,8 @@ class Notifier:
     async def take_over(self) -> None:
         """Queue the moments that the previous owner left unsettled, and begin to deliver."""
         progress = self._progress
-        first = max(progress.settled_to, self._last_id - MOST_READ) + 1
-        ids = {*progress.open[-MOST_READ:], *range(first, self._last_id + 1)}
+        first = max(progress.settled_to, self._last_id - MAX_READ) + 1
+        ids = {*progress.open[-MAX_READ:], *range(first, self._last_id + 1)}
         found = await asyncio.to_thread(self._read, sorted(ids))
         for delivery in found:
             if self._is_recent(delivery):

@@ -31,7 +31,7 @@ from jobtui.history.format.disk import Disk
 from jobtui.history.format.lock import MAX_ADDRESS_BYTES, WriterWatcher
 
 SOCKET: Final = "owner.sock"
-LONGEST_PATH: Final = 103 if sys.platform == "darwin" else 107
+MAX_PATH_BYTES: Final = 103 if sys.platform == "darwin" else 107
 """The bytes of a path that fit in `sockaddr_un`, less the zero at its end."""
 _OPEN_FILES: Final = Path("/proc/self/fd")
 _OTHERS_WRITE: Final = 0o022
@@ -112,11 +112,11 @@ def short_path(path: Path) -> Iterator[str]:
 
     A longer path is reached through an open descriptor of its directory, on systems that have paths for those.
     """
-    if len(os.fsencode(path)) <= LONGEST_PATH:
+    if len(os.fsencode(path)) <= MAX_PATH_BYTES:
         yield str(path)
         return
     if not _OPEN_FILES.is_dir():
-        problem = f"a socket's path may have {LONGEST_PATH} bytes, and this one is longer"
+        problem = f"a socket's path may have {MAX_PATH_BYTES} bytes, and this one is longer"
         raise OSError(errno.ENAMETOOLONG, problem, str(path))
     directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
@@ -255,7 +255,7 @@ class Channel:
                 "the text or the current directory has bytes that are not UTF-8, which cannot be sent to the "
                 "jobtui that owns this profile: run it once that has ended"
             ) from None
-        if len(line) > protocol.LONGEST_LINE:
+        if len(line) > protocol.MAX_LINE_BYTES:
             raise protocol.RequestTooLarge
         try:
             self._connection.settimeout(seconds)
@@ -271,18 +271,18 @@ class Channel:
     def _refusal(self) -> errors.OwnerUnavailable | None:
         """Return the refusal of an owner that ended the connection before it had read everything."""
         try:
-            answer = protocol.decode_response(self._line(REFUSAL_SECONDS, protocol.LONGEST_LINE))
+            answer = protocol.decode_response(self._line(REFUSAL_SECONDS, protocol.MAX_LINE_BYTES))
         except (OSError, errors.OwnerUnavailable):
             return None
         return refusal_error(answer) if isinstance(answer, protocol.ErrorResponse) else None
 
     def read(self, seconds: float | None, longest: int = 0) -> protocol.Response:
-        """Return the owner's next response, of at most `longest` bytes (0: LONGEST_LINE).
+        """Return the owner's next response, of at most `longest` bytes (0: MAX_LINE_BYTES).
 
         Raises OwnerUnavailable, and OwnerTimeout after this many seconds.
         """
         try:
-            return protocol.decode_response(self._line(seconds, longest or protocol.LONGEST_LINE))
+            return protocol.decode_response(self._line(seconds, longest or protocol.MAX_LINE_BYTES))
         except TimeoutError:
             self._failed = True
             raise errors.OwnerTimeout(protocol.SILENT) from None

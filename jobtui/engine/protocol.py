@@ -2,8 +2,9 @@
 
 A client sends a `Request`. The owner replies `Accepted` when it has read it, and then one response (a dump: as
 many as it needs); the client may then send the next request on the same connection. A `SubscribeRequest` is
-answered by `EventsMessage` lines, without `Accepted`, until either side closes the connection. A line has at
-most LONGEST_LINE bytes, one of a dump LONGEST_DUMPED_LINE. docs/protocols.md shows an example of each message.
+answered by `EventsMessage` lines, without `Accepted`, until either side closes the connection. A line has
+at most MAX_LINE_BYTES bytes, one of a dump MAX_DUMP_LINE_BYTES. docs/protocols.md shows an example of each
+message.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ from jobtui.model import SpaceStats
 from jobtui.storage.base import Pair
 
 PROTOCOL = 2  # 1 was spoken by version 0.1, which took one request on a connection
-LONGEST_LINE = 64 << 20
-LONGEST_DUMPED_LINE = 512 << 20  # room for the longest pair that a storage dumps, 256 MiB, in base64
+MAX_LINE_BYTES = 64 << 20
+MAX_DUMP_LINE_BYTES = 512 << 20  # room for the longest pair that a storage dumps, 256 MiB, in base64
 SILENT = "it does not answer: it may be suspended (fg brings it back), or stuck"
 
 

@@ -11,7 +11,7 @@ from typing_extensions import override
 from jobtui.engine import lifecycle
 from jobtui.engine.client import ExecuteResult, Failure, SpaceOverview
 from jobtui.engine.schedules import (
-    MOST_COUNTED,
+    MAX_COUNTED,
     SET_BACK,
     RunOutcome,
     Schedule,
@@ -38,11 +38,11 @@ SCHEDULES = ("Schedule", "At", "Until", "Statement", "Next", "Last", "Result", "
 
 _PAGE = 500
 _DAYS_SHOWN = 7
-_MOST_UPCOMING = 200
+_MAX_UPCOMING = 200
 """The most times of a schedule's week that are shown."""
-_MOST_TIMES = 4000
+_MAX_TIMES = 4000
 """The most times of all schedules that are computed for an answer, each in a tenth of a millisecond."""
-_MOST_RUNS = 2000
+_MAX_RUNS = 2000
 """The most runs of all schedules in an answer: the job of each may be read from disk."""
 
 
@@ -270,8 +270,8 @@ def schedules_result(
     """
     rows = []
     found = list(found)
-    most_runs = max(1, _MOST_RUNS // max(1, len(found)))
-    most_times = max(1, min(_MOST_UPCOMING, _MOST_TIMES // max(1, len(found))))
+    most_runs = max(1, _MAX_RUNS // max(1, len(found)))
+    most_times = max(1, min(_MAX_UPCOMING, _MAX_TIMES // max(1, len(found))))
     for schedule in found:
         run = schedule.runs[-1] if schedule.runs else None
         last = None if run is None else run.last or run.at
@@ -328,7 +328,7 @@ def _describe_times(schedule: Schedule, now: datetime) -> str:
 def _describe_run(run: ScheduleRun, find_job: Callable[[int], Job | None]) -> str:
     if run.job is None or run.outcome not in (RunOutcome.SUBMITTED, RunOutcome.CONTINUED):
         times = f" {run.count} times" if run.count > 1 else ""
-        if run.count == MOST_COUNTED:
+        if run.count == MAX_COUNTED:
             times = f" {run.count} times or more"
         return f"{run.outcome}{times}" + (f": {run.reason}" if run.reason else "")
     job = find_job(run.job)

@@ -45,7 +45,7 @@ LAG_SECONDS = 1.0  # how long after the owner's response a change may become vis
 RESPONSE_SECONDS = 120.0  # for the owner to execute a statement
 # statements in one request: sent one at a time, 10,000 statements take several times as long as at the owner.
 # Only those that an owner executes in milliseconds are grouped, so that the response arrives in time
-MOST_IN_REQUEST = 200
+MAX_IN_REQUEST = 200
 FRESH_SECONDS = 5.0  # until the overview of a cluster is fetched again
 QUICK = (Submit, Stop, Recover, Use)
 TOO_LONG = "a pair is too long to be sent to the jobtui that owns this profile: load it once that has ended"
@@ -121,7 +121,7 @@ class RemoteClient(ReadOnlyClient):
         self, text: str, parsed: Sequence[Parsed], session: Session, requests: _Requests
     ) -> ExecuteResult:
         done: list[Result] = []
-        for group in _groups(parsed, 1 if self._remote_inventory else MOST_IN_REQUEST):
+        for group in _groups(parsed, 1 if self._remote_inventory else MAX_IN_REQUEST):
             first = group[0]
             try:
                 if isinstance(first.statement, ShowJobs):
@@ -237,7 +237,7 @@ class RemoteClient(ReadOnlyClient):
             channel.request(protocol.DumpRequest(space), RESPONSE_SECONDS)
             while True:
                 dumped = _require_response(
-                    channel.read(RESPONSE_SECONDS, protocol.LONGEST_DUMPED_LINE), protocol.DumpResponse
+                    channel.read(RESPONSE_SECONDS, protocol.MAX_DUMP_LINE_BYTES), protocol.DumpResponse
                 )
                 yield from dumped.pairs
                 if dumped.last:

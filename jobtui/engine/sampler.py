@@ -19,8 +19,8 @@ from jobtui.storage.base import HostGauges
 
 SAMPLE_SECONDS = 1.0
 STALE_SECONDS = 2.5  # gauges come about once a second; a host that sends none for longer does nothing
-_LEAST_SECONDS = 0.2  # the last moment may come immediately after the one before
-_LEAST_MOMENTS = 2  # a chart of one moment shows nothing
+_MIN_SECONDS = 0.2  # the last moment may come immediately after the one before
+_MIN_MOMENTS = 2  # a chart of one moment shows nothing
 
 
 class _HostReadings:
@@ -46,7 +46,7 @@ class _HostReadings:
             return NO_FIGURES
         if self.noted_at > self._sampled_at or newest is not before:
             # the gauges of a short task arrive together: a thousandth of a second would make them GiB/s
-            elapsed = max(self.noted_at - self._sampled_at, now - since, _LEAST_SECONDS)
+            elapsed = max(self.noted_at - self._sampled_at, now - since, _MIN_SECONDS)
             # a task that continues after a pause counts from 0 again
             read = newest.read - before.read if newest.read >= before.read else newest.read
             written = newest.written - before.written if newest.written >= before.written else newest.written
@@ -165,7 +165,7 @@ class Sampler:
     def save(self) -> None:
         """Write the samples of the jobs that still run, for the next owner of the profile; blocks."""
         for sampled in self._jobs.values():
-            if len(sampled.buffer) >= _LEAST_MOMENTS:
+            if len(sampled.buffer) >= _MIN_MOMENTS:
                 self._files.write(sampled.buffer.samples())
 
     def _follow(self, job: Job) -> None:
@@ -175,7 +175,7 @@ class Sampler:
             del self._jobs[job.id]
             sampled.sample(last=True)
             # most jobs are too short: no thread for them
-            if len(sampled.buffer) >= _LEAST_MOMENTS:
+            if len(sampled.buffer) >= _MIN_MOMENTS:
                 self._ended[job.id] = sampled.buffer.samples()
                 self._tasks.spawn(self._write(self._ended[job.id]))
 

@@ -24,14 +24,14 @@ import msgspec
 from jobtui.errors import DECODE_ERRORS
 from jobtui.files import read_private, replace_file
 
-MOST_MOMENTS = 720  # more than the dots of a chart on a wide screen
-LEAST_MOMENTS = 64
+MAX_MOMENTS = 720  # more than the dots of a chart on a wide screen
+MIN_MOMENTS = 64
 # of the figures of one job in memory; with what Python adds to them, a job needs less than 2 MB
 JOB_BYTES = 1 << 20
-MOST_FILE_BYTES = 2 << 20
-MOST_FILES = 2000
-MOST_BYTES_OF_FILES = 64 << 20
-MOST_SECONDS = 1e9  # of a job
+MAX_FILE_BYTES = 2 << 20
+MAX_FILES = 2000
+MAX_TOTAL_BYTES = 64 << 20
+MAX_SECONDS = 1e9  # of a job
 SUFFIX = ".samples"
 _DRAFT = rf"\.\d+{re.escape(SUFFIX)}\.(\d+)"  # a file that is being written, by a process
 _SWEEP_EVERY = 50  # files written between two counts of them
@@ -90,7 +90,7 @@ class JobSamples(msgspec.Struct, frozen=True, gc=False):
         columns = (self.total, *(host.figures for host in self.hosts))
         if len(self.times) % _FIGURE_BYTES or any(len(figures) != size for figures in columns):
             return False
-        seconds = (0.0, *self.seconds(), MOST_SECONDS)
+        seconds = (0.0, *self.seconds(), MAX_SECONDS)
         return all(before <= after for before, after in pairwise(seconds)) and not any(
             any(map(isinf, _floats(figures))) for figures in columns
         )
@@ -141,9 +141,9 @@ class SampleBuffer:
     def __init__(self, job: int, hosts: Sequence[str]) -> None:
         self._job = job
         # of more hosts, the total alone is kept
-        self._hosts = tuple(hosts[: JOB_BYTES // (_FIGURES * _FIGURE_BYTES * LEAST_MOMENTS) - 1])
+        self._hosts = tuple(hosts[: JOB_BYTES // (_FIGURES * _FIGURE_BYTES * MIN_MOMENTS) - 1])
         moments = JOB_BYTES // (_FIGURES * _FIGURE_BYTES * (len(self._hosts) + 1))
-        self._capacity = min(MOST_MOMENTS, moments) // 2 * 2
+        self._capacity = min(MAX_MOMENTS, moments) // 2 * 2
         self._times = array("f")
         self._columns = [array("f") for _ in range(len(self._hosts) + 1)]  # the total is the last one
         self._stride = 1
@@ -239,7 +239,7 @@ class SampleFiles:
         A disk that refuses it costs the chart; the history reports the disk.
         """
         data = _HEADER + zlib.compress(msgspec.msgpack.encode(samples), 1)
-        if len(data) > MOST_FILE_BYTES:
+        if len(data) > MAX_FILE_BYTES:
             return
         with contextlib.suppress(OSError):
             self._directory.mkdir(mode=0o700, exist_ok=True)
@@ -252,12 +252,12 @@ class SampleFiles:
     def read(self, job: int) -> JobSamples | None:
         """Return the samples of a job, None if there are none or they are damaged."""
         try:
-            data = read_private(self._path(job), MOST_FILE_BYTES)
+            data = read_private(self._path(job), MAX_FILE_BYTES)
             if not data.startswith(_HEADER):
                 return None
             # limited: a damaged file must not fill the memory
             unpacker = zlib.decompressobj()
-            plain = unpacker.decompress(data[len(_HEADER) :], 2 * MOST_FILE_BYTES)
+            plain = unpacker.decompress(data[len(_HEADER) :], 2 * MAX_FILE_BYTES)
             if not unpacker.eof:
                 return None  # without its end, the checksum was not compared
             samples = msgspec.msgpack.decode(plain, type=JobSamples)
@@ -287,7 +287,7 @@ class SampleFiles:
         size = sum(sizes.values())
         surplus = []
         for count, job in enumerate(sorted(sizes)):
-            if len(sizes) - count <= MOST_FILES and size <= MOST_BYTES_OF_FILES:
+            if len(sizes) - count <= MAX_FILES and size <= MAX_TOTAL_BYTES:
                 break
             surplus.append(job)
             size -= sizes[job]

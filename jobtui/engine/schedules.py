@@ -55,10 +55,10 @@ SET_BACK = timedelta(days=1)
 OWNER_GRACE = timedelta(minutes=10)
 """The time for the next owner to continue an interrupted job without a window: a restart takes seconds."""
 
-MOST_CONTINUED = 5
+MAX_CONTINUED = 5
 """How often a window's job is continued: one that crashes jobtui each time must not run forever."""
 KEPT_RUNS = 100
-MOST_COUNTED = 1000
+MAX_COUNTED = 1000
 """The most skipped times that are counted: counting those of a year, every minute, would take seconds."""
 NOT_OWNED = "no jobtui ran this profile at that time"
 NOT_AWAKE = "jobtui was busy or suspended, the machine slept, or the clock was set forward"
@@ -88,7 +88,7 @@ class ScheduleRun(msgspec.Struct, frozen=True, omit_defaults=True):
         job: The job that was submitted or resumed.
         end: When the run's window ends, None if it has none.
         last: The last of several skipped times.
-        count: The number of skipped times; there may be more if it is `MOST_COUNTED`.
+        count: The number of skipped times; there may be more if it is `MAX_COUNTED`.
         after: The highest job id before the run: its job has a higher one.
         recovers: The interrupted job that the run continues as another one, None if there is none.
         reason: Why it was skipped or failed, or what is unusual about its time.
@@ -269,7 +269,7 @@ def _may_continue(schedule: Schedule, now: datetime, interrupted: Job) -> bool:
     again = itertools.takewhile(
         lambda run: run.recovers is not None and run.end == schedule.window_end, reversed(schedule.runs)
     )
-    return end is not None and now < end and sum(1 for _ in again) < MOST_CONTINUED
+    return end is not None and now < end and sum(1 for _ in again) < MAX_CONTINUED
 
 
 def end_window(
@@ -391,7 +391,7 @@ def _missed(
 ) -> ScheduleRun:
     """Return one record of all times from `first` to `until`."""
     last, count = first, 1
-    while count < MOST_COUNTED:
+    while count < MAX_COUNTED:
         following = next_time(schedule.at, last, zone)
         if following is None or following > until:
             break

@@ -45,7 +45,7 @@ RESPONSE_SECONDS = 120.0  # for a client to read a response
 SHORT_LINE = 1 << 16
 LONG_LINES_AT_ONCE = 2
 # rows that are read from the history; encoding them takes about 0.2 s, in which the loop does nothing else
-MOST_ROWS = 100_000
+MAX_ROWS = 100_000
 
 _SingleResponse = (
     protocol.ExecuteRequest
@@ -321,13 +321,13 @@ class SocketServer:
 async def _with_all_rows(result: Result) -> Result:
     """Return a result that can be sent: the rows of SHOW JOBS are read from the history when they are needed.
 
-    The clients of this package read them themselves. Of more than `MOST_ROWS` rows only the newest are sent:
+    The clients of this package read them themselves. Of more than `MAX_ROWS` rows only the newest are sent:
     the statements before this one have been carried out, so that it is too late for an error.
     """
     if isinstance(result.rows, tuple | list):
         return result
     count = len(result.rows)
-    first = max(0, count - MOST_ROWS)
+    first = max(0, count - MAX_ROWS)
     rows = await asyncio.to_thread(lambda: tuple(result.rows[first:]))
     return replace(result, rows=rows, total=count if first else None)
 
@@ -370,8 +370,8 @@ async def _read_long_line(reader: asyncio.StreamReader) -> bytes:
         except asyncio.LimitOverrunError as full:
             pieces.append(await reader.readexactly(full.consumed))
             size += full.consumed
-            if size > protocol.LONGEST_LINE:
-                raise _RequestUnread(f"it has more than {protocol.LONGEST_LINE >> 20} MiB") from None
+            if size > protocol.MAX_LINE_BYTES:
+                raise _RequestUnread(f"it has more than {protocol.MAX_LINE_BYTES >> 20} MiB") from None
 
 
 async def _send(writer: asyncio.StreamWriter, answer: protocol.Response) -> None:
@@ -402,7 +402,7 @@ def _line_of(answer: protocol.Response) -> bytes:
     """Return the line of a response. Raises ValueError if it is longer than a client reads."""
     line = protocol.encode(answer) + b"\n"
     longest = (
-        protocol.LONGEST_DUMPED_LINE if isinstance(answer, protocol.DumpResponse) else protocol.LONGEST_LINE
+        protocol.MAX_DUMP_LINE_BYTES if isinstance(answer, protocol.DumpResponse) else protocol.MAX_LINE_BYTES
     )
     if len(line) > longest:
         raise ValueError(f"the answer has more than {longest >> 20} MiB")

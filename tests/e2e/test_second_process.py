@@ -170,7 +170,7 @@ def test_pair_too_long_to_be_handed_over_is_refused(
     from jobtui.engine.remote import RemoteClient
     from jobtui.errors import StorageError
 
-    monkeypatch.setattr(protocol, "LONGEST_LINE", 1 << 16)
+    monkeypatch.setattr(protocol, "MAX_LINE_BYTES", 1 << 16)
     remote = RemoteClient.connect(jobtui.profile)
     try:
         with pytest.raises(StorageError, match="too long to be sent to the jobtui that owns"):

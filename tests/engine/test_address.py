@@ -13,7 +13,13 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.owner_socket import LONGEST_PATH, SOCKET, bind_socket, candidate_addresses, recorded_address
+from jobtui.engine.owner_socket import (
+    MAX_PATH_BYTES,
+    SOCKET,
+    bind_socket,
+    candidate_addresses,
+    recorded_address,
+)
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import RemoteClient
 from jobtui.errors import OwnerRejected
@@ -52,7 +58,7 @@ class TestChoice:
 
     def test_profile_path_longer_than_a_socket_address(self, tmp_path: Path) -> None:
         root = tmp_path / ("long" * 30) / ("longer" * 30)
-        assert len(str(root / SOCKET)) > LONGEST_PATH
+        assert len(str(root / SOCKET)) > MAX_PATH_BYTES
         with open_bench(root, ScriptedStorage({})):
             assert recorded_address(root) == root / SOCKET
             assert connects(root)

@@ -11,7 +11,7 @@ import msgspec
 import pytest
 
 from jobtui.engine import lifecycle
-from jobtui.engine.deferrals import CHECK_SECONDS, LONGEST_DOWN, RECHECK
+from jobtui.engine.deferrals import CHECK_SECONDS, MAX_DOWN, RECHECK
 from jobtui.engine.scheduler import Start, decide
 from jobtui.errors import ErrorCode
 from jobtui.formatting import to_local
@@ -142,7 +142,7 @@ class TestDown:
         bench.storage.operation("nba", "h0").finish()
         bench.storage.operation("nba", "h2").finish()
         deferral(bench, 1)
-        recheck(bench, LONGEST_DOWN.total_seconds() + 1)
+        recheck(bench, MAX_DOWN.total_seconds() + 1)
         job = bench.events.until(1, Status.FAILED)
         task, why = job.tasks[1], f"not begun, because the host was down for more than 12 h: {DOWN}"
         assert (task.status, task.reason, task.code) == (Status.FAILED, why, ErrorCode.UNREACHABLE)
@@ -160,7 +160,7 @@ class TestDown:
         bench.storage.outages["h1"] = DOWN
         bench.execute("ADMIN COMPACT nba ON h1 WITH rolling = 1")
         deferral(bench, 0)
-        recheck(bench, LONGEST_DOWN.total_seconds() + 1)
+        recheck(bench, MAX_DOWN.total_seconds() + 1)
         job = bench.events.until(1, Status.FAILED)
         assert (job.start, job.took) == (None, None)
 
@@ -191,7 +191,7 @@ class TestStalled:
         bench.storage.operation("nba", "h0").finish()
         bench.storage.operation("nba", "h2").finish()
         assert deferral(bench, 1) == "writes on h1 are stalled"
-        recheck(bench, LONGEST_DOWN.total_seconds() + 1)
+        recheck(bench, MAX_DOWN.total_seconds() + 1)
         bench.clock.wait_for_sleep(RECHECK.total_seconds())  # it was asked again
         del bench.storage.stalls["h1"]
         recheck(bench)

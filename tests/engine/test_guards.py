@@ -272,7 +272,7 @@ class TestSpaces:
 
 class TestAnswers:
     def test_answer_that_is_too_long_is_not_sent(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(protocol, "LONGEST_LINE", 10)
+        monkeypatch.setattr(protocol, "MAX_LINE_BYTES", 10)
 
         async def send() -> None:
             await server._send(cast("asyncio.StreamWriter", None), protocol.Accepted())

@@ -114,7 +114,7 @@ class TestPaths:
 
 class TestChannel:
     def test_request_that_is_too_long_is_not_sent(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(protocol, "LONGEST_LINE", 10)
+        monkeypatch.setattr(protocol, "MAX_LINE_BYTES", 10)
         near, far = socket.socketpair()
         with near, far:
             with pytest.raises(protocol.RequestTooLarge):

@@ -193,7 +193,7 @@ class TestFiles:
         assert not list(elsewhere.iterdir())
 
     def test_oldest_are_deleted(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(samples, "MOST_FILES", 10)
+        monkeypatch.setattr(samples, "MAX_FILES", 10)
         monkeypatch.setattr(samples, "_SWEEP_EVERY", 1)
         files = SampleFiles(tmp_path)
         for job in range(1, 31):
@@ -214,7 +214,7 @@ class TestFiles:
         files = SampleFiles(tmp_path)
         files.write(job_samples(1))
         size = (tmp_path / "samples" / "1.samples").stat().st_size
-        monkeypatch.setattr(samples, "MOST_BYTES_OF_FILES", 4 * size)
+        monkeypatch.setattr(samples, "MAX_TOTAL_BYTES", 4 * size)
         monkeypatch.setattr(samples, "_SWEEP_EVERY", 1)
         for job in range(2, 9):
             files.write(job_samples(job))

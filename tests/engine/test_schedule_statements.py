@@ -379,8 +379,8 @@ class TestThousands:
         limits: list[int] = []
         result = queries.schedules_result("", made, lambda job: limits.append(job), made[0].created)
         times = sum(len(row.values["upcoming"]) for row in result.rows)  # type: ignore[arg-type]  # a list
-        assert len(limits) <= 2 * self.COUNT + 2 * queries._MOST_RUNS
-        assert self.COUNT <= times <= queries._MOST_TIMES
+        assert len(limits) <= 2 * self.COUNT + 2 * queries._MAX_RUNS
+        assert self.COUNT <= times <= queries._MAX_TIMES
         assert all(row.values["upcoming_until"] == row.values["upcoming"][-1][0] for row in result.rows)  # type: ignore[index]  # a list
         (alone,) = queries.schedules_result("", made[:1], lambda _: None, made[0].created).rows
         assert alone.values["upcoming_until"] is None

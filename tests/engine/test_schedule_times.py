@@ -218,7 +218,7 @@ class TestDue:
     def test_missed_times_of_a_year_are_not_counted_to_the_end(self) -> None:
         step = schedules.advance(made("* * * * *", timezone="UTC"), at("2027-03-10T20:30:30Z"), None)
         assert step.action is RunAction.SUBMIT
-        assert [run.count for run in step.schedule.runs] == [schedules.MOST_COUNTED, 1]
+        assert [run.count for run in step.schedule.runs] == [schedules.MAX_COUNTED, 1]
 
     def test_new_owner_within_a_minute_runs_it(self) -> None:
         assert schedules.advance(made(timezone="UTC"), at("2026-03-11T02:30:59Z"), None).action
@@ -372,7 +372,7 @@ class TestInterrupted:
         continued = 0
         while (step := schedules.advance(schedule, now, None, 7, interrupted())).action is RunAction.RECOVER:
             schedule, continued = schedules.record_start(step.schedule, 8 + continued), continued + 1
-        assert continued == schedules.MOST_CONTINUED
+        assert continued == schedules.MAX_CONTINUED
         step = schedules.advance(schedule, at("2026-03-12T02:30Z"), None, 7, interrupted())
         assert step.action is RunAction.RECOVER
 

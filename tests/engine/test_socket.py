@@ -118,7 +118,7 @@ class TestQuestions:
         assert isinstance(answer, protocol.ExecuteResponse)
         assert [row.cells[:2] for row in answer.results[0].rows] == [("1", "flush solo"), ("2", "compact solo")]
         assert answer.results[0].total is None
-        monkeypatch.setattr(server, "MOST_ROWS", 1)
+        monkeypatch.setattr(server, "MAX_ROWS", 1)
         answer = answer_to(root, RUN % b'"ADMIN FLUSH nba; SHOW JOBS"')
         assert isinstance(answer, protocol.ExecuteResponse)
         submitted, listed = answer.results
@@ -182,7 +182,7 @@ class TestQuestions:
             assert answers.read() == b""
 
     def test_line_too_long_gets_error_reply(self, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(protocol, "LONGEST_LINE", 1 << 20)
+        monkeypatch.setattr(protocol, "MAX_LINE_BYTES", 1 << 20)
         with connected(root) as client, client.makefile("rb") as answers:
             client.sendall(b"x" * (3 << 20))
             assert b"more than 1 MiB" in answers.readline()
@@ -306,7 +306,7 @@ class TestConnections:
     def test_clients_leave_descriptors_for_the_owner(
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(acceptor, "MOST_CONNECTIONS", 1)
+        monkeypatch.setattr(acceptor, "MAX_CONNECTIONS", 1)
         owner_client = RemoteClient.connect(Profile("local", root))
         with pytest.raises(errors.RequestNotAccepted, match="1 clients are connected"):
             RemoteClient.connect(Profile("local", root))
@@ -406,7 +406,7 @@ class TestAnswers:
     def test_malformed_answer_is_reported(
         self, runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch, line: bytes, why: str
     ) -> None:
-        monkeypatch.setattr(protocol, "LONGEST_LINE", 1 << 17)
+        monkeypatch.setattr(protocol, "MAX_LINE_BYTES", 1 << 17)
         line = line if len(line) < 1 << 16 or line.startswith(b"x") else line[: 1 << 16] + b"\n"
 
         def say(client: socket.socket) -> None:
@@ -426,7 +426,7 @@ class TestAnswers:
                     client.sendall(b"{")
 
         monkeypatch.setattr(remote, "GREETING_SECONDS", 0.2)
-        monkeypatch.setattr(protocol, "LONGEST_LINE", 1 << 40)
+        monkeypatch.setattr(protocol, "MAX_LINE_BYTES", 1 << 40)
         with impostor(root, drip), pytest.raises(errors.OwnerTimeout):
             RemoteClient.connect(Profile("local", root))
 
@@ -441,7 +441,7 @@ class TestAnswers:
         self, owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         owner_client = RemoteClient.connect(Profile("local", root))
-        monkeypatch.setattr(protocol, "LONGEST_LINE", 4_000)
+        monkeypatch.setattr(protocol, "MAX_LINE_BYTES", 4_000)
         answer = owner.execute("ADMIN FLUSH solo; ADMIN FLUSH solo; ADMIN FLUSH solo; ADMIN FLUSH solo")
         ended = owner_client.wait_ended(answer.jobs)
         owner.engine.stop_jobs()
