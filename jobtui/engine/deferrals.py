@@ -49,7 +49,7 @@ class Deferrals:
         self._until = {key: at for key, at in self._until.items() if now < at <= now + RECHECK}
         return self._until
 
-    def must_ask(self, job: Job, numbers: Sequence[int]) -> bool:
+    def must_check(self, job: Job, numbers: Sequence[int]) -> bool:
         """Return whether a host of these tasks must be asked; if not, they begin with the commit under way."""
         return lifecycle.takes_turns(job.options) or any(
             self._storage.can_stall(job.space, job.tasks[number].host) for number in numbers
@@ -57,11 +57,11 @@ class Deferrals:
 
     async def ready_tasks(self, job: Job, numbers: Sequence[int]) -> list[int]:
         """Return those of these queued tasks whose hosts can work now; the others are deferred or given up."""
-        asking = [asyncio.ensure_future(self._find_deferral(job, job.tasks[number])) for number in numbers]
-        if not await wait_all(self._clock, CHECK_SECONDS, *asking):
-            for future in asking:
+        checks = [asyncio.ensure_future(self._find_deferral(job, job.tasks[number])) for number in numbers]
+        if not await wait_all(self._clock, CHECK_SECONDS, *checks):
+            for future in checks:
                 future.cancel()
-        answers = await asyncio.gather(*asking, return_exceptions=True)
+        answers = await asyncio.gather(*checks, return_exceptions=True)
         found = zip(numbers, answers, strict=True)
         held = {number: answer for number, answer in found if isinstance(answer, Deferral)}
         if held:

@@ -69,7 +69,7 @@ class Dispatcher:
         self._running: set[int] = set()
         self._starting: set[int] = set()
         self._hosts: set[str] = set()
-        self._began: dict[int, float] = {}
+        self._began_at: dict[int, float] = {}
         self._schedule_due = False
         self._leaving = False
         self._closed = False
@@ -361,7 +361,7 @@ class Dispatcher:
     def _queue_heads(self) -> list[Job]:
         current = self._store.current
         occupied = {job.space for job in self._current_jobs(self._running | self._starting)}
-        heads, through = [], []
+        heads, emptied = [], []
         for space, queue in self._queues.items():
             if space in occupied:
                 continue
@@ -374,8 +374,8 @@ class Dispatcher:
                     break
                 heappop(queue)
             else:
-                through.append(space)
-        for space in through:
+                emptied.append(space)
+        for space in emptied:
             del self._queues[space]
         return heads
 
@@ -403,7 +403,7 @@ class Dispatcher:
             if job is not None:
                 self._starting.add(job.id)
                 self._host_tasks.reserve(job.tasks[number].host for number in start.tasks)
-                if self._deferrals.must_ask(job, start.tasks):
+                if self._deferrals.must_check(job, start.tasks):
                     self._tasks.spawn(self._start_ready(job, start.tasks))
                 else:
                     self._start(job, start.tasks)
@@ -452,7 +452,7 @@ class Dispatcher:
             self._send(job, tasks, begun, jobs[0] if jobs else None)
             self._waiters.notify()  # for `wait_started`
 
-        self._began.setdefault(job.id, self._clock.steady())
+        self._began_at.setdefault(job.id, self._clock.steady())
         self._store.update_nowait(edit, settled)
 
     def _send(self, job: Job, claimed: Sequence[int], begun: Sequence[int], started: Job | None) -> None:
@@ -478,8 +478,8 @@ class Dispatcher:
     def _forget(self, job_id: int) -> None:
         self._running.discard(job_id)
         self._host_tasks.forget(job_id)
-        self._began.pop(job_id, None)
+        self._began_at.pop(job_id, None)
 
     def _elapsed(self, job_id: int) -> float | None:
-        began = self._began.get(job_id)
+        began = self._began_at.get(job_id)
         return None if began is None else self._clock.steady() - began

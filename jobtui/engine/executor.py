@@ -94,17 +94,17 @@ class StatementExecutor:
         self._find_job = find_job
         self._schedules = schedules
         self._advisor = advisor
-        self._turns: WeakKeyDictionary[Session, asyncio.Lock] = WeakKeyDictionary()
+        self._session_locks: WeakKeyDictionary[Session, asyncio.Lock] = WeakKeyDictionary()
 
     async def execute(self, text: str, session: Session) -> ExecuteResult:
         """Parse the whole text, then run its statements in order up to the first that fails.
 
         Texts of one session run one after the other.
         """
-        turn = self._turns.get(session)
-        if turn is None:
-            turn = self._turns[session] = asyncio.Lock()
-        async with turn:
+        lock = self._session_locks.get(session)
+        if lock is None:
+            lock = self._session_locks[session] = asyncio.Lock()
+        async with lock:
             statements = await _parse(text)
             if isinstance(statements, ExecuteResult):
                 return statements

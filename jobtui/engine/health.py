@@ -33,10 +33,10 @@ from jobtui.model import ConnectionStatus
 from jobtui.os_errors import bare_reason
 from jobtui.storage.base import Host
 
-_PAIRS = [(b"key %d" % number, b"value") for number in range(100)]
-_SPACE = "tried"
-_HOST = "local0"
-_SECONDS = 60.0
+_PROBE_PAIRS = [(b"key %d" % number, b"value") for number in range(100)]
+_PROBE_SPACE = "tried"
+_PROBE_HOST = "local0"
+_PROBE_SECONDS = 60.0
 
 
 class OwnerInfo(msgspec.Struct, frozen=True):
@@ -135,12 +135,12 @@ def probe_storage(*fallbacks: Path) -> None:
 
     Raises StorageError, StoreError and OSError.
     """
-    with _temporary_engine(Profile("doctor", Path(), {_HOST: None}), *fallbacks) as engine:
-        session = Session(_SPACE, Path("/"))
-        _execute(engine, f"CREATE SPACE {_SPACE}", session)
-        engine.load(_SPACE, _PAIRS).result(_SECONDS)
+    with _temporary_engine(Profile("doctor", Path(), {_PROBE_HOST: None}), *fallbacks) as engine:
+        session = Session(_PROBE_SPACE, Path("/"))
+        _execute(engine, f"CREATE SPACE {_PROBE_SPACE}", session)
+        engine.load(_PROBE_SPACE, _PROBE_PAIRS).result(_PROBE_SECONDS)
         answer = _execute(engine, "ADMIN FLUSH; ADMIN COMPACT", session)
-        for job in engine.wait_ended(answer.jobs).result(_SECONDS):
+        for job in engine.wait_ended(answer.jobs).result(_PROBE_SECONDS):
             if job.reason:
                 raise ProbeFailed(job.reason)
 
@@ -151,8 +151,8 @@ def probe_cluster(profile: Profile, seconds: float) -> tuple[ConnectionStatus | 
     Raises StorageError, StoreError and OSError.
     """
     with _temporary_engine(profile, profile.root) as engine:
-        engine.wait_connected(seconds, whole=False).result(seconds + _SECONDS)
-        hosts = engine.fetch_overview().result(seconds + _SECONDS).hosts  # some storages connect only now
+        engine.wait_connected(seconds, caught_up=False).result(seconds + _PROBE_SECONDS)
+        hosts = engine.fetch_overview().result(seconds + _PROBE_SECONDS).hosts  # some storages connect only now
         return engine.connection, hosts
 
 
@@ -171,7 +171,7 @@ def find_dead_graphds(profile: Profile) -> dict[str, str]:
 
 
 def _execute(engine: LocalClient, text: str, session: Session) -> ExecuteResult:
-    answer = engine.execute(text, session).result(_SECONDS)
+    answer = engine.execute(text, session).result(_PROBE_SECONDS)
     if answer.failure is not None:
         raise ProbeFailed(answer.failure.message)
     return answer

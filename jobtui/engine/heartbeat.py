@@ -23,7 +23,7 @@ from jobtui.model import Job
 
 FILE = "heartbeat"
 BEAT_SECONDS = 2.0
-SHORT = timedelta(seconds=3 * BEAT_SECONDS)
+UNREPORTED_GAP = timedelta(seconds=3 * BEAT_SECONDS)
 """A gap that is not reported: a busy disk may delay a beat, and an event may follow the last one."""
 
 _MAX_BYTES = 64
@@ -43,13 +43,13 @@ class Heartbeat:
         self._path = root / FILE
         self._clock = clock
         self._is_needed = is_needed
-        self._is_made = False
-        self._beats = False
+        self._is_created = False
+        self._is_beating = False
 
     def start(self, run: Callable[[Coroutine[Any, Any, None]], object]) -> None:
         """Start the beats with `run`, unless they are running; for the engine's loop alone."""
-        if not self._beats:
-            self._beats = True
+        if not self._is_beating:
+            self._is_beating = True
             run(self._beat())
 
     def last(self) -> datetime | None:
@@ -64,7 +64,7 @@ class Heartbeat:
                 # the real time, not the clock's: a test's clock stands still
                 await asyncio.sleep(BEAT_SECONDS)
         finally:
-            self._beats = False
+            self._is_beating = False
 
     def _write(self, now: datetime) -> None:
         """Write the time.
@@ -73,13 +73,13 @@ class Heartbeat:
         """
         flags = os.O_WRONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
         with suppress(OSError):
-            if not self._is_made:
+            if not self._is_created:
                 # the old one may be a link, or belong to another user after a run as root
                 self._path.unlink(missing_ok=True)
                 flags |= os.O_CREAT | os.O_EXCL
             # opened each time: a thread that outlives its engine must not write to a closed descriptor
             file = os.open(self._path, flags, 0o600)
-            self._is_made = True
+            self._is_created = True
             try:
                 os.pwrite(file, f"{now.isoformat(timespec='milliseconds')}\n".encode(), 0)
             finally:
@@ -120,6 +120,6 @@ def find_interruption(job: Job, beat: datetime | None, now: datetime, booted: da
     until = now
     if booted is not None and at < booted < now:
         until = booted  # power was lost, and with it the last beats
-    elif beat is not None and beat >= event - SHORT:
+    elif beat is not None and beat >= event - UNREPORTED_GAP:
         until = at  # the next beat would have followed soon
-    return Interruption(at, until if until - at > SHORT else None)
+    return Interruption(at, until if until - at > UNREPORTED_GAP else None)

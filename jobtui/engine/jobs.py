@@ -76,14 +76,14 @@ Edit = Callable[[Transaction], Sequence[Job]]
 OnCommitted = Callable[[Sequence[Job], Exception | None], None]
 
 
-class _Waiting(msgspec.Struct):
+class _PendingChange(msgspec.Struct):
     edit: Edit
     must_persist: bool
     on_committed: OnCommitted
     alone: bool = False  # it was refused together with others, so it is tried without them
 
 
-_Made = list[tuple[_Waiting, Sequence[Job]]]
+_Applied = list[tuple[_PendingChange, Sequence[Job]]]
 
 
 class JobStore:
@@ -111,8 +111,8 @@ class JobStore:
         self._publish = publish
         self._reserved: set[str] = set()
         self._current: dict[int, Job] = {job.id: job for job in history.live()}
-        self._waiting: list[_Waiting] = []
-        self._postponed: list[_Waiting] = []
+        self._pending: list[_PendingChange] = []
+        self._postponed: list[_PendingChange] = []
         self._write_due = self._writing = False
         self._probe: asyncio.Task[None] | None = None
 
@@ -160,7 +160,7 @@ class JobStore:
 
     def update_nowait(self, edit: Edit, on_committed: OnCommitted, *, must_persist: bool = False) -> None:
         """Change jobs without waiting: `on_committed` is called, in the loop, with the result."""
-        self._waiting.append(_Waiting(edit, must_persist, on_committed))
+        self._pending.append(_PendingChange(edit, must_persist, on_committed))
         self._write_soon()
 
     # ---- spaces that must stay without jobs
@@ -204,79 +204,79 @@ class JobStore:
         # set first: a callback that runs meanwhile may add a change, which must see the result of this commit
         self._writing = True
         transaction = Transaction(self)
-        made = self._apply(self._next_batch(), transaction)
+        applied = self._apply(self._next_batch(), transaction)
         if not transaction.changed:
             self._writing = False
-            self._report_all(made)
+            self._report_all(applied)
             self._write_rest()
             return
         loop = asyncio.get_running_loop()
 
         def on_done(committed: Future[None]) -> None:
             with contextlib.suppress(RuntimeError):  # the loop has been closed: no callback waits
-                loop.call_soon_threadsafe(self._on_written, made, transaction, committed)
+                loop.call_soon_threadsafe(self._on_written, applied, transaction, committed)
 
         try:
             self.history.commit(*transaction.changed.values()).add_done_callback(on_done)
         except Exception as error:
-            self._on_refused(made, error)
+            self._on_refused(applied, error)
 
-    def _next_batch(self) -> list[_Waiting]:
+    def _next_batch(self) -> list[_PendingChange]:
         """Return the changes of the next commit."""
-        waiting, self._waiting = self._waiting, []
+        pending, self._pending = self._pending, []
         if self.broken:
-            for each in waiting:
+            for each in pending:
                 self._report(each, (), self._write_refusal)
             return []
-        first = next((n for n, each in enumerate(waiting) if each.alone), len(waiting))
+        first = next((n for n, each in enumerate(pending) if each.alone), len(pending))
         count = first if first and self._write_refusal is None else 1
-        self._waiting = waiting[count:] + self._waiting
-        return waiting[:count]
+        self._pending = pending[count:] + self._pending
+        return pending[:count]
 
-    def _apply(self, batch: Sequence[_Waiting], transaction: Transaction) -> _Made:
-        made = []
-        for waiting in batch:
+    def _apply(self, batch: Sequence[_PendingChange], transaction: Transaction) -> _Applied:
+        applied = []
+        for change in batch:
             runs, amended = transaction.runs.copy(), transaction.amended.copy()
             try:
-                jobs = waiting.edit(transaction)
+                jobs = change.edit(transaction)
                 for job in jobs:
                     if job.id not in transaction.new and not transaction.is_amended(job):
                         _check_ended_is_final(transaction.get(job.id), job)
             except Exception as error:
                 transaction.runs, transaction.amended = runs, amended
-                self._report(waiting, (), error)  # an edit's own exception goes back to its caller
+                self._report(change, (), error)  # an edit's own exception goes back to its caller
                 continue
             for job in jobs:
                 transaction.changed[job.id] = job
-            made.append((waiting, jobs))
-        return made
+            applied.append((change, jobs))
+        return applied
 
-    def _on_written(self, made: _Made, transaction: Transaction, committed: Future[None]) -> None:
+    def _on_written(self, applied: _Applied, transaction: Transaction, committed: Future[None]) -> None:
         error = committed.exception()
         if error is not None:
-            self._on_refused(made, error)
+            self._on_refused(applied, error)
             return
         self._writing = False
         self.before_publish(transaction)
         self._publish_changes(transaction)
-        self._report_all(made)
+        self._report_all(applied)
         self._check_disk()
         self._write_rest()
 
-    def _report_all(self, made: _Made) -> None:
-        for waiting, jobs in made:
-            self._report(waiting, jobs, None)
+    def _report_all(self, applied: _Applied) -> None:
+        for change, jobs in applied:
+            self._report(change, jobs, None)
 
-    def _report(self, waiting: _Waiting, jobs: Sequence[Job], error: Exception | None) -> None:
+    def _report(self, change: _PendingChange, jobs: Sequence[Job], error: Exception | None) -> None:
         """Call the callback of one change; if it fails, the others are still called."""
         try:
-            waiting.on_committed(jobs, error)
+            change.on_committed(jobs, error)
         except Exception as failure:
             text = f"A change was committed, but a later action failed: {type(failure).__name__}: {failure}"
             self._publish([Notice(text, "error")])
 
     def _write_rest(self) -> None:
-        if self._waiting:
+        if self._pending:
             self._write_soon()
 
     def _publish_changes(self, transaction: Transaction) -> None:
@@ -300,16 +300,16 @@ class JobStore:
 
     # ---- a disk that does not accept changes
 
-    def _on_refused(self, made: _Made, caught: BaseException) -> None:
+    def _on_refused(self, applied: _Applied, caught: BaseException) -> None:
         self._writing = False
         error = caught if isinstance(caught, StoreError) else StoreFailed(f"The history failed: {caught}")
-        refused = [waiting for waiting, _ in made]
+        refused = [change for change, _ in applied]
         if isinstance(error, StoreFailed):
             self._fail_permanently(error, refused)
         elif len(refused) > 1:
-            for waiting in refused:
-                waiting.alone = True
-            self._waiting[:0] = refused
+            for change in refused:
+                change.alone = True
+            self._pending[:0] = refused
         elif isinstance(error, StoreFull) and refused[0].must_persist:
             self._postponed += refused
         else:
@@ -342,13 +342,13 @@ class JobStore:
         finally:
             self._probe = None
 
-    def _fail_permanently(self, error: StoreError, refused: list[_Waiting]) -> None:
+    def _fail_permanently(self, error: StoreError, refused: list[_PendingChange]) -> None:
         self.broken = True
         self._write_refusal = error
         self._set_error(self.history.write_error or str(error))
         postponed, self._postponed = self._postponed, []
-        for waiting in refused + postponed:
-            self._report(waiting, (), error)
+        for change in refused + postponed:
+            self._report(change, (), error)
         self.on_writable()
 
     def _set_error(self, error: str) -> None:
@@ -357,9 +357,9 @@ class JobStore:
             self._publish([Notice(error, "error")])
 
     def _resume(self) -> None:
-        for waiting in self._postponed:
-            waiting.alone = False
-        self._waiting, self._postponed = self._postponed + self._waiting, []
+        for change in self._postponed:
+            change.alone = False
+        self._pending, self._postponed = self._postponed + self._pending, []
         self._write_rest()
         if self.write_error:
             self.write_error, self._write_refusal = "", None

@@ -94,6 +94,7 @@ def new_job(
 ) -> Job:
     """Return a new job in the queue, with a task for each host, in the hosts' order."""
     positions = {} if recovered is None else recovered.positions
+    reason = _describe_recovery(recovered)
     return Job(
         id=job_id,
         command=command,
@@ -106,11 +107,11 @@ def new_job(
         tasks=tuple(
             Task(number=number, host=host, steps=positions.get(host)) for number, host in enumerate(hosts)
         ),
-        events=(JobEvent(at=now, kind=EventKind.SUBMITTED, status=Status.QUEUE, reason=_origin_of(recovered)),),
+        events=(JobEvent(at=now, kind=EventKind.SUBMITTED, status=Status.QUEUE, reason=reason),),
     )
 
 
-def _origin_of(recovered: Recovered | None) -> str:
+def _describe_recovery(recovered: Recovered | None) -> str:
     if recovered is None:
         return ""
     continued = [f"{host} {describe_continuation(steps)}" for host, steps in recovered.positions.items()]
@@ -164,7 +165,7 @@ def start_tasks(job: Job, tasks: Iterable[int], now: datetime) -> Job:
     for number in tasks:
         task = started[number]
         begun, attempts = task.start or at, task.attempts + 1
-        started[number] = _moved(
+        started[number] = _with_status(
             task, Status.RUNNING, start=begun, attempts=attempts, not_before=None, deferred=None
         )
         events.append(JobEvent(at=at, kind=EventKind.TASK_STARTED, task=number, status=Status.RUNNING))
@@ -221,7 +222,7 @@ def _stop_queued_tasks(job: Job, at: datetime, reason: str) -> Job:
     for task in job.tasks:
         if task.status is Status.QUEUE:
             held = reason if task.start is None else ""
-            task = _moved(task, Status.STOPPED, stop=at, not_before=None, deferred=None, reason=held)
+            task = _with_status(task, Status.STOPPED, stop=at, not_before=None, deferred=None, reason=held)
             job = _with_task(job, task)
     return job
 
@@ -304,7 +305,7 @@ def finish_task(job: Job, number: int, end: TaskOutcome, now: datetime, took: fl
     at = clamp_time(job, now)
     task = job.tasks[number]
     progress = 1.0 if end.status is Status.FINISHED else end.progress
-    task = _moved(
+    task = _with_status(
         task,
         end.status,
         stop=at,
@@ -369,10 +370,10 @@ def interrupt(job: Job, now: datetime, until: datetime | None = None) -> Job:
         return job
     for task in job.tasks:
         if task.status is Status.RUNNING:
-            failed = _moved(task, Status.FAILED, stop=at, reason=reason, code=INTERRUPTED_CODE)
+            failed = _with_status(task, Status.FAILED, stop=at, reason=reason, code=INTERRUPTED_CODE)
             job = _with_task(job, failed)
         elif task.status is Status.QUEUE:
-            job = _with_task(job, _moved(task, Status.STOPPED, stop=at, deferred=None, reason=reason))
+            job = _with_task(job, _with_status(task, Status.STOPPED, stop=at, deferred=None, reason=reason))
     event = JobEvent(at=at, kind=EventKind.INTERRUPTED, status=Status.FAILED, reason=LEFT_BEHIND)
     return replace(
         job, status=Status.FAILED, stop=at, reason=reason, stopping=False, events=(*job.events, event)
@@ -481,7 +482,7 @@ def _first_failure(job: Job) -> str:
     return ""
 
 
-def _moved(task: Task, status: Status, **fields: object) -> Task:
+def _with_status(task: Task, status: Status, **fields: object) -> Task:
     if not task.status.may_become(status):
         raise IllegalTransition(f"task {task.number}: {task.status} cannot become {status}")
     return replace(task, status=status, **fields)

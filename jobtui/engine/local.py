@@ -173,17 +173,17 @@ class LocalClient:
         """Whether running jobs continue when this process ends."""
         return self.engine.control.outlives_engine
 
-    def wait_connected(self, seconds: float, *, whole: bool, jobs: Sequence[int] = ()) -> Future[bool]:
+    def wait_connected(self, seconds: float, *, caught_up: bool, jobs: Sequence[int] = ()) -> Future[bool]:
         """Wait for the connection to the cluster that runs the jobs; True at once if there is none.
 
         Args:
             seconds: How long to wait before the answer is False.
-            whole: Wait also until all jobs that the cluster lists are in the history.
-            jobs: Without `whole`, wait until these jobs are in the history as the cluster has them now.
+            caught_up: Wait also until all jobs that the cluster lists are in the history.
+            jobs: Without `caught_up`, wait until these jobs are in the history as the cluster has them now.
 
         The future fails with StorageError if the cluster cannot be connected.
         """
-        return self.call(self.engine.wait_connected(seconds, caught_up=whole, jobs=jobs))
+        return self.call(self.engine.wait_connected(seconds, caught_up=caught_up, jobs=jobs))
 
     def wait_ended(self, jobs: Iterable[int]) -> Future[tuple[Job, ...]]:
         """Return a future that is done when all these jobs have ended, with the jobs in the given order."""

@@ -80,7 +80,7 @@ def with_demo_rate(profile: Profile) -> Profile:
     return msgspec.structs.replace(profile, compact_rate=COMPACT_RATE)
 
 
-def keep_owner(profile: Profile) -> str:
+def describe_autostart(profile: Profile) -> str:
     """Return how a process that runs the profile's schedules is kept alive: a systemd unit, or cron."""
     import shutil  # late, like the others: few commands report this
 

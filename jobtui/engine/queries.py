@@ -12,7 +12,7 @@ from jobtui.engine import lifecycle
 from jobtui.engine.client import ExecuteResult, Failure, SpaceOverview
 from jobtui.engine.schedules import (
     MAX_COUNTED,
-    SET_BACK,
+    MAX_SET_BACK,
     RunOutcome,
     Schedule,
     ScheduleRun,
@@ -315,7 +315,7 @@ def _describe_times(schedule: Schedule, now: datetime) -> str:
     if schedule.next is None:
         return find_clock_problem(now)
     zone, notes = zone_of(schedule), [schedule.clock_note]
-    if schedule.handled > now >= schedule.handled - SET_BACK:
+    if schedule.handled > now >= schedule.handled - MAX_SET_BACK:
         following = next_time(schedule.at, now, zone)
         if following is not None and following <= schedule.handled:
             until = format_local_time(schedule.handled)

@@ -14,7 +14,7 @@ from msgspec.structs import replace
 from jobtui.engine import queries, schedules
 from jobtui.engine.client import ExecuteResult, Listener, Overview, Session, SpaceOverview
 from jobtui.engine.lifecycle import is_interrupted
-from jobtui.engine.profile import Profile, keep_owner
+from jobtui.engine.profile import Profile, describe_autostart
 from jobtui.errors import StatementRefused, StorageError
 from jobtui.history import History, StoreError
 from jobtui.history.format.disk import Disk
@@ -141,7 +141,7 @@ class ReadOnlyClient:
         if loaded.warning:
             notices.append(loaded.warning)
         if any(not schedule.paused for schedule in found) and not self._is_owned():
-            notices.append(f"{schedules.NO_OWNER}: {keep_owner(self._settings)}")
+            notices.append(f"{schedules.NO_OWNER}: {describe_autostart(self._settings)}")
         now = datetime.now(UTC)  # the clock's module imports asyncio
         return queries.schedules_result(typed, found, self.job, now, "; ".join(notices))
 

@@ -75,10 +75,10 @@ class RemoteClient(ReadOnlyClient):
         self._waiting: list[tuple[tuple[int, ...], Future[tuple[Job, ...]]]] = []
         self._link: tuple[ConnectionStatus, float] | None = None
         self._remote_inventory = None if profile.cluster is None else RemoteInventory(self._fetch_overview)
-        self._following, greeting = self._subscribe_to_owner()
+        self._event_channel, greeting = self._subscribe_to_owner()
         self._store_connection(greeting.messages)
         self.history.refresh()
-        self._found = {job.id: job for job in self.history.live()}
+        self._active_at_start = {job.id: job for job in self.history.live()}
         threading.Thread(target=self._follow, name="jobtui-follow", daemon=True).start()
 
     @classmethod
@@ -115,9 +115,9 @@ class RemoteClient(ReadOnlyClient):
             if refused is not None:
                 return refused
         with closing(_Requests(self._channel)) as requests:
-            return self._answered(text, parsed, session, requests)
+            return self._execute_groups(text, parsed, session, requests)
 
-    def _answered(
+    def _execute_groups(
         self, text: str, parsed: Sequence[Parsed], session: Session, requests: _Requests
     ) -> ExecuteResult:
         done: list[Result] = []
@@ -165,7 +165,7 @@ class RemoteClient(ReadOnlyClient):
 
     def last_known_active(self) -> tuple[Job, ...]:
         """Return the jobs that had not ended at the owner's last message, even if they have ended on disk."""
-        jobs = self._found | self._last_known.copy()
+        jobs = self._active_at_start | self._last_known.copy()
         return tuple(job for job in jobs.values() if not job.status.ended)
 
     @property
@@ -246,8 +246,8 @@ class RemoteClient(ReadOnlyClient):
     def close(self) -> None:
         """Disconnect from the owner, whose jobs continue, and close the history."""
         self._closed = True
-        self._following.shut_down()  # wakes the thread that reads it
-        self._following.close()
+        self._event_channel.shut_down()  # wakes the thread that reads it
+        self._event_channel.close()
         super().close()
 
     def _read_up_to(self, job_id: int) -> None:
@@ -294,9 +294,9 @@ class RemoteClient(ReadOnlyClient):
     def _follow(self) -> None:
         try:
             while True:
-                answer = self._following.read(None)
+                answer = self._event_channel.read(None)
                 if isinstance(answer, protocol.EventsMessage) and not self._closed:
-                    self._take(answer.messages)
+                    self._receive(answer.messages)
         except (OSError, ValueError, errors.OwnerUnavailable, StoreError):
             pass  # the owner has exited or is of another version: both are handled below
         with self._lock:
@@ -311,7 +311,7 @@ class RemoteClient(ReadOnlyClient):
             if isinstance(message, ConnectionChanged):
                 self._link = message.connection, time.monotonic()
 
-    def _take(self, messages: Sequence[EngineEvent]) -> None:
+    def _receive(self, messages: Sequence[EngineEvent]) -> None:
         self._store_connection(messages)
         for message in messages:
             if isinstance(message, TaskProgressed | JobChanged):
@@ -365,7 +365,7 @@ class RemoteClient(ReadOnlyClient):
         for job_id in ended:
             if job_id <= last and job_id not in unread:
                 del self._last_known[job_id]
-                self._found.pop(job_id, None)
+                self._active_at_start.pop(job_id, None)
 
 
 def _address_of_owner(profile: Profile) -> Path:

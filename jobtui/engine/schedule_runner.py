@@ -68,7 +68,7 @@ class ScheduleRunner:
         self._absence = schedules.NOT_OWNED  # until this process has checked the schedules once
         self._refusal = ""
         self._write_error = ""
-        self._turn = asyncio.Lock()
+        self._lock = asyncio.Lock()
         self._changed = asyncio.Event()
         self.on_run: Callable[[Schedule, ScheduleRun], None] = lambda _schedule, _run: None
 
@@ -92,7 +92,7 @@ class ScheduleRunner:
                 # without a copy, replacing the file would lose data that a repair could still read
                 self._refusal = f"The schedules cannot be changed: {FILE} is damaged, and cannot be copied"
                 self._events.notify(self._refusal)
-        left = self._settled(loaded.schedules.values())
+        left = self._resolve_starts(loaded.schedules.values())
         await self._carry_out(
             [
                 schedules.end_window(each, self._clock.now(), self._job_of(each), self._interrupted(each))
@@ -100,7 +100,7 @@ class ScheduleRunner:
             ]
         )
 
-    def _settled(self, found: Iterable[Schedule]) -> list[Schedule]:
+    def _resolve_starts(self, found: Iterable[Schedule]) -> list[Schedule]:
         """Return the schedules, with the results of runs that were starting when the last owner ended."""
         found = list(found)
         first = min((each.runs[-1].after + 1 for each in found if schedules.is_starting(each)), default=None)
@@ -111,9 +111,9 @@ class ScheduleRunner:
             job = self._store.get(job_id)
             if job is not None and job.schedule:
                 newer.setdefault(job.schedule, []).append(job)
-        return [self._settle(each, newer) if schedules.is_starting(each) else each for each in found]
+        return [self._resolve_start(each, newer) if schedules.is_starting(each) else each for each in found]
 
-    def _settle(self, schedule: Schedule, newer: Mapping[str, Sequence[Job]]) -> Schedule:
+    def _resolve_start(self, schedule: Schedule, newer: Mapping[str, Sequence[Job]]) -> Schedule:
         run = schedule.runs[-1]
         jobs = [job for job in newer.get(schedule.name, ()) if job.id > run.after]
         return schedules.resolve_start(
@@ -127,11 +127,11 @@ class ScheduleRunner:
         """
         while True:
             self._changed.clear()
-            async with self._turn:
+            async with self._lock:
                 if self._admission.policy is not RunPolicy.NONE:
                     await self._check()
             now = self._clock.now()
-            moments = [schedules.next_moment(schedule) for schedule in self._schedules.values()]
+            moments = [schedules.next_decision_time(schedule) for schedule in self._schedules.values()]
             due = [moment for moment in moments if moment is not None]
             if due or (self._schedules and find_clock_problem(now)):
                 # without a time to wait for, the clock is checked: it may be set right
@@ -298,7 +298,7 @@ class ScheduleRunner:
             )
         now = self._clock.now()
         _require_clock(now)
-        async with self._turn:
+        async with self._lock:
             if statement.name in self._schedules:
                 if statement.if_not_exists:
                     return f"Schedule '{statement.name}' exists already"
@@ -326,7 +326,7 @@ class ScheduleRunner:
 
         Raises StatementRefused and StoreError.
         """
-        async with self._turn:
+        async with self._lock:
             schedule = self._require(name)
             if schedule.paused:
                 raise StatementRefused(f"Schedule '{name}' is already paused")
@@ -334,7 +334,7 @@ class ScheduleRunner:
 
     async def resume(self, name: str) -> None:
         """Resume a schedule. Raises StatementRefused and StoreError."""
-        async with self._turn:
+        async with self._lock:
             schedule = self._require(name)
             if not schedule.paused:
                 raise StatementRefused(f"Schedule '{name}' is not paused")
@@ -348,7 +348,7 @@ class ScheduleRunner:
 
         Raises StatementRefused, StorageError and StoreError.
         """
-        async with self._turn:
+        async with self._lock:
             schedule = self._require(name)
             _require_times(schedule)
             now = self._clock.now()
@@ -370,7 +370,7 @@ class ScheduleRunner:
 
         Raises StatementRefused and StoreError.
         """
-        async with self._turn:
+        async with self._lock:
             if if_exists and name not in self._schedules:
                 return f"Schedule '{name}' does not exist"
             job = self._job_of(self._require(name))
@@ -387,7 +387,7 @@ class ScheduleRunner:
 
         Raises StoreError.
         """
-        async with self._turn:
+        async with self._lock:
             schedule = self._schedules.get(name)
             if schedule is not None:
                 await self._save(_with_notification(schedule, at, target, text))

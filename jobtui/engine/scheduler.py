@@ -22,7 +22,7 @@ from jobtui.engine.lifecycle import ENDS_OF_WORK, retry_wait
 from jobtui.model import NOT_NEEDED, Job, Status
 
 NO_DEFERRALS: Mapping[tuple[str, str], datetime] = {}
-SET_BACK = timedelta(minutes=10)
+MAX_CLOCK_CORRECTION = timedelta(minutes=10)
 """How much longer a wait may last because the clock was set back. Corrections by NTP are much smaller."""
 
 
@@ -66,7 +66,7 @@ def decide(
         deferred: When a host may be asked again whether it can work on a space, by space and host.
     """
     taken = set(busy)
-    everything = None if hosts is None else len(taken.union(hosts))
+    host_count = None if hosts is None else len(taken.union(hosts))
     starts = []
     dues = []
     at_work = 0
@@ -79,7 +79,7 @@ def decide(
             dues.append(due)
         at_work += bool(tasks) or (begun and job.id not in unresponsive)
     for job in sorted(heads, key=_age):
-        if at_work >= limit or len(taken) == everything:
+        if at_work >= limit or len(taken) == host_count:
             break
         tasks, due = _startable(job, taken, now, deferred)
         if tasks:
@@ -152,7 +152,7 @@ def _last_ends(job: Job) -> tuple[tuple[int, datetime], ...]:
 
 def _end_of_wait(until: datetime, longest: float, now: datetime) -> datetime:
     """Return when a wait of at most this many seconds is over: now if the time is wrong."""
-    return now if until > now + timedelta(seconds=longest) + SET_BACK else until
+    return now if until > now + timedelta(seconds=longest) + MAX_CLOCK_CORRECTION else until
 
 
 class RunPolicy(enum.Enum):

@@ -51,7 +51,7 @@ FORMAT = 1
 NO_OWNER = "No jobtui runs this profile, so no schedule will start"
 GRACE = timedelta(seconds=60)
 """The longest delay of a run. A change of the owner takes seconds; cron's times are a minute apart."""
-SET_BACK = timedelta(days=1)
+MAX_SET_BACK = timedelta(days=1)
 OWNER_GRACE = timedelta(minutes=10)
 """The time for the next owner to continue an interrupted job without a window: a restart takes seconds."""
 
@@ -216,7 +216,7 @@ def activate(schedule: Schedule, now: datetime) -> Schedule:
 
     If the clock was set back meanwhile, neither is a time that was decided before.
     """
-    handled = max(now, schedule.handled) if now >= schedule.handled - SET_BACK else now
+    handled = max(now, schedule.handled) if now >= schedule.handled - MAX_SET_BACK else now
     return replace(
         schedule, paused=False, handled=handled, next=next_time(schedule.at, handled, zone_of(schedule))
     )
@@ -249,7 +249,7 @@ def advance(
     schedule = step.schedule
     if step.action is not None or schedule.paused:
         return step
-    if now < schedule.handled - SET_BACK:
+    if now < schedule.handled - MAX_SET_BACK:
         note = f"the clock was set back from {format_local_time(schedule.handled)}"
         schedule = replace(activate(schedule, now), clock_note=note)
     if interrupted is not None and _may_continue(schedule, now, interrupted):
@@ -418,7 +418,7 @@ def _with_run(schedule: Schedule, run: ScheduleRun) -> Schedule:
     return replace(schedule, runs=(*schedule.runs, run)[-KEPT_RUNS:])
 
 
-def next_moment(schedule: Schedule) -> datetime | None:
+def next_decision_time(schedule: Schedule) -> datetime | None:
     """Return the time of the next decision for the schedule, None if there is none."""
     moments = [moment for moment in (schedule.next, schedule.window_end) if moment is not None]
     return min(moments, default=None)

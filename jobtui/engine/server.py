@@ -285,22 +285,22 @@ class SocketServer:
                     await _send(writer, protocol.DumpResponse(tuple(chunk), last=False))
                     chunk, size = [], 0
         finally:
-            await _end(pairs)
+            await _close_dump(pairs)
         await _send(writer, protocol.DumpResponse(tuple(chunk), last=True))
 
     async def _stream_events(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         waiting: asyncio.Queue[Sequence[EngineEvent]] = asyncio.Queue(BACKLOG)
-        gone = asyncio.ensure_future(_ended(reader))
+        gone = asyncio.ensure_future(_wait_disconnected(reader))
 
-        def take(messages: Sequence[EngineEvent]) -> None:
+        def enqueue(messages: Sequence[EngineEvent]) -> None:
             try:
                 waiting.put_nowait(messages)
             except asyncio.QueueFull:
                 # a subscriber that is far too slow is disconnected: it connects again and reads the history
                 gone.cancel()
 
-        gone.add_done_callback(lambda _: take(()))  # wakes the loop below
-        leave = self._events.add(take)
+        gone.add_done_callback(lambda _: enqueue(()))  # wakes the loop below
+        leave = self._events.add(enqueue)
         try:
             status = None if self._connection is None else self._connection.status
             await _send(writer, protocol.EventsMessage(() if status is None else (ConnectionChanged(status),)))
@@ -310,7 +310,7 @@ class SocketServer:
                     _write_events(writer, messages)
                     # usually the kernel takes all at once; a task that waits for it would take as long again
                     if writer.transport.get_write_buffer_size():
-                        await _either(asyncio.ensure_future(writer.drain()), gone)
+                        await _wait_unless_gone(asyncio.ensure_future(writer.drain()), gone)
                 await asyncio.sleep(0)  # a backlog must not keep the jobs waiting
             writer.transport.abort()  # it may not have read all that was sent
         finally:
@@ -332,14 +332,14 @@ async def _with_all_rows(result: Result) -> Result:
     return replace(result, rows=rows, total=count if first else None)
 
 
-async def _ended(reader: asyncio.StreamReader) -> None:
+async def _wait_disconnected(reader: asyncio.StreamReader) -> None:
     """Wait until the client disconnects; what it sends meanwhile is discarded."""
     with contextlib.suppress(OSError):
         while await reader.read(1 << 16):
             pass
 
 
-async def _either(work: asyncio.Future[Any], gone: asyncio.Future[None]) -> None:
+async def _wait_unless_gone(work: asyncio.Future[Any], gone: asyncio.Future[None]) -> None:
     """Wait until the work is done, and raise its exception, if any; cancel it if the client disconnects."""
     try:
         await wait_first(work, gone)
@@ -349,7 +349,7 @@ async def _either(work: asyncio.Future[Any], gone: asyncio.Future[None]) -> None
         work.cancel()
 
 
-async def _end(pairs: AsyncIterator[tuple[bytes, bytes]]) -> None:
+async def _close_dump(pairs: AsyncIterator[tuple[bytes, bytes]]) -> None:
     """Close a dump that may not have been read to its end."""
     close = getattr(pairs, "aclose", None)
     if close is not None:
@@ -376,7 +376,7 @@ async def _read_long_line(reader: asyncio.StreamReader) -> bytes:
 
 async def _send(writer: asyncio.StreamWriter, answer: protocol.Response) -> None:
     """Send a response, and wait until the client has read most of it. Raises ConnectionError."""
-    line = _line_of(answer)
+    line = _encode_line(answer)
     writer.write(line)
     try:
         async with asyncio.timeout(RESPONSE_SECONDS):
@@ -389,7 +389,7 @@ async def _send(writer: asyncio.StreamWriter, answer: protocol.Response) -> None
 def _write_events(writer: asyncio.StreamWriter, messages: Sequence[EngineEvent]) -> None:
     """Write a batch of messages, in as many lines as a client can read."""
     try:
-        writer.write(_line_of(protocol.EventsMessage(tuple(messages))))
+        writer.write(_encode_line(protocol.EventsMessage(tuple(messages))))
     except ValueError:
         if len(messages) == 1:
             raise
@@ -398,7 +398,7 @@ def _write_events(writer: asyncio.StreamWriter, messages: Sequence[EngineEvent])
         _write_events(writer, messages[half:])
 
 
-def _line_of(answer: protocol.Response) -> bytes:
+def _encode_line(answer: protocol.Response) -> bytes:
     """Return the line of a response. Raises ValueError if it is longer than a client reads."""
     line = protocol.encode(answer) + b"\n"
     longest = (

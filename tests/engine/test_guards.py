@@ -150,7 +150,7 @@ class TestClusters:
 
     def test_embedded_storage_is_always_connected(self, tmp_path: Path) -> None:
         with open_bench(tmp_path, ScriptedStorage({})) as bench:
-            assert bench.engine.wait_connected(0.0, whole=True).result(WAIT)
+            assert bench.engine.wait_connected(0.0, caught_up=True).result(WAIT)
 
     def test_demo_needs_the_embedded_storage(self, tmp_path: Path) -> None:
         client = LocalClient.open(Profile("demo", tmp_path), demo=True, storage=ScriptedStorage({}))

@@ -111,7 +111,7 @@ class TestEngine:
             eventually(lambda: beats.last() == clock.now())
             operation.finish()
             bench.events.until(1, Status.FINISHED)
-            eventually(lambda: not beats._beats)
+            eventually(lambda: not beats._is_beating)
 
     def test_interrupted_job_ends_at_its_last_beat(self, tmp_path: Path) -> None:
         clock = FakeClock()

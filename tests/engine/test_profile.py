@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.profile import Profile, keep_owner
+from jobtui.engine.profile import Profile, describe_autostart
 
 NAMES = ["plain", "100% %h", "a$HOME ${x}", 'it\'s "quoted"', r"back\slash\\ \%", "; $(x) `y` & | > *", "ü #"]
 PROGRAM = '#!/bin/sh\nprintf "%s\\n" "$0" "$@"\n'
@@ -26,7 +26,7 @@ def lines(home: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> tuple[str, 
     program.write_text(PROGRAM)
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
-    text = keep_owner(Profile("local", home / name / "data" / "local"))
+    text = describe_autostart(Profile("local", home / name / "data" / "local"))
     unit, _, crontab = text.partition(" (docs/serve.md has it)")
     words = [str(program), "--data-dir", str(home / name / "data"), "serve"]
     return unit.partition("ExecStart=")[2], crontab.partition("@reboot ")[2], words
@@ -80,6 +80,6 @@ def after_cron(command: str, escapes: str) -> str:
 
 def test_path_that_no_crontab_can_contain(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", os.defpath)
-    text = keep_owner(Profile("local", tmp_path / "line\nbreak" / "local"))
+    text = describe_autostart(Profile("local", tmp_path / "line\nbreak" / "local"))
     assert text.endswith("; a crontab cannot contain the path")
     assert text.isprintable()

@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from jobtui.engine import lifecycle
 from jobtui.engine.lifecycle import TaskOutcome
-from jobtui.engine.scheduler import SET_BACK, Start, decide
+from jobtui.engine.scheduler import MAX_CLOCK_CORRECTION, Start, decide
 from jobtui.errors import ErrorCode
 from jobtui.model import NOT_NEEDED, Job, JobOptions, Status
 
@@ -124,7 +124,7 @@ class TestWait:
 
     @pytest.mark.parametrize(("set_back", "starts"), [(3, False), (30 * 86_400, True)])
     def test_clock_set_back_ends_a_wait_that_would_last_for_days(self, set_back: int, starts: bool) -> None:
-        assert timedelta(seconds=3) < SET_BACK < timedelta(days=30)
+        assert timedelta(seconds=3) < MAX_CLOCK_CORRECTION < timedelta(days=30)
         ended = lifecycle.finish_task(self.begun("a", "b"), 0, TaskOutcome(Status.FINISHED), T0)
         for job in (ended, self.failed("a")):
             assert (self.started(job, -set_back)[0] != ()) is starts

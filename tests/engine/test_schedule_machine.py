@@ -191,7 +191,7 @@ class World:
         self.expect(target)
         while self.alive:
             self.begin_step()
-            moments = (schedules.next_moment(self.disk), self.step_end)
+            moments = (schedules.next_decision_time(self.disk), self.step_end)
             moment = min((each for each in moments if each is not None), default=None)
             if moment is None or moment > target:
                 break
@@ -280,7 +280,7 @@ class Schedules(RuleBasedStateMachine):
         """End the owner at some point of a check at a time at which something is due."""
         world = self.world
         world.begin_step()
-        moment = schedules.next_moment(world.disk)
+        moment = schedules.next_decision_time(world.disk)
         if moment is not None and world.now < moment <= world.now + timedelta(minutes=minutes):
             world.expect(moment)
             world.now = moment

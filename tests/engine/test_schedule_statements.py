@@ -11,7 +11,7 @@ from msgspec.structs import replace
 
 from jobtui.engine import queries, schedule_runner, schedules
 from jobtui.engine.client import Session
-from jobtui.engine.profile import Profile, keep_owner
+from jobtui.engine.profile import Profile, describe_autostart
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.schedule_runner import CHECK_SECONDS
 from jobtui.engine.scheduler import RunPolicy
@@ -396,7 +396,7 @@ def test_reader_reports_a_missing_owner(tmp_path: Path) -> None:
         reader.close()
     reader = ReadOnlyClient.open(Profile("local", tmp_path))
     (result,) = reader.execute("SHOW SCHEDULES", Session()).result().results
-    how = keep_owner(Profile("local", tmp_path))
+    how = describe_autostart(Profile("local", tmp_path))
     assert (result.rows[0].cells[0], result.notice) == ("nightly", f"{NO_OWNER}: {how}")
     assert "systemd user unit with ExecStart=" in result.notice
     assert f"--data-dir {tmp_path.parent} serve --background" in result.notice.partition("@reboot ")[2]

@@ -100,7 +100,7 @@ class TestStoraged:
             prod.caught_up()
             assert "12/18/19" in show_job(prod, 1).notice
         with working_on(graphd, root=tmp_path, clock=later) as prod:  # as it was recorded
-            assert prod.engine.wait_connected(WAIT, whole=False, jobs=(1,)).result(WAIT)
+            assert prod.engine.wait_connected(WAIT, caught_up=False, jobs=(1,)).result(WAIT)
             assert show_job(prod, 1).notice == notice
 
     def test_text_that_names_a_job_explains_its_wait(
@@ -111,7 +111,7 @@ class TestStoraged:
             prod.caught_up()
         cluster.kill(AWAY)
         with working_on(graphd, root=tmp_path, clock=hours.clock) as prod:
-            assert prod.engine.wait_connected(WAIT, whole=False, jobs=(1,)).result(WAIT)
+            assert prod.engine.wait_connected(WAIT, caught_up=False, jobs=(1,)).result(WAIT)
             assert f"waits for {AWAY}, offline since" in show_job(prod, 1).notice
 
 
@@ -127,7 +127,7 @@ class TestMetad:
         with working_on(graphd, root=tmp_path) as prod:
             words = rf"^no connection to the cluster since [\d:]+: graphd .*: Create session failed: {METAD}$"
             with pytest.raises(StorageError, match=words):
-                prod.engine.wait_connected(WAIT * HASTE, whole=True).result(WAIT)
+                prod.engine.wait_connected(WAIT * HASTE, caught_up=True).result(WAIT)
             assert [row[2] for row in prod.rows("SHOW JOBS")] == ["running"]
             assert METAD in prod.refusal("ADMIN FLUSH nba")
             cluster.finish(1)

@@ -197,7 +197,7 @@ def test_known_job_is_current_without_a_list(tmp_path: Path, cluster: Cluster, g
     cluster.finish(1)
     graphd.fault_of["SHOW JOBS"] = Fault.HANG
     with working_on(graphd, root=tmp_path) as prod:
-        assert prod.engine.wait_connected(WAIT * HASTE, whole=False, jobs=(1,)).result(WAIT)
+        assert prod.engine.wait_connected(WAIT * HASTE, caught_up=False, jobs=(1,)).result(WAIT)
         assert graphd.hanging.wait(WAIT)
         assert prod.job(1).status is Status.FINISHED
         assert "already finished" in prod.refusal("STOP JOB 1")

@@ -40,7 +40,7 @@ class ClusterBench(Bench):
 
     def caught_up(self) -> None:
         """Wait until the first poll of the cluster is in the history."""
-        assert self.engine.wait_connected(1e9, whole=True).result(WAIT)
+        assert self.engine.wait_connected(1e9, caught_up=True).result(WAIT)
 
     def seen(self) -> None:
         """Wait until the cluster's current state has been polled and recorded."""

@@ -91,7 +91,7 @@ class ClusterBench(Bench):
         self.session = Session(None, Path("/"))
 
     def caught_up(self) -> None:
-        assert self.engine.wait_connected(WAIT * HASTE, whole=True).result(WAIT)
+        assert self.engine.wait_connected(WAIT * HASTE, caught_up=True).result(WAIT)
 
 
 @contextmanager

@@ -21,7 +21,7 @@ from jobtui.cli.profiles import profile_of, settings_of
 from jobtui.cli.requests import DoctorCommand
 from jobtui.cli.streams import StdoutWriter, is_terminal
 from jobtui.engine.notifications import NotifySettings, UrlError
-from jobtui.engine.profile import Profile, keep_owner
+from jobtui.engine.profile import Profile, describe_autostart
 from jobtui.errors import StorageError
 from jobtui.files import foreign_owner, others_can_write, user_name
 from jobtui.formatting import format_bytes, format_count, printable_lines
@@ -259,7 +259,7 @@ def check_schedules(profile: Profile) -> Iterator[Finding]:
         yield Finding(CheckLevel.OK, "schedules", count)
         return
     result = f"{count}, and no process runs this profile: none will start"
-    yield Finding(CheckLevel.WARN, "schedules", result, keep_owner(profile))
+    yield Finding(CheckLevel.WARN, "schedules", result, describe_autostart(profile))
 
 
 def check_notifications(settings: NotifySettings) -> Iterator[Finding]:

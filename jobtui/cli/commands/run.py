@@ -185,11 +185,11 @@ def _report_unowned_schedules(profile: Profile, statements: Sequence[Statement])
     if not any(isinstance(statement, CreateSchedule | ResumeSchedule) for statement in statements):
         return
     # the engine, as above
-    from jobtui.engine.profile import keep_owner
+    from jobtui.engine.profile import describe_autostart
     from jobtui.engine.schedules import NO_OWNER, load_schedules
 
     if not all(schedule.paused for schedule in load_schedules(profile.history).schedules.values()):
-        streams.print_error(f"{NO_OWNER}: {keep_owner(profile)}")
+        streams.print_error(f"{NO_OWNER}: {describe_autostart(profile)}")
 
 
 def _run_here(
@@ -228,7 +228,7 @@ def _await_cluster(engine: LocalClient, waiter: EngineWaiter, statements: Sequen
     """
     jobs = required_jobs(statements, engine.history.last_id(), [job.id for job in engine.active_jobs()])
     try:
-        if not waiter.result(engine.wait_connected(CLUSTER_SECONDS, whole=jobs is None, jobs=jobs or ())):
+        if not waiter.result(engine.wait_connected(CLUSTER_SECONDS, caught_up=jobs is None, jobs=jobs or ())):
             why = engine.connection.detail if engine.connection is not None else ""
             text = f"The cluster has not reported all its jobs within {CLUSTER_SECONDS:g} s"
             streams.print_error(f"{text}: {why}" if why else text)

@@ -163,7 +163,7 @@ def end_running_tasks(job: Job, reason: str, now: datetime) -> Job:
     """Return an ended job whose running tasks are marked as ended, since no update of them will follow."""
     if not job.status.ended:
         raise IllegalTransition(f"job {job.id} has not ended")
-    tasks = tuple(_settled(task, Status.STOPPED) for task in job.tasks)
+    tasks = tuple(_end_task(task, Status.STOPPED) for task in job.tasks)
     return job if tasks == job.tasks else add_note(replace(job, tasks=tasks), reason, now)
 
 
@@ -217,7 +217,7 @@ def abandon(job: Job, reason: str, now: datetime) -> Job:
         stop=at,
         reason=reason,
         stopping=False,
-        tasks=tuple(_settled(task, Status.STOPPED) for task in job.tasks),
+        tasks=tuple(_end_task(task, Status.STOPPED) for task in job.tasks),
         events=(*job.events, event),
     )
 
@@ -270,7 +270,7 @@ def _add_events(job: Job, new: Iterable[JobEvent]) -> Job:
 def _with_tasks(job: Job, found: ClusterJob) -> tuple[Task, ...]:
     """Return the tasks as the cluster lists them, with the fields that only jobtui records."""
     if not found.tasks:
-        return tuple(_settled(task, found.status) for task in job.tasks)
+        return tuple(_end_task(task, found.status) for task in job.tasks)
     known = dict(enumerate(job.tasks))
     return tuple(
         replace(task, before=before.before, after=before.after)
@@ -312,9 +312,9 @@ def _status_of(job: Job, task: Task) -> Status:
     return known.status if known is not None and known.host == task.host else Status.QUEUE
 
 
-def _settled(task: Task, job: Status) -> Task:
+def _end_task(task: Task, job_status: Status) -> Task:
     """Return the task of a job with that status: in an ended job no task continues."""
-    if not job.ended or task.status.ended:
+    if not job_status.ended or task.status.ended:
         return task
     return replace(task, status=Status.STOPPED, reason=LEFT_BEHIND, detached=task.status is Status.RUNNING)
 

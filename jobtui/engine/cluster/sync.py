@@ -137,11 +137,11 @@ class ClusterSync:
 
         def edit(transaction: Transaction) -> list[Job]:
             notices.clear()
-            made: dict[int, Job] = {}
+            changed: dict[int, Job] = {}
             for update in updates:
-                for job in self._apply(transaction, made, update, notices):
-                    made[job.id] = self._complete(transaction, job, after.get(job.space, {}))
-            return [*made.values()]
+                for job in self._apply(transaction, changed, update, notices):
+                    changed[job.id] = self._complete(transaction, job, after.get(job.space, {}))
+            return [*changed.values()]
 
         try:
             jobs = await self._store.update(edit, must_persist=True)
@@ -165,7 +165,7 @@ class ClusterSync:
         return transaction.get(job_id) or self._store.history.get_archived(job_id)
 
     def _is_archived(self, update: JobUpdate) -> bool:
-        job_id = self._ours(update)
+        job_id = self._our_id(update)
         return job_id is not None and self._store.history.is_archived(job_id)
 
     # ---- following
@@ -240,20 +240,20 @@ class ClusterSync:
     # ---- from an update to jobs of ours
 
     def _apply(
-        self, transaction: Transaction, made: dict[int, Job], update: JobUpdate, notices: list[Notice]
+        self, transaction: Transaction, changed: dict[int, Job], update: JobUpdate, notices: list[Notice]
     ) -> list[Job]:
-        space, now = update.space, update.job
-        if update.number < self._newest_update.get((space, now.id), 0):
+        space, found = update.space, update.job
+        if update.number < self._newest_update.get((space, found.id), 0):
             return []
-        job = made.get(self.index.get(space, now.id, transaction) or 0) or self.run_of(
-            transaction, space, now.id
+        job = changed.get(self.index.get(space, found.id, transaction) or 0) or self.run_of(
+            transaction, space, found.id
         )
         if job is None:
             return [self._new_job(transaction, update)]
         if not job.status.ended:
             return self._advance(transaction, job, update)
         if update.kind is not UpdateKind.AFTER_END and (
-            not now.status.ended or (now.start is not None and now.start != job.start)
+            not found.status.ended or (found.start is not None and found.start != job.start)
         ):
             if (
                 update.kind is UpdateKind.FIRST
@@ -262,22 +262,22 @@ class ClusterSync:
                 return [
                     self._new_job(transaction, update)
                 ]  # the cluster was set up again, and gave our request an old id
-            return [*self._settle(transaction, job), self._new_run(transaction, job, update)]
-        return self._amend(transaction, job, now, notices)
+            return [*self._end_previous_run(transaction, job), self._new_run(transaction, job, update)]
+        return self._amend(transaction, job, found, notices)
 
-    def _amend(self, transaction: Transaction, job: Job, now: ClusterJob, notices: list[Notice]) -> list[Job]:
+    def _amend(self, transaction: Transaction, job: Job, found: ClusterJob, notices: list[Notice]) -> list[Job]:
         """Return the ended job as the cluster reports it now; nothing if it is unchanged or archived."""
-        if not now.status.ended or now.command != job.command:
+        if not found.status.ended or found.command != job.command:
             return []
-        after = lifecycle.amend(job, now, self._clock.now())
+        after = lifecycle.amend(job, found, self._clock.now())
         if after.status is not job.status:
-            text = f"Job {job.id} had ended as {job.status}; the cluster now says that it {_ended_as(now)}"
+            text = f"Job {job.id} had ended as {job.status}; the cluster now says that it {_ended_as(found)}"
             notices.append(Notice(text, "information"))
         if after == job or transaction.get(job.id) is None:
             return []
         return [transaction.amend(after)]
 
-    def _settle(self, transaction: Transaction, job: Job) -> list[Job]:
+    def _end_previous_run(self, transaction: Transaction, job: Job) -> list[Job]:
         """Return an ended job that the cluster runs again, with the tasks that still ran marked as ended."""
         if not job.status.ended:
             return []
@@ -287,10 +287,10 @@ class ClusterSync:
     async def _sizes_after(self, updates: Sequence[JobUpdate]) -> dict[str, Mapping[str, SpaceStats]]:
         """Return the sizes of the spaces in which tasks have just ended, if those before them are known."""
         running = {(job.space, job.id) for job in self._store.active() if job.status is Status.RUNNING}
-        running |= {(one.space, self._ours(one) or 0) for one in updates if one.job.status is Status.RUNNING}
+        running |= {(one.space, self._our_id(one) or 0) for one in updates if one.job.status is Status.RUNNING}
         spaces = set()
         for one in updates:
-            job_id = self._ours(one) or 0
+            job_id = self._our_id(one) or 0
             if one.job.status is Status.QUEUE and any(
                 space == one.space and other != job_id for space, other in running
             ):
@@ -299,7 +299,7 @@ class ClusterSync:
                 spaces.add(one.space)
         return {space: await self.sizes.sample(space) for space in spaces}
 
-    def _ours(self, update: JobUpdate) -> int | None:
+    def _our_id(self, update: JobUpdate) -> int | None:
         return self.index.get(update.space, update.job.id)
 
     def _complete(self, transaction: Transaction, job: Job, after: Mapping[str, SpaceStats]) -> Job:
@@ -309,35 +309,35 @@ class ClusterSync:
         return transaction.amend(noted) if transaction.is_amended(job) else noted
 
     def _new_job(self, transaction: Transaction, update: JobUpdate) -> Job:
-        clock, space, now = self._clock, update.space, update.job
+        clock, space, found = self._clock, update.space, update.job
         requested = self.pending.match_lost_request(transaction, update)
         if requested is not None:
-            job = lifecycle.apply_update(lifecycle.accept(requested, now.id, clock.now()), now, clock.now())
+            job = lifecycle.apply_update(lifecycle.accept(requested, found.id, clock.now()), found, clock.now())
         else:
-            origin = ClusterRef(self.job_manager.cluster, space, now.id)
-            job = lifecycle.discover(transaction.new_id(), origin, now, clock.now(), since=update.since)
+            origin = ClusterRef(self.job_manager.cluster, space, found.id)
+            job = lifecycle.discover(transaction.new_id(), origin, found, clock.now(), since=update.since)
         self.index.put(transaction, job)
         return job
 
     def _advance(self, transaction: Transaction, job: Job, update: JobUpdate) -> list[Job]:
-        clock, now = self._clock, update.job
-        if left := lifecycle.superseded_reason(job, now):
+        clock, found = self._clock, update.job
+        if left := lifecycle.superseded_reason(job, found):
             ended = lifecycle.abandon(job, left, clock.now())
             return [ended, self._new_run(transaction, ended, update)]
         is_rerun_request = (
-            job.status is Status.QUEUE and now.status.ended and job.id not in self.pending.confirmed_reruns
+            job.status is Status.QUEUE and found.status.ended and job.id not in self.pending.confirmed_reruns
         )
         before = self._previous_run(transaction, job) if is_rerun_request else None
         if before is not None and update.kind is UpdateKind.AFTER_END:
             return []  # this update is still about that run
-        if before is not None and before.start == now.start:
+        if before is not None and before.start == found.start:
             self.index.put(transaction, before)
             return [lifecycle.reject(job, "the cluster did not run it again", clock.now())]
-        after = lifecycle.apply_update(job, now, clock.now())
+        after = lifecycle.apply_update(job, found, clock.now())
         if after == job:
             return []
         previous = self._previous_run(transaction, job) if job.status is Status.QUEUE else None
-        return [after] if previous is None else [*self._settle(transaction, previous), after]
+        return [after] if previous is None else [*self._end_previous_run(transaction, previous), after]
 
     def _new_run(self, transaction: Transaction, before: Job, update: JobUpdate) -> Job:
         """Return a job for another run; a new job if the command differs: the cluster was set up again."""
