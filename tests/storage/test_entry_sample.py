@@ -76,8 +76,19 @@ class TestSample:
 
     def test_memtable_of_many_keys_is_not_read_whole(self, fill: Fill) -> None:
         handle = fill(keys(figures.WHOLE_ENTRIES + 1), flush=False)
-        assert figures._read_all(handle.main, figures._read_totals(handle.main, ())) is None
+        assert figures._read_all(handle.main, figures._read_totals(handle.main, ()), limit_skips=True) is None
 
     def test_memtable_with_a_long_run_of_deletions_is_not_read_whole(self, fill: Fill) -> None:
         handle = fill(keys(2_600), keys(2_500), flush=False)
-        assert figures._read_all(handle.main, figures._read_totals(handle.main, ())) is None
+        assert figures._read_all(handle.main, figures._read_totals(handle.main, ()), limit_skips=True) is None
+
+    @pytest.mark.parametrize("overlap", [True, False])
+    def test_family_of_some_thousand_is_read_whole_if_its_files_overlap(
+        self, fill: Fill, *, overlap: bool
+    ) -> None:
+        every = keys(4_000)
+        handle = fill(every, every[1_000:] if overlap else ())
+        files = tables_by_family(handle)["default"]
+        sample = figures._sample(handle, handle.main, files, figures._read_totals(handle.main, files))
+        assert sample.is_whole is overlap
+        assert sample.live_share == (1 / 7 if overlap else 1.0)

@@ -264,6 +264,7 @@ class TestRandomShapes:
         if seed % 2:
             # so that sampling is tested with small databases
             monkeypatch.setattr(figures, "WHOLE_ENTRIES", 50)
+            monkeypatch.setattr(figures, "WHOLE_IF_OVERLAPPING", 50)
         made = make()
         shape = Shape(made, seed)
         estimate = made.predict(adopted=shape.is_adopted)

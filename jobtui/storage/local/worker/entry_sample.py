@@ -100,6 +100,7 @@ class EntrySample(msgspec.Struct):
         live_share: The share of live ones among the entries after a flush, None if it is not known.
         memtable_entries: About the number of entries that a flush would write.
         is_guess: Whether the share may be wrong by more than a factor of two.
+        is_whole: Whether all entries were read.
         packed: The bytes of some of them after compression.
         unpacked: The bytes of the same before.
     """
@@ -109,6 +110,7 @@ class EntrySample(msgspec.Struct):
     live_share: float | None = None
     memtable_entries: int = 0
     is_guess: bool = False
+    is_whole: bool = False
     packed: int = 0
     unpacked: int = 0
     _block: bytes = b""
