@@ -20,18 +20,19 @@ class _Loop(Protocol):
     def call_soon_threadsafe(self, callback: Callable[..., object], *args: object) -> object: ...
 
 
-class EventBus:
-    """The listeners of one engine. Notices that have no listener yet wait for the first one.
+class Listeners:
+    """The listeners of one client. Notices that have no listener yet wait for the first one. Any thread.
 
-    May be used from any thread. A listener is called in the publisher's thread, and for the backlog in `loop`.
+    A listener is called in the publisher's thread, and for the notices that waited by `deliver`: at once in the
+    thread that adds it, if nothing else is given.
     """
 
-    def __init__(self, loop: _Loop) -> None:
-        self._loop = loop
+    def __init__(self, deliver: Callable[[Callable[[], None]], object] | None = None) -> None:
+        self._deliver_waiting = deliver if deliver is not None else lambda call: call()
+        # without it a notice could be kept just after a new listener took those that waited, and be delivered
+        # late or never; and one of two listeners that are added at the same time could be lost
         self._lock = threading.Lock()
         self._listeners: tuple[Listener, ...] = ()
-        # sees each batch first, in the publisher's thread; it is not a listener, which notices would wait for
-        self.observe: Listener = lambda messages: None
         self._backlog: list[EngineEvent] = []
 
     def add(self, listener: Listener) -> Callable[[], None]:
@@ -40,7 +41,7 @@ class EventBus:
             backlog, self._backlog = self._backlog, []
             self._listeners = (*self._listeners, listener)
         if backlog:
-            self._loop.call_soon_threadsafe(self._deliver, backlog, (listener,))
+            self._deliver_waiting(lambda: self._deliver(backlog, (listener,)))
 
         def remove() -> None:
             with self._lock:
@@ -53,26 +54,14 @@ class EventBus:
 
         If one fails, the others get it and a notice of the failure.
         """
-        if not messages:
-            return
-        self.observe(messages)
         with self._lock:
             listeners = self._listeners
             if not listeners:
                 self._keep_notices(messages)
         self._deliver(messages, listeners)
 
-    def notify(self, text: str) -> None:
-        """Publish a warning for the user."""
-        self.publish([Notice(text)])
-
-    def report_error(self, error: BaseException) -> None:
-        """Publish a failure that no caller waits for."""
-        expected = isinstance(error, StorageError | StoreError)
-        self.publish([Notice(str(error) if expected else f"{type(error).__name__}: {error}", "error")])
-
     def _deliver(self, messages: Sequence[EngineEvent], listeners: Sequence[Listener]) -> None:
-        undelivered = call_listeners(messages, listeners)
+        undelivered = _call(messages, listeners)
         if undelivered:
             with self._lock:
                 self._keep_notices(undelivered)
@@ -83,7 +72,38 @@ class EventBus:
         self._backlog = [*self._backlog, *notices][-BACKLOG:]
 
 
-def call_listeners(messages: Sequence[EngineEvent], listeners: Sequence[Listener]) -> Sequence[EngineEvent]:
+class EventBus:
+    """The messages of one engine and their listeners.
+
+    May be used from any thread. Notices that waited for a listener are delivered in `loop`.
+    """
+
+    def __init__(self, loop: _Loop) -> None:
+        self._listeners = Listeners(loop.call_soon_threadsafe)
+        # sees each batch first, in the publisher's thread; it is not a listener, which notices would wait for
+        self.observe: Listener = lambda messages: None
+
+    def add(self, listener: Listener) -> Callable[[], None]:
+        """Call `listener` with every batch from now on; the function returned removes it."""
+        return self._listeners.add(listener)
+
+    def publish(self, messages: Sequence[EngineEvent]) -> None:
+        """Deliver a batch to every listener."""
+        if messages:
+            self.observe(messages)
+            self._listeners.publish(messages)
+
+    def notify(self, text: str) -> None:
+        """Publish a warning for the user."""
+        self.publish([Notice(text)])
+
+    def report_error(self, error: BaseException) -> None:
+        """Publish a failure that no caller waits for."""
+        expected = isinstance(error, StorageError | StoreError)
+        self.publish([Notice(str(error) if expected else f"{type(error).__name__}: {error}", "error")])
+
+
+def _call(messages: Sequence[EngineEvent], listeners: Sequence[Listener]) -> Sequence[EngineEvent]:
     """Call every listener; one that fails stops no other, and they get a notice of the failure.
 
     Returns:
@@ -99,4 +119,4 @@ def call_listeners(messages: Sequence[EngineEvent], listeners: Sequence[Listener
             failures.append(Notice(text, "error"))
         else:
             sound.append(listener)
-    return call_listeners(failures, sound) if failures and sound else failures
+    return _call(failures, sound) if failures and sound else failures

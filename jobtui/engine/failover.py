@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from jobtui.engine.client import Client, EngineEvent, ExecuteResult, Listener, Overview, Session
-from jobtui.engine.events import BACKLOG, call_listeners
+from jobtui.engine.client import Client, ExecuteResult, Listener, Overview, Session
+from jobtui.engine.events import Listeners
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.scheduler import RunPolicy
@@ -103,9 +103,7 @@ class FailoverClient:
     def __init__(self, profile: Profile) -> None:
         self.has_yielded = False
         self._settings = profile
-        self._lock = threading.Lock()
-        self._listeners: tuple[Listener, ...] = ()
-        self._undelivered: list[EngineEvent] = []
+        self._listeners = Listeners()
         self._closed = False
         self._client = self._watch(open_client(profile))
 
@@ -158,17 +156,7 @@ class FailoverClient:
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with each batch of messages, also after a takeover."""
-        with self._lock:
-            undelivered, self._undelivered = self._undelivered, []
-            self._listeners = (*self._listeners, listener)
-        if undelivered:
-            listener(undelivered)
-
-        def leave() -> None:
-            with self._lock:
-                self._listeners = tuple(other for other in self._listeners if other is not listener)
-
-        return leave
+        return self._listeners.add(listener)
 
     def job(self, job_id: int) -> Job | None:
         """Return the job as it is now."""
@@ -220,7 +208,7 @@ class FailoverClient:
 
     def _watch(self, client: Client) -> Client:
         """Subscribe to a client, and prepare for the exit of its owner. Return the client."""
-        client.subscribe(self._publish)
+        client.subscribe(self._listeners.publish)
         if isinstance(client, ReadOnlyClient):
             from jobtui.engine.remote import RemoteClient
 
@@ -236,7 +224,7 @@ class FailoverClient:
         try:
             self._switch_to(open_client(self._settings))
         except (StoreError, StorageError, OSError) as error:
-            self._publish(
+            self._listeners.publish(
                 [
                     Notice(
                         f"The jobtui that ran this profile has ended, and this one cannot take it over: {error}"
@@ -245,13 +233,15 @@ class FailoverClient:
             )
             return
         if self._settings.read_only:
-            self._publish([Notice("The jobtui that ran this profile has ended", "information")])
+            self._listeners.publish([Notice("The jobtui that ran this profile has ended", "information")])
             return
         here = "this one runs it now" if self.is_owner else "another one runs it now"
         why = f": {self.write_error}" if not self.writable else ""
         if why:
             here = "it can only be read here"
-        self._publish([Notice(f"The jobtui that ran this profile has ended; {here}{why}", "information")])
+        self._listeners.publish(
+            [Notice(f"The jobtui that ran this profile has ended; {here}{why}", "information")]
+        )
 
     def _wait_for_owner(self) -> None:
         """Check every second whether the owner answers again, or has exited."""
@@ -265,7 +255,7 @@ class FailoverClient:
             if self._settings.read_only:
                 return
             here = "this one runs it now" if self.is_owner else "the one that has it answers again"
-            self._publish([Notice(f"This profile can be written again: {here}", "information")])
+            self._listeners.publish([Notice(f"This profile can be written again: {here}", "information")])
             return
 
     def _switch_to(self, client: Client) -> None:
@@ -302,17 +292,7 @@ class FailoverClient:
             if not changes:
                 return
             shown |= {change.job.id: change.job.status for change in changes}
-            self._publish(changes)
+            self._listeners.publish(changes)
 
     def _in_thread(self, work: Callable[[], None]) -> Callable[[], None]:
         return lambda: threading.Thread(target=work, name="jobtui-take-over", daemon=True).start()
-
-    def _publish(self, messages: Sequence[EngineEvent]) -> None:
-        with self._lock:
-            listeners = self._listeners
-            if not listeners:  # at the start: notices wait for the dashboard
-                self._undelivered.extend(message for message in messages if isinstance(message, Notice))
-        undelivered = call_listeners(messages, listeners)
-        if undelivered:
-            with self._lock:
-                self._undelivered = [*self._undelivered, *undelivered][-BACKLOG:]

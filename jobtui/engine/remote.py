@@ -19,7 +19,7 @@ from jobtui.background import Turns, start_in_thread
 from jobtui.engine import protocol, queries
 from jobtui.engine.backend import age_retry_delay
 from jobtui.engine.client import EngineEvent, ExecuteResult, Failure, Listener, Overview, Session
-from jobtui.engine.events import call_listeners
+from jobtui.engine.events import Listeners
 from jobtui.engine.owner_socket import Channel, recorded_address, refusal_error, trusted_owners
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import MEASURING, READ_ONLY, ReadOnlyClient
@@ -64,15 +64,14 @@ class RemoteClient(ReadOnlyClient):
         self.writable = not profile.read_only
         self._address = _address_of_owner(profile)
         self._trusted = trusted_owners(profile.root)
-        self._listeners: tuple[Listener, ...] = ()
-        self._lock = threading.Lock()
+        self._listeners = Listeners()
         self._turns = Turns()
         self._last_known: dict[int, Job] = {}
         self._closed = False
         self.on_owner_exit: Callable[[], None] = lambda: None
         self._owner_gone = False
-        self._updates = 0  # the number of changes that waiting futures must be checked for
-        self._waiting: list[tuple[tuple[int, ...], Future[tuple[Job, ...]]]] = []
+        # one call of a dictionary is atomic: a future stays in it until one thread removes it and resolves it
+        self._waiting: dict[Future[tuple[Job, ...]], tuple[int, ...]] = {}
         self._link: tuple[ConnectionStatus, float] | None = None
         self._remote_inventory = None if profile.cluster is None else RemoteInventory(self._fetch_overview)
         self._event_channel, greeting = self._subscribe_to_owner()
@@ -145,14 +144,7 @@ class RemoteClient(ReadOnlyClient):
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Call `listener` with each batch of messages, on a thread of this client."""
-        with self._lock:
-            self._listeners = (*self._listeners, listener)
-
-        def leave() -> None:
-            with self._lock:
-                self._listeners = tuple(other for other in self._listeners if other is not listener)
-
-        return leave
+        return self._listeners.add(listener)
 
     def job(self, job_id: int) -> Job | None:
         """Return the job from the owner's last message, or from disk."""
@@ -219,8 +211,8 @@ class RemoteClient(ReadOnlyClient):
         It fails with OwnerUnavailable if the owner exits before that.
         """
         ended: Future[tuple[Job, ...]] = Future()
-        with self._lock:
-            self._waiting.append((tuple(jobs), ended))
+        ended.set_running_or_notify_cancel()  # a canceled one could not be resolved
+        self._waiting[ended] = tuple(jobs)
         self._resolve_waiters()
         return ended
 
@@ -299,9 +291,7 @@ class RemoteClient(ReadOnlyClient):
                     self._receive(answer.messages)
         except (OSError, ValueError, errors.OwnerUnavailable, StoreError):
             pass  # the owner has exited or is of another version: both are handled below
-        with self._lock:
-            self._owner_gone = True
-            self._updates += 1
+        self._owner_gone = True
         if not self._closed:
             self._resolve_waiters()
             self.on_owner_exit()
@@ -318,37 +308,33 @@ class RemoteClient(ReadOnlyClient):
                 self._last_known[message.job.id] = message.job
         if any(isinstance(message, JobChanged | JobsArchived) for message in messages):
             self.history.refresh()
-            with self._lock:
-                self._updates += 1
             self._resolve_waiters()
             self._drop_superseded()
-        call_listeners(messages, self._listeners)
+        self._listeners.publish(messages)
 
     def _resolve_waiters(self) -> None:
-        """Resolve the futures of jobs that have ended, or whose owner has exited."""
-        handled = -1
-        while handled != self._updates:  # another thread may receive messages meanwhile
-            with self._lock:
-                waiting, self._waiting = self._waiting, []
-                handled, gone = self._updates, self._owner_gone
-            left = [(jobs, ended) for jobs, ended in waiting if not self._has_settled(jobs, ended, gone)]
-            with self._lock:
-                self._waiting += left
+        """Resolve the futures of jobs that have ended, or whose owner has exited.
 
-    def _has_settled(self, jobs: tuple[int, ...], ended: Future[tuple[Job, ...]], gone: bool) -> bool:
-        try:
-            found = self.jobs_on_disk(jobs)
-        except (StoreError, OSError) as error:
-            ended.set_exception(error)  # reported by the caller
-            return True
-        # a job that is not found is not in the history yet
-        if len(found) == len(jobs) and all(job.status.ended for job in found):
-            ended.set_result(found)
-        elif gone:
-            ended.set_exception(errors.OwnerUnavailable(ENDED))
-        else:
-            return False
-        return True
+        It is called after each change and by each waiting caller, so that whichever comes last sees both.
+        """
+        gone = self._owner_gone  # before the jobs are read: nothing changes any more once it is true
+        for ended, jobs in self._waiting.copy().items():
+            try:
+                found = self.jobs_on_disk(jobs)
+            except (StoreError, OSError) as error:
+                if self._stop_waiting(ended):
+                    ended.set_exception(error)  # reported by the caller
+                continue
+            # a job that is not found is not in the history yet
+            if len(found) == len(jobs) and all(job.status.ended for job in found):
+                if self._stop_waiting(ended):
+                    ended.set_result(found)
+            elif gone and self._stop_waiting(ended):
+                ended.set_exception(errors.OwnerUnavailable(ENDED))
+
+    def _stop_waiting(self, ended: Future[tuple[Job, ...]]) -> bool:
+        """Remove a future; returns whether it is this thread that must resolve it."""
+        return self._waiting.pop(ended, None) is not None
 
     def jobs_on_disk(self, jobs: Iterable[int]) -> tuple[Job, ...]:
         """Return the jobs as they are on disk now, ended or not. Raises StoreError."""

@@ -8,6 +8,7 @@ import socket
 import stat
 import threading
 from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,10 @@ from jobtui.engine.owner_socket import SOCKET, short_path
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import RemoteClient
 from jobtui.engine.scheduler import RunPolicy
-from jobtui.history import StoreLocked
+from jobtui.history import StoreFailed, StoreLocked
 from jobtui.model import Job, JobChanged, Notice, Status, TaskProgressed
 from tests.support.engines import WAIT, Bench, EventLog, open_bench
+from tests.support.interleavings import Meeting, Steps, meet_everywhere
 from tests.support.scripted import FULL, ScriptedStorage
 
 
@@ -267,6 +269,64 @@ def test_job_that_ends_as_a_wait_begins_is_not_missed(
     look = remote.jobs_on_disk
     monkeypatch.setattr(remote, "jobs_on_disk", looked_too_early)
     assert [job.status for job in remote.wait_ended([1]).result(WAIT)] == [Status.FINISHED]
+    remote.close()
+
+
+@pytest.mark.parametrize("event", ["the job ends", "the owner exits", "the history fails"])
+def test_event_at_any_instruction_of_a_wait_is_not_missed(
+    owner: Bench, root: Path, monkeypatch: pytest.MonkeyPatch, event: str
+) -> None:
+    remote = RemoteClient.connect(Profile("local", root))
+    owner.execute("ADMIN FLUSH solo")
+    running = owner.events.until(1, Status.RUNNING)
+    owner.storage.operation("solo", "far").finish()
+    finished = owner.events.until(1, Status.FINISHED)
+
+    def scenario(meeting: Meeting) -> Steps:
+        found, waits = [running], list[Future[tuple[Job, ...]]]()
+        remote._owner_gone = False
+
+        def look(jobs: Iterable[int]) -> tuple[Job, ...]:
+            if not found:
+                raise StoreFailed("it cannot be read")
+            return (found[-1],)
+
+        def happen() -> None:
+            if event == "the job ends":
+                found.append(finished)
+            elif event == "the history fails":
+                found.clear()
+            else:
+                remote._owner_gone = True
+            remote._resolve_waiters()
+
+        def check() -> None:
+            (ended,) = waits
+            assert ended.done()
+            assert not remote._waiting
+            if event == "the job ends":
+                assert ended.result() == (finished,)
+            else:
+                expected = StoreFailed if event == "the history fails" else errors.OwnerUnavailable
+                assert isinstance(ended.exception(), expected)
+
+        monkeypatch.setattr(remote, "jobs_on_disk", look)
+
+        return lambda: waits.append(remote.wait_ended([1])), happen, check
+
+    meet_everywhere(
+        scenario, RemoteClient.wait_ended, RemoteClient._resolve_waiters, RemoteClient._stop_waiting
+    )
+    remote.close()
+
+
+def test_wait_whose_caller_is_canceled_harms_no_other(owner: Bench, root: Path) -> None:
+    remote = RemoteClient.connect(Profile("local", root))
+    owner.execute("ADMIN FLUSH solo")
+    waits = [remote.wait_ended([1]) for _ in range(2)]
+    assert not waits[0].cancel()
+    owner.storage.operation("solo", "far").finish()
+    assert [job.status for wait in waits for job in wait.result(WAIT)] == [Status.FINISHED] * 2
     remote.close()
 
 

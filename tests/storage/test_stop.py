@@ -13,13 +13,16 @@ from jobtui.storage.local.worker import operations
 from jobtui.storage.local.worker.database import Database
 from jobtui.storage.local.worker.openers import OwnOpener
 from jobtui.storage.local.worker.operations import Cancellation
-from jobtui.storage.local.worker.options import SharedOptions
+from jobtui.storage.local.worker.options import SharedOptions, WriteLimits
 from jobtui.storage.local.worker.pairs import write_pairs
+from jobtui.storage.local.worker.stats import sum_property
+from tests.support.interleavings import Meeting, Steps, expect, meet_everywhere
 from tests.support.storage import (
     Watched,
     compact,
     dumped,
     flush,
+    layer_pairs,
     layered,
     layers,
     moving_compact,
@@ -193,6 +196,65 @@ def test_early_stop_takes_effect_exactly_once():
     assert struck == ["first"]
 
 
+class TestStopAtAnyInstruction:
+    """Of a call that sets, requests or ends the stop: it takes effect once, and never after the block."""
+
+    def test_two_requests(self):
+        def scenario(meeting: Meeting) -> Steps:
+            halt, struck = watched_cancellation(meeting), list[str]()
+            block = halt.on_cancel(lambda: struck.append("struck"))
+            block.__enter__()
+
+            def check() -> None:
+                block.__exit__(None, None, None)
+                assert struck == ["struck"]
+
+            return halt.request, halt.request, check
+
+        meet_everywhere(scenario, Cancellation.request, Cancellation._interrupt)
+
+    def test_request_while_a_block_begins_late(self):
+        def scenario(meeting: Meeting) -> Steps:
+            halt, struck = watched_cancellation(meeting), list[str]()
+            halt.request()
+            block = halt.on_cancel(lambda: struck.append("struck"))
+            return block.__enter__, halt.request, lambda: expect(struck, ["struck"])
+
+        meet_everywhere(scenario, Cancellation.on_cancel, Cancellation._interrupt)
+
+    @pytest.mark.parametrize("is_first", [True, False])
+    def test_request_while_a_block_begins(self, is_first: bool):
+        def scenario(meeting: Meeting) -> Steps:
+            halt, struck = watched_cancellation(meeting), list[str]()
+            block = halt.on_cancel(lambda: struck.append("struck"))
+            calls = (halt.request, block.__enter__) if is_first else (block.__enter__, halt.request)
+            return *calls, lambda: expect(struck, ["struck"])
+
+        meet_everywhere(scenario, Cancellation.on_cancel, Cancellation.request, Cancellation._interrupt)
+
+    @pytest.mark.parametrize("is_first", [True, False])
+    def test_request_while_a_block_ends(self, is_first: bool):
+        def scenario(meeting: Meeting) -> Steps:
+            halt, log = watched_cancellation(meeting), list[str]()
+            block = halt.on_cancel(lambda: log.append("struck"))
+            block.__enter__()
+
+            def leave() -> None:
+                block.__exit__(None, None, None)
+                log.append("left")
+
+            calls = (halt.request, leave) if is_first else (leave, halt.request)
+            return *calls, lambda: expect(log[-1], "left")
+
+        meet_everywhere(scenario, Cancellation.on_cancel, Cancellation.request, Cancellation._interrupt)
+
+
+def watched_cancellation(meeting: Meeting) -> Cancellation:
+    halt = Cancellation()
+    halt._lock = meeting.lock()
+    return halt
+
+
 def test_late_stop_has_no_effect():
     struck: list[str] = []
     halt = Cancellation()
@@ -201,6 +263,29 @@ def test_late_stop_has_no_effect():
     halt.request()
     assert struck == []
     assert not halt.interrupted
+
+
+def test_stop_does_not_wait_for_a_flush_under_way(tmp_path):
+    under_way: list[int] = []
+
+    class Watching(operations.Flush):
+        def _attempt(self, handle):
+            answer = super()._attempt(handle)
+            under_way.append(sum_property(handle, "num-immutable-mem-table"))
+            return answer
+
+    opener = OwnOpener(tmp_path / "db", SharedOptions(WriteLimits(rate=20_000)))
+    opener.create()
+    database, halt = Database(opener), Cancellation()
+    write_pairs(database, layer_pairs(1, 0.04), sync=False)
+
+    def stop_at_first_write(progress):
+        if progress.before is None:
+            halt.request()
+
+    assert Watching(database, halt, stop_at_first_write).run().stopped
+    assert under_way == [1]
+    database.close()
 
 
 def test_flush_that_was_stopped_before_starts_nothing(tmp_path, monkeypatch):
