@@ -15,14 +15,15 @@ import pytest
 from jobtui.history import History, StoreError, StoreLocked
 from jobtui.history import verify as verifying
 from jobtui.history.export import export
-from jobtui.history.format.codec import encode, encode_change, frame_line, split_lines
+from jobtui.history.format.codec import SCHEMA, encode, encode_change, frame_line, split_lines
 from jobtui.history.format.disk import Disk
-from jobtui.history.format.index import RecordColumns, SegmentIndex, index_lines
+from jobtui.history.format.index import Columns, RecordColumns, SegmentIndex, index_lines
 from jobtui.history.format.journal import encode_batch
 from jobtui.history.format.lock import Lock
+from jobtui.history.format.manifest import SegmentEntry
 from jobtui.history.format.quarantine import DamageNote, Quarantine, describe_damage
 from jobtui.history.format.record_finder import RecordFinder, read_records
-from jobtui.history.format.segment import index_name
+from jobtui.history.format.segment import Segment, index_name
 from jobtui.history.repair import _Repair, repair
 from jobtui.history.steps import run_steps
 from jobtui.history.verify import verify
@@ -31,6 +32,7 @@ from jobtui.history.write.store import Limits, Store, make_directories
 from jobtui.model import Job, Status
 from tests.support import made_jobs
 from tests.support.damaged import OPEN, Made, archive_of, journal_of, killed, lines_of, read_all, without_mark
+from tests.support.interleavings import Meeting, Steps, meet_everywhere
 from tests.support.made_jobs import replace
 
 Copied = Callable[[Made], Path]
@@ -231,6 +233,37 @@ class TestIndex:
         again = History.open(path, write=False)
         assert again.get(hidden) == sealed.jobs[hidden]
         again.close()
+
+
+class TestColumns:
+    def test_two_threads_read_the_index_once(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        sealed_history(tmp_path)
+        quarantine = Quarantine(Disk(), tmp_path, write=False)
+        (file,) = tmp_path.glob("seg-*.jsonl")
+        entry = SegmentEntry(file.stem, 4, 1, 4, file.stat().st_size, SCHEMA)
+
+        def scenario(meeting: Meeting) -> Steps:
+            segment, read, columns = Segment(Disk(), tmp_path, entry, quarantine), list[str](), list[Columns]()
+            segment._mutex = meeting.lock()  # type: ignore[assignment]
+            read_index = segment.indexed_columns
+
+            def count() -> Columns | None:
+                read.append("the index")
+                return read_index()
+
+            monkeypatch.setattr(segment, "indexed_columns", count)
+
+            def look() -> None:
+                columns.append(segment.columns)
+
+            def check() -> None:
+                assert read == ["the index"]
+                assert columns[0] is columns[1]
+                assert list(columns[0].ids) == [1, 2, 3, 4]
+
+            return look, look, check
+
+        meet_everywhere(scenario, Segment._load)
 
 
 class TestOwner:

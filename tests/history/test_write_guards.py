@@ -7,10 +7,8 @@ import os
 import random
 import shutil
 import threading
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -29,6 +27,7 @@ from tests.support.damaged import OPEN, Made
 from tests.support.made_jobs import replace
 
 Copied = Callable[[Made], Path]
+Patch = pytest.MonkeyPatch
 
 
 class ErrorDisk(Disk):
@@ -196,86 +195,6 @@ class TestJournalOfACopy:
         assert again.state.recent == {job.id: job}
         again.write([[new_job(again)]])
         assert (tmp_path / "copy").read_bytes() == content
-
-
-class NotingLock:
-    """A lock that reports when a thread must wait for it."""
-
-    def __init__(self) -> None:
-        self.is_wanted = threading.Event()
-        self._lock = threading.Lock()
-
-    def __enter__(self) -> None:
-        if self._lock.locked():
-            self.is_wanted.set()
-        self._lock.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-
-def ends_or_waits(work: Callable[[], None], lock: NotingLock) -> threading.Thread:
-    """Run the work in a thread until it waits for the lock, or has ended."""
-
-    def run() -> None:
-        work()
-        lock.is_wanted.set()
-
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    assert lock.is_wanted.wait(30)
-    return thread
-
-
-class TestClosing:
-    """By another thread, at the worst moment of a commit: it is written, or refused."""
-
-    def test_while_a_commit_is_queued(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        history = History.open(tmp_path / "history", limits=OPEN)
-        writing, lock, threads = history._open_writer, NotingLock(), []
-
-        class Slow(deque[Any]):
-            def append(self, request: object) -> None:
-                if not threads:
-                    threads.append(ends_or_waits(history.close, lock))
-                super().append(request)
-
-        monkeypatch.setattr(writing, "_queue_lock", lock)
-        monkeypatch.setattr(writing, "_queue", Slow())
-        job = made_jobs.submitted(history.new_id(), random.Random(1))
-        history.commit(job).result(30)
-        threads[0].join(30)
-        assert Store.open(Disk(), tmp_path / "history", OPEN).state.recent == {job.id: job}
-
-
-class TestWriterLock:
-    """The writer's lock is held while another thread than the writer's uses the store."""
-
-    @pytest.mark.parametrize(
-        ("inside", "call"),
-        [
-            ("store.retry", lambda history: history.retry()),
-            ("store.set_address", lambda history: history.set_address("owner.sock")),
-            ("_rotate_for_archive", lambda history: history.archive(1, 2).result(30)),
-        ],
-    )
-    def test_held(
-        self, inside: str, call: Callable[[History], object], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        history = History.open(tmp_path / "history", limits=OPEN)
-        writing, held = history._open_writer, []
-        *parents, name = inside.split(".")
-        owner = writing.store if parents else writing
-        original = getattr(owner, name)
-
-        def observed(*arguments: object) -> object:
-            held.append(writing._store_lock.locked())
-            return original(*arguments)
-
-        monkeypatch.setattr(owner, name, observed)
-        call(history)
-        assert held == [True]
-        history.close()
 
 
 class TestArchive:
