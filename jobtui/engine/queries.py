@@ -19,6 +19,7 @@ from jobtui.engine.schedules import (
     upcoming_runs,
     zone_of,
 )
+from jobtui.engine.working_times import paused_seconds
 from jobtui.errors import StatementRefused
 from jobtui.formatting import format_bytes, format_count, format_ids, format_local_time, to_local
 from jobtui.history import History, Query, QueryResult, Sort
@@ -192,7 +193,7 @@ def count_result(statement: str, word: str, verb: str, jobs: int, tasks: int, no
 def job_result(statement: str, job: Job) -> Result:
     """Return a row for a job and one for each of its tasks."""
     row = _job_row(job, JOB[0], JOB[1])
-    paused = lifecycle.paused_seconds(job, datetime.now(UTC))
+    paused = paused_seconds(job, datetime.now(UTC))
     row = Row(row.cells, {**row.values, "paused_seconds": round(paused, 3)})
     rows = [row, *(_task_row(job, task) for task in job.tasks)]
     # the columns are those of NebulaGraph, which has none for the reason

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from jobtui.engine.lifecycle import paused_seconds, working_seconds
+from jobtui.engine.working_times import paused_seconds, working_seconds
 from jobtui.errors import ErrorCode
 from jobtui.formatting import (
     DateOrder,
