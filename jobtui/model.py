@@ -263,7 +263,9 @@ class EventKind(enum.StrEnum):
     TASK_STARTED = "task started"
     STOP_ASKED = "stop asked"
     PAUSED = "paused"
+    STILL_PAUSED = "still paused"
     RESUMED = "resumed"
+    RATE_SET = "rate set"
     RETRIED = "retried"
     DEFERRED = "deferred"
     TASK_ENDED = "task ended"
@@ -278,7 +280,6 @@ class EventKind(enum.StrEnum):
 DELIVERIES = frozenset({EventKind.NOTIFIED, EventKind.NOT_NOTIFIED})
 """The events that record the result of a notification. Only they may be added to a job that has ended."""
 
-
 ONE_ADDRESS = "tasks on one address"
 """The beginning of the note that several tasks of a cluster's job have the same host."""
 
@@ -286,7 +287,8 @@ ONE_ADDRESS = "tasks on one address"
 class JobEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """An entry of a job's log: when, what, which task, the new status, and why.
 
-    `about` is the key of the moment that a notification was about (`engine/moments.py`).
+    `about` is the key of the moment that a notification was about (`engine/moments.py`), `requested_by` who
+    requested the change and from where: `anna@db1, dashboard`, `schedule nightly`; "" if that is not known.
     """
 
     at: datetime
@@ -295,6 +297,7 @@ class JobEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     status: Status | None = None
     reason: str = ""
     about: str = ""
+    requested_by: str = ""
 
 
 class ClusterRef(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -324,6 +327,8 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
             knows; "" if that is not known.
         schedule: The schedule that submitted it, "" if none did.
         events: The job's log, oldest first.
+        write_limit: The bytes a second that each host may write, 0 if SET RATE lifted the limit. Not committed.
+        limited_by: Who set that limit, or what did: `anna@db1, script, for all jobs`. Not committed.
     """
 
     id: int
@@ -344,6 +349,8 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     schedule: str = ""
     tasks: tuple[Task, ...] = ()
     events: tuple[JobEvent, ...] = ()
+    write_limit: int | None = None
+    limited_by: str = ""
 
     @property
     def has_distinct_hosts(self) -> bool:

@@ -27,6 +27,7 @@ from jobtui.cli.requests import RunCommand
 from jobtui.cli.streams import abandon_unread_terminals, print_error
 from jobtui.engine.client import EngineEvent, ExecuteResult, Session
 from jobtui.engine.health import describe_owner
+from jobtui.engine.job_log import describe_pause, is_by_schedule, last_pause
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import RemoteClient
@@ -62,7 +63,7 @@ class HoldReporter:
         if isinstance(message, JobChanged):
             if job.paused and job.id not in self._paused:
                 self._paused.add(job.id)
-                return f"Job {job.id} ({job.label}) is paused: RESUME JOB {job.id} continues it"
+                return f"Job {job.id} ({job.label}) is {_describe_hold(job)}"
             if not job.paused:
                 self._paused.discard(job.id)
             reason = "" if job.status.ended else job.reason  # a cluster's job waits, perhaps for hours
@@ -78,6 +79,15 @@ class HoldReporter:
             self._waiting.add(place)
             return f"Job {job.id} ({job.label}) waits on {task.host}: {task.waiting}"
         return ""
+
+
+def _describe_hold(job: Job) -> str:
+    """Return `paused: RESUME JOB 7 continues it`, with who paused it and why if that is known."""
+    held = describe_pause(job) or "paused"
+    event = last_pause(job)
+    if event is not None and is_by_schedule(event):
+        return held  # it says what continues the job
+    return f"{held}{'; ' if ': ' in held else ': '}RESUME JOB {job.id} continues it"
 
 
 class JobWaiter:
@@ -246,7 +256,9 @@ class EngineWaiter(JobWaiter):
         elif reason:
             self.print(reason)
         for job_id in (*own, *(job.id for job in others)):
-            stop = self._engine.execute(f"STOP JOB {job_id}", Session())
+            # recorded with the jobs: an operator asks why they have stopped
+            kind = "script" if self.interrupted is None else self.interrupted.name
+            stop = self._engine.execute(f"STOP JOB {job_id}", Session(kind=kind))
             stop.add_done_callback(partial(self._on_stop_executed, job_id))
 
     def _on_stop_executed(self, job_id: int, stop: Future[ExecuteResult]) -> None:

@@ -55,7 +55,6 @@ class TuiSettings(msgspec.Struct, frozen=True):
         demo: Whether this is the temporary profile of `--demo`; the hints mention it.
         hint: A line for the top of an empty table.
         profile_color: The profile's color, "" for none.
-        profile_rate: The write limit of the profile's hosts in bytes a second, None for none.
         profiles: The names of the profiles that can be switched to.
     """
 
@@ -77,7 +76,6 @@ class TuiSettings(msgspec.Struct, frozen=True):
     demo: bool = False
     hint: str = ""
     profile_color: str = ""
-    profile_rate: int | None = None
     profiles: tuple[str, ...] = ()
 
 

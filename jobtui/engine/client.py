@@ -46,7 +46,8 @@ class Session(msgspec.Struct, eq=False, weakref=True):
     Attributes:
         space: The chosen space, None if there is none.
         cwd: The directory that AT is relative to.
-        kind: The source of the statements: `dashboard`, `script` or `schedule`.
+        kind: The source of the statements: `dashboard`, `script`, `schedule`, or the signal that ended this
+            process (`SIGTERM`).
         uid: The user who requests them, None for the user of this process.
     """
 

@@ -132,19 +132,21 @@ class JobControl(Protocol):
         """Create a job."""
         ...
 
-    async def stop(self, ids: Sequence[int], because: str = "") -> JobCount:
-        """Stop these jobs."""
+    async def stop(self, ids: Sequence[int], because: str = "", *, requested_by: str = "") -> JobCount:
+        """Stop these jobs. `requested_by`, here and below: who requests it and from where."""
         ...
 
-    async def pause(self, ids: Sequence[int], because: str = "", *, now: bool = False) -> JobCount:
+    async def pause(
+        self, ids: Sequence[int], because: str = "", *, now: bool = False, requested_by: str = ""
+    ) -> JobCount:
         """Hold these jobs; with `now`, cancel the steps that they are in."""
         ...
 
-    async def resume(self, ids: Sequence[int], because: str = "") -> JobCount:
+    async def resume(self, ids: Sequence[int], because: str = "", *, requested_by: str = "") -> JobCount:
         """Let these paused jobs continue."""
         ...
 
-    async def set_rate(self, rate: int | None, job_id: int | None) -> str:
+    async def set_rate(self, rate: int | None, job_id: int | None, *, requested_by: str = "") -> str:
         """Limit the writes of one job, or of all (None), in bytes a second (None: no limit).
 
         Returns a notice for the user.

@@ -16,12 +16,13 @@ from jobtui.engine.control import JobCount, RecoverRequest, SubmitRequest, Submi
 from jobtui.engine.deferrals import Deferrals
 from jobtui.engine.events import EventBus
 from jobtui.engine.heartbeat import Heartbeat
-from jobtui.engine.host_tasks import UNLIMITED, UNRESPONSIVE_AFTER, HostTasks
+from jobtui.engine.host_tasks import UNRESPONSIVE_AFTER, HostTasks
 from jobtui.engine.inventory import InventoryCache
 from jobtui.engine.job_factory import JobFactory
 from jobtui.engine.jobs import Edit, JobStore, JobWaiters, Transaction
 from jobtui.engine.progress import ProgressTracker
 from jobtui.engine.scheduler import JobAdmission, RunPolicy
+from jobtui.engine.write_limits import UNLIMITED, WriteLimits, is_limitable
 from jobtui.errors import StatementRefused
 from jobtui.formatting import format_rate
 from jobtui.history import History, StoreError
@@ -47,6 +48,7 @@ class Dispatcher:
         *,
         admission: JobAdmission,
         progress: ProgressTracker,
+        limits: WriteLimits,
         heartbeat: Heartbeat,
         events: EventBus,
         tasks: BackgroundTasks,
@@ -59,6 +61,7 @@ class Dispatcher:
         self._inventory = inventory
         self._waiters = waiters
         self._admission = admission
+        self._limits = limits
         self._heartbeat = heartbeat
         self._events = events
         self._tasks = tasks
@@ -81,6 +84,7 @@ class Dispatcher:
             storage,
             waiters,
             progress=progress,
+            limits=limits,
             events=events,
             tasks=tasks,
             clock=clock,
@@ -136,11 +140,6 @@ class Dispatcher:
     def is_running_jobs(self) -> bool:
         """Whether a job of this process runs."""
         return bool(self._running) and not self._closed
-
-    @property
-    def rate(self) -> int | None:
-        """The limit of SET RATE for all jobs, in bytes a second; None if there is none, 0 if it is lifted."""
-        return self._host_tasks.rate
 
     # ---- submitting
 
@@ -200,7 +199,7 @@ class Dispatcher:
 
     # ---- stopping and pausing
 
-    async def stop(self, ids: Sequence[int], because: str = "") -> JobCount:
+    async def stop(self, ids: Sequence[int], because: str = "", *, requested_by: str = "") -> JobCount:
         """Stop these jobs, all or none."""
         tasks = 0
 
@@ -209,13 +208,17 @@ class Dispatcher:
             jobs = [self._require_stoppable(transaction, job_id) for job_id in ids]
             tasks = sum(not task.status.ended for job in jobs for task in job.tasks)
             now = self._clock.now()
-            return [lifecycle.request_stop(job, now, self._elapsed(job.id), because) for job in jobs]
+            return [
+                lifecycle.request_stop(job, now, self._elapsed(job.id), because, requested_by) for job in jobs
+            ]
 
         await self._store.update(edit)
         self.cancel(ids)
         return JobCount(len(ids), tasks)
 
-    async def pause(self, ids: Sequence[int], because: str = "", *, now: bool = False) -> JobCount:
+    async def pause(
+        self, ids: Sequence[int], because: str = "", *, now: bool = False, requested_by: str = ""
+    ) -> JobCount:
         """Pause these jobs, all or none: tasks end after their current step, or with `now` in its middle."""
 
         jobs: list[Job] = []
@@ -223,7 +226,8 @@ class Dispatcher:
 
         def edit(transaction: Transaction) -> list[Job]:
             jobs[:] = [self._require_own(transaction, job_id, require) for job_id in ids]
-            return [lifecycle.pause(job, self._clock.now(), because) for job in jobs if not job.paused]
+            at = self._clock.now()
+            return [lifecycle.pause(job, at, because, requested_by) for job in jobs if not job.paused]
 
         await self._store.update(edit)
         notice = "" if now else self._host_tasks.describe_unpausable(jobs)
@@ -232,12 +236,12 @@ class Dispatcher:
         self.schedule_soon()
         return JobCount(len(jobs), lifecycle.count_open_tasks(jobs), notice)
 
-    async def resume(self, ids: Sequence[int], because: str = "") -> JobCount:
+    async def resume(self, ids: Sequence[int], because: str = "", *, requested_by: str = "") -> JobCount:
         """Let these paused jobs continue, all or none."""
 
         def edit(transaction: Transaction) -> list[Job]:
             jobs = [self._require_own(transaction, job_id, queries.require_paused) for job_id in ids]
-            return [lifecycle.resume(job, self._clock.now(), because) for job in jobs]
+            return [lifecycle.resume(job, self._clock.now(), because, requested_by) for job in jobs]
 
         jobs = await self._store.update(edit)
         for job in jobs:
@@ -247,16 +251,27 @@ class Dispatcher:
         self.schedule_soon()
         return JobCount(len(jobs), lifecycle.count_open_tasks(jobs))
 
-    async def set_rate(self, rate: int | None, job_id: int | None) -> str:
+    async def set_rate(self, rate: int | None, job_id: int | None, *, requested_by: str = "") -> str:
         """Limit the writes of one job, or of all (None), from the next step on, until this process ends."""
         if job_id is not None:
             job = self._store.get(job_id)
             job = queries.require_stoppable(job, job_id, self._store.history)
             if job.command == JobCommand.FLUSH:
                 raise StatementRefused(f"Job {job_id} is a flush, whose writes only the profile can limit")
-        self._host_tasks.set_rate(UNLIMITED if rate is None else rate, job_id)
+        self._limits.set_rate(UNLIMITED if rate is None else rate, job_id, requested_by)
+        self._host_tasks.apply_limits(job_id)
         whose, them = ("All jobs have", "them") if job_id is None else (f"Job {job_id} has", "it")
         limit = "no write limit" if rate is None else f"a write limit of {format_rate(rate)} on each host"
+        record = "no limit" if rate is None else f"{format_rate(rate)} on each host"
+        record += ", for all jobs" if job_id is None else ""
+
+        def edit(transaction: Transaction) -> list[Job]:
+            now, active = self._clock.now(), self._store.active()
+            jobs = [transaction.get(job.id) or job for job in active if job_id in (None, job.id)]
+            return [lifecycle.record_rate(job, now, record, requested_by) for job in jobs if is_limitable(job)]
+
+        # the limit is in force already: it may be what a full disk needs
+        self._store.update_nowait(edit, lambda _jobs, _error: None, must_persist=True)
         return (
             f"{whose} {limit} from the next step on, until the process that runs {them} ends; "
             "reading is never limited"
@@ -279,7 +294,7 @@ class Dispatcher:
         await self._clock.sleep(YIELD_SECONDS)
         self._host_tasks.yield_all(now=True)
 
-    async def stop_all(self) -> None:
+    async def stop_all(self, requested_by: str) -> None:
         """Stop every job of this process that is queued or running and not being stopped yet.
 
         Paused jobs stay paused; what they still do is canceled.
@@ -289,7 +304,7 @@ class Dispatcher:
             now = self._clock.now()
             jobs = [transaction.get(job.id) or job for job in self._store.active()]
             return [
-                lifecycle.request_stop(job, now, self._elapsed(job.id))
+                lifecycle.request_stop(job, now, self._elapsed(job.id), requested_by=requested_by)
                 for job in jobs
                 if not (job.status.ended or job.stopping or job.paused) and job.origin is None
             ]
@@ -477,7 +492,7 @@ class Dispatcher:
 
     def _forget(self, job_id: int) -> None:
         self._running.discard(job_id)
-        self._host_tasks.forget(job_id)
+        self._limits.forget(job_id)
         self._began_at.pop(job_id, None)
 
     def _elapsed(self, job_id: int) -> float | None:

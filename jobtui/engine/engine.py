@@ -22,7 +22,7 @@ from jobtui.clock import Clock, wait_all
 from jobtui.engine import lifecycle, queries
 from jobtui.engine.advisor import Advisor
 from jobtui.engine.backend import Backend, ConnectionMonitor, open_backend
-from jobtui.engine.client import Overview
+from jobtui.engine.client import Overview, Session
 from jobtui.engine.control import JobControl
 from jobtui.engine.dispatcher import Dispatcher
 from jobtui.engine.events import EventBus
@@ -38,6 +38,7 @@ from jobtui.engine.samples import SampleFiles
 from jobtui.engine.schedule_runner import ScheduleRunner
 from jobtui.engine.scheduler import JobAdmission, RunPolicy
 from jobtui.engine.server import SocketServer
+from jobtui.engine.write_limits import WriteLimits
 from jobtui.errors import StorageError
 from jobtui.history import History
 from jobtui.model import ConnectionChanged, ConnectionStatus, Job, JobChanged, Notice
@@ -73,7 +74,9 @@ class Engine:
         self.store = JobStore(history, clock, self._publish)
         self.sampler = Sampler(SampleFiles(profile.root), self.store.current, clock, self.tasks)
         self.events.observe = self.sampler.observe
-        self.progress = ProgressTracker(self.sampler.note)
+        # the storage limits the writes of an embedded storage alone
+        self.limits = WriteLimits(profile.compact_rate if self.storage.is_space_admin else None)
+        self.progress = ProgressTracker(self.limits, self.sampler.note)
         self.waiters = JobWaiters(self.store)
         self.heartbeat = Heartbeat(profile.root, clock, lambda: self.dispatcher.is_running_jobs)
         self.connection = (
@@ -91,7 +94,7 @@ class Engine:
             profile.advice,
             profile.min_free,
             profile.compact_rate,
-            lambda: self.dispatcher.rate,
+            lambda: self.limits.rate,
         )
         self.dispatcher = Dispatcher(
             self.store,
@@ -100,6 +103,7 @@ class Engine:
             self.waiters,
             admission=self.admission,
             progress=self.progress,
+            limits=self.limits,
             heartbeat=self.heartbeat,
             events=self.events,
             tasks=self.tasks,
@@ -238,8 +242,8 @@ class Engine:
         return await self.inventory.fetch_overview(self.clock)
 
     async def stop_all_jobs(self) -> None:
-        """Stop every queued and running job, and wait until the last one has ended."""
-        await self.dispatcher.stop_all()
+        """Stop every queued and running job, as the dashboard requests, and wait until the last has ended."""
+        await self.dispatcher.stop_all(Session(kind="dashboard").requested_by)
         await self.dispatcher.wait_idle()
 
     async def close_if_idle(self) -> tuple[int, ...]:
@@ -278,7 +282,13 @@ class Engine:
     def _publish(self, messages: Sequence[JobChanged | Notice]) -> None:
         if self.notifier is not None:
             self.notifier.on_changes(messages)
-        self.events.publish(messages)
+        self.events.publish(list(map(self._with_limit, messages)))
+
+    def _with_limit(self, message: JobChanged | Notice) -> JobChanged | Notice:
+        if isinstance(message, Notice):
+            return message
+        job = self.limits.apply_to(message.job)
+        return message if job is message.job else JobChanged(job, message.was)
 
     def _on_connection(self, status: ConnectionStatus) -> None:
         self.events.publish([ConnectionChanged(status)])

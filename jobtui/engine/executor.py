@@ -126,20 +126,29 @@ class StatementExecutor:
             case Submit():
                 return await self._submit(statement, typed, session)
             case Stop():
-                count = await self._control.stop(statement.jobs, statement.because)
+                count = await self._control.stop(
+                    statement.jobs, statement.because, requested_by=session.requested_by
+                )
                 return queries.count_result(typed, "STOP", "stop", count.jobs, count.tasks)
             case Pause():
-                count = await self._control.pause(statement.jobs, statement.because, now=statement.now)
+                count = await self._control.pause(
+                    statement.jobs, statement.because, now=statement.now, requested_by=session.requested_by
+                )
                 return queries.count_result(typed, "PAUSE", "pause", count.jobs, count.tasks, count.notice)
             case Resume():
-                count = await self._control.resume(statement.jobs, statement.because)
+                count = await self._control.resume(
+                    statement.jobs, statement.because, requested_by=session.requested_by
+                )
                 return queries.count_result(typed, "RESUME", "resume", count.jobs, count.tasks, count.notice)
             case SetRate():
                 if self._runner() is JobRunner.HTTP:
                     raise StatementRefused(
                         "SET RATE is not possible: storageds limit their writes themselves, by their rate_limit"
                     )
-                return Result(typed, notice=await self._control.set_rate(statement.rate, statement.job))
+                notice = await self._control.set_rate(
+                    statement.rate, statement.job, requested_by=session.requested_by
+                )
+                return Result(typed, notice=notice)
             case Recover():
                 return await self._recover(statement, typed, session)
             case Backup():
@@ -170,17 +179,19 @@ class StatementExecutor:
                 found = self._schedules.all()
                 return queries.schedules_result(typed, found, self._find_job, self._clock.now())
             case PauseSchedule():
-                await self._schedules.pause(statement.name)
+                await self._schedules.pause(statement.name, session.requested_by)
                 return Result(typed)
             case ResumeSchedule():
-                await self._schedules.resume(statement.name)
+                await self._schedules.resume(statement.name, session.requested_by)
                 return Result(typed)
             case RunSchedule():
-                job, resumed = await self._schedules.run_now(statement.name)
+                job, resumed = await self._schedules.run_now(statement.name, session.requested_by)
                 notice = f"Job {job.id} continues: the end of its window had paused it" if resumed else ""
                 return queries.new_jobs_result(typed, (job,), notice)
             case DropSchedule():
-                notice = await self._schedules.drop(statement.name, if_exists=statement.if_exists)
+                notice = await self._schedules.drop(
+                    statement.name, if_exists=statement.if_exists, requested_by=session.requested_by
+                )
                 return Result(typed, notice=notice)
             case _:
                 return await self._show(statement, typed)

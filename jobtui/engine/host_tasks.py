@@ -19,6 +19,7 @@ from jobtui.engine.events import EventBus
 from jobtui.engine.jobs import JobStore, JobWaiters, Transaction
 from jobtui.engine.lifecycle import TaskOutcome
 from jobtui.engine.progress import ProgressTracker
+from jobtui.engine.write_limits import WriteLimits
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Job, JobCommand, Notice, Status, StepPosition, Task, TaskLogged, TaskProgressed
 from jobtui.os_errors import explain_shortage
@@ -34,7 +35,6 @@ from jobtui.storage.base import (
 UNRESPONSIVE_AFTER = 30.0  # seconds without progress until a host no longer delays the jobs of other hosts
 STEP_SECONDS = 1.0  # between two commits of finished steps; steps that a crash loses are done again
 DETACHED = "no longer waiting; the host continues"
-UNLIMITED = 0  # a write limit in bytes a second
 _MAX_NAMED = 5  # hosts of a job in a notice, which a toast of a few lines has room for
 
 
@@ -92,6 +92,7 @@ class HostTasks:
         waiters: JobWaiters,
         *,
         progress: ProgressTracker,
+        limits: WriteLimits,
         events: EventBus,
         tasks: BackgroundTasks,
         clock: Clock,
@@ -105,6 +106,7 @@ class HostTasks:
         self._storage = storage
         self._waiters = waiters
         self._progress = progress
+        self._limits = limits
         self._events = events
         self._tasks = tasks
         self._clock = clock
@@ -114,8 +116,6 @@ class HostTasks:
         self._elapsed = elapsed
         self._check_condition = check_condition
         self._busy: dict[str, RunningTask | None] = {}
-        self._rate: int | None = None
-        self._job_rates: dict[int, int] = {}
         self._steps: dict[tuple[int, int], StepPosition] = {}
         self._steps_due = False
         self._recording = 0
@@ -160,7 +160,7 @@ class HostTasks:
             job.id,
             task.number,
             task.host,
-            OperationControl(self.rate_of(job)),
+            OperationControl(self._limits.rate_of(job)),
             started_at=now,
             last_sign=now,
             steps=task.steps,
@@ -218,33 +218,12 @@ class HostTasks:
             "WITH now = true cancels it instead, and it is lost"
         )
 
-    # ---- the write limit
-
-    @property
-    def rate(self) -> int | None:
-        """The write limit that was set for all jobs; None if none was, `UNLIMITED` if it was lifted."""
-        return self._rate
-
-    def rate_of(self, job: Job) -> int | None:
-        """Return the write limit of a job's tasks in bytes a second, None for the profile's."""
-        rate = self._job_rates.get(job.id, self._rate)
-        return job.options.rate if rate is None else rate
-
-    def set_rate(self, rate: int, job_id: int | None) -> None:
-        """Limit the writes of one job, or of all (None), from the next step on; `UNLIMITED` lifts the limit."""
-        if job_id is None:
-            self._rate = rate
-            self._job_rates.clear()
-        else:
-            self._job_rates[job_id] = rate
+    def apply_limits(self, job_id: int | None) -> None:
+        """Send the hosts of a job, or of all (None), the limits that are in force from their next steps on."""
         for work in self._at_work():
             job = self._store.current(work.job)
             if job is not None and job_id in (None, work.job):
-                work.control.set_rate(self.rate_of(job))
-
-    def forget(self, job_id: int) -> None:
-        """Discard the write limit of a job that has ended."""
-        self._job_rates.pop(job_id, None)
+                work.control.set_rate(self._limits.rate_of(job))
 
     def _at_work(self) -> list[RunningTask]:
         return [work for work in self._busy.values() if work is not None]

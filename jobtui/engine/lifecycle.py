@@ -205,12 +205,14 @@ def describe_deferrals(job: Job) -> str:
     return f"Job {job.id} {held[0]}{more}; it is retried automatically"
 
 
-def request_stop(job: Job, now: datetime, took: float | None = None, because: str = "") -> Job:
+def request_stop(
+    job: Job, now: datetime, took: float | None = None, because: str = "", requested_by: str = ""
+) -> Job:
     """Return the job with a stop requested: tasks in the queue are stopped; if none runs, so is the job."""
     if job.status.ended:
         raise IllegalTransition(f"job {job.id} has ended")
     at = clamp_time(job, now)
-    event = JobEvent(at=at, kind=EventKind.STOP_ASKED, reason=because)
+    event = JobEvent(at=at, kind=EventKind.STOP_ASKED, reason=because, requested_by=requested_by)
     job = replace(job, stopping=True, paused=False, events=(*job.events, event))
     return _end_with_last_task(_stop_queued_tasks(job, at, NOT_BEGUN), at, took)
 
@@ -224,20 +226,35 @@ def _stop_queued_tasks(job: Job, at: datetime, reason: str) -> Job:
     return job
 
 
-def pause(job: Job, now: datetime, because: str = "") -> Job:
+def pause(job: Job, now: datetime, because: str = "", requested_by: str = "") -> Job:
     """Return the job paused: none of its tasks starts; those that run are asked to end after their step."""
     if job.status.ended or job.stopping or job.paused:
         raise IllegalTransition(f"job {job.id} cannot be paused")
-    event = JobEvent(at=clamp_time(job, now), kind=EventKind.PAUSED, reason=because)
-    return replace(job, paused=True, events=(*job.events, event))
+    return _with_request(replace(job, paused=True), EventKind.PAUSED, now, because, requested_by)
 
 
-def resume(job: Job, now: datetime, because: str = "") -> Job:
+def resume(job: Job, now: datetime, because: str = "", requested_by: str = "") -> Job:
     """Return a paused job that may continue."""
     if not job.paused:
         raise IllegalTransition(f"job {job.id} is not paused")
-    event = JobEvent(at=clamp_time(job, now), kind=EventKind.RESUMED, reason=because)
-    return replace(job, paused=False, events=(*job.events, event))
+    return _with_request(replace(job, paused=False), EventKind.RESUMED, now, because, requested_by)
+
+
+def explain_pause(job: Job, now: datetime, reason: str, requested_by: str = "") -> Job:
+    """Return a paused job with a new reason why it is paused, or what continues it."""
+    if not job.paused:
+        raise IllegalTransition(f"job {job.id} is not paused")
+    return _with_request(job, EventKind.STILL_PAUSED, now, reason, requested_by)
+
+
+def record_rate(job: Job, now: datetime, limit: str, requested_by: str = "") -> Job:
+    """Return a job with the record of a new write limit."""
+    return _with_request(job, EventKind.RATE_SET, now, limit, requested_by)
+
+
+def _with_request(job: Job, kind: EventKind, now: datetime, reason: str, requested_by: str) -> Job:
+    event = JobEvent(at=clamp_time(job, now), kind=kind, reason=reason, requested_by=requested_by)
+    return replace(job, events=(*job.events, event))
 
 
 def record_steps(job: Job, positions: Mapping[int, StepPosition]) -> Job:

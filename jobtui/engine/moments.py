@@ -18,6 +18,7 @@ from pathlib import Path
 
 import msgspec
 
+from jobtui.engine.job_log import describe_request, last_stop
 from jobtui.engine.notifications import NotifyOn, NotifySettings
 from jobtui.engine.schedules import MISSED, RunOutcome, Schedule, ScheduleRun
 from jobtui.errors import DECODE_ERRORS
@@ -185,13 +186,13 @@ def _describe_job(moment: Moment, job: Job) -> str:
     reason = f": {job.reason}" if job.reason else ""
     match moment.on:
         case NotifyOn.PAUSED:
-            because = next((event.reason for event in job.events if _is_pause(event, moment)), "")
-            return f"{subject} was paused" + (f": {because}" if because else "")
+            pause = next((event for event in job.events if _is_pause(event, moment)), None)
+            return f"{subject} was paused{describe_request(pause)}"
         case NotifyOn.SLOW:
             done = f"{job.ended_tasks} of {format_count(len(job.tasks), 'host')} done"
             return f"{subject} has been running since {format_local_time(job.start)}, {done}"
         case NotifyOn.STOPPED:
-            return f"{subject} was stopped" + reason
+            return f"{subject} was stopped{reason or describe_request(last_stop(job))}"
     took = f" after {format_duration(job.took)}" if job.took is not None else ""
     return f"{subject} {moment.on}{took}{reason}"
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
+from jobtui.engine.write_limits import WriteLimits
 from jobtui.model import Job, SpaceStats, Status, StepPosition, Task
 from jobtui.storage.base import HostGauges, OperationProgress
 
@@ -44,7 +45,8 @@ class ProgressTracker:
     The engine's loop changes it; any thread may read it.
     """
 
-    def __init__(self, on_gauges: GaugeListener = lambda job, task, gauges: None) -> None:
+    def __init__(self, limits: WriteLimits, on_gauges: GaugeListener = lambda job, task, gauges: None) -> None:
+        self._limits = limits
         self._on_gauges = on_gauges
         self._known: dict[tuple[int, int], LiveProgress] = {}
 
@@ -66,7 +68,8 @@ class ProgressTracker:
         return self._known.pop((job_id, task), _NOTHING)
 
     def apply_to(self, job: Job) -> Job:
-        """Return the job with the progress of its running tasks."""
+        """Return the job with the progress of its running tasks, and with its write limit."""
+        job = self._limits.apply_to(job)
         if job.status is not Status.RUNNING or not self._known:
             return job
         tasks = []

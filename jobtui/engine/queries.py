@@ -10,6 +10,7 @@ from typing_extensions import override
 
 from jobtui.engine import lifecycle
 from jobtui.engine.client import ExecuteResult, Failure, SpaceOverview
+from jobtui.engine.job_log import all_requests, describe_pause, describe_stop, last_requests
 from jobtui.engine.schedules import (
     MAX_COUNTED,
     MAX_SET_BACK,
@@ -194,7 +195,8 @@ def job_result(statement: str, job: Job) -> Result:
     """Return a row for a job and one for each of its tasks."""
     row = _job_row(job, JOB[0], JOB[1])
     paused = paused_seconds(job, datetime.now(UTC))
-    row = Row(row.cells, {**row.values, "paused_seconds": round(paused, 3)})
+    values = {"paused_seconds": round(paused, 3), "requests": all_requests(job)}
+    row = Row(row.cells, {**row.values, **values})
     rows = [row, *(_task_row(job, task) for task in job.tasks)]
     # the columns are those of NebulaGraph, which has none for the reason
     notice = _describe_reason(job) or lifecycle.describe_deferrals(job)
@@ -202,9 +204,10 @@ def job_result(statement: str, job: Job) -> Result:
 
 
 def _describe_reason(job: Job) -> str:
-    """Return why the job failed, was stopped or makes no progress, "" if it has no reason."""
+    """Return why the job failed, was stopped, is paused or makes no progress, "" if it has no reason."""
     if not job.reason:
-        return ""
+        request = describe_pause(job) or describe_stop(job)
+        return f"Job {job.id} ({job.label}) {request}" if request else ""
     verb = f"{job.status}: " if job.status.ended else ""  # otherwise the reason says what it waits for
     return f"Job {job.id} ({job.label}) {verb}{job.reason}"
 
@@ -427,6 +430,9 @@ def _job_row(job: Job, id_column: str, command_column: str) -> Row:
         "condition": job.options.condition,
         "because": job.options.because,
         "requested_by": job.requested_by,
+        **last_requests(job),
+        "write_limit": job.write_limit,
+        "limited_by": job.limited_by,
         "schedule": job.schedule,
         "reason": job.reason,
         "recovered_from": job.recovered_from,

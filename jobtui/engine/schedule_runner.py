@@ -12,7 +12,8 @@ from jobtui.clock import Clock, wait_all, wait_first
 from jobtui.engine import lifecycle, schedules
 from jobtui.engine.control import JobControl, RecoverRequest, SubmittedJobs
 from jobtui.engine.events import EventBus
-from jobtui.engine.jobs import JobStore
+from jobtui.engine.job_log import describe_next_run, describe_window_end
+from jobtui.engine.jobs import JobStore, Transaction
 from jobtui.engine.scheduler import JobAdmission, RunPolicy
 from jobtui.engine.schedules import FILE, RunAction, Schedule, ScheduleRun, ScheduleStep
 from jobtui.errors import StatementRefused, StorageError, StoreError
@@ -162,26 +163,32 @@ class ScheduleRunner:
             )
         self._absence = schedules.NOT_AWAKE
 
-    async def _carry_out(self, steps: Sequence[ScheduleStep]) -> list[str]:
-        """Write decisions, then act; return the names of the schedules whose actions were carried out."""
+    async def _carry_out(self, steps: Sequence[ScheduleStep], requested_by: str = "") -> list[str]:
+        """Write decisions, then act; return the names of the schedules whose actions were carried out.
+
+        `requested_by`: who runs a schedule by hand, "" if it runs by itself.
+        """
         if not await self._try_save([step.schedule for step in steps]):
             return []
         acting = [step for step in steps if step.action is not None]
-        ends = await asyncio.gather(*map(self._act, acting))
+        ends = await asyncio.gather(*(self._act(step, requested_by) for step in acting))
         await self._try_save([end.schedule for end in ends])
         for notice in filter(None, (end.notice for end in ends)):
             self._events.notify(notice)
         return [end.schedule.name for end in ends if end.is_done]
 
-    async def _act(self, step: ScheduleStep) -> ActionEnd:
+    async def _act(self, step: ScheduleStep, requested_by: str) -> ActionEnd:
         schedule, notice = step.schedule, ""
+        requested_by = requested_by or f"schedule {schedule.name}"
         try:
             match step.action:
                 case RunAction.PAUSE if schedule.job is not None:
-                    because = f"the window of schedule '{schedule.name}' ended at {schedule.until}"
-                    await self._control.pause([schedule.job], because)
+                    now = self._clock.now()
+                    end, start = schedule.window_end or now, schedule.next
+                    because = describe_window_end(schedule.job, end, start, now)
+                    await self._control.pause([schedule.job], because, requested_by=requested_by)
                 case RunAction.CONTINUE if schedule.job is not None:
-                    await self._control.resume([schedule.job], f"schedule '{schedule.name}'")
+                    await self._control.resume([schedule.job], requested_by=requested_by)
                     schedule = schedules.record_start(schedule, schedule.job)
                 case RunAction.RECOVER if schedule.job is not None:
                     how = RecoverRequest(failed_only=True, schedule=schedule.name)
@@ -321,7 +328,7 @@ class ScheduleRunner:
             await self._save(schedule)
         return _next_window(schedule)
 
-    async def pause(self, name: str) -> None:
+    async def pause(self, name: str, requested_by: str = "") -> None:
         """Pause a schedule: it submits nothing until it is resumed.
 
         Raises StatementRefused and StoreError.
@@ -331,8 +338,9 @@ class ScheduleRunner:
             if schedule.paused:
                 raise StatementRefused(f"Schedule '{name}' is already paused")
             await self._save(schedules.suspend(schedule))
+            self._explain_pause(self._schedules[name], "was paused", requested_by)
 
-    async def resume(self, name: str) -> None:
+    async def resume(self, name: str, requested_by: str = "") -> None:
         """Resume a schedule. Raises StatementRefused and StoreError."""
         async with self._lock:
             schedule = self._require(name)
@@ -342,8 +350,9 @@ class ScheduleRunner:
             now = self._clock.now()
             _require_clock(now)
             await self._save(schedules.activate(schedule, now))
+            self._explain_pause(self._schedules[name], "was resumed", requested_by)
 
-    async def run_now(self, name: str) -> tuple[Job, bool]:
+    async def run_now(self, name: str, requested_by: str = "") -> tuple[Job, bool]:
         """Run a schedule now; return its job, and whether it is the previous one, resumed.
 
         Raises StatementRefused, StorageError and StoreError.
@@ -357,7 +366,7 @@ class ScheduleRunner:
             job, interrupted = self._job_of(schedule), self._interrupted(schedule)
             step = schedules.run_now(schedule, now, job, last_id, interrupted)
             await self._save(step.schedule)
-            if not await self._carry_out([step]):
+            if not await self._carry_out([step], requested_by):
                 raise StatementRefused(self._schedules[name].runs[-1].reason)
             job_id = self._schedules[name].job
             started = None if job_id is None else self._store.get(job_id)
@@ -365,7 +374,7 @@ class ScheduleRunner:
                 raise StatementRefused(f"Schedule '{name}' has started, but its job is no longer there")
             return started, step.action is RunAction.CONTINUE
 
-    async def drop(self, name: str, *, if_exists: bool) -> str:
+    async def drop(self, name: str, *, if_exists: bool, requested_by: str = "") -> str:
         """Delete a schedule; return a notice about its job.
 
         Raises StatementRefused and StoreError.
@@ -373,14 +382,33 @@ class ScheduleRunner:
         async with self._lock:
             if if_exists and name not in self._schedules:
                 return f"Schedule '{name}' does not exist"
-            job = self._job_of(self._require(name))
+            schedule = self._require(name)
+            job = self._job_of(schedule)
             await self._write({each: found for each, found in self._schedules.items() if each != name})
             self._lines.pop(name, None)
+            self._explain_pause(schedules.suspend(schedule), "was dropped", requested_by)
         if job is None:
             return ""
         if job.paused:
             return f"Job {job.id} stays paused; RESUME JOB {job.id} continues it, STOP JOB {job.id} ends it"
         return f"Job {job.id} continues, and no schedule pauses it"
+
+    def _explain_pause(self, schedule: Schedule, change: str, requested_by: str) -> None:
+        """Record with a job that the end of its window paused what continues it now."""
+        job_id = schedule.job
+        if job_id is None or not schedule.held:
+            return
+        next_run = describe_next_run(job_id, schedule.next, self._clock.now())
+        reason = f"schedule '{schedule.name}' {change}; {next_run}"
+
+        def edit(transaction: Transaction) -> Sequence[Job]:
+            job = transaction.get(job_id)
+            if job is None or not job.paused:
+                return ()
+            return (lifecycle.explain_pause(job, self._clock.now(), reason, requested_by),)
+
+        # the schedule has changed already: a full disk does not undo it
+        self._store.update_nowait(edit, lambda _jobs, _error: None, must_persist=True)
 
     async def record_notification(self, name: str, at: datetime, target: str, text: str) -> None:
         """Record the result of a notification of the run that was missed at that time.

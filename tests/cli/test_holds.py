@@ -26,6 +26,21 @@ def test_pause_is_reported_once_each_time() -> None:
     assert lines == [text, "", "", text]
 
 
+def test_pause_names_the_requester_and_the_reason() -> None:
+    paused = lifecycle.pause(JOB, NOW, "", "anna@db1, dashboard")
+    with_reason = lifecycle.pause(JOB, NOW, "lunch", "anna@db1, dashboard")
+    by_schedule = lifecycle.pause(
+        JOB, NOW, "its window ended at 05:00; continues Mon 23:00", "schedule nightly"
+    )
+    lines = [HoldReporter().describe(JobChanged(job, JOB.status)) for job in (paused, with_reason, by_schedule)]
+    begin = "Job 3 (compact nba) is paused"
+    assert lines == [
+        f"{begin} by anna@db1 (dashboard): RESUME JOB 3 continues it",
+        f"{begin} by anna@db1 (dashboard): lunch; RESUME JOB 3 continues it",
+        f"{begin}: its window ended at 05:00; continues Mon 23:00",
+    ]
+
+
 def test_wait_for_disk_is_reported_once_until_it_ends() -> None:
     holds = HoldReporter()
     texts = ["3.1 GiB free, reserve 5 GiB", "3.2 GiB free, reserve 5 GiB", "", "1 GiB free, reserve 5 GiB"]

@@ -22,7 +22,6 @@ BESIDE = {
     "demo",
     "hint",
     "profile_color",
-    "profile_rate",
 }  # not the file's to set
 
 DECLARED = [(table, setting) for table, settings in SETTINGS.items() for setting in settings]

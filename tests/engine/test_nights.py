@@ -160,7 +160,7 @@ def check_job(job: Job, read: int) -> None:
     kinds = [event.kind for event in job.events]
     assert kinds.count(EventKind.RETRIED) == 1
     paused = next(event for event in job.events if event.kind is EventKind.PAUSED)
-    assert paused.reason == "the window of schedule 'nightly' ended at 06:00"
+    assert paused.reason == "its window ended at 06:00; continues Thu 02:30"
     starts = [(event.task, event.at) for event in job.events if event.kind is EventKind.TASK_STARTED]
     assert [task for task, _ in starts] == [0, 1, 1, 1, 2]
     for number, (_, begun) in ((0, starts[1]), (1, starts[4])):

@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from jobtui.engine import queries, schedule_runner, schedules
 from jobtui.engine.client import Session
+from jobtui.engine.job_log import describe_pause
 from jobtui.engine.profile import Profile, describe_autostart
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.engine.schedule_runner import CHECK_SECONDS
@@ -25,7 +26,7 @@ from jobtui.engine.schedules import (
     ScheduleRun,
 )
 from jobtui.formatting import format_local_time
-from jobtui.model import Notice, Status, StepPosition
+from jobtui.model import EventKind, Notice, Status, StepPosition
 from tests.support.clock import FakeClock
 from tests.support.engines import open_bench
 from tests.support.made_schedules import DAY, NIGHTLY, TO_FIRST, pass_to, shown
@@ -118,12 +119,15 @@ class TestRuns:
             pass_to(bench, WINDOW)
             bench.events.wait_for(lambda: bench.events.jobs(1)[-1].paused)
             event = bench.job(1).events[-1]
-            assert event.reason == "the window of schedule 'nightly' ended at 06:00"
+            assert event.reason == "its window ended at 06:00; continues Thu 02:30"
+            assert event.requested_by == "schedule nightly"
             bench.storage.operation("nba", "h1").pause()
             bench.events.wait_for(lambda: bench.events.jobs(1)[-1].tasks[0].status is Status.QUEUE)
             assert shown(bench)["Result"] == "job 1 paused 0/2"
             pass_to(bench, DAY - WINDOW)
             bench.events.wait_for(lambda: not bench.events.jobs(1)[-1].paused)
+            resumed = next(event for event in bench.job(1).events if event.kind is EventKind.RESUMED)
+            assert resumed.requested_by == "schedule nightly"
             bench.storage.operation("nba", "h1", 1).finish()
             bench.storage.operation("nba", "h2").finish()
             bench.events.until(1, Status.FINISHED)
@@ -133,6 +137,37 @@ class TestRuns:
             assert isinstance(runs, list)
             assert [(run["outcome"], run["job"]) for run in runs] == [("submitted", 1), ("continued", 1)]
             assert shown(bench)["Result"] == "job 1 finished"
+
+    @pytest.mark.parametrize(
+        ("statement", "reason"),
+        [
+            ("PAUSE SCHEDULE nightly", "schedule 'nightly' was paused; RESUME JOB 1 continues it"),
+            ("DROP SCHEDULE nightly", "schedule 'nightly' was dropped; RESUME JOB 1 continues it"),
+            (
+                "PAUSE SCHEDULE nightly; RESUME SCHEDULE nightly",
+                "schedule 'nightly' was resumed; continues Thu 02:30",
+            ),
+        ],
+    )
+    def test_changed_schedule_changes_what_continues_its_job(
+        self, tmp_path: Path, statement: str, reason: str
+    ) -> None:
+        with open_bench(tmp_path, storage()) as bench:
+            bench.execute(NIGHTLY)
+            pass_to(bench, TO_FIRST)
+            bench.storage.operation("nba", "h1")
+            pass_to(bench, WINDOW)
+            bench.events.wait_for(lambda: bench.events.jobs(1)[-1].paused)
+            bench.execute(statement)
+            bench.events.wait_for(lambda: bench.events.jobs(1)[-1].events[-1].reason == reason)
+            assert describe_pause(bench.job(1)) == f"paused: {reason}"
+
+    def test_run_by_hand_names_the_user_who_continues_the_job(self, tmp_path: Path) -> None:
+        with open_bench(tmp_path, storage()) as bench:
+            bench.execute(NIGHTLY)
+            bench.execute("RUN SCHEDULE nightly; PAUSE JOB 1; RUN SCHEDULE nightly")
+            event = bench.job(1).events[-1]
+            assert (event.kind, event.requested_by) == (EventKind.RESUMED, bench.session.requested_by)
 
     def test_skipped_while_the_job_before_works(self, tmp_path: Path) -> None:
         with open_bench(tmp_path, storage()) as bench:

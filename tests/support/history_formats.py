@@ -99,7 +99,7 @@ def _full(job_id: int) -> Job:
     task = Task(
         0, "host", Status.FAILED, 0.5, at, at, 1.25, stats, stats, "why", "io", True, steps, 2, at, held
     )
-    event = JobEvent(at, EventKind.TASK_ENDED, 0, Status.FAILED, "why", "failed then")
+    event = JobEvent(at, EventKind.TASK_ENDED, 0, Status.FAILED, "why", "failed then", "bob@db2, script")
     origin = ClusterRef("cluster", "there", 99)
     options = JobOptions(
         hosts=("host",),

@@ -253,7 +253,7 @@ class TestSummary:
             "ran 0:40",
             "640 MiB → 300 MiB",
             "340 MiB reclaimed (53%)",
-            "requested by anna@db1, dashboard",
+            "requested by anna@db1 (dashboard)",
             "because: before the upgrade",
             "h37: no space left on device",
             "runs job 3 again",

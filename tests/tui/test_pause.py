@@ -7,9 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.engine.client import Session
 from jobtui.formatting import to_local
 from jobtui.model import Status, StepPosition
 from tests.support.dashboards import dashboard_bench
+from tests.support.made_schedules import pass_to
 from tests.support.scripted import ScriptedStorage
 
 
@@ -41,6 +43,51 @@ class TestPauseKey:
                 await shown.shows("Nothing to pause: job 1 (already ended)")
 
         asyncio.run(run())
+
+
+def test_pause_of_a_schedule_is_explained_in_row_and_detail(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
+            await shown.execute('CREATE SCHEDULE nightly AT "0 18 * * *" UNTIL "23:00" DO ADMIN COMPACT nba')
+            pass_to(shown.bench, 38 * 60 + 30)
+            operation = shown.bench.storage.operation("nba", "local0")
+            operation.progress(0.3, steps=StepPosition(17, 64))
+            pass_to(shown.bench, 5 * 3600)
+            await shown.until(operation.control.pause.is_set)
+            operation.pause(StepPosition(18, 64))
+            reason = "paused: its window ended at 23:00; continues Wed 18:00"
+            await shown.shows("‖ paused 18/64", reason)
+            assert reason in shown.row("‖ paused")
+            await shown.press("enter")
+            await shown.until(lambda: reason in shown.detail)
+
+    asyncio.run(run())
+
+
+def test_pause_and_stop_name_their_requester(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}, size=(140, 30)) as shown:
+            who = Session(kind="dashboard").requested_by.replace(", dashboard", " (dashboard)")
+            await shown.execute("ADMIN COMPACT nba")
+            operation = shown.bench.storage.operation("nba", "local0")
+            await shown.press("P")
+            await shown.until(operation.control.pause.is_set)
+            operation.pause()
+            await shown.shows("‖ paused")
+            await shown.until(lambda: f"paused by {who}" in shown.row("‖ paused"))
+            await shown.press("s")
+            await shown.shows("Stop 1 job?")
+            await shown.press("y")
+            await shown.until(lambda: f"by {who}; " in shown.row("■ stopped"))
+            await shown.press("enter")
+            await shown.until(lambda: f"stopped by {who}" in shown.detail)
+            await shown.press("right_square_bracket", "right_square_bracket")
+            await shown.press("right_square_bracket", "right_square_bracket")
+            await shown.until(
+                lambda: f"job paused by {who}" in shown.detail and f"stop requested by {who}" in shown.detail
+            )
+
+    asyncio.run(run())
 
 
 def test_running_row_shows_step_and_what_the_next_one_needs(tmp_path: Path) -> None:
@@ -126,6 +173,48 @@ def test_rate_keys_in_the_detail(tmp_path: Path) -> None:
             await shown.until(lambda: operation.control.rate == 16 << 20)
             await shown.press("minus", "minus")
             await shown.until(lambda: operation.control.rate == 4 << 20)
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("elsewhere", "key", "limit"),
+    [
+        ("SET RATE 2 MiB", "plus", 4 << 20),
+        ("SET RATE 2 MiB FOR JOB 1", "minus", 1 << 20),
+        ("SET RATE OFF", "minus", 64 << 20),
+    ],
+)
+def test_rate_keys_begin_at_the_limit_that_another_client_set(
+    tmp_path: Path, elsewhere: str, key: str, limit: int
+) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
+            await shown.execute("ADMIN COMPACT nba WITH rate = 8 MiB")
+            operation = shown.bench.storage.operation("nba", "local0")
+            await shown.press("enter", "minus")
+            await shown.until(lambda: operation.control.rate == 4 << 20)
+            assert shown.bench.execute(elsewhere).failure is None
+            await shown.press(key)
+            await shown.until(lambda: operation.control.rate == limit)
+
+    asyncio.run(run())
+
+
+def test_detail_shows_the_limit_in_force_and_who_set_it(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}, size=(140, 30)) as shown:
+            await shown.execute("ADMIN COMPACT nba WITH rate = 8 MiB")
+            await shown.press("enter")
+            await shown.shows("with rate = 8 MiB")
+            assert "write limit" not in shown.detail
+            who = shown.bench.session.requested_by.partition(",")[0]
+            shown.bench.execute("SET RATE 2 MiB")
+            await shown.shows(f"write limit 2 MiB/s on each host, set by {who} (script, for all jobs)")
+            await shown.press("plus")
+            await shown.shows(f"write limit 4 MiB/s on each host, set by {who} (dashboard)")
+            shown.bench.execute("SET RATE OFF")
+            await shown.shows(f"no write limit, set by {who} (script, for all jobs)")
 
     asyncio.run(run())
 

@@ -89,7 +89,6 @@ def _run(
         received: The signals received so far.
         command: The options with which another process opens the profile, None if none can.
     """
-    settings = replace(settings, profile_rate=profile.compact_rate)
     client = retry_on_error_screen(lambda: _client(profile, settings.demo), settings.theme)
     try:
         end = _show(client, settings, received)

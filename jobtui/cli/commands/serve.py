@@ -24,6 +24,7 @@ from jobtui.cli.requests import ProfileOptions, ServeCommand
 from jobtui.cli.streams import print_error
 from jobtui.cli.wait import EngineWaiter, WaitAborted, describe_jobs, receive_into
 from jobtui.engine.client import EngineEvent
+from jobtui.engine.job_log import describe_request, last_stop
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.errors import StorageError
@@ -330,7 +331,7 @@ def _describe_change(job: Job) -> str:
             return f"Job {job.id} ({job.label}) queued"
         case Status.RUNNING:
             return f"Job {job.id} ({job.label}) started"
-    return f"Job {job.id} ({job.label}) {job.status}{took}{reason}"
+    return f"Job {job.id} ({job.label}) {job.status}{took}{reason or describe_request(last_stop(job))}"
 
 
 def _once(first: Future[None]) -> Callable[[object], None]:

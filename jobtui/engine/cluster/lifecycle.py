@@ -234,9 +234,11 @@ def reject(job: Job, reason: str, now: datetime) -> Job:
     return replace(abandon(job, reason, now), origin=origin, recovered_from=None)
 
 
-def request_stop(job: Job, now: datetime, because: str = "") -> Job:
+def request_stop(job: Job, now: datetime, because: str = "", requested_by: str = "") -> Job:
     """Return the job with a stop that is about to be requested from its cluster."""
-    event = JobEvent(at=clamp_time(job, now), kind=EventKind.STOP_ASKED, reason=because)
+    event = JobEvent(
+        at=clamp_time(job, now), kind=EventKind.STOP_ASKED, reason=because, requested_by=requested_by
+    )
     return replace(job, stopping=True, events=(*job.events, event))
 
 

@@ -132,14 +132,14 @@ class ClusterRequests:
         notice = f"The cluster has this job already: it is job {made.id}" if made.id != job.id else ""
         return SubmittedJobs((made,), notice)
 
-    async def stop(self, ids: Sequence[int], because: str = "") -> JobCount:
+    async def stop(self, ids: Sequence[int], because: str = "", *, requested_by: str = "") -> JobCount:
         """Request a stop of these jobs from the cluster; if it refuses one, the others are still stopped."""
         await self._require_each(ids, self._require_stoppable)
         await self._job_manager.ready()
         jobs = await self._store.update(
             lambda transaction: [
                 lifecycle.request_stop(
-                    self._require_stoppable(transaction, job_id), self._clock.now(), because=because
+                    self._require_stoppable(transaction, job_id), self._clock.now(), because, requested_by
                 )
                 for job_id in ids
             ]
@@ -149,19 +149,21 @@ class ClusterRequests:
             raise StatementRefused("; ".join(refusals))
         return JobCount(len(jobs), sum(not task.status.ended for job in jobs for task in job.tasks))
 
-    async def pause(self, ids: Sequence[int], because: str = "", *, now: bool = False) -> JobCount:
+    async def pause(
+        self, ids: Sequence[int], because: str = "", *, now: bool = False, requested_by: str = ""
+    ) -> JobCount:
         """Refuse: a cluster cannot pause a job."""
         await self._require_each(ids, self._require_stoppable)
         raise StatementRefused(
             f"{NO_PAUSE}; STOP JOB {', '.join(map(str, ids))} ends {'it' if len(ids) == 1 else 'them'}"
         )
 
-    async def resume(self, ids: Sequence[int], because: str = "") -> JobCount:
+    async def resume(self, ids: Sequence[int], because: str = "", *, requested_by: str = "") -> JobCount:
         """Refuse: a cluster cannot pause a job."""
         await self._require_each(ids, self._require_stoppable)
         raise StatementRefused(NO_PAUSE)
 
-    async def set_rate(self, rate: int | None, job_id: int | None) -> str:
+    async def set_rate(self, rate: int | None, job_id: int | None, *, requested_by: str = "") -> str:
         """Refuse: the storage hosts of a cluster are limited by their own settings."""
         raise StatementRefused(
             "The cluster runs its jobs itself and limits their writes itself (storaged's rate_limit)"

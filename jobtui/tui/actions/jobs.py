@@ -54,7 +54,8 @@ class JobActions:
     def __init__(self, context: Context, host: DashboardHost) -> None:
         self.context = context
         self._host = host
-        self._rates: dict[int, int] = {}
+        # two keys in quick succession take two steps
+        self._rate_lock = asyncio.Lock()
 
     async def stop(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Stop the jobs that can be stopped."""
@@ -95,12 +96,20 @@ class JobActions:
 
     async def change_rate(self, ids: Iterable[int], *, faster: bool) -> None:
         """Double or halve the write limit of running jobs."""
+        async with self._rate_lock:
+            await self._change_rate(ids, faster=faster)
+
+    async def _change_rate(self, ids: Iterable[int], *, faster: bool) -> None:
         for job_id in ids:
-            job = self._active().get(job_id)
-            if job is None:
+            if job_id not in self._active():
                 self._host.show_toast(f"Job {job_id} is not running: its write limit has no effect", "warning")
                 continue
-            limit = self._rates.get(job_id) or job.options.rate or self.context.settings.profile_rate
+            # the last snapshot of the job may be older than its limit, which another client may have set
+            shown = await self._execute(f"SHOW JOB {job_id}")
+            if shown.failure is not None:
+                self._host.show_toast(shown.failure.message, "error")
+                return
+            limit = _write_limit(shown)
             if faster and limit is None:
                 # any limit would slow down a job that has none
                 self._host.show_toast(f"Job {job_id} has no write limit to raise", "warning")
@@ -115,7 +124,6 @@ class JobActions:
             if answer.failure is not None:
                 self._host.show_toast(answer.failure.message, "error")
                 return
-            self._rates[job_id] = rate
             self._host.show_toast("\n".join(result.notice for result in answer.results))
 
     async def recover(self, ids: Iterable[int], unseen: int = 0) -> None:
@@ -259,9 +267,12 @@ class JobActions:
     # -- statements ----------------------------------------------------------------------------------
 
     async def _run(self, text: str) -> ExecuteResult:
-        answer = await asyncio.wrap_future(self.context.client.execute(text, self.context.session))
+        answer = await self._execute(text)
         self._host.log_statement(text, answer)
         return answer
+
+    async def _execute(self, text: str) -> ExecuteResult:
+        return await asyncio.wrap_future(self.context.client.execute(text, self.context.session))
 
     async def _run_all(
         self, plan: Selection, statements: Callable[[Sequence[int]], Iterator[StatementBatch]]
@@ -291,6 +302,12 @@ class JobActions:
         if parts:
             self._host.show_toast("\n".join(parts), "error" if failures else "information")
         self._host.watch_jobs(started)
+
+
+def _write_limit(shown: ExecuteResult) -> int | None:
+    """Return the write limit in the answer to SHOW JOB, None if there is none."""
+    limit = shown.results[0].rows[0].values.get("write_limit")
+    return limit if isinstance(limit, int) and limit > 0 else None
 
 
 def _again(started: Sequence[int], of: Sequence[int]) -> str:

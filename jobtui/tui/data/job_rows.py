@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, 
 from datetime import UTC, datetime
 
 from jobtui.engine.client import Client
+from jobtui.engine.job_log import describe_pause, describe_request, last_stop
 from jobtui.formatting import (
     DateOrder,
     format_bytes,
@@ -254,13 +255,15 @@ class JobRows:
             details = self._details(job, width)  # shorter, and below the details of other rows
         # the reasons of all queued jobs begin in the same column, even if this row does not need the room
         is_queued = job.status is Status.QUEUE and width < _WAIT_CELLS
+        # what holds a job up matters as much as what ended it
+        coverable = _COVERED.get(Status.FAILED if job.paused else job.status, frozenset())
         index = len(shown) - 2
         while index >= 0:
             covered, key = cells[index], shown[index].column.key
             is_blank = covered is not None and not any(text.strip() for text, _ in covered)
             if line_width(details) <= width and not (is_queued and key in _BLANK_IN_QUEUE):
                 break
-            if not is_blank and key not in _COVERED.get(job.status, ()):
+            if not is_blank and key not in coverable:
                 break
             cells[index] = None
             width += shown[index].width + GAP
@@ -297,6 +300,8 @@ class JobRows:
         match job.status:
             case Status.QUEUE if job is _PENDING:
                 return ()
+            case Status.QUEUE | Status.RUNNING if paused := describe_pause(job):
+                return ((paused, TextRole.WARNING), (f"  {step_count(job)}".rstrip(), TextRole.MUTED))
             case Status.QUEUE:
                 since = f"since {format_recent_time(job.submitted, now, self.date_order)}"
                 waits = job.reason or self.waits.get(job.id)
@@ -320,7 +325,8 @@ class JobRows:
             case Status.FAILED:
                 return ((cause_of(job), TextRole.FAILED),)
             case Status.STOPPED if not job.reason:
-                return ((_stopped_at(job), TextRole.MUTED),)
+                request = describe_request(last_stop(job)).lstrip(": ")
+                return (("; ".join(filter(None, (request, _stopped_at(job)))), TextRole.MUTED),)
             case _:
                 return ((cause_of(job), TextRole.MUTED),)
 

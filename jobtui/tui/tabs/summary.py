@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
+from jobtui.engine.job_log import describe_pause, describe_requester, describe_stop
 from jobtui.engine.working_times import paused_seconds, working_seconds
+from jobtui.engine.write_limits import OF_PROFILE, OF_STATEMENT
 from jobtui.errors import ErrorCode
 from jobtui.formatting import (
     DateOrder,
@@ -79,6 +81,13 @@ def summary_lines(
     lines = _packed(facts, width)
     if origin := _requester(job):
         lines += _packed(origin, width)
+    for request, request_role in (
+        (describe_pause(job), TextRole.WARNING),
+        (describe_stop(job), TextRole.MUTED),
+    ):
+        lines += [
+            ((f" {text}", request_role),) for text in wrap(request, width - 2, _MOST_REASON_LINES) if text
+        ]
     role = STATUS_ROLE[job.status] if job.status is Status.FAILED else TextRole.WARNING
     is_below = any(task.reason and task.reason in job.reason for task in job.tasks)
     if with_reason or not is_below:
@@ -208,7 +217,7 @@ def _next_step(job: Job) -> list[str]:
 def _requester(job: Job) -> list[Span]:
     spans: list[Span] = []
     if job.requester:
-        spans.append((f"requested by {job.requester}", TextRole.MUTED))
+        spans.append((f"requested by {describe_requester(job.requester)}", TextRole.MUTED))
     given = write_options(job.options)
     given.pop("because", None)
     if given:
@@ -216,9 +225,21 @@ def _requester(job: Job) -> list[Span]:
         spans.append((f"with {', '.join(options)}", TextRole.MUTED))
     if job.options.condition:
         spans.append((f"if {job.options.condition}", TextRole.MUTED))
+    if limit := _write_limit(job):
+        spans.append((limit, TextRole.MUTED))
     if job.options.because:
         spans.append((f"because: {job.options.because}", TextRole.PLAIN))
     return spans
+
+
+def _write_limit(job: Job) -> str:
+    """Return `write limit 3.0 MiB/s on each host`, and who set it; "" if it need not be shown."""
+    if job.write_limit is None or job.limited_by == OF_STATEMENT:
+        return ""
+    limit = f"write limit {format_rate(job.write_limit)} on each host" if job.write_limit else "no write limit"
+    if job.limited_by == OF_PROFILE:
+        return f"{limit} ({OF_PROFILE})"
+    return f"{limit}, set by {describe_requester(job.limited_by)}" if job.limited_by else limit
 
 
 def _lineage(job: Job, recovered_as: Sequence[int]) -> str:

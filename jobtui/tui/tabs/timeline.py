@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from jobtui.engine.job_log import describe_requester
 from jobtui.formatting import (
     DateOrder,
     format_date,
@@ -178,6 +179,8 @@ def _home(origin: ClusterRef, *, ended: bool) -> str:
 
 def _event(event: JobEvent, hosts: dict[int, str], width: int) -> list[Line]:
     what, role = _words(event, hosts)
+    if event.requested_by:
+        what += f" by {describe_requester(event.requested_by)}"
     head = f" {format_time_of_day(event.at)}  "
     texts = wrap(f"{single_cells(what)}: {event.reason}" if event.reason else what, width - len(head) - 1)
     return [
@@ -211,6 +214,10 @@ def _words(event: JobEvent, hosts: dict[int, str]) -> tuple[str, TextRole]:
             return "notified", TextRole.PLAIN
         case EventKind.PAUSED:
             return f"{task} paused", TextRole.WARNING
+        case EventKind.STILL_PAUSED:
+            return "pause changed", TextRole.WARNING
+        case EventKind.RATE_SET:
+            return "write limit set", TextRole.PLAIN
         case EventKind.RESUMED:
             return f"{task} resumed", role
         case EventKind.RETRIED:

@@ -1,0 +1,105 @@
+"""The requests in a job's log as text: who paused or stopped it, and why."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from jobtui.formatting import to_local
+from jobtui.model import EventKind, Job, JobEvent, Status
+
+_OF_PAUSE = frozenset({EventKind.PAUSED, EventKind.STILL_PAUSED})
+_SCHEDULE = "schedule "
+
+
+def describe_requester(requested_by: str) -> str:
+    """Return `anna@db1 (dashboard)` for `anna@db1, dashboard`."""
+    user, comma, source = requested_by.partition(", ")
+    return f"{user} ({source})" if comma else requested_by
+
+
+def last_pause(job: Job) -> JobEvent | None:
+    """Return the event that says why a paused job is paused; None if the job is not paused."""
+    return _last(job, _OF_PAUSE) if job.paused and not job.status.ended else None
+
+
+def last_stop(job: Job) -> JobEvent | None:
+    """Return the last request to stop the job, None if it neither stops nor was stopped by one."""
+    is_meant = job.stopping or job.status is Status.STOPPED
+    return _last(job, frozenset({EventKind.STOP_ASKED})) if is_meant else None
+
+
+def last_rate(job: Job) -> JobEvent | None:
+    """Return the last change of the job's write limit, None if there was none."""
+    return _last(job, frozenset({EventKind.RATE_SET}))
+
+
+def describe_pause(job: Job) -> str:
+    """Return `paused by anna@db1 (dashboard): wrong night`; "" if it is not paused, or nothing is known."""
+    request = describe_request(last_pause(job))
+    return f"paused{request}" if request else ""
+
+
+def describe_stop(job: Job) -> str:
+    """Return `stopped by anna@db1 (script): wrong space`; "" if it was not stopped, or nothing is known."""
+    request = describe_request(last_stop(job))
+    return f"{'stopped' if job.status.ended else 'stop requested'}{request}" if request else ""
+
+
+def describe_request(event: JobEvent | None) -> str:
+    """Return what follows the verb: ` by anna@db1 (script): wrong space`, ` by …`, `: wrong space`, or ""."""
+    if event is None:
+        return ""
+    who, why = event.requested_by, event.reason
+    if event.kind is EventKind.STILL_PAUSED or (why and is_by_schedule(event)):
+        who = ""  # who dropped a schedule paused no job, and the reason of a schedule says more than its name
+    return (f" by {describe_requester(who)}" if who else "") + (f": {why}" if why else "")
+
+
+def is_by_schedule(event: JobEvent) -> bool:
+    """Return whether a schedule made the request."""
+    return event.requested_by.startswith(_SCHEDULE)
+
+
+def describe_window_end(job_id: int, end: datetime, start: datetime | None, now: datetime) -> str:
+    """Return why a schedule pauses its job: `its window ended at 05:00; continues Mon 23:00`."""
+    return f"its window ended at {to_local(end):%H:%M}; {describe_next_run(job_id, start, now)}"
+
+
+def describe_next_run(job_id: int, start: datetime | None, now: datetime) -> str:
+    """Return what continues a job that the end of its window paused: `continues Mon 23:00`."""
+    if start is None:
+        return f"RESUME JOB {job_id} continues it"
+    # neutral about the order of day and month, which each dashboard sets
+    is_this_week = start - now < timedelta(days=6)
+    return f"continues {to_local(start):{'%a %H:%M' if is_this_week else '%Y-%m-%d %H:%M'}}"
+
+
+def last_requests(job: Job) -> dict[str, str]:
+    """Return who paused or stopped the job, and why, for JSON; "" for what it is not, or is not known."""
+    held, stop = last_pause(job), last_stop(job)
+    pause = None if held is None else _last(job, frozenset({EventKind.PAUSED}))
+    return {
+        "paused_by": "" if pause is None else pause.requested_by,
+        "paused_reason": "" if held is None else held.reason,
+        "stopped_by": "" if stop is None else stop.requested_by,
+        "stopped_reason": "" if stop is None else stop.reason,
+    }
+
+
+def all_requests(job: Job) -> list[dict[str, str]]:
+    """Return every recorded request to stop, pause, resume or limit the job, oldest first, for JSON."""
+    return [
+        {
+            "at": to_local(event.at).isoformat(),
+            "event": event.kind.value,
+            "requested_by": event.requested_by,
+            "reason": event.reason,
+        }
+        for event in job.events
+        if event.requested_by
+    ]
+
+
+def _last(job: Job, kinds: frozenset[EventKind]) -> JobEvent | None:
+    found = (event for event in reversed(job.events) if event.kind in kinds and event.task is None)
+    return next(found, None)
