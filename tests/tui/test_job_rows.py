@@ -217,6 +217,21 @@ def test_recovered_job_shows_its_newest_recovery(status: Status, shown: str) -> 
     assert rows.token(0) != before
 
 
+@pytest.mark.parametrize("status", [Status.FAILED, Status.STOPPED])
+@pytest.mark.parametrize("width", [80, 100])
+def test_reason_has_precedence_over_the_recovery(status: Status, width: int) -> None:
+    rows = JobRows(lambda: NOW, (), lambda ids: {2: 16})
+    shown = set()
+    for length in range(10, width):
+        reason = "x" * length
+        # a double of a result
+        rows.show(FixedView([job(status, reason=reason)]))  # type: ignore[arg-type]
+        text = text_of(rows, width)
+        shown.add((text.endswith(reason), "↻ 16" in text))
+    # whole with the recovery, then whole without it, then cut without it
+    assert shown == {(True, True), (True, False), (False, False)}
+
+
 def test_recoveries_are_read_from_the_history_after_a_takeover() -> None:
     def client(recovery: int) -> SimpleNamespace:
         history = SimpleNamespace(known_recoveries=lambda ids: dict.fromkeys(ids, recovery))

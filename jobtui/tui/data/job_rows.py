@@ -70,7 +70,9 @@ _COVERED = {
         {"progress", "took", "start", "stop", "space", "hosts", "reclaimed", "origin", "requester"}
     ),
     Status.RUNNING: frozenset({"start", "stop", "hosts", "reclaimed"}),
+    Status.STOPPED: frozenset({"start", "stop", "hosts", "reclaimed"}),
 }
+_WITH_REASON = frozenset({Status.FAILED, Status.STOPPED})
 _BLANK_IN_QUEUE = frozenset({"start", "stop", "reclaimed"})
 _WAIT_CELLS = 56
 """The cells that the reason of a queued job's wait and its time need, in nearly all rows."""
@@ -269,10 +271,13 @@ class JobRows:
             width += shown[index].width + GAP
             index -= 1
         status = cells[index] if index >= 0 and shown[index].column.key == "status" else None
-        if job.status is Status.FAILED and status is not None and line_width(details) > width:
+        if job.status in _WITH_REASON and status is not None and line_width(details) > width:
             # the column is as wide as the longest status of any row
             gap: Line = ((" " * GAP, TextRole.PLAIN),)
             room = width + shown[index].width - line_width(status)
+            if line_width(details) > room:
+                room += line_width(status[1:])
+                status = status[:1]  # the reason matters more than the job that ran this one again
             cells[index], cells[-1] = None, (*status, *gap, *self._details(job, room))
         else:
             cells[-1] = self._details(job, width)
