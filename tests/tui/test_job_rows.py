@@ -12,10 +12,12 @@ from rich.style import Style
 
 from jobtui.formatting import DateOrder, format_recent_time
 from jobtui.history import Sort
-from jobtui.model import EventKind, Job, JobEvent, Level, SpaceStats, Status, StepPosition, Task
+from jobtui.model import ClusterRef, EventKind, Job, JobEvent, Level, SpaceStats, Status, StepPosition, Task
 from jobtui.tui.data.job_rows import DEFAULT_COLUMNS, JOB_COLUMNS, JobRows, job_cell
 from jobtui.tui.keymap import load_keymap
-from jobtui.tui.text.spans import waiting_reasons
+from jobtui.tui.tabs.summary import summary_lines
+from jobtui.tui.tabs.tasks import task_lines
+from jobtui.tui.text.spans import plain, waiting_reasons
 from jobtui.tui.widgets.job_table import JobList
 from jobtui.tui.widgets.table_layout import GUTTER, Column, PlacedColumn, RowPainter, place_columns
 
@@ -141,6 +143,47 @@ class TestRunning:
                 text = text_of(rows_of(job(status)), width)
                 assert "▇" not in text
                 assert "%" not in text
+
+
+class TestUnknownProgress:
+    """A cluster reports no percentage, and neither does a flush."""
+
+    def on_cluster(self, *statuses: Status) -> Job:
+        tasks = tuple(
+            Task(number, f"h{number}", status, start=NOW, progress=1.0 if status is Status.FINISHED else None)
+            for number, status in enumerate(statuses)
+        )
+        return replace(job(Status.RUNNING), tasks=tasks, origin=ClusterRef("prod", "test2", 41))
+
+    @pytest.mark.parametrize("width", WIDTHS)
+    def test_row_counts_the_hosts_that_are_done(self, width: int) -> None:
+        working = self.on_cluster(Status.FINISHED, Status.RUNNING, Status.QUEUE)
+        text = text_of(rows_of(working), width)
+        assert "1 of 3 hosts done" in text
+        assert not any(sign in text for sign in "▒░▇%")
+
+    def test_single_host_has_neither_bar_nor_percentage(self) -> None:
+        assert text_of(rows_of(self.on_cluster(Status.RUNNING)), 100).endswith("progress not known")
+
+    def test_rate_is_shown_if_it_is_known(self) -> None:
+        rows = rows_of(self.on_cluster(Status.RUNNING, Status.RUNNING))
+        rows.rates[2, 0] = 10.0 * MIB
+        assert text_of(rows, 100).endswith("0 of 2 hosts done  10 MiB/s")
+
+    def test_host_of_ours_has_some_seconds_to_report(self) -> None:
+        base = job(Status.RUNNING)
+        for seconds, shown in ((1, "…"), (10, "progress not known")):
+            begun = NOW - timedelta(seconds=seconds)
+            task = replace(base.tasks[0], start=begun)
+            events = (JobEvent(begun, EventKind.TASK_STARTED, 0),)
+            assert shown in text_of(rows_of(replace(base, tasks=(task,), events=events)), 100)
+
+    def test_hosts_of_the_detail_have_no_bars(self) -> None:
+        working = self.on_cluster(Status.FINISHED, Status.RUNNING, Status.RUNNING)
+        lines = [plain(line) for line in task_lines(working, {}, 100, NOW).lines]
+        assert len(lines) == 3
+        assert not any(sign in line for line in lines for sign in "▒░▇%…")
+        assert not any("%" in plain(line) for line in summary_lines(working, 120, NOW, left=5.0))
 
 
 class TestQueued:

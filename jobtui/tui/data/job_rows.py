@@ -14,6 +14,7 @@ from jobtui.formatting import (
     format_count,
     format_duration,
     format_percent,
+    format_rate,
     format_recent_time,
     to_local,
 )
@@ -22,7 +23,7 @@ from jobtui.model import ClusterRef, Job, Status
 from jobtui.tui.data.marked_jobs import MarkedJobs
 from jobtui.tui.data.search import FIRST_PAGE
 from jobtui.tui.tabs.summary import elapsed
-from jobtui.tui.tabs.tasks import LEAST_PROGRESS, continues_steps, task_remaining
+from jobtui.tui.tabs.tasks import LEAST_PROGRESS, continues_steps, is_progress_unknown, task_remaining
 from jobtui.tui.text.spans import (
     AGAIN,
     MARKED,
@@ -321,6 +322,8 @@ class JobRows:
                     return ((f"paused: {waiting}", TextRole.WARNING),)
                 if held := deferral_of(job) or job.reason:
                     return ((held, TextRole.WARNING),)
+                if is_progress_unknown(job, now):
+                    return _hosts_done(job, self._rate(job))
                 steps = step_count(job)
                 room = width if width < _UNLIMITED else _RUNNING_CELLS + len(steps)
                 left = remaining_of(job, self.rates, now)
@@ -391,6 +394,14 @@ def _sizes(job: Job, width: int) -> str:
     if not job.tasks or not len(before) == len(after) == len(job.tasks):
         return ""
     return format_change(sum(before), sum(after), width)
+
+
+def _hosts_done(job: Job, rate: float | None) -> Line:
+    """Return how far a job has come if its hosts do not report that, with its rate if that is known."""
+    count = len(job.tasks)
+    done = f"{job.ended_tasks} of {count} hosts done" if count > 1 else "progress not known"
+    speed: Line = ((f"  {format_rate(rate)}", TextRole.ACCENT),) if rate is not None else ()
+    return ((done, TextRole.MUTED), *speed)
 
 
 def _stopped_at(job: Job) -> str:

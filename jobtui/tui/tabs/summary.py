@@ -22,6 +22,7 @@ from jobtui.formatting import (
 )
 from jobtui.language.ast import write_options
 from jobtui.model import Job, JobCommand, Status, Task
+from jobtui.tui.tabs.tasks import is_progress_unknown
 from jobtui.tui.text.spans import (
     STATUS_ROLE,
     Line,
@@ -73,7 +74,7 @@ def summary_lines(
     facts: list[Span] = [status_span(job)]
     facts += [(text, TextRole.PLAIN) for text in _times(job, now, order, usual)]
     if width >= _WIDTH_WITH_PROGRESS:
-        facts += [(text, TextRole.PLAIN) for text in _progress(job, left)]
+        facts += [(text, TextRole.PLAIN) for text in _progress(job, left, now)]
     facts += [(text, TextRole.PLAIN) for text in (*_sizes(job, rate), *_next_step(job))]
     action = None if keys is None else next_action(job, recovered_as, keys)
     if action:
@@ -163,8 +164,8 @@ def _times(job: Job, now: datetime, order: DateOrder, usual: float | None) -> li
     return texts
 
 
-def _progress(job: Job, left: float | None) -> list[str]:
-    if job.status is not Status.RUNNING or job.progress is None:
+def _progress(job: Job, left: float | None, now: datetime) -> list[str]:
+    if job.status is not Status.RUNNING or job.progress is None or is_progress_unknown(job, now):
         return []
     done = format_percent(job.progress).strip()
     return [done if left is None else f"{done}, {format_remaining(left)}"]

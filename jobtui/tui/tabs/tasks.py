@@ -36,6 +36,8 @@ from jobtui.tui.text.spans import (
     wrap,
 )
 
+# seconds in which a host that reports its progress begins to: it opens a database first
+_FIRST_REPORT = 3.0
 # an estimate from less progress than this would be meaningless
 LEAST_PROGRESS = 0.02
 _STATUS = 10
@@ -138,7 +140,7 @@ def task_lines(
     id_width = max(map(len, names))
     host_width = min(_MOST_HOST, max(width_of(task.host) for task in tasks), max(6, width // 4))
     shown = [_figures(job, task, rates.get((job.id, task.number)), now, width) for task in tasks]
-    layout = _layout(job, shown, width - id_width - host_width - 5)
+    layout = _layout(job, shown, width - id_width - host_width - 5, now)
     lines: list[Line] = []
     positions: list[tuple[int, int, int]] = []
     at_work = jobs_at_work(active)
@@ -169,7 +171,17 @@ def _status(job: Job, task: Task, words: bool) -> Span:
     return (fit(text, _STATUS) if words else text[0]), role
 
 
-def _layout(job: Job, shown: Sequence[Figures], room: int) -> TaskLayout:
+def is_progress_unknown(job: Job, now: datetime) -> bool:
+    """Return whether the job works and none of its hosts reports how far it has come: clusters never do."""
+    running = [task for task in job.tasks if task.status is Status.RUNNING]
+    if not running or any(task.progress is not None for task in running):
+        return False
+    if job.origin is not None:
+        return True
+    return any((task_seconds(job, task.number, now) or 0.0) >= _FIRST_REPORT for task in running)
+
+
+def _layout(job: Job, shown: Sequence[Figures], room: int, now: datetime) -> TaskLayout:
     """Return the richest layout that fits in `room` cells after the host.
 
     It is the same for all tasks, so that their figures are aligned.
@@ -182,7 +194,9 @@ def _layout(job: Job, shown: Sequence[Figures], room: int) -> TaskLayout:
             widths[figure] = max(*sizes, _WHILE_RUNNING[figure] if running else 0)
     status_in_words = job.stopping or any(task.detached for task in job.tasks)
     layouts = list(_layouts(widths, status_in_words))
-    if all(task.status.ended for task in job.tasks):
+    if is_progress_unknown(job, now):
+        layouts = [replace(layout, bar=0, percent=0) for layout in layouts if layout.bar in (0, _BARS[0])]
+    elif all(task.status.ended for task in job.tasks):
         # an ended task has no bar, and a percentage only if it did not finish
         percent = _PERCENT if any(task.status is not Status.FINISHED for task in job.tasks) else 0
         layouts = [replace(layout, bar=0, percent=percent) for layout in layouts if layout.bar in (0, _BARS[0])]
@@ -274,6 +288,8 @@ def _last_failure(job: Job, task: Task) -> str:
 
 
 def _progress(task: Task, layout: TaskLayout) -> Line:
+    if not layout.percent:
+        return ()
     if not task.status.ended:
         return progress_line(_fraction(task), task.status, layout.bar)
     blank = " " * (layout.bar + layout.percent)

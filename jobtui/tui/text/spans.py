@@ -339,7 +339,7 @@ def running_line(
         bar = next(size for size in _BARS_BESIDE_TREND if cells + size + LEAST_TREND + 3 <= width)
         room = min(MOST_TREND, width - cells - bar - 3)
         curve = (("  " + sparkline(trend[-room:], min(room, len(trend))), TextRole.ACCENT),)
-    drawn = "▒" * bar if fraction is None else progress_bar(fraction, bar)
+    drawn = " " * bar if fraction is None else progress_bar(fraction, bar)
     return (
         *(((f"{drawn} ", TextRole.RUNNING),) if bar else ()),
         (figures[0], TextRole.STRONG),
@@ -417,7 +417,7 @@ def _first_of(job_id: int, count: int) -> str:
 def progress_line(fraction: float | None, status: Status, width: int = 10) -> Line:
     """Return a bar and its percentage (` 68%`) in `width` + 5 cells.
 
-    The line is blank for what is queued, and `–` for what ended with an unknown `fraction` (None).
+    The line is blank for what is queued, `…` while the `fraction` is not known (None), and `–` if it ended so.
     """
     role = STATUS_ROLE[status]
     if status is Status.QUEUE:
@@ -425,7 +425,7 @@ def progress_line(fraction: float | None, status: Status, width: int = 10) -> Li
     if fraction is None:
         if status.ended:
             return (("–".rjust(width + 5), TextRole.MUTED),)
-        return (("▒" * width, role), ("   … ", TextRole.MUTED))
+        return ((" " * width, role), ("   … ", TextRole.MUTED))
     return (
         (progress_bar(fraction, width), role),
         (f" {format_percent(fraction)}", TextRole.PLAIN if not status.ended else TextRole.MUTED),
