@@ -8,8 +8,8 @@ from textual import events
 from textual.keys import _character_to_key
 
 from jobtui.config.settings import TuiSettings
-from jobtui.engine.lifecycle import start_tasks
-from jobtui.model import Status, StepPosition
+from jobtui.engine.lifecycle import pause, resume, start_tasks
+from jobtui.model import Job, Status, StepPosition
 from jobtui.tui.actions.quit import quit_question
 from jobtui.tui.text.spans import line_width, plain, wrapped
 from tests.support.cluster_bench import cluster_bench
@@ -168,6 +168,36 @@ def test_job_that_starts_over_is_named_after_many_that_do_not() -> None:
     assert [text for text in texts if "starts over" in text] == [
         f"in the background, job 8 starts over on {jobs[-1].tasks[0].host}"
     ]
+
+
+def test_question_says_what_continues_the_paused_jobs() -> None:
+    working, *others = [submitted(number, Random(1)) for number in range(1, 6)]
+    by_hand = [pause(job, at(0), "", "anna@db1, dashboard") for job in others[:3]]
+    by_schedule = pause(others[3], at(0), "its window ended at 05:00", "schedule nightly")
+
+    def texts(*paused: Job) -> list[str]:
+        question = quit_question([working], may_continue=True, now=lambda job: job, paused=paused)
+        lines = ["".join(text for text, _ in line) for line in question._lines]
+        return [line for line in lines if "stay" in line]
+
+    assert texts() == []
+    assert texts(by_hand[0]) == ["job 2 stays paused: RESUME JOB continues it"]
+    assert texts(*by_hand, by_schedule) == [
+        "jobs 2–4 stay paused: RESUME JOB continues them",
+        "job 5 stays paused: the next run of the schedule continues it, if a jobtui runs then",
+    ]
+    # it was resumed while the question was open
+    assert texts(resume(by_schedule, at(1))) == []
+
+
+def test_dialog_names_paused_jobs_next_to_those_that_run(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}) as shown:
+            await shown.execute("ADMIN COMPACT nba; ADMIN FLUSH nba; PAUSE JOB 2")
+            await shown.press("q")
+            await shown.shows("1 job queued or running", "job 2 stays paused: RESUME JOB continues it")
+
+    asyncio.run(run())
 
 
 def test_status_in_the_list_of_jobs_is_not_split() -> None:

@@ -9,8 +9,9 @@ import asyncio
 import enum
 from collections.abc import Callable, Sequence
 
+from jobtui.engine.job_log import is_by_schedule, last_pause
 from jobtui.engine.lifecycle import is_held
-from jobtui.formatting import format_count, format_percent
+from jobtui.formatting import format_count, format_ids, format_percent
 from jobtui.model import Job, Status
 from jobtui.suggest import did_you_mean
 from jobtui.tui.context import Context, DashboardHost
@@ -59,7 +60,8 @@ class QuitFlow:
             self._host.exit(0, profile)
             return
         may_continue = not self.context.settings.demo
-        question = quit_question(active, may_continue, lambda job: client.job(job.id) or job, profile)
+        paused = [job for job in client.active_jobs() if job.origin is None and is_held(job)]
+        question = quit_question(active, may_continue, lambda job: client.job(job.id) or job, profile, paused)
         match await self._host.ask(question):
             case QuitChoice.CONTINUE if not self._active():
                 self._host.exit(0, profile)
@@ -115,15 +117,20 @@ class QuitChoice(enum.Enum):
 
 
 def quit_question(
-    active: Sequence[Job], may_continue: bool, now: Callable[[Job], Job], profile: str = ""
+    active: Sequence[Job],
+    may_continue: bool,
+    now: Callable[[Job], Job],
+    profile: str = "",
+    paused: Sequence[Job] = (),
 ) -> Question[QuitChoice]:
     """Return the question; to stay has the focus.
 
     Args:
-        active: The jobs that are queued or running.
+        active: The jobs that are queued or running, without paused ones.
         may_continue: Whether the jobs can continue without a screen.
         now: Returns the newest snapshot of a job.
         profile: The profile that is switched to, "" to leave.
+        paused: The jobs that are paused, and stay so.
     """
     leave = f"switch to {profile}" if profile else "leave"
 
@@ -131,7 +138,8 @@ def quit_question(
         jobs = [now(job) for job in active]
         unfinished = sum(not job.status.ended for job in jobs)
         title = f"{format_count(unfinished, 'job')} queued or running" if unfinished else "All jobs have ended"
-        return title, [*_lines(jobs), *(_loss_lines(jobs) if may_continue else ())]
+        losses = _loss_lines(jobs) if may_continue else ()
+        return title, [*_lines(jobs), *losses, *_paused_lines([now(job) for job in paused])]
 
     title, lines = update()
     text = f"{leave[0].upper()}{leave[1:]}; jobs continue in the background"
@@ -166,6 +174,32 @@ def _loss_lines(jobs: Sequence[Job]) -> list[Line]:
             lost = f", {'up to ' * (len(whole) > 1)}{format_percent(most).strip()} is lost" if most else ""
             lines.append(((f"in the background, job {job.id} starts over on {where}{lost}", TextRole.MUTED),))
     return lines
+
+
+def _paused_lines(jobs: Sequence[Job]) -> list[Line]:
+    """Return what becomes of the paused jobs, whatever the user chooses, and what continues them."""
+    held = [job for job in jobs if is_held(job)]
+    by_hand = [job for job in held if not _waits_for_schedule(job)]
+    by_schedule = [job for job in held if _waits_for_schedule(job)]
+    texts = []
+    if by_hand:
+        texts.append(_stay_paused(by_hand, "RESUME JOB continues {}"))
+    if by_schedule:
+        texts.append(
+            _stay_paused(by_schedule, "the next run of the schedule continues {}, if a jobtui runs then")
+        )
+    return [((text, TextRole.MUTED),) for text in texts]
+
+
+def _stay_paused(jobs: Sequence[Job], continuation: str) -> str:
+    ids = format_ids([job.id for job in jobs])
+    stay = f"job {ids} stays paused" if len(jobs) == 1 else f"jobs {ids} stay paused"
+    return f"{stay}: {continuation.format('it' if len(jobs) == 1 else 'them')}"
+
+
+def _waits_for_schedule(job: Job) -> bool:
+    pause = last_pause(job)
+    return pause is not None and is_by_schedule(pause)
 
 
 def _lines(jobs: Sequence[Job]) -> list[Line]:
