@@ -7,12 +7,15 @@ import os
 import random
 import re
 import signal
+import time
+from datetime import UTC, datetime
 
 import pytest
 
 from jobtui.errors import ErrorCode
 from jobtui.model import Level, SpaceStats
 from jobtui.storage.base import CompactionRequest, Placement
+from jobtui.storage.local.worker import database as worker_database
 from jobtui.storage.local.worker import progress
 from jobtui.storage.local.worker.compaction import unmoved_files
 from jobtui.storage.local.worker.database import MOST_LOG_LINES, LogTail
@@ -32,6 +35,15 @@ from tests.support.storage import (
 )
 
 THREE = {"h1": None, "h2": None, "h3": None}
+
+
+@pytest.fixture
+def in_berlin(monkeypatch):
+    with monkeypatch.context() as own:
+        own.setenv("TZ", "Europe/Berlin")
+        time.tzset()
+        yield
+    time.tzset()
 
 
 def test_flush_empties_the_memtable_into_a_file(tmp_path):
@@ -373,6 +385,47 @@ class TestLog:
             "9026/11/28-21:44:43.257234 1403 [db/job.cc:1] Manual flush start\n"
         )
         assert tail.read() == ("21:44:43 Manual flush start",)
+
+    @pytest.mark.parametrize(
+        ("began", "ended", "line", "is_shown"),
+        [
+            ("00:40", "01:11", "02:10", True),  # began at 02:40, before clocks go back, and written after
+            ("00:40", "01:11", "02:50", True),
+            ("00:40", "00:50", "02:45", True),  # all before they go back
+            ("00:40", "00:50", "02:39", False),
+            ("01:20", "01:30", "02:25", True),  # all after they went back
+            ("01:20", "01:30", "02:19", False),
+        ],
+    )
+    def test_lines_of_the_hour_that_occurs_twice_are_kept(
+        self, tmp_path, monkeypatch, in_berlin, began, ended, line, is_shown
+    ):
+        class Logged:
+            log = tmp_path / "LOG"
+
+        class Clock(datetime):
+            time_of_day = began
+
+            @classmethod
+            def now(cls, tz=None):
+                assert tz is UTC
+                return datetime.fromisoformat(f"2025-10-26T{cls.time_of_day}:00+00:00")
+
+        monkeypatch.setattr(worker_database, "datetime", Clock)
+        Logged.log.touch()
+        tail = LogTail(Logged())
+        Logged.log.write_text(f"2025/10/26-{line}:00.123456 1403 [db/job.cc:1] Manual flush start\n")
+        Clock.time_of_day = ended
+        assert tail.read() == ((f"{line}:00 Manual flush start",) if is_shown else ())
+
+    def test_line_without_a_date_is_shown(self, tmp_path):
+        class Logged:
+            log = tmp_path / "LOG"
+
+        Logged.log.touch()
+        tail = LogTail(Logged())
+        Logged.log.write_text("2025/99/99-99:99:99.123456 1403 [db/job.cc:1] what\n")
+        assert tail.read() == ("99:99:99 what",)
 
 
 class TestProgressEstimator:

@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Final, Protocol, TypeVar
@@ -46,8 +46,6 @@ _LOG_LINE: Final = re.compile(
     r"^(\d{4}/\d\d/\d\d-(\d\d:\d\d:\d\d)\.\d{6}) \w+ (?:\[(\w+)\] )?\[[\w/.]+\.(?:cc|h):\d+\] (.*)$",
     re.MULTILINE,
 )
-_LOG_TIME: Final = "%Y/%m/%d-%H:%M:%S.%f"
-"""How RocksDB writes the local time of a line; later times are greater as text, too."""
 _DUMPED_OPTIONS: Final = "--- Options for column family"
 
 
@@ -379,7 +377,7 @@ class LogTail:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._begin = _file_and_size(database.log)
-        self._begin_time = datetime.now().strftime(_LOG_TIME)
+        self._begin_time = datetime.now(UTC)
 
     def read(self) -> tuple[str, ...]:
         """Return the newest of the added lines, each with its time of day, without what RocksDB dumps."""
@@ -395,13 +393,28 @@ class LogTail:
                 text = log.read(_MOST_LOG_BYTES).decode("utf-8", "replace")
         except OSError:
             return ()
+        begin, end = self._begin_time, datetime.now(UTC)
         lines = [
             printable_line(" ".join(filter(None, found.groups()[1:])), _LONGEST_LOG_LINE)
             for found in _LOG_LINE.finditer(text)
             # RocksDB buffers its log for some seconds: the last lines of an earlier job are written in this one
-            if found[1] >= self._begin_time and _DUMPED_OPTIONS not in found[4]
+            if _time_of_line(found[1], end) >= begin and _DUMPED_OPTIONS not in found[4]
         ]
         return tuple(lines[-MOST_LOG_LINES:])
+
+
+def _time_of_line(text: str, now: datetime) -> datetime:
+    """Return the time of a line, which RocksDB writes as local time without its offset from UTC.
+
+    In the hour that occurs twice when clocks go back, it is the later of the two, unless that is still to come.
+    """
+    try:
+        # without the fold, the lines of the second hour would be earlier than a task that began in the first
+        local = datetime.fromisoformat(f"{text[:10].replace('/', '-')}T{text[11:]}")
+        first, second = (local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
+    except (ValueError, OverflowError):
+        return now  # no date: the line is shown, since nothing tells that it is old
+    return second if second <= now else first
 
 
 def _file_and_size(path: Path) -> tuple[tuple[int, int], int] | None:
