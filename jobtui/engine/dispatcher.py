@@ -21,8 +21,8 @@ from jobtui.engine.inventory import InventoryCache
 from jobtui.engine.job_factory import JobFactory
 from jobtui.engine.jobs import Edit, JobStore, JobWaiters, Transaction
 from jobtui.engine.progress import ProgressTracker
+from jobtui.engine.rate_limits import UNLIMITED, RateLimits, is_limitable
 from jobtui.engine.scheduler import JobAdmission, RunPolicy
-from jobtui.engine.write_limits import UNLIMITED, WriteLimits, is_limitable
 from jobtui.errors import StatementRefused
 from jobtui.formatting import format_rate
 from jobtui.history import History, StoreError
@@ -48,7 +48,7 @@ class Dispatcher:
         *,
         admission: JobAdmission,
         progress: ProgressTracker,
-        limits: WriteLimits,
+        limits: RateLimits,
         heartbeat: Heartbeat,
         events: EventBus,
         tasks: BackgroundTasks,

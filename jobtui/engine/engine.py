@@ -33,12 +33,12 @@ from jobtui.engine.jobs import JobStore, JobWaiters
 from jobtui.engine.moments import forget_progress
 from jobtui.engine.profile import Profile
 from jobtui.engine.progress import ProgressTracker
+from jobtui.engine.rate_limits import RateLimits
 from jobtui.engine.sampler import Sampler
 from jobtui.engine.samples import SampleFiles
 from jobtui.engine.schedule_runner import ScheduleRunner
 from jobtui.engine.scheduler import JobAdmission, RunPolicy
 from jobtui.engine.server import SocketServer
-from jobtui.engine.write_limits import WriteLimits
 from jobtui.errors import StorageError
 from jobtui.history import History
 from jobtui.model import ConnectionChanged, ConnectionStatus, Job, JobChanged, Notice
@@ -75,7 +75,7 @@ class Engine:
         self.sampler = Sampler(SampleFiles(profile.root), self.store.current, clock, self.tasks)
         self.events.observe = self.sampler.observe
         # the storage limits the writes of an embedded storage alone
-        self.limits = WriteLimits(profile.compact_rate if self.storage.is_space_admin else None)
+        self.limits = RateLimits(profile.compact_rate if self.storage.is_space_admin else None)
         self.progress = ProgressTracker(self.limits, self.sampler.note)
         self.waiters = JobWaiters(self.store)
         self.heartbeat = Heartbeat(profile.root, clock, lambda: self.dispatcher.is_running_jobs)

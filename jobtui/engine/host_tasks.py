@@ -19,7 +19,7 @@ from jobtui.engine.events import EventBus
 from jobtui.engine.jobs import JobStore, JobWaiters, Transaction
 from jobtui.engine.lifecycle import TaskOutcome
 from jobtui.engine.progress import ProgressTracker
-from jobtui.engine.write_limits import WriteLimits
+from jobtui.engine.rate_limits import RateLimits
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Job, JobCommand, Notice, Status, StepPosition, Task, TaskLogged, TaskProgressed
 from jobtui.os_errors import explain_shortage
@@ -92,7 +92,7 @@ class HostTasks:
         waiters: JobWaiters,
         *,
         progress: ProgressTracker,
-        limits: WriteLimits,
+        limits: RateLimits,
         events: EventBus,
         tasks: BackgroundTasks,
         clock: Clock,

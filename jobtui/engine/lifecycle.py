@@ -21,7 +21,7 @@ from datetime import datetime, timedelta
 import msgspec
 from msgspec.structs import replace
 
-from jobtui.engine.working_times import working_seconds
+from jobtui.engine.job_log import working_seconds
 from jobtui.errors import ErrorCode
 from jobtui.formatting import format_duration, format_local_time, to_local
 from jobtui.model import (

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import msgspec
 from msgspec.structs import replace
 
-from jobtui.engine.write_limits import WriteLimits
+from jobtui.engine.rate_limits import RateLimits
 from jobtui.model import Job, SpaceStats, Status, StepPosition, Task
 from jobtui.storage.base import HostGauges, OperationProgress
 
@@ -45,7 +45,7 @@ class ProgressTracker:
     The engine's loop changes it; any thread may read it.
     """
 
-    def __init__(self, limits: WriteLimits, on_gauges: GaugeListener = lambda job, task, gauges: None) -> None:
+    def __init__(self, limits: RateLimits, on_gauges: GaugeListener = lambda job, task, gauges: None) -> None:
         self._limits = limits
         self._on_gauges = on_gauges
         self._known: dict[tuple[int, int], LiveProgress] = {}

@@ -10,7 +10,7 @@ from typing_extensions import override
 
 from jobtui.engine import lifecycle
 from jobtui.engine.client import ExecuteResult, Failure, SpaceOverview
-from jobtui.engine.job_log import all_requests, describe_pause, describe_stop, last_requests
+from jobtui.engine.job_log import all_requests, describe_pause, describe_stop, last_requests, paused_seconds
 from jobtui.engine.schedules import (
     MAX_COUNTED,
     MAX_SET_BACK,
@@ -20,7 +20,6 @@ from jobtui.engine.schedules import (
     upcoming_runs,
     zone_of,
 )
-from jobtui.engine.working_times import paused_seconds
 from jobtui.errors import StatementRefused
 from jobtui.formatting import format_bytes, format_count, format_ids, format_local_time, to_local
 from jobtui.history import History, Query, QueryResult, Sort

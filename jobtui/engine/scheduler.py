@@ -18,8 +18,8 @@ from datetime import datetime, timedelta
 
 import msgspec
 
+from jobtui.engine.job_log import ENDS_OF_WORK
 from jobtui.engine.lifecycle import retry_wait
-from jobtui.engine.working_times import ENDS_OF_WORK
 from jobtui.model import NOT_NEEDED, Job, Status
 
 NO_DEFERRALS: Mapping[tuple[str, str], datetime] = {}

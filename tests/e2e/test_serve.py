@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.engine.client import Session
 from jobtui.engine.local import LocalClient
 from jobtui.engine.owner_socket import SOCKET
 from jobtui.engine.remote import RemoteClient
@@ -24,6 +25,7 @@ from tests.support.terminal import Terminal
 from tests.support.waiting import eventually
 
 WAIT = 30.0
+ME = Session().requested_by.partition(",")[0]
 STAMP = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d ")
 
 
@@ -68,7 +70,7 @@ def test_signal_reports_running_jobs_and_ends_cleanly(jobtui: CommandLine, sent:
     assert {"Job 1 (compact nba) queued", "Job 1 (compact nba) started", "Job 2 (flush nba) queued"} < {*lines}
     assert lines[4:] == [
         "Stopping job 1; a second ctrl+c exits immediately",
-        "Job 1 (compact nba) stopped after N s",
+        f"Job 1 (compact nba) stopped after N s by {ME} ({sent.name})",
         "Ended: job 2 queued for the next start",
     ]
     assert (status_of(jobtui, 1), status_of(jobtui, 2)) == (Status.STOPPED, Status.QUEUE)
@@ -224,7 +226,7 @@ def test_dashboard_leaves_its_job_to_a_background_server(
     assert (status_of(jobtui, 1), status_of(jobtui, 2)) == (Status.STOPPED, Status.FINISHED)
     lines = log_lines((jobtui.profile.root / "serve.log").read_bytes())
     assert "Job 1 (compact nba) is running and continues here" in lines
-    assert "Job 1 (compact nba) stopped after N s" in lines
+    assert f"Job 1 (compact nba) stopped after N s by {ME} (script)" in lines
     assert "Job 2 (flush nba) started" in lines
     assert lines[-2:] == ["Job 2 (flush nba) finished after N s", "Ended"]
     assert not any(map(alive, workers))

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from jobtui.engine import lifecycle, working_times
+from jobtui.engine import job_log, lifecycle
 from jobtui.engine.lifecycle import IllegalTransition, TaskOutcome
 from jobtui.model import EventKind, Job, Level, SpaceStats, Status
 
@@ -172,4 +172,4 @@ def test_working_time_of_a_resumed_task_leaves_the_pause_out() -> None:
     job = lifecycle.requeue_task(job, 0, TaskOutcome(Status.QUEUE, 10.0, 0.5), T0 + timedelta(seconds=10))
     job = lifecycle.start_tasks(lifecycle.resume(job, T0 + timedelta(hours=1)), [0], T0 + timedelta(hours=1))
     at = T0 + timedelta(hours=1, seconds=5)
-    assert working_times.task_seconds(job, 0, at) == 15
+    assert job_log.task_seconds(job, 0, at) == 15

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 
 from jobtui.config import read_config
 from jobtui.engine import moments, notifier
+from jobtui.engine.job_log import describe_requester
 from jobtui.engine.notifications import NotifyOn, NotifySettings, NotifyUrl
 from jobtui.engine.schedules import NOT_OWNED
 from jobtui.model import EventKind, Job, JobEvent, Notice, Status
@@ -314,8 +315,23 @@ class TestOtherMoments:
             bench.rows("RESUME JOB 1; PAUSE JOB 1")
             until_settled(bench, 1, 2)
         first, second = inbox.messages
-        assert first["text"] == "local: job 1 (compact test2) was paused: backup"
-        assert (second["event"], second["text"]) == ("paused", "local: job 1 (compact test2) was paused")
+        who = describe_requester(bench.session.requested_by)
+        assert first["text"] == f"local: job 1 (compact test2) was paused by {who}: backup"
+        assert (second["event"], second["text"]) == (
+            "paused",
+            f"local: job 1 (compact test2) was paused by {who}",
+        )
+
+    def test_stopped_by_whom_and_why(self, tmp_path: Path, inbox: Inbox) -> None:
+        with notifying(tmp_path, to_command(inbox, NotifyOn.STOPPED)) as bench:
+            bench.rows("ADMIN COMPACT test2; PAUSE JOB 1")
+            bench.rows('STOP JOB 1 WITH because = "wrong space"')
+            for host in ("h1", "h2"):
+                bench.storage.operation("test2", host).stop()
+            until_settled(bench, 1)
+        (message,) = inbox.messages
+        who = describe_requester(bench.session.requested_by)
+        assert message["text"] == f"local: job 1 (compact test2) was stopped by {who}: wrong space"
 
     def test_slow_once(self, tmp_path: Path, inbox: Inbox) -> None:
         settings = replace(to_command(inbox, NotifyOn.SLOW), slow_after=17.0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine import working_times
+from jobtui.engine import job_log
 from jobtui.model import EventKind, Level, SpaceStats, Status, StepPosition
 from jobtui.tui.data.job_rows import remaining_of
 from tests.support.engines import Bench, open_bench
@@ -222,8 +222,8 @@ class TestTime:
         bench.execute("ADMIN COMPACT solo")
         bench.storage.operation("solo", "h3")
         bench.advance(42)
-        assert working_times.working_seconds(bench.job(1), bench.clock.now()) == 42
-        assert working_times.paused_seconds(bench.job(1), bench.clock.now()) == 0
+        assert job_log.working_seconds(bench.job(1), bench.clock.now()) == 42
+        assert job_log.paused_seconds(bench.job(1), bench.clock.now()) == 0
 
     def test_working_time_of_a_task_leaves_out_pauses(self, bench: Bench) -> None:
         bench.execute("ADMIN COMPACT solo")
@@ -233,12 +233,12 @@ class TestTime:
         first.pause(SEVENTEEN)
         bench.events.wait_for(lambda: bench.job(1).tasks[0].status is Status.QUEUE)
         bench.advance(3600)
-        assert working_times.task_seconds(bench.job(1), 0, bench.clock.now()) == 10
+        assert job_log.task_seconds(bench.job(1), 0, bench.clock.now()) == 10
         bench.execute("RESUME JOB 1")
         bench.storage.operation("solo", "h3", 1).progress(0.25)
         bench.advance(20)
         now = bench.clock.now()
-        assert working_times.task_seconds(bench.job(1), 0, now) == 30
+        assert job_log.task_seconds(bench.job(1), 0, now) == 30
         assert remaining_of(bench.job(1), {}, now) == 90
 
     def test_time_left_of_a_recovered_job_needs_its_rate(self, bench: Bench) -> None:

@@ -116,6 +116,16 @@ class TestStopped:
         assert text_of(rows_of(replace(shown, reason="too slow")), 100).endswith("too slow")
         assert text_of(rows_of(replace(shown, start=None)), 100).endswith("not begun")
 
+    def test_row_says_why_and_by_whom_if_there_is_room(self) -> None:
+        event = JobEvent(NOW, EventKind.STOP_ASKED, requested_by="anna@db1, script")
+        shown = replace(job(Status.STOPPED), start=None, events=(event,))
+        assert text_of(rows_of(shown), 170).endswith("not begun, by anna@db1 (script)")
+        assert text_of(rows_of(shown), 60).endswith("not begun")
+        shown = replace(shown, events=(replace(event, reason="wrong space"),))
+        assert text_of(rows_of(shown), 170).endswith("wrong space; not begun, by anna@db1 (script)")
+        # the times give way to the reason
+        assert text_of(rows_of(shown), 80).endswith("wrong space; not begun, by anna@db1 (script)")
+
 
 class TestRunning:
     def running(self) -> JobRows:

@@ -78,7 +78,7 @@ def test_pause_and_stop_name_their_requester(tmp_path: Path) -> None:
             await shown.press("s")
             await shown.shows("Stop 1 job?")
             await shown.press("y")
-            await shown.until(lambda: f"by {who}; " in shown.row("■ stopped"))
+            await shown.until(lambda: f", by {who}" in shown.row("■ stopped"))
             await shown.press("enter")
             await shown.until(lambda: f"stopped by {who}" in shown.detail)
             await shown.press("right_square_bracket", "right_square_bracket")

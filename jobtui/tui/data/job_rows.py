@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from datetime import UTC, datetime
 
 from jobtui.engine.client import Client
-from jobtui.engine.job_log import describe_pause, describe_request, last_stop
+from jobtui.engine.job_log import describe_pause, describe_requester, last_stop
 from jobtui.formatting import (
     DateOrder,
     format_bytes,
@@ -74,6 +74,7 @@ _COVERED = {
     Status.RUNNING: frozenset({"start", "stop", "hosts", "reclaimed"}),
     Status.STOPPED: frozenset({"start", "stop", "hosts", "reclaimed"}),
 }
+_SHORTENED = frozenset({Status.FINISHED, Status.STOPPED})
 _WITH_REASON = frozenset({Status.FAILED, Status.STOPPED})
 _BLANK_IN_QUEUE = frozenset({"start", "stop", "reclaimed"})
 _WAIT_CELLS = 56
@@ -255,7 +256,7 @@ class JobRows:
         """Extend the details over the columns before them: over blank cells and less important columns."""
         width = shown[-1].width
         details = self._details(job, _UNLIMITED)
-        if job.status is Status.FINISHED and line_width(self._details(job, width)) <= width:
+        if job.status in _SHORTENED and line_width(self._details(job, width)) <= width:
             details = self._details(job, width)  # shorter, and below the details of other rows
         # the reasons of all queued jobs begin in the same column, even if this row does not need the room
         is_queued = job.status is Status.QUEUE and width < _WAIT_CELLS
@@ -334,8 +335,7 @@ class JobRows:
             case Status.FAILED:
                 return ((cause_of(job), TextRole.FAILED),)
             case Status.STOPPED if not job.reason:
-                request = describe_request(last_stop(job)).lstrip(": ")
-                return (("; ".join(filter(None, (request, _stopped_at(job)))), TextRole.MUTED),)
+                return ((_stopped_details(job, width), TextRole.MUTED),)
             case _:
                 return ((cause_of(job), TextRole.MUTED),)
 
@@ -402,6 +402,17 @@ def _hosts_done(job: Job, rate: float | None) -> Line:
     done = f"{job.ended_tasks} of {count} hosts done" if count > 1 else "progress not known"
     speed: Line = ((f"  {format_rate(rate)}", TextRole.ACCENT),) if rate is not None else ()
     return ((done, TextRole.MUTED), *speed)
+
+
+def _stopped_details(job: Job, width: int) -> str:
+    """Return the reason of a stop, how far the job came, and who stopped it if there is room for that."""
+    event = last_stop(job)
+    why = "" if event is None else event.reason
+    text = "; ".join(filter(None, (why, _stopped_at(job))))
+    if event is None or not event.requested_by:
+        return text
+    whole = f"{text}, by {describe_requester(event.requested_by)}"
+    return whole if width_of(whole) <= width else text
 
 
 def _stopped_at(job: Job) -> str:

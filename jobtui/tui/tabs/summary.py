@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import datetime
 
-from jobtui.engine.job_log import describe_pause, describe_requester, describe_stop
-from jobtui.engine.working_times import paused_seconds, working_seconds
-from jobtui.engine.write_limits import OF_PROFILE, OF_STATEMENT
+from jobtui.engine.job_log import (
+    describe_pause,
+    describe_requester,
+    describe_stop,
+    paused_seconds,
+    working_seconds,
+)
+from jobtui.engine.rate_limits import OF_PROFILE, OF_STATEMENT
 from jobtui.errors import ErrorCode
 from jobtui.formatting import (
     DateOrder,

@@ -9,8 +9,8 @@ from datetime import datetime
 import msgspec
 from msgspec.structs import replace
 
+from jobtui.engine.job_log import task_seconds
 from jobtui.engine.lifecycle import describe_deferral
-from jobtui.engine.working_times import task_seconds
 from jobtui.formatting import (
     format_bytes,
     format_change,

@@ -17,7 +17,7 @@ def is_limitable(job: Job) -> bool:
     return not job.status.ended and job.origin is None and job.command == JobCommand.COMPACT
 
 
-class WriteLimits:
+class RateLimits:
     """The write limits of one owner's jobs, in bytes a second for each host.
 
     The engine's loop changes them; any thread may read them.
