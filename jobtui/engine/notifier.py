@@ -4,6 +4,8 @@ Guarantees, each held by a test of its name:
     at least once: a delivery is settled when its result is on disk. If the owner ends before, the next one
     delivers again, with the same id in the message, so that the receiver can recognize it;
     once per end while the owner lives: a delivery is known from the commit that published its moment on;
+    a full disk delays the record of a delivery, not the next deliveries: the record is written when the disk
+    accepts it, so that the next owner does not deliver again;
     no job waits: deliveries run in threads of their own, a few at a time, and none holds up a commit;
     a process that ends gives what is under way a few seconds, and leaves the rest to the next owner.
 A failed command is not repeated. A web hook that cannot be reached is tried again, with pauses.
@@ -39,6 +41,7 @@ BACKOFF_SECONDS = (2.0, 10.0, 60.0)
 """The pauses between the attempts to reach a web hook: a restart of a server takes a minute."""
 CONCURRENT = 8
 """The deliveries at a time: each is a thread, perhaps a process too; one that hangs delays no other."""
+RETRY_SECONDS = 10.0  # between attempts to write the file of the notifications to a full disk
 CHECK_SECONDS = 30.0  # at most between two checks for slow jobs, since the wall clock may be set
 GIVE_UP = timedelta(days=1)
 """The age from which a moment is not left to the next owner if this one ends before the last attempt."""
@@ -56,7 +59,7 @@ class ScheduleBook(Protocol):
         ...
 
     async def record_notification(self, name: str, at: datetime, target: str, text: str) -> None:
-        """Record the result of a notification of a run that did not take place."""
+        """Record the result of a notification of a run that did not take place, or remember it."""
         ...
 
 
@@ -100,7 +103,11 @@ class Notifier:
             self._seen,
         )
         self._failures = self._progress.failures
-        self._is_started = self._is_saving = self._must_save = False
+        # delivered, and not on disk yet
+        self._unrecorded: set[Delivery] = set()
+        self._recorded = asyncio.Event()
+        self._is_started = self._is_saving = self._must_save = self._is_retrying = False
+        self._save_error = ""
         self._closing = asyncio.Event()
         self._last_failure = ""
 
@@ -212,14 +219,9 @@ class Notifier:
             self._last_failure = result.text
             about = f"{delivery.moment.subject} ({delivery.moment.on})"
             self._events.notify(f"A notification of {about} was not delivered: {result.text}")
-        try:
-            await self._record(delivery, result)
-        except StoreError:
-            return  # the store has reported the disk; the delivery stays unsettled, for the next owner
-        self._pending.discard(delivery)
-        if not result.is_delivered:
-            self._failures += 1
-            await self._save_progress()
+        # not awaited here: while the disk is full, the other deliveries must not wait for it
+        self._unrecorded.add(delivery)
+        self._run(self._record(delivery, result))
 
     def _message(self, moment: Moment) -> dict[str, object] | None:
         if moment.job is not None:
@@ -252,23 +254,35 @@ class Notifier:
         return replace(result, text=f"{result.text} ({format_count(attempts, 'attempt')})")
 
     async def _record(self, delivery: Delivery, result: DeliveryResult) -> None:
-        """Write the result of a delivery. Raises StoreError."""
+        """Write the result of a delivery, as soon as the disk accepts it."""
         moment, text = delivery.moment, f"{delivery.moment.on}: {result.text}"
-        if moment.job is None:
-            await self._schedules.record_notification(moment.schedule, moment.at, delivery.target, text)
-            return
-        job_id = moment.job
-        kind = EventKind.NOTIFIED if result.is_delivered else EventKind.NOT_NOTIFIED
+        try:
+            if moment.job is None:
+                await self._schedules.record_notification(moment.schedule, moment.at, delivery.target, text)
+            else:
+                kind = EventKind.NOTIFIED if result.is_delivered else EventKind.NOT_NOTIFIED
+                await self._record_with_job(moment.job, kind, text, delivery.about)
+        except StoreError:
+            return  # nothing can be written before the next start: the next owner delivers again
+        finally:
+            self._unrecorded.discard(delivery)
+            self._recorded.set()
+        self._pending.discard(delivery)
+        if not result.is_delivered:
+            self._failures += 1
+            await self._save_progress()
+
+    async def _record_with_job(self, job_id: int, kind: EventKind, text: str, about: str) -> None:
 
         def edit(transaction: Transaction) -> Sequence[Job]:
             job = transaction.get(job_id)
             if job is None:
                 return ()
             at = clamp_time(job, self._clock.now())
-            event = JobEvent(at=at, kind=kind, reason=text, about=delivery.about)
+            event = JobEvent(at=at, kind=kind, reason=text, about=about)
             return (replace(job, events=(*job.events, event)),)
 
-        await self._store.update(edit)
+        await self._store.update(edit, must_persist=True)
 
     # ---- slow jobs
 
@@ -281,7 +295,7 @@ class Notifier:
             ends = {job_id: limit - (now - at).total_seconds() for job_id, at in self._running.items() if at}
             for job_id in [job_id for job_id, seconds in ends.items() if seconds <= 0]:
                 self._running[job_id] = None
-                await self._mark_slow(job_id, limit)
+                self._run(self._mark_slow(job_id, limit))  # a full disk must not delay the next check
             if left := [seconds for seconds in ends.values() if seconds > 0]:
                 seconds = min(CHECK_SECONDS, max(min(left), 0.1))
                 await wait_first(self._clock.sleep(seconds), self._changed.wait())
@@ -298,7 +312,7 @@ class Notifier:
             return (replace(job, events=(*job.events, event)),)
 
         try:
-            await self._store.update(edit)
+            await self._store.update(edit, must_persist=True)
         except StoreError as error:
             self._events.report_error(error)
 
@@ -307,7 +321,8 @@ class Notifier:
     async def _save_progress(self) -> None:
         """Write which jobs may be unsettled.
 
-        If that fails, the next owner only reads more of them.
+        If that fails, it is tried again. With an old file the next owner only reads more jobs; without any it
+        would not know since when moments are delivered, and would leave out those of this owner.
 
         A job whose id was given away, and whose first commit is still under way, is not counted as settled.
         """
@@ -321,10 +336,22 @@ class Notifier:
                 self._progress = self._current_progress()
                 data = msgspec.json.encode(self._progress)
                 await asyncio.to_thread(write_atomically, self._directory / moments.FILE, data)
+            self._save_error = ""
         except OSError as error:
-            self._events.notify(f"{moments.FILE} cannot be written: {describe_os_error(error)}")
+            text = f"{moments.FILE} cannot be written: {describe_os_error(error)}"
+            if text != self._save_error:
+                self._save_error = text
+                self._events.notify(text)
+            if not self._is_retrying and not self._closing.is_set():
+                self._is_retrying = True
+                self._run(self._save_later())
         finally:
             self._is_saving = False
+
+    async def _save_later(self) -> None:
+        await self._clock.sleep(RETRY_SECONDS)
+        self._is_retrying = False
+        await self._save_progress()
 
     def _current_progress(self) -> NotifyProgress:
         jobs = {each.moment.job for each in self._pending if each.moment.job is not None}
@@ -335,5 +362,10 @@ class Notifier:
         """Wait that long for what is under way; what waits to be repeated is left to the next owner."""
         self._closing.set()
         if self._is_started:
-            await asyncio.wait({asyncio.ensure_future(self._queue.join())}, timeout=seconds)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await self._queue.join()
+                    while self._unrecorded and not self._store.write_error:
+                        self._recorded.clear()
+                        await self._recorded.wait()
             await self._save_progress()

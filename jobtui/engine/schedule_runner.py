@@ -413,12 +413,12 @@ class ScheduleRunner:
     async def record_notification(self, name: str, at: datetime, target: str, text: str) -> None:
         """Record the result of a notification of the run that was missed at that time.
 
-        Raises StoreError.
+        If the disk rejects it, this process remembers it, and writes it with the next change of a schedule.
         """
         async with self._lock:
             schedule = self._schedules.get(name)
             if schedule is not None:
-                await self._save(_with_notification(schedule, at, target, text))
+                await self._try_save([_with_notification(schedule, at, target, text)])
 
     def _require(self, name: str) -> Schedule:
         if self._refusal:

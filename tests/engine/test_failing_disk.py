@@ -19,42 +19,23 @@ from jobtui.history import History, StoreError, StoreFull
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.journal import Journal
 from jobtui.model import Job, Status
+from tests.support.disks import DiskFault
 from tests.support.engines import WAIT, Bench, open_bench
 from tests.support.scripted import ScriptedStorage
 
 
-class Fault:
-    """Makes every write or every sync of the history's disk fail with an error number, while it is set."""
-
-    def __init__(self, patch: pytest.MonkeyPatch) -> None:
-        self.on_write = 0
-        self.on_sync = 0
-        for name in ("write", "create"):
-            patch.setattr(Disk, name, self._failing(getattr(Disk, name), "on_write"))
-        for name in ("sync", "sync_data", "sync_directory"):
-            patch.setattr(Disk, name, self._failing(getattr(Disk, name), "on_sync"))
-
-    def _failing(self, operation, which):  # type: ignore[no-untyped-def]  # any operation
-        def operate(disk: Disk, *arguments: object) -> object:
-            if number := getattr(self, which):
-                raise OSError(number, os.strerror(number))
-            return operation(disk, *arguments)
-
-        return operate
+@pytest.fixture
+def fault(monkeypatch: pytest.MonkeyPatch) -> DiskFault:
+    return DiskFault(monkeypatch)
 
 
 @pytest.fixture
-def fault(monkeypatch: pytest.MonkeyPatch) -> Fault:
-    return Fault(monkeypatch)
-
-
-@pytest.fixture
-def solo(tmp_path: Path, fault: Fault) -> Iterator[Bench]:
+def solo(tmp_path: Path, fault: DiskFault) -> Iterator[Bench]:
     with open_bench(tmp_path, ScriptedStorage({"solo": ("far",)})) as bench:
         yield bench
 
 
-def test_statement_that_cannot_be_committed_starts_nothing(solo: Bench, fault: Fault) -> None:
+def test_statement_that_cannot_be_committed_starts_nothing(solo: Bench, fault: DiskFault) -> None:
     fault.on_write = errno.ENOSPC
     refusal = solo.refusal("ADMIN COMPACT solo")
     assert "full" in refusal
@@ -64,7 +45,7 @@ def test_statement_that_cannot_be_committed_starts_nothing(solo: Bench, fault: F
     assert solo.engine.write_error in solo.events.notices
 
 
-def test_engine_resumes_by_itself_after_a_full_disk(solo: Bench, fault: Fault) -> None:
+def test_engine_resumes_by_itself_after_a_full_disk(solo: Bench, fault: DiskFault) -> None:
     fault.on_write = errno.ENOSPC
     solo.refusal("ADMIN COMPACT solo")
     fault.on_write = 0
@@ -77,7 +58,7 @@ def test_engine_resumes_by_itself_after_a_full_disk(solo: Bench, fault: Fault) -
     assert [row[2] for row in solo.rows("SHOW JOBS")] == ["finished"]
 
 
-def test_job_end_is_recorded_once_a_full_disk_has_room(solo: Bench, fault: Fault, tmp_path: Path) -> None:
+def test_job_end_is_recorded_once_a_full_disk_has_room(solo: Bench, fault: DiskFault, tmp_path: Path) -> None:
     solo.execute("ADMIN COMPACT solo; ADMIN FLUSH solo")
     operation = solo.storage.operation("solo", "far")
     fault.on_write = errno.ENOSPC
@@ -249,7 +230,7 @@ def test_edit_during_a_commit_sees_its_result(solo: Bench) -> None:
     assert seen == [True]
 
 
-def test_disk_failure_while_checking_for_space_is_reported(solo: Bench, fault: Fault) -> None:
+def test_disk_failure_while_checking_for_space_is_reported(solo: Bench, fault: DiskFault) -> None:
     solo.execute("ADMIN COMPACT solo")
     operation = solo.storage.operation("solo", "far")
     fault.on_write = errno.ENOSPC
@@ -262,7 +243,9 @@ def test_disk_failure_while_checking_for_space_is_reported(solo: Bench, fault: F
     assert "can no longer be written" in solo.refusal("ADMIN FLUSH solo")
 
 
-def test_unrecoverable_sync_failure_makes_history_read_only(solo: Bench, fault: Fault, tmp_path: Path) -> None:
+def test_unrecoverable_sync_failure_makes_history_read_only(
+    solo: Bench, fault: DiskFault, tmp_path: Path
+) -> None:
     solo.execute("ADMIN COMPACT solo")
     operation = solo.storage.operation("solo", "far")
     fault.on_sync = fault.on_write = errno.EIO
@@ -287,7 +270,7 @@ def test_deleted_history_directory_is_reported_and_starts_none(solo: Bench, tmp_
     assert "put it back" in solo.engine.write_error
 
 
-def test_broken_history_ends_the_wait_for_queued_jobs(solo: Bench, fault: Fault) -> None:
+def test_broken_history_ends_the_wait_for_queued_jobs(solo: Bench, fault: DiskFault) -> None:
     solo.execute("ADMIN COMPACT solo; ADMIN FLUSH solo")
     operation = solo.storage.operation("solo", "far")
     fault.on_sync = fault.on_write = errno.EIO
@@ -300,7 +283,7 @@ def test_broken_history_ends_the_wait_for_queued_jobs(solo: Bench, fault: Fault)
 
 
 def test_statement_behind_a_failing_commit_is_answered(
-    solo: Bench, fault: Fault, monkeypatch: pytest.MonkeyPatch
+    solo: Bench, fault: DiskFault, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     solo.execute("ADMIN COMPACT solo")
     operation = solo.storage.operation("solo", "far")
@@ -326,7 +309,7 @@ async def _nothing() -> None: ...
 
 
 def test_failed_sync_of_one_file_is_repaired_in_another(
-    solo: Bench, fault: Fault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    solo: Bench, fault: DiskFault, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fault.on_sync = 0
     original = Disk.sync_data

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.history.format.disk import Disk
+
 Mount = Callable[[str], Path]
 
 
@@ -71,3 +73,23 @@ def fill_up(file: Path) -> None:
                 out.write(bytes(size))
             except OSError:
                 size //= 2
+
+
+class DiskFault:
+    """Makes every write or every sync of the history's disk fail with an error number, while it is set."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.on_write = 0
+        self.on_sync = 0
+        for name in ("write", "create"):
+            patch.setattr(Disk, name, self._failing(getattr(Disk, name), "on_write"))
+        for name in ("sync", "sync_data", "sync_directory"):
+            patch.setattr(Disk, name, self._failing(getattr(Disk, name), "on_sync"))
+
+    def _failing(self, operation, which):  # type: ignore[no-untyped-def]  # any operation
+        def operate(disk: Disk, *arguments: object) -> object:
+            if number := getattr(self, which):
+                raise OSError(number, os.strerror(number))
+            return operation(disk, *arguments)
+
+        return operate
