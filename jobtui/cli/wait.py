@@ -216,7 +216,11 @@ class EngineWaiter(JobWaiter):
             )
 
     def report_abort(self) -> None:
-        """Print how the jobs continue that this process no longer waits for."""
+        """Print what was received so far, and how the jobs continue that this process no longer waits for."""
+        while not self._inbox.empty():
+            item = self._inbox.get()
+            if not (item is None or isinstance(item, signal.Signals)):
+                self._on_messages(item)
         if self._engine.jobs_outlive_process:
             self.print("Left at once: the cluster continues")
         else:
