@@ -55,11 +55,11 @@ def test_pause_of_a_schedule_is_explained_in_row_and_detail(tmp_path: Path) -> N
             pass_to(shown.bench, 5 * 3600)
             await shown.until(operation.control.pause.is_set)
             operation.pause(StepPosition(18, 64))
-            reason = "paused: its window ended at 23:00; continues Wed 18:00"
+            reason = "its window ended at 23:00; continues Wed 18:00"
             await shown.shows("‖ paused 18/64", reason)
             assert reason in shown.row("‖ paused")
             await shown.press("enter")
-            await shown.until(lambda: reason in shown.detail)
+            await shown.until(lambda: f"paused: {reason}" in shown.detail)
 
     asyncio.run(run())
 
@@ -74,7 +74,7 @@ def test_pause_and_stop_name_their_requester(tmp_path: Path) -> None:
             await shown.until(operation.control.pause.is_set)
             operation.pause()
             await shown.shows("‖ paused")
-            await shown.until(lambda: f"paused by {who}" in shown.row("‖ paused"))
+            await shown.until(lambda: f"by {who}" in shown.row("‖ paused"))
             await shown.press("s")
             await shown.shows("Stop 1 job?")
             await shown.press("y")
@@ -210,9 +210,9 @@ def test_detail_shows_the_limit_in_force_and_who_set_it(tmp_path: Path) -> None:
             assert "write limit" not in shown.detail
             who = shown.bench.session.requested_by.partition(",")[0]
             shown.bench.execute("SET RATE 2 MiB")
-            await shown.shows(f"write limit 2 MiB/s on each host, set by {who} (script, for all jobs)")
+            await shown.shows(f"write limit 2 MiB/s per host, set by {who} (script, for all jobs)")
             await shown.press("plus")
-            await shown.shows(f"write limit 4 MiB/s on each host, set by {who} (dashboard)")
+            await shown.shows(f"write limit 4 MiB/s per host, set by {who} (dashboard)")
             shown.bench.execute("SET RATE OFF")
             await shown.shows(f"no write limit, set by {who} (script, for all jobs)")
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, S
 from datetime import UTC, datetime
 
 from jobtui.engine.client import Client
-from jobtui.engine.job_log import describe_pause, describe_requester, last_stop
+from jobtui.engine.job_log import describe_request, describe_requester, last_pause, last_stop
 from jobtui.formatting import (
     DateOrder,
     format_bytes,
@@ -308,8 +308,10 @@ class JobRows:
         match job.status:
             case Status.QUEUE if job is _PENDING:
                 return ()
-            case Status.QUEUE | Status.RUNNING if paused := describe_pause(job):
-                return ((paused, TextRole.WARNING), (f"  {step_count(job)}".rstrip(), TextRole.MUTED))
+            case Status.QUEUE | Status.RUNNING if request := describe_request(last_pause(job)):
+                # the status says that the job is paused
+                steps = f"  {step_count(job)}".rstrip()
+                return ((request.lstrip(": "), TextRole.WARNING), (steps, TextRole.MUTED))
             case Status.QUEUE:
                 since = f"since {format_recent_time(job.submitted, now, self.date_order)}"
                 waits = job.reason or self.waits.get(job.id)

@@ -239,12 +239,12 @@ def _requester(job: Job) -> list[Span]:
 
 
 def _write_limit(job: Job) -> str:
-    """Return `write limit 3.0 MiB/s on each host`, and who set it; "" if it need not be shown."""
+    """Return `write limit 3 MiB/s per host`, and who set it; "" if it need not be shown."""
     if job.write_limit is None or job.limited_by == OF_STATEMENT:
         return ""
-    limit = f"write limit {format_rate(job.write_limit)} on each host" if job.write_limit else "no write limit"
+    limit = f"write limit {format_rate(job.write_limit)} per host" if job.write_limit else "no write limit"
     if job.limited_by == OF_PROFILE:
-        return f"{limit} ({OF_PROFILE})"
+        return f"{limit} (compact_rate)"
     return f"{limit}, set by {describe_requester(job.limited_by)}" if job.limited_by else limit
 
 
