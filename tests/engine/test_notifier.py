@@ -434,10 +434,11 @@ class TestOtherMoments:
 
     def test_stopped_by_whom_and_why(self, tmp_path: Path, inbox: Inbox) -> None:
         with notifying(tmp_path, to_command(inbox, NotifyOn.STOPPED)) as bench:
-            bench.rows("ADMIN COMPACT test2; PAUSE JOB 1")
+            bench.rows("ADMIN COMPACT test2")
+            operations = [bench.storage.operation("test2", host) for host in ("h1", "h2")]
             bench.rows('STOP JOB 1 WITH because = "wrong space"')
-            for host in ("h1", "h2"):
-                bench.storage.operation("test2", host).stop()
+            for operation in operations:
+                operation.stop()
             until_settled(bench, 1)
         (message,) = inbox.messages
         who = describe_requester(bench.session.requested_by)
