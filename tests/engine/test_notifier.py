@@ -2,93 +2,30 @@
 
 from __future__ import annotations
 
-import errno
 import json
 import re
-import stat
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from msgspec.structs import replace
 
 from jobtui.config import read_config
-from jobtui.engine import moments, notifier, schedules
+from jobtui.engine import moments, notifier
 from jobtui.engine.job_log import describe_requester
-from jobtui.engine.jobs import PROBE_SECONDS
 from jobtui.engine.notifications import NotifyOn, NotifySettings, NotifyUrl
 from jobtui.engine.schedules import NOT_OWNED
-from jobtui.model import EventKind, Job, JobEvent, Notice, Status
+from jobtui.model import EventKind, JobEvent, Notice, Status
 from tests.support.clock import FakeClock
-from tests.support.disks import DiskFault
-from tests.support.engines import WAIT, Bench, open_bench
-from tests.support.scripted import ScriptedStorage
+from tests.support.engines import WAIT
+from tests.support.notifications import Inbox, deliveries, fails, notifying, to_command, to_hook, until_settled
 from tests.support.waiting import eventually
-from tests.support.web_hooks import HANG, WebHookServer, web_hook
-
-SPACES = {"nba": ("h1",), "test2": ("h1", "h2"), "solo": ("h3",)}
-
-
-class Inbox:
-    """A command that writes each message that it gets into a file of its own."""
-
-    def __init__(self, directory: Path) -> None:
-        directory.mkdir()
-        self.directory = directory
-        self.script = directory / "hook"
-        self.script.write_text(f"#!/bin/sh\nf=$(mktemp {directory}/.XXXX) && cat > $f && mv $f $f.json\n")
-        self.script.chmod(stat.S_IRWXU)
-
-    @property
-    def messages(self) -> list[dict[str, Any]]:
-        found = [json.loads(path.read_text()) for path in self.directory.glob(".*.json")]
-        return sorted(found, key=lambda message: (message["at"], message["id"]))
-
-    def wait_for(self, count: int) -> list[dict[str, Any]]:
-        eventually(lambda: len(self.messages) >= count)
-        return self.messages
+from tests.support.web_hooks import HANG, web_hook
 
 
 @pytest.fixture
 def inbox(tmp_path: Path) -> Inbox:
     return Inbox(tmp_path / "inbox")
-
-
-def to_command(inbox: Inbox, *on: NotifyOn) -> NotifySettings:
-    return NotifySettings(on=on or (NotifyOn.FAILED,), command=(str(inbox.script),), timeout=WAIT)
-
-
-def to_hook(server: WebHookServer, *on: NotifyOn, timeout: float = WAIT) -> NotifySettings:
-    return NotifySettings(on=on or (NotifyOn.FAILED,), url=NotifyUrl(server.url), timeout=timeout)
-
-
-@contextmanager
-def notifying(root: Path, settings: NotifySettings | None, clock: FakeClock | None = None) -> Iterator[Bench]:
-    with open_bench(root / "profile", ScriptedStorage(SPACES), clock=clock, notify=settings) as bench:
-        yield bench
-
-
-def fails(bench: Bench, space: str = "nba", host: str = "h1") -> int:
-    """Have a new job fail; return its id."""
-    done = sum((o.space, o.host) == (space, host) for o in bench.storage.begun)
-    job_id = int(bench.rows(f"ADMIN COMPACT {space}")[0][0])
-    bench.storage.operation(space, host, nth=done).fail()
-    bench.events.until(job_id, Status.FAILED)
-    return job_id
-
-
-def deliveries(job: Job | None) -> list[tuple[EventKind, str]]:
-    assert job is not None
-    kinds = (EventKind.NOTIFIED, EventKind.NOT_NOTIFIED)
-    return [(event.kind, event.reason) for event in job.events if event.kind in kinds]
-
-
-def until_settled(bench: Bench, job_id: int, count: int = 1) -> list[tuple[EventKind, str]]:
-    bench.events.wait_for(lambda: any(len(deliveries(job)) >= count for job in bench.events.jobs(job_id)))
-    return deliveries(bench.job(job_id))
 
 
 class TestOncePerEnd:
@@ -168,113 +105,6 @@ class TestNoJobWaits:
             bench.storage.operation("solo", "h3").finish()
             bench.events.until(notifier.CONCURRENT + 3, Status.FINISHED)
             server.ended.set()
-
-
-class TestFullDisk:
-    """The disk is full when deliveries end: they are recorded later, and nothing is delivered twice."""
-
-    @pytest.fixture
-    def held(self, tmp_path: Path, inbox: Inbox) -> Inbox:
-        """An inbox whose command waits for the file `go`."""
-        text = inbox.script.read_text()
-        inbox.script.write_text(text.replace("f=", f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; f="))
-        return inbox
-
-    def test_recorded_when_there_is_room_again(
-        self, tmp_path: Path, held: Inbox, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        fault = DiskFault(monkeypatch)
-        with notifying(tmp_path, to_command(held)) as bench:
-            job_ids = [fails(bench) for _ in range(notifier.CONCURRENT + 2)]
-            fault.on_write = errno.ENOSPC
-            (tmp_path / "go").touch()
-            # more than are delivered at a time: none waits for the record of another
-            held.wait_for(len(job_ids))
-            eventually(lambda: bench.engine.write_error)
-            assert not any(deliveries(bench.job(job_id)) for job_id in job_ids)
-            fault.on_write = 0
-            bench.clock.pass_sleep(PROBE_SECONDS)
-            for job_id in job_ids:
-                assert len(until_settled(bench, job_id)) == 1
-        with notifying(tmp_path, to_command(held)) as bench:
-            until_settled(bench, fails(bench, "solo", "h3"))
-        assert len(held.messages) == len(job_ids) + 1
-
-    def test_next_owner_delivers_again_if_there_never_is(
-        self, tmp_path: Path, held: Inbox, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        fault = DiskFault(monkeypatch)
-        with notifying(tmp_path, to_command(held)) as bench:
-            job_id = fails(bench)
-            fault.on_write = errno.ENOSPC
-            (tmp_path / "go").touch()
-            held.wait_for(1)
-            eventually(lambda: bench.engine.write_error)
-        fault.on_write = 0
-        with notifying(tmp_path, to_command(held)) as bench:
-            assert len(until_settled(bench, job_id)) == 1
-        first, second = held.messages
-        assert first["id"] == second["id"]
-
-    def test_slow_job_is_reported_later(
-        self, tmp_path: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
-        fault = DiskFault(monkeypatch)
-        settings = replace(to_command(inbox, NotifyOn.SLOW), slow_after=17.0)
-        with notifying(tmp_path, settings) as bench:
-            bench.rows("ADMIN COMPACT solo")
-            bench.storage.operation("solo", "h3")
-            bench.clock.wait_for_sleep(17.0)
-            fault.on_write = errno.ENOSPC
-            bench.clock.pass_sleep(17.0)
-            eventually(lambda: bench.engine.write_error)
-            fault.on_write = 0
-            bench.clock.pass_sleep(PROBE_SECONDS)
-            until_settled(bench, 1)
-        assert [message["event"] for message in inbox.messages] == ["slow"]
-
-    def test_missed_run_of_a_schedule_is_recorded_with_its_next_change(
-        self, tmp_path: Path, held: Inbox
-    ) -> None:
-        settings = to_command(held, NotifyOn.SKIPPED)
-        with notifying(tmp_path, settings) as bench:
-            bench.execute('CREATE SCHEDULE hourly AT "@hourly" DO ADMIN FLUSH solo')
-        later = FakeClock(bench.clock.now() + timedelta(hours=3))
-        with notifying(tmp_path, settings, later) as bench:
-            file = bench.engine.history.path / schedules.FILE
-            eventually(lambda: b"skipped" in file.read_bytes())
-            with unwritable(file):
-                (tmp_path / "go").touch()
-                held.wait_for(1)
-                bench.events.until_published(Notice, text="The schedules cannot be written")
-            bench.execute("PAUSE SCHEDULE hourly")
-        with notifying(tmp_path, settings, later) as bench:
-            assert [*bench.engine.engine.schedules.all()[0].runs[0].notified] == ["command"]
-        assert len(held.messages) == 1
-
-    def test_file_is_written_later_and_its_failure_reported_once(self, tmp_path: Path, inbox: Inbox) -> None:
-        file = tmp_path / "profile" / "history" / moments.FILE
-        file.parent.mkdir(parents=True)
-        file.mkdir()  # so that it cannot be written, whoever writes it
-        with notifying(tmp_path, to_command(inbox)) as bench:
-            bench.clock.pass_sleep(notifier.RETRY_SECONDS)
-            until_settled(bench, fails(bench))
-            bench.clock.wait_for_sleep(notifier.RETRY_SECONDS)
-            file.rmdir()
-            bench.clock.pass_sleep(notifier.RETRY_SECONDS)
-            eventually(file.is_file)
-            assert sum(moments.FILE in notice for notice in bench.events.notices) == 1
-
-
-@contextmanager
-def unwritable(file: Path) -> Iterator[None]:
-    """Put a directory in the place of the file meanwhile: it cannot be written, whoever writes it."""
-    kept = file.with_suffix(".kept")
-    file.rename(kept)
-    file.mkdir()
-    yield
-    file.rmdir()
-    kept.rename(file)
 
 
 class TestBackoff:
