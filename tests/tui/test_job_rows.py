@@ -227,6 +227,17 @@ class TestQueued:
             4: "waits for job 1 on the same host",
         }
 
+    def test_reasons_name_a_paused_job_that_keeps_its_space(self) -> None:
+        held = Job(1, "compact", "nba", NOW, Status.RUNNING, paused=True, tasks=(Task(0, "h1"),))
+        in_queue = Job(2, "flush", "nba", NOW, paused=True, tasks=(Task(0, "h1"),))
+        others = [Job(number, "flush", "nba", NOW, tasks=(Task(0, "h1"),)) for number in (3, 4)]
+        assert waiting_reasons([held, in_queue, *others]) == {
+            3: "waits for job 1, which is paused",
+            4: "waits for job 1, which is paused",
+        }
+        # a paused job in the queue lets the others pass
+        assert waiting_reasons([in_queue, *others]) == {4: "waits for job 3"}
+
 
 @pytest.mark.parametrize(("cells", "shown"), [(10, "‖ paused"), (14, "‖ paused 6/17")])
 def test_narrow_status_has_no_steps(cells: int, shown: str) -> None:

@@ -8,7 +8,7 @@ from textual import events
 from textual.keys import _character_to_key
 
 from jobtui.config.settings import TuiSettings
-from jobtui.engine.lifecycle import pause, resume, start_tasks
+from jobtui.engine.lifecycle import TaskOutcome, pause, requeue_task, resume, start_tasks
 from jobtui.model import Job, Status, StepPosition
 from jobtui.tui.actions.quit import quit_question
 from jobtui.tui.text.spans import line_width, plain, wrapped
@@ -188,6 +188,15 @@ def test_question_says_what_continues_the_paused_jobs() -> None:
     ]
     # it was resumed while the question was open
     assert texts(resume(by_schedule, at(1))) == []
+
+
+def test_question_names_the_jobs_that_wait_for_a_paused_one() -> None:
+    waiting = replace(submitted(2, Random(1)), space="nba")
+    held = pause(start_tasks(replace(submitted(1, Random(1)), space="nba"), [0], at(0)), at(0))
+    held = requeue_task(held, 0, TaskOutcome(Status.QUEUE), at(0))
+    question = quit_question([waiting], may_continue=True, now=lambda job: job, paused=[held])
+    texts = ["".join(text for text, _ in line) for line in question._lines]
+    assert "job 2 waits for job 1, which is paused" in texts
 
 
 def test_dialog_names_paused_jobs_next_to_those_that_run(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from jobtui.model import Job, Status
 from jobtui.suggest import did_you_mean
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.screens.dialog import Choice, Question
-from jobtui.tui.text.spans import Line, TextRole, status_span, unbroken
+from jobtui.tui.text.spans import IS_PAUSED, Line, TextRole, status_span, unbroken, waiting_reasons
 
 _WAITING = "{} when all jobs have ended, esc stays"
 _STOPPING = "stopping all jobs, then {}"
@@ -139,7 +139,8 @@ def quit_question(
         unfinished = sum(not job.status.ended for job in jobs)
         title = f"{format_count(unfinished, 'job')} queued or running" if unfinished else "All jobs have ended"
         losses = _loss_lines(jobs) if may_continue else ()
-        return title, [*_lines(jobs), *losses, *_paused_lines([now(job) for job in paused])]
+        held = [now(job) for job in paused]
+        return title, [*_lines(jobs), *losses, *_paused_lines(held), *_blocked_lines(jobs, held)]
 
     title, lines = update()
     text = f"{leave[0].upper()}{leave[1:]}; jobs continue in the background"
@@ -189,6 +190,13 @@ def _paused_lines(jobs: Sequence[Job]) -> list[Line]:
             _stay_paused(by_schedule, "the next run of the schedule continues {}, if a jobtui runs then")
         )
     return [((text, TextRole.MUTED),) for text in texts]
+
+
+def _blocked_lines(jobs: Sequence[Job], paused: Sequence[Job]) -> list[Line]:
+    """Return which jobs wait for a paused one: to wait for their end would take forever."""
+    reasons = waiting_reasons([*jobs, *paused])
+    blocked = {job_id: reason for job_id, reason in reasons.items() if reason.endswith(IS_PAUSED)}
+    return [((f"job {job_id} {blocked[job_id]}", TextRole.WARNING),) for job_id in list(blocked)[:_NAMED]]
 
 
 def _stay_paused(jobs: Sequence[Job], continuation: str) -> str:

@@ -370,6 +370,9 @@ def cause_of(job: Job) -> str:
     return job.reason
 
 
+IS_PAUSED = "which is paused"
+
+
 def waiting_reasons(active: Collection[Job]) -> dict[int, str]:
     """Return what each queued job waits for, of all active jobs: `waits for job 2`.
 
@@ -377,11 +380,17 @@ def waiting_reasons(active: Collection[Job]) -> dict[int, str]:
     """
     reasons: dict[int, str] = {}
     ahead: dict[str, tuple[int, int]] = {}
+    # a paused job that has begun keeps its space, while one in the queue lets the others pass
+    held = {job.space: job.id for job in active if job.paused and job.status is Status.RUNNING}
     at_work = jobs_at_work(active)
     for job in sorted(active, key=lambda job: job.id):
         first, count = ahead.get(job.space, (job.id, 0))
-        if job.status is Status.QUEUE and not job.paused:
-            if count:
+        if job.status is Status.QUEUE:
+            if job.paused:
+                continue
+            if count and job.space in held:
+                reasons[job.id] = f"waits for job {held[job.space]}, {IS_PAUSED}"
+            elif count:
                 reasons[job.id] = f"waits for {_first_of(first, count)}"
             elif reason := _busy_hosts(job, at_work) or deferral_of(job):
                 reasons[job.id] = reason
