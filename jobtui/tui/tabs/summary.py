@@ -110,11 +110,11 @@ def next_action(job: Job, recovered_as: Sequence[int], keys: tuple[str, str, str
     """Return the key of the most likely next action, with the action; None if there is none."""
     stop, recover, hold = keys
     match job.status:
+        case Status.QUEUE | Status.RUNNING if job.paused:
+            return hold, "resumes it"
         case Status.QUEUE:
             return stop, "takes it out of the queue"
         case Status.RUNNING:
-            if job.paused:
-                return hold, "resumes it"
             return None if job.stopping else (stop, "stops it")
         case Status.FAILED | Status.STOPPED if not recovered_as:
             if after := continuation_of(job):
