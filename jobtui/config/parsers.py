@@ -37,6 +37,9 @@ def profile(value: object, base: Path) -> str:
     """Return a name that is safe as a directory's name."""
     if isinstance(value, str) and re.fullmatch(PROFILE_NAME, value):
         return value
+    if isinstance(value, dict):  # [profile.prod]
+        meant = next((name for name in value if re.fullmatch(PROFILE_NAME, name)), "NAME")
+        raise InvalidValue(f"the name of a profile in quotes; did you mean [profiles.{meant}]?")
     raise InvalidValue(f"the name of a profile in quotes ({PROFILE_NAME_RULE})")
 
 

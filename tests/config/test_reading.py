@@ -219,6 +219,11 @@ PROBLEMS = [
     ("profile = 'prod'\n[profiles.prdo]\n", [":1: there is no profile 'prod'; did you mean 'prdo'?"]),
     ("profile = 'a b'\n", [":1: profile must be the name of a profile in quotes"]),
     (
+        "[profile.prod]\n",
+        [":1: profile must be the name of a profile in quotes; did you mean [profiles.prod]?"],
+    ),
+    ("[profile]\n", [":1: profile must be the name of a profile in quotes; did you mean [profiles.NAME]?"]),
+    (
         "theme = '''\n\n'''\n\nprofile = 1\n",
         [":1: there is no setting theme; it belongs in [dashboard]", ":5: profile"],
     ),
