@@ -26,6 +26,16 @@ LATER = START + timedelta(minutes=5)
 # ---- stopped
 
 
+def test_stop_names_who_requested_it_and_why(prod: ClusterBench) -> None:
+    prod.rows("ADMIN FLUSH nba")
+    prod.rows('STOP JOB 1 WITH because = "wrong space"')
+    prod.events.until(1, Status.STOPPED)
+    values = prod.execute("SHOW JOB 1").results[0].rows[0].values
+    assert values["stopped_by"] == prod.session.requested_by
+    assert values["stopped_reason"] == "wrong space"
+    assert (values["write_limit"], values["limited_by"]) == (None, "")
+
+
 def test_stop_is_sent_and_its_effect_polled_at_once(prod: ClusterBench) -> None:
     prod.cluster(lambda manager: manager.put("nba", 40, Status.QUEUE))
     prod.events.until(1, Status.QUEUE)
