@@ -23,7 +23,7 @@ from jobtui.model import (
 )
 from jobtui.storage.base import CompactionFigures, Space
 from jobtui.tui.tabs.storage import StatsResult, host_block, lingering_lines, size_table, storage_lines
-from jobtui.tui.tabs.summary import next_action, summary_lines, task_counts
+from jobtui.tui.tabs.summary import summary_lines, task_counts
 from jobtui.tui.tabs.tasks import TaskSort, sort_tasks, task_lines
 from jobtui.tui.text.spans import line_width, plain
 from tests.support.dashboards import HOSTS, DashboardBench, dashboard_bench
@@ -260,13 +260,6 @@ class TestSummary:
             "r runs it again, on the 2 hosts that did not finish",
         ):
             assert part in text
-
-    @pytest.mark.parametrize("status", [Status.QUEUE, Status.RUNNING])
-    def test_next_action_for_a_paused_job_is_to_resume_it(self, status: Status) -> None:
-        assert next_action(replace(FAILED, status=status, paused=True), (), ("s", "r", "P")) == (
-            "P",
-            "resumes it",
-        )
 
     def test_corrupt_files_are_restored_first(self) -> None:
         corrupt = replace(FAILED, tasks=tuple(replace(task, code="corrupt") for task in FAILED.tasks))

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from jobtui.engine.client import Session
 from jobtui.formatting import to_local
 from jobtui.model import Status, StepPosition
+from jobtui.tui.tabs.summary import next_action
 from tests.support.dashboards import dashboard_bench
+from tests.support.made_jobs import submitted
 from tests.support.made_schedules import pass_to
 from tests.support.scripted import ScriptedStorage
 
@@ -62,6 +66,12 @@ def test_pause_of_a_schedule_is_explained_in_row_and_detail(tmp_path: Path) -> N
             await shown.until(lambda: f"paused: {reason}" in shown.detail)
 
     asyncio.run(run())
+
+
+@pytest.mark.parametrize("status", [Status.QUEUE, Status.RUNNING])
+def test_next_action_for_a_paused_job_is_to_resume_it(status: Status) -> None:
+    job = replace(submitted(1, Random(1)), status=status, paused=True)
+    assert next_action(job, (), ("s", "r", "P")) == ("P", "resumes it")
 
 
 def test_pause_and_stop_name_their_requester(tmp_path: Path) -> None:
