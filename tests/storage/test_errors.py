@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 
 import pytest
 
@@ -91,3 +92,15 @@ def test_lock_is_explained_without_rocksdbs_message() -> None:
         assert (
             rocksdb_error(words, "/x").reason == "/x: another program has the database open (its LOCK is held)"
         )
+
+
+def test_quota_is_no_full_disk(tmp_path):
+    room = DiskSpace(14 << 20, 161 << 20)
+    found = [
+        rocksdb_error("IO error: While appending to file: /x/13.sst: Disk quota exceeded", str(tmp_path), room),
+        system_error(OSError(errno.EDQUOT, os.strerror(errno.EDQUOT)), str(tmp_path), room),
+    ]
+    for error in found:
+        assert error.code is ErrorCode.DISK_FULL
+        assert "the quota of its user or directory is used up" in error.reason
+        assert "free" not in error.reason

@@ -27,7 +27,7 @@ from jobtui.history.read.reader import HistoryReader
 from jobtui.history.read.results import QueryEngine
 from jobtui.history.write import store
 from jobtui.history.write.archiver import archive, restore
-from jobtui.history.write.segment_store import CommitUncertain
+from jobtui.history.write.segment_store import CommitUncertain, SealRequest
 from jobtui.history.write.store import Limits, Store
 from jobtui.model import Job
 from tests.support import made_jobs
@@ -206,10 +206,10 @@ class _Session:
         try:
             last = self.store.state.last_id
             first = max(1, last - 40)
-            sealing = self.store.rotate()
+            sealing = self._rotate()
             yield from self.store.segments.seal(sealing)
             while self.store.must_seal_again(sealing):
-                sealing = self.store.rotate()
+                sealing = self._rotate()
                 yield from self.store.segments.seal(sealing)
             result = yield from archive(self.store.segments, first, last - self.rng.randrange(30))
             for job_id in result.ids:
@@ -218,6 +218,12 @@ class _Session:
                 yield from self._restore()
         finally:
             self.is_archiving = False
+
+    def _rotate(self) -> SealRequest:
+        """Rotate as the writer does, which asks first whether the store can still write."""
+        if (refusal := self.store.refusal()) is not None:
+            raise refusal
+        return self.store.rotate()
 
     def _restore(self) -> Generator[None, None, None]:
         """Restore some of the jobs that were archived in this run, and others between them."""
@@ -244,6 +250,8 @@ class _Session:
             except OSError as error:
                 self.background = None
                 self.store.postpone_seal(error)
+            except StoreError:  # nothing can be written any more, and no job was moved
+                self.background = None
 
 
 def states(

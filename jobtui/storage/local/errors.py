@@ -58,6 +58,8 @@ _REASONS = {
     ErrorCode.IO: "the disk or the file system failed",
 }
 
+_QUOTA = "Disk quota exceeded"  # in messages of RocksDB and of the system
+_QUOTA_REASON = "the quota of its user or directory is used up (quota -s shows a user's)"
 _LIMITS = {"Too many open files": errno.EMFILE, "File too large": errno.EFBIG}
 
 _RUST_ERRNO = re.compile(r"\(os error (\d+)\)$")  # in rocksdict's own errors, which have no errno
@@ -83,7 +85,7 @@ def rocksdb_error(message: str, where: str, room: DiskSpace | None = None) -> Wo
     if code is ErrorCode.LOCKED:
         return locked_error(where)  # the message has only the path of the file again, and how long ago
     limit = next((number for sign, number in _LIMITS.items() if sign in message), None)
-    plain = describe_limit(limit) or _full_reason(code, where)
+    plain = describe_limit(limit) or _full_reason(code, where, message)
     return WorkerError(
         code, f"{_describe(code, where, room, plain or None)} (RocksDB: {printable_line(message)})"
     )
@@ -96,7 +98,9 @@ def system_error(error: OSError, where: str, room: DiskSpace | None = None) -> W
         message, number = message[: found.start()].strip(), int(found[1])
     code = _ERRNO.get(number or 0, ErrorCode.IO)
     plain = (
-        "it is not there" if code is ErrorCode.MISSING else describe_limit(number) or _full_reason(code, where)
+        "it is not there"
+        if code is ErrorCode.MISSING
+        else describe_limit(number) or _full_reason(code, where, message)
     )
     return WorkerError(code, f"{_describe(code, where, room, plain or None)} ({printable_line(message)})")
 
@@ -126,8 +130,10 @@ def missing_error(where: str, what: str) -> WorkerError:
     return WorkerError(ErrorCode.MISSING, f"{where}: {what}")
 
 
-def _full_reason(code: ErrorCode, where: str) -> str:
-    """Return the reason of a full disk if it is not a lack of space, such as a lack of inodes."""
+def _full_reason(code: ErrorCode, where: str, message: str) -> str:
+    """Return the reason of a full disk if it is not a lack of space: a quota, or a lack of inodes."""
+    if _QUOTA in message:
+        return _QUOTA_REASON
     if code is ErrorCode.DISK_FULL and not has_inodes(Path(where)):
         return NO_INODES
     return ""
@@ -135,7 +141,7 @@ def _full_reason(code: ErrorCode, where: str) -> str:
 
 def _describe(code: ErrorCode, where: str, room: DiskSpace | None, plain: str | None = None) -> str:
     text = f"{where}: {plain or _REASONS[code]}"
-    if code is ErrorCode.DISK_FULL and room is not None:
+    if code is ErrorCode.DISK_FULL and room is not None and plain != _QUOTA_REASON:
         numbers = [
             f"{format_bytes(size)} {word}"
             for size, word in ((room.needed, "needed"), (room.free, "free"))
