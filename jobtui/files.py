@@ -97,8 +97,8 @@ def open_to_append(path: Path) -> int:
     return file
 
 
-def read_regular(path: Path, most: int = -1) -> bytes:
-    """Return a file's bytes, the first `most` of them unless it is negative.
+def read_regular(path: Path, max_bytes: int = -1) -> bytes:
+    """Return a file's bytes, the first `max_bytes` of them unless it is negative.
 
     Raises OSError, also for a pipe or a device, which could block forever.
     """
@@ -106,7 +106,7 @@ def read_regular(path: Path, most: int = -1) -> bytes:
     try:
         _require_regular(os.fstat(file).st_mode, path)
         with open(file, "rb", closefd=False) as stream:
-            return stream.read(most)
+            return stream.read(max_bytes)
     finally:
         os.close(file)
 
@@ -119,17 +119,17 @@ def _require_regular(mode: int, path: Path) -> None:
         raise OSError(errno.EINVAL, f"it is {what}, not a file", str(path))
 
 
-def read_private(path: Path, most: int) -> bytes:
+def read_private(path: Path, max_bytes: int) -> bytes:
     """Return the bytes of a file of jobtui's own.
 
-    Raises OSError, also for a link or more than `most` bytes.
+    Raises OSError, also for a link or more than `max_bytes` bytes.
     """
     file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     with open(file, "rb") as stream:
         found = os.fstat(file)
-        if not stat.S_ISREG(found.st_mode) or found.st_size > most:
+        if not stat.S_ISREG(found.st_mode) or found.st_size > max_bytes:
             raise OSError(errno.EINVAL, "it is not a file that jobtui wrote", str(path))
-        return stream.read(most)
+        return stream.read(max_bytes)
 
 
 def foreign_owner(directory: Path) -> str:

@@ -39,8 +39,8 @@ _NUMBER: Final = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?"
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _BLANKS: Final = frozenset("\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{FIGURE SPACE}")
 # A base character carries a few marks in any living script; thousands of them are an attack on the line above.
-MOST_MARKS: Final = 4
-_CACHED_LENGTH: Final = 80  # glyphs, labels and names are shown again and again
+MAX_MARKS: Final = 4
+_MAX_CACHED_LENGTH: Final = 80  # glyphs, labels and names are shown again and again
 
 
 def format_bytes(count: int | float | None, unknown: str = "") -> str:
@@ -180,16 +180,16 @@ def format_count(count: int, noun: str, plural: str = "") -> str:
     return f"{count:,} {noun if count == 1 else plural or noun + 's'}"
 
 
-def format_ids(ids: Sequence[int], most: int = 8) -> str:
+def format_ids(ids: Sequence[int], limit: int = 8) -> str:
     """Return ids for a sentence: `3, 5, 8`, runs as `3–9`, and `… (1,200 in all)` if there are many.
 
     Args:
         ids: The ids, in rising order for runs to be found.
-        most: The largest number of ids and runs that are named.
+        limit: The largest number of ids and runs that are named.
     """
     parts: list[str] = []
     index = 0
-    while index < len(ids) and len(parts) < most:
+    while index < len(ids) and len(parts) < limit:
         end = index
         while end + 1 < len(ids) and ids[end + 1] == ids[end] + 1:
             end += 1
@@ -231,7 +231,7 @@ def single_cells(text: str) -> str:
     """
     if text.isascii():
         return text if text.isprintable() else "".join(map(_replacement_for, text))
-    return _cached_single_cells(text) if len(text) <= _CACHED_LENGTH else _single_cells(text)
+    return _cached_single_cells(text) if len(text) <= _MAX_CACHED_LENGTH else _single_cells(text)
 
 
 def guard_formula(text: str) -> str:
@@ -282,7 +282,7 @@ def _single_cells(text: str) -> str:
         if unicodedata.category(character)[0] == "M":
             marks += 1
             # a variation selector changes a glyph's width in some terminals and not in others
-            if marks <= MOST_MARKS and not 0xFE00 <= ord(character) <= 0xFE0F:
+            if marks <= MAX_MARKS and not 0xFE00 <= ord(character) <= 0xFE0F:
                 shown.append(character)
             continue
         marks = 0

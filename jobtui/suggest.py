@@ -10,8 +10,8 @@ from typing import Final
 _SHORT: Final = 4
 _CUTOFF_SHORT: Final = 0.6
 _CUTOFF: Final = 0.7
-_LONGEST: Final = 64  # comparing two words costs the product of their lengths
-_SHORTEST_BEGINNING: Final = 3
+_MAX_LENGTH: Final = 64  # comparing two words costs the product of their lengths
+_MIN_BEGINNING: Final = 3
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
@@ -22,7 +22,7 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """
     import difflib  # late: only errors need it, and its import takes a millisecond of every start
 
-    if not word or len(word) > _LONGEST:
+    if not word or len(word) > _MAX_LENGTH:
         return None
     wanted = word.casefold()
     matcher = difflib.SequenceMatcher(autojunk=False)
@@ -40,6 +40,6 @@ def did_you_mean(word: str, known: Iterable[str]) -> str | None:
             ratio = matcher.ratio()
             if ratio > best:
                 nearest, best = candidate, ratio
-    if nearest is None and len(wanted) >= _SHORTEST_BEGINNING and len(begun) == 1:
+    if nearest is None and len(wanted) >= _MIN_BEGINNING and len(begun) == 1:
         return begun[0]
     return nearest

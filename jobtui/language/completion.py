@@ -38,12 +38,12 @@ from jobtui.language.syntax import StatementSyntax
 if TYPE_CHECKING:
     from jobtui.language.grammar import Expectation, Expected
 
-MOST: Final = 50
+MAX_CANDIDATES: Final = 50
 """The largest number of candidates that are offered."""
 
-_MOST_JOBS_EXAMINED: Final = 1000
-_MOST_USAGES: Final = 3
-_SUBSTRING_FROM: Final = 2
+_MAX_EXAMINED_JOBS: Final = 1000
+_MAX_USAGES: Final = 3
+_MIN_SUBSTRING: Final = 2
 _REST_OF_WORD: Final = re.compile(f"{CONTINUES_WORD}*")
 _MEASURE: Final = re.compile(r"([0-9]+(?:\.[0-9]+)?)([A-Za-z]+)")
 _REST_OF_QUOTED: Final = re.compile("[^`\\s;]*`?")
@@ -175,7 +175,7 @@ def complete(text: str, cursor: int, names: NameProvider) -> Completion:
             return Completion(span=(cursor, cursor), usage=usage)
         end = cursor + text.startswith(text[here.quote], cursor)
         here = msgspec.structs.replace(here, typed=text[here.quote : cursor], span=(here.quote, end))
-    found = dict.fromkeys(islice(_candidates(here, reached.expected, names), MOST))
+    found = dict.fromkeys(islice(_candidates(here, reached.expected, names), MAX_CANDIDATES))
     ranked = sorted(found, key=lambda candidate: not _begins(candidate.text, here.typed))
     ranked.sort(key=lambda candidate: candidate.text.upper() != here.typed.upper())
     best = ranked[0].text if ranked else ""
@@ -311,7 +311,7 @@ def _named(typed: str, names: Iterable[str], kind: str, *, may_be_quoted: bool =
         folded = name.casefold()
         if folded.startswith(wanted):
             yield Candidate(_as_typed(name, typed), kind)
-        elif len(wanted) >= _SUBSTRING_FROM and wanted in folded:
+        elif len(wanted) >= _MIN_SUBSTRING and wanted in folded:
             within.append(name)
     for name in within:
         yield Candidate(_as_typed(name, typed), kind)
@@ -327,7 +327,7 @@ def _jobs(here: CursorContext, names: NameProvider, kind: JobOperation) -> Itera
     if here.typed and not (here.typed.isascii() and here.typed.isdigit()):
         return
     named = frozenset(here.words)
-    for job, note in islice(names.jobs(kind, here.typed), _MOST_JOBS_EXAMINED):
+    for job, note in islice(names.jobs(kind, here.typed), _MAX_EXAMINED_JOBS):
         written = str(job)
         if written.startswith(here.typed) and written not in named:
             yield Candidate(written, "job", note)
@@ -352,8 +352,8 @@ def _usage(here: CursorContext, expected: tuple[tuple[StatementSyntax, Expected]
     if not here.typed and not here.kinds:
         return ""
     forms = dict.fromkeys(form for form, terminal in expected if _may_become(here.typed, terminal))
-    usages = [form.usage for form in islice(forms, _MOST_USAGES)]
-    if len(forms) > _MOST_USAGES:
+    usages = [form.usage for form in islice(forms, _MAX_USAGES)]
+    if len(forms) > _MAX_USAGES:
         usages.append("…")
     return " · ".join(usages)
 

@@ -10,7 +10,7 @@ from jobtui.language.grammar import Expected, Punctuation
 from jobtui.language.lexer import Tokens
 from jobtui.language.parts import Keyword, KeywordChoice, Placeholder, PlaceholderKind, UnitChoice
 
-LONGEST: Final = 40
+MAX_TYPO_LENGTH: Final = 40
 """A longer word is not a typing error."""
 
 _PUNCTUATION: Final = {Punctuation.COMMA: ("a comma",), Punctuation.END: (";", "the end")}
@@ -49,7 +49,7 @@ class ErrorContext(msgspec.Struct, frozen=True):
     def written(self, at: int) -> str:
         """Return the text of token number `at`, "" if it is long."""
         start, end = self.tokens.starts[at], self.tokens.ends[at]
-        return self.text[start:end] if end - start <= LONGEST else ""
+        return self.text[start:end] if end - start <= MAX_TYPO_LENGTH else ""
 
     @property
     def before(self) -> str:

@@ -43,8 +43,8 @@ from jobtui.language.parts import (
 from jobtui.language.quantities import Quantity
 from jobtui.language.syntax import SUBMIT_FORMS, SYNTAX, StatementSyntax
 
-_MOST_NESTED: Final = 32  # a level takes up to 16 of the 1,000 frames that Python allows
-_MOST_ITEMS: Final = 1000  # an item takes up to 50 µs, and the command bar parses at every key
+_MAX_NESTING: Final = 32  # a level takes up to 16 of the 1,000 frames that Python allows
+_MAX_ITEMS: Final = 1000  # an item takes up to 50 µs, and the command bar parses at every key
 
 
 class Punctuation(enum.Enum):
@@ -116,7 +116,7 @@ def token_kinds(part: Expected) -> frozenset[str]:
             return frozenset()
 
 
-_REMEMBERED: Final = 48
+_MAX_CACHED_TOKENS: Final = 48
 _BY_VERB: Final = {
     verb: tuple(form for form in SYNTAX if form.verb == verb) for verb in {form.verb for form in SYNTAX}
 }
@@ -126,11 +126,11 @@ _VERBS: Final = Expectation(0, tuple((form, Keyword(form.verb)) for form in SYNT
 
 def match(kinds: Sequence[str]) -> Match | None:
     """Return the form of a statement whose tokens have these kinds, None if there is none."""
-    return _remembered_match(tuple(kinds)) if len(kinds) <= _REMEMBERED else _match(kinds)
+    return _cached_match(tuple(kinds)) if len(kinds) <= _MAX_CACHED_TOKENS else _match(kinds)
 
 
 @lru_cache(maxsize=512)
-def _remembered_match(kinds: tuple[str, ...]) -> Match | None:
+def _cached_match(kinds: tuple[str, ...]) -> Match | None:
     return _match(kinds)
 
 
@@ -281,8 +281,8 @@ class Switch(pp.Token):
             instring.tried.extend((loc, keyword) for keyword, _ in self.cases.values())
             raise pp.ParseException(instring, loc, self.errmsg, self)
         instring.items += 1
-        if instring.items > _MOST_ITEMS:
-            raise _LimitError(f"a statement has at most {_MOST_ITEMS:,} options and comparisons", loc)
+        if instring.items > _MAX_ITEMS:
+            raise _LimitError(f"a statement has at most {_MAX_ITEMS:,} options and comparisons", loc)
         return cast("tuple[int, Any]", case[1]._parse(instring, loc + 1, do_actions))
 
 
@@ -290,9 +290,9 @@ class Operand(Switch):
     """A comparison, or a condition after NOT or in parentheses; checks that it is not nested too deeply."""
 
     def parseImpl(self, instring: Any, loc: int, do_actions: bool = True) -> tuple[int, Any]:  # noqa: D102, N802
-        if instring.depth > _MOST_NESTED:
+        if instring.depth > _MAX_NESTING:
             raise _LimitError(
-                f"the condition is nested too deeply: at most {_MOST_NESTED} parentheses and NOT", loc
+                f"the condition is nested too deeply: at most {_MAX_NESTING} parentheses and NOT", loc
             )
         instring.depth += 1
         try:

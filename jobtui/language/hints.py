@@ -13,7 +13,7 @@ from typing import Final
 
 from jobtui.formatting import printable
 from jobtui.language.error_context import (
-    LONGEST,
+    MAX_TYPO_LENGTH,
     ErrorContext,
     Hint,
     describe_expected,
@@ -57,7 +57,7 @@ from jobtui.language.parts import (
 from jobtui.language.syntax import STATUSES, SYNTAX
 from jobtui.suggest import did_you_mean
 
-_MOST_WORDS: Final = 12
+_MAX_WORDS: Final = 12
 _VERBS: Final = frozenset(form.verb for form in SYNTAX)
 _SOLID: Final = re.compile(r"[^\s;,'\"]{1,40}(?![^\s;,])")
 _DOTTED: Final = re.compile(r"\d+(?:\.\d+){2}|[^\W\d]\w*\.\w")  # an address or a host name, not a fraction
@@ -259,7 +259,7 @@ def _hint_left_out(here: ErrorContext) -> Hint | None:
 def _hint_previous_keyword(here: ErrorContext) -> Hint | None:
     """Return a hint for `SHOW JOBS 40` and `SHOW JOB` (correct with another keyword before it)."""
     at = here.at - 1
-    if at < 1 or len(here.tokens.kinds) > _MOST_WORDS:
+    if at < 1 or len(here.tokens.kinds) > _MAX_WORDS:
         return None
     before = to_word(here.written(at))
     if before is None:
@@ -462,12 +462,12 @@ def _corrected(here: ErrorContext, first: int, last: int, word: str) -> str | No
     """Return the statement with `word` for tokens `first` to `last`, None if it is wrong."""
     tokens = here.tokens
     kinds = [*tokens.kinds[:first], word.upper(), *tokens.kinds[last:]]
-    if len(kinds) > _MOST_WORDS or match(kinds) is None:
+    if len(kinds) > _MAX_WORDS or match(kinds) is None:
         return None
     written = [here.written(at) for at in range(len(tokens.starts))]
     written[first:last] = [word]
     near = " ".join(written)
-    return near if all(written) and len(near) <= 2 * LONGEST and printable(near) == near else None
+    return near if all(written) and len(near) <= 2 * MAX_TYPO_LENGTH and printable(near) == near else None
 
 
 def _span(tokens: Tokens, at: int) -> tuple[int, int]:

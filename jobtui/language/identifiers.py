@@ -96,8 +96,8 @@ CONTEXTUAL: Final = (
 
 BLANKS: Final = " \t\r\n\u00a0"
 BYTE_ORDER_MARK: Final = "\ufeff"
-LONGEST_NAME: Final = 4096
-LARGEST_NUMBER: Final = 2**63 - 1
+MAX_NAME_LENGTH: Final = 4096
+MAX_NUMBER: Final = 2**63 - 1
 
 CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """The characters that are refused everywhere, in strings and comments too."""
@@ -106,7 +106,7 @@ NEVER_IN_A_NAME: Final = "[.\x00-\x1f\x7f-\x9f\ud800-\udfff]"
 """The characters that no name holds, not even between back-quotes, where a back-quote is doubled. A lone
 surrogate can be neither stored nor printed."""
 
-_LONGEST_KEYWORD: Final = max(map(len, (*KEYWORDS, *CONTEXTUAL)))
+_MAX_KEYWORD_LENGTH: Final = max(map(len, (*KEYWORDS, *CONTEXTUAL)))
 _KEYWORD_SET: Final = frozenset(KEYWORDS)
 _WORD_SET: Final = frozenset((*KEYWORDS, *CONTEXTUAL))
 BEGINS_WORD: Final = r"[^\x00-@\[-`{-\xa0]"
@@ -146,7 +146,7 @@ def to_keyword(word: str) -> str | None:
 
 def to_word(word: str) -> str | None:
     """Return the reserved or contextual keyword that `word` is, in capitals, or None."""
-    if len(word) > _LONGEST_KEYWORD or not word.isascii():
+    if len(word) > _MAX_KEYWORD_LENGTH or not word.isascii():
         return None
     capitals = word.upper()
     return capitals if capitals in _WORD_SET else None
@@ -155,7 +155,7 @@ def to_word(word: str) -> str | None:
 def is_bare_name(name: str) -> bool:
     """Return whether `name` can be typed without back-quotes."""
     return (
-        len(name) <= LONGEST_NAME
+        len(name) <= MAX_NAME_LENGTH
         and _WORD.fullmatch(name) is not None
         and to_keyword(name) is None
         and (name.isascii() or first_non_letter(name) is None)
@@ -167,7 +167,7 @@ def is_name(name: str) -> bool:
 
     A space of a cluster can have a name that cannot.
     """
-    return 0 < len(name) <= LONGEST_NAME and re.search(NEVER_IN_A_NAME, name) is None
+    return 0 < len(name) <= MAX_NAME_LENGTH and re.search(NEVER_IN_A_NAME, name) is None
 
 
 def is_host_name(name: str) -> bool:

@@ -20,7 +20,7 @@ from jobtui.language.identifiers import (
     CONTEXTUAL,
     CONTINUES_WORD,
     CONTROL,
-    LONGEST_NAME,
+    MAX_NAME_LENGTH,
     describe_character,
     first_non_letter,
     to_word,
@@ -143,7 +143,7 @@ def tokenize(text: str) -> Iterator[tuple[str, int, int]]:
             group = match.lastgroup or ""
             start, end = match.span(group)
             if group == "word":
-                yield _word_kind(text[start : min(end, start + LONGEST_NAME + 1)]), start, end
+                yield _word_kind(text[start : min(end, start + MAX_NAME_LENGTH + 1)]), start, end
             elif group in ("number", "integer"):
                 yield NUMBER, start, end
             elif group == "comma":
@@ -203,7 +203,7 @@ def lex_error_at(text: str, start: int, end: int) -> LexError:
         return (closed and _string_error(text, start, end)) or LexError(
             start, start + 1, f"the string that begins here is never closed: a second {text[start]} is missing"
         )
-    strange = first_non_letter(text[start : min(end, start + LONGEST_NAME + 1)])
+    strange = first_non_letter(text[start : min(end, start + MAX_NAME_LENGTH + 1)])
     return LexError(start, end) if strange is None else _non_letter_error(text, start + strange, end)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 from jobtui.language.ast import Parsed, Statement
 from jobtui.language.conditions import ConditionError, read_condition, unparse_condition
 from jobtui.language.errors import StatementError
-from jobtui.language.identifiers import LONGEST_NAME, is_host_name
+from jobtui.language.identifiers import MAX_NAME_LENGTH, is_host_name
 from jobtui.language.lexer import COMMA, LexError, Tokens, split_statements
 from jobtui.language.parts import (
     QUANTITIES,
@@ -184,8 +184,8 @@ def _number(text: str, start: int, end: int) -> int:
 
 def _name(text: str, start: int, end: int) -> str:
     name = text[start + 1 : end - 1].replace("``", "`") if text[start] == "`" else text[start:end]
-    if len(name) > LONGEST_NAME:
-        message = f"a name has at most {LONGEST_NAME:,} characters, but this one has {len(name):,}"
+    if len(name) > MAX_NAME_LENGTH:
+        message = f"a name has at most {MAX_NAME_LENGTH:,} characters, but this one has {len(name):,}"
         raise StatementError(message, text=text, span=(start, end))
     return name
 
@@ -198,8 +198,8 @@ def _host(text: str, start: int, end: int) -> str:
     problem = ""
     if not name:
         problem = "a host's name cannot be empty"
-    elif len(name) > LONGEST_NAME:
-        problem = f"a name has at most {LONGEST_NAME:,} characters, but this one has {len(name):,}"
+    elif len(name) > MAX_NAME_LENGTH:
+        problem = f"a name has at most {MAX_NAME_LENGTH:,} characters, but this one has {len(name):,}"
     elif not is_host_name(name):
         problem = "a host's name holds no control character"
     if problem:

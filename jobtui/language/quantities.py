@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from jobtui.language.identifiers import LARGEST_NUMBER
+from jobtui.language.identifiers import MAX_NUMBER
 from jobtui.suggest import did_you_mean
 
 
@@ -59,7 +59,7 @@ _BLANKS: Final = "[ \t\u00a0]*+"
 _TERM: Final = re.compile(rf"([0-9]{{1,40}})(?:\.([0-9]{{1,40}}))?(?![0-9.]){_BLANKS}([A-Za-z%]*+){_BLANKS}")
 
 _OCTAL: Final = "0[0-7]+"
-_MOST_DIGITS: Final = {8: 21, 10: 19, 16: 16}
+_MAX_DIGITS: Final = {8: 21, 10: 19, 16: 16}
 _NOT_DECIMAL: Final = r"(?<![\w.])0[xX]([0-9a-fA-F]{1,16})(?![0-9a-fA-F])|(?<![\d.])0([0-7]{1,21})(?![\d.xX])"
 
 
@@ -74,8 +74,8 @@ class _Term(msgspec.Struct, frozen=True):
         """Return the number times `factor`, an int if it is whole."""
         scale: int = 10**self.places
         product = self.digits * factor
-        if product // scale > LARGEST_NUMBER:
-            raise QuantityError(f"this is too large: the largest number is {LARGEST_NUMBER}")
+        if product // scale > MAX_NUMBER:
+            raise QuantityError(f"this is too large: the largest number is {MAX_NUMBER}")
         # one division of whole numbers, because it is rounded once: 33.3% is 0.333
         return product / scale if product % scale else product // scale
 
@@ -93,12 +93,12 @@ def parse_whole_number(text: str) -> int:
         elif re.fullmatch(_OCTAL, text):
             base = 8
     significant = digits.lstrip("0")
-    if len(significant) <= _MOST_DIGITS[base]:
+    if len(significant) <= _MAX_DIGITS[base]:
         value = int(significant or "0", base)
-        if value <= LARGEST_NUMBER:
+        if value <= MAX_NUMBER:
             return value
     shown = text if len(text) <= 40 else "this number"
-    raise QuantityError(f"{shown} is too large: the largest number is {LARGEST_NUMBER}")
+    raise QuantityError(f"{shown} is too large: the largest number is {MAX_NUMBER}")
 
 
 def read_quantity(words: Iterable[str], quantities: Collection[Quantity]) -> int | float:

@@ -59,7 +59,7 @@ class Result(msgspec.Struct, frozen=True):
 
 
 _PAGE: Final = 1000
-_LEAST_WIDTH: Final = {"Status": 8}
+_MIN_WIDTHS: Final = {"Status": 8}
 
 
 class FailedStatement(Protocol):
@@ -102,7 +102,7 @@ def table_lines(result: Result, encoding: str = "utf-8") -> Iterator[str]:
     kept = tuple(_cells(result)) if len(result.rows) <= _PAGE else None
     shown = partial(_encodable, encoding=encoding)
     header = tuple(map(shown, result.columns))
-    widths = [max(_LEAST_WIDTH.get(name, 0), cell_width(name)) for name in header]
+    widths = [max(_MIN_WIDTHS.get(name, 0), cell_width(name)) for name in header]
     for cells in _cells(result) if kept is None else kept:
         widths = [max(width, cell_width(shown(cell))) for width, cell in zip(widths, cells, strict=True)]
     across = sum(widths) + 3 * len(widths) + 1

@@ -49,8 +49,8 @@ _FIELDS: Final = (
 NICKNAMES: Final = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@weekly": "0 0 * * 0"}
 _ITEM: Final = r"(?:(\*)|([0-9]{1,4}|[a-z]{3})(?:-([0-9]{1,4}|[a-z]{3}))?)(?:/([0-9]{1,4}))?"
 _TIME_OF_DAY: Final = r"([0-9]{1,2}):([0-9]{2})"
-_LONGEST: Final = 200
-_LONGEST_MONTHS: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
+_MAX_LENGTH: Final = 200
+_MAX_DAYS_OF_MONTH: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def check_times(text: str) -> None:
@@ -73,14 +73,14 @@ def check_times(text: str) -> None:
             raise TimesError(f"{text.strip()[:20]} is not known: use {known}, or five fields{hint}", near)
         plain = NICKNAMES[plain]
     fields = plain.split()
-    if len(fields) != len(_FIELDS) or len(plain) > _LONGEST:
+    if len(fields) != len(_FIELDS) or len(plain) > _MAX_LENGTH:
         raise TimesError(
             "the times are five fields: minute, hour, day of the month, month and day of the week, as in "
             "30 2 * * * for 02:30 every day"
         )
     _, _, days, months, _ = map(_numbers, fields, _FIELDS)
     shortest, has_weekdays = min(days), not fields[4].startswith("*")
-    if not has_weekdays and all(_LONGEST_MONTHS[month - 1] < shortest for month in months):
+    if not has_weekdays and all(_MAX_DAYS_OF_MONTH[month - 1] < shortest for month in months):
         raise TimesError(f"these times never come: no such month has a day {shortest}")
 
 

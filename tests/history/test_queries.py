@@ -124,7 +124,7 @@ def test_sort_in_small_buckets_gives_the_same_order(
     for module, size, value in (
         (ranking, "BUCKET", 8),
         (ranking, "SAMPLE", 2),
-        (ranking, "GROUP", 16),
+        (ranking, "MAX_GROUP", 16),
         (sorting, "SAMPLE", 2),
         (sorting, "_MIN_HEAD", 4),
     ):

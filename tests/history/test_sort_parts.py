@@ -17,7 +17,7 @@ NUMBERS = (-1e300, -70_000.0, -3.5, -3.25, -1.0, 0.0, 0.25, 1.0, 2.0**33, 2.0**4
 
 @pytest.fixture(autouse=True)
 def _small_buckets(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("BUCKET", 8), ("SAMPLE", 2), ("GROUP", 24)):
+    for name, value in (("BUCKET", 8), ("SAMPLE", 2), ("MAX_GROUP", 24)):
         monkeypatch.setattr(sort_keys, name, value)
 
 

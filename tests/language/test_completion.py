@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 import pytest
 
-from jobtui.language.completion import MOST, Completion, JobOperation, complete, ids_with_prefix
+from jobtui.language.completion import MAX_CANDIDATES, Completion, JobOperation, complete, ids_with_prefix
 
 
 class World:
@@ -270,8 +270,8 @@ def test_candidate_replaces_the_word_at_the_cursor(text: str, replaced: str) -> 
 def test_million_jobs_cost_no_more_than_a_few() -> None:
     for text in ("SHOW JOB |", "SHOW JOB 3|", "STOP JOB 1, 2, 99|"):
         world = World(1_000_000)
-        assert len(texts(text, world)) == MOST
-        assert world.read <= MOST + 5
+        assert len(texts(text, world)) == MAX_CANDIDATES
+        assert world.read <= MAX_CANDIDATES + 5
 
 
 def test_source_is_not_read_to_its_end() -> None:
@@ -289,7 +289,7 @@ def test_candidates_are_capped() -> None:
         def spaces(self) -> Iterable[str]:
             return (f"space_{n}" for n in range(1000))
 
-    assert len(texts("USE |", Many())) == MOST
+    assert len(texts("USE |", Many())) == MAX_CANDIDATES
     assert texts("USE space_99|", Many())[0] == "space_99"
 
 

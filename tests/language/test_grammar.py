@@ -41,7 +41,7 @@ def eager_switches() -> Iterator[None]:
     interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)
     grammar._statement.cache_clear()
-    grammar._remembered_match.cache_clear()
+    grammar._cached_match.cache_clear()
     yield
     sys.setswitchinterval(interval)
 

@@ -47,7 +47,7 @@ from jobtui.language.conditions import (
     unparse_condition,
 )
 from jobtui.language.grammar import Expected, Punctuation, expected_at, match, token_kinds
-from jobtui.language.identifiers import CONTEXTUAL, KEYWORDS, LARGEST_NUMBER, is_name
+from jobtui.language.identifiers import CONTEXTUAL, KEYWORDS, MAX_NUMBER, is_name
 from jobtui.language.lexer import COMMA, DECIMAL, MEASURE, NAME, NUMBER, STRING, SYMBOLS
 from jobtui.language.parts import (
     METRICS,
@@ -74,7 +74,7 @@ names = st.one_of(
     ),
     st.text(printing, min_size=1, max_size=20),
 )
-numbers = st.one_of(st.integers(0, 50), st.integers(0, LARGEST_NUMBER))
+numbers = st.one_of(st.integers(0, 50), st.integers(0, MAX_NUMBER))
 ids = st.lists(numbers, min_size=1, max_size=5, unique=True).map(tuple)
 directories = st.text(
     st.one_of(st.sampled_from("\\\"'\n\t;#"), st.characters(exclude_categories=("Cs", "Cc"))),
@@ -90,7 +90,7 @@ def some(strategy: st.SearchStrategy[str]) -> st.SearchStrategy[tuple[str, ...]]
     return st.lists(strategy, min_size=1, max_size=4, unique=True).map(tuple)  # parsing drops repeated ones
 
 
-sizes = st.integers(1, LARGEST_NUMBER) | st.builds(
+sizes = st.integers(1, MAX_NUMBER) | st.builds(
     lambda n, unit: n * unit, st.integers(1, 3000), st.sampled_from([1000, 1024, 10**9, 1 << 30])
 )
 seconds = st.integers(0, 10**7) | st.floats(0, 1e6).filter(lambda number: number == 0 or number > 1e-20)

@@ -121,7 +121,7 @@ SAMPLE: Final = 64
 """One in this many values is used to learn how they are distributed."""
 BUCKET: Final = 4096
 """The approximate number of values that are sorted in one call."""
-GROUP: Final = 4 * BUCKET
+MAX_GROUP: Final = 4 * BUCKET
 """The most rows of several segments that are sorted in one call, so that fewer parts are cut into buckets."""
 
 
@@ -207,7 +207,7 @@ def _grouped(loaded: Sequence[KeyedIds]) -> Iterator[KeyedIds]:
     """Yield the rows of as many parts together as can be sorted in one call, with rising ids."""
     group: list[KeyedIds] = []
     for rows in sorted((rows for rows in loaded if rows.ids), key=lambda rows: rows.ids[0]):
-        if group and sum(len(each.ids) for each in group) + len(rows.ids) > GROUP:
+        if group and sum(len(each.ids) for each in group) + len(rows.ids) > MAX_GROUP:
             yield _joined_by_id(group)
             group = []
         group.append(rows)

@@ -16,7 +16,7 @@ from rich.cells import cell_len, set_cell_size
 
 from jobtui.engine.lifecycle import describe_deferral
 from jobtui.formatting import (
-    MOST_MARKS,
+    MAX_MARKS,
     format_percent,
     format_rate,
     format_remaining,
@@ -82,7 +82,7 @@ def breaks(text: str, first: int, rest: int) -> Iterator[tuple[int, int]]:
     start, width = 0, first
     while True:
         # a cell holds one character at most, apart from combining marks, which take no cell
-        head = text[start : start + (1 + MOST_MARKS) * (width + 1)]
+        head = text[start : start + (1 + MAX_MARKS) * (width + 1)]
         if cell_len(head) <= width:
             break
         kept = set_cell_size(head, width).rstrip("\0")
