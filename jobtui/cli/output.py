@@ -10,7 +10,6 @@ from jobtui.cli.streams import StdoutWriter, print_error
 from jobtui.engine.client import ExecuteResult
 from jobtui.formatting import format_bytes, format_duration
 from jobtui.history import StoreError
-from jobtui.language import tables
 from jobtui.language.ast import (
     CreateSchedule,
     CreateSpace,
@@ -22,6 +21,7 @@ from jobtui.language.ast import (
     Statement,
     Use,
 )
+from jobtui.language.results import csv_lines, json_lines, jsonl_lines, table_lines
 from jobtui.model import Job, Status
 
 _WITHOUT_TABLE = (
@@ -95,19 +95,19 @@ def format_result(result: ExecuteResult, form: str, encoding: str, *, raw: bool 
     """
     match form:
         case "json":
-            yield from tables.json_lines(result.results, result.failure)
+            yield from json_lines(result.results, result.failure)
         case "jsonl":
-            yield from tables.jsonl_lines(result.results)
+            yield from jsonl_lines(result.results)
         case "csv":
             for table in result.results:
                 if table.columns:
-                    yield from tables.csv_lines(table, raw=raw)
+                    yield from csv_lines(table, raw=raw)
         case _:
             boxes = [table for table in result.results if table.columns]
             for number, box in enumerate(boxes):
                 if number:
                     yield ""
-                yield from tables.table_lines(box, encoding)
+                yield from table_lines(box, encoding)
 
 
 def report_outcomes(jobs: Sequence[Job], status: int, *, quiet: bool) -> int:

@@ -32,7 +32,7 @@ from jobtui.errors import ErrorCode, StorageError
 from jobtui.formatting import format_bytes, format_count, format_duration, format_local_time, to_local
 from jobtui.history import History, Query
 from jobtui.language.ast import Submit
-from jobtui.language.tables import Result, Row
+from jobtui.language.results import Result, Row
 from jobtui.model import NOT_NEEDED, DiskReserve, Job, JobCommand, JobOptions, Status, Task
 from jobtui.storage.base import CompactionFigures, CompactionRequest, FamilyFigures, Space, TaskRunner
 

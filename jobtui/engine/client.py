@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
-from jobtui.language.tables import Result
+from jobtui.language.results import Result
 from jobtui.model import (
     ConnectionChanged,
     ConnectionStatus,

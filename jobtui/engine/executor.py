@@ -57,7 +57,7 @@ from jobtui.language.ast import (
     Submit,
     Use,
 )
-from jobtui.language.tables import Result
+from jobtui.language.results import Result
 from jobtui.model import HostOrder, Job, JobOptions, JobsArchived
 from jobtui.os_errors import explain_shortage
 from jobtui.storage.base import Placement, Space, Storage

@@ -17,7 +17,7 @@ from jobtui import __version__
 from jobtui.engine.client import EngineEvent, Failure, Overview
 from jobtui.engine.samples import JobSamples
 from jobtui.errors import DECODE_ERRORS, OwnerUnavailable
-from jobtui.language.tables import Result
+from jobtui.language.results import Result
 from jobtui.model import SpaceStats
 from jobtui.storage.base import Pair
 

@@ -24,8 +24,8 @@ from jobtui.errors import StatementRefused
 from jobtui.formatting import format_bytes, format_count, format_ids, format_local_time, to_local
 from jobtui.history import History, Query, QueryResult, Sort
 from jobtui.language.ast import Parsed, ShowJob, ShowJobs, Statement, option_values, unparse
-from jobtui.language.tables import Result, Row, RowListing
-from jobtui.language.times import describe_shift, find_clock_problem, next_time
+from jobtui.language.results import Result, Row, RowListing
+from jobtui.language.schedule_times import describe_shift, find_clock_problem, next_time
 from jobtui.model import Job, JobCommand, Status, Task
 from jobtui.storage.base import Host
 from jobtui.suggest import did_you_mean

@@ -32,7 +32,7 @@ from jobtui.language.ast import (
     Statement,
     Use,
 )
-from jobtui.language.tables import Result
+from jobtui.language.results import Result
 from jobtui.model import ConnectionStatus, Job, SpaceStats
 
 if TYPE_CHECKING:

@@ -27,7 +27,7 @@ from jobtui.engine.samples import JobSamples, SampleFiles
 from jobtui.errors import ErrorCode, OwnerUnavailable, StatementRefused, StorageError
 from jobtui.history import History, StoreError
 from jobtui.language.ast import Parsed, Recover, ShowJobs, Stop, Submit, Use
-from jobtui.language.tables import Result
+from jobtui.language.results import Result
 from jobtui.model import (
     ConnectionChanged,
     ConnectionStatus,

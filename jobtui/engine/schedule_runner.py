@@ -20,7 +20,7 @@ from jobtui.errors import StatementRefused, StorageError, StoreError
 from jobtui.files import write_atomically
 from jobtui.formatting import format_local_time
 from jobtui.language.ast import CreateSchedule, Submit
-from jobtui.language.times import find_clock_problem, parse_time_of_day, window_end
+from jobtui.language.schedule_times import find_clock_problem, parse_time_of_day, window_end
 from jobtui.model import Job
 from jobtui.os_errors import describe_os_error
 from jobtui.suggest import did_you_mean

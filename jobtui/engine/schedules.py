@@ -35,7 +35,7 @@ from jobtui.files import read_regular
 from jobtui.formatting import format_duration, format_local_time
 from jobtui.history.format.codec import frame_line, split_lines
 from jobtui.language.ast import Submit
-from jobtui.language.times import (
+from jobtui.language.schedule_times import (
     TimesError,
     check_times,
     describe_shift,

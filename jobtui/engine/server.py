@@ -30,7 +30,7 @@ from jobtui.engine.sampler import Sampler
 from jobtui.engine.scheduler import JobAdmission
 from jobtui.errors import DECODE_ERRORS, StorageError
 from jobtui.history import History
-from jobtui.language.tables import Result
+from jobtui.language.results import Result
 from jobtui.model import ConnectionChanged
 from jobtui.os_errors import describe_os_error
 from jobtui.storage.base import Storage

@@ -14,7 +14,7 @@ from jobtui.history.format.state import State, known_recoveries, recovered_as, u
 from jobtui.history.read.query import Query
 from jobtui.history.read.reader import HistoryReader, OrphanedJobView
 from jobtui.history.read.results import QueryEngine, QueryResult
-from jobtui.history.steps import Yielder
+from jobtui.history.work_steps import Yielder
 from jobtui.model import Job, Status
 from jobtui.os_errors import describe_os_error
 

@@ -34,8 +34,8 @@ from jobtui.history.format.quarantine import DamageNote, unused_name
 from jobtui.history.format.record_finder import RecordFinder
 from jobtui.history.format.segment import UNREADABLE, Segment, index_name, records_name
 from jobtui.history.format.state import SupersededRecord, nest_counts
-from jobtui.history.steps import run_steps
 from jobtui.history.verify import check_counts, check_segment, decode_intact, find_wrong_types
+from jobtui.history.work_steps import run_steps
 from jobtui.history.write.archiver import link_or_copy
 from jobtui.history.write.store import Limits, Store, make_directories
 from jobtui.model import Job, Status

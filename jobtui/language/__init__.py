@@ -1,8 +1,9 @@
 """The statement language: text to statements, and results to text.
 
 `parse` reads a text; `StatementError` says what is wrong with one. Other modules are imported by name:
-`completion` and `diagnostics` serve a command bar, `tables` prints results, `help` prints help. Nothing here
-runs a statement or knows the engine, the history, a storage backend or a screen.
+`completion` and `diagnostics` serve a command bar, `results` writes results as tables, JSON or CSV, and `help`
+explains the statements. Nothing here runs a statement or knows the engine, the history, a storage backend or a
+screen.
 
 Importing the package imports none of its modules, because commands such as `jobtui --version` need none. Each
 is imported on first use, and pyparsing when the first statement is parsed.

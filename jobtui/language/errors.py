@@ -119,6 +119,6 @@ def _tail(text: str, cells: int, *, cut: bool) -> str:
 def _cells(text: str) -> int:
     if text.isascii():
         return len(text)
-    from jobtui.language.tables import cell_width
+    from jobtui.language.results import cell_width
 
     return cell_width(text)

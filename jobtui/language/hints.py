@@ -12,16 +12,16 @@ from collections.abc import Callable
 from typing import Final
 
 from jobtui.formatting import printable
-from jobtui.language.error_context import (
+from jobtui.language.errors import StatementError
+from jobtui.language.grammar import Punctuation, expected_at, match
+from jobtui.language.hint_context import (
     MAX_TYPO_LENGTH,
-    ErrorContext,
     Hint,
+    HintContext,
     describe_expected,
     expected_keywords,
     join_alternatives,
 )
-from jobtui.language.errors import StatementError
-from jobtui.language.grammar import Punctuation, expected_at, match
 from jobtui.language.identifiers import (
     BLANKS,
     describe_character,
@@ -120,7 +120,7 @@ def syntax_error(text: str, tokens: Tokens, error: LexError | None) -> Statement
         return StatementError(found.limit, text=text, span=_span(tokens, found.position))
     parts = tuple(part for _, part in found.expected)
     expected = describe_expected(parts)
-    hint = hint_for(ErrorContext(text, tokens, found.position, parts))
+    hint = hint_for(HintContext(text, tokens, found.position, parts))
     message = f"expected {join_alternatives(expected)}"
     if hint is not None:
         message = f"{message}; {hint.text}"
@@ -129,12 +129,12 @@ def syntax_error(text: str, tokens: Tokens, error: LexError | None) -> Statement
     return StatementError(message, text=text, span=span, expected=expected, near=near)
 
 
-def hint_for(context: ErrorContext) -> Hint | None:
+def hint_for(context: HintContext) -> Hint | None:
     """Return the first hint that applies, None if none does."""
     return next(filter(None, (hint(context) for hint in _HINTS)), None)
 
 
-def _hint_missing_semicolon(here: ErrorContext) -> Hint | None:
+def _hint_missing_semicolon(here: HintContext) -> Hint | None:
     """Return a hint for `ADMIN FLUSH SHOW JOBS`."""
     more = here.at + 1 < len(here.tokens.starts)
     if here.may_end and to_word(here.word) in _VERBS and more:
@@ -142,7 +142,7 @@ def _hint_missing_semicolon(here: ErrorContext) -> Hint | None:
     return None
 
 
-def _hint_keyword_as_name(here: ErrorContext) -> Hint | None:
+def _hint_keyword_as_name(here: HintContext) -> Hint | None:
     """Return a hint for `USE flush`."""
     if not here.allows(*_NAMES) or to_keyword(here.word) is None:
         return None
@@ -150,7 +150,7 @@ def _hint_keyword_as_name(here: ErrorContext) -> Hint | None:
     return Hint(f"{here.word} is a keyword: to use it as a name, write it between back-quotes, {near}", near)
 
 
-def _hint_digits_as_name(here: ErrorContext) -> Hint | None:
+def _hint_digits_as_name(here: HintContext) -> Hint | None:
     """Return a hint for `USE 2nba`."""
     if not here.allows(*_NAMES) or here.word[:1] not in set("0123456789") or here.kind == DECIMAL:
         return None
@@ -158,7 +158,7 @@ def _hint_digits_as_name(here: ErrorContext) -> Hint | None:
     return Hint(f"a name that begins with a digit is written between back-quotes: {near}", near)
 
 
-def _hint_string_as_name(here: ErrorContext) -> Hint | None:
+def _hint_string_as_name(here: HintContext) -> Hint | None:
     """Return a hint for `USE 'nba'`."""
     name = here.word[1:-1]
     if here.kind != STRING or not here.allows(*_NAMES) or not is_name(name):
@@ -168,7 +168,7 @@ def _hint_string_as_name(here: ErrorContext) -> Hint | None:
     )
 
 
-def _hint_name_as_string(here: ErrorContext) -> Hint | None:
+def _hint_name_as_string(here: HintContext) -> Hint | None:
     """Return a hint for `CREATE SPACE chain AT dir` and `WITH because = traffic`."""
     wanted = [one.kind for one in here.expected if isinstance(one, Placeholder) and one.kind in _STRINGS]
     if not wanted or here.kind not in NAMES | _NUMBERS or not here.word:
@@ -180,7 +180,7 @@ def _hint_name_as_string(here: ErrorContext) -> Hint | None:
     return Hint(f"{what} is written in quotes; did you mean {near}?", near)
 
 
-def _hint_string_as_word(here: ErrorContext) -> Hint | None:
+def _hint_string_as_word(here: HintContext) -> Hint | None:
     """Return a hint for `WITH order = "largest"`."""
     word = here.word[1:-1].lower()
     if here.kind != STRING or word not in here.keywords:
@@ -188,7 +188,7 @@ def _hint_string_as_word(here: ErrorContext) -> Hint | None:
     return Hint(f"it is written without quotes; did you mean {word}?", word)
 
 
-def _hint_other_digits(here: ErrorContext) -> Hint | None:
+def _hint_other_digits(here: HintContext) -> Hint | None:
     """Return a hint for SHOW JOB `40`, SHOW JOB ² and SHOW JOB 0xg."""
     if not here.allows(PlaceholderKind.JOB, PlaceholderKind.COUNT):
         return None
@@ -201,7 +201,7 @@ def _hint_other_digits(here: ErrorContext) -> Hint | None:
     return None
 
 
-def _hint_lookalike(here: ErrorContext) -> Hint | None:
+def _hint_lookalike(here: HintContext) -> Hint | None:
     """Return a hint for `ЅHOW JOBS` with a Cyrillic letter."""
     if here.kind != NAME or here.word.isascii():
         return None
@@ -213,7 +213,7 @@ def _hint_lookalike(here: ErrorContext) -> Hint | None:
     return Hint(f"{shown}{describe_character(other)}; did you mean {meant}?", meant)
 
 
-def _hint_misspelled(here: ErrorContext) -> Hint | None:
+def _hint_misspelled(here: HintContext) -> Hint | None:
     """Return a hint for `SHOW JBO`."""
     word = here.word
     if len(word) < 2 or not word.isascii() or not word.isidentifier():
@@ -224,14 +224,14 @@ def _hint_misspelled(here: ErrorContext) -> Hint | None:
     return None if near is None else Hint(f"did you mean {near}?", near)
 
 
-def _hint_other_preposition(here: ErrorContext) -> Hint | None:
+def _hint_other_preposition(here: HintContext) -> Hint | None:
     """Return a hint for `SHOW JOBS ON nba` and `SHOW JOBS FROM nba`."""
     if here.word.upper() not in ("ON", "OF", "FROM", "FOR") or "IN" not in here.keywords:
         return None
     return Hint("did you mean IN?", "IN")
 
 
-def _hint_run_together(here: ErrorContext) -> Hint | None:
+def _hint_run_together(here: HintContext) -> Hint | None:
     """Return a hint for `SHOWJOBS` and `JOB40`."""
     capitals = here.word.upper()
     for word in here.keywords:
@@ -245,7 +245,7 @@ def _hint_run_together(here: ErrorContext) -> Hint | None:
     return None
 
 
-def _hint_left_out(here: ErrorContext) -> Hint | None:
+def _hint_left_out(here: HintContext) -> Hint | None:
     """Return a hint for `STOP 22` and `COMPACT nba` (correct with one more keyword)."""
     if here.missing:
         return None
@@ -256,7 +256,7 @@ def _hint_left_out(here: ErrorContext) -> Hint | None:
     return Hint(f"did you mean {corrected[0]}?", corrected[0]) if len(corrected) == 1 else None
 
 
-def _hint_previous_keyword(here: ErrorContext) -> Hint | None:
+def _hint_previous_keyword(here: HintContext) -> Hint | None:
     """Return a hint for `SHOW JOBS 40` and `SHOW JOB` (correct with another keyword before it)."""
     at = here.at - 1
     if at < 1 or len(here.tokens.kinds) > _MAX_WORDS:
@@ -272,7 +272,7 @@ def _hint_previous_keyword(here: ErrorContext) -> Hint | None:
     return None
 
 
-def _hint_misplaced(here: ErrorContext) -> Hint | None:
+def _hint_misplaced(here: HintContext) -> Hint | None:
     """Return a hint for `SHOW JOBS FAILED` and `DROP SPACE nba IF EXISTS`."""
     word, verb, before = here.word.upper(), here.written(0).upper(), here.kinds_before
     if word == "IF" and verb in ("CREATE", "DROP") and here.at > 2 and "DO" not in before:
@@ -297,7 +297,7 @@ def _hint_misplaced(here: ErrorContext) -> Hint | None:
     return None
 
 
-def _hint_range(here: ErrorContext) -> Hint | None:
+def _hint_range(here: HintContext) -> Hint | None:
     """Return a hint for `RECOVER JOB 1-3`, `BACKUP JOB 0 TO 22` and `SHOW JOB 40-0`."""
     if here.word.upper() not in ("-", ",", "TO", "AND", "..") or (here.word == "-" and here.before in BLANKS):
         return None
@@ -312,7 +312,7 @@ def _hint_range(here: ErrorContext) -> Hint | None:
     return None
 
 
-def _hint_sign_or_fraction(here: ErrorContext) -> Hint | None:
+def _hint_sign_or_fraction(here: HintContext) -> Hint | None:
     """Return a hint for `STOP JOB --22`, `SHOW JOB 1.0` and `USE a.b`."""
     if here.word == "--":
         return Hint("-- begins a comment only before a blank, and numbers have no sign")
@@ -331,7 +331,7 @@ def _hint_sign_or_fraction(here: ErrorContext) -> Hint | None:
     return Hint("a name cannot hold a '.'") if here.kind_before in NAMES else None
 
 
-def _hint_dotted_host(here: ErrorContext) -> Hint | None:
+def _hint_dotted_host(here: HintContext) -> Hint | None:
     """Return a hint for `CREATE SPACE a ON 192.168.8.5, host.example.com`."""
     before = here.kinds_before
     if "ON" not in before or {"IF", "WITH", "HOSTS"} & set(before[before.index("ON") :]) or here.missing:
@@ -345,7 +345,7 @@ def _hint_dotted_host(here: ErrorContext) -> Hint | None:
     return Hint(f"a host's name with a '.' is written in quotes{meant}", near)
 
 
-def _hint_special_characters(here: ErrorContext) -> Hint | None:
+def _hint_special_characters(here: HintContext) -> Hint | None:
     """Return a hint for `USE my-space` and `USE _x`."""
     if here.kind not in _STRANGE or here.word[:1] in ("", "&", "|"):
         return None
@@ -365,14 +365,14 @@ def _hint_special_characters(here: ErrorContext) -> Hint | None:
     )
 
 
-def _hint_other_separator(here: ErrorContext) -> Hint | None:
+def _hint_other_separator(here: HintContext) -> Hint | None:
     """Return a hint for `SHOW JOBS && SHOW JOBS`."""
     if here.kind == BAD and here.may_end and here.word in ("&&", "&", "||", "|", ":", "/", "\\"):
         return Hint("statements are separated by ;")
     return None
 
 
-def _hint_other_word(here: ErrorContext) -> Hint | None:
+def _hint_other_word(here: HintContext) -> Hint | None:
     """Return a hint for `WITH rolling == 1`, `WITH now = yes` and `IF size > 1 GiB && l0_files > 4`."""
     near = _OTHER_WORDS.get(here.word.lower())
     if here.word == ")" and "AND" in here.keywords:
@@ -380,7 +380,7 @@ def _hint_other_word(here: ErrorContext) -> Hint | None:
     return Hint(f"did you mean {near}?", near) if near in here.keywords else None
 
 
-def _hint_option(here: ErrorContext) -> Hint | None:
+def _hint_option(here: HintContext) -> Hint | None:
     """Return a hint for `WITH rolling = 1 wait = 5 min`, `WITH rolling = 1,` and `because = "x"`."""
     name = here.word.lower()
     if "WITH" not in here.kinds_before:
@@ -397,7 +397,7 @@ def _hint_option(here: ErrorContext) -> Hint | None:
     return None
 
 
-def _hint_needed(here: ErrorContext) -> Hint | None:
+def _hint_needed(here: HintContext) -> Hint | None:
     """Return a hint for `IF NEEDED AND size > 1 GiB`, `IF NOT NEEDED` and `ADMIN FLUSH IF NEEDED`."""
     if here.word.upper() == "NEEDED" and "memtable" in here.keywords:
         if here.kind_before == "IF" and "FLUSH" in here.kinds_before:
@@ -408,7 +408,7 @@ def _hint_needed(here: ErrorContext) -> Hint | None:
     return None
 
 
-def _hint_quantity(here: ErrorContext) -> Hint | None:
+def _hint_quantity(here: HintContext) -> Hint | None:
     """Return a hint for `deletions > 0.1`, `rate = 50 MiB/s`, `l0_files > 10%` and `rolling = 3 h`."""
     if "%" in here.keywords and not here.expects_unit and here.kind_before in _NUMBERS:
         return Hint("a share is written with %, as in 10%")
@@ -431,7 +431,7 @@ def _hint_quantity(here: ErrorContext) -> Hint | None:
     return None
 
 
-_HINTS: Final[tuple[Callable[[ErrorContext], Hint | None], ...]] = (
+_HINTS: Final[tuple[Callable[[HintContext], Hint | None], ...]] = (
     _hint_missing_semicolon,
     _hint_needed,
     _hint_option,
@@ -458,7 +458,7 @@ _HINTS: Final[tuple[Callable[[ErrorContext], Hint | None], ...]] = (
 )
 
 
-def _corrected(here: ErrorContext, first: int, last: int, word: str) -> str | None:
+def _corrected(here: HintContext, first: int, last: int, word: str) -> str | None:
     """Return the statement with `word` for tokens `first` to `last`, None if it is wrong."""
     tokens = here.tokens
     kinds = [*tokens.kinds[:first], word.upper(), *tokens.kinds[last:]]

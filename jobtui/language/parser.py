@@ -23,7 +23,7 @@ from jobtui.language.parts import (
     option_named,
 )
 from jobtui.language.quantities import QuantityError, parse_whole_number, read_quantity
-from jobtui.language.times import TimesError, check_times, parse_time_of_day, parse_time_zone
+from jobtui.language.schedule_times import TimesError, check_times, parse_time_of_day, parse_time_zone
 
 if TYPE_CHECKING:
     from jobtui.language.grammar import Match

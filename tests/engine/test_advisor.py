@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from jobtui.language import parse
 from jobtui.language.ast import Submit
-from jobtui.language.tables import format_json
+from jobtui.language.results import format_json
 from jobtui.model import Level, SpaceStats, Status
 from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
 from tests.support.adoptable import adoptable

@@ -15,7 +15,7 @@ import pytest
 from jobtui.engine import schedule_runner
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
-from jobtui.language.tables import format_json, format_table
+from jobtui.language.results import format_json, format_table
 from jobtui.model import EventKind, Job, Status, TaskProgressed
 from tests.support.clock import FakeClock
 from tests.support.real_engines import RealBench

@@ -17,7 +17,7 @@ from jobtui.engine import schedules
 from jobtui.engine.schedules import NOT_AWAKE, NOT_OWNED, RunAction, RunOutcome, Schedule, next_time, window_end
 from jobtui.errors import StatementRefused
 from jobtui.formatting import format_local_time
-from jobtui.language.times import check_times, describe_shift
+from jobtui.language.schedule_times import check_times, describe_shift
 from tests.support.made_schedules import ZONES, at, interrupted, job, made
 
 BERLIN = ZoneInfo("Europe/Berlin")

@@ -11,7 +11,7 @@ import pytest
 from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.engine.schedules import RunOutcome
-from jobtui.language.tables import format_json
+from jobtui.language.results import format_json
 from jobtui.model import Status
 from tests.language.test_corpus import corpus, text_of
 from tests.support.adoptable import adoptable, content, set_option

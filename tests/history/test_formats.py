@@ -16,8 +16,8 @@ from jobtui.history.format import codec, manifest
 from jobtui.history.format.codec import frame_line
 from jobtui.history.format.disk import Disk
 from jobtui.history.repair import repair
-from jobtui.history.steps import run_steps
 from jobtui.history.verify import verify
+from jobtui.history.work_steps import run_steps
 from jobtui.history.write import segment_store
 from jobtui.history.write.store import Limits, Store
 from jobtui.model import Job

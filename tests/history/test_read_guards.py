@@ -25,8 +25,8 @@ from jobtui.history.format.quarantine import DamageNote, Quarantine, describe_da
 from jobtui.history.format.record_finder import RecordFinder, read_records
 from jobtui.history.format.segment import Segment, index_name
 from jobtui.history.repair import _Repair, repair
-from jobtui.history.steps import run_steps
 from jobtui.history.verify import verify
+from jobtui.history.work_steps import run_steps
 from jobtui.history.write import archiver
 from jobtui.history.write.store import Limits, Store, make_directories
 from jobtui.model import Job, Status

@@ -14,7 +14,7 @@ import pytest
 
 from jobtui.history.format.disk import Disk
 from jobtui.history.read.reader import HistoryReader
-from jobtui.history.steps import run_steps
+from jobtui.history.work_steps import run_steps
 from jobtui.history.write.store import Limits, Store
 from jobtui.model import Job
 from tests.support import made_jobs

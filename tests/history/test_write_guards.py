@@ -17,7 +17,7 @@ from jobtui.history import verify as verifying
 from jobtui.history.format import lock as locks
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.lock import WriterWatcher
-from jobtui.history.steps import run_steps
+from jobtui.history.work_steps import run_steps
 from jobtui.history.write import archiver, store
 from jobtui.history.write.archiver import link_or_copy
 from jobtui.history.write.store import Limits, Store

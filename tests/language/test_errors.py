@@ -6,7 +6,7 @@ import pytest
 
 from jobtui.formatting import is_control
 from jobtui.language import StatementError, line_and_column, parse
-from jobtui.language.tables import cell_width
+from jobtui.language.results import cell_width
 
 
 def refusal(text: str) -> StatementError:

@@ -8,8 +8,8 @@ import pytest
 
 from jobtui.language.help import _OPTIONS, TERMS, has_help, help_for
 from jobtui.language.parts import JOB_OPTIONS, METRICS
+from jobtui.language.results import cell_width
 from jobtui.language.syntax import SYNTAX
-from jobtui.language.tables import cell_width
 
 
 def test_help_names_each_statement_on_its_own_line() -> None:

@@ -23,7 +23,7 @@ def loaded_after(code: str) -> set[str]:
         "import jobtui.language",
         "from jobtui.language import StatementError, parse, quote_name, unparse, line_and_column",
         "from jobtui.language import parse; assert parse(' ; -- nothing') == []",
-        "from jobtui.language.tables import format_table, format_json, format_jsonl, format_csv",
+        "from jobtui.language.results import format_table, format_json, format_jsonl, format_csv",
     ],
 )
 def test_pyparsing_and_rich_are_loaded_only_when_needed(code: str) -> None:
@@ -32,7 +32,7 @@ def test_pyparsing_and_rich_are_loaded_only_when_needed(code: str) -> None:
 
 def test_pyparsing_and_rich_cells_are_loaded_on_first_use() -> None:
     assert "pyparsing" in loaded_after("from jobtui.language import parse; parse('SHOW JOBS')")
-    loaded = loaded_after("from jobtui.language.tables import cell_width; cell_width('图谱')")
+    loaded = loaded_after("from jobtui.language.results import cell_width; cell_width('图谱')")
     assert "rich.cells" in loaded
     assert not {"rich.console", "rich.text"} & loaded
 

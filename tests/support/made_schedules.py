@@ -9,7 +9,7 @@ from msgspec.structs import replace
 
 from jobtui.engine import lifecycle, schedules
 from jobtui.engine.schedules import Schedule
-from jobtui.language.tables import format_json
+from jobtui.language.results import format_json
 from jobtui.model import Job
 from tests.support.engines import Bench
 

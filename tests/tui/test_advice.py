@@ -14,7 +14,7 @@ from jobtui.engine.advisor import EXPLAIN
 from jobtui.engine.client import ExecuteResult
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
-from jobtui.language.tables import Result, Row
+from jobtui.language.results import Result, Row
 from jobtui.model import Status
 from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
 from jobtui.tui.text.notices import explained_lines

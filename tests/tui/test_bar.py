@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import ExecuteResult
-from jobtui.language.tables import Result, Row
+from jobtui.language.results import Result, Row
 from jobtui.tui.text.spans import plain
 from jobtui.tui.widgets.command_input import CommandInput
 from jobtui.tui.widgets.console import answer_lines

@@ -21,7 +21,7 @@ from jobtui.history.format.index import CodedColumn
 from jobtui.history.format.segment import Segment
 from jobtui.history.read.query import Query, match_segment
 from jobtui.history.read.sort_keys import SAMPLE, KeyBound, KeyedIds, merge_ranks, sort_key, sort_rows
-from jobtui.history.steps import Yielder
+from jobtui.history.work_steps import Yielder
 from jobtui.model import Job
 
 _FIRST_GUESS: Final = 256

@@ -40,7 +40,7 @@ from jobtui.history.format.index import (
 )
 from jobtui.history.format.segment import Segment
 from jobtui.history.read.query import Sort
-from jobtui.history.steps import Yielder
+from jobtui.history.work_steps import Yielder
 from jobtui.model import Job
 
 _SIZE: Final = 8

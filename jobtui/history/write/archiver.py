@@ -27,7 +27,7 @@ from jobtui.history.format.index import STATUSES
 from jobtui.history.format.manifest import ARCHIVE_DIRECTORY, ArchiveEntry
 from jobtui.history.format.segment import Segment, index_name, records_name
 from jobtui.history.format.state import State, StatusCounts, SupersededRecord, flatten_counts, nest_counts
-from jobtui.history.steps import Steps
+from jobtui.history.work_steps import Steps
 from jobtui.history.write.segment_store import CommitUncertain, SegmentStore, remove_archive
 
 _NO_LINKS: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EXDEV})

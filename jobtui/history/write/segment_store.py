@@ -1,7 +1,7 @@
 """The store of a history's sealed files: it writes segments, and the manifest that commits them.
 
-Long work is done in steps (`jobtui.history.steps`), so that other threads run in between. One thread at a time
-may use it. `remove_leftovers` removes the files that an unfinished seal or archiving left behind.
+Long work is done in steps (`jobtui.history.work_steps`), so that other threads run in between. One thread at a
+time may use it. `remove_leftovers` removes the files that an unfinished seal or archiving left behind.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from jobtui.history.format.segment import (
 )
 from jobtui.history.format.state import State, SupersededRecord, flatten_counts, nest_counts
 from jobtui.history.read.reader import TEMPORARY_SUFFIX
-from jobtui.history.steps import Steps
+from jobtui.history.work_steps import Steps
 from jobtui.model import Job
 
 _STEP: Final = 32

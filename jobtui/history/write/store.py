@@ -34,7 +34,7 @@ from jobtui.history.format.manifest import ARCHIVE_DIRECTORY as ARCHIVE
 from jobtui.history.format.quarantine import Health, Quarantine
 from jobtui.history.format.state import State
 from jobtui.history.read.reader import LoadedHistory, load_history
-from jobtui.history.steps import run_steps
+from jobtui.history.work_steps import run_steps
 from jobtui.history.write.segment_store import SealRequest, SegmentStore, remove_leftovers
 from jobtui.model import Job
 from jobtui.os_errors import describe_os_error, explain_shortage, has_inodes

@@ -22,7 +22,7 @@ from jobtui.errors import StoreError, StoreFailed, StoreFull
 from jobtui.history.format.archive import ArchiveResult
 from jobtui.history.format.disk import is_full
 from jobtui.history.format.quarantine import Health
-from jobtui.history.steps import Steps, run_cooperatively
+from jobtui.history.work_steps import Steps, run_cooperatively
 from jobtui.history.write.archiver import archive, restore
 from jobtui.history.write.segment_store import CommitUncertain, SealRequest
 from jobtui.history.write.store import Store

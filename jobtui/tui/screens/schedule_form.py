@@ -17,7 +17,7 @@ from jobtui.engine.schedules import Schedule, activate, upcoming_runs
 from jobtui.formatting import format_duration, to_local
 from jobtui.language import StatementError, parse, quote_name
 from jobtui.language.ast import CreateSchedule
-from jobtui.language.times import find_clock_problem
+from jobtui.language.schedule_times import find_clock_problem
 from jobtui.tui.screens.dialog import DismissOnceScreen
 from jobtui.tui.text.spans import Line, TextRole, wrapped
 from jobtui.tui.widgets.base import LinesView, OneLine

@@ -17,7 +17,7 @@ from jobtui.formatting import (
 )
 from jobtui.history import describe_damage
 from jobtui.language.identifiers import is_name, quote_name
-from jobtui.language.tables import Row
+from jobtui.language.results import Row
 from jobtui.model import ConnectionState, ConnectionStatus, Job, Status
 from jobtui.tui.commands import BY_ID, KeyCommand, KeyScope
 from jobtui.tui.context import Context

@@ -12,7 +12,7 @@ from typing_extensions import override
 from jobtui.engine.advice import Verdict, statement_for
 from jobtui.engine.client import ExecuteResult
 from jobtui.formatting import format_bytes, format_recent_time
-from jobtui.language.tables import Row
+from jobtui.language.results import Row
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch, StatementAnswered, StatementQuery

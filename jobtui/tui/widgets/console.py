@@ -16,7 +16,7 @@ from jobtui.tui.widgets.base import LinesView
 
 if TYPE_CHECKING:
     from jobtui.engine.client import ExecuteResult, Failure
-    from jobtui.language.tables import Result
+    from jobtui.language.results import Result
 
 
 import asyncio
@@ -134,7 +134,7 @@ def _failure(failure: Failure) -> Iterator[TranscriptLine]:
 
 
 def _result(result: Result) -> Iterator[TranscriptLine]:
-    from jobtui.language.tables import format_table
+    from jobtui.language.results import format_table
 
     total = result.total if result.total is not None else len(result.rows)
     if len(result.rows) > MOST_ROWS:

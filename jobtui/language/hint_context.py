@@ -1,4 +1,4 @@
-"""The context of an error: a wrong statement up to its first mistake, and the parts expected there."""
+"""The context of a hint: a wrong statement up to its first mistake, and the parts expected there."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Hint(msgspec.Struct, frozen=True):
     near: str | None = None
 
 
-class ErrorContext(msgspec.Struct, frozen=True):
+class HintContext(msgspec.Struct, frozen=True):
     """A statement that is correct up to token `at`, and the parts that were expected there."""
 
     text: str

@@ -13,7 +13,7 @@ import pytest
 from typing_extensions import override
 
 from jobtui.formatting import is_control
-from jobtui.language.tables import (
+from jobtui.language.results import (
     Result,
     Row,
     RowListing,

@@ -6,7 +6,7 @@ from datetime import time
 
 import pytest
 
-from jobtui.language.times import TimesError, check_times, parse_time_of_day, parse_time_zone
+from jobtui.language.schedule_times import TimesError, check_times, parse_time_of_day, parse_time_zone
 
 
 @pytest.mark.parametrize(
