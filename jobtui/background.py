@@ -51,7 +51,7 @@ def start_in_thread(work: Callable[[], T]) -> Future[T]:
     return future
 
 
-class Turns:
+class SerialExecutor:
     """The order of work on threads: work of one owner runs one after the other, as it was started.
 
     Threads begin in any order, so that a lock would not keep it. For every thread.
@@ -61,7 +61,7 @@ class Turns:
         self._last: WeakKeyDictionary[object, threading.Event] = WeakKeyDictionary()
         self._lock = threading.Lock()
 
-    def start(self, owner: object, work: Callable[[], T]) -> Future[T]:
+    def submit(self, owner: object, work: Callable[[], T]) -> Future[T]:
         """Run `work` on a daemon thread once all earlier work of the owner has ended; return its future."""
         ended = threading.Event()
         with self._lock:

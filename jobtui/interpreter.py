@@ -15,7 +15,7 @@ _NOT_INHERITED = ("PYTHONINSPECT", "PYTHONSTARTUP", "PYTHONBREAKPOINT")
 """Variables that make an interpreter wait for input."""
 
 
-def interpreter() -> list[str]:
+def interpreter_command() -> list[str]:
     """Return the command of an interpreter that does not import from the current directory.
 
     Not `-I`: it also ignores PYTHONPATH and the user's site-packages, where jobtui itself may be installed.
@@ -23,7 +23,7 @@ def interpreter() -> list[str]:
     return [sys.executable, "-P"]
 
 
-def environment() -> dict[str, str]:
+def interpreter_environment() -> dict[str, str]:
     """Return this process's environment, with a PYTHONPATH of absolute directories only."""
     inherited = {name: value for name, value in os.environ.items() if name not in _NOT_INHERITED}
     # an empty entry, or a relative one, stands for the current directory

@@ -280,7 +280,7 @@ class EventKind(enum.StrEnum):
 DELIVERIES = frozenset({EventKind.NOTIFIED, EventKind.NOT_NOTIFIED})
 """The events that record the result of a notification. Only they may be added to a job that has ended."""
 
-ONE_ADDRESS = "tasks on one address"
+SHARED_ADDRESS = "tasks on one address"
 """The beginning of the note that several tasks of a cluster's job have the same host."""
 
 

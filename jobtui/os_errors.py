@@ -20,7 +20,7 @@ _LIMITS: Final = {
     errno.ENOMEM: (resource.RLIMIT_AS, "a process may have {} bytes of memory here", "-v"),
 }
 _DATA_LIMIT: Final = (resource.RLIMIT_DATA, "a process may have {} bytes of data in memory here", "-d")
-NO_THREAD: Final = "can't start new thread"
+_NO_THREAD: Final = "can't start new thread"
 """The text of Python's RuntimeError if the system returns EAGAIN or ENOMEM."""
 _NOT_MAPPED: Final = "failed to map segment"  # of a shared library, with which an import fails
 NO_INODES: Final = "the file system has no free inodes (df -i shows it)"
@@ -66,7 +66,7 @@ def explain_shortage(error: Exception) -> str:
     if isinstance(error, OSError) and error.errno in {*_LIMITS, errno.ENFILE, errno.ENOSPC, errno.EDQUOT}:
         where = f"{error.filename}: " if error.filename else ""
         return where + describe_os_error(error, Path(os.fsdecode(error.filename)) if error.filename else None)
-    if isinstance(error, RuntimeError) and NO_THREAD in str(error):
+    if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
         limits = [describe_limit(number) for number in (errno.EAGAIN, errno.ENOMEM)]
         return "; ".join(filter(None, ("no more threads can be started", *limits)))
     if isinstance(error, OverflowError) and "timestamp" in str(error):

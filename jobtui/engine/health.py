@@ -121,7 +121,7 @@ def summarize_history(profile: Profile) -> HistoryInfo:
     """Return a summary of the profile's history. Raises StoreError."""
     history = History.open(profile.history, write=False, view_orphaned=orphaned_job_view(profile))
     try:
-        interrupted = sum(job.status.ended for job in history.restated)
+        interrupted = sum(job.status.ended for job in history.orphaned_views)
         with quarantine.convert_read_errors():
             wrong_types = verify.find_wrong_types(Disk(), history.path)  # a start would refuse them
         damage = tuple(map(str, (*wrong_types, *history.notes)))

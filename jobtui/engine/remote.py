@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from jobtui import errors
-from jobtui.background import Turns, start_in_thread
+from jobtui.background import SerialExecutor, start_in_thread
 from jobtui.engine import protocol, queries
 from jobtui.engine.backend import age_retry_delay
 from jobtui.engine.client import EngineEvent, ExecuteResult, Failure, Listener, Overview, Session
@@ -65,7 +65,7 @@ class RemoteClient(ReadOnlyClient):
         self._address = _address_of_owner(profile)
         self._trusted = trusted_owners(profile.root)
         self._listeners = Listeners()
-        self._turns = Turns()
+        self._executor = SerialExecutor()
         self._last_known: dict[int, Job] = {}
         self._closed = False
         self.on_owner_exit: Callable[[], None] = lambda: None
@@ -92,11 +92,11 @@ class RemoteClient(ReadOnlyClient):
 
     def execute(self, text: str, session: Session) -> Future[ExecuteResult]:
         """Execute a text, here or at the owner. Texts of one session run one after the other."""
-        return self._turns.start(session, lambda: self.answer(text, session))
+        return self._executor.submit(session, lambda: self.answer(text, session))
 
     def submit(self, text: str, session: Session) -> Future[ExecuteResult]:
         """Execute a text as `execute` does; after RequestNotAccepted, nothing was executed: try again."""
-        return self._turns.start(session, lambda: self._answer(text, session))
+        return self._executor.submit(session, lambda: self._answer(text, session))
 
     def answer(self, text: str, session: Session) -> ExecuteResult:
         """Execute a text, wait, and return the result."""

@@ -183,9 +183,9 @@ class History:
             return tuple(sorted(state.live.values(), key=lambda job: job.id))
 
     @property
-    def restated(self) -> tuple[Job, ...]:
+    def orphaned_views(self) -> tuple[Job, ...]:
         """The jobs that are shown otherwise than on disk, because no process writes the history."""
-        return self._reader.restated if self._reader is not None else ()
+        return self._reader.orphaned_views if self._reader is not None else ()
 
     def counts(self, space: str | None = None) -> dict[Status, int]:
         """Return the number of jobs by status, of one space or of all; archived jobs are not counted."""
@@ -248,10 +248,10 @@ class History:
         For a background thread; without it, each query loads what it needs. Raises StoreError.
         """
         with convert_read_errors():
-            turns = Yielder()
+            yielder = Yielder()
             for segment in reversed(self._state.segments):
                 segment.load()
-                turns.yield_gil()
+                yielder.yield_gil()
 
     @property
     def notes(self) -> tuple[DamageNote, ...]:

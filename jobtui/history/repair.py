@@ -15,8 +15,8 @@ from typing import Final
 import msgspec
 
 from jobtui.errors import StoreError
-from jobtui.history.format.archive import ARCHIVE_MANIFEST_NAME as CONTENTS
 from jobtui.history.format.archive import (
+    ARCHIVE_MANIFEST_NAME,
     ArchiveManifestDamaged,
     current_ids,
     describe_archive,
@@ -26,11 +26,8 @@ from jobtui.history.format.archive import (
 from jobtui.history.format.codec import SCHEMA, encode, frame_line, split_lines
 from jobtui.history.format.disk import Disk, resolve_directory
 from jobtui.history.format.lock import WriterWatcher, require_ownership
-from jobtui.history.format.manifest import ARCHIVE_DIRECTORY as ARCHIVE
-from jobtui.history.format.manifest import MANIFEST_NAME as MANIFEST
-from jobtui.history.format.manifest import ArchiveEntry
-from jobtui.history.format.quarantine import QUARANTINE_DIRECTORY as QUARANTINE
-from jobtui.history.format.quarantine import DamageNote, unused_name
+from jobtui.history.format.manifest import ARCHIVE_DIRECTORY, MANIFEST_NAME, ArchiveEntry
+from jobtui.history.format.quarantine import QUARANTINE_DIRECTORY, DamageNote, unused_name
 from jobtui.history.format.record_finder import RecordFinder
 from jobtui.history.format.segment import UNREADABLE, Segment, index_name, records_name
 from jobtui.history.format.state import SupersededRecord, nest_counts
@@ -80,11 +77,11 @@ def _clear_wrong_types(disk: Disk, path: Path) -> list[DamageNote]:
         watcher.close()
     moved = []
     # first the one in the place of the quarantine, to which the others are moved
-    for note in sorted(found, key=lambda note: note.file != QUARANTINE):
-        into = path if note.file == QUARANTINE else path / QUARANTINE
+    for note in sorted(found, key=lambda note: note.file != QUARANTINE_DIRECTORY):
+        into = path if note.file == QUARANTINE_DIRECTORY else path / QUARANTINE_DIRECTORY
         if into != path:
             make_directories(disk, into)
-        name = unused_name(Path(note.file).name, {*disk.list_names(into), QUARANTINE})
+        name = unused_name(Path(note.file).name, {*disk.list_names(into), QUARANTINE_DIRECTORY})
         disk.rename(path / note.file, into / name)
         disk.sync_directory(into)
         moved.append(msgspec.structs.replace(note, kept=(into / name).relative_to(path).as_posix()))
@@ -145,7 +142,7 @@ class _Repair:
         for archive in archives:
             segments = self._store.archives.segments(archive)
             if self._hide_duplicates(segments, known):
-                path = self._path / ARCHIVE / archive.name
+                path = self._path / ARCHIVE_DIRECTORY / archive.name
                 replace_archive_manifest(self._disk, path, SCHEMA, [segment.entry for segment in segments])
                 self._store.archives.invalidate(archive)
                 archive = describe_archive(archive.name, segments) or msgspec.structs.replace(archive, count=0)
@@ -185,15 +182,15 @@ class _Repair:
             kept = self._quarantine_name(self._path / note.file)
             self._store.quarantine.remember(msgspec.structs.replace(note, kept=kept))
         whole = self._intact_records(segment)
-        left = segment.salvage_missing(whole.keys())
+        salvaged = segment.salvage_missing(whole.keys())
         for name in (records_name, index_name):
             self._quarantine_name(directory / name(segment.name))
-        if not whole and not left:
+        if not whole and not salvaged:
             self._report.append(f"{segment.file}: nothing in it can be read; the manifest no longer names it")
             self._move_superseded(segment, None)
             return None
         rows = sorted(
-            [*whole.values(), *((job, frame_line(encode(job))) for job in left)], key=lambda row: row[0].id
+            [*whole.values(), *((job, frame_line(encode(job))) for job in salvaged)], key=lambda row: row[0].id
         )
         steps = self._store.segments.write_segment(
             directory, [line for _, line in rows], [job for job, _ in rows], segment.entry.schema
@@ -206,7 +203,7 @@ class _Repair:
         self._move_superseded(segment, made)
         self._report.append(
             f"{segment.file}: rewritten as {made.file}, with {len(whole)} unchanged records "
-            f"and {len(left)} from the index only; the old file is in {QUARANTINE}"
+            f"and {len(salvaged)} from the index only; the old file is in {QUARANTINE_DIRECTORY}"
         )
         return made
 
@@ -259,7 +256,7 @@ class _Repair:
 
     def _repair_archive(self, archive: ArchiveEntry) -> ArchiveEntry | None:
         """Return the archive's entry from now on, None if it is missing."""
-        path, name = self._path / ARCHIVE / archive.name, f"{ARCHIVE}/{archive.name}"
+        path, name = self._path / ARCHIVE_DIRECTORY / archive.name, f"{ARCHIVE_DIRECTORY}/{archive.name}"
         before = self._store.archives.segments(archive)
         has_manifest = self._has_manifest(archive)
         if not before and not has_manifest:
@@ -278,7 +275,7 @@ class _Repair:
         self._disk.sync_directory(path)
         replace_archive_manifest(self._disk, path, SCHEMA, [segment.entry for segment in after])
         if not has_manifest:
-            self._report.append(f"{name}/{CONTENTS}: rebuilt from the segments")
+            self._report.append(f"{name}/{ARCHIVE_MANIFEST_NAME}: rebuilt from the segments")
         self._store.archives.invalidate(archive)
         return msgspec.structs.replace(archive, count=len([*current_ids(after)]))
 
@@ -296,7 +293,7 @@ class _Repair:
         except (FileNotFoundError, NotADirectoryError, ArchiveManifestDamaged):
             return False
         except OSError as error:
-            file = f"{ARCHIVE}/{archive.name}/{CONTENTS}"
+            file = f"{ARCHIVE_DIRECTORY}/{archive.name}/{ARCHIVE_MANIFEST_NAME}"
             self._report.append(f"{file}: {UNREADABLE}: {error.strerror or error}; it is left unchanged")
         return True
 
@@ -305,8 +302,8 @@ class _Repair:
         manifest, archives = self._store.state.manifest, self._store.archives
         named = {entry.name for entry in manifest.archives}
         known = {*self._store.state.recent, *current_ids((*sealed, *archives.all_segments(manifest)))}
-        for name in self._disk.list_names(self._path / ARCHIVE):
-            path = self._path / ARCHIVE / name
+        for name in self._disk.list_names(self._path / ARCHIVE_DIRECTORY):
+            path = self._path / ARCHIVE_DIRECTORY / name
             if name in named or not self._disk.is_directory(path):
                 continue
             found = archives.segments(ArchiveEntry(name, 0, 0, 0, 0, ()))
@@ -316,11 +313,13 @@ class _Repair:
             if entry is not None:
                 known.update(current_ids(found))
                 replace_archive_manifest(self._disk, path, SCHEMA, [segment.entry for segment in found])
-                self._report.append(f"{ARCHIVE}/{name}: added again, with {entry.count} jobs")
+                self._report.append(f"{ARCHIVE_DIRECTORY}/{name}: added again, with {entry.count} jobs")
                 yield entry
             elif found:
                 kept = self._quarantine_name(path)
-                self._report.append(f"{ARCHIVE}/{name}: its jobs are also elsewhere; it was moved to {kept}")
+                self._report.append(
+                    f"{ARCHIVE_DIRECTORY}/{name}: its jobs are also elsewhere; it was moved to {kept}"
+                )
 
     def _save_manifest(self, segments: Sequence[Segment], archives: Sequence[ArchiveEntry]) -> None:
         """Save a manifest with these segments and archives, and their counts."""
@@ -335,18 +334,18 @@ class _Repair:
             counts=nest_counts(tally),
         )
         state.apply_manifest(manifest, tuple(segments))
-        self._report.append(f"{MANIFEST}: {sum(tally.values())} sealed jobs are named and counted")
+        self._report.append(f"{MANIFEST_NAME}: {sum(tally.values())} sealed jobs are named and counted")
 
     def _quarantine_name(self, old: Path) -> str:
         """Return the file's future name in the quarantine, relative to the history; "" if there is no file."""
         if old not in self._replaced_files and self._disk.identity(old) is not None:
-            taken = {*self._disk.list_names(self._path / QUARANTINE), *self._replaced_files.values()}
+            taken = {*self._disk.list_names(self._path / QUARANTINE_DIRECTORY), *self._replaced_files.values()}
             self._replaced_files[old] = unused_name(old.name, taken)
-        return f"{QUARANTINE}/{self._replaced_files[old]}" if old in self._replaced_files else ""
+        return f"{QUARANTINE_DIRECTORY}/{self._replaced_files[old]}" if old in self._replaced_files else ""
 
     def _copy_to_quarantine(self) -> None:
         """Link the replaced files into the quarantine, before the manifest stops naming them."""
-        kept = self._path / QUARANTINE
+        kept = self._path / QUARANTINE_DIRECTORY
         make_directories(self._disk, kept)
         for old, name in self._replaced_files.items():
             if not self._disk.is_directory(old):
@@ -355,7 +354,7 @@ class _Repair:
         self._disk.sync_directory(kept)
 
     def _remove_replaced(self) -> None:
-        kept = self._path / QUARANTINE
+        kept = self._path / QUARANTINE_DIRECTORY
         for old, name in self._replaced_files.items():
             with contextlib.suppress(FileNotFoundError):
                 if self._disk.is_directory(old):

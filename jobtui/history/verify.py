@@ -9,24 +9,28 @@ from pathlib import Path
 from typing import Final
 
 from jobtui.errors import DECODE_ERRORS
-from jobtui.history.format.archive import ARCHIVE_MANIFEST_NAME as CONTENTS
-from jobtui.history.format.archive import Archives, is_archive_name, is_unfinished
+from jobtui.history.format.archive import ARCHIVE_MANIFEST_NAME, Archives, is_archive_name, is_unfinished
 from jobtui.history.format.codec import decode_job, split_lines
 from jobtui.history.format.disk import Disk, is_unreadable, resolve_directory
 from jobtui.history.format.journal import journal_number
-from jobtui.history.format.lock import LOCK_NAME as LOCK
-from jobtui.history.format.lock import WriterWatcher
-from jobtui.history.format.manifest import ARCHIVE_DIRECTORY as ARCHIVE
-from jobtui.history.format.manifest import MANIFEST_NAME as MANIFEST
-from jobtui.history.format.manifest import Manifest
-from jobtui.history.format.quarantine import NOTES_NAME, DamageNote, convert_read_errors, job_ids_in, read_notes
-from jobtui.history.format.quarantine import QUARANTINE_DIRECTORY as QUARANTINE
+from jobtui.history.format.lock import LOCK_NAME, WriterWatcher
+from jobtui.history.format.manifest import ARCHIVE_DIRECTORY, MANIFEST_NAME, Manifest
+from jobtui.history.format.quarantine import (
+    NOTES_NAME,
+    QUARANTINE_DIRECTORY,
+    DamageNote,
+    convert_read_errors,
+    job_ids_in,
+    read_notes,
+)
 from jobtui.history.format.segment import DAMAGED, UNREADABLE, Segment, index_name, records_name
 from jobtui.history.format.state import State, StatusCounts, flatten_counts
 from jobtui.history.read.reader import HistoryReader
 from jobtui.model import Job
 
-_FILES: Final = frozenset({LOCK, MANIFEST, f"{MANIFEST}.tmp", CONTENTS, f"{CONTENTS}.tmp"})
+_FILES: Final = frozenset(
+    {LOCK_NAME, MANIFEST_NAME, f"{MANIFEST_NAME}.tmp", ARCHIVE_MANIFEST_NAME, f"{ARCHIVE_MANIFEST_NAME}.tmp"}
+)
 _KEPT: Final = frozenset({NOTES_NAME, f"{NOTES_NAME}.tmp"})
 _SEGMENT: Final = "seg-"
 
@@ -81,7 +85,7 @@ def find_wrong_types(disk: Disk, directory: Path) -> list[DamageNote]:
 
     Raises OSError.
     """
-    archived, kept = directory / ARCHIVE, directory / QUARANTINE
+    archived, kept = directory / ARCHIVE_DIRECTORY, directory / QUARANTINE_DIRECTORY
     notes = [
         DamageNote(path.relative_to(directory).as_posix(), None, (), what)
         for path in (archived, kept)
@@ -89,7 +93,7 @@ def find_wrong_types(disk: Disk, directory: Path) -> list[DamageNote]:
     ]
     if disk.is_directory(archived):
         notes += (
-            DamageNote(f"{ARCHIVE}/{name}", None, (), what)
+            DamageNote(f"{ARCHIVE_DIRECTORY}/{name}", None, (), what)
             for name in disk.list_names(archived)
             if is_archive_name(name) and (what := disk.wrong_type(archived / name, directory=True))
         )
@@ -122,14 +126,14 @@ def find_unnamed_archives(
     `is_written`: a writer is at work, and may have written some after this manifest.
     """
     named = {entry.name for entry in manifest.archives}
-    for name in _directories(disk, directory / ARCHIVE):
+    for name in _directories(disk, directory / ARCHIVE_DIRECTORY):
         made = name.rpartition("-")[2]
         is_later = is_written and made.isdecimal() and int(made) > manifest.generation
         if name in named or is_later or is_unfinished(name, manifest):
             continue
-        if any(each.startswith(_SEGMENT) for each in disk.list_names(directory / ARCHIVE / name)):
+        if any(each.startswith(_SEGMENT) for each in disk.list_names(directory / ARCHIVE_DIRECTORY / name)):
             what = "the manifest does not name it: the jobs in it are not shown"
-            yield DamageNote(f"{ARCHIVE}/{name}", None, (), what)
+            yield DamageNote(f"{ARCHIVE_DIRECTORY}/{name}", None, (), what)
 
 
 def check_counts(state: State, archived: Sequence[Segment]) -> Iterator[DamageNote]:
@@ -150,7 +154,7 @@ def check_counts(state: State, archived: Sequence[Segment]) -> Iterator[DamageNo
     counted = flatten_counts(state.manifest.counts)
     if +tally != +counted:
         what = f"its counts of {sum(counted.values())} sealed jobs are wrong; there are {sum(tally.values())}"
-        yield DamageNote(MANIFEST, None, (), what)
+        yield DamageNote(MANIFEST_NAME, None, (), what)
 
 
 def decode_intact(line: bytes, schema: int) -> Job | None:
@@ -181,9 +185,9 @@ def verify(path: Path, disk: Disk | None = None) -> list[DamageNote]:
     disk, path = disk or Disk(), resolve_directory(path)
     with convert_read_errors():
         for left in reversed(range(_VERIFY_ATTEMPTS)):
-            named = disk.identity(path / MANIFEST)
+            named = disk.identity(path / MANIFEST_NAME)
             notes = _verify_once(disk, path)
-            if not (notes and left) or disk.identity(path / MANIFEST) == named:
+            if not (notes and left) or disk.identity(path / MANIFEST_NAME) == named:
                 break  # otherwise a writer moved files meanwhile, and missing files may be elsewhere
     return notes
 

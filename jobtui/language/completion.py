@@ -17,7 +17,7 @@ from jobtui.language.identifiers import (
     quote_name,
     quote_text,
     to_keyword,
-    to_word,
+    to_reserved_keyword,
 )
 from jobtui.language.lexer import BAD, COMMA, COMMENT, MEASURE, NAME, SEMICOLON, STRING, is_unclosed, tokenize
 from jobtui.language.parts import (
@@ -242,7 +242,7 @@ def _candidates(
     for form, terminal in expected:
         match terminal:
             case Keyword(word):
-                yield from _words(here, form, (word,))
+                yield from _keywords(here, form, (word,))
             case UnitChoice(units):
                 shorter = _next_units(units, here.words)
                 yield from (Candidate(unit, "unit") for unit in shorter if _begins(unit, here.typed))
@@ -261,10 +261,10 @@ def _candidates(
     # the words of a choice come last: there are JOBS, and the statuses that may be before JOBS
     for form, terminal in expected:
         if isinstance(terminal, KeywordChoice):
-            yield from _words(here, form, terminal.words)
+            yield from _keywords(here, form, terminal.words)
 
 
-def _words(here: CursorContext, form: StatementSyntax, words: Iterable[str]) -> Iterator[Candidate]:
+def _keywords(here: CursorContext, form: StatementSyntax, words: Iterable[str]) -> Iterator[Candidate]:
     """Yield the keywords that begin with what was typed; no option that is given already."""
     given = _given_options(here, form)
     for word in words:
@@ -339,7 +339,7 @@ def _in_lower_case(here: CursorContext) -> bool:
     A contextual keyword counts only if there is no other, because options and metrics are lower-case by habit.
     """
     before = here.words[::-1]
-    sample = here.typed or next(filter(to_keyword, before), "") or next(filter(to_word, before), "")
+    sample = here.typed or next(filter(to_reserved_keyword, before), "") or next(filter(to_keyword, before), "")
     return sample.islower()
 
 

@@ -7,7 +7,7 @@ from typing import Final, Literal
 from jobtui.language.completion import context_at
 from jobtui.language.errors import StatementError
 from jobtui.language.grammar import name_positions, token_kinds
-from jobtui.language.identifiers import to_keyword
+from jobtui.language.identifiers import to_reserved_keyword
 from jobtui.language.lexer import (
     BAD,
     COMMA,
@@ -112,7 +112,7 @@ def _may_become_right(text: str, cursor: int, error: StatementError) -> bool:
         return cursor > start
     if start < cursor <= end or cursor == start:
         return cursor == start or _word_may_become_right(text, start, cursor, end)
-    return not text[cursor:start].strip() and _grows(text, cursor)
+    return not text[cursor:start].strip() and _may_grow(text, cursor)
 
 
 def _unclosed(text: str, start: int, end: int) -> bool:
@@ -138,7 +138,9 @@ def _word_may_become_right(text: str, start: int, cursor: int, end: int) -> bool
                 return True
             case Placeholder(_, PlaceholderKind.KEY) if before[:2].lower() == "0x":
                 return True
-            case Placeholder() if NAME in token_kinds(terminal) and to_keyword(text[start:end]) is not None:
+            case Placeholder() if (
+                NAME in token_kinds(terminal) and to_reserved_keyword(text[start:end]) is not None
+            ):
                 return True
             case _:
                 pass
@@ -164,7 +166,7 @@ def _may_become_decimal(text: str, start: int) -> bool:
     )
 
 
-def _grows(text: str, cursor: int) -> bool:
+def _may_grow(text: str, cursor: int) -> bool:
     """Return whether the word before the cursor is the beginning of another right word."""
     here = context_at(text, cursor)
     reached = here.expected()

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final
 
 from jobtui.language.grammar import expected_at
-from jobtui.language.identifiers import to_word
+from jobtui.language.identifiers import to_keyword
 from jobtui.language.parts import (
     JOB_OPTIONS,
     METRICS,
@@ -115,7 +115,7 @@ def help_for(statement: str | None = None) -> str:
         return f"{_table(SYNTAX)}\n\n{LEXICAL_RULES}"
     forms = _forms(words)
     if forms:
-        return "\n\n".join(map(_at_length, forms))
+        return "\n\n".join(map(_long_help, forms))
     holding = tuple(form for form in SYNTAX if _holds(form, words))
     term = _term(words)
     if term:
@@ -164,7 +164,7 @@ def _on_term(term: str) -> str:
 
 def _forms(words: list[str]) -> tuple[StatementSyntax, ...]:
     """Return the forms that can begin with these keywords."""
-    known = [to_word(word) for word in words]
+    known = [to_keyword(word) for word in words]
     reached = expected_at(word for word in known if word is not None)
     if None in known or reached.position < len(words):
         return ()
@@ -208,7 +208,7 @@ def _wrapped_usage(form: StatementSyntax) -> str:
     return "\n".join(lines)
 
 
-def _at_length(form: StatementSyntax) -> str:
+def _long_help(form: StatementSyntax) -> str:
     parts = [_wrapped_usage(form), textwrap.indent(f"{form.summary[0].upper()}{form.summary[1:]}.", _INDENT)]
     parts.extend(map(_filled, form.details))
     if form.options:

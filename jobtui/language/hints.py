@@ -30,7 +30,7 @@ from jobtui.language.identifiers import (
     quote_name,
     quote_text,
     to_keyword,
-    to_word,
+    to_reserved_keyword,
 )
 from jobtui.language.lexer import (
     BAD,
@@ -137,14 +137,14 @@ def hint_for(context: HintContext) -> Hint | None:
 def _hint_missing_semicolon(here: HintContext) -> Hint | None:
     """Return a hint for `ADMIN FLUSH SHOW JOBS`."""
     more = here.at + 1 < len(here.tokens.starts)
-    if here.may_end and to_word(here.word) in _VERBS and more:
+    if here.may_end and to_keyword(here.word) in _VERBS and more:
         return Hint("statements are separated by ;")
     return None
 
 
 def _hint_keyword_as_name(here: HintContext) -> Hint | None:
     """Return a hint for `USE flush`."""
-    if not here.allows(*_NAMES) or to_keyword(here.word) is None:
+    if not here.allows(*_NAMES) or to_reserved_keyword(here.word) is None:
         return None
     near = f"`{here.word}`"
     return Hint(f"{here.word} is a keyword: to use it as a name, write it between back-quotes, {near}", near)
@@ -205,7 +205,7 @@ def _hint_lookalike(here: HintContext) -> Hint | None:
     """Return a hint for `ЅHOW JOBS` with a Cyrillic letter."""
     if here.kind != NAME or here.word.isascii():
         return None
-    meant = next((word for word in here.keywords if word.upper() == to_word(to_ascii(here.word))), None)
+    meant = next((word for word in here.keywords if word.upper() == to_keyword(to_ascii(here.word))), None)
     if meant is None:
         return None
     other = next(c for c in here.word if not c.isascii())
@@ -218,7 +218,7 @@ def _hint_misspelled(here: HintContext) -> Hint | None:
     word = here.word
     if len(word) < 2 or not word.isascii() or not word.isidentifier():
         return None
-    if not here.at and to_word(word) is not None and to_keyword(word) is None:
+    if not here.at and to_keyword(word) is not None and to_reserved_keyword(word) is None:
         return None  # RATE 5 MiB lacks a word
     near = did_you_mean(word, here.keywords)
     return None if near is None else Hint(f"did you mean {near}?", near)
@@ -239,7 +239,7 @@ def _hint_run_together(here: HintContext) -> Hint | None:
         if (
             word.isupper()
             and capitals.startswith(word)
-            and (to_keyword(rest) is not None or (rest.isascii() and rest.isdigit()))
+            and (to_reserved_keyword(rest) is not None or (rest.isascii() and rest.isdigit()))
         ):
             return Hint(f"did you mean {word} {rest}?", f"{word} {rest}")
     return None
@@ -261,7 +261,7 @@ def _hint_previous_keyword(here: HintContext) -> Hint | None:
     at = here.at - 1
     if at < 1 or len(here.tokens.kinds) > _MAX_WORDS:
         return None
-    before = to_word(here.written(at))
+    before = to_keyword(here.written(at))
     if before is None:
         return None
     for word in expected_keywords(tuple(one for _, one in expected_at(here.tokens.kinds[:at]).expected)):

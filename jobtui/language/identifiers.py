@@ -135,16 +135,16 @@ _CONTROL_NAMES: Final = {
 }
 
 
-def to_keyword(word: str) -> str | None:
+def to_reserved_keyword(word: str) -> str | None:
     """Return the reserved keyword that `word` is, in capitals, or None.
 
     Only ASCII letters count: U+212A is not K.
     """
-    capitals = to_word(word)
+    capitals = to_keyword(word)
     return capitals if capitals in _KEYWORD_SET else None
 
 
-def to_word(word: str) -> str | None:
+def to_keyword(word: str) -> str | None:
     """Return the reserved or contextual keyword that `word` is, in capitals, or None."""
     if len(word) > _MAX_KEYWORD_LENGTH or not word.isascii():
         return None
@@ -157,7 +157,7 @@ def is_bare_name(name: str) -> bool:
     return (
         len(name) <= MAX_NAME_LENGTH
         and _WORD.fullmatch(name) is not None
-        and to_keyword(name) is None
+        and to_reserved_keyword(name) is None
         and (name.isascii() or first_non_letter(name) is None)
     )
 

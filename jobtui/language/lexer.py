@@ -23,7 +23,7 @@ from jobtui.language.identifiers import (
     MAX_NAME_LENGTH,
     describe_character,
     first_non_letter,
-    to_word,
+    to_keyword,
 )
 
 # The kinds of tokens. A keyword has itself, in capitals, as its kind, and a symbol itself.
@@ -168,7 +168,7 @@ def tokenize(text: str) -> Iterator[tuple[str, int, int]]:
 
 
 def _word_kind(word: str) -> str:
-    return to_word(word) or (NAME if word.isascii() or first_non_letter(word) is None else BAD)
+    return to_keyword(word) or (NAME if word.isascii() or first_non_letter(word) is None else BAD)
 
 
 def construct_at(text: str, start: int) -> str:

@@ -58,10 +58,10 @@ def _parsed(text: str, tokens: Tokens, error: LexError | None) -> Parsed:
         from jobtui.language.hints import syntax_error
 
         raise syntax_error(text, tokens, error)
-    return Parsed(_made(text, tokens, found), (tokens.starts[0], tokens.ends[-1]))
+    return Parsed(_build_statement(text, tokens, found), (tokens.starts[0], tokens.ends[-1]))
 
 
-def _made(text: str, tokens: Tokens, found: Match) -> Statement:
+def _build_statement(text: str, tokens: Tokens, found: Match) -> Statement:
     fields: dict[str, object] = {}
     for part, bounds in found.values:
         if isinstance(part, OptionList):

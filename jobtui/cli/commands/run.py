@@ -90,7 +90,7 @@ def _read(profile: Profile, text: str, statements: Sequence[Statement], command:
 
 def _report_unowned_jobs(reader: ReadOnlyClient, profile: Profile, command: RunCommand) -> None:
     """Print how the jobs that have not ended can be continued, if no process runs them."""
-    if not reader.active_jobs() and not reader.history.restated:
+    if not reader.active_jobs() and not reader.history.orphaned_views:
         return
     # the engine: only if a job has not ended
     from jobtui.cli.wait import describe_jobs
@@ -99,7 +99,7 @@ def _report_unowned_jobs(reader: ReadOnlyClient, profile: Profile, command: RunC
     if is_owned(profile):
         return
     reader.history.refresh()  # their process may just have ended and stored how they ended
-    ended = [job for job in reader.history.restated if job.status.ended]
+    ended = [job for job in reader.history.orphaned_views if job.status.ended]
     if ended:
         was, it = ("was", "it") if len(ended) == 1 else ("were", "them")
         begin = describe_jobs([job.id for job in ended])

@@ -31,7 +31,7 @@ from jobtui.errors import StorageError
 from jobtui.files import foreign_owner, open_to_append
 from jobtui.formatting import format_duration, to_local
 from jobtui.history import StoreError, StoreLocked, describe_damage
-from jobtui.interpreter import environment, interpreter
+from jobtui.interpreter import interpreter_command, interpreter_environment
 from jobtui.model import (
     ConnectionChanged,
     ConnectionState,
@@ -60,7 +60,7 @@ def serve_in_background(profile: Profile, options: ProfileOptions, log: Path, *,
     size_before = os.fstat(file).st_size
     server = subprocess.Popen(
         [
-            *interpreter(),
+            *interpreter_command(),
             "-m",
             "jobtui",
             *profile_options(profile, options),
@@ -71,7 +71,7 @@ def serve_in_background(profile: Profile, options: ProfileOptions, log: Path, *,
         stdout=file,
         stderr=file,
         start_new_session=True,
-        env=environment(),
+        env=interpreter_environment(),
     )
     os.close(file)
     end = time.monotonic() + START_SECONDS

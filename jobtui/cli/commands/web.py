@@ -44,7 +44,7 @@ from jobtui.cli.requests import WebCommand
 from jobtui.cli.streams import StdoutWriter, print_error
 from jobtui.engine.profile import Profile
 from jobtui.formatting import format_count
-from jobtui.interpreter import environment, interpreter
+from jobtui.interpreter import interpreter_command, interpreter_environment
 from jobtui.os_errors import describe_os_error
 
 LOOPBACK = "127.0.0.1"
@@ -99,7 +99,7 @@ def serve_browsers(command: WebCommand) -> int:
         raise UsageError(f"{profile.read_only_reason}; --writable cannot change that")
     require_stored_password(profile)
     base = _proxy_address(command.url) if command.url is not None else None
-    tab = [*interpreter(), "-m", "jobtui", *profile_options(profile, command)]
+    tab = [*interpreter_command(), "-m", "jobtui", *profile_options(profile, command)]
     listener = _listen(command.port)
     if not command.writable:
         tab = [*tab, "--read-only"]
@@ -373,7 +373,9 @@ class BrowserTab:
     @classmethod
     async def start(cls, command: Sequence[str], columns: int, rows: int) -> BrowserTab:
         """Start a dashboard of this size. Raises OSError if there is no process or terminal left."""
-        inherited = {name: value for name, value in environment().items() if name not in _NOT_INHERITED}
+        inherited = {
+            name: value for name, value in interpreter_environment().items() if name not in _NOT_INHERITED
+        }
         known = {"TERM": "xterm-256color", "COLORTERM": "truecolor", "PYTHONIOENCODING": "utf-8"}
         master, slave = pty.openpty()
         try:

@@ -20,7 +20,7 @@ from jobtui.formatting import format_local_time
 from jobtui.model import (
     DELIVERIES,
     NO_OPTIONS,
-    ONE_ADDRESS,
+    SHARED_ADDRESS,
     ClusterRef,
     EventKind,
     Job,
@@ -189,7 +189,7 @@ def note_shared_address(job: Job, hosts: Iterable[str], now: datetime) -> Job:
     names = [
         ", ".join(host for host in hosts if host.startswith(f"{address}:")) or address for address in shared
     ]
-    return add_note(job, f"{ONE_ADDRESS} ({'; '.join(names)}) {INDISTINGUISHABLE}", now)
+    return add_note(job, f"{SHARED_ADDRESS} ({'; '.join(names)}) {INDISTINGUISHABLE}", now)
 
 
 def describe_job_end(job: Job) -> str:

@@ -14,8 +14,9 @@ from __future__ import annotations
 import contextlib
 import sys
 from array import array
+from bisect import bisect_left
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import compress, count
 from pathlib import Path
 from typing import Final, Generic, Protocol, TypeVar
@@ -24,8 +25,7 @@ import msgspec
 from typing_extensions import override
 
 from jobtui.errors import DECODE_ERRORS
-from jobtui.history.format.codec import frame_line, is_intact
-from jobtui.history.format.codec import split_lines as framed_lines
+from jobtui.history.format.codec import frame_line, is_intact, split_lines
 from jobtui.history.format.disk import Disk
 from jobtui.model import Job, JobCommand, Status
 
@@ -40,12 +40,17 @@ MISSING: Final = -1.0
 """The value of a number column for a job without the value: lower than every real value."""
 NOT_RECLAIMED: Final = -1e300
 """The value of the column of reclaimed bytes, which may be negative, for a job without them."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_microseconds(when: datetime | None) -> float:
     """Return a time for a number column: microseconds since 1970, MISSING for None."""
-    return MISSING if when is None else (when - _EPOCH).total_seconds() * 1e6
+    return MISSING if when is None else (when - EPOCH).total_seconds() * 1e6
+
+
+def from_microseconds(value: float) -> datetime | None:
+    """Return the time of a value of a number column, None for MISSING."""
+    return None if value < 0 else EPOCH + timedelta(microseconds=value)
 
 
 def to_number(value: float | None) -> float:
@@ -120,6 +125,17 @@ class Columns(msgspec.Struct):
     commands: CodedColumn[str]
     recovered: array[int]
     recoverers: array[int]
+
+    def row_of(self, job_id: int) -> int | None:
+        """Return the row of a job, None if it is not here."""
+        row = bisect_left(self.ids, job_id)
+        return row if row < len(self.ids) and self.ids[row] == job_id else None
+
+    def set_status(self, job_id: int, code: int) -> None:
+        """Set the status of a job, if it is here."""
+        row = self.row_of(job_id)
+        if row is not None:
+            self.statuses[row] = code
 
 
 def narrow_array(values: Sequence[int]) -> array[int]:
@@ -328,7 +344,7 @@ class SegmentIndex:
         """Return whether all its lines are intact, and it belongs to this segment."""
         try:
             data = self._disk.read_file(self._path)
-            found = list(framed_lines(data))
+            found = list(split_lines(data))
             head = self._head(found[0][1])
         except (OSError, IndexError, *DECODE_ERRORS, IndexUnusable):
             return False

@@ -233,10 +233,10 @@ class Replay:
     """A replay, which applies journals to a state in order, and notes their damage."""
 
     def __init__(
-        self, state: State, quarantine: Quarantine, position: ReplayPosition, *, to_write: bool
+        self, state: State, quarantine: Quarantine, position: ReplayPosition, *, for_writing: bool
     ) -> None:
         self.state, self.position, self.file = state, position, ""
-        self.quarantine, self._for_writing = quarantine, to_write
+        self.quarantine, self._for_writing = quarantine, for_writing
 
     def start_journal(self, number: int, file: str) -> None:
         """Begin with the next journal."""
@@ -334,20 +334,20 @@ class _BatchReader:
 
     def _close_batch(self) -> None:
         """Apply the batch that was read, and note the damage before its end."""
-        batch, since = self._batch, self._pending_lines
-        last = len(since) - 1
-        if len(since) != len(batch):  # otherwise all lines are intact, as nearly always
-            last = max(place for place, (_, _, whole) in enumerate(since) if whole)
+        batch, lines = self._batch, self._pending_lines
+        last = len(lines) - 1
+        if len(lines) != len(batch):  # otherwise all lines are intact, as nearly always
+            last = max(place for place, (_, _, whole) in enumerate(lines) if whole)
         if len(batch) > 1:
             batch.sort(key=lambda entry: entry.n)  # damage may have moved lines
         if self._start_batch(batch[0]):
-            if len(since) != len(batch):
-                self._note_damage(since[:last])
+            if len(lines) != len(batch):
+                self._note_damage(lines[:last])
             for entry in batch:
                 self._apply(entry)
-        offset, line, _ = since[last]
+        offset, line, _ = lines[last]
         self._position.offset = self._start + offset + len(line) + 1
-        self._pending_lines = since[last + 1 :]
+        self._pending_lines = lines[last + 1 :]
         self._batch = []
 
     def _note_damage(self, lines: list[tuple[int, bytes, bool]]) -> None:

@@ -17,8 +17,8 @@ import msgspec
 
 from jobtui.history.format.codec import SCHEMA, decode_job, split_lines
 from jobtui.history.format.disk import Disk
-from jobtui.history.format.manifest import ARCHIVE_DIRECTORY as ARCHIVE
-from jobtui.history.format.quarantine import QUARANTINE_DIRECTORY as QUARANTINE
+from jobtui.history.format.manifest import ARCHIVE_DIRECTORY
+from jobtui.history.format.quarantine import QUARANTINE_DIRECTORY
 from jobtui.history.format.segment import Segment
 from jobtui.model import Job
 
@@ -58,11 +58,11 @@ class RecordFinder:
     def _files(self) -> Iterator[Path]:
         """Yield the files to read; if a job is in several, the record of the first one counts."""
         segments = {segment.path: segment for segment in self._segments}
-        archived = self._directory / ARCHIVE
+        archived = self._directory / ARCHIVE_DIRECTORY
         places = [self._directory]
         if self._disk.is_directory(archived):
             places += [archived / name for name in self._disk.list_names(archived)]
-        for place in (*filter(self._disk.is_directory, places), self._directory / QUARANTINE):
+        for place in (*filter(self._disk.is_directory, places), self._directory / QUARANTINE_DIRECTORY):
             if self._disk.is_directory(place):
                 for name in reversed(self._disk.list_names(place)):
                     file = place / name

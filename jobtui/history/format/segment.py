@@ -7,9 +7,8 @@ import errno
 import re
 import threading
 from array import array
-from bisect import bisect_left
 from collections.abc import Callable, Collection, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
@@ -18,21 +17,28 @@ from typing import Final
 import msgspec
 
 from jobtui.errors import DECODE_ERRORS, StoreError
-from jobtui.history.format import codec, index, manifest
-from jobtui.history.format.codec import SCHEMA, decode_job, is_intact
+from jobtui.history.format.codec import SCHEMA, decode_job, is_intact, split_lines
 from jobtui.history.format.disk import Disk, is_unreadable
 from jobtui.history.format.index import (
     CODE_OF,
+    EPOCH,
     NUMBER_COLUMNS,
     STALE,
     STATUSES,
     TEXT_COLUMNS,
     CodedColumn,
     Columns,
+    IndexUnusable,
+    RecordColumns,
+    SegmentIndex,
+    build_columns,
     encode_column,
+    from_microseconds,
     hosts_of,
+    index_lines,
+    read_numbers,
 )
-from jobtui.history.format.manifest import SegmentEntry
+from jobtui.history.format.manifest import ManifestDamaged, SegmentEntry, load_manifest
 from jobtui.history.format.quarantine import Quarantine
 from jobtui.model import Job, Status
 
@@ -41,7 +47,6 @@ DAMAGED: Final = "a record is damaged"
 _FIRST_RECORD: Final = re.compile(rb'\{"crc":"[0-9a-f]{8}","id":(\d+),')
 _FIRST_RECORD_BYTES: Final = 64
 """Enough bytes for the beginning of the first record up to its id."""
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def records_name(name: str) -> str:
@@ -82,8 +87,8 @@ class Segment:
         return self.path.relative_to(self._quarantine.history_directory).as_posix()
 
     @property
-    def _index(self) -> index.SegmentIndex:
-        return index.SegmentIndex(self._disk, self._index_path, self.entry.bytes)
+    def _index(self) -> SegmentIndex:
+        return SegmentIndex(self._disk, self._index_path, self.entry.bytes)
 
     @cached_property
     def _index_path(self) -> Path:
@@ -124,11 +129,7 @@ class Segment:
         return None if job_id in self.entry.stale else self._row_of(job_id)
 
     def _row_of(self, job_id: int) -> int | None:
-        if not self.covers(job_id):
-            return None
-        ids = self.columns.ids
-        row = bisect_left(ids, job_id)
-        return row if row < len(ids) and ids[row] == job_id else None
+        return self.columns.row_of(job_id) if self.covers(job_id) else None
 
     def current_rows(self) -> list[int]:
         """Return the rows of jobs that have no newer version elsewhere. Raises OSError."""
@@ -144,7 +145,7 @@ class Segment:
         with self._mutex:
             self._stale.add(job_id)
             if self._columns is not None:
-                _set_status(self._columns, job_id, STALE)
+                self._columns.set_status(job_id, STALE)
 
     def mark_superseded(self, is_elsewhere: Callable[[int], bool]) -> None:
         """Note in the entry which jobs have a newer sealed version elsewhere. Raises OSError."""
@@ -159,12 +160,12 @@ class Segment:
         with self._mutex:
             return self._stale.difference(self.entry.stale)
 
-    def restore(self, job_id: int, status: Status) -> None:
+    def unhide(self, job_id: int, status: Status) -> None:
         """Undo `hide` for a job whose newer version is not sealed."""
         with self._mutex:
             self._stale.discard(job_id)
             if self._columns is not None:
-                _set_status(self._columns, job_id, CODE_OF[status])
+                self._columns.set_status(job_id, CODE_OF[status])
 
     # ---- records
 
@@ -191,8 +192,8 @@ class Segment:
         """Return whether the file has the size and the first record that its entry states."""
         return self._has_its_size() and self._begins_with(self.entry.first)
 
-    def exists(self) -> bool:
-        """Return whether its file exists and matches its entry."""
+    def is_available(self) -> bool:
+        """Return whether its file is_available and matches its entry."""
         return self._disk.identity(self.path) is not None and self.matches_entry()
 
     def _begins_with(self, job_id: int) -> bool:
@@ -252,29 +253,29 @@ class Segment:
         with self._mutex:
             self._columns = self._scan_records(None)
             for job_id in self._stale:
-                _set_status(self._columns, job_id, STALE)
+                self._columns.set_status(job_id, STALE)
 
     # ---- columns that are read on demand
 
     def numbers(self, name: str) -> array[float]:
         """Read one of NUMBER_COLUMNS. Raises OSError."""
         try:
-            return index.read_numbers(self._matching_index(), name, self.columns.commands)
-        except index.IndexUnusable:
+            return read_numbers(self._matching_index(), name, self.columns.commands)
+        except IndexUnusable:
             return array("d", map(NUMBER_COLUMNS[name], self._read_all()))
 
     def hosts(self) -> CodedColumn[tuple[str, ...]]:
         """Read each job's hosts. Raises OSError."""
         try:
             return self._matching_index().hosts()
-        except index.IndexUnusable:
+        except IndexUnusable:
             return encode_column(map(hosts_of, self._read_all()))
 
     def texts(self, name: str) -> CodedColumn[str]:
         """Read one of TEXT_COLUMNS. Raises OSError."""
         try:
             return self._matching_index().texts(name)
-        except index.IndexUnusable:
+        except IndexUnusable:
             return encode_column(map(TEXT_COLUMNS[name], self._read_all()))
 
     def index_is_intact(self) -> bool:
@@ -288,7 +289,7 @@ class Segment:
                 if columns is None or not self._has_its_size() or not self._begins_with(columns.ids[0]):
                     columns = self._scan_records(columns)
                 for job_id in self._stale:
-                    _set_status(columns, job_id, STALE)
+                    columns.set_status(job_id, STALE)
                 self._columns = columns
             return self._columns
 
@@ -296,18 +297,18 @@ class Segment:
         """Return the columns that stay in memory from the index; None if it is unusable."""
         try:
             columns = self._index.core()
-        except index.IndexUnusable:
+        except IndexUnusable:
             return None
         ids, entry = columns.ids, self.entry
         if not ids or (entry.count and (len(ids), ids[0], ids[-1]) != (entry.count, entry.first, entry.last)):
             return None  # it belongs to another segment
         return columns
 
-    def _matching_index(self) -> index.SegmentIndex:
+    def _matching_index(self) -> SegmentIndex:
         """Return the index if it has the rows of the columns. Raises IndexUnusable and OSError."""
         self.load()
         if self._index_differs:
-            raise index.IndexUnusable("the columns have only the records that can be read")
+            raise IndexUnusable("the columns have only the records that can be read")
         return self._index
 
     def _has_its_size(self) -> bool:
@@ -323,11 +324,11 @@ class Segment:
         except OSError as error:
             self._note_unreadable(error)
             self._index_differs = True
-            return index.build_columns([], [0])
+            return build_columns([], [0])
         jobs, starts = list[Job](), list[int]()
         apart: set[int] = set()
         own, others = set(indexed.ids) if indexed is not None else None, dict[int, bytes]()
-        for start, line, whole in codec.split_lines(data):
+        for start, line, whole in split_lines(data):
             job = self._decode(line) if whole else None
             if job is None:
                 self._quarantine.add_in_place(self.file, start, DAMAGED, line)
@@ -350,7 +351,7 @@ class Segment:
                     job.id: _first_line(data[start:]) for job, start in zip(jobs, starts, strict=True)
                 }
                 return indexed
-        columns = index.build_columns(jobs, [*starts, len(data)])
+        columns = build_columns(jobs, [*starts, len(data)])
         sound = len(jobs) == self.entry.count or self._quarantine.can_write  # a writer rebuilds the index
         self._index_differs = len(data) != self.entry.bytes or not sound or bool(others)
         if not others and len(data) != self.entry.bytes:
@@ -384,7 +385,7 @@ class Segment:
             # record
             statuses = bytearray(CODE_OF[job.status] for job in jobs)
             sealed = msgspec.structs.replace(columns, statuses=statuses)
-            self._index.write(len(jobs), list(index.index_lines(sealed, index.RecordColumns(jobs))))
+            self._index.write(len(jobs), list(index_lines(sealed, RecordColumns(jobs))))
 
     def _decode_row(self, row: int, line: bytes) -> Job:
         job = self._decode(line) if is_intact(line) else None
@@ -426,8 +427,8 @@ class Segment:
         if self._quarantine.can_write and not is_archived:
             return True
         try:
-            found = manifest.load_manifest(self._disk, history)
-        except (manifest.ManifestDamaged, StoreError, OSError):
+            found = load_manifest(self._disk, history)
+        except (ManifestDamaged, StoreError, OSError):
             return True
         if found is None:
             return True
@@ -437,15 +438,17 @@ class Segment:
 
     def _from_index(self, columns: Columns, row: int) -> Job:
         times: dict[str, datetime | None] = {}
-        with contextlib.suppress(index.IndexUnusable):
+        with contextlib.suppress(IndexUnusable):
             known = self._index if columns is not self._columns else self._matching_index()
-            times = {name: _to_datetime(known.numbers(name)[row]) for name in ("submitted", "start", "stop")}
+            times = {
+                name: from_microseconds(known.numbers(name)[row]) for name in ("submitted", "start", "stop")
+            }
         status = columns.statuses[row]
         return Job(
             id=columns.ids[row],
             command=columns.commands.values[columns.commands.codes[row]],
             space=columns.spaces.values[columns.spaces.codes[row]],
-            submitted=times.get("submitted") or _EPOCH,
+            submitted=times.get("submitted") or EPOCH,
             status=STATUSES[status] if status != STALE else Status.FAILED,
             start=times.get("start"),
             stop=times.get("stop"),
@@ -456,16 +459,6 @@ class Segment:
 def _first_line(data: bytes) -> bytes:
     newline = data.find(b"\n")
     return data if newline < 0 else data[:newline]
-
-
-def _set_status(columns: Columns, job_id: int, code: int) -> None:
-    row = bisect_left(columns.ids, job_id)
-    if row < len(columns.ids) and columns.ids[row] == job_id:
-        columns.statuses[row] = code
-
-
-def _to_datetime(value: float) -> datetime | None:
-    return None if value < 0 else _EPOCH + timedelta(microseconds=value)
 
 
 SEGMENT_FILE: Final = re.compile(r"(seg-(\d{8,}))\.jsonl")

@@ -83,7 +83,7 @@ class State:
         """Discard all jobs that are not sealed: the next journal restates them."""
         with self.mutex:
             for job_id, replaced in self.superseded.items():
-                replaced.segment.restore(job_id, replaced.status)
+                replaced.segment.unhide(job_id, replaced.status)
             self.recent, self.live, self.superseded = {}, {}, {}
             self.reset_counts()
 

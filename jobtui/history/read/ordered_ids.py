@@ -162,9 +162,9 @@ class IdScan:
 
         Raises OSError.
         """
-        turns = Yielder()
+        yielder = Yielder()
         while not self.complete and (count is None or len(self.ids) < count):
-            turns.yield_gil()
+            yielder.yield_gil()
             with self._mutex:
                 if self._taken == len(self._bounds):
                     self.complete = True
@@ -349,10 +349,10 @@ class KeyOrder(OrderedIds):
 
     def _loaded(self) -> list[KeyedIds]:
         if self._rows is None:
-            rows, turns = [], Yielder()
+            rows, yielder = [], Yielder()
             for segment in self._segments:
                 rows.append(self._load(segment))
-                turns.yield_gil()
+                yielder.yield_gil()
             self._rows = rows
         return self._rows
 
@@ -372,13 +372,13 @@ class KeyOrder(OrderedIds):
 
     def _all_ranked(self) -> KeyedIds:
         pieces: dict[float, list[array[int]]] = {}
-        turns = Yielder()
+        yielder = Yielder()
         for segment in self._segments:
             for rank, ids in _by_rank(
                 self._ranked(segment), segment.columns.ids, match_segment(self._query, segment)
             ):
                 pieces.setdefault(rank, []).append(ids)
-            turns.yield_gil()
+            yielder.yield_gil()
         return merge_ranks(pieces)
 
 
@@ -424,10 +424,10 @@ def _parts_beyond(loaded: Sequence[KeyedIds], value: float, descending: bool) ->
     """Return the parts with keys before that one, for a key that most rows have."""
     same = array("d", [value]).tobytes()
     outermost = max if descending else min
-    turns = Yielder()
+    yielder = Yielder()
     found = []
     for rows in loaded:
-        turns.yield_gil()
+        yielder.yield_gil()
         if rows.keys.tobytes() != same * len(rows.keys) and _beyond(outermost(rows.keys), value, descending):
             found.append(rows)
     return found
@@ -436,9 +436,9 @@ def _parts_beyond(loaded: Sequence[KeyedIds], value: float, descending: bool) ->
 def _rows_beyond(loaded: Sequence[KeyedIds], value: float, descending: bool) -> Iterator[tuple[float, int]]:
     """Yield all rows whose keys come before that one."""
     bound = KeyBound(value, above=descending)
-    turns = Yielder()
+    yielder = Yielder()
     for rows in loaded:
-        turns.yield_gil()
+        yielder.yield_gil()
         chosen = bound.may_be_beyond(rows.keys)
         if chosen.count(1) * _SPARSE >= len(chosen):
             # times of a few days have the same first bytes: all 1,000,000 rows would be compared one by one

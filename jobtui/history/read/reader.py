@@ -17,10 +17,10 @@ from typing import Final
 
 import msgspec
 
-from jobtui.history.format import archive, index, manifest
-from jobtui.history.format.archive import Archives
+from jobtui.history.format.archive import ARCHIVE_MANIFEST_NAME, Archives, current_ids, describe_archive
 from jobtui.history.format.codec import encode, split_lines
 from jobtui.history.format.disk import Disk, is_unreadable
+from jobtui.history.format.index import decode_core
 from jobtui.history.format.journal import (
     JOURNAL_END,
     Replay,
@@ -30,11 +30,16 @@ from jobtui.history.format.journal import (
     select_journals,
 )
 from jobtui.history.format.lock import WriterStatus, WriterWatcher
-from jobtui.history.format.manifest import ARCHIVE_DIRECTORY as ARCHIVE
-from jobtui.history.format.manifest import MANIFEST_NAME as MANIFEST
-from jobtui.history.format.manifest import ArchiveEntry, Manifest, SegmentEntry
-from jobtui.history.format.quarantine import QUARANTINE_DIRECTORY as QUARANTINE
-from jobtui.history.format.quarantine import Quarantine
+from jobtui.history.format.manifest import (
+    ARCHIVE_DIRECTORY,
+    MANIFEST_NAME,
+    ArchiveEntry,
+    Manifest,
+    ManifestDamaged,
+    SegmentEntry,
+    load_manifest,
+)
+from jobtui.history.format.quarantine import QUARANTINE_DIRECTORY, Quarantine
 from jobtui.history.format.record_finder import RecordFinder
 from jobtui.history.format.segment import (
     SEGMENT_FILE,
@@ -98,8 +103,8 @@ def highest_id(disk: Disk, directory: Path) -> int:
 
     Files that cannot be read are skipped. Raises OSError if a directory cannot be read.
     """
-    archived = directory / manifest.ARCHIVE_DIRECTORY
-    parents = [directory, directory / QUARANTINE, archived]
+    archived = directory / ARCHIVE_DIRECTORY
+    parents = [directory, directory / QUARANTINE_DIRECTORY, archived]
     parents += [archived / name for name in disk.list_names(archived)] if disk.is_directory(archived) else []
     highest = 0
     for parent in filter(disk.is_directory, parents):
@@ -116,7 +121,7 @@ def _ids_in(data: bytes, name: str) -> Iterator[int]:
         for _, line, whole in split_lines(data):
             if whole:
                 with contextlib.suppress(msgspec.MsgspecError):
-                    yield from index.decode_core(line).ids
+                    yield from decode_core(line).ids
     else:
         yield from (int(found) - shift for pattern, shift in _IDS for found in pattern.findall(data))
 
@@ -128,14 +133,14 @@ def _find_archives(
 
     A copy of an archive does not count, nor does an unfinished one: its jobs are still in the segments.
     """
-    archives, entries, taken = archive.Archives(disk, directory, quarantine), [], set[int]()
-    for name in disk.list_names(directory / manifest.ARCHIVE_DIRECTORY):
-        path = directory / manifest.ARCHIVE_DIRECTORY / name
+    archives, entries, taken = Archives(disk, directory, quarantine), [], set[int]()
+    for name in disk.list_names(directory / ARCHIVE_DIRECTORY):
+        path = directory / ARCHIVE_DIRECTORY / name
         if not disk.is_directory(path):
             continue
         found = archives.segments(ArchiveEntry(name, 0, 0, 0, 0, ()))
-        entry, ids = archive.describe_archive(name, found), set(archive.current_ids(found))
-        is_finished = disk.identity(path / archive.ARCHIVE_MANIFEST_NAME) is not None or not ids.issubset(
+        entry, ids = describe_archive(name, found), set(current_ids(found))
+        is_finished = disk.identity(path / ARCHIVE_MANIFEST_NAME) is not None or not ids.issubset(
             job_id for segment in segments for job_id in segment.columns.ids
         )
         if entry is not None and is_finished and not ids <= taken:
@@ -145,7 +150,7 @@ def _find_archives(
 
 
 def _segment_numbers(disk: Disk, directory: Path) -> Iterator[tuple[int, Path]]:
-    archived = directory / manifest.ARCHIVE_DIRECTORY
+    archived = directory / ARCHIVE_DIRECTORY
     parents = [directory, *(archived / name for name in disk.list_names(archived))]
     for parent in filter(disk.is_directory, parents):
         for name in disk.list_names(parent):
@@ -167,7 +172,7 @@ def names_other_files(disk: Disk, directory: Path, manifest: Manifest, names: Se
     ]
     named = {entry.name for entry in manifest.archives}
     try:
-        archives = set(disk.list_names(directory / ARCHIVE)) if gone or named else set()
+        archives = set(disk.list_names(directory / ARCHIVE_DIRECTORY)) if gone or named else set()
     except OSError as error:
         if not is_unreadable(error):
             raise
@@ -178,7 +183,7 @@ def names_other_files(disk: Disk, directory: Path, manifest: Manifest, names: Se
     return any(is_records_file(name) for name in there - segments) or any(
         any(map(is_records_file, disk.list_names(path)))
         for name in archives - named
-        if disk.is_directory(path := directory / ARCHIVE / name)
+        if disk.is_directory(path := directory / ARCHIVE_DIRECTORY / name)
     )
 
 
@@ -219,10 +224,10 @@ def load_history(
     sound = found is not None and (not there or any(number == found.journal for number, _ in there))
     if found is not None and sound and not alive and names_other_files(disk, directory, found, names):
         what = "it names missing files, and not the existing ones: it was rebuilt from the files"
-        quarantine.add(manifest.MANIFEST_NAME, None, what, disk.read_file(directory / manifest.MANIFEST_NAME))
+        quarantine.add(MANIFEST_NAME, None, what, disk.read_file(directory / MANIFEST_NAME))
         sound = False
     if found is None or not sound:
-        found = _rebuild_manifest(disk, directory, quarantine)
+        found = _rebuild_and_note(disk, directory, quarantine)
         found = msgspec.structs.replace(found, next_id=max(found.next_id, last_known))
     state = State()
     state.apply_manifest(found, tuple(Segment(disk, directory, entry, quarantine) for entry in found.segments))
@@ -232,7 +237,7 @@ def load_history(
         segment.find_elsewhere = scattered.find
     acknowledged = status.durable if status is not None else 0
     position = ReplayPosition(found.seq, durable=acknowledged if alive else None, acknowledged=acknowledged)
-    replay = Replay(state, quarantine, position, to_write=quarantine.can_write)
+    replay = Replay(state, quarantine, position, for_writing=quarantine.can_write)
     numbers = [number for number, _ in there if number >= found.journal]
     for number, path in there:
         if number >= found.journal:
@@ -271,19 +276,18 @@ def _drop_archived_jobs(archives: Archives, replay: Replay) -> None:
 
 def _load_manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest | None:
     try:
-        found = manifest.load_manifest(disk, directory)
-    except manifest.ManifestDamaged as error:
+        return load_manifest(disk, directory)
+    except ManifestDamaged as error:
         what = "it is damaged: it was rebuilt from the files"
-        quarantine.add(manifest.MANIFEST_NAME, None, what, error.data)
+        quarantine.add(MANIFEST_NAME, None, what, error.data)
         return None
-    return found
 
 
-def _rebuild_manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest:
+def _rebuild_and_note(disk: Disk, directory: Path, quarantine: Quarantine) -> Manifest:
     rebuilt = rebuild_manifest(disk, directory, quarantine)
     if (rebuilt.segments or rebuilt.archives or rebuilt.journal > 1) and not quarantine.notes:
         what = "it is missing, or the journal that it names is: it was rebuilt from the files"
-        quarantine.add(manifest.MANIFEST_NAME, None, what)
+        quarantine.add(MANIFEST_NAME, None, what)
     return rebuilt
 
 
@@ -335,14 +339,14 @@ class HistoryReader:
     """A history that is open for reading. It changes nothing on disk.
 
     `view_orphaned` returns a live job as it is shown while no process writes the history; None: as it is on
-    disk. `restated`: the jobs that are shown otherwise than on disk.
+    disk. `orphaned_views`: the jobs that are shown otherwise than on disk.
     """
 
     def __init__(self, disk: Disk, directory: Path, view_orphaned: OrphanedJobView | None = None) -> None:
         self._disk, self._directory = disk, directory
         self._view_orphaned = view_orphaned
         self._shows_orphaned = False
-        self.restated: tuple[Job, ...] = ()
+        self.orphaned_views: tuple[Job, ...] = ()
         self._watcher = WriterWatcher(disk, directory)
         self._refresh_lock = threading.Lock()
         self._status_bytes = b""
@@ -367,33 +371,33 @@ class HistoryReader:
 
     def _refresh(self) -> bool:
         seen = self._watcher.read_raw()
-        identity = self._disk.identity(self._directory / MANIFEST)
+        identity = self._disk.identity(self._directory / MANIFEST_NAME)
         if not self._must_reload and seen == self._status_bytes and identity == self._identity:
             # a writer that is killed leaves everything as it is
-            return bool(self._view_orphaned and self.state.live) and self._view_without_writer()
+            return bool(self._view_orphaned and self.state.live) and self._apply_orphaned_view()
         # a change is the difference to the version on disk, and not to the one that is shown
-        if self._must_reload or identity != self._identity or self.restated:
+        if self._must_reload or identity != self._identity or self.orphaned_views:
             self._loaded = self._load()
             return True
         return self._read_changes(seen)
 
-    def _view_without_writer(self) -> bool:
+    def _apply_orphaned_view(self) -> bool:
         """Restate the live jobs unless a process writes the history; return whether any has changed."""
         if self._view_orphaned is None or self._shows_orphaned or self._watcher.has_writer():
             return False
         self._shows_orphaned = True
         shown = [(job, self._view_orphaned(job)) for job in list(self.state.live.values())]
-        self.restated = tuple(after for before, after in shown if after is not before)
-        for job in self.restated:
+        self.orphaned_views = tuple(after for before, after in shown if after is not before)
+        for job in self.orphaned_views:
             self.state.publish(job)
-        return bool(self.restated)
+        return bool(self.orphaned_views)
 
     def _load(self) -> LoadedHistory:
         # after an error, the next attempt loads everything again
         self._must_reload = True
         for left in reversed(range(_LOAD_ATTEMPTS)):
             self._status_bytes = self._watcher.read_raw()
-            self._identity = self._disk.identity(self._directory / MANIFEST)
+            self._identity = self._disk.identity(self._directory / MANIFEST_NAME)
             quarantine = Quarantine(self._disk, self._directory, write=False)
             status, alive = self._watcher.read_status(), self._watcher.has_writer()
             try:
@@ -402,14 +406,14 @@ class HistoryReader:
                 if not left:
                     raise
                 continue
-            if self._identity == self._disk.identity(self._directory / MANIFEST):
+            if self._identity == self._disk.identity(self._directory / MANIFEST_NAME):
                 break
         if status is None and alive:
             self._status_bytes = b""
         self.quarantine, self._must_reload = quarantine, False
-        self._shows_orphaned, self.restated = False, ()
+        self._shows_orphaned, self.orphaned_views = False, ()
         self._loaded = found
-        self._view_without_writer()
+        self._apply_orphaned_view()
         return found
 
     def _read_changes(self, seen: bytes) -> bool:
@@ -435,7 +439,7 @@ class HistoryReader:
             return True
         self._status_bytes, self._must_reload = seen, False
         self._shows_orphaned = False
-        return self._view_without_writer() or (position.seq, position.journal) != before
+        return self._apply_orphaned_view() or (position.seq, position.journal) != before
 
     def _read_journal(self) -> None:
         position = self._loaded.replay.position

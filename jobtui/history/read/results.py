@@ -34,12 +34,12 @@ class QueryResult:
 
     def __init__(
         self,
-        answer: OrderedIds,
+        sealed: OrderedIds,
         recent: Sequence[Job],
         descending: bool,
         read: Callable[[int], Job | None],
     ) -> None:
-        self._sealed, self._descending, self._read = answer, descending, read
+        self._sealed, self._descending, self._read = sealed, descending, read
         self._entries: dict[int, SortEntry] = {job.id: self._entry_of(job) for job in recent}
         self._recent = sorted(self._entries.values(), reverse=descending)
 
@@ -70,7 +70,7 @@ class QueryResult:
             if entry is None:
                 return None
             before = self._sealed.rank(entry[0], job_id, descending=self._descending)
-            among = bisect_left(self._recent, True, key=lambda each: self._passes(each, entry))
+            among = bisect_left(self._recent, True, key=lambda each: self._is_at_or_after(each, entry))
             recent = among < len(self._recent) and self._recent[among] == entry
             sealed = self._sealed.head(before + 1, descending=self._descending)[before : before + 1]
             return before + among if recent or list(sealed) == [job_id] else None
@@ -97,7 +97,7 @@ class QueryResult:
     def _entry_of(self, job: Job) -> SortEntry:
         return self._sealed.key(job), self._sealed.tiebreak(job), job.id
 
-    def _passes(self, entry: SortEntry, other: SortEntry) -> bool:
+    def _is_at_or_after(self, entry: SortEntry, other: SortEntry) -> bool:
         return entry <= other if self._descending else entry >= other
 
     def _ids(self, start: int, stop: int, descending: bool) -> list[int]:
@@ -128,7 +128,7 @@ class QueryEngine:
 
     def __init__(self, archives: Archives, get: ReadJob, get_archived: ReadJob) -> None:
         self._archives, self._get, self._get_archived = archives, get, get_archived
-        self._answers: WeakValueDictionary[tuple[Query, State, int], OrderedIds] = WeakValueDictionary()
+        self._orders: WeakValueDictionary[tuple[Query, State, int], OrderedIds] = WeakValueDictionary()
 
     def run(self, state: State, query: Query) -> QueryResult:
         """Return the result of a query at this moment. Raises OSError."""
@@ -136,19 +136,19 @@ class QueryEngine:
             segments, version, manifest = state.segments, state.sealed_version, state.manifest
             recent = () if query.archived else tuple(state.recent.values())
             tally = dict(state.counts)
-        sealed = replace(query, descending=False)
-        key = (sealed, state, version)
-        answer = self._answers.get(key)
-        if answer is None:
+        ascending = replace(query, descending=False)
+        key = (ascending, state, version)
+        order = self._orders.get(key)
+        if order is None:
             if query.archived:
                 segments = self._archives.all_segments(manifest)
-                known = sum(map(_count_current, segments)) if sealed == _ALL_ARCHIVED else None
+                known = sum(map(_count_current, segments)) if ascending == _ALL_ARCHIVED else None
             else:
                 known = _count_sealed(query, tally, recent) if can_use_counts(query) else None
-            answer = _order_of(sealed, segments, known)
-            self._answers[key] = answer
+            order = _order_of(ascending, segments, known)
+            self._orders[key] = order
         found = recent if query == _ALL else tuple(filter(match_job(query), recent))
-        return QueryResult(answer, found, query.descending, self._get_archived if query.archived else self._get)
+        return QueryResult(order, found, query.descending, self._get_archived if query.archived else self._get)
 
 
 _ALL = Query()

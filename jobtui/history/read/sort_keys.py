@@ -135,10 +135,10 @@ class KeyedIds(msgspec.Struct, frozen=True, gc=False):
 def sort_distinct(parts: Sequence[Sequence[T]]) -> list[T]:
     """Return all values of the parts in order, each once."""
     known: set[Any] = set()
-    turns = Yielder()
+    yielder = Yielder()
     for part in parts:
         known.update(part)
-        turns.yield_gil()
+        yielder.yield_gil()
     if len(known) <= BUCKET:
         return sorted(known)
     values = list(known)
@@ -149,7 +149,7 @@ def sort_distinct(parts: Sequence[Sequence[T]]) -> list[T]:
     found: list[T] = []
     for bucket in buckets:
         found += sorted(bucket)
-        turns.yield_gil()
+        yielder.yield_gil()
     return found
 
 
@@ -158,11 +158,11 @@ def sort_rows(loaded: Sequence[KeyedIds]) -> KeyedIds:
 
     The rows of some parts at a time are sorted; then these are cut into buckets at the same keys.
     """
-    turns = Yielder()
+    yielder = Yielder()
     parts = []
     for rows in _grouped(loaded):
         parts.append(_by_key(rows))
-        turns.yield_gil()
+        yielder.yield_gil()
     sample = sorted(chain.from_iterable(rows.keys[::SAMPLE] for rows in parts))
     bounds = sample[BUCKET // SAMPLE :: BUCKET // SAMPLE]
     # a key that fills more than one bucket gets a bucket of its own, up to the next larger number
@@ -179,12 +179,12 @@ def sort_rows(loaded: Sequence[KeyedIds]) -> KeyedIds:
             done = _by_key_and_id(_joined(pieces))
             keys.extend(done.keys)
             ids.extend(done.ids)
-            turns.yield_gil()
+            yielder.yield_gil()
             continue
         for some in _merged([piece.ids for piece in pieces]):
             keys.extend(array("d", [bound]) * len(some))
             ids.extend(some)
-            turns.yield_gil()
+            yielder.yield_gil()
     return KeyedIds(keys, ids)
 
 
@@ -193,13 +193,13 @@ def merge_ranks(pieces: Mapping[float, Sequence[array[int]]]) -> KeyedIds:
 
     The key of a row is its rank plus its id.
     """
-    turns = Yielder()
+    yielder = Yielder()
     keys, ids = array("d"), array("Q")
     for rank in sorted(pieces):
         for some in _merged(pieces[rank]):
             keys.extend(array("d", map(rank.__add__, some)))
             ids.extend(some)
-            turns.yield_gil()
+            yielder.yield_gil()
     return KeyedIds(keys, ids)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from itertools import compress
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -16,12 +16,11 @@ from weakref import WeakKeyDictionary
 import msgspec
 
 from jobtui.history.format.archive import Archives
-from jobtui.history.format.index import CODE_OF, STALE, STATUSES
+from jobtui.history.format.index import CODE_OF, EPOCH, STALE, STATUSES
 from jobtui.history.format.segment import Segment
 from jobtui.history.format.state import State
 from jobtui.model import Job, Status
 
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _IS_CURRENT: Final = bytes(code != STALE for code in range(256))
 _RESULTS: Final = (Status.FINISHED, Status.FAILED)
 _IS_RESULT: Final = bytes(code in {CODE_OF[status] for status in _RESULTS} for code in range(256))
@@ -117,5 +116,5 @@ def _totals_of(segment: Segment) -> JobTotals:
             stops[row] = stop
     for (space, command, code), stop in stops.items():
         key = spaces.values[space], commands.values[command], STATUSES[code]
-        totals.last_ends[key] = _EPOCH + timedelta(microseconds=stop)
+        totals.last_ends[key] = EPOCH + timedelta(microseconds=stop)
     return totals

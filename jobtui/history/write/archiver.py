@@ -143,7 +143,7 @@ def restore(store: SegmentStore, archives: Archives, first: int, last: int) -> S
     restored = _Restoration()
     try:
         for entry in state.manifest.archives:
-            yield from _return_from(store, archives, entry, (first, last), restored)
+            yield from _restore_from(store, archives, entry, (first, last), restored)
         if not restored.ids:
             return ArchiveResult(array("Q"), 0)
         if not state.recent.keys().isdisjoint(restored.ids):
@@ -179,7 +179,7 @@ def restore(store: SegmentStore, archives: Archives, first: int, last: int) -> S
     return ArchiveResult(array("Q", sorted(restored.ids)), restored.tasks)
 
 
-def _return_from(
+def _restore_from(
     store: SegmentStore,
     archives: Archives,
     entry: ArchiveEntry,
@@ -193,7 +193,7 @@ def _return_from(
         return
     found: list[tuple[Segment, list[int], list[int]]] = []
     for segment in archives.segments(entry):
-        _require(segment.exists(), segment)
+        _require_intact(segment.is_available(), segment)
         ids, present = segment.columns.ids, segment.current_rows()
         rows = [row for row in present if first <= ids[row] <= last]
         chosen = set(rows)
@@ -247,7 +247,7 @@ def _write_rest(
     return describe_archive(name, kept)
 
 
-def _require(intact: bool, segment: Segment) -> None:
+def _require_intact(intact: bool, segment: Segment) -> None:
     if not intact:
         what = "it does not match its entry: a repair finds out what is left"
         raise OSError(errno.EBADMSG, what, str(segment.path))
@@ -287,7 +287,7 @@ def _divide(store: SegmentStore, taken: Sequence[_Selection], path: Path, divide
         _count(some, divided)
         yield
         if some.whole:
-            _require(segment.matches_entry(), segment)
+            _require_intact(segment.matches_entry(), segment)
             for file in (records_name(segment.name), index_name(segment.name)):
                 with contextlib.suppress(FileNotFoundError):
                     link_or_copy(store.disk, store.directory / file, path / file)

@@ -17,9 +17,13 @@ from typing import Any, Final
 
 import msgspec
 
-from jobtui.history.format import manifest as manifests
-from jobtui.history.format.archive import ARCHIVE_MANIFEST_NAME as CONTENTS
-from jobtui.history.format.archive import RESTORED_MARKER, Archives, is_archive_name, is_unfinished
+from jobtui.history.format.archive import (
+    ARCHIVE_MANIFEST_NAME,
+    RESTORED_MARKER,
+    Archives,
+    is_archive_name,
+    is_unfinished,
+)
 from jobtui.history.format.codec import SCHEMA, encode, frame_line, is_intact
 from jobtui.history.format.disk import Disk, is_unreadable
 from jobtui.history.format.index import (
@@ -34,9 +38,15 @@ from jobtui.history.format.index import (
     select_columns,
 )
 from jobtui.history.format.journal import UNFINISHED_CHANGE, journal_number, list_journals
-from jobtui.history.format.manifest import ARCHIVE_DIRECTORY as ARCHIVE
-from jobtui.history.format.manifest import MANIFEST_NAME as MANIFEST
-from jobtui.history.format.manifest import Manifest, SegmentEntry
+from jobtui.history.format.manifest import (
+    ARCHIVE_DIRECTORY,
+    MANIFEST_NAME,
+    Manifest,
+    ManifestDamaged,
+    SegmentEntry,
+    load_manifest,
+    write_manifest,
+)
 from jobtui.history.format.quarantine import Quarantine
 from jobtui.history.format.record_finder import read_records
 from jobtui.history.format.segment import (
@@ -92,7 +102,7 @@ class SegmentStore:
             **changes,
         )
         try:
-            manifests.write_manifest(self.disk, self.directory, after)
+            write_manifest(self.disk, self.directory, after)
         except OSError as error:
             if self._may_be_committed(after):
                 raise CommitUncertain(*error.args) from None
@@ -101,8 +111,8 @@ class SegmentStore:
 
     def _may_be_committed(self, manifest: Manifest) -> bool:
         try:
-            return manifests.load_manifest(self.disk, self.directory) == manifest
-        except (OSError, manifests.ManifestDamaged):
+            return load_manifest(self.disk, self.directory) == manifest
+        except (OSError, ManifestDamaged):
             return True
 
     def seal(self, seal_request: SealRequest) -> Steps[None]:
@@ -121,8 +131,8 @@ class SegmentStore:
                 for job in seal_request.jobs
                 if job.id in self.state.superseded
             }
-        kept = _without(self.state.manifest.segments, older)
-        counts = _counted(self.state.manifest.counts, seal_request.jobs, older.values())
+        kept = _with_stale(self.state.manifest.segments, older)
+        counts = _updated_counts(self.state.manifest.counts, seal_request.jobs, older.values())
         manifest = self.save_manifest(
             journal=seal_request.journal, seq=seal_request.seq, segments=(*kept, segment.entry), counts=counts
         )
@@ -217,7 +227,7 @@ class SegmentStore:
         self.remove_old_journals()
 
 
-def _without(entries: tuple[SegmentEntry, ...], older: Mapping[int, SupersededRecord]) -> list[SegmentEntry]:
+def _with_stale(entries: tuple[SegmentEntry, ...], older: Mapping[int, SupersededRecord]) -> list[SegmentEntry]:
     stale: dict[str, list[int]] = {}
     for job_id, replaced in older.items():
         stale.setdefault(replaced.segment.name, []).append(job_id)
@@ -229,7 +239,7 @@ def _without(entries: tuple[SegmentEntry, ...], older: Mapping[int, SupersededRe
     ]
 
 
-def _counted(
+def _updated_counts(
     counts: Mapping[str, Mapping[str, int]], jobs: Iterable[Job], older: Iterable[SupersededRecord]
 ) -> dict[str, dict[str, int]]:
     tally = Counter(flatten_counts(counts))
@@ -255,7 +265,7 @@ def remove_leftovers(disk: Disk, directory: Path, state: State, quarantine: Quar
     ]
     archives = [
         name
-        for name in disk.list_names(directory / ARCHIVE)
+        for name in disk.list_names(directory / ARCHIVE_DIRECTORY)
         if is_unfinished(name, manifest) or _is_emptied(disk, directory, name, manifest)
     ]
     if leftovers or archives:
@@ -263,16 +273,18 @@ def remove_leftovers(disk: Disk, directory: Path, state: State, quarantine: Quar
     is_damaged = any(note.what != UNFINISHED_CHANGE for note in quarantine.notes)
     for name in leftovers:
         with contextlib.suppress(OSError):
-            if not is_records_file(name) or not (is_damaged or _has_only_copy(disk, directory, name, state)):
+            if not is_records_file(name) or not (
+                is_damaged or _has_unique_record(disk, directory, name, state)
+            ):
                 disk.remove(directory / name)
             else:
                 quarantine.move_in(name)
     for name in archives:
-        if _holds_only_copies(disk, directory, name, state):
+        if _is_redundant_archive(disk, directory, name, state):
             remove_archive(disk, directory, name)
 
 
-def _has_only_copy(disk: Disk, directory: Path, name: str, state: State) -> bool:
+def _has_unique_record(disk: Disk, directory: Path, name: str, state: State) -> bool:
     """Return whether a segment has a job that is in no journal, segment or archive.
 
     Raises OSError.
@@ -282,19 +294,19 @@ def _has_only_copy(disk: Disk, directory: Path, name: str, state: State) -> bool
         sealed = state.find_sealed(job.id)
         if (
             job.id not in state.recent
-            and not (sealed is not None and sealed[0].exists())
+            and not (sealed is not None and sealed[0].is_available())
             and archives.find(state.manifest, job.id) is None
         ):
             return True
     return False
 
 
-def _holds_only_copies(disk: Disk, directory: Path, name: str, state: State) -> bool:
+def _is_redundant_archive(disk: Disk, directory: Path, name: str, state: State) -> bool:
     """Return whether all records of an archive are also elsewhere in the history.
 
     Raises OSError.
     """
-    path = directory / ARCHIVE / name
+    path = directory / ARCHIVE_DIRECTORY / name
     if not disk.is_directory(path) or not all(map(_is_archive_file, disk.list_names(path))):
         return False
     aside = Quarantine(disk, directory, write=False)
@@ -302,7 +314,9 @@ def _holds_only_copies(disk: Disk, directory: Path, name: str, state: State) -> 
         found = scan_segments(disk, path, aside)
         is_read = not any(note.what.startswith(UNREADABLE) for note in aside.notes)
         archived = Archives(disk, directory, aside).all_segments(state.manifest)
-        return is_read and all(_is_copy(disk, segment, (*state.segments, *archived)) for segment in found)
+        return is_read and all(
+            _is_copied_elsewhere(disk, segment, (*state.segments, *archived)) for segment in found
+        )
     except OSError as error:
         if not (is_unreadable(error) or isinstance(error, FileNotFoundError)):
             raise
@@ -313,15 +327,15 @@ def _is_emptied(disk: Disk, directory: Path, name: str, manifest: Manifest) -> b
     """Return whether a directory is an archive whose jobs were all restored."""
     if not is_archive_name(name) or any(entry.name == name for entry in manifest.archives):
         return False
-    return disk.identity(directory / ARCHIVE / name / RESTORED_MARKER) is not None
+    return disk.identity(directory / ARCHIVE_DIRECTORY / name / RESTORED_MARKER) is not None
 
 
 def _is_archive_file(name: str) -> bool:
-    known = (CONTENTS, CONTENTS + TEMPORARY_SUFFIX, RESTORED_MARKER)
+    known = (ARCHIVE_MANIFEST_NAME, ARCHIVE_MANIFEST_NAME + TEMPORARY_SUFFIX, RESTORED_MARKER)
     return SEGMENT_FILES.fullmatch(name) is not None or name in known
 
 
-def _is_copy(disk: Disk, segment: Segment, sealed: Sequence[Segment]) -> bool:
+def _is_copied_elsewhere(disk: Disk, segment: Segment, sealed: Sequence[Segment]) -> bool:
     """Return whether all intact records of a segment are, byte by byte, in other segments.
 
     Raises OSError.
@@ -338,7 +352,7 @@ def _is_copy(disk: Disk, segment: Segment, sealed: Sequence[Segment]) -> bool:
 def _is_leftover(name: str, manifest: Manifest) -> bool:
     number = journal_number(name)
     return (
-        name == MANIFEST + TEMPORARY_SUFFIX
+        name == MANIFEST_NAME + TEMPORARY_SUFFIX
         or SEGMENT_FILES.fullmatch(name) is not None
         or (number is not None and number < manifest.journal)
     )
@@ -346,7 +360,7 @@ def _is_leftover(name: str, manifest: Manifest) -> bool:
 
 def remove_archive(disk: Disk, directory: Path, name: str) -> None:
     """Remove an archive that the manifest does not name; files that are not an archive's stay."""
-    path = directory / ARCHIVE / name
+    path = directory / ARCHIVE_DIRECTORY / name
     with contextlib.suppress(OSError):
         # the marker last: by it, the next opening knows that the other files may be removed
         for file in sorted(filter(_is_archive_file, disk.list_names(path)), key=RESTORED_MARKER.__eq__):

@@ -30,7 +30,7 @@ from jobtui.history.format.codec import SCHEMA, encode, encode_change
 from jobtui.history.format.disk import Disk, is_full
 from jobtui.history.format.journal import JOURNAL_END, Journal, ReplayPosition, encode_batch, journal_name
 from jobtui.history.format.lock import Guard, Lock, WriterStatus, require_ownership
-from jobtui.history.format.manifest import ARCHIVE_DIRECTORY as ARCHIVE
+from jobtui.history.format.manifest import ARCHIVE_DIRECTORY
 from jobtui.history.format.quarantine import Health, Quarantine
 from jobtui.history.format.state import State
 from jobtui.history.read.reader import LoadedHistory, load_history
@@ -183,7 +183,7 @@ class Store:
         # before anything is created: the owner of a deleted history may still run
         guard = Guard.take(disk, directory)
         try:
-            for each in (directory, directory / ARCHIVE):
+            for each in (directory, directory / ARCHIVE_DIRECTORY):
                 make_directories(disk, each)
             lock = Lock.take(disk, directory)
             try:

@@ -154,7 +154,7 @@ class Writer:
         """
         if threading.get_ident() != self._main_thread and self._store_lock.acquire(blocking=False):
             try:
-                self._write_waiting(leading=True)
+                self._write_waiting(in_caller=True)
             finally:
                 self._store_lock.release()
         if self._queue:
@@ -212,14 +212,14 @@ class Writer:
                 if request is not None:
                     self._start_archive(request)
 
-    def _write_waiting(self, *, leading: bool = False) -> None:
+    def _write_waiting(self, *, in_caller: bool = False) -> None:
         """Write the commits before the first archive request. The caller holds `_store_lock`."""
         queue, commits = self._queue, list[CommitFuture]()
         while queue and isinstance(request := queue[0], CommitFuture) and len(commits) < _MAX_GROUP:
             commits.append(request)
             queue.popleft()
         if commits:
-            self._write(commits, leading=leading)
+            self._write(commits, in_caller=in_caller)
 
     def _next_archive(self) -> _ArchiveRequest | None:
         """Remove and return the next request if it is to archive."""
@@ -228,8 +228,8 @@ class Writer:
             return request
         return None
 
-    def _write(self, commits: Sequence[CommitFuture], *, leading: bool) -> None:
-        """Write commits. With `leading`, in a waiting thread, the writer thread updates LOCK afterwards."""
+    def _write(self, commits: Sequence[CommitFuture], *, in_caller: bool) -> None:
+        """Write commits. With `in_caller`, in a waiting thread, the writer thread updates LOCK afterwards."""
         try:
             refusals = self.store.write([commit.jobs for commit in commits])
         except Exception as error:
@@ -238,7 +238,7 @@ class Writer:
             for commit in commits:
                 commit.set_exception(error)
             return
-        if not (self._is_polling and leading):
+        if not (self._is_polling and in_caller):
             self.store.write_status()
         for commit, refusal in zip(commits, refusals, strict=True):
             if refusal is None:

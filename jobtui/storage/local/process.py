@@ -18,7 +18,7 @@ import msgspec
 from jobtui import __version__
 from jobtui.errors import DECODE_ERRORS
 from jobtui.formatting import printable_line
-from jobtui.interpreter import environment, interpreter
+from jobtui.interpreter import interpreter_command, interpreter_environment
 from jobtui.os_errors import describe_limit
 from jobtui.storage.local import protocol as p
 
@@ -70,7 +70,7 @@ class WorkerProcess:
         Raises WorkerDied, ProtocolMismatch, OSError and TimeoutError.
         """
         process = await asyncio.create_subprocess_exec(
-            *interpreter(),
+            *interpreter_command(),
             "-m",
             "jobtui.storage.local.worker",
             str(os.getpid()),
@@ -270,4 +270,4 @@ def _enlarge_pipes(process: Process) -> None:
 
 
 def _environment() -> dict[str, str]:
-    return environment() | {"MALLOC_ARENA_MAX": "2", "PYTHONIOENCODING": "utf-8:backslashreplace"}
+    return interpreter_environment() | {"MALLOC_ARENA_MAX": "2", "PYTHONIOENCODING": "utf-8:backslashreplace"}

@@ -20,7 +20,7 @@ from jobtui.formatting import (
     format_remaining,
     to_local,
 )
-from jobtui.model import ONE_ADDRESS, Deferral, EventKind, Job, Status, Task
+from jobtui.model import SHARED_ADDRESS, Deferral, EventKind, Job, Status, Task
 from jobtui.tui.text.spans import (
     Line,
     Span,
@@ -163,7 +163,7 @@ def _shared_addresses(job: Job, width: int) -> list[str]:
     if job.has_distinct_hosts:
         return []
     notes = [event.reason for event in job.events if event.kind is EventKind.NOTE]
-    return [text for note in notes if note.startswith(ONE_ADDRESS) for text in wrap(note, width - 2, 3)]
+    return [text for note in notes if note.startswith(SHARED_ADDRESS) for text in wrap(note, width - 2, 3)]
 
 
 def _status(job: Job, task: Task, words: bool) -> Span:
