@@ -307,7 +307,7 @@ def retry_delay(job: Job, number: int, code: str) -> float | None:
 
 def retry_wait(options: JobOptions, attempts: int) -> float:
     """Return the seconds between the last of this many failed attempts on a host and the next."""
-    return options.retry_wait * 2.0 ** max(0, attempts - 1)
+    return options.retry_wait * 2.0 ** min(max(0, attempts - 1), 60)  # 2.0 ** 1024 would raise an error
 
 
 def _sum_seconds(first: float | None, second: float | None) -> float | None:

@@ -48,6 +48,8 @@ _SIZES: Final = {
     "TiB": 2**40,
 }
 _DURATIONS: Final = {"s": 1, "min": 60, "h": 3600, "d": 86_400}
+MAX_DURATION: Final = 36_500 * 86_400
+"""100 years in seconds: the moment after a wait must be one that Python's calendar has."""
 UNITS: Final[Mapping[Quantity, Mapping[str, int]]] = {
     Quantity.SIZE: _SIZES,
     Quantity.DURATION: _DURATIONS,
@@ -74,10 +76,13 @@ class _Term(msgspec.Struct, frozen=True):
         """Return the number times `factor`, an int if it is whole."""
         scale: int = 10**self.places
         product = self.digits * factor
-        if product // scale > MAX_NUMBER:
-            raise QuantityError(f"this is too large: the largest number is {MAX_NUMBER}")
-        # one division of whole numbers, because it is rounded once: 33.3% is 0.333
+        # one division of whole numbers, because it is rounded once: 0.1 min is 6 s
         return product / scale if product % scale else product // scale
+
+    def whole_times(self, factor: int) -> int:
+        """Return the number times `factor`, rounded down: a float would round 2^63-0.5 up."""
+        scale: int = 10**self.places
+        return self.digits * factor // scale
 
 
 def parse_whole_number(text: str) -> int:
@@ -134,14 +139,17 @@ def parse_size(text: str) -> int:
     term, *others = _terms(text, Quantity.SIZE)
     if others:
         raise QuantityError("a size has one number and one unit, as in 1.5 GiB")
-    return int(term.times(_factor(term.unit or "B", Quantity.SIZE)))
+    size = term.whole_times(_factor(term.unit or "B", Quantity.SIZE))
+    if size > MAX_NUMBER:
+        raise QuantityError(f"this is too large: the largest number is {MAX_NUMBER}")
+    return size
 
 
 def parse_duration(text: str) -> int | float:
     """Return the seconds of `90 s`, `5 min`, `7 d` or `1 h 30 min`; units go from long to short.
 
     Raises:
-        QuantityError: If it is not a duration; a number without a unit is not.
+        QuantityError: If it is not a duration, or longer than 100 years; a number without a unit is not one.
     """
     seconds: int | float = 0
     longer = None
@@ -152,6 +160,10 @@ def parse_duration(text: str) -> int | float:
         if longer is not None and factor >= longer:
             raise QuantityError("the units of a duration go from long to short, as in 1 h 30 min")
         seconds, longer = seconds + term.times(factor), factor
+    if seconds > MAX_DURATION:
+        raise QuantityError(
+            f"this is too long: a duration has at most {write_duration(MAX_DURATION)} (100 years)"
+        )
     return seconds
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from jobtui.engine import job_log, lifecycle
 from jobtui.engine.lifecycle import IllegalTransition, TaskOutcome
-from jobtui.model import EventKind, Job, Level, SpaceStats, Status
+from jobtui.model import EventKind, Job, JobOptions, Level, SpaceStats, Status
 
 T0 = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
 FINISHED = TaskOutcome(Status.FINISHED, 1.0)
@@ -173,3 +173,7 @@ def test_working_time_of_a_resumed_task_leaves_the_pause_out() -> None:
     job = lifecycle.start_tasks(lifecycle.resume(job, T0 + timedelta(hours=1)), [0], T0 + timedelta(hours=1))
     at = T0 + timedelta(hours=1, seconds=5)
     assert job_log.task_seconds(job, 0, at) == 15
+
+
+def test_attempts_without_a_wait_may_be_many() -> None:
+    assert lifecycle.retry_wait(JobOptions(retry=10_000, retry_wait=0), 9_999) == 0

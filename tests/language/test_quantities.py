@@ -32,6 +32,8 @@ class TestSize:
             ("0.1 KiB", 102),
             ("8\u00a0TiB", 8 << 40),
             ("9223372036854775807", 2**63 - 1),
+            ("9223372036854775807.5", 2**63 - 1),
+            ("0.99999999999999999999", 0),
         ],
     )
     def test_units_and_decimals(self, text: str, count: int) -> None:
@@ -71,6 +73,7 @@ class TestDuration:
             ("1h30min", 5400),
             ("0.5 s", 0.5),
             ("1.5 h", 5400),
+            ("36500 d", 3_153_600_000),
         ],
     )
     def test_units_and_sums(self, text: str, seconds: float) -> None:
@@ -85,7 +88,8 @@ class TestDuration:
             ("1 h 2 h", "from long to short"),
             ("1 h 5", "needs a unit"),
             ("5 m", "not a unit of a duration: use s, min, h or d"),
-            ("99999999999999 d 99999999999999999999 h", "too large"),
+            ("36500 d 1 s", r"too long: a duration has at most 36500 d \(100 years\)"),
+            ("99999999999999 d 99999999999999999999 h", "too long"),
         ],
     )
     def test_refused_with_the_reason(self, text: str, reason: str) -> None:
