@@ -22,39 +22,39 @@ async def run_in_thread(work: Callable[[], T]) -> T:
     """
     import asyncio  # late: the threads alone, which a single statement needs, do without it
 
-    result: Future[T] = Future()
+    future: Future[T] = Future()
 
     def run() -> None:
-        if not result.set_running_or_notify_cancel():
-            return  # the caller was canceled before the thread began
-        try:
-            result.set_result(work())
-        except BaseException as error:  # raised in the caller
-            result.set_exception(error)
+        if future.set_running_or_notify_cancel():  # False if the caller was canceled before the thread began
+            _complete(future, work)
 
-    threading.Thread(target=run, name="jobtui-background", daemon=True).start()
-    return await asyncio.wrap_future(result)
+    _start_thread(run)
+    return await asyncio.wrap_future(future)
 
 
 def start_in_thread(work: Callable[[], T]) -> Future[T]:
-    """Run `work` on a daemon thread, and return its future, which cannot be canceled."""
+    """Run `work` on a new daemon thread, and return its future, which cannot be canceled."""
     future: Future[T] = Future()
     future.set_running_or_notify_cancel()
-
-    def run() -> None:
-        try:
-            future.set_result(work())
-        except Exception as error:
-            future.set_exception(error)  # reported by the caller
-
-    threading.Thread(target=run, name="jobtui-ask", daemon=True).start()
+    _start_thread(lambda: _complete(future, work))
     return future
 
 
-class SerialExecutor:
-    """The order of work on threads: work of one owner runs one after the other, as it was started.
+def _start_thread(run: Callable[[], None]) -> None:
+    threading.Thread(target=run, name="jobtui-background", daemon=True).start()
 
-    Threads begin in any order, so that a lock would not keep it. For every thread.
+
+def _complete(future: Future[T], work: Callable[[], T]) -> None:
+    try:
+        future.set_result(work())
+    except BaseException as error:  # raised again where the result is read
+        future.set_exception(error)
+
+
+class SerialExecutor:
+    """An executor that runs the work of each owner on threads, in the order in which it was submitted.
+
+    A lock would not keep that order: threads begin in any. May be used from every thread.
     """
 
     def __init__(self) -> None:
@@ -62,25 +62,23 @@ class SerialExecutor:
         self._lock = threading.Lock()
 
     def submit(self, owner: object, work: Callable[[], T]) -> Future[T]:
-        """Run `work` on a daemon thread once all earlier work of the owner has ended; return its future."""
+        """Run `work` once all earlier work of the owner has ended, and return its future."""
         ended = threading.Event()
         with self._lock:
             before = self._last.get(owner)
+
+            def run_in_turn() -> T:
+                try:
+                    if before is not None:
+                        before.wait()
+                    return work()
+                finally:
+                    ended.set()
+
+            future = start_in_thread(run_in_turn)
+            # only now: if no thread can be started, the next work still waits for the earlier one
             self._last[owner] = ended
-
-        def run_in_turn() -> T:
-            try:
-                if before is not None:
-                    before.wait()
-                return work()
-            finally:
-                ended.set()
-
-        try:
-            return start_in_thread(run_in_turn)
-        except BaseException:
-            ended.set()  # no thread could be started
-            raise
+        return future
 
 
 class BackgroundTasks:

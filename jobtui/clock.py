@@ -58,7 +58,7 @@ class SystemClock(Clock):
 async def wait_first(*work: Awaitable[object]) -> None:
     """Wait until the first of these has ended, whatever its outcome.
 
-    A coroutine is canceled if another ends before it. A future stays the caller's, and so does its result.
+    Coroutines that have not ended are canceled then; futures that were passed in are not.
     """
     futures = [asyncio.ensure_future(each) for each in work]
     try:
@@ -72,12 +72,14 @@ async def wait_first(*work: Awaitable[object]) -> None:
 async def wait_all(clock: Clock, seconds: float, *work: asyncio.Future[Any]) -> bool:
     """Wait until all the work has ended, for at most `seconds`, and return whether it has.
 
-    Nothing is canceled.
+    No work is canceled.
     """
     timer = asyncio.ensure_future(clock.sleep(seconds))
     left = set(work)
-    while left and not timer.done():
-        done, _ = await asyncio.wait({*left, timer}, return_when=asyncio.FIRST_COMPLETED)
-        left -= done
-    timer.cancel()
+    try:
+        while left and not timer.done():
+            done, _ = await asyncio.wait({*left, timer}, return_when=asyncio.FIRST_COMPLETED)
+            left -= done
+    finally:
+        timer.cancel()
     return not left

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from jobtui.clock import wait_first
+from jobtui.clock import SystemClock, wait_all, wait_first
 
 
 class TestWaitFirst:
@@ -34,3 +34,19 @@ class TestWaitFirst:
             return future.done()
 
         assert not asyncio.run(run())
+
+
+class TestWaitAll:
+    """It ends with the last of its arguments, or with the time."""
+
+    def test_canceled_wait_leaves_no_timer(self) -> None:
+        async def run() -> set[asyncio.Task[None]]:
+            never: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            waiting = asyncio.ensure_future(wait_all(SystemClock(), 3600, never))
+            await asyncio.sleep(0)
+            waiting.cancel()
+            await asyncio.wait([waiting])
+            await asyncio.sleep(0)
+            return asyncio.all_tasks() - {asyncio.current_task()}  # type: ignore[arg-type]
+
+        assert asyncio.run(run()) == set()
