@@ -366,3 +366,44 @@ class TestLock:
         monkeypatch.setattr(locks, "foreign_owner", lambda directory: "it belongs to another user")
         with pytest.raises(StoreError, match="cannot be written: it belongs to another user"):
             History.open(path)
+
+
+class RefusedThread(threading.Thread):
+    """A thread that the system refuses if it is one for the maintenance."""
+
+    def start(self) -> None:
+        if self.name == "history-maintenance":
+            raise RuntimeError("can't start new thread")
+        super().start()
+
+
+class TestThreads:
+    """If the system has no thread for the maintenance, it is postponed, and the writer goes on."""
+
+    def test_journal_is_sealed_later(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        history, rng = History.open(tmp_path / "history", limits=Limits(2000, 0, 512)), random.Random(5)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading, "Thread", RefusedThread)
+            for _ in range(20):
+                history.commit(made_jobs.ended(history.new_id(), rng)).result(30)
+            assert any("sealing was postponed" in note.what for note in history.notes)
+        for _ in range(20):
+            history.commit(made_jobs.ended(history.new_id(), rng)).result(30)
+        history.close()
+        assert list((tmp_path / "history").glob("seg-*.jsonl"))
+        history = History.open(tmp_path / "history", write=False)
+        assert sum(history.counts().values()) == 40
+        history.close()
+
+    def test_request_to_archive_fails(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        history, rng = History.open(tmp_path / "history", limits=OPEN), random.Random(5)
+        job = made_jobs.ended(history.new_id(), rng)
+        history.commit(job).result(30)
+        with monkeypatch.context() as patch:
+            patch.setattr(threading, "Thread", RefusedThread)
+            with pytest.raises(
+                StoreError, match="not archived, and nothing was changed: can't start new thread"
+            ):
+                history.archive(1, 1).result(30)
+        assert history.archive(1, 1).result(30).ids[0] == 1
+        history.close()

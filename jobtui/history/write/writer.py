@@ -8,6 +8,7 @@ and archives concurrently.
 from __future__ import annotations
 
 import contextlib
+import errno
 import threading
 import time
 from collections import deque
@@ -249,9 +250,14 @@ class Writer:
             self._start_seal()
 
     def _start_seal(self) -> None:
-        with contextlib.suppress(OSError):
+        try:
             seal_request = self.store.rotate()
+        except OSError:
+            return  # the journal is written on, and sealed when it is longer
+        try:
             self._start_maintenance(lambda: self._run_seal(seal_request))
+        except OSError as error:
+            self.store.postpone_seal(error)
 
     def _start_archive(self, request: _ArchiveRequest) -> None:
         if not request.done.set_running_or_notify_cancel():
@@ -273,8 +279,13 @@ class Writer:
         except OSError as error:
             request.done.set_exception(self._archive_error(error, request))
             return
-        self.store.changes.archive_lock.acquire()
-        self._start_maintenance(lambda: self._run_archive(seal_request, request))
+        archive_lock = self.store.changes.archive_lock
+        archive_lock.acquire()
+        try:
+            self._start_maintenance(lambda: self._run_archive(seal_request, request))
+        except OSError as error:
+            archive_lock.release()
+            request.done.set_exception(self._archive_error(error, request))
 
     def _archive_error(self, error: OSError, request: _ArchiveRequest) -> StoreError:
         what = f"The jobs were not {request.what}, and nothing was changed: {describe_os_error(error)}"
@@ -285,10 +296,16 @@ class Writer:
     # ---- the maintenance thread
 
     def _start_maintenance(self, work: Callable[[], None]) -> None:
-        self._maintenance_idle.clear()
-        threading.Thread(
+        """Run `work` on a maintenance thread. Raises OSError if none can be started."""
+        thread = threading.Thread(
             target=self._run_maintenance, args=(work,), name="history-maintenance", daemon=True
-        ).start()
+        )
+        self._maintenance_idle.clear()
+        try:
+            thread.start()
+        except RuntimeError as error:
+            self._maintenance_idle.set()
+            raise OSError(errno.EAGAIN, str(error)) from None
 
     def _run_maintenance(self, work: Callable[[], None]) -> None:
         try:
