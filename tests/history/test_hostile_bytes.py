@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from jobtui.history import History, StoreError
+from jobtui.history import History, Query, Sort, StoreError
 from jobtui.history.format.codec import frame_line
 from jobtui.history.verify import verify
 from tests.history.conftest import Made
@@ -49,3 +50,35 @@ def test_only_errors_of_the_store_are_raised(
         history.close()
     with contextlib.suppress(StoreError):
         verify(directory)
+
+
+COLUMNS = {
+    "an unknown type of array": b'{"type":"Z","data":"AAAA"}',
+    "a part of a number": b'{"type":"d","data":"AAAA"}',
+    "another record": b'{"id":1}',
+}
+
+
+@pytest.mark.parametrize("payload", COLUMNS.values(), ids=COLUMNS.keys())
+@pytest.mark.parametrize("name", ["core", "took"])
+def test_index_with_other_content_is_read_from_the_records(
+    sealed: Made, copied: Callable[[Made], Path], name: str, payload: bytes
+) -> None:
+    directory = copied(sealed)
+    for index in directory.glob("seg-*.idx.json"):
+        replace_column(index, name, payload)
+    history = History.open(directory, write=False)
+    found = history.query(Query(sort=Sort.TOOK)).page(0, 1000)
+    assert {job.id: job for job in found} == sealed.jobs
+    history.close()
+
+
+def replace_column(index: Path, name: str, payload: bytes) -> None:
+    """Replace a line of an index by an intact one with other content."""
+    head, *lines = index.read_bytes().splitlines(keepends=True)
+    header = json.loads(head)
+    names = [each for each, _ in header.pop("lines")]
+    del header["crc"]
+    lines[names.index(name)] = frame_line(payload)
+    header["lines"] = [[each, len(line)] for each, line in zip(names, lines, strict=True)]
+    index.write_bytes(b"".join((frame_line(json.dumps(header).encode()), *lines)))

@@ -168,6 +168,14 @@ class IndexUnusable(Exception):
     """An index that is missing, damaged or another segment's, and must be rebuilt."""
 
 
+class _ColumnMissing(IndexUnusable):
+    """A sound index without a column; `count` is the number of its records."""
+
+    def __init__(self, name: str, count: int) -> None:
+        super().__init__(f"there is no column {name}")
+        self.count = count
+
+
 class _StoredArray(msgspec.Struct, gc=False):
     """An array: its element type as in Python's array module, and its little-endian bytes in base64."""
 
@@ -359,41 +367,33 @@ class SegmentIndex:
 
     def numbers(self, name: str) -> array[float]:
         """Return one of NUMBER_COLUMNS. Raises IndexUnusable."""
-        packed = _decode_numbers(self._line(name))
-        values = array("d", packed.data)
+        with _refused_content():
+            packed = _decode_numbers(self._line(name))
+            values = array("d", packed.data)
         _swap_if_big_endian(values)
         return values
 
     def hosts(self) -> CodedColumn[tuple[str, ...]]:
         """Return each job's hosts. Raises IndexUnusable."""
-        packed = _decode_lists(self._line(_HOSTS))
-        return CodedColumn(packed.values, _unpack(packed.codes))
+        with _refused_content():
+            packed = _decode_lists(self._line(_HOSTS))
+            return CodedColumn(packed.values, _unpack(packed.codes))
 
     def texts(self, name: str) -> CodedColumn[str]:
         """Return one of TEXT_COLUMNS. Raises IndexUnusable."""
-        if name == "requester" and name not in self._names():
+        try:
+            line = self._line(name)
+        except _ColumnMissing as error:
+            if name != "requester":
+                raise
             # the index is older than this column, and so are its jobs: they have no value in it
-            return CodedColumn(("",), array("B", bytes(self._head_line().count)))
-        packed = _decode_texts(self._line(name))
-        return CodedColumn(packed.values, _unpack(packed.codes))
-
-    def _head_line(self) -> _Header:
-        try:
-            file = self._disk.open(self._path)
-        except OSError as error:
-            raise IndexUnusable(str(error)) from None
-        try:
-            start = self._disk.read(file, _MAX_HEADER_BYTES, 0)
-            return self._head(start[: start.find(b"\n")])
-        except (OSError, *DECODE_ERRORS) as error:
-            raise IndexUnusable(str(error)) from None
-        finally:
-            self._disk.close(file)
-
-    def _names(self) -> list[str]:
-        return [name for name, _ in self._head_line().lines]
+            return CodedColumn(("",), array("B", bytes(error.count)))
+        with _refused_content():
+            packed = _decode_texts(line)
+            return CodedColumn(packed.values, _unpack(packed.codes))
 
     def _line(self, name: str) -> bytes:
+        """Return the line of a column. Raises IndexUnusable."""
         try:
             file = self._disk.open(self._path)
         except OSError as error:
@@ -401,14 +401,14 @@ class SegmentIndex:
         try:
             start = self._disk.read(file, _MAX_HEADER_BYTES, 0)
             first = start[: start.find(b"\n") + 1]
-            offset = len(first)
-            for each, length in self._head(first[:-1]).lines:
+            head, offset = self._head(first[:-1]), len(first)
+            for each, length in head.lines:
                 if each == name:
                     line = self._disk.read(file, length, offset)[:-1]
                     break
                 offset += length
             else:
-                raise IndexUnusable(f"there is no column {name}")
+                raise _ColumnMissing(name, head.count)
         except (OSError, *DECODE_ERRORS) as error:
             raise IndexUnusable(str(error)) from None
         finally:
@@ -426,21 +426,28 @@ class SegmentIndex:
         return head
 
 
-def decode_core(line: bytes) -> Columns:
-    """Decode the line of the columns that stay in memory.
+@contextlib.contextmanager
+def _refused_content() -> Iterator[None]:
+    """Raise IndexUnusable for an intact line whose content is not that of its column."""
+    try:
+        yield
+    except (ValueError, *DECODE_ERRORS) as error:  # ValueError: an array's unknown type, or part of an item
+        raise IndexUnusable(str(error)) from None
 
-    Raises MsgspecError for any other line.
-    """
-    core = _decode_core(line)
-    return Columns(
-        ids=_unpack(core.ids),
-        starts=_unpack(core.starts),
-        statuses=bytearray(core.statuses),
-        spaces=CodedColumn(core.spaces.values, _unpack(core.spaces.codes)),
-        commands=CodedColumn(core.commands.values, _unpack(core.commands.codes)),
-        recovered=_unpack(core.recovered),
-        recoverers=_unpack(core.recoverers),
-    )
+
+def decode_core(line: bytes) -> Columns:
+    """Decode the line of the columns that stay in memory. Raises IndexUnusable for any other line."""
+    with _refused_content():
+        core = _decode_core(line)
+        return Columns(
+            ids=_unpack(core.ids),
+            starts=_unpack(core.starts),
+            statuses=bytearray(core.statuses),
+            spaces=CodedColumn(core.spaces.values, _unpack(core.spaces.codes)),
+            commands=CodedColumn(core.commands.values, _unpack(core.commands.codes)),
+            recovered=_unpack(core.recovered),
+            recoverers=_unpack(core.recoverers),
+        )
 
 
 def _pack(values: array[int] | array[float]) -> _StoredArray:

@@ -20,7 +20,7 @@ import msgspec
 from jobtui.history.format.archive import ARCHIVE_MANIFEST_NAME, Archives, current_ids, describe_archive
 from jobtui.history.format.codec import encode, split_lines
 from jobtui.history.format.disk import Disk, is_unreadable
-from jobtui.history.format.index import decode_core
+from jobtui.history.format.index import IndexUnusable, decode_core
 from jobtui.history.format.journal import (
     JOURNAL_END,
     Replay,
@@ -120,7 +120,7 @@ def _ids_in(data: bytes, name: str) -> Iterator[int]:
     if ".idx.json" in name:
         for _, line, whole in split_lines(data):
             if whole:
-                with contextlib.suppress(msgspec.MsgspecError):
+                with contextlib.suppress(IndexUnusable):  # the line of another column
                     yield from decode_core(line).ids
     else:
         yield from (int(found) - shift for pattern, shift in _IDS for found in pattern.findall(data))
