@@ -23,7 +23,7 @@ from jobtui.history.format.archive import (
     load_archive_manifest,
     replace_archive_manifest,
 )
-from jobtui.history.format.codec import SCHEMA, encode, frame_line, split_lines
+from jobtui.history.format.codec import SCHEMA, encode, frame_line, split_lines, try_decode_job
 from jobtui.history.format.disk import Disk, resolve_directory
 from jobtui.history.format.lock import WriterWatcher, require_ownership
 from jobtui.history.format.manifest import ARCHIVE_DIRECTORY, MANIFEST_NAME, ArchiveEntry
@@ -31,7 +31,7 @@ from jobtui.history.format.quarantine import QUARANTINE_DIRECTORY, DamageNote, u
 from jobtui.history.format.record_finder import RecordFinder
 from jobtui.history.format.segment import UNREADABLE, Segment, index_name, records_name
 from jobtui.history.format.state import SupersededRecord, nest_counts
-from jobtui.history.verify import check_counts, check_segment, decode_intact, find_wrong_types
+from jobtui.history.verify import check_counts, check_segment, find_wrong_types
 from jobtui.history.work_steps import run_steps
 from jobtui.history.write.archiver import link_or_copy
 from jobtui.history.write.store import Limits, Store, make_directories
@@ -226,7 +226,7 @@ class _Repair:
         found = {}
         foreign = self._is_foreign_to(segment)
         for _, line, whole in split_lines(data):
-            job = decode_intact(line, segment.entry.schema) if whole else None
+            job = try_decode_job(line, segment.entry.schema) if whole else None
             if job is not None and not foreign(job.id):
                 found[job.id] = (job, line + b"\n")
         columns = segment.indexed_columns()

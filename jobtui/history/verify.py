@@ -8,9 +8,8 @@ from operator import ge
 from pathlib import Path
 from typing import Final
 
-from jobtui.errors import DECODE_ERRORS
 from jobtui.history.format.archive import ARCHIVE_MANIFEST_NAME, Archives, is_archive_name, is_unfinished
-from jobtui.history.format.codec import decode_job, split_lines
+from jobtui.history.format.codec import split_lines, try_decode_job
 from jobtui.history.format.disk import Disk, is_unreadable, resolve_directory
 from jobtui.history.format.journal import journal_number
 from jobtui.history.format.lock import LOCK_NAME, WriterWatcher
@@ -26,7 +25,6 @@ from jobtui.history.format.quarantine import (
 from jobtui.history.format.segment import DAMAGED, UNREADABLE, Segment, index_name, records_name
 from jobtui.history.format.state import State, StatusCounts, flatten_counts
 from jobtui.history.read.reader import HistoryReader
-from jobtui.model import Job
 
 _FILES: Final = frozenset(
     {LOCK_NAME, MANIFEST_NAME, f"{MANIFEST_NAME}.tmp", ARCHIVE_MANIFEST_NAME, f"{ARCHIVE_MANIFEST_NAME}.tmp"}
@@ -51,7 +49,7 @@ def check_segment(disk: Disk, segment: Segment) -> list[DamageNote]:
     known = list(zip(columns.starts, columns.ids, strict=False)) if columns is not None else []
     notes, found = [], []
     for start, line, whole in split_lines(data):
-        job = decode_intact(line, segment.entry.schema) if whole else None
+        job = try_decode_job(line, segment.entry.schema) if whole else None
         if job is not None:
             found.append(job.id)
         else:
@@ -155,14 +153,6 @@ def check_counts(state: State, archived: Sequence[Segment]) -> Iterator[DamageNo
     if +tally != +counted:
         what = f"its counts of {sum(counted.values())} sealed jobs are wrong; there are {sum(tally.values())}"
         yield DamageNote(MANIFEST_NAME, None, (), what)
-
-
-def decode_intact(line: bytes, schema: int) -> Job | None:
-    """Return the job of an intact line, None if it is not a job."""
-    try:
-        return decode_job(line, schema)
-    except DECODE_ERRORS:
-        return None
 
 
 _VERIFY_ATTEMPTS: Final = 5

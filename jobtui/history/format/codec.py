@@ -18,6 +18,7 @@ from zlib import crc32
 
 import msgspec
 
+from jobtui.errors import DECODE_ERRORS
 from jobtui.model import Job, JobEvent, Task
 
 MAGIC: Final = b'{"crc":"'
@@ -35,13 +36,13 @@ def is_intact(line: bytes) -> bool:
     return line.startswith(b'{"crc":"%08x",' % crc32(line[HEADER_SIZE:]))
 
 
-def split_lines(data: bytes, start: int = 0) -> Iterator[tuple[int, bytes, bool]]:
-    """Yield the lines of `data` from `start`: offset, bytes without the newline, whether it is intact.
+def split_lines(data: bytes) -> Iterator[tuple[int, bytes, bool]]:
+    """Yield the lines of `data`: offset, bytes without the newline, whether it is intact.
 
     Blanks between lines are skipped. If a newline is damaged, the lines around it are separated by the
     beginning that all lines have.
     """
-    position, end = start, len(data)
+    position, end = 0, len(data)
     while position < end:
         newline = data.find(b"\n", position)
         stop = end if newline < 0 else newline
@@ -237,7 +238,7 @@ def _struct_in(kind: Any) -> type[msgspec.Struct] | None:
 def decode_entry(line: bytes, schema: int) -> JournalEntry:
     """Return the entry of an intact journal line.
 
-    Raises msgspec.ValidationError for unknown content.
+    Raises msgspec.ValidationError for unknown content. `schema` is 0 until the journal's header was read.
     """
     return _decode_entry(line if schema in (0, SCHEMA) else _upgraded_entry(line, schema))
 
@@ -247,6 +248,14 @@ def decode_job(line: bytes, schema: int) -> Job:
     if schema == SCHEMA:
         return _decode_job(line)
     return msgspec.convert(_upgraded(_decode_plain(line), schema), Job, strict=False)
+
+
+def try_decode_job(line: bytes, schema: int) -> Job | None:
+    """Return the job of an intact record, None if it is not a job."""
+    try:
+        return decode_job(line, schema)
+    except DECODE_ERRORS:
+        return None
 
 
 def _upgraded(record: dict[str, Any], schema: int) -> dict[str, Any]:

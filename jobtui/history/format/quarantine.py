@@ -189,6 +189,7 @@ class Quarantine:
             if self._on_disk is None:
                 written, self._can_append = _read_note_lines(self._disk, self.history_directory)
                 self._on_disk = dict.fromkeys(line + b"\n" for line in written)
+            # unknown while it is written: after an error the file is read again
             known, self._on_disk = self._on_disk, None
             lines = dict.fromkeys(frame_line(_encode(note)) for note in notes)
             fresh = [line for line in lines if line not in known]

@@ -13,9 +13,7 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
-import msgspec
-
-from jobtui.history.format.codec import SCHEMA, decode_job, split_lines
+from jobtui.history.format.codec import SCHEMA, split_lines, try_decode_job
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.manifest import ARCHIVE_DIRECTORY
 from jobtui.history.format.quarantine import QUARANTINE_DIRECTORY
@@ -78,10 +76,6 @@ def _matches_entry(file: Path, segments: Mapping[Path, Segment]) -> bool:
 def read_records(data: bytes) -> Iterator[tuple[Job, bytes]]:
     """Yield the ended jobs of a segment's file, each with its line, without damaged ones."""
     for _, line, whole in split_lines(data):
-        if whole:
-            try:
-                job = decode_job(line, SCHEMA)
-            except msgspec.MsgspecError:
-                continue
-            if job.status.ended:
-                yield job, line + b"\n"
+        job = try_decode_job(line, SCHEMA) if whole else None
+        if job is not None and job.status.ended:
+            yield job, line + b"\n"

@@ -16,8 +16,8 @@ from typing import Final
 
 import msgspec
 
-from jobtui.errors import DECODE_ERRORS, StoreError
-from jobtui.history.format.codec import SCHEMA, decode_job, is_intact, split_lines
+from jobtui.errors import StoreError
+from jobtui.history.format.codec import SCHEMA, is_intact, split_lines, try_decode_job
 from jobtui.history.format.disk import Disk, is_unreadable
 from jobtui.history.format.index import (
     CODE_OF,
@@ -177,7 +177,7 @@ class Segment:
         self.load()
         if self._own_lines is not None:
             line = self._own_lines.get(job_id := self.columns.ids[row])
-            job = self._decode(line) if line is not None else self.find_elsewhere(job_id)
+            job = try_decode_job(line, self.entry.schema) if line is not None else self.find_elsewhere(job_id)
             return job if job is not None else self._from_index(self.columns, row)
         try:
             line = self.line(row)
@@ -329,7 +329,7 @@ class Segment:
         apart: set[int] = set()
         own, others = set(indexed.ids) if indexed is not None else None, dict[int, bytes]()
         for start, line, whole in split_lines(data):
-            job = self._decode(line) if whole else None
+            job = try_decode_job(line, self.entry.schema) if whole else None
             if job is None:
                 self._quarantine.add_in_place(self.file, start, DAMAGED, line)
             elif not self._may_be_own(job.id, own):
@@ -388,19 +388,13 @@ class Segment:
             self._index.write(len(jobs), list(index_lines(sealed, RecordColumns(jobs))))
 
     def _decode_row(self, row: int, line: bytes) -> Job:
-        job = self._decode(line) if is_intact(line) else None
+        job = try_decode_job(line, self.entry.schema) if is_intact(line) else None
         columns = self.columns
         job_id = columns.ids[row]
         if job is not None and job.id == job_id:
             return job
         self._quarantine.add_in_place(self.file, columns.starts[row], DAMAGED, line, jobs=(job_id,))
         return self._from_index(columns, row)
-
-    def _decode(self, line: bytes) -> Job | None:
-        try:
-            return decode_job(line, self.entry.schema)
-        except DECODE_ERRORS:
-            return None
 
     def _note_unreadable(self, error: OSError) -> None:
         """Note that the file is missing or unreadable; raise any other error."""
