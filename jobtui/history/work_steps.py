@@ -7,7 +7,8 @@ thread by that. Both reading and writing use this module. It is not part of `bac
 from __future__ import annotations
 
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
+from functools import partial
 from typing import Final, TypeVar
 
 Result = TypeVar("Result")
@@ -16,25 +17,20 @@ _YIELD_INTERVAL: Final = 0.002
 """Seconds between two yields: below what a user or a commit notices."""
 
 
-def run_steps(steps: Steps[Result]) -> Result:
-    """Run all steps without a pause and return their result."""
+def run_steps(steps: Steps[Result], between: Callable[[], object] = lambda: None) -> Result:
+    """Run all steps, call `between` after each but the last, and return their result."""
     while True:
         try:
             next(steps)
         except StopIteration as end:
             result: Result = end.value
             return result
+        between()
 
 
 def run_cooperatively(steps: Steps[Result]) -> Result:
     """Run all steps, yielding to other threads between them, and return their result."""
-    while True:
-        try:
-            next(steps)
-        except StopIteration as end:
-            result: Result = end.value
-            return result
-        time.sleep(0)
+    return run_steps(steps, partial(time.sleep, 0))
 
 
 class Yielder:

@@ -11,8 +11,7 @@ import pytest
 from jobtui.history import History, Query, Sort
 from jobtui.history.format.index import encode_column
 from jobtui.history.read import ordered_ids
-from jobtui.history.read.ordered_ids import _equal
-from jobtui.history.read.query import _by_value
+from jobtui.history.read.query import match_values
 from jobtui.history.write.store import Limits
 from jobtui.model import ClusterRef, Job, Status
 from tests.support import made_jobs
@@ -47,8 +46,8 @@ def ended(count: int) -> list[Job]:
 def test_values_of_wide_codes_are_compared() -> None:
     column = encode_column([float(number) for number in (*range(300), 299)])
     assert column.codes.itemsize > 1
-    assert _equal(column, 299.0) == bytes(299) + b"\1\1"
-    assert _by_value(column, lambda value: value > 298) == bytes(299) + b"\1\1"
+    assert match_values(column, (299.0).__eq__) == bytes(299) + b"\1\1"
+    assert match_values(column, lambda value: value > 298) == bytes(299) + b"\1\1"
 
 
 def test_number_beyond_all_bounds_stays_within_its_cluster(sealed: Sealed) -> None:

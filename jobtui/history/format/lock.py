@@ -29,8 +29,11 @@ _STATUS_BYTES: Final = 512
 MAX_ADDRESS_BYTES: Final = 200
 """The longest address. The rest of a status takes at most 210 of its 512 bytes."""
 _LOCK_ATTEMPTS: Final = 20
+"""A reader that checks whether a writer lives holds the lock for some microseconds."""
 _LOCK_RETRY_SECONDS: Final = 0.005
 _PID_BYTES: Final = 24
+_READ_ATTEMPTS: Final = 3
+"""A status that is read while it is written may have parts of two. The next reading finds it whole."""
 
 
 class WriterStatus(msgspec.Struct, frozen=True, gc=False):
@@ -165,15 +168,18 @@ class WriterWatcher:
 
     def read_raw(self) -> bytes:
         """Return the bytes of the status: different bytes mean that something has changed."""
-        return self._disk.read(self._file, _STATUS_BYTES, 0) if self._open() and self._file is not None else b""
+        file = self._open()
+        return self._disk.read(file, _STATUS_BYTES, 0) if file is not None else b""
 
     def read_status(self) -> WriterStatus | None:
         """Return the writer's last status, None if there is none."""
-        return _read_status(self._disk, self._file) if self._open() and self._file is not None else None
+        file = self._open()
+        return _read_status(self._disk, file) if file is not None else None
 
     def has_writer(self) -> bool:
         """Return whether a process holds the lock now."""
-        return self._open() and self._file is not None and self._disk.is_locked(self._file)
+        file = self._open()
+        return file is not None and self._disk.is_locked(file)
 
     def close(self) -> None:
         """Close the file."""
@@ -181,15 +187,14 @@ class WriterWatcher:
             self._disk.close(self._file)
             self._file = None
 
-    def _open(self) -> bool:
+    def _open(self) -> int | None:
+        """Return the open file, None if there is none."""
         if self._file is not None and not self._disk.is_same_file(self._file, str(self._path)):
             self.close()  # another writer replaced it
         if self._file is None:
-            try:
+            with contextlib.suppress(FileNotFoundError):
                 self._file = self._disk.open(self._path)
-            except FileNotFoundError:
-                return False
-        return True
+        return self._file
 
 
 def _acquire(disk: Disk, file: int, holder: Callable[[], int | None]) -> None:
@@ -258,7 +263,7 @@ def require_ownership(disk: Disk, directory: Path) -> None:
 
 
 def _read_status(disk: Disk, file: int) -> WriterStatus | None:
-    for _ in range(3):
+    for _ in range(_READ_ATTEMPTS):
         line = disk.read(file, _STATUS_BYTES, 0).rstrip(b" ").removesuffix(b"\n")
         if is_intact(line):
             try:

@@ -13,13 +13,14 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from itertools import chain, compress
+from operator import and_
 from typing import Any, Final, Protocol
 
 from typing_extensions import override
 
 from jobtui.history.format.index import CodedColumn
 from jobtui.history.format.segment import Segment
-from jobtui.history.read.query import Query, match_segment
+from jobtui.history.read.query import Query, combine_masks, match_segment, match_values
 from jobtui.history.read.sort_keys import SAMPLE, KeyBound, KeyedIds, merge_ranks, sort_key, sort_rows
 from jobtui.history.work_steps import Yielder
 from jobtui.model import Job
@@ -32,7 +33,6 @@ _MAX_WIDTH: Final = 8
 """The most segments searched in one step: enough to be fast, and short enough for other threads."""
 _MAX_RANKED_HEAD: Final = 16384
 """The longest head that is searched for rank by rank."""
-_CODES: Final = 256
 _MIN_HEAD: Final = 512
 """The smallest number of ids from which a first page is chosen."""
 
@@ -323,8 +323,8 @@ class KeyOrder(OrderedIds):
         return head
 
     def _of_rank(self, rank: float, segment: Segment) -> bytes:
-        found = _equal(self._ranked(segment), rank)
-        return _and(match_segment(self._query, segment), found) if 1 in found else found
+        found = match_values(self._ranked(segment), rank.__eq__)
+        return combine_masks([match_segment(self._query, segment), found], and_) if 1 in found else found
 
     def _ranked(self, segment: Segment) -> CodedColumn[float]:
         column = self._columns.get(segment)
@@ -380,16 +380,6 @@ class KeyOrder(OrderedIds):
                 pieces.setdefault(rank, []).append(ids)
             yielder.yield_gil()
         return merge_ranks(pieces)
-
-
-def _equal(column: CodedColumn[float], wanted: float) -> bytes:
-    """Return a mask: 1 for each record with that value."""
-    if wanted not in column.values:
-        return bytes(len(column.codes))
-    table = bytes(map(wanted.__eq__, column.values))
-    if column.codes.itemsize == 1:
-        return column.codes.tobytes().translate(table.ljust(_CODES, b"\0"))
-    return bytes(map(table.__getitem__, column.codes))
 
 
 def _by_rank(column: CodedColumn[float], ids: array[int], chosen: bytes) -> Iterator[tuple[float, array[int]]]:
@@ -462,11 +452,6 @@ def _rows_at(loaded: Sequence[KeyedIds], value: float, count: int, descending: b
         found.sort(reverse=descending)
     # each segment added at most that many ids, so those after them may be incomplete
     return [(value, job_id) for job_id in found[:count]]
-
-
-def _and(chosen: bytes, others: bytes) -> bytes:
-    both = int.from_bytes(chosen, "little") & int.from_bytes(others, "little")
-    return both.to_bytes(len(chosen), "little")
 
 
 def _positions(chosen: bytes) -> Iterable[int]:

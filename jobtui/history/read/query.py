@@ -108,9 +108,10 @@ class Query(msgspec.Struct, frozen=True):
 
 
 T = TypeVar("T")
-_CODES: Final = 256
-_NOT: Final = bytes([1, 0]).ljust(_CODES, b"\0")
-_DIGITS: Final = 20
+_BYTE_VALUES: Final = 256
+"""The length of a table for `bytes.translate`."""
+_NOT: Final = bytes([1, 0]).ljust(_BYTE_VALUES, b"\0")
+_MAX_ID_DIGITS: Final = 19
 
 
 def match_segment(query: Query, segment: Segment) -> bytes:
@@ -118,13 +119,13 @@ def match_segment(query: Query, segment: Segment) -> bytes:
     columns = segment.columns
     masks = [_by_status(query, segment)]
     if query.spaces or query.not_spaces:
-        masks.append(_by_value(columns.spaces, _includes(query.spaces, query.not_spaces)))
+        masks.append(match_values(columns.spaces, _includes(query.spaces, query.not_spaces)))
     if query.commands or query.not_commands:
-        masks.append(_by_value(columns.commands, _includes(query.commands, query.not_commands)))
+        masks.append(match_values(columns.commands, _includes(query.commands, query.not_commands)))
     if query.since is not None or query.until is not None:
         masks += _by_time(query, segment)
     if query.hosts or query.not_hosts:
-        masks.append(_by_value(segment.hosts(), _wanted_hosts(query)))
+        masks.append(match_values(segment.hosts(), _wanted_hosts(query)))
     if query.words or query.not_words:
         masks += _by_words(query, segment)
     for column, words, not_words in _texts(query):
@@ -134,7 +135,7 @@ def match_segment(query: Query, segment: Segment) -> bytes:
         masks.append(bytes(map(query.ids.__contains__, segment.columns.ids)))
     if query.not_ids:
         masks.append(bytes(map(query.not_ids.__contains__, segment.columns.ids)).translate(_NOT))
-    return _combine(masks, operator.and_)
+    return combine_masks(masks, operator.and_)
 
 
 def match_job(query: Query) -> Callable[[Job], bool]:
@@ -242,13 +243,14 @@ def _by_status(query: Query, segment: Segment) -> bytes:
 # a query asks for the same table once for each segment
 @lru_cache(maxsize=8)
 def _status_table(statuses: frozenset[Status], not_statuses: frozenset[Status]) -> bytes:
-    return bytes(map(_includes(statuses, not_statuses), STATUSES)).ljust(_CODES, b"\0")
+    return bytes(map(_includes(statuses, not_statuses), STATUSES)).ljust(_BYTE_VALUES, b"\0")
 
 
-def _by_value(column: CodedColumn[Any], wanted: Callable[[Any], bool]) -> bytes:
+def match_values(column: CodedColumn[Any], wanted: Callable[[Any], bool]) -> bytes:
+    """Return a mask of the records whose value is wanted."""
     table = bytes(map(wanted, column.values))
     if column.codes.typecode == "B":
-        return column.codes.tobytes().translate(table.ljust(_CODES, b"\0"))
+        return column.codes.tobytes().translate(table.ljust(_BYTE_VALUES, b"\0"))
     return bytes(map(table.__getitem__, column.codes))
 
 
@@ -270,9 +272,9 @@ def _by_words(query: Query, segment: Segment) -> Iterable[bytes]:
 
 def _by_texts(texts: CodedColumn[str], words: Sequence[str], not_words: Sequence[str]) -> Iterable[bytes]:
     for word in words:
-        yield _by_value(texts, _contains(word))
+        yield match_values(texts, _contains(word))
     for word in not_words:
-        yield _by_value(texts, _contains(word)).translate(_NOT)
+        yield match_values(texts, _contains(word)).translate(_NOT)
 
 
 def _by_bound(bound: Bound, segment: Segment) -> bytes:
@@ -286,15 +288,15 @@ def _by_word(
 ) -> bytes:
     columns, holds, number = segment.columns, _contains(word), _number(word)
     found = [
-        bytes(columns.statuses).translate(bytes(map(holds, STATUSES)).ljust(_CODES, b"\0")),
-        _by_value(columns.spaces, holds),
-        _by_value(columns.commands, holds),
-        _by_value(hosts, lambda names: any(map(holds, names))),
-        _by_value(reasons, holds),
+        bytes(columns.statuses).translate(bytes(map(holds, STATUSES)).ljust(_BYTE_VALUES, b"\0")),
+        match_values(columns.spaces, holds),
+        match_values(columns.commands, holds),
+        match_values(hosts, lambda names: any(map(holds, names))),
+        match_values(reasons, holds),
     ]
     if number is not None:
         found.append(_by_id(segment, number))
-    return _combine(found, operator.or_)
+    return combine_masks(found, operator.or_)
 
 
 def _by_id(segment: Segment, job_id: int) -> bytes:
@@ -304,8 +306,8 @@ def _by_id(segment: Segment, job_id: int) -> bytes:
     return bytes(found)
 
 
-def _combine(masks: Sequence[bytes], join: Callable[[int, int], int]) -> bytes:
-    """Combine masks as long integers, which is the fastest way without another library."""
+def combine_masks(masks: Sequence[bytes], join: Callable[[int, int], int]) -> bytes:
+    """Return masks combined by `and_` or `or_`, as long integers: the fastest way without another library."""
     if len(masks) == 1:
         return masks[0]
     numbers = (int.from_bytes(each, "little") for each in masks)
@@ -330,4 +332,4 @@ def _contains(word: str) -> Callable[[str], bool]:
 
 
 def _number(word: str) -> int | None:
-    return int(word) if word.isascii() and word.isdecimal() and len(word) < _DIGITS else None
+    return int(word) if word.isascii() and word.isdecimal() and len(word) <= _MAX_ID_DIGITS else None
