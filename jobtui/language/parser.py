@@ -184,10 +184,15 @@ def _number(text: str, start: int, end: int) -> int:
 
 def _name(text: str, start: int, end: int) -> str:
     name = text[start + 1 : end - 1].replace("``", "`") if text[start] == "`" else text[start:end]
-    if len(name) > MAX_NAME_LENGTH:
-        message = f"a name has at most {MAX_NAME_LENGTH:,} characters, but this one has {len(name):,}"
-        raise StatementError(message, text=text, span=(start, end))
+    if problem := _length_problem(name):
+        raise StatementError(problem, text=text, span=(start, end))
     return name
+
+
+def _length_problem(name: str) -> str:
+    if len(name) <= MAX_NAME_LENGTH:
+        return ""
+    return f"a name has at most {MAX_NAME_LENGTH:,} characters, but this one has {len(name):,}"
 
 
 def _host(text: str, start: int, end: int) -> str:
@@ -195,13 +200,9 @@ def _host(text: str, start: int, end: int) -> str:
     if text[start] not in "\"'":
         return _name(text, start, end)
     name = _string(text, start, end)
-    problem = ""
-    if not name:
-        problem = "a host's name cannot be empty"
-    elif len(name) > MAX_NAME_LENGTH:
-        problem = f"a name has at most {MAX_NAME_LENGTH:,} characters, but this one has {len(name):,}"
-    elif not is_host_name(name):
-        problem = "a host's name holds no control character"
+    problem = _length_problem(name)
+    if not problem and not is_host_name(name):
+        problem = "a host's name cannot hold a control character"
     if problem:
         raise StatementError(problem, text=text, span=(start, end))
     return name

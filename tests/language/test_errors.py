@@ -290,7 +290,7 @@ def test_dotted_host_is_to_be_quoted(hosts: str) -> None:
     ("host", "message"),
     [
         ('""', "there is nothing between the quotes"),
-        (r'"a\nb"', "a host's name holds no control character"),
+        (r'"a\nb"', "a host's name cannot hold a control character"),
         (f'"{"a" * 4097}"', "a name has at most 4,096 characters, but this one has 4,097"),
     ],
 )

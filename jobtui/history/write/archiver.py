@@ -150,8 +150,7 @@ def restore(store: SegmentStore, archives: Archives, first: int, last: int) -> S
             raise OSError(errno.EBUSY, "a journal also has these jobs")  # they would exist twice
         for entry in restored.emptied:
             path = store.directory / ARCHIVE_DIRECTORY / entry.name
-            with contextlib.suppress(FileExistsError):  # from a restore that failed
-                disk.create_with(path / RESTORED_MARKER, [])
+            disk.create_with(path / RESTORED_MARKER, [])  # a marker from a restore that failed is replaced
             disk.sync_directory(path)
         for directory in (store.directory / ARCHIVE_DIRECTORY, store.directory):
             disk.sync_directory(directory)
