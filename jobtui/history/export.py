@@ -53,7 +53,8 @@ def export(
     """Write every job, the archived ones last, to `out` in one of FORMATS.
 
     `json` is an array, `jsonl` one object per line, of full records with `archived` added. `csv` has the
-    columns that fit a row. Damaged jobs are skipped. Nothing is changed on disk.
+    columns that fit a row. A damaged job is written with the fields that the index has. Nothing is changed on
+    disk.
 
     Args:
         raw: Do not guard the texts that a spreadsheet would take for formulas (CSV only).

@@ -1,11 +1,11 @@
 """Archived jobs: directories of segments under `archive/`, outside the normal views.
 
-No archived job is ever deleted. One that is restored returns to a segment of the history, and the others of its
-archive move to a new directory: a file of an archive is never changed.
+No archived job is ever deleted. A restored job returns to a segment of the history, and the others of its
+archive move to a new directory. Only a repair changes a file of an archive.
 
-A segment whose jobs were all archived is moved to the archive as a whole (by a second name); others are split.
-`ARCHIVE.json` is the archive's own manifest. The history's manifest names the archives; another directory was
-left by an unfinished archiving, or put there by hand.
+A segment of which all jobs are archived is moved to the archive as a whole, by a second name; any other is
+split. `ARCHIVE.json` is the archive's own manifest. The history's manifest names the archives. A directory that
+it does not name was left by an unfinished archiving, or put there by hand.
 """
 
 from __future__ import annotations
@@ -117,7 +117,7 @@ class Archives:
     def __init__(self, disk: Disk, directory: Path, quarantine: Quarantine) -> None:
         self._disk, self._directory, self._quarantine = disk, directory, quarantine
         self._open: dict[str, tuple[Segment, ...]] = {}
-        self._scattered: RecordFinder | None = None
+        self._finder: RecordFinder | None = None
 
     @property
     def notes(self) -> tuple[DamageNote, ...]:
@@ -153,17 +153,14 @@ class Archives:
         return self._open[archive.name]
 
     def _find_elsewhere(self, job_id: int) -> Job | None:
-        if self._scattered is None:
-            archived = tuple(segment for segments in self._open.values() for segment in segments)
-            self._scattered = RecordFinder(self._disk, self._directory, archived)
-        return self._scattered.find(job_id)
+        if self._finder is None:
+            self._finder = RecordFinder(self._disk, self._directory, self.opened)
+        return self._finder.find(job_id)
 
     def _scan(self, archive: ArchiveEntry, what: str, data: bytes) -> tuple[Segment, ...]:
         """Return the segments in the directory of an archive whose own manifest cannot be read."""
-        path, file = (
-            self._directory / ARCHIVE_DIRECTORY / archive.name,
-            f"{ARCHIVE_DIRECTORY}/{archive.name}/{ARCHIVE_MANIFEST_NAME}",
-        )
+        path = self._directory / ARCHIVE_DIRECTORY / archive.name
+        file = f"{ARCHIVE_DIRECTORY}/{archive.name}/{ARCHIVE_MANIFEST_NAME}"
         found = scan_segments(self._disk, path, self._quarantine) if self._disk.is_directory(path) else []
         if found:
             self._quarantine.add(file, None, f"{what}: the segments next to it show what is archived", data)

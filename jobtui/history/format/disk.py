@@ -22,7 +22,7 @@ from typing import Final
 
 from jobtui.formatting import format_bytes
 
-FULL_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
+_FULL_ERRORS: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _UNREADABLE_ERRORS: Final = frozenset(
     {errno.EIO, errno.EACCES, errno.EPERM, errno.ELOOP, errno.ENOTDIR, errno.EBADMSG, 117}
 )
@@ -30,7 +30,8 @@ _UNREADABLE_ERRORS: Final = frozenset(
 _MISSING_ERRORS: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 """The errors of a path that does not exist; ELOOP if links point to each other."""
 _MAX_BYTES: Final = 2 << 30
-"""A journal of a million live jobs has a quarter, and no segment more. A file with a hole has any size."""
+"""The largest size that is read. A journal of a million live jobs has a quarter of it, and no segment has more;
+a file with a hole can claim any size."""
 _FILE_MODE: Final = 0o600
 _DIRECTORY_MODE: Final = 0o700
 _KINDS: Final = {
@@ -53,7 +54,7 @@ def is_unreadable(error: OSError) -> bool:
 
 def is_full(error: OSError) -> bool:
     """Return whether the error means that the disk is full, or the user's quota."""
-    return error.errno in FULL_ERRORS
+    return error.errno in _FULL_ERRORS
 
 
 def resolve_directory(path: Path) -> Path:
@@ -186,9 +187,8 @@ class Disk:
     def location_stamp(self, file: int, directory: str) -> tuple[str, int, int] | None:
         """Return a value that changes if an open file is deleted or moved, or its directory replaced.
 
-        None: unknown. This does not read the times of the file itself: since Linux 6.13 the write after that
-        also changes the inode, and the syncs of a file that is checked after each of them take half as long
-        again.
+        None: unknown. This does not read the times of the file itself: since Linux 6.13 the next write would
+        then also change the inode, and a sync would take 1.5 times as long.
         """
         try:
             there = os.stat(directory)  # noqa: PTH116 as in is_same_file
@@ -214,7 +214,7 @@ class Disk:
             return False
 
     def wrong_type(self, path: Path, *, directory: bool = False) -> str:
-        """Return a text about an entry of a wrong type at the path of a file or directory, "" without one."""
+        """Return what is wrong if anything but a file (or a directory) has the path, otherwise ""."""
         try:
             found = os.lstat(path).st_mode
         except OSError as error:

@@ -265,7 +265,7 @@ class ColumnSource(Protocol):
 
 
 class RecordColumns(ColumnSource):
-    """The columns of jobs."""
+    """The columns that are made from the jobs themselves."""
 
     def __init__(self, jobs: Sequence[Job]) -> None:
         self._jobs = jobs
@@ -284,7 +284,7 @@ class RecordColumns(ColumnSource):
 
 
 def read_numbers(source: ColumnSource, name: str, commands: CodedColumn[str]) -> array[float]:
-    """Return one of NUMBER_COLUMNS. Raises IndexUnusable."""
+    """Return one of NUMBER_COLUMNS for records with these commands. Raises IndexUnusable."""
     numbers = source.numbers(name)
     if name == "reclaimed" and JobCommand.FLUSH in commands.values:
         # earlier versions recorded by how much the files shrank during a flush, which reclaims nothing

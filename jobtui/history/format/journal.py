@@ -55,13 +55,13 @@ def list_journals(disk: Disk, directory: Path) -> list[tuple[int, Path]]:
 
 def select_journals(directory: Path, names: Iterable[str]) -> list[tuple[int, Path]]:
     """Return the journals among these names of the directory, by rising number."""
-    # of ten million jobs, 8,000 names are segments'
-    numbered_names = ((journal_number(name), name) for name in names if name.startswith(_START))
+    numbered_names = ((journal_number(name), name) for name in names)
     return sorted((number, directory / name) for number, name in numbered_names if number is not None)
 
 
 def journal_number(name: str) -> int | None:
     """Return the number of the journal with this file name, None if it is not a journal."""
+    # the prefix first: a history of ten million jobs has 8,000 names of segments
     match = _NAME.fullmatch(name) if name.startswith(_START) else None
     return int(match[1]) if match else None
 
@@ -127,7 +127,7 @@ class Journal:
         return journal
 
     def reserve(self, size: int) -> bool:
-        """Write blanks ahead unless there are `size` bytes and a reserve; return whether any were written.
+        """Write blanks ahead unless `size` bytes and a reserve fit into them; return whether any were written.
 
         Raises OSError, after which the blanks from before are still there.
         """
@@ -204,7 +204,7 @@ UNFINISHED_CHANGE: Final = "an unfinished change at the end was cut off"
 """The note about a change that was never acknowledged."""
 _ENTRY_START: Final = b'"n":'
 _MAX_NAMED: Final = 20
-"""Missing changes whose numbers are listed."""
+"""The number of missing changes whose numbers are listed."""
 
 
 class ReplayPosition(msgspec.Struct):
@@ -419,7 +419,7 @@ class _BatchReader:
         more = f" and {number - expected - _MAX_NAMED} more" if number - expected > _MAX_NAMED else ""
         what = f"acknowledged changes are missing: {missing}{more}"
         self._replay.quarantine.add(self._replay.file, None, what)
-        self._state.next_id += number - expected
+        self._state.next_id += number - expected  # each of them may have been a new job
 
 
 def _is_stale(first: JournalEntry, position: ReplayPosition) -> bool:

@@ -23,11 +23,11 @@ from jobtui.history.format.codec import frame_line, split_lines
 from jobtui.history.format.disk import Disk
 
 _MAX_NAMED: Final = 20
-"""Jobs whose ids are listed."""
+"""The number of jobs whose ids are listed."""
 
 
 class Health(enum.Enum):
-    """Whether a history accepts changes, not while the disk is full, or not any more."""
+    """Whether a history accepts changes: yes, not while the disk is full, or never again."""
 
     OK = "ok"
     FULL = "full"

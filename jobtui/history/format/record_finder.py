@@ -1,7 +1,7 @@
 """Records that are not in the segment that the manifest or an index names for them.
 
 Files that were swapped, renamed, copied over others or put into quarantine may hold the only readable record
-of a job. Such a record is found by its id.
+of a job.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ _RECORDS: Final = r"seg-\d{8,}\.jsonl(\.\d+)?"
 
 
 class RecordFinder:
-    """A finder of records in all files that do not match their entry.
-
-    Safe to use from several threads.
+    """A finder of jobs by their ids in all files that do not match their entry. Any thread.
 
     The files are read at the first request, which only a damaged history makes.
     """

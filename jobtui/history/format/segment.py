@@ -60,7 +60,11 @@ def index_name(name: str) -> str:
 
 
 class Segment:
-    """A segment, which reads only the needed parts of its files. Safe to use from several threads."""
+    """A segment, which reads only the needed parts of its files. Any thread.
+
+    A record is stale if a newer version of its job is elsewhere: in a later segment or an archive (its id is in
+    `entry.stale`), or in a journal (`pending_changes`). A stale record is not found.
+    """
 
     def __init__(self, disk: Disk, directory: Path, entry: SegmentEntry, quarantine: Quarantine) -> None:
         self.entry = entry
@@ -68,10 +72,9 @@ class Segment:
         self._disk, self._directory, self._quarantine = disk, directory, quarantine
         self._mutex = threading.RLock()
         self._columns: Columns | None = None
-        # whether the columns were built from the records, and the index has other rows
-        self._index_differs = False
+        self._index_differs = False  # the columns were built from the records, and the index has other rows
         self._stale: set[int] = set(entry.stale)
-        # its own records by id if the file also has records of other segments, otherwise None
+        # its own records by id, if the file also has records of other segments
         self._own_lines: dict[int, bytes] | None = None
         self.find_elsewhere: Callable[[int], Job | None] = lambda job_id: None
         """Returns the record of a job that is not where the index says."""
@@ -176,7 +179,8 @@ class Segment:
         """
         self.load()
         if self._own_lines is not None:
-            line = self._own_lines.get(job_id := self.columns.ids[row])
+            job_id = self.columns.ids[row]
+            line = self._own_lines.get(job_id)
             job = try_decode_job(line, self.entry.schema) if line is not None else self.find_elsewhere(job_id)
             return job if job is not None else self._from_index(self.columns, row)
         try:
@@ -189,7 +193,7 @@ class Segment:
         return self._decode_row(row, line)
 
     def matches_entry(self) -> bool:
-        """Return whether the file has the size and the first record that its entry states."""
+        """Return whether the file has the size and the first record of its entry; True if it is unreadable."""
         return self._has_its_size() and self._begins_with(self.entry.first)
 
     def is_available(self) -> bool:
@@ -352,14 +356,15 @@ class Segment:
                 }
                 return indexed
         columns = build_columns(jobs, [*starts, len(data)])
-        sound = len(jobs) == self.entry.count or self._quarantine.can_write  # a writer rebuilds the index
-        self._index_differs = len(data) != self.entry.bytes or not sound or bool(others)
-        if not others and len(data) != self.entry.bytes:
+        has_its_size, has_its_count = len(data) == self.entry.bytes, len(jobs) == self.entry.count
+        will_rebuild = self._quarantine.can_write and has_its_size and not others
+        self._index_differs = not (will_rebuild or (has_its_size and has_its_count and not others))
+        if will_rebuild:
+            self._write_index(columns, jobs)
+        elif not (has_its_size or others):
             lost = sorted(set(indexed.ids).difference(columns.ids)) if indexed is not None else []
             what = f"it has {len(data)} bytes instead of {self.entry.bytes}"
             self._quarantine.add(self.file, None, what, jobs=tuple(lost))
-        elif not others:
-            self._write_index(columns, jobs)
         return columns
 
     def _may_be_own(self, job_id: int, indexed: Collection[int] | None) -> bool:
@@ -381,8 +386,7 @@ class Segment:
 
     def _write_index(self, columns: Columns, jobs: Sequence[Job]) -> None:
         if self._quarantine.can_write:
-            # the sealed statuses, not STALE: a newer version may be in a journal, whose replay needs this
-            # record
+            # the sealed statuses, not STALE: if the newer version is in a journal, its replay needs this record
             statuses = bytearray(CODE_OF[job.status] for job in jobs)
             sealed = msgspec.structs.replace(columns, statuses=statuses)
             self._index.write(len(jobs), list(index_lines(sealed, RecordColumns(jobs))))

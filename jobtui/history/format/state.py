@@ -47,7 +47,16 @@ class SupersededRecord(msgspec.Struct, frozen=True):
 
 
 class State:
-    """Segments, recent jobs and counts. Only the writer changes it; any thread may read it."""
+    """Segments, recent jobs and counts. Only the writer changes it; any thread may read it.
+
+    Attributes:
+        recent: The newest versions that are not sealed, by id.
+        live: The queued and running jobs among them.
+        superseded: The sealed records that these replace.
+        counts: The number of jobs by space and status, without the archived ones.
+        sealed_version: A number that rises whenever the sealed jobs change; queries share results by it.
+        restated_in: The number of the last journal that restates (or may restate) all recent jobs.
+    """
 
     def __init__(self) -> None:
         self.mutex = threading.RLock()
@@ -61,7 +70,6 @@ class State:
         self.last_id = 0
         self.sealed_version = 0
         self.restated_in = 0
-        """The number of the last journal that restates (or may restate) all recent jobs."""
         self._last_sealed = 0
 
     def apply_manifest(self, manifest: Manifest, segments: tuple[Segment, ...]) -> None:
