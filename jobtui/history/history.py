@@ -184,7 +184,7 @@ class History:
 
     @property
     def orphaned_views(self) -> tuple[Job, ...]:
-        """The jobs that are shown otherwise than on disk, because no process writes the history."""
+        """The jobs that are not shown as they are on disk, because no process writes the history."""
         return self._reader.orphaned_views if self._reader is not None else ()
 
     def counts(self, space: str | None = None) -> dict[Status, int]:

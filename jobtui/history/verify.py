@@ -31,6 +31,32 @@ _FILES: Final = frozenset(
 )
 _KEPT: Final = frozenset({NOTES_NAME, f"{NOTES_NAME}.tmp"})
 _SEGMENT: Final = "seg-"
+_VERIFY_ATTEMPTS: Final = 5
+"""A writer moves files between two attempts only if it seals or archives at the same time."""
+
+
+def past_notes(path: Path, disk: Disk | None = None) -> list[DamageNote]:
+    """Return the notes of earlier damage, repaired or not, the oldest first.
+
+    Raises StoreError.
+    """
+    with convert_read_errors():
+        return list(read_notes(disk or Disk(), resolve_directory(path)))
+
+
+def verify(path: Path, disk: Disk | None = None) -> list[DamageNote]:
+    """Return a note for each damaged part, with its file, byte and jobs; none if nothing is damaged.
+
+    Raises StoreTooNew, and StoreError if the history cannot be read at all.
+    """
+    disk, path = disk or Disk(), resolve_directory(path)
+    with convert_read_errors():
+        for left in reversed(range(_VERIFY_ATTEMPTS)):
+            named = disk.identity(path / MANIFEST_NAME)
+            notes = _verify_once(disk, path)
+            if not (notes and left) or disk.identity(path / MANIFEST_NAME) == named:
+                break  # otherwise a writer moved files meanwhile, and missing files may be elsewhere
+    return notes
 
 
 def check_segment(disk: Disk, segment: Segment) -> list[DamageNote]:
@@ -119,9 +145,7 @@ def find_unnamed_archives(
 ) -> Iterator[DamageNote]:
     """Yield archives that the manifest does not name, except one that is being written.
 
-    Raises OSError.
-
-    `is_written`: a writer is at work, and may have written some after this manifest.
+    `is_written`: a writer is at work, and may have made some after this manifest. Raises OSError.
     """
     named = {entry.name for entry in manifest.archives}
     for name in _directories(disk, directory / ARCHIVE_DIRECTORY):
@@ -153,33 +177,6 @@ def check_counts(state: State, archived: Sequence[Segment]) -> Iterator[DamageNo
     if +tally != +counted:
         what = f"its counts of {sum(counted.values())} sealed jobs are wrong; there are {sum(tally.values())}"
         yield DamageNote(MANIFEST_NAME, None, (), what)
-
-
-_VERIFY_ATTEMPTS: Final = 5
-
-
-def past_notes(path: Path, disk: Disk | None = None) -> list[DamageNote]:
-    """Return the notes of earlier damage, repaired or not, the oldest first.
-
-    Raises StoreError.
-    """
-    with convert_read_errors():
-        return list(read_notes(disk or Disk(), resolve_directory(path)))
-
-
-def verify(path: Path, disk: Disk | None = None) -> list[DamageNote]:
-    """Return a note for each damaged part, with its file, byte and jobs; none if nothing is damaged.
-
-    Raises StoreTooNew, and StoreError if the history cannot be read at all.
-    """
-    disk, path = disk or Disk(), resolve_directory(path)
-    with convert_read_errors():
-        for left in reversed(range(_VERIFY_ATTEMPTS)):
-            named = disk.identity(path / MANIFEST_NAME)
-            notes = _verify_once(disk, path)
-            if not (notes and left) or disk.identity(path / MANIFEST_NAME) == named:
-                break  # otherwise a writer moved files meanwhile, and missing files may be elsewhere
-    return notes
 
 
 def _verify_once(disk: Disk, path: Path) -> list[DamageNote]:

@@ -29,7 +29,7 @@ from jobtui.model import Job, Status
 
 
 class Sort(enum.Enum):
-    """The value that jobs are sorted by, then by id. A job without the value comes first.
+    """The value that jobs are sorted by; equals are sorted by id. A job without the value comes first.
 
     `COMMAND` is the command, then the space; `HOSTS` the number of hosts; `ORIGIN` the job that it was
     recovered from, and for cluster jobs the cluster and the number there; `REASON` the job's own reason;
@@ -56,8 +56,8 @@ class Sort(enum.Enum):
 class Bound(msgspec.Struct, frozen=True):
     """A range of a number, both ends included; `negated` excludes the jobs in the range.
 
-    `column` is "id" or one of `NUMBER_COLUMNS`. `low` is above what that column holds for a job
-    without the number.
+    `column` is "id" or one of `NUMBER_COLUMNS`. A job without the number has MISSING or NOT_RECLAIMED there,
+    which `low` must exceed.
     """
 
     column: str
@@ -67,16 +67,13 @@ class Bound(msgspec.Struct, frozen=True):
 
 
 class Query(msgspec.Struct, frozen=True):
-    """A filter and an order of jobs.
+    """A filter and an order of jobs: those that pass every filter. An empty filter passes all.
 
-    A job matches if it passes every filter; an empty one passes all.
-
-    A job passes if it has one of the `statuses`, `spaces` and `commands`, a task on one of the `hosts`,
-    contains each of the `words`, and was submitted at or after `since` and before `until`. Words are looked
-    for, ignoring case, in the command, the space, the status, the hosts and the reasons; a number also matches
-    the job's id. `reasons` are words that are looked for in the reasons alone, `requesters` in the requester,
-    `becauses` in the reason of the request. The job lies within all `bounds`; if there are `ids`, it has one of
-    them.
+    A job must have one of the `statuses`, `spaces` and `commands`, a task on one of the `hosts`, each of the
+    `words`, a submission at or after `since` and before `until`, a number within each of the `bounds`, and one
+    of the `ids`, if there are any. Words are looked for, ignoring case, in the command, the space, the status,
+    the hosts and the reasons; a number also matches the job's id. `reasons` are looked for in the reasons only,
+    `requesters` in the requester, and `becauses` in the reason of the request.
 
     Each `not_…` excludes the jobs that have any of these. `archived` selects the archived jobs, and only those.
     """

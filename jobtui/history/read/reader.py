@@ -1,8 +1,8 @@
 """The loading of a history from its files, and a history that is open for reading.
 
 If the manifest is lost or names other files, it is built again from all segments, archives and journals that
-are there. A job that is found more than once counts in an archive before a segment, and in a later segment
-before an earlier one.
+are there. Of a job that is found more than once, the version in an archive counts, otherwise the one in the
+latest segment.
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ def _find_archives(
 
     A copy of an archive does not count, nor does an unfinished one: its jobs are still in the segments.
     """
-    archives, entries, taken = Archives(disk, directory, quarantine), [], set[int]()
+    archives = Archives(disk, directory, quarantine)
+    entries, taken = list[ArchiveEntry](), set[int]()
     for name in disk.list_names(directory / ARCHIVE_DIRECTORY):
         path = directory / ARCHIVE_DIRECTORY / name
         if not disk.is_directory(path):
@@ -218,45 +219,51 @@ def load_history(
             journal is read, and incomplete data is not damage.
     """
     names = disk.list_names(directory)
-    there = select_journals(directory, names)
-    found = _load_manifest(disk, directory, quarantine)
-    last_known = found.next_id if found is not None else 1
-    sound = found is not None and (not there or any(number == found.journal for number, _ in there))
-    if found is not None and sound and not alive and names_other_files(disk, directory, found, names):
-        what = "it names missing files, and not the existing ones: it was rebuilt from the files"
-        quarantine.add(MANIFEST_NAME, None, what, disk.read_file(directory / MANIFEST_NAME))
-        sound = False
-    if found is None or not sound:
-        found = _rebuild_and_note(disk, directory, quarantine)
-        found = msgspec.structs.replace(found, next_id=max(found.next_id, last_known))
+    manifest, is_valid = _manifest_of(disk, directory, quarantine, names, alive=alive)
+    journals = [each for each in select_journals(directory, names) if each[0] >= manifest.journal]
     state = State()
-    state.apply_manifest(found, tuple(Segment(disk, directory, entry, quarantine) for entry in found.segments))
+    segments = tuple(Segment(disk, directory, entry, quarantine) for entry in manifest.segments)
+    state.apply_manifest(manifest, segments)
     state.reset_counts()
-    scattered = RecordFinder(disk, directory, state.segments)
-    for segment in state.segments:
-        segment.find_elsewhere = scattered.find
+    finder = RecordFinder(disk, directory, segments)
+    for segment in segments:
+        segment.find_elsewhere = finder.find
     acknowledged = status.durable if status is not None else 0
-    position = ReplayPosition(found.seq, durable=acknowledged if alive else None, acknowledged=acknowledged)
+    position = ReplayPosition(manifest.seq, durable=acknowledged if alive else None, acknowledged=acknowledged)
     replay = Replay(state, quarantine, position, for_writing=quarantine.can_write)
-    numbers = [number for number, _ in there if number >= found.journal]
-    for number, path in there:
-        if number >= found.journal:
-            replay.start_journal(number, path.name)
-            if status is None and alive:
-                break
-            data = disk.read_file(path)
-            replay.apply(data, final=not alive)
-            if not alive:
-                _note_truncated_journal(number, data, found, status, replay)
-    if not alive and not numbers and _has_been_sealed(found):
+    for number, path in journals:
+        replay.start_journal(number, path.name)
+        if status is None and alive:
+            break
+        data = disk.read_file(path)
+        replay.apply(data, final=not alive)
+        if not alive:
+            _note_truncated_journal(number, data, manifest, status, replay)
+    if not alive and not journals and _has_been_sealed(manifest):
         what = "it is missing, and the manifest names it: changes since the last seal are lost"
-        _note_lost(journal_name(found.journal), what, status, replay)
-    if not sound and quarantine.can_write:
+        _note_lost(journal_name(manifest.journal), what, status, replay)
+    if not is_valid and quarantine.can_write:
         state.next_id = max(state.next_id, highest_id(disk, directory) + 1)
     if status is not None and not alive:
         _note_missing_commits(status, replay, quarantine)
     _drop_archived_jobs(Archives(disk, directory, quarantine), replay)
-    return LoadedHistory(state, replay, tuple(numbers), sound)
+    return LoadedHistory(state, replay, tuple(number for number, _ in journals), is_valid)
+
+
+def _manifest_of(
+    disk: Disk, directory: Path, quarantine: Quarantine, names: Sequence[str], *, alive: bool
+) -> tuple[Manifest, bool]:
+    """Return the manifest that counts, and whether it is the one on disk; otherwise it was rebuilt."""
+    journals = select_journals(directory, names)
+    stored = _load_manifest(disk, directory, quarantine)
+    if stored is not None and (not journals or any(number == stored.journal for number, _ in journals)):
+        if alive or not names_other_files(disk, directory, stored, names):
+            return stored, True
+        what = "it names missing files, and not the existing ones: it was rebuilt from the files"
+        quarantine.add(MANIFEST_NAME, None, what, disk.read_file(directory / MANIFEST_NAME))
+    rebuilt = _rebuild_and_note(disk, directory, quarantine)
+    last_known = stored.next_id if stored is not None else 1
+    return msgspec.structs.replace(rebuilt, next_id=max(rebuilt.next_id, last_known)), False
 
 
 def _drop_archived_jobs(archives: Archives, replay: Replay) -> None:
@@ -338,11 +345,12 @@ def _note_missing_commits(status: WriterStatus, replay: Replay, quarantine: Quar
 class HistoryReader:
     """A history that is open for reading. It changes nothing on disk.
 
-    `view_orphaned` returns a live job as it is shown while no process writes the history; None: as it is on
-    disk. `orphaned_views`: the jobs that are shown otherwise than on disk.
+    Attributes:
+        orphaned_views: The jobs that are not shown as they are on disk, because no process writes the history.
     """
 
     def __init__(self, disk: Disk, directory: Path, view_orphaned: OrphanedJobView | None = None) -> None:
+        """Load the history. Without `view_orphaned` all jobs are shown as they are on disk."""
         self._disk, self._directory = disk, directory
         self._view_orphaned = view_orphaned
         self._shows_orphaned = False
@@ -373,16 +381,16 @@ class HistoryReader:
         seen = self._watcher.read_raw()
         identity = self._disk.identity(self._directory / MANIFEST_NAME)
         if not self._must_reload and seen == self._status_bytes and identity == self._identity:
-            # a writer that is killed leaves everything as it is
+            # nothing was written, but the writer may have been killed, which changes no file
             return bool(self._view_orphaned and self.state.live) and self._apply_orphaned_view()
-        # a change is the difference to the version on disk, and not to the one that is shown
+        # after orphaned jobs were shown, all is read again: a journal's change applies to the version on disk
         if self._must_reload or identity != self._identity or self.orphaned_views:
             self._loaded = self._load()
             return True
         return self._read_changes(seen)
 
     def _apply_orphaned_view(self) -> bool:
-        """Restate the live jobs unless a process writes the history; return whether any has changed."""
+        """Show live jobs as orphaned unless a process writes the history; return whether any has changed."""
         if self._view_orphaned is None or self._shows_orphaned or self._watcher.has_writer():
             return False
         self._shows_orphaned = True

@@ -27,9 +27,9 @@ SortEntry = tuple[float, Any, int]
 class QueryResult:
     """The jobs that a query found at one moment, in its order.
 
-    The first pages from either end are cheap if the jobs are not sorted; `is_ready` returns whether pages are,
-    and `prepare` does all remaining work, for a background thread. A page has the newest version of each job.
-    Every method raises StoreError if the disk fails, and may be called from any thread.
+    The first pages from either end are cheap if the jobs are in the order of their ids. `is_ready` returns
+    whether a page is, and `prepare` does all remaining work, for a background thread. A page has the newest
+    version of each job. Every method raises StoreError if the disk fails, and may be called from any thread.
     """
 
     def __init__(
@@ -121,10 +121,7 @@ ReadJob = Callable[[int], Job | None]
 
 
 class QueryEngine:
-    """The query engine.
-
-    It shares the order of sealed jobs between results as long as one of them is used.
-    """
+    """The query engine, which shares the order of sealed jobs between the results that are in use."""
 
     def __init__(self, archives: Archives, get: ReadJob, get_archived: ReadJob) -> None:
         self._archives, self._get, self._get_archived = archives, get, get_archived

@@ -1,15 +1,15 @@
-"""Sort keys of jobs, and sorting of many keys and ids, a bucket at a time.
-
-One call that sorts a million values would keep every other thread from running until it is done.
+"""Sort keys of jobs, and sorting of many keys and ids.
 
 `KeyBound` compares doubles by their bytes: the first page of 1,000,000 sorted jobs takes 70 ms instead of 95.
 Doubles of one sign are ordered like their bytes, negative ones in reverse. A mask has a 0 or 1 for each number.
 
-A sort key is a number for each job, from its record or from a segment's columns. Values that repeat (spaces,
+`sort_rows` and `merge_ranks` sort a bucket at a time: one call for a million values would hold up all threads.
+
+A `SortKey` is a number for each job, from its record or from a segment's columns. Values that repeat (spaces,
 commands, statuses, reasons) are ranked among all that the segments have, and the job's id is added to the
-rank, so that no two sealed jobs have the same number and equals are in the order of their ids. The value of a
-recent job may be one that no segment has: its number lies between those of the neighbors, and `tiebreak`
-distinguishes it from others that lie there too.
+rank: no two sealed jobs have the same number, and jobs of one value are in the order of their ids. A recent
+job may have a value that no segment has. Its number then lies between those of the neighbors, and `tiebreak`
+orders the jobs that share such a number.
 """
 
 from __future__ import annotations

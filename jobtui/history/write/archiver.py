@@ -39,8 +39,7 @@ class _Selection(msgspec.Struct, frozen=True):
     Attributes:
         segment: The segment.
         rows: Their numbers in the segment.
-        changed: The jobs that stay because the journal has newer versions of them, which refer to these
-            records.
+        changed: The jobs that stay, because the journal has changes to these records.
         whole: Whether the rows are all that count in the segment.
     """
 

@@ -39,7 +39,7 @@ from jobtui.history.write.segment_store import SealRequest, SegmentStore, remove
 from jobtui.model import Job
 from jobtui.os_errors import describe_os_error, explain_shortage, has_inodes
 
-_LINE_OVERHEAD = 96
+_LINE_OVERHEAD: Final = 96
 """The most bytes of a line in addition to its change: the checksum and the numbers."""
 
 
@@ -57,7 +57,7 @@ class ChangeSet(msgspec.Struct):
 
 
 class ChangeBuilder:
-    """A builder of changes from the versions on disk, so that a failed commit affects no later one."""
+    """A builder of changes against the versions on disk: a commit that fails leaves no trace in later ones."""
 
     def __init__(self, state: State, archives: Archives) -> None:
         self._state, self._archives = state, archives
@@ -428,7 +428,10 @@ class Store:
 
     @property
     def must_seal(self) -> bool:
-        """Whether the journal is long enough to be sealed, and can be."""
+        """Whether the journal is long enough to be sealed, and can be.
+
+        A seal writes all live jobs again, with which the next journal begins: many of them delay the next seal.
+        """
         return self._journal.end > self._limits.journal + 2 * self._base_size and self.refusal() is None
 
     def has_unsealed(self, first: int, last: int) -> bool:
