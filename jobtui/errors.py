@@ -16,9 +16,8 @@
     ProbeFailed             the storage probe of `jobtui doctor` failed
     HomeError               the user has no home directory
 
-Two more need the records of their own package and are defined there: `language.errors.StatementError` (a text
-that is not a statement, with the mistake's position) and `config.loader.ConfigError` (a file's problems, by
-line).
+Two more are defined in their packages, whose records they hold: `language.errors.StatementError` (a text that
+is not a statement, with the mistake's position) and `config.loader.ConfigError` (a file's problems, by line).
 
 The text of each error is complete: the reason and what the user can do. It is shown as it is.
 """
@@ -137,7 +136,6 @@ class HomeError(Exception):
 DECODE_ERRORS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 """The exceptions that decoding bytes of unknown origin can raise.
 
-
-msgspec reports most faults with its own errors, but text that is not UTF-8 and objects that are nested too
-deeply (from about 1,000 levels) with the interpreter's.
+msgspec has errors of its own for most faults, but raises the interpreter's for text that is not UTF-8 and for
+objects that are nested too deeply (from about 1,000 levels).
 """

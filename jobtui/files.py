@@ -16,13 +16,13 @@ _OTHERS_WRITE = 0o022
 def replace_file(path: Path, data: bytes) -> None:
     """Replace a file as a whole: a reader sees the old content or the new. Raises OSError.
 
-    A crash of the machine can lose both; `write_atomically` prevents that.
+    If the machine crashes, both can be lost; `write_atomically` prevents that.
     """
     _replace(path, data, durably=False)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file as a whole and durably: a crash leaves the old content or the new.
+    """Replace a file as a whole and durably: a crash of the machine leaves the old content or the new.
 
     Raises OSError.
     """
@@ -33,7 +33,8 @@ def write_atomically(path: Path, data: bytes) -> None:
 def publish_file(path: Path, data: bytes) -> None:
     """Replace a file as a whole, and let every user read it, whatever the umask.
 
-    Raises OSError, also for what others need, like the device /dev/null or the link /dev/stdout.
+    Raises OSError, also if anything but a file has the path: to replace /dev/null or /dev/stdout would harm
+    others.
     """
     if os.path.lexists(path):
         _require_regular(path.lstat().st_mode, path)
@@ -135,8 +136,9 @@ def read_private(path: Path, max_bytes: int) -> bytes:
 def foreign_owner(directory: Path) -> str:
     """Return why this user must not create files in the directory, "" if it is this user's own.
 
-    A directory that does not exist yet is judged by its nearest parent that does, and then for root alone:
-    any user may create a directory in /tmp, but one that root creates in a user's home locks that user out.
+    If the directory does not exist yet, its nearest existing parent is judged instead, and only root is
+    refused: any user may create a directory in /tmp, but one that root creates in a user's home locks that user
+    out.
     """
     existing = next(path for path in (directory, *directory.absolute().parents) if os.path.lexists(path))
     try:

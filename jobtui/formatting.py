@@ -16,11 +16,11 @@ from typing import Final
 
 _UNITS: Final = ("B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB")
 
-_SIZE_CELLS: Final = 8  # of the longest sizes but negative ones, `27.9 MiB`
+_SIZE_CELLS: Final = 8  # the longest size that is not negative: `27.9 MiB`
 _ESCAPES: Final = {"\n": r"\n", "\r": r"\r", "\t": r"\t"}
 _CONTROL_CATEGORIES: Final = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
 
-# the full-width forms as well: spreadsheets in Japanese and Chinese take them for their ASCII twins
+# spreadsheets in Japanese and Chinese read the full-width forms as their ASCII counterparts
 _FORMULA_BEGINNINGS: Final = (
     "=",
     "+",
@@ -38,7 +38,7 @@ _NUMBER: Final = r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?"
 
 _REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 _BLANKS: Final = frozenset("\N{NO-BREAK SPACE}\N{NARROW NO-BREAK SPACE}\N{FIGURE SPACE}")
-# A base character carries a few marks in any living script; thousands of them are an attack on the line above.
+# No script in use needs more combining marks on a character; thousands of them would cover the lines above.
 MAX_MARKS: Final = 4
 _MAX_CACHED_LENGTH: Final = 80  # glyphs, labels and names are shown again and again
 
@@ -65,7 +65,7 @@ def format_bytes(count: int | float | None, unknown: str = "") -> str:
 def format_change(before: int, after: int, width: int) -> str:
     """Return two sizes as `27.9 MiB → 44.4 MiB`, right-aligned in columns of eight cells.
 
-    With less than the `width` for that, they are shortened to `27.9 → 44.4 MiB` if they have the same unit.
+    If `width` is too small for that, they are shortened to `27.9 → 44.4 MiB`, if they have the same unit.
     """
     first, last = format_bytes(before), format_bytes(after)
     if width >= 2 * _SIZE_CELLS + 3:
@@ -142,7 +142,7 @@ def format_recent_time(
         moment: The moment, None for "".
         now: The moment that defines today.
         order: The order of day, month and year.
-        width: The cells that there are; with too few for both, the date alone is returned.
+        width: The available cells; if they are too few for date and time, the date alone is returned.
     """
     if moment is None:
         return ""
@@ -165,7 +165,7 @@ def format_time_of_day(moment: datetime) -> str:
 
 
 def to_local(moment: datetime) -> datetime:
-    """Return a moment in local time, as it is if that has no date: before the year 1 or after 9999.
+    """Return a moment in local time; unchanged if that would be before the year 1 or after 9999.
 
     A wrong clock records such moments, and a history with one must still be shown.
     """

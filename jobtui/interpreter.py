@@ -1,6 +1,6 @@
-"""The Python interpreter of the processes that jobtui starts.
+"""The Python interpreter of the processes that jobtui starts: its command and its environment.
 
-The current directory is not trusted: a file called `socket.py` in it must not be imported. So no started
+The current directory is not trusted: a file called `socket.py` in it must not be imported. No started
 interpreter looks for modules there, and each finds jobtui where this process found it.
 """
 

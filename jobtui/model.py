@@ -30,7 +30,7 @@ class Status(enum.StrEnum):
         return self in ENDED
 
     def may_become(self, after: Status) -> bool:
-        """Return whether `after` may follow this status: queue → running → ended; queue → failed or stopped."""
+        """Return whether `after` may follow: queue → running, failed or stopped; running → ended."""
         return after in _NEXT[self]
 
 
@@ -221,7 +221,7 @@ class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
         steps: How far a compaction in steps has come, None before the first step and for other work.
         attempts: How often the task was started; 0 if never, or if an older version recorded it.
         not_before: When the next attempt of a queued task may begin; None if it may begin at once.
-        deferred: Why a queued task has not begun although its turn has come, None if nothing holds it up.
+        deferred: Why a queued task has not begun although its turn has come, None if nothing prevents it.
         waiting: Why a running task does not work now (`3.1 GiB free, reserve 5 GiB`), "" if it does. Published
             with the progress, never committed.
         room_needed: The bytes of disk that its current or next step needs, None if unknown. Published with the
@@ -281,7 +281,7 @@ DELIVERIES = frozenset({EventKind.NOTIFIED, EventKind.NOT_NOTIFIED})
 """The events that record the result of a notification. Only they may be added to a job that has ended."""
 
 SHARED_ADDRESS = "tasks on one address"
-"""The beginning of the note that several tasks of a cluster's job have the same host."""
+"""The beginning of the note that several tasks of a cluster's job show the same address as their host."""
 
 
 class JobEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
@@ -354,7 +354,7 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def has_distinct_hosts(self) -> bool:
-        """Whether each task has another host: a cluster does not name the ports of hosts on one address."""
+        """Whether no two tasks have the same host: a cluster names no ports, and hosts may share an address."""
         return self.origin is None or len({task.host for task in self.tasks}) == len(self.tasks)
 
     @property
@@ -371,9 +371,9 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     def progress(self) -> float | None:
         """The progress of the tasks, 0..1, weighted by their bytes if these are known.
 
-        A finished task counts in full, any other by its progress. None if no task's progress is known, and
-        for an interrupted job: how far its running tasks were is not known, and less than was shown would
-        mislead.
+        A finished task counts in full, any other by its progress. None if no task's progress is known. None
+        also for an interrupted job: the progress of its running tasks is lost, and the rest would look like a
+        step back.
         """
         if not self.tasks:
             return None

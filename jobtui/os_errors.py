@@ -87,7 +87,7 @@ def has_inodes(path: Path | None) -> bool:
 
 def bare_reason(error: Exception) -> str:
     """Return the bare reason of an error: `Connection refused`, `certificate has expired`."""
-    # late: 9 ms of each command, and only an error of a connection needs them
+    # late: they take 9 ms to import, and only an error of a connection needs them
     import socket
     import ssl
 

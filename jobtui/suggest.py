@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
-# Two swapped letters of three leave a ratio of 2/3 (JBO, JOB). Longer words that have this much in common
-# are rarely the same word (EVERY, RECOVER).
+# Two swapped letters of three leave a ratio of 2/3 (JBO, JOB). Longer words with such a ratio are rarely meant
+# as the same word (EVERY, RECOVER).
 _SHORT: Final = 4
 _CUTOFF_SHORT: Final = 0.6
 _CUTOFF: Final = 0.7

@@ -1,4 +1,4 @@
-"""Writes to a terminal that wait for a bounded time only.
+"""Writes to a terminal that wait no longer than a bounded time.
 
 A terminal accepts no output while its flow is stopped (ctrl+s), while its emulator or multiplexer hangs, or
 while its connection is dead without having been reset. A plain write waits for as long as that lasts.
@@ -31,7 +31,7 @@ def reopen(descriptor: int) -> int:
 
 
 def write_all(descriptor: int, data: bytes, is_late: Callable[[float], bool]) -> bool:
-    """Write the data and return True, or False as soon as `is_late` says so.
+    """Write the data and return True; give up and return False once `is_late` returns True.
 
     Args:
         descriptor: The terminal, as `reopen` returns it.
