@@ -138,7 +138,7 @@ class CursorContext(msgspec.Struct, frozen=True):
         words: Their texts.
         typed: The part before the cursor of the word at the cursor, "" between words.
         span: That whole word.
-        inside: Whether the cursor is in a string or a comment, where nothing but a host can be completed.
+        inside: Whether the cursor is in a string or a comment; only a host's name is completed in a string.
         quote: The position of the quote that opens that string, None elsewhere.
     """
 
@@ -258,7 +258,7 @@ def _candidates(
                 yield from _measures(here.typed, kind)
             case _:
                 pass
-    # the words of a choice come last: there are JOBS, and the statuses that may be before JOBS
+    # the words of a choice come last: after SHOW, JOBS comes before the statuses
     for form, terminal in expected:
         if isinstance(terminal, KeywordChoice):
             yield from _keywords(here, form, terminal.words)

@@ -58,7 +58,6 @@ def highlight(text: str) -> list[tuple[int, int, Color]]:
     Blanks, commas, semicolons and symbols have no color. "error" is only for characters that no statement can
     contain, such as a control character or a square bracket. An unclosed string, name or comment has its color
     already. A wrong word has the color of its kind: `error_at_cursor` reports it.
-
     """
     found: list[tuple[int, int, Color]] = []
     tokens = list(tokenize(text))
@@ -95,7 +94,8 @@ def _contextual_names(tokens: list[tuple[str, int, int]]) -> set[int]:
 def error_at_cursor(text: str, cursor: int) -> StatementError | None:
     """Return the error of `text`, None if typing at the cursor can still correct it.
 
-    An incomplete statement, and an unclosed name, string or comment, is not an error while the cursor is at it.
+    An incomplete statement is not an error while the cursor is in it, nor is an unclosed name, string or
+    comment.
     """
     try:
         parse(text)
@@ -167,7 +167,7 @@ def _may_become_decimal(text: str, start: int) -> bool:
 
 
 def _may_grow(text: str, cursor: int) -> bool:
-    """Return whether the word before the cursor is the beginning of another right word."""
+    """Return whether the word before the cursor is the beginning of a longer keyword that is right there."""
     here = context_at(text, cursor)
     reached = here.expected()
     if reached is None or not here.typed:

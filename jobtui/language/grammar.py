@@ -65,9 +65,9 @@ class Match(msgspec.Struct, frozen=True):
 
 
 class Expectation(msgspec.Struct, frozen=True):
-    """The number of right tokens, and the parts, with their forms, expected after them.
+    """The number of right tokens, and the parts expected after them, each with its form.
 
-    Nothing is expected at the position where a limit is exceeded; `limit` then describes the limit.
+    If a limit is exceeded, nothing is expected at that position, and `limit` describes the limit.
     """
 
     position: int
@@ -116,7 +116,7 @@ def token_kinds(part: Expected) -> frozenset[str]:
             return frozenset()
 
 
-_MAX_CACHED_TOKENS: Final = 48
+_MAX_CACHED_TOKENS: Final = 48  # a longer statement is rarely repeated, and the cache keeps its tokens
 _BY_VERB: Final = {
     verb: tuple(form for form in SYNTAX if form.verb == verb) for verb in {form.verb for form in SYNTAX}
 }

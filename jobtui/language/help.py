@@ -107,8 +107,8 @@ _OPTIONS: Final = {
 def help_for(statement: str | None = None) -> str:
     """Return the help on a term or the statements with these words; None: on all statements.
 
-    If no statement begins with them and they are not a term, the help states that and lists the statements that
-    begin with the first of them or contain all of them, otherwise all statements.
+    If no statement begins with these words and they are not a term, that is stated. Below it are the statements
+    that begin with some of the words or contain all of them, or else all statements.
     """
     words = (statement or "").split()
     if not words:

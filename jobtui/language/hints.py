@@ -110,7 +110,7 @@ _SCHEDULE_CLAUSES: Final[tuple[str, ...]] = ("AT", "UNTIL", "WITH", "DO")
 def syntax_error(text: str, tokens: Tokens, error: LexError | None) -> StatementError:
     """Return the error of a statement that has no form, or that ends with a lexical `error`.
 
-    It is about the first mistake: the lexical error only if all tokens before it are correct.
+    It is about the first mistake: the lexical error is reported only if all tokens before it are correct.
     """
     kinds = tokens.kinds if error is None else tokens.kinds[:-1]
     found = expected_at(kinds)

@@ -103,8 +103,8 @@ CONTROL: Final = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 """The characters that are refused everywhere, in strings and comments too."""
 
 NEVER_IN_A_NAME: Final = "[.\x00-\x1f\x7f-\x9f\ud800-\udfff]"
-"""The characters that no name holds, not even between back-quotes, where a back-quote is doubled. A lone
-surrogate can be neither stored nor printed."""
+"""The characters that no name holds, not even between back-quotes. A lone surrogate can be neither stored nor
+printed."""
 
 _MAX_KEYWORD_LENGTH: Final = max(map(len, (*KEYWORDS, *CONTEXTUAL)))
 _KEYWORD_SET: Final = frozenset(KEYWORDS)
@@ -118,7 +118,7 @@ _WORD: Final = re.compile(f"{BEGINS_WORD}{CONTINUES_WORD}*")
 
 _ESCAPES: Final = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t"})
 
-# Letters and symbols by their category, but invisible: the fillers of Hangul, the empty cell of Braille.
+# Unicode calls these letters and symbols, but they are invisible: fillers of Hangul, the empty cell of Braille.
 _UNSEEN: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 _CONTROL_NAMES: Final = {
     0x00: "NUL",
@@ -136,7 +136,7 @@ _CONTROL_NAMES: Final = {
 
 
 def to_reserved_keyword(word: str) -> str | None:
-    """Return the reserved keyword that `word` is, in capitals, or None.
+    """Return `word` in capitals if it is a reserved keyword, otherwise None.
 
     Only ASCII letters count: U+212A is not K.
     """
@@ -145,7 +145,7 @@ def to_reserved_keyword(word: str) -> str | None:
 
 
 def to_keyword(word: str) -> str | None:
-    """Return the reserved or contextual keyword that `word` is, in capitals, or None."""
+    """Return `word` in capitals if it is a keyword, reserved or contextual, otherwise None."""
     if len(word) > _MAX_KEYWORD_LENGTH or not word.isascii():
         return None
     capitals = word.upper()

@@ -107,12 +107,12 @@ def parse_whole_number(text: str) -> int:
 
 
 def read_quantity(words: Iterable[str], quantities: Collection[Quantity]) -> int | float:
-    """Return the value of the words of a statement: bytes as an int, a fraction as a float, or seconds.
+    """Return the value of a quantity in a statement: bytes as an int, seconds, or a fraction as a float.
 
     Numbers follow the rules of the language: `0x28` is hexadecimal, `010` is octal, `1.5` is decimal.
 
     Args:
-        words: The words without the blanks and comments between them.
+        words: Its words, without the blanks and comments between them.
         quantities: The allowed kinds; if there are two, these are a size and a share.
 
     Raises:

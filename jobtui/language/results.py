@@ -55,7 +55,7 @@ class Result(msgspec.Struct, frozen=True):
     rows: Sequence[Row] = ()
     total: int | None = None
     jobs: tuple[int, ...] = ()
-    notice: str = msgspec.field(default="")
+    notice: str = ""
 
 
 _PAGE: Final = 1000
@@ -96,7 +96,7 @@ def format_table(result: Result, encoding: str = "utf-8") -> str:
 
 
 def table_lines(result: Result, encoding: str = "utf-8") -> Iterator[str]:
-    """Yield the lines of `format_table`; many rows are read twice instead of kept."""
+    """Yield the lines of `format_table`; many rows are read twice instead of kept in memory."""
     if not result.columns:
         return
     kept = tuple(_cells(result)) if len(result.rows) <= _PAGE else None
@@ -115,8 +115,8 @@ def table_lines(result: Result, encoding: str = "utf-8") -> Iterator[str]:
 def format_json(results: Iterable[Result], failed: FailedStatement | None = None) -> str:
     """Return a JSON array with an object for each statement, also for a failed one.
 
-    `statement`, `columns` and `rows` (an object each, with full values); and `total` if
-    `rows` are only the newest of them, and `notice` if there is one.
+    An object has `statement`, `columns` and `rows` (each an object with full values), `total` if `rows` are the
+    newest only, and `notice` if there is one.
     """
     return "\n".join(json_lines(results, failed))
 

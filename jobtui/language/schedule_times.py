@@ -13,7 +13,7 @@ from jobtui.suggest import did_you_mean
 
 
 class TimesError(ValueError):
-    """A text that is not a time of the kind; the message has the reason, `near` the probable intention."""
+    """A text that is no time, cron expression or time zone; `near` is what was probably meant."""
 
     def __init__(self, message: str, near: str | None = None) -> None:
         super().__init__(message)
@@ -50,19 +50,19 @@ NICKNAMES: Final = {"@hourly": "0 * * * *", "@daily": "0 0 * * *", "@weekly": "0
 _ITEM: Final = r"(?:(\*)|([0-9]{1,4}|[a-z]{3})(?:-([0-9]{1,4}|[a-z]{3}))?)(?:/([0-9]{1,4}))?"
 _TIME_OF_DAY: Final = r"([0-9]{1,2}):([0-9]{2})"
 _MAX_LENGTH: Final = 200
+# of January to December, in a leap year
 _MAX_DAYS_OF_MONTH: Final = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 
 
 def check_times(text: str) -> None:
     """Refuse a text that is not a cron expression such as `30 2 * * *` or `@daily`.
 
-
     The fields are the minute, the hour, the day of the month, the month and the day of the week (0 and 7 are
     Sunday). Each is `*`, numbers, ranges or a list of these; months and days of the week have names, too
     (`mon-fri`). `/15` after `*` or a range takes every fifteenth.
 
     Raises:
-        TimesError: If it is none, or if its times never come.
+        TimesError: If it is not one, or if its times never come.
     """
     plain = text.strip().lower()
     if plain.startswith("@"):
@@ -147,11 +147,11 @@ def next_time(at: str, moment: datetime, zone: tzinfo | None) -> datetime | None
 
     if moment.year >= END_YEAR:
         return None
-    # a time in a gap of the last day, moved by its size, may still be due
+    # a time that did not exist in the last day was moved forward, and may still be due
     times = CronSim(_expression(at), _naive(moment, zone) - _gap_before(moment, zone))
     best = None
     for found in times:
-        # a time that was moved can be later than those that follow it in the list
+        # a time that did not exist was moved, possibly behind those that follow it in the list
         if best is not None and found >= _naive(best, zone):
             break
         instant = _instant(found, zone)
@@ -177,7 +177,7 @@ def _expression(at: str) -> str:
 
 
 def _gap_before(moment: datetime, zone: tzinfo | None) -> timedelta:
-    """Return by how much the zone's clock was set forward in the last day."""
+    """Return by how much the zone's clock was set forward in the last day, 0 if it was not."""
     return max(timedelta(0), _offset(moment, zone) - _offset(moment - timedelta(days=1), zone))
 
 
@@ -232,7 +232,7 @@ def _matches(at: str, local: datetime) -> bool:
 def window_end(until: str | None, start: datetime, zone: tzinfo | None, at: str = "") -> datetime | None:
     """Return the first `until` after a run's start, None if there is no limit.
 
-    If daylight saving moved the start from a time that does not exist, it is the end that belongs to that time.
+    If daylight saving moved the start from a time that does not exist, the window of that time is used.
     `at` is the cron expression of a start that was due, "" for a manual run.
     """
     if until is None:
@@ -248,7 +248,7 @@ def window_end(until: str | None, start: datetime, zone: tzinfo | None, at: str 
         _instant(due, zone, fold)
         for ahead in range(3)
         for fold in (0, 1)
-        # one before the start that does not exist would be moved behind it
+        # one before the start is left out: a time that does not exist would be moved behind the start
         if (due := datetime.combine(local.date() + timedelta(days=ahead), end)) > local or fold
     )
     return next(found for found in ends if found > start)
