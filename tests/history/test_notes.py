@@ -122,3 +122,20 @@ def test_note_refused_by_a_full_disk_leaves_no_file(
     disk.full = False
     quarantine.remember(_note(2))
     assert [note.byte for note in past_notes(tmp_path)] == [2]
+
+
+@pytest.mark.parametrize(
+    ("jobs", "text"),
+    [
+        ((), "f, byte 7: x"),
+        ((3,), "f, byte 7: x, of job 3"),
+        ((3, 5), "f, byte 7: x, of jobs 3, 5"),
+        ((3, *range(5, 40)), "f, byte 7: x, of jobs 3, 5–39"),
+        (
+            tuple(range(1, 50, 2)),
+            f"f, byte 7: x, of jobs {', '.join(map(str, range(1, 40, 2)))}, … (25 in all)",
+        ),
+    ],
+)
+def test_text_of_a_note_names_its_jobs(jobs: tuple[int, ...], text: str) -> None:
+    assert str(DamageNote("f", 7, jobs, "x")) == text

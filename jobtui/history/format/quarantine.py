@@ -23,7 +23,7 @@ from jobtui.history.format.codec import frame_line, split_lines
 from jobtui.history.format.disk import Disk
 
 _MAX_NAMED: Final = 20
-"""The number of jobs whose ids are listed."""
+"""The number of ids, or runs of ids, that are listed."""
 
 
 class Health(enum.Enum):
@@ -54,11 +54,14 @@ class DamageNote(msgspec.Struct, frozen=True):
 
     def __str__(self) -> str:
         place = self.file if self.byte is None else f"{self.file}, byte {self.byte}"
-        some = ", ".join(map(str, self.jobs[:_MAX_NAMED]))
-        more = f" and {len(self.jobs) - _MAX_NAMED} more" if len(self.jobs) > _MAX_NAMED else ""
-        whose = f", of job {some}{more}" if self.jobs else ""
         kept = f" (kept in {self.kept})" if self.kept else ""
-        return f"{place}: {self.what}{whose}{kept}"
+        return f"{place}: {self.what}{_of_jobs(self.jobs)}{kept}"
+
+
+def _of_jobs(ids: Sequence[int]) -> str:
+    if not ids:
+        return ""
+    return f", of {'job' if len(ids) == 1 else 'jobs'} {format_ids(ids, _MAX_NAMED)}"
 
 
 def describe_damage(notes: Sequence[DamageNote]) -> str:
@@ -66,8 +69,7 @@ def describe_damage(notes: Sequence[DamageNote]) -> str:
     if not notes:
         return ""
     others = sorted({job for note in notes[1:] for job in note.jobs}.difference(notes[0].jobs))
-    other_jobs = f", of job {format_ids(others)}" if others else ""
-    more = f" (and {len(notes) - 1} more{other_jobs})" if len(notes) > 1 else ""
+    more = f" (and {len(notes) - 1} more{_of_jobs(others)})" if len(notes) > 1 else ""
     return f"The history was damaged: {notes[0]}{more}. jobtui history verify reports all of it"
 
 
