@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.history import History, Query, StoreError
+from jobtui.history import History, Query, StoreError, StoreTooNew
+from jobtui.history.format.codec import frame_line
 from jobtui.history.format.disk import Disk
 from jobtui.history.verify import verify
 from jobtui.model import Job, Status
@@ -50,6 +51,21 @@ class TestRestore:
         for file in other.glob("seg-*"):
             file.unlink()
         assert list(history.restore(1, 10).result().ids) == [1, 2, 3, 7, 8, 9, 10]
+        history.close()
+
+    def test_archive_of_a_newer_version_stops_it_without_a_trace(self, tmp_path: Path) -> None:
+        history, jobs = filled(tmp_path / "history")
+        history.close()
+        newer = next((tmp_path / "history" / "archive").glob("jobs-15-20-*")) / "ARCHIVE.json"
+        newer.write_bytes(frame_line(b'{"schema":99,"segments":[]}'))
+        history = History.open(tmp_path / "history", limits=OPEN)
+        before = sorted((tmp_path / "history").rglob("*/*"))
+        sealed = sorted((tmp_path / "history").glob("seg-*"))
+        with pytest.raises(StoreTooNew):
+            history.restore(5, 16).result()
+        assert sorted((tmp_path / "history").rglob("*/*")) == before
+        assert sorted((tmp_path / "history").glob("seg-*")) == sealed
+        assert history.get_archived(5) == jobs[5]
         history.close()
 
     @pytest.mark.parametrize(

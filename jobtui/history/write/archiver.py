@@ -14,6 +14,7 @@ from typing import Final
 
 import msgspec
 
+from jobtui.errors import StoreTooNew
 from jobtui.history.format.archive import (
     RESTORED_MARKER,
     ArchiveResult,
@@ -136,7 +137,7 @@ class _Restoration(msgspec.Struct):
 def restore(store: SegmentStore, archives: Archives, first: int, last: int) -> Steps[ArchiveResult]:
     """Move the archived jobs from `first` to `last` back.
 
-    After an OSError nothing has changed.
+    After an OSError or StoreTooNew nothing has changed.
     """
     state, disk = store.state, store.disk
     restored = _Restoration()
@@ -162,7 +163,7 @@ def restore(store: SegmentStore, archives: Archives, first: int, last: int) -> S
         )
     except CommitUncertain:
         raise
-    except OSError:
+    except (OSError, StoreTooNew):  # a newer jobtui wrote one of the archives
         for name in restored.made:
             remove_archive(disk, store.directory, name)
         for segment in restored.segments:
