@@ -1,7 +1,7 @@
 """Long work in steps, so that other threads run in between.
 
 Python switches threads only between bytecodes: one call that sorts or encodes for 100 ms delays every other
-thread by that. Both reading and writing use this module. It is not part of `background`, which imports asyncio.
+thread by that. Both reading and writing use this module.
 """
 
 from __future__ import annotations
