@@ -197,7 +197,7 @@ class Segment:
         return self._has_its_size() and self._begins_with(self.entry.first)
 
     def is_available(self) -> bool:
-        """Return whether its file is_available and matches its entry."""
+        """Return whether its file exists and matches its entry."""
         return self._disk.identity(self.path) is not None and self.matches_entry()
 
     def _begins_with(self, job_id: int) -> bool:
