@@ -12,7 +12,7 @@ from msgspec.structs import replace
 from jobtui.engine.client import ExecuteResult, Failure, SpaceOverview
 from jobtui.errors import ErrorCode
 from jobtui.formatting import DateOrder
-from jobtui.model import Job, Level, SpaceStats, Status, Task
+from jobtui.model import ClusterRef, Job, Level, SpaceStats, Status, Task
 from jobtui.storage.base import CompactionFigures, FamilyFigures, Host, LevelFigures, Space
 from jobtui.tui.data.feed import StatementAnswered
 from jobtui.tui.data.space_activity import SpaceActivity, usual_seconds
@@ -89,6 +89,14 @@ class TestCard:
         assert "│ 3 GiB, 40 MiB to compact        │" in text_of(card(job(1)), 35)
         busy = card(active=(replace(RUNNING, tasks=(HALF,)), job(5, Status.QUEUE)))
         assert "▶ compact 50%  ◷ 1 queued" in text_of(busy)
+
+    def test_job_of_a_cluster_has_no_percentage(self) -> None:
+        tasks = (replace(HALF, status=Status.FINISHED), replace(HALF, number=1, progress=None))
+        shown = replace(RUNNING, origin=ClusterRef("prod", "nba", 41), tasks=tasks)
+        assert "▶ compact 1/2 hosts" in text_of(card(active=(shown,)))
+        text = text_of(card(active=(replace(shown, tasks=tasks[1:]),)))
+        assert "▶ compact" in text
+        assert "%" not in text
 
     def test_paused_job_is_painted_as_in_the_table(self) -> None:
         paused = card(active=(replace(RUNNING, paused=True),))

@@ -220,6 +220,8 @@ def _active_line(card: SpaceCard) -> Line:
     spans: list[Span] = []
     for job in running[:1]:
         progress = "" if job.progress is None else f" {format_percent(job.progress).strip()}"
+        if job.origin is not None:  # a cluster reports no percentage
+            progress = f" {job.ended_tasks}/{len(job.tasks)} hosts" if len(job.tasks) > 1 else ""
         text, role = status_span(job)
         if not job.paused and not job.stopping:
             text = f"▶ {job.command}"
