@@ -90,6 +90,17 @@ def _describe_hold(job: Job) -> str:
     return f"{held}{'; ' if ': ' in held else ': '}RESUME JOB {job.id} continues it"
 
 
+def _describe_blocked(awaited: Sequence[int], active: Sequence[Job]) -> list[str]:
+    """Return which awaited jobs wait for a paused one: without a word, a script would seem to hang."""
+    held = {job.space: job.id for job in active if job.paused and job.status is Status.RUNNING}
+    return [
+        f"Job {job.id} ({job.label}) waits for job {held[job.space]}, which is paused: "
+        f"RESUME JOB {held[job.space]} continues it"
+        for job in active
+        if job.id in awaited and job.status is Status.QUEUE and not job.paused and job.space in held
+    ]
+
+
 class JobWaiter:
     """A waiter for a client; the first signal aborts the wait.
 
@@ -127,6 +138,9 @@ class JobWaiter:
     def wait_ended(self, jobs: tuple[int, ...]) -> tuple[Job, ...]:
         """Wait until the jobs have ended and return them. Raises WaitAborted."""
         self._awaited = frozenset(jobs)
+        if not self._quiet:
+            for text in _describe_blocked(jobs, self._client.active_jobs()):
+                self.print(text)
         with job_bars(quiet=self._quiet) as self._show:
             ended = self.result(self._client.wait_ended(jobs))
         self._show = None

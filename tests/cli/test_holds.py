@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from pathlib import Path
 
+import pytest
 from msgspec.structs import replace
 
-from jobtui.cli.wait import HoldReporter
+from jobtui.cli.wait import HoldReporter, JobWaiter, receive_into
 from jobtui.engine import lifecycle
 from jobtui.model import JobChanged, Status, TaskProgressed
+from tests.support.engines import open_bench
+from tests.support.scripted import ScriptedStorage
 
 NOW = datetime(2026, 11, 28, tzinfo=UTC)
 JOB = lifecycle.start_tasks(lifecycle.new_job(3, "compact", "nba", ["h0"], NOW), [0], NOW)
@@ -39,6 +43,26 @@ def test_pause_names_the_requester_and_the_reason() -> None:
         f"{begin} by anna@db1 (dashboard): lunch; RESUME JOB 3 continues it",
         f"{begin}: its window ended at 05:00; continues Mon 23:00",
     ]
+
+
+def test_wait_for_a_paused_job_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_bench(tmp_path, ScriptedStorage({"nba": ("h0",)}, obey=True)) as bench:
+        bench.execute("ADMIN COMPACT nba")
+        operation = bench.storage.operation("nba", "h0")
+        bench.execute("PAUSE JOB 1; ADMIN COMPACT nba")
+        operation.pause()
+        bench.events.wait_for(lambda: bench.job(1).tasks[0].status is Status.QUEUE)
+        waiter = JobWaiter(bench.engine)
+        lines: list[str] = []
+
+        def stop(line: str) -> None:
+            lines.append(line)
+            bench.engine.execute("STOP JOB 2", bench.session)
+
+        monkeypatch.setattr(waiter, "print", stop)
+        with receive_into(waiter, bench.engine):
+            waiter.wait_ended((2,))
+    assert lines == ["Job 2 (compact nba) waits for job 1, which is paused: RESUME JOB 1 continues it"]
 
 
 def test_wait_for_disk_is_reported_once_until_it_ends() -> None:
