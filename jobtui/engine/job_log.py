@@ -13,6 +13,8 @@ _ENDS_OF_PAUSE = frozenset({EventKind.RESUMED, EventKind.STOP_ASKED})
 _ENDS_OF_JOB = frozenset({EventKind.ENDED, EventKind.INTERRUPTED})
 _OF_PAUSE = frozenset({EventKind.PAUSED, EventKind.STILL_PAUSED})
 _SCHEDULE = "schedule "
+STOP_REFUSED = "the cluster was asked to stop it"
+"""The beginning of the note that a cluster has refused to stop its job, or did not answer."""
 
 
 def describe_requester(requested_by: str) -> str:
@@ -28,13 +30,14 @@ def last_pause(job: Job) -> JobEvent | None:
 
 def last_stop(job: Job) -> JobEvent | None:
     """Return the last request to stop the job, None if it neither stops nor was stopped by one."""
-    is_meant = job.stopping or job.status is Status.STOPPED
-    return _last(job, frozenset({EventKind.STOP_ASKED})) if is_meant else None
-
-
-def last_rate(job: Job) -> JobEvent | None:
-    """Return the last change of the job's write limit, None if there was none."""
-    return _last(job, frozenset({EventKind.RATE_SET}))
+    if not (job.stopping or job.status is Status.STOPPED):
+        return None
+    for event in reversed(job.events):
+        if event.kind is EventKind.STOP_ASKED:
+            return event
+        if event.reason.startswith(STOP_REFUSED):
+            return None  # another client of the cluster has stopped it later
+    return None
 
 
 def describe_pause(job: Job) -> str:

@@ -57,6 +57,16 @@ def test_refused_stop_is_not_recorded_as_a_stop(prod: ClusterBench) -> None:
     job = prod.job(1)
     assert (job.status, job.stopping) == (Status.RUNNING, False)
     assert job.events[-1].kind is EventKind.NOTE
+    prod.cluster(lambda manager: manager.put("nba", 40, Status.STOPPED))
+    assert prod.events.until(1, Status.STOPPED)
+    assert prod.execute("SHOW JOB 1").results[0].rows[0].values["stopped_by"] == ""
+
+
+def test_refused_stop_does_not_keep_a_job_from_its_end(prod: ClusterBench) -> None:
+    prod.cluster(lambda manager: manager.put("nba", 40, Status.RUNNING, "compact"))
+    prod.events.until(1, Status.RUNNING)
+    prod.manager.refusal = refusal()
+    prod.refusal("STOP JOB 1")
     prod.cluster(lambda manager: manager.put("nba", 40, Status.FINISHED))
     prod.events.until(1, Status.FINISHED)
 

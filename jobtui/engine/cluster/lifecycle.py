@@ -257,7 +257,8 @@ def _with_details(job: Job, found: ClusterJob, now: datetime) -> Job:
     """Return an ended job, known only from a list so far, with its tasks and with its events in order."""
     first, *others = job.events
     listed = replace(job, status=Status.QUEUE, start=None, stop=None, events=(first,))
-    notes = (event for event in others if event.kind is EventKind.NOTE or event.kind in DELIVERIES)
+    kept = {EventKind.NOTE, EventKind.STOP_ASKED, *DELIVERIES}
+    notes = (event for event in others if event.kind in kept)
     return _add_events(apply_update(listed, found, now), notes)
 
 

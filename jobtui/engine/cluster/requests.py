@@ -19,6 +19,7 @@ from jobtui.engine import queries
 from jobtui.engine.cluster import lifecycle
 from jobtui.engine.cluster.sync import ClusterSync, PendingRequest
 from jobtui.engine.control import JobCount, RecoverRequest, SubmitRequest, SubmittedJobs
+from jobtui.engine.job_log import STOP_REFUSED
 from jobtui.engine.jobs import JobStore, JobWaiters, Transaction
 from jobtui.engine.lifecycle import IllegalTransition
 from jobtui.errors import ErrorCode, StatementRefused, StorageError
@@ -269,7 +270,7 @@ class ClusterRequests:
         except StorageError as error:
             if error.outcome_unknown and await self._fetch(job) and self._has_ended(job.id):
                 return ""  # the cluster received it, although the answer was lost
-            await self._stop_refused(job.id, f"the cluster was asked to stop it: {error.detail}")
+            await self._stop_refused(job.id, f"{STOP_REFUSED}: {error.detail}")
             refusal = not_stopped_text(job, error)
         await self._fetch(job)
         return refusal
