@@ -1,4 +1,4 @@
-"""Background work: functions on daemon threads, and asyncio tasks that cannot fail unnoticed."""
+"""Background work on daemon threads, and asyncio tasks that cannot fail unnoticed."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def _complete(future: Future[T], work: Callable[[], T]) -> None:
 
 
 class SerialExecutor:
-    """An executor that runs the work of each owner on threads, in the order in which it was submitted.
+    """An executor that runs the work of each owner on threads, one after the other.
 
     A lock would not keep that order: threads begin in any. May be used from every thread.
     """

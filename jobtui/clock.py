@@ -1,4 +1,4 @@
-"""The clocks that the engine reads, passed in so that tests can move them; and bounded waits.
+"""The clocks that the engine reads, which tests can replace, and bounded waits.
 
 The wall clock dates records. The steady clock measures durations, since it never goes back.
 """

@@ -22,7 +22,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace a file as a whole and durably: a crash of the machine leaves the old content or the new.
+    """Replace a file as a whole and durably: a crash leaves the old content or the new.
 
     Raises OSError.
     """
@@ -70,7 +70,7 @@ def sync_directory(directory: Path) -> None:
 
 
 def open_new(path: Path) -> int:
-    """Create a file with mode 0600 and open it for writing, in place of anything that has its name.
+    """Create a file with mode 0600, in place of anything that has its name, and open it.
 
     Raises OSError.
     """
@@ -134,7 +134,7 @@ def read_private(path: Path, max_bytes: int) -> bytes:
 
 
 def foreign_owner(directory: Path) -> str:
-    """Return why this user must not create files in the directory, "" if it is this user's own.
+    """Return why this user must not create files in the directory, "" if nothing forbids it.
 
     If the directory does not exist yet, its nearest existing parent is judged instead, and only root is
     refused: any user may create a directory in /tmp, but one that root creates in a user's home locks that user
@@ -161,7 +161,7 @@ def foreign_owner(directory: Path) -> str:
 
 
 def temporary_parent(*fallbacks: Path) -> Path:
-    """Return the directory for temporary files: the system's, else the first writable fallback.
+    """Return the system's directory for temporary files, else the first writable fallback.
 
     Raises FileNotFoundError if there is none, for instance if every file system is read-only.
     """

@@ -1,4 +1,4 @@
-"""Values as text, the same on a screen, on stderr and in a log; and untrusted text made printable.
+"""Values as text, the same in every output, and untrusted text made printable.
 
 The name of a space, the error of a host or a mistyped statement can hold anything, and nothing in it may move a
 cursor, reverse a line or end one.
@@ -80,7 +80,7 @@ def format_rate(bytes_per_second: float | None, unknown: str = "") -> str:
 
 
 def format_duration(seconds: float | None, unknown: str = "") -> str:
-    """Return a duration as `0.4 s`, and from ten seconds on as `0:42`, `1:02:03` or `2d 03:04:05`.
+    """Return a duration as `0.4 s`, from ten seconds on as `0:42`, `1:02:03`, `2d 03:04:05`.
 
     It is rounded down, like a clock, so that every screen and output shows the same for a job.
 
@@ -102,7 +102,7 @@ def format_duration(seconds: float | None, unknown: str = "") -> str:
 
 
 def format_remaining(seconds: float) -> str:
-    """Return roughly how long something will still take: `12 s left`, `3 min left`, `2.0 h left`."""
+    """Return roughly how long something will still take: `12 s left`, `2.0 h left`."""
     if seconds < 99.5:
         return f"{max(1, round(seconds))} s left"
     return f"{round(seconds / 60)} min left" if seconds < 5400 else f"{seconds / 3600:.1f} h left"
@@ -136,7 +136,7 @@ _DATE_FORMATS: Final = {
 def format_recent_time(
     moment: datetime | None, now: datetime, order: DateOrder = DateOrder.MONTH_FIRST, width: int = 17
 ) -> str:
-    """Return a moment of today as its time, `17:21:30`, and another with its date, `12/17/19 17:21`.
+    """Return a moment of today as `17:21:30`, any other with its date: `12/17/19 17:21`.
 
     Args:
         moment: The moment, None for "".
@@ -165,7 +165,7 @@ def format_time_of_day(moment: datetime) -> str:
 
 
 def to_local(moment: datetime) -> datetime:
-    """Return a moment in local time; unchanged if that would be before the year 1 or after 9999.
+    """Return a moment in local time, unchanged if that is before the year 1 or after 9999.
 
     A wrong clock records such moments, and a history with one must still be shown.
     """
@@ -181,7 +181,7 @@ def format_count(count: int, noun: str, plural: str = "") -> str:
 
 
 def format_ids(ids: Sequence[int], limit: int = 8) -> str:
-    """Return ids for a sentence: `3, 5, 8`, runs as `3–9`, and `… (1,200 in all)` if there are many.
+    """Return ids for a sentence: `3, 5, 8`, runs as `3–9`, many as `1, 3, … (1,200 in all)`.
 
     Args:
         ids: The ids, in rising order for runs to be found.

@@ -1,4 +1,4 @@
-"""The Python interpreter of the processes that jobtui starts: its command and its environment.
+"""The command and the environment of the Python interpreters that jobtui starts.
 
 The current directory is not trusted: a file called `socket.py` in it must not be imported. No started
 interpreter looks for modules there, and each finds jobtui where this process found it.

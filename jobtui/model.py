@@ -1,4 +1,4 @@
-"""The domain: jobs, tasks and their events as immutable records, and the messages about them.
+"""The domain: jobs, tasks and events as immutable records, and messages about them.
 
 A change makes a new record (`msgspec.structs.replace`), so that a record is a snapshot that never changes.
 Nothing here depends on the engine, the history, a storage or a screen.
@@ -16,7 +16,7 @@ import msgspec
 
 
 class Status(enum.StrEnum):
-    """The five statuses of a job and of a task (NebulaGraph's first job manager, December 2019)."""
+    """The five statuses of a job and of a task, from NebulaGraph's first job manager (2019)."""
 
     QUEUE = "queue"
     RUNNING = "running"
@@ -154,7 +154,7 @@ NO_OPTIONS = JobOptions()
 
 
 class StepPosition(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """The position of a compaction in steps; it is committed, so that another job can continue from it.
+    """The committed position of a compaction in steps, from which another job can continue.
 
     Attributes:
         done: The finished steps, those of the jobs that this one continues included.
@@ -249,7 +249,7 @@ class Task(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def reclaimed(self) -> int | None:
-        """The bytes of files that the task freed, negative if they grew, None if a side is unknown."""
+        """The bytes that the task freed, negative if the files grew, None if a side is unknown."""
         if self.before is None or self.after is None:
             return None
         return self.before.bytes - self.after.bytes
@@ -354,12 +354,12 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def has_distinct_hosts(self) -> bool:
-        """Whether no two tasks have the same host: a cluster names no ports, and hosts may share an address."""
+        """Whether no two tasks have the same host: a cluster does not name ports."""
         return self.origin is None or len({task.host for task in self.tasks}) == len(self.tasks)
 
     @property
     def requester(self) -> str:
-        """Who requested the job and from where, or the schedule that submitted it; "" if that is not known."""
+        """Who requested the job and from where, or the schedule that did; "" if unknown."""
         return f"schedule {self.schedule}" if self.schedule else self.requested_by
 
     @property
@@ -395,7 +395,7 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def reclaimed_by_compaction(self) -> int | None:
-        """The bytes that the job freed, None for a flush: it writes memory to files, and reclaims nothing."""
+        """The bytes that the job freed, None for a flush, which reclaims nothing."""
         return None if self.command == JobCommand.FLUSH else self.reclaimed
 
     @property
@@ -444,7 +444,7 @@ class TaskProgressed(msgspec.Struct, frozen=True, gc=False, tag="Progress"):
 
 
 class JobsArchived(msgspec.Struct, frozen=True, gc=False, tag="Archived"):
-    """The ids of jobs that have just been archived, or `restored` from the archive, in rising order."""
+    """The rising ids of jobs that have just been archived, or `restored` from the archive."""
 
     ids: tuple[int, ...]
     restored: bool = False

@@ -1,4 +1,4 @@
-"""The system's errors as text that names the limit that was reached and the setting that raises it.
+"""The system's errors as text, with the limit that was reached and how to raise it.
 
 A limit of the process is easily mistaken for a failing disk: "File too large" is `ulimit -f`, and "No space
 left on device" is also the error of a file system without free inodes.
@@ -59,7 +59,7 @@ def describe_limit(number: int | None) -> str:
 
 
 def explain_shortage(error: Exception) -> str:
-    """Return the text for an error that the environment of this process causes, "" for any other.
+    """Return the text for an error caused by this process's environment, "" for any other.
 
     Threads, memory, open files or disk space ran out, or the clock is out of range.
     """
@@ -77,7 +77,7 @@ def explain_shortage(error: Exception) -> str:
 
 
 def has_inodes(path: Path | None) -> bool:
-    """Return whether the file system of a path, or of its nearest existing parent, has free inodes."""
+    """Return whether the file system of a path, which may not exist yet, has free inodes."""
     for place in (path, *path.absolute().parents) if path is not None else ():
         with contextlib.suppress(OSError):
             disk = os.statvfs(place)

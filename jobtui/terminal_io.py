@@ -58,7 +58,7 @@ def write_all(descriptor: int, data: bytes, is_late: Callable[[float], bool]) ->
 
 
 def write_within(descriptor: int, data: bytes, seconds: float = PATIENCE_SECONDS) -> bool:
-    """Write to the terminal at `descriptor` and return whether it accepted everything in that time.
+    """Write to the terminal at `descriptor`; return whether it accepted all in that time.
 
     Raises:
         OSError: The terminal is gone.

@@ -123,7 +123,7 @@ class History:
         self._open_writer.set_address(address)
 
     def keep_damaged(self, file: str, what: str, data: bytes) -> str:
-        """Note damage in a file of another part; return the path of the copy of its bytes, "" without one."""
+        """Note damage in a file of another part; return the path of a copy, "" without one."""
         quarantine = self._open_writer.store.quarantine
         quarantine.add_in_place(file, None, what, data)
         return next((note.kept for note in reversed(quarantine.notes) if note.file == file), "")
@@ -188,7 +188,7 @@ class History:
         return self._reader.orphaned_views if self._reader is not None else ()
 
     def counts(self, space: str | None = None) -> dict[Status, int]:
-        """Return the number of jobs by status, of one space or of all; archived jobs are not counted."""
+        """Return the number of jobs by status, of one space or of all, without archived ones."""
         state = self._state
         counts = dict.fromkeys(Status, 0)
         with state.mutex:
@@ -308,7 +308,7 @@ def _repair_hint(disk: Disk, path: Path) -> str:
 
 
 def _obstacle(path: Path) -> str:
-    """Return a text about a file or link in the place of the directory or a parent, "" if there is none."""
+    """Return which file or link has the place of the directory or a parent, "" if none."""
     with contextlib.suppress(OSError):  # the error of opening is reported in any case
         for part in (*reversed(path.parents), path):
             if part.is_symlink() and not part.exists():

@@ -137,7 +137,10 @@ class _Repair:
     def _remove_duplicates(
         self, sealed: Sequence[Segment], archives: Sequence[ArchiveEntry]
     ) -> list[ArchiveEntry]:
-        """Hide duplicates: an archive's record takes precedence over a segment's, a later over an earlier."""
+        """Hide duplicates.
+
+        An archive's record counts before a segment's, and a later one before an earlier one.
+        """
         known, found = set[int](), list[ArchiveEntry]()
         for archive in archives:
             segments = self._store.archives.segments(archive)
@@ -298,7 +301,10 @@ class _Repair:
         return True
 
     def _readmit_archives(self, sealed: Sequence[Segment]) -> Iterator[ArchiveEntry]:
-        """Yield archives that the manifest does not name, and add them again; copies go to the quarantine."""
+        """Add the archives that the manifest does not name, and yield them.
+
+        A copy is moved to the quarantine.
+        """
         manifest, archives = self._store.state.manifest, self._store.archives
         named = {entry.name for entry in manifest.archives}
         known = {*self._store.state.recent, *current_ids((*sealed, *archives.all_segments(manifest)))}
@@ -337,7 +343,7 @@ class _Repair:
         self._report.append(f"{MANIFEST_NAME}: {sum(tally.values())} sealed jobs are named and counted")
 
     def _quarantine_name(self, old: Path) -> str:
-        """Return the file's future name in the quarantine, relative to the history; "" if there is no file."""
+        """Return the file's future name in the quarantine, "" if there is no file."""
         if old not in self._replaced_files and self._disk.identity(old) is not None:
             taken = {*self._disk.list_names(self._path / QUARANTINE_DIRECTORY), *self._replaced_files.values()}
             self._replaced_files[old] = unused_name(old.name, taken)

@@ -45,7 +45,7 @@ def past_notes(path: Path, disk: Disk | None = None) -> list[DamageNote]:
 
 
 def verify(path: Path, disk: Disk | None = None) -> list[DamageNote]:
-    """Return a note for each damaged part, with its file, byte and jobs; none if nothing is damaged.
+    """Return a note for each damaged part, with its file, byte and jobs.
 
     Raises StoreTooNew, and StoreError if the history cannot be read at all.
     """

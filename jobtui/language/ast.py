@@ -66,7 +66,7 @@ class Resume(msgspec.Struct, frozen=True):
 
 
 class SetRate(msgspec.Struct, frozen=True):
-    """SET RATE: limit the writes of a job, or of all jobs, to `rate` bytes a second; None: OFF."""
+    """SET RATE: limit the writes of a job, or of all, to `rate` bytes a second; None: OFF."""
 
     rate: int | None = None
     job: int | None = None
@@ -280,7 +280,7 @@ def unparse(statement: Statement) -> str:
 
 
 def write_options(options: JobOptions) -> dict[str, list[str]]:
-    """Return the options that differ from their defaults, as after WITH: each name with its values.
+    """Return the options that are not at their defaults, as after WITH: names and values.
 
     `hosts` and `condition` are left out, because they are not written after WITH.
     """

@@ -288,7 +288,7 @@ def _options_of(form: StatementSyntax, here: CursorContext) -> tuple[Option, ...
 
 
 def _next_units(units: Sequence[str], words: Sequence[str]) -> Sequence[str]:
-    """Return the units that may follow a number: in a duration, those shorter than the one before."""
+    """Return the units that may follow a number; those of a duration become shorter."""
     before = words[-2].lstrip("0123456789.").lower() if len(words) > 1 else ""
     return units[: units.index(before)] if before in units else units
 

@@ -122,7 +122,7 @@ def read_condition(kinds: Sequence[str], words: Sequence[str]) -> Condition:
 
 
 class ConditionError(ValueError):
-    """A wrong value in a condition: `cause` is the reason, and its tokens are from `start` up to `stop`."""
+    """A wrong value in a condition: the `cause`, and its tokens from `start` up to `stop`."""
 
     def __init__(self, cause: QuantityError, start: int, stop: int) -> None:
         super().__init__(str(cause))
@@ -132,7 +132,7 @@ class ConditionError(ValueError):
 
 
 class _Reader:
-    """A reader of a condition's tokens by recursive descent; the grammar has checked their order."""
+    """A reader, by recursive descent, of a condition's tokens, which the grammar has checked."""
 
     def __init__(self, kinds: Sequence[str], words: Sequence[str]) -> None:
         self._kinds = kinds
@@ -186,7 +186,7 @@ class _Reader:
 
 
 def unparse_condition(condition: Condition) -> str:
-    """Return the text of `condition` in canonical form, which `parse_condition` reads as the same."""
+    """Return the canonical text of a condition, as `parse_condition` reads it."""
     match condition:
         case Needed():
             return "NEEDED"
@@ -249,7 +249,7 @@ def _figure(name: str, figures: Mapping[str, int | float | None]) -> int | float
 
 
 def describe_figures(condition: Condition, figures: Mapping[str, int | float | None]) -> str:
-    """Return the figures that `condition` needs as text: `deletions 2%, L0 files 1`; "" for NEEDED."""
+    """Return the figures of a condition: `deletions 2%, L0 files 1`; "" for NEEDED."""
     described = {}
     for one in _comparisons(condition):
         noun = _NOUNS.get(one.metric, one.metric)

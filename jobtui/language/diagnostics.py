@@ -77,7 +77,7 @@ def highlight(text: str) -> list[tuple[int, int, Color]]:
 
 
 def _contextual_names(tokens: list[tuple[str, int, int]]) -> set[int]:
-    """Return the numbers of the tokens that are contextual keywords, but are names where they are."""
+    """Return the numbers of the tokens that are contextual keywords used as names."""
     names: set[int] = set()
     of_statement: list[int] = []
     for number, (kind, _, _) in enumerate([*tokens, (SEMICOLON, 0, 0)]):
@@ -167,7 +167,7 @@ def _may_become_decimal(text: str, start: int) -> bool:
 
 
 def _may_grow(text: str, cursor: int) -> bool:
-    """Return whether the word before the cursor is the beginning of a longer keyword that is right there."""
+    """Return whether the word before the cursor can grow into a keyword that is right there."""
     here = context_at(text, cursor)
     reached = here.expected()
     if reached is None or not here.typed:

@@ -1,4 +1,4 @@
-"""The error of a text that is not a statement: the mistake, its position, and the correction."""
+"""The error of a text that is not a statement: mistake, position and correction."""
 
 from __future__ import annotations
 

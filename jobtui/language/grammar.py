@@ -146,12 +146,12 @@ def _match(kinds: Sequence[str]) -> Match | None:
 
 
 def _tokens(found: slice | pp.ParseResults) -> slice:
-    """Return the numbers of the tokens of a value; of several keywords, from the first to the last."""
+    """Return the numbers of a value's tokens; of several keywords, from first to last."""
     return found if isinstance(found, slice) else slice(found[0].start, found[-1].stop)
 
 
 def expected_at(kinds: Iterable[str]) -> Expectation:
-    """Return how many tokens of these kinds are correct in some form, and the parts expected next.
+    """Return how many tokens of these kinds some form accepts, and what is expected next.
 
     The forms are in the order of the table. After a complete statement, the parts are those that may follow it.
     """
@@ -186,7 +186,7 @@ def is_condition(kinds: Sequence[str]) -> bool:
 
 
 def name_positions(kinds: Sequence[str]) -> frozenset[int]:
-    """Return the numbers of the tokens that are names, in the form with the most correct tokens."""
+    """Return the numbers of the tokens that are names, in the form that accepts the most."""
     tokens = _Input(kinds)
     furthest, names = -1, frozenset[int]()
     for syntax in _BY_VERB.get(kinds[0], ()):
@@ -249,14 +249,14 @@ class Terminal(pp.Token):
 
 
 class AnotherNumber(Terminal):
-    """A further number of a duration (`1 h 30 min`), which is optional and never listed as expected."""
+    """A further number of a duration (`1 h 30 min`), optional and never listed as expected."""
 
     def note(self, instring: _Input, loc: int) -> None:  # noqa: D102
         pass
 
 
 class Whole(pp.ParseElementEnhance):
-    """An expression whose result is the tokens from its first to its last, without the names inside."""
+    """An expression whose result is all of its tokens, without the names inside."""
 
     def parseImpl(self, instring: Any, loc: int, do_actions: bool = True) -> tuple[int, Any]:  # noqa: D102, N802
         end, _ = cast("tuple[int, Any]", super().parseImpl(instring, loc, do_actions))  # type: ignore[no-untyped-call]
@@ -287,7 +287,7 @@ class Switch(pp.Token):
 
 
 class Operand(Switch):
-    """A comparison, or a condition after NOT or in parentheses; checks that it is not nested too deeply."""
+    """A comparison, or a condition after NOT or in parentheses, whose depth is limited."""
 
     def parseImpl(self, instring: Any, loc: int, do_actions: bool = True) -> tuple[int, Any]:  # noqa: D102, N802
         if instring.depth > _MAX_NESTING:

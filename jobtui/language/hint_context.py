@@ -1,4 +1,4 @@
-"""The context of a hint: a wrong statement up to its first mistake, and the parts expected there."""
+"""The context of a hint: a wrong statement, its first mistake, and what was expected."""
 
 from __future__ import annotations
 

@@ -257,7 +257,7 @@ def _hint_left_out(here: HintContext) -> Hint | None:
 
 
 def _hint_previous_keyword(here: HintContext) -> Hint | None:
-    """Return a hint for `SHOW JOBS 40` and `SHOW JOB` (correct with another keyword before it)."""
+    """Return a hint for `SHOW JOBS 40` and `SHOW JOB` (correct with another keyword before)."""
     at = here.at - 1
     if at < 1 or len(here.tokens.kinds) > _MAX_WORDS:
         return None
@@ -373,7 +373,7 @@ def _hint_other_separator(here: HintContext) -> Hint | None:
 
 
 def _hint_other_word(here: HintContext) -> Hint | None:
-    """Return a hint for `WITH rolling == 1`, `WITH now = yes` and `IF size > 1 GiB && l0_files > 4`."""
+    """Return a hint for `rolling == 1`, `now = yes` and `size > 1 GiB && l0_files > 4`."""
     near = _OTHER_WORDS.get(here.word.lower())
     if here.word == ")" and "AND" in here.keywords:
         return Hint("no parenthesis is open here")
@@ -381,7 +381,7 @@ def _hint_other_word(here: HintContext) -> Hint | None:
 
 
 def _hint_option(here: HintContext) -> Hint | None:
-    """Return a hint for `WITH rolling = 1 wait = 5 min`, `WITH rolling = 1,` and `because = "x"`."""
+    """Return a hint for `WITH rolling = 1 wait = 5 min`, `WITH rolling = 1,`, `because = "x"`."""
     name = here.word.lower()
     if "WITH" not in here.kinds_before:
         if name in _OPTIONS and "WITH" in here.keywords:
@@ -398,7 +398,7 @@ def _hint_option(here: HintContext) -> Hint | None:
 
 
 def _hint_needed(here: HintContext) -> Hint | None:
-    """Return a hint for `IF NEEDED AND size > 1 GiB`, `IF NOT NEEDED` and `ADMIN FLUSH IF NEEDED`."""
+    """Return a hint for `IF NEEDED AND size > 1`, `IF NOT NEEDED`, `ADMIN FLUSH IF NEEDED`."""
     if here.word.upper() == "NEEDED" and "memtable" in here.keywords:
         if here.kind_before == "IF" and "FLUSH" in here.kinds_before:
             return Hint("NEEDED is for COMPACT; a flush has a condition, as in IF memtable > 64 MiB")
@@ -409,7 +409,7 @@ def _hint_needed(here: HintContext) -> Hint | None:
 
 
 def _hint_quantity(here: HintContext) -> Hint | None:
-    """Return a hint for `deletions > 0.1`, `rate = 50 MiB/s`, `l0_files > 10%` and `rolling = 3 h`."""
+    """Return a hint for `deletions > 0.1`, `rate = 50 MiB/s`, `l0_files > 10%`."""
     if "%" in here.keywords and not here.expects_unit and here.kind_before in _NUMBERS:
         return Hint("a share is written with %, as in 10%")
     if here.missing:

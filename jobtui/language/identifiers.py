@@ -171,7 +171,7 @@ def is_name(name: str) -> bool:
 
 
 def is_host_name(name: str) -> bool:
-    """Return whether `name` can be typed as a host's: as any name, or in quotes, where it may hold a `.`."""
+    """Return whether `name` can be typed as a host's: in quotes it may hold a `.`."""
     return is_name(name.replace(".", "_"))
 
 
@@ -215,7 +215,7 @@ def quote_name(name: str) -> str:
 
 
 def quote_host(name: str) -> str:
-    """Return the name of a host as it must be typed: as `quote_name`, or in quotes if it holds a `.`.
+    """Return the name of a host as it must be typed: in quotes if it holds a `.`.
 
     Raises:
         ValueError: If it cannot be typed: it is empty, too long, or holds a control character.

@@ -128,7 +128,7 @@ def split_statements(text: str) -> Iterator[tuple[Tokens, LexError | None]]:
 
 
 def tokenize(text: str) -> Iterator[tuple[str, int, int]]:
-    """Yield every token of the text, including SEMICOLON, COMMENT and BAD, with its start and end.
+    """Yield each token's kind, start and end, including SEMICOLON, COMMENT and BAD.
 
     Blanks are omitted. The function continues after a BAD token, as a highlighter needs. An unclosed comment or
     string is one BAD token.
@@ -172,7 +172,7 @@ def _word_kind(word: str) -> str:
 
 
 def construct_at(text: str, start: int) -> str:
-    """Return the kind of the construct that opens at `start`: "comment", "string", "back-quote" or ""."""
+    """Return what opens at `start`: "comment", "string", "back-quote" or ""."""
     if text.startswith("/*", start):
         return "comment"
     return _OPENERS.get(text[start], "")

@@ -62,7 +62,10 @@ def _parsed(text: str, tokens: Tokens, error: LexError | None) -> Parsed:
 
 
 def _build_statement(text: str, tokens: Tokens, found: Match) -> Statement:
-    """Return the record of a statement. Raises StatementError for a value that is out of range."""
+    """Return the record of a statement.
+
+    Raises StatementError for a value that is out of range.
+    """
     fields: dict[str, object] = {}
     for part, bounds in found.values:
         if isinstance(part, OptionList):

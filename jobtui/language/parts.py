@@ -107,7 +107,9 @@ class Keyword(msgspec.Struct, frozen=True):
 
 
 class KeywordChoice(msgspec.Struct, frozen=True):
-    """One of several keywords. The record gets it as `field`: true or false as a bool, any other in lower case.
+    """One of several keywords.
+
+    The record gets it as `field`: true or false as a bool, any other in lower case.
 
     Attributes:
         label: The name of all of them in a usage, "" to list each.

@@ -1,4 +1,4 @@
-"""Quantities: sizes, durations and shares with their units, as bytes, seconds and fractions."""
+"""Sizes, durations and shares with their units, as bytes, seconds and fractions."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Quantity(enum.Enum):
 
 
 class QuantityError(ValueError):
-    """A text that is not a quantity of the kind; the message gives the reason and a correction.
+    """A text that is not a quantity of the kind; the message has the reason and correction.
 
     Attributes:
         unit: The wrong unit, "" if the error is another one.
@@ -66,7 +66,7 @@ _NOT_DECIMAL: Final = r"(?<![\w.])0[xX]([0-9a-fA-F]{1,16})(?![0-9a-fA-F])|(?<![\
 
 
 class _Term(msgspec.Struct, frozen=True):
-    """A decimal number and its unit, "" if it has none: `digits` without the point, `places` after it."""
+    """A decimal number (`digits` without the point, `places` after it) and its unit, or ""."""
 
     digits: int
     places: int
@@ -107,7 +107,7 @@ def parse_whole_number(text: str) -> int:
 
 
 def read_quantity(words: Iterable[str], quantities: Collection[Quantity]) -> int | float:
-    """Return the value of a quantity in a statement: bytes as an int, seconds, or a fraction as a float.
+    """Return the value of a quantity: bytes as an int, seconds, or a fraction as a float.
 
     Numbers follow the rules of the language: `0x28` is hexadecimal, `010` is octal, `1.5` is decimal.
 
@@ -146,7 +146,7 @@ def parse_size(text: str) -> int:
 
 
 def parse_duration(text: str) -> int | float:
-    """Return the seconds of `90 s`, `5 min`, `7 d` or `1 h 30 min`; units go from long to short.
+    """Return the seconds of `90 s`, `5 min` or `1 h 30 min`; units go from long to short.
 
     Raises:
         QuantityError: If it is not a duration, or longer than 100 years; a number without a unit is not one.
@@ -206,7 +206,7 @@ def write_duration(seconds: float) -> str:
 
 
 def write_share(fraction: float) -> str:
-    """Return the exact text of a share, `12.5%`, which `parse_share` reads as the same fraction."""
+    """Return the exact text of a share, `12.5%`, as `parse_share` reads it."""
     return f"{_decimal(Decimal(repr(float(fraction))).scaleb(2))}%"
 
 

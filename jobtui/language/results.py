@@ -234,7 +234,10 @@ def _extra_names(result: Result) -> list[str]:
 
 
 def _csv_writer() -> Callable[[Iterable[str]], str]:
-    """Return a function that returns the values as a line; `writerow` returns what `write` returned."""
+    """Return a function that returns the values as a line of CSV.
+
+    `writerow` returns what `write` returned.
+    """
     import csv
 
     return csv.writer(_LineReturner(), lineterminator="").writerow

@@ -138,7 +138,7 @@ def parse_time_zone(name: str) -> tzinfo:
 
 
 def next_time(at: str, moment: datetime, zone: tzinfo | None) -> datetime | None:
-    """Return the first time of a cron expression after `moment`, in UTC; None if none is before `END_YEAR`.
+    """Return a cron expression's first time after `moment`, in UTC; None from `END_YEAR` on.
 
     The library sees local times without a zone: it would run `*/10 * * * *` twice in an hour that exists
     twice. `at` is what `check_times` accepts.
@@ -213,7 +213,7 @@ def describe_shift(at: str, moment: datetime, zone: tzinfo | None) -> str:
 
 
 def _skipped_time(at: str, moment: datetime, zone: tzinfo | None) -> datetime | None:
-    """Return the local time without a zone that does not exist and was moved to `moment`, None if none was.
+    """Return the local time that does not exist and was moved to `moment`, None if none was.
 
     A time that `at` also names itself runs as on any other day: `*/30 * * * *` runs at 03:00 anyway.
     """

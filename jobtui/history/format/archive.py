@@ -98,7 +98,7 @@ def current_ids(segments: Sequence[Segment]) -> Iterator[int]:
 
 
 def describe_archive(name: str, segments: Sequence[Segment]) -> ArchiveEntry | None:
-    """Return the manifest's entry for an archive of these segments; None if no job in them counts.
+    """Return the manifest's entry for an archive of these segments; None without any job.
 
     Raises OSError.
     """
@@ -201,7 +201,7 @@ _ARCHIVE_NAME: Final = r"jobs-\d+-\d+(\.\d+)?-(\d+)"
 
 
 def is_unfinished(name: str, manifest: Manifest) -> bool:
-    """Return whether a directory is the archive that the manifest after this one would have named."""
+    """Return whether a directory is the archive that the next manifest would have named."""
     made = re.fullmatch(_ARCHIVE_NAME, name)
     return (
         made is not None

@@ -138,7 +138,7 @@ def encode_change(before: Job | None, after: Job) -> bytes | None:
 
 
 def diff_jobs(before: Job, after: Job) -> dict[str, Any]:
-    """Return the changed fields under `job`, `task` and `event`, without those that have no change."""
+    """Return the changed fields under those of `job`, `task` and `event` that have changes."""
     fields = _diff_fields(before, after, _JOB_PARTS)
     tasks: list[tuple[int, dict[str, Any]]] = []
     if before.tasks != after.tasks:
@@ -203,7 +203,7 @@ class Delta:
 
 
 def unknown_field(line: bytes, job: Job) -> str | None:
-    """Return the name of an unknown field, which would be lost if the record were written, or None."""
+    """Return the name of an unknown field, which rewriting the record would lose, or None."""
     record = encode(job)[1:]
     if line.endswith((record, record + b"}")) or not is_intact(line):
         return None

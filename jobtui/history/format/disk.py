@@ -98,7 +98,7 @@ class Disk:
         return file
 
     def create(self, path: Path) -> int:
-        """Create an empty file and open it for reading and writing; a file with that name is removed.
+        """Create an empty file, in place of one with that name, to read and write it.
 
         It is not truncated: it may have a second name elsewhere.
         """
@@ -160,7 +160,7 @@ class Disk:
             return []
 
     def identity(self, path: Path) -> tuple[int, int, int] | None:
-        """Return a value that changes if another file or link gets this path; None if nothing has it."""
+        """Return a value that changes if another file gets this path; None if nothing has it."""
         try:
             found = path.lstat()
         except FileNotFoundError:
@@ -168,7 +168,7 @@ class Disk:
         return found.st_ino, found.st_mtime_ns, found.st_size
 
     def has_second_name(self, path: Path) -> bool:
-        """Return whether a file has a second name, under which a change of it would appear elsewhere."""
+        """Return whether a file has a second name, under which a change of it would appear too."""
         try:
             found = path.lstat()
         except FileNotFoundError:
@@ -176,7 +176,7 @@ class Disk:
         return stat.S_ISREG(found.st_mode) and found.st_nlink > 1
 
     def is_same_file(self, file: int, path: str) -> bool:
-        """Return whether the path still names an open file; False if the file was deleted or moved."""
+        """Return whether the path still names an open file, which may be deleted or moved."""
         here = os.fstat(file)
         try:
             there = os.stat(path)  # noqa: PTH116 Path.stat takes longer than the rest of a commit's checks
@@ -185,7 +185,7 @@ class Disk:
         return here.st_ino == there.st_ino and here.st_dev == there.st_dev
 
     def location_stamp(self, file: int, directory: str) -> tuple[str, int, int] | None:
-        """Return a value that changes if an open file is deleted or moved, or its directory replaced.
+        """Return a value that changes if an open file or its directory is deleted or moved.
 
         None: unknown. This does not read the times of the file itself: since Linux 6.13 the next write would
         then also change the inode, and a sync would take 1.5 times as long.

@@ -1,4 +1,4 @@
-"""The columns of a segment, in memory and in its index file, so that a query reads no record.
+"""The columns of a segment, in memory and in its index, so that a query reads no record.
 
 Between queries, a segment keeps five columns in memory, about eleven bytes a record: id, offset, status, space
 and command; and the pairs of recovered and recovering jobs. The others are read when a sort or a filter needs
@@ -99,7 +99,7 @@ TEXT_COLUMNS: Final[dict[str, Callable[[Job], str]]] = {
 
 
 class CodedColumn(msgspec.Struct, Generic[T], frozen=True):
-    """A column of repeating values: each once in `values`; `codes` has its index there for each record."""
+    """A column of repeating values: `values` has each once, `codes` its index per record."""
 
     values: tuple[T, ...]
     codes: array[int]
@@ -177,7 +177,7 @@ class _ColumnMissing(IndexUnusable):
 
 
 class _StoredArray(msgspec.Struct, gc=False):
-    """An array: its element type as in Python's array module, and its little-endian bytes in base64."""
+    """An array: its element type as in Python's `array`, and its little-endian bytes."""
 
     type: str
     data: bytes
@@ -314,7 +314,10 @@ class PartialColumns(ColumnSource):
 
 
 def index_lines(columns: Columns, source: ColumnSource) -> Iterator[tuple[str, bytes]]:
-    """Yield the index's lines after the header, by name, one at a time: each takes time for many jobs."""
+    """Yield the index's lines after the header, by name.
+
+    Each takes time if there are many jobs.
+    """
     core = _StoredCore(
         _pack(columns.ids),
         _pack(columns.starts),
@@ -341,7 +344,7 @@ class SegmentIndex:
         self._disk, self._path, self._size = disk, path, size
 
     def write(self, count: int, lines: Sequence[tuple[str, bytes]]) -> None:
-        """Write the index of `count` records with these `index_lines`, if possible: it is only a cache."""
+        """Write the index of `count` records, if possible: it is only a cache."""
         head = _Header(INDEX_FORMAT, self._size, count, tuple((name, len(line)) for name, line in lines))
         with contextlib.suppress(OSError):
             self._disk.create_with(
@@ -436,7 +439,10 @@ def _refused_content() -> Iterator[None]:
 
 
 def decode_core(line: bytes) -> Columns:
-    """Decode the line of the columns that stay in memory. Raises IndexUnusable for any other line."""
+    """Decode the line of the columns that stay in memory.
+
+    Raises IndexUnusable for any other line.
+    """
     with _refused_content():
         core = _decode_core(line)
         return Columns(

@@ -67,7 +67,7 @@ def journal_number(name: str) -> int | None:
 
 
 def encode_batch(changes: Sequence[bytes], last: int) -> list[bytes]:
-    """Return the framed lines of a batch of changes (`{…}`) with one sync, numbered from `last` + 1."""
+    """Return the framed lines of a batch of changes (`{…}`), numbered from `last` + 1."""
     span = b'"of":[%d,%d],' % (last + 1, last + len(changes))
     return [
         frame_line(b'{"n":%d,%b%b' % (number, span, change[1:]))
@@ -127,7 +127,7 @@ class Journal:
         return journal
 
     def reserve(self, size: int) -> bool:
-        """Write blanks ahead unless `size` bytes and a reserve fit into them; return whether any were written.
+        """Write blanks ahead unless `size` bytes and a reserve fit in; return whether it did.
 
         Raises OSError, after which the blanks from before are still there.
         """
@@ -171,7 +171,7 @@ class Journal:
         self.end += len(data)
 
     def erase_failed_append(self) -> None:
-        """Overwrite a failed append with blanks (best effort), so that no reader takes it for a commit.
+        """Overwrite a failed append with blanks (best effort): no reader may see a commit in it.
 
         The bytes may be on disk, or be read from memory as if they were. Blanks in their place need no sync:
         even if only some of them reach the disk, the commit is incomplete.
@@ -283,7 +283,7 @@ class Replay:
 
 
 class _BatchReader:
-    """A reader of data from one journal, batch by batch; the jobs are published together at the end."""
+    """A reader of one journal's data by batches, which publishes the jobs together at the end."""
 
     def __init__(self, replay: Replay) -> None:
         self._replay, self._position, self._state = replay, replay.position, replay.state
@@ -398,7 +398,10 @@ class _BatchReader:
             self._state.next_id = max(self._state.next_id, entry.set + 1)
 
     def _base_version(self, job_id: int) -> Job | None:
-        """Return the version from before this data; for a journal that restates all jobs, the sealed one."""
+        """Return the version from before this data.
+
+        If the journal restates all jobs, that is the sealed one.
+        """
         try:
             return self._state.get_sealed(job_id) if self._is_base else self._state.get(job_id)
         except FileNotFoundError:

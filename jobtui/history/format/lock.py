@@ -1,4 +1,4 @@
-"""The lock of the one writer: a kernel lock on the file LOCK, which also has the writer's status.
+"""The lock of the one writer, on the file LOCK, which also has the writer's status.
 
 After each durable commit the writer stores its status there: its process, its address, the last durable change,
 and the next free id. A reader finds the writer and its changes through the status, and shows no later changes
@@ -148,7 +148,7 @@ class Lock:
         self._disk.write(self._file, frame_line(status).ljust(_STATUS_BYTES), 0)
 
     def is_held(self) -> bool:
-        """Return whether the lock still works; False if the directory was deleted, moved or unmounted."""
+        """Return whether the lock still works: its directory may be deleted, moved or unmounted."""
         try:
             return self._disk.is_same_file(self._file, str(self._path))
         except OSError:
@@ -207,7 +207,9 @@ def _acquire(disk: Disk, file: int, holder: Callable[[], int | None]) -> None:
 
 
 def _unshare(disk: Disk, path: Path) -> None:
-    """Replace a LOCK that has a second name by a copy: the other name may be any file of the system.
+    """Replace a LOCK that has a second name by a copy.
+
+    The other name may be any file of the system.
 
     A copy of the history that was made with hard links also has a second name.
     """

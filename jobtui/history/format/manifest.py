@@ -34,7 +34,7 @@ class SegmentEntry(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
 
 class ArchiveEntry(msgspec.Struct, frozen=True, gc=False):
-    """A directory under `archive/`: its number of jobs, their lowest and highest id, tasks and spaces."""
+    """An archive's directory: number, lowest and highest id, tasks and spaces of its jobs."""
 
     name: str
     count: int

@@ -1,4 +1,4 @@
-"""Damage of a history: its health, notes about what is damaged, and copies of the damaged bytes.
+"""The health of a history, notes about damage, and copies of the damaged bytes.
 
 Copies are never deleted.
 """
@@ -150,7 +150,10 @@ class Quarantine:
         self.remember(note)
 
     def move_in(self, file: str) -> None:
-        """Move a file that the manifest does not name to the quarantine, and note that. Raises OSError."""
+        """Move a file that the manifest does not name to the quarantine, with a note.
+
+        Raises OSError.
+        """
         self._make_directory()
         name = unused_name(Path(file).name, self._disk.list_names(self._directory))
         self._disk.rename(self.history_directory / file, self._directory / name)
@@ -159,7 +162,7 @@ class Quarantine:
         self.remember(note)
 
     def note(self, file: str, what: str) -> None:
-        """Add a note that is not about damage: it is shown while this history is open, and not stored."""
+        """Add a note that is not about damage; it is shown, and not stored."""
         note = DamageNote(file, None, (), what)
         if note not in self.notes:
             self.notes = (*self.notes, note)

@@ -1,4 +1,4 @@
-"""A sealed segment: ended jobs in id order, one framed record per line; it is never changed."""
+"""A sealed segment: ended jobs in id order, a framed record a line, never changed."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class Segment:
 
     @property
     def columns(self) -> Columns:
-        """The columns that stay in memory; they are loaded if they are not there yet. Raises OSError."""
+        """The columns that stay in memory, loaded on first use. Raises OSError."""
         return self._columns or self._load()
 
     @property
@@ -123,12 +123,15 @@ class Segment:
         return self.entry.first <= job_id <= self.entry.last
 
     def row_of(self, job_id: int) -> int | None:
-        """Return the row of a job, None if it is not here or has a newer version elsewhere. Raises OSError."""
+        """Return the row of a job, None if it is not here or stale. Raises OSError."""
         row = self._row_of(job_id)
         return None if row is None or self.columns.statuses[row] == STALE else row
 
     def sealed_row_of(self, job_id: int) -> int | None:
-        """Return the row of a job, None if it is not here or has a newer sealed version. Raises OSError."""
+        """Return the row of a job, None if it is not here or has a newer sealed version.
+
+        Raises OSError.
+        """
         return None if job_id in self.entry.stale else self._row_of(job_id)
 
     def _row_of(self, job_id: int) -> int | None:
@@ -173,7 +176,7 @@ class Segment:
     # ---- records
 
     def job(self, row: int) -> Job:
-        """Return the job in a row; if its record is damaged or unreadable, the fields that the index has.
+        """Return the job in a row, with the index's fields if its record cannot be read.
 
         Raises FileNotFoundError if the segment does not exist (any more), and OSError.
         """
@@ -193,7 +196,7 @@ class Segment:
         return self._decode_row(row, line)
 
     def matches_entry(self) -> bool:
-        """Return whether the file has the size and the first record of its entry; True if it is unreadable."""
+        """Return whether size and first record are those of the entry; True if unreadable."""
         return self._has_its_size() and self._begins_with(self.entry.first)
 
     def is_available(self) -> bool:
@@ -201,7 +204,7 @@ class Segment:
         return self._disk.identity(self.path) is not None and self.matches_entry()
 
     def _begins_with(self, job_id: int) -> bool:
-        """Return whether this job's record is the first one; True if the first one is damaged or unreadable."""
+        """Return whether this job's record is the first one; True if that is unreadable."""
         try:
             file = self._disk.open(self.path)
         except OSError:
@@ -239,7 +242,7 @@ class Segment:
             )
 
     def salvage(self, row: int) -> Job:
-        """Return a lost record's job with the fields that the index has, and note the loss. Raises OSError."""
+        """Return a lost record's job with the index's fields, and note it. Raises OSError."""
         self._note_missing()
         if (job := self.find_elsewhere(self.columns.ids[row])) is not None:
             return job
@@ -463,7 +466,7 @@ SEGMENT_FILE: Final = re.compile(r"(seg-(\d{8,}))\.jsonl")
 
 
 def scan_segments(disk: Disk, directory: Path, quarantine: Quarantine) -> list[Segment]:
-    """Return the segments of a directory in the order of sealing, without unreadable ones. Raises OSError."""
+    """Return a directory's readable segments in the order of sealing. Raises OSError."""
     found = []
     for name in disk.list_names(directory):
         if match := SEGMENT_FILE.fullmatch(name):

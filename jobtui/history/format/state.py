@@ -180,7 +180,7 @@ class State:
             self.next_id = max(self.next_id, self.last_id + 1)
 
     def mark_sealed(self, jobs: Iterable[Job], segment: Segment, journal: int) -> None:
-        """Note that a segment has these versions, which are no longer in journals before number `journal`.
+        """Note that a segment has these versions, and journals before `journal` no longer do.
 
         Those that are still the newest are discarded here, unless a later journal restates them after a failed
         sync: then they stay, because an opening would find them there.
@@ -217,7 +217,7 @@ def recovered_as(state: State, archives: Archives, job_id: int) -> list[int]:
 
 
 def known_recoveries(state: State, archives: Archives, ids: Collection[int]) -> dict[int, int]:
-    """Return the newest recovery of each of these jobs that has one, without reading from the disk.
+    """Return the newest recovery of each of these jobs, without reading from the disk.
 
     A segment that is not in memory yet is skipped: a screen needs the result for each page of rows.
     """
@@ -233,7 +233,7 @@ def known_recoveries(state: State, archives: Archives, ids: Collection[int]) -> 
 
 
 def unrecovered(state: State, archives: Archives, space: str | None) -> list[int]:
-    """Return the ids of failed and stopped jobs that no job, archived or not, recovered; in order.
+    """Return the ids of failed and stopped jobs that no job, archived or not, recovered.
 
     Raises OSError.
     """

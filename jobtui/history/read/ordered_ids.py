@@ -1,4 +1,4 @@
-"""Sealed jobs in the order of their ids or of a sort key, computed only as they are needed.
+"""Sealed jobs in the order of their ids or of a sort key, computed as they are needed.
 
 The ids never change once computed: they are a snapshot of the segments.
 """
@@ -136,7 +136,7 @@ class IdOrder(OrderedIds):
 
 
 class IdScan:
-    """Ids from one end, found range by range: of one segment first, then of twice as many each time."""
+    """Ids from one end, found in ranges: one segment first, then twice as many each time."""
 
     def __init__(
         self, chosen: Callable[[Segment], bytes], segments: Sequence[Segment], *, descending: bool

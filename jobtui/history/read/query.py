@@ -29,7 +29,7 @@ from jobtui.model import Job, Status
 
 
 class Sort(enum.Enum):
-    """The value that jobs are sorted by; equals are sorted by id. A job without the value comes first.
+    """The value that jobs are sorted by, then by id; a job without it comes first.
 
     `COMMAND` is the command, then the space; `HOSTS` the number of hosts; `ORIGIN` the job that it was
     recovered from, and for cluster jobs the cluster and the number there; `REASON` the job's own reason;
@@ -196,7 +196,7 @@ def _tests(query: Query) -> Iterable[Callable[[Job], bool]]:
 
 
 def _texts(query: Query) -> Iterator[tuple[str, Sequence[str], Sequence[str]]]:
-    """Yield each text column that is searched, the words that it contains, and those that it does not."""
+    """Yield each searched text column, with the words that it must and must not contain."""
     for column, words, not_words in (
         ("reasons", query.reasons, query.not_reasons),
         ("requester", query.requesters, query.not_requesters),
@@ -304,7 +304,10 @@ def _by_id(segment: Segment, job_id: int) -> bytes:
 
 
 def combine_masks(masks: Sequence[bytes], join: Callable[[int, int], int]) -> bytes:
-    """Return masks combined by `and_` or `or_`, as long integers: the fastest way without another library."""
+    """Return masks combined by `and_` or `or_`.
+
+    As long integers, this is the fastest way without another library.
+    """
     if len(masks) == 1:
         return masks[0]
     numbers = (int.from_bytes(each, "little") for each in masks)

@@ -99,7 +99,7 @@ def rebuild_manifest(disk: Disk, directory: Path, quarantine: Quarantine) -> Man
 
 
 def highest_id(disk: Disk, directory: Path) -> int:
-    """Return the highest id of a job in any file: records, indexes, journals, quarantined copies.
+    """Return the highest id of a job in any file, quarantined copies included.
 
     Files that cannot be read are skipped. Raises OSError if a directory cannot be read.
     """
@@ -253,7 +253,7 @@ def load_history(
 def _manifest_of(
     disk: Disk, directory: Path, quarantine: Quarantine, names: Sequence[str], *, alive: bool
 ) -> tuple[Manifest, bool]:
-    """Return the manifest that counts, and whether it is the one on disk; otherwise it was rebuilt."""
+    """Return the manifest that counts, and whether it is on disk instead of rebuilt."""
     journals = select_journals(directory, names)
     stored = _load_manifest(disk, directory, quarantine)
     if stored is not None and (not journals or any(number == stored.journal for number, _ in journals)):
@@ -312,7 +312,7 @@ def _note_truncated_journal(
 
 
 def _ends_in_blanks(data: bytes, end: int) -> bool:
-    """Return whether blanks follow the last change, as the writer leaves them at the end of a journal.
+    """Return whether blanks follow the last change, as a writer leaves them.
 
     A loss of power while it adds more of them may leave zeros, after those that were there.
     """
@@ -325,7 +325,7 @@ def _has_been_sealed(found: Manifest) -> bool:
 
 
 def _note_lost(file: str, what: str, status: WriterStatus | None, replay: Replay) -> None:
-    """Note lost changes; without a status, skip all ids that they may have had, so that none is reused."""
+    """Note lost changes; without a status, skip all ids that they may have had."""
     replay.quarantine.add(file, None, what)
     if status is None:
         replay.state.next_id += MAX_IDS_PER_JOURNAL
@@ -390,7 +390,7 @@ class HistoryReader:
         return self._read_changes(seen)
 
     def _apply_orphaned_view(self) -> bool:
-        """Show live jobs as orphaned unless a process writes the history; return whether any has changed."""
+        """Show live jobs as orphaned unless a process writes; return whether any has changed."""
         if self._view_orphaned is None or self._shows_orphaned or self._watcher.has_writer():
             return False
         self._shows_orphaned = True

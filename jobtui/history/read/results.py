@@ -58,7 +58,7 @@ class QueryResult:
         return self._ids(start, stop, self._descending)
 
     def page(self, start: int, count: int) -> list[Job]:
-        """Return up to `count` jobs from position `start` on, without those that were archived meanwhile."""
+        """Return up to `count` jobs from position `start` on, without those archived meanwhile."""
         with convert_read_errors():
             found = map(self._read, self.ids(start, start + count))
             return [job for job in found if job is not None]
@@ -121,7 +121,7 @@ ReadJob = Callable[[int], Job | None]
 
 
 class QueryEngine:
-    """The query engine, which shares the order of sealed jobs between the results that are in use."""
+    """The query engine, which shares the order of sealed jobs between results in use."""
 
     def __init__(self, archives: Archives, get: ReadJob, get_archived: ReadJob) -> None:
         self._archives, self._get, self._get_archived = archives, get, get_archived
@@ -163,7 +163,7 @@ def _order_of(query: Query, segments: Sequence[Segment], known: int | None) -> O
 
 
 def _count_sealed(query: Query, tally: Mapping[tuple[str, Status], int], recent: Sequence[Job]) -> int:
-    """Return the number of sealed jobs that the query finds: the counts without the recent jobs."""
+    """Return the number of sealed jobs that match: the counts without the recent jobs."""
     wanted = match_job(query)
     spaces, statuses = query.spaces, query.statuses
     total = sum(

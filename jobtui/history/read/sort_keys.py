@@ -65,7 +65,7 @@ class KeyBound:
         self._same = [bytes(each == digit for each in range(256)) for digit in self._digits]
 
     def may_be_beyond(self, numbers: array[float]) -> bytes:
-        """Return a mask: 1 for each number beyond the bound, and for some that equal it or nearly do."""
+        """Return a mask: 1 for each number beyond the bound, and for some near or equal."""
         if self._value == 0:  # there are two zeros
             return bytes([1]) * len(numbers)
         beyond, level = self._compare(numbers, _COMPARED_BYTES)
@@ -80,7 +80,7 @@ class KeyBound:
         return self._compare(numbers, _SIZE)[1].to_bytes(len(numbers), "little")
 
     def _compare(self, numbers: array[float], size: int) -> tuple[int, int]:
-        """Return which numbers are beyond the bound by their first bytes, and in which these are its own."""
+        """Return which numbers are beyond the bound by their first bytes, and which share them."""
         data, beyond, level = numbers.tobytes(), 0, _number(bytes([1]) * len(numbers))
         for position in range(size):
             digits = _digits(data, position)

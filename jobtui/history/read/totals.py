@@ -1,4 +1,4 @@
-"""The totals of all jobs for metrics: numbers, reclaimed bytes, last successes and failures.
+"""The totals of all jobs for metrics: numbers, reclaimed bytes, last ends.
 
 A segment never changes, except that a newer version of one of its jobs is recorded elsewhere. So its totals are
 computed once and kept until then: of ten million jobs only those of new segments are read again.

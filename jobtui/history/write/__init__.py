@@ -1,1 +1,1 @@
-"""The writing side of a history: commits, seals and archives, and the threads that run them."""
+"""The writing side of a history: commits, seals and archives, and their threads."""

@@ -51,7 +51,7 @@ class _Selection(msgspec.Struct, frozen=True):
 
 
 class _Division(msgspec.Struct):
-    """The result of dividing segments: those of the archive, those that remain, and the archived jobs."""
+    """The result of dividing segments: those to archive, the rest, and the archived jobs."""
 
     moved: list[Segment] = []
     rest: list[Segment] = []
@@ -185,7 +185,7 @@ def _restore_from(
     wanted: tuple[int, int],
     restored: _Restoration,
 ) -> Steps[None]:
-    """Write the wanted jobs of an archive as segments of the history, and the others as a new archive."""
+    """Write an archive's wanted jobs as segments of the history, the others as an archive."""
     first, last = wanted
     if entry.last < first or entry.first > last:
         restored.archives.append(entry)
@@ -222,7 +222,7 @@ def _write_rest(
     found: Sequence[tuple[Segment, list[int], list[int]]],
     restored: _Restoration,
 ) -> Steps[ArchiveEntry | None]:
-    """Write the jobs that stay archived as a new archive; return its entry, None if none stays."""
+    """Write the jobs that stay archived as a new archive; return its entry, None without any."""
     if not any(rest for _, _, rest in found):
         return None
     disk = store.disk

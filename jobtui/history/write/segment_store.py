@@ -1,4 +1,4 @@
-"""The store of a history's sealed files: it writes segments, and the manifest that commits them.
+"""The store of a history's sealed files: segments, and the manifest that commits them.
 
 Long work is done in steps (`jobtui.history.work_steps`), so that other threads run in between. One thread at a
 time may use it. `remove_leftovers` removes the files that an unfinished seal or archiving left behind.
@@ -68,7 +68,10 @@ _STEP: Final = 32
 
 
 class CommitUncertain(OSError):
-    """A manifest that was renamed, perhaps not durably: nothing may be removed or written from now on."""
+    """A manifest that was renamed, perhaps not durably.
+
+    Nothing may be removed or written from then on.
+    """
 
 
 class SealRequest(msgspec.Struct, frozen=True):
@@ -215,7 +218,10 @@ class SegmentStore:
         return segment
 
     def _unused_segment_name(self, directory: Path) -> str:
-        """Return the next segment's name; an interrupted repair may have left files with the next number."""
+        """Return the next unused name of a segment.
+
+        An interrupted repair may have left files with the next number.
+        """
         while True:
             name = f"seg-{self._next_segment:08d}"
             self._next_segment += 1

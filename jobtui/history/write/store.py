@@ -44,7 +44,7 @@ _LINE_OVERHEAD: Final = 96
 
 
 class ChangeSet(msgspec.Struct):
-    """The changes to write, the resulting versions, and each commit's refusal (None: it is written)."""
+    """The changes to write, the resulting versions, and each commit's refusal, if any."""
 
     changes: list[bytes] = []
     jobs: list[Job] = []
@@ -57,7 +57,7 @@ class ChangeSet(msgspec.Struct):
 
 
 class ChangeBuilder:
-    """A builder of changes against the versions on disk: a commit that fails leaves no trace in later ones."""
+    """A builder of changes against the versions on disk; a failed commit affects no later one."""
 
     def __init__(self, state: State, archives: Archives) -> None:
         self._state, self._archives = state, archives
@@ -69,7 +69,7 @@ class ChangeBuilder:
         return self._build(commits, None, "")
 
     def build_within(self, commits: Sequence[Sequence[Job]], room: int, problem: str) -> ChangeSet:
-        """Return the changes to known jobs that fit into `room` bytes of a full disk; refuse the others."""
+        """Return the changes to known jobs that fit into `room` bytes; refuse the others."""
         return self._build(commits, room, problem)
 
     def _build(self, commits: Sequence[Sequence[Job]], room: int | None, problem: str) -> ChangeSet:
@@ -113,7 +113,10 @@ class ChangeBuilder:
         return batch, versions, known
 
     def _newest(self, job_id: int) -> Job | None:
-        """Return the version to change. Raises OSError, StoreTooNew, and StoreError if the job is archived."""
+        """Return the version to change.
+
+        Raises OSError, StoreTooNew, and StoreError if the job is archived.
+        """
         job = self._state.recent.get(job_id)
         if job is not None and not job.status.ended:
             return job
@@ -198,7 +201,7 @@ class Store:
     # ---- committing
 
     def write(self, commits: Sequence[Sequence[Job]]) -> list[StoreError | None]:
-        """Write commits durably, then publish them. Return each one's refusal, None if it is durable."""
+        """Write commits durably and publish them; return each one's refusal, None if durable."""
         if self.health is Health.READ_ONLY:
             return [StoreFailed(self.write_error) for _ in commits]
         change_set = self.changes.build(commits)
@@ -312,7 +315,7 @@ class Store:
         )
 
     def postpone_seal(self, error: OSError) -> None:
-        """Note a failed seal. The jobs are still in the journals, and it is retried when these are longer."""
+        """Note a failed seal, which is retried when the journals are longer."""
         self._base_size = self._journal.end
         what = f"sealing was postponed: {describe_os_error(error)}"
         self.quarantine.note(self._journal.path.name, what)
@@ -367,7 +370,7 @@ class Store:
         )
 
     def _jobs_to_restate(self) -> list[Job]:
-        """Return the jobs for the next journal, and record its number for a seal that ends meanwhile."""
+        """Return the jobs for the next journal; record its number for a seal that ends meanwhile."""
         with self.state.mutex:
             self.state.restated_in = self._last_number + 1
             return list(self.state.recent.values())
@@ -450,7 +453,7 @@ class Store:
             )
 
     def rotate(self) -> SealRequest:
-        """Continue in a new journal with the live jobs; return the ended ones to seal. Raises OSError."""
+        """Continue in a new journal with the live jobs; return those to seal. Raises OSError."""
         start = self._seq
         jobs = sorted(self.state.recent.values(), key=lambda job: job.id)
         try:

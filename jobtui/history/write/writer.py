@@ -230,7 +230,10 @@ class Writer:
         return None
 
     def _write(self, commits: Sequence[CommitFuture], *, in_caller: bool) -> None:
-        """Write commits. If that is done in a waiting caller, the writer thread updates LOCK afterwards."""
+        """Write commits.
+
+        If a waiting caller writes them, the writer thread updates LOCK afterwards.
+        """
         try:
             refusals = self.store.write([commit.jobs for commit in commits])
         except Exception as error:
