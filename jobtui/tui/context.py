@@ -23,8 +23,8 @@ from jobtui.tui.widgets.footer import Toast
 AnswerT = TypeVar("AnswerT")
 
 
-MOST_LOG_ENTRIES = 2000
-MOST_STORAGE_LOG_ENTRIES = 100  # each has up to 40 lines
+MAX_LOG_ENTRIES = 2000
+MAX_STORAGE_LOG_ENTRIES = 100  # each has up to 40 lines
 
 
 class LogEntry(msgspec.Struct, frozen=True):
@@ -56,8 +56,8 @@ class Context(msgspec.Struct, frozen=True):
     watched: set[int] = msgspec.field(default_factory=set)
     submitted: set[int] = msgspec.field(default_factory=set)
     verdicts: dict[str, str] = msgspec.field(default_factory=dict)
-    log: deque[LogEntry] = msgspec.field(default_factory=lambda: deque(maxlen=MOST_LOG_ENTRIES))
-    storage_log: deque[LogEntry] = msgspec.field(default_factory=lambda: deque(maxlen=MOST_STORAGE_LOG_ENTRIES))
+    log: deque[LogEntry] = msgspec.field(default_factory=lambda: deque(maxlen=MAX_LOG_ENTRIES))
+    storage_log: deque[LogEntry] = msgspec.field(default_factory=lambda: deque(maxlen=MAX_STORAGE_LOG_ENTRIES))
 
     def replace_verdicts(self, verdicts: Mapping[str, str]) -> None:
         """Replace the advice by a new measurement's; a space that it does not have is gone."""

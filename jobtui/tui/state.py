@@ -19,7 +19,7 @@ from jobtui.errors import DECODE_ERRORS
 from jobtui.files import foreign_owner, open_to_append, read_regular, replace_file
 from jobtui.os_errors import describe_os_error
 
-_MOST_TYPED = 2000
+_MAX_TYPED = 2000
 
 
 class SavedState(msgspec.Struct, omit_defaults=True):
@@ -66,7 +66,7 @@ class StateStore:
                 typed.append(msgspec.json.decode(line, type=str))
             except DECODE_ERRORS:
                 continue
-        return typed[-_MOST_TYPED:]
+        return typed[-_MAX_TYPED:]
 
     def add_typed(self, text: str) -> None:
         """Append a text that was sent from the command bar."""
@@ -82,7 +82,7 @@ class StateStore:
 
     def trim_typed(self, typed: list[str]) -> None:
         """Rewrite the file with the newest texts only, so that it does not grow without bound."""
-        self._write("typed.jsonl", b"".join(msgspec.json.encode(text) + b"\n" for text in typed[-_MOST_TYPED:]))
+        self._write("typed.jsonl", b"".join(msgspec.json.encode(text) + b"\n" for text in typed[-_MAX_TYPED:]))
 
     def _read(self, name: str) -> bytes:
         if self._directory is None:

@@ -23,7 +23,7 @@ from jobtui.formatting import format_percent, single_cells
 from jobtui.model import Job, Status
 
 # xterm and others drop longer texts silently
-_MOST_COPIED = 74_994
+_MAX_COPIED = 74_994
 _NATIVE_SECONDS = 2.0
 
 
@@ -79,7 +79,7 @@ def clipboard_sequence(text: str, environ: Mapping[str, str] = os.environ) -> st
 
 def fits_clipboard(text: str) -> bool:
     """Return whether terminals accept a text of this length for their clipboard."""
-    return len(text.encode("utf-8", "replace")) <= _MOST_COPIED
+    return len(text.encode("utf-8", "replace")) <= _MAX_COPIED
 
 
 def notice_sequence(text: str, environ: Mapping[str, str] = os.environ) -> str:

@@ -15,7 +15,7 @@ from jobtui.tui.base_app import style_sheet
 from jobtui.tui.terminal import ColorDepth, color_depth
 from jobtui.tui.themes import ANSI, COLOR_BLIND, own_theme_problem, profile_colors, theme_name, themes_for
 
-LEAST_CONTRAST = 4.5
+MIN_CONTRAST = 4.5
 PAINTED = [
     pytest.param(theme, id=f"{theme.name}-{depth.name.lower()}")
     for depth in (ColorDepth.TRUE, ColorDepth.PALETTE)
@@ -29,7 +29,7 @@ SIXTEEN = {
     "linux": "000000 aa0000 00aa00 aa5500 0000aa aa00aa 00aaaa aaaaaa "
     "555555 ff5555 55ff55 ffff55 5555ff ff55ff 55ffff ffffff",
 }
-LEAST_CONTRAST_OF_SIXTEEN = 3.0  # magenta has 3.3 on the Linux console, and is the darkest
+MIN_CONTRAST_OF_SIXTEEN = 3.0  # magenta has 3.3 on the Linux console, and is the darkest
 # how people without one kind of cone see linear RGB (Machado, Oliveira and Fernandes, 2009)
 BLINDNESS = {
     "protan": (
@@ -101,9 +101,9 @@ def test_every_text_can_be_read_on_every_ground(theme: Theme) -> None:
     for text, background in itertools.product(texts, backgrounds):
         assert text
         assert background
-        assert contrast(text, background) >= LEAST_CONTRAST, (text, background)
+        assert contrast(text, background) >= MIN_CONTRAST, (text, background)
     selected = variables["input-selection-foreground"], variables["input-selection-background"]
-    assert contrast(*selected) >= LEAST_CONTRAST
+    assert contrast(*selected) >= MIN_CONTRAST
 
 
 @pytest.mark.parametrize("colors", SIXTEEN.values(), ids=SIXTEEN)
@@ -114,7 +114,7 @@ def test_texts_of_16_colors_can_be_read_on_black(colors: str) -> None:
         assert text
         number = Color.parse(text).ansi
         assert number is not None
-        assert contrast(f"#{colors.split()[number]}", "#000000") >= LEAST_CONTRAST_OF_SIXTEEN, text
+        assert contrast(f"#{colors.split()[number]}", "#000000") >= MIN_CONTRAST_OF_SIXTEEN, text
 
 
 @pytest.mark.parametrize("theme", PAINTED)
@@ -186,10 +186,10 @@ class TestProfileColors:
     @pytest.mark.parametrize("color", COLORS)
     def test_name_can_be_read(self, color: str, depth: ColorDepth) -> None:
         background, name = profile_colors(color, depth)
-        assert contrast(background, name) >= LEAST_CONTRAST
+        assert contrast(background, name) >= MIN_CONTRAST
         if depth is ColorDepth.PALETTE:
             rounded = RichColor.parse(background).downgrade(ColorSystem.EIGHT_BIT).get_truecolor()
-            assert contrast(rounded.hex, name) >= LEAST_CONTRAST
+            assert contrast(rounded.hex, name) >= MIN_CONTRAST
 
     @pytest.mark.parametrize("color", COLORS)
     def test_with_16_colors_it_is_a_color_of_the_terminal(self, color: str) -> None:

@@ -41,7 +41,7 @@ _NAMED = 8
 _RUN_AGAIN, _RESTORE_AND_RUN_AGAIN = "Run again", "Restore and run again"
 # in bytes a second; the first one if there is no limit yet
 _FIRST_RATE = 64 << 20
-_LEAST_RATE = 64 << 10
+_MIN_RATE = 64 << 10
 
 
 class JobActions:
@@ -114,11 +114,11 @@ class JobActions:
                 # any limit would slow down a job that has none
                 self._host.show_toast(f"Job {job_id} has no write limit to raise", "warning")
                 continue
-            if not faster and limit is not None and limit <= _LEAST_RATE:
+            if not faster and limit is not None and limit <= _MIN_RATE:
                 kept = f"Job {job_id} keeps its write limit of {format_rate(limit)}"
                 self._host.show_toast(f"{kept}: SET RATE sets a lower one", "warning")
                 continue
-            lower = max(_LEAST_RATE, limit // 2) if limit else _FIRST_RATE
+            lower = max(_MIN_RATE, limit // 2) if limit else _FIRST_RATE
             rate = 2 * limit if limit and faster else lower
             answer = await self._run(f"SET RATE {max(1, rate >> 10)} KiB FOR JOB {job_id}")
             if answer.failure is not None:

@@ -23,11 +23,11 @@ from jobtui.model import ClusterRef, Job, Status
 from jobtui.tui.data.marked_jobs import MarkedJobs
 from jobtui.tui.data.search import FIRST_PAGE
 from jobtui.tui.tabs.summary import elapsed
-from jobtui.tui.tabs.tasks import LEAST_PROGRESS, continues_steps, is_progress_unknown, task_remaining
+from jobtui.tui.tabs.tasks import MIN_PROGRESS, continues_steps, is_progress_unknown, task_remaining
 from jobtui.tui.text.spans import (
     AGAIN,
     MARKED,
-    MOST_TREND,
+    MAX_TREND,
     WATCHED,
     Line,
     TextRole,
@@ -45,7 +45,7 @@ from jobtui.tui.widgets.table_layout import GAP, Column, PlacedColumn
 _NEVER = datetime.fromtimestamp(0, UTC)
 _BLOCK = 16
 """Jobs that are read together."""
-_MOST_BLOCKS = 128
+_MAX_BLOCKS = 128
 
 JOB_COLUMNS: tuple[Column, ...] = (
     Column("id", "Job", 5, 9, right=True, sorts=True),
@@ -194,7 +194,7 @@ class JobRows:
     def _read(self, number: int) -> Sequence[Job]:
         if self._view is None:
             raise IndexError(number)
-        while len(self._blocks) >= _MOST_BLOCKS:
+        while len(self._blocks) >= _MAX_BLOCKS:
             del self._blocks[next(iter(self._blocks))]
         start = number * _BLOCK
         if not self._whole and start + _BLOCK > FIRST_PAGE:
@@ -348,7 +348,7 @@ class JobRows:
             return
         self._trend_end = now
         self.trends = {
-            job.id: [*self.trends.get(job.id, ()), self._rate(job) or 0.0][-MOST_TREND:]
+            job.id: [*self.trends.get(job.id, ()), self._rate(job) or 0.0][-MAX_TREND:]
             for job in self._newest.values()
             if job.status is Status.RUNNING
         }
@@ -377,7 +377,7 @@ def remaining_of(job: Job, rates: Rates, now: datetime) -> float | None:
         known = [task_remaining(job, task, rates.get((job.id, task.number)), now) for task in running]
         return None if None in known or not known else max(seconds for seconds in known if seconds is not None)
     done = job.progress
-    if done is None or done < LEAST_PROGRESS or job.start is None:
+    if done is None or done < MIN_PROGRESS or job.start is None:
         return None
     if any(continues_steps(job, task) for task in job.tasks):
         return None

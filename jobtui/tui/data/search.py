@@ -156,10 +156,10 @@ _ALIASES = {"command": "cmd", "s": "status"}
 _KINDS = ("status", "space", "host", "cmd", "since", "until", "took", "id", "reason", "reclaimed", "by", "why")
 _UNRECOVERED = "unrecovered"
 _COMPARED = r"(>=?|<=?|)(.+)"
-_LEAST_NUMBER = -1e299  # above the history's value for a missing number
+_MIN_NUMBER = -1e299  # above the history's value for a missing number
 _TERM = r'(!?)(?:([A-Za-z]+):)?("[^"]*"?|[^\s"]+|(?<=:))'
 _AGO = r"(\d{1,6})\s*(s|m|min|h|d|w)"
-_LONGEST_KIND = 12
+_MAX_KIND = 12
 _UNITS = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "w": 604_800}
 _DATES = ("%Y-%m-%d", "%m/%d/%y", "%Y-%m-%dT%H:%M", "%m/%d/%yT%H:%M", "%Y-%m-%dT%H:%M:%S", "%m/%d/%yT%H:%M:%S")
 
@@ -272,7 +272,7 @@ class _FilterParser:
                 number = read(comparison[2])
                 # a plain number is a lower limit: users look for long jobs and large amounts
                 is_upper = comparison[1].startswith("<")
-                low, high = (_LEAST_NUMBER, number) if is_upper else (number, float("inf"))
+                low, high = (_MIN_NUMBER, number) if is_upper else (number, float("inf"))
                 if kind != "reclaimed":
                     low = max(low, 0.0)
                 if comparison[1] == ">":
@@ -360,7 +360,7 @@ def complete_filter(text: str, names: Mapping[str, Collection[str]]) -> str | No
 
 def _unknown(kind: str) -> str:
     near = did_you_mean(kind, (*_KINDS, *_ALIASES))
-    shown = kind if len(kind) <= _LONGEST_KIND else kind[: _LONGEST_KIND - 1] + "…"
+    shown = kind if len(kind) <= _MAX_KIND else kind[: _MAX_KIND - 1] + "…"
     return f"no filter {shown}:" + (f"; did you mean {near}:?" if near else '; "…" finds it')
 
 

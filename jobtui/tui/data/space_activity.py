@@ -13,12 +13,12 @@ from jobtui.history.read.query import Bound, Query
 from jobtui.model import Job, Status
 
 RECENT_JOBS = 40  # of one space
-LEAST_MEASURED = 2  # jobs whose sizes are shown as a curve
+MIN_MEASURED = 2  # jobs whose sizes are shown as a curve
 _JOBS_FOR_ALL = 1000  # the newest, in which most spaces are found with one query
-_MOST_QUERIES = 50  # for spaces that are not: each searches the whole history
-_LEAST_RUNS = 2  # runs from which a usual time is shown
-_MOST_RUNS = 10
-_MOST_USUAL = 500  # usual times that are kept
+_MAX_QUERIES = 50  # for spaces that are not: each searches the whole history
+_MIN_RUNS = 2  # runs from which a usual time is shown
+_MAX_RUNS = 10
+_MAX_USUAL = 500  # usual times that are kept
 
 
 class SpaceActivity(msgspec.Struct, frozen=True):
@@ -60,7 +60,7 @@ def fetch_activity(client: Client, spaces: Iterable[str]) -> dict[str, SpaceActi
         if job.space in found and len(found[job.space]) < RECENT_JOBS:
             found[job.space].append(job)
     missing = [space for space, jobs in found.items() if not jobs and any(history.counts(space).values())]
-    for space in missing[:_MOST_QUERIES]:
+    for space in missing[:_MAX_QUERIES]:
         found[space] = recent_jobs(client, space)
     return {space: SpaceActivity(tuple(jobs)) for space, jobs in found.items()}
 
@@ -138,7 +138,7 @@ class UsualTimes:
         except (StoreError, OSError):
             pass  # the tables show the error of the disk
         finally:
-            self._known = {**(self._known if len(self._known) < _MOST_USUAL else {}), job.id: usual}
+            self._known = {**(self._known if len(self._known) < _MAX_USUAL else {}), job.id: usual}
             self._is_pending = False
         self._on_change()
 
@@ -163,11 +163,11 @@ def usual_seconds(job: Job, jobs: Sequence[Job]) -> float | None:
         and earlier.took is not None
         and _is_comparable(earlier, job)
     ]
-    if len(took) < _LEAST_RUNS:
+    if len(took) < _MIN_RUNS:
         return None
     from statistics import median  # late: 2 ms of a start
 
-    return median(took[:_MOST_RUNS])
+    return median(took[:_MAX_RUNS])
 
 
 def _is_comparable(earlier: Job, job: Job) -> bool:

@@ -52,7 +52,7 @@ _BORDER_CELLS = 6
 _BORDER_LINES = 3
 """Lines that the border and the gap above the answers take."""
 _UPDATE_SECONDS = 0.25
-_LEAST_TEXT_LINES = 3
+_MIN_TEXT_LINES = 3
 """Lines of the text that the answers leave visible."""
 
 
@@ -256,7 +256,7 @@ class Question(DismissOnceScreen[T | None]):
         text = self._wrapped_text(width - _BORDER_CELLS)
         # the answers are always visible: if both do not fit, the text scrolls
         room = size.height * 9 // 10 - _BORDER_LINES
-        least = min(len(text), _LEAST_TEXT_LINES)
+        least = min(len(text), _MIN_TEXT_LINES)
         height = 1 if self._across else max(1, min(len(self.choices), room - least))
         self._answers.styles.height = height
         room = max(1, room - height)

@@ -33,14 +33,14 @@ from jobtui.tui.text.spans import (
 )
 from jobtui.tui.widgets.base import LinesView
 
-_MOST_KEYS, _FEW_KEYS = 14, 8
+_MAX_KEYS, _FEW_KEYS = 14, 8
 """Cells of the column of keys at most, in a wide help and in a narrow one; longer keys reach out of it."""
 _TITLE = 25
 _TERM = 38
 _SHORT_TERM = 14
 _WIDTH_WITH_TITLES = 88
 """From this width on, a command's title is shown next to its meaning."""
-_WIDEST = 130
+_MAX_WIDTH = 130
 _FILTER = (
     ("words", "jobs whose command, space, host or reason hold them all"),
     ("status:failed", "also queue, running, finished, stopped, ended, live; with commas: either"),
@@ -103,7 +103,7 @@ def help_lines(working: Sequence[KeyCommand], keymap: Keymap, width: int) -> lis
     places = sorted(
         dict.fromkeys(command.where for command in working), key=lambda where: where is KeyScope.TABLE
     )
-    most = _MOST_KEYS if width >= _WIDTH_WITH_TITLES else _FEW_KEYS
+    most = _MAX_KEYS if width >= _WIDTH_WITH_TITLES else _FEW_KEYS
     keys_width = min(most, max((width_of(keymap.shown(command, 3)) + 2 for command in working), default=most))
     for where in places:
         lines.append(((f"{where.value.capitalize()}", TextRole.TITLE),))
@@ -193,7 +193,7 @@ class HelpScreen(DismissOnceScreen[None]):
         """Show the help at an estimated width, and at the exact one when it is known."""
         self.query_one("#help").border_title = " help "
         self.query_one("#help").border_subtitle = " esc closes "
-        self._show(min(_WIDEST, self.app.size.width * 96 // 100) - 5)
+        self._show(min(_MAX_WIDTH, self.app.size.width * 96 // 100) - 5)
         self.call_after_refresh(self._fill)
 
     def on_resize(self) -> None:

@@ -21,8 +21,8 @@ from jobtui.tui.text.spans import CURSOR, Line, Span, TextRole, cut, fit_host, l
 
 _LABEL = 9  # cells of the labels at the left, `999 MiB/s`
 _GAP = 2
-_LEAST_PANEL = 34  # cells of a panel next to another one
-_LEAST_ROWS, _MOST_ROWS = 3, 15
+_MIN_PANEL = 34  # cells of a panel next to another one
+_MIN_ROWS, _MAX_ROWS = 3, 15
 _FRAME_ROWS = 3  # the title, the axis and its labels
 _TICK_CELLS = 10  # of the axis for each label
 _DAY = 86_400.0
@@ -92,7 +92,7 @@ _SPACE_PANELS = (
     _Panel("Reclaimed", TextRole.FINISHED, format_bytes, from_zero=False),
 )
 _SPACE_ROWS = 5
-_LEAST_RECORDED = 3.0
+_MIN_RECORDED = 3.0
 """The seconds of work after which a job always has enough moments for a record."""
 
 NOTHING_RECORDED = "Nothing was recorded: the job took less than two seconds, or the record was lost."
@@ -128,7 +128,7 @@ def chart_lines(
     columns = _column_count(width, height)
     panel_width = (width - 1 - _GAP * (columns - 1)) // columns
     bands = -(-len(_PANELS) // columns)
-    rows = max(_LEAST_ROWS, min(_MOST_ROWS, (height - 1) // bands - _FRAME_ROWS))
+    rows = max(_MIN_ROWS, min(_MAX_ROWS, (height - 1) // bands - _FRAME_ROWS))
     rows -= 1 - rows % 2  # so that the middle row is half of the axis
     ends = 0.0, max(seconds[-1], 1.0)
     for start in range(0, len(_PANELS), columns):
@@ -156,7 +156,7 @@ def space_chart_lines(
     jobs: Sequence[int], sizes: Sequence[int], reclaimed: Sequence[int], width: int
 ) -> list[Line]:
     """Return curves of a space's size and of the reclaimed bytes over these jobs."""
-    columns = 2 if width >= 2 * _LEAST_PANEL + _GAP + 1 else 1
+    columns = 2 if width >= 2 * _MIN_PANEL + _GAP + 1 else 1
     panel_width = (width - 1 - _GAP * (columns - 1)) // columns
     positions = [float(position) for position in range(len(jobs))]
 
@@ -181,16 +181,16 @@ def _reason_for_nothing(job: Job, is_known: bool) -> str:
         return "…"
     if not job.status.ended:
         return NOT_YET
-    return NO_RECORD if job.took is not None and job.took >= _LEAST_RECORDED else NOTHING_RECORDED
+    return NO_RECORD if job.took is not None and job.took >= _MIN_RECORDED else NOTHING_RECORDED
 
 
 def _column_count(width: int, height: int) -> int:
     """Return the number of panels side by side, as few as let all be seen at once."""
-    most = max(1, min(len(_PANELS), (width + _GAP) // (_LEAST_PANEL + _GAP)))
+    most = max(1, min(len(_PANELS), (width + _GAP) // (_MIN_PANEL + _GAP)))
     for columns in (1, 2, 4):
         if columns >= most:
             break
-        if (height - 1) // -(-len(_PANELS) // columns) >= _FRAME_ROWS + _LEAST_ROWS + 1:
+        if (height - 1) // -(-len(_PANELS) // columns) >= _FRAME_ROWS + _MIN_ROWS + 1:
             return columns
     return 2 if most == 3 else most
 

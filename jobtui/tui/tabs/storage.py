@@ -15,7 +15,7 @@ from jobtui.tui.text.spans import Line, Span, TextRole, cut, fit, fit_host, line
 SIZES_UNKNOWN = "how large the space is on each host is not known"
 _FIGURE = 20
 _LABEL = 12
-_LONGEST_LINGERING = timedelta(hours=6)
+_MAX_LINGERING = timedelta(hours=6)
 
 
 class StatsResult(msgspec.Struct, frozen=True):
@@ -225,7 +225,7 @@ def lingering_tasks(job: Job, now: datetime) -> list[Task]:
     stop = job.stop
     if stop is not None and job.origin is not None:  # the stop is the cluster's time, which may be hours behind
         stop = max(stop, job.submitted + timedelta(seconds=job.took or 0.0))
-    if not job.has_distinct_hosts or (stop is not None and now - stop > _LONGEST_LINGERING):
+    if not job.has_distinct_hosts or (stop is not None and now - stop > _MAX_LINGERING):
         return []
     return [
         task

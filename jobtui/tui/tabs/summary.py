@@ -41,7 +41,7 @@ from jobtui.tui.text.spans import (
     wrapped,
 )
 
-_MOST_REASON_LINES = 6
+_MAX_REASON_LINES = 6
 _NAMED_HOSTS = 4
 # in fewer cells it would take a line from the tasks, which show their own
 _WIDTH_WITH_PROGRESS = 100
@@ -91,13 +91,11 @@ def summary_lines(
         (describe_pause(job), TextRole.WARNING),
         (describe_stop(job), TextRole.MUTED),
     ):
-        lines += [
-            ((f" {text}", request_role),) for text in wrap(request, width - 2, _MOST_REASON_LINES) if text
-        ]
+        lines += [((f" {text}", request_role),) for text in wrap(request, width - 2, _MAX_REASON_LINES) if text]
     role = STATUS_ROLE[job.status] if job.status is Status.FAILED else TextRole.WARNING
     is_below = any(task.reason and task.reason in job.reason for task in job.tasks)
     if with_reason or not is_below:
-        lines += [((f" {text}", role),) for text in wrap(job.reason, width - 2, _MOST_REASON_LINES) if text]
+        lines += [((f" {text}", role),) for text in wrap(job.reason, width - 2, _MAX_REASON_LINES) if text]
     lineage = _lineage(job, recovered_as)
     if lineage:
         lines.append(((f" {lineage}", TextRole.ACCENT),))

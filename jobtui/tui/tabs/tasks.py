@@ -39,12 +39,12 @@ from jobtui.tui.text.spans import (
 # seconds in which a host that reports its progress begins to: it opens a database first
 _FIRST_REPORT = 3.0
 # an estimate from less progress than this would be meaningless
-LEAST_PROGRESS = 0.02
+MIN_PROGRESS = 0.02
 _STATUS = 10
-_MOST_HOST = 24
+_MAX_HOST = 24
 # cells to the right of a task that are enough for its reason; with fewer, the reason is below the task
 _BESIDE = 40
-_MOST_REASON_LINES = 1000
+_MAX_REASON_LINES = 1000
 _BARS = (20, 16, 12, 8, 6, 4)
 _PERCENT = 5
 
@@ -138,7 +138,7 @@ def task_lines(
     tasks = sort_tasks(job, sort)
     names = [f"{job.id}-{task.number}" for task in tasks]
     id_width = max(map(len, names))
-    host_width = min(_MOST_HOST, max(width_of(task.host) for task in tasks), max(6, width // 4))
+    host_width = min(_MAX_HOST, max(width_of(task.host) for task in tasks), max(6, width // 4))
     shown = [_figures(job, task, rates.get((job.id, task.number)), now, width) for task in tasks]
     layout = _layout(job, shown, width - id_width - host_width - 5, now)
     lines: list[Line] = []
@@ -253,12 +253,12 @@ def _explained(head: Line, text: str, role: TextRole, width: int) -> list[Line]:
     room = width - indent - 1
     if width_of(text) > room and room < _BESIDE:
         return [cut(head, width), *_below(text, role, width)]
-    first, *rest = wrap(text, room, _MOST_REASON_LINES)
+    first, *rest = wrap(text, room, _MAX_REASON_LINES)
     return [(*head, (first, role)), *(((" " * indent, TextRole.PLAIN), (text, role)) for text in rest)]
 
 
 def _below(text: str, role: TextRole, width: int) -> list[Line]:
-    return [((f"    {each}", role),) for each in wrap(text, width - 5, _MOST_REASON_LINES)]
+    return [((f"    {each}", role),) for each in wrap(text, width - 5, _MAX_REASON_LINES)]
 
 
 def _deferral_text(deferral: Deferral) -> str:
@@ -329,7 +329,7 @@ def remaining(task: Task, rate: float | None, worked: float | None) -> float | N
     without pauses and waits, None if they are not known.
     """
     done = task.progress
-    if done is None or done < LEAST_PROGRESS:
+    if done is None or done < MIN_PROGRESS:
         return None
     if rate and task.before is not None and task.before.bytes:
         return task.before.bytes * (1 - done) / rate

@@ -36,7 +36,7 @@ _NOTE = 26
 _WAIT = "╌"
 _WORK = "▇"
 _GUTTER = 2  # cells: the glyph of a status, and a blank
-_LEAST_WAIT = 1.0
+_MIN_WAIT = 1.0
 """The shortest wait that is mentioned, in seconds: most tasks start at once."""
 
 
@@ -140,7 +140,7 @@ def _note(job: Job, part: Job | Task, now: datetime) -> str:
         begun = start if is_local or stop is not None else max(start, job.submitted)
         took = max(0.0, ((stop or now) - begun).total_seconds())
     ran = f"{'runs' if part.status is Status.RUNNING else 'ran'} {format_duration(took)}"
-    return f"waited {format_duration(seconds)} · {ran}" if is_local and seconds >= _LEAST_WAIT else ran
+    return f"waited {format_duration(seconds)} · {ran}" if is_local and seconds >= _MIN_WAIT else ran
 
 
 def event_lines(

@@ -18,7 +18,7 @@ from jobtui.formatting import (
 )
 from jobtui.model import Job, Status
 from jobtui.storage.base import Host
-from jobtui.tui.data.space_activity import LEAST_MEASURED, SpaceActivity, size_after
+from jobtui.tui.data.space_activity import MIN_MEASURED, SpaceActivity, size_after
 from jobtui.tui.text.spans import (
     CURSOR,
     STATUS_ROLE,
@@ -41,7 +41,7 @@ LOW_FREE_SHARE = 0.1
 """A host is low on disk with less free than this many bytes, or than this share of what it holds."""
 
 CARD_LINES = 8
-_LEAST_NAME = 8  # cells that a name keeps before the label
+_MIN_NAME = 8  # cells that a name keeps before the label
 
 
 class Attention(enum.IntEnum):
@@ -152,7 +152,7 @@ def title_width(card: SpaceCard) -> int:
 
 def _title(card: SpaceCard, width: int, frame: _CardFrame, *, selected: bool) -> Line:
     role, label = _ROLES[card.attention], _LABELS[card.attention]
-    if width - len(label) < _LEAST_NAME + 9:
+    if width - len(label) < _MIN_NAME + 9:
         label = ""
     name = (f"{CURSOR} " if selected else "") + card.space.space.name
     room = width - 6 - (len(label) + 3 if label else 0)
@@ -243,7 +243,7 @@ def _advice_line(card: SpaceCard) -> Line:
 def _history_line(card: SpaceCard, width: int) -> Line:
     """Return how the size went and what was reclaimed."""
     sizes = [float(size) for job in card.activity.measured if (size := size_after(job)) is not None]
-    if len(sizes) < LEAST_MEASURED:
+    if len(sizes) < MIN_MEASURED:
         return (("", TextRole.PLAIN),)
     freed = card.activity.reclaimed
     text = f"  {format_bytes(freed)} reclaimed" if freed is not None and freed > 0 else ""

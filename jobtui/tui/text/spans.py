@@ -263,14 +263,14 @@ def progress_bar(fraction: float, width: int) -> str:
 
 # no full block: a row of high bars would touch the line above
 _SPARKS = " ▁▂▃▄▅▆▇"
-_LEAST_CHANGE = 0.01
+_MIN_CHANGE = 0.01
 
 
 def size_sparkline(sizes: Sequence[float], width: int) -> str:
     """Return sizes as bars between the lowest and the highest, half as high if all are about the same."""
     low, high = min(sizes, default=0.0), max(sizes, default=0.0)
     # from zero, the bars of a large space that hardly changes would be one block
-    if high - low <= high * _LEAST_CHANGE:
+    if high - low <= high * _MIN_CHANGE:
         return sparkline([0.5] * len(sizes), width, 1.0)
     return sparkline([size - low + (high - low) / len(_SPARKS) for size in sizes], width)
 
@@ -300,8 +300,8 @@ def sparkline(figures: Sequence[float], width: int, most: float | None = None) -
 _RATE, _LEFT = 10, 11
 _BARS = (20, 16, 12, 8, 6, 4)
 # cells of a curve of rates, which needs that many to be readable; a bar of 12 is enough next to it
-LEAST_TREND, MOST_TREND = 8, 24
-_LEAST_RATES = 4
+MIN_TREND, MAX_TREND = 8, 24
+_MIN_RATES = 4
 _BARS_BESIDE_TREND = (12, 8)
 
 
@@ -335,9 +335,9 @@ def running_line(
             break
     bar = next((size for size in _BARS if cells + size + 1 <= width), 0)
     curve: Line = ()
-    if len(trend) >= _LEAST_RATES and cells + _BARS_BESIDE_TREND[-1] + LEAST_TREND + 3 <= width:
-        bar = next(size for size in _BARS_BESIDE_TREND if cells + size + LEAST_TREND + 3 <= width)
-        room = min(MOST_TREND, width - cells - bar - 3)
+    if len(trend) >= _MIN_RATES and cells + _BARS_BESIDE_TREND[-1] + MIN_TREND + 3 <= width:
+        bar = next(size for size in _BARS_BESIDE_TREND if cells + size + MIN_TREND + 3 <= width)
+        room = min(MAX_TREND, width - cells - bar - 3)
         curve = (("  " + sparkline(trend[-room:], min(room, len(trend))), TextRole.ACCENT),)
     drawn = " " * bar if fraction is None else progress_bar(fraction, bar)
     return (

@@ -32,7 +32,7 @@ from typing_extensions import override
 from jobtui import terminal_io
 from jobtui.tui.terminal import Glyphs, encoder_for
 
-_LONGEST_CLOSE_SECONDS = 10.0  # a slow line accepts the rest of the output in small parts
+_MAX_CLOSE_SECONDS = 10.0  # a slow line accepts the rest of the output in small parts
 _BATCH_CHARACTERS = 16_384
 _QUEUE_SECONDS = 0.2
 
@@ -111,7 +111,7 @@ class TerminalWriter(WriterThread):
                 continue  # the thread ends by itself if the terminal accepts nothing
         if self is not threading.current_thread():
             # a terminal that could not be reopened may block the thread in a write: do not wait for it
-            self.join(_LONGEST_CLOSE_SECONDS + terminal_io.PATIENCE_SECONDS)
+            self.join(_MAX_CLOSE_SECONDS + terminal_io.PATIENCE_SECONDS)
 
     def _next_batch(self) -> str | None:
         """Return what is queued, up to a limit, so that few writes are needed; None at the end."""
@@ -136,7 +136,7 @@ class TerminalWriter(WriterThread):
         if since is None:
             return False
         closing = time.monotonic() - since
-        return min(silent, closing) >= terminal_io.PATIENCE_SECONDS or closing >= _LONGEST_CLOSE_SECONDS
+        return min(silent, closing) >= terminal_io.PATIENCE_SECONDS or closing >= _MAX_CLOSE_SECONDS
 
 
 _TICK_SECONDS = 0.1  # how soon the input thread notices the end of the app

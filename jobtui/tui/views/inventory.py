@@ -22,7 +22,7 @@ from jobtui.tui.data.inventory_rows import (
     host_rows,
     space_rows,
 )
-from jobtui.tui.data.space_activity import LEAST_MEASURED, ActivityCache, size_after
+from jobtui.tui.data.space_activity import MIN_MEASURED, ActivityCache, size_after
 from jobtui.tui.tabs.storage import request_hint, stats_table
 from jobtui.tui.text.notices import describe_no_space
 from jobtui.tui.text.spans import Line, TextRole, cut, size_sparkline, wrapped
@@ -213,7 +213,7 @@ class SpacesView(InventoryView):
         """Return how the size of the space went over its last jobs, and what they reclaimed in all."""
         activity = self._activity.get(self.current or "")
         sizes = [size_after(job) or 0 for job in activity.measured]
-        if len(sizes) < LEAST_MEASURED:
+        if len(sizes) < MIN_MEASURED:
             return []
         count = format_count(len(sizes), "job")
         cells = min(len(sizes), max(4, width - 60))
@@ -229,7 +229,7 @@ class SpacesView(InventoryView):
     def history_chart(self, width: int) -> list[Line]:
         """Return the curves of the size and of what was reclaimed."""
         jobs = self._activity.get(self.current or "").measured
-        if len(jobs) < LEAST_MEASURED:
+        if len(jobs) < MIN_MEASURED:
             return []
         # late: a start does without the library that draws the curves
         from jobtui.tui.tabs.chart import space_chart_lines

@@ -28,11 +28,11 @@ from jobtui.tui.widgets.table_layout import Sorting, sorted_next
 
 # from this width on the detail is at the right of the table, which keeps more than a narrower terminal shows
 SIDE_BY_SIDE_COLUMNS = 220
-_LEAST_TABLE = 150
+_MIN_TABLE = 150
 _DETAIL_SECONDS = 1 / 60
 # seconds in which a y after an unconfirmed recover is taken for an answer: users expect a question
 _HABIT_SECONDS = 2.0
-_LEAST_SPLIT, _MOST_SPLIT = 20, 80
+_MIN_SPLIT, _MAX_SPLIT = 20, 80
 
 
 class JobsView(DashboardView):
@@ -277,7 +277,7 @@ class JobsView(DashboardView):
             self.detail.styles.max_width = None
         elif self.has_class("-beside"):
             self.detail.styles.width, self.detail.styles.height = f"{kept.split_beside}%", "100%"
-            self.detail.styles.max_width = self.size.width - _LEAST_TABLE
+            self.detail.styles.max_width = self.size.width - _MIN_TABLE
         else:
             self.detail.styles.width, self.detail.styles.height = "100%", f"{kept.split_below}%"
             self.detail.styles.max_width = None
@@ -490,9 +490,9 @@ class JobsView(DashboardView):
             return
         kept = self.context.saved
         if self.has_class("-beside"):
-            kept.split_beside = max(_LEAST_SPLIT, min(_MOST_SPLIT, kept.split_beside + 5 * by))
+            kept.split_beside = max(_MIN_SPLIT, min(_MAX_SPLIT, kept.split_beside + 5 * by))
         else:
-            kept.split_below = max(_LEAST_SPLIT, min(_MOST_SPLIT, kept.split_below + 5 * by))
+            kept.split_below = max(_MIN_SPLIT, min(_MAX_SPLIT, kept.split_below + 5 * by))
         self._split()
 
     def action_look(self) -> None:

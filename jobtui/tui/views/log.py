@@ -20,7 +20,7 @@ from jobtui.tui.widgets.base import LinesView
 
 _ROLES = {"error": TextRole.FAILED, "warning": TextRole.WARNING, "log": TextRole.MUTED}
 _EMPTY = "Nothing was logged yet: notifications, ends of jobs and lines of the storage will be here."
-_MOST_LINES = 120  # of one entry: the storage logs up to 40 lines for a task, and a narrow terminal wraps them
+_MAX_LINES = 120  # of one entry: the storage logs up to 40 lines for a task, and a narrow terminal wraps them
 
 
 class LogBody(LinesView, can_focus=True):
@@ -99,7 +99,7 @@ class LogView(DashboardView):
         context = self.context
         time = format_recent_time(entry.at, context.now(), context.settings.date_order)
         head = f" {time}  "
-        texts = wrap(entry.text, max(10, width - len(head)), _MOST_LINES)
+        texts = wrap(entry.text, max(10, width - len(head)), _MAX_LINES)
         role = _ROLES.get(entry.severity, TextRole.PLAIN)
         return [
             ((head if not row else " " * len(head), TextRole.MUTED), (text, role))

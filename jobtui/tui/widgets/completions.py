@@ -15,7 +15,7 @@ from jobtui.tui.widgets.base import StyledWidget
 if TYPE_CHECKING:
     from jobtui.language.completion import Candidate
 
-MOST_SHOWN = 8
+MAX_SHOWN = 8
 _KIND = {"keyword": TextRole.KEYWORD, "job": TextRole.NUMBER}
 
 
@@ -61,7 +61,7 @@ class CompletionList(StyledWidget):
         self.display = bool(candidates)
         if not candidates:
             return
-        height = min(MOST_SHOWN, len(candidates))
+        height = min(MAX_SHOWN, len(candidates))
         width = max(line_width(self._line(index)) for index in range(len(candidates)))
         room = self.screen.size.width
         width = min(width, room)
@@ -82,7 +82,7 @@ class CompletionList(StyledWidget):
             self._chosen = 0 if by > 0 else count - 1
         else:
             self._chosen = (self._chosen + by) % count
-        self._first = max(min(self._first, self._chosen), self._chosen - MOST_SHOWN + 1)
+        self._first = max(min(self._first, self._chosen), self._chosen - MAX_SHOWN + 1)
         self.refresh()
         return True
 

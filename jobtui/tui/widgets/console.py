@@ -54,9 +54,9 @@ if TYPE_CHECKING:
     from jobtui.tui.widgets.command_input import CommandInput
 
 
-MOST_ROWS = 1000
-_MOST_LINES = 20_000
-_MOST_JOB_LINES = 20
+MAX_ROWS = 1000
+_MAX_LINES = 20_000
+_MAX_JOB_LINES = 20
 
 
 class TranscriptLine(msgspec.Struct, frozen=True):
@@ -99,7 +99,7 @@ def answer_lines(
     """
     lines: list[TranscriptLine] = []
     for result in answer.results:
-        jobs = [job_of(job_id) for job_id in result.jobs[:_MOST_JOB_LINES]]
+        jobs = [job_of(job_id) for job_id in result.jobs[:_MAX_JOB_LINES]]
         if result.jobs and len(result.rows) == len(jobs) and None not in jobs:
             lines.extend(_job_line(job) for job in jobs if job is not None)
             lines.extend(
@@ -137,8 +137,8 @@ def _result(result: Result) -> Iterator[TranscriptLine]:
     from jobtui.language.results import format_table
 
     total = result.total if result.total is not None else len(result.rows)
-    if len(result.rows) > MOST_ROWS:
-        result = replace(result, rows=result.rows[-MOST_ROWS:])
+    if len(result.rows) > MAX_ROWS:
+        result = replace(result, rows=result.rows[-MAX_ROWS:])
     if result.columns:
         for text in format_table(result).rstrip("\n").split("\n"):
             yield TranscriptLine(((text, TextRole.PLAIN),), wraps=False)
@@ -189,7 +189,7 @@ class Transcript(LinesView):
 
     def add(self, lines: Sequence[TranscriptLine]) -> None:
         """Add lines at the end, and show them."""
-        self._kept = [*self._kept, *lines][-_MOST_LINES:]
+        self._kept = [*self._kept, *lines][-_MAX_LINES:]
         self._lay_out()
         self.scroll_to(x=0, animate=False)
         self.scroll_end(x_axis=False, animate=False)

@@ -24,9 +24,9 @@ from jobtui.tui.text.spans import Line, TextRole, cut, line_width
 from jobtui.tui.widgets.base import OneLine
 
 _JOB_TERMS = "words  status:failed  space:nba  host:…  took:>1h  since:2h  by:…  why:…  !…"
-_LEAST_FIELD = 16
+_MIN_FIELD = 16
 """Cells that the field and the sign before it have at least."""
-_LEAST_FIGURES = 30
+_MIN_FIGURES = 30
 """Cells that the figures have at least, so that the field keeps its width while they change."""
 
 
@@ -290,8 +290,8 @@ class FilterLine(Horizontal):
         """Show the figures, in full if the field keeps enough room to type in."""
         self._figures.show(self._counts, self.typing)
         if self.typing:
-            room = self.size.width - _LEAST_FIELD
-            self._figures.styles.width = max(_LEAST_FIGURES, min(self._figures.needed, room))
+            room = self.size.width - _MIN_FIELD
+            self._figures.styles.width = max(_MIN_FIGURES, min(self._figures.needed, room))
         else:
             self._figures.styles.width = "1fr"
 

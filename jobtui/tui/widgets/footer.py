@@ -21,7 +21,7 @@ Severity = Literal["information", "warning", "error"]
 T = TypeVar("T")
 
 _SECONDS: dict[Severity, float] = {"information": 3.0, "warning": 4.0, "error": 6.0}
-_WIDEST = 66
+_MAX_WIDTH = 66
 _BORDER_CELLS = 4
 """Cells of the sign at a toast's left, and of a blank at either side."""
 _LINES_PER_TOAST_LINE = 8
@@ -42,7 +42,7 @@ def fit_toast(text: str, severity: str, width: int, height: int) -> Toast:
     The Events tab and the results have all of it.
     """
     level: Severity = severity if severity in ("information", "error") else "warning"  # type: ignore[assignment]
-    lines = wrap(text, min(_WIDEST, width - _BORDER_CELLS), max(1, height // _LINES_PER_TOAST_LINE - 1))
+    lines = wrap(text, min(_MAX_WIDTH, width - _BORDER_CELLS), max(1, height // _LINES_PER_TOAST_LINE - 1))
     return Toast("\n".join(lines), level, _SECONDS[level])
 
 
@@ -142,7 +142,7 @@ class KeyBar(OneLine):
                 return
 
 
-LEAST = Size(40, 10)
+MIN_SIZE = Size(40, 10)
 """The smallest terminal that the dashboard is shown in."""
 
 
@@ -154,14 +154,14 @@ class TooSmall(LinesView):
     def fit(self, screen: Screen[Any], size: Size) -> None:
         """Show or remove the text for the screen's new size."""
         was = screen.has_class("-too-small")
-        small = size.width < LEAST.width or size.height < LEAST.height
+        small = size.width < MIN_SIZE.width or size.height < MIN_SIZE.height
         screen.set_class(small, "-too-small")
         if small:
             if not was:
                 self._focused = screen.focused
             if self.parent is None:
                 screen.mount(self)
-            text = f"too small: {size.width}x{size.height}, needs {LEAST.width}x{LEAST.height}"
+            text = f"too small: {size.width}x{size.height}, needs {MIN_SIZE.width}x{MIN_SIZE.height}"
             self.show([((line, TextRole.WARNING),) for line in wrap(text, size.width)])
         elif was and screen.focused is None:
             screen.call_after_refresh(self.give_focus_back, screen)

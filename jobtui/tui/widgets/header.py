@@ -22,7 +22,7 @@ _WORDS = {
     Status.STOPPED: "",
 }
 
-_LEAST_NAME = 6
+_MIN_NAME = 6
 """Cells that a shortened name needs at least to be worth reading."""
 
 
@@ -86,9 +86,9 @@ def header_line(state: HeaderState, width: int) -> Line:
     counts = _counts(state.counts, _Counts.SHORT)
     room = width - line_width(counts) - 2
     shown: Line = tuple(flags)
-    if room - line_width(shown) >= _LEAST_NAME:
+    if room - line_width(shown) >= _MIN_NAME:
         shown = (*cut(tuple(short), room - line_width(shown)), *shown)
-    shown = cut(shown, room) if room >= _LEAST_NAME else ()
+    shown = cut(shown, room) if room >= _MIN_NAME else ()
     space_left = " " * (width - line_width(shown) - line_width(counts))
     return cut((*shown, (space_left, TextRole.PLAIN), *counts), width)
 

@@ -36,7 +36,7 @@ from jobtui.tui.widgets.table_layout import Sorting
 _PAUSE_SECONDS = 0.05
 # with more active jobs than this, the reasons why jobs wait are updated once a second, not after each change
 _MANY_ACTIVE = 500
-_MOST_FILTERS = 50
+_MAX_FILTERS = 50
 
 
 NEWEST_FIRST = Sorting("id", True)
@@ -419,7 +419,7 @@ class JobList(Vertical):
             self.set_filter(text)
         filters = self.context.saved.filters
         if text:
-            self.context.saved.filters = [*(other for other in filters if other != text), text][-_MOST_FILTERS:]
+            self.context.saved.filters = [*(other for other in filters if other != text), text][-_MAX_FILTERS:]
 
     def _complete_filter(self, text: str) -> str | None:
         client = self.context.client

@@ -14,7 +14,7 @@ from jobtui.tui.text.spans import Line, Span, TextRole, cut, line_width, width_o
 from jobtui.tui.widgets.base import OneLine
 
 # cells that a job's name keeps; the keys of the tabs need what is left
-_LEAST_NAME = 10
+_MIN_NAME = 10
 
 
 class Tab(enum.StrEnum):
@@ -78,22 +78,20 @@ class TabStrip(OneLine):
         whole: Line = ((f" {text} ", role),)
         crumbs: Line = ((" jobs ›", TextRole.MUTED),) if self._caption.full else ()
         number: Line = ((f" {text.partition(' · ')[0]} ", role),)
-        if line_width(number) + _LEAST_NAME > room:
+        if line_width(number) + _MIN_NAME > room:
             whole = number  # the first letters of a label would say less than none
         with_crumbs = (*crumbs, *whole)
         keys = width_of(self._caption.keys) + 3 if self._caption.keys else 0
         # a name that is cut in any case can be cut a little earlier
         least = (
-            line_width((*crumbs, *number)) + _LEAST_NAME
-            if line_width(whole) > room
-            else line_width(with_crumbs)
+            line_width((*crumbs, *number)) + _MIN_NAME if line_width(whole) > room else line_width(with_crumbs)
         )
         return with_crumbs if least + keys <= room else whole
 
     def _keys(self, spare: int, room: int) -> Line:
         """Return the keys that change the tab, with a label if there is room; they may cut the job's name."""
         keys = self._caption.keys
-        if not keys or room - width_of(keys) - 3 < _LEAST_NAME:
+        if not keys or room - width_of(keys) - 3 < _MIN_NAME:
             return ()
         words: Line = ((" tabs", TextRole.MUTED),) if spare >= width_of(keys) + 8 else ()
         return ((f" {keys}", TextRole.KEY), *words, (" ", TextRole.PLAIN), ("─", TextRole.RULE))

@@ -33,7 +33,7 @@ from jobtui.tui.widgets.table_layout import (
 )
 
 # painted rows that are cached: a few pages
-_MOST_PAINTED = 512
+_MAX_PAINTED = 512
 
 
 UNREAD = 0
@@ -336,7 +336,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         token = self.rows.token(index)
         painted = self._painted.get(key)
         if painted is None or painted[0] != token:
-            while len(self._painted) >= _MOST_PAINTED:
+            while len(self._painted) >= _MAX_PAINTED:
                 del self._painted[next(iter(self._painted))]
             painted = self._painted[key] = token, self._row(index, self._background)
         return painted[1]

@@ -46,7 +46,7 @@ class Column(msgspec.Struct, frozen=True):
     keeps_end: bool = False
 
 
-_LEAST_CUT = 4
+_MIN_CUT = 4
 """The fewest cells of a span that was cut: fewer would say nothing."""
 
 
@@ -203,7 +203,7 @@ class RowPainter:
                 _put(segments, " " * (width - size), background)
             room = width
             for number, (text, role) in enumerate(cell):
-                is_remark = not place.column.keeps_end or room <= _LEAST_CUT
+                is_remark = not place.column.keeps_end or room <= _MIN_CUT
                 if number and text.startswith(" ") and width_of(text) > room and is_remark:
                     break  # a remark after a name or a status: if it were cut, it could not be understood
                 take = min(room, width_of(text))
@@ -242,4 +242,4 @@ def _cut_first(cell: Line, width: int) -> Line:
     """Cut the first span of a cell so that the others fit, unless too little of it would be left."""
     (text, role), *others = cell
     room = width - line_width(others)
-    return ((fit(text, room), role), *others) if room >= _LEAST_CUT else cell
+    return ((fit(text, room), role), *others) if room >= _MIN_CUT else cell
