@@ -4,8 +4,8 @@ COLUMNS = (
     Column("id", "Job Id", 7, 9),
     Column("command", "Command", 12, 40),
     Column("status", "Status", 10, 15),
-    Column("start", "Start Time", 17, 17, gives=2),
-    Column("reason", "Reason", 10, 60, gives=1, fills=True),
+    Column("start", "Start Time", 17, 17, hide_order=2),
+    Column("reason", "Reason", 10, 60, hide_order=1, fills=True),
 )
 WANTED = [7, 14, 12, 17, 80]
 

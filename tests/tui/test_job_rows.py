@@ -66,7 +66,9 @@ def rows_of(*jobs: Job) -> JobRows:
 
 def text_of(rows: JobRows, width: int, index: int = 0) -> str:
     columns = [column for column in JOB_COLUMNS if column.key in DEFAULT_COLUMNS]
-    wanted = [max(column.natural, 15 if column.key == "status" else len(column.label)) for column in columns]
+    wanted = [
+        max(column.usual_width, 15 if column.key == "status" else len(column.label)) for column in columns
+    ]
     placed = place_columns(columns, wanted, width - GUTTER - 2)
     painter = RowPainter(lambda _role: Style())
     return painter.row((), rows.cells(index, placed), placed, width, Style()).text.strip()
@@ -325,7 +327,7 @@ def test_only_a_compaction_reclaims(command: str, shown: str) -> None:
 
 def test_wider_terminal_shows_more() -> None:
     columns = [column for column in JOB_COLUMNS if column.key in DEFAULT_COLUMNS]
-    wanted = [column.natural for column in columns]
+    wanted = [column.usual_width for column in columns]
     shown = [len(place_columns(columns, wanted, width - GUTTER - 2)) for width in WIDTHS]
     assert shown == sorted(shown)
     assert shown[WIDTHS.index(170)] > shown[WIDTHS.index(120)] > shown[WIDTHS.index(80)]

@@ -14,24 +14,24 @@ from jobtui.tui.widgets.table_layout import Column, PlacedColumn
 
 SPACE_COLUMNS = (
     Column("name", "Name", 8, 40, sorts=True),
-    Column("hosts", "Hosts", 6, 6, right=True, gives=2, sorts=True),
+    Column("hosts", "Hosts", 6, 6, right=True, hide_order=2, sorts=True),
     Column("size", "Size", 9, 10, right=True, sorts=True),
-    Column("memory", "In Memory", 10, 10, right=True, gives=3, sorts=True),
-    Column("pending", "To Compact", 11, 11, right=True, gives=1, sorts=True),
-    Column("jobs", "Jobs", 12, 40, gives=4, fills=True, sorts=True),
+    Column("memory", "In Memory", 10, 10, right=True, hide_order=3, sorts=True),
+    Column("pending", "To Compact", 11, 11, right=True, hide_order=1, sorts=True),
+    Column("jobs", "Jobs", 12, 40, hide_order=4, fills=True, sorts=True),
 )
 HOST_COLUMNS = (
     Column("name", "Host", 8, 120, sorts=True, host=True),
     Column("status", "Status", 10, 10, sorts=True),
-    Column("spaces", "Spaces", 7, 7, right=True, gives=1, sorts=True),
-    Column("size", "Size", 9, 10, right=True, gives=2, sorts=True),
+    Column("spaces", "Spaces", 7, 7, right=True, hide_order=1, sorts=True),
+    Column("size", "Size", 9, 10, right=True, hide_order=2, sorts=True),
     Column("free", "Free", 9, 10, right=True, sorts=True),
 )
 # if a host reports an error: the error matters more than the whole name of the host
 HOST_COLUMNS_WITH_DETAIL = (
     Column("name", "Host", 8, 40, sorts=True, host=True),
     *HOST_COLUMNS[1:],
-    Column("detail", "", 12, 80, gives=3, fills=True),
+    Column("detail", "", 12, 80, hide_order=3, fills=True),
 )
 Counts = Mapping[Status, int]
 _BADGES = {"compact": TextRole.WARNING, "flush": TextRole.ACCENT}

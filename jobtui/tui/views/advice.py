@@ -26,10 +26,10 @@ ADVICE_COLUMNS = (
     Column("space", "Space", 8, 40, sorts=True),
     Column("verdict", "Verdict", 9, 9, sorts=True),
     Column("gain", "Gives Back", 11, 14, right=True, sorts=True),
-    Column("share", "Of Its Size", 16, 16, gives=2, sorts=True),
-    Column("deletions", "Deletions", 16, 16, gives=1, sorts=True),
-    Column("l0", "L0 Files", 8, 8, right=True, gives=3, sorts=True),
-    Column("memory", "In Memory", 10, 10, right=True, gives=4, sorts=True),
+    Column("share", "Of Its Size", 16, 16, hide_order=2, sorts=True),
+    Column("deletions", "Deletions", 16, 16, hide_order=1, sorts=True),
+    Column("l0", "L0 Files", 8, 8, right=True, hide_order=3, sorts=True),
+    Column("memory", "In Memory", 10, 10, right=True, hide_order=4, sorts=True),
 )
 _WORST = ("compact", "flush", "unknown", "fine")
 _ROLES = {"compact": TextRole.WARNING, "flush": TextRole.ACCENT, "unknown": TextRole.MUTED}

@@ -25,7 +25,7 @@ from jobtui.tui.widgets.table_layout import Column
 SCHEDULE_COLUMNS = (
     Column("name", "Schedule", 8, 30),
     Column("next", "Next", 18, 38),
-    Column("state", "State", 7, 7, gives=1),
+    Column("state", "State", 7, 7, hide_order=1),
     Column("result", "Last Result", 16, 60, fills=True),
 )
 _ASK_EVERY = 5  # seconds: what changes without a job is a time that comes closer

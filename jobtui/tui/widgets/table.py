@@ -83,7 +83,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         self.sorting = UNSORTED
         self.is_following = False
         self._columns = tuple(columns)
-        self._wanted = [max(column.natural, width_of(column.label)) for column in columns]
+        self._wanted = [max(column.usual_width, width_of(column.label)) for column in columns]
         self._placed: tuple[PlacedColumn, ...] = ()
         self._cursor = 0
         self._key: Hashable | None = None
@@ -107,7 +107,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
     @columns.setter
     def columns(self, columns: Sequence[Column]) -> None:
         self._columns = tuple(columns)
-        self._wanted = [max(column.natural, width_of(column.label)) for column in columns]
+        self._wanted = [max(column.usual_width, width_of(column.label)) for column in columns]
         self._place_columns()
         self.refresh()
 
@@ -291,10 +291,10 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         for placed, cell in zip(self._placed, cells, strict=True):
             if cell is None:
                 continue
-            most = placed.column.most
+            limit = placed.column.max_width
             wanted = self._wanted[placed.index]
-            if wanted < most and (size := line_width(cell)) > wanted:
-                self._wanted[placed.index] = min(size, most)
+            if wanted < limit and (size := line_width(cell)) > wanted:
+                self._wanted[placed.index] = min(size, limit)
                 self.call_later(self._place_columns_again)
 
     def _place_columns_again(self) -> None:

@@ -14,19 +14,19 @@ from jobtui.tui.text.spans import Line, TextRole, fit, fit_host, line_width, wid
 
 # cells between neighboring columns
 GAP = 2
-_FIRST_TO_GIVE = 5
+_HIDDEN_EARLY = 5
 
 
 class Column(msgspec.Struct, frozen=True):
     """A column of a table.
 
     Attributes:
-        least: The smallest width in cells.
-        most: The largest width. Within the two, the column is as wide as the widest cell shown so far.
-        gives: The order in which columns are hidden in a narrow terminal, the highest first; 0 for never.
+        min_width: The smallest width in cells.
+        max_width: The largest width. Between the two, the column is as wide as its widest cell so far.
+        hide_order: The order in which columns are hidden in a narrow terminal, the highest first; 0 for never.
         right: Whether its cells are aligned to the right.
         fills: Whether it takes the remaining width.
-        natural: The width that it gets before others are widened.
+        usual_width: The width that it asks for before it has shown a wider cell.
         sorts: Whether the rows can be sorted by it.
         host: Whether its cells are names of hosts, which keep their end if they are cut.
         keeps_end: Whether the first span is cut if a cell is too wide; if too little of it would be left, the
@@ -35,12 +35,12 @@ class Column(msgspec.Struct, frozen=True):
 
     key: str
     label: str
-    least: int
-    most: int
-    gives: int = 0
+    min_width: int
+    max_width: int
+    hide_order: int = 0
     right: bool = False
     fills: bool = False
-    natural: int = 0
+    usual_width: int = 0
     sorts: bool = False
     host: bool = False
     keeps_end: bool = False
@@ -62,26 +62,26 @@ class PlacedColumn(msgspec.Struct, frozen=True):
 def place_columns(columns: Sequence[Column], wanted: Sequence[int], room: int) -> tuple[PlacedColumn, ...]:
     """Lay the columns out in `room` cells; `wanted` is the width of the widest cell of each.
 
-    Columns are hidden, the highest `gives` first, until the others fit at their least width. The remaining room
-    then widens them, from the left, up to the width of their cells. Columns from `gives` 5 on are hidden
-    earlier: until the column that fills has its natural width.
+    Columns are hidden, the highest `hide_order` first, until the others fit at their smallest widths. Those
+    with a `hide_order` of 5 or more are hidden earlier: until the column that fills has its usual width as
+    well. The room that is left widens the columns, from the left, up to the width of their cells.
     """
     shown = list(range(len(columns)))
-    while _least(columns, shown) + _lacking(columns) > room:
-        going = max(shown, key=lambda index: (columns[index].gives, index))
-        if columns[going].gives < _FIRST_TO_GIVE:
+    while _min_total(columns, shown) + _lacking(columns) > room:
+        going = max(shown, key=lambda index: (columns[index].hide_order, index))
+        if columns[going].hide_order < _HIDDEN_EARLY:
             break
         shown.remove(going)
-    while len(shown) > 1 and _least(columns, shown) > room:
-        going = max(shown, key=lambda index: (columns[index].gives, index))
-        if columns[going].gives == 0:
+    while len(shown) > 1 and _min_total(columns, shown) > room:
+        going = max(shown, key=lambda index: (columns[index].hide_order, index))
+        if columns[going].hide_order == 0:
             break
         shown.remove(going)
-    widths = {index: columns[index].least for index in shown}
-    spare = room - _least(columns, shown)
+    widths = {index: columns[index].min_width for index in shown}
+    spare = room - _min_total(columns, shown)
     for index in shown:
         column = columns[index]
-        grow = max(0, min(spare, min(wanted[index], column.most) - column.least))
+        grow = max(0, min(spare, min(wanted[index], column.max_width) - column.min_width))
         widths[index] += grow
         spare -= grow
     for index in shown:
@@ -105,12 +105,12 @@ def sorted_next(shown: Sequence[PlacedColumn], now: str, by: int) -> str | None:
 
 
 def _lacking(columns: Sequence[Column]) -> int:
-    """Return the difference between the natural and the least width of the column that fills."""
-    return next((max(0, column.natural - column.least) for column in columns if column.fills), 0)
+    """Return the difference between the usual and the smallest width of the column that fills."""
+    return next((max(0, column.usual_width - column.min_width) for column in columns if column.fills), 0)
 
 
-def _least(columns: Sequence[Column], shown: Sequence[int]) -> int:
-    return sum(columns[index].least for index in shown) + GAP * (len(shown) - 1)
+def _min_total(columns: Sequence[Column], shown: Sequence[int]) -> int:
+    return sum(columns[index].min_width for index in shown) + GAP * (len(shown) - 1)
 
 
 # cells before the first column: the mark, and the sign of the cursor
