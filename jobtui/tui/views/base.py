@@ -20,7 +20,7 @@ from jobtui.tui.text.spans import Line, TextRole, fit_host, line_width, width_of
 from jobtui.tui.widgets.base import LinesView, OneLine
 from jobtui.tui.widgets.filter_bar import FilterCounts, FilterLine
 from jobtui.tui.widgets.table import Table
-from jobtui.tui.widgets.table_layout import UNSORTED, Column, Sorting, sorted_next
+from jobtui.tui.widgets.table_layout import UNSORTED, Column, Sorting, next_sort_key
 
 
 class ViewContainer(Container):
@@ -245,7 +245,7 @@ class TableView(DashboardView):
 
     def action_sort_by(self, by: int) -> None:
         """Sort by the next sortable column."""
-        key = sorted_next(self.table.shown, self.table.sorting.key, by)
+        key = next_sort_key(self.table.shown, self.table.sorting.key, by)
         if key is not None:
             self.sort_by(key)
 

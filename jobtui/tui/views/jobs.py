@@ -24,7 +24,7 @@ from jobtui.tui.text.notices import describe_nothing_failed, first_steps, nothin
 from jobtui.tui.views.base import DashboardView
 from jobtui.tui.widgets.job_detail import JobDetail
 from jobtui.tui.widgets.job_table import NEWEST_FIRST, JobList
-from jobtui.tui.widgets.table_layout import Sorting, sorted_next
+from jobtui.tui.widgets.table_layout import Sorting, next_sort_key
 
 # from this width on the detail is at the right of the table, which keeps more than a narrower terminal shows
 SIDE_BY_SIDE_COLUMNS = 220
@@ -404,7 +404,7 @@ class JobsView(DashboardView):
 
     def action_sort_by(self, by: int) -> None:
         """Sort by the next sortable column."""
-        key = sorted_next(self.list.table.shown, self.list.sorting.key, by)
+        key = next_sort_key(self.list.table.shown, self.list.sorting.key, by)
         if key is not None:
             self.list.sort(Sorting(key, self.list.sorting.descending))
 

@@ -67,16 +67,8 @@ def place_columns(columns: Sequence[Column], wanted: Sequence[int], room: int) -
     well. The room that is left widens the columns, from the left, up to the width of their cells.
     """
     shown = list(range(len(columns)))
-    while _min_total(columns, shown) + _lacking(columns) > room:
-        going = max(shown, key=lambda index: (columns[index].hide_order, index))
-        if columns[going].hide_order < _HIDDEN_EARLY:
-            break
-        shown.remove(going)
-    while len(shown) > 1 and _min_total(columns, shown) > room:
-        going = max(shown, key=lambda index: (columns[index].hide_order, index))
-        if columns[going].hide_order == 0:
-            break
-        shown.remove(going)
+    _hide_columns(columns, shown, room - _fill_shortage(columns), _HIDDEN_EARLY)
+    _hide_columns(columns, shown, room, 1)
     widths = {index: columns[index].min_width for index in shown}
     spare = room - _min_total(columns, shown)
     for index in shown:
@@ -97,14 +89,23 @@ def place_columns(columns: Sequence[Column], wanted: Sequence[int], room: int) -
     return tuple(placed)
 
 
-def sorted_next(shown: Sequence[PlacedColumn], now: str, by: int) -> str | None:
-    """Return the sortable column `by` columns to the right of `now`, or None."""
+def _hide_columns(columns: Sequence[Column], shown: list[int], room: int, first: int) -> None:
+    """Remove columns from `shown` until the others fit, only those with a `hide_order` of at least `first`."""
+    while len(shown) > 1 and _min_total(columns, shown) > room:
+        last = max(shown, key=lambda index: (columns[index].hide_order, index))
+        if columns[last].hide_order < first:
+            return
+        shown.remove(last)
+
+
+def next_sort_key(shown: Sequence[PlacedColumn], current: str, by: int) -> str | None:
+    """Return the key of the sortable column `by` columns to the right of `current`; None if there is none."""
     keys = [placed.column.key for placed in shown if placed.column.sorts]
-    at = keys.index(now) if now in keys else 0
+    at = keys.index(current) if current in keys else 0
     return keys[(at + by) % len(keys)] if keys else None
 
 
-def _lacking(columns: Sequence[Column]) -> int:
+def _fill_shortage(columns: Sequence[Column]) -> int:
     """Return the difference between the usual and the smallest width of the column that fills."""
     return next((max(0, column.usual_width - column.min_width) for column in columns if column.fills), 0)
 
