@@ -20,15 +20,8 @@ from jobtui.model import ConnectionState, Status
 from jobtui.tui.base_app import BaseApp
 from jobtui.tui.commands import BY_ID
 from jobtui.tui.context import Context
-from jobtui.tui.data.feed import (
-    Batch,
-    Feed,
-    FeedReady,
-    HistoryChanged,
-    HistoryPoller,
-    OverviewCache,
-    OverviewChanged,
-)
+from jobtui.tui.data.caches import OverviewCache
+from jobtui.tui.data.feed import Batch, Feed, FeedReady, HistoryChanged, HistoryPoller, OverviewChanged
 from jobtui.tui.keymap import load_keymap
 from jobtui.tui.screens.dashboard import Dashboard
 from jobtui.tui.state import CommandHistory, StateStore

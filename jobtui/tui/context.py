@@ -14,7 +14,8 @@ from textual.theme import Theme
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Client, ExecuteResult, Session
 from jobtui.model import Job
-from jobtui.tui.data.feed import Batch, OverviewCache
+from jobtui.tui.data.caches import OverviewCache
+from jobtui.tui.data.feed import Batch
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.state import CommandHistory, SavedState, StateStore
 from jobtui.tui.text.spans import Line, TextRole

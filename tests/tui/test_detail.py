@@ -10,19 +10,10 @@ from msgspec.structs import replace
 
 from jobtui.config.settings import TuiSettings
 from jobtui.formatting import DateOrder
-from jobtui.model import (
-    ClusterRef,
-    Deferral,
-    Job,
-    JobOptions,
-    Level,
-    SpaceStats,
-    Status,
-    StepPosition,
-    Task,
-)
+from jobtui.model import ClusterRef, Deferral, Job, JobOptions, Level, SpaceStats, Status, StepPosition, Task
 from jobtui.storage.base import CompactionFigures, Space
-from jobtui.tui.tabs.storage import StatsResult, host_block, lingering_lines, size_table, storage_lines
+from jobtui.tui.data.caches import StatsResult
+from jobtui.tui.tabs.storage import host_block, lingering_lines, size_table, storage_lines
 from jobtui.tui.tabs.summary import summary_lines, task_counts
 from jobtui.tui.tabs.tasks import TaskSort, sort_tasks, task_lines
 from jobtui.tui.text.spans import line_width, plain

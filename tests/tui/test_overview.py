@@ -14,8 +14,7 @@ from jobtui.errors import ErrorCode
 from jobtui.formatting import DateOrder
 from jobtui.model import ClusterRef, Job, Level, SpaceStats, Status, Task
 from jobtui.storage.base import CompactionFigures, FamilyFigures, Host, LevelFigures, Space
-from jobtui.tui.data.feed import StatementAnswered
-from jobtui.tui.data.space_activity import SpaceActivity, usual_seconds
+from jobtui.tui.data.caches import SpaceActivity, StatementAnswered, usual_seconds
 from jobtui.tui.text.space_card import Attention, SpaceCard, card_lines
 from jobtui.tui.text.spans import TextRole, line_width, plain
 from jobtui.tui.views.overview import OverviewView

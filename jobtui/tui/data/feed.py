@@ -1,4 +1,4 @@
-"""The data that reaches the dashboard: the feed of events, and polled history, stats and overview.
+"""The feed of events to the dashboard, and the poller that replaces it while this process only reads.
 
 The client calls `Feed.receive` on the engine's thread, up to ten thousand times a second. Changes are merged
 by job id under a lock that is held for a few dict operations, and the screen is woken at most once until it
@@ -8,14 +8,12 @@ has drained the feed: a burst becomes one batch with the newest snapshot of each
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import Future
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from textual.message import Message
 
-from jobtui.engine.client import Client, EngineEvent, ExecuteResult, Overview, Session
-from jobtui.engine.samples import JobSamples
+from jobtui.engine.client import Client, EngineEvent
 from jobtui.formatting import format_count
 from jobtui.history import StoreError
 from jobtui.model import (
@@ -24,12 +22,9 @@ from jobtui.model import (
     JobChanged,
     JobsArchived,
     Notice,
-    SpaceStats,
-    Status,
     TaskLogged,
     TaskProgressed,
 )
-from jobtui.tui.tabs.storage import StatsResult
 
 
 class Batch(msgspec.Struct):
@@ -202,149 +197,3 @@ class HistoryPoller:
                 continue  # the next query of the history raises the same error, and shows it
             if changed:
                 self._on_change()
-
-
-class StatementAnswered(Message):
-    """The result of a StatementQuery, or why it failed; posted from the engine's thread."""
-
-    def __init__(self, result: ExecuteResult | None, problem: str) -> None:
-        super().__init__()
-        self.result, self.problem = result, problem
-
-
-class StatementQuery:
-    """A statement that only reads, executed on request, one request at a time."""
-
-    def __init__(
-        self, client: Client, text: str, session: Session, post: Callable[[StatementAnswered], object]
-    ) -> None:
-        """Create the query. `post` is called on the engine's thread with each answer."""
-        self._client, self._text, self._session = client, text, session
-        self._post = post
-        self._is_pending = False
-
-    def request(self) -> bool:
-        """Execute the statement, unless a request is under way; return whether it was requested."""
-        if self._is_pending:
-            return False
-        self._is_pending = True
-        self._client.execute(self._text, self._session).add_done_callback(self._receive)
-        return True
-
-    def _receive(self, done: Future[ExecuteResult]) -> None:
-        self._is_pending = False
-        if done.cancelled():
-            self._post(StatementAnswered(None, "not answered"))
-        elif (error := done.exception()) is not None:
-            self._post(StatementAnswered(None, str(error)))
-        else:
-            failure = done.result().failure
-            self._post(StatementAnswered(done.result(), failure.message if failure is not None else ""))
-
-
-StatsTarget = tuple[str, str]
-"""A space and a host."""
-
-
-class StatsCache:
-    """The newest stats of spaces on hosts, fetched on request, one request at a time for each of them."""
-
-    def __init__(self, client: Client, on_change: Callable[[], object]) -> None:
-        """Create the cache. `on_change` is called on the engine's thread after each answer."""
-        self._client = client
-        self._on_change = on_change
-        self._requested: set[StatsTarget] = set()
-        self._seen: Mapping[StatsTarget, StatsResult] = {}
-
-    def request(self, space: str, host: str) -> None:
-        """Fetch the stats again, unless a request is under way."""
-        target = space, host
-        if target not in self._requested:
-            self._requested.add(target)
-            self._client.fetch_stats(space, host).add_done_callback(lambda done: self._receive(target, done))
-
-    def get(self, space: str, host: str) -> StatsResult:
-        """Return the newest answer."""
-        return self._seen.get((space, host), StatsResult())
-
-    def clear(self) -> None:
-        """Remove all answers."""
-        self._seen = {}
-
-    def _receive(self, target: StatsTarget, done: Future[SpaceStats]) -> None:
-        self._requested.discard(target)
-        if done.cancelled():
-            result = StatsResult(problem="not answered")
-        elif (error := done.exception()) is not None:
-            result = StatsResult(problem=str(error))
-        else:
-            result = StatsResult(done.result())
-        self._seen = {**self._seen, target: result}
-        self._on_change()
-
-
-class SamplesCache:
-    """The newest samples of one job, fetched on request, one request at a time."""
-
-    def __init__(self, client: Client, on_change: Callable[[], object]) -> None:
-        """Create the cache. `on_change` is called on a thread of the client after each answer."""
-        self._client = client
-        self._on_change = on_change
-        self._requested: tuple[int, Status] | None = None
-        self._is_pending = False
-        self._answer: tuple[int, JobSamples | None] | None = None
-
-    def request(self, job: Job, *, again: bool = False) -> None:
-        """Fetch the samples of a job if it is another one, or has another status; with `again` in any case."""
-        if not self._is_pending and (again or self._requested != (job.id, job.status)):
-            self._requested, self._is_pending = (job.id, job.status), True
-            self._client.fetch_samples(job.id).add_done_callback(lambda done: self._receive(job.id, done))
-
-    def is_known(self, job_id: int) -> bool:
-        """Return whether the samples of the job have been fetched."""
-        return self._answer is not None and self._answer[0] == job_id
-
-    def get(self, job_id: int) -> JobSamples | None:
-        """Return the samples of the job, None if there are none or they have not been fetched."""
-        return self._answer[1] if self._answer is not None and self._answer[0] == job_id else None
-
-    def _receive(self, job_id: int, done: Future[JobSamples | None]) -> None:
-        self._is_pending = False
-        found = None if done.cancelled() or done.exception() is not None else done.result()
-        # if the owner has exited, the last samples stay
-        self._answer = job_id, found or self.get(job_id)
-        self._on_change()
-
-
-class OverviewCache:
-    """The newest overview of spaces and hosts, fetched on request, one request at a time."""
-
-    def __init__(self, client: Client, on_change: Callable[[], object]) -> None:
-        """Create the cache. `on_change` is called on the engine's thread after each answer."""
-        self._client = client
-        self._on_change = on_change
-        self._is_requested = False
-        self.overview: Overview | None = None
-        self.problem = ""
-
-    def adopted(self, space: str) -> bool | None:
-        """Return whether another program owns the space; None if that is not known."""
-        if self.overview is None:
-            return None
-        return next((entry.space.adopted for entry in self.overview.spaces if entry.space.name == space), None)
-
-    def request(self) -> None:
-        """Fetch a new overview, unless a request is under way."""
-        if not self._is_requested:
-            self._is_requested = True
-            self._client.fetch_overview().add_done_callback(self._receive)
-
-    def _receive(self, done: Future[Overview]) -> None:
-        # on the engine's thread
-        self._is_requested = False
-        error = None if done.cancelled() else done.exception()
-        if error is not None:
-            self.problem = str(error)
-        elif not done.cancelled():
-            self.overview, self.problem = done.result(), ""
-        self._on_change()

@@ -6,23 +6,15 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import zip_longest
 
-import msgspec
-
 from jobtui.formatting import format_bytes, format_count
 from jobtui.model import Job, SpaceStats, Status, Task
+from jobtui.tui.data.caches import StatsResult
 from jobtui.tui.text.spans import Line, Span, TextRole, cut, fit, fit_host, line_width, width_of, wrapped
 
 SIZES_UNKNOWN = "how large the space is on each host is not known"
 _FIGURE = 20
 _LABEL = 12
 _MAX_LINGERING = timedelta(hours=6)
-
-
-class StatsResult(msgspec.Struct, frozen=True):
-    """The stats of a space on a host, or the reason why they could not be fetched."""
-
-    stats: SpaceStats | None = None
-    problem: str = ""
 
 
 def storage_lines(job: Job, results: Mapping[str, StatsResult], width: int, look_key: str = "") -> list[Line]:

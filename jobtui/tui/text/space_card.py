@@ -18,7 +18,7 @@ from jobtui.formatting import (
 )
 from jobtui.model import Job, Status
 from jobtui.storage.base import Host
-from jobtui.tui.data.space_activity import MIN_MEASURED, SpaceActivity, size_after
+from jobtui.tui.data.caches import MIN_MEASURED, SpaceActivity, size_after
 from jobtui.tui.text.spans import (
     CURSOR,
     STATUS_ROLE,

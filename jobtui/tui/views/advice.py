@@ -15,7 +15,8 @@ from jobtui.formatting import format_bytes, format_recent_time
 from jobtui.language.results import Row
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
-from jobtui.tui.data.feed import Batch, StatementAnswered, StatementQuery
+from jobtui.tui.data.caches import StatementAnswered, StatementQuery
+from jobtui.tui.data.feed import Batch
 from jobtui.tui.text.notices import describe_no_space
 from jobtui.tui.text.spans import Line, TextRole, fit, progress_bar, width_of, wrapped
 from jobtui.tui.views.base import TableView

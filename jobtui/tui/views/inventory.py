@@ -13,7 +13,8 @@ from jobtui.engine.client import Overview, SpaceOverview
 from jobtui.formatting import format_bytes, format_count
 from jobtui.tui.commands import LOOK_COMMANDS, KeyCommand, KeyScope, bindings, commands
 from jobtui.tui.context import Context, DashboardHost
-from jobtui.tui.data.feed import Batch, StatsCache
+from jobtui.tui.data.caches import MIN_MEASURED, ActivityCache, StatsCache, size_after
+from jobtui.tui.data.feed import Batch
 from jobtui.tui.data.inventory_rows import (
     HOST_COLUMNS,
     HOST_COLUMNS_WITH_DETAIL,
@@ -22,7 +23,6 @@ from jobtui.tui.data.inventory_rows import (
     host_rows,
     space_rows,
 )
-from jobtui.tui.data.space_activity import MIN_MEASURED, ActivityCache, size_after
 from jobtui.tui.tabs.storage import request_hint, stats_table
 from jobtui.tui.text.notices import describe_no_space
 from jobtui.tui.text.spans import Line, TextRole, cut, size_sparkline, wrapped

@@ -17,8 +17,8 @@ from jobtui.history import StoreError
 from jobtui.model import Job
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
-from jobtui.tui.data.feed import Batch, StatementAnswered, StatementQuery
-from jobtui.tui.data.space_activity import SpaceActivity, fetch_activity
+from jobtui.tui.data.caches import SpaceActivity, StatementAnswered, StatementQuery, fetch_activity
+from jobtui.tui.data.feed import Batch
 from jobtui.tui.text.notices import describe_no_space
 from jobtui.tui.text.space_card import CARD_LINES, SpaceCard, card_lines, title_width
 from jobtui.tui.text.spans import (

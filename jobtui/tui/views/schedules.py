@@ -16,7 +16,8 @@ from jobtui.formatting import DateOrder, format_duration, format_recent_time, to
 from jobtui.language import quote_name
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
-from jobtui.tui.data.feed import Batch, StatementAnswered, StatementQuery
+from jobtui.tui.data.caches import StatementAnswered, StatementQuery
+from jobtui.tui.data.feed import Batch
 from jobtui.tui.text.spans import Line, TextRole, wrapped
 from jobtui.tui.views.base import TableView
 from jobtui.tui.widgets.table import Table

@@ -17,10 +17,10 @@ from jobtui.history import StoreError
 from jobtui.model import Job, Status
 from jobtui.tui.commands import BY_ID, KeyScope, bindings
 from jobtui.tui.context import Context
-from jobtui.tui.data.feed import Batch, SamplesCache, StatsCache
+from jobtui.tui.data.caches import SamplesCache, StatsCache, StatsResult, UsualTimes
+from jobtui.tui.data.feed import Batch
 from jobtui.tui.data.job_rows import remaining_of
-from jobtui.tui.data.space_activity import UsualTimes
-from jobtui.tui.tabs.storage import StatsResult, lingering_lines, lingering_tasks
+from jobtui.tui.tabs.storage import lingering_lines, lingering_tasks
 from jobtui.tui.tabs.summary import summary_lines, task_counts
 from jobtui.tui.tabs.tasks import TaskSort, task_lines
 from jobtui.tui.text.spans import Line, TextRole, cut

@@ -10,8 +10,8 @@ import pytest
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.model import Level, SpaceStats
-from jobtui.tui.data import space_activity
-from jobtui.tui.data.space_activity import fetch_activity, recent_jobs, size_after
+from jobtui.tui.data import caches
+from jobtui.tui.data.caches import fetch_activity, recent_jobs, size_after
 from jobtui.tui.tabs.chart import space_chart_lines
 from jobtui.tui.text.spans import line_width, plain
 from tests.support.dashboards import DashboardBench, dashboard_bench
@@ -87,7 +87,7 @@ class TestQueries:
     def test_space_that_only_has_old_jobs_is_found(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(space_activity, "_JOBS_FOR_ALL", 20)
+        monkeypatch.setattr(caches, "_JOBS_FOR_ALL", 20)
         with open_bench(tmp_path, ScriptedStorage({"alpha": ["h1"], "beta": ["h2"]}, auto=True)) as bench:
             bench.execute("ADMIN FLUSH alpha; " + "; ".join(["ADMIN FLUSH beta"] * 30))
             bench.engine.wait_idle().result(20)
