@@ -7,29 +7,39 @@ from jobtui.tui.views.base import DashboardView
 
 
 def make_view(name: str, context: Context, host: DashboardHost) -> DashboardView:
-    """Return a new view: named by the action of its key; each is imported when it is first shown."""
-    if name == "archive":
-        from jobtui.tui.views.jobs import JobsView
+    """Return a new view by its name, which is also its id and the argument of its key's action."""
+    return _view_class(name)(context, host, id=name)
 
-        return JobsView(context, host, archived=True, id="archive")
-    if name == "log":
-        from jobtui.tui.views.log import LogView
 
-        return LogView(context, host, id="log")
-    if name == "advice":
-        from jobtui.tui.views.advice import AdviceView
+def _view_class(name: str) -> type[DashboardView]:
+    # each is imported when it is first shown: a start is mostly imports
+    match name:
+        case "spaces":
+            from jobtui.tui.views.inventory import SpacesView
 
-        return AdviceView(context, host, id="advice")
-    if name == "overview":
-        from jobtui.tui.views.overview import OverviewView
+            return SpacesView
+        case "hosts":
+            from jobtui.tui.views.inventory import HostsView
 
-        return OverviewView(context, host, id="overview")
-    if name == "schedules":
-        from jobtui.tui.views.schedules import SchedulesView
+            return HostsView
+        case "archive":
+            from jobtui.tui.views.jobs import ArchiveView
 
-        return SchedulesView(context, host, id="schedules")
-    from jobtui.tui.views.inventory import HostsView, SpacesView
+            return ArchiveView
+        case "advice":
+            from jobtui.tui.views.advice import AdviceView
 
-    if name == "spaces":
-        return SpacesView(context, host, id="spaces")
-    return HostsView(context, host, id="hosts")
+            return AdviceView
+        case "schedules":
+            from jobtui.tui.views.schedules import SchedulesView
+
+            return SchedulesView
+        case "overview":
+            from jobtui.tui.views.overview import OverviewView
+
+            return OverviewView
+        case "log":
+            from jobtui.tui.views.log import LogView
+
+            return LogView
+    raise ValueError(f"no view is named {name}")

@@ -50,6 +50,18 @@ class DashboardView(Container):
             super().__init__()
             self.text, self.severity = text, severity
 
+    def __init__(
+        self,
+        context: Context,
+        host: DashboardHost,
+        *,
+        id: str | None = None,  # noqa: A002
+        classes: str | None = None,
+    ) -> None:
+        super().__init__(id=id, classes=classes)
+        self.context = context
+        self._host = host
+
     def on_batch(self, batch: Batch) -> None:
         """Show that jobs changed."""
 
@@ -145,9 +157,7 @@ class TableView(DashboardView):
     """The actions that a reader does not have."""
 
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id, classes="table-view")
-        self.context = context
-        self._host = host
+        super().__init__(context, host, id=id, classes="table-view")
         self.rows = NamedRows()
         self.table = Table(self.COLUMNS, self.rows)
         self.table.moves = cursor_moves(context.keymap)

@@ -39,30 +39,20 @@ class JobsView(DashboardView):
     """The jobs view. Its keys change only the view; actions on jobs are handed to the dashboard."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.JOBS)]
+    archived = False
+    """Whether the view shows the archive."""
 
-    def __init__(
-        self,
-        context: Context,
-        host: DashboardHost,
-        *,
-        archived: bool = False,
-        id: str | None = None,  # noqa: A002
-    ) -> None:
-        super().__init__(id=id)
-        self.context = context
-        self._host = host
-        self.archived = archived
-        self.list = JobList(context, archived=archived)
+    def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
+        super().__init__(context, host, id=id)
+        self.list = JobList(context, archived=self.archived)
         self.detail = JobDetail(context)
         self._full = False
         self._shown: asyncio.TimerHandle | None = None
         self._ran_again: datetime | None = None
         # the counts with which a search found no failed job but the one under the cursor
         self._all_recovered: dict[Status, int] = {}
-        self.arrived_filter = (
-            ""  # the filter that was set by coming here: esc leads back instead of dropping it
-        )
-        self.title = "archive" if archived else ""
+        # the filter that was set by coming here: esc leads back instead of dropping it
+        self.arrived_filter = ""
 
     def compose(self) -> ComposeResult:
         """Create the table and the detail."""
@@ -498,3 +488,10 @@ class JobsView(DashboardView):
     def action_look(self) -> None:
         """Fetch the stats of an adopted space."""
         self.detail.fetch_stats()
+
+
+class ArchiveView(JobsView):
+    """The view of the archived jobs."""
+
+    title = "archive"
+    archived = True

@@ -48,11 +48,8 @@ class LogView(DashboardView):
     MAIN_KEYS = ("log_copy",)
 
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
-        self.context = context
-        self._host = host
+        super().__init__(context, host, id=id)
         self.body = LogBody()
-        self._shown = 0
 
     @override
     def compose(self) -> ComposeResult:

@@ -105,9 +105,7 @@ class OverviewView(DashboardView):
     MAIN_KEYS = ("card_compact",)
 
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
-        super().__init__(id=id)
-        self.context = context
-        self._host = host
+        super().__init__(context, host, id=id)
         self.body = CardGrid(lambda: context.client.writable)
         self.cards: list[SpaceCard] = []
         self._activity: dict[str, SpaceActivity] = {}
