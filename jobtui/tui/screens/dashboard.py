@@ -286,11 +286,6 @@ class Dashboard(StyledScreen):
         self.refresh_header()
         self.show_keys()
 
-    def on_dashboard_view_notify(self, message: DashboardView.Notify) -> None:
-        """Show a view's text as a toast."""
-        message.stop()
-        self.show_toast(message.text, message.severity)
-
     def on_completion_list_picked(self, message: CompletionList.Picked) -> None:
         """Insert a completion that was clicked; the list lies over the screen, outside the console."""
         message.stop()

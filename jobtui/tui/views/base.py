@@ -43,13 +43,6 @@ class DashboardView(Container):
     class StatusChanged(Message):
         """Something that the header or the footer shows has changed."""
 
-    class Notify(Message):
-        """A text that the user should read."""
-
-        def __init__(self, text: str, severity: str) -> None:
-            super().__init__()
-            self.text, self.severity = text, severity
-
     def __init__(
         self,
         context: Context,

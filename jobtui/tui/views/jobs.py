@@ -231,12 +231,12 @@ class JobsView(DashboardView):
     def on_job_list_job_hidden(self, message: JobList.JobHidden) -> None:
         """Report that the filter hides a job that was just submitted."""
         message.stop()
-        self.post_message(self.Notify(f"job {message.job_id} does not pass the filter", "information"))
+        self._host.show_toast(f"job {message.job_id} does not pass the filter")
 
     def on_job_list_search_failed(self, message: JobList.SearchFailed) -> None:
         """Report that the search failed."""
         message.stop()
-        self.post_message(self.Notify(message.reason, "error"))
+        self._host.show_toast(message.reason, "error")
 
     def on_job_list_job_opened(self, message: JobList.JobOpened) -> None:
         """Show the detail on the whole screen."""
@@ -247,6 +247,11 @@ class JobsView(DashboardView):
         """Toggle the full detail."""
         message.stop()
         self._set_full(not self._full)
+
+    def on_job_detail_no_failure_found(self, message: JobDetail.NoFailureFound) -> None:
+        """Report that no task failed."""
+        message.stop()
+        self._host.show_toast("No host of this job failed")
 
     def on_job_detail_tab_chosen(self, message: JobDetail.TabChosen) -> None:
         """Keep the tab for the next start."""
@@ -318,9 +323,7 @@ class JobsView(DashboardView):
         """Copy a part of the job under the cursor; ignore a y that was meant as an answer to recover."""
         ran, self._ran_again = self._ran_again, None
         if ran is not None and (self.context.now() - ran).total_seconds() < _HABIT_SECONDS:
-            self.post_message(
-                self.Notify("r does not ask for confirmation; press y again to copy", "information")
-            )
+            self._host.show_toast("r does not ask for confirmation; press y again to copy")
         else:
             self._ask("copy")
 
@@ -431,11 +434,11 @@ class JobsView(DashboardView):
             if none_failed and not archived:
                 self._all_recovered = client.history.counts()
                 self._host.show_keys()
-            self.post_message(self.Notify(describe_nothing_failed(job, archived), "information"))
+            self._host.show_toast(describe_nothing_failed(job, archived))
         elif lists.view is not None:
             if wrapped:
                 text = "after this one: back to the first" if by > 0 else "before this one: on to the last"
-                self.post_message(self.Notify(f"No failed job {text}", "information"))
+                self._host.show_toast(f"No failed job {text}")
             lists.table.go_to_key(target)
 
     def action_sort_reverse(self) -> None:
@@ -455,9 +458,7 @@ class JobsView(DashboardView):
         """Notify the user when the job under the cursor ends, or no longer."""
         job: Job | None = self.list.job
         if job is not None and job.status.ended:
-            self.post_message(
-                self.Notify(f"job {job.id} has already ended: there is nothing to watch", "information")
-            )
+            self._host.show_toast(f"job {job.id} has already ended: there is nothing to watch")
         elif job is not None:
             self.context.watched.symmetric_difference_update({job.id})
             self.list.table.refresh()

@@ -178,7 +178,7 @@ class OverviewView(DashboardView):
         try:
             self._activity = await run_in_thread(lambda: fetch_activity(client, names))
         except StoreError as error:
-            self.post_message(self.Notify(str(error), "error"))
+            self._host.show_toast(str(error), "error")
         finally:
             self._is_fetching = False
         self._fill()

@@ -24,7 +24,6 @@ from jobtui.tui.tabs.storage import lingering_lines, lingering_tasks
 from jobtui.tui.tabs.summary import summary_lines, task_counts
 from jobtui.tui.tabs.tasks import TaskSort, task_lines
 from jobtui.tui.text.spans import Line, TextRole, cut
-from jobtui.tui.views.base import DashboardView
 from jobtui.tui.widgets.base import LinesView
 from jobtui.tui.widgets.tab_strip import Caption, Tab, TabStrip, caption_of
 
@@ -154,6 +153,9 @@ class JobDetail(Detail):
 
     class Zoomed(Message):
         """The user asked for the detail on the whole screen, or for its usual size."""
+
+    class NoFailureFound(Message):
+        """The user asked for another failed task, and no task failed."""
 
     class TabChosen(Message):
         """The user chose another tab."""
@@ -415,7 +417,7 @@ class JobDetail(Detail):
                 self._task_number = number
                 self._show_cursor()
                 return
-        self.post_message(DashboardView.Notify("No host of this job failed", "information"))
+        self.post_message(self.NoFailureFound())
 
     def on_detail_body_task_sort_requested(self, message: DetailBody.TaskSortRequested) -> None:
         """Sort the tasks by the next criterion."""
