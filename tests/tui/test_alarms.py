@@ -3,6 +3,7 @@
 import asyncio
 import random
 import shutil
+import threading
 from datetime import timedelta
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from jobtui.engine.local import LocalClient
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.formatting import DateOrder
-from jobtui.history import History, Query, Sort, StoreError
+from jobtui.history import History, Query, QueryResult, Sort, StoreError
 from jobtui.model import ConnectionChanged, ConnectionState, ConnectionStatus
 from jobtui.tui.data.job_rows import JobRows
 from jobtui.tui.text.notices import connection_alarm
@@ -213,6 +214,53 @@ def test_unreadable_history_is_reported_and_ends_nothing(
             await shown.press("enter", "colon")
             await shown.type("show job 1")
             await shown.pilot.pause()
+            assert shown.app.is_running
+
+    asyncio.run(run())
+
+
+def test_marking_all_of_an_unreadable_history_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuses(*_: object) -> None:
+        raise StoreError("The history cannot be read: Input/output error")
+
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH nba; ADMIN FLUSH nba")
+            await shown.shows("✔ 2")
+            monkeypatch.setattr(QueryResult, "ids", refuses)
+            for key in ("a", "i"):
+                await shown.press(key)
+                await shown.shows("Input/output error")
+                shown.app.dismiss_toasts("")
+                await shown.shows_no_more("Input/output error")
+            assert not shown.dashboard.jobs.list.rows.marks
+
+    asyncio.run(run())
+
+
+def test_archive_whose_jobs_cannot_be_counted_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    query = History.query
+
+    def refuses_in_the_loop(history: History, wanted: Query) -> QueryResult:
+        if threading.current_thread() is threading.main_thread():
+            raise StoreError("The history cannot be read: Input/output error")
+        return query(history, wanted)
+
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, {"nba": ["local0"]}, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH nba; ADMIN FLUSH nba")
+            await shown.shows("✔ 2")
+            shown.bench.execute("BACKUP JOB 1 2")
+            await shown.press("4")
+            await shown.shows("archive", "flush nba")
+            monkeypatch.setattr(History, "query", refuses_in_the_loop)
+            await shown.press("slash")
+            await shown.paste("space:nba")
+            await shown.shows("Input/output error")
             assert shown.app.is_running
 
     asyncio.run(run())

@@ -8,7 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from jobtui.engine.local import LocalClient
 from jobtui.formatting import DateOrder
+from jobtui.history import StoreError
 from jobtui.language import parse
 from jobtui.tui.screens import schedule_form
 from jobtui.tui.screens.schedule_form import draft_schedule, preview_lines
@@ -58,6 +60,22 @@ def test_it_is_shown_run_paused_and_dropped(tmp_path: Path) -> None:
             await shown.shows("active")
             (row,) = shown.bench.rows("SHOW SCHEDULES")
             assert row[:3] == ("weekly", "30 2 * * *", "06:00")
+
+    asyncio.run(run())
+
+
+def test_job_that_cannot_be_read_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuses(*_: object) -> None:
+        raise StoreError("The history cannot be read: Input/output error")
+
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, auto=True) as shown:
+            assert shown.bench.execute(f"{NIGHTLY}; RUN SCHEDULE nightly").failure is None
+            await shown.press("6")
+            await shown.shows("job 1 finished")
+            monkeypatch.setattr(LocalClient, "job", refuses)
+            await shown.press("enter")
+            await shown.shows("Input/output error", "› schedules")
 
     asyncio.run(run())
 

@@ -102,6 +102,38 @@ def query_jobs(client: Client, filter: Filter, sort: str, descending: bool, arch
     )
 
 
+class Neighbor(msgspec.Struct, frozen=True):
+    """The job of a query that comes next to a job of another.
+
+    Attributes:
+        job_id: The job, None if the query finds no other.
+        is_wrapped: Whether it is at the other end, because there is none in the direction.
+        is_none_found: Whether the query finds no job at all.
+    """
+
+    job_id: int | None
+    is_wrapped: bool = False
+    is_none_found: bool = False
+
+
+def neighbor_in(found: QueryResult, view: QueryResult, job_id: int, by: int) -> Neighbor:
+    """Return the job of `found` next to a job of `view`, wrapping around at the end.
+
+    Both are in the same order, and `view` has all jobs of `found`. Not for the screen's thread.
+
+    Args:
+        found: The jobs to choose from.
+        view: The jobs that are shown.
+        job_id: One of the jobs that are shown.
+        by: 1 for the job after it, -1 for the one before it.
+    """
+    target = next_in(found, view, job_id, by)
+    if target is not None or not found:
+        return Neighbor(target, is_none_found=not found)
+    (end,) = found.ids(0, 1) if by > 0 else found.ids(len(found) - 1, len(found))
+    return Neighbor(None if end == job_id else end, is_wrapped=True)
+
+
 def next_in(found: QueryResult, view: QueryResult, job_id: int, by: int) -> int | None:
     """Return the job of `found` that comes next after a job of `view`, or before it if `by` is negative.
 

@@ -15,11 +15,12 @@ from typing_extensions import override
 
 from jobtui.background import run_in_thread
 from jobtui.config.settings import Confirm
+from jobtui.history import StoreError
 from jobtui.model import Job, Status
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.feed import Batch
-from jobtui.tui.data.search import Filter, expand_names, next_in, query_jobs
+from jobtui.tui.data.search import Filter, Neighbor, expand_names, neighbor_in, query_jobs
 from jobtui.tui.text.notices import describe_nothing_failed, first_steps, nothing_found
 from jobtui.tui.views.base import DashboardView
 from jobtui.tui.widgets.job_detail import JobDetail
@@ -378,17 +379,21 @@ class JobsView(DashboardView):
 
     def action_mark_all(self) -> None:
         """Mark every job in view."""
-        view = self.list.view
-        if view is not None:
-            self.list.rows.marks.add(view.ids(0, len(view)))
-            self.list.marks_changed()
+        self.list.rows.marks.add(self._ids_in_view())
+        self.list.marks_changed()
 
     def action_invert(self) -> None:
         """Invert the marks in view."""
+        self.list.rows.marks.invert(self._ids_in_view())
+        self.list.marks_changed()
+
+    def _ids_in_view(self) -> list[int]:
         view = self.list.view
-        if view is not None:
-            self.list.rows.marks.invert(view.ids(0, len(view)))
-            self.list.marks_changed()
+        try:
+            return view.ids(0, len(view)) if view is not None else []
+        except StoreError as error:
+            self._host.show_toast(str(error), "error")
+            return []
 
     def action_unmark(self) -> None:
         """Remove all marks."""
@@ -418,33 +423,28 @@ class JobsView(DashboardView):
         if view is None or job is None:
             return
         sorting, client, archived = lists.sorting, self.context.client, self.archived
-        # a failed job that was run again is done with; the archive does not know which were
+        # a failed job that was run again needs no more attention; the archive does not know which were
         failed = Filter(statuses=frozenset({Status.FAILED}), unrecovered=None if archived else True)
 
-        def find() -> tuple[int | None, bool, bool]:
+        def find() -> Neighbor:
             found = query_jobs(client, failed, sorting.key, sorting.descending, archived)
-            target = next_in(found, view, job.id, by)
-            if target is not None or not found:
-                return target, False, not found
-            (end,) = found.ids(0, 1) if by > 0 else found.ids(len(found) - 1, len(found))
-            return (None if end == job.id else end), True, False
+            return neighbor_in(found, view, job.id, by)
 
-        target, wrapped, none_failed = await run_in_thread(find)
-        if target is None:
-            if none_failed and not archived:
+        neighbor = await run_in_thread(find)
+        if neighbor.job_id is None:
+            if neighbor.is_none_found and not archived:
                 self._all_recovered = client.history.counts()
                 self._host.show_keys()
             self._host.show_toast(describe_nothing_failed(job, archived))
         elif lists.view is not None:
-            if wrapped:
+            if neighbor.is_wrapped:
                 text = "after this one: back to the first" if by > 0 else "before this one: on to the last"
                 self._host.show_toast(f"No failed job {text}")
-            lists.table.go_to_key(target)
+            lists.table.go_to_key(neighbor.job_id)
 
     def action_sort_reverse(self) -> None:
         """Reverse the order."""
-        sorting = self.list.sorting
-        self.list.sort(Sorting(sorting.key, not sorting.descending))
+        self.list.sort_by(self.list.sorting.key)
 
     def action_follow(self) -> None:
         """Keep the cursor on the newest job, or stop doing so."""
@@ -470,9 +470,8 @@ class JobsView(DashboardView):
     def action_other_pane(self) -> None:
         """Move the focus between table and detail."""
         if not self._full:
-            self.screen.set_focus(
-                self.list.table if self.screen.focused is self.detail.body else self.detail.body
-            )
+            is_in_detail = self.screen.focused is self.detail.body
+            self.screen.set_focus(self.list.table if is_in_detail else self.detail.body)
 
     def action_split(self, by: int) -> None:
         """Make the detail larger or smaller; in the detail, change the job's write limit."""

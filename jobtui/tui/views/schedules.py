@@ -131,12 +131,12 @@ class SchedulesView(TableView):
 
     # -- messages and keys --------------------------------------------------------------------------
 
-    async def on_table_opened(self, message: Table.Opened) -> None:
+    def on_table_opened(self, message: Table.Opened) -> None:
         """Show the job of the last run."""
         message.stop()
         job = self._schedule.get("job")
         if isinstance(job, int):
-            await self._host.jump_to_job(job)
+            self._host.start_action(self._host.jump_to_job(job))
         elif self.current is not None:
             self._host.show_toast("This schedule has started no job yet")
 

@@ -223,7 +223,6 @@ class JobList(Vertical):
         self._unmark_gone(batch)
         if batch.statuses:
             self._update_waits(_MANY_ACTIVE)
-        if batch.statuses:
             self.search(automatic=True)
         if not batch.statuses or not self._is_quick:
             self.table.repaint_rows(batch.jobs.keys())
@@ -300,7 +299,10 @@ class JobList(Vertical):
         if answered.request != self._pending_search:
             return
         if answered.answer is not None:
-            self._show_result(answered.answer)
+            try:
+                self._show_result(answered.answer)
+            except StoreError as error:
+                self.post_message(self.SearchFailed(str(error)))
             if not answered.answer.whole:
                 return
         elif answered.error is not None:
@@ -369,7 +371,11 @@ class JobList(Vertical):
         before = len(marks)
         if not self.context.client.writable:
             # another process archived them, and does not report which ones
-            marks.drop([job_id for job_id in marks if self.context.client.history.is_archived(job_id)])
+            is_archived = self.context.client.history.is_archived
+            try:
+                marks.drop([job_id for job_id in marks if is_archived(job_id)])
+            except StoreError as error:
+                self.post_message(self.SearchFailed(str(error)))
         marks.drop(batch.archived)
         if len(marks) != before:
             self.marks_changed()
