@@ -269,7 +269,7 @@ class DashboardApp(BaseApp[int]):
                 batch.jobs[job_id] = self._client.job(job_id) or job
         self.dashboard.on_batch(batch)
         link = self._client.connection
-        if batch.link and link is not None and link.state is ConnectionState.CONNECTED:
+        if batch.connection_changed and link is not None and link.state is ConnectionState.CONNECTED:
             self.context.overview_cache.request()
         return True
 
@@ -277,7 +277,7 @@ class DashboardApp(BaseApp[int]):
         """Show the jobs again: another process may have changed any of them."""
         message.stop()
         jobs = {job.id: job for job in self._client.active_jobs()}
-        self.dashboard.on_batch(Batch(jobs=jobs, statuses=True))
+        self.dashboard.on_batch(Batch(jobs=jobs, statuses_changed=True))
 
     def on_overview_changed(self, message: OverviewChanged) -> None:
         """Show a new overview."""

@@ -24,7 +24,7 @@ def test_burst_wakes_once_and_is_one_batch_of_newest_jobs() -> None:
     assert batch.rates == {(1, 0): 999.0}
     assert batch.born == [2]
     assert [ended.id for ended in batch.ended] == [1]
-    assert batch.statuses
+    assert batch.statuses_changed
 
 
 def test_only_progress_may_wait() -> None:

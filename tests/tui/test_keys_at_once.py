@@ -216,7 +216,7 @@ def test_long_text_is_analyzed_at_a_pause(tmp_path: Path) -> None:
             await shown.until(lambda: typist.text.endswith("JBO "))
             await shown.until(lambda: "did you mean JOB" in shown.screen.split("\n")[-1])
             await shown.type("x")
-            assert typist._pause is not None
+            assert typist._analysis_timer is not None
 
     asyncio.run(run())
 

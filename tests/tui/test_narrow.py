@@ -135,7 +135,7 @@ def test_status_in_a_list_stays_in_one_line() -> None:
 
 def test_messages_wrap_and_boxes_do_not() -> None:
     text = TranscriptLine(
-        (("expected JOB, JOBS or a status", TextRole.FAILED),), marks=(("     ^^^", TextRole.FAILED),)
+        (("expected JOB, JOBS or a status", TextRole.FAILED),), carets=(("     ^^^", TextRole.FAILED),)
     )
     assert [plain(line) for line in text.lay_out(60)] == ["     ^^^expected JOB, JOBS or a status"]
     assert [plain(line) for line in text.lay_out(20)] == ["     ^^^", "expected JOB, JOBS", "or a status"]

@@ -122,7 +122,7 @@ def palette_choices(
             yield f"Sort by {column.label}", "Sort the jobs by this column; again reverses the order", run
 
 
-class ActionMenu:
+class ViewActions:
     """The actions of the views' keys, by command id; all methods run in a worker, see `start_action`."""
 
     def __init__(self, context: Context, host: DashboardHost) -> None:

@@ -38,8 +38,8 @@ class Batch(msgspec.Struct):
         archived: The ids of jobs that were archived, or restored from the archive.
         notices: The engine's notices.
         logged: What the storage logged.
-        link: Whether the connection to the cluster has changed.
-        statuses: Whether some job is new or has another status, so that counts and filters may have changed.
+        connection_changed: Whether the connection to the cluster has changed.
+        statuses_changed: Whether a job is new or has another status: counts and filters may have changed.
         is_urgent: Whether anything but progress is in it.
         count: The number of its events.
     """
@@ -51,8 +51,8 @@ class Batch(msgspec.Struct):
     archived: list[int] = msgspec.field(default_factory=list)
     notices: list[Notice] = msgspec.field(default_factory=list)
     logged: list[TaskLogged] = msgspec.field(default_factory=list)
-    link: bool = False
-    statuses: bool = False
+    connection_changed: bool = False
+    statuses_changed: bool = False
     is_urgent: bool = False
     count: int = 0
 
@@ -69,19 +69,19 @@ class Batch(msgspec.Struct):
                 if was is None:
                     self.born.append(job.id)
                 if was is not job.status:
-                    self.statuses = True
+                    self.statuses_changed = True
                     # not a job that a cluster lists as ended long ago, nor a correction of its record
                     if job.status.ended and was not in (None, job.status):
                         self.ended.append(job)
             case JobsArchived(ids):
                 self.archived.extend(ids)
-                self.statuses = True
+                self.statuses_changed = True
             case TaskLogged():
                 self.logged.append(message)
             case Notice():
                 self.notices.append(message)
             case ConnectionChanged():
-                self.link = True
+                self.connection_changed = True
 
 
 class LingeringTasks:

@@ -37,7 +37,7 @@ from jobtui.tui.widgets.header import AlarmLines, Header, HeaderState
 if TYPE_CHECKING:
     # imported when they are first needed: a start is mostly imports
     from jobtui.engine.client import ExecuteResult
-    from jobtui.tui.actions.menus import ActionMenu
+    from jobtui.tui.actions.menus import ViewActions
     from jobtui.tui.actions.quit import QuitFlow
     from jobtui.tui.textual_ext.palette import PaletteEntry
 
@@ -66,7 +66,7 @@ class Dashboard(StyledScreen):
         self._flags: tuple[str, ...] = ()
         self._lingering = LingeringTasks()
         self._trail: list[tuple[str, str, Hashable]] = []
-        self._link_changed = context.now()
+        self._status_time = context.now()
 
     def compose(self) -> ComposeResult:
         """Create the header, the views and the console."""
@@ -85,10 +85,10 @@ class Dashboard(StyledScreen):
 
     def on_batch(self, batch: Batch) -> None:
         """Show what changed in the engine."""
-        if batch.statuses:
+        if batch.statuses_changed:
             self.refresh_header()
-        if batch.link:
-            self._link_changed = self.context.now()
+        if batch.connection_changed:
+            self._status_time = self.context.now()
             self.refresh_header()
         self._lingering.update(batch.jobs.values())
         self.context.on_batch(batch)
@@ -121,7 +121,7 @@ class Dashboard(StyledScreen):
     def refresh_header(self) -> None:
         """Update the header and the alarm below it."""
         context = self.context
-        link = context.client.connection
+        status = context.client.connection
         overview = context.overview_cache.overview
         self.header.state = HeaderState(
             context.client.profile,
@@ -130,11 +130,11 @@ class Dashboard(StyledScreen):
             context.client.history.counts(),
             self._all_flags(),
             view_title=self.view.title,
-            link=connection_span(link) if link is not None else None,
+            connection=connection_span(status) if status is not None else None,
             profile_role=context.profile_role,
             hosts_down=0 if overview is None else sum(not host.up for host in overview.hosts),
         )
-        self.alarm.set_alarm(*current_alarm(context, self._link_changed), self, self.header)
+        self.alarm.set_alarm(*current_alarm(context, self._status_time), self, self.header)
 
     def _all_flags(self) -> tuple[str, ...]:
         read_only = () if self.context.client.writable else ("read only",)
@@ -201,8 +201,8 @@ class Dashboard(StyledScreen):
     async def show_jobs_of(self, kind: str, name: str) -> None:  # noqa: D102
         await self.show_view("jobs")
         quoted = f'"{name}"' if any(character in name for character in ' ,"') else name
-        self.jobs.arrived_filter = f"{kind}:{quoted}"
-        self.jobs.list.set_filter(self.jobs.arrived_filter)
+        self.jobs.entry_filter = f"{kind}:{quoted}"
+        self.jobs.list.set_filter(self.jobs.entry_filter)
 
     async def show_filtered(self, text: str) -> None:  # noqa: D102
         await self.show_view("jobs")
@@ -256,7 +256,7 @@ class Dashboard(StyledScreen):
     async def _return(self) -> None:
         """Show the view that the user came from, with its filter and cursor; the jobs if there was none."""
         name, text, key = self._trail[-1] if self._trail else ("jobs", self.jobs.list.filter_text, None)
-        self.jobs.arrived_filter = ""
+        self.jobs.entry_filter = ""
         await self.show_view(name, remember=False)
         if text != self.jobs.list.filter_text:
             self.jobs.list.set_filter(text)
@@ -323,7 +323,7 @@ class Dashboard(StyledScreen):
         if command.id != "back":
             return self.view.footer_title(command)
         has_step = self.console.has_transcript or self.alarm.kind or self._trail or self.view is not self.jobs
-        return self.view.way_out or ("back" if has_step else None)
+        return self.view.back_title or ("back" if has_step else None)
 
     def active_scopes(self) -> tuple[KeyScope, ...]:
         """Return the scopes whose keys work now, the innermost first."""
@@ -483,10 +483,10 @@ class Dashboard(StyledScreen):
         self.switch_profile()
 
     @cached_property
-    def _actions(self) -> ActionMenu:
-        from jobtui.tui.actions.menus import ActionMenu  # not needed at start
+    def _actions(self) -> ViewActions:
+        from jobtui.tui.actions.menus import ViewActions  # not needed at start
 
-        return ActionMenu(self.context, self)
+        return ViewActions(self.context, self)
 
     @cached_property
     def _quit_flow(self) -> QuitFlow:

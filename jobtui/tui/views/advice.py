@@ -65,7 +65,7 @@ class AdviceView(TableView):
     @override
     def on_batch(self, batch: Batch) -> None:
         self._is_outdated = self._is_outdated or bool(batch.ended)
-        if batch.statuses and self.display:
+        if batch.statuses_changed and self.display:
             self.action_refresh()
 
     def on_show(self) -> None:

@@ -91,7 +91,7 @@ class DashboardView(Container):
         return "nothing here to apply it to"
 
     @property
-    def way_out(self) -> str:
+    def back_title(self) -> str:
         """Return the title of the first step that esc undoes in the view, "" if esc leaves the view."""
         return ""
 
@@ -291,7 +291,7 @@ class TableView(DashboardView):
         return True
 
     @property
-    def way_out(self) -> str:
+    def back_title(self) -> str:
         """Return `drop filter` while there is one."""
         return "drop filter" if self.filter_text else ""
 

@@ -78,7 +78,7 @@ class InventoryView(TableView):
     @override
     def on_batch(self, batch: Batch) -> None:
         # jobs change what the hosts hold
-        if batch.statuses and self.display:
+        if batch.statuses_changed and self.display:
             self.context.overview_cache.request()
 
     @override
@@ -114,9 +114,9 @@ class InventoryView(TableView):
         """Return the title of the stats."""
         raise NotImplementedError
 
-    def _fetch_stats(self, asked: bool = False) -> None:
+    def _fetch_stats(self, include_adopted: bool = False) -> None:
         for space, host in self.stats_targets():
-            if asked or self.context.overview_cache.adopted(space) is False:
+            if include_adopted or self.context.overview_cache.adopted(space) is False:
                 self._stats_cache.request(space, host)
 
     @override
@@ -124,25 +124,25 @@ class InventoryView(TableView):
         self.title_line.show(self.heading())
         lines: list[Line] = []
         width = self.body.inner_width
-        seen = [(self.name_of(*target), self._stats_cache.get(*target)) for target in self.stats_targets()]
+        seen = [(self.block_name(*target), self._stats_cache.get(*target)) for target in self.stats_targets()]
         if self.can_look:
             lines += [*wrapped(request_hint(self._look_key), width, hang=1), ()]
-        lines += [*self.history_line(width), *stats_table(seen, width), *self.history_chart(width)]
+        lines += [*self.lines_above(width), *stats_table(seen, width), *self.lines_below(width)]
         self.body.show(lines)
 
-    def history_line(self, width: int) -> list[Line]:
-        """Return a line about what happened to the row under the cursor, none if nothing is known."""
+    def lines_above(self, width: int) -> list[Line]:
+        """Return lines about the row under the cursor, to be shown above its stats."""
         return []
 
-    def history_chart(self, width: int) -> list[Line]:
-        """Return the same as a chart, below the stats."""
+    def lines_below(self, width: int) -> list[Line]:
+        """Return lines about the row under the cursor, to be shown below its stats."""
         return []
 
-    def name_of(self, space: str, host: str) -> str:
-        """Return the name of a block of stats."""
+    def block_name(self, space: str, host: str) -> str:
+        """Return the name of a block of stats, which are those of a space on a host."""
         raise NotImplementedError
 
-    def _ask(self, action: str) -> None:
+    def _run_action(self, action: str) -> None:
         name = self.current
         if name is not None:
             self._host.run_inventory_action(action, name)
@@ -157,15 +157,15 @@ class InventoryView(TableView):
     def on_table_opened(self, message: Table.Opened) -> None:
         """Show the jobs of the space or host."""
         message.stop()
-        self._ask("jobs")
+        self._run_action("jobs")
 
     def action_flush(self) -> None:
         """Flush the space under the cursor, or a space of the host."""
-        self._ask("flush")
+        self._run_action("flush")
 
     def action_compact(self) -> None:
         """Compact the space under the cursor, or a space of the host."""
-        self._ask("compact")
+        self._run_action("compact")
 
     @override
     def why_unavailable(self, command: KeyCommand) -> str:
@@ -173,7 +173,7 @@ class InventoryView(TableView):
 
     def action_look(self) -> None:
         """Fetch the stats of adopted spaces as well."""
-        self._fetch_stats(asked=True)
+        self._fetch_stats(include_adopted=True)
         self.show_detail()
 
     @override
@@ -209,7 +209,7 @@ class SpacesView(InventoryView):
         if self.current is not None:
             self._activity.request(self.current)
 
-    def history_line(self, width: int) -> list[Line]:
+    def lines_above(self, width: int) -> list[Line]:
         """Return how the size of the space went over its last jobs, and what they reclaimed in all."""
         activity = self._activity.get(self.current or "")
         sizes = [size_after(job) or 0 for job in activity.measured]
@@ -226,7 +226,7 @@ class SpacesView(InventoryView):
         )
         return [cut(line, width), ()]
 
-    def history_chart(self, width: int) -> list[Line]:
+    def lines_below(self, width: int) -> list[Line]:
         """Return the curves of the size and of what was reclaimed."""
         jobs = self._activity.get(self.current or "").measured
         if len(jobs) < MIN_MEASURED:
@@ -260,7 +260,7 @@ class SpacesView(InventoryView):
         """Return the name of the space."""
         return f"space {self.current}" if self.current is not None else "no space"
 
-    def name_of(self, space: str, host: str) -> str:
+    def block_name(self, space: str, host: str) -> str:
         """Return the host."""
         return host
 
@@ -270,7 +270,7 @@ class SpacesView(InventoryView):
 
     def action_use(self) -> None:
         """Choose the space for the command bar."""
-        self._ask("use")
+        self._run_action("use")
 
     def action_new(self) -> None:
         """Start a CREATE SPACE statement in the command bar."""
@@ -278,7 +278,7 @@ class SpacesView(InventoryView):
 
     def action_drop(self) -> None:
         """Drop the space under the cursor."""
-        self._ask("drop")
+        self._run_action("drop")
 
 
 class HostsView(InventoryView):
@@ -306,12 +306,12 @@ class HostsView(InventoryView):
         """Return the name of the host."""
         return f"host {self.current}" if self.current is not None else "no host"
 
-    def name_of(self, space: str, host: str) -> str:
+    def block_name(self, space: str, host: str) -> str:
         """Return the space."""
         return space
 
     @override
-    def history_line(self, width: int) -> list[Line]:
+    def lines_above(self, width: int) -> list[Line]:
         overview = self.context.overview_cache.overview
         host = next((host for host in overview.hosts if host.name == self.current), None) if overview else None
         if host is None or not host.detail:

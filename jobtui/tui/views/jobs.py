@@ -48,12 +48,12 @@ class JobsView(DashboardView):
         self.list = JobList(context, archived=self.archived)
         self.detail = JobDetail(context)
         self._full = False
-        self._shown: asyncio.TimerHandle | None = None
-        self._ran_again: datetime | None = None
+        self._detail_timer: asyncio.TimerHandle | None = None
+        self._recover_pressed_at: datetime | None = None
         # the counts with which a search found no failed job but the one under the cursor
         self._all_recovered: dict[Status, int] = {}
         # the filter that was set by coming here: esc leads back instead of dropping it
-        self.arrived_filter = ""
+        self.entry_filter = ""
 
     def compose(self) -> ComposeResult:
         """Create the table and the detail."""
@@ -119,27 +119,27 @@ class JobsView(DashboardView):
             self.screen.set_focus(self.list.table)
         elif self.list.rows.marks:
             self.action_unmark()
-        elif self.list.filter_text and self.list.filter_text != self.arrived_filter:
+        elif self.list.filter_text and self.list.filter_text != self.entry_filter:
             self.list.set_filter("")
         else:
             return False
         return True
 
     @property
-    def way_out(self) -> str:
+    def back_title(self) -> str:
         """Return what esc does first, "" if it leaves the view."""
         if self._full or self.detail.body.has_focus:
             return "back"
         if self.list.rows.marks:
             return "unmark"
-        has_filter = self.list.filter_text and self.list.filter_text != self.arrived_filter
+        has_filter = self.list.filter_text and self.list.filter_text != self.entry_filter
         return "drop filter" if has_filter else ""
 
     @property
     def main_keys(self) -> Sequence[str]:
         """The actions on jobs; in the detail also what moves in it."""
         actions = ("recover", "archive") if self.archived else ("look", "stop", "recover")
-        return (*actions, "next_failure", "next_tab") if self.way_out == "back" else actions
+        return (*actions, "next_failure", "next_tab") if self.back_title == "back" else actions
 
     def footer_title(self, command: KeyCommand) -> str | None:
         """Return the title with the number of marked jobs that the key acts on; None if it acts on none."""
@@ -212,14 +212,14 @@ class JobsView(DashboardView):
     def on_job_list_current_changed(self, message: JobList.CurrentChanged) -> None:
         """Show the detail of the job under the cursor, in the next frame."""
         message.stop()
-        if self._shown is None:
+        if self._detail_timer is None:
             # the cursor moves first; the detail is painted once for a run of moves.
             # Not a timer of Textual's: it skips a late one, and the detail would stay as it is
             loop = asyncio.get_running_loop()
-            self._shown = loop.call_later(_DETAIL_SECONDS, self.call_later, self._show_detail)
+            self._detail_timer = loop.call_later(_DETAIL_SECONDS, self.call_later, self._show_detail)
 
     def _show_detail(self) -> None:
-        self._shown = None
+        self._detail_timer = None
         self.detail.show_job(self.list.job)
         self._update_hint()
         self._host.show_keys()
@@ -280,7 +280,7 @@ class JobsView(DashboardView):
 
     # -- actions on jobs --------------------------------------------------------------------------------
 
-    def _ask(self, action: str) -> None:
+    def _run_action(self, action: str) -> None:
         # not a message: a key that arrives together with this one is meant for the question that follows
         self._host.run_job_action(action, self._target_jobs())
 
@@ -296,45 +296,45 @@ class JobsView(DashboardView):
 
     def action_stop(self) -> None:
         """Stop the marked jobs, or the one under the cursor."""
-        self._ask("stop")
+        self._run_action("stop")
 
     def action_hold(self) -> None:
         """Pause the marked jobs, or the one under the cursor, or let them continue."""
-        self._ask("hold")
+        self._run_action("hold")
 
     def action_recover(self) -> None:
         """Run the jobs again; archived ones return for that."""
         if self.context.settings.confirm is Confirm.BULK:
-            self._ran_again = self.context.now()
-        self._ask("recover")
+            self._recover_pressed_at = self.context.now()
+        self._run_action("recover")
 
     def action_archive(self) -> None:
         """Archive the jobs; in the archive, bring them back."""
-        self._ask("restore" if self.archived else "archive")
+        self._run_action("restore" if self.archived else "archive")
 
     def action_flush(self) -> None:
         """Flush the space in view."""
-        self._ask("flush")
+        self._run_action("flush")
 
     def action_compact(self) -> None:
         """Compact the space in view."""
-        self._ask("compact")
+        self._run_action("compact")
 
     def action_copy(self) -> None:
         """Copy a part of the job under the cursor; ignore a y that was meant as an answer to recover."""
-        ran, self._ran_again = self._ran_again, None
+        ran, self._recover_pressed_at = self._recover_pressed_at, None
         if ran is not None and (self.context.now() - ran).total_seconds() < _HABIT_SECONDS:
             self._host.show_toast("r does not ask for confirmation; press y again to copy")
         else:
-            self._ask("copy")
+            self._run_action("copy")
 
     def action_export(self) -> None:
         """Export the jobs in view to a file."""
-        self._ask("export")
+        self._run_action("export")
 
     def action_columns(self) -> None:
         """Choose the columns."""
-        self._ask("columns")
+        self._run_action("columns")
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         """Hide the actions that are not possible in the archive or for a reader.

@@ -153,7 +153,7 @@ class OverviewView(DashboardView):
 
     @override
     def on_batch(self, batch: Batch) -> None:
-        self._is_stale = self._is_stale or batch.statuses
+        self._is_stale = self._is_stale or batch.statuses_changed
 
     @override
     def tick(self) -> None:

@@ -65,7 +65,7 @@ class SchedulesView(TableView):
 
     @override
     def on_batch(self, batch: Batch) -> None:
-        if batch.statuses and self.display:
+        if batch.statuses_changed and self.display:
             self._query.request()
 
     @override
@@ -87,7 +87,7 @@ class SchedulesView(TableView):
         self.fill()
         self.post_message(self.StatusChanged())
 
-    def _keys_of_new(self) -> str:
+    def _key_of_new(self) -> str:
         from jobtui.tui.commands import BY_ID
 
         return self.context.keymap.shown(BY_ID["schedule_new"])
@@ -101,7 +101,7 @@ class SchedulesView(TableView):
         elif self._schedules is None:
             self.show_rows(rows, "Loading …")
         else:
-            self.show_rows(rows, f"No schedules; {self._keys_of_new()} writes one")
+            self.show_rows(rows, f"No schedules; {self._key_of_new()} writes one")
         self.show_detail()
 
     @property
@@ -182,7 +182,7 @@ class SchedulesView(TableView):
             self._show_no_schedule()
 
     def _show_no_schedule(self) -> None:
-        self._host.show_toast(f"There is no schedule: {self._keys_of_new()} writes one", "warning")
+        self._host.show_toast(f"There is no schedule: {self._key_of_new()} writes one", "warning")
 
     async def _execute(self, text: str) -> None:
         answer = self.context.client.execute(text, Session(kind="dashboard"))

@@ -209,7 +209,7 @@ class CommandInput(HighlightedTextArea):
         self._is_list_dismissed = False
         self._search_words: str | None = None
         self._skipped = 0
-        self._pause: Timer | None = None
+        self._analysis_timer: Timer | None = None
         self._offered: str | None = None  # a text that the user did not type
         self._draft = ""  # what was in its place
 
@@ -285,15 +285,15 @@ class CommandInput(HighlightedTextArea):
         # the cost of a key must not grow with the text
         if len(self.text) <= _ANALYZED_AT_ONCE:
             self._analyze()
-        elif self._pause is None:
-            self._pause = self.set_timer(_PAUSE_SECONDS, self._analyze)
+        elif self._analysis_timer is None:
+            self._analysis_timer = self.set_timer(_PAUSE_SECONDS, self._analyze)
         else:
-            self._pause.reset()
+            self._analysis_timer.reset()
 
     def _analyze(self) -> None:
-        if self._pause is not None:
-            self._pause.stop()
-            self._pause = None
+        if self._analysis_timer is not None:
+            self._analysis_timer.stop()
+            self._analysis_timer = None
         text, caret = self.text, self.caret
         # the screen knows the focus at once, `has_focus` follows later
         if (text, caret) == self._analyzed or self.screen.focused is not self:
@@ -325,9 +325,9 @@ class CommandInput(HighlightedTextArea):
         if self._is_list_dismissed or self.is_searching or not self.text.strip():
             self._completions.close()
         else:
-            self._offer()
+            self._open_list()
 
-    def _offer(self) -> None:
+    def _open_list(self) -> None:
         completion = self._analysis.completion
         column = self.column_of(completion.span[0])
         self._completions.offer(completion.candidates, self.region.x + (column or 0))
@@ -364,7 +364,7 @@ class CommandInput(HighlightedTextArea):
             self.insert_candidate(best)
         elif self._analysis.completion.candidates:
             self._is_list_dismissed = False
-            self._offer()
+            self._open_list()
 
     def action_older(self) -> None:
         """Go up in the list or in the text; from its first line, recall the text that was sent before."""

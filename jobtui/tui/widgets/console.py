@@ -63,20 +63,20 @@ class TranscriptLine(msgspec.Struct, frozen=True):
     """A line of the transcript before its width is known.
 
     `wraps`: a long line is broken, and its rest indented by `hang` cells; a line of a table is not broken, but
-    scrolls sideways. `marks` (carets) are before the line, or above it if both do not fit into one line.
+    scrolls sideways. `carets` are before the line, or above it if both do not fit into one line.
     """
 
     line: Line
     wraps: bool = True
     hang: int = 0
-    marks: Line = ()
+    carets: Line = ()
 
     def lay_out(self, width: int) -> list[Line]:
         """Return the lines of that width."""
-        whole = (*self.marks, *self.line)
+        whole = (*self.carets, *self.line)
         if not self.wraps or line_width(whole) <= width:
             return [whole]
-        return [*((self.marks,) if self.marks else ()), *wrapped(self.line, width, self.hang)]
+        return [*((self.carets,) if self.carets else ()), *wrapped(self.line, width, self.hang)]
 
 
 def sent_lines(prompt: str, text: str) -> list[TranscriptLine]:
@@ -129,8 +129,8 @@ def _failure(failure: Failure) -> Iterator[TranscriptLine]:
     yield TranscriptLine(((statement, TextRole.FAILED),), wraps=False)
     for text in rest:
         words = text.lstrip(" ^")
-        marks = text[: len(text) - len(words)]
-        yield TranscriptLine(((words, TextRole.FAILED),), marks=((marks, TextRole.FAILED),) if marks else ())
+        carets = text[: len(text) - len(words)]
+        yield TranscriptLine(((words, TextRole.FAILED),), carets=((carets, TextRole.FAILED),) if carets else ())
 
 
 def _result(result: Result) -> Iterator[TranscriptLine]:

@@ -36,7 +36,7 @@ class HeaderState(msgspec.Struct, frozen=True):
         counts: The number of jobs of each status.
         flags: Texts that warn, such as "paused".
         view_title: The view's name, "" for the jobs.
-        link: The state of the connection to a cluster.
+        connection: The state of the connection to a cluster.
         hosts_down: How many of the hosts do not answer.
         profile_role: How the profile's name is shown.
     """
@@ -47,7 +47,7 @@ class HeaderState(msgspec.Struct, frozen=True):
     counts: Mapping[Status, int] = msgspec.field(default_factory=dict)
     flags: tuple[str, ...] = ()
     view_title: str = ""
-    link: Span | None = None
+    connection: Span | None = None
     hosts_down: int = 0
     profile_role: TextRole = TextRole.STRONG
 
@@ -59,8 +59,8 @@ def header_line(state: HeaderState, width: int) -> Line:
     if state.profile_role is TextRole.PROFILE:  # a blank on both sides, in its color
         profile = (f" {state.profile} ", state.profile_role)
         name = [(" jobtui ", TextRole.TITLE), profile]
-    if state.link is not None:
-        name += [(" ", TextRole.PLAIN), state.link]
+    if state.connection is not None:
+        name += [(" ", TextRole.PLAIN), state.connection]
     if state.view_title:
         name.append((f" › {state.view_title}", TextRole.TITLE))
     hosts: list[Span] = []
@@ -78,12 +78,12 @@ def header_line(state: HeaderState, width: int) -> Line:
         [*name, *flags],
         [*short, *flags],
     ):
-        for form in _Counts:
+        for form in _CountForm:
             right = _counts(state.counts, form)
             gap = width - line_width(left) - line_width(right)
             if gap >= 2:
                 return (*left, (" " * gap, TextRole.PLAIN), *right)
-    counts = _counts(state.counts, _Counts.SHORT)
+    counts = _counts(state.counts, _CountForm.SHORT)
     room = width - line_width(counts) - 2
     shown: Line = tuple(flags)
     if room - line_width(shown) >= _MIN_NAME:
@@ -93,8 +93,8 @@ def header_line(state: HeaderState, width: int) -> Line:
     return cut((*shown, (space_left, TextRole.PLAIN), *counts), width)
 
 
-class _Counts(enum.Enum):
-    """The forms of the counts, the longest first."""
+class _CountForm(enum.Enum):
+    """The forms in which the counts may be shown, the longest first."""
 
     LABELS = enum.auto()
     WORDS = enum.auto()
@@ -102,19 +102,19 @@ class _Counts(enum.Enum):
     SHORT = enum.auto()
 
 
-def _counts(counts: Mapping[Status, int], form: _Counts) -> Line:
+def _counts(counts: Mapping[Status, int], form: _CountForm) -> Line:
     pieces: list[Span] = []
     for status, word in _WORDS.items():
         count = counts.get(status, 0)
         role = STATUS_ROLE[status] if count else TextRole.MUTED
         match form:
-            case _Counts.LABELS:
+            case _CountForm.LABELS:
                 pieces.append((f"{GLYPH[status]} {count:,} {word or status.value}  ", role))
-            case _Counts.WORDS:
+            case _CountForm.WORDS:
                 pieces.append((f"{GLYPH[status]} {count:,}{' ' + word if word else ''}  ", role))
-            case _Counts.WHOLE:
+            case _CountForm.WHOLE:
                 pieces.append((f"{GLYPH[status]}{count:,} ", role))
-            case _Counts.SHORT:
+            case _CountForm.SHORT:
                 pieces.append((f"{GLYPH[status]}{_short(count)} ", role))
     return tuple(pieces)
 

@@ -164,22 +164,22 @@ class JobDetail(Detail):
             super().__init__()
             self.tab = tab
 
-    class TaskStatsFetched(Message):
+    class DataFetched(Message):
         """A host's stats, a job's samples or its usual time have come; posted from another thread."""
 
         @override
         def can_replace(self, message: Message) -> bool:
-            return isinstance(message, JobDetail.TaskStatsFetched)
+            return isinstance(message, JobDetail.DataFetched)
 
     def __init__(self, context: Context, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
         self.context = context
         self._job: Job | None = None
         self._rates: dict[tuple[int, int], float | None] = {}
-        self._stats_cache = StatsCache(context.client, lambda: self.post_message(self.TaskStatsFetched()))
-        self._samples = SamplesCache(context.client, lambda: self.post_message(self.TaskStatsFetched()))
+        self._stats_cache = StatsCache(context.client, lambda: self.post_message(self.DataFetched()))
+        self._samples = SamplesCache(context.client, lambda: self.post_message(self.DataFetched()))
         self._charted_host: int | None = None  # its position, None for all hosts together
-        self._usual = UsualTimes(context.client, lambda: self.post_message(self.TaskStatsFetched()))
+        self._usual = UsualTimes(context.client, lambda: self.post_message(self.DataFetched()))
         self._full = False
         self._painted_on: date | None = None  # a time of today has no date
         self._task_sort = TaskSort.STATUS
@@ -268,7 +268,7 @@ class JobDetail(Detail):
 
     def fetch_stats(self) -> None:
         """Fetch the stats of the space, even if it is adopted: the user asked for it."""
-        self._fetch_stats(asked=True)
+        self._fetch_stats(include_adopted=True)
 
     # -- content ------------------------------------------------------------------------------------
 
@@ -338,9 +338,11 @@ class JobDetail(Detail):
             (number, above + first, above + last) for number, first, last in tasks.positions
         )
         lines += tasks.lines
-        return lines if self.body.size.height < _HIGH else [*lines, *self._rest(job, width, now, len(lines))]
+        if self.body.size.height >= _HIGH:
+            lines += self._sections_below(job, width, now, len(lines))
+        return lines
 
-    def _rest(self, job: Job, width: int, now: datetime, above: int) -> list[Line]:
+    def _sections_below(self, job: Job, width: int, now: datetime, above: int) -> list[Line]:
         """Return the timeline and the events if they fit whole below the tasks."""
         # late: a usual terminal has no room for them, and a start does without
         from jobtui.tui.tabs.timeline import event_lines, timeline_lines
@@ -450,7 +452,7 @@ class JobDetail(Detail):
             return False
         return not self._needs_request(job)
 
-    def _fetch_stats(self, asked: bool = False, tick: bool = False) -> None:
+    def _fetch_stats(self, include_adopted: bool = False, tick: bool = False) -> None:
         job = self._job
         if job is not None and self.tab is Tab.CHART:
             self._samples.request(job, again=tick)
@@ -459,11 +461,11 @@ class JobDetail(Detail):
         if self._shows_lingering_hosts(job):
             for task in lingering_tasks(job, self.context.now()):
                 self._stats_cache.request(job.space, task.host)
-        if self.tab is Tab.STORAGE and (asked or not self._needs_request(job)):
+        if self.tab is Tab.STORAGE and (include_adopted or not self._needs_request(job)):
             for task in job.tasks:
                 self._stats_cache.request(job.space, task.host)
 
-    def on_job_detail_task_stats_fetched(self, message: TaskStatsFetched) -> None:
+    def on_job_detail_data_fetched(self, message: DataFetched) -> None:
         """Show the stats, the chart or the usual time."""
         message.stop()
         if self.tab in (Tab.TASKS, Tab.STORAGE, Tab.CHART):

@@ -82,9 +82,9 @@ class JobList(Vertical):
             self.reason = reason
 
     class _Searched(Message):
-        def __init__(self, answered: WorkerReply[SearchResult]) -> None:
+        def __init__(self, reply: WorkerReply[SearchResult]) -> None:
             super().__init__()
-            self.answered = answered
+            self.reply = reply
 
     def __init__(self, context: Context, *, archived: bool = False, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -105,11 +105,11 @@ class JobList(Vertical):
         self._was_following = False
         self.sorting = NEWEST_FIRST
         self._filter = Filter()
-        self._lookup: LatestOnlyWorker[SearchResult] = LatestOnlyWorker(
+        self._worker: LatestOnlyWorker[SearchResult] = LatestOnlyWorker(
             lambda reply: self.post_message(self._Searched(reply))
         )
         self._pending_search = 0
-        self._stale = False
+        self._is_outdated = False
         self._total = 0
         self._sought: int | None = None
 
@@ -128,7 +128,7 @@ class JobList(Vertical):
 
     def on_unmount(self) -> None:
         """End the search."""
-        self._lookup.close()
+        self._worker.close()
 
     # -- content ------------------------------------------------------------------------------------
 
@@ -148,7 +148,7 @@ class JobList(Vertical):
     @property
     def searching(self) -> bool:
         """Whether a search is running."""
-        return bool(self._pending_search) or self._stale
+        return bool(self._pending_search) or self._is_outdated
 
     @property
     def filter(self) -> Filter:
@@ -200,7 +200,7 @@ class JobList(Vertical):
         job_id, self._sought = self._sought, None
         if job_id is None or self.table.go_to_key(job_id):
             return
-        if self._stale or self.context.client.job(job_id) is None:
+        if self._is_outdated or self.context.client.job(job_id) is None:
             self._sought = job_id  # the rows, or this process's copy of the jobs, are older than the job
         elif not self._filter.empty:
             self.post_message(self.JobHidden(job_id))
@@ -221,10 +221,10 @@ class JobList(Vertical):
             for task in job.tasks:
                 self.rows.rates.pop((job.id, task.number), None)
         self._unmark_gone(batch)
-        if batch.statuses:
+        if batch.statuses_changed:
             self._update_waits(_MANY_ACTIVE)
             self.search(automatic=True)
-        if not batch.statuses or not self._is_quick:
+        if not batch.statuses_changed or not self._is_quick:
             self.table.repaint_rows(batch.jobs.keys())
         job_id = self.table.cursor_key
         if job_id in batch.jobs:
@@ -265,13 +265,13 @@ class JobList(Vertical):
             automatic: Whether jobs changed and the user did nothing: a running search is not replaced then.
         """
         if automatic and self._pending_search:
-            self._stale = True
+            self._is_outdated = True
             return
         if self._filter.since or self._filter.until:
             self._filter = parse_filter(self.filter_text, self.context.now())
         self.rows.begin_query()
         client, wanted, sorting, archived = self.context.client, self._filter, self.sorting, self._archived
-        self._stale = False
+        self._is_outdated = False
         if self._is_quick and (automatic or self.rows.view is None) and not self._pending_search:
             try:
                 self._show_result(
@@ -290,29 +290,29 @@ class JobList(Vertical):
                 query_jobs(client, wanted, sorting.key, sorting.descending, archived), not automatic
             )
 
-        self._pending_search = self._lookup.submit(run_search)
+        self._pending_search = self._worker.submit(run_search)
 
     def on_job_list__searched(self, message: _Searched) -> None:
         """Show the result of the search."""
         message.stop()
-        answered = message.answered
-        if answered.request != self._pending_search:
+        reply = message.reply
+        if reply.request != self._pending_search:
             return
-        if answered.answer is not None:
+        if reply.answer is not None:
             try:
-                self._show_result(answered.answer)
+                self._show_result(reply.answer)
             except StoreError as error:
                 self.post_message(self.SearchFailed(str(error)))
-            if not answered.answer.whole:
+            if not reply.answer.whole:
                 return
-        elif answered.error is not None:
-            self.post_message(self.SearchFailed(str(answered.error)))
+        elif reply.error is not None:
+            self.post_message(self.SearchFailed(str(reply.error)))
         self._pending_search = 0
-        if self._stale:
+        if self._is_outdated:
             self.set_timer(_PAUSE_SECONDS, self._search_again)
 
     def _search_again(self) -> None:
-        if self._stale:
+        if self._is_outdated:
             self.search(automatic=True)
 
     def _show_result(self, found: SearchResult) -> None:
@@ -366,7 +366,7 @@ class JobList(Vertical):
     def _unmark_gone(self, batch: Batch) -> None:
         """Unmark jobs that were archived: a command would still act on them."""
         marks = self.rows.marks
-        if self._archived or not marks or not batch.statuses:
+        if self._archived or not marks or not batch.statuses_changed:
             return
         before = len(marks)
         if not self.context.client.writable:
