@@ -22,7 +22,6 @@ def test_burst_wakes_once_and_is_one_batch_of_newest_jobs() -> None:
     assert batch is not None
     assert batch.jobs == {1: job(1, Status.FINISHED), 2: job(2)}
     assert batch.rates == {(1, 0): 999.0}
-    assert batch.born == [2]
     assert [ended.id for ended in batch.ended] == [1]
     assert batch.statuses_changed
 

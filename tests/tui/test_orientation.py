@@ -8,6 +8,7 @@ import pytest
 
 from jobtui.config.settings import TuiSettings
 from jobtui.tui.data.search import complete_filter
+from jobtui.tui.views.log import LogBody
 from tests.support.dashboards import DashboardBench, dashboard_bench
 
 SPACES = {"nba": ["local0"], "test2": ["cold0"]}
@@ -479,5 +480,20 @@ class TestLog:
                 await shown.until(lambda: shown.bench.job(1).status.ended)
                 shown.dashboard.tick()
                 await shown.shows("✖ job 1 flush nba failed")
+
+        asyncio.run(run())
+
+    def test_is_laid_out_again_only_after_a_change(self, tmp_path: Path) -> None:
+        async def run() -> None:
+            async with dashboard_bench(tmp_path, SPACES, size=(100, 30)) as shown:
+                await shown.press("s", "l")
+                await shown.shows("› log", "Nothing to stop")
+                view = shown.dashboard.view
+                before = view.query_one(LogBody).lines
+                view.tick()
+                assert view.query_one(LogBody).lines is before
+                shown.bench.clock.advance(86_400)
+                view.tick()
+                assert view.query_one(LogBody).lines is not before
 
         asyncio.run(run())

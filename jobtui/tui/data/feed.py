@@ -33,7 +33,6 @@ class Batch(msgspec.Struct):
     Attributes:
         jobs: The newest snapshot of each job that changed.
         rates: Bytes per second by job and task number.
-        born: The ids of new jobs.
         ended: The jobs that ended.
         archived: The ids of jobs that were archived, or restored from the archive.
         notices: The engine's notices.
@@ -46,7 +45,6 @@ class Batch(msgspec.Struct):
 
     jobs: dict[int, Job] = msgspec.field(default_factory=dict)
     rates: dict[tuple[int, int], float | None] = msgspec.field(default_factory=dict)
-    born: list[int] = msgspec.field(default_factory=list)
     ended: list[Job] = msgspec.field(default_factory=list)
     archived: list[int] = msgspec.field(default_factory=list)
     notices: list[Notice] = msgspec.field(default_factory=list)
@@ -66,12 +64,10 @@ class Batch(msgspec.Struct):
                 self.rates[job.id, task] = rate
             case JobChanged(job, was):
                 self.jobs[job.id] = job
-                if was is None:
-                    self.born.append(job.id)
                 if was is not job.status:
                     self.statuses_changed = True
-                    # not a job that a cluster lists as ended long ago, nor a correction of its record
-                    if job.status.ended and was not in (None, job.status):
+                    # a job that is new and has ended is one that a cluster lists: it ended long ago
+                    if job.status.ended and was is not None:
                         self.ended.append(job)
             case JobsArchived(ids):
                 self.archived.extend(ids)

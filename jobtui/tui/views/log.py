@@ -11,7 +11,7 @@ from textual.message import Message
 from textual.widget import Widget
 from typing_extensions import override
 
-from jobtui.formatting import format_recent_time
+from jobtui.formatting import format_recent_time, to_local
 from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost, LogEntry
 from jobtui.tui.text.spans import Line, TextRole, plain, wrap
@@ -50,6 +50,7 @@ class LogView(DashboardView):
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(context, host, id=id)
         self.body = LogBody()
+        self._shown: object = None
 
     @override
     def compose(self) -> ComposeResult:
@@ -81,9 +82,17 @@ class LogView(DashboardView):
 
     @override
     def tick(self) -> None:
-        self._fill()
+        # laying out the whole log takes 75 ms, in which no key is handled
+        if self._newest() != self._shown:
+            self._fill()
+
+    def _newest(self) -> object:
+        """Return the newest entries, and the day: the times of another day have a date."""
+        logs = (self.context.log, self.context.storage_log)
+        return [log[-1] for log in logs if log], to_local(self.context.now()).date()
 
     def _fill(self) -> None:
+        self._shown = self._newest()
         at_end = self.body.scroll_offset.y >= self.body.max_scroll_y
         width = self.body.inner_width
         entries = merge(self.context.log, self.context.storage_log, key=lambda entry: entry.at)
