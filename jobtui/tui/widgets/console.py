@@ -2,39 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec.structs import replace
+from textual.app import ComposeResult
+from textual.containers import Vertical
+from textual.geometry import Size
 from typing_extensions import override
 
 from jobtui.formatting import format_count
 from jobtui.model import Job, Status
-from jobtui.tui.text.spans import Line, TextRole, line_width, wrapped
-from jobtui.tui.widgets.base import LinesView
-
-if TYPE_CHECKING:
-    from jobtui.engine.client import ExecuteResult, Failure
-    from jobtui.language.results import Result
-
-
-import asyncio
-from collections.abc import Callable
-from datetime import datetime
-from typing import TYPE_CHECKING
-
-from textual.app import ComposeResult
-from textual.containers import Vertical
-from textual.geometry import Size
-
-from jobtui.tui.commands import (
-    BY_ID,
-    LOOK_COMMANDS,
-    SEARCH_KEYS,
-    SIDEWAYS_KEYS,
-    KeyCommand,
-)
+from jobtui.tui.commands import BY_ID, LOOK_COMMANDS, SEARCH_KEYS, SIDEWAYS_KEYS, KeyCommand
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.text.console_commands import (
     console_command,
@@ -44,13 +26,16 @@ from jobtui.tui.text.console_commands import (
     profile_name,
     with_console_commands,
 )
+from jobtui.tui.text.spans import Line, TextRole, line_width, wrapped
+from jobtui.tui.widgets.base import LinesView
 from jobtui.tui.widgets.command_bar import CommandBar
 from jobtui.tui.widgets.completions import CompletionList
 from jobtui.tui.widgets.footer import KeyBar
 
 if TYPE_CHECKING:
     # the engine and the editor are imported when they are first needed: a start is mostly imports
-    from jobtui.engine.client import ExecuteResult
+    from jobtui.engine.client import ExecuteResult, Failure
+    from jobtui.language.results import Result
     from jobtui.tui.widgets.command_input import CommandInput
 
 
@@ -62,8 +47,11 @@ _MAX_JOB_LINES = 20
 class TranscriptLine(msgspec.Struct, frozen=True):
     """A line of the transcript before its width is known.
 
-    `wraps`: a long line is broken, and its rest indented by `hang` cells; a line of a table is not broken, but
-    scrolls sideways. `carets` are before the line, or above it if both do not fit into one line.
+    Attributes:
+        line: The line.
+        wraps: Whether a long line is broken; a line of a table is not, and scrolls sideways instead.
+        hang: The cells by which the rest of a broken line is indented.
+        carets: Carets before the line, or above it if both do not fit into one line.
     """
 
     line: Line
@@ -94,8 +82,11 @@ def answer_lines(
 ) -> list[TranscriptLine]:
     """Return the lines for an answer: a table for each result, and the failure that ended it.
 
-    Each job that a statement created has a line: `job 325: compact cities, running`.
-    `job_of` returns a job.
+    If all rows of a result are new jobs, each is a line instead: `job 325: compact cities, running`.
+
+    Args:
+        answer: The answer.
+        job_of: Returns a job by its id.
     """
     lines: list[TranscriptLine] = []
     for result in answer.results:
@@ -177,8 +168,8 @@ class Transcript(LinesView):
 
     @override
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        # not by `max-height: 50vh`, which Textual ignores where it sums up the parent, whose height is auto:
-        # the parent became higher than what is in it, and bar and keys left the lower edge of the screen
+        # not by `max-height: 50vh`: Textual ignores it in the height of the parent, which is auto.
+        # The parent became higher than its children, so that bar and keys left the lower edge of the screen
         return min(super().get_content_height(container, viewport, width), max(1, viewport.height // 2 - 1))
 
     def on_resize(self) -> None:
@@ -200,7 +191,7 @@ class Transcript(LinesView):
         self._lay_out()
 
     def _lay_out(self) -> None:
-        # before it is first shown it has no width; being shown resizes it
+        # it has no width before it is first shown, which then resizes it
         self._layout_width = width = self.inner_width
         room = width if width > 1 else self.screen.size.width
         self.show([line for kept in self._kept for line in kept.lay_out(room)], wide=True)
@@ -296,7 +287,7 @@ class Console(Vertical):
         await self.bar.start_edit(text)
 
     async def on_command_input_text_submitted(self, message: CommandInput.TextSubmitted) -> None:
-        """Carry out the console's own commands, and run everything else as statements."""
+        """Run the console's own commands, and everything else as statements."""
         message.stop()
         topic = help_topic(message.text)
         match console_command(message.text):
@@ -364,7 +355,7 @@ class Console(Vertical):
 
     @property
     def overdue(self) -> int:
-        """How many texts have been without an answer for noticeably long."""
+        """The number of texts that have had no answer for longer than users like to wait."""
         now = self.context.now()
         return sum((now - sent_at).total_seconds() >= _OVERDUE_SECONDS for sent_at in self._unanswered)
 
@@ -379,7 +370,7 @@ class Console(Vertical):
         """Hide the transcript and give the focus back."""
         message.stop()
         self.show_transcript(False)
-        if self.screen.focused is None:  # else a later key was handled already, and moved the focus
+        if self.screen.focused is None:  # otherwise a later key has been handled, and has moved the focus
             self._host.leave_bar()
 
     def on_command_input_results_scrolled(self, message: CommandInput.ResultsScrolled) -> None:

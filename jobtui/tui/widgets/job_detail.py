@@ -27,12 +27,13 @@ from jobtui.tui.text.spans import Line, TextRole, cut
 from jobtui.tui.widgets.base import LinesView
 from jobtui.tui.widgets.tab_strip import Caption, Tab, TabStrip, caption_of
 
-# a body lower than this shows one line about the job, and then its tasks
-_LOW = 6
-# a body as high as this has room for the timeline and the events below the tasks
-_HIGH = 24
+_MIN_HEIGHT_OF_HEAD = 6
+"""The lines of a body that shows the whole head of a job; a lower one shows its first line."""
+_MIN_HEIGHT_OF_SECTIONS = 24
+"""The lines of a body that has room for the timeline and the events below the tasks."""
 
 _ALL_ROWS = 1_000_000
+"""More rows than any job has tasks: to the first or the last one."""
 
 
 class DetailBody(LinesView, can_focus=True):
@@ -52,6 +53,20 @@ class DetailBody(LinesView, can_focus=True):
 
     class Resized(Message):
         """The width changed."""
+
+    class NextFailureRequested(Message):
+        """The user asked for another failed task."""
+
+        def __init__(self, by: int) -> None:
+            super().__init__()
+            self.by = by
+
+    class TaskSortRequested(Message):
+        """The user asked for another order of the tasks."""
+
+        def __init__(self, by: int) -> None:
+            super().__init__()
+            self.by = by
 
     # moves the cursor of the tab; returns False if it has none
     move: Callable[[int], bool] = staticmethod(lambda by: False)
@@ -101,20 +116,6 @@ class DetailBody(LinesView, can_focus=True):
     def action_sort_tasks(self, by: int) -> None:
         """Sort the tasks by the next criterion, or by the one before."""
         self.post_message(self.TaskSortRequested(by))
-
-    class NextFailureRequested(Message):
-        """The user asked for another failed task."""
-
-        def __init__(self, by: int) -> None:
-            super().__init__()
-            self.by = by
-
-    class TaskSortRequested(Message):
-        """The user asked for another order of the tasks."""
-
-        def __init__(self, by: int) -> None:
-            super().__init__()
-            self.by = by
 
     def action_turn(self, by: int) -> None:
         """Change the tab."""
@@ -326,11 +327,11 @@ class JobDetail(Detail):
         )
         if self._shows_lingering_hosts(job):
             lines += lingering_lines(job, self._stats_results(job), width, now)
-        if self.body.size.height < _LOW:
-            lines = [cut(lines[0], width), *lines[1:]][:1]
-        if len(job.tasks) > 1 and self.body.size.height >= _LOW - 1:
-            order = f"  by {self._task_sort.value}" if self._task_sort is not TaskSort.STATUS else ""
-            lines.append((*task_counts(job), (order, TextRole.MUTED)))
+        if self.body.size.height < _MIN_HEIGHT_OF_HEAD:
+            lines = [cut(lines[0], width)]
+        if len(job.tasks) > 1 and self.body.size.height >= _MIN_HEIGHT_OF_HEAD - 1:
+            sort = f"  by {self._task_sort.value}" if self._task_sort is not TaskSort.STATUS else ""
+            lines.append((*task_counts(job), (sort, TextRole.MUTED)))
         active = context.client.active_jobs() if job.status is Status.RUNNING else ()
         tasks = task_lines(job, self._rates, width, now, self._task_sort, active)
         above = len(lines)
@@ -338,7 +339,7 @@ class JobDetail(Detail):
             (number, above + first, above + last) for number, first, last in tasks.positions
         )
         lines += tasks.lines
-        if self.body.size.height >= _HIGH:
+        if self.body.size.height >= _MIN_HEIGHT_OF_SECTIONS:
             lines += self._sections_below(job, width, now, len(lines))
         return lines
 
