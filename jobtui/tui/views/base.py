@@ -30,7 +30,11 @@ class ViewContainer(Container):
 
 
 class DashboardView(Container):
-    """A view that a key shows. It receives changes, and has a focus target and a key scope."""
+    """A view that a key shows: the base of all views.
+
+    The dashboard calls its methods: it passes changes to all views that were made, and asks the one that is
+    shown about its focus, its keys and its titles.
+    """
 
     BLANK = True
     scope: KeyScope = KeyScope.JOBS
@@ -38,7 +42,7 @@ class DashboardView(Container):
     ROW_COMMANDS: ClassVar[frozenset[str]] = frozenset()
     """The ids of the commands that act on the row under the cursor."""
     MAIN_KEYS: ClassVar[Sequence[str]] = ()
-    """The ids of the commands that the key line has in a narrow terminal as well, the most important first."""
+    """The ids of the commands that a narrow key line shows first, the most important one at the front."""
 
     class StatusChanged(Message):
         """Something that the header or the footer shows has changed."""
@@ -56,7 +60,7 @@ class DashboardView(Container):
         self._host = host
 
     def on_batch(self, batch: Batch) -> None:
-        """Show that jobs changed."""
+        """Show what changed; called while the view is hidden, too."""
 
     def on_log(self) -> None:
         """Show a new entry of the log."""
@@ -92,12 +96,12 @@ class DashboardView(Container):
 
     @property
     def back_title(self) -> str:
-        """Return the title of the first step that esc undoes in the view, "" if esc leaves the view."""
+        """What esc does in the view, as a title of its key; "" if esc leaves the view."""
         return ""
 
     @property
     def can_look(self) -> bool:
-        """Whether the look key would open an adopted space."""
+        """Whether the look key has an effect: it fetches the stats of spaces that other programs own."""
         return False
 
     @property
@@ -187,7 +191,7 @@ class TableView(DashboardView):
         if rows and not len(self.rows):
             empty = f"None of the {len(rows)} passes the filter {self.filter_text}; esc drops it"
             role = TextRole.MUTED
-        # the header, the rows and a blank one; a filter does not move the detail
+        # the header, all rows and a blank one: the detail does not move when a filter hides rows
         self.table.styles.max_height = len(rows) + 2 if rows else None
         self._empty = ((f"  {empty}", role),)
         self._wrap_empty()
@@ -270,29 +274,29 @@ class TableView(DashboardView):
         self.post_message(self.StatusChanged())
 
     @property
+    @override
     def focus_target(self) -> Widget:
-        """The filter while it is being typed, else the table."""
         return self.filter_line.field or self.table
 
     @property
+    @override
     def is_typing(self) -> bool:
-        """Whether a filter is being typed."""
         return self.filter_line.typing
 
+    @override
     def cancel_edit(self) -> None:
-        """Restore the filter from before."""
         self.filter_line.drop()
 
+    @override
     def go_back(self) -> bool:
-        """Drop the filter, if there is one."""
         if not self.filter_text:
             return False
         self.set_filter("")
         return True
 
     @property
+    @override
     def back_title(self) -> str:
-        """Return `drop filter` while there is one."""
         return "drop filter" if self.filter_text else ""
 
     def action_scroll_pane(self, by: int) -> None:

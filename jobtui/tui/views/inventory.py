@@ -35,7 +35,7 @@ _REFRESH_EVERY = 2
 
 
 class InventoryView(TableView):
-    """The base of both views: a table that is kept up to date, and the stats below it."""
+    """The base of both views: a table of the spaces or hosts, and the stats of the one under the cursor."""
 
     SORTING = Sorting("name", False)
     ROW_COMMANDS = frozenset(
@@ -200,17 +200,19 @@ class SpacesView(InventoryView):
         super().on_overview()
         self._request_activity()
 
+    @override
     def tick(self) -> None:
-        """Read the newest jobs of the space as well; not when the cursor moves, as it may pass by many."""
         super().tick()
+        # not when the cursor moves: it may pass by many spaces
         self._request_activity()
 
     def _request_activity(self) -> None:
         if self.current is not None:
             self._activity.request(self.current)
 
+    @override
     def lines_above(self, width: int) -> list[Line]:
-        """Return how the size of the space went over its last jobs, and what they reclaimed in all."""
+        # how the size of the space changed over its last jobs, and what they reclaimed in all
         activity = self._activity.get(self.current or "")
         sizes = [size_after(job) or 0 for job in activity.measured]
         if len(sizes) < MIN_MEASURED:
@@ -226,8 +228,8 @@ class SpacesView(InventoryView):
         )
         return [cut(line, width), ()]
 
+    @override
     def lines_below(self, width: int) -> list[Line]:
-        """Return the curves of the size and of what was reclaimed."""
         jobs = self._activity.get(self.current or "").measured
         if len(jobs) < MIN_MEASURED:
             return []
@@ -238,8 +240,8 @@ class SpacesView(InventoryView):
         freed = [job.reclaimed_by_compaction or 0 for job in jobs]
         return [(), *space_chart_lines([job.id for job in jobs], sizes, freed, width)]
 
+    @override
     def rows_of(self, overview: Overview, sorting: Sorting) -> Sequence[tuple[str, Cells]]:
-        """Return a row for each space."""
         counts = self.context.client.history.counts
         verdicts = self.context.verdicts
         chosen = self.context.space
@@ -251,21 +253,21 @@ class SpacesView(InventoryView):
             return None
         return next((entry for entry in overview.spaces if entry.space.name == self.current), None)
 
+    @override
     def stats_targets(self) -> list[tuple[str, str]]:
-        """Return the space with each of its hosts."""
         entry = self._current_entry()
         return [] if entry is None else [(entry.space.name, host) for host in entry.space.hosts]
 
+    @override
     def heading(self) -> str:
-        """Return the name of the space."""
         return f"space {self.current}" if self.current is not None else "no space"
 
+    @override
     def block_name(self, space: str, host: str) -> str:
-        """Return the host."""
         return host
 
+    @override
     def space_in_view(self) -> str | None:
-        """Return the space under the cursor."""
         return self.current
 
     def action_use(self) -> None:
@@ -289,29 +291,30 @@ class HostsView(InventoryView):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.HOSTS)]
     COLUMNS = HOST_COLUMNS
 
+    @override
     def rows_of(self, overview: Overview, sorting: Sorting) -> Sequence[tuple[str, Cells]]:
-        """Return a row for each host, and show the column of details if a host has some."""
         has_problems = any(host.detail for host in overview.hosts)
         columns = HOST_COLUMNS_WITH_DETAIL if has_problems else HOST_COLUMNS
         if self.table.columns != columns:
             self.table.columns = columns
         return host_rows(overview.hosts, sorting.key, sorting.descending)
 
+    @override
     def stats_targets(self) -> list[tuple[str, str]]:
-        """Return each space of the host, with the host."""
         host = self.current
         return [] if host is None else [(space, host) for space in self.spaces_of(host)]
 
+    @override
     def heading(self) -> str:
-        """Return the name of the host."""
         return f"host {self.current}" if self.current is not None else "no host"
 
+    @override
     def block_name(self, space: str, host: str) -> str:
-        """Return the space."""
         return space
 
     @override
     def lines_above(self, width: int) -> list[Line]:
+        # why the host does not answer, or reports no figures
         overview = self.context.overview_cache.overview
         host = next((host for host in overview.hosts if host.name == self.current), None) if overview else None
         if host is None or not host.detail:

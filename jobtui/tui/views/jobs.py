@@ -55,8 +55,8 @@ class JobsView(DashboardView):
         # the filter that was set by coming here: esc leads back instead of dropping it
         self.entry_filter = ""
 
+    @override
     def compose(self) -> ComposeResult:
-        """Create the table and the detail."""
         yield self.list
         yield self.detail
 
@@ -69,50 +69,51 @@ class JobsView(DashboardView):
     # -- changes ------------------------------------------------------------------------------------
 
     @property
+    @override
     def focus_target(self) -> Widget:
-        """The filter while it is being typed, otherwise the full-screen detail, otherwise the table."""
         return self.list.filter_line.field or (self.detail.body if self._full else self.list.table)
 
     @property
+    @override
     def can_look(self) -> bool:
-        """Whether the detail would show an adopted space's storage."""
         return self.detail.needs_request
 
     @property
+    @override
     def is_typing(self) -> bool:
-        """Whether a filter is being typed."""
         return self.list.filter_line.typing
 
+    @override
     def cancel_edit(self) -> None:
-        """Cancel the edit of the filter; the previous filter stays."""
         self.list.filter_line.drop()
 
+    @override
     def on_batch(self, batch: Batch) -> None:
-        """Show the changes in the table and the detail."""
         if self.archived and not batch.archived:
             return
         self.detail.on_batch(batch)
         self.list.on_batch(batch)
 
+    @override
     def tick(self) -> None:
-        """Update elapsed times."""
         self.list.tick()
         self.detail.tick()
 
+    @override
     def on_overview(self) -> None:
-        """Update the hint for an empty table: there may be spaces now."""
-        self._update_hint()
+        self._update_hint()  # there may be spaces now
 
+    @override
     def space_in_view(self) -> str | None:
-        """Return the space of the filter, else of the job under the cursor, else the chosen one."""
+        # the space of the filter, else of the job under the cursor, else the chosen one
         filtered = expand_names(self.list.filter, self.context.client).spaces
         if len(filtered) == 1:
             return next(iter(filtered))
         job = self.list.job
         return job.space if job is not None else self.context.space
 
+    @override
     def go_back(self) -> bool:
-        """Leave the full detail, the detail, the marks or the filter, in this order."""
         if self._full:
             self._set_full(False)
         elif self.detail.body.has_focus:
@@ -126,8 +127,9 @@ class JobsView(DashboardView):
         return True
 
     @property
+    @override
     def back_title(self) -> str:
-        """Return what esc does first, "" if it leaves the view."""
+        # in the order of `go_back`
         if self._full or self.detail.body.has_focus:
             return "back"
         if self.list.rows.marks:
@@ -136,13 +138,13 @@ class JobsView(DashboardView):
         return "drop filter" if has_filter else ""
 
     @property
+    @override
     def main_keys(self) -> Sequence[str]:
-        """The actions on jobs; in the detail also what moves in it."""
         actions = ("recover", "archive") if self.archived else ("look", "stop", "recover")
         return (*actions, "next_failure", "next_tab") if self.back_title == "back" else actions
 
+    @override
     def footer_title(self, command: KeyCommand) -> str | None:
-        """Return the title with the number of marked jobs that the key acts on; None if it acts on none."""
         match command.id:
             case "stop" | "recover" | "archive" | "hold":
                 count = self._count_targets(command.id)
