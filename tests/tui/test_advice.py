@@ -16,7 +16,7 @@ from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.language.results import Result, Row
 from jobtui.model import Status
-from jobtui.storage.base import CompactionFigures, FamilyFigures, LevelFigures
+from jobtui.storage.base import CompactionFigures, CompactionRequest, FamilyFigures, LevelFigures
 from jobtui.tui.text.notices import explained_lines
 from jobtui.tui.text.spans import plain
 from jobtui.tui.views.advice import _by_space, _space_rows, advised_statement, share_bar
@@ -172,6 +172,44 @@ async def move_to(shown: DashboardBench, space: str) -> None:
         await shown.press("down")
         await shown.pilot.pause()
     raise AssertionError(shown.screen)
+
+
+class StalledFigures(ScriptedStorage):
+    """A storage whose hosts do not answer while they are measured."""
+
+    async def figures(
+        self, space: str, host: str, request: CompactionRequest | None = None
+    ) -> CompactionFigures:
+        return await asyncio.get_running_loop().create_future()
+
+
+@pytest.mark.parametrize("view", ["5", "7"])
+def test_measurement_that_takes_long_delays_no_other_statement(tmp_path: Path, view: str) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, storage=StalledFigures({"nba": ("h1",)})) as shown:
+            await shown.execute("ADMIN FLUSH nba")
+            await shown.shows("▶ running")
+            await shown.press(view)
+            await shown.shows({"5": "Measuring …", "7": "advice: not measured"}[view])
+            await shown.press("1", "s")
+            await shown.shows("Stop 1 job?")
+            await shown.press("y")
+            await shown.until(lambda: shown.bench.job(1).stopping)
+
+    asyncio.run(run())
+
+
+def test_compaction_does_not_wait_for_its_explanation(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, storage=StalledFigures({"nba": ("h1",)})) as shown:
+            await shown.press("2")
+            await shown.shows("space nba")
+            await shown.press("C")
+            await shown.shows("Compact nba?")
+            await shown.press("y")
+            await shown.shows("new job 1: compact nba")
+
+    asyncio.run(run())
 
 
 class TestKeys:

@@ -19,7 +19,7 @@ from typing import TextIO
 import msgspec
 
 from jobtui.config.settings import Confirm
-from jobtui.engine.client import ExecuteResult
+from jobtui.engine.client import ExecuteResult, Session
 from jobtui.formatting import format_count, format_ids, format_rate, guard_formula, to_local
 from jobtui.history import QueryResult
 from jobtui.language import quote_name
@@ -176,7 +176,8 @@ class JobActions:
         of_all_hosts = statement == f"ADMIN {verb.upper()} {quoted}"
         explained = None
         if self.context.settings.confirm is not Confirm.BULK and quoted:
-            explained = self.context.client.execute(f"EXPLAIN {statement}", self.context.session)
+            # not in the user's session: the statements there would wait for it
+            explained = self.context.client.execute(f"EXPLAIN {statement}", Session(kind="dashboard"))
         lines = _described(verb, space, "" if of_all_hosts else statement)
         if explained is None or await self._host.confirm(
             f"{verb} {short_name(space)}?", lambda: [*lines, *explained_lines(explained)], verb

@@ -195,13 +195,15 @@ class StatementAnswered(Message):
 
 
 class StatementQuery:
-    """A statement that only reads, executed on request, one request at a time."""
+    """A statement that only reads, executed on request, one request at a time.
 
-    def __init__(
-        self, client: Client, text: str, session: Session, post: Callable[[StatementAnswered], object]
-    ) -> None:
+    It has a session of its own: texts of one session run one after the other, and a measurement, which waits
+    for all hosts, must not delay a STOP JOB of the user.
+    """
+
+    def __init__(self, client: Client, text: str, post: Callable[[StatementAnswered], object]) -> None:
         """Create the query. `post` is called on the engine's thread with each answer."""
-        self._client, self._text, self._session = client, text, session
+        self._client, self._text, self._session = client, text, Session(kind="dashboard")
         self._post = post
         self._is_pending = False
 

@@ -52,7 +52,7 @@ class AdviceView(TableView):
 
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(context, host, id=id)
-        self._query = StatementQuery(context.client, "SHOW ADVICE", context.session, self.post_message)
+        self._query = StatementQuery(context.client, "SHOW ADVICE", self.post_message)
         self._hosts: dict[str, list[Values]] = {}
         self._is_outdated = False
         self._problem = "Measuring …"

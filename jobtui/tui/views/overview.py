@@ -113,7 +113,7 @@ class OverviewView(DashboardView):
         self._is_moved = False  # until then the cursor is on the most urgent card
         self._is_stale = True
         self._is_fetching = False
-        self._query = StatementQuery(context.client, "SHOW ADVICE", context.session, self.post_message)
+        self._query = StatementQuery(context.client, "SHOW ADVICE", self.post_message)
         self._ticks = 0
 
     @override

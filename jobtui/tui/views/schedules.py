@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -9,12 +10,11 @@ from typing import Any, ClassVar
 from textual.binding import BindingType
 from typing_extensions import override
 
-from jobtui.background import run_in_thread
 from jobtui.engine.advice import Verdict, statement_for
 from jobtui.engine.client import Session
 from jobtui.formatting import DateOrder, format_duration, format_recent_time, to_local
 from jobtui.language import quote_name
-from jobtui.tui.commands import KeyCommand, KeyScope, bindings
+from jobtui.tui.commands import BY_ID, KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.caches import StatementAnswered, StatementQuery
 from jobtui.tui.data.feed import Batch
@@ -52,7 +52,7 @@ class SchedulesView(TableView):
 
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(context, host, id=id)
-        self._query = StatementQuery(context.client, "SHOW SCHEDULES", Session(), self.post_message)
+        self._query = StatementQuery(context.client, "SHOW SCHEDULES", self.post_message)
         self._schedules: dict[str, Schedule] | None = None
         self._problem = ""
         self._notice = ""
@@ -88,8 +88,6 @@ class SchedulesView(TableView):
         self.post_message(self.StatusChanged())
 
     def _key_of_new(self) -> str:
-        from jobtui.tui.commands import BY_ID
-
         return self.context.keymap.shown(BY_ID["schedule_new"])
 
     @override
@@ -171,7 +169,7 @@ class SchedulesView(TableView):
 
     async def _drop(self, name: str) -> None:
         text = str((self._schedules or {}).get(name, {}).get("Statement", ""))
-        if await self._host.confirm(f"Drop schedule {name}?", lambda: [((text, TextRole.MUTED),)], "drop"):
+        if await self._host.confirm(f"Drop schedule {name}?", lambda: [((text, TextRole.MUTED),)], "Drop"):
             self._run("DROP", name)
 
     def _run(self, verb: str, name: str | None = None) -> None:
@@ -185,8 +183,7 @@ class SchedulesView(TableView):
         self._host.show_toast(f"There is no schedule: {self._key_of_new()} writes one", "warning")
 
     async def _execute(self, text: str) -> None:
-        answer = self.context.client.execute(text, Session(kind="dashboard"))
-        result = await run_in_thread(answer.result)
+        result = await asyncio.wrap_future(self.context.client.execute(text, Session(kind="dashboard")))
         self._host.log_statement(text, result)
         if result.failure is not None:
             self._host.show_toast(result.failure.message, "error")
