@@ -1,6 +1,6 @@
 """Actions on jobs and spaces: confirm if necessary, run statements, report the result; export jobs.
 
-An action is given ids and keeps them: the row under the cursor may be another while a question is open.
+An action works on the ids that it was started with: while its question is open, the cursor may move.
 What an action affects is a `Selection`, created once by a pure function. An export is a CSV or JSON file that
 only the user can read, written a page at a time.
 """

@@ -1,4 +1,4 @@
-"""The actions behind the keys of the views, with their menus: what to copy, columns, export, space."""
+"""The actions of the views' keys, and the menus that some of them show: copy, columns, export, space."""
 
 from __future__ import annotations
 
@@ -122,6 +122,12 @@ def palette_choices(
             yield f"Sort by {column.label}", "Sort the jobs by this column; again reverses the order", run
 
 
+def _can_recover_part(job: Job) -> bool:
+    """Return whether only some hosts of an ended job finished; a cluster always runs a whole job again."""
+    finished = [task.status is Status.FINISHED for task in job.tasks]
+    return job.status.ended and any(finished) and not all(finished) and job.origin is None
+
+
 class ViewActions:
     """The actions of the views' keys, by command id; all methods run in a worker, see `start_action`."""
 
@@ -141,7 +147,7 @@ class ViewActions:
                 await self._actions.restore(ids, view.list.count_unseen(ids))
             case "recover":
                 job = self.context.client.job(ids[0]) if len(ids) == 1 else None
-                if job is not None and self._has_finished_part(job):
+                if job is not None and _can_recover_part(job):
                     await self._recover_part(job)
                 else:
                     await self._actions.recover(ids, view.list.count_unseen(ids))
@@ -169,11 +175,6 @@ class ViewActions:
             await self._actions.flush(space)
         else:
             await self._actions.compact(space)
-
-    def _has_finished_part(self, job: Job) -> bool:
-        """Return whether some hosts of an ended job finished and some did not, and jobtui runs them itself."""
-        finished = [task.status is Status.FINISHED for task in job.tasks]
-        return job.status.ended and any(finished) and not all(finished) and job.origin is None
 
     async def _recover_part(self, job: Job) -> None:
         rest = [task.host for task in job.tasks if task.status is not Status.FINISHED]

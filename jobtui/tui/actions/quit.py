@@ -24,7 +24,7 @@ _YIELDING = "pausing at the next steps, then {}"
 
 
 class QuitFlow:
-    """The way out: a question how to leave, and a wait if the user wants one."""
+    """The steps to the end of the dashboard: a question how to leave, and a wait if the user chooses one."""
 
     def __init__(self, context: Context, host: DashboardHost) -> None:
         self.context = context
@@ -123,7 +123,7 @@ def quit_question(
     profile: str = "",
     paused: Sequence[Job] = (),
 ) -> Question[QuitChoice]:
-    """Return the question; to stay has the focus.
+    """Return the question how to leave; the answer to stay has the focus.
 
     Args:
         active: The jobs that are queued or running, without paused ones.

@@ -56,10 +56,7 @@ def size_after(job: Job) -> int | None:
 
 
 def fetch_activity(client: Client, spaces: Iterable[str]) -> dict[str, SpaceActivity]:
-    """Return the newest jobs of each space. It reads the disk; for a background thread.
-
-    Raises StoreError.
-    """
+    """Return the newest jobs of each space. It reads the disk: for a background thread. Raises StoreError."""
     history = client.history
     found: dict[str, list[Job]] = {space: [] for space in spaces}
     for job in history.query(Query(descending=True)).page(0, _JOBS_FOR_ALL):
@@ -72,11 +69,9 @@ def fetch_activity(client: Client, spaces: Iterable[str]) -> dict[str, SpaceActi
 
 
 def recent_jobs(client: Client, space: str, before: int | None = None) -> list[Job]:
-    """Return the newest jobs of a space, the newest first. For a background thread.
+    """Return the newest jobs of a space, the newest first. For a background thread. Raises StoreError.
 
-    Raises StoreError.
-
-    `before`: only those with a lower id.
+    `before`: only jobs with a lower id.
     """
     bounds = () if before is None else (Bound("id", 0, before - 1),)
     query = Query(spaces=frozenset({space}), bounds=bounds, descending=True)
@@ -84,7 +79,7 @@ def recent_jobs(client: Client, space: str, before: int | None = None) -> list[J
 
 
 class ActivityCache:
-    """The newest jobs of spaces, read in the background, one space at a time."""
+    """The newest jobs of spaces, fetched on request, one space at a time."""
 
     def __init__(self, client: Client, on_change: Callable[[], object]) -> None:
         """Create the cache. `on_change` is called on a thread of the cache after each answer."""
@@ -118,7 +113,7 @@ class ActivityCache:
 
 
 class UsualTimes:
-    """The usual times of jobs, from earlier jobs of their kind; read in the background, one at a time."""
+    """The usual times of jobs, computed on request from earlier jobs of their kind, one at a time."""
 
     def __init__(self, client: Client, on_change: Callable[[], object]) -> None:
         """Create the cache. `on_change` is called on a thread of the cache after each answer."""
@@ -177,7 +172,7 @@ def usual_seconds(job: Job, jobs: Sequence[Job]) -> float | None:
 
 
 def _is_comparable(earlier: Job, job: Job) -> bool:
-    """Return whether an earlier job did such work, on the same hosts, families and keys."""
+    """Return whether an earlier job had to do the same work: on the same hosts, families and keys."""
     one, other = earlier.options, job.options
     return (
         [task.host for task in earlier.tasks] == [task.host for task in job.tasks]

@@ -1,4 +1,4 @@
-"""The rows of tables with named rows, their filter, and the text of each cell."""
+"""Table rows with names as keys and the filter for them; the rows of the spaces and of the hosts."""
 
 from __future__ import annotations
 

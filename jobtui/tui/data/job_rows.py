@@ -1,4 +1,4 @@
-"""Jobs as rows of a table: pages of a query, under the newest snapshots of jobs from the client."""
+"""Jobs as rows of a table: pages of a query, in which newer snapshots from the client replace the jobs."""
 
 from __future__ import annotations
 

@@ -479,4 +479,5 @@ class LatestOnlyWorker(Generic[T]):
                     return
                 self._on_reply(WorkerReply(number, answer))
         except Exception as error:  # the screen's thread handles it
-            self._on_reply(WorkerReply(number, None, error))
+            if not self._ended:
+                self._on_reply(WorkerReply(number, None, error))

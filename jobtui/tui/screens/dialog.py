@@ -30,8 +30,8 @@ ClosedT = TypeVar("ClosedT")
 class DismissOnceScreen(ModalScreen[ClosedT]):
     """A modal screen that is dismissed once, and only while it is in front.
 
-    Textual dismisses the topmost screen, so that a second key, or one for a question below, would dismiss
-    another.
+    Textual's `dismiss` removes the topmost screen, whichever screen calls it: a second key, or a key for a
+    question that another one covers, would remove the wrong screen.
     """
 
     CSS_PATH = style_sheet("dialog.tcss")
@@ -48,7 +48,7 @@ class DismissOnceScreen(ModalScreen[ClosedT]):
 T = TypeVar("T")
 
 _BORDER_CELLS = 6
-"""Cells of a line that the border and the blanks next to it take."""
+"""Cells of a line for the border and the blanks next to it."""
 _BORDER_LINES = 3
 """Lines that the border and the gap above the answers take."""
 _UPDATE_SECONDS = 0.25
@@ -205,7 +205,7 @@ class Question(DismissOnceScreen[T | None]):
             choices: The answers.
             at: The answer that the cursor is on.
             across: Whether the answers are side by side.
-            update: Called again and again while the question is shown, if its text may change.
+            update: Returns the title and the text as they are now; called repeatedly. None if they stay.
         """
         super().__init__()
         self._update = update
@@ -225,7 +225,7 @@ class Question(DismissOnceScreen[T | None]):
     def on_mount(self) -> None:
         """Give the focus to the answers, and update the text from now on."""
         if not self._answers.is_attached:
-            return  # an esc that came with the key that asks has closed the question before it was there
+            return  # esc arrived together with the key that asks, and has closed the question already
         self._answers.focus()
         self._frame.border_subtitle = " esc closes "
         self._fit(self.app.size)
@@ -292,7 +292,7 @@ class Question(DismissOnceScreen[T | None]):
 
 
 def _hang(line: Line) -> int:
-    """Return how far the rest of a wrapped line is indented: an entry begins with its name, prose does not."""
+    """Return the indent of the rest of a wrapped line: an entry of a list has one, prose has none."""
     return 2 if line and line[0][1] is TextRole.STRONG else 0
 
 
@@ -301,7 +301,7 @@ def confirmation(title: str, lines: Callable[[], Sequence[Line]], verb: str) -> 
 
     Args:
         title: The first line.
-        lines: Returns the text below it; called again and again while the question is shown.
+        lines: Returns the text below it as it is now; called repeatedly.
         verb: The title of the answer that agrees.
     """
     choices = [Choice("n", "Cancel", False), Choice("y", verb, True)]

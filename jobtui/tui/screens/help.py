@@ -61,33 +61,21 @@ _SIGNS = (
     (f"{STOPPING} {PAUSED}", "a job that is being stopped, a paused job"),
     (f"{AGAIN} 16", "job 16 ran this job again"),
     (f"{MARKED} {WATCHED}", "a marked job, a job that is watched"),
-    (f"{CURSOR} {IDLE_CURSOR}", "the row under the cursor; the keys go elsewhere while it is not filled"),
+    (f"{CURSOR} {IDLE_CURSOR}", "the row under the cursor, with the focus and without it"),
     ("▼ ▲", "the column that the rows are sorted by, and the direction"),
 )
 _CHART = (
     ("Read Written", "bytes a second, with the area below the curve filled; of all hosts together, or of one"),
     ("L0 files", "files in level 0, which a compaction merges"),
     ("Free disk", "free bytes of the disk; of all hosts together, the one with the least"),
-    ("┤ ┬", "the figures at the left and the times below belong to these places of the axes"),
+    ("┤ ┬", "the places on the axes that the figures and the times next to them belong to"),
     ("a gap", "nothing was measured, as during a pause"),
     ("▁▃▇", "in a row of the hosts: what it read and wrote; in a running job's row: its last rates"),
     ("╌ ▇", "on the timeline: a host waits, a host works"),
 )
 _WORDS = (
-    *(
-        "job",
-        "task",
-        "space",
-        "host",
-        "flush",
-        "memtable",
-        "compact",
-        "level",
-        "l0_files",
-        "deletions",
-        "pending",
-    ),
-    *("step", "condition", "schedule"),
+    *("job", "task", "space", "host", "flush", "memtable", "compact"),
+    *("level", "l0_files", "deletions", "pending", "step", "condition", "schedule"),
 )
 _DASHBOARD_WORDS = (
     ("reclaimed", "How much less disk the files took after a compaction than before; negative if they grew."),
@@ -100,12 +88,13 @@ _DASHBOARD_WORDS = (
 def help_lines(working: Sequence[KeyCommand], keymap: Keymap, width: int) -> list[Line]:
     """Return the help in lines of at most `width` cells: commands by scope, filter terms, statements."""
     lines: list[Line] = []
-    places = sorted(
+    # what every table has comes last
+    scopes = sorted(
         dict.fromkeys(command.where for command in working), key=lambda where: where is KeyScope.TABLE
     )
     most = _MAX_KEYS if width >= _WIDTH_WITH_TITLES else _FEW_KEYS
     keys_width = min(most, max((width_of(keymap.shown(command, 3)) + 2 for command in working), default=most))
-    for where in places:
+    for where in scopes:
         lines.append(((f"{where.value.capitalize()}", TextRole.TITLE),))
         for command in working:
             if command.where is where:

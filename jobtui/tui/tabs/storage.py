@@ -24,8 +24,7 @@ def storage_lines(job: Job, results: Mapping[str, StatsResult], width: int, look
         job: The job.
         results: The current stats, by host.
         width: The cells of a line.
-        look_key: If the space belongs to another program, the key that fetches the stats, which the tab then
-            names; else "".
+        look_key: The key that fetches the stats if another program owns the space, else "". The tab names it.
     """
     if job.origin is not None and not _is_known(job, results):
         problems = sorted({results[task.host].problem for task in job.tasks if task.host in results})
@@ -127,7 +126,7 @@ def _change_role(size: int, role: TextRole) -> TextRole:
 
 
 def request_hint(look_key: str) -> Line:
-    """Return the line that explains with which key to request the stats of another program's space."""
+    """Return the line about the key that fetches the stats of a space that another program owns."""
     return (
         (" Another program's database: opening it writes there. ", TextRole.WARNING),
         (look_key, TextRole.KEY),
@@ -153,7 +152,7 @@ def host_block(
 ) -> list[Line]:
     """Return a host's stats under `columns`; the first ones are omitted if not all fit.
 
-    `figure`: the cells of a column, 0 for as many as its figures need.
+    `figure` is the width of a column in cells, 0 for as many as its figures need.
     """
     figure = figure or _figure_width(stats for _, stats in columns)
     room = max(1, (width - _LABEL - 2) // figure)
@@ -212,10 +211,10 @@ def describe_work(stats: SpaceStats | None) -> str:
 def lingering_tasks(job: Job, now: datetime) -> list[Task]:
     """Return the tasks whose hosts may still be at work although they, or their job, have ended.
 
-    A cluster ends a job before its hosts finish. A job that ended long ago is not what a host works on.
+    A cluster ends a job before its hosts finish. Hours after the end of a job, a host works on something else.
     """
     stop = job.stop
-    if stop is not None and job.origin is not None:  # the stop is the cluster's time, which may be hours behind
+    if stop is not None and job.origin is not None:  # it is by the cluster's clock, which may be hours behind
         stop = max(stop, job.submitted + timedelta(seconds=job.took or 0.0))
     if not job.has_distinct_hosts or (stop is not None and now - stop > _MAX_LINGERING):
         return []

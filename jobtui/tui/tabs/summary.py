@@ -68,10 +68,10 @@ def summary_lines(
         width: The cells of a line.
         now: The time until which a running job's time is counted.
         rate: Bytes a second of a running job.
-        active: The active jobs, among which a queued one may wait for another.
+        active: The active jobs: a queued job may wait for one of them.
         recovered_as: The jobs that ran it again.
-        keys: The keys that stop a job, run it again and resume it; None if the user may do neither.
-        with_reason: Whether to show a reason that the lines of the tasks show as well.
+        keys: The keys that stop a job, run it again and resume it; None if the user may do none of these.
+        with_reason: Whether to show the job's reason even if a task's line shows it as well.
         order: The order of day, month and year.
         usual: The seconds that such a job usually takes, None if that is not known.
         left: The seconds that a running job still needs, None if that is not known.
@@ -206,7 +206,7 @@ def _sizes(job: Job, rate: float | None) -> list[str]:
 
 
 def _next_step(job: Job) -> list[str]:
-    """Return the disk that the next step of the job needs; on several hosts, the most of one."""
+    """Return the free disk that the next step needs; of several hosts, the largest need."""
     needed = [
         task.room_needed
         for task in job.tasks

@@ -1,4 +1,4 @@
-"""The tabs of a job's history: Timeline, its tasks on one axis; Events, with times."""
+"""Two tabs about the course of a job: Timeline, its tasks on one axis; Events, what happened and when."""
 
 from __future__ import annotations
 
@@ -178,7 +178,7 @@ def _home(origin: ClusterRef, *, ended: bool) -> str:
 
 
 def _event(event: JobEvent, hosts: dict[int, str], width: int) -> list[Line]:
-    what, role = _words(event, hosts)
+    what, role = _describe_event(event, hosts)
     if event.requested_by:
         what += f" by {describe_requester(event.requested_by)}"
     head = f" {format_time_of_day(event.at)}  "
@@ -189,7 +189,7 @@ def _event(event: JobEvent, hosts: dict[int, str], width: int) -> list[Line]:
     ]
 
 
-def _words(event: JobEvent, hosts: dict[int, str]) -> tuple[str, TextRole]:
+def _describe_event(event: JobEvent, hosts: dict[int, str]) -> tuple[str, TextRole]:
     role = STATUS_ROLE[event.status] if event.status is not None else TextRole.PLAIN
     status = event.status.value if event.status is not None else ""
     task = f"task {event.task} on {hosts.get(event.task, '?')}" if event.task is not None else "job"

@@ -92,7 +92,7 @@ class SpaceCard(msgspec.Struct, frozen=True):
 
     @property
     def attention(self) -> Attention:
-        """The most urgent of what needs attention."""
+        """What needs attention most."""
         last = self.activity.last_ended
         if last is not None and last.status is Status.FAILED:
             return Attention.FAILED
@@ -106,7 +106,7 @@ class SpaceCard(msgspec.Struct, frozen=True):
 
     @property
     def urgency(self) -> tuple[Attention, str]:
-        """The order of cards."""
+        """The key that cards are sorted by, the most urgent first."""
         return self.attention, self.space.space.name
 
 
@@ -145,7 +145,7 @@ _HEAVY_FRAME = _CardFrame("┏", "┓", "┗", "┛", "━", "┃")
 
 
 def title_width(card: SpaceCard) -> int:
-    """Return the cells of a card whose title has the whole name next to its label, under the cursor as well."""
+    """Return the width of a card that shows its whole name and its label, also under the cursor."""
     label = _LABELS[card.attention]
     return width_of(card.space.space.name) + 8 + (len(label) + 3 if label else 0)
 
@@ -176,7 +176,7 @@ def _size_line(card: SpaceCard, room: int) -> Line:
     size = format_bytes(entry.size, unknown="size unknown")
     pending = f", {format_bytes(entry.pending)} to compact" if entry.pending else ""
     more = f"{pending}, {format_count(len(entry.space.hosts), 'host')}"
-    # a number of hosts that is cut would say nothing
+    # a number of hosts that is cut off could not be understood
     more = more if width_of(size + more) <= room else pending
     return (size, TextRole.PLAIN), (more, TextRole.MUTED)
 
@@ -207,7 +207,7 @@ def _state_lines(card: SpaceCard, width: int) -> list[Line]:
         return [active, advice]
     cause, below = cause_of(last), [active, advice]
     if width_of(cause) > width:
-        # a long reason takes the lines that say that there is nothing to do
+        # a long reason gets the lines that would only report that nothing is active or advised
         below = [active] * bool(card.active) + [advice] * (card.verdict in ("compact", "flush"))
     return [*(((text, TextRole.FAILED),) for text in wrap(cause, width, 3 - len(below))), *below]
 
@@ -241,7 +241,7 @@ def _advice_line(card: SpaceCard) -> Line:
 
 
 def _history_line(card: SpaceCard, width: int) -> Line:
-    """Return how the size went and what was reclaimed."""
+    """Return a curve of the sizes after the last jobs, and the bytes that the jobs reclaimed."""
     sizes = [float(size) for job in card.activity.measured if (size := size_after(job)) is not None]
     if len(sizes) < MIN_MEASURED:
         return (("", TextRole.PLAIN),)

@@ -76,10 +76,10 @@ async def handle_key(host: KeyHost, event: events.Key | events.Paste, unseen: Co
         event: The key or the paste.
         unseen: The keys that are handled even while the terminal is too small to show anything.
     """
-    if host.has_class("-too-small") and not _makes_sense_unseen(host, event, unseen):
+    if host.has_class("-too-small") and not _works_unseen(host, event, unseen):
         return True
     if host.focused is None:
-        # the input has ended, and its message has not arrived yet; or the terminal has just become large enough
+        # the input has just ended and its message is on its way, or the terminal has become large enough again
         host.restore_focus()
     focused = host.focused
     if isinstance(event, events.Paste):
@@ -113,7 +113,7 @@ def normalize_early_key(event: events.Key | events.Paste) -> events.Key | events
     return events.Key("enter", "\r") if isinstance(event, events.Key) and event.key == "ctrl+j" else event
 
 
-def _makes_sense_unseen(host: KeyHost, event: events.Key | events.Paste, unseen: Container[str]) -> bool:
+def _works_unseen(host: KeyHost, event: events.Key | events.Paste, unseen: Container[str]) -> bool:
     if isinstance(event, events.Paste) or (host.is_typing and event.is_printable):
         return False
     return event.key in unseen

@@ -49,7 +49,7 @@ class VisibleCharacters(Highlighter):
 
     @override
     def highlight(self, text: Text) -> None:
-        # each for itself, so that the cursor stays on its character
+        # one by one: each becomes one character, so that the cursor stays on its own
         text.plain = "".join(map(single_cells, text.plain))
 
 

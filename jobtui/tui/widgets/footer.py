@@ -39,7 +39,7 @@ class Toast(msgspec.Struct, frozen=True):
 def fit_toast(text: str, severity: str, width: int, height: int) -> Toast:
     """Return a toast with as much of the text as a screen of this size has room for.
 
-    The Events tab and the results have all of it.
+    The log and the results of the command bar have all of it.
     """
     level: Severity = severity if severity in ("information", "error") else "warning"  # type: ignore[assignment]
     lines = wrap(text, min(_MAX_WIDTH, width - _BORDER_CELLS), max(1, height // _LINES_PER_TOAST_LINE - 1))
@@ -56,8 +56,8 @@ def surplus_toasts(shown: Sequence[T], height: int) -> Sequence[T]:
     return shown[: max(0, len(shown) + 1 - most_toasts(height))]
 
 
-# help and the way out come first. The main keys of the view are next: the bar above says how to get there,
-# and where they need the room of "quit", esc leads out
+# the keys of help and of leaving come first, then the main keys of the view. The key of the command bar may
+# follow them, as the bar names it, and so may "quit": esc leads out of a view
 _FIRST = ("help", "back", "leave", "filter_drop")
 _THEN = ("bar", "quit", "open", "card_open", "filter")
 

@@ -157,7 +157,7 @@ class AlarmLines(LinesView):
     def set_alarm(self, kind: str, text: str, screen: Screen[None], header: Header) -> None:
         """Show the alarm below the header, unless the user dismissed one of its kind; "" shows none."""
         if kind != self._dismissed:
-            self._dismissed = ""  # it is over, and is shown again if it comes back
+            self._dismissed = ""  # that alarm is over: it is shown again when it returns
         self.kind = kind if kind != self._dismissed else ""
         shown = wrap(text, screen.size.width - 2, 3) if self.kind else []
         if shown and self.parent is None and header.parent is not None:

@@ -73,13 +73,13 @@ class TabStrip(OneLine):
         return (*line, ("─" * (width - line_width(line) - line_width(keys)), TextRole.RULE), *keys)
 
     def _title(self, room: int) -> Line:
-        """Return the way that led here and the job, or what fits of them: at least the job's number."""
+        """Return the breadcrumb and the job's name, or as much of them as fits: at least the job's number."""
         text, role = self._caption.job, self._caption.role
         whole: Line = ((f" {text} ", role),)
         crumbs: Line = ((" jobs ›", TextRole.MUTED),) if self._caption.full else ()
         number: Line = ((f" {text.partition(' · ')[0]} ", role),)
         if line_width(number) + _MIN_NAME > room:
-            whole = number  # the first letters of a label would say less than none
+            whole = number  # the first letters of a label alone could not be understood
         with_crumbs = (*crumbs, *whole)
         keys = width_of(self._caption.keys) + 3 if self._caption.keys else 0
         # a name that is cut in any case can be cut a little earlier
@@ -115,7 +115,7 @@ class TabStrip(OneLine):
 
 
 def _chosen(tab: Tab) -> Span:
-    # brackets: without colors nothing else would show it
+    # brackets: without colors, nothing else shows which tab is chosen
     return f"[{tab.value.capitalize()}]", TextRole.TAB_ON
 
 

@@ -15,6 +15,7 @@ from jobtui.tui.text.spans import Line, TextRole, fit, fit_host, line_width, wid
 # cells between neighboring columns
 GAP = 2
 _HIDDEN_EARLY = 5
+"""The `hide_order` from which on a column is hidden before the column that fills gets less than it asks for."""
 
 
 class Column(msgspec.Struct, frozen=True):
@@ -47,7 +48,7 @@ class Column(msgspec.Struct, frozen=True):
 
 
 _MIN_CUT = 4
-"""The fewest cells of a span that was cut: fewer would say nothing."""
+"""The fewest cells of a span that is cut: with fewer, nothing of it could be understood."""
 
 
 class PlacedColumn(msgspec.Struct, frozen=True):
