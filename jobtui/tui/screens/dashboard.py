@@ -1,4 +1,4 @@
-"""The dashboard's screen: header, the view that is shown, console; it is the host of their parts."""
+"""The dashboard's screen: the header, the view that is shown, and the console, which it connects."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from jobtui.tui.context import AppControl, Context, LogEntry
 from jobtui.tui.data.feed import Batch, LingeringTasks
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.terminal import notice_sequence
-from jobtui.tui.text.notices import current_alarm, describe_ends, describe_no_effect
+from jobtui.tui.text.notices import current_alarm, describe_end, describe_ends, describe_no_effect
 from jobtui.tui.text.spans import Line, connection_span
 from jobtui.tui.views import make_view
 from jobtui.tui.views.base import DashboardView, ViewContainer
@@ -57,7 +57,7 @@ class Dashboard(StyledScreen):
         self.header = Header(id="header")
         self.alarm = AlarmLines(id="alarm")
         self.jobs = JobsView(context, self, id="jobs")
-        self.stage = ViewContainer(self.jobs, id="stage")
+        self.view_container = ViewContainer(self.jobs, id="views")
         self.console = Console(context, self)
         self.too_small = TooSmall(id="too-small")
         self.view: DashboardView = self.jobs
@@ -71,7 +71,7 @@ class Dashboard(StyledScreen):
     def compose(self) -> ComposeResult:
         """Create the header, the views and the console."""
         yield self.header
-        yield self.stage
+        yield self.view_container
         yield self.console
 
     def on_mount(self) -> None:
@@ -94,16 +94,18 @@ class Dashboard(StyledScreen):
         self.context.on_batch(batch)
         for view in self._views.values():
             view.on_batch(batch)
+        awaited: list[Job] = []
         for job in batch.ended:
-            if job.id not in self.context.watched | self.context.submitted:
-                self.context.log.append(LogEntry(self.context.now(), *reversed(describe_ends([job]))))
-        for notice in batch.notices:
-            self.show_toast(notice.text, notice.severity)
-        awaited = [job for job in batch.ended if job.id in self.context.watched | self.context.submitted]
-        if awaited:
-            for job in awaited:
+            if job.id in self.context.watched or job.id in self.context.submitted:
                 self.context.watched.discard(job.id)
                 self.context.submitted.discard(job.id)
+                awaited.append(job)
+            else:
+                text, severity = describe_end(job)
+                self.context.log.append(LogEntry(self.context.now(), severity, text))
+        for notice in batch.notices:
+            self.show_toast(notice.text, notice.severity)
+        if awaited:
             self.announce_ended(awaited)
 
     def on_overview(self) -> None:
@@ -246,7 +248,7 @@ class Dashboard(StyledScreen):
         view = self._views.get(name)
         if view is None:
             view = self._views[name] = make_view(name, self.context, self)
-            await self.stage.mount(view)
+            await self.view_container.mount(view)
         self.view.display = False
         self.view = view
         view.display = True
