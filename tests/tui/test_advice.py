@@ -14,6 +14,7 @@ from jobtui.engine.advisor import EXPLAIN
 from jobtui.engine.client import ExecuteResult
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.language.results import Result, Row
 from jobtui.model import Status
 from jobtui.storage.base import CompactionFigures, CompactionRequest, FamilyFigures, LevelFigures
@@ -195,6 +196,21 @@ def test_measurement_that_takes_long_delays_no_other_statement(tmp_path: Path, v
             await shown.shows("Stop 1 job?")
             await shown.press("y")
             await shown.until(lambda: shown.bench.job(1).stopping)
+
+    asyncio.run(run())
+
+
+def test_measurement_that_fails_is_reported_while_older_rows_stay(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuses(*_: object) -> None:
+        raise StorageError(ErrorCode.IO, "good", "nba", "the disk says no")
+
+    async def run() -> None:
+        async with advice(tmp_path) as shown:
+            monkeypatch.setattr(ScriptedStorage, "spaces", refuses)
+            await shown.press("u")
+            await shown.shows("the disk says no", "≈ 60 MiB of 100 MiB would be given back")
 
     asyncio.run(run())
 

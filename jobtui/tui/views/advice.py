@@ -55,7 +55,7 @@ class AdviceView(TableView):
         self._query = StatementQuery(context.client, "SHOW ADVICE", self.post_message)
         self._hosts: dict[str, list[Values]] = {}
         self._is_outdated = False
-        self._problem = "Measuring …"
+        self._is_measured = False
 
     def on_mount(self) -> None:
         """Ask for the advice."""
@@ -81,7 +81,8 @@ class AdviceView(TableView):
     def on_statement_answered(self, message: StatementAnswered) -> None:
         """Show the advice."""
         message.stop()
-        self._problem = message.problem
+        self.set_problem(message.problem)
+        self._is_measured = True
         if message.result is not None and message.result.failure is None:
             self._hosts = _by_space(message.result.results[-1].rows)
             self.context.replace_verdicts(verdicts_of(message.result))
@@ -92,8 +93,8 @@ class AdviceView(TableView):
 
     @override
     def fill(self) -> None:
-        nothing = self._problem or describe_no_space(self.context)
-        self.show_rows(_space_rows(self._hosts, self.table.sorting), nothing)
+        nothing = describe_no_space(self.context) if self._is_measured else "Measuring …"
+        self.show_rows(_space_rows(self._hosts, self.table.sorting), self._problem or nothing)
         self.show_detail()
 
     @override

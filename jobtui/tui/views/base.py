@@ -162,6 +162,7 @@ class TableView(DashboardView):
         self.title_line = RuleTitle()
         self.body = LinesView()
         self._empty: Line = ()
+        self._problem = ""
         self.filter_text = ""
         self._earlier: list[str] = []
         self.filter_line = FilterLine(
@@ -197,6 +198,12 @@ class TableView(DashboardView):
         self._wrap_empty()
         self.table.reload_rows()
         self.filter_line.show(FilterCounts(self.filter_text, len(self.rows), self.rows.total))
+
+    def set_problem(self, problem: str) -> None:
+        """Set why the rows could not be fetched, "" if they could; report it if older rows stay."""
+        if problem and problem != self._problem and self.rows.total:
+            self._host.show_toast(problem, "error")
+        self._problem = problem
 
     def _wrap_empty(self) -> None:
         # a narrow terminal must not cut off what to do; the width is 0 before the first layout

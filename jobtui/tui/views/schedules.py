@@ -54,7 +54,6 @@ class SchedulesView(TableView):
         super().__init__(context, host, id=id)
         self._query = StatementQuery(context.client, "SHOW SCHEDULES", self.post_message)
         self._schedules: dict[str, Schedule] | None = None
-        self._problem = ""
         self._notice = ""
         self._ticks = 0
 
@@ -79,7 +78,7 @@ class SchedulesView(TableView):
     def on_statement_answered(self, message: StatementAnswered) -> None:
         """Show the answer."""
         message.stop()
-        self._problem = message.problem
+        self.set_problem(message.problem)
         if message.result is not None and not message.problem:
             (shown,) = message.result.results
             self._notice = shown.notice
