@@ -303,7 +303,7 @@ class DashboardApp(BaseApp[int]):
         self.exit(status)
 
     @property
-    def paused(self) -> bool:
+    def is_paused(self) -> bool:
         """Whether the screen is frozen."""
         return self._paused
 

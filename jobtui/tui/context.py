@@ -205,7 +205,7 @@ class AppControl(Protocol):
         ...
 
     @property
-    def paused(self) -> bool:
+    def is_paused(self) -> bool:
         """Whether the screen is frozen."""
         ...
 

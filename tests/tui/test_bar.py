@@ -23,7 +23,9 @@ def test_continuations_are_listed_and_tab_completes(tmp_path: Path) -> None:
         async with dashboard_bench(tmp_path) as shown:
             typist = await typing(shown)
             await shown.type("ad")
-            await shown.until(lambda: shown.dashboard.console.completions.open and typist.suggestion == "min")
+            await shown.until(
+                lambda: shown.dashboard.console.completions.is_open and typist.suggestion == "min"
+            )
             await shown.press("tab")
             await shown.until(lambda: typist.text == "admin ")
             await shown.shows("flush", "compact")
@@ -222,7 +224,7 @@ def test_help_and_clear_are_words_for_the_screen(tmp_path: Path) -> None:
             await typing(shown)
             await shown.paste("clear")
             await shown.press("enter")
-            await shown.until(lambda: shown.dashboard.console.transcript.empty)
+            await shown.until(lambda: not shown.dashboard.console.transcript.has_lines)
 
     asyncio.run(run())
 

@@ -172,7 +172,7 @@ def test_cursor_moves_to_a_job_that_appears_after_the_answer(
             shown.dashboard.jobs.list.set_filter("space:nba")
             await shown.shows("1 of 1")
             shown.dashboard.select_job(3)
-            await shown.until(lambda: not shown.dashboard.jobs.list.searching)
+            await shown.until(lambda: not shown.dashboard.jobs.list.is_searching)
             shown.bench.execute("ADMIN FLUSH nba")
             await shown.shows("2 of 2")
             assert shown.cursor == 1

@@ -11,8 +11,8 @@ NOW = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
 
 
 def test_empty_text_matches_everything() -> None:
-    assert parse_filter("", NOW).empty
-    assert parse_filter("   ", NOW).empty
+    assert parse_filter("", NOW).is_empty
+    assert parse_filter("   ", NOW).is_empty
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,7 @@ def test_date_is_local() -> None:
 
 def test_incomplete_term_is_reported_and_filters_nothing() -> None:
     wrong = parse_filter("status:bogus since:whenever took:long id:x", NOW)
-    assert wrong.empty
+    assert wrong.is_empty
     assert wrong.problems[2:] == ("took: takes >10min, <5s, 2h", "id: takes 42, 40-60, >100")
     assert "bogus" in wrong.problems[0]
     assert "since:" in wrong.problems[1]
@@ -89,7 +89,7 @@ def test_no_text_can_make_it_fail() -> None:
 )
 def test_unknown_kind_is_reported_and_filters_nothing(text: str, message: str) -> None:
     wrong = parse_filter(text, NOW)
-    assert wrong.empty
+    assert wrong.is_empty
     assert wrong.problems == (message,)
 
 

@@ -39,7 +39,7 @@ def test_cursor_stays_on_its_job_when_jobs_are_added_or_sorted(tmp_path: Path) -
             assert shown.cursor == 4
             for _ in range(6):
                 await shown.press("greater_than_sign")
-                await shown.until(lambda: not shown.dashboard.jobs.list.searching)
+                await shown.until(lambda: not shown.dashboard.jobs.list.is_searching)
                 assert shown.cursor == 4
             await shown.press("o")
             assert shown.cursor == 4
@@ -435,7 +435,7 @@ def test_cursor_stays_on_its_job_as_many_arrive(tmp_path: Path) -> None:
             shown.bench.execute("; ".join(["ADMIN FLUSH nba"] * 60))
             await shown.shows("✔ 61")
             jobs = shown.dashboard.jobs.list
-            await shown.until(lambda: len(jobs.rows) == 61 and not jobs.searching)
+            await shown.until(lambda: len(jobs.rows) == 61 and not jobs.is_searching)
             assert shown.cursor == 1
             assert jobs.job is not None
             assert jobs.job.id == 1

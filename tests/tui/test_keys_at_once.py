@@ -55,7 +55,7 @@ def test_burst_with_enter_is_sent_despite_list_or_error(tmp_path: Path) -> None:
         async with dashboard_bench(tmp_path, auto=True) as shown:
             await bar(shown)
             await shown.type("SHOW ")
-            await shown.until(lambda: shown.dashboard.console.completions.open)
+            await shown.until(lambda: shown.dashboard.console.completions.is_open)
             at_once(shown, "JBO\rx\x15ADMIN FLUSH nba\rSHOW JOBS\r")
             await shown.until(lambda: "syntax error at 1:6" in shown.transcript)
             await shown.until(lambda: "job 1: " in shown.transcript)
@@ -84,7 +84,7 @@ def test_enter_with_a_letter_ignores_outdated_candidates(tmp_path: Path) -> None
         async with dashboard_bench(tmp_path, auto=True) as shown:
             typist = await bar(shown)
             await shown.type("SHOW JOB")
-            await shown.until(lambda: shown.dashboard.console.completions.open)
+            await shown.until(lambda: shown.dashboard.console.completions.is_open)
             await shown.press("down")
             at_once(shown, "S\r")
             await shown.until(lambda: "SHOW JOBS" in shown.transcript)

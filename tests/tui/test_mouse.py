@@ -92,7 +92,7 @@ def test_click_answers_a_question_and_accepts_a_completion(tmp_path: Path) -> No
             await shown.press("colon")
             await shown.until(lambda: shown.dashboard.console.bar.is_typing)
             await shown.type("use ")
-            await shown.until(lambda: shown.dashboard.console.completions.open)
+            await shown.until(lambda: shown.dashboard.console.completions.is_open)
             await click(shown, "test2")
             await shown.shows("use test2")
 

@@ -76,7 +76,7 @@ def copy_choices(job: Job, profile: str = "local", shown: Filter = NO_FILTER) ->
         offers.insert(2, ("e", "reason", reason))
     if job.status in (Status.FAILED, Status.STOPPED):
         offers.append(("c", "recovery", f"RECOVER JOB {job.id}"))
-    if not shown.empty and (listing := filter_statement(shown)):
+    if not shown.is_empty and (listing := filter_statement(shown)):
         offers.append(("f", "command that lists the filter", command_line(profile, listing)))
     return offers
 

@@ -41,7 +41,7 @@ def expand_names(filter: Filter, client: Client) -> Filter:  # noqa: A002
 
     An existing name stands for itself alone. A text that no name begins with stays as it is.
     """
-    if filter.empty:
+    if filter.is_empty:
         return filter
     spaces = client.history.spaces() if filter.spaces or filter.not_spaces else ()
     hosts = client.host_names() if filter.hosts or filter.not_hosts else ()
@@ -181,7 +181,7 @@ def load_in_steps(view: QueryResult, first_at_once: bool) -> Iterator[SearchResu
 
 def is_quick_query(filter: Filter, sort: str) -> bool:  # noqa: A002
     """Return whether the history answers so quickly that the screen's thread may wait for it."""
-    return filter.empty and sort == "id"
+    return filter.is_empty and sort == "id"
 
 
 _ALIASES = {"command": "cmd", "s": "status"}
@@ -226,7 +226,7 @@ class Filter(msgspec.Struct, frozen=True):
     problems: tuple[str, ...] = ()
 
     @property
-    def empty(self) -> bool:
+    def is_empty(self) -> bool:
         """Whether every job passes."""
         return self == Filter(problems=self.problems)
 

@@ -140,7 +140,7 @@ class Dashboard(StyledScreen):
 
     def _all_flags(self) -> tuple[str, ...]:
         read_only = () if self.context.client.writable else ("read only",)
-        following = ("following",) if self.jobs.list.follow and self.view is self.jobs else ()
+        following = ("following",) if self.jobs.list.is_following and self.view is self.jobs else ()
         overdue = self.console.overdue
         waiting = (f"waiting for {format_count(overdue, 'answer')}",) if overdue else ()
         lingering = (self._lingering.flag,) if self._lingering.flag else ()
@@ -295,7 +295,7 @@ class Dashboard(StyledScreen):
 
     def save_state(self) -> None:
         """Store the state for the next start; the filter and the sort order are not part of it."""
-        self.context.saved.follow = self.jobs.list.follow
+        self.context.saved.follow = self.jobs.list.is_following
 
     # -- focus and keys -----------------------------------------------------------------------------
 
@@ -449,8 +449,8 @@ class Dashboard(StyledScreen):
 
     def action_pause(self) -> None:
         """Freeze the screen, or let it continue."""
-        self._control.set_paused(not self._control.paused)
-        self.set_flag("‖ paused", self._control.paused)
+        self._control.set_paused(not self._control.is_paused)
+        self.set_flag("‖ paused", self._control.is_paused)
 
     def action_retry(self) -> None:
         """Connect to the cluster now."""

@@ -288,7 +288,7 @@ class TableView(DashboardView):
     @property
     @override
     def is_typing(self) -> bool:
-        return self.filter_line.typing
+        return self.filter_line.is_typing
 
     @override
     def cancel_edit(self) -> None:

@@ -63,7 +63,7 @@ class JobsView(DashboardView):
     def on_mount(self) -> None:
         """Restore whether the cursor follows the newest job, and set the text for an empty table."""
         if not self.archived:
-            self.list.follow = self.context.saved.follow
+            self.list.is_following = self.context.saved.follow
         self._update_hint()
 
     # -- changes ------------------------------------------------------------------------------------
@@ -81,7 +81,7 @@ class JobsView(DashboardView):
     @property
     @override
     def is_typing(self) -> bool:
-        return self.list.filter_line.typing
+        return self.list.filter_line.is_typing
 
     @override
     def cancel_edit(self) -> None:
@@ -450,8 +450,8 @@ class JobsView(DashboardView):
 
     def action_follow(self) -> None:
         """Keep the cursor on the newest job, or stop doing so."""
-        self.list.follow = not self.list.follow
-        if self.list.follow:
+        self.list.is_following = not self.list.is_following
+        if self.list.is_following:
             self.list.sort(NEWEST_FIRST)
             self.list.table.action_first()
         self.post_message(self.StatusChanged())

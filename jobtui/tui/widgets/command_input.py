@@ -369,7 +369,7 @@ class CommandInput(HighlightedTextArea):
     def action_older(self) -> None:
         """Go up in the list or in the text; from its first line, recall the text that was sent before."""
         self._update_analysis()
-        if not self.is_searching and self._completions.open and self._completions.step(-1):
+        if not self.is_searching and self._completions.is_open and self._completions.step(-1):
             return
         if self.is_searching or self.cursor_at_first_line:
             self._end_search()
@@ -380,7 +380,7 @@ class CommandInput(HighlightedTextArea):
     def action_newer(self) -> None:
         """Go down in the list or in the text; from its last line, recall the text that was sent after."""
         self._update_analysis()
-        if not self.is_searching and self._completions.open and self._completions.step(1):
+        if not self.is_searching and self._completions.is_open and self._completions.step(1):
             return
         if self.is_searching or self.cursor_at_last_line:
             self._end_search()
@@ -407,7 +407,7 @@ class CommandInput(HighlightedTextArea):
         """End the search or close the list; without them, leave the input."""
         if self.is_searching:
             self._end_search()
-        elif self._completions.open:
+        elif self._completions.is_open:
             self._is_list_dismissed = True
             self._completions.close()
         else:

@@ -40,7 +40,7 @@ class CompletionList(StyledWidget):
         self.display = False
 
     @property
-    def open(self) -> bool:
+    def is_open(self) -> bool:
         """Whether the list is shown."""
         return bool(self._candidates)
 

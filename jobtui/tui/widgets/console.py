@@ -156,9 +156,9 @@ class Transcript(LinesView):
         self._layout_width = 0
 
     @property
-    def empty(self) -> bool:
-        """Whether nothing was sent yet."""
-        return not self._kept
+    def has_lines(self) -> bool:
+        """Whether anything was sent, and not cleared since."""
+        return bool(self._kept)
 
     @property
     @override
@@ -242,10 +242,10 @@ class Console(Vertical):
 
     def toggle_transcript(self) -> None:
         """Show or hide the transcript."""
-        if self.transcript.empty:
-            self._host.show_toast("Nothing was run here yet")
-        else:
+        if self.transcript.has_lines:
             self.show_transcript(not self.has_transcript)
+        else:
+            self._host.show_toast("Nothing was run here yet")
 
     def clear_transcript(self) -> None:
         """Remove all results, and hide the transcript."""
@@ -282,7 +282,7 @@ class Console(Vertical):
 
     async def focus_bar(self, text: str | None = None) -> None:
         """Give the focus to the command bar, with `text` in it."""
-        if not self.transcript.empty:
+        if self.transcript.has_lines:
             self.show_transcript()
         await self.bar.start_edit(text)
 

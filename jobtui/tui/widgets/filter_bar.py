@@ -259,7 +259,7 @@ class FilterLine(Horizontal):
             self.mount(self._prompt, self._figures)
 
     @property
-    def typing(self) -> bool:
+    def is_typing(self) -> bool:
         """Whether a filter is being typed."""
         return self._field is not None
 
@@ -281,15 +281,15 @@ class FilterLine(Horizontal):
     def show(self, counts: FilterCounts) -> None:
         """Show these figures."""
         self._counts = counts
-        self.display = self.typing or bool(counts.text or counts.marked)
+        self.display = self.is_typing or bool(counts.text or counts.marked)
         if self.display:
             self._mount_children()
         self._show_figures()
 
     def _show_figures(self) -> None:
         """Show the figures, in full if the field keeps enough room to type in."""
-        self._figures.show(self._counts, self.typing)
-        if self.typing:
+        self._figures.show(self._counts, self.is_typing)
+        if self.is_typing:
             room = self.size.width - _MIN_FIELD
             self._figures.styles.width = max(_MIN_FIGURES, min(self._figures.needed, room))
         else:

@@ -146,7 +146,7 @@ class JobList(Vertical):
         return self.rows.view
 
     @property
-    def searching(self) -> bool:
+    def is_searching(self) -> bool:
         """Whether a search is running."""
         return bool(self._pending_search) or self._is_outdated
 
@@ -169,22 +169,22 @@ class JobList(Vertical):
     def sort(self, sorting: Sorting) -> None:
         """Replace the order."""
         self.sorting = self.table.sorting = sorting
-        if self.follow and sorting != NEWEST_FIRST:
+        if self.is_following and sorting != NEWEST_FIRST:
             self._unfollow()
         self.table.refresh()
         self.search()
 
     @property
-    def follow(self) -> bool:
+    def is_following(self) -> bool:
         """Whether the cursor stays on the newest job; moving it to another job ends this."""
         return self.table.is_following
 
-    @follow.setter
-    def follow(self, follow: bool) -> None:
-        self.table.is_following = self._was_following = follow
+    @is_following.setter
+    def is_following(self, is_following: bool) -> None:
+        self.table.is_following = self._was_following = is_following
 
     def _unfollow(self) -> None:
-        self.follow = False
+        self.is_following = False
         self.post_message(self.Unfollowed())
 
     def sort_by(self, column: str) -> None:
@@ -202,7 +202,7 @@ class JobList(Vertical):
             return
         if self._is_outdated or self.context.client.job(job_id) is None:
             self._sought = job_id  # the rows, or this process's copy of the jobs, are older than the job
-        elif not self._filter.empty:
+        elif not self._filter.is_empty:
             self.post_message(self.JobHidden(job_id))
 
     def set_columns(self, keys: Iterable[str]) -> None:
@@ -359,7 +359,7 @@ class JobList(Vertical):
     def count_unseen(self, ids: Sequence[int]) -> int:
         """Return how many of these jobs the filter hides; 0 for the job under the cursor, wherever that is."""
         view = self.view
-        if not self.rows.marks or view is None or self._filter.empty:
+        if not self.rows.marks or view is None or self._filter.is_empty:
             return 0
         return len(set(ids).difference(view.ids(0, len(view))))
 
@@ -392,7 +392,7 @@ class JobList(Vertical):
     def on_table_moved(self, message: Table.Moved) -> None:
         """Publish the job under the cursor."""
         message.stop()
-        if self._was_following and not self.follow:
+        if self._was_following and not self.is_following:
             self._unfollow()
         self.post_message(self.CurrentChanged(self.job))
 
@@ -401,7 +401,7 @@ class JobList(Vertical):
         message.stop()
         if message.key != self.table.cursor_key and not self.table.go_to_key(message.key):
             return  # it is gone; the cursor is on another job now
-        if self.follow:
+        if self.is_following:
             self._unfollow()  # the user has chosen this job: its detail must not change to a newer one's
         job = self.job
         if job is not None:
