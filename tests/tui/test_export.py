@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.tui.actions.jobs import export_jobs, new_export_path
+from jobtui.tui.actions.export import export_jobs, new_export_path
 from tests.support.clock import FakeClock
 from tests.support.dashboards import dashboard_bench
 

@@ -15,7 +15,8 @@ from jobtui.language import quote_name, unparse
 from jobtui.language.ast import Submit
 from jobtui.model import Job, JobCommand, Status
 from jobtui.os_errors import describe_os_error
-from jobtui.tui.actions.jobs import JobActions, export_jobs, new_export_path
+from jobtui.tui.actions.export import export_jobs, new_export_path
+from jobtui.tui.actions.jobs import JobActions
 from jobtui.tui.commands import KeyScope
 from jobtui.tui.context import AppControl, Context, DashboardHost
 from jobtui.tui.data.job_rows import JOB_COLUMNS, default_columns
