@@ -200,6 +200,21 @@ def test_measurement_that_takes_long_delays_no_other_statement(tmp_path: Path, v
     asyncio.run(run())
 
 
+def test_typed_statement_that_takes_long_delays_no_key(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, storage=StalledFigures({"nba": ("h1",)})) as shown:
+            await shown.execute("ADMIN FLUSH nba")
+            await shown.shows("▶ running")
+            await shown.press("colon")
+            await shown.paste("SHOW ADVICE")
+            await shown.press("enter", "escape", "s")
+            await shown.shows("Stop 1 job?")
+            await shown.press("y")
+            await shown.until(lambda: shown.bench.job(1).stopping)
+
+    asyncio.run(run())
+
+
 def test_measurement_that_fails_is_reported_while_older_rows_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -48,6 +48,8 @@ class JobActions:
         self._host = host
         # two keys in quick succession take two steps
         self._rate_lock = asyncio.Lock()
+        # texts of one session run one after the other: a key must not wait for what was typed
+        self._session = Session(kind="dashboard")
 
     async def stop(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Stop the jobs that can be stopped."""
@@ -168,7 +170,7 @@ class JobActions:
         of_all_hosts = statement == f"ADMIN {verb.upper()} {quoted}"
         explained = None
         if self.context.settings.confirm is not Confirm.BULK and quoted:
-            # not in the user's session: the statements there would wait for it
+            # in a session of its own: the statement must not wait for it
             explained = self.context.client.execute(f"EXPLAIN {statement}", Session(kind="dashboard"))
         lines = _described(verb, space, "" if of_all_hosts else statement)
         if explained is None or await self._host.confirm(
@@ -187,17 +189,18 @@ class JobActions:
             lines.append((("Its data is deleted on every host. This cannot be undone.", TextRole.FAILED),))
         if not await self._host.confirm("Drop this space?", lambda: lines, "Drop"):
             return False
-        return await self._run_on_space(f"DROP SPACE {self._quoted(space)}", space)
+        return await self._run_on_space(f"DROP SPACE {self._quoted(space)}", space, self.context.session)
 
     async def use(self, space: str) -> None:
         """Choose the space for the command bar."""
-        await self._run_on_space(f"USE {self._quoted(space)}", space)
+        await self._run_on_space(f"USE {self._quoted(space)}", space, self.context.session)
 
-    async def _run_on_space(self, text: str, space: str) -> bool:
+    async def _run_on_space(self, text: str, space: str, session: Session | None = None) -> bool:
+        """Run a text about a space, by default in the actions' session; return whether it succeeded."""
         if self._quoted(space) == "":
             self._host.show_toast(f"This name cannot be written in a statement: {space}", "error")
             return False
-        answer = await self._run(text)
+        answer = await self._run(text, session)
         jobs = [job for result in answer.results for job in result.jobs]
         if jobs:
             command = text.removeprefix("ADMIN ").lower().split()[0]
@@ -259,13 +262,13 @@ class JobActions:
 
     # -- statements ----------------------------------------------------------------------------------
 
-    async def _run(self, text: str) -> ExecuteResult:
-        answer = await self._execute(text)
+    async def _run(self, text: str, session: Session | None = None) -> ExecuteResult:
+        answer = await self._execute(text, session)
         self._host.log_statement(text, answer)
         return answer
 
-    async def _execute(self, text: str) -> ExecuteResult:
-        return await asyncio.wrap_future(self.context.client.execute(text, self.context.session))
+    async def _execute(self, text: str, session: Session | None = None) -> ExecuteResult:
+        return await asyncio.wrap_future(self.context.client.execute(text, session or self._session))
 
     async def _run_all(
         self, plan: Selection, statements: Callable[[Sequence[int]], Iterator[StatementBatch]]
