@@ -79,6 +79,13 @@ class Batch(msgspec.Struct):
             case ConnectionChanged():
                 self.connection_changed = True
 
+    def update_rates(self, rates: dict[tuple[int, int], float | None]) -> None:
+        """Add the rates of this batch to `rates`, and remove those of the jobs that ended."""
+        rates.update(self.rates)
+        for job in self.ended:
+            for task in job.tasks:
+                rates.pop((job.id, task.number), None)
+
 
 class LingeringTasks:
     """The tasks that outlive their job: a cluster ends a job before its hosts finish."""

@@ -210,11 +210,7 @@ class JobDetail(Detail):
 
     def on_batch(self, batch: Batch) -> None:
         """Store the rates of the tasks; the job itself comes by `show_job`."""
-        if batch.rates:
-            self._rates.update(batch.rates)
-        for job in batch.ended:
-            for task in job.tasks:
-                self._rates.pop((job.id, task.number), None)
+        batch.update_rates(self._rates)
 
     def tick(self) -> None:
         """Update what changes by the second."""

@@ -216,10 +216,7 @@ class JobList(Vertical):
     def on_batch(self, batch: Batch) -> None:
         """Update the jobs that changed."""
         self.rows.update(batch.jobs)
-        self.rows.rates.update(batch.rates)
-        for job in batch.ended:
-            for task in job.tasks:
-                self.rows.rates.pop((job.id, task.number), None)
+        batch.update_rates(self.rows.rates)
         self._unmark_gone(batch)
         if batch.statuses_changed:
             self._update_waits(_MANY_ACTIVE)
