@@ -10,7 +10,7 @@ the next one.
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Callable, Container, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 from textual import events
@@ -18,8 +18,6 @@ from textual._keyboard_protocol import FUNCTIONAL_KEYS
 from textual.app import App
 from textual.keys import Keys, _character_to_key
 from textual.widget import Widget
-
-from jobtui.tui.widgets.table import Table
 
 _ALT = "alt+"
 
@@ -35,6 +33,13 @@ class TextEntry(Protocol):
     def insert_paste(self, text: str) -> None:
         """Insert a pasted text."""
         ...
+
+
+@runtime_checkable
+class CursorOwner(Protocol):
+    """A widget with a cursor: the keys that move it, each with the function that does."""
+
+    moves: Mapping[str, Callable[[Any], None]]
 
 
 class KeyHost(Protocol):
@@ -90,7 +95,7 @@ async def handle_key(host: KeyHost, event: events.Key | events.Paste, unseen: Co
     if isinstance(focused, TextEntry):
         if await focused.handle_key(event):
             return True
-    elif isinstance(focused, Table) and (move := focused.moves.get(event.key)) is not None:
+    elif isinstance(focused, CursorOwner) and (move := focused.moves.get(event.key)) is not None:
         move(focused)
         return True
     if event.key == "escape":
