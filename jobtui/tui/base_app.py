@@ -34,7 +34,7 @@ _PACKAGE = Path(__file__).resolve().parent.parent
 _FIRST = "text_roles.tcss"
 
 
-_SCREEN_SHEETS = frozenset({"dialog.tcss", "open_error.tcss", "palette.tcss"})
+_SCREEN_SHEETS = frozenset({"dialog.tcss", "failure.tcss", "palette.tcss"})
 """The sheets that a screen loads when it is first shown: parsing them takes a start 2 % longer."""
 
 
