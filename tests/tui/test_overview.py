@@ -9,14 +9,16 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from jobtui.engine.client import ExecuteResult, Failure, SpaceOverview
+from jobtui.engine.client import Client, ExecuteResult, Failure, SpaceOverview
 from jobtui.errors import ErrorCode
 from jobtui.formatting import DateOrder
+from jobtui.history import StoreError
 from jobtui.model import ClusterRef, Job, Level, SpaceStats, Status, Task
 from jobtui.storage.base import CompactionFigures, FamilyFigures, Host, LevelFigures, Space
-from jobtui.tui.data.caches import SpaceActivity, StatementAnswered, usual_seconds
+from jobtui.tui.data.caches import SpaceActivity, StatementAnswered, fetch_activity, usual_seconds
 from jobtui.tui.text.space_card import Attention, SpaceCard, card_lines
 from jobtui.tui.text.spans import TextRole, line_width, plain
+from jobtui.tui.views import overview
 from jobtui.tui.views.overview import OverviewView
 from tests.support.dashboards import DashboardBench, dashboard_bench
 from tests.support.scripted import ScriptedStorage
@@ -234,5 +236,35 @@ class TestDashboard:
                 await shown.shows("There is no space yet")
                 await shown.press("enter", "C", "down")
                 assert "jobs of the space" not in shown.screen
+
+        asyncio.run(run())
+
+    @pytest.mark.parametrize("error", [None, StoreError("The history cannot be read: Input/output error")])
+    def test_jobs_are_read_again_only_after_a_change(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception | None
+    ) -> None:
+        reads: list[list[str]] = []
+
+        def read(client: Client, spaces: list[str]) -> dict[str, SpaceActivity]:
+            reads.append(spaces)
+            if error is not None:
+                raise error
+            return fetch_activity(client, spaces)
+
+        monkeypatch.setattr(overview, "fetch_activity", read)
+
+        async def run() -> None:
+            async with dashboard_bench(tmp_path, {"nba": ["local0"]}, auto=True) as shown:
+                await shown.press("7")
+                await shown.shows("no job has ended")
+                await shown.until(lambda: reads == [["nba"]])
+                for _ in range(3):
+                    shown.dashboard.view.on_overview()
+                    await shown.pilot.pause()
+                assert reads == [["nba"]]
+                shown.bench.execute("ADMIN FLUSH nba")
+                await shown.until(lambda: shown.bench.job(1).status.ended)
+                shown.dashboard.tick()
+                await shown.until(lambda: len(reads) > 1)
 
         asyncio.run(run())

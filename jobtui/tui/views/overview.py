@@ -147,7 +147,9 @@ class OverviewView(DashboardView):
 
     @override
     def on_overview(self) -> None:
-        self._is_stale = True
+        overview = self.context.overview_cache.overview
+        if overview is not None and {entry.space.name for entry in overview.spaces} != self._activity.keys():
+            self._is_stale = True
         if self.display:
             self._refresh()
 
@@ -179,6 +181,8 @@ class OverviewView(DashboardView):
             self._activity = await run_in_thread(lambda: fetch_activity(client, names))
         except StoreError as error:
             self._host.show_toast(str(error), "error")
+            # what is known stays until a job changes: every overview would report the error again
+            self._activity = {name: self._activity.get(name, SpaceActivity()) for name in names}
         finally:
             self._is_fetching = False
         self._fill()
