@@ -7,6 +7,7 @@ import pytest
 from textual import events
 
 from jobtui.config.settings import Confirm, TuiSettings
+from jobtui.engine.local import LocalClient
 from jobtui.model import Job, Status
 from jobtui.tui.text.notices import describe_ends
 from jobtui.tui.text.spans import plain
@@ -423,6 +424,24 @@ def test_question_follows_its_jobs_and_yes_to_none_is_harmless(tmp_path: Path) -
             await shown.until(lambda: "finished" in "".join(map(plain, question.lines)))
             await shown.press("y")
             await shown.shows("Nothing was left to stop: job 1 has ended")
+
+    asyncio.run(run())
+
+
+def test_report_counts_only_the_jobs_that_were_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, {"nba": ["a"], "test2": ["b"]}) as shown:
+            await shown.execute("ADMIN FLUSH nba; ADMIN FLUSH test2")
+            await shown.shows("▶ 2")
+            before = shown.app.context.client.active_jobs()
+            shown.bench.storage.operation("test2", "b").finish()
+            await shown.shows("✔ 1")
+            shown.dashboard.jobs.list.rows.marks.add([1, 2])
+            monkeypatch.setattr(LocalClient, "active_jobs", lambda _: before)  # as if job 2 ended right now
+            await shown.press("s")
+            await shown.shows("Stop 2 jobs?")
+            await shown.press("y")
+            await shown.shows("asked to stop: 1 job (1)", "could not stop")
 
     asyncio.run(run())
 

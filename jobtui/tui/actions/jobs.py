@@ -84,7 +84,7 @@ class JobActions:
             return
         answers = await self._run_all(plan, lambda jobs: _listed(words, jobs))
         self._report(plan, answers, done, verb)
-        notices = [result.notice for answer in answers for result in answer.results if result.notice]
+        notices = [result.notice for _, answer in answers for result in answer.results if result.notice]
         if notices:
             self._host.show_toast(notices[0], "warning")
 
@@ -132,8 +132,8 @@ class JobActions:
         plan = select_recoverable([job_id], self._active(), self.context.client.history.is_archived)
         if plan.touched:
             option = " WITH failed_only = true" if failed_only else ""
-            answer = await self._run(f"RECOVER JOB {job_id}{option}")
-            self._report(plan, [answer], "", "run again")
+            batch = StatementBatch(f"RECOVER JOB {job_id}{option}", (job_id,))
+            self._report(plan, [(batch, await self._run(batch.text))], "", "run again")
 
     async def archive(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Archive those of the jobs that have ended."""
@@ -154,7 +154,7 @@ class JobActions:
         plan = select_archived(ids, self.context.client.history.is_archived)
         if await self._is_confirmed(_RESTORE_AND_RUN_AGAIN, plan, unseen):
             answers = await self._run_all(plan, restore_statements)
-            if all(answer.failure is None for answer in answers):
+            if all(answer.failure is None for _, answer in answers):
                 answers = await self._run_all(plan, recover_statements)
             self._report(plan, answers, "", "run again")
 
@@ -272,25 +272,29 @@ class JobActions:
 
     async def _run_all(
         self, plan: Selection, statements: Callable[[Sequence[int]], Iterator[StatementBatch]]
-    ) -> list[ExecuteResult]:
-        answers: list[ExecuteResult] = []
+    ) -> list[tuple[StatementBatch, ExecuteResult]]:
+        answers: list[tuple[StatementBatch, ExecuteResult]] = []
         for batch in statements(plan.touched):
             answer = await self._run(batch.text)
-            if answer.failure is not None and len(batch.ids) > 1:
+            if answer.failure is not None and batch.is_list and len(batch.ids) > 1:
                 # one job that changed meanwhile has the whole list rejected: run the others one by one
-                answers += [await self._run(single.text) for job in batch.ids for single in statements((job,))]
+                singles = [single for job in batch.ids for single in statements((job,))]
+                answers += [(single, await self._run(single.text)) for single in singles]
             else:
-                answers.append(answer)
+                answers.append((batch, answer))
         return answers
 
-    def _report(self, plan: Selection, answers: Sequence[ExecuteResult], done: str, verb: str) -> None:
-        failures = [answer.failure.message for answer in answers if answer.failure is not None]
-        started = [job for answer in answers for result in answer.results for job in result.jobs]
+    def _report(
+        self, plan: Selection, answers: Sequence[tuple[StatementBatch, ExecuteResult]], done: str, verb: str
+    ) -> None:
+        failures = [answer.failure.message for _, answer in answers if answer.failure is not None]
+        started = [job for _, answer in answers for result in answer.results for job in result.jobs]
+        touched = [job for batch, answer in answers if answer.failure is None for job in batch.ids]
         parts: list[str] = []
         if started:
             parts.append(_again(started, plan.touched))
-        elif done and len(failures) < len(answers):
-            parts.append(f"{done}: {format_count(len(plan.touched), 'job')} ({format_ids(plan.touched)})")
+        elif done and touched:
+            parts.append(f"{done}: {format_count(len(touched), 'job')} ({format_ids(touched)})")
         if failures:
             parts.append(f"could not {verb}: {failures[0]}")
         if plan.skipped:
@@ -322,10 +326,14 @@ _STATEMENTS_A_TEXT = 100
 
 
 class StatementBatch(msgspec.Struct, frozen=True):
-    """A text to execute, and the jobs that it names; empty if it names ranges."""
+    """A text to execute, and the jobs that it acts on.
+
+    `is_list`: it is one statement with a list of jobs, all of which it acts on, or on none.
+    """
 
     text: str
-    ids: tuple[int, ...] = ()
+    ids: tuple[int, ...]
+    is_list: bool = True
 
 
 def stop_statements(ids: Sequence[int]) -> Iterator[StatementBatch]:
@@ -349,9 +357,12 @@ def restore_statements(ids: Sequence[int]) -> Iterator[StatementBatch]:
 
 
 def _ranged(words: str, ids: Sequence[int]) -> Iterator[StatementBatch]:
-    ranges = [f"{words} {first} {last}" for first, last in _runs(ids)]
+    ranges = list(_runs(ids))
     for start in range(0, len(ranges), _STATEMENTS_A_TEXT):
-        yield StatementBatch("; ".join(ranges[start : start + _STATEMENTS_A_TEXT]))
+        part = ranges[start : start + _STATEMENTS_A_TEXT]
+        text = "; ".join(f"{words} {first} {last}" for first, last in part)
+        touched = tuple(job for first, last in part for job in range(first, last + 1))
+        yield StatementBatch(text, touched, is_list=False)
 
 
 def _listed(words: str, ids: Sequence[int]) -> Iterator[StatementBatch]:
