@@ -20,8 +20,7 @@ from jobtui.engine.host_tasks import UNRESPONSIVE_AFTER, HostTasks
 from jobtui.engine.inventory import InventoryCache
 from jobtui.engine.job_factory import JobFactory
 from jobtui.engine.jobs import Edit, JobStore, JobWaiters, Transaction
-from jobtui.engine.progress import ProgressTracker
-from jobtui.engine.rate_limits import UNLIMITED, RateLimits, is_limitable
+from jobtui.engine.progress import UNLIMITED, ProgressTracker, RateLimits, is_limitable
 from jobtui.engine.scheduler import JobAdmission, RunPolicy
 from jobtui.errors import StatementRefused
 from jobtui.formatting import format_rate

@@ -32,8 +32,7 @@ from jobtui.engine.inventory import InventoryCache
 from jobtui.engine.jobs import JobStore, JobWaiters
 from jobtui.engine.moments import forget_progress
 from jobtui.engine.profile import Profile
-from jobtui.engine.progress import ProgressTracker
-from jobtui.engine.rate_limits import RateLimits
+from jobtui.engine.progress import ProgressTracker, RateLimits
 from jobtui.engine.sampler import Sampler
 from jobtui.engine.samples import SampleFiles
 from jobtui.engine.schedule_runner import ScheduleRunner

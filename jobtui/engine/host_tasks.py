@@ -18,8 +18,7 @@ from jobtui.engine import lifecycle
 from jobtui.engine.events import EventBus
 from jobtui.engine.jobs import JobStore, JobWaiters, Transaction
 from jobtui.engine.lifecycle import TaskOutcome
-from jobtui.engine.progress import ProgressTracker
-from jobtui.engine.rate_limits import RateLimits
+from jobtui.engine.progress import ProgressTracker, RateLimits
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Job, JobCommand, Notice, Status, StepPosition, Task, TaskLogged, TaskProgressed
 from jobtui.os_errors import explain_shortage

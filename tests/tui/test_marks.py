@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jobtui.tui.data.marked_jobs import MarkedJobs
+from jobtui.tui.data.job_rows import MarkedJobs
 
 IDS = st.lists(st.integers(1, 500))
 

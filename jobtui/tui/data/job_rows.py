@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 
 from jobtui.engine.client import Client
-from jobtui.engine.job_log import describe_request, describe_requester, last_pause, last_stop
+from jobtui.engine.job_log import describe_request, last_pause
 from jobtui.formatting import (
     DateOrder,
     format_bytes,
     format_change,
-    format_count,
     format_duration,
-    format_percent,
-    format_rate,
     format_recent_time,
     to_local,
 )
 from jobtui.history import QueryResult, StoreError
 from jobtui.model import ClusterRef, Job, Status
-from jobtui.tui.data.marked_jobs import MarkedJobs
 from jobtui.tui.data.search import FIRST_PAGE
-from jobtui.tui.tabs.summary import elapsed
+from jobtui.tui.tabs.summary import elapsed, format_stop_details, hosts_done_line
 from jobtui.tui.tabs.tasks import MIN_PROGRESS, continues_steps, is_progress_unknown, task_remaining
 from jobtui.tui.text.spans import (
     AGAIN,
@@ -326,7 +322,7 @@ class JobRows:
                 if held := deferral_of(job) or job.reason:
                     return ((held, TextRole.WARNING),)
                 if is_progress_unknown(job, now):
-                    return _hosts_done(job, self._rate(job))
+                    return hosts_done_line(job, self._rate(job))
                 steps = step_count(job)
                 room = width if width < _UNLIMITED else _RUNNING_CELLS + len(steps)
                 left = remaining_of(job, self.rates, now)
@@ -337,7 +333,7 @@ class JobRows:
             case Status.FAILED:
                 return ((cause_of(job), TextRole.FAILED),)
             case Status.STOPPED if not job.reason:
-                return ((_stopped_details(job, width), TextRole.MUTED),)
+                return ((format_stop_details(job, width), TextRole.MUTED),)
             case _:
                 return ((cause_of(job), TextRole.MUTED),)
 
@@ -398,37 +394,6 @@ def _sizes(job: Job, width: int) -> str:
     return format_change(sum(before), sum(after), width)
 
 
-def _hosts_done(job: Job, rate: float | None) -> Line:
-    """Return how far a job has come if its hosts do not report that, with its rate if that is known."""
-    count = len(job.tasks)
-    done = f"{job.ended_tasks} of {count} hosts done" if count > 1 else "progress not known"
-    speed: Line = ((f"  {format_rate(rate)}", TextRole.ACCENT),) if rate is not None else ()
-    return ((done, TextRole.MUTED), *speed)
-
-
-def _stopped_details(job: Job, width: int) -> str:
-    """Return the reason of a stop, how far the job came, and who stopped it if there is room for that."""
-    event = last_stop(job)
-    why = "" if event is None else event.reason
-    text = "; ".join(filter(None, (why, _stopped_at(job))))
-    if event is None or not event.requested_by:
-        return text
-    whole = f"{text}, by {describe_requester(event.requested_by)}"
-    return whole if width_of(whole) <= width else text
-
-
-def _stopped_at(job: Job) -> str:
-    """Return how far a job came that was stopped without a reason."""
-    if job.start is None:
-        return "not begun"
-    finished = sum(task.status is Status.FINISHED for task in job.tasks)
-    hosts = f"{finished} of {format_count(len(job.tasks), 'host')} done"
-    if not job.progress:
-        return hosts
-    reached = f"at {format_percent(job.progress).strip()}"
-    return f"{reached}, {hosts}" if finished else reached
-
-
 def job_cell(job: Job, column: str, now: datetime, width: int) -> Line:
     """Return a job's cell in a column of this width."""
     if column == "progress":
@@ -467,3 +432,57 @@ _CELLS: Mapping[str, Callable[[Job, datetime], Line]] = {
     "requester": lambda job, now: ((job.requester, TextRole.MUTED),),
     "because": lambda job, now: ((job.options.because, TextRole.PLAIN),),
 }
+
+
+class MarkedJobs:
+    """A set of job ids, of one byte for each id: ids rise from 1, and a million of them may be marked."""
+
+    def __init__(self) -> None:
+        self._flags = bytearray()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __contains__(self, job_id: int) -> bool:
+        return job_id < len(self._flags) and self._flags[job_id] == 1
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield the marked ids in rising order."""
+        job_id = self._flags.find(1)
+        while job_id >= 0:
+            yield job_id
+            job_id = self._flags.find(1, job_id + 1)
+
+    def toggle(self, job_id: int) -> None:
+        """Invert the mark of a job."""
+        self._set(job_id, job_id not in self)
+
+    def add(self, job_ids: Iterable[int]) -> None:
+        """Mark jobs."""
+        for job_id in job_ids:
+            self._set(job_id, True)
+
+    def drop(self, job_ids: Iterable[int]) -> None:
+        """Remove the marks of jobs."""
+        for job_id in job_ids:
+            self._set(job_id, False)
+
+    def invert(self, job_ids: Iterable[int]) -> None:
+        """Invert the marks of jobs."""
+        for job_id in job_ids:
+            self._set(job_id, job_id not in self)
+
+    def clear(self) -> None:
+        """Remove all marks."""
+        self._flags = bytearray()
+        self._count = 0
+
+    def _set(self, job_id: int, on: bool) -> None:
+        if job_id >= len(self._flags):
+            if not on:
+                return
+            self._flags.extend(bytes(job_id + 1 - len(self._flags) + 256))
+        if self._flags[job_id] != on:
+            self._flags[job_id] = on
+            self._count += 1 if on else -1

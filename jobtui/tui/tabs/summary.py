@@ -9,10 +9,11 @@ from jobtui.engine.job_log import (
     describe_pause,
     describe_requester,
     describe_stop,
+    last_stop,
     paused_seconds,
     working_seconds,
 )
-from jobtui.engine.rate_limits import OF_PROFILE, OF_STATEMENT
+from jobtui.engine.progress import OF_PROFILE, OF_STATEMENT
 from jobtui.errors import ErrorCode
 from jobtui.formatting import (
     DateOrder,
@@ -37,6 +38,7 @@ from jobtui.tui.text.spans import (
     line_width,
     status_span,
     waiting_reasons,
+    width_of,
     wrap,
     wrapped,
 )
@@ -127,6 +129,37 @@ def next_action(job: Job, recovered_as: Sequence[int], keys: tuple[str, str, str
             return recover, f"runs it again{first}"
         case _:
             return None
+
+
+def hosts_done_line(job: Job, rate: float | None) -> Line:
+    """Return how far a job has come if its hosts do not report that, with its rate if that is known."""
+    count = len(job.tasks)
+    done = f"{job.ended_tasks} of {count} hosts done" if count > 1 else "progress not known"
+    speed: Line = ((f"  {format_rate(rate)}", TextRole.ACCENT),) if rate is not None else ()
+    return ((done, TextRole.MUTED), *speed)
+
+
+def format_stop_details(job: Job, width: int) -> str:
+    """Return the reason of a stop, how far the job came, and who stopped it if there is room for that."""
+    event = last_stop(job)
+    why = "" if event is None else event.reason
+    text = "; ".join(filter(None, (why, _stopped_at(job))))
+    if event is None or not event.requested_by:
+        return text
+    whole = f"{text}, by {describe_requester(event.requested_by)}"
+    return whole if width_of(whole) <= width else text
+
+
+def _stopped_at(job: Job) -> str:
+    """Return how far a job came that was stopped without a reason."""
+    if job.start is None:
+        return "not begun"
+    finished = sum(task.status is Status.FINISHED for task in job.tasks)
+    hosts = f"{finished} of {format_count(len(job.tasks), 'host')} done"
+    if not job.progress:
+        return hosts
+    reached = f"at {format_percent(job.progress).strip()}"
+    return f"{reached}, {hosts}" if finished else reached
 
 
 def task_counts(job: Job) -> Line:
