@@ -323,7 +323,10 @@ class KeyOrder(OrderedIds):
         return head
 
     def _of_rank(self, rank: float, segment: Segment) -> bytes:
-        found = match_values(self._ranked(segment), rank.__eq__)
+        column = self._ranked(segment)
+        if rank not in column.values:  # a rare value is in few segments
+            return bytes(len(column.codes))
+        found = match_values(column, rank.__eq__)
         return combine_masks([match_segment(self._query, segment), found], and_) if 1 in found else found
 
     def _ranked(self, segment: Segment) -> CodedColumn[float]:
