@@ -8,6 +8,7 @@ from jobtui.cli.errors import CommandError, Exit, UsageError
 from jobtui.cli.requests import RunCommand
 from jobtui.cli.streams import StdoutWriter, print_error
 from jobtui.engine.client import ExecuteResult
+from jobtui.engine.job_log import describe_request, last_stop
 from jobtui.formatting import format_bytes, format_duration
 from jobtui.history import StoreError
 from jobtui.language.ast import (
@@ -130,7 +131,8 @@ def describe_outcome(job: Job) -> str:
         return f"Job {job.id} ({job.label}) finished{took}{_describe_effect(job)}{note}"
     ended = f"{job.status}" if job.status.ended else "did not end as it should"
     reason = job.reason or next((task.reason for task in job.tasks if task.detached), "")
-    return f"Job {job.id} ({job.label}) {ended}{': ' if reason else ''}{reason}"
+    request = describe_request(last_stop(job))
+    return f"Job {job.id} ({job.label}) {ended}" + (f": {reason}" if reason else request)
 
 
 def _describe_effect(job: Job) -> str:

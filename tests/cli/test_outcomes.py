@@ -5,10 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime
 
 import pytest
+from msgspec.structs import replace
 
 from jobtui.cli.errors import Exit
 from jobtui.cli.output import describe_outcome, report_outcomes
-from jobtui.model import Job, Level, SpaceStats, Status, Task
+from jobtui.model import EventKind, Job, JobEvent, Level, SpaceStats, Status, Task
 
 AT = datetime(2020, 1, 1, tzinfo=UTC)
 GIB = 1 << 30
@@ -29,9 +30,16 @@ def on_disk(size: int) -> SpaceStats:
 SMALLER = (task(0, on_disk(GIB), on_disk(GIB // 2)), task(1, on_disk(GIB), on_disk(GIB // 4)))
 
 
+ASKED = JobEvent(AT, EventKind.STOP_ASKED, reason="wrong space", requested_by="anna@db1, script")
+
+
 @pytest.mark.parametrize(
     ("job", "expected"),
     [
+        (
+            replace(ended("compact", Status.STOPPED), events=(ASKED,)),
+            "stopped by anna@db1 (script): wrong space",
+        ),
         (ended("compact", Status.FINISHED, "", *SMALLER), "finished in 2.4 s, from 2 GiB to 768 MiB"),
         (ended("compact", Status.FINISHED, "", SMALLER[0], task(1, None, None)), "finished in 2.4 s"),
         (

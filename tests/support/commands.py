@@ -24,7 +24,7 @@ WENT_WELL = re.compile(
     r"|No jobtui runs this profile: .* left in the queue, .*"
     r"|Schedule '.*' runs next at .*|No jobtui runs this profile, so no schedule will start: .*"
     # the answer to SHOW JOB; after a failure of the command's own job the status is not 0
-    r"|Job \d+ \(.*\) failed: .*)\n",
+    r"|Job \d+ \(.*\) (failed: |stopped by |paused by |paused: ).*)\n",
     re.MULTILINE,
 )
 NEW_JOB = """\
