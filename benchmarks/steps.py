@@ -25,7 +25,7 @@ from benchmarks.figures import Outcome, Run, at_most, figure, once
 from jobtui.model import Status, Task
 from jobtui.storage.base import CompactionRequest, OperationControl, OperationProgress, Placement, TaskResult
 from jobtui.storage.local.backend import STEP_BYTES, LocalStorage
-from jobtui.tui.tabs.tasks import remaining
+from jobtui.tui.tabs.tasks import remaining_seconds
 
 _HOST, _SPACE = "h1", "nba"
 _VALUE = 1000
@@ -133,7 +133,7 @@ async def _shown_and_left(root: Path, rate: int | None) -> tuple[float, float]:
         nonlocal task
         task = replace(task, progress=progress.fraction, before=task.before or progress.before)
         if not shown and (progress.fraction or 0) >= 0.25:
-            estimate = remaining(task, progress.rate, time.perf_counter() - begin)
+            estimate = remaining_seconds(task, progress.rate, time.perf_counter() - begin)
             if estimate is not None:
                 shown.append((time.perf_counter(), estimate))
 

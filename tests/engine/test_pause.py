@@ -10,7 +10,7 @@ import pytest
 
 from jobtui.engine import job_log
 from jobtui.model import EventKind, Level, SpaceStats, Status, StepPosition
-from jobtui.tui.data.job_rows import remaining_of
+from jobtui.tui.data.job_rows import estimate_job_seconds
 from tests.support.engines import Bench, open_bench
 from tests.support.scripted import ScriptedStorage
 
@@ -239,7 +239,7 @@ class TestTime:
         bench.advance(20)
         now = bench.clock.now()
         assert job_log.task_seconds(bench.job(1), 0, now) == 30
-        assert remaining_of(bench.job(1), {}, now) == 90
+        assert estimate_job_seconds(bench.job(1), {}, now) == 90
 
     def test_time_left_of_a_recovered_job_needs_its_rate(self, bench: Bench) -> None:
         bench.execute("ADMIN COMPACT solo")
@@ -252,8 +252,8 @@ class TestTime:
         bench.advance(1)
         rest.progress(0.25, steps=SEVENTEEN, before=SpaceStats((Level(1, 400),)))
         now = bench.clock.now()
-        assert remaining_of(bench.job(2), {}, now) is None  # the job before took the time for this quarter
-        assert remaining_of(bench.job(2), {(2, 0): 10.0}, now) == 30
+        assert estimate_job_seconds(bench.job(2), {}, now) is None  # the job before did this quarter
+        assert estimate_job_seconds(bench.job(2), {(2, 0): 10.0}, now) == 30
 
     def test_time_left_counts_the_waits_to_come(self, bench: Bench) -> None:
         bench.execute("ADMIN COMPACT nba WITH wait = 5 min")
@@ -262,7 +262,7 @@ class TestTime:
         bench.storage.operation("nba", "h0").finish()
         bench.events.wait_for(lambda: bench.job(1).tasks[0].status is Status.FINISHED)
         bench.advance(200)
-        assert remaining_of(bench.job(1), {}, bench.clock.now()) == pytest.approx(20 + 2 * 300)
+        assert estimate_job_seconds(bench.job(1), {}, bench.clock.now()) == pytest.approx(20 + 2 * 300)
 
 
 class TestSteps:

@@ -19,7 +19,7 @@ from jobtui.history import QueryResult, StoreError
 from jobtui.model import ClusterRef, Job, Status
 from jobtui.tui.data.search import FIRST_PAGE
 from jobtui.tui.tabs.summary import elapsed, format_stop_details, hosts_done_line
-from jobtui.tui.tabs.tasks import MIN_PROGRESS, continues_steps, is_progress_unknown, task_remaining
+from jobtui.tui.tabs.tasks import MIN_PROGRESS, continues_steps, estimate_task_seconds, is_progress_unknown
 from jobtui.tui.text.spans import (
     AGAIN,
     MARKED,
@@ -325,7 +325,7 @@ class JobRows:
                     return hosts_done_line(job, self._rate(job))
                 steps = step_count(job)
                 room = width if width < _UNLIMITED else _RUNNING_CELLS + len(steps)
-                left = remaining_of(job, self.rates, now)
+                left = estimate_job_seconds(job, self.rates, now)
                 trend = self.trends.get(job.id, ()) if width < _UNLIMITED else ()
                 return running_line(job.progress, self._rate(job), left, room, steps, trend)
             case Status.FINISHED if not job.reason:
@@ -360,7 +360,7 @@ _UNLIMITED = 10_000
 _RUNNING_CELLS = 29
 
 
-def remaining_of(job: Job, rates: Rates, now: datetime) -> float | None:
+def estimate_job_seconds(job: Job, rates: Rates, now: datetime) -> float | None:
     """Return an estimate of the seconds that a running job will still take, or None.
 
     A job ends with its last host. While some hosts have not begun, the estimate is based on the time in which
@@ -370,7 +370,7 @@ def remaining_of(job: Job, rates: Rates, now: datetime) -> float | None:
     if job.paused:
         return None
     if all(task.status is not Status.QUEUE for task in job.tasks):
-        known = [task_remaining(job, task, rates.get((job.id, task.number)), now) for task in running]
+        known = [estimate_task_seconds(job, task, rates.get((job.id, task.number)), now) for task in running]
         return None if None in known or not known else max(seconds for seconds in known if seconds is not None)
     done = job.progress
     if done is None or done < MIN_PROGRESS or job.start is None:

@@ -43,7 +43,7 @@ MIN_PROGRESS = 0.02
 _STATUS = 10
 _MAX_HOST = 24
 # cells to the right of a task that are enough for its reason; with fewer, the reason is below the task
-_BESIDE = 40
+_MIN_REASON = 40
 _MAX_REASON_LINES = 1000
 _BARS = (20, 16, 12, 8, 6, 4)
 _PERCENT = 5
@@ -108,7 +108,7 @@ Figures = Mapping[TaskFigure, Span]
 class TaskLayout(msgspec.Struct, frozen=True):
     """The layout of all tasks: the form of the status, the cells of the bar, the figures."""
 
-    words: bool
+    has_words: bool
     bar: int
     gap: int
     widths: Mapping[TaskFigure, int]
@@ -118,7 +118,7 @@ class TaskLayout(msgspec.Struct, frozen=True):
     def cells(self) -> int:
         """The width of a task after its host."""
         figures = sum(self.widths.values()) + self.gap * len(self.widths)
-        return (_STATUS if self.words else 1) + 2 + self.bar + self.percent + figures
+        return (_STATUS if self.has_words else 1) + 2 + self.bar + self.percent + figures
 
 
 def task_lines(
@@ -148,7 +148,7 @@ def task_lines(
         head: Line = (
             (f" {name:<{id_width}}  ", TextRole.PLAIN),
             (fit_host(task.host, host_width) + "  ", TextRole.PLAIN),
-            _status(job, task, layout.words),
+            _status(job, task, layout.has_words),
             ("  ", TextRole.PLAIN),
         )
         first = len(lines)
@@ -166,9 +166,9 @@ def _shared_addresses(job: Job, width: int) -> list[str]:
     return [text for note in notes if note.startswith(SHARED_ADDRESS) for text in wrap(note, width - 2, 3)]
 
 
-def _status(job: Job, task: Task, words: bool) -> Span:
+def _status(job: Job, task: Task, has_words: bool) -> Span:
     text, role = task_status_span(task, job)
-    return (fit(text, _STATUS) if words else text[0]), role
+    return (fit(text, _STATUS) if has_words else text[0]), role
 
 
 def is_progress_unknown(job: Job, now: datetime) -> bool:
@@ -192,8 +192,8 @@ def _layout(job: Job, shown: Sequence[Figures], room: int, now: datetime) -> Tas
         sizes = [width_of(figures[figure][0]) for figures in shown if figure in figures]
         if sizes:
             widths[figure] = max(*sizes, _WHILE_RUNNING[figure] if running else 0)
-    status_in_words = job.stopping or any(task.detached for task in job.tasks)
-    layouts = list(_layouts(widths, status_in_words))
+    needs_words = job.stopping or any(task.detached for task in job.tasks)
+    layouts = list(_layouts(widths, needs_words))
     if is_progress_unknown(job, now):
         layouts = [replace(layout, bar=0, percent=0) for layout in layouts if layout.bar in (0, _BARS[0])]
     elif all(task.status.ended for task in job.tasks):
@@ -203,23 +203,23 @@ def _layout(job: Job, shown: Sequence[Figures], room: int, now: datetime) -> Tas
     return next((layout for layout in layouts if layout.cells <= room), layouts[-1])
 
 
-def _layouts(widths: Mapping[TaskFigure, int], status_in_words: bool) -> Iterator[TaskLayout]:
+def _layouts(widths: Mapping[TaskFigure, int], needs_words: bool) -> Iterator[TaskLayout]:
     """Yield layouts from rich to poor: without the bar, then the rate, the status's word, and the time."""
     without_rate = _without(widths, TaskFigure.RATE)
     bytes_alone = _without(_without(without_rate, TaskFigure.TIME), TaskFigure.STEPS)
-    for words, kept in (
+    for has_words, kept in (
         (True, widths),
         (True, without_rate),
-        (status_in_words, widths),
-        (status_in_words, without_rate),
+        (needs_words, widths),
+        (needs_words, without_rate),
         (True, bytes_alone),
     ):
         for bar in _BARS:
-            yield TaskLayout(words, bar, 3, kept)
-            yield TaskLayout(words, bar, 2, kept)
+            yield TaskLayout(has_words, bar, 3, kept)
+            yield TaskLayout(has_words, bar, 2, kept)
     yield TaskLayout(True, 0, 2, bytes_alone)
-    yield TaskLayout(status_in_words, 0, 2, bytes_alone)
-    yield TaskLayout(status_in_words, 0, 2, {})
+    yield TaskLayout(needs_words, 0, 2, bytes_alone)
+    yield TaskLayout(needs_words, 0, 2, {})
 
 
 def _without(widths: Mapping[TaskFigure, int], left_out: TaskFigure) -> Mapping[TaskFigure, int]:
@@ -230,7 +230,7 @@ def _task(
     job: Job, task: Task, head: Line, figures: Figures, layout: TaskLayout, width: int, busy_with: int | None
 ) -> list[Line]:
     role = TextRole.FAILED if task.status is Status.FAILED else TextRole.WARNING
-    if task.reason and width - line_width(head) - 1 >= _BESIDE:
+    if task.reason and width - line_width(head) - 1 >= _MIN_REASON:
         return _explained(head, task.reason, role, width)
     if task.status is Status.QUEUE:
         if task.deferred is not None and not job.paused:
@@ -251,7 +251,7 @@ def _explained(head: Line, text: str, role: TextRole, width: int) -> list[Line]:
     """Return a task with a text next to it, or below it if little width is left."""
     indent = line_width(head)
     room = width - indent - 1
-    if width_of(text) > room and room < _BESIDE:
+    if width_of(text) > room and room < _MIN_REASON:
         return [cut(head, width), *_below(text, role, width)]
     first, *rest = wrap(text, room, _MAX_REASON_LINES)
     return [(*head, (first, role)), *(((" " * indent, TextRole.PLAIN), (text, role)) for text in rest)]
@@ -312,7 +312,7 @@ def _figures(job: Job, task: Task, rate: float | None, now: datetime, width: int
         if rate is not None:
             figures[TaskFigure.RATE] = format_rate(rate), TextRole.ACCENT
         worked = task_seconds(job, task.number, now)
-        estimate = task_remaining(job, task, rate, now)
+        estimate = estimate_task_seconds(job, task, rate, now)
         if estimate is not None:
             figures[TaskFigure.TIME] = format_remaining(estimate), TextRole.MUTED
         elif worked is not None:
@@ -322,7 +322,7 @@ def _figures(job: Job, task: Task, rate: float | None, now: datetime, width: int
     return figures
 
 
-def remaining(task: Task, rate: float | None, worked: float | None) -> float | None:
+def remaining_seconds(task: Task, rate: float | None, worked: float | None) -> float | None:
     """Return an estimate of the seconds that a running task will still take, or None.
 
     It is based on the rate if the number of bytes is known, otherwise on the `worked` seconds: those until now
@@ -336,9 +336,10 @@ def remaining(task: Task, rate: float | None, worked: float | None) -> float | N
     return None if worked is None else worked * (1 - done) / done
 
 
-def task_remaining(job: Job, task: Task, rate: float | None, now: datetime) -> float | None:
+def estimate_task_seconds(job: Job, task: Task, rate: float | None, now: datetime) -> float | None:
     """Estimate the seconds that a running task still needs; None if that is not known yet."""
-    return remaining(task, rate, None if continues_steps(job, task) else task_seconds(job, task.number, now))
+    worked = None if continues_steps(job, task) else task_seconds(job, task.number, now)
+    return remaining_seconds(task, rate, worked)
 
 
 def continues_steps(job: Job, task: Task) -> bool:

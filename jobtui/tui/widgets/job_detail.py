@@ -19,7 +19,7 @@ from jobtui.tui.commands import BY_ID, KeyScope, bindings
 from jobtui.tui.context import Context
 from jobtui.tui.data.caches import SamplesCache, StatsCache, StatsResult, UsualTimes
 from jobtui.tui.data.feed import Batch
-from jobtui.tui.data.job_rows import remaining_of
+from jobtui.tui.data.job_rows import estimate_job_seconds
 from jobtui.tui.tabs.storage import lingering_lines, lingering_tasks
 from jobtui.tui.tabs.summary import summary_lines, task_counts
 from jobtui.tui.tabs.tasks import TaskSort, task_lines
@@ -319,7 +319,7 @@ class JobDetail(Detail):
             with_reason=self._task_sort is not TaskSort.STATUS,
             order=context.settings.date_order,
             usual=self._usual.get(job.id),
-            left=remaining_of(job, self._rates, now) if job.status is Status.RUNNING else None,
+            left=estimate_job_seconds(job, self._rates, now) if job.status is Status.RUNNING else None,
         )
         if self._shows_lingering_hosts(job):
             lines += lingering_lines(job, self._stats_results(job), width, now)
