@@ -219,7 +219,7 @@ def test_click_on_the_filter_line_edits_the_filter(tmp_path: Path) -> None:
             await shown.type("nba")
             await shown.press("enter")
             await shown.until(lambda: not shown.dashboard.is_typing)
-            await shown.pilot.click("FilterLine", offset=(2, 0))
+            await shown.pilot.click("FilterBar", offset=(2, 0))
             await shown.until(lambda: shown.dashboard.jobs.is_typing)
             await shown.type("x")
             await shown.until(lambda: shown.dashboard.jobs.list.filter_text == "nbax")
@@ -243,7 +243,7 @@ def test_keys_as_a_terminal_grows_again_are_no_commands(tmp_path: Path, start: s
                 shown.app.post_message(events.Key(character, character))
             await shown.until(lambda: not shown.dashboard.has_class("-too-small"))
             await shown.press("x")
-            bar, field = shown.dashboard.console.bar, shown.dashboard.jobs.list.filter_line
+            bar, field = shown.dashboard.console.bar, shown.dashboard.jobs.list.filter_bar
             await shown.until(lambda: ((bar._input.text if bar._input else field.text) or "").endswith("x"))
             assert not shown.dashboard.jobs.list.rows.marks
             assert shown.transcript == ""

@@ -87,7 +87,7 @@ class TestCounters:
                 await shown.execute("ADMIN FLUSH nba")
                 await shown.press("slash")
                 await shown.until(lambda: shown.dashboard.view.is_typing)
-                line = shown.dashboard.jobs.list.filter_line
+                line = shown.dashboard.jobs.list.filter_bar
                 line.show(FilterCounts("nba", 1_204_112, 2_345_678, 1_204_112))
                 await shown.shows("1,204,112 marked  1,204,112 of 2,345,678")
                 await shown.pilot.resize_terminal(60, 16)

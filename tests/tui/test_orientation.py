@@ -355,11 +355,11 @@ class TestFilter:
                 await shown.shows("space:test2")
                 await shown.press(key)
                 await shown.shows("1 of 2")
-                await shown.until(lambda: shown.dashboard.jobs.list.filter_line.text == "space:test2")
+                await shown.until(lambda: shown.dashboard.jobs.list.filter_bar.text == "space:test2")
                 await shown.press("enter", "escape", "slash")
                 await shown.type("flu")
                 await shown.press("up")
-                line = shown.dashboard.jobs.list.filter_line
+                line = shown.dashboard.jobs.list.filter_bar
                 await shown.until(lambda: line.text == "space:test2")
                 await shown.press("down")
                 await shown.until(lambda: line.text == "flu")

@@ -64,7 +64,7 @@ class Choice(msgspec.Struct, Generic[T], frozen=True):
     value: T
 
 
-class Choices(StyledWidget, can_focus=True):
+class AnswerList(StyledWidget, can_focus=True):
     """The answers: arrows move, enter chooses; the key of an answer or a click chooses it at once."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
@@ -215,7 +215,7 @@ class Question(DismissOnceScreen[T | None]):
         self._at = at
         self._across = across
         self._text = LinesView(id="question-text")
-        self._answers = Choices([(choice.key, choice.title) for choice in self.choices], at, across)
+        self._answers = AnswerList([(choice.key, choice.title) for choice in self.choices], at, across)
         self._frame = Vertical(self._text, self._answers, id="question")
 
     @override
@@ -270,7 +270,7 @@ class Question(DismissOnceScreen[T | None]):
         lines = [piece for line in self._lines for piece in wrapped(line, cells, _hang(line))]
         return [*wrapped(((self._title, TextRole.TITLE),), cells), *(((), *lines) if lines else ())]
 
-    def on_choices_answer_chosen(self, message: Choices.AnswerChosen) -> None:
+    def on_answer_list_answer_chosen(self, message: AnswerList.AnswerChosen) -> None:
         """Return the value of the answer."""
         self.dismiss(self.choices[message.index].value)
 
@@ -332,7 +332,7 @@ class FailureScreen(StyledScreen):
         super().__init__()
         self._what, self._why, self._advice = what, why, tuple(advice)
         self._text = LinesView(id="why")
-        self._answers = Choices(_ANSWERS)
+        self._answers = AnswerList(_ANSWERS)
 
     @override
     def compose(self) -> ComposeResult:
@@ -373,7 +373,7 @@ class FailureApp(BaseApp[bool]):
     def get_default_screen(self) -> FailureScreen:
         return self._failure
 
-    def on_choices_answer_chosen(self, message: Choices.AnswerChosen) -> None:
+    def on_answer_list_answer_chosen(self, message: AnswerList.AnswerChosen) -> None:
         """Leave with the answer."""
         self.exit(message.index == 0)
 

@@ -18,7 +18,7 @@ from jobtui.tui.data.inventory_rows import Cells, NamedRows, row_filter
 from jobtui.tui.keymap import cursor_moves
 from jobtui.tui.text.spans import Line, TextRole, fit_host, line_width, width_of, wrapped
 from jobtui.tui.widgets.base import LinesView, OneLine
-from jobtui.tui.widgets.filter_bar import FilterCounts, FilterLine
+from jobtui.tui.widgets.filter_bar import FilterBar, FilterCounts
 from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import UNSORTED, Column, Sorting, next_sort_key
 
@@ -165,7 +165,7 @@ class TableView(DashboardView):
         self._problem = ""
         self.filter_text = ""
         self._earlier: list[str] = []
-        self.filter_line = FilterLine(
+        self.filter_bar = FilterBar(
             self._keep_filter,
             self._leave_filter,
             self._complete,
@@ -175,7 +175,7 @@ class TableView(DashboardView):
 
     @override
     def compose(self) -> ComposeResult:
-        yield self.filter_line
+        yield self.filter_bar
         yield self.table
         yield self.title_line
         yield self.body
@@ -197,7 +197,7 @@ class TableView(DashboardView):
         self._empty = ((f"  {empty}", role),)
         self._wrap_empty()
         self.table.reload_rows()
-        self.filter_line.show(FilterCounts(self.filter_text, len(self.rows), self.rows.total))
+        self.filter_bar.show(FilterCounts(self.filter_text, len(self.rows), self.rows.total))
 
     def set_problem(self, problem: str) -> None:
         """Set why the rows could not be fetched, "" if they could; report it if older rows stay."""
@@ -283,16 +283,16 @@ class TableView(DashboardView):
     @property
     @override
     def focus_target(self) -> Widget:
-        return self.filter_line.field or self.table
+        return self.filter_bar.field or self.table
 
     @property
     @override
     def is_typing(self) -> bool:
-        return self.filter_line.is_typing
+        return self.filter_bar.is_typing
 
     @override
     def cancel_edit(self) -> None:
-        self.filter_line.drop()
+        self.filter_bar.drop()
 
     @override
     def go_back(self) -> bool:
@@ -312,12 +312,12 @@ class TableView(DashboardView):
 
     async def action_filter(self) -> None:
         """Edit the filter."""
-        await self.filter_line.open(self.filter_text)
+        await self.filter_bar.open(self.filter_text)
 
-    def on_filter_line_edited(self, message: FilterLine.Edited) -> None:
+    def on_filter_bar_edited(self, message: FilterBar.Edited) -> None:
         """Filter while the user types."""
         message.stop()
-        text = self.filter_line.text
+        text = self.filter_bar.text
         if text is not None and text != self.filter_text:
             self.set_filter(text)
 

@@ -71,7 +71,7 @@ class JobsView(DashboardView):
     @property
     @override
     def focus_target(self) -> Widget:
-        return self.list.filter_line.field or (self.detail.body if self._full else self.list.table)
+        return self.list.filter_bar.field or (self.detail.body if self._full else self.list.table)
 
     @property
     @override
@@ -81,11 +81,11 @@ class JobsView(DashboardView):
     @property
     @override
     def is_typing(self) -> bool:
-        return self.list.filter_line.is_typing
+        return self.list.filter_bar.is_typing
 
     @override
     def cancel_edit(self) -> None:
-        self.list.filter_line.drop()
+        self.list.filter_bar.drop()
 
     @override
     def on_batch(self, batch: Batch) -> None:
@@ -357,7 +357,7 @@ class JobsView(DashboardView):
         """Edit the filter, which is above the table: leave the full detail."""
         if self._full:
             self._set_full(False)
-        await self.list.filter_line.open(self.list.filter_text)
+        await self.list.filter_bar.open(self.list.filter_text)
 
     def action_mark(self) -> None:
         """Mark or unmark the job under the cursor, and move to the next."""

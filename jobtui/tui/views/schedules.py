@@ -35,7 +35,7 @@ _RUNS_SHOWN = 6
 _DAYS_AROUND = 3
 _CELLS = 48
 _RESULTS = {"skipped": TextRole.WARNING, "failed": TextRole.FAILED}
-Schedule = Mapping[str, Any]
+ScheduleRow = Mapping[str, Any]
 """A row of SHOW SCHEDULES with its full values."""
 
 
@@ -53,7 +53,7 @@ class SchedulesView(TableView):
     def __init__(self, context: Context, host: DashboardHost, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(context, host, id=id)
         self._query = StatementQuery(context.client, "SHOW SCHEDULES", self.post_message)
-        self._schedules: dict[str, Schedule] | None = None
+        self._schedules: dict[str, ScheduleRow] | None = None
         self._notice = ""
         self._ticks = 0
 
@@ -102,7 +102,7 @@ class SchedulesView(TableView):
         self.show_detail()
 
     @property
-    def _schedule(self) -> Schedule:
+    def _schedule(self) -> ScheduleRow:
         """The schedule under the cursor, empty if there is none."""
         return (self._schedules or {}).get(self.current or "", {})
 
@@ -196,7 +196,7 @@ class SchedulesView(TableView):
 # -- content
 
 
-def _cells(schedule: Schedule, now: datetime) -> Mapping[str, Line]:
+def _cells(schedule: ScheduleRow, now: datetime) -> Mapping[str, Line]:
     runs = schedule["runs"]
     role = _RESULTS.get(runs[-1]["outcome"], TextRole.PLAIN) if runs else TextRole.MUTED
     if runs and runs[-1]["status"] == "failed":
@@ -228,7 +228,7 @@ def next_words(moment: datetime | None, now: datetime) -> str:
     return f"{day} {local:%H:%M}, in {format_duration(left)}"
 
 
-def detail_lines(schedule: Schedule, now: datetime, width: int, order: DateOrder) -> list[Line]:
+def detail_lines(schedule: ScheduleRow, now: datetime, width: int, order: DateOrder) -> list[Line]:
     """Return the statement, the newest runs and the week of a schedule."""
     zone = f" {schedule['timezone']}" if schedule["timezone"] else ""
     until = f" until {schedule['Until']}" if schedule["Until"] else ""
@@ -249,7 +249,7 @@ def detail_lines(schedule: Schedule, now: datetime, width: int, order: DateOrder
     return lines
 
 
-def week_lines(schedule: Schedule, now: datetime, width: int) -> list[Line]:
+def week_lines(schedule: ScheduleRow, now: datetime, width: int) -> list[Line]:
     """Return a strip for each day around today: coming windows, past and skipped runs."""
     cells = next((cells for cells in (2 * _CELLS, _CELLS) if width >= cells + 7), _CELLS // 2)
     per_cell = timedelta(days=1) / cells

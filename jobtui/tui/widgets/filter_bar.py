@@ -196,7 +196,7 @@ class FilterPrompt(OneLine):
         return ((" / ", TextRole.KEY),)
 
 
-class FilterLine(Horizontal):
+class FilterBar(Horizontal):
     """The line above a table.
 
     It is shown while there is a filter or a mark, or a filter is being typed.

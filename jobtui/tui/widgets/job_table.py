@@ -28,7 +28,7 @@ from jobtui.tui.data.search import (
 )
 from jobtui.tui.keymap import cursor_moves
 from jobtui.tui.text.spans import Line, waiting_reasons
-from jobtui.tui.widgets.filter_bar import FilterCounts, FilterLine
+from jobtui.tui.widgets.filter_bar import FilterBar, FilterCounts
 from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import Sorting
 
@@ -98,7 +98,7 @@ class JobList(Vertical):
         )
         self.table = Table(chosen_columns(context.saved.columns, context.client), self.rows)
         self.table.moves = cursor_moves(context.keymap)
-        self.filter_line = FilterLine(
+        self.filter_bar = FilterBar(
             self._apply_typed_filter, self._focus_table, self._complete_filter, lambda: context.saved.filters
         )
         self.filter_text = ""
@@ -115,7 +115,7 @@ class JobList(Vertical):
 
     @override
     def compose(self) -> ComposeResult:
-        yield self.filter_line
+        yield self.filter_bar
         yield self.table
 
     def on_mount(self) -> None:
@@ -334,7 +334,7 @@ class JobList(Vertical):
         return sum(self.context.client.history.counts().values())
 
     def _show_counts(self, shown: int | None) -> None:
-        self.filter_line.show(
+        self.filter_bar.show(
             FilterCounts(
                 self.filter_text,
                 shown,
@@ -380,8 +380,8 @@ class JobList(Vertical):
     def marks_changed(self) -> None:
         """Show the marks and their number."""
         self.table.refresh()
-        counts = self.filter_line.counts
-        self.filter_line.show(replace(counts, marked=len(self.rows.marks)))
+        counts = self.filter_bar.counts
+        self.filter_bar.show(replace(counts, marked=len(self.rows.marks)))
         self.post_message(self.CurrentChanged(self.job))
 
     # -- messages -----------------------------------------------------------------------------------
@@ -409,10 +409,10 @@ class JobList(Vertical):
         message.stop()
         self.sort_by(message.column)
 
-    def on_filter_line_edited(self, message: FilterLine.Edited) -> None:
+    def on_filter_bar_edited(self, message: FilterBar.Edited) -> None:
         """Filter while the user types."""
         message.stop()
-        text = self.filter_line.text
+        text = self.filter_bar.text
         if text is not None and text != self.filter_text:
             self.set_filter(text)
 
