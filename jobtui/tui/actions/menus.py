@@ -209,6 +209,7 @@ class ViewActions:
         at = 0
         while True:
             shown = set(saved.columns or default_columns(self.context.client))
+            # in place of keys, which fourteen columns do not have: whether each is shown
             choices = [
                 Choice("✔" if column.key in shown else "·", column.label, index)
                 for index, column in enumerate(JOB_COLUMNS)

@@ -34,8 +34,8 @@ HOST_COLUMNS_WITH_DETAIL = (
     Column("detail", "", 12, 80, hide_order=3, fills=True),
 )
 Counts = Mapping[Status, int]
-_BADGES = {"compact": TextRole.WARNING, "flush": TextRole.ACCENT}
-"""The verdicts of the advice that are shown next to a space's name: those that recommend a job."""
+VERDICT_ROLE = {"compact": TextRole.WARNING, "flush": TextRole.ACCENT}
+"""The verdicts of the advice that recommend a job; only they are shown next to a space's name."""
 
 
 Cells = Mapping[str, Line]
@@ -171,8 +171,8 @@ def _space(entry: SpaceOverview, counts: Counts, verdict: str, *, is_chosen: boo
     name = [(entry.space.name, TextRole.STRONG)]
     if is_chosen:
         name.append(("  in use", TextRole.ACCENT))
-    if verdict in _BADGES:
-        name.append((f"  {verdict}", _BADGES[verdict]))
+    if verdict in VERDICT_ROLE:
+        name.append((f"  {verdict}", VERDICT_ROLE[verdict]))
     if entry.space.adopted:
         name.append(("  adopted", TextRole.MUTED))
     return {

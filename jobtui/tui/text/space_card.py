@@ -19,6 +19,7 @@ from jobtui.formatting import (
 from jobtui.model import Job, Status
 from jobtui.storage.base import Host
 from jobtui.tui.data.caches import MIN_MEASURED, SpaceActivity, size_after
+from jobtui.tui.data.inventory_rows import VERDICT_ROLE
 from jobtui.tui.text.spans import (
     CURSOR,
     STATUS_ROLE,
@@ -100,9 +101,9 @@ class SpaceCard(msgspec.Struct, frozen=True):
             return Attention.LOW_DISK
         if any(job.status is Status.RUNNING for job in self.active):
             return Attention.RUNNING  # the advice is not known before it has ended
-        if self.verdict == "compact":
+        if self.verdict == Verdict.COMPACT:
             return Attention.COMPACT
-        return Attention.FLUSH if self.verdict == "flush" else Attention.NOTHING
+        return Attention.FLUSH if self.verdict == Verdict.FLUSH else Attention.NOTHING
 
     @property
     def urgency(self) -> tuple[Attention, str]:
@@ -208,7 +209,7 @@ def _state_lines(card: SpaceCard, width: int) -> list[Line]:
     cause, below = cause_of(last), [active, advice]
     if width_of(cause) > width:
         # a long reason gets the lines that would only report that nothing is active or advised
-        below = [active] * bool(card.active) + [advice] * (card.verdict in ("compact", "flush"))
+        below = [active] * bool(card.active) + [advice] * (card.verdict in VERDICT_ROLE)
     return [*(((text, TextRole.FAILED),) for text in wrap(cause, width, 3 - len(below))), *below]
 
 
@@ -236,8 +237,7 @@ def _advice_line(card: SpaceCard) -> Line:
         return (("advice: not measured", TextRole.MUTED),)
     if card.verdict == Verdict.UNKNOWN:
         return (("no advice: a host has no figures", TextRole.MUTED),)
-    role = {"compact": TextRole.WARNING, "flush": TextRole.ACCENT}.get(card.verdict, TextRole.MUTED)
-    return (("advice: ", TextRole.MUTED), (card.verdict, role))
+    return (("advice: ", TextRole.MUTED), (card.verdict, VERDICT_ROLE.get(card.verdict, TextRole.MUTED)))
 
 
 def _history_line(card: SpaceCard, width: int) -> Line:

@@ -17,6 +17,7 @@ from jobtui.tui.commands import KeyCommand, KeyScope, bindings
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.data.caches import StatementAnswered, StatementQuery
 from jobtui.tui.data.feed import Batch
+from jobtui.tui.data.inventory_rows import VERDICT_ROLE
 from jobtui.tui.text.notices import describe_no_space
 from jobtui.tui.text.spans import Line, TextRole, fit, progress_bar, width_of, wrapped
 from jobtui.tui.views.base import TableView
@@ -32,8 +33,8 @@ ADVICE_COLUMNS = (
     Column("l0", "L0 Files", 8, 8, right=True, hide_order=3, sorts=True),
     Column("memory", "In Memory", 10, 10, right=True, hide_order=4, sorts=True),
 )
-_WORST = ("compact", "flush", "unknown", "fine")
-_ROLES = {"compact": TextRole.WARNING, "flush": TextRole.ACCENT, "unknown": TextRole.MUTED}
+_BY_URGENCY = [verdict.value for verdict in Verdict]
+_ROLES = {**VERDICT_ROLE, Verdict.UNKNOWN.value: TextRole.MUTED}
 _BAR = 10
 Values = Mapping[str, object]
 
@@ -178,7 +179,7 @@ def share_bar(share: float | None) -> str:
 
 def worst_verdict(hosts: Sequence[Values]) -> str:
     """Return the verdict of the host that needs a job most."""
-    return min((str(host["Verdict"]) for host in hosts), key=_WORST.index)
+    return min((str(host["Verdict"]) for host in hosts), key=_BY_URGENCY.index)
 
 
 def verdicts_of(answer: ExecuteResult) -> dict[str, str]:
@@ -244,7 +245,7 @@ def _space_rows(hosts: Mapping[str, list[Values]], sorting: Sorting) -> list[tup
     def key(space: str) -> tuple[bool, object]:
         value = figures[space][sorting.key]
         if sorting.key == "verdict":
-            return True, -_WORST.index(str(value))
+            return True, -_BY_URGENCY.index(str(value))
         return value is not None, value if value is not None else 0
 
     ordered = sorted(sorted(figures), key=key, reverse=sorting.descending)
