@@ -199,7 +199,7 @@ class DashboardApp(BaseApp[int]):
         self.dashboard.jobs.list.search(automatic=True)  # which jobs were recovered is known only now
 
     def _load_indexes(self) -> None:
-        """Load what filters search: with a million jobs, loading takes four times as long as the search."""
+        """Load what filters search: with a million jobs, that takes four times the search."""
         with suppress(StoreError):  # a query of jobs that cannot be read raises it again
             self._client.history.load_indexes()
 

@@ -1,4 +1,4 @@
-"""The base class of the apps: signals, crash reports, the clipboard, themes and style sheets."""
+"""The base class of the apps: signals, crash reports, clipboard, themes, style sheets."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def style_sheet(name: str) -> Path:
 
 
 def write_crash_report(error: BaseException, directory: Path | None) -> Path | None:
-    """Write an error and its traceback to a new file; return its path, None if it could not be written."""
+    """Write an error and its traceback to a new file; return its path, None if that failed."""
     cause = _cause_of(error)
     text = f"{datetime.now(UTC).isoformat()}\n{''.join(traceback.format_exception(cause))}"
     try:
@@ -76,12 +76,12 @@ def write_crash_report(error: BaseException, directory: Path | None) -> Path | N
 
 
 def _cause_of(error: BaseException) -> BaseException:
-    """Return a failed worker's own error: Textual's wrapper has neither its frames nor its name."""
+    """Return a failed worker's own error: Textual's wrapper lacks its frames and its name."""
     return error.error if isinstance(error, WorkerFailed) else error
 
 
 def crash_message(error: BaseException, place: Path | None) -> str:
-    """Return the message for the terminal after it has been restored; `place` is the crash report."""
+    """Return the message for the restored terminal; `place` is the crash report."""
     error = _cause_of(error)
     text = str(error).split("\n")[0][:200]
     what = f"{type(error).__name__}: {text}" if text else type(error).__name__
@@ -111,7 +111,7 @@ class StyledScreen(Screen[None]):
         use_partial_compositor(self)
 
     def role_style(self, role: TextRole) -> Style:
-        """Return the style of a role in the current theme, with only the attributes that the role sets."""
+        """Return the style of a role in the current theme: only what the role sets."""
         return self.get_component_rich_style(role.value, partial=True)
 
     def on_screen_resume(self, event: events.ScreenResume) -> None:

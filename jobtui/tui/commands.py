@@ -479,7 +479,7 @@ LOOK_COMMANDS = ("look", "space_look", "host_look")
 
 
 def bindings(where: KeyScope) -> list[Binding]:
-    """Return the key bindings of a scope; the keymap changes their keys by the ids of the commands."""
+    """Return the key bindings of a scope; the keymap changes them by the commands' ids."""
     return [
         Binding(
             command.keys, command.action, command.title, id=command.id, show=False, priority=command.priority

@@ -1,4 +1,4 @@
-"""The state that the parts of the dashboard share, and the protocols of the dashboard and its app."""
+"""The state that the dashboard's parts share, and the protocols of dashboard and app."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class DashboardHost(Protocol):
         ...
 
     def announce_ended(self, jobs: Sequence[Job]) -> None:
-        """Report that jobs have ended: a toast, the bell, and the terminal's own notice if it is configured."""
+        """Report that jobs have ended: a toast, the bell, and a terminal notice if configured."""
         ...
 
     def run_job_action(self, action: str, job_ids: Sequence[int]) -> None:
@@ -160,7 +160,7 @@ class DashboardHost(Protocol):
         ...
 
     async def jump_to_job(self, job_id: int) -> None:
-        """Show a job by its number, in the jobs or in the archive, and drop a filter that hides it."""
+        """Show a job by its number, in jobs or archive, and drop a filter that hides it."""
         ...
 
     def refresh_space(self) -> None:

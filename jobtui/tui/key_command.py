@@ -1,4 +1,4 @@
-"""A command that keys run, and the scope in which they do; the table of all is in `commands`."""
+"""A command that keys run, and the scope of the keys; the table is in `commands`."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ _SORT_LABELS = {"because": "why", "reason": "details", "origin": "from", "l0": "
 
 
 def sort_commands(where: KeyScope, columns: Mapping[str, str], prefix: str = "") -> tuple[KeyCommand, ...]:
-    """Return the commands that sort a table: by its next column, in reverse, and by each of `columns`."""
+    """Return the commands that sort a table: by the next or by one column, or in reverse."""
     ways = (
         ("next", "greater_than_sign", "Sort by the column to the right", "sort_by(1)"),
         ("previous", "less_than_sign", "Sort by the column to the left", "sort_by(-1)"),

@@ -1,4 +1,4 @@
-"""The keymap: the default keys of all commands, and the config's changes, checked for clashes."""
+"""The keymap: the default keys of all commands, and the config's checked changes."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _MODIFIERS = frozenset(("alt", "ctrl", "shift", "super", "hyper", "meta"))
 
 
 class Keymap(msgspec.Struct, frozen=True):
-    """A checked keymap: the accepted changes (command id to keys in Textual's form) and the problems."""
+    """A checked keymap: the accepted changes (command id to Textual's keys), the problems."""
 
     changes: Mapping[str, str]
     problems: tuple[str, ...]
@@ -56,7 +56,7 @@ class Keymap(msgspec.Struct, frozen=True):
 
 
 def load_keymap(wanted: Mapping[str, str]) -> Keymap:
-    """Check the config's keymap: a change that clashes, or names no command or key, becomes a problem."""
+    """Check the config's keymap: a change that clashes or names nothing becomes a problem."""
     changes: dict[str, str] = {}
     problems: list[str] = []
     for command_id, keys in wanted.items():
@@ -104,7 +104,7 @@ def _normal(key: str) -> str:
 
 
 def _is_key(key: str) -> bool:
-    """Return whether a terminal can send the key; it sends shift and a character as another character."""
+    """Return whether a terminal can send the key: not shift with a character."""
     *modifiers, name = key.split("+")
     if not _MODIFIERS.issuperset(modifiers) or len(set(modifiers)) < len(modifiers):
         return False

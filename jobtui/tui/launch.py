@@ -19,7 +19,7 @@ _COLOR_SYSTEMS = {1: "standard", 16: "standard", 256: "256", 1 << 24: "truecolor
 
 
 class DashboardEnd(msgspec.Struct, frozen=True):
-    """The end of a dashboard: the exit status, and the profile that the user switches to, "" to leave."""
+    """The end of a dashboard: its exit status, and the profile to open next, "" for none."""
 
     status: int
     profile: str = ""

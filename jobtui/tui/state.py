@@ -23,7 +23,7 @@ _MAX_TYPED = 2000
 
 
 class SavedState(msgspec.Struct, omit_defaults=True):
-    """The dashboard's state between two starts; fields that only older versions know are ignored."""
+    """The dashboard's state between two starts; fields of older versions are ignored."""
 
     theme: str = ""
     columns: list[str] = []
@@ -117,7 +117,7 @@ class StateStore:
 
 
 class CommandHistory:
-    """The texts sent from the command bar, across starts, and the position of the user who recalls them.
+    """The texts sent from the command bar, across starts, and the one that is recalled.
 
     The text that was being typed is kept as a draft while older ones are recalled.
     """
@@ -168,14 +168,14 @@ class CommandHistory:
         return self._texts[self._place]
 
     def newer(self) -> str | None:
-        """Return the text sent after the one shown, finally the draft; None if the draft is shown already."""
+        """Return the text sent after the one shown, finally the draft; None after the draft."""
         if self._place >= len(self._texts):
             return None
         self._place += 1
         return self._draft if self._place == len(self._texts) else self._texts[self._place]
 
     def search(self, words: str, skip: int = 0) -> str | None:
-        """Return the newest text that contains `words`, ignoring case, after `skip` newer ones; else None."""
+        """Return the newest text with `words` in any case, after `skip` newer ones; else None."""
         wanted = words.casefold()
         found = [text for text in reversed(self._texts) if wanted in text.casefold()]
         return found[skip] if skip < len(found) else None

@@ -137,7 +137,7 @@ def has_title(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def has_progress(environ: Mapping[str, str] = os.environ) -> bool:
-    """Return whether the terminal is known to show progress (OSC 9;4), which others take for a notice."""
+    """Return whether the terminal shows progress (OSC 9;4), which others take for a notice."""
     is_windows = "WT_SESSION" in environ or environ.get("ConEmuANSI") == "ON"
     is_multiplexed = bool(environ.get("TMUX") or environ.get("STY"))
     return (is_windows or environ.get("TERM_PROGRAM") in _SHOW_PROGRESS) and not is_multiplexed
@@ -165,7 +165,7 @@ def title_sequence(text: str) -> str:
 
 
 def progress_sequence(jobs: Sequence[Job]) -> str:
-    """Return the escape sequence (OSC 9;4) that shows the progress of the running jobs, or removes it."""
+    """Return the sequence (OSC 9;4) that shows the progress of running jobs, or removes it."""
     if not any(job.status is Status.RUNNING for job in jobs):
         return "\x1b]9;4;0;0\x07"
     progress = mean_progress(jobs)
@@ -173,7 +173,7 @@ def progress_sequence(jobs: Sequence[Job]) -> str:
 
 
 def wrap_for_multiplexer(sequence: str, environ: Mapping[str, str] = os.environ) -> str:
-    """Return the sequence as tmux (if it allows it) or screen passes it to the terminal around them."""
+    """Return the sequence as tmux, if it allows that, or screen passes it on."""
     if environ.get("TMUX"):
         # both: tmux reads the bare one into its own paste buffer, the outer terminal gets the wrapped one
         return sequence + "\x1bPtmux;" + sequence.replace("\x1b", "\x1b\x1b") + "\x1b\\"
@@ -185,7 +185,7 @@ def wrap_for_multiplexer(sequence: str, environ: Mapping[str, str] = os.environ)
 def native_command(
     environ: Mapping[str, str] = os.environ, platform: str = sys.platform
 ) -> Sequence[str] | None:
-    """Return the program that copies its input to the desktop's clipboard; None if there is none."""
+    """Return the program that copies its input to the desktop's clipboard, or None."""
     if environ.get("SSH_TTY") or environ.get("SSH_CONNECTION"):
         return None  # the desktop is at the other end
     candidates: list[tuple[str, ...]] = []
@@ -254,7 +254,7 @@ _MISSING_ON_CONSOLE |= {ord(round_one): square for round_one, square in zip("╭
 
 
 class Glyphs(enum.StrEnum):
-    """The characters that are drawn: those that the terminal is known to have, ASCII alone, or all."""
+    """The characters that are drawn: those known to the terminal, ASCII alone, or all."""
 
     AUTO = "auto"
     ASCII = "ascii"
@@ -266,7 +266,7 @@ _COERCED = frozenset({"C.UTF-8", "C.utf8", "UTF-8"})
 
 
 def is_ascii_locale(environ: Mapping[str, str] = os.environ, started: Mapping[str, str] | None = None) -> bool:
-    """Return whether the user chose the locale C or POSIX, in which a terminal shows ASCII alone.
+    """Return whether the user chose the locale C or POSIX, which has ASCII alone.
 
     Python does not show it, as it encodes text as UTF-8 then (PEP 540). Without any of LC_ALL, LC_CTYPE and
     LANG, as in most containers, nothing was chosen.
@@ -283,7 +283,7 @@ def is_ascii_locale(environ: Mapping[str, str] = os.environ, started: Mapping[st
 
 
 def _initial_environ() -> Mapping[str, str]:
-    """Return the environment that the process was started with, as far as the system provides it."""
+    """Return the environment that the process was started with, if the system provides it."""
     try:
         pairs = Path("/proc/self/environ").read_bytes().split(b"\0")
     except OSError:
@@ -292,7 +292,7 @@ def _initial_environ() -> Mapping[str, str]:
 
 
 def encoder_for(stream: TextIO, glyphs: Glyphs = Glyphs.AUTO) -> Callable[[str], bytes]:
-    """Return the function that encodes text for the terminal behind the stream, by TERM and the locale."""
+    """Return the function that encodes text for a stream's terminal, by TERM and locale."""
     encoding, errors = stream.encoding, stream.errors or "backslashreplace"
     if glyphs is Glyphs.AUTO and is_ascii_locale():
         encoding = "ascii"

@@ -246,7 +246,7 @@ def theme_name(wanted: str, themes: Sequence[Theme] = THEMES) -> str:
 
 
 def theme_problem(wanted: str, own: Sequence[str] = ()) -> str:
-    """Return an error message if there is no theme of this name; "" if there is, or no name is given."""
+    """Return an error message if there is no theme of this name; "" also without a name."""
     names = [*(theme.name for theme in THEMES), *own]
     if not wanted or wanted in names:
         return ""

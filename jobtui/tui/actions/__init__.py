@@ -1,1 +1,1 @@
-"""The actions behind the dashboard's keys: on jobs and spaces, menus, export, and the way to leave."""
+"""The actions behind the dashboard's keys: on jobs and spaces, menus, export, leaving."""

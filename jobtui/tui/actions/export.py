@@ -1,4 +1,4 @@
-"""The export of jobs to a CSV or JSON file, which only the user can read, a page at a time."""
+"""The export of jobs, a page at a time, to a CSV or JSON file that only the user can read."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def new_export_path(directory: Path, suffix: str, now: datetime) -> Path:
 
 
 def job_fields(job: Job) -> Mapping[str, object]:
-    """Return a job's fields: times in ISO 8601 with their zone, sizes in bytes, progress as a fraction."""
+    """Return a job's fields: times in ISO 8601, sizes in bytes, progress as a fraction."""
     return {
         "id": job.id,
         "command": job.command,

@@ -128,7 +128,7 @@ class JobActions:
             self._report(plan, answers, "", "run again")
 
     async def recover_hosts(self, job_id: int, *, failed_only: bool) -> None:
-        """Run a job again, on all hosts or only on those that did not finish; the user has chosen which."""
+        """Run a job again, on all hosts or only on those that did not finish."""
         plan = select_recoverable([job_id], self._active(), self.context.client.history.is_archived)
         if plan.touched:
             option = " WITH failed_only = true" if failed_only else ""
@@ -196,7 +196,7 @@ class JobActions:
         await self._run_on_space(f"USE {self._quoted(space)}", space, self.context.session)
 
     async def _run_on_space(self, text: str, space: str, session: Session | None = None) -> bool:
-        """Run a text about a space, by default in the actions' session; return whether it succeeded."""
+        """Run a text about a space, in the actions' session by default; return its success."""
         if self._quoted(space) == "":
             self._host.show_toast(f"This name cannot be written in a statement: {space}", "error")
             return False
@@ -347,12 +347,12 @@ def recover_statements(ids: Sequence[int]) -> Iterator[StatementBatch]:
 
 
 def archive_statements(ids: Sequence[int]) -> Iterator[StatementBatch]:
-    """Yield the statements that archive exactly these jobs: a range for each run of consecutive ids."""
+    """Yield the statements that archive exactly these jobs, a range for consecutive ids."""
     return _ranged("BACKUP JOB", ids)
 
 
 def restore_statements(ids: Sequence[int]) -> Iterator[StatementBatch]:
-    """Yield the statements that bring exactly these jobs back: a range for each run of consecutive ids."""
+    """Yield the statements that restore exactly these jobs, a range for consecutive ids."""
     return _ranged("RESTORE JOB", ids)
 
 

@@ -1,4 +1,4 @@
-"""The actions of the views' keys, and the menus that some of them show: copy, columns, export, space."""
+"""The actions of the views' keys, and their menus: copy, columns, export, space."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def filter_statement(wanted: Filter) -> str:
 
 
 def copy_choices(job: Job, profile: str = "local", shown: Filter = NO_FILTER) -> list[tuple[str, str, str]]:
-    """Return a key, a title and a text for each part of a job that can be copied, and for the filter."""
+    """Return a key, a title and a text for all that can be copied of a job and the filter."""
     offers = [("i", "id", str(job.id)), ("r", "row", row_text(job))]
     statement = statement_of(job)
     if statement:
@@ -83,7 +83,7 @@ def copy_choices(job: Job, profile: str = "local", shown: Filter = NO_FILTER) ->
 
 
 def statement_of(job: Job) -> str:
-    """Return the statement that makes such a job, `ADMIN COMPACT nba`; "" if the language has none."""
+    """Return the statement that makes such a job, `ADMIN COMPACT nba`; "" if there is none."""
     if job.command not in set(JobCommand):
         return ""  # a cluster has jobs of other kinds, too
     try:
@@ -124,13 +124,13 @@ def palette_choices(
 
 
 def _can_recover_part(job: Job) -> bool:
-    """Return whether only some hosts of an ended job finished; a cluster always runs a whole job again."""
+    """Return whether only some hosts of an ended job finished; clusters rerun whole jobs."""
     finished = [task.status is Status.FINISHED for task in job.tasks]
     return job.status.ended and any(finished) and not all(finished) and job.origin is None
 
 
 class ViewActions:
-    """The actions of the views' keys, by command id; all methods run in a worker, see `start_action`."""
+    """The actions of the views' keys, by command id; they run in a worker (`start_action`)."""
 
     def __init__(self, context: Context, host: DashboardHost) -> None:
         self.context = context

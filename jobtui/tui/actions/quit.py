@@ -24,7 +24,7 @@ _YIELDING = "pausing at the next steps, then {}"
 
 
 class QuitFlow:
-    """The steps to the end of the dashboard: a question how to leave, and a wait if the user chooses one."""
+    """The end of the dashboard: a question how to leave, and a wait if the user chooses one."""
 
     def __init__(self, context: Context, host: DashboardHost) -> None:
         self.context = context
@@ -178,7 +178,7 @@ def _loss_lines(jobs: Sequence[Job]) -> list[Line]:
 
 
 def _paused_lines(jobs: Sequence[Job]) -> list[Line]:
-    """Return what becomes of the paused jobs, whatever the user chooses, and what continues them."""
+    """Return what becomes of the paused jobs in any case, and what continues them."""
     held = [job for job in jobs if is_held(job)]
     by_hand = [job for job in held if not _waits_for_schedule(job)]
     by_schedule = [job for job in held if _waits_for_schedule(job)]

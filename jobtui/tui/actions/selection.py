@@ -11,7 +11,7 @@ from jobtui.model import Job, Status
 
 
 class Selection(msgspec.Struct, frozen=True):
-    """The ids of the jobs that an action touches, ascending, and of those that it skips, by reason."""
+    """The ascending ids of the jobs that an action touches, and those it skips, by reason."""
 
     touched: tuple[int, ...]
     skipped: Mapping[str, tuple[int, ...]]
@@ -29,7 +29,7 @@ class Selection(msgspec.Struct, frozen=True):
         return f"{'job' if one else 'jobs'} {', '.join(parts)}"
 
     def only(self, later: Selection) -> Selection:
-        """Return this selection reduced to the jobs that a `later` selection of them still touches."""
+        """Return this selection without the jobs that a `later` selection of them skips."""
         skipped = dict(self.skipped)
         for why, ids in later.skipped.items():
             skipped[why] = tuple(sorted((*skipped.get(why, ()), *ids)))

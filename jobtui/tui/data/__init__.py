@@ -1,1 +1,1 @@
-"""The data behind the dashboard's widgets: the feed of events, caches, searches, and rows of tables."""
+"""The data behind the widgets: the feed of events, caches, searches, rows of tables."""

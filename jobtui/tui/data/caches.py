@@ -1,4 +1,4 @@
-"""The data that the dashboard fetches on request: results of statements, stats, samples, the overview, jobs.
+"""The data that the dashboard fetches on request: statements, stats, samples, jobs.
 
 A cache fetches in the background and keeps the newest answer, which it returns at once.
 """
@@ -39,7 +39,7 @@ class SpaceActivity(msgspec.Struct, frozen=True):
 
     @property
     def measured(self) -> tuple[Job, ...]:
-        """The finished jobs whose sizes before and after are known for each host, the oldest first."""
+        """The finished jobs whose sizes are known for each host, the oldest first."""
         return tuple(job for job in reversed(self.jobs) if size_after(job) is not None)
 
     @property
@@ -56,7 +56,7 @@ def size_after(job: Job) -> int | None:
 
 
 def fetch_activity(client: Client, spaces: Iterable[str]) -> dict[str, SpaceActivity]:
-    """Return the newest jobs of each space. It reads the disk: for a background thread. Raises StoreError."""
+    """Return the newest jobs of each space. For a background thread. Raises StoreError."""
     history = client.history
     found: dict[str, list[Job]] = {space: [] for space in spaces}
     for job in history.query(Query(descending=True)).page(0, _JOBS_FOR_ALL):
@@ -69,7 +69,7 @@ def fetch_activity(client: Client, spaces: Iterable[str]) -> dict[str, SpaceActi
 
 
 def recent_jobs(client: Client, space: str, before: int | None = None) -> list[Job]:
-    """Return the newest jobs of a space, the newest first. For a background thread. Raises StoreError.
+    """Return a space's newest jobs, the newest first. It reads the disk. Raises StoreError.
 
     `before`: only jobs with a lower id.
     """
@@ -113,7 +113,7 @@ class ActivityCache:
 
 
 class UsualTimes:
-    """The usual times of jobs, computed on request from earlier jobs of their kind, one at a time."""
+    """The usual times of jobs, computed on request, one at a time, from earlier jobs."""
 
     def __init__(self, client: Client, on_change: Callable[[], object]) -> None:
         """Create the cache. `on_change` is called on a thread of the cache after each answer."""
@@ -172,7 +172,7 @@ def usual_seconds(job: Job, jobs: Sequence[Job]) -> float | None:
 
 
 def _is_comparable(earlier: Job, job: Job) -> bool:
-    """Return whether an earlier job had to do the same work: on the same hosts, families and keys."""
+    """Return whether an earlier job did the same work: on equal hosts, families and keys."""
     one, other = earlier.options, job.options
     return (
         [task.host for task in earlier.tasks] == [task.host for task in job.tasks]
@@ -233,7 +233,7 @@ class StatsResult(msgspec.Struct, frozen=True):
 
 
 class StatsCache:
-    """The newest stats of spaces on hosts, fetched on request, one request at a time for each of them."""
+    """The newest stats of spaces on hosts, fetched on request, each one at a time."""
 
     def __init__(self, client: Client, on_change: Callable[[], object]) -> None:
         """Create the cache. `on_change` is called on the engine's thread after each answer."""
@@ -281,7 +281,7 @@ class SamplesCache:
         self._answer: tuple[int, JobSamples | None] | None = None
 
     def request(self, job: Job, *, again: bool = False) -> None:
-        """Fetch the samples of a job if it is another one, or has another status; with `again` in any case."""
+        """Fetch the samples of a job if it or its status is another; with `again` in any case."""
         if not self._is_pending and (again or self._requested != (job.id, job.status)):
             self._requested, self._is_pending = (job.id, job.status), True
             self._client.fetch_samples(job.id).add_done_callback(lambda done: self._receive(job.id, done))

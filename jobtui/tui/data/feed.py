@@ -1,4 +1,4 @@
-"""The feed of events to the dashboard, and the poller that replaces it while this process only reads.
+"""The feed of events to the dashboard, and the poller that a reading process uses.
 
 The client calls `Feed.receive` on the engine's thread, up to ten thousand times a second. Changes are merged
 by job id under a lock that is held for a few dict operations, and the screen is woken at most once until it
@@ -131,12 +131,12 @@ class Feed:
 
     @property
     def pending_progress(self) -> int:
-        """The number of events that would be drained if all are progress, which may wait a little; else 0."""
+        """The number of events to drain if all are progress, which may wait a little; else 0."""
         with self._lock:
             return 0 if self._batch.is_urgent else self._batch.count
 
     def drain(self) -> Batch | None:
-        """Return the changes since the last drain; None if there are none, and the next event wakes."""
+        """Return the changes since the last drain; None if there are none: then the next wakes."""
         with self._lock:
             if not self._filled:
                 self._awake = False

@@ -1,4 +1,4 @@
-"""Table rows with names as keys and the filter for them; the rows of the spaces and of the hosts."""
+"""Table rows with names as keys, and their filter; the rows of the spaces and hosts."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _holds(texts: Mapping[str, str], column: str, word: str, whole: str) -> bool
 
 
 class NamedRows:
-    """The rows of a table, with their names as keys; only those that pass the filter are shown.
+    """The rows of a table by their names; only those that pass the filter are shown.
 
     Attributes:
         filter: Returns whether a row is shown.

@@ -1,4 +1,4 @@
-"""Jobs as rows of a table: pages of a query, in which newer snapshots from the client replace the jobs."""
+"""Jobs as rows of a table: pages of a query, updated with the client's snapshots."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def default_columns(client: Client) -> tuple[str, ...]:
 
 
 def chosen_columns(keys: Iterable[str], client: Client) -> tuple[Column, ...]:
-    """Return the columns of these keys, in the table's order; the default ones if no key is known."""
+    """Return the columns of these keys in the table's order; the default ones if none is."""
     wanted = set(keys)
     found = tuple(column for column in JOB_COLUMNS if column.key in wanted)
     return found or tuple(column for column in JOB_COLUMNS if column.key in default_columns(client))
@@ -249,7 +249,7 @@ class JobRows:
         return cells
 
     def _cover(self, job: Job, shown: Sequence[PlacedColumn], cells: list[Line | None]) -> None:
-        """Extend the details over the columns before them: over blank cells and less important columns."""
+        """Extend the details over the columns before them that are blank or less important."""
         width = shown[-1].width
         details = self._details(job, _UNLIMITED)
         if job.status in _SHORTENED and line_width(self._details(job, width)) <= width:
@@ -299,7 +299,7 @@ class JobRows:
                 return job_cell(job, column, now, width)
 
     def _details(self, job: Job, width: int) -> Line:
-        """Return the most useful text for a job's status: the reason, what it waits for, or its rate."""
+        """Return the text for a job's status: the reason, what it waits for, or its rate."""
         now = self._now()
         match job.status:
             case Status.QUEUE if job is _PENDING:
@@ -338,7 +338,7 @@ class JobRows:
                 return ((cause_of(job), TextRole.MUTED),)
 
     def extend_trends(self) -> None:
-        """Add the rates of this second to the trends of the jobs that run; those of others are dropped."""
+        """Add the rates of this second to the trends of running jobs; drop those of others."""
         now = self._now().replace(microsecond=0)
         if now == self._trend_end:
             return
@@ -383,7 +383,7 @@ def estimate_job_seconds(job: Job, rates: Rates, now: datetime) -> float | None:
 
 
 def _sizes(job: Job, width: int) -> str:
-    """Return the size of the job's files before and after it, "" if it is unknown for some host.
+    """Return the size of the files before and after a job, "" if a host's is not known.
 
     The figures are aligned with those of other rows if `width` cells are enough.
     """
@@ -435,7 +435,7 @@ _CELLS: Mapping[str, Callable[[Job, datetime], Line]] = {
 
 
 class MarkedJobs:
-    """A set of job ids, of one byte for each id: ids rise from 1, and a million of them may be marked."""
+    """A set of job ids, of one byte each: ids rise from 1, and a million may be marked."""
 
     def __init__(self) -> None:
         self._flags = bytearray()

@@ -37,7 +37,7 @@ _ON_SCREEN = 64
 
 
 def expand_names(filter: Filter, client: Client) -> Filter:  # noqa: A002
-    """Return the filter with the beginnings of names replaced by all names that begin so, ignoring case.
+    """Return the filter with beginnings of names replaced by all names that begin so.
 
     An existing name stands for itself alone. A text that no name begins with stays as it is.
     """
@@ -66,7 +66,7 @@ def _full_names(typed: frozenset[str], names: Collection[str]) -> frozenset[str]
 
 
 def query_jobs(client: Client, filter: Filter, sort: str, descending: bool, archived: bool) -> QueryResult:  # noqa: A002
-    """Query the history: at once without a filter and in the order of ids, otherwise within a second."""
+    """Query the history: at once if unfiltered in the order of ids, else within a second."""
     filter = expand_names(filter, client)  # noqa: A001
     # the archive holds no job that waits for a recovery
     unrecovered = frozenset[int]()
@@ -135,7 +135,7 @@ def neighbor_in(found: QueryResult, view: QueryResult, job_id: int, by: int) -> 
 
 
 def next_in(found: QueryResult, view: QueryResult, job_id: int, by: int) -> int | None:
-    """Return the job of `found` that comes next after a job of `view`, or before it if `by` is negative.
+    """Return the job of `found` after a job of `view`, or before it if `by` is negative.
 
     Both are in the same order, and `view` has all jobs of `found`. Not for the screen's thread.
     """
@@ -159,7 +159,7 @@ def next_in(found: QueryResult, view: QueryResult, job_id: int, by: int) -> int 
 
 
 class SearchResult(msgspec.Struct, frozen=True):
-    """A query's result, and whether all of it can be read without delay or only the first page."""
+    """A query's result, and whether all of it or only its first page can be read at once."""
 
     view: QueryResult
     whole: bool
@@ -429,7 +429,7 @@ class WorkerReply(msgspec.Struct, Generic[T], frozen=True):
 
 
 class LatestOnlyWorker(Generic[T]):
-    """A daemon thread that works on one request at a time; a newer request cancels an older one.
+    """A daemon thread that works on the newest request; it cancels an older one.
 
     The work for a request may yield several answers, each better than the one before.
     """

@@ -1,4 +1,4 @@
-"""The dashboard's screen: the header, the view that is shown, and the console, which it connects."""
+"""The dashboard's screen, which connects the header, the view shown and the console."""
 
 from __future__ import annotations
 
@@ -240,7 +240,7 @@ class Dashboard(StyledScreen):
     # -- views --------------------------------------------------------------------------------------
 
     async def show_view(self, name: str, remember: bool = True) -> None:
-        """Show a view by its name; each is made when it is first shown. `remember`: esc leads back."""
+        """Show a view by its name, made when it is first shown. `remember`: esc leads back."""
         now = next(other for other, view in self._views.items() if view is self.view)
         kept = [step for step in self._trail if step[0] not in (now, name)]
         here = (now, self.jobs.list.filter_text, self.jobs.list.table.cursor_key)
@@ -256,7 +256,7 @@ class Dashboard(StyledScreen):
         self.refresh_header()
 
     async def _return(self) -> None:
-        """Show the view that the user came from, with its filter and cursor; the jobs if there was none."""
+        """Show the view that the user came from, with its filter and cursor, else the jobs."""
         name, text, key = self._trail[-1] if self._trail else ("jobs", self.jobs.list.filter_text, None)
         self.jobs.entry_filter = ""
         await self.show_view(name, remember=False)
@@ -289,7 +289,7 @@ class Dashboard(StyledScreen):
         self.show_keys()
 
     def on_completion_list_picked(self, message: CompletionList.Picked) -> None:
-        """Insert a completion that was clicked; the list lies over the screen, outside the console."""
+        """Insert a completion that was clicked in the list, which is not in the console."""
         message.stop()
         self.console.bar.insert_candidate(message.candidate)
 
@@ -410,7 +410,7 @@ class Dashboard(StyledScreen):
         await self.focus_bar()
 
     async def action_back(self) -> None:
-        """Undo one step: the wait to leave, a step in the view, the transcript, the alarm, or the view."""
+        """Undo one step: a wait to leave, a step in the view, transcript, alarm, or the view."""
         if self._quit_flow.stay() or self.view.go_back():
             return
         if self.console.has_transcript:

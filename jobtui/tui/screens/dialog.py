@@ -1,4 +1,4 @@
-"""Dialogs: a question over the dashboard, and the screen for a profile that cannot be opened.
+"""Dialogs: a question over the dashboard, and the app of a profile that does not open.
 
 A question has a few answers, each with its key; the safe one has the focus.
 """
@@ -65,7 +65,7 @@ class Choice(msgspec.Struct, Generic[T], frozen=True):
 
 
 class AnswerList(StyledWidget, can_focus=True):
-    """The answers: arrows move, enter chooses; the key of an answer or a click chooses it at once."""
+    """The answers: arrows move, enter chooses; an answer's key or a click chooses at once."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up,left,shift+tab,k", "step(-1)", show=False),
@@ -292,7 +292,7 @@ class Question(DismissOnceScreen[T | None]):
 
 
 def _hang(line: Line) -> int:
-    """Return the indent of the rest of a wrapped line: an entry of a list has one, prose has none."""
+    """Return the indent of the rest of a wrapped line, which an entry has and prose has not."""
     return 2 if line and line[0][1] is TextRole.STRONG else 0
 
 

@@ -86,7 +86,7 @@ _DASHBOARD_WORDS = (
 
 
 def help_lines(working: Sequence[KeyCommand], keymap: Keymap, width: int) -> list[Line]:
-    """Return the help in lines of at most `width` cells: commands by scope, filter terms, statements."""
+    """Return the help in lines of at most `width` cells: commands, filters, statements."""
     lines: list[Line] = []
     # what every table has comes last
     scopes = sorted(

@@ -38,7 +38,7 @@ _PREVIEW_LINES = 8
 
 
 class ScheduleDraft(msgspec.Struct, frozen=True):
-    """The statement that the fields make, when it would run, and what is wrong with it ("": nothing)."""
+    """The statement that the fields make, when it would run, and what is wrong with it."""
 
     statement: str
     runs: Sequence[tuple[datetime, datetime | None]] = ()

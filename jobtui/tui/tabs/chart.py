@@ -223,7 +223,7 @@ def _panel_lines(
     *,
     as_mean: bool = False,
 ) -> list[Line]:
-    """Return a title, `rows` lines of curve with the labels of its axis, and the axis below them.
+    """Return a title, `rows` lines of curve with labels, and the axis below them.
 
     `ticks` returns the labels of that axis. `as_mean`: the title has the mean, not the last figure.
     """
@@ -287,7 +287,7 @@ def _curve(
     *,
     filled: bool,
 ) -> list[str]:
-    """Return the curve in lines of braille, as wide as the room; `filled`: with the area under it.
+    """Return the curve in `rows` lines of braille; `filled`: with the area under it.
 
     Where nothing is known it is interrupted.
     """
@@ -339,7 +339,7 @@ def _columns(seconds: Sequence[float], figures: Sequence[float], most: int) -> l
 
 
 def _axis(ends: tuple[float, float], room: int, ticks: Ticks) -> list[Line]:
-    """Return the horizontal axis with a mark for each label, and the labels; the last one ends at its end."""
+    """Return the horizontal axis with a mark for each label, and the labels below it."""
     begin, end = ends
     *others, (_, final) = ticks(end, max(1, room // _TICK_CELLS))
     rule, text = "─" * room, ""
@@ -363,7 +363,7 @@ def _times(end: float, most: int) -> list[Tick]:
 
 
 def _clock(seconds: float, end: float) -> str:
-    """Return a time on an axis to `end`, in the same form for all of its labels: `1.5 s`, or `0:05`."""
+    """Return a time on an axis to `end`, in one form for all labels: `1.5 s`, or `0:05`."""
     if end < 10:
         return f"{seconds:.1f} s"
     return format_duration(seconds) if seconds >= 10 else f"0:{int(seconds):02}"
@@ -385,7 +385,7 @@ def _side_by_side(panels: Sequence[Sequence[Line]]) -> list[Line]:
 
 
 def _host_rows(samples: JobSamples, shown: int | None, width: int) -> list[Line]:
-    """Return a row for each host: how much it read and wrote each moment, and its last figures."""
+    """Return a row for each host: what it read and wrote over time, and its last figures."""
     name_width = min(_HOST_WIDTH, max(len(host.host) for host in samples.hosts))
     room = width - name_width - 38
     heads = f" {'Host':<{name_width}}  {'read + written'.ljust(max(0, room)) if room >= 8 else ''}"

@@ -18,7 +18,7 @@ _MAX_LINGERING = timedelta(hours=6)
 
 
 def storage_lines(job: Job, results: Mapping[str, StatsResult], width: int, look_key: str = "") -> list[Line]:
-    """Return the sizes of all hosts, a row each under their totals; then each host's levels and entries.
+    """Return the sizes of all hosts under their totals, then each host's levels and entries.
 
     Args:
         job: The job.
@@ -76,7 +76,7 @@ _BLOCK_GAP = 4
 
 
 def size_table(tasks: Sequence[Task], results: Mapping[str, StatsResult], width: int) -> list[Line]:
-    """Return a row of sizes for each host, the totals first; columns that do not fit are omitted."""
+    """Return a row of sizes for each host, the totals first, in the columns that fit."""
     host_width = min(24, max(13, *(width_of(task.host) for task in tasks)), max(13, width // 3))
     count = max(1, min(len(_SIZE_COLUMNS), (width - host_width - 1) // _SIZE_WIDTH))
     figures = [_sizes_of(task, results.get(task.host, StatsResult()).stats) for task in tasks]
@@ -126,7 +126,7 @@ def _change_role(size: int, role: TextRole) -> TextRole:
 
 
 def request_hint(look_key: str) -> Line:
-    """Return the line about the key that fetches the stats of a space that another program owns."""
+    """Return the line about the key that fetches the stats of another program's space."""
     return (
         (" Another program's database: opening it writes there. ", TextRole.WARNING),
         (look_key, TextRole.KEY),
@@ -209,7 +209,7 @@ def describe_work(stats: SpaceStats | None) -> str:
 
 
 def lingering_tasks(job: Job, now: datetime) -> list[Task]:
-    """Return the tasks whose hosts may still be at work although they, or their job, have ended.
+    """Return the ended tasks, or those of an ended job, whose hosts may still be at work.
 
     A cluster ends a job before its hosts finish. Hours after the end of a job, a host works on something else.
     """
@@ -228,7 +228,7 @@ def lingering_tasks(job: Job, now: datetime) -> list[Task]:
 
 
 def lingering_lines(job: Job, results: Mapping[str, StatsResult], width: int, now: datetime) -> list[Line]:
-    """Return a line for each host that still works: `the host h2 is still compacting (1 compaction)`."""
+    """Return a line for each host still at work: `the host h2 is still compacting (…)`."""
     lines: list[Line] = []
     for task in lingering_tasks(job, now):
         stats = results.get(task.host, StatsResult()).stats

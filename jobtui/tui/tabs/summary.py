@@ -132,7 +132,7 @@ def next_action(job: Job, recovered_as: Sequence[int], keys: tuple[str, str, str
 
 
 def hosts_done_line(job: Job, rate: float | None) -> Line:
-    """Return how far a job has come if its hosts do not report that, with its rate if that is known."""
+    """Return the hosts done of a job whose hosts report no progress, and a known rate."""
     count = len(job.tasks)
     done = f"{job.ended_tasks} of {count} hosts done" if count > 1 else "progress not known"
     speed: Line = ((f"  {format_rate(rate)}", TextRole.ACCENT),) if rate is not None else ()
@@ -140,7 +140,7 @@ def hosts_done_line(job: Job, rate: float | None) -> Line:
 
 
 def format_stop_details(job: Job, width: int) -> str:
-    """Return the reason of a stop, how far the job came, and who stopped it if there is room for that."""
+    """Return the reason of a stop, how far the job came, and who stopped it if there is room."""
     event = last_stop(job)
     why = "" if event is None else event.reason
     text = "; ".join(filter(None, (why, _stopped_at(job))))
@@ -163,7 +163,7 @@ def _stopped_at(job: Job) -> str:
 
 
 def task_counts(job: Job) -> Line:
-    """Return the number of tasks of each status in one line: `49 of 50 hosts finished, 1 failed: h37`."""
+    """Return the tasks of each status in a line: `49 of 50 hosts finished, 1 failed: h37`."""
     by_status = {status: [task for task in job.tasks if task.status is status] for status in Status}
     finished = len(by_status[Status.FINISHED])
     spans: list[Span] = [(f" {finished} of {format_count(len(job.tasks), 'host')} finished", TextRole.PLAIN)]

@@ -70,7 +70,7 @@ _URGENCY = (Status.FAILED, Status.RUNNING, Status.STOPPED, Status.QUEUE, Status.
 
 
 def sort_tasks(job: Job, by: TaskSort) -> list[Task]:
-    """Return the job's tasks in an order: the largest numbers first, those without a number last."""
+    """Return the job's tasks in an order: the largest numbers first, unknown ones last."""
     keys: Mapping[TaskSort, Callable[[Task], object]] = {
         TaskSort.STATUS: lambda task: _URGENCY.index(task.status),
         TaskSort.HOST: lambda task: task.host,
@@ -172,7 +172,7 @@ def _status(job: Job, task: Task, has_words: bool) -> Span:
 
 
 def is_progress_unknown(job: Job, now: datetime) -> bool:
-    """Return whether the job works and none of its hosts reports how far it has come: clusters never do."""
+    """Return whether the job works and none of its hosts reports its progress, as in clusters."""
     running = [task for task in job.tasks if task.status is Status.RUNNING]
     if not running or any(task.progress is not None for task in running):
         return False
@@ -204,7 +204,7 @@ def _layout(job: Job, shown: Sequence[Figures], room: int, now: datetime) -> Tas
 
 
 def _layouts(widths: Mapping[TaskFigure, int], needs_words: bool) -> Iterator[TaskLayout]:
-    """Yield layouts from rich to poor: without the bar, then the rate, the status's word, and the time."""
+    """Yield layouts from rich to poor: without bar, then rate, word of the status, time."""
     without_rate = _without(widths, TaskFigure.RATE)
     bytes_alone = _without(_without(without_rate, TaskFigure.TIME), TaskFigure.STEPS)
     for has_words, kept in (
@@ -266,7 +266,7 @@ def _deferral_text(deferral: Deferral) -> str:
 
 
 def _waiting_text(job: Job, task: Task, busy_with: int | None) -> str:
-    """Return why a task of a running job is in the queue; `busy_with` is the job that its host works on."""
+    """Return why a task of a running job is queued; `busy_with`: the job on its host."""
     steps = "" if task.steps is None else f" after step {task.steps.done} of {task.steps.total}"
     if job.paused:
         return f"paused{steps}" if task.start is not None else "waits, because the job is paused"

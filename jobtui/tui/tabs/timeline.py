@@ -1,4 +1,4 @@
-"""Two tabs about the course of a job: Timeline, its tasks on one axis; Events, what happened and when."""
+"""Two tabs about the course of a job: Timeline, its tasks on one axis, and Events."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _MIN_WAIT = 1.0
 
 
 def timeline_lines(job: Job, width: int, now: datetime, order: DateOrder) -> list[Line]:
-    """Return a bar for each task, from the job's submission to its end (or now): `╌` waited, `▇` worked.
+    """Return a bar for each task, from the submission to the end: `╌` waited, `▇` worked.
 
     Failed and running tasks come first, as in the tasks tab. Each row begins with the glyph of its status:
     without colors, the bars of a running and of a finished task look the same.
@@ -128,7 +128,7 @@ def _row(
 
 
 def _note(job: Job, part: Job | Task, now: datetime) -> str:
-    """Return how long the job, or one of its tasks, waited and ran; in the present tense while it does."""
+    """Return how long a job or a task waited and ran; in the present tense while it does."""
     start, stop = part.start, part.stop
     seconds = max(0.0, ((start or stop or now) - job.submitted).total_seconds())
     # the times of a job of a cluster are by its clock, which may be hours behind or ahead
@@ -146,7 +146,7 @@ def _note(job: Job, part: Job | Task, now: datetime) -> str:
 def event_lines(
     job: Job, recovered_as: Sequence[int], width: int, now: datetime, order: DateOrder
 ) -> list[Line]:
-    """Return a line for each event with its time, oldest first; then the lineage and the job's cluster.
+    """Return a line for each event, the oldest first; then the lineage and the cluster.
 
     The events of another day than those above them are below its date; those of today need none.
     """

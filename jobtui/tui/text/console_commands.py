@@ -87,7 +87,7 @@ def add_console_commands(text: str, offset: int, message: str) -> str:
 
 
 def with_console_commands(text: str, answer: ExecuteResult) -> ExecuteResult:
-    """Return the answer to a text; a syntax error at its first word names the console's commands, too."""
+    """Return the answer; a syntax error at the first word names the console's commands, too."""
     failure = answer.failure
     if failure is None or not failure.syntax or failure.line != 1 or not failure.caret:
         return answer

@@ -28,7 +28,7 @@ from jobtui.tui.text.spans import GLYPH, Line, TextRole, cause_of, unbroken, wra
 def describe_no_effect(
     key: str, scopes: Sequence[KeyScope], context: Context, why_unavailable: Callable[[KeyCommand], str]
 ) -> str:
-    """Return `s (stop) has no effect here: archived jobs have ended`, "" if no command has the key.
+    """Return `s (stop) has no effect here: archived jobs have ended`, "" for an unknown key.
 
     Args:
         key: The key.
@@ -106,7 +106,7 @@ _SEVERITY = {Status.FAILED: "error", Status.STOPPED: "warning", Status.FINISHED:
 
 
 def describe_ends(jobs: Sequence[Job]) -> tuple[str, str]:
-    """Return a text about jobs that have ended at the same time, and the worst severity among them."""
+    """Return a text about jobs that ended at the same time, and their worst severity."""
     if len(jobs) == 1:
         return describe_end(jobs[0])
     by_status = {status: [job.id for job in jobs if job.status is status] for status in _SEVERITY}
@@ -134,7 +134,7 @@ _WHOLE_FROM = 68
 
 
 def first_steps(context: Context, archived: bool, width: int, height: int) -> tuple[Line, ...]:
-    """Return the text for an empty history or archive, shorter if narrow and without blank lines if low."""
+    """Return the text for an empty history or archive, shorter in a small terminal."""
     lines = _first_steps(context, archived, width)
     return lines if len(lines) <= height else tuple(line for line in lines if line)
 
@@ -237,7 +237,7 @@ def _first_steps(context: Context, archived: bool, width: int) -> tuple[Line, ..
 
 
 def describe_no_space(context: Context) -> str:
-    """Return the text for a profile without spaces, with the statement that creates one if the user can."""
+    """Return the text for a profile without spaces, with the statement that creates one."""
     can_create = context.client.writable and context.client.connection is None
     return f"There is no space yet{': CREATE SPACE creates one' if can_create else ''}"
 

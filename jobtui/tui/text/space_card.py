@@ -146,7 +146,7 @@ _HEAVY_FRAME = _CardFrame("┏", "┓", "┗", "┛", "━", "┃")
 
 
 def title_width(card: SpaceCard) -> int:
-    """Return the width of a card that shows its whole name and its label, also under the cursor."""
+    """Return the width of a card that has its whole name and label, also under the cursor."""
     label = _LABELS[card.attention]
     return width_of(card.space.space.name) + 8 + (len(label) + 3 if label else 0)
 

@@ -37,7 +37,7 @@ def fit(text: str, width: int, right: bool = False) -> str:
 
 
 def fit_host(name: str, width: int, right: bool = False) -> str:
-    """Return a host's name in exactly `width` cells; of a path, the end is kept, which distinguishes it."""
+    """Return a host's name in exactly `width` cells; a path keeps its distinguishing end."""
     if width <= 0 or "/" not in name or width_of(name) <= width:
         return fit(name, width, right)
     kept = single_cells(name[-8 * width :])
@@ -155,7 +155,7 @@ def line_width(line: Iterable[Span]) -> int:
 
 
 def cut(line: Line, width: int) -> Line:
-    """Cut the line to at most `width` cells; the last span ends with an ellipsis if it was cut."""
+    """Cut the line to at most `width` cells; a span that is cut ends with an ellipsis."""
     kept: list[Span] = []
     room = width
     for text, role in line:
@@ -215,7 +215,7 @@ _DONE, _REST = "▇", "░"
 
 
 def status_span(job: Job) -> Span:
-    """Return a job's status as glyph and word: `▶ running`, `◼ stopping 2/3` or `‖ paused 17/64`."""
+    """Return a job's status: `▶ running`, `◼ stopping 2/3` or `‖ paused 17/64`."""
     if job.paused and not job.status.ended:
         # a step that has begun is finished first, and its host is busy until then
         word = "pausing" if any(task.status is Status.RUNNING for task in job.tasks) else "paused"
@@ -226,7 +226,7 @@ def status_span(job: Job) -> Span:
 
 
 def step_count(job: Job) -> str:
-    """Return the finished steps of all steps of a compaction, `17/64`; "" for work of one step a host."""
+    """Return the finished of all steps of a compaction, `17/64`; "" for one step a host."""
     steps = [task.steps for task in job.tasks if task.steps is not None]
     if all(step.total <= 1 for step in steps):
         return ""
@@ -244,7 +244,7 @@ def continuation_of(job: Job) -> str:
 
 
 def task_status_span(task: Task, job: Job) -> Span:
-    """Return a task's status; `◼ stopping` or `‖ pausing` if it still runs and its job is about to."""
+    """Return a task's status; `◼ stopping` or `‖ pausing` if it runs and its job is."""
     if task.status is Status.RUNNING and job.stopping:
         return f"{STOPPING} stopping", TextRole.WARNING
     if task.status is Status.RUNNING and job.paused:
@@ -267,7 +267,7 @@ _MIN_CHANGE = 0.01
 
 
 def size_sparkline(sizes: Sequence[float], width: int) -> str:
-    """Return sizes as bars between the lowest and the highest, half as high if all are about the same."""
+    """Return sizes as bars from the lowest to the highest, half as high if all are equal."""
     low, high = min(sizes, default=0.0), max(sizes, default=0.0)
     # from zero, the bars of a large space that hardly changes would be one block
     if high - low <= high * _MIN_CHANGE:
@@ -276,7 +276,7 @@ def size_sparkline(sizes: Sequence[float], width: int) -> str:
 
 
 def sparkline(figures: Sequence[float], width: int, most: float | None = None) -> str:
-    """Return the figures as bars of one line, `width` cells wide; a blank where nothing is known.
+    """Return the figures as bars in `width` cells; a blank where nothing is known.
 
     `most`: the figure of a full bar, None for the highest.
     """
@@ -357,8 +357,9 @@ def with_cursor(line: Line) -> Line:
 
 
 def cause_of(job: Job) -> str:
-    """Return a job's reason without its host if that is a path, and without the database's directory after the
-    host: a path would fill the line before the cause.
+    """Return a job's reason without paths, which would fill the line before the cause.
+
+    A host that is a path is left out, and so is the directory of the database after another host.
     """
     for task in job.tasks if job.reason else ():
         if job.reason.startswith(f"{task.host}: "):
@@ -458,7 +459,7 @@ _CONNECTION_GLYPHS = {
 
 
 def connection_span(status: ConnectionStatus) -> Span:
-    """Return the state of the connection to a cluster: `● 10.0.0.5:9669`, `◌ connecting`, `✖ lost`.
+    """Return the state of a connection: `● 10.0.0.5:9669`, `◌ connecting`, `✖ lost`.
 
     The address has the glyph of `connecting` while the cluster does not answer.
     """

@@ -155,7 +155,7 @@ linux_driver.WriterThread = TerminalWriter  # type: ignore[attr-defined,assignme
 
 
 class RobustLinuxDriver(LinuxDriver):
-    """A driver for terminals that are not read, that send bytes that are not UTF-8, or that are gone.
+    """A driver for terminals that are not read, are gone, or send what is not UTF-8.
 
     It ends the app when the terminal is gone, resumes only after a stop, and fits the terminal's last size.
 
@@ -236,7 +236,7 @@ class RobustLinuxDriver(LinuxDriver):
             self._writer_thread.write(data)
 
     def _read(self) -> bytes:
-        """Return the input, empty if the terminal is gone: in raw mode, nothing else ends the input."""
+        """Return the input, empty if the terminal is gone: nothing else ends it in raw mode."""
         try:
             return os.read(self.fileno, _READ_BYTES)
         except OSError:
@@ -273,7 +273,7 @@ class RobustLinuxDriver(LinuxDriver):
 
 
 class KeyParser(XTermParser):
-    """A parser that reads esc and the key soon after it as two keys: no command here has a key with alt.
+    """A parser that reads esc and the key after it as two keys: no command needs alt.
 
     Textual combines them into one key, or esc and 2 into a character like `™`. If both arrive at once, after a
     stall or over a slow line, the esc would be lost, and the other key would be typed into the field that the

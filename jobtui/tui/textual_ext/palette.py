@@ -93,7 +93,7 @@ class Palette(GuardedPalette):
 
 
 class RegistryCommands(Provider):
-    """The entries of the palette: commands that have an effect on the widget that had the focus before."""
+    """The palette's entries: commands with an effect where the focus was before."""
 
     @override
     async def search(self, query: str) -> Hits:

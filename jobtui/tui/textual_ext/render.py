@@ -54,7 +54,7 @@ class CroppedUpdate(ChopsUpdate):
 
 
 class PartialCompositor(Compositor):
-    """A compositor that renders only the widgets in a changed region that are not covered by others.
+    """A compositor that renders only the uncovered widgets in a changed region.
 
     Private: the class, `_dirty_regions`, `_get_renders`. Reason: after any change Textual renders all lines of
     every visible widget. Gain: a page up or down costs 1.7 times the key of an empty app instead of 2.15
@@ -98,7 +98,7 @@ def use_partial_compositor(screen: Screen[Any]) -> None:
 
 
 class BorderlessStylesCache(StylesCache):
-    """A cache of painted lines for widgets without a border, padding, outline, tint or opacity.
+    """A cache of painted lines for widgets without border, padding, outline, tint, opacity.
 
     Private: the class and `render_line`. Reason: Textual looks up all of these for each line that it paints.
     Gain: two thirds of the cost of a line that has none of them.
@@ -125,7 +125,7 @@ class BorderlessStylesCache(StylesCache):
 
 
 def use_borderless_cache(widget: Widget) -> None:
-    """Let a widget keep its lines in a `BorderlessStylesCache`; call it right after its creation.
+    """Let a new widget keep its lines in a `BorderlessStylesCache`.
 
     Private: `Widget._styles_cache`.
     """

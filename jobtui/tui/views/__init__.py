@@ -7,7 +7,7 @@ from jobtui.tui.views.base import DashboardView
 
 
 def make_view(name: str, context: Context, host: DashboardHost) -> DashboardView:
-    """Return a new view by its name, which is also its id and the argument of its key's action."""
+    """Return a new view by its name: its id, and the argument of its key's action."""
     return _view_class(name)(context, host, id=name)
 
 

@@ -1,4 +1,4 @@
-"""The view of the advice (key `5`): which spaces need a compaction, and below them the hosts of one."""
+"""The view of the advice (key `5`): which spaces need a compaction, and on which hosts."""
 
 from __future__ import annotations
 
@@ -139,13 +139,13 @@ class AdviceView(TableView):
             self._host.show_toast(_reason_for_nothing(self._hosts.get(self.current or "", ())))
 
     def action_compact(self) -> None:
-        """Run the advised statement, or compact the space if it needs nothing, after a confirmation."""
+        """Confirm and run the advised statement, or a compaction if the space needs nothing."""
         if self.current is not None:
             self._host.run_inventory_action("compact", self.current)
 
 
 def _host_lines(hosts: Sequence[Values], times: Sequence[str], width: int) -> list[Line]:
-    """Return the advice for each host: a line in columns if `width` has room for all, else one below the other.
+    """Return the advice for each host: a line in columns if `width` has room, else several.
 
     `times`: when each host's part was last compacted.
     """
@@ -171,7 +171,7 @@ def _host_lines(hosts: Sequence[Values], times: Sequence[str], width: int) -> li
 
 
 def share_bar(share: float | None) -> str:
-    """Return a share as a bar with its figure: `▇▇▇▇▇▇▇░░░  66%`, `–` in its place if it is not known."""
+    """Return a share as a bar with its figure, `▇▇▇▇▇▇▇░░░  66%`; `–` if it is not known."""
     if share is None:
         return "–".rjust(_BAR + 5)
     return f"{progress_bar(share, _BAR)} {share * 100:3.0f}%"

@@ -81,7 +81,7 @@ class DashboardView(Container):
         return None
 
     def footer_title(self, command: KeyCommand) -> str | None:
-        """Return the footer's title for a command in the current state, None if its key would do nothing."""
+        """Return the footer's title for a command now, None if its key would do nothing."""
         needs_row = command.id in self.ROW_COMMANDS
         return None if needs_row and self.current is None else command.title
 
@@ -101,7 +101,7 @@ class DashboardView(Container):
 
     @property
     def can_look(self) -> bool:
-        """Whether the look key has an effect: it fetches the stats of spaces that other programs own."""
+        """Whether the look key, which fetches stats of other programs' spaces, has an effect."""
         return False
 
     @property
@@ -140,7 +140,7 @@ class RuleTitle(OneLine):
 
 
 class TableView(DashboardView):
-    """The base of views with a table of named rows, and below it a detail of the row under the cursor.
+    """The base of views with a table of named rows and a detail of the current one below.
 
     A subclass passes all its rows to `show_rows` in `fill`, and shows the detail in `show_detail`. `/` filters
     the rows; columns that sort do so by their keys and by a click.
@@ -331,7 +331,7 @@ class TableView(DashboardView):
         self.screen.set_focus(self.table)
 
     def _complete(self, text: str) -> str | None:
-        """Return the text with its last word completed to a name in the table, None if there is none."""
+        """Return the text with its last word completed to a row's name, None if there is none."""
         typed = text.rpartition(" ")[2].removeprefix("!")
         names = (self.rows.key_at(index) for index in range(len(self.rows)))
         found = next((name for name in names if typed and name.startswith(typed) and name != typed), None)

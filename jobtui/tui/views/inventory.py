@@ -35,7 +35,7 @@ _REFRESH_EVERY = 2
 
 
 class InventoryView(TableView):
-    """The base of both views: a table of the spaces or hosts, and the stats of the one under the cursor."""
+    """The base of both views: a table of spaces or hosts, and the stats of the current one."""
 
     SORTING = Sorting("name", False)
     ROW_COMMANDS = frozenset(

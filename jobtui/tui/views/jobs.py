@@ -37,7 +37,7 @@ _MIN_SPLIT, _MAX_SPLIT = 20, 80
 
 
 class JobsView(DashboardView):
-    """The jobs view. Its keys change only the view; actions on jobs are handed to the dashboard."""
+    """The jobs view. Its keys change the view; the dashboard runs the actions on jobs."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings(KeyScope.JOBS)]
     archived = False
@@ -180,7 +180,7 @@ class JobsView(DashboardView):
         return job is not None and job.paused and not self.list.rows.marks
 
     def _count_targets(self, action: str) -> int:
-        """Return on how many jobs an action would have an effect, without looking at each marked job."""
+        """Return on how many jobs an action has an effect, without reading each marked job."""
         marks = self.list.rows.marks
         if self._full or not marks:
             job = self.detail.job if self._full else self.list.job
@@ -323,7 +323,7 @@ class JobsView(DashboardView):
         self._run_action("compact")
 
     def action_copy(self) -> None:
-        """Copy a part of the job under the cursor; ignore a y that was meant as an answer to recover."""
+        """Copy a part of the current job; ignore a y that was meant as an answer to recover."""
         ran, self._recover_pressed_at = self._recover_pressed_at, None
         if ran is not None and (self.context.now() - ran).total_seconds() < _HABIT_SECONDS:
             self._host.show_toast("r does not ask for confirmation; press y again to copy")
@@ -409,7 +409,7 @@ class JobsView(DashboardView):
             self.list.sort(Sorting(key, self.list.sorting.descending))
 
     def action_sort_column(self, column: str) -> None:
-        """Sort by a column, also one that is not shown; if it is the current one, reverse the order."""
+        """Sort by a column, shown or not; if it is the current one, reverse the order."""
         self.list.sort_by(column)
 
     def action_next_match(self, by: int) -> None:

@@ -1,4 +1,4 @@
-"""The overview (key `7`): a card for each space, the most urgent first, in the color of its urgency."""
+"""The overview (key `7`): a card for each space, the most urgent first, in its color."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class CardGrid(LinesView, can_focus=True):
             self.right, self.down = right, down
 
     class CardActionChosen(Message):
-        """The user wants to do something with the card under the cursor: open, compact, or measure all."""
+        """The user wants to open or compact the card under the cursor, or to measure all."""
 
         def __init__(self, action: str) -> None:
             super().__init__()

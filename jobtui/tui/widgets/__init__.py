@@ -1,1 +1,1 @@
-"""The dashboard's widgets: their owners pass data to them, and they post messages to their owners."""
+"""The dashboard's widgets: owners pass data to them, and they post messages to owners."""

@@ -27,7 +27,7 @@ class StyleProvider(Protocol):
     """An app that knows the styles of roles."""
 
     def role_style(self, role: TextRole) -> Style:
-        """Return the style of a role in the current theme, with only the attributes that the role sets."""
+        """Return the style of a role in the current theme: only what the role sets."""
         ...
 
 
@@ -92,7 +92,7 @@ class OneLine(StyledWidget):
 
 
 def changed_cells(old: Line, new: Line, width: int) -> tuple[int, int]:
-    """Return the first and the end of the cells in which two lines of a view of this width differ."""
+    """Return the range of cells in which two lines of a view of this width differ."""
     first = line_width(span for span, _ in takewhile(_are_equal, zip(new, old, strict=False)))
     if first >= width - 1 or line_width(old) != line_width(new):
         # an ellipsis may come or go, after a character of two cells

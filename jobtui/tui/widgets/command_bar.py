@@ -160,7 +160,7 @@ class PlaceholderText(OneLine):
         self._example = _example(context)
 
     def refresh_example(self) -> None:
-        """Show another example if this one's space is gone, or if statements are accepted or refused now."""
+        """Show another example if its space is gone, or statements are accepted or refused now."""
         example = _example(self.context)
         if example != self._example:
             self._example = example

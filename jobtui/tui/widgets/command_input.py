@@ -1,4 +1,4 @@
-"""The input of the command bar: a text area that highlights, completes, and recalls what was sent.
+"""The input of the command bar: it highlights, completes, and recalls what was sent.
 
 Imported when the command bar is first used: importing Textual's text area takes a tenth of the time of a start.
 """
@@ -33,7 +33,7 @@ def _edit(keys: str, action: str) -> Binding:
 
 
 class HighlightedTextArea(TextArea, inherit_bindings=False):
-    """A text area with highlighted characters, and without the keys that are commands of the dashboard.
+    """A text area with highlighted characters, without the keys of the dashboard's commands.
 
     Control and bidirectional characters are painted as visible ones; the text keeps them.
     """
@@ -224,7 +224,7 @@ class CommandInput(HighlightedTextArea):
         self.replace_text(text)
 
     def offer(self, text: str) -> None:
-        """Replace the text by one that the user may edit and run; leaving it as it is restores the old one."""
+        """Replace the text by one to edit and run; leaving it unchanged restores the old one."""
         self._draft = self.text if self._offered is None else self._draft
         self.set_text(text)
         self._offered = text
@@ -317,7 +317,7 @@ class CommandInput(HighlightedTextArea):
         self.post_message(self.AnalysisChanged(line, analysis.completion.usage, width_of(text)))
 
     def _update_analysis(self) -> None:
-        """Analyze what is typed by now: a key that arrived with characters acts on their completions."""
+        """Analyze what is typed by now, on whose completions the key that follows acts."""
         self.flush_typed()
         self._analyze()
 
@@ -367,7 +367,7 @@ class CommandInput(HighlightedTextArea):
             self._open_list()
 
     def action_older(self) -> None:
-        """Go up in the list or in the text; from its first line, recall the text that was sent before."""
+        """Go up in the list or the text; from the first line, recall the text sent before."""
         self._update_analysis()
         if not self.is_searching and self._completions.is_open and self._completions.step(-1):
             return
@@ -378,7 +378,7 @@ class CommandInput(HighlightedTextArea):
             self.action_cursor_up()
 
     def action_newer(self) -> None:
-        """Go down in the list or in the text; from its last line, recall the text that was sent after."""
+        """Go down in the list or the text; from the last line, recall the text sent after."""
         self._update_analysis()
         if not self.is_searching and self._completions.is_open and self._completions.step(1):
             return

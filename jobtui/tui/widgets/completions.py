@@ -74,7 +74,7 @@ class CompletionList(StyledWidget):
         self.offer((), 0)
 
     def step(self, by: int) -> bool:
-        """Choose the next candidate (`by` 1) or the one before (-1); return False if there is no list."""
+        """Choose the next candidate (`by` 1) or the previous (-1); return False without a list."""
         if not self._candidates:
             return False
         count = len(self._candidates)

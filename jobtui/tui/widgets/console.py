@@ -145,7 +145,7 @@ def _result(result: Result) -> Iterator[TranscriptLine]:
 
 
 class Transcript(LinesView):
-    """The transcript; the newest lines stay in view unless the user has scrolled away from the end.
+    """The transcript; its end stays in view unless the user has scrolled away from it.
 
     Lines that are wider than the widget scroll sideways; signs at the edges show that there is more.
     """

@@ -1,4 +1,4 @@
-"""The analysis of a text that is being typed: its colors, its completions, and its first error."""
+"""The analysis of a text that is being typed: colors, completions, first error."""
 
 from __future__ import annotations
 

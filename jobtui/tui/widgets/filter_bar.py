@@ -1,4 +1,4 @@
-"""The filter bar: the field that a filter is typed in, and how many of all jobs pass the filter."""
+"""The filter bar: the field for a filter, and how many of all jobs pass it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The footer with the keys that work now, toasts, and the text of a terminal that is too small."""
+"""The footer with the keys that work now, toasts, and the text of a small terminal."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def most_toasts(height: int) -> int:
 
 
 def surplus_toasts(shown: Sequence[T], height: int) -> Sequence[T]:
-    """Return the toasts to remove before another one is shown; `shown` are all of them, oldest first."""
+    """Return the toasts to remove before another one; `shown` are all, the oldest first."""
     return shown[: max(0, len(shown) + 1 - most_toasts(height))]
 
 
@@ -65,7 +65,7 @@ _THEN = ("bar", "quit", "open", "card_open", "filter")
 def key_commands(
     commands: Sequence[KeyCommand], keymap: Keymap, width: int, main: Sequence[str] = ()
 ) -> list[KeyCommand]:
-    """Return the most important commands whose keys and titles fit, in the order of their `footer`.
+    """Return the most important commands that fit, in the order of their `footer`.
 
     Args:
         commands: The commands that have an effect now.
@@ -167,7 +167,7 @@ class TooSmall(LinesView):
             screen.call_after_refresh(self.give_focus_back, screen)
 
     def give_focus_back(self, screen: Screen[Any]) -> None:
-        """Focus the widget again that had the focus, unless it is gone or the focus is elsewhere by now."""
+        """Focus the widget that had the focus, unless it is gone or another has it by now."""
         widget, self._focused = self._focused, None
         if screen.focused is None and widget is not None and widget.is_attached:
             screen.set_focus(widget)

@@ -155,7 +155,7 @@ class AlarmLines(LinesView):
         self._dismissed = ""
 
     def set_alarm(self, kind: str, text: str, screen: Screen[None], header: Header) -> None:
-        """Show the alarm below the header, unless the user dismissed one of its kind; "" shows none."""
+        """Show the alarm unless the user dismissed one of its kind; "" shows none."""
         if kind != self._dismissed:
             self._dismissed = ""  # that alarm is over: it is shown again when it returns
         self.kind = kind if kind != self._dismissed else ""

@@ -358,7 +358,7 @@ class JobDetail(Detail):
     # -- the cursor of the tasks --------------------------------------------------------------------
 
     def _move_cursor(self, by: int) -> bool:
-        """Move the cursor by `by` tasks, 0 to show it; return whether there are tasks to move among."""
+        """Move the cursor by `by` tasks, 0 to show it; return whether there are any."""
         if self.tab is Tab.CHART:
             return self._move_charted_host(by)
         if self.tab is not Tab.TASKS or not self._positions:

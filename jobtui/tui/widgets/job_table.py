@@ -1,4 +1,4 @@
-"""The table of jobs with its filter, order and marks; the history gives it the rows, page by page."""
+"""The table of jobs with its filter, order and marks; the history gives it the pages."""
 
 from __future__ import annotations
 
@@ -242,7 +242,7 @@ class JobList(Vertical):
             self.table.refresh()
 
     def _update_waits(self, most: int | None = None) -> None:
-        """Update the reasons why jobs are queued; leave it to the next tick if more than `most` are active."""
+        """Update why jobs are queued; leave it to the next tick if more than `most` are active."""
         if self._archived:
             return
         active = self.context.client.active_jobs()
@@ -354,7 +354,7 @@ class JobList(Vertical):
         return [job.id] if job is not None else []
 
     def count_unseen(self, ids: Sequence[int]) -> int:
-        """Return how many of these jobs the filter hides; 0 for the job under the cursor, wherever that is."""
+        """Return how many of these jobs the filter hides; 0 for the job under the cursor."""
         view = self.view
         if not self.rows.marks or view is None or self._filter.is_empty:
             return 0

@@ -33,7 +33,7 @@ class Tab(enum.StrEnum):
 
 
 class Caption(msgspec.Struct, frozen=True):
-    """The texts of the strip: the job, whether it fills the screen, and the keys that change the tab."""
+    """The texts of the strip: the job, whether it fills the screen, the keys of the tabs."""
 
     job: str = ""
     role: TextRole = TextRole.STRONG
@@ -73,7 +73,7 @@ class TabStrip(OneLine):
         return (*line, ("─" * (width - line_width(line) - line_width(keys)), TextRole.RULE), *keys)
 
     def _title(self, room: int) -> Line:
-        """Return the breadcrumb and the job's name, or as much of them as fits: at least the job's number."""
+        """Return the breadcrumb and the job's name, or what fits of them: at least its number."""
         text, role = self._caption.job, self._caption.role
         whole: Line = ((f" {text} ", role),)
         crumbs: Line = ((" jobs ›", TextRole.MUTED),) if self._caption.full else ()
@@ -89,7 +89,7 @@ class TabStrip(OneLine):
         return with_crumbs if least + keys <= room else whole
 
     def _keys(self, spare: int, room: int) -> Line:
-        """Return the keys that change the tab, with a label if there is room; they may cut the job's name."""
+        """Return the keys of the tabs, with a label if there is room; they may cut the name."""
         keys = self._caption.keys
         if not keys or room - width_of(keys) - 3 < _MIN_NAME:
             return ()

@@ -133,7 +133,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
 
     @property
     def cursor(self) -> int:
-        """The index of the row under the cursor: 0 without rows, -1 while a search has not found it yet."""
+        """The index of the row under the cursor: 0 without rows, -1 while a search looks for it."""
         return self._cursor
 
     @property
@@ -186,7 +186,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         self.refresh()
 
     def show_first_rows(self) -> None:
-        """Show the first page of new rows while a search still looks for the others and the cursor's row.
+        """Show the first page of new rows while a search looks for the others.
 
         Call `reload_rows` when all rows are known: it scrolls to the cursor's row.
         """
@@ -310,7 +310,7 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
         self._painted.clear()
 
     def get_line_filters(self) -> Sequence[LineFilter]:
-        """Omit the filter for ANSI colors: roles have RGB colors in every theme that needs the filter."""
+        """Omit the filter for ANSI colors: themes that need it have RGB colors for all roles."""
         return [one for one in super().get_line_filters() if not isinstance(one, ANSIToTruecolor)]
 
     def render_lines(self, crop: Region) -> list[Strip]:
@@ -385,11 +385,11 @@ class Table(QuantizedScrollView, StyledWidget, can_focus=True):
             self.post_message(self.Opened(self, self._key))
 
     def on_mouse_down(self, event: events.MouseDown) -> None:
-        """Record the row that is painted under the pointer: others may come before the click is handled."""
+        """Record the row under the pointer: others may come before the click is handled."""
         self._pressed = event.y, self._keys_on_screen.get(event.y)
 
     def on_click(self, event: events.Click) -> None:
-        """Move the cursor to the clicked row, open it on a double click, or sort by the clicked header.
+        """Move the cursor to the clicked row, open it by a double click, or sort by a header.
 
         The clicked row is the one that was painted there when the button was pressed. If it is gone, or the
         pointer has left its line, nothing happens. Both clicks of a double click must hit the same row.

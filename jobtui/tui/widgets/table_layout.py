@@ -52,7 +52,7 @@ _MIN_CUT = 4
 
 
 class PlacedColumn(msgspec.Struct, frozen=True):
-    """A column that is shown, with its index in the row's cells, its first cell on screen and its width."""
+    """A column that is shown, with its index in the row, its first cell and its width."""
 
     column: Column
     index: int
@@ -91,7 +91,7 @@ def place_columns(columns: Sequence[Column], wanted: Sequence[int], room: int) -
 
 
 def _hide_columns(columns: Sequence[Column], shown: list[int], room: int, first: int) -> None:
-    """Remove columns from `shown` until the others fit, only those with a `hide_order` of at least `first`."""
+    """Remove columns with a `hide_order` of at least `first` until the others fit."""
     while len(shown) > 1 and _min_total(columns, shown) > room:
         last = max(shown, key=lambda index: (columns[index].hide_order, index))
         if columns[last].hide_order < first:
@@ -100,7 +100,7 @@ def _hide_columns(columns: Sequence[Column], shown: list[int], room: int, first:
 
 
 def next_sort_key(shown: Sequence[PlacedColumn], current: str, by: int) -> str | None:
-    """Return the key of the sortable column `by` columns to the right of `current`; None if there is none."""
+    """Return the key of the sortable column `by` columns after `current`; None without any."""
     keys = [placed.column.key for placed in shown if placed.column.sorts]
     at = keys.index(current) if current in keys else 0
     return keys[(at + by) % len(keys)] if keys else None
@@ -241,7 +241,7 @@ def _finish(segments: list[Segment], placed: Sequence[PlacedColumn], width: int,
 
 
 def _cut_first(cell: Line, width: int) -> Line:
-    """Cut the first span of a cell so that the others fit, unless too little of it would be left."""
+    """Cut the first span of a cell so that the others fit, if enough of it is left."""
     (text, role), *others = cell
     room = width - line_width(others)
     return ((fit(text, room), role), *others) if room >= _MIN_CUT else cell
