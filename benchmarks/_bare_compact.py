@@ -13,10 +13,10 @@ import time
 
 from rocksdict import Options, Rdict
 
-from jobtui.storage.base import CompactionRequest
+from jobtui.storage.base import STEP_BYTES, CompactionRequest
 from jobtui.storage.local.worker.database import ColumnFamily, DatabaseHandle
 from jobtui.storage.local.worker.options import NO_LIMITS, SharedOptions, WriteLimits, full_compaction_options
-from jobtui.storage.local.worker.steps import STEP_BYTES, CompactionPlan, StepPart
+from jobtui.storage.local.worker.steps import CompactionPlan, StepPart
 
 
 def main() -> None:

@@ -23,8 +23,15 @@ from msgspec.structs import replace
 from benchmarks.compact import bare_compaction
 from benchmarks.figures import Outcome, Run, at_most, figure, once
 from jobtui.model import Status, Task
-from jobtui.storage.base import CompactionRequest, OperationControl, OperationProgress, Placement, TaskResult
-from jobtui.storage.local.backend import STEP_BYTES, LocalStorage
+from jobtui.storage.base import (
+    STEP_BYTES,
+    CompactionRequest,
+    OperationControl,
+    OperationProgress,
+    Placement,
+    TaskResult,
+)
+from jobtui.storage.local.backend import LocalStorage
 from jobtui.tui.tabs.tasks import remaining_seconds
 
 _HOST, _SPACE = "h1", "nba"

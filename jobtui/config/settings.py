@@ -16,10 +16,11 @@ import msgspec
 
 from jobtui.engine.advice import AdviceThresholds
 from jobtui.engine.notifications import NotifySettings
-from jobtui.engine.profile import MIN_FREE, STEP_SIZE, Profile
+from jobtui.engine.profile import MIN_FREE, Profile
 from jobtui.errors import HomeError
 from jobtui.formatting import DateOrder
 from jobtui.model import DiskReserve
+from jobtui.storage.base import STEP_BYTES
 
 if TYPE_CHECKING:
     from jobtui.storage.nebula.settings import ClusterSettings, PasswordSource, Tls
@@ -172,7 +173,7 @@ class ProfileSettings(msgspec.Struct, frozen=True):
     read_only: bool = False
     max_running_jobs: int = 4
     compact_rate: int | None = None
-    step_size: int = STEP_SIZE
+    step_size: int = STEP_BYTES
     min_free: DiskReserve = MIN_FREE
     advice: AdviceThresholds = AdviceThresholds()
     hosts: Mapping[str, Path | None] = msgspec.field(default_factory=dict)

@@ -13,12 +13,12 @@ import msgspec
 from jobtui.engine.advice import AdviceThresholds
 from jobtui.engine.notifications import NotifySettings
 from jobtui.model import DiskReserve
+from jobtui.storage.base import STEP_BYTES
 
 if TYPE_CHECKING:
     # it imports ssl, which embedded storage does not need
     from jobtui.storage.nebula.settings import ClusterSettings
 
-STEP_SIZE = 84 << 20
 MIN_FREE = DiskReserve(share=0.05)
 
 
@@ -48,7 +48,7 @@ class Profile(msgspec.Struct, frozen=True):
     task_timeout: float | None = None
     max_running_jobs: int = 4
     compact_rate: int | None = None
-    step_size: int = STEP_SIZE
+    step_size: int = STEP_BYTES
     min_free: DiskReserve = MIN_FREE
     wal_dirs: Mapping[str, Path] = msgspec.field(default_factory=dict)
     without_cf_paths: tuple[str, ...] = ()

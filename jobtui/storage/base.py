@@ -248,6 +248,14 @@ class OperationControl:
             self._on_rate = None
 
 
+STEP_BYTES = 84 << 20
+"""The default size of a step of a compaction: five files of jobtui's own databases, each just over 16 MiB.
+
+A step is one merge, which takes as much free disk as it reads. With 100 MiB, that was 21 % of a database of
+500 MB.
+"""
+
+
 class CompactionRequest(msgspec.Struct, frozen=True):
     """The part of a space to compact on a host, and the disk space that it may take; all by default.
 

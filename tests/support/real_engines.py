@@ -9,8 +9,9 @@ from pathlib import Path
 
 from jobtui.engine.client import ExecuteResult, Session
 from jobtui.engine.local import LocalClient
-from jobtui.engine.profile import STEP_SIZE, Profile
+from jobtui.engine.profile import Profile
 from jobtui.model import Job
+from jobtui.storage.base import STEP_BYTES
 from jobtui.storage.local.backend import LocalStorage
 from tests.support.engines import EventLog
 
@@ -79,7 +80,7 @@ def real_bench(
     hosts: Mapping[str, Path | None] = TWO,
     rate: int | None = None,
     task_timeout: float | None = None,
-    step_size: int = STEP_SIZE,
+    step_size: int = STEP_BYTES,
 ) -> Iterator[RealBench]:
     profile = Profile(
         "local", root, hosts=hosts, compact_rate=rate, task_timeout=task_timeout, step_size=step_size

@@ -15,6 +15,7 @@ import msgspec
 from jobtui.errors import StorageError
 from jobtui.model import DiskReserve, SpaceStats, StepPosition
 from jobtui.storage.base import (
+    STEP_BYTES,
     CompactionRequest,
     OperationControl,
     OperationProgress,
@@ -22,7 +23,7 @@ from jobtui.storage.base import (
     Placement,
     TaskResult,
 )
-from jobtui.storage.local.backend import NO_RESERVE, STEP_BYTES, LocalStorage
+from jobtui.storage.local.backend import NO_RESERVE, LocalStorage
 
 ONE: Mapping[str, Path | None] = {"h1": None}
 EVERYTHING = CompactionRequest()

@@ -23,6 +23,7 @@ from jobtui.errors import ErrorCode, StorageError
 from jobtui.formatting import format_bytes
 from jobtui.model import DiskReserve, SpaceStats
 from jobtui.storage.base import (
+    STEP_BYTES,
     CompactionFigures,
     CompactionRequest,
     Host,
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
 BATCH_BYTES = 2 << 20  # of all hosts together: some ten milliseconds of the loop's time
 PAIR_BYTES = 64  # the overhead of a pair in addition to its bytes
 ADOPTED_IDLE_SECONDS = 5.0
-# a step is one merge, which needs as much free disk: with steps of 100 MiB, the last of 500 MB took 21 %
-STEP_BYTES = 84 << 20
 NO_RESERVE = DiskReserve()
 PING = Timeouts(pause=False, seconds=3.0)
 _LOG = logging.getLogger("jobtui.storage")

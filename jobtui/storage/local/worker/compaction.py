@@ -21,7 +21,7 @@ from typing_extensions import override
 from jobtui.errors import ErrorCode
 from jobtui.formatting import format_bytes, printable_line
 from jobtui.model import Level, SpaceStats, StepPosition
-from jobtui.storage.base import CompactionRequest, OperationProgress, ProgressCallback
+from jobtui.storage.base import STEP_BYTES, CompactionRequest, OperationProgress, ProgressCallback
 from jobtui.storage.local.errors import WorkerError, disk_full_error
 from jobtui.storage.local.layout import disk_space, free_bytes
 from jobtui.storage.local.protocol import CompactDatabase, OperationReply
@@ -38,7 +38,7 @@ from jobtui.storage.local.worker.progress import (
     expected_reads,
 )
 from jobtui.storage.local.worker.stats import LiveFile, sum_property, table_levels, tables_by_family
-from jobtui.storage.local.worker.steps import STEP_BYTES, CompactionPlan, Step, Tables, files_of
+from jobtui.storage.local.worker.steps import CompactionPlan, Step, Tables, files_of
 from jobtui.suggest import did_you_mean
 
 RECHECK_SECONDS = 0.5  # between two checks of a disk without enough space

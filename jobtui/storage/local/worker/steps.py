@@ -27,7 +27,6 @@ from jobtui.storage.local.worker.stats import LiveFile, tables_by_family
 Tables = dict[str, tuple[LiveFile, ...]]
 
 LEAST_STEPS = 2  # a database of fewer steps is compacted in one: more steps would cost more than they save
-STEP_BYTES = 84 << 20  # five files of jobtui's own databases, each a little larger than 16 MiB
 
 
 class FamilyRest(msgspec.Struct, frozen=True):
