@@ -17,7 +17,7 @@ import msgspec
 
 from benchmarks.figures import Outcome, Run, alternate, at_most, figure
 from benchmarks.space_data import WAIT, copy_of, databases, execute, megabytes, one_host, opened, three_hosts
-from jobtui.storage.local.worker.options import FILE
+from jobtui.storage.local.worker.options import FILE_BYTES
 
 _CORES = 2
 
@@ -75,7 +75,7 @@ def _ours(root: Path, *, hosts: int) -> float:
 
 def _written(run: Run) -> float:
     """Return the seconds to write the space's bytes from two threads, each file synced as RocksDB syncs it."""
-    data = random.randbytes(FILE)
+    data = random.randbytes(FILE_BYTES)
     place = run.directory("written")
 
     def write(number: int) -> None:
@@ -85,7 +85,7 @@ def _written(run: Run) -> float:
 
     with ThreadPoolExecutor(_CORES) as threads:
         begin = time.perf_counter()
-        for _ in threads.map(write, range(megabytes(run) * 1_000_000 // FILE)):
+        for _ in threads.map(write, range(megabytes(run) * 1_000_000 // FILE_BYTES)):
             pass
         took = time.perf_counter() - begin
     shutil.rmtree(place)

@@ -101,7 +101,7 @@ _REQUIRED: Mapping[str, tuple[str, ...]] = {
     "completion": ("bash, zsh or fish",),
 }
 """The operands that a verb needs."""
-_MOST_OPERANDS: Mapping[str, int | None] = {
+_MAX_OPERANDS: Mapping[str, int | None] = {
     "load": None,
     "dump": 1,
     "config": 1,
@@ -209,7 +209,7 @@ def _verb_command(
             hint = "; statements go after -e" if _begins_statement(verb) else _near(verb, VERBS)
         raise UsageError(f"there is no command '{verb}'{hint}")
     _reject(verb, found, *(option for option in _OPTIONS if option not in _VERB_OPTIONS[verb]))
-    most = _MOST_OPERANDS.get(verb, 0)
+    most = _MAX_OPERANDS.get(verb, 0)
     if missing := _REQUIRED.get(verb, ())[len(operands) :]:
         raise UsageError(f"{verb} needs {', '.join(missing)} (see jobtui {verb} --help)")
     if most is not None and len(operands) > most:

@@ -21,7 +21,7 @@ from jobtui.formatting import format_bytes, printable_lines
 from jobtui.terminal_io import write_within
 
 UNREAD_SECONDS = 0.5  # for a terminal that is read, but slowly
-MOST_TEXT = 16 << 20  # a device or a pipe without an end, like /dev/zero, must not fill the memory
+MAX_TEXT_BYTES = 16 << 20  # a device or a pipe without an end, like /dev/zero, must not fill the memory
 
 
 def secure_streams() -> None:
@@ -160,11 +160,11 @@ def read_text(name: str) -> str:
     label = "stdin" if name == "-" else name
     try:
         with stdin() if name == "-" else Path(name).open("rb") as file:
-            raw = file.read(MOST_TEXT + 1)
+            raw = file.read(MAX_TEXT_BYTES + 1)
     except OSError as error:
         raise UsageError(f"{label}: {error.strerror}") from None
-    if len(raw) > MOST_TEXT:
-        raise UsageError(f"{label}: a text of statements has at most {format_bytes(MOST_TEXT)}")
+    if len(raw) > MAX_TEXT_BYTES:
+        raise UsageError(f"{label}: a text of statements has at most {format_bytes(MAX_TEXT_BYTES)}")
     try:
         return raw.decode()
     except UnicodeDecodeError as error:

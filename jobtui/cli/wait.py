@@ -38,7 +38,7 @@ from jobtui.model import Job, JobChanged, Notice, Status, TaskProgressed
 
 T = TypeVar("T")
 # a signal that arrives just as the thread falls asleep is handled only when it wakes up
-_LONGEST_SLEEP_SECONDS = 0.25
+_MAX_SLEEP_SECONDS = 0.25
 
 
 class WaitAborted(Exception):
@@ -131,7 +131,7 @@ class JobWaiter:
     def _next(self) -> Sequence[EngineEvent] | signal.Signals | None:
         """Return the next item of the inbox, None if there is none for a while."""
         try:
-            return self._inbox.get(timeout=_LONGEST_SLEEP_SECONDS)
+            return self._inbox.get(timeout=_MAX_SLEEP_SECONDS)
         except Empty:
             return None
 

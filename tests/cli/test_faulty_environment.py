@@ -352,7 +352,7 @@ def test_closed_stdin_is_not_an_empty_one() -> None:
 
 def test_endless_text_is_refused(tmp_path: Path) -> None:
     with (tmp_path / "text").open("wb") as file:
-        file.truncate(streams.MOST_TEXT + 1)
+        file.truncate(streams.MAX_TEXT_BYTES + 1)
     with pytest.raises(UsageError, match="text: a text of statements has at most 16 MiB"):
         streams.read_text(str(tmp_path / "text"))
 

@@ -187,7 +187,7 @@ def test_field_of_many_megabytes_is_read() -> None:
 
 
 def test_line_without_an_end_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(data, "LONGEST_LINE", 1 << 20)
+    monkeypatch.setattr(data, "MAX_LINE_BYTES", 1 << 20)
     with open("/dev/zero", "rb") as endless, pytest.raises(CommandError, match="line of 1 MiB or more"):
         list(data._read(endless, "/dev/zero"))
 

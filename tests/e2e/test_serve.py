@@ -139,12 +139,12 @@ def test_background_server_outlives_its_terminal(jobtui: CommandLine) -> None:
 
 
 def test_long_log_is_rotated(tmp_path: Path) -> None:
-    from jobtui.cli.commands.serve import LONGEST_LOG, open_log
+    from jobtui.cli.commands.serve import MAX_LOG_BYTES, open_log
 
     log = tmp_path / "serve.log"
-    log.write_bytes(bytes(LONGEST_LOG + 1))
+    log.write_bytes(bytes(MAX_LOG_BYTES + 1))
     os.close(open_log(log))
-    assert (log.stat().st_size, (tmp_path / "serve.log.1").stat().st_size) == (0, LONGEST_LOG + 1)
+    assert (log.stat().st_size, (tmp_path / "serve.log.1").stat().st_size) == (0, MAX_LOG_BYTES + 1)
 
 
 # ---- a dashboard that continues as a server, for which a shell waits

@@ -309,7 +309,7 @@ class TestNoStoraged:
                 stats = StoragedStats(settings_at(server.sockets[0].getsockname()[1]))
                 found = await asyncio.gather(*(stats.fetch(f"s{n}", "h") for n in range(200)))
             assert {one.stats.bytes for one in found} == {1}
-            assert most <= properties.MOST_REQUESTS
+            assert most <= properties.MAX_REQUESTS
 
         run(test())
 

@@ -190,7 +190,7 @@ class TestLock:
 
 class TestDump:
     def test_pair_that_no_reply_can_hold_is_refused(self, tmp_path, database, monkeypatch):
-        monkeypatch.setattr(pairs, "LONGEST_PAIR", 5)
+        monkeypatch.setattr(pairs, "MAX_PAIR_BYTES", 5)
         opened = Database(AdoptedOpener(database, tmp_path / "notes", Surveyor(database), SharedOptions()))
         with pytest.raises(WorkerError, match="is too long to be dumped"):
             read_pairs(opened, 1)

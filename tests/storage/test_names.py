@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from jobtui.storage.local.layout import (
-    LONGEST,
+    MAX_DIRECTORY_NAME,
     directory_name,
     is_cut_name,
     is_directory_name,
@@ -33,7 +33,7 @@ def test_hostile_name_becomes_one_plain_file_name(name):
     assert set(directory) <= set("abcdefghijklmnopqrstuvwxyz0123456789_-%~")
     assert Path(directory).name == directory
     assert directory.casefold() not in {"con", "prn", "aux", "nul", "com1", "lpt9"}
-    assert len(directory) <= LONGEST
+    assert len(directory) <= MAX_DIRECTORY_NAME
 
 
 def test_no_two_of_them_meet_even_where_case_is_not_seen():

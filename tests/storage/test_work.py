@@ -18,7 +18,7 @@ from jobtui.storage.base import CompactionRequest, Placement
 from jobtui.storage.local.worker import database as worker_database
 from jobtui.storage.local.worker import progress
 from jobtui.storage.local.worker.compaction import unmoved_files
-from jobtui.storage.local.worker.database import MOST_LOG_LINES, LogTail
+from jobtui.storage.local.worker.database import MAX_LOG_LINES, LogTail
 from jobtui.storage.local.worker.progress import expected_reads
 from tests.support.storage import (
     Watched,
@@ -225,7 +225,7 @@ def test_any_bytes_can_be_keys_and_values(tmp_path):
 
 
 def test_pair_too_long_is_refused_and_earlier_ones_are_kept(tmp_path, monkeypatch):
-    monkeypatch.setattr("jobtui.storage.local.backend.LONGEST_PAIR", 1000)
+    monkeypatch.setattr("jobtui.storage.local.backend.MAX_PAIR_BYTES", 1000)
 
     async def run():
         async with space_at(tmp_path) as storage:
@@ -341,7 +341,7 @@ class TestLog:
                     re.match(r"\d\d:\d\d:\d\d .*Compacting .* files to L6", line) for line in watched.log
                 )
                 assert not any("Manual flush start" in line and "EVENT_LOG" in line for line in watched.log)
-                assert len(watched.log) <= MOST_LOG_LINES
+                assert len(watched.log) <= MAX_LOG_LINES
 
         asyncio.run(run())
 
@@ -357,7 +357,7 @@ class TestLog:
         end = f"{stamp} [WARN] [db/job.cc:1] a \x1b[31mwarning\n  index_type: 0\n{stamp} EVENT_LOG_v1 {{}}\n"
         Logged.log.write_text(dump + lines + end)
         found = tail.read()
-        assert len(found) == MOST_LOG_LINES
+        assert len(found) == MAX_LOG_LINES
         assert found[-1].startswith("21:44:43 WARN a ")
         assert "\x1b" not in found[-1]
         assert max(map(len, found)) <= 400

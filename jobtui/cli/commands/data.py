@@ -35,11 +35,11 @@ from jobtui.errors import ErrorCode, OwnerUnavailable, StorageError
 from jobtui.formatting import format_bytes, format_count
 from jobtui.history import StoreError
 from jobtui.os_errors import describe_os_error
-from jobtui.storage.local.protocol import LONGEST_PAIR
+from jobtui.storage.local.protocol import MAX_PAIR_BYTES
 
 BATCH_PAIRS = 5_000
 BATCH_BYTES = 1 << 20
-LONGEST_LINE = 6 * LONGEST_PAIR + 1024
+MAX_LINE_BYTES = 6 * MAX_PAIR_BYTES + 1024
 """JSON writes a control character in six bytes. Without a limit, /dev/zero would fill the memory."""
 STDIN = "-"
 PERMANENT = (ErrorCode.UNSUPPORTED, ErrorCode.MISSING, ErrorCode.REJECTED)
@@ -223,10 +223,10 @@ def _read(file: IO[bytes], label: str) -> Iterator[bytes]:
     """Yield the file's lines. Raises CommandError if they cannot be read."""
     while True:
         try:
-            line = file.readline(LONGEST_LINE)
+            line = file.readline(MAX_LINE_BYTES)
         except OSError as error:
             raise CommandError(f"{label} cannot be read: {error.strerror}") from None
-        if len(line) == LONGEST_LINE:
+        if len(line) == MAX_LINE_BYTES:
             raise CommandError(
                 f"{label} cannot be loaded: it has a line of {format_bytes(len(line))} or more, and no pair is "
                 "that long; check that it is a file of pairs"

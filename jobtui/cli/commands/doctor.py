@@ -30,9 +30,9 @@ from jobtui.model import ConnectionState
 from jobtui.os_errors import NO_INODES, describe_os_error, has_inodes
 from jobtui.storage.base import Host
 
-SMALLEST = (60, 15)
-LITTLE_SPACE = 1 << 30
-NO_SPACE = 16 << 20
+MIN_COLUMNS, MIN_LINES = 60, 15
+LOW_SPACE_BYTES = 1 << 30
+MIN_SPACE_BYTES = 16 << 20
 CLUSTER_SECONDS = 15.0
 
 
@@ -49,8 +49,8 @@ def check_terminal() -> Iterator[Finding]:
     else:
         size = shutil.get_terminal_size()
         result = f"{name}, {size.columns} columns, {size.lines} lines"
-        if size.columns < SMALLEST[0] or size.lines < SMALLEST[1]:
-            advice = f"the dashboard shows more from {SMALLEST[0]} columns and {SMALLEST[1]} lines on"
+        if size.columns < MIN_COLUMNS or size.lines < MIN_LINES:
+            advice = f"the dashboard shows more from {MIN_COLUMNS} columns and {MIN_LINES} lines on"
             yield Finding(CheckLevel.WARN, "terminal", result, advice)
         else:
             yield Finding(CheckLevel.OK, "terminal", result)
@@ -92,9 +92,9 @@ def check_data_directory(profile: Profile) -> Finding:
         return Finding(CheckLevel.BAD, "data", f"{result} {problem}", advice)
     free = shutil.disk_usage(directory).free
     result = f"{result}, {format_bytes(free)} free"
-    if free < NO_SPACE:
+    if free < MIN_SPACE_BYTES:
         return Finding(CheckLevel.BAD, "data", result, "free some disk space: no jobs are accepted without it")
-    if free < LITTLE_SPACE:
+    if free < LOW_SPACE_BYTES:
         advice = "a compact needs as much disk space as the space has on that host"
         return Finding(CheckLevel.WARN, "data", result, advice)
     return Finding(CheckLevel.OK, "data", result)

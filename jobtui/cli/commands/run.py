@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 CLUSTER_SECONDS = 30.0
 # the number of owners that may exit in turn before one accepts the statements
 OWNER_ATTEMPTS = 20
-_MOST_NAMED = 5
+_MAX_NAMED = 5
 # those of jobtui.tui.text.console_commands, which a run without a screen does not import
 DASHBOARD_COMMANDS = frozenset({"quit", "exit", "help", "?", "clear", "profile"})
 
@@ -122,7 +122,7 @@ def _ways_to_continue(reader: ReadOnlyClient, profile: Profile, command: RunComm
     paused = [job.id for job in active if job.paused]
     left = [job.id for job in active if not job.paused and not is_interrupted(job) and job.origin is None]
     if paused:
-        ids = ", ".join(map(str, paused[:_MOST_NAMED])) + (", …" if len(paused) > _MOST_NAMED else "")
+        ids = ", ".join(map(str, paused[:_MAX_NAMED])) + (", …" if len(paused) > _MAX_NAMED else "")
         are, it = ("is", "it") if len(paused) == 1 else ("are", "them")
         yield f"{describe_jobs(paused)} {are} paused, and `{jobtui} -e 'RESUME JOB {ids}'` continues {it}"
     if left:

@@ -127,7 +127,7 @@ def _last_message(log: Path, size_before: int) -> str:
 
 LOG = "serve.log"
 SERVES = "jobtui serves"
-LONGEST_LOG = 1 << 20
+MAX_LOG_BYTES = 1 << 20
 
 
 def serve(command: ServeCommand) -> int:
@@ -170,7 +170,7 @@ def open_log(path: Path) -> int:
         if reason := foreign_owner(path.parent):
             raise CommandError(f"{path} cannot be written: {reason}")
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        if os.path.lexists(path) and path.lstat().st_size > LONGEST_LOG:
+        if os.path.lexists(path) and path.lstat().st_size > MAX_LOG_BYTES:
             path.replace(path.with_suffix(".log.1"))
         return open_to_append(path)
     except OSError as error:

@@ -53,7 +53,7 @@ END_SECONDS = 45.0
 """How long a tab's process may take to end: a server that continues its jobs may take 30 s to start."""
 CLOSE_SECONDS = 2.0  # how long a browser may take to confirm the end of a tab
 HEARTBEAT_SECONDS = 15.0  # a connection that was lost without a word is noticed within twice this time
-MOST_CELLS = 1000  # columns or rows; a size is allocated in full
+MAX_CELLS = 1000  # columns or rows; a size is allocated in full
 
 _PAGE = Path(__file__).resolve().parent.parent / "browser"
 _EMULATOR = Path(textual_serve.__file__).resolve().parent / "static"
@@ -320,7 +320,7 @@ async def _refuse_tab(websocket: web.WebSocketResponse, reason: str) -> web.WebS
 def _cells(value: object, default: int) -> int:
     """Return a number of columns or rows that a terminal can have."""
     try:
-        return min(max(int(str(value)), 1), MOST_CELLS)
+        return min(max(int(str(value)), 1), MAX_CELLS)
     except ValueError:
         return default
 

@@ -49,9 +49,9 @@ _WRITES_WAL_DIR_FOR_PATHS = (7, 0)
 _COMPACT_OR_RESTORE = f"{COMPACT_IT}, or restore a backup"
 _STATS_FAMILY = "___rocksdb_stats_history___"
 # what is read as a whole: a file with a hole may claim any size, and a database in use has much smaller ones
-_MOST_BYTES = 2 << 30
-_MOST_OPTIONS_BYTES = 128 << 20  # ten thousand column families take half of it
-_LONGEST_CURRENT = 8192  # an encrypted one has a block of 4 KiB before its text
+_MAX_FILE_BYTES = 2 << 30
+_MAX_OPTIONS_BYTES = 128 << 20  # ten thousand column families take half of it
+_MAX_CURRENT_BYTES = 8192  # an encrypted one has a block of 4 KiB before its text
 # only a few WAL files are newer than the last entry of the MANIFEST: 20261129.log belongs to another program
 _NUMBERS_AHEAD = 100_000
 _TRIES = 3  # an owner at work may delete a file after it was listed and before it is read
@@ -193,7 +193,7 @@ class Surveyor:
         if "CURRENT" not in names:
             raise Refusal("there is no database here (no CURRENT)", code=ErrorCode.MISSING)
         with open(self._directory / "CURRENT", "rb") as file:
-            content = file.read(_LONGEST_CURRENT)
+            content = file.read(_MAX_CURRENT_BYTES)
         if not _CURRENT.fullmatch(content):
             if not content.isascii():
                 raise Refusal(
@@ -227,7 +227,7 @@ class Surveyor:
                 f"it has two OPTIONS files of the same number, {newest[0]} and {newest[1]}",
                 "delete the one that is not its own, or " + OPEN_ONCE,
             )
-        data = self._read(self._directory / newest[0], OPEN_ONCE, _MOST_OPTIONS_BYTES)
+        data = self._read(self._directory / newest[0], OPEN_ONCE, _MAX_OPTIONS_BYTES)
         if found := re.search(rb"^\s*rocksdb_version=(\d{1,4})\.(\d{1,4})", data[:4096], re.MULTILINE):
             if (int(found[1]), int(found[2])) > NEWEST:
                 raise Refusal(
@@ -454,7 +454,7 @@ class Surveyor:
             {"compaction_filter": "nullptr", "compaction_filter_factory": "nullptr"},
         )
 
-    def _read(self, path: Path, remedy: str, most: int = _MOST_BYTES) -> bytes:
+    def _read(self, path: Path, remedy: str, most: int = _MAX_FILE_BYTES) -> bytes:
         """Return the bytes of a file that is small enough to be checked in memory."""
         size = path.stat().st_size
         if size > most:

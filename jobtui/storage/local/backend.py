@@ -40,7 +40,7 @@ from jobtui.storage.local.catalog import Catalog
 from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.layout import directory_name, is_locked
 from jobtui.storage.local.process import Notice
-from jobtui.storage.local.protocol import LONGEST_PAIR
+from jobtui.storage.local.protocol import MAX_PAIR_BYTES
 from jobtui.storage.local.spaces import SpaceManager
 from jobtui.storage.local.supervisor import QUICK, OperationStopped, Timeouts, WorkerSupervisor
 
@@ -53,7 +53,7 @@ ADOPTED_IDLE_SECONDS = 5.0
 NO_RESERVE = DiskReserve()
 PING = Timeouts(pause=False, seconds=3.0)
 _LOG = logging.getLogger("jobtui.storage")
-_MOST_NAMED = 5
+_MAX_NAMED = 5
 
 
 class LocalStorage:
@@ -372,8 +372,8 @@ class LocalStorage:
 
 
 def _left_out(space: str, host: str, families: Sequence[str]) -> str:
-    named = ", ".join(families[:_MOST_NAMED])
-    more = f" and {len(families) - _MOST_NAMED} more" if len(families) > _MOST_NAMED else ""
+    named = ", ".join(families[:_MAX_NAMED])
+    more = f" and {len(families) - _MAX_NAMED} more" if len(families) > _MAX_NAMED else ""
     return f"Of {space} on {host} the default column family alone is dumped, without {named}{more}"
 
 
@@ -389,9 +389,9 @@ def split_into_batches(pairs: Sequence[Pair], hosts: Sequence[str]) -> Iterator[
         key, value = pair
         batch.setdefault(hosts[zlib.crc32(key) % len(hosts)], []).append(pair)
         length = len(key) + (len(value) if value else 0)
-        if length > LONGEST_PAIR:
+        if length > MAX_PAIR_BYTES:
             raise ValueError(
-                f"a pair of {format_bytes(length)} is too long: {format_bytes(LONGEST_PAIR)} are the most"
+                f"a pair of {format_bytes(length)} is too long: {format_bytes(MAX_PAIR_BYTES)} are the most"
             )
         size += length + PAIR_BYTES
         if size >= BATCH_BYTES:

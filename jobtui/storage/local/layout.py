@@ -26,7 +26,9 @@ from pathlib import Path
 
 from jobtui.files import sync_directory, write_atomically
 
-LONGEST = 180  # characters of a directory's name: file systems allow 255 bytes, the suffixes take a few
+MAX_DIRECTORY_NAME = (
+    180  # characters of a directory's name: file systems allow 255 bytes, the suffixes take a few
+)
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
 _DEVICES = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}
@@ -37,9 +39,9 @@ _DIRECTORY = re.compile(r"(?:[a-z0-9_-]|%[0-9a-f]{2})+(?:~[0-9a-f]{32})?")
 def directory_name(name: str) -> str:
     """Return the directory name of `name`; it is reversible unless it is cut."""
     encoded = _encoded(name)
-    if len(encoded) <= LONGEST:
+    if len(encoded) <= MAX_DIRECTORY_NAME:
         return encoded
-    return f"{encoded[: LONGEST - 33].rstrip('%')}~{_hash(name)}"
+    return f"{encoded[: MAX_DIRECTORY_NAME - 33].rstrip('%')}~{_hash(name)}"
 
 
 def is_cut_name(directory: str) -> bool:
@@ -49,7 +51,7 @@ def is_cut_name(directory: str) -> bool:
 
 def is_directory_name(text: str) -> bool:
     """Return whether `text` is a possible result of `directory_name`; other entries are foreign."""
-    return _DIRECTORY.fullmatch(text) is not None and len(text) <= LONGEST
+    return _DIRECTORY.fullmatch(text) is not None and len(text) <= MAX_DIRECTORY_NAME
 
 
 def name_of(directory: str, full_name: str | None = None) -> str | None:

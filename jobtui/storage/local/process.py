@@ -23,12 +23,12 @@ from jobtui.os_errors import describe_limit
 from jobtui.storage.local import protocol as p
 
 START_SECONDS = 30.0
-LONGEST_LINE = 4 * p.LONGEST_PAIR
+MAX_LINE_BYTES = 4 * p.MAX_PAIR_BYTES
 KEPT_LINES = 20
 SHOWN_LINES = 3
-_MOST_LOGGED = 100  # lines on stderr that are reported while no other command is sent
+_MAX_LOGGED = 100  # lines on stderr that are reported while no other command is sent
 _EXIT_SECONDS = 1.0  # for a process whose output has ended; then it is killed
-_REMARKS = 3  # invalid lines that are reported for each process; more would not be informative
+_MAX_GARBAGE_REPORTS = 3  # invalid lines that are reported for each process; more would not be informative
 
 OnProgress = Callable[[p.ProgressReply], None]
 Notice = Callable[[str], None]
@@ -185,7 +185,7 @@ class WorkerProcess:
 
     def _report_garbage(self, line: bytes) -> None:
         self._garbage += 1
-        if self._garbage <= _REMARKS:
+        if self._garbage <= _MAX_GARBAGE_REPORTS:
             text = printable_line(line[:400].decode("utf-8", "replace"), 80)
             self._notice(f"{self._name}: its process wrote a line that is not a message, skipped: '{text}'")
 
@@ -199,7 +199,7 @@ class WorkerProcess:
     def _report_logged(self, line: str) -> None:
         """Report a line on stderr to the operations under way; the worker does not say whose it is."""
         self._logged += 1
-        if self._logged > _MOST_LOGGED:
+        if self._logged > _MAX_LOGGED:
             return
         for pending in list(self._pending.values()):
             if pending.on_progress is not None:
@@ -243,7 +243,7 @@ async def _wait_exit(process: Process) -> int | None:
 
 
 async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """Yield the reader's lines; one longer than `LONGEST_LINE` is cut there."""
+    """Yield the reader's lines; one longer than `MAX_LINE_BYTES` is cut there."""
     parts: list[bytes] = []
     size = 0
     while chunk := await reader.read(1 << 18):
@@ -251,7 +251,7 @@ async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
         for line in ended:
             yield b"".join((*parts, line))
             parts, size = [], 0
-        if rest and size < LONGEST_LINE:
+        if rest and size < MAX_LINE_BYTES:
             parts.append(rest)
             size += len(rest)
     if parts:

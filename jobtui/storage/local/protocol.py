@@ -18,7 +18,7 @@ from jobtui.storage.base import CompactionFigures, CompactionRequest, HostGauges
 PROTOCOL = 1
 
 # bytes of a key and its value together that can be loaded and dumped, as a message is held in memory whole
-LONGEST_PAIR = 256 << 20
+MAX_PAIR_BYTES = 256 << 20
 
 
 class _Message(msgspec.Struct, frozen=True, gc=False, tag_field="is"):

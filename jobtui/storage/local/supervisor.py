@@ -25,7 +25,7 @@ GRACE_SECONDS = 3.0
 QUIT_SECONDS = 2.5
 # seconds between a crash and the next start, by the number of crashes in a row
 PAUSES = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-LONGEST_WAIT = 10.0  # of a command during such a pause
+MAX_WAIT_SECONDS = 10.0  # of a command during such a pause
 
 W = TypeVar("W", bound=p.WorkerMessage)
 
@@ -178,7 +178,7 @@ class WorkerSupervisor:
             raise WorkerError(ErrorCode.HOST_DIED, reason)
 
     async def _wait_pause(self, cancel: asyncio.Event | None) -> None:
-        self._refuse_during_pause(LONGEST_WAIT)
+        self._refuse_during_pause(MAX_WAIT_SECONDS)
         pause = self._not_before - self._clock()
         if pause <= 0:
             return

@@ -81,8 +81,8 @@ STALL_PROPERTIES = ("rocksdb.is-write-stopped", "rocksdb.actual-delayed-write-ra
 STATS_SECONDS = 2.0  # for an answer, which takes a few milliseconds
 STATS_RETRY_SECONDS = 60.0  # until a host is asked again whose port does not answer as a storaged's
 STATS_LIMIT = 1 << 16
-MOST_REQUESTS = 4  # to a host at once: the overview of 200 spaces would open a connection for each
-MOST_LEVELS = 64  # RocksDB has 7 unless it is built or set otherwise
+MAX_REQUESTS = 4  # to a host at once: the overview of 200 spaces would open a connection for each
+MAX_LEVELS = 64  # RocksDB has 7 unless it is built or set otherwise
 _LEVEL = re.compile(r"^\s*(\d+)\s+(\d+)\s+(\d+)\s*$", re.MULTILINE)
 
 
@@ -93,7 +93,7 @@ class StoragedStats:
         self._settings = settings
         self._clock = clock or SystemClock()
         self._failed: dict[str, tuple[float, StorageError]] = {}
-        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(MOST_REQUESTS))
+        self._turns: defaultdict[str, asyncio.Semaphore] = defaultdict(lambda: asyncio.Semaphore(MAX_REQUESTS))
 
     async def fetch(self, space: str, host: str) -> HostFigures:
         """Return the current figures of the space on the host.
@@ -215,7 +215,7 @@ def _levels(files: Counter[int], shares: Counter[int], size: int) -> tuple[Level
     RocksDB reports their sizes in MB, so they are scaled to the exact total.
     """
     held = sorted(level for level, count in files.items() if count)
-    if held and held[-1] >= MOST_LEVELS:
+    if held and held[-1] >= MAX_LEVELS:
         raise ValueError(f"{held[-1]} is not a level")
     if not held:
         return (Level(0, size),) if size else ()

@@ -15,7 +15,7 @@ _END_OF_FILE_TAGS = 1
 _PATH = 65
 _NUMBERS = {2: "log", 3: "next", 4: "sequence", 9: "previous log", 10: "least log", 203: "greatest family"}
 _WITHOUT_LENGTH = range(8194, 8198)  # of formats that were given up
-_LONGEST_NAME = 1024
+_MAX_NAME_BYTES = 1024
 
 
 class ManifestFile(msgspec.Struct, frozen=True):
@@ -208,6 +208,6 @@ class _Edit:
 
 
 def _named(text: bytes) -> str:
-    if len(text) > _LONGEST_NAME:
+    if len(text) > _MAX_NAME_BYTES:
         raise Unreadable("has a name that is too long")
     return text.decode("utf-8", "surrogateescape")

@@ -20,7 +20,7 @@ FILE_VERSION = "1.1"
 NEWEST = (9, 8)
 
 _NAME = re.compile(r"OPTIONS-([0-9]+)")
-_GREATEST_NUMBER = (1 << 64) - 1
+_MAX_NUMBER = (1 << 64) - 1
 _SECTION = re.compile(r'\[(\w+)(?:/(\w+))?(?: "(.*)")?\]')
 _OPTION = re.compile(r"  ([A-Za-z]\w*)=(.*)")
 _VERSION = re.compile(r"(\d{1,4})\.(\d{1,4})(?:\.\d{1,4})?")
@@ -71,7 +71,7 @@ def newest_first(names: Iterable[str]) -> list[str]:
 def number_of(name: str) -> int | None:
     """Return the number of an OPTIONS file, None if it is not the name of one."""
     match = _NAME.fullmatch(name)
-    if match is None or int(match[1]) > _GREATEST_NUMBER:
+    if match is None or int(match[1]) > _MAX_NUMBER:
         return None
     return int(match[1])
 

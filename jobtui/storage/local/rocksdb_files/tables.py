@@ -22,7 +22,7 @@ _FOOTER = 53
 _NEWEST_FORMAT = 6
 _BLOCK_TRAILER = 5
 _PROPERTIES = b"rocksdb.properties"
-_LONGEST_BLOCK = 16 << 20
+_MAX_BLOCK_BYTES = 16 << 20
 _BLOB_MAGIC = 2395959
 _BLOB_HEADER = 30
 # as blob files and block trailers number them
@@ -119,7 +119,7 @@ def _index_of_blocks(footer: bytes, version: int, end: int) -> tuple[int, int]:
 
 
 def _block(descriptor: int, start: int, length: int) -> bytes:
-    if not 4 <= length <= _LONGEST_BLOCK or start < 0:
+    if not 4 <= length <= _MAX_BLOCK_BYTES or start < 0:
         raise Unreadable("has properties that cannot be read")
     data = os.pread(descriptor, length + 1, start)
     if len(data) <= length:

@@ -28,10 +28,15 @@ from jobtui.storage.local.protocol import CompactDatabase, OperationReply
 from jobtui.storage.local.worker.database import ColumnFamily, CompactionStyle, Database, DatabaseHandle
 from jobtui.storage.local.worker.manifest_guard import read_identity
 from jobtui.storage.local.worker.operations import Ending, Operation, OperationRequests, flush_families
-from jobtui.storage.local.worker.options import MOST_MERGED, WriteLimits, full_compaction_options, read_tickers
+from jobtui.storage.local.worker.options import (
+    MAX_MERGED_STEPS,
+    WriteLimits,
+    full_compaction_options,
+    read_tickers,
+)
 from jobtui.storage.local.worker.progress import (
     FIRST_TICK_SECONDS,
-    HIGHEST,
+    MAX_FRACTION,
     TICK_SECONDS,
     ProgressEstimator,
     count_compacted,
@@ -42,7 +47,7 @@ from jobtui.storage.local.worker.steps import CompactionPlan, Step, Tables, file
 from jobtui.suggest import did_you_mean
 
 RECHECK_SECONDS = 0.5  # between two checks of a disk without enough space
-_LEAST_STEP = 256 << 10
+_MIN_STEP_BYTES = 256 << 10
 _MAX_NAMED = 5
 _LOG_ERRORS = re.compile(
     r"(?:Compaction error|Background IO error|Background flush error|Flush error"
@@ -113,7 +118,7 @@ class Compaction(Operation):
         while True:
             step = plan.next_step(handle)
             self._steps = plan.position if plan.position.total else None
-            self._needed = None if step is None else step.room_needed(MOST_MERGED * self._step_bytes)
+            self._needed = None if step is None else step.room_needed(MAX_MERGED_STEPS * self._step_bytes)
             progress = OperationProgress(plan.fraction, self._rate, steps=self._steps, room_needed=self._needed)
             self._report_progress(progress, at_once=step is None)
             if step is None:
@@ -235,7 +240,7 @@ class Compaction(Operation):
 
     def _report_progress(self, progress: OperationProgress, *, at_once: bool = False) -> None:
         """Report the progress; its fraction never falls, and does not reach 1 before the work has ended."""
-        self._fraction = max(self._fraction, min(HIGHEST, progress.fraction or 0.0))
+        self._fraction = max(self._fraction, min(MAX_FRACTION, progress.fraction or 0.0))
         rate = progress.rate if self._has_rate else None
         self._report(replace(progress, fraction=self._fraction, rate=rate), at_once=at_once)
 
@@ -361,12 +366,12 @@ def plan_all(
     room = _room(request, database.path)
     step_bytes = _step_bytes(database, room)
     steps = CompactionPlan(handle, columns, request, step_bytes).all_steps(handle)
-    return steps, max((step.room_needed(MOST_MERGED * step_bytes) for step in steps), default=0)
+    return steps, max((step.room_needed(MAX_MERGED_STEPS * step_bytes) for step in steps), default=0)
 
 
 def _step_bytes(database: Database, room: int | None) -> int:
     usual = database.limits.compaction or STEP_BYTES
-    return usual if room is None else max(_LEAST_STEP, min(usual, room // MOST_MERGED))
+    return usual if room is None else max(_MIN_STEP_BYTES, min(usual, room // MAX_MERGED_STEPS))
 
 
 def _room(request: CompactionRequest, path: Path) -> int | None:

@@ -27,7 +27,7 @@ from jobtui.storage.local.layout import disk_space
 from jobtui.storage.local.worker.compaction import plan_all
 from jobtui.storage.local.worker.database import ColumnFamily, CompactionStyle, Database, DatabaseHandle
 from jobtui.storage.local.worker.entry_sample import (
-    MOST_SKIPPED,
+    MAX_SKIPPED,
     EntrySample,
     EntryTotals,
     KeyMap,
@@ -41,16 +41,16 @@ from jobtui.storage.local.worker.entry_sample import (
 from jobtui.storage.local.worker.options import read_ticker
 from jobtui.storage.local.worker.stats import LiveFile, memtable_bytes, sum_property, tables_by_family
 
-LEAST_SAMPLES, SAMPLES = 8, 24
+MIN_SAMPLES, MAX_SAMPLES = 8, 24
 """Samples per family. With 24 samples of 40 entries, a share of 30 % dead data is wrong by 2 points."""
 ENTRIES_PER_SAMPLE = 4_000
 """A small family is read at fewer positions: each costs about 1.5 ms if 30 files overlap."""
-LEAST_SAMPLE_ENTRIES, SAMPLE_ENTRIES = 8, 40
+MIN_SAMPLE_ENTRIES, MAX_SAMPLE_ENTRIES = 8, 40
 SAMPLE_BYTES = 128 << 10
 MORE_IF_DELETED = 3
 """Times as many samples if there are deletions: keys deleted in a row are found at few positions."""
 PROBES_PER_SAMPLE = 4
-LEAST_GAP = 0.01
+MIN_GAP = 0.01
 """The smallest share of the entries of a deleted range that is always found; a smaller one may be missed."""
 WHOLE_ENTRIES = 3_000
 """The number of entries up to which a family is read completely, which takes about 5 ms."""
@@ -58,15 +58,15 @@ WHOLE_IF_OVERLAPPING = 8_000
 """The same if its files overlap: an entry that another one hides is skipped in a quarter of the time."""
 _FEW_SAMPLES = 4
 """Samples of a family in which each key should occur once; a snapshot may have kept old versions of it."""
-_MOST_STRAYS = 0.25
+_MAX_STRAYS = 0.25
 """The share of positions without keys up to which the files are taken as evenly filled."""
-_LEAST_PLACED = 0.2
+_MIN_PLACED = 0.2
 """The share of positions outside of deleted ranges that are enough."""
 _EVEN = 1.25
 """How much denser the keys may be where there are some than in all of the files, if those are evenly filled."""
-_MOST_HALVED = 4
+_MAX_HALVED = 4
 """Ranges that are halved for a position: a half with a single key yields none."""
-_LEAST_HALF = 0.1
+_MIN_HALF = 0.1
 """The smallest share of a range that its half counts for, however few keys seem to be in it."""
 _NEGLIGIBLE = 128 << 10
 """An uncertainty of fewer bytes makes no guess."""
@@ -225,15 +225,15 @@ class EntrySampler:
                 sample.finish(few)
                 sample.live_share = 1.0
                 return sample
-        count = min(SAMPLES, max(LEAST_SAMPLES, totals.entries // ENTRIES_PER_SAMPLE))
+        count = min(MAX_SAMPLES, max(MIN_SAMPLES, totals.entries // ENTRIES_PER_SAMPLE))
         if totals.deletions or totals.memtable_deletions:
             count *= MORE_IF_DELETED
-        gaps = self._find_gaps(SAMPLES * PROBES_PER_SAMPLE) if self._has_ranges else []
+        gaps = self._find_gaps(MAX_SAMPLES * PROBES_PER_SAMPLE) if self._has_ranges else []
         stretches: list[Stretch] = []
         if totals.memtable <= totals.entries / 4:
             stretches = self._read_evenly(count, gaps)
         strays = sum(stretch.is_stray for stretch in stretches)
-        if strays > _MOST_STRAYS * len(stretches) or len(stretches) < _LEAST_PLACED * count:
+        if strays > _MAX_STRAYS * len(stretches) or len(stretches) < _MIN_PLACED * count:
             # the gaps may be ranges in which no key was ever written
             sample.is_guess = bool(gaps)
             stretches = self._read_halves(count) or stretches or self._read_evenly(count, gaps)
@@ -290,7 +290,7 @@ class EntrySampler:
             return []
         ranges = [(-1.0, first, last)]
         leaves: list[tuple[float, bytes, bytes]] = []
-        for _ in range(_MOST_HALVED * count):
+        for _ in range(_MAX_HALVED * count):
             if not ranges or len(ranges) + len(leaves) >= count:
                 break
             negative, first, last = heapq.heappop(ranges)
@@ -304,7 +304,7 @@ class EntrySampler:
                 left, right = (
                     number_after(b, skip) - number_after(a, skip) for a, b in ((first, before), (after, last))
                 )
-                share = min(1.0 - _LEAST_HALF, max(_LEAST_HALF, left / (left + right or 1)))
+                share = min(1.0 - _MIN_HALF, max(_MIN_HALF, left / (left + right or 1)))
             for part, begin, end in ((share, first, before), (1.0 - share, after, last)):
                 if part:
                     heapq.heappush(ranges, (negative * part, begin, end))
@@ -322,7 +322,7 @@ class EntrySampler:
         before = _position(iterator, key, first, forward=False)
         after = _position(iterator, key, last, forward=True)
         del iterator  # which adds to the counter
-        if before is None or after is None or self._count_skipped() > SAMPLE_ENTRIES:
+        if before is None or after is None or self._count_skipped() > MAX_SAMPLE_ENTRIES:
             return key, key
         return before, after
 
@@ -330,7 +330,7 @@ class EntrySampler:
         """Read from a key on: fewer live entries if most were dead before, for the same accuracy."""
         shares = [stretch.share for stretch in before if not stretch.is_blocked]
         mean = sum(shares) / len(shares) if shares else 1.0
-        wanted = min(SAMPLE_ENTRIES, max(LEAST_SAMPLE_ENTRIES, int(2 * mean * SAMPLE_ENTRIES)))
+        wanted = min(MAX_SAMPLE_ENTRIES, max(MIN_SAMPLE_ENTRIES, int(2 * mean * MAX_SAMPLE_ENTRIES)))
         sample, stretch = self._sample, Stretch()
         iterator = self._family.iter(_read_options())
         iterator.seek(key)
@@ -362,7 +362,7 @@ class EntrySampler:
         """
         key_map = self._key_map
         gaps: list[tuple[bytes, bytes, float]] = []
-        least = max(4.0 * SAMPLE_ENTRIES, LEAST_GAP * key_map.entries)
+        least = max(4.0 * MAX_SAMPLE_ENTRIES, MIN_GAP * key_map.entries)
         iterator = self._family.iter(_read_options())
         for number in range(probes if key_map.entries else 0):
             key = key_map.key_at(key_map.total * (number + 0.5) / probes)
@@ -441,5 +441,5 @@ def _read_options(*, limit_skips: bool = True) -> ReadOptions:
     options = ReadOptions()
     options.fill_cache(False)  # type: ignore[call-arg]  # its stub lacks the argument
     if limit_skips:
-        options.set_max_skippable_internal_keys(MOST_SKIPPED)
+        options.set_max_skippable_internal_keys(MAX_SKIPPED)
     return options

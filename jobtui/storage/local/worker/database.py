@@ -37,10 +37,10 @@ T = TypeVar("T")
 # rocksdict raises plain exceptions for RocksDB's errors; these types come only from a defect in code
 DEFECTS = (ArithmeticError, AssertionError, AttributeError, LookupError, NameError, TypeError)
 
-MOST_LOG_LINES: Final = 40
+MAX_LOG_LINES: Final = 40
 """The lines of one task that are reported; the newest of more."""
-_MOST_LOG_BYTES: Final = 256 << 10
-_LONGEST_LOG_LINE: Final = 400
+_MAX_LOG_BYTES: Final = 256 << 10
+_MAX_LOG_LINE_LENGTH: Final = 400
 # the time, the thread, a level if it is not INFO, the position in RocksDB's source, and the text
 _LOG_LINE: Final = re.compile(
     r"^(\d{4}/\d\d/\d\d-(\d\d:\d\d:\d\d)\.\d{6}) \w+ (?:\[(\w+)\] )?\[[\w/.]+\.(?:cc|h):\d+\] (.*)$",
@@ -389,18 +389,18 @@ class LogTail:
         start = before[1] if before is not None and before[0] == now[0] else 0
         try:
             with open(path, "rb") as log:
-                log.seek(max(start, now[1] - _MOST_LOG_BYTES))
-                text = log.read(_MOST_LOG_BYTES).decode("utf-8", "replace")
+                log.seek(max(start, now[1] - _MAX_LOG_BYTES))
+                text = log.read(_MAX_LOG_BYTES).decode("utf-8", "replace")
         except OSError:
             return ()
         begin, end = self._begin_time, datetime.now(UTC)
         lines = [
-            printable_line(" ".join(filter(None, found.groups()[1:])), _LONGEST_LOG_LINE)
+            printable_line(" ".join(filter(None, found.groups()[1:])), _MAX_LOG_LINE_LENGTH)
             for found in _LOG_LINE.finditer(text)
             # RocksDB buffers its log for some seconds: the last lines of an earlier job are written in this one
             if _time_of_line(found[1], end) >= begin and _DUMPED_OPTIONS not in found[4]
         ]
-        return tuple(lines[-MOST_LOG_LINES:])
+        return tuple(lines[-MAX_LOG_LINES:])
 
 
 def _time_of_line(text: str, now: datetime) -> datetime:

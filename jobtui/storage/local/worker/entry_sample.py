@@ -16,15 +16,15 @@ from rocksdict import RdictIter
 
 from jobtui.storage.local.worker.stats import LiveFile
 
-MOST_SKIPPED = 2_000
+MAX_SKIPPED = 2_000
 """Entries that a sample may skip: a long run of deletions must not be read to its end."""
 _BLOCK = 4 << 10
 """The bytes that RocksDB compresses at once."""
-_MOST_BLOCKS = 8
+_MAX_BLOCKS = 8
 _COMPRESSED = 4
 """One of this many entries is compressed: a block takes 60 µs, nearly as long as reading its entries."""
 _NUMBER_BYTES = 12
-_MOST_TILT = 4.0
+_MAX_TILT = 4.0
 """The logarithm of how much the weight of the longest values may change against that of the shortest."""
 _TILTS = 20
 _ROUNDS = 30
@@ -83,7 +83,7 @@ class Stretch(msgspec.Struct):
     @property
     def is_blocked(self) -> bool:
         """Whether a long run of dead entries was in the way."""
-        return not self.live and self.dead > MOST_SKIPPED
+        return not self.live and self.dead > MAX_SKIPPED
 
     @property
     def share(self) -> float:
@@ -123,7 +123,7 @@ class EntrySample(msgspec.Struct):
         stretch.value_bytes += len(value) if isinstance(value, bytes) else 8
         if isinstance(key, bytes):
             stretch.first, stretch.last = key if stretch.first is None else stretch.first, key
-            is_chosen = not stretch.live % _COMPRESSED and self.unpacked < _MOST_BLOCKS * _BLOCK
+            is_chosen = not stretch.live % _COMPRESSED and self.unpacked < _MAX_BLOCKS * _BLOCK
             if isinstance(value, bytes) and is_chosen:
                 self._block += key + value[: 4 * _BLOCK]
                 while len(self._block) >= _BLOCK:
@@ -268,7 +268,7 @@ def calibrate(stretches: Sequence[Stretch], value_bytes: float) -> bool:
     lengths = [one.value_bytes / one.live for one in stretches if one.live]
     if not lengths or not min(lengths) < value_bytes < max(lengths):
         return False
-    low, high = -_MOST_TILT, _MOST_TILT
+    low, high = -_MAX_TILT, _MAX_TILT
     spread = max(lengths) - min(lengths)
 
     def tilted(tilt: float) -> list[float]:

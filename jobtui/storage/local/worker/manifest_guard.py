@@ -22,9 +22,9 @@ from jobtui.formatting import format_bytes
 from jobtui.storage.local.errors import WorkerError, missing_error
 from jobtui.storage.local.layout import table_files
 
-_SHOWN = 5
-_LONGEST_IDENTITY = 100  # bytes: RocksDB's have 37
-_LONGEST_CURRENT = 100  # bytes: the name of a MANIFEST has 30 at most
+_MAX_SHOWN = 5
+_MAX_IDENTITY_BYTES = 100  # bytes: RocksDB's have 37
+_MAX_CURRENT_BYTES = 100  # bytes: the name of a MANIFEST has 30 at most
 
 # returns the SST files that the MANIFEST names; raises exceptions of rocksdict
 Named = Callable[[], set[str]]
@@ -59,7 +59,7 @@ def read_identity(database: Path) -> str:
     RocksDB works without the file, and creates it at the next opening.
     """
     try:
-        text = read_regular(database / "IDENTITY", _LONGEST_IDENTITY).decode("utf-8", "replace")
+        text = read_regular(database / "IDENTITY", _MAX_IDENTITY_BYTES).decode("utf-8", "replace")
     except OSError:
         return ""
     return text.strip()
@@ -68,7 +68,7 @@ def read_identity(database: Path) -> str:
 def manifest_path(database: Path) -> Path:
     """Return the path of the MANIFEST that CURRENT names. Raises WorkerError and OSError."""
     current = database / "CURRENT"
-    name = read_regular(current, _LONGEST_CURRENT).decode("utf-8", "replace").strip()
+    name = read_regular(current, _MAX_CURRENT_BYTES).decode("utf-8", "replace").strip()
     if not name.startswith("MANIFEST-") or "/" in name:
         raise WorkerError(ErrorCode.CORRUPT, f"{current}: it does not name a MANIFEST")
     return database / name
@@ -172,7 +172,7 @@ class ManifestGuard:
 
     def _list(self, files: set[str]) -> str:
         size = sum((self._database / name).stat().st_size for name in files)
-        shown = ", ".join(sorted(files)[:_SHOWN]) + (", …" if len(files) > _SHOWN else "")
+        shown = ", ".join(sorted(files)[:_MAX_SHOWN]) + (", …" if len(files) > _MAX_SHOWN else "")
         return f"{len(files)} ({shown}; {format_bytes(size)})"
 
     def _read(self) -> ManifestNote | None:

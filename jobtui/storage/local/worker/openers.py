@@ -37,8 +37,8 @@ NOTE = "jobtui.json"  # in the database's own directory; RocksDB ignores files t
 _NOT_FOR_OTHERS = 0o066
 _LOG_FILES = 2
 # RocksDB names its log after the whole path, "…_LOG.old.1796000000000000", in at most 255 bytes
-_LONGEST_LOGGED_PATH = 220
-_LEAST_ROOM = 256 << 10  # opening writes an OPTIONS file, a MANIFEST, and copies of what it replaces
+_MAX_LOGGED_PATH = 220
+_MIN_FREE_BYTES = 256 << 10  # opening writes an OPTIONS file, a MANIFEST, and copies of what it replaces
 _TRIES = 3
 
 
@@ -319,15 +319,15 @@ class AdoptedOpener(Opener):
             number = errno.EROFS if is_read_only else errno.EACCES
             raise system_error(OSError(number, os.strerror(number)), str(self.path))
         free = free_bytes(self.path)
-        if not _can_create_files(self.path) or (free is not None and free < _LEAST_ROOM):
+        if not _can_create_files(self.path) or (free is not None and free < _MIN_FREE_BYTES):
             error = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            raise system_error(error, str(self.path), DiskSpace(_LEAST_ROOM, free))
+            raise system_error(error, str(self.path), DiskSpace(_MIN_FREE_BYTES, free))
 
     def _path_for_rocksdb(self, *, read_only: bool) -> str:
         """Return a path where rocksdict can write, and short enough for the name of RocksDB's log."""
         linked = read_only and not _can_create_files(self.path)
         path = self._directory.link_for_reading() if linked else self.path
-        if len(os.fsencode(path)) <= _LONGEST_LOGGED_PATH or sys.platform != "linux":
+        if len(os.fsencode(path)) <= _MAX_LOGGED_PATH or sys.platform != "linux":
             return str(path)
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
         self._descriptors.append(descriptor)

@@ -16,7 +16,7 @@ from jobtui.storage.local.protocol import OperationReply
 from jobtui.storage.local.worker.database import Database, DatabaseHandle
 from jobtui.storage.local.worker.options import WriteLimits
 from jobtui.storage.local.worker.progress import (
-    HIGHEST,
+    MAX_FRACTION,
     TICK_SECONDS,
     GaugeReader,
     ProgressEstimator,
@@ -206,7 +206,7 @@ class Flush(Operation):
         self._record_before(handle)
         if not self._flush(handle, self._report):
             return Ending.STOPPED
-        self._report(OperationProgress(HIGHEST), at_once=True)
+        self._report(OperationProgress(MAX_FRACTION), at_once=True)
         return Ending.COMPLETE
 
 

@@ -16,20 +16,20 @@ from rocksdict import (
     WriteBufferManager,
 )
 
-CACHE = 64 << 20
-MEMTABLE = 16 << 20
-MEMTABLES = 48 << 20
-FILE = 16 << 20
-_LEAST_FILE = 64 << 10
+CACHE_BYTES = 64 << 20
+MEMTABLE_BYTES = 16 << 20
+MEMTABLES_BYTES = 48 << 20
+FILE_BYTES = 16 << 20
+_MIN_FILE_BYTES = 64 << 10
 _NEVER = 1 << 30
-_BUFFER = 1 << 20  # RocksDB's own
-_LEAST_BUFFER = 4 << 10
+_BUFFER_BYTES = 1 << 20  # RocksDB's own
+_MIN_BUFFER_BYTES = 4 << 10
 _SYNC_AHEAD = 1 << 20
 # RocksDB counts a file of the deepest level twice, as input and as what the input overlaps, and the last step
 # is up to half as large again: so each step is one merge. With the limit itself it would be two, and each merge
 # ends with syncs of its last files and of the MANIFEST (20 merges of 979 MiB instead of 12, which took 19 %
 # more time of the processor than one call, instead of none).
-MOST_MERGED = 3
+MAX_MERGED_STEPS = 3
 """The size in steps that a merge may have, if its files lie above the deepest level and so count once."""
 
 
@@ -57,7 +57,7 @@ class SharedOptions:
     """
 
     def __init__(self, limits: WriteLimits = NO_LIMITS) -> None:
-        self.cache = Cache(CACHE)
+        self.cache = Cache(CACHE_BYTES)
         self.limits = limits
         self.own = self._own_options(limits)
         self._others: tuple[WriteLimits, Options] | None = None
@@ -77,13 +77,13 @@ class SharedOptions:
         bytes for each compaction of a tiny database, and 64 MiB in the end, and none of it is read again.
         """
         self.cache.set_capacity(0)
-        self.cache.set_capacity(CACHE)
+        self.cache.set_capacity(CACHE_BYTES)
 
     def _own_options(self, limits: WriteLimits) -> Options:
         options = Options(raw_mode=True)
         options.create_if_missing(False)
-        options.set_write_buffer_size(MEMTABLE)
-        options.set_write_buffer_manager(WriteBufferManager(MEMTABLES, False))
+        options.set_write_buffer_size(MEMTABLE_BYTES)
+        options.set_write_buffer_manager(WriteBufferManager(MEMTABLES_BYTES, False))
         options.set_target_file_size_base(_file_size(limits.compaction))
         options.set_compression_type(DBCompressionType.lz4())
         options.set_max_open_files(64)
@@ -116,15 +116,15 @@ def set_limits(options: Options, families: Mapping[str, Options], limits: WriteL
     if limits.rate is not None:
         options.set_ratelimiter(limits.rate, 100_000, 10)
         # a stop has no effect while a buffer waits for its turn to be written
-        options.set_writable_file_max_buffer_size(max(_LEAST_BUFFER, min(_BUFFER, limits.rate // 20)))
+        options.set_writable_file_max_buffer_size(max(_MIN_BUFFER_BYTES, min(_BUFFER_BYTES, limits.rate // 20)))
     if limits.compaction is not None:
         for family in families.values():
-            family.set_max_compaction_bytes(MOST_MERGED * limits.compaction)
+            family.set_max_compaction_bytes(MAX_MERGED_STEPS * limits.compaction)
 
 
 def _file_size(compaction: int | None) -> int:
     """Return the size of an own database's files: a step consists of whole files, and so of several."""
-    return FILE if compaction is None else max(_LEAST_FILE, min(FILE, compaction // 4))
+    return FILE_BYTES if compaction is None else max(_MIN_FILE_BYTES, min(FILE_BYTES, compaction // 4))
 
 
 def full_compaction_options() -> CompactOptions:

@@ -10,7 +10,7 @@ from rocksdict import ReadOptions, WriteBatch, WriteOptions
 from jobtui.errors import ErrorCode
 from jobtui.formatting import format_bytes
 from jobtui.storage.local.errors import WorkerError
-from jobtui.storage.local.protocol import LONGEST_PAIR, PairsReply
+from jobtui.storage.local.protocol import MAX_PAIR_BYTES, PairsReply
 from jobtui.storage.local.worker.database import Database, DatabaseHandle, DumpCursor
 
 BATCH_PAIRS = 4096
@@ -90,7 +90,7 @@ def _read(
         key, value = iterator.key(), iterator.value()
         if not isinstance(key, bytes) or not isinstance(value, bytes):
             raise WorkerError(ErrorCode.UNSUPPORTED, "its keys are not plain bytes, but rocksdict's encoding")
-        if len(key) + len(value) > LONGEST_PAIR:
+        if len(key) + len(value) > MAX_PAIR_BYTES:
             raise WorkerError(
                 ErrorCode.UNSUPPORTED, f"a value of {format_bytes(len(value))} is too long to be dumped"
             )

@@ -21,7 +21,7 @@ from jobtui.storage.local.worker.options import read_tickers
 from jobtui.storage.local.worker.stats import sum_property
 
 TICK_SECONDS = 0.125  # eight frames a second of one job keep the terminal under 5 KB/s
-HIGHEST = 0.99
+MAX_FRACTION = 0.99
 GAUGE_SECONDS = 0.8  # less than the engine's second by more than a tick: each sample finds a new measurement
 FIRST_TICK_SECONDS = TICK_SECONDS / 8
 _SMOOTHING = 0.3  # the weight of the newest tick in the bytes a second that are shown
@@ -65,7 +65,7 @@ class ProgressEstimator:
         elif not done:
             return
         if self._expected:
-            self._fraction = max(self._fraction, min(HIGHEST, done / self._expected))
+            self._fraction = max(self._fraction, min(MAX_FRACTION, done / self._expected))
         self._report(OperationProgress(self._fraction, self.rate))
 
     def final_rate(self) -> float | None:

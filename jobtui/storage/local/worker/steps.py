@@ -26,7 +26,7 @@ from jobtui.storage.local.worker.stats import LiveFile, tables_by_family
 
 Tables = dict[str, tuple[LiveFile, ...]]
 
-LEAST_STEPS = 2  # a database of fewer steps is compacted in one: more steps would cost more than they save
+MIN_STEPS = 2  # a database of fewer steps is compacted in one: more steps would cost more than they save
 
 
 class FamilyRest(msgspec.Struct, frozen=True):
@@ -134,7 +134,7 @@ class CompactionPlan:
             for name, files in self.first_tables.items()
         }
         size = sum(file.size for files in self.first_tables.values() for file in files)
-        self._in_one = size < LEAST_STEPS * step_bytes
+        self._in_one = size < MIN_STEPS * step_bytes
         self._bytes_left = 0
 
     @property
