@@ -44,9 +44,9 @@ def main() -> None:
 
 def _plan(database: Rdict, options: Options, limits: WriteLimits) -> list[StepPart]:
     """Return the parts of the steps that jobtui plans."""
-    columns = (ColumnFamily("default", database),)
-    handle = DatabaseHandle(database, columns, options, limits)
-    plan = CompactionPlan(handle, columns, CompactionRequest(), STEP_BYTES)
+    families = (ColumnFamily("default", database),)
+    handle = DatabaseHandle(database, families, options, limits)
+    plan = CompactionPlan(handle, families, CompactionRequest(), STEP_BYTES)
     return [part for step in plan.all_steps(handle) for part in step.parts]
 
 

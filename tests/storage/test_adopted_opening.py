@@ -63,7 +63,7 @@ class TestReading:
             for _ in range(2):
                 with opened.use(write=False) as handle:
                     assert handle.main[b"key001"] == b"value1"
-                    assert sorted(handle.others) == ["edges"]
+                    assert sorted(handle.other_families) == ["edges"]
             with pytest.raises(WorkerError) as refused, opened.use(write=True):
                 pass
             assert ("disk is full" if state == "full" else "read-only") in refused.value.reason.lower()

@@ -55,11 +55,11 @@ class _Opener(Opener):
                 options[name].set_fifo_compaction_options(FifoCompactOptions())
         access = AccessType.read_only(False) if read_only else AccessType.read_write()
         main = Rdict(str(self.path), options=options["default"], column_families=options, access_type=access)
-        columns = [
+        families = [
             ColumnFamily(name, main if name == "default" else main.get_column_family(name), style)
             for name, style in self._styles.items()
         ]
-        return DatabaseHandle(main, tuple(columns), options["default"], NO_LIMITS, read_only)
+        return DatabaseHandle(main, tuple(families), options["default"], NO_LIMITS, read_only)
 
     def after_close(self) -> None:
         pass
@@ -80,7 +80,7 @@ class Made(msgspec.Struct):
             return handle
 
     def __getitem__(self, family: int) -> Rdict:
-        return self.handle.families[family]
+        return self.handle.rdicts[family]
 
     def predict(self, *, adopted: bool = False) -> CompactionEstimate:
         """The estimate; of a database of another program, which is opened for it."""
@@ -95,17 +95,17 @@ class Made(msgspec.Struct):
     def compact(self) -> int:
         """Compact as a job does; return the bytes that it would report as reclaimed."""
         handle = self.handle
-        for family in handle.families:
-            family.flush(True)
+        for rdict in handle.rdicts:
+            rdict.flush(True)
         before = self._size()
-        for column in handle.columns:
-            if column.style is not CompactionStyle.FIFO:
-                column.rdict.compact_range(None, None, full_compaction_options())
+        for family in handle.families:
+            if family.style is not CompactionStyle.FIFO:
+                family.rdict.compact_range(None, None, full_compaction_options())
         return before - self._size()
 
     def _size(self) -> int:
         handle = self.handle
-        blobs = (family.property_int_value("rocksdb.live-blob-file-size") or 0 for family in handle.families)
+        blobs = (rdict.property_int_value("rocksdb.live-blob-file-size") or 0 for rdict in handle.rdicts)
         return sum(file["size"] for file in handle.main.live_files()) + sum(blobs)
 
 

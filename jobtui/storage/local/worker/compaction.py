@@ -107,13 +107,13 @@ class Compaction(Operation):
     @override
     def _work(self, handle: DatabaseHandle) -> Ending:
         if self._plan is None:
-            columns = select_families(handle.columns, self._request, str(self._database.path))
+            families = select_families(handle.families, self._request, str(self._database.path))
             if not self._flush(handle, lambda _: self._report(OperationProgress(0.0))):
                 return Ending.STOPPED
             before = self._record_before(handle)
             # with blob files, the rate of the other files does not show when the compaction will be complete
             self._has_rate = sum(level.bytes for level in table_levels(handle)) == before.bytes
-            self._plan = self._first_plan(handle, columns)
+            self._plan = self._first_plan(handle, families)
         plan = self._plan
         while True:
             step = plan.next_step(handle)
@@ -122,7 +122,7 @@ class Compaction(Operation):
             progress = OperationProgress(plan.fraction, self._rate, steps=self._steps, room_needed=self._needed)
             self._report_progress(progress, at_once=step is None)
             if step is None:
-                skipped = _describe_skipped(handle.columns, self._request)
+                skipped = _describe_skipped(handle.families, self._request)
                 self._note = "; ".join(filter(None, (*plan.notes, skipped)))
                 return Ending.COMPLETE
             if self._cancellation.is_requested:
@@ -137,8 +137,8 @@ class Compaction(Operation):
             if not self._run_step(handle, plan, step):
                 return Ending.STOPPED
 
-    def _first_plan(self, handle: DatabaseHandle, columns: tuple[ColumnFamily, ...]) -> CompactionPlan:
-        plan = CompactionPlan(handle, columns, self._request, self._step_bytes)
+    def _first_plan(self, handle: DatabaseHandle, families: tuple[ColumnFamily, ...]) -> CompactionPlan:
+        plan = CompactionPlan(handle, families, self._request, self._step_bytes)
         identity = read_identity(self._database.path)
         plan.position = StepPosition(database=identity)
         resume = self._request.resume
@@ -146,7 +146,7 @@ class Compaction(Operation):
             problem = ""
             if not identity or resume.database != identity:
                 problem = "this is not the database that was compacted before"
-            elif all(column.name != resume.family for column in plan.columns):
+            elif all(family.name != resume.family for family in plan.families):
                 problem = f"the column family '{printable_line(resume.family)}' is not compacted this time"
             if problem:
                 plan.notes.append(f"started over at the first step, because {problem}")
@@ -218,15 +218,15 @@ class Compaction(Operation):
                     progress.update()
         self._rate = progress.final_rate()
         tables = tables_by_family(handle)
-        movable = [column for column in plan.columns if column.style is not CompactionStyle.NONE]
+        movable = [family for family in plan.families if family.style is not CompactionStyle.NONE]
         if self._cancellation.interrupted:
             # if the step was complete already, every file has been rewritten
-            for column in movable:
-                old = {file.number for file in files.get(column.name, ())}
-                if not old.isdisjoint(file.number for file in tables[column.name]):
+            for family in movable:
+                old = {file.number for file in files.get(family.name, ())}
+                if not old.isdisjoint(file.number for file in tables[family.name]):
                     return False
         else:
-            unmoved = [number for column in movable for number in _unmoved(column, step, files, tables)]
+            unmoved = [number for family in movable for number in _unmoved(family, step, files, tables)]
             if unmoved or sum_property(handle, "background-errors") > errors:
                 self._raise_failure(handle, log_end, unmoved)
             self._database.check_identity()
@@ -257,14 +257,14 @@ class Compaction(Operation):
 
 
 def select_families(
-    columns: tuple[ColumnFamily, ...], request: CompactionRequest, where: str
+    families: tuple[ColumnFamily, ...], request: CompactionRequest, where: str
 ) -> tuple[ColumnFamily, ...]:
     """Return the column families to compact.
 
     Raises:
         WorkerError: One of the request does not exist, or cannot be compacted in part.
     """
-    names = [column.name for column in columns]
+    names = [family.name for family in families]
     for name in request.families:
         if name not in names:
             near = did_you_mean(name, names)
@@ -275,28 +275,28 @@ def select_families(
                 + ", ".join(printable_line(one) for one in names),
             )
     selected = tuple(
-        column
-        for column in columns
-        if column.style is not CompactionStyle.FIFO
-        and (not request.families or column.name in request.families)
+        family
+        for family in families
+        if family.style is not CompactionStyle.FIFO
+        and (not request.families or family.name in request.families)
     )
     if request.from_key is not None or request.to_key is not None:
-        for column in selected:
-            reason = _indivisible(column)
+        for family in selected:
+            reason = _indivisible(family)
             if reason:
                 raise WorkerError(
                     ErrorCode.UNSUPPORTED,
-                    f"{where}: the column family '{printable_line(column.name)}' {reason}, so a part of its "
+                    f"{where}: the column family '{printable_line(family.name)}' {reason}, so a part of its "
                     "keys cannot be compacted alone; leave out from and to, or name other column families",
                 )
     return selected
 
 
-def _indivisible(column: ColumnFamily) -> str:
+def _indivisible(family: ColumnFamily) -> str:
     """Return why RocksDB ignores or misinterprets a range of keys of the family, "" if it does not."""
-    if column.style is not CompactionStyle.LEVEL:
-        return f"is compacted in the style {column.style.removeprefix('kCompactionStyle')}, which ignores keys"
-    return "keeps its keys in falling order" if column.backwards else ""
+    if family.style is not CompactionStyle.LEVEL:
+        return f"is compacted in the style {family.style.removeprefix('kCompactionStyle')}, which ignores keys"
+    return "keeps its keys in falling order" if family.backwards else ""
 
 
 def _bytes_of_new(before: Tables, after: Tables) -> int:
@@ -307,14 +307,14 @@ def _bytes_of_new(before: Tables, after: Tables) -> int:
     )
 
 
-def _unmoved(column: ColumnFamily, step: Step, files: Tables, tables: Tables) -> list[int]:
-    if column.name not in files:
+def _unmoved(family: ColumnFamily, step: Step, files: Tables, tables: Tables) -> list[int]:
+    if family.name not in files:
         return []
-    after = files_of(step, tables)[column.name]
+    after = files_of(step, tables)[family.name]
     return unmoved_files(
-        {file.number: file.level for file in files[column.name]},
+        {file.number: file.level for file in files[family.name]},
         {file.number: file.level for file in after},
-        column.style is CompactionStyle.LEVEL,
+        family.style is CompactionStyle.LEVEL,
     )
 
 
@@ -337,7 +337,7 @@ def unmoved_files(before: dict[int, int], after: dict[int, int], is_leveled: boo
 
 
 def _compact_step(handle: DatabaseHandle, step: Step) -> None:
-    families = {column.name: column.rdict for column in handle.columns}
+    families = {family.name: family.rdict for family in handle.families}
     for part in step.parts:
         families[part.family].compact_range(part.begin, part.end, full_compaction_options())
 
@@ -362,10 +362,10 @@ def plan_all(
     Raises:
         WorkerError: The request is not possible.
     """
-    columns = select_families(handle.columns, request, str(database.path))
+    families = select_families(handle.families, request, str(database.path))
     room = _room(request, database.path)
     step_bytes = _step_bytes(database, room)
-    steps = CompactionPlan(handle, columns, request, step_bytes).all_steps(handle)
+    steps = CompactionPlan(handle, families, request, step_bytes).all_steps(handle)
     return steps, max((step.room_needed(MAX_MERGED_STEPS * step_bytes) for step in steps), default=0)
 
 
@@ -382,12 +382,12 @@ def _room(request: CompactionRequest, path: Path) -> int | None:
     return None if space is None else int(request.room_share * space[0])
 
 
-def _describe_skipped(columns: tuple[ColumnFamily, ...], request: CompactionRequest) -> str:
+def _describe_skipped(families: tuple[ColumnFamily, ...], request: CompactionRequest) -> str:
     """Return a text about the requested families that were not compacted, "" if all were."""
     skipped = sorted(
-        column.name
-        for column in columns
-        if column.style is CompactionStyle.FIFO and (not request.families or column.name in request.families)
+        family.name
+        for family in families
+        if family.style is CompactionStyle.FIFO and (not request.families or family.name in request.families)
     )
     if not skipped:
         return ""

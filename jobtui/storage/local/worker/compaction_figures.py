@@ -88,7 +88,7 @@ def read_figures(
     space = disk_space(database.path)
     steps, room = (None, None) if request is None else plan_all(handle, database, request)
     return CompactionFigures(
-        tuple(_family_figures(handle, column, tables[column.name]) for column in handle.columns),
+        tuple(_family_figures(handle, family, tables[family.name]) for family in handle.families),
         memtable=memtable_bytes(handle),
         pending=sum_property(handle, "estimate-pending-compaction-bytes"),
         free=None if space is None else space[1],
@@ -99,8 +99,8 @@ def read_figures(
     )
 
 
-def _family_figures(handle: DatabaseHandle, column: ColumnFamily, files: Sequence[LiveFile]) -> FamilyFigures:
-    family = column.rdict
+def _family_figures(handle: DatabaseHandle, family: ColumnFamily, files: Sequence[LiveFile]) -> FamilyFigures:
+    rdict = family.rdict
     levels: list[LevelFigures] = []
     for file in files:
         while len(levels) <= file.level:
@@ -112,13 +112,13 @@ def _family_figures(handle: DatabaseHandle, column: ColumnFamily, files: Sequenc
             level.entries + file.entries,
             level.deletions + file.deletions,
         )
-    is_fifo = column.style is CompactionStyle.FIFO
-    totals = _read_totals(family, files)
-    sample = EntrySample() if is_fifo else _sample(handle, family, files, totals)
+    is_fifo = family.style is CompactionStyle.FIFO
+    totals = _read_totals(rdict, files)
+    sample = EntrySample() if is_fifo else _sample(handle, rdict, files, totals)
     return FamilyFigures(
-        column.name,
+        family.name,
         tuple(levels),
-        live=family.property_int_value("rocksdb.estimate-live-data-size"),
+        live=rdict.property_int_value("rocksdb.estimate-live-data-size"),
         live_share=sample.live_share,
         key_bytes=sample.key_bytes,
         value_bytes=sample.value_bytes,
@@ -126,25 +126,25 @@ def _family_figures(handle: DatabaseHandle, column: ColumnFamily, files: Sequenc
         compressibility=sample.compressibility,
         memtable_entries=sample.memtable_entries,
         memtable_deletions=min(totals.memtable_deletions, sample.memtable_entries),
-        blob_bytes=family.property_int_value("rocksdb.live-blob-file-size") or 0,
-        blob_garbage=family.property_int_value("rocksdb.live-blob-file-garbage-size") or 0,
-        blob_copied=column.copied_blobs,
+        blob_bytes=rdict.property_int_value("rocksdb.live-blob-file-size") or 0,
+        blob_garbage=rdict.property_int_value("rocksdb.live-blob-file-garbage-size") or 0,
+        blob_copied=family.copied_blobs,
         is_fifo=is_fifo,
         # the positions are spread over keys in rising order
-        is_guess=sample.is_guess or (column.backwards and not sample.is_whole),
+        is_guess=sample.is_guess or (family.backwards and not sample.is_whole),
     )
 
 
-def _read_totals(family: Rdict, files: Sequence[LiveFile]) -> EntryTotals:
+def _read_totals(rdict: Rdict, files: Sequence[LiveFile]) -> EntryTotals:
     def count(which: str) -> int:
         return sum(
-            family.property_int_value(f"rocksdb.num-{which}-{memtable}") or 0
+            rdict.property_int_value(f"rocksdb.num-{which}-{memtable}") or 0
             for memtable in ("active-mem-table", "imm-mem-tables")
         )
 
     found: dict[str, int] = {}
     if files:
-        text = family.property_value("rocksdb.aggregated-table-properties") or ""
+        text = rdict.property_value("rocksdb.aggregated-table-properties") or ""
         found = {name: int(number) for name, number in _TOTALS.findall(text)}
     return EntryTotals(
         sum(file.entries for file in files),
@@ -158,7 +158,7 @@ def _read_totals(family: Rdict, files: Sequence[LiveFile]) -> EntryTotals:
 
 
 def _sample(
-    handle: DatabaseHandle, family: Rdict, files: Sequence[LiveFile], totals: EntryTotals
+    handle: DatabaseHandle, rdict: Rdict, files: Sequence[LiveFile], totals: EntryTotals
 ) -> EntrySample:
     total = totals.entries + totals.memtable
     if not total:
@@ -167,16 +167,16 @@ def _sample(
         is_small = total <= (WHOLE_IF_OVERLAPPING if _overlap(files) else WHOLE_ENTRIES)
         # many entries of a memtable may be versions of few keys
         if is_small or totals.memtable > totals.entries:
-            sample = _read_all(family, totals, limit_skips=not is_small)
+            sample = _read_all(rdict, totals, limit_skips=not is_small)
             if sample is not None:
                 return sample
-        return EntrySampler(handle, family, files, totals).read()
+        return EntrySampler(handle, rdict, files, totals).read()
 
 
-def _read_all(family: Rdict, totals: EntryTotals, *, limit_skips: bool) -> EntrySample | None:
+def _read_all(rdict: Rdict, totals: EntryTotals, *, limit_skips: bool) -> EntrySample | None:
     """Return a sample of all live entries, None if they or the dead ones in a row are too many."""
     sample, stretch = EntrySample(is_whole=True), Stretch()
-    iterator = family.iter(_read_options(limit_skips=limit_skips))
+    iterator = rdict.iter(_read_options(limit_skips=limit_skips))
     iterator.seek_to_first()
     while iterator.valid():
         if stretch.live == WHOLE_ENTRIES:
@@ -202,10 +202,10 @@ class EntrySampler:
     """The sampler of a family's entries, which reads stretches that are spread over its keys."""
 
     def __init__(
-        self, handle: DatabaseHandle, family: Rdict, files: Sequence[LiveFile], totals: EntryTotals
+        self, handle: DatabaseHandle, rdict: Rdict, files: Sequence[LiveFile], totals: EntryTotals
     ) -> None:
         self._options = handle.options
-        self._family = family
+        self._rdict = rdict
         self._files = files
         self._totals = totals
         # a memtable of another program may hold deletions of ranges, which RocksDB does not count
@@ -274,7 +274,7 @@ class EntrySampler:
 
     def _read_halves(self, count: int) -> list[Stretch]:
         """Read at positions that are found by halving the ranges that have live keys, the largest one first."""
-        iterator = self._family.iter(_read_options())
+        iterator = self._rdict.iter(_read_options())
         iterator.seek_to_first()
         if not iterator.valid():
             if _is_at_end(iterator):  # no entry is live
@@ -318,7 +318,7 @@ class EntrySampler:
     def _around(self, key: bytes, first: bytes, last: bytes) -> tuple[bytes, bytes]:
         """Return the live keys before and after a key; the key itself if there are dead ones at it."""
         self._count_skipped()
-        iterator = self._family.iter(_read_options())
+        iterator = self._rdict.iter(_read_options())
         before = _position(iterator, key, first, forward=False)
         after = _position(iterator, key, last, forward=True)
         del iterator  # which adds to the counter
@@ -332,7 +332,7 @@ class EntrySampler:
         mean = sum(shares) / len(shares) if shares else 1.0
         wanted = min(MAX_SAMPLE_ENTRIES, max(MIN_SAMPLE_ENTRIES, int(2 * mean * MAX_SAMPLE_ENTRIES)))
         sample, stretch = self._sample, Stretch()
-        iterator = self._family.iter(_read_options())
+        iterator = self._rdict.iter(_read_options())
         iterator.seek(key)
         while (
             iterator.valid()
@@ -363,7 +363,7 @@ class EntrySampler:
         key_map = self._key_map
         gaps: list[tuple[bytes, bytes, float]] = []
         least = max(4.0 * MAX_SAMPLE_ENTRIES, MIN_GAP * key_map.entries)
-        iterator = self._family.iter(_read_options())
+        iterator = self._rdict.iter(_read_options())
         for number in range(probes if key_map.entries else 0):
             key = key_map.key_at(key_map.total * (number + 0.5) / probes)
             if gaps and key < gaps[-1][1]:

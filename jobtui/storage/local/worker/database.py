@@ -87,21 +87,21 @@ class DatabaseHandle(msgspec.Struct):
     """
 
     main: Rdict
-    columns: tuple[ColumnFamily, ...]
+    families: tuple[ColumnFamily, ...]
     options: Options
     limits: WriteLimits
     read_only: bool = False
     canceled: bool = False
 
     @property
-    def families(self) -> tuple[Rdict, ...]:
+    def rdicts(self) -> tuple[Rdict, ...]:
         """The handle of each column family."""
-        return tuple(column.rdict for column in self.columns)
+        return tuple(family.rdict for family in self.families)
 
     @property
-    def others(self) -> tuple[str, ...]:
+    def other_families(self) -> tuple[str, ...]:
         """The names of the column families other than the default one."""
-        return tuple(column.name for column in self.columns[1:])
+        return tuple(family.name for family in self.families[1:])
 
     def cancel(self) -> None:
         """Stop all work of the handle. Never waits."""
@@ -352,9 +352,9 @@ class Database:
                 raise self.as_worker_error(error) from error
 
     def _close(self, opened: DatabaseHandle) -> None:
-        for family in opened.families:
-            if family is not opened.main:
-                family.close()
+        for rdict in opened.rdicts:
+            if rdict is not opened.main:
+                rdict.close()
         opened.main.close()
         self._opener.after_close()
 

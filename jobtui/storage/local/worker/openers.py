@@ -234,26 +234,26 @@ class AdoptedOpener(Opener):
         if self._identify() != self._checked:
             raise self._replaced_error()
         # from the copy of its OPTIONS file, so that exactly the options that were checked are used
-        options, families = Options.load_latest(str(source), cache=self._shared_options.cache)
+        options, options_of = Options.load_latest(str(source), cache=self._shared_options.cache)
         options.enable_statistics()
         options.set_wal_recovery_mode(_recovery_mode(survey.strictness, read_only))
         options.set_db_log_dir(str(self._directory.notes))
         options.set_keep_log_file_num(_LOG_FILES)
-        for each in families.values():
+        for each in options_of.values():
             each.set_disable_auto_compactions(True)  # nothing runs except the job
         if limits is not None:
             if wal_bytes(survey.wal_directory or self.path) > LONG_WAL:
                 limits = replace(limits, rate=None)  # as above; a compaction opens it again after its flush
-            set_limits(options, families, limits)
+            set_limits(options, options_of, limits)
         access = AccessType.read_only(False) if read_only else AccessType.read_write()
         path = self._path_for_rocksdb(read_only=read_only)
-        main = Rdict(path, options=options, column_families=families, access_type=access)
+        main = Rdict(path, options=options, column_families=options_of, access_type=access)
         blobs = _blob_shares(survey.options)
-        columns = [self._column(survey, blobs, "default", main)]
+        families = [self._family(survey, blobs, "default", main)]
         # load_latest returns the families in any order, and the position of a compaction needs one that stays
-        names = sorted(families.keys() - {"default"})
-        columns += [self._column(survey, blobs, name, main.get_column_family(name)) for name in names]
-        return DatabaseHandle(main, tuple(columns), options, limits or WriteLimits(), read_only)
+        names = sorted(options_of.keys() - {"default"})
+        families += [self._family(survey, blobs, name, main.get_column_family(name)) for name in names]
+        return DatabaseHandle(main, tuple(families), options, limits or WriteLimits(), read_only)
 
     def _identify(self) -> tuple[int, int] | None:
         """Return the directory's identity, None if it is not there, which the survey reports."""
@@ -262,7 +262,7 @@ class AdoptedOpener(Opener):
         return None
 
     @staticmethod
-    def _column(survey: Survey, blobs: Mapping[str, float], name: str, rdict: Rdict) -> ColumnFamily:
+    def _family(survey: Survey, blobs: Mapping[str, float], name: str, rdict: Rdict) -> ColumnFamily:
         style = CompactionStyle(survey.styles.get(name, CompactionStyle.LEVEL))
         return ColumnFamily(name, rdict, style, name in survey.backwards, blobs.get(name, 0.0))
 

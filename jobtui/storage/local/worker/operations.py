@@ -212,5 +212,5 @@ class Flush(Operation):
 
 def flush_families(handle: DatabaseHandle, *, wait: bool) -> None:
     """Flush every column family. Raises RocksDB's exceptions."""
-    for family in handle.families:
-        family.flush(wait)
+    for rdict in handle.rdicts:
+        rdict.flush(wait)

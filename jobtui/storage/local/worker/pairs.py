@@ -72,7 +72,7 @@ def _batch(pairs: Sequence[tuple[bytes, bytes | None]]) -> WriteBatch:
 def _read(
     opened: DatabaseHandle, cursor: DumpCursor
 ) -> tuple[list[tuple[bytes, bytes]], bool, tuple[str, ...]]:
-    left_out = opened.others if cursor.after is None else ()
+    left_out = opened.other_families if cursor.after is None else ()
     iterator = cursor.iterator
     if iterator is None:
         options = ReadOptions()

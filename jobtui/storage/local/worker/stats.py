@@ -62,19 +62,19 @@ def table_levels(opened: DatabaseHandle) -> tuple[Level, ...]:
 def memtable_bytes(opened: DatabaseHandle) -> int:
     """Return the bytes not yet flushed; an empty memtable's own overhead does not count."""
     size = 0
-    for family in opened.families:
+    for rdict in opened.rdicts:
         entries = sum(
-            family.property_int_value(f"rocksdb.num-entries-{which}") or 0
+            rdict.property_int_value(f"rocksdb.num-entries-{which}") or 0
             for which in ("active-mem-table", "imm-mem-tables")
         )
         if entries:
-            size += family.property_int_value("rocksdb.cur-size-all-mem-tables") or 0
+            size += rdict.property_int_value("rocksdb.cur-size-all-mem-tables") or 0
     return size
 
 
 def sum_property(opened: DatabaseHandle, name: str) -> int:
     """Return the property `rocksdb.<name>`, summed over the column families."""
-    return sum(family.property_int_value(f"rocksdb.{name}") or 0 for family in opened.families)
+    return sum(rdict.property_int_value(f"rocksdb.{name}") or 0 for rdict in opened.rdicts)
 
 
 def tables_by_family(opened: DatabaseHandle) -> dict[str, tuple[LiveFile, ...]]:
@@ -93,14 +93,14 @@ def tables_by_family(opened: DatabaseHandle) -> dict[str, tuple[LiveFile, ...]]:
             file["num_entries"],
             file["num_deletions"],
         )
-    if len(opened.columns) == 1:
-        return {opened.columns[0].name: tuple(tables.values())}
+    if len(opened.families) == 1:
+        return {opened.families[0].name: tuple(tables.values())}
     # live_files names no families
     return {
-        column.name: tuple(
+        family.name: tuple(
             tables[number]
-            for number in map(int, _LISTED.findall(column.rdict.property_value("rocksdb.sstables") or ""))
+            for number in map(int, _LISTED.findall(family.rdict.property_value("rocksdb.sstables") or ""))
             if number in tables  # a file that a flush wrote in between is not
         )
-        for column in opened.columns
+        for family in opened.families
     }

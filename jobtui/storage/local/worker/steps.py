@@ -104,18 +104,18 @@ class Step(msgspec.Struct, frozen=True):
 class CompactionPlan:
     """The plan of a compaction: its steps, planned from the current files, and its progress.
 
-    `columns`: the families to compact. `first_tables`: their files at the beginning. `bytes_done`: the bytes of
+    `families`: those to compact. `first_tables`: their files at the beginning. `bytes_done`: the bytes of
     the finished steps, which measure the progress.
     """
 
     def __init__(
         self,
         handle: DatabaseHandle,
-        columns: tuple[ColumnFamily, ...],
+        families: tuple[ColumnFamily, ...],
         request: CompactionRequest,
         step_bytes: int,
     ) -> None:
-        self.columns = columns
+        self.families = families
         self.position = StepPosition()
         self.bytes_done = 0
         self.notes: list[str] = []
@@ -123,8 +123,8 @@ class CompactionPlan:
         self._step_bytes = step_bytes
         tables = tables_by_family(handle)
         self.first_tables = {
-            column.name: overlapping_files(tables[column.name], request.from_key, request.to_key, excluded=True)
-            for column in columns
+            family.name: overlapping_files(tables[family.name], request.from_key, request.to_key, excluded=True)
+            for family in families
         }
         # a writer's new files have higher numbers
         self._first_new = 1 + max((file.number for group in tables.values() for file in group), default=0)
@@ -157,7 +157,7 @@ class CompactionPlan:
     def all_steps(self, handle: DatabaseHandle) -> tuple[Step, ...]:
         """Return the remaining steps."""
         tables = tables_by_family(handle)
-        rests = [rest for column in self._left(handle) if (rest := self._rest(column, tables)) is not None]
+        rests = [rest for family in self._left(handle) if (rest := self._rest(family, tables)) is not None]
         return plan_steps(rests, self._step_bytes, in_one=self._in_one)
 
     def finish(self, step: Step, tables: Tables, read: int, written: int) -> None:
@@ -178,33 +178,33 @@ class CompactionPlan:
 
     def _left(self, handle: DatabaseHandle) -> tuple[ColumnFamily, ...]:
         """Return the open handle's families that are not completely done."""
-        names = [column.name for column in self.columns]
-        columns = tuple(column for column in handle.columns if column.name in names)
+        names = [family.name for family in self.families]
+        families = tuple(family for family in handle.families if family.name in names)
         if self.position.family not in names:
-            return columns
+            return families
         index = names.index(self.position.family)
-        return columns[index + (self.position.key is None) :]
+        return families[index + (self.position.key is None) :]
 
-    def _rest(self, column: ColumnFamily, tables: Tables) -> FamilyRest | None:
+    def _rest(self, family: ColumnFamily, tables: Tables) -> FamilyRest | None:
         begin, end = self._request.from_key, self._request.to_key
-        if column.name == self.position.family and self.position.key is not None:
+        if family.name == self.position.family and self.position.key is not None:
             begin = max(begin or b"", self.position.key)
         files = overlapping_files(
-            pending_files(tables[column.name], self._first_new), begin, end, excluded=True
+            pending_files(tables[family.name], self._first_new), begin, end, excluded=True
         )
-        files = overlapping_files(files, None, self._ends[column.name])
+        files = overlapping_files(files, None, self._ends[family.name])
         if not files:
             return None
         return FamilyRest(
-            column.name,
+            family.name,
             files,
-            column.rdict.property_int_value("rocksdb.base-level") or 0,
-            not column.backwards
-            and column.style is CompactionStyle.LEVEL
+            family.rdict.property_int_value("rocksdb.base-level") or 0,
+            not family.backwards
+            and family.style is CompactionStyle.LEVEL
             and all(file.first is not None and file.last is not None for file in files),
             begin,
             end,
-            column.copied_blobs,
+            family.copied_blobs,
         )
 
 
