@@ -22,7 +22,7 @@ from jobtui.storage.local.worker.steps import CompactionPlan, StepPart
 def main() -> None:
     """Compact the databases that the arguments name."""
     in_steps = sys.argv[1] == "--in-steps"
-    limits = WriteLimits(compaction=STEP_BYTES) if in_steps else NO_LIMITS
+    limits = WriteLimits(step_bytes=STEP_BYTES) if in_steps else NO_LIMITS
     options = SharedOptions(limits).own
     paths = sys.argv[2 if in_steps else 1 :]
     databases = [Rdict(path, options=options, column_families={"default": options}) for path in paths]

@@ -97,8 +97,8 @@ class Compaction(Operation):
     @override
     def _limits(self) -> WriteLimits:
         usual, rate = self._database.limits, self._requests.rate
-        compaction = self._step_bytes if usual.compaction is not None or self._room is not None else None
-        return WriteLimits(usual.rate if rate is None else rate or None, compaction)
+        step_bytes = self._step_bytes if usual.step_bytes is not None or self._room is not None else None
+        return WriteLimits(usual.rate if rate is None else rate or None, step_bytes)
 
     @override
     def _needed_bytes(self) -> int | None:
@@ -370,7 +370,7 @@ def plan_all(
 
 
 def _step_bytes(database: Database, room: int | None) -> int:
-    usual = database.limits.compaction or STEP_BYTES
+    usual = database.limits.step_bytes or STEP_BYTES
     return usual if room is None else max(_MIN_STEP_BYTES, min(usual, room // MAX_MERGED_STEPS))
 
 

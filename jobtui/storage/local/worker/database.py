@@ -185,9 +185,9 @@ class Database:
         `write` False is enough to read: an adopted database is then opened without its LOCK. `limits` are those
         that it must have been opened with, None if they do not matter.
         """
-        opened = self._acquire(write, limits)
+        handle = self._acquire(write, limits)
         try:
-            yield opened
+            yield handle
         finally:
             self._release(write)
 
@@ -198,12 +198,12 @@ class Database:
         """
         state = self._state
         with self._condition:
-            opened = state.handle
-            if opened is None or opened.canceled or state.closing:
+            handle = state.handle
+            if handle is None or handle.canceled or state.closing:
                 return default
             state.users += 1
         try:
-            return work(opened)
+            return work(handle)
         except Exception:  # rocksdict raises nothing narrower
             return default
         finally:
@@ -215,12 +215,12 @@ class Database:
         `needed` is the number of bytes that it writes. Raises WorkerError.
         """
         while True:
-            with self.use(write=write) as opened:
+            with self.use(write=write) as handle:
                 try:
-                    return work(opened)
+                    return work(handle)
                 except Exception as error:  # rocksdict raises nothing narrower
                     failure = error
-            if not opened.canceled:
+            if not handle.canceled:
                 if not isinstance(failure, WorkerError):
                     self.close_quietly()
                 raise self.as_worker_error(failure, needed) from failure
@@ -256,9 +256,9 @@ class Database:
 
     def discard(self) -> None:
         """Close without flushing, because the database is about to be deleted. Raises WorkerError."""
-        opened = self._state.handle
-        if opened is not None:
-            opened.cancel()
+        handle = self._state.handle
+        if handle is not None:
+            handle.cancel()
         self.close()
 
     def close_quietly(self) -> None:
@@ -315,9 +315,9 @@ class Database:
             return state.handle
 
     def _is_unfit(self, write: bool, limits: WriteLimits | None) -> bool:
-        opened = self._state.handle
-        return opened is not None and (
-            opened.canceled or (write and opened.read_only) or (limits is not None and opened.limits != limits)
+        handle = self._state.handle
+        return handle is not None and (
+            handle.canceled or (write and handle.read_only) or (limits is not None and handle.limits != limits)
         )
 
     def _release(self, wrote: bool) -> None:
@@ -340,22 +340,22 @@ class Database:
             raise self.as_worker_error(error) from error
 
     def _close_handle(self) -> None:
-        opened, self._state.handle, self._state.identity = self._state.handle, None, None
+        handle, self._state.handle, self._state.identity = self._state.handle, None, None
         for cursor in self._state.cursors.values():
             cursor.iterator = None
-        if opened is None:
+        if handle is None:
             return
         try:
-            self._close(opened)
+            self._close(handle)
         except Exception as error:  # rocksdict raises nothing narrower
-            if not opened.canceled:
+            if not handle.canceled:
                 raise self.as_worker_error(error) from error
 
-    def _close(self, opened: DatabaseHandle) -> None:
-        for rdict in opened.rdicts:
-            if rdict is not opened.main:
+    def _close(self, handle: DatabaseHandle) -> None:
+        for rdict in handle.rdicts:
+            if rdict is not handle.main:
                 rdict.close()
-        opened.main.close()
+        handle.main.close()
         self._opener.after_close()
 
     def _close_handle_quietly(self) -> None:

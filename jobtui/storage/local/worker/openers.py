@@ -167,7 +167,7 @@ class AdoptedOpener(Opener):
         if not read_only:
             self._take_lock()
         try:
-            opened = (
+            handle = (
                 self._open_for_reading()
                 if read_only
                 else self._survey_and_open(limits or self._shared_options.limits)
@@ -179,7 +179,7 @@ class AdoptedOpener(Opener):
         self._directory.restore_while_open()
         if self._writing:
             self._manifest_guard.note_open()
-        return opened
+        return handle
 
     @override
     def after_close(self) -> None:

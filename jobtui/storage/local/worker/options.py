@@ -36,12 +36,12 @@ MAX_MERGED_STEPS = 3
 class WriteLimits(msgspec.Struct, frozen=True):
     """The limits that a database is opened with, because RocksDB changes neither of them for one call.
 
-    `rate`: bytes a second of flush and compact writes. `compaction`: bytes of the files of the
+    `rate`: bytes a second of flush and compact writes. `step_bytes`: bytes of the files of the
     deepest level that are merged at once, about. None: jobtui sets no limit.
     """
 
     rate: int | None = None
-    compaction: int | None = None
+    step_bytes: int | None = None
 
 
 NO_LIMITS = WriteLimits()
@@ -84,7 +84,7 @@ class SharedOptions:
         options.create_if_missing(False)
         options.set_write_buffer_size(MEMTABLE_BYTES)
         options.set_write_buffer_manager(WriteBufferManager(MEMTABLES_BYTES, False))
-        options.set_target_file_size_base(_file_size(limits.compaction))
+        options.set_target_file_size_base(_file_size(limits.step_bytes))
         options.set_compression_type(DBCompressionType.lz4())
         options.set_max_open_files(64)
         # jobs decide when to compact, so files that wait for one never slow a writer down
@@ -117,14 +117,14 @@ def set_limits(options: Options, families: Mapping[str, Options], limits: WriteL
         options.set_ratelimiter(limits.rate, 100_000, 10)
         # a stop has no effect while a buffer waits for its turn to be written
         options.set_writable_file_max_buffer_size(max(_MIN_BUFFER_BYTES, min(_BUFFER_BYTES, limits.rate // 20)))
-    if limits.compaction is not None:
+    if limits.step_bytes is not None:
         for family in families.values():
-            family.set_max_compaction_bytes(MAX_MERGED_STEPS * limits.compaction)
+            family.set_max_compaction_bytes(MAX_MERGED_STEPS * limits.step_bytes)
 
 
-def _file_size(compaction: int | None) -> int:
+def _file_size(step_bytes: int | None) -> int:
     """Return the size of an own database's files: a step consists of whole files, and so of several."""
-    return FILE_BYTES if compaction is None else max(_MIN_FILE_BYTES, min(FILE_BYTES, compaction // 4))
+    return FILE_BYTES if step_bytes is None else max(_MIN_FILE_BYTES, min(FILE_BYTES, step_bytes // 4))
 
 
 def full_compaction_options() -> CompactOptions:

@@ -24,11 +24,11 @@ def write_pairs(database: Database, pairs: Sequence[tuple[bytes, bytes | None]],
     Raises WorkerError.
     """
 
-    def write(opened: DatabaseHandle) -> None:
+    def write(handle: DatabaseHandle) -> None:
         if pairs:
-            _write(opened, pairs)
+            _write(handle, pairs)
         if sync:
-            opened.main.flush_wal(True)
+            handle.main.flush_wal(True)
 
     database.run(write, write=True, needed=sum(len(key) + len(value or b"") for key, value in pairs))
 
@@ -36,22 +36,22 @@ def write_pairs(database: Database, pairs: Sequence[tuple[bytes, bytes | None]],
 def read_pairs(database: Database, number: int) -> PairsReply:
     """Return the next pairs from the position of that cursor. Raises WorkerError."""
     cursor = database.cursor(number)
-    pairs, last, left_out = database.run(lambda opened: _read(opened, cursor), write=False)
+    pairs, last, skipped_families = database.run(lambda handle: _read(handle, cursor), write=False)
     if last:
         database.end_cursor(number)
-    return PairsReply(tuple(pairs), last, left_out)
+    return PairsReply(tuple(pairs), last, skipped_families)
 
 
-def _write(opened: DatabaseHandle, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
+def _write(handle: DatabaseHandle, pairs: Sequence[tuple[bytes, bytes | None]]) -> None:
     options = WriteOptions()
     # a write that waits for a flush would hold the interpreter's lock, and so delay a stop
     options.no_slowdown = True
     pause = 0.005
     while True:
         try:
-            opened.main.write(_batch(pairs), options)
+            handle.main.write(_batch(pairs), options)
         except Exception as error:
-            if _STALLED not in str(error) or opened.canceled:
+            if _STALLED not in str(error) or handle.canceled:
                 raise
             time.sleep(pause)
             pause = min(0.1, pause * 2)
@@ -70,14 +70,14 @@ def _batch(pairs: Sequence[tuple[bytes, bytes | None]]) -> WriteBatch:
 
 
 def _read(
-    opened: DatabaseHandle, cursor: DumpCursor
+    handle: DatabaseHandle, cursor: DumpCursor
 ) -> tuple[list[tuple[bytes, bytes]], bool, tuple[str, ...]]:
-    left_out = opened.other_families if cursor.after is None else ()
+    skipped_families = handle.other_families if cursor.after is None else ()
     iterator = cursor.iterator
     if iterator is None:
         options = ReadOptions()
         options.set_readahead_size(2 << 20)
-        iterator = cursor.iterator = opened.main.iter(options)
+        iterator = cursor.iterator = handle.main.iter(options)
         if cursor.after is None:
             iterator.seek_to_first()
         else:
@@ -100,6 +100,6 @@ def _read(
     if pairs:
         cursor.after = pairs[-1][0]
     if iterator.valid():
-        return pairs, False, left_out
+        return pairs, False, skipped_families
     iterator.status()  # an iterator that met a corrupt block just ends; this raises
-    return pairs, True, left_out
+    return pairs, True, skipped_families

@@ -26,32 +26,32 @@ class LiveFile(msgspec.Struct, frozen=True, gc=False):
     deletions: int = 0
 
 
-def read_stats(opened: DatabaseHandle) -> SpaceStats:
+def read_stats(handle: DatabaseHandle) -> SpaceStats:
     """Return levels, memtable, entries and bytes to compact, summed over the column families."""
-    levels = list(table_levels(opened))
-    blobs = sum_property(opened, "live-blob-file-size")
+    levels = list(table_levels(handle))
+    blobs = sum_property(handle, "live-blob-file-size")
     if levels and blobs:
         levels[-1] = Level(levels[-1].files, levels[-1].bytes + blobs)
     return SpaceStats(
         levels=tuple(levels),
-        memtable=memtable_bytes(opened),
-        entries=sum_property(opened, "estimate-num-keys"),
-        pending=sum_property(opened, "estimate-pending-compaction-bytes"),
+        memtable=memtable_bytes(handle),
+        entries=sum_property(handle, "estimate-num-keys"),
+        pending=sum_property(handle, "estimate-pending-compaction-bytes"),
     )
 
 
-def read_stall(opened: DatabaseHandle) -> str:
+def read_stall(handle: DatabaseHandle) -> str:
     """Return how RocksDB stalls writes: `writes are stopped`, or their limit; "" if it does not."""
-    if opened.main.property_int_value("rocksdb.is-write-stopped"):
+    if handle.main.property_int_value("rocksdb.is-write-stopped"):
         return "writes are stopped"
-    rate = opened.main.property_int_value("rocksdb.actual-delayed-write-rate")
+    rate = handle.main.property_int_value("rocksdb.actual-delayed-write-rate")
     return f"writes are limited to {format_rate(rate)}" if rate else ""
 
 
-def table_levels(opened: DatabaseHandle) -> tuple[Level, ...]:
+def table_levels(handle: DatabaseHandle) -> tuple[Level, ...]:
     """Return the levels without blob files: a compaction does not rewrite most of those."""
     levels: list[Level] = []
-    for file in opened.main.live_files():
+    for file in handle.main.live_files():
         while len(levels) <= file["level"]:
             levels.append(Level(0, 0))
         level = levels[file["level"]]
@@ -59,10 +59,10 @@ def table_levels(opened: DatabaseHandle) -> tuple[Level, ...]:
     return tuple(levels)
 
 
-def memtable_bytes(opened: DatabaseHandle) -> int:
+def memtable_bytes(handle: DatabaseHandle) -> int:
     """Return the bytes not yet flushed; an empty memtable's own overhead does not count."""
     size = 0
-    for rdict in opened.rdicts:
+    for rdict in handle.rdicts:
         entries = sum(
             rdict.property_int_value(f"rocksdb.num-entries-{which}") or 0
             for which in ("active-mem-table", "imm-mem-tables")
@@ -72,15 +72,15 @@ def memtable_bytes(opened: DatabaseHandle) -> int:
     return size
 
 
-def sum_property(opened: DatabaseHandle, name: str) -> int:
+def sum_property(handle: DatabaseHandle, name: str) -> int:
     """Return the property `rocksdb.<name>`, summed over the column families."""
-    return sum(rdict.property_int_value(f"rocksdb.{name}") or 0 for rdict in opened.rdicts)
+    return sum(rdict.property_int_value(f"rocksdb.{name}") or 0 for rdict in handle.rdicts)
 
 
-def tables_by_family(opened: DatabaseHandle) -> dict[str, tuple[LiveFile, ...]]:
+def tables_by_family(handle: DatabaseHandle) -> dict[str, tuple[LiveFile, ...]]:
     """Return the live SST files of each column family."""
     tables = {}
-    for file in opened.main.live_files():
+    for file in handle.main.live_files():
         first, last = file["start_key"], file["end_key"]
         plain = isinstance(first, bytes) and isinstance(last, bytes)
         number = int(_NUMBER.findall(file["name"])[0])
@@ -93,8 +93,8 @@ def tables_by_family(opened: DatabaseHandle) -> dict[str, tuple[LiveFile, ...]]:
             file["num_entries"],
             file["num_deletions"],
         )
-    if len(opened.families) == 1:
-        return {opened.families[0].name: tuple(tables.values())}
+    if len(handle.families) == 1:
+        return {handle.families[0].name: tuple(tables.values())}
     # live_files names no families
     return {
         family.name: tuple(
@@ -102,5 +102,5 @@ def tables_by_family(opened: DatabaseHandle) -> dict[str, tuple[LiveFile, ...]]:
             for number in map(int, _LISTED.findall(family.rdict.property_value("rocksdb.sstables") or ""))
             if number in tables  # a file that a flush wrote in between is not
         )
-        for family in opened.families
+        for family in handle.families
     }
