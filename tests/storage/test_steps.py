@@ -16,7 +16,7 @@ from rocksdict import Rdict
 from jobtui.storage.local.worker.options import TICKERS, SharedOptions, read_tickers
 from jobtui.storage.local.worker.stats import LiveFile
 from jobtui.storage.local.worker.steps import (
-    FamilyRest,
+    FamilyPart,
     StepPart,
     overlapping_files,
     pending_files,
@@ -36,11 +36,11 @@ def bottom(count: int = 10, size: int = 10) -> list[LiveFile]:
     return [table(1 + i, BOTTOM, f"{chr(97 + i)}0", f"{chr(97 + i)}9", size) for i in range(count)]
 
 
-def rest(files: Sequence[LiveFile], *, base_level: int = BOTTOM, name: str = "default", **more) -> FamilyRest:
-    return FamilyRest(name, tuple(files), base_level, **{"divisible": True, **more})
+def rest(files: Sequence[LiveFile], *, base_level: int = BOTTOM, name: str = "default", **more) -> FamilyPart:
+    return FamilyPart(name, tuple(files), base_level, **{"is_divisible": True, **more})
 
 
-def parts_of(*families: FamilyRest, step: int = 30, in_one: bool = False) -> list[StepPart]:
+def parts_of(*families: FamilyPart, step: int = 30, in_one: bool = False) -> list[StepPart]:
     return [part for one in plan_steps(families, step, in_one=in_one) for part in one.parts]
 
 
@@ -53,7 +53,7 @@ class TestPlan:
             (b"c9\0", b"f9"),
             (b"f9\0", b"j9"),
         ]
-        assert [part.key for part in parts] == [b"c9\0", b"f9\0", None]
+        assert [part.next_key for part in parts] == [b"c9\0", b"f9\0", None]
 
     def test_no_files_need_no_step(self):
         assert plan_steps([rest([])], 30, in_one=False) == ()
@@ -86,17 +86,17 @@ class TestPlan:
 
     def test_small_database_has_one_step(self):
         (step,) = plan_steps([rest(bottom(5)), rest(bottom(3), name="two")], 30, in_one=True)
-        assert [(part.begin, part.end, part.key) for part in step.parts] == [(None, None, None)] * 2
+        assert [(part.begin, part.end, part.next_key) for part in step.parts] == [(None, None, None)] * 2
 
     def test_indivisible_family_has_one_step(self):
-        (part,) = parts_of(rest(bottom(), divisible=False))
+        (part,) = parts_of(rest(bottom(), is_divisible=False))
         assert (part.begin, part.end, part.size, part.merged) == (None, None, 100, 100)
 
     def test_part_of_the_keys_ends_at_its_bounds(self):
-        files = overlapping_files(bottom(), b"b5", b"f0", excluded=True)
+        files = overlapping_files(bottom(), b"b5", b"f0", end_excluded=True)
         parts = parts_of(rest(files, begin=b"b5", end=b"f0"), step=20)
         assert [part.size for part in parts] == [20, 20]
-        assert (parts[0].begin, parts[-1].end, parts[-1].key) == (b"b5", b"e9", None)
+        assert (parts[0].begin, parts[-1].end, parts[-1].next_key) == (b"b5", b"e9", None)
 
     @pytest.mark.parametrize(("free", "needed"), [(10, 35), (50, 55), (1000, 105)])
     def test_step_needs_level_0_bytes_and_space_for_one_merge(self, free, needed):
@@ -169,10 +169,10 @@ def test_steps_cover_every_file_and_count_each_byte_once(files, base_level, step
     parts = parts_of(rest(files, base_level=base_level), step=step_bytes)
     assert sum(part.size for part in parts) == sum(file.size for file in files)
     assert parts[0].begin is None
-    assert parts[-1].key is None
+    assert parts[-1].next_key is None
     assert parts[-1].end is None or parts[-1].end >= max(file.last for file in files)
     for one, other in itertools.pairwise(parts):
-        assert one.key == other.begin == one.end + b"\0"
+        assert one.next_key == other.begin == one.end + b"\0"
     assert sum(part.merged for part in parts) >= sum(file.size for file in files if file.level == 0)
 
 

@@ -152,7 +152,7 @@ class Compaction(Operation):
                 plan.notes.append(f"started over at the first step, because {problem}")
             else:
                 plan.position, plan.bytes_done = resume, resume.read
-        if not any(plan.first_tables.values()) and self._request != CompactionRequest():
+        if not any(plan.first_files.values()) and self._request != CompactionRequest():
             plan.notes.append("nothing to compact: no file has keys of the selected part")
         return plan
 

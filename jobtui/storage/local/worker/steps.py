@@ -29,14 +29,14 @@ Tables = dict[str, tuple[LiveFile, ...]]
 MIN_STEPS = 2  # a database of fewer steps is compacted in one: more steps would cost more than they save
 
 
-class FamilyRest(msgspec.Struct, frozen=True):
-    """The remaining part of a column family in a compaction.
+class FamilyPart(msgspec.Struct, frozen=True):
+    """The part of a column family that a compaction has not done yet.
 
     Attributes:
         name: The family.
         files: The files that have keys of it.
         base_level: The level into which level 0 is merged.
-        divisible: Whether a part of its keys can be compacted alone.
+        is_divisible: Whether a part of its keys can be compacted alone.
         begin: The first key, None for the first of all.
         end: The key before which it ends, None for the last of all.
         blobs: The bytes of the values in blob files that its compaction copies.
@@ -45,7 +45,7 @@ class FamilyRest(msgspec.Struct, frozen=True):
     name: str
     files: tuple[LiveFile, ...]
     base_level: int
-    divisible: bool
+    is_divisible: bool
     begin: bytes | None = None
     end: bytes | None = None
     blobs: int = 0
@@ -58,10 +58,10 @@ class StepPart(msgspec.Struct, frozen=True):
         family: The column family.
         begin: The first key, None for the first of all.
         end: The last key, included; None for the last of all.
-        key: The key up to which the family is then done, excluded; None if all of it is.
+        next_key: The key up to which the family is then done, excluded; None if all of it is.
         size: The bytes of the files that it compacts.
         merged: The bytes of those that are merged at once, because they are in level 0 or overlap it there.
-        least: The bytes of the largest merge that cannot be divided: of a file and of what it overlaps in the
+        min_merge: The bytes of the largest merge that RocksDB cannot divide: a file and what it overlaps in the
             levels below, also beyond `end`.
         blobs: The bytes of the values in blob files that it copies, at most.
     """
@@ -69,19 +69,19 @@ class StepPart(msgspec.Struct, frozen=True):
     family: str
     begin: bytes | None
     end: bytes | None
-    key: bytes | None
+    next_key: bytes | None
     size: int
     merged: int
-    least: int
+    min_merge: int
     blobs: int = 0
 
     @property
-    def largest_merge(self) -> int:
+    def max_merge(self) -> int:
         """The bytes of the largest merge if RocksDB did not limit merges.
 
         A file above the deepest level may reach beyond `end`, and so may the files that it is merged with.
         """
-        return max(self.size, self.least) if self.key is None else self.size + self.least
+        return max(self.size, self.min_merge) if self.next_key is None else self.size + self.min_merge
 
 
 class Step(msgspec.Struct, frozen=True):
@@ -96,7 +96,7 @@ class Step(msgspec.Struct, frozen=True):
 
     def room_needed(self, room: int) -> int:
         """Return the most disk space that it takes if each merge takes `room`, apart from level 0."""
-        merge = max(min(part.largest_merge, part.merged + max(room, part.least)) for part in self.parts)
+        merge = max(min(part.max_merge, part.merged + max(room, part.min_merge)) for part in self.parts)
         # an old blob file is deleted when the values of all steps have been copied
         return merge + sum(part.blobs for part in self.parts)
 
@@ -104,7 +104,7 @@ class Step(msgspec.Struct, frozen=True):
 class CompactionPlan:
     """The plan of a compaction: its steps, planned from the current files, and its progress.
 
-    `families`: those to compact. `first_tables`: their files at the beginning. `bytes_done`: the bytes of
+    `families`: those to compact. `first_files`: their files at the beginning. `bytes_done`: the bytes of
     the finished steps, which measure the progress.
     """
 
@@ -122,8 +122,10 @@ class CompactionPlan:
         self._request = request
         self._step_bytes = step_bytes
         tables = tables_by_family(handle)
-        self.first_tables = {
-            family.name: overlapping_files(tables[family.name], request.from_key, request.to_key, excluded=True)
+        self.first_files = {
+            family.name: overlapping_files(
+                tables[family.name], request.from_key, request.to_key, end_excluded=True
+            )
             for family in families
         }
         # a writer's new files have higher numbers
@@ -131,9 +133,9 @@ class CompactionPlan:
         # a concurrent writer's new keys must not make the plan endless
         self._ends = {
             name: max((file.last for file in files if file.last is not None), default=b"")
-            for name, files in self.first_tables.items()
+            for name, files in self.first_files.items()
         }
-        size = sum(file.size for files in self.first_tables.values() for file in files)
+        size = sum(file.size for files in self.first_files.values() for file in files)
         self._in_one = size < MIN_STEPS * step_bytes
         self._bytes_left = 0
 
@@ -157,7 +159,11 @@ class CompactionPlan:
     def all_steps(self, handle: DatabaseHandle) -> tuple[Step, ...]:
         """Return the remaining steps."""
         tables = tables_by_family(handle)
-        rests = [rest for family in self._left(handle) if (rest := self._rest(family, tables)) is not None]
+        rests = [
+            rest
+            for family in self._remaining_families(handle)
+            if (rest := self._family_part(family, tables)) is not None
+        ]
         return plan_steps(rests, self._step_bytes, in_one=self._in_one)
 
     def finish(self, step: Step, tables: Tables, read: int, written: int) -> None:
@@ -176,7 +182,7 @@ class CompactionPlan:
             written=self.position.written + written,
         )
 
-    def _left(self, handle: DatabaseHandle) -> tuple[ColumnFamily, ...]:
+    def _remaining_families(self, handle: DatabaseHandle) -> tuple[ColumnFamily, ...]:
         """Return the open handle's families that are not completely done."""
         names = [family.name for family in self.families]
         families = tuple(family for family in handle.families if family.name in names)
@@ -185,17 +191,17 @@ class CompactionPlan:
         index = names.index(self.position.family)
         return families[index + (self.position.key is None) :]
 
-    def _rest(self, family: ColumnFamily, tables: Tables) -> FamilyRest | None:
+    def _family_part(self, family: ColumnFamily, tables: Tables) -> FamilyPart | None:
         begin, end = self._request.from_key, self._request.to_key
         if family.name == self.position.family and self.position.key is not None:
             begin = max(begin or b"", self.position.key)
         files = overlapping_files(
-            pending_files(tables[family.name], self._first_new), begin, end, excluded=True
+            pending_files(tables[family.name], self._first_new), begin, end, end_excluded=True
         )
         files = overlapping_files(files, None, self._ends[family.name])
         if not files:
             return None
-        return FamilyRest(
+        return FamilyPart(
             family.name,
             files,
             family.rdict.property_int_value("rocksdb.base-level") or 0,
@@ -213,14 +219,14 @@ def files_of(step: Step, tables: Tables) -> Tables:
     return {part.family: overlapping_files(tables[part.family], part.begin, part.end) for part in step.parts}
 
 
-def plan_steps(families: Iterable[FamilyRest], step_bytes: int, *, in_one: bool) -> tuple[Step, ...]:
+def plan_steps(families: Iterable[FamilyPart], step_bytes: int, *, in_one: bool) -> tuple[Step, ...]:
     """Return the steps that compact the families, of about `step_bytes` each, or one."""
     steps: list[list[StepPart]] = []
     size = 0
     for family in families:
         if not family.files:
             continue
-        for part in _divide(family, 0 if in_one or not family.divisible else step_bytes):
+        for part in _divide(family, 0 if in_one or not family.is_divisible else step_bytes):
             if steps and (in_one or size + part.size <= step_bytes):
                 steps[-1].append(part)
                 size += part.size
@@ -231,9 +237,9 @@ def plan_steps(families: Iterable[FamilyRest], step_bytes: int, *, in_one: bool)
 
 
 def overlapping_files(
-    files: Iterable[LiveFile], begin: bytes | None, end: bytes | None, *, excluded: bool = False
+    files: Iterable[LiveFile], begin: bytes | None, end: bytes | None, *, end_excluded: bool = False
 ) -> tuple[LiveFile, ...]:
-    """Return the files with keys from `begin` to `end`, included unless `excluded`; None: no bound."""
+    """Return the files with keys from `begin` to `end`, included unless `end_excluded`; None: no bound."""
     return tuple(
         file
         for file in files
@@ -241,7 +247,7 @@ def overlapping_files(
         or file.last is None
         or (
             (begin is None or file.last >= begin)
-            and (end is None or file.first < end or (file.first == end and not excluded))
+            and (end is None or file.first < end or (file.first == end and not end_excluded))
         )
     )
 
@@ -261,12 +267,13 @@ def position_after(part: StepPart, rest: Iterable[LiveFile]) -> bytes | None:
 
     A step may have rewritten files of the next one, which overlapped it in a level above.
     """
-    if part.key is None:
+    if part.next_key is None:
         return None
     first = min(
-        (file.first for file in overlapping_files(rest, part.key, None) if file.first is not None), default=None
+        (file.first for file in overlapping_files(rest, part.next_key, None) if file.first is not None),
+        default=None,
     )
-    return None if first is None else max(part.key, first)
+    return None if first is None else max(part.next_key, first)
 
 
 class _Block(msgspec.Struct):
@@ -274,52 +281,58 @@ class _Block(msgspec.Struct):
     last: bytes
     size: int
     merged: int
-    least: int
+    min_merge: int
 
 
-def _divide(family: FamilyRest, step_bytes: int) -> list[StepPart]:
+def _divide(family: FamilyPart, step_bytes: int) -> list[StepPart]:
     """Return the parts of a family, only one if `step_bytes` is 0."""
     total = sum(file.size for file in family.files)
-    if not family.divisible:
+    if not family.is_divisible:
         return [StepPart(family.name, family.begin, family.end, None, total, total, 0, family.blobs)]
     blocks, clusters = _blocks(family)
     count = max(1, round(total / step_bytes)) if step_bytes else 1
     if count == 1:
         merged = sum(block.merged for block in blocks) + sum(cluster.merged for cluster in clusters)
-        least = max(block.least for block in (*blocks, *clusters))
-        return [StepPart(family.name, family.begin, family.end, None, total, merged, least, family.blobs)]
+        min_merge = max(block.min_merge for block in (*blocks, *clusters))
+        return [StepPart(family.name, family.begin, family.end, None, total, merged, min_merge, family.blobs)]
     return _gather(family, blocks, clusters, total / count)
 
 
-def _gather(family: FamilyRest, blocks: list[_Block], clusters: list[_Block], target: float) -> list[StepPart]:
+def _gather(family: FamilyPart, blocks: list[_Block], clusters: list[_Block], target: float) -> list[StepPart]:
     """Return parts of about `target` bytes each, of whole blocks."""
     parts: list[StepPart] = []
     begin = family.begin
-    size = merged = least = 0
+    size = merged = min_merge = 0
     left = sum(block.size for block in blocks)
     total = sum(file.size for file in family.files)
     for block, following in zip(blocks, [*blocks[1:], None], strict=True):
         size += block.size
         left -= block.size
-        merged, least = merged + block.merged, max(least, block.least)
+        merged, min_merge = merged + block.merged, max(min_merge, block.min_merge)
         is_last = following is None
         # as close to the target as whole blocks allow, so that the number of steps stays constant
         if following is not None and (size + following.size / 2 < target or left < target / 2):
             continue
         for cluster in [one for one in clusters if one.first <= block.last or is_last]:
             clusters.remove(cluster)
-            size, merged, least = size + cluster.size, merged + cluster.merged, max(least, cluster.least)
-        end, key = block.last, block.last + b"\0"
+            size, merged, min_merge = (
+                size + cluster.size,
+                merged + cluster.merged,
+                max(min_merge, cluster.min_merge),
+            )
+        end, next_key = block.last, block.last + b"\0"
         if is_last:
             end = block.last if family.end is None else min(block.last, family.end)
         blobs = family.blobs * size // max(1, total)
-        parts.append(StepPart(family.name, begin, end, None if is_last else key, size, merged, least, blobs))
-        begin = key
-        size = merged = least = 0
+        parts.append(
+            StepPart(family.name, begin, end, None if is_last else next_key, size, merged, min_merge, blobs)
+        )
+        begin = next_key
+        size = merged = min_merge = 0
     return parts
 
 
-def _blocks(family: FamilyRest) -> tuple[list[_Block], list[_Block]]:
+def _blocks(family: FamilyPart) -> tuple[list[_Block], list[_Block]]:
     """Return the blocks, and the clusters of level 0 that overlap each other."""
     by_level: dict[int, list[_Block]] = {}
     for file in family.files:
@@ -351,7 +364,7 @@ def _blocks(family: FamilyRest) -> tuple[list[_Block], list[_Block]]:
         start, end = bisect_left(lasts, one.first), bisect_right(firsts, one.last)
         block = blocks[min(start, len(blocks) - 1)]  # the first step that touches it merges all of it
         block.size += one.size
-        block.least = max(block.least, one.size + max(0, before[end] - before[start]))
+        block.min_merge = max(block.min_merge, one.size + max(0, before[end] - before[start]))
     blocks[-1].last = max(one.last for one in (*blocks, *clusters, *between))
     return blocks, clusters
 
@@ -367,7 +380,7 @@ def _merge(blocks: list[_Block]) -> list[_Block]:
             last = merged[-1]
             last.last = max(last.last, block.last)
             last.size, last.merged = last.size + block.size, last.merged + block.merged
-            last.least = max(last.least, block.least)
+            last.min_merge = max(last.min_merge, block.min_merge)
         else:
             merged.append(block)
     return merged
