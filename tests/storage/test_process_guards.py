@@ -140,7 +140,7 @@ class TestSupervisor:
         assert worker._crashes == 1
 
     async def test_request_waits_for_a_pause_to_end(self, worker: WorkerSupervisor) -> None:
-        worker._not_before = worker._clock() + 0.05
+        worker._restart_at = worker._clock() + 0.05
         await worker.request(p.Ping(), p.Ready)
 
     async def test_other_reply_is_no_answer(self, worker: WorkerSupervisor) -> None:

@@ -18,7 +18,7 @@ from jobtui.storage.base import CompactionRequest, OperationControl
 from jobtui.storage.local import protocol as p
 from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.process import ProtocolMismatch, _check_protocol
-from jobtui.storage.local.supervisor import PAUSES, QUICK, OperationStopped, WorkerSupervisor
+from jobtui.storage.local.supervisor import QUICK, RESTART_DELAYS, OperationStopped, WorkerSupervisor
 from tests.support.storage import Watched, compact, dumped, failure_of, flush, layered, moving_compact, space_at
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="looks at the process through /proc")
@@ -151,7 +151,7 @@ def test_crashing_worker_is_restarted_less_and_less_often(tmp_path):
     async def run():
         nonlocal now
         worker = WorkerSupervisor("h1", ["no such kind of arguments"], lambda text: None, clock=lambda: now)
-        for _ in range(len(PAUSES) + 2):
+        for _ in range(len(RESTART_DELAYS) + 2):
             error = await error_of(worker.request(p.Ping(), p.Ready, QUICK))
             assert error.code is ErrorCode.HOST_DIED
             assert "exit status 1" in error.reason

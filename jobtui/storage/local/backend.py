@@ -51,7 +51,7 @@ BATCH_BYTES = 2 << 20  # of all hosts together: some ten milliseconds of the loo
 PAIR_BYTES = 64  # the overhead of a pair in addition to its bytes
 ADOPTED_IDLE_SECONDS = 5.0
 NO_RESERVE = DiskReserve()
-PING = Timeouts(pause=False, seconds=3.0)
+PING = Timeouts(waits_for_restart=False, seconds=3.0)
 _LOG = logging.getLogger("jobtui.storage")
 _MAX_NAMED = 5
 

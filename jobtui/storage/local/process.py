@@ -82,15 +82,15 @@ class WorkerProcess:
             start_new_session=True,
         )
         _enlarge_pipes(process)
-        life = cls(name, process, notice)
+        worker = cls(name, process, notice)
         try:
             async with asyncio.timeout(START_SECONDS):
-                _check_protocol(await life._pending[0].reply)
+                _check_protocol(await worker._pending[0].reply)
         except BaseException:
-            await life.kill()
+            await worker.kill()
             raise
-        del life._pending[0]
-        return life
+        del worker._pending[0]
+        return worker
 
     @property
     def is_alive(self) -> bool:
@@ -113,15 +113,15 @@ class WorkerProcess:
         """Send a command; return its number, and the future of its reply (or WorkerDied)."""
         number = next(self._numbers)
         self._logged = 0
-        word: asyncio.Future[p.WorkerMessage] = asyncio.get_running_loop().create_future()
+        reply: asyncio.Future[p.WorkerMessage] = asyncio.get_running_loop().create_future()
         if self._ended.done():
-            word.set_exception(WorkerDied(self.exit_description))
-            return number, word
-        self._pending[number] = _Pending(word, on_progress)
-        word.add_done_callback(lambda _: self._pending.pop(number, None))
+            reply.set_exception(WorkerDied(self.exit_description))
+            return number, reply
+        self._pending[number] = _Pending(reply, on_progress)
+        reply.add_done_callback(lambda _: self._pending.pop(number, None))
         assert self._process.stdin is not None
         self._process.stdin.write(msgspec.json.encode(p.WorkerRequest(number, command)) + b"\n")
-        return number, word
+        return number, reply
 
     async def drain(self) -> None:
         """Wait until the pipe has accepted the sent data; only loads need it, as other commands are short."""
@@ -144,7 +144,7 @@ class WorkerProcess:
     async def _read_replies(self) -> None:
         assert self._process.stdout is not None
         assert self._process.stderr is not None
-        complaints = asyncio.ensure_future(self._collect_stderr(self._process.stderr))
+        stderr_reader = asyncio.ensure_future(self._collect_stderr(self._process.stderr))
         decoder = msgspec.json.Decoder(p.WorkerResponse)
         try:
             async for line in _lines(self._process.stdout):
@@ -155,8 +155,8 @@ class WorkerProcess:
                 if await _wait_exit(self._process) is None:
                     self._process.kill()
             code = await self._process.wait()
-            await asyncio.wait([complaints], timeout=1.0)
-            complaints.cancel()
+            await asyncio.wait([stderr_reader], timeout=1.0)
+            stderr_reader.cancel()
             self.exit_description = self._describe_exit(code)
             if self._process.stdin is not None:
                 self._process.stdin.close()
@@ -167,21 +167,21 @@ class WorkerProcess:
 
     def _handle_line(self, line: bytes, decoder: msgspec.json.Decoder[p.WorkerResponse]) -> None:
         try:
-            answer = decoder.decode(line)
+            response = decoder.decode(line)
         except DECODE_ERRORS:
             self._report_garbage(line)
             return
-        if isinstance(answer.reply, p.WarningReply):
-            self._notice(f"{self._name}: {printable_line(answer.reply.text)}")
+        if isinstance(response.reply, p.WarningReply):
+            self._notice(f"{self._name}: {printable_line(response.reply.text)}")
             return
-        pending = self._pending.get(answer.number)
+        pending = self._pending.get(response.number)
         if pending is None or pending.reply.done():
             return
-        if isinstance(answer.reply, p.ProgressReply):
+        if isinstance(response.reply, p.ProgressReply):
             if pending.on_progress is not None:
-                pending.on_progress(answer.reply)
+                pending.on_progress(response.reply)
         else:
-            pending.reply.set_result(answer.reply)
+            pending.reply.set_result(response.reply)
 
     def _report_garbage(self, line: bytes) -> None:
         self._garbage += 1
@@ -191,10 +191,10 @@ class WorkerProcess:
 
     async def _collect_stderr(self, stderr: asyncio.StreamReader) -> None:
         async for line in _lines(stderr):
-            words = printable_line(line[:4000].decode("utf-8", "replace"))
-            if words:
-                self._stderr_lines.append(words)
-                self._report_logged(words)
+            text = printable_line(line[:4000].decode("utf-8", "replace"))
+            if text:
+                self._stderr_lines.append(text)
+                self._report_logged(text)
 
     def _report_logged(self, line: str) -> None:
         """Report a line on stderr to the operations under way; the worker does not say whose it is."""

@@ -24,21 +24,26 @@ from jobtui.storage.local.process import Notice, OnProgress, ProtocolMismatch, W
 GRACE_SECONDS = 3.0
 QUIT_SECONDS = 2.5
 # seconds between a crash and the next start, by the number of crashes in a row
-PAUSES = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-MAX_WAIT_SECONDS = 10.0  # of a command during such a pause
+RESTART_DELAYS = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+MAX_DELAY_SECONDS = 10.0  # of a command that waits for such a start; one that would wait longer fails
 
 W = TypeVar("W", bound=p.WorkerMessage)
 
 
 class Timeouts(msgspec.Struct, frozen=True):
-    """The waits of a command: for a paused start or not, and seconds for its reply or None."""
+    """The time limits of a command.
 
-    pause: bool = True
+    Attributes:
+        waits_for_restart: Whether it waits for a process whose start is delayed, and does not fail at once.
+        seconds: How long it waits for its reply, None for no limit.
+    """
+
+    waits_for_restart: bool = True
     seconds: float | None = None
 
 
 WORK = Timeouts()
-QUICK = Timeouts(pause=False, seconds=10.0)
+QUICK = Timeouts(waits_for_restart=False, seconds=10.0)
 
 
 class OperationStopped(Exception):
@@ -71,7 +76,7 @@ class WorkerSupervisor:
         self._process: WorkerProcess | None = None
         self._starting = asyncio.Lock()
         self._crashes = 0
-        self._not_before = 0.0
+        self._restart_at = 0.0
         self._crash_reason = ""
         self._idle_timer: asyncio.TimerHandle | None = None
         self._background: set[asyncio.Task[None]] = set()
@@ -85,7 +90,7 @@ class WorkerSupervisor:
     @property
     def crash_reason(self) -> str:
         """The reason of the last crash while the process keeps crashing and is not started again, or ""."""
-        return self._crash_reason if self._not_before > self._clock() else ""
+        return self._crash_reason if self._restart_at > self._clock() else ""
 
     async def request(self, command: p.WorkerCommand, reply_type: type[W], timeouts: Timeouts = WORK) -> W:
         """Send a command and return the reply. Raises WorkerError."""
@@ -155,8 +160,8 @@ class WorkerSupervisor:
         await self.close()
 
     async def _ensure_running(self, timeouts: Timeouts, cancel: asyncio.Event | None = None) -> WorkerProcess:
-        if not timeouts.pause:
-            self._refuse_during_pause(0)
+        if not timeouts.waits_for_restart:
+            self._refuse_during_delay(0)
         async with self._starting:
             if self._closed:
                 raise WorkerError(ErrorCode.UNREACHABLE, f"{self.name} has been closed")
@@ -167,26 +172,26 @@ class WorkerSupervisor:
                 return self._process
             if self._process is not None:
                 await self._discard(self._process)
-            await self._wait_pause(cancel)
+            await self._wait_restart_delay(cancel)
             self._process = await self._start(cancel)
             return self._process
 
-    def _refuse_during_pause(self, longest: float) -> None:
-        pause = self._not_before - self._clock()
-        if pause > longest:
-            reason = f"{self.name} keeps dying and is started again in {pause:.1f} s: {self._crash_reason}"
+    def _refuse_during_delay(self, longest: float) -> None:
+        delay = self._restart_at - self._clock()
+        if delay > longest:
+            reason = f"{self.name} keeps dying and is started again in {delay:.1f} s: {self._crash_reason}"
             raise WorkerError(ErrorCode.HOST_DIED, reason)
 
-    async def _wait_pause(self, cancel: asyncio.Event | None) -> None:
-        self._refuse_during_pause(MAX_WAIT_SECONDS)
-        pause = self._not_before - self._clock()
-        if pause <= 0:
+    async def _wait_restart_delay(self, cancel: asyncio.Event | None) -> None:
+        self._refuse_during_delay(MAX_DELAY_SECONDS)
+        delay = self._restart_at - self._clock()
+        if delay <= 0:
             return
         if cancel is None:
-            await asyncio.sleep(pause)
+            await asyncio.sleep(delay)
             return
         try:
-            await asyncio.wait_for(cancel.wait(), pause)
+            await asyncio.wait_for(cancel.wait(), delay)
         except TimeoutError:
             return
         raise OperationStopped
@@ -228,7 +233,7 @@ class WorkerSupervisor:
 
     def _record_crash(self, reason: str) -> None:
         self._crash_reason = reason
-        self._not_before = self._clock() + PAUSES[min(self._crashes, len(PAUSES) - 1)]
+        self._restart_at = self._clock() + RESTART_DELAYS[min(self._crashes, len(RESTART_DELAYS) - 1)]
         self._crashes += 1
 
     def _expected(self, reply: p.WorkerMessage, reply_type: type[W]) -> W:
