@@ -117,10 +117,10 @@ def _with_home(find: Callable[[], Profile]) -> Profile:
 def _with_password(cluster: ClusterSettings) -> ClusterSettings:
     """Return the cluster; if its password is stored nowhere, ask for it on a terminal."""
     # the NebulaGraph backend: only for a cluster
-    from jobtui.storage.nebula.settings import FromEnvironment, LiteralPassword, Secret
+    from jobtui.storage.nebula.settings import EnvironmentPassword, LiteralPassword, Secret
 
     source = cluster.password
-    is_known = not isinstance(source, FromEnvironment) or source.variable in os.environ
+    is_known = not isinstance(source, EnvironmentPassword) or source.variable in os.environ
     if is_known or not cluster.addresses or not is_terminal(0):
         return cluster
     from getpass import getpass  # as above

@@ -148,12 +148,12 @@ def profile_name(cluster: str) -> str:
 
 
 def _password(name: str, settings: ProfileSettings) -> PasswordSource:
-    from jobtui.storage.nebula.settings import FromEnvironment, FromKeyring
+    from jobtui.storage.nebula.settings import EnvironmentPassword, KeyringPassword
 
     kind, _, where = settings.password.partition(":")
     if kind == "env":
-        return FromEnvironment(where)
-    return FromKeyring(where or f"jobtui {name}", settings.user)
+        return EnvironmentPassword(where)
+    return KeyringPassword(where or f"jobtui {name}", settings.user)
 
 
 def _tls(setting: bool | Mapping[str, Path | str]) -> Tls | None:

@@ -13,7 +13,14 @@ from jobtui.cli.main import main
 from jobtui.config import ConfigError, read_config
 from jobtui.config.settings import profile_name
 from jobtui.engine.profile import Profile
-from jobtui.storage.nebula.settings import Address, ClusterSettings, FromEnvironment, FromKeyring, RunMode, Tls
+from jobtui.storage.nebula.settings import (
+    Address,
+    ClusterSettings,
+    EnvironmentPassword,
+    KeyringPassword,
+    RunMode,
+    Tls,
+)
 
 
 @pytest.fixture
@@ -42,7 +49,7 @@ def refusal(file: Path, text: str) -> str:
 def test_jobs_of_a_cluster_profile_carry_its_name(file: Path) -> None:
     found = profile_of(file, 'graphd = ["a:1", "b"]\nuser = "me"\n')
     assert found.cluster == ClusterSettings(
-        name="prod", addresses=(Address("a", 1), Address("b", 9669)), user="me", password=FromEnvironment()
+        name="prod", addresses=(Address("a", 1), Address("b", 9669)), user="me", password=EnvironmentPassword()
     )
     assert found.root == file.parent / "data" / "prod"
 
@@ -51,9 +58,9 @@ def test_password_is_read_from_the_configured_source(file: Path) -> None:
     def source(settings: str) -> object:
         return cluster_of(file, f'graphd = ["a"]\npassword = "{settings}"\n').password
 
-    assert source("env:MY_PASSWORD") == FromEnvironment("MY_PASSWORD")
-    assert source("keyring") == FromKeyring("jobtui prod", "root")
-    assert source("keyring:our cluster") == FromKeyring("our cluster", "root")
+    assert source("env:MY_PASSWORD") == EnvironmentPassword("MY_PASSWORD")
+    assert source("keyring") == KeyringPassword("jobtui prod", "root")
+    assert source("keyring:our cluster") == KeyringPassword("our cluster", "root")
 
 
 def test_tls_files_are_relative_to_the_config(file: Path) -> None:

@@ -144,7 +144,7 @@ class TestTables:
         hosts = NgqlTable(HOSTS, (("h1", 9779, "ONLINE", 1, "", "a�b:1"),))
         (space,) = ngql.parse_spaces(names, hosts)
         assert (space.name, space.hosts) == ("a�b", ("h1",))
-        assert ngql.show_jobs(space.name) == "USE `a�b`; SHOW JOBS"
+        assert ngql.show_jobs_text(space.name) == "USE `a�b`; SHOW JOBS"
 
 
 @pytest.mark.parametrize("record", [one for one in captures() if one["statement"].startswith("STOP")])

@@ -7,7 +7,7 @@ import pytest
 from jobtui.errors import ErrorCode
 from jobtui.model import ConnectionState
 from jobtui.storage.nebula.session import TYPED_PASSWORD
-from jobtui.storage.nebula.settings import FromEnvironment, LiteralPassword, Secret
+from jobtui.storage.nebula.settings import EnvironmentPassword, LiteralPassword, Secret
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import SESSIONS, ConnectionLog, PatientClock, failure, job_manager, run
 from tests.support.nebula_cluster import Cluster
@@ -36,7 +36,7 @@ def test_stored_password_can_be_corrected(monkeypatch: pytest.MonkeyPatch) -> No
     async def test() -> None:
         with GraphdDouble(Cluster()) as graphd:
             monkeypatch.setenv("PROD_PASSWORD", "typo")
-            async with job_manager(graphd, password=FromEnvironment("PROD_PASSWORD")) as manager:
+            async with job_manager(graphd, password=EnvironmentPassword("PROD_PASSWORD")) as manager:
                 error = await failure(manager.ready())
                 assert error.detail == "graphd refused the login of 'root': Invalid password"
 
@@ -48,7 +48,7 @@ def test_refused_login_leaves_no_connection_or_session(monkeypatch: pytest.Monke
         cluster = Cluster()
         monkeypatch.setenv("SECRET", "wrong")
         with GraphdDouble(cluster) as graphd:
-            async with job_manager(graphd, password=FromEnvironment("SECRET")) as manager:
+            async with job_manager(graphd, password=EnvironmentPassword("SECRET")) as manager:
                 for _ in range(20):
                     await failure(manager.ready())
                     manager.retry_now()

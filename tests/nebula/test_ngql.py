@@ -19,7 +19,7 @@ names = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",
 def test_quoted_name_is_read_as_exactly_that_name(name: str) -> None:
     cluster = Cluster({name: ["10.0.0.5"]})
     session = cluster.log_in("root", "nebula")
-    rows, chosen = cluster.execute(session, ngql.submit("flush", name))
+    rows, chosen = cluster.execute(session, ngql.submit_text("flush", name))
     assert rows is not None
     assert (rows.rows, chosen) == ([[1]], name)
 
@@ -29,7 +29,7 @@ def test_statement_in_a_name_is_part_of_the_name(name: str) -> None:
     cluster = Cluster({"nba": ["10.0.0.5"]})
     session = cluster.log_in("root", "nebula")
     with pytest.raises(GraphdError, match="SpaceNotFound"):
-        cluster.execute(session, ngql.show_jobs(name))
+        cluster.execute(session, ngql.show_jobs_text(name))
 
 
 @pytest.mark.parametrize("name", ["n\0ba", "\ud800"])
@@ -40,9 +40,9 @@ def test_name_that_no_space_can_have_is_never_sent(name: str) -> None:
 
 
 def test_statements_name_their_space_each_time() -> None:
-    assert ngql.submit("compact", "nba") == "USE `nba`; SUBMIT JOB COMPACT"
-    assert ngql.show_jobs("nba") == "USE `nba`; SHOW JOBS"
-    assert ngql.show_job("nba", 40) == "USE `nba`; SHOW JOB 40"
-    assert ngql.stop("nba", 40) == "USE `nba`; STOP JOB 40"
-    assert ngql.recover("nba", (40, 41)) == "USE `nba`; RECOVER JOB 40, 41"
-    assert ngql.recover("nba", ()) == "USE `nba`; RECOVER JOB"
+    assert ngql.submit_text("compact", "nba") == "USE `nba`; SUBMIT JOB COMPACT"
+    assert ngql.show_jobs_text("nba") == "USE `nba`; SHOW JOBS"
+    assert ngql.show_job_text("nba", 40) == "USE `nba`; SHOW JOB 40"
+    assert ngql.stop_text("nba", 40) == "USE `nba`; STOP JOB 40"
+    assert ngql.recover_text("nba", (40, 41)) == "USE `nba`; RECOVER JOB 40, 41"
+    assert ngql.recover_text("nba", ()) == "USE `nba`; RECOVER JOB"

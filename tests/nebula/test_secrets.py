@@ -8,7 +8,7 @@ import pytest
 
 from jobtui.errors import ErrorCode
 from jobtui.model import ConnectionState
-from jobtui.storage.nebula.settings import FromEnvironment, LiteralPassword, Secret
+from jobtui.storage.nebula.settings import EnvironmentPassword, LiteralPassword, Secret
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import ConnectionLog, PatientClock, failure, job_manager, run
 from tests.support.nebula_cluster import Cluster
@@ -18,7 +18,7 @@ def test_missing_password_is_refused_before_sending(monkeypatch: pytest.MonkeyPa
     async def test() -> None:
         monkeypatch.delenv("SECRET", raising=False)
         with GraphdDouble(Cluster()) as graphd:
-            async with job_manager(graphd, password=FromEnvironment("SECRET")) as manager:
+            async with job_manager(graphd, password=EnvironmentPassword("SECRET")) as manager:
                 error = await failure(manager.ready())
                 assert (error.code, manager.link.state) == (ErrorCode.ACCESS, ConnectionState.REFUSED)
                 assert "SECRET is not set" in error.detail
@@ -59,7 +59,9 @@ def test_password_that_is_no_text_shows_in_no_error(monkeypatch: pytest.MonkeyPa
     async def test() -> None:
         monkeypatch.setenv("SECRET", "s3cr3t\udcff")
         with GraphdDouble(Cluster()) as graphd:
-            async with job_manager(graphd, password=FromEnvironment("SECRET"), clock=PatientClock()) as manager:
+            async with job_manager(
+                graphd, password=EnvironmentPassword("SECRET"), clock=PatientClock()
+            ) as manager:
                 assert "s3cr3t" not in repr(vars(await failure(manager.ready())))
 
     run(test())

@@ -14,8 +14,8 @@ from jobtui.errors import ErrorCode, StorageError
 from jobtui.storage.nebula.settings import (
     Address,
     ClusterSettings,
-    FromEnvironment,
-    FromKeyring,
+    EnvironmentPassword,
+    KeyringPassword,
     LiteralPassword,
     RunMode,
     Secret,
@@ -80,7 +80,7 @@ def test_1x_cluster_with_listed_spaces_needs_no_graphd() -> None:
 
 
 def test_password_is_read_from_environment_when_needed(monkeypatch: pytest.MonkeyPatch) -> None:
-    source = FromEnvironment("A_PASSWORD")
+    source = EnvironmentPassword("A_PASSWORD")
     monkeypatch.setenv("A_PASSWORD", "first")
     assert source.read().reveal() == "first"
     monkeypatch.setenv("A_PASSWORD", "")
@@ -100,22 +100,22 @@ def test_password_is_read_from_the_keyring(monkeypatch: pytest.MonkeyPatch) -> N
         errors=SimpleNamespace(KeyringError=KeyringError),
     )
     monkeypatch.setitem(sys.modules, "keyring", keyring)
-    assert FromKeyring("prod", "root").read().reveal() == "nebula"
+    assert KeyringPassword("prod", "root").read().reveal() == "nebula"
     with pytest.raises(StorageError, match="no entry for 'guest' of 'prod'"):
-        FromKeyring("prod", "guest").read()
+        KeyringPassword("prod", "guest").read()
 
     def locked(service: str, user: str) -> str:
         raise KeyringError("it is locked")
 
     keyring.get_password = locked
     with pytest.raises(StorageError, match="cannot be read: it is locked"):
-        FromKeyring("prod", "root").read()
+        KeyringPassword("prod", "root").read()
 
 
 def test_missing_keyring_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "keyring", None)
     with pytest.raises(StorageError, match="needs the package 'keyring'"):
-        FromKeyring("prod", "root").read()
+        KeyringPassword("prod", "root").read()
 
 
 def test_secret_shows_in_no_repr_and_is_not_written_down() -> None:

@@ -108,7 +108,7 @@ class GraphdJobManager(ClusterJobManager):
 
     @override
     async def show(self, space: str, job: int) -> ClusterJob:
-        return ngql.parse_job(await self._query(ngql.show_job(space, job), space), job)
+        return ngql.parse_job(await self._query(ngql.show_job_text(space, job), space), job)
 
     @override
     async def submit(self, command: str, space: str) -> int:
@@ -116,15 +116,15 @@ class GraphdJobManager(ClusterJobManager):
             raise StorageError(
                 ErrorCode.UNSUPPORTED, "", space, f"'{command}' cannot be submitted to the cluster"
             )
-        return await self._execute(ngql.submit(command, space), space, ngql.parse_new_job_id)
+        return await self._execute(ngql.submit_text(command, space), space, ngql.parse_new_job_id)
 
     @override
     async def stop(self, space: str, job: int) -> None:
-        await self._execute(ngql.stop(space, job), space, lambda _: None)
+        await self._execute(ngql.stop_text(space, job), space, lambda _: None)
 
     @override
     async def recover(self, space: str, jobs: Sequence[int] = ()) -> int:
-        return await self._execute(ngql.recover(space, jobs), space, ngql.parse_recovered_count)
+        return await self._execute(ngql.recover_text(space, jobs), space, ngql.parse_recovered_count)
 
     async def _query(self, text: str, space: str = "") -> NgqlTable:
         reply = await self._query_in(self._queries, text, space)
@@ -132,7 +132,7 @@ class GraphdJobManager(ClusterJobManager):
         return reply
 
     async def _list(self, space: str, known: str | None = None) -> NgqlTable | SameReply:
-        return await self._query_in(self._lists, ngql.show_jobs(space), space, known)
+        return await self._query_in(self._lists, ngql.show_jobs_text(space), space, known)
 
     async def _query_in(
         self, session: GraphdSession, text: str, space: str, known: str | None = None

@@ -90,17 +90,17 @@ def quote_space(name: str) -> str:
     return f"`{name.translate(_ESCAPES)}`"
 
 
-def show_jobs(space: str) -> str:
+def show_jobs_text(space: str) -> str:
     """Return the statement that lists all jobs of a space."""
     return f"USE {quote_space(space)}; SHOW JOBS"
 
 
-def show_job(space: str, job: int) -> str:
+def show_job_text(space: str, job: int) -> str:
     """Return the statement that shows one job of a space with its tasks."""
     return f"USE {quote_space(space)}; SHOW JOB {job:d}"
 
 
-def submit(command: str, space: str) -> str:
+def submit_text(command: str, space: str) -> str:
     """Return the statement that submits a job.
 
     Raises KeyError for a command that cannot be submitted.
@@ -108,12 +108,12 @@ def submit(command: str, space: str) -> str:
     return f"USE {quote_space(space)}; SUBMIT JOB {COMMANDS[command]}"
 
 
-def stop(space: str, job: int) -> str:
+def stop_text(space: str, job: int) -> str:
     """Return the statement that stops a job."""
     return f"USE {quote_space(space)}; STOP JOB {job:d}"
 
 
-def recover(space: str, jobs: Iterable[int]) -> str:
+def recover_text(space: str, jobs: Iterable[int]) -> str:
     """Return the statement that runs these failed and stopped jobs of a space again, or all of them."""
     ids = ", ".join(f"{job:d}" for job in jobs)
     return f"USE {quote_space(space)}; RECOVER JOB {ids}".rstrip()
@@ -153,7 +153,7 @@ def parse_jobs(table: NgqlTable, since: int = 0) -> tuple[ClusterJob, ...]:
     for row in table.rows:
         job_id, command, word, start, stop = (row[at] for at in columns)
         if _require_id(job_id, table) > since:
-            listed.append(_outline(job_id, command, word, start, stop))
+            listed.append(_job_without_tasks(job_id, command, word, start, stop))
     return tuple(sorted(listed, key=lambda job: -job.id))
 
 
@@ -172,7 +172,7 @@ def parse_job(table: NgqlTable, job_id: int | None = None) -> ClusterJob:
     first, *others = rows
     if _require_id(first[0], table) != job_id and job_id is not None:
         raise StorageError(ErrorCode.UNSUPPORTED, "", "", f"graphd answered about job {first[0]} instead")
-    shown = _outline(*first[:5])
+    shown = _job_without_tasks(*first[:5])
     task_rows = sorted((row for row in others if not _is_total(row)), key=_task_order)
     tasks = tuple(_task(number, row) for number, row in enumerate(task_rows))
     if shown.status is Status.QUEUE:
@@ -261,7 +261,7 @@ def is_leader_change(reply: ErrorReply) -> bool:
     return reply.code == "E_LEADER_CHANGED" or bool(_LEADER_CHANGED.search(reply.message))
 
 
-def _outline(job_id: Cell, command: Cell, word: Cell, start: Cell, stop: Cell) -> ClusterJob:
+def _job_without_tasks(job_id: Cell, command: Cell, word: Cell, start: Cell, stop: Cell) -> ClusterJob:
     status, reason = status_of(str(word or ""))
     return ClusterJob(
         id=int(str(job_id)),

@@ -43,10 +43,10 @@ IDLE_LISTS = 4.0  # lists a second of all idle spaces together: 20 spaces cost o
 IDLE_SECONDS = 10.0  # at most between two lists of an idle space, however many there are
 LINGER_SECONDS = 5.0  # between two queries of a job that has ended while some of its tasks run
 BATCH = 200
-OUTLINES_FROM = 50
+MIN_LISTED_ONLY = 50
 """Ended jobs that appear at once, from which on they are reported as listed, and each is shown later: at 5 ms a
 job, the first start on a cluster with thousands of jobs would take minutes."""
-OUTLINES = 2000  # jobs that are reported like that in one batch
+MAX_LISTED_ONLY = 2000  # jobs that are reported like that in one batch
 BATCH_SECONDS = 1.0  # of querying jobs one by one, after which the updates so far are yielded
 MISSES = 2  # lists in a row without a job under way, before it counts as gone: one list can be incomplete
 GONE = "the cluster no longer knows this job"
@@ -63,7 +63,7 @@ class UpdateKind(enum.StrEnum):
     AFTER_END = "after end"  # the cluster now reports another end of a run that had ended
 
 
-_answers = count(1)
+_numbers = count(1)
 
 
 # a dataclass: the number takes no part in comparisons, which a Struct cannot express
@@ -79,25 +79,25 @@ class JobUpdate:
     job: ClusterJob
     kind: UpdateKind
     since: datetime | None = field(default=None, compare=False)
-    number: int = field(default_factory=_answers.__next__, compare=False)
+    number: int = field(default_factory=_numbers.__next__, compare=False)
 
 
-_Outline = tuple[str, Status, datetime | None, datetime | None]
+_ListedState = tuple[str, Status, datetime | None, datetime | None]
 
 
 class _PolledSpace(msgspec.Struct):
     """The known jobs of a space, and the time of the next list.
 
-    `outlines` has each job as it was last listed, which may differ from `seen`: only SHOW JOB has the error
-    code.
+    `listed_states` is what the last list says of each job. It may differ from `seen`: only SHOW JOB has the
+    error code.
     """
 
     seen: dict[int, ClusterJob] = {}
     unsettled: dict[int, ClusterJob] = {}  # those of `seen` that are not settled: a list may have 100,000 jobs
-    outlines: dict[int, _Outline] = {}
+    listed_states: dict[int, _ListedState] = {}
     durations: deque[float] = msgspec.field(default_factory=lambda: deque(maxlen=COST_LISTS))
     job_due: dict[int, float] = {}
-    details: dict[int, ClusterJob] = {}  # reported, but only as they were listed
+    listed_only: dict[int, ClusterJob] = {}  # reported, but only as they were listed
     changed: float = -BUSY_SECONDS
     due: float = 0.0
     backlog: dict[int, ClusterJob] = {}
@@ -113,7 +113,7 @@ class _PolledSpace(msgspec.Struct):
 
     def __post_init__(self) -> None:
         self.newest = max(self.seen, default=0)
-        self.outlines = {job.id: _outline(job) for job in self.seen.values()}
+        self.listed_states = {job.id: _listed_state(job) for job in self.seen.values()}
         self.unsettled = {job.id: job for job in self.seen.values() if not job.is_settled}
 
     def take_list(self, jobs: Iterable[ClusterJob], now: float) -> list[int]:
@@ -121,7 +121,7 @@ class _PolledSpace(msgspec.Struct):
         found = {job.id for job in jobs}
         self.newest = max(found, default=0)
         for job in jobs:
-            if self.outlines.get(job.id) != _outline(job):
+            if self.listed_states.get(job.id) != _listed_state(job):
                 self.backlog[job.id] = job
                 self.changed = now
         self.misses = {job_id: count for job_id, count in self.misses.items() if job_id not in found}
@@ -137,7 +137,7 @@ class _PolledSpace(msgspec.Struct):
 
     def remove(self, job_id: int) -> ClusterJob:
         """Remove a job with all that is known of it, and return it."""
-        for known in (self.unsettled, self.outlines, self.backlog, self.details):
+        for known in (self.unsettled, self.listed_states, self.backlog, self.listed_only):
             known.pop(job_id, None)
         self.job_due.pop(job_id, None)
         self.misses.pop(job_id, None)
@@ -152,7 +152,7 @@ class _PolledSpace(msgspec.Struct):
         return now - self.changed < BUSY_SECONDS or any(not job.status.ended for job in self.unsettled.values())
 
 
-def _outline(job: ClusterJob) -> _Outline:
+def _listed_state(job: ClusterJob) -> _ListedState:
     return job.command, job.status, job.start, job.stop
 
 
@@ -188,8 +188,8 @@ class JobPoller:
             space: _PolledSpace({job.id: job for job in jobs}) for space, jobs in (known or {}).items()
         }
         for space, ids in (incomplete or {}).items():
-            watched = self._spaces[space]
-            watched.details = {job_id: watched.seen[job_id] for job_id in ids}
+            polled = self._spaces[space]
+            polled.listed_only = {job_id: polled.seen[job_id] for job_id in ids}
         self._on_error = on_error
         self._on_caught_up = on_caught_up
         self._on_layout = on_layout
@@ -212,13 +212,13 @@ class JobPoller:
 
         A command whose answer was lost can only have become a job above this id.
         """
-        watched = self._spaces.get(space)
-        return watched.newest if watched else 0
+        polled = self._spaces.get(space)
+        return polled.newest if polled else 0
 
     def has_listed(self, space: str) -> bool:
         """Return whether the space has been listed: `newest` is then the cluster's, not the history's."""
-        watched = self._spaces.get(space)
-        return watched is not None and watched.listed_at[1] is not None
+        polled = self._spaces.get(space)
+        return polled is not None and polled.listed_at[1] is not None
 
     async def batches(self) -> AsyncIterator[tuple[JobUpdate, ...]]:
         """Yield updates until the iteration is closed. While the connection is lost, it waits.
@@ -234,7 +234,7 @@ class JobPoller:
                 yield updates
             if error is not None:
                 await self._wait_after(error)
-            elif not any(watched.backlog and not watched.blocked for watched in self._spaces.values()):
+            elif not any(polled.backlog and not polled.blocked for polled in self._spaces.values()):
                 self._on_caught_up()
                 await self._pause(self._interval)
 
@@ -245,13 +245,13 @@ class JobPoller:
         if self._poll_requested.is_set():
             self._poll_requested.clear()
             requested, self._requested_spaces = self._requested_spaces, set()
-            for space, watched in self._spaces.items():
+            for space, polled in self._spaces.items():
                 if space in requested or "" in requested:
-                    watched.due = 0.0
+                    polled.due = 0.0
         try:
             await self._list_spaces()
             await self._list_due([one for one in self._spaces.items() if not one[1].blocked])
-            listed_only = self._report_outlines()
+            listed_only = self._report_listed_only()
             began = self._clock.steady()
             for space, job in self._due_jobs():
                 if listed_only and job.status.ended:
@@ -259,9 +259,9 @@ class JobPoller:
                 await self._show(space, job)
                 if self._updates and self._clock.steady() - began >= BATCH_SECONDS:
                     break  # a job of hundreds of tasks takes long to show
-            for watched in self._spaces.values():
-                if not watched.blocked:
-                    watched.failures, watched.list_error = 0, ""
+            for polled in self._spaces.values():
+                if not polled.blocked:
+                    polled.failures, polled.list_error = 0, ""
             await self._list_due([one for one in self._spaces.items() if one[1].blocked])
         except StorageError as error:
             return error
@@ -269,9 +269,9 @@ class JobPoller:
         return None
 
     async def _list_due(self, spaces: Iterable[tuple[str, _PolledSpace]]) -> None:
-        for space, watched in spaces:
-            if not watched.unlisted and self._clock.steady() >= watched.due:
-                await self._list(space, watched)
+        for space, polled in spaces:
+            if not polled.unlisted and self._clock.steady() >= polled.due:
+                await self._list(space, polled)
 
     async def _list_spaces(self) -> None:
         if self._clock.steady() < self._spaces_due:
@@ -283,58 +283,58 @@ class JobPoller:
         for name in names:
             self._spaces.setdefault(name, _PolledSpace()).unlisted = 0
         for name in sorted(self._spaces.keys() - names):
-            watched = self._spaces[name]
-            watched.unlisted += 1
-            watched.backlog.clear()
-            watched.digest = ""
-            if watched.unlisted >= MISSES and self._clock.steady() >= watched.due:
-                await self._drop_unless_hidden(name, watched)
+            polled = self._spaces[name]
+            polled.unlisted += 1
+            polled.backlog.clear()
+            polled.digest = ""
+            if polled.unlisted >= MISSES and self._clock.steady() >= polled.due:
+                await self._drop_unless_hidden(name, polled)
 
-    async def _drop_unless_hidden(self, name: str, watched: _PolledSpace) -> None:
+    async def _drop_unless_hidden(self, name: str, polled: _PolledSpace) -> None:
         """Remove a space that is no longer listed, unless the user has only lost the role there."""
         try:
-            await self._manager.list_jobs(name, watched.digest)
+            await self._manager.list_jobs(name, polled.digest)
         except StorageError as error:
             if error.code in RETRIED:
-                self._postpone(watched)  # otherwise it would end every round before the other spaces are listed
+                self._postpone(polled)  # otherwise it would end every round before the other spaces are listed
                 raise
             if error.code is ErrorCode.ACCESS:
-                await self._block(watched, error)
+                await self._block(polled, error)
                 return
         else:
             return  # only the list of spaces lacks it
-        for job_id in [*watched.unsettled]:
-            self._report_gone(name, watched, job_id, DROPPED)
+        for job_id in [*polled.unsettled]:
+            self._report_gone(name, polled, job_id, DROPPED)
         del self._spaces[name]
 
-    async def _list(self, space: str, watched: _PolledSpace) -> None:
+    async def _list(self, space: str, polled: _PolledSpace) -> None:
         began, at = self._clock.steady(), self._clock.now()
         try:
-            listed, digest = await self._manager.list_jobs(space, watched.digest)
+            listed, digest = await self._manager.list_jobs(space, polled.digest)
         except StorageError as error:
-            await self._block(watched, error)
+            await self._block(polled, error)
             return
-        watched.blocked = False
-        watched.listed_at = watched.listed_at[1], at
+        polled.blocked = False
+        polled.listed_at = polled.listed_at[1], at
         now = self._clock.steady()
-        if now - began > max(SLOW_SECONDS, SLOW_SHARE * watched.usual_duration):
+        if now - began > max(SLOW_SECONDS, SLOW_SHARE * polled.usual_duration):
             self._list_at_once()
-        watched.durations.append(now - began)
-        missing = sorted(watched.misses) if listed is None else watched.take_list(listed, now)
-        watched.digest = digest
-        watched.due = now + self._pause_after_list(watched, now)
+        polled.durations.append(now - began)
+        missing = sorted(polled.misses) if listed is None else polled.take_list(listed, now)
+        polled.digest = digest
+        polled.due = now + self._pause_after_list(polled, now)
         for job_id in missing:
-            if job_id not in watched.unsettled:
-                watched.remove(job_id)  # the cluster has deleted it; the history keeps it
+            if job_id not in polled.unsettled:
+                polled.remove(job_id)  # the cluster has deleted it; the history keeps it
                 continue
-            watched.misses[job_id] = watched.misses.get(job_id, 0) + 1
-            if watched.misses[job_id] >= MISSES:
-                self._report_gone(space, watched, job_id, GONE)
+            polled.misses[job_id] = polled.misses.get(job_id, 0) + 1
+            if polled.misses[job_id] >= MISSES:
+                self._report_gone(space, polled, job_id, GONE)
 
-    def _pause_after_list(self, watched: _PolledSpace, now: float) -> float:
+    def _pause_after_list(self, polled: _PolledSpace, now: float) -> float:
         """Return the seconds until the next list of a space that has just been listed."""
-        cost = min(COST_SECONDS, COST_SHARE * watched.usual_duration)
-        if watched.is_busy(now):
+        cost = min(COST_SECONDS, COST_SHARE * polled.usual_duration)
+        if polled.is_busy(now):
             return max(self._interval, cost)
         idle = min(IDLE_SECONDS, len(self._spaces) / IDLE_LISTS)
         return max(self._interval, cost, idle)
@@ -346,76 +346,76 @@ class JobPoller:
         """
         now = self._clock.steady()
         # of a space that cannot be listed, no job can be shown
-        spaces = {space: watched for space, watched in self._spaces.items() if not watched.blocked}
-        changed = [(space, job) for space, watched in spaces.items() for job in watched.backlog.values()]
+        spaces = {space: polled for space, polled in self._spaces.items() if not polled.blocked}
+        changed = [(space, job) for space, polled in spaces.items() for job in polled.backlog.values()]
         changed.sort(key=lambda one: (one[1].status.ended, one[1].id))
         active = [
             (space, job)
-            for space, watched in spaces.items()
-            for job in watched.unsettled.values()
-            if job.id not in watched.backlog
-            and not watched.unlisted
+            for space, polled in spaces.items()
+            for job in polled.unsettled.values()
+            if job.id not in polled.backlog
+            and not polled.unlisted
             and job.status is not Status.QUEUE
-            and watched.job_due.get(job.id, 0.0) <= now
+            and polled.job_due.get(job.id, 0.0) <= now
         ]
         active.sort(key=lambda one: (one[1].status.ended, one[1].id))
         incomplete = (
             (space, job)
-            for space, watched in spaces.items()
-            for job in watched.details.values()
-            if not watched.unlisted
+            for space, polled in spaces.items()
+            for job in polled.listed_only.values()
+            if not polled.unlisted
         )
         return [*changed, *active, *islice(incomplete, BATCH)][:BATCH]
 
-    def _report_outlines(self) -> bool:
+    def _report_listed_only(self) -> bool:
         """Report the ended jobs of spaces with many new ones as listed; return whether there were any."""
-        for space, watched in self._spaces.items():
-            old = [job for job in watched.backlog.values() if job.status.ended and job.id not in watched.seen]
-            if len(old) < OUTLINES_FROM:
+        for space, polled in self._spaces.items():
+            old = [job for job in polled.backlog.values() if job.status.ended and job.id not in polled.seen]
+            if len(old) < MIN_LISTED_ONLY:
                 continue
-            for job in old[: OUTLINES - len(self._updates)]:
-                del watched.backlog[job.id]
-                watched.put(job)
-                watched.details[job.id] = job
-                watched.outlines[job.id] = _outline(job)
-                self._updates.append(JobUpdate(space, job, UpdateKind.FIRST, watched.listed_at[0]))
+            for job in old[: MAX_LISTED_ONLY - len(self._updates)]:
+                del polled.backlog[job.id]
+                polled.put(job)
+                polled.listed_only[job.id] = job
+                polled.listed_states[job.id] = _listed_state(job)
+                self._updates.append(JobUpdate(space, job, UpdateKind.FIRST, polled.listed_at[0]))
         return bool(self._updates)
 
     async def _show(self, space: str, job: ClusterJob) -> None:
-        watched = self._spaces.get(space)
-        if watched is None or watched.blocked:
+        polled = self._spaces.get(space)
+        if polled is None or polled.blocked:
             return  # another job of the space was just refused, or the space was dropped
-        listed, detail = watched.backlog.pop(job.id, None), watched.details.pop(job.id, None)
+        listed, detail = polled.backlog.pop(job.id, None), polled.listed_only.pop(job.id, None)
         try:
             now = await self._manager.show(space, job.id)
         except StorageError as error:
             if error.code in (ErrorCode.REJECTED, ErrorCode.MISSING):
-                watched.digest = ""
+                polled.digest = ""
                 return  # it was deleted after the list: the next list shows that
             if error.code is ErrorCode.ACCESS or error.code in RETRIED:  # e.g. the role in this space is lost
-                watched.backlog.update({job.id: listed} if listed else {})
-                watched.details.update({job.id: detail} if detail else {})
-                await self._block(watched, error)
+                polled.backlog.update({job.id: listed} if listed else {})
+                polled.listed_only.update({job.id: detail} if detail else {})
+                await self._block(polled, error)
                 return
-            watched.job_error = self._publish_once(watched.job_error, error)
-            known = watched.seen.get(job.id)
+            polled.job_error = self._publish_once(polled.job_error, error)
+            known = polled.seen.get(job.id)
             now = replace(job, tasks=known.tasks if known is not None and known.tasks else ())
         else:
-            watched.job_error = ""
-        before = watched.seen.get(job.id)
-        watched.put(now)
+            polled.job_error = ""
+        before = polled.seen.get(job.id)
+        polled.put(now)
         if listed is not None:
-            watched.outlines[job.id] = _outline(listed)
+            polled.listed_states[job.id] = _listed_state(listed)
         if now.status.ended and not now.is_settled:
-            watched.job_due[job.id] = self._clock.steady() + LINGER_SECONDS
+            polled.job_due[job.id] = self._clock.steady() + LINGER_SECONDS
         else:
-            watched.job_due.pop(job.id, None)
+            polled.job_due.pop(job.id, None)
         if before != now:
-            watched.changed = self._clock.steady()
-            self._updates.append(JobUpdate(space, now, _update_kind(before, now), watched.listed_at[0]))
+            polled.changed = self._clock.steady()
+            self._updates.append(JobUpdate(space, now, _update_kind(before, now), polled.listed_at[0]))
 
-    def _report_gone(self, space: str, watched: _PolledSpace, job_id: int, reason: str) -> None:
-        known = watched.remove(job_id)
+    def _report_gone(self, space: str, polled: _PolledSpace, job_id: int, reason: str) -> None:
+        known = polled.remove(job_id)
         tasks = tuple(task if task.status.ended else _lost_task(task) for task in known.tasks or ())
         if known.status.ended:
             self._updates.append(JobUpdate(space, replace(known, tasks=tasks), UpdateKind.AFTER_END))
@@ -423,21 +423,21 @@ class JobPoller:
         job = replace(known, status=Status.FAILED, reason=reason, tasks=tasks)
         self._updates.append(JobUpdate(space, job, UpdateKind.CHANGED))
 
-    async def _block(self, watched: _PolledSpace, error: StorageError) -> None:
+    async def _block(self, polled: _PolledSpace, error: StorageError) -> None:
         """Leave a space alone for a while, since it could not be queried, and publish why.
 
         Raises StorageError if the spaces cannot be listed either, which ends the round.
         """
-        self._postpone(watched)
+        self._postpone(polled)
         if error.code in RETRIED:
             self._spaces_due = 0.0
             await self._list_spaces()
-        watched.list_error = self._publish_once(watched.list_error, error)
+        polled.list_error = self._publish_once(polled.list_error, error)
 
-    def _postpone(self, watched: _PolledSpace) -> None:
+    def _postpone(self, polled: _PolledSpace) -> None:
         """Leave a space alone whose query has failed, each time for longer."""
-        watched.blocked, watched.failures = True, watched.failures + 1
-        watched.due = self._clock.steady() + self._pause_after_failures(watched.failures)
+        polled.blocked, polled.failures = True, polled.failures + 1
+        polled.due = self._clock.steady() + self._pause_after_failures(polled.failures)
 
     def _pause_after_failures(self, failures: int) -> float:
         """Return the seconds until a query is repeated that has failed this many times in a row."""
@@ -445,9 +445,9 @@ class JobPoller:
 
     def _list_at_once(self) -> None:
         """Make all spaces due, except those that fail: much may have happened meanwhile."""
-        for watched in self._spaces.values():
-            if not watched.failures:
-                watched.due = 0.0
+        for polled in self._spaces.values():
+            if not polled.failures:
+                polled.due = 0.0
 
     def _publish_once(self, before: str, error: StorageError) -> str:
         """Publish an error unless its reason is `before`, and return the reason to keep."""

@@ -46,7 +46,7 @@ class Secret:
         """Return the text itself, for the code that sends it."""
         return self._text
 
-    def hidden_in(self, message: str) -> str:
+    def hide_in(self, message: str) -> str:
         """Return a message without the secret, in case a server has repeated it."""
         return message.replace(self._text, "…") if self._text else message
 
@@ -71,7 +71,7 @@ class PasswordSource(Protocol):
         ...
 
 
-class FromEnvironment(msgspec.Struct, frozen=True):
+class EnvironmentPassword(msgspec.Struct, frozen=True):
     """A password in an environment variable."""
 
     variable: str = PASSWORD_VARIABLE
@@ -84,7 +84,7 @@ class FromEnvironment(msgspec.Struct, frozen=True):
             raise _no_password(f"the environment variable {self.variable} is not set") from None
 
 
-class FromKeyring(msgspec.Struct, frozen=True):
+class KeyringPassword(msgspec.Struct, frozen=True):
     """A password in the system's keyring, read with the optional package `keyring`."""
 
     service: str
@@ -205,7 +205,7 @@ class ClusterSettings(msgspec.Struct, frozen=True):
     name: str = "nebula"
     addresses: tuple[Address, ...] = ()
     user: str = "root"
-    password: PasswordSource = msgspec.field(default_factory=FromEnvironment)
+    password: PasswordSource = msgspec.field(default_factory=EnvironmentPassword)
     tls: Tls | None = None
     run: RunMode = RunMode.CLUSTER
     storaged_port: int = STORAGED_HTTP_PORT

@@ -86,11 +86,11 @@ class GraphdConnection:
                 self._timeout, self._graphd.authenticate, _bytes(user), _bytes(password.reveal())
             )
         except StorageError as error:
-            raise self._error(error.code, password.hidden_in(error.detail)) from None
+            raise self._error(error.code, password.hide_in(error.detail)) from None
         if answer.error_code == GraphdErrorCode.SUCCEEDED:
             self._limit_answers(LIMIT_AFTER_LOGIN)
             return int(answer.session_id)
-        words = password.hidden_in(plain_message(_text(answer.error_msg)))
+        words = password.hide_in(plain_message(_text(answer.error_msg)))
         if answer.error_code == GraphdErrorCode.E_BAD_USERNAME_PASSWORD and NOT_READY not in words:
             raise self._error(ErrorCode.ACCESS, f"graphd refused the login of '{user}': {words}")
         raise self._error(
