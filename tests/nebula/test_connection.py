@@ -10,7 +10,7 @@ import pytest
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionState
 from jobtui.storage.nebula.job_manager import GraphdJobManager
-from jobtui.storage.nebula.session import Reconnector
+from jobtui.storage.nebula.reconnector import Reconnector
 from tests.support.graphd_double import Fault, GraphdDouble
 from tests.support.nebula import (
     SESSIONS,

@@ -90,7 +90,7 @@ class TestProcess:
         notices: list[str] = []
         life = await spoken("for each in 1 2 3 4 5; do echo no message; done", notices=notices)
         await life.wait_ended()
-        assert len(notices) == process._REMARKS
+        assert len(notices) == process._MAX_GARBAGE_REPORTS
 
     async def test_last_lines_include_a_cut_one_but_no_blank_ones(self) -> None:
         life = await spoken("printf '\\n \\nout of luck' >&2; exit 3")

@@ -15,7 +15,8 @@ from jobtui.storage.base import ClusterJob, ClusterJobManager, CompactionFigures
 from jobtui.storage.nebula import ngql
 from jobtui.storage.nebula.ngql import ErrorReply, NgqlTable, Reply, SameReply
 from jobtui.storage.nebula.properties import StoragedStats
-from jobtui.storage.nebula.session import GraphdSession, Reconnector
+from jobtui.storage.nebula.reconnector import Reconnector
+from jobtui.storage.nebula.session import GraphdSession
 from jobtui.storage.nebula.settings import ClusterSettings
 
 T = TypeVar("T")

@@ -28,7 +28,7 @@ from jobtui.clock import Clock, SystemClock, wait_first
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionState, Status, Task
 from jobtui.storage.base import ClusterJob, ClusterJobManager, Host, Space
-from jobtui.storage.nebula.session import RETRIED
+from jobtui.storage.nebula.reconnector import RETRIED
 
 INTERVAL_SECONDS = 1.0
 SPACES_SECONDS = 5.0
