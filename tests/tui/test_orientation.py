@@ -60,6 +60,7 @@ class TestKeyLine:
                 await shown.shows("▶ 1 running")
                 await shown.press("a")
                 await shown.until(lambda: "s stop 2 marked" in keys(shown))
+                assert "P pause 2 marked" in keys(shown)
                 assert "r recover 6 marked" in keys(shown)
                 assert "esc unmark" in keys(shown)
 

@@ -27,7 +27,7 @@ def test_it_is_shown_run_paused_and_dropped(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, auto=True) as shown:
             await shown.press("6")
-            await shown.shows("› schedules", "No schedules; n writes one")
+            await shown.shows("› schedules", "There is no schedule yet: n writes one")
             assert shown.bench.execute(NIGHTLY).failure is None
             shown.dashboard.view.tick()
             for _ in range(5):
@@ -46,7 +46,7 @@ def test_it_is_shown_run_paused_and_dropped(tmp_path: Path) -> None:
             await shown.press("6", "D")
             await shown.shows("Drop schedule nightly?")
             await shown.press("right", "enter")
-            await shown.shows("No schedules")
+            await shown.shows("There is no schedule yet")
             await shown.press("r")
             await shown.shows("There is no schedule: n writes one")
             await shown.press("n")

@@ -5,8 +5,8 @@ from rich.cells import cell_len
 
 from jobtui.formatting import format_change, single_cells
 from jobtui.model import Job, Level, SpaceStats, Status, Task
-from jobtui.tui.text.notices import describe_end
-from jobtui.tui.text.spans import cause_of, fit, fit_host, size_sparkline, width_of, wrap
+from jobtui.tui.text.notices import describe_end, job_lines, nothing_found
+from jobtui.tui.text.spans import cause_of, fit, fit_host, plain, size_sparkline, width_of, wrap, wrapped
 
 NOW = datetime(2019, 12, 17, 17, 21, 30, tzinfo=UTC)
 
@@ -115,3 +115,23 @@ def test_cause_of_a_failure_comes_before_its_path() -> None:
     )
     assert cause_of(job) == "h1: the disk is full"
     assert describe_end(job) == ("✖ job 3 compact nba failed: h1: the disk is full", "error")
+
+
+class TestJobLines:
+    def test_statuses_are_in_a_column(self) -> None:
+        jobs = {number: Job(number, "compact", "n" * number, NOW, Status.RUNNING) for number in (2, 9, 12)}
+        lines = [plain(line) for line in job_lines({**jobs, 3: None})]
+        assert len({line.index("▶") for line in lines[:3]}) == 1
+        assert lines[3].rstrip() == "job 3"
+
+    def test_long_name_breaks_no_other_line_of_a_narrow_dialog(self) -> None:
+        names = {1: "nba", 2: "n" * 50}
+        jobs = {number: Job(number, "compact", name, NOW, Status.FINISHED) for number, name in names.items()}
+        short, long = job_lines(jobs)
+        assert len(wrapped(short, 54)) == 1
+        assert len(wrapped(long, 54)) > 1
+
+
+def test_empty_table_names_no_key_that_types_a_character() -> None:
+    *_, line = nothing_found("sta")
+    assert plain(line) == "  esc removes it."

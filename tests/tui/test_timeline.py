@@ -27,6 +27,17 @@ def test_wide_head_has_progress_and_time_left() -> None:
     assert "60%" not in head(80, 64.0)
 
 
+def test_paused_job_ran_until_its_last_step_ended() -> None:
+    later = NOW + timedelta(minutes=2)
+    for status, said in ((Status.RUNNING, "runs"), (Status.QUEUE, "ran")):
+        task = Task(0, "h1", status, start=NOW)
+        job = Job(1, "compact", "nba", NOW, Status.RUNNING, start=NOW, paused=True, tasks=(task,))
+        head = plain(summary_lines(job, 100, later)[0])
+        assert ("runs for" in head) == (said == "runs")
+        whole = plain(timeline_lines(job, 100, later, DateOrder.MONTH_FIRST)[1])
+        assert f"  {said} 2:00" in whole
+
+
 def test_every_kind_of_event_is_named() -> None:
     for kind in EventKind:
         job = Job(1, "compact", "nba", NOW, Status.RUNNING, start=NOW, events=(JobEvent(NOW, kind),))

@@ -26,8 +26,8 @@ from jobtui.tui.actions.selection import (
     select_stoppable,
 )
 from jobtui.tui.context import Context, DashboardHost
-from jobtui.tui.text.notices import explained_lines
-from jobtui.tui.text.spans import Line, TextRole, continuation_of, status_span, unbroken
+from jobtui.tui.text.notices import explained_lines, job_lines
+from jobtui.tui.text.spans import Line, TextRole
 
 _NAMED = 8
 _RUN_AGAIN, _RESTORE_AND_RUN_AGAIN = "Run again", "Restore and run again"
@@ -235,7 +235,9 @@ class JobActions:
         )
 
     def _named(self, plan: Selection, unseen: int, verb: str) -> list[Line]:
-        lines = [self._job_line(job_id, verb) for job_id in plan.touched[:_NAMED]]
+        client, named = self.context.client, plan.touched[:_NAMED]
+        shown = {job_id: client.job(job_id) or client.history.get_archived(job_id) for job_id in named}
+        lines = job_lines(shown, with_continuation=verb in (_RUN_AGAIN, _RESTORE_AND_RUN_AGAIN))
         if len(plan.touched) > _NAMED:
             rest = plan.touched[_NAMED:]
             lines.append(
@@ -246,19 +248,6 @@ class JobActions:
         if unseen:
             lines.append(((f"The filter hides {format_count(unseen, 'marked job')}", TextRole.WARNING),))
         return lines
-
-    def _job_line(self, job_id: int, verb: str) -> Line:
-        job = self.context.client.job(job_id) or self.context.client.history.get_archived(job_id)
-        if job is None:
-            return ((f"job {job_id}", TextRole.STRONG),)
-        status, role = status_span(job)
-        after = continuation_of(job) if verb in (_RUN_AGAIN, _RESTORE_AND_RUN_AGAIN) else ""
-        return (
-            (f"job {job_id}  ", TextRole.STRONG),
-            (f"{job.label[:60]}  ", TextRole.PLAIN),
-            (unbroken(status), role),
-            *(((f"  continues {after}", TextRole.MUTED),) if after else ()),
-        )
 
     # -- statements ----------------------------------------------------------------------------------
 

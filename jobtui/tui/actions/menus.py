@@ -214,9 +214,7 @@ class ViewActions:
                 Choice("✔" if column.key in shown else "·", column.label, index)
                 for index, column in enumerate(JOB_COLUMNS)
             ]
-            index = await self._host.ask(
-                Question[int]("Columns: enter shows or hides, esc is done", (), choices, at)
-            )
+            index = await self._host.ask(Question[int]("Columns: enter shows or hides one", (), choices, at))
             if index is None:
                 return
             at = index

@@ -16,7 +16,8 @@ from jobtui.model import Job, Status
 from jobtui.suggest import did_you_mean
 from jobtui.tui.context import Context, DashboardHost
 from jobtui.tui.screens.dialog import Choice, Question
-from jobtui.tui.text.spans import IS_PAUSED, Line, TextRole, status_span, unbroken, waiting_reasons
+from jobtui.tui.text.notices import job_lines
+from jobtui.tui.text.spans import IS_PAUSED, Line, TextRole, waiting_reasons
 
 _WAITING = "{} when all jobs have ended, esc stays"
 _STOPPING = "stopping all jobs, then {}"
@@ -211,11 +212,7 @@ def _waits_for_schedule(job: Job) -> bool:
 
 
 def _lines(jobs: Sequence[Job]) -> list[Line]:
-    lines: list[Line] = []
-    for job in jobs[:_NAMED]:
-        status, role = status_span(job)
-        name: Line = ((f"job {job.id}  ", TextRole.STRONG), (f"{job.label[:50]}  ", TextRole.PLAIN))
-        lines.append((*name, (unbroken(status), role)))
+    lines = job_lines({job.id: job for job in jobs[:_NAMED]})
     if len(jobs) > _NAMED:
         lines.append(((f"and {format_count(len(jobs) - _NAMED, 'more job')}", TextRole.MUTED),))
     return lines

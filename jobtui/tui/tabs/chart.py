@@ -95,8 +95,8 @@ _SPACE_ROWS = 5
 _MIN_RECORDED = 3.0
 """The seconds of work after which a job always has enough moments for a record."""
 
-NOTHING_RECORDED = "Nothing was recorded: the job took less than two seconds, or the record was lost."
-NO_RECORD = "There is no record: none was made, or it was lost. It is kept outside the history, less safely."
+NOTHING_RECORDED = "There is no record of this job: it took less than two seconds, or its record was lost."
+NO_RECORD = "There is no record of this job: none was made, or it was lost, as a crash may lose it."
 NO_SAMPLES_OF_CLUSTER = "A cluster runs this job and does not report what its hosts read and write."
 NOT_YET = "The chart begins with the first seconds of work."
 

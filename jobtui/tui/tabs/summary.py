@@ -13,6 +13,7 @@ from jobtui.engine.job_log import (
     paused_seconds,
     working_seconds,
 )
+from jobtui.engine.lifecycle import is_held
 from jobtui.engine.progress import OF_PROFILE, OF_STATEMENT
 from jobtui.errors import ErrorCode
 from jobtui.formatting import (
@@ -191,7 +192,8 @@ def _times(job: Job, now: datetime, order: DateOrder, usual: float | None) -> li
         ran = elapsed(job, now)
         if ran is not None:
             compared = "" if usual is None else f", usually {format_duration(usual)}"
-            texts.append(f"{'ran' if job.status.ended else 'runs for'} {format_duration(ran)}{compared}")
+            words = "ran" if job.status.ended or is_held(job) else "runs for"
+            texts.append(f"{words} {format_duration(ran)}{compared}")
     elif usual is not None and not job.status.ended:
         texts.append(f"usually takes {format_duration(usual)}")
     paused = paused_seconds(job, now)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from jobtui.engine.job_log import describe_requester
+from jobtui.engine.lifecycle import is_held
 from jobtui.formatting import (
     DateOrder,
     format_date,
@@ -139,7 +140,8 @@ def _note(job: Job, part: Job | Task, now: datetime) -> str:
     if took is None:
         begun = start if is_local or stop is not None else max(start, job.submitted)
         took = max(0.0, ((stop or now) - begun).total_seconds())
-    ran = f"{'runs' if part.status is Status.RUNNING else 'ran'} {format_duration(took)}"
+    runs = part.status is Status.RUNNING and not (part is job and is_held(job))
+    ran = f"{'runs' if runs else 'ran'} {format_duration(took)}"
     return f"waited {format_duration(seconds)} · {ran}" if is_local and seconds >= _MIN_WAIT else ran
 
 

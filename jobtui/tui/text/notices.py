@@ -1,8 +1,8 @@
-"""Texts about problems (under the header), ended jobs (toasts), an empty table, and EXPLAIN in a question."""
+"""Texts about problems (under the header), ended jobs (toasts), an empty table, and in questions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from datetime import datetime
 
@@ -21,8 +21,18 @@ from jobtui.language.results import Row
 from jobtui.model import ConnectionState, ConnectionStatus, Job, Status
 from jobtui.tui.commands import BY_ID, KeyCommand, KeyScope
 from jobtui.tui.context import Context
-from jobtui.tui.keymap import Keymap, find_command
-from jobtui.tui.text.spans import GLYPH, Line, TextRole, cause_of, unbroken, wrapped
+from jobtui.tui.keymap import find_command
+from jobtui.tui.text.spans import (
+    GLYPH,
+    Line,
+    TextRole,
+    cause_of,
+    continuation_of,
+    status_span,
+    unbroken,
+    width_of,
+    wrapped,
+)
 
 
 def describe_no_effect(
@@ -242,18 +252,53 @@ def describe_no_space(context: Context) -> str:
     return f"There is no space yet{': CREATE SPACE creates one' if can_create else ''}"
 
 
-def nothing_found(text: str, keys: Keymap) -> tuple[Line, ...]:
+def nothing_found(text: str) -> tuple[Line, ...]:
     """Return the text for a filter that no job passes."""
     return (
         (("  No job matches the filter ", TextRole.MUTED), (text, TextRole.ACCENT)),
         (),
-        (
-            ("  esc", TextRole.KEY),
-            (" removes it, ", TextRole.MUTED),
-            (keys.shown(BY_ID["filter"]), TextRole.KEY),
-            (" changes it.", TextRole.MUTED),
-        ),
+        # no other key: until the filter is done, a key types a character
+        (("  esc", TextRole.KEY), (" removes it.", TextRole.MUTED)),
     )
+
+
+_MOST_LABEL = 60
+_DIALOG_CELLS = 54
+"""The cells of a dialog's line in a terminal of 60 columns."""
+_STATUS_CELLS = 10
+
+
+def job_lines(jobs: Mapping[int, Job | None], *, with_continuation: bool = False) -> list[Line]:
+    """Return a line for each job in a dialog, with the statuses in a column.
+
+    Args:
+        jobs: The jobs by their ids; None for one that cannot be read.
+        with_continuation: Whether to show where a recovery of each would continue.
+    """
+    labels = {job_id: "" if job is None else job.label[:_MOST_LABEL] for job_id, job in jobs.items()}
+    names = {job_id: f"job {job_id}" for job_id in jobs}
+    size = max(map(len, names.values()), default=0)
+    # no wider than what leaves the status in the same line of a narrow dialog
+    room = _DIALOG_CELLS - size - _STATUS_CELLS - 4
+    column = min(room, max(map(width_of, labels.values()), default=0))
+    lines: list[Line] = []
+    for job_id, job in jobs.items():
+        name = (f"{names[job_id]:<{size}}  ", TextRole.STRONG)
+        if job is None:
+            lines.append((name,))
+            continue
+        status, role = status_span(job)
+        after = continuation_of(job) if with_continuation else ""
+        label = labels[job_id] + " " * max(0, column - width_of(labels[job_id]))
+        lines.append(
+            (
+                name,
+                (f"{label}  ", TextRole.PLAIN),
+                (unbroken(status), role),
+                *(((f"  continues {after}", TextRole.MUTED),) if after else ()),
+            )
+        )
+    return lines
 
 
 def describe_nothing_failed(job: Job, archived: bool) -> str:

@@ -150,8 +150,9 @@ class JobsView(DashboardView):
                 count = self._count_targets(command.id)
                 title = "resume" if command.id == "hold" and self._has_paused_job() else command.title
                 title = "restore" if command.id == "archive" and self.archived else title
-                marked = self.list.rows.marks and not self._full
-                return (f"{title} {count:,} marked" if marked else title) if count else None
+                if self.list.rows.marks and not self._full:
+                    title = f"{title.removesuffix(' job')} {count:,} marked"
+                return title if count else None
             case "next_failure":
                 job = self.detail.job
                 # the cursor is on the only host of a job
@@ -194,12 +195,10 @@ class JobsView(DashboardView):
         return len(marks) - len(active)
 
     def _update_hint(self) -> None:
-        lists = self.list
-        self.set_class(not len(lists.rows) and not self._full, "-empty")
-        if lists.filter_text:
-            lists.set_empty(nothing_found(lists.filter_text, self.context.keymap))
-        else:
-            lists.set_empty(first_steps(self.context, self.archived, self.size.width, self.size.height - 2))
+        text = self.list.filter_text
+        self.set_class(not len(self.list.rows) and not self._full, "-empty")
+        steps = first_steps(self.context, self.archived, self.size.width, self.size.height - 2)
+        self.list.set_empty(nothing_found(text) if text else steps)
 
     def _set_full(self, full: bool) -> None:
         self._full = full

@@ -98,7 +98,7 @@ class SchedulesView(TableView):
         elif self._schedules is None:
             self.show_rows(rows, "Loading …")
         else:
-            self.show_rows(rows, f"No schedules; {self._key_of_new()} writes one")
+            self.show_rows(rows, f"There is no schedule yet: {self._key_of_new()} writes one")
         self.show_detail()
 
     @property
