@@ -20,7 +20,7 @@ from jobtui.model import Status
 from jobtui.storage.base import CompactionFigures, CompactionRequest, FamilyFigures, LevelFigures
 from jobtui.tui.text.notices import explained_lines
 from jobtui.tui.text.spans import plain
-from jobtui.tui.views.advice import _by_space, _space_rows, advised_statement, share_bar
+from jobtui.tui.views.advice import _by_space, _host_lines, _space_rows, advised_statement, share_bar
 from jobtui.tui.widgets.table import Table
 from jobtui.tui.widgets.table_layout import Sorting
 from tests.support.dashboards import DashboardBench, dashboard_bench, showing
@@ -146,6 +146,38 @@ class TestConfirmation:
                 assert "the time is a guess: no earlier run on this host, 50 MiB/s assumed" in text
 
         asyncio.run(run())
+
+
+class TestHosts:
+    ROWS = tuple(
+        {
+            "Host": host,
+            "Verdict": "compact",
+            "reason": "≈ 60 MiB of 100 MiB would be given back",
+            "Deletions": deletions,
+            "L0 Files": files,
+            "In Memory": memory,
+        }
+        for host, deletions, files, memory in (("h1", 0.34, 6, 3 << 20), ("h2", 0.05, 12, None))
+    )
+
+    def lines(self, width: int) -> list[str]:
+        times = ["never compacted by jobtui"] * len(self.ROWS)
+        return [plain(line) for line in _host_lines(self.ROWS, times, width)]
+
+    def test_wide_terminal_has_the_figures_of_each_host(self) -> None:
+        first, second = self.lines(170)
+        assert first.endswith("jobtui  34% deletions   6 L0 files  3 MiB in memory")
+        assert second.endswith("jobtui   5% deletions  12 L0 files")
+
+    def test_narrow_terminal_has_no_figures(self) -> None:
+        assert len(self.lines(100)) == 2
+        assert not any("deletions" in line for width in (60, 100) for line in self.lines(width))
+
+    def test_figures_that_no_host_reports_are_left_out(self) -> None:
+        rows = [dict(row, Deletions=None) for row in self.ROWS]
+        (first, _) = [plain(line) for line in _host_lines(rows, ["never"] * 2, 170)]
+        assert first.endswith("never   6 L0 files  3 MiB in memory")
 
 
 def measured(live_share: float, memtable: int = 0) -> CompactionFigures:

@@ -1,11 +1,12 @@
 """Spaces (2) and hosts (3)."""
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from jobtui.model import Status
+from jobtui.model import Job, Status, Task
 from jobtui.storage.base import CompactionFigures, Host
 from jobtui.tui.data.inventory_rows import SPACE_COLUMNS, NamedRows, host_rows, job_counts, row_filter
 from jobtui.tui.text.spans import TextRole, plain
@@ -290,6 +291,17 @@ def test_key_scrolls_the_pane_below_the_table(tmp_path: Path) -> None:
             assert shown.dashboard.view.space_in_view() == "nba"
 
     asyncio.run(run())
+
+
+def test_host_shows_the_jobs_that_it_works_on() -> None:
+    now = datetime(2019, 12, 17, 17, 21, tzinfo=UTC)
+    tasks = (Task(0, "h1", Status.RUNNING, progress=0.25), Task(1, "h2", Status.QUEUE))
+    jobs = [Job(number, "compact", "nba", now, Status.RUNNING, tasks=tasks) for number in (7, 8)]
+    hosts = [Host("h1", up=True), Host("h2", up=True)]
+    shown = {name: plain(cells["work"]) for name, cells in host_rows(hosts, "name", False, jobs[:1])}
+    assert shown == {"h1": "job 7  compact nba  25%", "h2": ""}
+    ((_, cells), _) = host_rows(hosts, "name", False, jobs)
+    assert plain(cells["work"]).endswith("  and 1 more")
 
 
 def test_host_shows_the_cause_of_its_failure_without_its_path() -> None:

@@ -98,6 +98,24 @@ def test_question_shows_the_statement_of_the_schedule_it_drops(tmp_path: Path) -
     asyncio.run(run())
 
 
+@pytest.mark.parametrize(("width", "columns"), [(80, 4), (170, 7)])
+def test_wide_terminal_has_the_times_and_the_statement_in_the_table(
+    tmp_path: Path, width: int, columns: int
+) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, auto=True, size=(width, 30)) as shown:
+            assert shown.bench.execute(NIGHTLY).failure is None
+            await shown.press("6")
+            await shown.shows("▸nightly")
+            view = shown.dashboard.view
+            assert isinstance(view, SchedulesView)
+            assert len(view.table.shown) == columns
+            told = ("30 2 * * * UTC", "06:00", "ADMIN FLUSH nba")
+            assert all(text in shown.row("▸nightly") for text in told) is (columns == 7)
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
     ("moment", "words"),
     [

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 
 from jobtui.engine.client import SpaceOverview
-from jobtui.formatting import format_bytes
-from jobtui.model import Status
+from jobtui.formatting import format_bytes, format_percent
+from jobtui.model import Job, Status, Task
 from jobtui.storage.base import Host
 from jobtui.tui.text.spans import GLYPH, STATUS_ROLE, Line, Span, TextRole, line_width, plain
 from jobtui.tui.widgets.table_layout import Column, PlacedColumn
@@ -26,11 +26,13 @@ HOST_COLUMNS = (
     Column("spaces", "Spaces", 7, 7, right=True, hide_order=1, sorts=True),
     Column("size", "Size", 9, 10, right=True, hide_order=2, sorts=True),
     Column("free", "Free", 9, 10, right=True, sorts=True),
+    Column("work", "Works On", 8, 60, hide_order=5, fills=True, usual_width=24),
 )
 # if a host reports an error: the error matters more than the whole name of the host
 HOST_COLUMNS_WITH_DETAIL = (
     Column("name", "Host", 8, 40, sorts=True, host=True),
-    *HOST_COLUMNS[1:],
+    *HOST_COLUMNS[1:-1],
+    Column("work", "Works On", 8, 40, hide_order=5),
     Column("detail", "", 12, 80, hide_order=3, fills=True),
 )
 Counts = Mapping[Status, int]
@@ -154,8 +156,10 @@ def space_rows(
     ]
 
 
-def host_rows(hosts: Sequence[Host], sort: str, descending: bool) -> list[tuple[str, Mapping[str, Line]]]:
-    """Return a row for each host, in order."""
+def host_rows(
+    hosts: Sequence[Host], sort: str, descending: bool, active: Iterable[Job] = ()
+) -> list[tuple[str, Mapping[str, Line]]]:
+    """Return a row for each host, in order; `active`: the jobs that the hosts may work on."""
     values: Mapping[str, Callable[[Host], object]] = {
         "name": lambda host: host.name,
         "status": lambda host: host.up,
@@ -164,7 +168,18 @@ def host_rows(hosts: Sequence[Host], sort: str, descending: bool) -> list[tuple[
         "free": lambda host: -1 if host.free is None else host.free,
     }
     ordered = sorted(hosts, key=values[sort], reverse=descending)  # type: ignore[arg-type]
-    return [(host.name, _host(host)) for host in ordered]
+    work: dict[str, list[Line]] = {}
+    for job in active:
+        for task in job.tasks:
+            if task.status is Status.RUNNING:
+                work.setdefault(task.host, []).append(_work(job, task))
+    return [(host.name, _host(host, _first_of(work.get(host.name, ())))) for host in ordered]
+
+
+def _work(job: Job, task: Task) -> Line:
+    # a span that begins with a blank is omitted, not cut, if there is no room for it
+    done = "" if task.progress is None else f"  {format_percent(task.progress).strip()}"
+    return ((f"job {job.id}", TextRole.RUNNING), (f"  {job.label}", TextRole.PLAIN), (done, TextRole.MUTED))
 
 
 def _space(entry: SpaceOverview, counts: Counts, verdict: str, *, is_chosen: bool) -> Mapping[str, Line]:
@@ -204,7 +219,13 @@ def _narrow_counts(counts: Line, width: int) -> Line:
     )
 
 
-def _host(host: Host) -> Mapping[str, Line]:
+def _first_of(work: Sequence[Line]) -> Line:
+    if not work:
+        return (("", TextRole.PLAIN),)
+    return work[0] if len(work) == 1 else (*work[0], (f"  and {len(work) - 1} more", TextRole.MUTED))
+
+
+def _host(host: Host, work: Line) -> Mapping[str, Line]:
     state = ("✔ online", TextRole.FINISHED) if host.state == "online" else (f"✖ {host.state}", TextRole.FAILED)
     return {
         "name": ((host.name, TextRole.STRONG),),
@@ -212,6 +233,7 @@ def _host(host: Host) -> Mapping[str, Line]:
         "spaces": ((str(host.spaces), TextRole.PLAIN),),
         "size": ((format_bytes(host.size, unknown="–"), TextRole.PLAIN),),
         "free": ((format_bytes(host.free, unknown="–"), TextRole.PLAIN),),
+        "work": work,
         # the path of an adopted database is its name: it would fill the column before the cause
         "detail": ((host.detail.removeprefix(f"{host.name}: "), TextRole.FAILED),),
     }

@@ -147,14 +147,22 @@ class AdviceView(TableView):
 def _host_lines(hosts: Sequence[Values], times: Sequence[str], width: int) -> list[Line]:
     """Return the advice for each host: a line in columns if `width` has room, else several.
 
-    `times`: when each host's part was last compacted.
+    Figures of each host are in a last column if there is room for it as well. `times`: when each host's part
+    was last compacted.
     """
     rows = [
         (str(host["Host"]), str(host["Verdict"]), str(host["reason"]), when)
         for host, when in zip(hosts, times, strict=True)
     ]
     sizes = [max(map(width_of, column)) for column in zip(*rows, strict=True)]
-    are_columns = 1 + sum(sizes) + 2 * (len(sizes) - 1) <= width
+    needed = 1 + sum(sizes) + 2 * (len(sizes) - 1)
+    are_columns = needed <= width
+    figures = _figures(hosts)
+    if needed + 2 + max(map(width_of, figures), default=0) <= width:
+        rows = [
+            (host, verdict, reason, f"{fit(when, sizes[3])}  {text}".rstrip())
+            for (host, verdict, reason, when), text in zip(rows, figures, strict=True)
+        ]
     lines: list[Line] = []
     for host, verdict, reason, when in rows:
         role = _ROLES.get(verdict, TextRole.FINISHED)
@@ -168,6 +176,25 @@ def _host_lines(hosts: Sequence[Values], times: Sequence[str], width: int) -> li
         lines += wrapped(((f"   {reason}", TextRole.PLAIN),), width, hang=3)
         lines += wrapped(((f"   {when}", TextRole.MUTED),), width, hang=3)
     return lines
+
+
+def _figures(hosts: Sequence[Values]) -> list[str]:
+    """Return the figures of each host, aligned: `34% deletions  6 L0 files  3 MiB in memory`."""
+    forms: tuple[tuple[str, str, Callable[[float], str]], ...] = (
+        ("Deletions", "deletions", lambda share: f"{share * 100:.0f}%"),
+        ("L0 Files", "L0 files", lambda count: f"{count:.0f}"),
+        ("In Memory", "in memory", lambda size: format_bytes(int(size))),
+    )
+    columns: list[list[str]] = []
+    for key, noun, write in forms:
+        known = [value for host in hosts if isinstance(value := host[key], int | float)]
+        size = max((len(write(value)) for value in known), default=0)
+        texts = (
+            f"{write(value):>{size}} {noun}" if isinstance(value := host[key], int | float) else ""
+            for host in hosts
+        )
+        columns.append([fit(text, size + 1 + len(noun)) for text in texts] if known else [""] * len(hosts))
+    return ["  ".join(filter(None, row)) for row in zip(*columns, strict=True)]
 
 
 def share_bar(share: float | None) -> str:

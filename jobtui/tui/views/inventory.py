@@ -297,7 +297,8 @@ class HostsView(InventoryView):
         columns = HOST_COLUMNS_WITH_DETAIL if has_problems else HOST_COLUMNS
         if self.table.columns != columns:
             self.table.columns = columns
-        return host_rows(overview.hosts, sorting.key, sorting.descending)
+        active = self.context.client.active_jobs()
+        return host_rows(overview.hosts, sorting.key, sorting.descending, active)
 
     @override
     def stats_targets(self) -> list[tuple[str, str]]:

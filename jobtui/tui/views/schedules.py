@@ -27,7 +27,10 @@ SCHEDULE_COLUMNS = (
     Column("name", "Schedule", 8, 30),
     Column("next", "Next", 18, 38),
     Column("state", "State", 7, 7, hide_order=1),
-    Column("result", "Last Result", 16, 60, fills=True),
+    Column("at", "At", 8, 30, hide_order=6),
+    Column("until", "Until", 5, 5, hide_order=7),
+    Column("statement", "Statement", 24, 80, hide_order=5),
+    Column("result", "Last Result", 16, 60, fills=True, usual_width=40),
 )
 _ASK_EVERY = 5  # seconds: what changes without a job is a time that comes closer
 _ANSWERED_A_SECOND = 50  # schedules: the owner does nothing else while it answers
@@ -202,12 +205,16 @@ def _cells(schedule: ScheduleRow, now: datetime) -> Mapping[str, Line]:
     if runs and runs[-1]["status"] == "failed":
         role = TextRole.FAILED
     paused = schedule["State"] == "paused"
+    zone = f" {schedule['timezone']}" if schedule["timezone"] else ""
     return {
         "name": ((schedule["Schedule"], TextRole.STRONG),),
         "next": _next_cell(next_words(_moment(schedule["Next"]), now), paused),
         # without the note on the coming times, which the detail has
         "result": ((runs[-1]["result"] if runs else "no run yet", role),),
-        "state": ((schedule["State"], TextRole.STOPPED if paused else TextRole.FINISHED),),
+        "state": ((schedule["State"], TextRole.WARNING if paused else TextRole.FINISHED),),
+        "at": ((f"{schedule['At']}{zone}", TextRole.PLAIN),),
+        "until": ((schedule["Until"] or "", TextRole.PLAIN),),
+        "statement": ((schedule["Statement"], TextRole.ACCENT),),
     }
 
 
