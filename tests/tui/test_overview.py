@@ -112,6 +112,12 @@ class TestCard:
         assert inside[:2] == ["another program has the database", "open (its LOCK is held)"]
         assert inside[2] == below
 
+    def test_long_reason_has_two_lines_if_the_rest_fits_into_one(self) -> None:
+        reason = "another program has the database open (its LOCK is held)"
+        busy = card(replace(FAILED, reason=reason), active=(RUNNING,), verdict="compact")
+        inside = [line.strip("│ ") for line in text_of(busy).split("\n")[4:7]]
+        assert inside[1:] == ["open (its LOCK is held)", "▶ compact  advice: compact"]
+
     def test_path_keeps_its_end(self) -> None:
         shown = card(host=replace(ROOMY, name="/srv/databases/of/the/shop/orders"))
         assert "500 GiB free on …/the/shop/orders" in text_of(shown)

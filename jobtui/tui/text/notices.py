@@ -262,7 +262,7 @@ def nothing_found(text: str) -> tuple[Line, ...]:
     )
 
 
-_MOST_LABEL = 60
+_MAX_LABEL = 60
 _DIALOG_CELLS = 54
 """The cells of a dialog's line in a terminal of 60 columns."""
 _STATUS_CELLS = 10
@@ -275,7 +275,7 @@ def job_lines(jobs: Mapping[int, Job | None], *, with_continuation: bool = False
         jobs: The jobs by their ids; None for one that cannot be read.
         with_continuation: Whether to show where a recovery of each would continue.
     """
-    labels = {job_id: "" if job is None else job.label[:_MOST_LABEL] for job_id, job in jobs.items()}
+    labels = {job_id: "" if job is None else job.label[:_MAX_LABEL] for job_id, job in jobs.items()}
     names = {job_id: f"job {job_id}" for job_id in jobs}
     size = max(map(len, names.values()), default=0)
     # no wider than what leaves the status in the same line of a narrow dialog

@@ -210,6 +210,8 @@ def _state_lines(card: SpaceCard, width: int) -> list[Line]:
     if width_of(cause) > width:
         # a long reason gets the lines that would only report that nothing is active or advised
         below = [active] * bool(card.active) + [advice] * (card.verdict in VERDICT_ROLE)
+        one: Line = tuple(span for line in below for span in (*line, ("  ", TextRole.PLAIN)))[:-1]
+        below = [one] if len(below) > 1 and line_width(one) <= width else below
     return [*(((text, TextRole.FAILED),) for text in wrap(cause, width, 3 - len(below))), *below]
 
 
