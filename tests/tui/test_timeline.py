@@ -7,8 +7,9 @@ import pytest
 
 from jobtui.formatting import DateOrder
 from jobtui.model import ClusterRef, EventKind, Job, JobEvent, Status, Task
-from jobtui.tui.tabs.summary import summary_lines
-from jobtui.tui.tabs.timeline import event_lines, timeline_lines
+from jobtui.tui.tabs.summary import summary_lines, task_counts
+from jobtui.tui.tabs.tasks import task_lines
+from jobtui.tui.tabs.timeline import add_timeline, event_lines, timeline_lines
 from jobtui.tui.text.spans import plain, width_of
 from jobtui.tui.widgets.tab_strip import Caption, Tab, TabStrip
 
@@ -125,3 +126,41 @@ def test_title_names_the_space_before_the_way(width: int, title: str) -> None:
     assert line.startswith(title)
     assert "[ ]" in line
     assert width_of(line) == width
+
+
+class TestBesideTheTasks:
+    def lines(self, count: int, width: int) -> tuple[str, list[str]]:
+        """Return the line above the tasks, and their lines."""
+        tasks = tuple(
+            Task(
+                number,
+                f"h{number}",
+                Status.FINISHED,
+                start=NOW + timedelta(seconds=5 * (number - 1)),
+                stop=NOW + timedelta(seconds=20 * number),
+            )
+            for number in range(1, count + 1)
+        )
+        stop = NOW + timedelta(seconds=20 * count)
+        job = Job(1, "compact", "nba", NOW, Status.FINISHED, start=NOW, stop=stop, tasks=tasks)
+        shown = task_lines(job, {}, width, stop)
+        head, shown = add_timeline(task_counts(job), shown, job, width, stop, DateOrder.MONTH_FIRST)
+        return plain(head), [plain(line) for line in shown.lines]
+
+    def test_bars_of_all_tasks_are_on_one_axis(self) -> None:
+        head, lines = self.lines(3, 120)
+        left = head.index(f"{NOW.astimezone():%H:%M:%S}")
+        waits, works = [line.count("╌") for line in lines], [line.count("▄") for line in lines]
+        end = head.rindex("+1:00") + len("+1:00")
+        assert [left + wait for wait in waits] == [line.index("▄") for line in lines]
+        assert waits[2] == pytest.approx((end - left) / 6, abs=1)
+        assert works[0] == pytest.approx((end - left) / 3, abs=1)
+        assert left + waits[2] + works[2] == end
+        assert [line[end:].strip() for line in lines] == ["", "waited 5.0 s", "waited 0:10"]
+        assert max(map(width_of, (head, *lines))) <= 120
+
+    def test_nothing_is_added_without_room_or_for_one_task(self) -> None:
+        for count, width in ((3, 60), (1, 200)):
+            head, lines = self.lines(count, width)
+            assert "▄" not in "".join(lines)
+            assert "+" not in head

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import datetime
 
+from msgspec.structs import replace
+
 from jobtui.engine.job_log import describe_requester
 from jobtui.engine.lifecycle import is_held
 from jobtui.formatting import (
@@ -18,7 +20,7 @@ from jobtui.formatting import (
     to_local,
 )
 from jobtui.model import ClusterRef, EventKind, Job, JobEvent, Status, Task
-from jobtui.tui.tabs.tasks import TaskSort, sort_tasks
+from jobtui.tui.tabs.tasks import TaskLines, TaskSort, sort_tasks
 from jobtui.tui.text.spans import (
     STATUS_ROLE,
     Line,
@@ -27,6 +29,7 @@ from jobtui.tui.text.spans import (
     cut,
     fit,
     fit_host,
+    line_width,
     status_span,
     task_status_span,
     width_of,
@@ -36,6 +39,8 @@ from jobtui.tui.text.spans import (
 _NOTE = 26
 _WAIT = "╌"
 _WORK = "▇"
+# lower than the bars of the progress in the same lines
+_WORK_BESIDE = "▄"
 _GUTTER = 2  # cells: the glyph of a status, and a blank
 _MIN_WAIT = 1.0
 """The shortest wait that is mentioned, in seconds: most tasks start at once."""
@@ -54,29 +59,67 @@ def timeline_lines(job: Job, width: int, now: datetime, order: DateOrder) -> lis
     note = _NOTE if width - label - _NOTE >= 30 else 0
     room = max(8, width - _GUTTER - label - note - 2)
     axis = _Axis(begin, total, room)
-    lines: list[Line] = [
-        _scale(format_recent_time(begin, now, order), f"+{format_duration(total)}", label, room)
-    ]
-    whole = _row("job", label, axis, job.start, job.stop, job.status, now, _note(job, job, now), note)
-    lines.append((*_gutter(status_span(job)), *whole))
+    scale = _scale(format_recent_time(begin, now, order), f"+{format_duration(total)}", room)
+    lines: list[Line] = [((" " * (_GUTTER + label + 1), TextRole.PLAIN), scale)]
+    whole = _bar(axis, job.start, job.stop, job.status, now, _note(job, job, now), note)
+    lines.append((*_gutter(status_span(job)), (f"{fit('job', label)} ", TextRole.PLAIN), *whole))
     for task in sort_tasks(job, TaskSort.STATUS):
-        bar = _row(
-            task.host,
-            label,
-            axis,
-            task.start,
-            task.stop,
-            task.status,
-            now,
-            _note(job, task, now),
-            note,
-        )
-        lines.append((*_gutter(task_status_span(task, job)), *bar))
+        bar = _bar(axis, task.start, task.stop, task.status, now, _note(job, task, now), note)
+        name = (f"{fit_host(task.host, label)} ", TextRole.PLAIN)
+        lines.append((*_gutter(task_status_span(task, job)), name, *bar))
     lines.append(())
     muted = TextRole.MUTED
     waits, works = (_WAIT, TextRole.QUEUE), (_WORK, STATUS_ROLE[job.status])
     lines.append(((" ", muted), waits, (" waits   ", muted), works, (" works", muted)))
     return [cut(line, width) for line in lines]
+
+
+_MIN_BESIDE = 24
+_GAP_BESIDE = 3
+
+
+def add_timeline(
+    head: Line, tasks: TaskLines, job: Job, width: int, now: datetime, order: DateOrder
+) -> tuple[Line, TaskLines]:
+    """Put each task's bar at the right of its line, and the axis at the right of `head`, if there is room.
+
+    Args:
+        head: The line above the tasks.
+        tasks: The lines of the tasks.
+        job: Their job.
+        width: The cells of a line.
+        now: The time until which a running task's bar extends.
+        order: The order of day, month and year.
+
+    Returns:
+        The line above the tasks, and the lines of the tasks.
+    """
+    # the line of an ended task has the time in which it ran
+    notes = {
+        task.number: note.rpartition(" · ")[0] if task.status.ended else note
+        for task in job.tasks
+        for note in (_note(job, task, now),)
+    }
+    note_width = max(map(len, notes.values()), default=0)
+    note_width += 2 if note_width else 0
+    used = max(map(line_width, (head, *tasks.lines)))
+    room = width - used - _GAP_BESIDE - note_width
+    if room < _MIN_BESIDE or len(job.tasks) < 2:
+        return head, tasks
+    end = max(job.stop or now, job.submitted)
+    axis = _Axis(job.submitted, (end - job.submitted).total_seconds(), room)
+    lines = list(tasks.lines)
+    by_number = {task.number: task for task in job.tasks}
+    for number, first, _ in tasks.positions:
+        task = by_number[number]
+        bar = _bar(axis, task.start, task.stop, task.status, now, notes[number], note_width, work=_WORK_BESIDE)
+        lines[first] = (*_padded(lines[first], used + _GAP_BESIDE), *bar)
+    scale, role = _scale(format_recent_time(axis.begin, now, order), f"+{format_duration(axis.total)}", room)
+    return (*_padded(head, used + _GAP_BESIDE), (scale, role)), replace(tasks, lines=lines)
+
+
+def _padded(line: Line, width: int) -> Line:
+    return (*line, (" " * (width - line_width(line)), TextRole.PLAIN))
 
 
 class _Axis:
@@ -98,15 +141,12 @@ def _gutter(status: Span) -> Line:
     return (text[0], role), (" " * (_GUTTER - 1), TextRole.PLAIN)
 
 
-def _scale(left: str, right: str, label: int, room: int) -> Line:
+def _scale(left: str, right: str, room: int) -> Span:
     gap = room - len(left) - len(right)
-    text = f"{left}{' ' * gap}{right}" if gap > 0 else right.rjust(room)
-    return (" " * (_GUTTER + label + 1), TextRole.PLAIN), (text, TextRole.MUTED)
+    return f"{left}{' ' * gap}{right}" if gap > 0 else right.rjust(room), TextRole.MUTED
 
 
-def _row(
-    name: str,
-    label: int,
+def _bar(
     axis: _Axis,
     start: datetime | None,
     stop: datetime | None,
@@ -114,15 +154,15 @@ def _row(
     now: datetime,
     note: str,
     note_width: int,
+    work: str = _WORK,
 ) -> Line:
     first = axis.cell(start) if start is not None else axis.cell(stop or now)
     last = axis.cell(stop or now) if start is not None else first
     if start is not None and last == first:
         first, last = (first, last + 1) if first < axis.room else (first - 1, last)
     return (
-        (f"{fit_host(name, label)} ", TextRole.PLAIN),
         (_WAIT * first, TextRole.QUEUE),
-        (_WORK * (last - first), STATUS_ROLE[status]),
+        (work * (last - first), STATUS_ROLE[status]),
         (" " * (axis.room - last), TextRole.PLAIN),
         ("  " + fit(note, note_width - 2) if note_width else "", TextRole.MUTED),
     )

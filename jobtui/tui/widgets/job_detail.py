@@ -31,6 +31,8 @@ _MIN_HEIGHT_OF_HEAD = 6
 """The lines of a body that shows the whole head of a job; a lower one shows its first line."""
 _MIN_HEIGHT_OF_SECTIONS = 24
 """The lines of a body that has room for the timeline and the events below the tasks."""
+_MIN_WIDTH_OF_BARS = 100
+"""The cells of a line that may have room for the bars of the timeline beside the tasks."""
 
 _ALL_ROWS = 1_000_000
 """More rows than any job has tasks: to the first or the last one."""
@@ -334,10 +336,13 @@ class JobDetail(Detail):
         self._positions = tuple(
             (number, above + first, above + last) for number, first, last in tasks.positions
         )
-        lines += tasks.lines
-        if self.body.size.height >= _MIN_HEIGHT_OF_SECTIONS:
-            lines += self._sections_below(job, width, now, len(lines))
-        return lines
+        is_high = self.body.size.height >= _MIN_HEIGHT_OF_SECTIONS
+        sections = self._sections_below(job, width, now, above + len(tasks.lines)) if is_high else []
+        if not sections and width >= _MIN_WIDTH_OF_BARS:
+            from jobtui.tui.tabs.timeline import add_timeline  # late, as below
+
+            lines[-1], tasks = add_timeline(lines[-1], tasks, job, width, now, context.settings.date_order)
+        return [*lines, *tasks.lines, *sections]
 
     def _sections_below(self, job: Job, width: int, now: datetime, above: int) -> list[Line]:
         """Return the timeline and the events if they fit whole below the tasks."""
