@@ -72,9 +72,7 @@ class Dispatcher:
         self._starting: set[int] = set()
         self._hosts: set[str] = set()
         self._began_at: dict[int, float] = {}
-        self._schedule_due = False
-        self._leaving = False
-        self._closed = False
+        self._schedule_due = self._leaving = self._closed = False
         self._recheck: asyncio.Task[None] | None = None
         self._wake_up: asyncio.Task[None] | None = None
         self._deferrals = Deferrals(store, storage, clock, self._on_given_up)
@@ -466,7 +464,8 @@ class Dispatcher:
             self._send(job, tasks, begun, jobs[0] if jobs else None)
             self._waiters.notify()  # for `wait_started`
 
-        self._began_at.setdefault(job.id, self._clock.steady())
+        if job.start is None:  # of a job that another owner started, only the wall clock's times are known
+            self._began_at.setdefault(job.id, self._clock.steady())
         self._store.update_nowait(edit, settled)
 
     def _send(self, job: Job, claimed: Sequence[int], begun: Sequence[int], started: Job | None) -> None:

@@ -409,11 +409,13 @@ def _end_with_last_task(job: Job, at: datetime, took: float | None) -> Job:
     event = JobEvent(at=at, kind=EventKind.ENDED, status=status, reason=reason)
     if job.start is None:
         took = None
+    elif took is None:  # it had another owner, whose steady clock is not known
+        took = working_seconds(job, at)
     else:
-        working = working_seconds(job, at)
-        if working < (at - job.start).total_seconds():
-            # it was paused, waited between hosts, or had another owner, whose steady clock is not known
-            took = working
+        # while it was paused or waited between hosts. Only this is taken from the wall clock, which may have
+        # jumped while it worked
+        idle = (at - job.start).total_seconds() - working_seconds(job, at)
+        took = min(took, max(0.0, took - idle))
     return replace(
         job,
         status=status,

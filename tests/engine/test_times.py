@@ -27,6 +27,23 @@ def test_durations_come_from_the_steady_clock(three: Bench) -> None:
     assert job.stop == job.start
 
 
+@pytest.mark.parametrize("jump", [18_000, -18_000])
+def test_jump_while_one_of_several_hosts_works_is_no_part_of_it(three: Bench, jump: int) -> None:
+    three.execute("ADMIN COMPACT nba ON local0, local1 WITH rolling = 1, wait = 10 s")
+    first = three.storage.operation("nba", "local0")
+    three.advance(30)
+    first.finish()
+    three.events.wait_for(lambda: three.job(1).tasks[0].status is Status.FINISHED)
+    three.settle()
+    three.advance(10)
+    second = three.storage.operation("nba", "local1")
+    three.clock.set_back(-jump)
+    three.advance(60)
+    second.finish()
+    job = three.events.until(1, Status.FINISHED)
+    assert job.took == 90
+
+
 def test_repeated_hour_gives_no_negative_duration_or_reorder(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -36,6 +36,7 @@ RARE = [
     *("blob_levels", "blob_merges", "kept_times", "tiered_level", "last_level_cold", "ingest_behind"),
     *("universal_incremental", "round_robin", "fifo_compacts", "zstd_parallel", "wal_manual", "two_queues"),
     *("single_deletes", "odd_keys", "recreated_family", "wide_delete"),
+    *("hundreds_of_families", "prefix_capped", "ribbon_below"),
 ]
 # what RocksDB reads back otherwise, or what cannot be distinguished from it
 DELIMITERS = [

@@ -183,7 +183,7 @@ static std::map<string, Change> kinds() {
   k["putoperator"] = [](Options& o) { o.merge_operator = MergeOperators::CreatePutOperator(); };
 
   k["ordinary"] = [](Options&) {};
-  for (auto each : {"many_families", "families", "odd_names", "byte_names", "cold_family", "sum_family",
+  for (auto each : {"many_families", "hundreds_of_families", "families", "odd_names", "byte_names", "cold_family", "sum_family",
                     "fifo_family", "range_deletes", "ingested", "wide", "ttl_values", "write_committed",
                     "write_prepared", "write_unprepared", "encrypted", "single_deletes", "odd_keys",
                     "recreated_family", "wide_delete"})
@@ -210,6 +210,7 @@ static std::map<string, Change> kinds() {
     o.prefix_extractor.reset(NewFixedPrefixTransform(3));
     table(o, [](auto& t) { t.filter_policy.reset(NewBloomFilterPolicy(10)), t.whole_key_filtering = false; });
   };
+  k["prefix_capped"] = [](Options& o) { o.prefix_extractor.reset(NewCappedPrefixTransform(5)); };
   k["hash_index"] = [](Options& o) {
     o.prefix_extractor.reset(new Prefix);
     table(o, [](auto& t) { t.index_type = BlockBasedTableOptions::kHashSearch; });
@@ -230,6 +231,10 @@ static std::map<string, Change> kinds() {
       t.partition_filters = true;
       t.index_type = BlockBasedTableOptions::kTwoLevelIndexSearch;
     });
+  };
+  k["ribbon_below"] = [](Options& o) {
+    table(o, [](auto& t) { t.filter_policy.reset(NewRibbonFilterPolicy(10, 2)); });
+    o.optimize_filters_for_hits = true;
   };
   k["blob_files"] = [](Options& o) {
     o.enable_blob_files = o.enable_blob_garbage_collection = true;
@@ -458,7 +463,7 @@ static void flush(DB* db, const Families& families) {
 
 static void add_families(DB* db, Families& families) {
   std::vector<string> names;
-  int count = is("many_families") ? 60 : is("families") || is("atomic_flush") || is("recreated_family") ? 3 : 0;
+  int count = is("many_families") ? 60 : is("hundreds_of_families") ? 300 : is("families") || is("atomic_flush") || is("recreated_family") ? 3 : 0;
   for (int i = 0; i < count; i++) names.push_back("family" + std::to_string(i));
   if (is("cold_family") || is("sum_family") || is("fifo_family")) names.push_back("one");
   if (is("odd_names"))
@@ -510,7 +515,7 @@ static void make(const string& state) {
   Families families;
   DB* db = open_database(families);
   add_families(db, families);
-  int flushed = state == "unflushed" ? 0 : 3, count = is("many_families") ? 10 : 300;
+  int flushed = state == "unflushed" ? 0 : 3, count = is("many_families") || is("hundreds_of_families") ? 10 : 300;
   for (int layer = 0; layer < flushed; layer++) {
     for (auto family : families) write_layer(db, family, layer, count);
     flush(db, families);
