@@ -210,10 +210,16 @@ async def move_to(shown: DashboardBench, space: str) -> None:
 class StalledFigures(ScriptedStorage):
     """A storage whose hosts do not answer while they are measured."""
 
+    def __init__(self, spaces: dict[str, Sequence[str]]) -> None:
+        super().__init__(spaces)
+        # a reference to each: otherwise the statement that waits for it is garbage, and ends
+        self.unanswered: list[asyncio.Future[CompactionFigures]] = []
+
     async def figures(
         self, space: str, host: str, request: CompactionRequest | None = None
     ) -> CompactionFigures:
-        return await asyncio.get_running_loop().create_future()
+        self.unanswered.append(asyncio.get_running_loop().create_future())
+        return await self.unanswered[-1]
 
 
 @pytest.mark.parametrize("view", ["5", "7"])
