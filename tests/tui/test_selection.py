@@ -19,22 +19,22 @@ ACTIVE = {
 
 
 def test_stop_selects_queued_and_running_jobs_only() -> None:
-    plan = select_stoppable([9, 7, 6, 5], ACTIVE)
-    assert plan.touched == (5, 6)
-    assert plan.skipped == {"already stopping": (7,), "already ended": (9,)}
-    assert plan.skipped_text == "skipped: jobs 7 (already stopping), 9 (already ended)"
+    selection = select_stoppable([9, 7, 6, 5], ACTIVE)
+    assert selection.touched == (5, 6)
+    assert selection.skipped == {"already stopping": (7,), "already ended": (9,)}
+    assert selection.skipped_text == "skipped: jobs 7 (already stopping), 9 (already ended)"
 
 
 def test_recovery_selects_ended_jobs() -> None:
-    plan = select_recoverable([1, 2, 5, 6], ACTIVE, lambda job_id: job_id == 2)
-    assert plan.touched == (1,)
-    assert plan.skipped == {"archived": (2,), "still running": (5,), "still queued": (6,)}
+    selection = select_recoverable([1, 2, 5, 6], ACTIVE, lambda job_id: job_id == 2)
+    assert selection.touched == (1,)
+    assert selection.skipped == {"archived": (2,), "still running": (5,), "still queued": (6,)}
 
 
 def test_archiving_names_exactly_the_selected_jobs() -> None:
-    plan = select_archivable([1, 2, 3, 5, 8], ACTIVE, lambda job_id: False)
-    assert plan.touched == (1, 2, 3, 8)
-    assert [batch.text for batch in archive_statements(plan.touched)] == ["BACKUP JOB 1 3; BACKUP JOB 8 8"]
+    selection = select_archivable([1, 2, 3, 5, 8], ACTIVE, lambda job_id: False)
+    assert selection.touched == (1, 2, 3, 8)
+    assert [batch.text for batch in archive_statements(selection.touched)] == ["BACKUP JOB 1 3; BACKUP JOB 8 8"]
 
 
 def test_very_many_jobs_need_several_statements() -> None:

@@ -53,37 +53,37 @@ class JobActions:
 
     async def stop(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Stop the jobs that can be stopped."""
-        plan = select_stoppable(ids, self._active())
-        if await self._is_confirmed("Stop", plan, unseen):
-            meant = plan.touched
-            plan = plan.only(select_stoppable(meant, self._active()))
-            if not plan.touched:
-                ended = "already stopping" not in plan.skipped
-                jobs = f"job {meant[0]} has" if len(meant) == 1 else f"jobs {format_ids(meant)} have"
-                what = f"{jobs} ended" if ended else plan.skipped_text
+        selection = select_stoppable(ids, self._active())
+        if await self._is_confirmed("Stop", selection, unseen):
+            confirmed = selection.touched
+            selection = selection.only(select_stoppable(confirmed, self._active()))
+            if not selection.touched:
+                ended = "already stopping" not in selection.skipped
+                jobs, have = ("job", "has") if len(confirmed) == 1 else ("jobs", "have")
+                what = f"{jobs} {format_ids(confirmed)} {have} ended" if ended else selection.skipped_text
                 self._host.show_toast(f"Nothing was left to stop: {what}")
                 return
             # the end of a job that the user has stopped is not reported, unless it is watched
-            self.context.submitted.difference_update(plan.touched)
-            answers = await self._run_all(plan, stop_statements)
-            self._report(plan, answers, "asked to stop", "stop")
+            self.context.submitted.difference_update(selection.touched)
+            answers = await self._run_all(selection, stop_statements)
+            self._report(selection, answers, "asked to stop", "stop")
 
     async def pause_or_resume(self, ids: Iterable[int]) -> None:
         """Pause the jobs that are not paused; if all of them are, let them continue."""
         ids = tuple(ids)
         active = self._active()
-        plan = select_pausable(ids, active)
-        verb, done, words = "pause", "asked to pause", "PAUSE JOB"
-        if not plan.touched and any(active[job_id].paused for job_id in ids if job_id in active):
-            plan = select_paused(ids, active)
-            verb, done, words = "resume", "resumed", "RESUME JOB"
-        if not plan.touched:
+        selection = select_pausable(ids, active)
+        verb, done, command = "pause", "asked to pause", "PAUSE JOB"
+        if not selection.touched and any(active[job_id].paused for job_id in ids if job_id in active):
+            selection = select_paused(ids, active)
+            verb, done, command = "resume", "resumed", "RESUME JOB"
+        if not selection.touched:
             self._host.show_toast(
-                f"Nothing to {verb}: {plan.skipped_jobs}" if plan.skipped else "No job", "warning"
+                f"Nothing to {verb}: {selection.skipped_jobs}" if selection.skipped else "No job", "warning"
             )
             return
-        answers = await self._run_all(plan, lambda jobs: _listed(words, jobs))
-        self._report(plan, answers, done, verb)
+        answers = await self._run_all(selection, lambda jobs: _listed(command, jobs))
+        self._report(selection, answers, done, verb)
         notices = [result.notice for _, answer in answers for result in answer.results if result.notice]
         if notices:
             self._host.show_toast(notices[0], "warning")
@@ -122,41 +122,41 @@ class JobActions:
 
     async def recover(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Run those of the jobs again that have ended."""
-        plan = select_recoverable(ids, self._active(), self.context.client.history.is_archived)
-        if await self._is_confirmed(_RUN_AGAIN, plan, unseen):
-            answers = await self._run_all(plan, recover_statements)
-            self._report(plan, answers, "", "run again")
+        selection = select_recoverable(ids, self._active(), self.context.client.history.is_archived)
+        if await self._is_confirmed(_RUN_AGAIN, selection, unseen):
+            answers = await self._run_all(selection, recover_statements)
+            self._report(selection, answers, "", "run again")
 
     async def recover_hosts(self, job_id: int, *, failed_only: bool) -> None:
         """Run a job again, on all hosts or only on those that did not finish."""
-        plan = select_recoverable([job_id], self._active(), self.context.client.history.is_archived)
-        if plan.touched:
+        selection = select_recoverable([job_id], self._active(), self.context.client.history.is_archived)
+        if selection.touched:
             option = " WITH failed_only = true" if failed_only else ""
             batch = StatementBatch(f"RECOVER JOB {job_id}{option}", (job_id,))
-            self._report(plan, [(batch, await self._run(batch.text))], "", "run again")
+            self._report(selection, [(batch, await self._run(batch.text))], "", "run again")
 
     async def archive(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Archive those of the jobs that have ended."""
-        plan = select_archivable(ids, self._active(), self.context.client.history.is_archived)
-        if await self._is_confirmed("Archive", plan, unseen):
-            answers = await self._run_all(plan, archive_statements)
-            self._report(plan, answers, "archived", "archive")
+        selection = select_archivable(ids, self._active(), self.context.client.history.is_archived)
+        if await self._is_confirmed("Archive", selection, unseen):
+            answers = await self._run_all(selection, archive_statements)
+            self._report(selection, answers, "archived", "archive")
 
     async def restore(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Bring those of the jobs back that are archived."""
-        plan = select_archived(ids, self.context.client.history.is_archived)
-        if await self._is_confirmed("Restore", plan, unseen):
-            answers = await self._run_all(plan, restore_statements)
-            self._report(plan, answers, "back among the jobs", "restore")
+        selection = select_archived(ids, self.context.client.history.is_archived)
+        if await self._is_confirmed("Restore", selection, unseen):
+            answers = await self._run_all(selection, restore_statements)
+            self._report(selection, answers, "back among the jobs", "restore")
 
     async def recover_archived(self, ids: Iterable[int], unseen: int = 0) -> None:
         """Bring archived jobs back, and run them again."""
-        plan = select_archived(ids, self.context.client.history.is_archived)
-        if await self._is_confirmed(_RESTORE_AND_RUN_AGAIN, plan, unseen):
-            answers = await self._run_all(plan, restore_statements)
+        selection = select_archived(ids, self.context.client.history.is_archived)
+        if await self._is_confirmed(_RESTORE_AND_RUN_AGAIN, selection, unseen):
+            answers = await self._run_all(selection, restore_statements)
             if all(answer.failure is None for _, answer in answers):
-                answers = await self._run_all(plan, recover_statements)
-            self._report(plan, answers, "", "run again")
+                answers = await self._run_all(selection, recover_statements)
+            self._report(selection, answers, "", "run again")
 
     async def flush(self, space: str) -> None:
         """Submit a flush."""
@@ -172,7 +172,7 @@ class JobActions:
         if self.context.settings.confirm is not Confirm.BULK and quoted:
             # in a session of its own: the statement must not wait for it
             explained = self.context.client.execute(f"EXPLAIN {statement}", Session(kind="dashboard"))
-        lines = _described(verb, space, "" if of_all_hosts else statement)
+        lines = _effect_lines(verb, space, "" if of_all_hosts else statement)
         if explained is None or await self._host.confirm(
             f"{verb} {short_name(space)}?", lambda: [*lines, *explained_lines(explained)], verb
         ):
@@ -221,30 +221,30 @@ class JobActions:
     def _active(self) -> dict[int, Job]:
         return {job.id: job for job in self.context.client.active_jobs()}
 
-    async def _is_confirmed(self, verb: str, plan: Selection, unseen: int) -> bool:
-        if not plan.touched:
+    async def _is_confirmed(self, verb: str, selection: Selection, unseen: int) -> bool:
+        if not selection.touched:
             why = f"Nothing to {verb.lower()}"
-            self._host.show_toast(f"{why}: {plan.skipped_jobs}" if plan.skipped else why, "warning")
+            self._host.show_toast(f"{why}: {selection.skipped_jobs}" if selection.skipped else why, "warning")
             return False
-        if len(plan.touched) == 1 and not unseen and self.context.settings.confirm is Confirm.BULK:
+        if len(selection.touched) == 1 and not unseen and self.context.settings.confirm is Confirm.BULK:
             return True
-        jobs = format_count(len(plan.touched), "job")
+        jobs = format_count(len(selection.touched), "job")
         action, again, _ = verb.partition(" again")
         return await self._host.confirm(
-            f"{action} {jobs}{again}?", lambda: self._named(plan, unseen, verb), verb
+            f"{action} {jobs}{again}?", lambda: self._question_lines(selection, unseen, verb), verb
         )
 
-    def _named(self, plan: Selection, unseen: int, verb: str) -> list[Line]:
-        client, named = self.context.client, plan.touched[:_NAMED]
+    def _question_lines(self, selection: Selection, unseen: int, verb: str) -> list[Line]:
+        client, named = self.context.client, selection.touched[:_NAMED]
         shown = {job_id: client.job(job_id) or client.history.get_archived(job_id) for job_id in named}
         lines = job_lines(shown, with_continuation=verb in (_RUN_AGAIN, _RESTORE_AND_RUN_AGAIN))
-        if len(plan.touched) > _NAMED:
-            rest = plan.touched[_NAMED:]
+        if len(selection.touched) > _NAMED:
+            rest = selection.touched[_NAMED:]
             lines.append(
                 ((f"and {format_count(len(rest), 'more job')}: {format_ids(rest, 6)}", TextRole.MUTED),)
             )
-        if plan.skipped:
-            lines.append(((plan.skipped_text, TextRole.MUTED),))
+        if selection.skipped:
+            lines.append(((selection.skipped_text, TextRole.MUTED),))
         if unseen:
             lines.append(((f"The filter hides {format_count(unseen, 'marked job')}", TextRole.WARNING),))
         return lines
@@ -260,10 +260,10 @@ class JobActions:
         return await asyncio.wrap_future(self.context.client.execute(text, session or self._session))
 
     async def _run_all(
-        self, plan: Selection, statements: Callable[[Sequence[int]], Iterator[StatementBatch]]
+        self, selection: Selection, statements: Callable[[Sequence[int]], Iterator[StatementBatch]]
     ) -> list[tuple[StatementBatch, ExecuteResult]]:
         answers: list[tuple[StatementBatch, ExecuteResult]] = []
-        for batch in statements(plan.touched):
+        for batch in statements(selection.touched):
             answer = await self._run(batch.text)
             if answer.failure is not None and batch.is_list and len(batch.ids) > 1:
                 # one job that changed meanwhile has the whole list rejected: run the others one by one
@@ -274,20 +274,24 @@ class JobActions:
         return answers
 
     def _report(
-        self, plan: Selection, answers: Sequence[tuple[StatementBatch, ExecuteResult]], done: str, verb: str
+        self,
+        selection: Selection,
+        answers: Sequence[tuple[StatementBatch, ExecuteResult]],
+        done: str,
+        verb: str,
     ) -> None:
         failures = [answer.failure.message for _, answer in answers if answer.failure is not None]
         started = [job for _, answer in answers for result in answer.results for job in result.jobs]
         touched = [job for batch, answer in answers if answer.failure is None for job in batch.ids]
         parts: list[str] = []
         if started:
-            parts.append(_again(started, plan.touched))
+            parts.append(_rerun_text(started, selection.touched))
         elif done and touched:
             parts.append(f"{done}: {format_count(len(touched), 'job')} ({format_ids(touched)})")
         if failures:
             parts.append(f"could not {verb}: {failures[0]}")
-        if plan.skipped:
-            parts.append(plan.skipped_text)
+        if selection.skipped:
+            parts.append(selection.skipped_text)
         if parts:
             self._host.show_toast("\n".join(parts), "error" if failures else "information")
         self._host.watch_jobs(started)
@@ -299,7 +303,7 @@ def _write_limit(shown: ExecuteResult) -> int | None:
     return limit if isinstance(limit, int) and limit > 0 else None
 
 
-def _again(started: Sequence[int], of: Sequence[int]) -> str:
+def _rerun_text(started: Sequence[int], of: Sequence[int]) -> str:
     if len(started) == 1:
         return f"job {started[0]} runs job {format_ids(of)} again"
     return f"jobs {format_ids(started)} run {format_ids(of)} again"
@@ -345,19 +349,19 @@ def restore_statements(ids: Sequence[int]) -> Iterator[StatementBatch]:
     return _ranged("RESTORE JOB", ids)
 
 
-def _ranged(words: str, ids: Sequence[int]) -> Iterator[StatementBatch]:
+def _ranged(command: str, ids: Sequence[int]) -> Iterator[StatementBatch]:
     ranges = list(_runs(ids))
     for start in range(0, len(ranges), _STATEMENTS_A_TEXT):
         part = ranges[start : start + _STATEMENTS_A_TEXT]
-        text = "; ".join(f"{words} {first} {last}" for first, last in part)
+        text = "; ".join(f"{command} {first} {last}" for first, last in part)
         touched = tuple(job for first, last in part for job in range(first, last + 1))
         yield StatementBatch(text, touched, is_list=False)
 
 
-def _listed(words: str, ids: Sequence[int]) -> Iterator[StatementBatch]:
+def _listed(command: str, ids: Sequence[int]) -> Iterator[StatementBatch]:
     for start in range(0, len(ids), _IDS_A_STATEMENT):
         chunk = tuple(ids[start : start + _IDS_A_STATEMENT])
-        yield StatementBatch(f"{words} {', '.join(map(str, chunk))}", chunk)
+        yield StatementBatch(f"{command} {', '.join(map(str, chunk))}", chunk)
 
 
 def _runs(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -372,7 +376,7 @@ def _runs(ids: Sequence[int]) -> Iterator[tuple[int, int]]:
         yield first, last
 
 
-def _described(verb: str, space: str, advised: str) -> list[Line]:
+def _effect_lines(verb: str, space: str, advised: str) -> list[Line]:
     """Return what the job does to the space, and the statement if it is an advised one."""
     before, after, end = "All SST files of ", " are merged and rewritten", ". It can be stopped."
     if verb == "Flush":

@@ -48,7 +48,7 @@ def select_stoppable(ids: Iterable[int], active: Active) -> Selection:
             return "already ended"
         return "already stopping" if job.stopping else ""
 
-    return _plan(ids, why)
+    return _select(ids, why)
 
 
 def select_pausable(ids: Iterable[int], active: Active) -> Selection:
@@ -60,7 +60,7 @@ def select_pausable(ids: Iterable[int], active: Active) -> Selection:
             return "already ended"
         return "already stopping" if job.stopping else "already paused" if job.paused else ""
 
-    return _plan(ids, why)
+    return _select(ids, why)
 
 
 def select_paused(ids: Iterable[int], active: Active) -> Selection:
@@ -72,27 +72,27 @@ def select_paused(ids: Iterable[int], active: Active) -> Selection:
             return "already ended"
         return "" if job.paused else "not paused"
 
-    return _plan(ids, why)
+    return _select(ids, why)
 
 
 def select_recoverable(ids: Iterable[int], active: Active, archived: Callable[[int], bool]) -> Selection:
     """Select the jobs that have ended and are not archived."""
-    return _plan(ids, lambda job_id: _not_ended(job_id, active) or ("archived" if archived(job_id) else ""))
+    return _select(ids, lambda job_id: _not_ended(job_id, active) or ("archived" if archived(job_id) else ""))
 
 
 def select_archivable(ids: Iterable[int], active: Active, archived: Callable[[int], bool]) -> Selection:
     """Select the jobs that have ended and are not archived yet."""
-    return _plan(
+    return _select(
         ids, lambda job_id: _not_ended(job_id, active) or ("already archived" if archived(job_id) else "")
     )
 
 
 def select_archived(ids: Iterable[int], archived: Callable[[int], bool]) -> Selection:
     """Select the archived jobs."""
-    return _plan(ids, lambda job_id: "" if archived(job_id) else "not archived")
+    return _select(ids, lambda job_id: "" if archived(job_id) else "not archived")
 
 
-def _plan(ids: Iterable[int], why: Callable[[int], str]) -> Selection:
+def _select(ids: Iterable[int], why: Callable[[int], str]) -> Selection:
     touched: list[int] = []
     skipped: dict[str, list[int]] = {}
     for job_id in sorted(ids):
