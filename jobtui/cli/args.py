@@ -83,10 +83,11 @@ WEB_PORT = 9478  # fixed, so that `ssh -L` can name it; no well-known service us
 WEB_TABS = 16  # each is a dashboard of 60 to 90 MB
 RUN_OPTIONS = ("detach", "wait", "format", "quiet", "raw")
 PROFILE_OPTIONS = ("config", "profile", "data_dir", "nebula", "user", "tls", "read_only")
+_WITHOUT_CLUSTER = tuple(option for option in PROFILE_OPTIONS if option not in ("nebula", "user", "tls"))
 PASSWORD_OPTIONS = ("-p", "--password", "--passwd")
 PASSWORD_HINT = "a password is never an option; set JOBTUI_NEBULA_PASSWORD, or enter it when jobtui asks for it"
 
-_ACTIONS: Mapping[str, tuple[str, ...]] = {
+ACTIONS: Mapping[str, tuple[str, ...]] = {
     "config": ("print", "path", "check"),
     "history": ("verify", "repair", "export"),
     "notify": ("test",),
@@ -111,7 +112,7 @@ _MAX_OPERANDS: Mapping[str, int | None] = {
     "help": None,
 }
 """How many operands a verb takes, None if there is no limit; the others take none."""
-_OWNERS: Mapping[str, str] = {
+_VERB_OF_OPTION: Mapping[str, str] = {
     "delete_keys": "load",
     "background": "serve",
     "until_idle": "serve",
@@ -123,15 +124,15 @@ _OWNERS: Mapping[str, str] = {
     "output": "metrics",
 }
 """The options that only one verb has, and that verb."""
-_VERB_OPTIONS: Mapping[str, tuple[str, ...]] = {
+VERB_OPTIONS: Mapping[str, tuple[str, ...]] = {
     "load": ("format", "quiet", "delete_keys", *PROFILE_OPTIONS),
     "dump": ("format", *PROFILE_OPTIONS),
     "serve": ("background", "until_idle", "metrics", *PROFILE_OPTIONS),
     "web": ("port", "url", "tabs", "writable", *PROFILE_OPTIONS),
-    "config": tuple(option for option in PROFILE_OPTIONS if option != "nebula"),
+    "config": _WITHOUT_CLUSTER,
     "history": ("format", "quiet", "raw", *PROFILE_OPTIONS),
     "metrics": ("output", *PROFILE_OPTIONS),
-    "notify": tuple(option for option in PROFILE_OPTIONS if option != "nebula"),
+    "notify": _WITHOUT_CLUSTER,
     "doctor": PROFILE_OPTIONS,
     "completion": (),
     "help": (),
@@ -167,9 +168,9 @@ def parse_arguments(words: Sequence[str], *, piped: bool) -> CliCommand:
     if found.words:
         verb, *operands = found.words
         return _verb_command(verb, operands, found, options)
-    for option, owner in _OWNERS.items():
+    for option, owner in _VERB_OF_OPTION.items():
         if getattr(found, option) is not None:
-            raise UsageError(f"{_written(option)} belongs to jobtui {owner}")
+            raise UsageError(f"{option_name(option)} belongs to jobtui {owner}")
     if found.demo:
         _reject("--demo", found, "text", "file", *RUN_OPTIONS, "profile", "data_dir")
         return OpenDemo(**options)
@@ -208,14 +209,14 @@ def _verb_command(
         else:
             hint = "; statements go after -e" if _begins_statement(verb) else _near(verb, VERBS)
         raise UsageError(f"there is no command '{verb}'{hint}")
-    _reject(verb, found, *(option for option in _OPTIONS if option not in _VERB_OPTIONS[verb]))
+    _reject(verb, found, *(option for option in _OPTIONS if option not in VERB_OPTIONS[verb]))
     most = _MAX_OPERANDS.get(verb, 0)
     if missing := _REQUIRED.get(verb, ())[len(operands) :]:
         raise UsageError(f"{verb} needs {', '.join(missing)} (see jobtui {verb} --help)")
     if most is not None and len(operands) > most:
         raise UsageError(f"{verb} takes no operand '{operands[most]}' (see jobtui {verb} --help)")
-    if operands and operands[0] not in _ACTIONS.get(verb, operands):
-        raise UsageError(f"there is no 'jobtui {verb} {operands[0]}'{_near(operands[0], _ACTIONS[verb])}")
+    if operands and operands[0] not in ACTIONS.get(verb, operands):
+        raise UsageError(f"there is no 'jobtui {verb} {operands[0]}'{_near(operands[0], ACTIONS[verb])}")
     match verb:
         case "load":
             return LoadCommand(
@@ -383,7 +384,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_OPTIONS = ("text", "file", "demo", *_OWNERS, *RUN_OPTIONS, *PROFILE_OPTIONS)
+_OPTIONS = ("text", "file", "demo", *_VERB_OF_OPTION, *RUN_OPTIONS, *PROFILE_OPTIONS)
 """The names that the parser gives to all options."""
 
 
@@ -425,7 +426,8 @@ def _one_of(known: tuple[str, ...], word: str) -> str:
     raise UsageError(f"there is no format '{word}' here: {', '.join(known[:-1])} or {known[-1]}")
 
 
-def _written(option: str) -> str:
+def option_name(option: str) -> str:
+    """Return an option as it is written, from the parser's name for it."""
     return {"text": "-e", "file": "-f", "user": "-u"}.get(option, f"--{option.replace('_', '-')}")
 
 
@@ -433,4 +435,4 @@ def _reject(context: str, found: argparse.Namespace, *options: str) -> None:
     """Reject options that have no effect with a verb or another option. Raises UsageError."""
     for option in options:
         if getattr(found, option) is not None:
-            raise UsageError(f"{_written(option)} cannot be used with {context}")
+            raise UsageError(f"{option_name(option)} cannot be used with {context}")

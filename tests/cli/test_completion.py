@@ -56,6 +56,13 @@ def test_every_verb_and_option_is_offered() -> None:
     assert offered == known - {"-h", "-q"}
 
 
+@pytest.mark.parametrize("verb", ["config", "notify"])
+def test_option_that_a_verb_refuses_is_not_offered(verb: str) -> None:
+    offered = {*texts([verb], "-")}
+    assert "--profile" in offered
+    assert not offered & {"--nebula", "-u", "--tls"}
+
+
 def test_option_that_was_given_is_not_offered_again() -> None:
     assert "--wait" in texts(["-e", "x"], "--")
     assert "--wait" not in texts(["-e", "x", "--wait"], "--")

@@ -159,23 +159,7 @@ def _escapes(after: str, quote: str) -> bool:
     return bool(after) and quote != "'" and (not quote or after in '\\"$`')
 
 
-_PROFILE_OPTIONS = ("--profile", "--nebula", "-u", "--tls", "--data-dir", "--config", "--read-only")
-_WITHOUT_VERB = ("-e", "-f", "--format", "--raw", "--detach", "--wait", "--quiet", "--demo")
-_OPTIONS = {
-    "load": ("--format", "--delete-keys", "--quiet"),
-    "dump": ("--format",),
-    "history": ("--format", "--raw", "--quiet"),
-    "serve": ("--background", "--until-idle", "--metrics"),
-    "metrics": ("--output",),
-    "web": ("--port", "--url", "--tabs", "--writable"),
-}
-_WITHOUT_PROFILE = ("help", "completion")
-_CHOICES = {
-    "config": ("print", "path", "check"),
-    "history": ("verify", "repair", "export"),
-    "notify": ("test",),
-    "completion": args.SHELLS,
-}
+_WITHOUT_VERB = ("text", "file", *args.RUN_OPTIONS, "demo", *args.PROFILE_OPTIONS)
 _NOTES = {
     "load": "load key-value pairs into a space",
     "dump": "print a space's key-value pairs",
@@ -265,9 +249,8 @@ def _parse_words(words: Sequence[str]) -> _ParsedWords:
 
 def _options(parsed: _ParsedWords) -> Iterator[str]:
     """Yield the options that have an effect here and were not given yet."""
-    own = _WITHOUT_VERB if parsed.verb is None else _OPTIONS.get(parsed.verb, ())
-    shared = () if parsed.verb in _WITHOUT_PROFILE else _PROFILE_OPTIONS
-    for name in (*own, *shared, "--version", "--help"):
+    fitting = _WITHOUT_VERB if parsed.verb is None else args.VERB_OPTIONS.get(parsed.verb, ())
+    for name in (*map(args.option_name, fitting), "--version", "--help"):
         if name not in parsed.given:
             yield name
 
@@ -304,7 +287,7 @@ def _operands(verb: str, typed: str, parsed: _ParsedWords) -> ShellCandidates:
         case "help":
             return _beginning((*_statement_words(), *args.VERBS), typed)
         case _ if not parsed.operands:
-            return _beginning(_CHOICES.get(verb, ()), typed)
+            return _beginning(args.ACTIONS.get(verb, ()), typed)
     return ShellCandidates()
 
 
