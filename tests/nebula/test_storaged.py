@@ -13,7 +13,7 @@ from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import ConnectionState
 from jobtui.storage.base import CompactionRequest, OperationControl, Space, TaskResult
 from jobtui.storage.nebula.settings import Address, ClusterSettings, RunMode
-from jobtui.storage.nebula.storaged import BODY_LIMIT, StoragedRunner
+from jobtui.storage.nebula.storaged import BODY_LIMIT, AdminCall, StoragedRunner
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula import failure, run, settings_for
 from tests.support.nebula_cluster import Cluster
@@ -261,6 +261,17 @@ def test_stop_before_the_request_is_sent_is_real(monkeypatch: pytest.MonkeyPatch
             control.cancel.set()
             loop.call_soon(may_connect.set)
             assert await working == TaskResult(stopped=True)
+            assert storaged.asked == []
+
+    run(test())
+
+
+def test_call_aborted_before_it_connects_sends_nothing() -> None:
+    async def test() -> None:
+        with StoragedDouble({"nba"}) as storaged:
+            call = AdminCall(HOST, Address(HOST, storaged.port), "nba", "compact", 5.0)
+            call.abort()
+            assert (await failure(call.start())).code is ErrorCode.UNREACHABLE
             assert storaged.asked == []
 
     run(test())

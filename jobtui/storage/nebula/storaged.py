@@ -297,11 +297,15 @@ class AdminCall:
         with self._lock:
             self._is_canceled = not self._sent
         if self._is_canceled:
-            self.abort()
+            self._disconnect()
         return self._is_canceled
 
     def abort(self) -> None:
-        """End the connection, so that the answer fails. The host continues its work."""
+        """Cancel the request; if it was sent, end the connection: the answer fails, and the host continues."""
+        if not self.cancel():
+            self._disconnect()
+
+    def _disconnect(self) -> None:
         sock = self._socket
         if sock is not None:
             with contextlib.suppress(OSError):
