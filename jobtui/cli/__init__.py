@@ -1,7 +1,8 @@
 """The command line: `jobtui` and its arguments.
 
     main.py            the entry point: imports and runs the command that the arguments name
-    args.py            the argument parser, and a record for each command
+    args.py            the argument parser
+    options.py         a record of the options of each command
     help.py            the texts of --help and `jobtui help`; --version
     errors.py          the exit statuses, and the errors and signals that lead to them
     streams.py         stdout, stderr and stdin: closed pipes, full disks, foreign characters

@@ -1,4 +1,4 @@
-"""The argument parser. It returns one of the records in requests.py.
+"""The argument parser. It returns one of the records in options.py.
 
 help.py has the texts of --help; a test compares them with the parser.
 """
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from jobtui.cli.errors import UsageError
-from jobtui.cli.requests import (
+from jobtui.cli.options import (
     CliCommand,
     ConfigCommand,
     DashboardCommand,

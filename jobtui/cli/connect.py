@@ -8,7 +8,7 @@ from queue import SimpleQueue
 
 from jobtui.cli.errors import CommandError, profile_error
 from jobtui.cli.streams import print_error
-from jobtui.cli.wait import WaitAborted, wait_for_engine
+from jobtui.cli.wait import WaitAborted, engine_waiter
 from jobtui.engine.client import EngineEvent
 from jobtui.engine.failover import connect_or_start
 from jobtui.engine.local import LocalClient
@@ -50,7 +50,7 @@ def wait_for_other_jobs(client: LocalClient | RemoteClient) -> None:
     """Wait for jobs that other processes submitted to this one meanwhile; a signal stops them."""
     if isinstance(client, RemoteClient):
         return
-    with wait_for_engine(client) as waiter:
+    with engine_waiter(client) as waiter:
         try:
             waiter.wait_for_other_jobs()
         except WaitAborted:

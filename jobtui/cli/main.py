@@ -13,7 +13,7 @@ from jobtui.cli import streams
 from jobtui.cli.errors import CommandError, Exit, SignalInterrupt, exit_interrupted
 
 if TYPE_CHECKING:
-    from jobtui.cli.requests import CliCommand, DashboardCommand, OpenDemo
+    from jobtui.cli.options import CliCommand, DashboardCommand, OpenDemo
 
 # with Python's default of 5 ms, which a busy thread may take at each system call of a commit or a frame, the
 # slowest acknowledgments took three times as long
@@ -76,66 +76,66 @@ def _run(argv: Sequence[str]) -> int:
 
 def _load(command: CliCommand) -> Callable[[], int]:
     """Import what the command needs, and return a function that runs it."""
-    from jobtui.cli import requests
+    from jobtui.cli import options
 
     match command:
-        case requests.ShowHelp(verb):
+        case options.ShowHelp(verb):
             from jobtui.cli.help import show_help
 
             return partial(show_help, verb)
-        case requests.ShowVersion():
+        case options.ShowVersion():
             from jobtui.cli.help import show_version
 
             return show_version
-        case requests.HelpCommand(words):
+        case options.HelpCommand(words):
             from jobtui.cli.help import show_statement_help
 
             return partial(show_statement_help, words)
-        case requests.ShowCompletion(shell):
+        case options.ShowCompletion(shell):
             from jobtui.cli.commands.completion import print_script
 
             return partial(print_script, shell)
-        case requests.RunCommand():
+        case options.RunCommand():
             from jobtui.cli.commands.run import run_text
 
             return partial(run_text, command)
-        case requests.LoadCommand():
+        case options.LoadCommand():
             from jobtui.cli.commands.data import load
 
             return partial(load, command)
-        case requests.DumpCommand():
+        case options.DumpCommand():
             from jobtui.cli.commands.data import dump
 
             return partial(dump, command)
-        case requests.ServeCommand():
+        case options.ServeCommand():
             from jobtui.cli.commands.serve import serve
 
             return partial(serve, command)
-        case requests.WebCommand():
+        case options.WebCommand():
             from jobtui.cli.commands.web import serve_browsers
 
             return partial(serve_browsers, command)
-        case requests.ConfigCommand():
+        case options.ConfigCommand():
             from jobtui.cli.commands.config import config_command
 
             return partial(config_command, command)
-        case requests.HistoryCommand():
+        case options.HistoryCommand():
             from jobtui.cli.commands.history import history_command
 
             return partial(history_command, command)
-        case requests.MetricsCommand():
+        case options.MetricsCommand():
             from jobtui.cli.commands.metrics import metrics_command
 
             return partial(metrics_command, command)
-        case requests.NotifyCommand():
+        case options.NotifyCommand():
             from jobtui.cli.commands.notify import notify_command
 
             return partial(notify_command, command)
-        case requests.DoctorCommand():
+        case options.DoctorCommand():
             from jobtui.cli.commands.doctor import doctor
 
             return partial(doctor, command)
-        case requests.DashboardCommand() | requests.OpenDemo():
+        case options.DashboardCommand() | options.OpenDemo():
             return _load_dashboard(command)
 
 
@@ -157,9 +157,9 @@ def _raise_interrupts(command: CliCommand) -> None:
 
     Statements (-e) have nothing to clean up before they handle signals themselves, and much to import.
     """
-    from jobtui.cli import requests
+    from jobtui.cli import options
 
-    if signal.getsignal(signal.SIGINT) is exit_interrupted and not isinstance(command, requests.RunCommand):
+    if signal.getsignal(signal.SIGINT) is exit_interrupted and not isinstance(command, options.RunCommand):
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 
 from jobtui.cli.errors import CommandError, Exit, UsageError
-from jobtui.cli.requests import RunCommand
+from jobtui.cli.options import RunCommand
 from jobtui.cli.streams import StdoutWriter, print_error
 from jobtui.engine.client import ExecuteResult
 from jobtui.engine.job_log import describe_request, last_stop

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from jobtui.cli.errors import CommandError, NoHome, UsageError
-from jobtui.cli.requests import (
+from jobtui.cli.options import (
     ConfigCommand,
     HistoryCommand,
     LoadCommand,
@@ -34,7 +34,7 @@ def require_embedded(profile: Profile) -> None:
         raise CommandError("pairs are loaded into and dumped from embedded storage only, not a cluster")
 
 
-def settings_of(options: ProfileOptions) -> Config:
+def read_settings(options: ProfileOptions) -> Config:
     """Return the settings of the config file that the options name, or the default.
 
     Raises UsageError.
@@ -45,7 +45,7 @@ def settings_of(options: ProfileOptions) -> Config:
         raise UsageError(str(error)) from None
 
 
-def profile_of(options: ProfileOptions, config: Config) -> Profile:
+def resolve_profile(options: ProfileOptions, config: Config) -> Profile:
     """Return the profile that the options name, or the config's default.
 
     The user is asked for a cluster's password if the command needs it and it is stored nowhere.

@@ -21,9 +21,9 @@ from types import FrameType
 from typing import TypeVar
 
 from jobtui.cli.errors import SIGNALS, SignalInterrupt
+from jobtui.cli.options import RunCommand
 from jobtui.cli.output import print_result, report_outcomes
 from jobtui.cli.progress import ShowJob, job_bars
-from jobtui.cli.requests import RunCommand
 from jobtui.cli.streams import abandon_unread_terminals, print_error
 from jobtui.engine.client import EngineEvent, ExecuteResult, Session
 from jobtui.engine.health import describe_owner
@@ -304,7 +304,7 @@ def _stopped_too(job: Job) -> str:
 
 
 @contextmanager
-def wait_for_engine(
+def engine_waiter(
     engine: LocalClient, received: Sequence[signal.Signals] = (), *, quiet: bool = False
 ) -> Iterator[EngineWaiter]:
     """Yield a waiter that receives the engine's messages and the signals until the block ends.

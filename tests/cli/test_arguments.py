@@ -10,7 +10,7 @@ from jobtui.cli import help as pages
 from jobtui.cli.args import VERBS, _parser, parse_arguments
 from jobtui.cli.errors import Exit, UsageError
 from jobtui.cli.main import main
-from jobtui.cli.requests import (
+from jobtui.cli.options import (
     CliCommand,
     ConfigCommand,
     DashboardCommand,

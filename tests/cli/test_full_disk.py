@@ -13,7 +13,7 @@ import pytest
 
 from jobtui.cli.commands.serve import _serve
 from jobtui.cli.errors import Exit
-from jobtui.cli.wait import wait_for_engine
+from jobtui.cli.wait import engine_waiter
 from jobtui.history.format.disk import Disk
 from jobtui.model import Status
 from tests.support.engines import Bench, open_bench
@@ -102,7 +102,7 @@ def test_serve_ends_with_the_reason(at_work: Bench, disk: FullDisk, capsys: pyte
 def test_waiting_text_ends_with_the_reason(
     at_work: Bench, disk: FullDisk, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    with wait_for_engine(at_work.engine) as waiting, Term(at_work, disk):
+    with engine_waiter(at_work.engine) as waiting, Term(at_work, disk):
         (job,) = waiting.wait_ended((1,))
     assert job.status is Status.RUNNING
     assert UNWRITTEN in capsys.readouterr().err

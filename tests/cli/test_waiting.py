@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.cli.wait import WaitAborted, describe_jobs, wait_for_engine
+from jobtui.cli.wait import WaitAborted, describe_jobs, engine_waiter
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.model import Status
 from tests.support.engines import Bench, open_bench
@@ -43,7 +43,7 @@ def test_ctrl_c_waits_until_the_job_has_stopped(at_work: Bench, capsys: pytest.C
         assert operation.canceled.wait(20)
         operation.stop()
 
-    with wait_for_engine(at_work.engine) as waiting:
+    with engine_waiter(at_work.engine) as waiting:
         thread = soon(interrupt_then_obey)
         (job,) = waiting.wait_ended((1,))
     thread.join()
@@ -53,7 +53,7 @@ def test_ctrl_c_waits_until_the_job_has_stopped(at_work: Bench, capsys: pytest.C
 
 
 def test_every_sleep_is_bounded_because_of_late_signals(at_work: Bench) -> None:
-    with wait_for_engine(at_work.engine) as waiting:
+    with engine_waiter(at_work.engine) as waiting:
         while waiting._next() is not None:
             """The engine's messages so far."""
         assert waiting._next() is None
@@ -65,7 +65,7 @@ def test_second_ctrl_c_leaves_at_once(at_work: Bench) -> None:
         assert at_work.storage.operation("nba", "a").canceled.wait(20)
         ctrl_c()
 
-    with wait_for_engine(at_work.engine) as waiting:
+    with engine_waiter(at_work.engine) as waiting:
         thread = soon(insist)
         with pytest.raises(WaitAborted):
             waiting.wait_ended((1,))
@@ -82,7 +82,7 @@ def test_job_that_ends_by_itself_is_not_reported_as_stopped(
         assert operation.canceled.wait(20)
         operation.finish()
 
-    with wait_for_engine(at_work.engine) as waiting:
+    with engine_waiter(at_work.engine) as waiting:
         thread = soon(interrupt_too_late)
         (job,) = waiting.wait_ended((1,))
     thread.join()
@@ -93,7 +93,7 @@ def test_job_that_ends_by_itself_is_not_reported_as_stopped(
 def test_after_ctrl_c_nothing_more_is_started(at_work: Bench) -> None:
     at_work.execute("ADMIN FLUSH nba")
     at_work.storage.obey = True
-    with wait_for_engine(at_work.engine) as waiting:
+    with engine_waiter(at_work.engine) as waiting:
         thread = soon(ctrl_c)
         waiting.wait_ended((1,))
     thread.join()
@@ -111,7 +111,7 @@ def test_signal_while_waiting_for_others_stops_their_jobs(
         found.storage.operation("nba", "a").finish()
         found.execute("ADMIN COMPACT other")  # as another process's would be
         found.storage.operation("other", "b")
-        with wait_for_engine(found.engine) as waiting:
+        with engine_waiter(found.engine) as waiting:
             (own,) = waiting.wait_ended((1,))
             signal.raise_signal(sent)
             waiting.wait_for_other_jobs()
@@ -122,7 +122,7 @@ def test_signal_while_waiting_for_others_stops_their_jobs(
 
 def test_previous_handlers_are_restored(at_work: Bench) -> None:
     before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
-    with wait_for_engine(at_work.engine):
+    with engine_waiter(at_work.engine):
         assert signal.getsignal(signal.SIGINT) is not before[0]
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)] == before
 
@@ -130,7 +130,7 @@ def test_previous_handlers_are_restored(at_work: Bench) -> None:
 def test_ignored_signal_stays_ignored(at_work: Bench) -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
     try:
-        with wait_for_engine(at_work.engine):
+        with engine_waiter(at_work.engine):
             assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
     finally:
         signal.signal(signal.SIGHUP, before)

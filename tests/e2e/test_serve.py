@@ -152,7 +152,7 @@ def test_long_log_is_rotated(tmp_path: Path) -> None:
 LEAVING = """
 import os, sys, signal
 from pathlib import Path
-from jobtui.cli.requests import DashboardCommand
+from jobtui.cli.options import DashboardCommand
 from jobtui.cli.commands import dashboard
 import jobtui.tui.launch as app
 

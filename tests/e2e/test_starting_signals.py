@@ -105,7 +105,7 @@ class TestServe:
 
     @pytest.mark.parametrize("number", SIGNALS)
     def test_signal_before_the_profile_is_open_ends_it_silently(self, nba: CommandLine, number: int) -> None:
-        ended = self.run(nba, ("before", "jobtui.cli.commands.serve:profile_of"), number)
+        ended = self.run(nba, ("before", "jobtui.cli.commands.serve:resolve_profile"), number)
         assert ended.returncode in (-number, 128 + number)
         assert ended.stdout + ended.stderr == ""
 

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from jobtui.cli.args import parse_arguments
 from jobtui.cli.errors import UsageError
-from jobtui.cli.profiles import profile_of
+from jobtui.cli.profiles import resolve_profile
 from jobtui.config import read_config
 from jobtui.engine.client import Session
 from jobtui.engine.failover import FailoverClient, connect_or_start
@@ -113,14 +113,14 @@ def test_option_and_setting(tmp_path: Path) -> None:
     config = read_config(file)
     for words in (["-e", "SHOW JOBS"], []):
         command = parse_arguments([*words, "--data-dir", str(tmp_path)], piped=False)
-        assert profile_of(command, config).read_only  # type: ignore[arg-type]  # a command of any kind
+        assert resolve_profile(command, config).read_only  # type: ignore[arg-type]  # a command of any kind
     plain = replace(config, profiles={"local": replace(config.profiles["local"], read_only=False)})
     command = parse_arguments(["--read-only", "--data-dir", str(tmp_path)], piped=False)
-    assert profile_of(command, plain).read_only  # type: ignore[arg-type]  # a command of any kind
+    assert resolve_profile(command, plain).read_only  # type: ignore[arg-type]  # a command of any kind
     for words in (["serve"], ["load", "nba", "x.csv"], ["history", "repair"]):
         command = parse_arguments([*words, "--data-dir", str(tmp_path)], piped=False)
         with pytest.raises(UsageError, match="is read-only"):
-            profile_of(command, config)  # type: ignore[arg-type]  # a command of any kind
+            resolve_profile(command, config)  # type: ignore[arg-type]  # a command of any kind
 
 
 def test_command_line_refuses(tmp_path: Path) -> None:

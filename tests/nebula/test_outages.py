@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.cli.commands import run as run_command
-from jobtui.cli.wait import wait_for_engine
+from jobtui.cli.wait import engine_waiter
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import Result
 from jobtui.errors import StorageError
@@ -154,7 +154,7 @@ class TestMetad:
         monkeypatch.setattr(run_command, "CLUSTER_SECONDS", 2.0)
         with working_on(graphd, root=tmp_path) as prod:
             prod.events.wait_for(lambda: METAD in detail(prod))
-            with wait_for_engine(prod.engine, quiet=True) as waiter:
+            with engine_waiter(prod.engine, quiet=True) as waiter:
                 run_command._await_cluster(prod.engine, waiter, parse("SHOW JOBS"))
             assert (
                 f"The cluster has not reported all its jobs within 2 s: {detail(prod)}\n"

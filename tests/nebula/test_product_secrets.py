@@ -10,8 +10,8 @@ import pytest
 
 from jobtui.cli.args import parse_arguments
 from jobtui.cli.errors import UsageError
-from jobtui.cli.profiles import profile_of, settings_of
-from jobtui.cli.requests import DashboardCommand
+from jobtui.cli.options import DashboardCommand
+from jobtui.cli.profiles import read_settings, resolve_profile
 from jobtui.storage.nebula.settings import LiteralPassword, Secret
 from tests.support.graphd_double import GraphdDouble
 from tests.support.nebula_cluster import Cluster
@@ -94,7 +94,7 @@ def test_profile_shows_no_password(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("getpass.getpass", lambda _: WORD)
     (tmp_path / "config.toml").write_text("")
     command = DashboardCommand(nebula="10.0.0.1", config=tmp_path / "config.toml", data_dir=tmp_path)
-    profile = profile_of(command, settings_of(command))
+    profile = resolve_profile(command, read_settings(command))
     assert profile.cluster is not None
     assert profile.cluster.password == LiteralPassword(Secret(WORD))
     assert (profile.cluster.name, profile.name) == ("10.0.0.1:9669", "nebula-10_0_0_1_9669")

@@ -25,7 +25,7 @@ import msgspec
 
 from jobtui.cli import args
 from jobtui.cli.errors import CommandError, Exit
-from jobtui.cli.requests import ConfigCommand
+from jobtui.cli.options import ConfigCommand
 from jobtui.cli.streams import StdoutWriter
 from jobtui.engine.profile import Profile
 from jobtui.errors import StorageError, StoreError
@@ -329,16 +329,16 @@ def _spaces(parsed: _ParsedWords) -> Iterable[str]:
 
 
 def _profiles(parsed: _ParsedWords) -> Iterable[str]:
-    from jobtui.cli.profiles import settings_of
+    from jobtui.cli.profiles import read_settings
 
-    return settings_of(_options_of(parsed)).profiles
+    return read_settings(_options_of(parsed)).profiles
 
 
 def _profile(parsed: _ParsedWords) -> Profile:
-    from jobtui.cli.profiles import profile_of, settings_of
+    from jobtui.cli.profiles import read_settings, resolve_profile
 
     options = _options_of(parsed)
-    return profile_of(options, settings_of(options))
+    return resolve_profile(options, read_settings(options))
 
 
 def _options_of(parsed: _ParsedWords) -> ConfigCommand:

@@ -12,8 +12,8 @@ from pathlib import Path
 from msgspec.structs import asdict
 
 from jobtui.cli.errors import Exit, NoHome, UsageError
-from jobtui.cli.profiles import profile_of, settings_of
-from jobtui.cli.requests import ConfigCommand
+from jobtui.cli.options import ConfigCommand
+from jobtui.cli.profiles import read_settings, resolve_profile
 from jobtui.cli.streams import StdoutWriter
 from jobtui.config import SETTINGS, Config, HomeError, Problem, Setting, settings
 from jobtui.config.loader import LineFinder
@@ -34,8 +34,8 @@ def config_command(command: ConfigCommand) -> int:
         except HomeError as error:
             raise NoHome(str(error)) from None
     else:
-        config = settings_of(command)
-        profile = profile_of(command, config)
+        config = read_settings(command)
+        profile = resolve_profile(command, config)
         if command.what == "print":
             output.write("".join(f"{line}\n" for line in _file(config, profile.root)))
         else:

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 from msgspec.structs import replace
 
 from jobtui.cli.errors import CommandError, Exit, UsageError, hold_signals, is_hangup, profile_error
-from jobtui.cli.profiles import profile_of, settings_of
-from jobtui.cli.requests import DashboardCommand, OpenDemo
+from jobtui.cli.options import DashboardCommand, OpenDemo
+from jobtui.cli.profiles import read_settings, resolve_profile
 from jobtui.cli.streams import is_terminal, print_error
 from jobtui.config.settings import Config, TuiSettings
 from jobtui.engine.client import Client
@@ -35,7 +35,7 @@ def open_dashboard(command: DashboardCommand | OpenDemo) -> int:
     Raises CommandError.
     """
     _require_terminal()
-    config = settings_of(command)
+    config = read_settings(command)
     if isinstance(command, OpenDemo):
         # the signals first: a signal between the two would leave the directory behind
         with hold_signals() as received, _temporary_directory() as root:
@@ -65,7 +65,7 @@ def _show_profiles(command: DashboardCommand, config: Config) -> int:
 
 
 def _run_profile(command: DashboardCommand, config: Config) -> DashboardEnd:
-    profile = profile_of(command, config)
+    profile = resolve_profile(command, config)
     known = config.profiles.get(profile.name)
     settings = replace(
         config.dashboard,
@@ -168,7 +168,7 @@ def _stop_jobs(client: Client, status: int, received: Sequence[signal.Signals]) 
     """Stop the jobs of this process if a signal or a defect ended the dashboard; return the exit status."""
     if not received and status == Exit.DONE:
         return status
-    from jobtui.cli.wait import WaitAborted, wait_for_engine
+    from jobtui.cli.wait import WaitAborted, engine_waiter
     from jobtui.engine.failover import FailoverClient
 
     reason = f"Ended by {received[0].name}" if received else "The dashboard failed"
@@ -177,7 +177,7 @@ def _stop_jobs(client: Client, status: int, received: Sequence[signal.Signals]) 
         print_error(reason)
         return status
     first, *more = received or [signal.SIGTERM]
-    with wait_for_engine(engine, more) as waiter:
+    with engine_waiter(engine, more) as waiter:
         try:
             waiter.stop_and_wait(first, reason)
         except WaitAborted:

@@ -19,11 +19,11 @@ import msgspec
 
 from jobtui.cli.connect import connect_client, print_notices_after, require_space, wait_for_other_jobs
 from jobtui.cli.errors import CommandError, Exit, UsageError
+from jobtui.cli.options import DumpCommand, LoadCommand
 from jobtui.cli.pair_files import read_pairs, write_pairs
 from jobtui.cli.pair_format import Pair, PairFormat, format_of
-from jobtui.cli.profiles import profile_of, require_embedded, settings_of
+from jobtui.cli.profiles import read_settings, require_embedded, resolve_profile
 from jobtui.cli.progress import byte_bar
-from jobtui.cli.requests import DumpCommand, LoadCommand
 from jobtui.cli.streams import StdoutWriter, print_error, stdin
 from jobtui.cli.wait import raise_signals
 from jobtui.engine.local import LocalClient
@@ -52,7 +52,7 @@ def dump(command: DumpCommand) -> int:
 
     Raises CommandError, possibly after some pairs.
     """
-    profile = profile_of(command, settings_of(command))
+    profile = resolve_profile(command, read_settings(command))
     require_embedded(profile)
     output = StdoutWriter()
     with connect_client(profile, RunPolicy.NONE) as engine, print_notices_after(engine):
@@ -69,7 +69,7 @@ def dump(command: DumpCommand) -> int:
 @raise_signals()
 def load(command: LoadCommand) -> int:
     """Load the files in their order and return the exit status. Raises CommandError."""
-    profile = profile_of(command, settings_of(command))
+    profile = resolve_profile(command, read_settings(command))
     require_embedded(profile)
     formats = [_format(name, command.format) for name in command.files]
     if command.files.count(STDIN) > 1:

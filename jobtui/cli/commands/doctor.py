@@ -17,8 +17,8 @@ import msgspec
 from jobtui.cli.commands.config import dashboard_problems
 from jobtui.cli.errors import Exit, NoHome, UsageError
 from jobtui.cli.help import version_line
-from jobtui.cli.profiles import profile_of, settings_of
-from jobtui.cli.requests import DoctorCommand
+from jobtui.cli.options import DoctorCommand
+from jobtui.cli.profiles import read_settings, resolve_profile
 from jobtui.cli.streams import StdoutWriter, is_terminal
 from jobtui.engine.notifications import NotifySettings, UrlError
 from jobtui.engine.profile import Profile, describe_autostart
@@ -408,8 +408,8 @@ def _findings(command: DoctorCommand) -> Iterator[Finding]:
     yield Finding(CheckLevel.OK, "version", version_line())
     yield from check_terminal()
     try:
-        config = settings_of(command)
-        profile = profile_of(command, config)
+        config = read_settings(command)
+        profile = resolve_profile(command, config)
     except NoHome as error:
         yield Finding(CheckLevel.BAD, "data", str(error))
         yield check_storage()

@@ -10,8 +10,8 @@ from typing import TextIO
 from typing_extensions import override
 
 from jobtui.cli.errors import CommandError, Exit
-from jobtui.cli.profiles import profile_of, settings_of
-from jobtui.cli.requests import HistoryCommand
+from jobtui.cli.options import HistoryCommand
+from jobtui.cli.profiles import read_settings, resolve_profile
 from jobtui.cli.streams import StdoutWriter, print_error
 from jobtui.engine import health
 from jobtui.engine.profile import Profile
@@ -22,7 +22,7 @@ from jobtui.os_errors import describe_os_error
 
 def history_command(command: HistoryCommand) -> int:
     """Verify, repair or export the history, and return the exit status. Raises CommandError."""
-    profile = profile_of(command, settings_of(command))
+    profile = resolve_profile(command, read_settings(command))
     try:
         match command.what:
             case "verify":

@@ -8,8 +8,8 @@ from __future__ import annotations
 from contextlib import closing
 
 from jobtui.cli.errors import CommandError, Exit, profile_error
-from jobtui.cli.profiles import profile_of, settings_of
-from jobtui.cli.requests import MetricsCommand
+from jobtui.cli.options import MetricsCommand
+from jobtui.cli.profiles import read_settings, resolve_profile
 from jobtui.cli.streams import StdoutWriter
 from jobtui.engine.metrics import ProfileMetrics
 from jobtui.engine.profile import Profile
@@ -26,7 +26,7 @@ def metrics_command(command: MetricsCommand) -> int:
 
     Raises CommandError.
     """
-    profile = profile_of(command, settings_of(command))
+    profile = resolve_profile(command, read_settings(command))
     try:
         with closing(_connect(profile)) as client:
             text = ProfileMetrics(client, profile, has_owner=isinstance(client, RemoteClient)).text()

@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 
 from jobtui.cli.errors import Exit, UsageError
-from jobtui.cli.profiles import settings_of
-from jobtui.cli.requests import NotifyCommand
+from jobtui.cli.options import NotifyCommand
+from jobtui.cli.profiles import read_settings
 from jobtui.cli.streams import StdoutWriter
 from jobtui.clock import SystemClock
 from jobtui.config import chosen_profile
@@ -26,7 +26,7 @@ def notify_command(command: NotifyCommand) -> int:
 
     Raises UsageError.
     """
-    config = settings_of(command)
+    config = read_settings(command)
     try:
         profile = chosen_profile(config, command.profile)
     except ConfigError as error:

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING
 
 from jobtui.cli import streams
 from jobtui.cli.errors import CommandError, Exit
+from jobtui.cli.options import RunCommand
 from jobtui.cli.output import check_format, format_result, print_result, report_outcomes
-from jobtui.cli.profiles import profile_of, profile_options, settings_of
-from jobtui.cli.requests import RunCommand
+from jobtui.cli.profiles import profile_options, read_settings, resolve_profile
 from jobtui.config.settings import DEFAULT_PROFILE
 from jobtui.engine.client import ExecuteResult, Failure, Session
 from jobtui.engine.lifecycle import is_interrupted
@@ -59,7 +59,7 @@ DASHBOARD_COMMANDS = frozenset({"quit", "exit", "help", "?", "clear", "profile"}
 
 def run_text(command: RunCommand) -> int:
     """Run the statements and return the exit status. Raises CommandError."""
-    profile = profile_of(command, settings_of(command))
+    profile = resolve_profile(command, read_settings(command))
     text = command.text if command.text is not None else streams.read_text(command.file)
     label = "-e" if command.text is not None else "stdin" if command.file == "-" else command.file
     try:
@@ -201,10 +201,10 @@ def _run_here(
     """
     from jobtui.cli.wait import (
         WaitAborted,
-        wait_for_engine,  # the engine, as above
+        engine_waiter,  # the engine, as above
     )
 
-    with wait_for_engine(engine, quiet=command.quiet) as waiter:
+    with engine_waiter(engine, quiet=command.quiet) as waiter:
         try:
             _await_cluster(engine, waiter, statements)
             result = waiter.result(engine.execute(text, Session()))

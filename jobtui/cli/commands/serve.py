@@ -19,8 +19,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from jobtui.cli.errors import CommandError, Exit, hold_signals, profile_error
-from jobtui.cli.profiles import profile_of, profile_options, settings_of
-from jobtui.cli.requests import ProfileOptions, ServeCommand
+from jobtui.cli.options import ProfileOptions, ServeCommand
+from jobtui.cli.profiles import profile_options, read_settings, resolve_profile
 from jobtui.cli.streams import print_error
 from jobtui.cli.wait import EngineWaiter, WaitAborted, describe_jobs, receive_into
 from jobtui.engine.client import EngineEvent
@@ -135,7 +135,7 @@ def serve(command: ServeCommand) -> int:
 
     Raises CommandError.
     """
-    profile = profile_of(command, settings_of(command))
+    profile = resolve_profile(command, read_settings(command))
     if command.background:
         options = [UNTIL_IDLE] if command.until_idle else []
         if command.metrics is not None:

@@ -39,8 +39,8 @@ from aiohttp import WSCloseCode, WSMsgType, web
 
 from jobtui.cli.commands.serve import require_stored_password
 from jobtui.cli.errors import SIGNALS, CommandError, Exit, UsageError
-from jobtui.cli.profiles import profile_of, profile_options, settings_of
-from jobtui.cli.requests import WebCommand
+from jobtui.cli.options import WebCommand
+from jobtui.cli.profiles import profile_options, read_settings, resolve_profile
 from jobtui.cli.streams import StdoutWriter, print_error
 from jobtui.engine.profile import Profile
 from jobtui.formatting import format_count
@@ -94,7 +94,7 @@ def serve_browsers(command: WebCommand) -> int:
 
     Raises CommandError if the profile or the port cannot be used.
     """
-    profile = profile_of(command, settings_of(command))
+    profile = resolve_profile(command, read_settings(command))
     if command.writable and profile.read_only:
         raise UsageError(f"{profile.read_only_reason}; --writable cannot change that")
     require_stored_password(profile)

@@ -1,4 +1,4 @@
-"""A record for each command that the command line can ask for."""
+"""A record for each command: the options and operands that the arguments give it."""
 
 from __future__ import annotations
 
