@@ -244,7 +244,7 @@ def _verb_command(
             tabs = WEB_TABS if found.tabs is None else found.tabs
             return WebCommand(port=port, url=found.url, tabs=tabs, writable=bool(found.writable), **options)
         case "config":
-            return ConfigCommand(what=operands[0] if operands else "print", **options)
+            return ConfigCommand(action=operands[0] if operands else "print", **options)
         case "history":
             return _history(operands, found, options)
         case "metrics":
@@ -259,21 +259,21 @@ def _verb_command(
 
 
 def _history(operands: Sequence[str], found: argparse.Namespace, options: dict[str, Any]) -> HistoryCommand:
-    what, *files = operands
-    if what == "export":
+    action, *files = operands
+    if action == "export":
         format_ = _one_of(EXPORT_FORMATS, found.format or "jsonl")
         return HistoryCommand(
-            what=what,
+            action=action,
             file=files[0] if files else "-",
             format=format_,
             quiet=bool(found.quiet),
             raw=_raw(found, format_),
             **options,
         )
-    _reject(f"history {what}", found, "format", "quiet", "raw")
+    _reject(f"history {action}", found, "format", "quiet", "raw")
     if files:
-        raise UsageError(f"history {what} takes no file: '{files[0]}'")
-    return HistoryCommand(what=what, **options)
+        raise UsageError(f"history {action} takes no file: '{files[0]}'")
+    return HistoryCommand(action=action, **options)
 
 
 def _raw(found: argparse.Namespace, format_: str) -> bool:

@@ -117,18 +117,18 @@ class WebCommand(ProfileOptions, frozen=True, kw_only=True):
 
 
 class ConfigCommand(ProfileOptions, frozen=True, kw_only=True):
-    """config; `what` is print, path or check."""
+    """config; `action` is print, path or check."""
 
-    what: str
+    action: str
 
 
 class HistoryCommand(ProfileOptions, frozen=True, kw_only=True):
-    """history; `what` is verify, repair or export; an export is written to `file` ("-": stdout).
+    """history; `action` is verify, repair or export; an export is written to `file` ("-": stdout).
 
     `raw`: as in RunCommand.
     """
 
-    what: str
+    action: str
     file: str = "-"
     format: str = "jsonl"
     quiet: bool = False

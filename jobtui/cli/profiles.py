@@ -75,7 +75,7 @@ def resolve_profile(options: ProfileOptions, config: Config) -> Profile:
 
 
 def _repairs(options: ProfileOptions) -> bool:
-    return isinstance(options, HistoryCommand) and options.what == "repair"
+    return isinstance(options, HistoryCommand) and options.action == "repair"
 
 
 def _require_utf8(profile: Profile) -> None:

@@ -345,7 +345,7 @@ def _options_of(parsed: _ParsedWords) -> ConfigCommand:
     """Return the options that select the profile, for a command that asks for no password."""
     config, data_dir = parsed.given.get("--config"), parsed.given.get("--data-dir")
     return ConfigCommand(
-        what="print",
+        action="print",
         config=_expanded(config),
         data_dir=_expanded(data_dir),
         profile=parsed.given.get("--profile"),

@@ -28,7 +28,7 @@ WIDTH = 100
 def config_command(command: ConfigCommand) -> int:
     """Print the settings, the file's path, or the result of a check. Raises UsageError."""
     output = StdoutWriter()
-    if command.what == "path":
+    if command.action == "path":
         try:
             output.write(f"{command.config or settings.default_config()}\n")
         except HomeError as error:
@@ -36,7 +36,7 @@ def config_command(command: ConfigCommand) -> int:
     else:
         config = read_settings(command)
         profile = resolve_profile(command, config)
-        if command.what == "print":
+        if command.action == "print":
             output.write("".join(f"{line}\n" for line in _file(config, profile.root)))
         else:
             problems = dashboard_problems(config)

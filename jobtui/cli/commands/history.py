@@ -24,7 +24,7 @@ def history_command(command: HistoryCommand) -> int:
     """Verify, repair or export the history, and return the exit status. Raises CommandError."""
     profile = resolve_profile(command, read_settings(command))
     try:
-        match command.what:
+        match command.action:
             case "verify":
                 return _verify(profile)
             case "repair":
