@@ -4,7 +4,7 @@
 1    a statement or a command failed, or the profile or the output could not be used
 2    usage, settings or syntax: nothing was run
 3    a job failed or was stopped
-130  interrupted; the jobs were stopped first
+130  interrupted by ctrl+c; the jobs were stopped first. Another signal n: 128 + n
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def exit_interrupted(*_: object) -> None:
 
 @contextmanager
 def hold_signals() -> Iterator[list[signal.Signals]]:
-    """Collect the signals that arrive until the block ends in the list that is yielded.
+    """Until the block ends, collect the signals that arrive in the list that is yielded.
 
     An engine runs queued jobs as soon as it is open: from then on, one signal must not end the process. A
     second one does, since the user does not want to wait. An ignored signal stays ignored.

@@ -47,7 +47,7 @@ def read_pairs(
     Raises:
         PairError: While the pairs are read; after the last pair for errors that only the whole file shows.
     """
-    lines = _without_mark(lines, name)
+    lines = _check_beginning(lines, name)
     match form:
         case PairFormat.JSONL:
             return _read_jsonl(lines, name)
@@ -57,7 +57,8 @@ def read_pairs(
             return _read_tsv(lines, name, SeparatorCheck("\t", delete_keys=delete_keys))
 
 
-def _without_mark(lines: Iterable[bytes], name: str) -> Iterator[bytes]:
+def _check_beginning(lines: Iterable[bytes], name: str) -> Iterator[bytes]:
+    """Yield the lines without a byte order mark. Raises PairError for a file that is not text."""
     for number, line in enumerate(lines):
         if number == 0:
             for begin, remedy in _FOREIGN.items():
@@ -263,9 +264,8 @@ def _read_row(
     plain: Callable[[str], str] = lambda field: field,
 ) -> Pair:
     try:
-        if (
-            len(row) == 1 or not check.is_settled
-        ):  # skipped for other rows: a call for each of a million rows would be slow
+        # not for other rows: a call for each of a million rows would be slow
+        if len(row) == 1 or not check.is_settled:
             check.add(line, row, text)
         return take(row, plain)
     except InvalidLine as error:

@@ -1,4 +1,4 @@
-"""Waiting for an engine, for jobs of another process, and for signals: one queue receives them all.
+"""The waits for an engine, for jobs of another process, and for signals: one queue receives them all.
 
 The first ctrl+c (or SIGTERM, or SIGHUP) stops the jobs that run here and waits until they have stopped. The
 second leaves at once, and the next start reports the outcome of the jobs; the third has its default action.
@@ -72,11 +72,11 @@ class HoldReporter:
                 self._reasons[job.id] = reason
             return f"Job {job.id} ({job.label}) {reason}" if reason and reason != before else ""
         task = job.tasks[message.task]
-        place = job.id, task.number
+        key = job.id, task.number
         if not task.waiting:
-            self._waiting.discard(place)
-        elif place not in self._waiting:
-            self._waiting.add(place)
+            self._waiting.discard(key)
+        elif key not in self._waiting:
+            self._waiting.add(key)
             return f"Job {job.id} ({job.label}) waits on {task.host}: {task.waiting}"
         return ""
 

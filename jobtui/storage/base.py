@@ -69,10 +69,10 @@ class TaskResult(msgspec.Struct, frozen=True):
     """The result of a flush or compact that did not fail.
 
     Attributes:
-        note: The omitted parts, and the reason.
+        note: What was left out, and why, or a doubt about the result; "" if there is nothing to say.
         stopped: Whether it was canceled before it was complete.
         detached: Whether it was canceled while the host continues. The host is busy until `released` is done.
-        released: Why that work failed or is in doubt, "" if neither.
+        released: The future of that work: why it failed or is in doubt, "" if neither.
         paused: Whether it ended after a step because a pause was requested; it can continue from `steps`.
     """
 
@@ -101,10 +101,10 @@ class FamilyFigures(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     Attributes:
         name, levels: The family, and its levels from level 0.
         live: RocksDB's estimate of the bytes that are not overwritten or deleted.
-        live_share: The share of live entries, 0..1, by reading samples: in files and of `memtable_entries`.
+        live_share: The share of live entries, 0..1, among those in files and `memtable_entries`, from samples.
         key_bytes, value_bytes: The mean lengths of the keys and values that were read.
         all_value_bytes: The bytes of the values of all entries in files, before compression.
-        compressibility: The share of its bytes that a block of what was read takes after compression.
+        compressibility: The size of the sampled entries after compression, as a share of their size before.
         memtable_entries, memtable_deletions: The entries that a flush would write; the deletions of these.
         blob_bytes, blob_garbage: The bytes of its blob files, and those that RocksDB knows to be unused.
         blob_copied: The bytes of its blob files whose values a compaction copies, at most.
@@ -194,7 +194,7 @@ class OperationProgress(msgspec.Struct, frozen=True):
         room_needed: The bytes of disk that the current or next step needs, None if unknown.
         waiting: Why the work waits (`3.1 GiB free, reserve 5 GiB`), "" while it works.
         gauges: What was measured on the host; reported about once a second, if it can be.
-        log: Lines that the storage logged during the work. A report of them has no other news.
+        log: Lines that the storage logged during the work. A report with lines sets no other field.
     """
 
     fraction: float | None = None
@@ -327,11 +327,11 @@ class TaskRunner(Inventory, Protocol):
         ...
 
     def can_stall(self, space: str, host: str) -> bool:
-        """Return whether the writes to the space may be held back now, so that it must be asked."""
+        """Return whether writes to the space could be stalled now, so that `find_stall` is worth a call."""
         ...
 
     async def find_stall(self, space: str, host: str) -> str:
-        """Return how RocksDB holds the writes to the space back; "" if it does not or that is not known.
+        """Return how RocksDB slows down or stops writes to the space; "" if it does neither or is not known.
 
         It starts and opens nothing, and raises nothing.
         """
@@ -477,7 +477,7 @@ class ClusterJobManager(Inventory, Protocol):
         ...
 
     async def submit(self, command: str, space: str) -> int:
-        """Submit a job and return its id there, that of an equal one which is in flight."""
+        """Submit a job and return its id on the cluster; an equal job in flight shares its id."""
         ...
 
     async def stop(self, space: str, job: int) -> None:

@@ -72,7 +72,7 @@ def _lines(shell: str, line: ShellLine, found: ShellCandidates, *, listing: bool
 def _in_quotes(line: ShellLine, offer: ShellCandidate) -> str:
     """Return the whole word. A statement without a quote gets one, because blanks will follow."""
     if offer.is_unfinished and not line.quote and line.raw == line.typed:
-        return f'"{line.typed[: offer.start]}{ShellLine((), "", "", (0,), chr(34)).with_word(0, offer.text)}'
+        return f'"{line.typed[: offer.start]}{quote_for_shell(offer.text, chr(34))}'
     whole = line.with_word(offer.start, offer.text)
     return whole if offer.is_unfinished or line.quote else f"{whole} "
 

@@ -4,7 +4,6 @@ RocksDB obeys the OPTIONS file that it finds in a directory, and so harms databa
 jobtui: it deletes the WAL files of the database that a copy was made from, drops the entries after a merge that
 it cannot apply, or writes files where the owner does not read them. So everything is read as text first,
 and the rules are an allow list: whatever is not known to be safe is refused. docs/adopting.md lists the rules.
-
 """
 
 from __future__ import annotations

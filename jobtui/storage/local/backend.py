@@ -142,9 +142,9 @@ class LocalStorage:
         return self._loads[space] > 0
 
     async def find_stall(self, space: str, host: str) -> str:
-        """Return how the writes to an own database are held back; an adopted one is stalled in its owner.
+        """Return how RocksDB stalls writes to an own database; "" for an adopted one, which its owner writes.
 
-        A process that does not run has no database open, and one that does not answer is not stalled.
+        A worker that does not run has no database open, and one that does not answer may be busy.
         """
         entry, worker = self.catalog.entries.get(space), self._workers.get(host)
         if entry is None or entry.space.adopted or worker is None or worker.pid is None:
@@ -343,7 +343,7 @@ class LocalStorage:
                 while True:
                     batch = await coming
                     if batch.skipped_families:
-                        self.notice(_left_out(space, host, batch.skipped_families))
+                        self.notice(_describe_skipped(space, host, batch.skipped_families))
                     if not batch.last:
                         coming = asyncio.ensure_future(worker.request(command, p.PairsReply))
                     yield list(batch.pairs)
@@ -371,7 +371,7 @@ class LocalStorage:
             raise StorageError(failure.code, host, space, failure.reason) from failure
 
 
-def _left_out(space: str, host: str, families: Sequence[str]) -> str:
+def _describe_skipped(space: str, host: str, families: Sequence[str]) -> str:
     named = ", ".join(families[:_MAX_NAMED])
     more = f" and {len(families) - _MAX_NAMED} more" if len(families) > _MAX_NAMED else ""
     return f"Of {space} on {host} the default column family alone is dumped, without {named}{more}"

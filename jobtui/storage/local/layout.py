@@ -1,7 +1,7 @@
 """The directories of jobtui's own databases: their names, their files, and their deletion.
 
-A space's or host's name becomes the name of a directory. Small ASCII letters, digits, `_` and `-` stand for
-themselves; every other character is percent-encoded, byte by byte of its UTF-8. So no name can leave its
+A space's or host's name becomes the name of a directory. Lower-case ASCII letters, digits, `_` and `-` stay as
+they are; every other character is percent-encoded, byte by byte of its UTF-8. So no name can leave its
 parent directory, be hidden or be mistaken for something else, and two names that differ only in case also
 differ on a case-insensitive disk. A directory name never holds a `.`, so a file next to one
 (`<directory>.name`, `<directory>.dropped`) cannot be mistaken for a space.

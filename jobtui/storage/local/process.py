@@ -26,7 +26,7 @@ START_SECONDS = 30.0
 MAX_LINE_BYTES = 4 * p.MAX_PAIR_BYTES
 KEPT_LINES = 20
 SHOWN_LINES = 3
-_MAX_LOGGED = 100  # lines on stderr that are reported while no other command is sent
+_MAX_LOGGED = 100  # lines on stderr that are reported after each command
 _EXIT_SECONDS = 1.0  # for a process whose output has ended; then it is killed
 _MAX_GARBAGE_REPORTS = 3  # invalid lines that are reported for each process; more would not be informative
 
@@ -243,7 +243,7 @@ async def _wait_exit(process: Process) -> int | None:
 
 
 async def _lines(reader: asyncio.StreamReader) -> AsyncIterator[bytes]:
-    """Yield the reader's lines; one longer than `MAX_LINE_BYTES` is cut there."""
+    """Yield the reader's lines; one longer than `MAX_LINE_BYTES` is cut at the end of a chunk."""
     parts: list[bytes] = []
     size = 0
     while chunk := await reader.read(1 << 18):

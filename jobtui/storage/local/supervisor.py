@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import TypeVar
 
 import msgspec
@@ -22,7 +22,7 @@ from jobtui.storage.local.errors import WorkerError
 from jobtui.storage.local.process import Notice, OnProgress, ProtocolMismatch, WorkerDied, WorkerProcess
 
 GRACE_SECONDS = 3.0
-QUIT_SECONDS = 2.5
+QUIT_SECONDS = 2.5  # more than the worker's own, after which it exits by itself
 # seconds between a crash and the next start, by the number of crashes in a row
 RESTART_DELAYS = (0.0, 0.0, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 MAX_DELAY_SECONDS = 10.0  # of a command that waits for such a start; one that would wait longer fails
@@ -237,6 +237,7 @@ class WorkerSupervisor:
         self._crashes += 1
 
     def _expected(self, reply: p.WorkerMessage, reply_type: type[W]) -> W:
+        # a worker that crashes in every operation may answer a ping or read stats before
         if isinstance(reply, p.OperationReply | p.Done):
             self._crashes = 0
         if isinstance(reply, p.FailureReply):
@@ -297,9 +298,8 @@ class WorkerSupervisor:
         await asyncio.wait([asyncio.ensure_future(process.wait_ended())], timeout=QUIT_SECONDS)
         await process.kill()
 
-    def _spawn(self, work: Awaitable[None]) -> None:
-        task = asyncio.ensure_future(work)
-        assert isinstance(task, asyncio.Task)
+    def _spawn(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
         self._background.add(task)
         task.add_done_callback(self._background.discard)
 

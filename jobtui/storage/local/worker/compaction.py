@@ -90,7 +90,8 @@ class Compaction(Operation):
         try:
             return super().run()
         finally:
-            if {self._opened_for or self._limits(), self._limits()} != {self._database.limits}:
+            usual = self._database.limits
+            if self._limits() != usual or self._opened_for not in (None, usual):
                 # its options are for this compaction only
                 self._database.close_quietly()
 

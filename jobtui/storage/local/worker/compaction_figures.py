@@ -346,7 +346,7 @@ class EntrySampler:
         return stretch
 
     def _count_skipped(self) -> int:
-        """Return how many entries the iterators have skipped that were deleted since the last call.
+        """Return the number of entries that the iterators freed since the last call have skipped.
 
         RocksDB's statistics are one text of all counters, which takes a third of a millisecond, as long as
         finding the first key of a stretch: one text for each stretch is enough.

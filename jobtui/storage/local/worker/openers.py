@@ -243,7 +243,8 @@ class AdoptedOpener(Opener):
             each.set_disable_auto_compactions(True)  # nothing runs except the job
         if limits is not None:
             if wal_bytes(survey.wal_directory or self.path) > LONG_WAL:
-                limits = replace(limits, rate=None)  # as above; a compaction opens it again after its flush
+                # as for an own database; a compaction opens it again, with the rate, after its flush
+                limits = replace(limits, rate=None)
             set_limits(options, options_of, limits)
         access = AccessType.read_only(False) if read_only else AccessType.read_write()
         path = self._path_for_rocksdb(read_only=read_only)

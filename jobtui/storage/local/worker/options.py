@@ -36,8 +36,8 @@ MAX_MERGED_STEPS = 3
 class WriteLimits(msgspec.Struct, frozen=True):
     """The limits that a database is opened with, because RocksDB changes neither of them for one call.
 
-    `rate`: bytes a second of flush and compact writes. `step_bytes`: bytes of the files of the
-    deepest level that are merged at once, about. None: jobtui sets no limit.
+    `rate`: bytes a second of flush and compact writes. `step_bytes`: about the bytes of files of the deepest
+    level that are merged at once. None: jobtui sets no limit.
     """
 
     rate: int | None = None
@@ -63,7 +63,7 @@ class SharedOptions:
         self._others: tuple[WriteLimits, Options] | None = None
 
     def own_with(self, limits: WriteLimits) -> Options:
-        """Return the options of an own database with these limits; the last others are kept."""
+        """Return the options of an own database with these limits; the last unusual ones are kept."""
         if limits == self.limits:
             return self.own
         if self._others is None or self._others[0] != limits:

@@ -1,4 +1,4 @@
-"""Writing pairs into a database and reading them back in key order."""
+"""The functions that write pairs into a database and read them back in key order."""
 
 from __future__ import annotations
 

@@ -85,7 +85,7 @@ class GaugeReader:
         self._measured_at = 0.0
 
     def attach(self, handle: DatabaseHandle) -> None:
-        """Measure by this handle from now on."""
+        """Take the counters of this handle from now on."""
         if handle is not self._handle:
             self._handle, self._seen = handle, _bytes_moved(handle.options)
 
@@ -146,8 +146,8 @@ def count_flushed(options: Options, path: Path) -> ByteCounter:
 def count_compacted(options: Options, start: Counter[str], stats: SpaceStats, path: Path) -> ByteCounter:
     """Return a counter of the bytes that compactions read since `start`, for a database that holds `stats`.
 
-    RocksDB counts the bytes that it reads from files, a thousand keys at a time. Between these steps, and for
-    blocks found in the cache, all reads count up to the written and dropped bytes.
+    RocksDB adds to its counter of bytes read from files every thousand keys. Until then, and for blocks found
+    in the cache, all reads count, up to the bytes that were written and dropped.
 
     Raises:
         OSError: The directory cannot be read.
