@@ -15,7 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 import msgspec
 
 from jobtui.cli.errors import CommandError
-from jobtui.cli.pair_format import HEADER, NULL, InvalidLine, Pair, PairFormat, SeparatorCheck
+from jobtui.cli.pair_format import HEADER, NULL, InvalidLine, PairFormat, SeparatorCheck
+from jobtui.storage.base import Pair
 from jobtui.suggest import did_you_mean
 
 _BYTE_ORDER_MARK = b"\xef\xbb\xbf"

@@ -27,9 +27,6 @@ import enum
 
 import msgspec
 
-# a key and its value; None deletes the key
-Pair = tuple[bytes, bytes | None]
-
 NULL = r"\N"
 HEADER = ("key", "value", "base64")
 

@@ -21,7 +21,7 @@ from jobtui.cli.connect import connect_client, print_notices_after, require_spac
 from jobtui.cli.errors import CommandError, Exit, UsageError
 from jobtui.cli.options import DumpCommand, LoadCommand
 from jobtui.cli.pair_files import read_pairs, write_pairs
-from jobtui.cli.pair_format import Pair, PairFormat, format_of
+from jobtui.cli.pair_format import PairFormat, format_of
 from jobtui.cli.profiles import read_settings, require_embedded, resolve_profile
 from jobtui.cli.progress import byte_bar
 from jobtui.cli.streams import StdoutWriter, print_error, stdin
@@ -35,6 +35,7 @@ from jobtui.errors import ErrorCode, OwnerUnavailable, StorageError
 from jobtui.formatting import format_bytes, format_count
 from jobtui.history import StoreError
 from jobtui.os_errors import describe_os_error
+from jobtui.storage.base import Pair
 from jobtui.storage.local.protocol import MAX_PAIR_BYTES
 
 BATCH_PAIRS = 5_000

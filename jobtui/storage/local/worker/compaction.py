@@ -20,7 +20,7 @@ from typing_extensions import override
 
 from jobtui.errors import ErrorCode
 from jobtui.formatting import format_bytes, printable_line
-from jobtui.model import Level, SpaceStats, StepPosition
+from jobtui.model import SpaceStats, StepPosition
 from jobtui.storage.base import STEP_BYTES, CompactionRequest, OperationProgress, ProgressCallback
 from jobtui.storage.local.errors import WorkerError, disk_full_error
 from jobtui.storage.local.layout import disk_space, free_bytes
@@ -42,7 +42,7 @@ from jobtui.storage.local.worker.progress import (
     count_compacted,
     expected_reads,
 )
-from jobtui.storage.local.worker.stats import LiveFile, sum_property, table_levels, tables_by_family
+from jobtui.storage.local.worker.stats import LiveFile, sum_levels, sum_property, table_levels, tables_by_family
 from jobtui.storage.local.worker.steps import CompactionPlan, Step, Tables, files_of
 from jobtui.suggest import did_you_mean
 
@@ -345,14 +345,9 @@ def _compact_step(handle: DatabaseHandle, step: Step) -> None:
 
 def _stats_of(files: Iterable[LiveFile]) -> SpaceStats:
     """Return the stats of a group of files."""
-    levels: list[Level] = []
-    entries = 0
-    for file in files:
-        levels += [Level(0, 0)] * (file.level + 1 - len(levels))
-        level = levels[file.level]
-        levels[file.level] = Level(level.files + 1, level.bytes + file.size)
-        entries += file.entries
-    return SpaceStats(tuple(levels), entries=entries)
+    listed = tuple(files)
+    levels = sum_levels((file.level, file.size) for file in listed)
+    return SpaceStats(levels, entries=sum(file.entries for file in listed))
 
 
 def plan_all(

@@ -39,7 +39,13 @@ from jobtui.storage.local.worker.entry_sample import (
     number_after,
 )
 from jobtui.storage.local.worker.options import read_ticker
-from jobtui.storage.local.worker.stats import LiveFile, memtable_bytes, sum_property, tables_by_family
+from jobtui.storage.local.worker.stats import (
+    LiveFile,
+    count_in_memtables,
+    memtable_bytes,
+    sum_property,
+    tables_by_family,
+)
 
 MIN_SAMPLES, MAX_SAMPLES = 8, 24
 """Samples per family. With 24 samples of 40 entries, a share of 30 % dead data is wrong by 2 points."""
@@ -136,12 +142,6 @@ def _family_figures(handle: DatabaseHandle, family: ColumnFamily, files: Sequenc
 
 
 def _read_totals(rdict: Rdict, files: Sequence[LiveFile]) -> EntryTotals:
-    def count(which: str) -> int:
-        return sum(
-            rdict.property_int_value(f"rocksdb.num-{which}-{memtable}") or 0
-            for memtable in ("active-mem-table", "imm-mem-tables")
-        )
-
     found: dict[str, int] = {}
     if files:
         text = rdict.property_value("rocksdb.aggregated-table-properties") or ""
@@ -152,8 +152,8 @@ def _read_totals(rdict: Rdict, files: Sequence[LiveFile]) -> EntryTotals:
         found.get("raw value size", 0),
         found.get("# merge operands", 0),
         found.get("# range deletions", 0),
-        count("entries"),
-        count("deletes"),
+        count_in_memtables(rdict, "entries"),
+        count_in_memtables(rdict, "deletes"),
     )
 
 

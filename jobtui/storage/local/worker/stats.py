@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 import msgspec
+from rocksdict import Rdict
 
 from jobtui.formatting import format_rate
 from jobtui.model import Level, SpaceStats
@@ -50,12 +52,16 @@ def read_stall(handle: DatabaseHandle) -> str:
 
 def table_levels(handle: DatabaseHandle) -> tuple[Level, ...]:
     """Return the levels without blob files: a compaction does not rewrite most of those."""
+    return sum_levels((file["level"], file["size"]) for file in handle.main.live_files())
+
+
+def sum_levels(files: Iterable[tuple[int, int]]) -> tuple[Level, ...]:
+    """Return the levels of files, from level 0, of each file's level and size."""
     levels: list[Level] = []
-    for file in handle.main.live_files():
-        while len(levels) <= file["level"]:
-            levels.append(Level(0, 0))
-        level = levels[file["level"]]
-        levels[file["level"]] = Level(level.files + 1, level.bytes + file["size"])
+    for number, size in files:
+        levels += [Level(0, 0)] * (number + 1 - len(levels))
+        level = levels[number]
+        levels[number] = Level(level.files + 1, level.bytes + size)
     return tuple(levels)
 
 
@@ -63,13 +69,17 @@ def memtable_bytes(handle: DatabaseHandle) -> int:
     """Return the bytes not yet flushed; an empty memtable's own overhead does not count."""
     size = 0
     for rdict in handle.rdicts:
-        entries = sum(
-            rdict.property_int_value(f"rocksdb.num-entries-{which}") or 0
-            for which in ("active-mem-table", "imm-mem-tables")
-        )
-        if entries:
+        if count_in_memtables(rdict, "entries"):
             size += rdict.property_int_value("rocksdb.cur-size-all-mem-tables") or 0
     return size
+
+
+def count_in_memtables(rdict: Rdict, which: str) -> int:
+    """Return the `entries` or `deletes` in the memtables of a column family."""
+    return sum(
+        rdict.property_int_value(f"rocksdb.num-{which}-{memtable}") or 0
+        for memtable in ("active-mem-table", "imm-mem-tables")
+    )
 
 
 def sum_property(handle: DatabaseHandle, name: str) -> int:
