@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import msgspec
 
+from jobtui.formatting import format_rate
 from jobtui.model import ConnectionStatus, SpaceStats, Status, StepPosition, Task
 
 if TYPE_CHECKING:
@@ -156,6 +157,13 @@ class CompactionFigures(msgspec.Struct, frozen=True, gc=False, omit_defaults=Tru
     rewrites: int | None = None
     room_needed: int | None = None
     refusal: str = ""
+
+
+def describe_stall(*, is_stopped: bool, rate: int) -> str:
+    """Return how RocksDB stalls writes, "" if it neither stops nor limits them. `rate`: bytes a second."""
+    if is_stopped:
+        return "writes are stopped"
+    return f"writes are limited to {format_rate(rate)}" if rate else ""
 
 
 class Placement(msgspec.Struct, frozen=True):

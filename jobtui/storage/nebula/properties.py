@@ -21,10 +21,10 @@ from msgspec.structs import replace
 
 from jobtui.clock import Clock, SystemClock
 from jobtui.errors import ErrorCode, StorageError
-from jobtui.formatting import format_count, format_rate, printable_line
+from jobtui.formatting import format_count, printable_line
 from jobtui.model import Level, SpaceStats
 from jobtui.os_errors import bare_reason
-from jobtui.storage.base import NO_ADDRESS, CompactionFigures
+from jobtui.storage.base import NO_ADDRESS, CompactionFigures, describe_stall
 from jobtui.storage.nebula.settings import Address, ClusterSettings
 
 SENDABLE = re.compile(r"[^\x00-\x20\x7f&#\ud800-\udfff]+")
@@ -101,8 +101,7 @@ class StoragedStats:
         Raises StorageError; for a while after a failure at once, without another request.
         """
         async with self._turns[host]:
-            at, error = self._failed.get(host, (-STATS_RETRY_SECONDS, None))
-            if error is not None and self._clock.steady() - at < STATS_RETRY_SECONDS:
+            if (error := self._recent_failure(host)) is not None:
                 raise StorageError(error.code, host, space, error.detail)
             try:
                 figures = await self._fetch(space, host)
@@ -122,8 +121,7 @@ class StoragedStats:
 
     async def fetch_stall(self, space: str, host: str) -> str:
         """Return how the host stalls the writes to the space, "" if it does not or that is unknown."""
-        at, error = self._failed.get(host, (-STATS_RETRY_SECONDS, None))
-        if error is not None and self._clock.steady() - at < STATS_RETRY_SECONDS:
+        if self._recent_failure(host) is not None:
             return ""
         try:
             body = await self._fetch_properties(space, host, STALL_PROPERTIES)
@@ -134,10 +132,13 @@ class StoragedStats:
             return ""
         except (ValueError, msgspec.DecodeError):
             return ""
-        if any(stopped.values()):
-            return "writes are stopped"
-        rate = min((rate for rate in rates.values() if rate > 0), default=0)
-        return f"writes are limited to {format_rate(rate)}" if rate else ""
+        slowest = min((rate for rate in rates.values() if rate > 0), default=0)
+        return describe_stall(is_stopped=any(stopped.values()), rate=slowest)
+
+    def _recent_failure(self, host: str) -> StorageError | None:
+        """Return why the host is not asked again yet, None if it may be."""
+        at, error = self._failed.get(host, (0.0, None))
+        return error if self._clock.steady() - at < STATS_RETRY_SECONDS else None
 
     async def _fetch(self, space: str, host: str) -> HostFigures:
         body = await self._fetch_properties(space, host, PROPERTIES)

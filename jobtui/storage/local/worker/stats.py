@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import msgspec
 from rocksdict import Rdict
 
-from jobtui.formatting import format_rate
 from jobtui.model import Level, SpaceStats
+from jobtui.storage.base import describe_stall
 from jobtui.storage.local.worker.database import DatabaseHandle
 
 _LISTED = re.compile(r"^ (\d+):\d+\[", re.MULTILINE)  # a file of a family, as RocksDB lists them
@@ -43,11 +43,11 @@ def read_stats(handle: DatabaseHandle) -> SpaceStats:
 
 
 def read_stall(handle: DatabaseHandle) -> str:
-    """Return how RocksDB stalls writes: `writes are stopped`, or their limit; "" if it does not."""
-    if handle.main.property_int_value("rocksdb.is-write-stopped"):
-        return "writes are stopped"
-    rate = handle.main.property_int_value("rocksdb.actual-delayed-write-rate")
-    return f"writes are limited to {format_rate(rate)}" if rate else ""
+    """Return how RocksDB stalls writes, "" if it does not."""
+    return describe_stall(
+        is_stopped=bool(handle.main.property_int_value("rocksdb.is-write-stopped")),
+        rate=handle.main.property_int_value("rocksdb.actual-delayed-write-rate") or 0,
+    )
 
 
 def table_levels(handle: DatabaseHandle) -> tuple[Level, ...]:

@@ -159,12 +159,8 @@ class CompactionPlan:
     def all_steps(self, handle: DatabaseHandle) -> tuple[Step, ...]:
         """Return the remaining steps."""
         tables = tables_by_family(handle)
-        rests = [
-            rest
-            for family in self._remaining_families(handle)
-            if (rest := self._family_part(family, tables)) is not None
-        ]
-        return plan_steps(rests, self._step_bytes, in_one=self._in_one)
+        parts = [self._family_part(family, tables) for family in self._remaining_families(handle)]
+        return plan_steps(parts, self._step_bytes, in_one=self._in_one)
 
     def finish(self, step: Step, tables: Tables, read: int, written: int) -> None:
         """Record that a step is done."""
@@ -191,7 +187,7 @@ class CompactionPlan:
         index = names.index(self.position.family)
         return families[index + (self.position.key is None) :]
 
-    def _family_part(self, family: ColumnFamily, tables: Tables) -> FamilyPart | None:
+    def _family_part(self, family: ColumnFamily, tables: Tables) -> FamilyPart:
         begin, end = self._request.from_key, self._request.to_key
         if family.name == self.position.family and self.position.key is not None:
             begin = max(begin or b"", self.position.key)
@@ -199,8 +195,6 @@ class CompactionPlan:
             pending_files(tables[family.name], self._first_new), begin, end, end_excluded=True
         )
         files = overlapping_files(files, None, self._ends[family.name])
-        if not files:
-            return None
         return FamilyPart(
             family.name,
             files,
