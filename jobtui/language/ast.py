@@ -51,7 +51,7 @@ class Stop(msgspec.Struct, frozen=True):
 
 
 class Pause(msgspec.Struct, frozen=True):
-    """PAUSE JOB: hold jobs. `now` cancels the step at work instead of waiting for its end."""
+    """PAUSE JOB: pause jobs. `now` cancels the step at work instead of waiting for its end."""
 
     jobs: tuple[int, ...]
     because: str = ""

@@ -183,7 +183,7 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
     StatementSyntax(
         (Keyword("ADMIN"), *_COMPACT_PARTS),
         partial(_submit, "compact"),
-        "queue a compact",
+        "queue a compaction",
         (
             "Merges the files of a space and frees the disk space of overwritten and deleted keys. Hosts and "
             "conditions are as for ADMIN FLUSH; IF NEEDED is the verdict of SHOW ADVICE.",
@@ -257,7 +257,7 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
     StatementSyntax(
         (Keyword("PAUSE"), Keyword("JOB"), _JOBS, _with(*PAUSE_OPTIONS)),
         Pause,
-        "hold jobs",
+        "pause jobs",
         (
             "A queued job does not start. A running one finishes its step and releases its hosts. It stays "
             "paused, after a restart too, until RESUME JOB.",
@@ -323,7 +323,7 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
         Recover,
         "run jobs again",
         (
-            "Each runs under a new id; the old job is unchanged. A compact that was stopped or failed "
+            "Each runs under a new id; the old job is unchanged. A compaction that was stopped or failed "
             "continues after its last finished step.",
         ),
         ("RECOVER JOB 40", "RECOVER JOB 1, 2", "RECOVER JOB 40 WITH failed_only = true"),
@@ -459,7 +459,7 @@ SYNTAX: Final[tuple[StatementSyntax, ...]] = (
     StatementSyntax(
         (Keyword("PAUSE"), Keyword("SCHEDULE"), _SCHEDULE),
         PauseSchedule,
-        "hold a schedule",
+        "pause a schedule",
         ("It submits nothing until RESUME SCHEDULE.",),
         ("PAUSE SCHEDULE nightly",),
     ),
