@@ -159,6 +159,15 @@ class TestBesideTheTasks:
         assert [line[end:].strip() for line in lines] == ["", "waited 5.0 s", "waited 0:10"]
         assert max(map(width_of, (head, *lines))) <= 120
 
+    def test_equal_bars_are_left_out(self) -> None:
+        stop = NOW + timedelta(minutes=1)
+        tasks = tuple(
+            Task(number, f"h{number}", Status.FINISHED, start=NOW, stop=stop, took=60) for number in (1, 2)
+        )
+        job = Job(1, "compact", "nba", NOW, Status.FINISHED, start=NOW, stop=stop, tasks=tasks)
+        head, shown = task_counts(job), task_lines(job, {}, 200, stop)
+        assert add_timeline(head, shown, job, 200, stop, DateOrder.MONTH_FIRST) == (head, shown)
+
     def test_nothing_is_added_without_room_or_for_one_task(self) -> None:
         for count, width in ((3, 60), (1, 200)):
             head, lines = self.lines(count, width)

@@ -81,7 +81,9 @@ _GAP_BESIDE = 3
 def add_timeline(
     head: Line, tasks: TaskLines, job: Job, width: int, now: datetime, order: DateOrder
 ) -> tuple[Line, TaskLines]:
-    """Put each task's bar at the right of its line, and the axis at the right of `head`, if there is room.
+    """Put each task's bar at the right of its line, and the axis at the right of `head`.
+
+    Nothing is added without room, or if all bars are equal: all hosts work at once, for the same time.
 
     Args:
         head: The line above the tasks.
@@ -108,12 +110,18 @@ def add_timeline(
         return head, tasks
     end = max(job.stop or now, job.submitted)
     axis = _Axis(job.submitted, (end - job.submitted).total_seconds(), room)
+    bars = {
+        task.number: _bar(
+            axis, task.start, task.stop, task.status, now, notes[task.number], note_width, work=_WORK_BESIDE
+        )
+        for task in job.tasks
+    }
+    lengths = {tuple(len(text) for text, _ in bar) for bar in bars.values()}
+    if len(lengths) == 1:
+        return head, tasks  # equal bars would only take attention
     lines = list(tasks.lines)
-    by_number = {task.number: task for task in job.tasks}
     for number, first, _ in tasks.positions:
-        task = by_number[number]
-        bar = _bar(axis, task.start, task.stop, task.status, now, notes[number], note_width, work=_WORK_BESIDE)
-        lines[first] = (*_padded(lines[first], used + _GAP_BESIDE), *bar)
+        lines[first] = (*_padded(lines[first], used + _GAP_BESIDE), *bars[number])
     scale, role = _scale(format_recent_time(axis.begin, now, order), f"+{format_duration(axis.total)}", room)
     return (*_padded(head, used + _GAP_BESIDE), (scale, role)), replace(tasks, lines=lines)
 
