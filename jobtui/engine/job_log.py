@@ -67,6 +67,12 @@ def is_by_schedule(event: JobEvent) -> bool:
     return event.requested_by.startswith(_SCHEDULE)
 
 
+def is_paused_by_user(job: Job) -> bool:
+    """Return whether a user paused the job; False if a schedule did, or if an older version paused it."""
+    pause = _last(job, frozenset({EventKind.PAUSED})) if job.paused else None
+    return pause is not None and bool(pause.requested_by) and not is_by_schedule(pause)
+
+
 def describe_window_end(job_id: int, end: datetime, start: datetime | None, now: datetime) -> str:
     """Return why a schedule pauses its job: `its window ended at 05:00; continues Mon 23:00`."""
     return f"its window ended at {to_local(end):%H:%M}; {describe_next_run(job_id, start, now)}"

@@ -12,7 +12,7 @@ from jobtui.clock import Clock, wait_all, wait_first
 from jobtui.engine import lifecycle, schedules
 from jobtui.engine.control import JobControl, RecoverRequest, SubmittedJobs
 from jobtui.engine.events import EventBus
-from jobtui.engine.job_log import describe_next_run, describe_window_end
+from jobtui.engine.job_log import describe_next_run, describe_window_end, is_paused_by_user
 from jobtui.engine.jobs import JobStore, Transaction
 from jobtui.engine.scheduler import JobAdmission, RunPolicy
 from jobtui.engine.schedules import FILE, RunAction, Schedule, ScheduleRun, ScheduleStep
@@ -161,6 +161,7 @@ class ScheduleRunner:
                     for each in found
                 ]
             )
+            self._explain_missed_runs(found)
         self._absence = schedules.NOT_AWAKE
 
     async def _carry_out(self, steps: Sequence[ScheduleStep], requested_by: str = "") -> list[str]:
@@ -393,6 +394,13 @@ class ScheduleRunner:
             return f"Job {job.id} stays paused; RESUME JOB {job.id} continues it, STOP JOB {job.id} ends it"
         return f"Job {job.id} continues, and no schedule pauses it"
 
+    def _explain_missed_runs(self, before: Sequence[Schedule]) -> None:
+        """Record with a job that stays paused what continues it, if the run that would have has passed."""
+        for each in before:
+            after = self._schedules[each.name]
+            if each.held and after.held and each.next != after.next:
+                self._explain_pause(after, "did not continue it when it was due", "")
+
     def _explain_pause(self, schedule: Schedule, change: str, requested_by: str) -> None:
         """Record with a job that the end of its window paused what continues it now."""
         job_id = schedule.job
@@ -403,7 +411,7 @@ class ScheduleRunner:
 
         def edit(transaction: Transaction) -> Sequence[Job]:
             job = transaction.get(job_id)
-            if job is None or not job.paused:
+            if job is None or not job.paused or is_paused_by_user(job):
                 return ()
             return (lifecycle.explain_pause(job, self._clock.now(), reason, requested_by),)
 

@@ -30,6 +30,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
+from jobtui.engine.job_log import is_paused_by_user
 from jobtui.errors import DECODE_ERRORS, StatementRefused
 from jobtui.files import read_regular
 from jobtui.formatting import format_duration, format_local_time
@@ -284,6 +285,8 @@ def end_window(
         if job.paused or job.stopping:
             return ScheduleStep(replace(schedule, window_end=None))
         return ScheduleStep(replace(schedule, held=True), RunAction.PAUSE)
+    elif schedule.held and is_paused_by_user(job):
+        schedule = replace(schedule, held=False)  # resumed and paused again meanwhile, by a user
     return ScheduleStep(schedule)
 
 

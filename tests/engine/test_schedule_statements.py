@@ -162,6 +162,33 @@ class TestRuns:
             bench.events.wait_for(lambda: bench.events.jobs(1)[-1].events[-1].reason == reason)
             assert describe_pause(bench.job(1)) == f"paused: {reason}"
 
+    def test_changed_schedule_does_not_explain_the_pause_of_a_user(self, tmp_path: Path) -> None:
+        with open_bench(tmp_path, storage()) as bench:
+            bench.execute(NIGHTLY)
+            pass_to(bench, TO_FIRST)
+            bench.storage.operation("nba", "h1")
+            pass_to(bench, WINDOW)
+            bench.events.wait_for(lambda: bench.events.jobs(1)[-1].paused)
+            bench.execute('RESUME JOB 1; PAUSE JOB 1 WITH because = "wrong night"; PAUSE SCHEDULE nightly')
+            bench.execute("SET RATE 5 MiB")  # its record comes after any of the schedule
+            bench.events.wait_for(lambda: bench.events.jobs(1)[-1].events[-1].kind is EventKind.RATE_SET)
+            assert describe_pause(bench.job(1)).endswith("): wrong night")
+
+    def test_run_that_was_missed_no_longer_continues_its_job(self, tmp_path: Path) -> None:
+        clock = FakeClock()
+        with open_bench(tmp_path, storage(), clock=clock) as bench:
+            bench.execute(NIGHTLY)
+            pass_to(bench, TO_FIRST)
+            bench.storage.operation("nba", "h1")
+            pass_to(bench, WINDOW)
+            bench.events.wait_for(lambda: bench.events.jobs(1)[-1].paused)
+            bench.storage.operation("nba", "h1").pause()
+            bench.events.wait_for(lambda: bench.events.jobs(1)[-1].tasks[0].status is Status.QUEUE)
+        clock.advance(DAY)
+        with open_bench(tmp_path, storage(), clock=clock) as bench:
+            missed = "schedule 'nightly' did not continue it when it was due; continues Fri 02:30"
+            eventually(lambda: describe_pause(bench.job(1)) == f"paused: {missed}")
+
     def test_run_by_hand_names_the_user_who_continues_the_job(self, tmp_path: Path) -> None:
         with open_bench(tmp_path, storage()) as bench:
             bench.execute(NIGHTLY)

@@ -13,7 +13,7 @@ from zoneinfo import ZoneInfo
 import pytest
 from msgspec.structs import replace
 
-from jobtui.engine import schedules
+from jobtui.engine import lifecycle, schedules
 from jobtui.engine.schedules import NOT_AWAKE, NOT_OWNED, RunAction, RunOutcome, Schedule, next_time, window_end
 from jobtui.errors import StatementRefused
 from jobtui.formatting import format_local_time
@@ -180,6 +180,16 @@ class TestWindow:
     def test_job_paused_by_a_user_stays_paused(self) -> None:
         step = schedules.advance(made(job=7, timezone="UTC"), at("2026-03-11T02:30Z"), job(paused=True))
         assert step.action is None
+        assert step.schedule.runs[-1].reason == "job 7 is paused; RESUME JOB 7 continues it"
+
+    def test_job_that_a_user_resumed_and_paused_again_stays_paused(self) -> None:
+        now = at("2026-03-11T02:30Z")
+        held = lifecycle.pause(job(), now, requested_by="schedule nightly")
+        again = lifecycle.pause(lifecycle.resume(held, now), now, requested_by="anna@db1, dashboard")
+        schedule = made(job=7, held=True, timezone="UTC")
+        assert schedules.advance(schedule, now, held).action is RunAction.CONTINUE
+        step = schedules.advance(schedule, now, again)
+        assert (step.action, step.schedule.held) == (None, False)
         assert step.schedule.runs[-1].reason == "job 7 is paused; RESUME JOB 7 continues it"
 
     def test_job_ends_in_its_window(self) -> None:
