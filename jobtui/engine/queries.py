@@ -194,7 +194,13 @@ def job_result(statement: str, job: Job) -> Result:
     """Return a row for a job and one for each of its tasks."""
     row = _job_row(job, JOB[0], JOB[1])
     paused = paused_seconds(job, datetime.now(UTC))
-    values = {"paused_seconds": round(paused, 3), "requests": all_requests(job)}
+    values = {
+        "paused_seconds": round(paused, 3),
+        "requests": all_requests(job),
+        # not in the rows of SHOW JOBS, which are read from the history: it does not have the limits
+        "write_limit": job.write_limit,
+        "limited_by": job.limited_by,
+    }
     row = Row(row.cells, {**row.values, **values})
     rows = [row, *(_task_row(job, task) for task in job.tasks)]
     # the columns are those of NebulaGraph, which has none for the reason
@@ -430,8 +436,6 @@ def _job_row(job: Job, id_column: str, command_column: str) -> Row:
         "because": job.options.because,
         "requested_by": job.requested_by,
         **last_requests(job),
-        "write_limit": job.write_limit,
-        "limited_by": job.limited_by,
         "schedule": job.schedule,
         "reason": job.reason,
         "recovered_from": job.recovered_from,

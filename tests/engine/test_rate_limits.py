@@ -57,6 +57,13 @@ def test_jobs_are_published_with_their_limit_and_stored_without(tmp_path: Path) 
         assert (stored.write_limit, stored.limited_by) == (None, "")
 
 
+def test_list_of_jobs_does_not_claim_that_none_is_limited(tmp_path: Path) -> None:
+    with open_bench(tmp_path, ScriptedStorage({"nba": ("h0",)})) as bench:
+        bench.execute("ADMIN COMPACT nba; SET RATE 5 MiB")
+        row = bench.execute("SHOW JOBS").results[0].rows[0]
+        assert {"write_limit", "limited_by"}.isdisjoint(row.values)
+
+
 def test_other_processes_get_the_limit_with_the_progress(tmp_path: Path) -> None:
     with open_bench(tmp_path, ScriptedStorage({"nba": ("h0",)})) as bench:
         bench.execute("SET RATE 5 MiB; ADMIN COMPACT nba")
