@@ -34,7 +34,7 @@ from jobtui.engine.remote import RemoteClient
 from jobtui.engine.scheduler import RunPolicy
 from jobtui.errors import OwnerUnavailable
 from jobtui.history import StoreError
-from jobtui.model import Job, JobChanged, Notice, Status, TaskProgressed
+from jobtui.model import EventKind, Job, JobChanged, Notice, Status, TaskProgressed
 
 T = TypeVar("T")
 # a signal that arrives just as the thread falls asleep is handled only when it wakes up
@@ -85,7 +85,7 @@ def _describe_hold(job: Job) -> str:
     """Return `paused: RESUME JOB 7 continues it`, with who paused it and why if that is known."""
     held = describe_pause(job) or "paused"
     event = last_pause(job)
-    if event is not None and is_by_schedule(event):
+    if event is not None and (is_by_schedule(event) or event.kind is EventKind.STILL_PAUSED):
         return held  # it says what continues the job
     return f"{held}{'; ' if ': ' in held else ': '}RESUME JOB {job.id} continues it"
 

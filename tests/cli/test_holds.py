@@ -45,6 +45,14 @@ def test_pause_names_the_requester_and_the_reason() -> None:
     ]
 
 
+def test_pause_that_a_dropped_schedule_made_says_once_what_continues_the_job() -> None:
+    paused = lifecycle.pause(JOB, NOW, "its window ended at 05:00; continues Mon 23:00", "schedule nightly")
+    reason = "schedule 'nightly' was dropped; RESUME JOB 3 continues it"
+    dropped = lifecycle.explain_pause(paused, NOW, reason, "anna@db1, dashboard")
+    line = HoldReporter().describe(JobChanged(dropped, JOB.status))
+    assert line == f"Job 3 (compact nba) is paused: {reason}"
+
+
 def test_wait_for_a_paused_job_is_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with open_bench(tmp_path, ScriptedStorage({"nba": ("h0",)}, obey=True)) as bench:
         bench.execute("ADMIN COMPACT nba")
