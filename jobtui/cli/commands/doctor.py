@@ -36,6 +36,75 @@ MIN_SPACE_BYTES = 16 << 20
 CLUSTER_SECONDS = 15.0
 
 
+class CheckLevel(enum.StrEnum):
+    """The level of a finding: in order, limited, or preventing work."""
+
+    OK = "ok"
+    WARN = "warn"
+    BAD = "bad"
+
+
+class Finding(msgspec.Struct, frozen=True):
+    """A line of the report: the subject of the check, the result, and advice unless it is in order."""
+
+    level: CheckLevel
+    what: str
+    result: str
+    advice: str = ""
+
+
+def doctor(command: DoctorCommand) -> int:
+    """Check everything, print each finding at once, and return the exit status."""
+    output = StdoutWriter()
+    worst = Exit.DONE
+    for finding in _findings(command):
+        output.write(
+            printable_lines(f"{finding.level:<4}  {finding.what:<9}  {' '.join(finding.result.split())}") + "\n"
+        )
+        if finding.advice:
+            output.write(f"{'':17}{printable_lines(finding.advice)}\n")
+        output.flush()
+        if finding.level is CheckLevel.BAD:
+            worst = Exit.FAILED
+    return worst
+
+
+def _findings(command: DoctorCommand) -> Iterator[Finding]:
+    yield Finding(CheckLevel.OK, "version", version_line())
+    yield from check_terminal()
+    try:
+        config = read_settings(command)
+        profile = resolve_profile(command, config)
+    except NoHome as error:
+        yield Finding(CheckLevel.BAD, "data", str(error))
+        yield check_storage()
+        return
+    except UsageError as error:
+        *others, last = str(error).splitlines()
+        for problem in others:
+            yield Finding(CheckLevel.BAD, "config", problem)
+        yield Finding(CheckLevel.BAD, "config", last, "correct the file; jobtui config prints every setting")
+        yield check_storage()
+        return
+    state = "is valid" if config.found else "does not exist; the defaults are used"
+    yield Finding(CheckLevel.OK, "config", f"{config.path} {state}; profile {profile.name}")
+    for ignored in dashboard_problems(config):
+        yield Finding(CheckLevel.WARN, "config", str(ignored), "the dashboard ignores it until it is corrected")
+    yield check_data_directory(profile)
+    yield from check_access(profile)
+    yield from check_host_directories(profile)
+    yield check_owner(profile)
+    yield check_history(profile)
+    if profile.cluster is None:
+        yield from check_spaces(profile)
+    yield from check_schedules(profile)
+    yield from check_notifications(config.notify)
+    if profile.cluster is None:
+        yield check_storage(profile.root, profile.root.parent)
+    else:
+        yield check_cluster(profile)
+
+
 def check_terminal() -> Iterator[Finding]:
     """Check the terminal, its colors and its characters."""
     name = os.environ.get("TERM", "")
@@ -369,72 +438,3 @@ def _write_problem(directory: Path) -> str:
             return ""
     except OSError as error:
         return f"cannot be written: {describe_os_error(error, directory)}"
-
-
-class CheckLevel(enum.StrEnum):
-    """The level of a finding: in order, limited, or preventing work."""
-
-    OK = "ok"
-    WARN = "warn"
-    BAD = "bad"
-
-
-class Finding(msgspec.Struct, frozen=True):
-    """A line of the report: the subject of the check, the result, and advice unless it is in order."""
-
-    level: CheckLevel
-    what: str
-    result: str
-    advice: str = ""
-
-
-def doctor(command: DoctorCommand) -> int:
-    """Check everything, print each finding at once, and return the exit status."""
-    output = StdoutWriter()
-    worst = Exit.DONE
-    for finding in _findings(command):
-        output.write(
-            printable_lines(f"{finding.level:<4}  {finding.what:<9}  {' '.join(finding.result.split())}") + "\n"
-        )
-        if finding.advice:
-            output.write(f"{'':17}{printable_lines(finding.advice)}\n")
-        output.flush()
-        if finding.level is CheckLevel.BAD:
-            worst = Exit.FAILED
-    return worst
-
-
-def _findings(command: DoctorCommand) -> Iterator[Finding]:
-    yield Finding(CheckLevel.OK, "version", version_line())
-    yield from check_terminal()
-    try:
-        config = read_settings(command)
-        profile = resolve_profile(command, config)
-    except NoHome as error:
-        yield Finding(CheckLevel.BAD, "data", str(error))
-        yield check_storage()
-        return
-    except UsageError as error:
-        *others, last = str(error).splitlines()
-        for problem in others:
-            yield Finding(CheckLevel.BAD, "config", problem)
-        yield Finding(CheckLevel.BAD, "config", last, "correct the file; jobtui config prints every setting")
-        yield check_storage()
-        return
-    state = "is valid" if config.found else "does not exist; the defaults are used"
-    yield Finding(CheckLevel.OK, "config", f"{config.path} {state}; profile {profile.name}")
-    for ignored in dashboard_problems(config):
-        yield Finding(CheckLevel.WARN, "config", str(ignored), "the dashboard ignores it until it is corrected")
-    yield check_data_directory(profile)
-    yield from check_access(profile)
-    yield from check_host_directories(profile)
-    yield check_owner(profile)
-    yield check_history(profile)
-    if profile.cluster is None:
-        yield from check_spaces(profile)
-    yield from check_schedules(profile)
-    yield from check_notifications(config.notify)
-    if profile.cluster is None:
-        yield check_storage(profile.root, profile.root.parent)
-    else:
-        yield check_cluster(profile)

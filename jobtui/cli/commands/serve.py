@@ -47,6 +47,38 @@ from jobtui.os_errors import describe_os_error
 START_SECONDS = 30.0
 UNTIL_IDLE = "--until-idle"
 POLL_SECONDS = 0.05  # between two reads of a starting server's log: only the log shows when it is ready
+LOG = "serve.log"
+SERVES = "jobtui serves"  # begins the line by which a server in the background reports that it has the profile
+MAX_LOG_BYTES = 1 << 20
+
+
+def serve(command: ServeCommand) -> int:
+    """Own the profile until a signal ends the server, and return the exit status.
+
+    Raises CommandError.
+    """
+    profile = resolve_profile(command, read_settings(command))
+    if command.background:
+        options = [UNTIL_IDLE] if command.until_idle else []
+        if command.metrics is not None:
+            host, port = command.metrics
+            options += ["--metrics", f"[{host}]:{port}"]
+        return serve_in_background(profile, command, log_of(profile), words=options)
+    with hold_signals() as received:
+        try:
+            engine = LocalClient.open(profile)
+        except StoreLocked:
+            from jobtui.engine.health import describe_owner
+
+            words = describe_owner(profile)
+            raise CommandError(f"{profile.name} is already served by {words}; its jobs run there") from None
+        except (StoreError, StorageError) as error:
+            raise profile_error(error) from None
+        try:
+            with serving_metrics(engine, profile, command.metrics) as address:
+                return _serve(engine, received, until_idle=command.until_idle, metrics=address)
+        finally:
+            engine.close()
 
 
 def serve_in_background(profile: Profile, options: ProfileOptions, log: Path, *, words: Sequence[str]) -> int:
@@ -123,40 +155,6 @@ def require_stored_password(profile: Profile) -> None:
 def _last_message(log: Path, size_before: int) -> str:
     words = log.read_bytes()[size_before:].decode(errors="replace").strip().splitlines()
     return words[-1].removeprefix("jobtui: ") if words else f"the server ended as it started; see {log}"
-
-
-LOG = "serve.log"
-SERVES = "jobtui serves"
-MAX_LOG_BYTES = 1 << 20
-
-
-def serve(command: ServeCommand) -> int:
-    """Own the profile until a signal ends the server, and return the exit status.
-
-    Raises CommandError.
-    """
-    profile = resolve_profile(command, read_settings(command))
-    if command.background:
-        options = [UNTIL_IDLE] if command.until_idle else []
-        if command.metrics is not None:
-            host, port = command.metrics
-            options += ["--metrics", f"[{host}]:{port}"]
-        return serve_in_background(profile, command, log_of(profile), words=options)
-    with hold_signals() as received:
-        try:
-            engine = LocalClient.open(profile)
-        except StoreLocked:
-            from jobtui.engine.health import describe_owner
-
-            words = describe_owner(profile)
-            raise CommandError(f"{profile.name} is already served by {words}; its jobs run there") from None
-        except (StoreError, StorageError) as error:
-            raise profile_error(error) from None
-        try:
-            with serving_metrics(engine, profile, command.metrics) as address:
-                return _serve(engine, received, until_idle=command.until_idle, metrics=address)
-        finally:
-            engine.close()
 
 
 def log_of(profile: Profile) -> Path:

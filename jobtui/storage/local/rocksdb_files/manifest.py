@@ -132,6 +132,7 @@ class _Edit:
         self._manifest.gone.difference_update(self._added)
 
     def _read(self, tag: int) -> None:
+        """Read a field; its tag is one of RocksDB's `Tag` in db/version_edit.h."""
         cursor = self._cursor
         match tag:
             case 1:
@@ -140,10 +141,10 @@ class _Edit:
                 self._read_number(_NUMBERS[tag], cursor.varint())
             case 5:  # where the next compaction of a level begins
                 cursor.varint(), cursor.text()
-            case 6:
+            case 6:  # a file that is no longer part of a level
                 cursor.varint()
                 self._deleted.add(cursor.varint())
-            case 7 | 100 | 102 | 103:
+            case 7 | 100 | 102 | 103:  # a new file, in the forms of four versions
                 self._read_file(tag)
             case 200:
                 self._family = cursor.varint()
@@ -155,7 +156,7 @@ class _Edit:
                 cursor.varint()
             case 400:
                 self._read_blob()
-            case 401:
+            case 401:  # values of a blob file that are no longer needed
                 for _ in range(3):
                     cursor.varint()
                 self._skip_fields(end=0)
@@ -186,8 +187,8 @@ class _Edit:
     def _read_blob(self) -> None:
         cursor = self._cursor
         self._manifest.blobs.add(cursor.varint())
-        cursor.varint(), cursor.varint()
-        cursor.text(), cursor.text()
+        cursor.varint(), cursor.varint()  # the number and the bytes of its values
+        cursor.text(), cursor.text()  # the method and the value of its checksum
         self._skip_fields(end=0)
 
     def _skip_fields(self, end: int) -> int:
