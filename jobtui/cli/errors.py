@@ -26,6 +26,10 @@ class Exit(enum.IntEnum):
     INTERRUPTED = 130
 
 
+SIGNAL_STATUS = 128
+"""The exit status of a process that signal n ended is 128 + n, as in a shell."""
+
+
 class SignalInterrupt(KeyboardInterrupt):
     """A signal that asks the process to end; the exit status is 128 plus its number."""
 
@@ -63,7 +67,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def exit_interrupted(*_: object) -> None:
     """Exit at once with the status of an interrupt, printing nothing: the early handler of SIGINT."""
-    os._exit(128 + signal.SIGINT)
+    os._exit(SIGNAL_STATUS + signal.SIGINT)
 
 
 @contextmanager

@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from jobtui.cli import streams
-from jobtui.cli.errors import CommandError, Exit, SignalInterrupt, exit_interrupted
+from jobtui.cli.errors import SIGNAL_STATUS, CommandError, Exit, SignalInterrupt, exit_interrupted
 
 if TYPE_CHECKING:
     from jobtui.cli.options import CliCommand, DashboardCommand, OpenDemo
@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> int:
         streams.print_error(f"jobtui: {error}")
         return error.status
     except SignalInterrupt as interrupt:
-        return 128 + interrupt.number
+        return SIGNAL_STATUS + interrupt.number
     except KeyboardInterrupt:
         return Exit.INTERRUPTED
     except ModuleNotFoundError as error:

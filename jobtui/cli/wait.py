@@ -20,7 +20,7 @@ from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TypeVar
 
-from jobtui.cli.errors import SIGNALS, SignalInterrupt
+from jobtui.cli.errors import SIGNAL_STATUS, SIGNALS, SignalInterrupt
 from jobtui.cli.options import RunCommand
 from jobtui.cli.output import print_result, report_outcomes
 from jobtui.cli.progress import ShowJob, job_bars
@@ -411,7 +411,7 @@ def run_remotely(client: RemoteClient, profile: Profile, text: str, command: Run
     except WaitAborted as aborted:
         what = describe_jobs(jobs) if jobs else "the work that was submitted"
         print_error(f"No longer waiting: {what} continues in the process that owns the profile")
-        return 128 + aborted.by
+        return SIGNAL_STATUS + aborted.by
 
 
 def _describe_submitted(jobs: tuple[int, ...], profile: Profile, *, may_wait: bool) -> str:

@@ -13,7 +13,15 @@ from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from jobtui.cli.errors import CommandError, Exit, UsageError, hold_signals, is_hangup, profile_error
+from jobtui.cli.errors import (
+    SIGNAL_STATUS,
+    CommandError,
+    Exit,
+    UsageError,
+    hold_signals,
+    is_hangup,
+    profile_error,
+)
 from jobtui.cli.options import DashboardCommand, OpenDemo
 from jobtui.cli.profiles import read_settings, resolve_profile
 from jobtui.cli.streams import is_terminal, print_error
@@ -25,8 +33,6 @@ from jobtui.files import temporary_parent
 
 if TYPE_CHECKING:
     from jobtui.tui.launch import DashboardEnd
-
-SIGNAL_STATUS = 128  # the exit status of a program that signal n ended is 128 + n, as in a shell
 
 
 def open_dashboard(command: DashboardCommand | OpenDemo) -> int:
@@ -116,7 +122,7 @@ def _continue_in_background(
     """
     from jobtui.cli.commands.serve import (
         UNTIL_IDLE,
-        log_of,
+        log_path,
         open_log,
         require_stored_password,
         serve_in_background,
@@ -124,12 +130,12 @@ def _continue_in_background(
 
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # the terminal is gone, and cannot hang up again
     require_stored_password(profile)
-    os.close(open_log(log_of(profile)))
+    os.close(open_log(log_path(profile)))
     client.yield_jobs().result()
     if signal.SIGTERM in received:
         return _stop_jobs(client, SIGNAL_STATUS + signal.SIGTERM, received)
     client.close()
-    status = serve_in_background(profile, command, log_of(profile), words=[UNTIL_IDLE])
+    status = serve_in_background(profile, command, log_path(profile), words=[UNTIL_IDLE])
     return SIGNAL_STATUS + signal.SIGHUP if received else status
 
 

@@ -13,7 +13,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING
 
 from jobtui.cli import streams
-from jobtui.cli.errors import CommandError, Exit
+from jobtui.cli.errors import SIGNAL_STATUS, CommandError, Exit
 from jobtui.cli.options import RunCommand
 from jobtui.cli.output import check_format, format_result, print_result, report_outcomes
 from jobtui.cli.profiles import profile_options, read_settings, resolve_profile
@@ -173,7 +173,7 @@ def _write(
                 except RequestNotAccepted:
                     continue
         except WaitAborted as aborted:
-            return 128 + aborted.by
+            return SIGNAL_STATUS + aborted.by
     raise CommandError(
         f"{OWNER_ATTEMPTS} other jobtui processes had this profile one after the other, and each exited before "
         "it accepted the statements; nothing was done"
@@ -217,7 +217,7 @@ def _run_here(
             waiter.report_abort()
             raise WaitAborted(waiter.interrupted or aborted.by) from None
     if waiter.interrupted is not None:
-        return 128 + waiter.interrupted
+        return SIGNAL_STATUS + waiter.interrupted
     return status
 
 

@@ -63,7 +63,7 @@ def serve(command: ServeCommand) -> int:
         if command.metrics is not None:
             host, port = command.metrics
             options += ["--metrics", f"[{host}]:{port}"]
-        return serve_in_background(profile, command, log_of(profile), words=options)
+        return serve_in_background(profile, command, log_path(profile), words=options)
     with hold_signals() as received:
         try:
             engine = LocalClient.open(profile)
@@ -75,7 +75,7 @@ def serve(command: ServeCommand) -> int:
         except (StoreError, StorageError) as error:
             raise profile_error(error) from None
         try:
-            with serving_metrics(engine, profile, command.metrics) as address:
+            with serve_metrics(engine, profile, command.metrics) as address:
                 return _serve(engine, received, until_idle=command.until_idle, metrics=address)
         finally:
             engine.close()
@@ -157,7 +157,7 @@ def _last_message(log: Path, size_before: int) -> str:
     return words[-1].removeprefix("jobtui: ") if words else f"the server ended as it started; see {log}"
 
 
-def log_of(profile: Profile) -> Path:
+def log_path(profile: Profile) -> Path:
     """Return the path of the log of a server without a terminal."""
     return profile.root / LOG
 
@@ -178,7 +178,7 @@ def open_log(path: Path) -> int:
 
 
 @contextmanager
-def serving_metrics(
+def serve_metrics(
     engine: LocalClient, profile: Profile, address: tuple[str, int] | None
 ) -> Iterator[str | None]:
     """Serve the metrics until the block ends, and yield their URL; None if there is no address.
@@ -240,7 +240,7 @@ class ServerConsole(EngineWaiter):
 
     def print_connection(self, link: ConnectionStatus | None) -> None:
         """Print the state of the connection to a cluster if it changed; retries do not change it."""
-        words = "" if link is None else _connection(link)
+        words = "" if link is None else _describe_connection(link)
         if words and words != self._connection:
             self._connection = words
             self.print(words)
@@ -308,7 +308,7 @@ def _stderr_is_journal() -> bool:
     return os.environ.get("JOURNAL_STREAM") == f"{status.st_dev}:{status.st_ino}"
 
 
-def _connection(link: ConnectionStatus) -> str:
+def _describe_connection(link: ConnectionStatus) -> str:
     match link.state:
         case ConnectionState.CONNECTED:
             if link.detail:
