@@ -183,9 +183,10 @@ class ViewActions:
         count = "host" if len(rest) == 1 else format_count(len(rest), "host")
         question = Question[bool](
             f"Run job {job.id} again?",
-            [((job.label, TextRole.STRONG),)],
+            # the text is wrapped, an answer is not
+            [((job.label, TextRole.STRONG),), ((f"It did not finish on {named}", TextRole.MUTED),)],
             [
-                Choice("f", f"only on the {count} that did not finish: {named}", True),
+                Choice("f", f"only on the {count} that did not finish", True),
                 Choice("a", f"on all {len(job.tasks)} hosts", False),
             ],
         )

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from itertools import zip_longest
 
 from jobtui.formatting import format_bytes, format_count
-from jobtui.model import Job, SpaceStats, Status, Task
+from jobtui.model import Job, Level, SpaceStats, Status, Task
 from jobtui.tui.data.caches import StatsResult
 from jobtui.tui.text.spans import Line, Span, TextRole, cut, fit, fit_host, line_width, width_of, wrapped
 
@@ -38,12 +38,19 @@ def storage_lines(job: Job, results: Mapping[str, StatsResult], width: int, look
     blocks: list[list[Line]] = []
     for task in job.tasks:
         result = results.get(task.host, StatsResult())
-        columns = [("before", task.before), ("after", task.after)]
-        if not look_key or result.stats is not None:
-            columns.append(("now", result.stats))
+        columns = _stats_columns(task, result.stats, is_fetched=not look_key)
         blocks.append(host_block(task.host, columns, result.problem, width))
     lines.extend(_side_by_side(blocks, width))
     return lines or [((" no hosts yet", TextRole.MUTED),)]
+
+
+def _stats_columns(
+    task: Task, now: SpaceStats | None, *, is_fetched: bool
+) -> list[tuple[str, SpaceStats | None]]:
+    """Return the stats of a host that are known; `is_fetched`: the current ones are known soon."""
+    columns = [("before", task.before), ("after", task.after), ("now", now)]
+    known = [(name, stats) for name, stats in columns if stats is not None or (name == "now" and is_fetched)]
+    return known or columns[:2]
 
 
 def _side_by_side(blocks: Sequence[Sequence[Line]], width: int) -> list[Line]:
@@ -76,19 +83,26 @@ _BLOCK_GAP = 4
 
 
 def size_table(tasks: Sequence[Task], results: Mapping[str, StatsResult], width: int) -> list[Line]:
-    """Return a row of sizes for each host, the totals first, in the columns that fit."""
+    """Return a row of sizes for each host, the totals first.
+
+    Columns of which nothing is known are omitted, and the last ones if not all fit.
+    """
     host_width = min(24, max(13, *(width_of(task.host) for task in tasks)), max(13, width // 3))
-    count = max(1, min(len(_SIZE_COLUMNS), (width - host_width - 1) // _SIZE_WIDTH))
+    count = max(1, (width - host_width - 1) // _SIZE_WIDTH)
     figures = [_sizes_of(task, results.get(task.host, StatsResult()).stats) for task in tasks]
+    known = [index for index, column in enumerate(zip(*figures, strict=True)) if _sum(column) is not None]
+    shown = (known or range(len(_SIZE_COLUMNS)))[:count]
     totals = [_sum(column) for column in zip(*figures, strict=True)]
     if any(before is not None and after is None for before, after, *_ in figures):
         for column in _AFTER:
             totals[column] = None  # some hosts after the job cannot be compared with all hosts before it
-    heads = "".join(name.rjust(_SIZE_WIDTH) for name in _SIZE_COLUMNS[:count])
+    heads = "".join(_SIZE_COLUMNS[index].rjust(_SIZE_WIDTH) for index in shown)
     lines: list[Line] = [((f" {'Host':<{host_width}}{heads}", TextRole.MUTED),)]
-    lines.append(_size_row(f"all {len(tasks)} hosts", totals[:count], host_width, TextRole.STRONG))
-    for task, sizes in zip(tasks, figures, strict=True):
-        lines.append(_size_row(task.host, sizes[:count], host_width, TextRole.PLAIN))
+    rows = [(f"all {len(tasks)} hosts", totals, TextRole.STRONG)]
+    rows += [(task.host, sizes, TextRole.PLAIN) for task, sizes in zip(tasks, figures, strict=True)]
+    for name, sizes, role in rows:
+        cells = [(_SIZE_COLUMNS[index], sizes[index]) for index in shown]
+        lines.append(_size_row(name, cells, host_width, role))
     return [*lines, ()]
 
 
@@ -110,9 +124,9 @@ def _sum(column: Iterable[int | None]) -> int | None:
     return sum(known) if known else None
 
 
-def _size_row(name: str, sizes: Sequence[int | None], host_width: int, role: TextRole) -> Line:
+def _size_row(name: str, sizes: Sequence[tuple[str, int | None]], host_width: int, role: TextRole) -> Line:
     spans: list[Span] = [(f" {fit_host(name, host_width)}", role)]
-    for label, size in zip(_SIZE_COLUMNS, sizes, strict=False):
+    for label, size in sizes:
         text = _count(size) if label in _COUNTS else format_bytes(size, unknown="–")
         if label == "Change" and size is not None:
             spans.append((f"{'+' if size > 0 else ''}{text}".rjust(_SIZE_WIDTH), _change_role(size, role)))
@@ -150,13 +164,13 @@ def stats_table(seen: Sequence[tuple[str, StatsResult]], width: int) -> list[Lin
 def host_block(
     host: str, columns: list[tuple[str, SpaceStats | None]], problem: str, width: int, figure: int = 0
 ) -> list[Line]:
-    """Return a host's stats under `columns`; the first ones are omitted if not all fit.
+    """Return a host's stats under `columns`; the last ones are omitted if not all fit.
 
     `figure` is the width of a column in cells, 0 for as many as its figures need.
     """
     figure = figure or _figure_width(stats for _, stats in columns)
     room = max(1, (width - _LABEL - 2) // figure)
-    columns = columns[-room:]
+    columns = columns[:room]
     # a long name may use the room that the first column leaves
     taken = min(figure - 1, width_of(columns[0][0]) + 1) if columns else 0
     label = max(_LABEL, min(width_of(host), _LABEL + figure - taken - 1))
@@ -175,10 +189,10 @@ def host_block(
     rows: list[tuple[str, list[str]]] = []
     depth = max((len(stats.levels) for _, stats in columns if stats is not None), default=0)
     for level in range(depth):
-        cells = [_level(stats, level) for _, stats in columns]
-        if any(cells):
-            rows.append((f"L{level}", [cell or "–" for cell in cells]))
-    rows.append(("in all", [_total(stats) for _, stats in columns]))
+        files = [_level_of(stats, level) for _, stats in columns]
+        if any(each.files for each in files if each is not None):
+            rows.append((f"L{level}", [_files(each) for each in files]))
+    rows.append(("in all", [_files(stats) for _, stats in columns]))
     rows.append(("memtable", [format_bytes(stats.memtable) if stats else "–" for _, stats in columns]))
     rows.append(("entries", [_count(stats.entries if stats else None) for _, stats in columns]))
     rows.append(
@@ -245,7 +259,7 @@ def _directory(stats: SpaceStats | None, number: int) -> int | None:
 
 def _figure_width(seen: Iterable[SpaceStats | None]) -> int:
     """Return the width of a column of figures with its gap, uncut if the line has room."""
-    return max(_FIGURE, *(len(_total(stats)) + 2 for stats in seen), 0)
+    return max(_FIGURE, *(len(_files(stats)) + 2 for stats in seen), 0)
 
 
 def _figures(label: str, cells: list[str], figure: int) -> Line:
@@ -255,14 +269,14 @@ def _figures(label: str, cells: list[str], figure: int) -> Line:
     )
 
 
-def _level(stats: SpaceStats | None, level: int) -> str:
-    if stats is None or level >= len(stats.levels) or not stats.levels[level].files:
-        return ""
-    return f"{format_count(stats.levels[level].files, 'file')} {format_bytes(stats.levels[level].bytes):>9}"
+def _level_of(stats: SpaceStats | None, level: int) -> Level | None:
+    if stats is None:
+        return None
+    return stats.levels[level] if level < len(stats.levels) else Level(0, 0)
 
 
-def _total(stats: SpaceStats | None) -> str:
-    return "–" if stats is None else f"{format_count(stats.files, 'file')} {format_bytes(stats.bytes):>9}"
+def _files(held: Level | SpaceStats | None) -> str:
+    return "–" if held is None else f"{format_count(held.files, 'file')} {format_bytes(held.bytes):>9}"
 
 
 def _count(number: int | None) -> str:
