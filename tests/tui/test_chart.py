@@ -112,6 +112,23 @@ class TestLines:
         titles = [plain(line) for line in chart_lines(job, samples, width, 16) if "Written" in plain(line)]
         assert "Written  30.5 MiB/s on average" in titles[0]
 
+    @pytest.mark.parametrize(
+        ("width", "height", "count"), [(118, 31, 2), (118, 41, 1), (78, 19, 2), (58, 11, 1)]
+    )
+    def test_panels_are_rather_narrow_than_low(self, width: int, height: int, count: int) -> None:
+        titles = [line for line in text_of(rising(), width, height).split("\n") if line.startswith(" Read ")]
+        assert ["Written" in title for title in titles] == [count > 1]
+
+    def test_figures_of_hosts_are_below_their_heads(self) -> None:
+        buffer = SampleBuffer(7, ["h1", "h2"])
+        for moment in (1.0, 2.0):
+            buffer.add(moment, dict.fromkeys(range(2), (1.0, 1.0, 6.0, 1e11)), (2.0, 2.0, 12.0, 1e11))
+        head, *rows = [line for line in text_of(buffer.samples()).split("\n") if line][-3:]
+        ends = [head.index(name) + len(name) for name in ("Mean", "L0", "Free")]
+        for row in rows:
+            assert [row[:end].split()[-1] for end in ends] == ["B/s", "6", "GiB"]
+            assert len(row) == ends[-1]
+
     def test_each_host_has_a_row(self) -> None:
         rows = text_of(rising(hosts=12)).split("\n")[-12:]
         assert [row.split()[0] for row in rows] == [f"host{number}" for number in range(12)]

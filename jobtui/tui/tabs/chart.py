@@ -23,6 +23,7 @@ _LABEL = 9  # cells of the labels at the left, `999 MiB/s`
 _GAP = 2
 _MIN_PANEL = 34  # cells of a panel next to another one
 _MIN_ROWS, _MAX_ROWS = 3, 15
+_GOOD_ROWS = 7  # with a label at half of the axis; below that, a panel is better narrow than low
 _FRAME_ROWS = 3  # the title, the axis and its labels
 _TICK_CELLS = 10  # of the axis for each label
 _DAY = 86_400.0
@@ -187,10 +188,8 @@ def _reason_for_nothing(job: Job, is_known: bool) -> str:
 def _column_count(width: int, height: int) -> int:
     """Return the number of panels side by side, as few as let all be seen at once."""
     most = max(1, min(len(_PANELS), (width + _GAP) // (_MIN_PANEL + _GAP)))
-    for columns in (1, 2, 4):
-        if columns >= most:
-            break
-        if (height - 1) // -(-len(_PANELS) // columns) >= _FRAME_ROWS + _MIN_ROWS + 1:
+    for columns, rows in ((1, _GOOD_ROWS), (2, _MIN_ROWS + 1)):
+        if columns < most and (height - 1) // (len(_PANELS) // columns) >= _FRAME_ROWS + rows:
             return columns
     return 2 if most == 3 else most
 
@@ -386,7 +385,7 @@ def _side_by_side(panels: Sequence[Sequence[Line]]) -> list[Line]:
 
 def _host_rows(samples: JobSamples, shown: int | None, width: int) -> list[Line]:
     """Return a row for each host: what it read and wrote over time, and its last figures."""
-    name_width = min(_HOST_WIDTH, max(len(host.host) for host in samples.hosts))
+    name_width = min(_HOST_WIDTH, max(len("Host"), *(len(host.host) for host in samples.hosts)))
     room = width - name_width - 38
     heads = f" {'Host':<{name_width}}  {'read + written'.ljust(max(0, room)) if room >= 8 else ''}"
     lines: list[Line] = [
