@@ -36,7 +36,7 @@ async def look_everywhere(shown: DashboardBench) -> None:
         await shown.press("right_square_bracket")
         assert is_clean(shown.screen)
     await shown.press("enter")
-    await shown.shows("jobs ›")
+    await shown.shows("esc back")
     assert is_clean(shown.screen)
     await shown.press("escape")
     for key in ("y", "c", "question_mark", "b"):

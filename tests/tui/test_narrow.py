@@ -324,7 +324,7 @@ def test_tab_strip_shows_the_keys_that_change_tabs(tmp_path: Path) -> None:
             await shown.execute("ADMIN FLUSH nba")
             await shown.shows("[Tasks]─ Timeline ─ Chart ─ Storage ─ Events", "[ ] tabs")
             await shown.pilot.resize_terminal(68, 16)
-            await shown.shows("Events ── [ ] ─")
+            await shown.shows("Events ─ [ ] ─")
 
     asyncio.run(run())
 

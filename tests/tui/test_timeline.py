@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from jobtui.formatting import DateOrder
 from jobtui.model import ClusterRef, EventKind, Job, JobEvent, Status, Task
@@ -117,15 +118,46 @@ class TestTimeline:
 
 
 @pytest.mark.parametrize(
-    ("width", "title"), [(80, "─ job 7 · compact nba ─["), (100, "─ jobs › job 7 · compact nba ─[")]
+    ("width", "title"),
+    [
+        (44, "─ jobs › job 7 · compact nba ─[Tasks]─ [ ] ─"),
+        (56, " job 7 · compact …─[Tasks] Timeline Chart Storage Events"),
+        (60, " job 7 · compact nba ─[Tasks] Timeline Chart Storage Events─"),
+        (80, "─ job 7 · compact nba ─[Tasks]─ Timeline ─ Chart"),
+        (100, "─ jobs › job 7 · compact nba ─[Tasks]─ Timeline"),
+    ],
 )
 def test_title_names_the_space_before_the_way(width: int, title: str) -> None:
     strip = TabStrip()
     strip.show(Caption("job 7 · compact nba", full=True, keys="[ ]"), Tab.TASKS)
     line = plain(strip.line(width))
     assert line.startswith(title)
-    assert "[ ]" in line
+    assert "[ ]" in line or width < 70
     assert width_of(line) == width
+
+
+def test_title_of_a_job_below_the_table_is_a_rule() -> None:
+    strip = TabStrip()
+    strip.show(Caption("job 17 · compact nba", keys="[ ]"), Tab.TASKS)
+    assert plain(strip.line(60)) == "─ job 17 ─[Tasks]─ Timeline ─ Chart ─ Storage ─ Events ─────"
+
+
+def test_long_name_is_not_cut_for_the_way() -> None:
+    strip = TabStrip()
+    strip.show(Caption("job 17 · compact recommendation_features_v2", full=True, keys="[ ]"), Tab.CHART)
+    assert plain(strip.line(80)).startswith(" job 17 · compact recommendation_f")
+    assert plain(strip.line(100)).startswith("─ job 17 · compact recommendation_features_v2 ─")
+
+
+def test_lineage_is_named_once_among_the_events() -> None:
+    event = JobEvent(NOW, EventKind.SUBMITTED, reason="recovered from job 5")
+    origin = ClusterRef("prod", "nba", 41)
+    job = Job(6, "compact", "nba", NOW, recovered_from=5, origin=origin, events=(event,))
+    lines = [plain(line).strip() for line in event_lines(job, (), 80, NOW, DateOrder.MONTH_FIRST)]
+    assert lines[-1] == "job 41 of space nba on cluster prod"
+    assert sum("recovered from job 5" in line for line in lines) == 1
+    unknown = replace(job, events=())
+    assert "recovered from job 5" in plain(event_lines(unknown, (), 80, NOW, DateOrder.MONTH_FIRST)[1])
 
 
 class TestBesideTheTasks:

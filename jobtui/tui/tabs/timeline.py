@@ -198,6 +198,8 @@ def event_lines(
 ) -> list[Line]:
     """Return a line for each event, the oldest first; then the lineage and the cluster.
 
+    What one of the events says already is not repeated.
+
     The events of another day than those above them are below its date; those of today need none.
     """
     day = to_local(job.submitted).date()
@@ -210,13 +212,14 @@ def event_lines(
             day = to_local(event.at).date()
             lines.append(((f" {format_date(event.at, order)}", TextRole.MUTED),))
         lines.extend(_event(event, hosts, width))
-    if job.recovered_from is not None:
-        lines.append(((f" recovered from job {job.recovered_from}", TextRole.ACCENT),))
+    shown = {event.reason for event in job.events}
+    if job.recovered_from is not None and (origin := f"recovered from job {job.recovered_from}") not in shown:
+        lines.append(((f" {origin}", TextRole.ACCENT),))
     if recovered_as:
         word = "job" if len(recovered_as) == 1 else "jobs"
         lines.append(((f" recovered as {word} {format_ids(list(recovered_as))}", TextRole.ACCENT),))
-    if job.origin is not None:
-        lines.append(((f" {_home(job.origin, ended=job.status.ended)}", TextRole.MUTED),))
+    if job.origin is not None and (home := _home(job.origin, ended=job.status.ended)) not in shown:
+        lines.append(((f" {home}", TextRole.MUTED),))
     return lines
 
 

@@ -15,6 +15,7 @@ from jobtui.tui.widgets.base import OneLine
 
 # cells that a job's name keeps; the keys of the tabs need what is left
 _MIN_NAME = 10
+_MIN_NAME_WITH_KEYS = 24  # on the whole screen
 
 
 class Tab(enum.StrEnum):
@@ -62,14 +63,20 @@ class TabStrip(OneLine):
 
     @override
     def line(self, width: int) -> Line:
-        # the job's name is cut before the tabs; with too little room only the chosen tab is left
-        tabs = self._tabs()
-        if line_width(tabs) > width - 8:
-            tabs = (_chosen(self._tab),)
-        room = width - line_width(tabs) - 3
+        # on the whole screen, where no row names the job, the rules between the tabs give way to its name;
+        # the name gives way to the tabs; with too little room only the chosen tab is left
+        rule: Span = ("─", TextRole.RULE)
+        first: Line = (rule,)
+        tabs: Line = (rule, *self._tabs(), rule)
+        named = width_of(self._caption.job) + self._keys_width if self._caption.full else width_of(self._number)
+        if line_width(tabs) + 1 + named + 2 > width:
+            first, tabs = (), (rule, *self._close_tabs())
+        if line_width(tabs) + width_of(self._number) + 2 > width:
+            first, tabs = (rule,), (rule, _chosen(self._tab), rule)
+        room = width - line_width(tabs) - len(first)
         name = self._title(room)
-        keys = self._keys(room - line_width(name), room)
-        line = (("─", TextRole.RULE), *cut(name, room - line_width(keys)), ("─", TextRole.RULE), *tabs)
+        keys = self._keys(room - line_width(name) - 1, room - 1)  # a cell of the rule stays before them
+        line = (*first, *cut(name, room - line_width(keys)), *tabs)
         return (*line, ("─" * (width - line_width(line) - line_width(keys)), TextRole.RULE), *keys)
 
     def _title(self, room: int) -> Line:
@@ -77,21 +84,25 @@ class TabStrip(OneLine):
         text, role = self._caption.job, self._caption.role
         whole: Line = ((f" {text} ", role),)
         crumbs: Line = ((" jobs ›", TextRole.MUTED),) if self._caption.full else ()
-        number: Line = ((f" {text.partition(' · ')[0]} ", role),)
+        number: Line = ((f" {self._number} ", role),)
         if line_width(number) + _MIN_NAME > room:
             whole = number  # the first letters of a label alone could not be understood
         with_crumbs = (*crumbs, *whole)
-        keys = width_of(self._caption.keys) + 3 if self._caption.keys else 0
-        # a name that is cut in any case can be cut a little earlier
-        least = (
-            line_width((*crumbs, *number)) + _MIN_NAME if line_width(whole) > room else line_width(with_crumbs)
-        )
-        return with_crumbs if least + keys <= room else whole
+        return with_crumbs if line_width(with_crumbs) + self._keys_width <= room else whole
+
+    @property
+    def _number(self) -> str:
+        return self._caption.job.partition(" · ")[0]
+
+    @property
+    def _keys_width(self) -> int:
+        return width_of(self._caption.keys) + 3 if self._caption.keys else 0
 
     def _keys(self, spare: int, room: int) -> Line:
         """Return the keys of the tabs, with a label if there is room; they may cut the name."""
         keys = self._caption.keys
-        if not keys or room - width_of(keys) - 3 < _MIN_NAME:
+        minimum = max(_MIN_NAME_WITH_KEYS if self._caption.full else _MIN_NAME, width_of(self._number) + 2)
+        if not keys or (spare < self._keys_width and room - self._keys_width < minimum):
             return ()
         words: Line = ((" tabs", TextRole.MUTED),) if spare >= width_of(keys) + 8 else ()
         return ((f" {keys}", TextRole.KEY), *words, (" ", TextRole.PLAIN), ("─", TextRole.RULE))
@@ -100,8 +111,16 @@ class TabStrip(OneLine):
         pieces: list[Span] = []
         for tab in Tab:
             other: Span = (f" {tab.value.capitalize()} ", TextRole.TAB)
-            pieces += [_chosen(tab) if tab is self._tab else other, ("─", TextRole.RULE)]
-        return tuple(pieces)
+            pieces += [("─", TextRole.RULE), _chosen(tab) if tab is self._tab else other]
+        return tuple(pieces[1:])
+
+    def _close_tabs(self) -> Line:
+        """Return the tabs with a blank between each two."""
+        pieces: list[Span] = []
+        for tab in Tab:
+            other: Span = (tab.value.capitalize(), TextRole.TAB)
+            pieces += [(" ", TextRole.PLAIN), _chosen(tab) if tab is self._tab else other]
+        return tuple(pieces[1:])
 
     def on_click(self, event: events.Click) -> None:
         """Choose the tab that was clicked."""
