@@ -26,6 +26,18 @@ def test_counts_of_jobs_are_written_closer_rather_than_cut(width: int, shown: st
     assert [plain(cell) for cell in rows.cells(0, [PlacedColumn(SPACE_COLUMNS[-1], 5, 0, width)])] == [shown]
 
 
+def test_counts_of_jobs_have_one_form_in_all_rows() -> None:
+    many = {Status.RUNNING: 1, Status.QUEUE: 2, Status.FINISHED: 4}
+    rows = NamedRows()
+    rows.show([("nba", {"jobs": job_counts(many)}), ("test2", {"jobs": job_counts({Status.FINISHED: 1})})])
+    column = PlacedColumn(SPACE_COLUMNS[-1], 5, 0, 12)
+    assert [plain(rows.cells(row, [column])[0]) for row in range(2)] == ["▶1 ◷2 ✔4", "✔1"]
+    few = rows.token(1)
+    rows.show([("nba", {"jobs": job_counts({})}), ("test2", {"jobs": job_counts({Status.FINISHED: 1})})])
+    assert plain(rows.cells(1, [column])[0]) == "✔ 1"
+    assert rows.token(1) != few  # it is painted again
+
+
 def test_spaces_show_their_contents_and_open_their_jobs(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, SPACES, auto=True, size=(110, 40)) as shown:

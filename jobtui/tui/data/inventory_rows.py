@@ -84,6 +84,7 @@ class NamedRows:
     def __init__(self) -> None:
         self._keys: list[str] = []
         self._cells: dict[str, Cells] = {}
+        self._widest_counts = 0
         self.filter: Callable[[Cells], bool] = lambda cells: True
         self.total = 0
 
@@ -95,6 +96,9 @@ class NamedRows:
         self.total = len(rows)
         self._cells = {key: cells for key, cells in rows if self.filter(cells)}
         self._keys = [*self._cells]
+        self._widest_counts = max(
+            (line_width(cells.get("jobs", ())) for cells in self._cells.values()), default=0
+        )
 
     def key_at(self, index: int) -> str:
         """Return the name in a row."""
@@ -108,13 +112,15 @@ class NamedRows:
         """Return a row's cells, one for each shown column."""
         row = self._cells[self._keys[index]]
         return [
-            _narrow_counts(row["jobs"], placed.width) if placed.column.key == "jobs" else row[placed.column.key]
+            _narrow_counts(row["jobs"])
+            if placed.column.key == "jobs" and self._widest_counts > placed.width
+            else row[placed.column.key]
             for placed in shown
         ]
 
     def token(self, index: int) -> object:
         """Return the values that a row is painted from; equal tokens mean equal rows."""
-        return self._cells[self._keys[index]]
+        return self._cells[self._keys[index]], self._widest_counts
 
     def gutter(self, key: Hashable) -> Line:
         """Return a blank: no row is marked."""
@@ -210,10 +216,8 @@ def job_counts(counts: Counts) -> Line:
     return tuple(spans) or (("", TextRole.PLAIN),)
 
 
-def _narrow_counts(counts: Line, width: int) -> Line:
-    """Return the counts as they are if they fit, else as `▶1 ◷2 ✖3`."""
-    if line_width(counts) <= width:
-        return counts
+def _narrow_counts(counts: Line) -> Line:
+    """Return the counts in fewer cells: `▶1 ◷2 ✖3`."""
     return tuple(
         (f"{' ' if number else ''}{text.replace(' ', '')}", role) for number, (text, role) in enumerate(counts)
     )
