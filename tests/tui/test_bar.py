@@ -6,7 +6,7 @@ from pathlib import Path
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.client import ExecuteResult
 from jobtui.language.results import Result, Row
-from jobtui.tui.text.spans import plain
+from jobtui.tui.text.spans import CURSOR, plain
 from jobtui.tui.widgets.command_input import CommandInput
 from jobtui.tui.widgets.console import answer_lines
 from tests.support.dashboards import DashboardBench, dashboard_bench
@@ -39,12 +39,31 @@ def test_continuations_are_listed_and_tab_completes(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_list_shows_that_there_are_more(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path) as shown:
+            await typing(shown)
+            await shown.paste("ADMIN COMPACT nba WITH ")
+            await shown.until(lambda: shown.dashboard.console.completions.is_open)
+
+            def last_line() -> str:
+                completions = shown.dashboard.console.completions
+                return completions.render_line(completions.size.height - 1).text
+
+            await shown.until(lambda: last_line() == "│family     ↓")
+            await shown.press("up")
+            await shown.until(lambda: last_line().startswith(CURSOR) and last_line().endswith("│"))
+            assert shown.dashboard.console.completions.render_line(0).text.endswith("↑")
+
+    asyncio.run(run())
+
+
 def test_diagnostic_fits_again_after_a_resize(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, size=(120, 30)) as shown:
             await typing(shown)
             await shown.paste("SHOW JBO 3")
-            await shown.shows("^^^ expected JOB")
+            await shown.shows("^^^ expected JOB", "mean JOB?", " esc leave")
             await shown.pilot.resize_terminal(60, 16)
             await shown.shows_no_more("^^^ expected JOB")
             await shown.shows("did you mean JOB?")

@@ -9,13 +9,15 @@ from textual.message import Message
 from textual.strip import Strip
 from typing_extensions import override
 
-from jobtui.tui.text.spans import CURSOR, Line, TextRole, line_width
+from jobtui.tui.text.spans import CURSOR, Line, Span, TextRole, cut, line_width
 from jobtui.tui.widgets.base import StyledWidget
 
 if TYPE_CHECKING:
     from jobtui.language.completion import Candidate
 
 MAX_SHOWN = 8
+# without colors, the text next to the list would seem to continue it
+_EDGE: Span = ("│", TextRole.RULE)
 _KIND = {"keyword": TextRole.KEYWORD, "job": TextRole.NUMBER}
 
 
@@ -62,7 +64,7 @@ class CompletionList(StyledWidget):
         if not candidates:
             return
         height = min(MAX_SHOWN, len(candidates))
-        width = max(line_width(self._line(index)) for index in range(len(candidates)))
+        width = 1 + max(line_width(self._line(index)) for index in range(len(candidates)))
         room = self.screen.size.width
         width = min(width, room)
         self.styles.width, self.styles.height = width, height
@@ -94,8 +96,7 @@ class CompletionList(StyledWidget):
         chosen = index == self._chosen
         role = TextRole.CURSOR if chosen else _KIND.get(candidate.kind, TextRole.PLAIN)
         return (
-            # an edge: without colors, the text below the list would seem to continue it
-            (CURSOR if chosen else "│", role if chosen else TextRole.RULE),
+            (CURSOR, role) if chosen else _EDGE,
             (candidate.text + pad, role),
             (note + " ", role if chosen else TextRole.MUTED),
         )
@@ -105,7 +106,17 @@ class CompletionList(StyledWidget):
         index = self._first + y
         if index >= len(self._candidates):
             return Strip.blank(self.size.width, self.rich_style)
-        return self.strip(self._line(index), self.size.width, self.rich_style)
+        width = self.size.width
+        line = cut(self._line(index), width - 1)
+        gap = " " * (width - 1 - line_width(line))
+        return self.strip((*line, (gap, TextRole.PLAIN), self._edge(y)), width, self.rich_style)
+
+    def _edge(self, y: int) -> Span:
+        """Return the right edge: a sign of the candidates above the first one in sight or below the last."""
+        if y == 0 and self._first:
+            return "↑", TextRole.KEY
+        is_last = y == self.size.height - 1
+        return ("↓", TextRole.KEY) if is_last and self._first + y + 1 < len(self._candidates) else _EDGE
 
     def on_click(self, event: events.Click) -> None:
         """Insert the candidate that was clicked."""

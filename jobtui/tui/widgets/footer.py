@@ -60,6 +60,7 @@ def surplus_toasts(shown: Sequence[T], height: int) -> Sequence[T]:
 # follow them, as the bar names it, and so may "quit": esc leads out of a view
 _FIRST = ("help", "back", "leave", "filter_drop")
 _THEN = ("bar", "quit", "open", "card_open", "filter")
+_WAYS_OUT = ("leave", "filter_drop", "back")
 
 
 def key_commands(
@@ -99,7 +100,7 @@ def _keys(commands: Sequence[KeyCommand], keymap: Keymap) -> Line:
 
 
 class KeyBar(OneLine):
-    """The line of keys, or a remark in its place; a click on a key presses it."""
+    """The line of keys, or a remark and the way out in its place; a click on a key presses it."""
 
     def __init__(self, keymap: Keymap, *, id: str | None = None) -> None:  # noqa: A002
         super().__init__(id=id)
@@ -116,7 +117,7 @@ class KeyBar(OneLine):
 
     @property
     def remark(self) -> Line:
-        """The text in place of the keys; if it is empty, the keys are shown."""
+        """The text in place of all keys but the way out; if it is empty, the keys are shown."""
         return self._remark
 
     @remark.setter
@@ -127,15 +128,32 @@ class KeyBar(OneLine):
 
     @override
     def line(self, width: int) -> Line:
-        return self._remark or key_line(self._commands, self._keymap, width, self._main)
+        shown = _keys(self._shown(width), self._keymap)
+        if not self._remark:
+            return shown
+        gap = width - line_width(self._remark) - line_width(shown)
+        return (*self._remark, (" " * gap, TextRole.PLAIN), *shown) if shown else self._remark
+
+    def _shown(self, width: int) -> list[KeyCommand]:
+        """Return the commands whose keys are shown; next to a remark, the way out if there is room for it."""
+        if not self._remark:
+            return key_commands(self._commands, self._keymap, width, self._main)
+        ways_out = sorted(
+            (command for command in self._commands if command.id in _WAYS_OUT),
+            key=lambda command: _WAYS_OUT.index(command.id),
+        )
+        return key_commands(ways_out[:1], self._keymap, width - line_width(self._remark) - 1)
 
     def on_click(self, event: events.Click) -> None:
         """Press the key that was clicked."""
         event.stop()
-        if self._remark or event.button != 1:
+        if event.button != 1:
             return
-        end = 0
-        for command in key_commands(self._commands, self._keymap, self.size.width, self._main):
+        shown = self._shown(self.size.width)
+        end = self.size.width - line_width(_keys(shown, self._keymap)) if self._remark else 0
+        if event.x < end:
+            return
+        for command in shown:
             end += line_width(_keys((command,), self._keymap))
             if event.x < end:
                 self.app.simulate_key(self._keymap.keys(command)[0])
