@@ -3,6 +3,7 @@
 import asyncio
 from pathlib import Path
 
+import pytest
 from textual import events
 
 from jobtui.tui.screens.dialog import Choice, Question
@@ -106,5 +107,15 @@ def test_question_closed_before_it_opens_does_not_appear(tmp_path: Path) -> None
                 await shown.pilot.pause()
             await shown.press("2")
             await shown.shows("› spaces")
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("size", [(80, 24), (60, 16)])
+def test_palette_names_the_way_out(tmp_path: Path, size: tuple[int, int]) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, size=size) as shown:
+            await shown.press("ctrl+p")
+            await shown.shows("▸ ", " esc closes ")
 
     asyncio.run(run())

@@ -138,7 +138,7 @@ def statement_lines(width: int) -> list[Line]:
     for form in SYNTAX:
         lines.extend(_term_lines((form.usage, TextRole.PLAIN), form.summary, 53, width))
     lines.append(())
-    lines.extend(wrapped(((" " + LEXICAL_RULES.replace("\n", " "), TextRole.PLAIN),), width, hang=2))
+    lines.extend(wrapped((("  " + LEXICAL_RULES.replace("\n", " "), TextRole.PLAIN),), width, hang=2))
     lines.append(())
     return lines
 
@@ -182,7 +182,7 @@ class HelpScreen(DismissOnceScreen[None]):
         """Show the help at an estimated width, and at the exact one when it is known."""
         self.query_one("#help").border_title = " help "
         self.query_one("#help").border_subtitle = " esc closes "
-        self._show(min(_MAX_WIDTH, self.app.size.width * 96 // 100) - 5)
+        self._show(min(_MAX_WIDTH, self.app.size.width * 96 // 100) - 6)
         self.call_after_refresh(self._fill)
 
     def on_resize(self) -> None:
@@ -190,7 +190,7 @@ class HelpScreen(DismissOnceScreen[None]):
         self.call_after_refresh(self._fill)
 
     def _fill(self) -> None:
-        self._show(self._view.inner_width)
+        self._show(self._view.inner_width - 1)  # a blank before the scrollbar
 
     def _show(self, width: int) -> None:
         self._view.show(help_lines(self._working, self._keymap, width))

@@ -71,6 +71,7 @@ class GuardedPalette(CommandPalette):
         """Name the entry under the cursor in the frame, for readers who cannot see its background."""
         if isinstance(event.option, Command):
             event.option_list.border_title = Content(f"{CURSOR} {event.option.hit.text}")
+            event.option_list.border_subtitle = " esc closes "
 
 
 PaletteEntry = tuple[str, str, Callable[[], None]]
