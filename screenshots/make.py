@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import html
 import os
 import random
 import re
@@ -325,7 +326,8 @@ async def make_all(directory: Path, wanted: set[str]) -> None:
         directory: Where the pictures go, one directory for each palette and size.
         wanted: What a picture's scene, view, palette or size must be, such as {"busy", "80x24"}; empty for all.
     """
-    from screenshots.scenes import SCENES  # late: the published pictures need none of the tests' helpers
+    # late: the published pictures need none of the tests' helpers
+    from screenshots.scenes import RESIZED, SCENES
 
     sizes = {f"{width}x{height}": (width, height) for width, height in SIZES}
     for scene_name in _chosen(wanted, SCENES):
@@ -338,9 +340,12 @@ async def make_all(directory: Path, wanted: set[str]) -> None:
                 async with dashboard(scene.client, picture, settings, scene.clock.now) as photographer:
                     photographer.app.context.session.space = scene.space
                     photographer.app.dashboard.refresh_space()
+                    await asyncio.to_thread(scene.report)
                     await picture.shot(photographer)
                     for size in _chosen(wanted, sizes):
                         await photographer.resize(*sizes[size])
+                        if view_name in RESIZED:
+                            await RESIZED[view_name](photographer)
                         photographer.directory = directory / palette / size
                         photographer.directory.mkdir(parents=True, exist_ok=True)
                         print(await photographer.take(picture.name), flush=True)
@@ -351,13 +356,31 @@ def _chosen(wanted: set[str], names: Iterable[str]) -> list[str]:
     return [name for name in names if name in wanted] or [*names]
 
 
+_BRAILLE_TEXT = re.compile(
+    r'(?P<head><text [^>]*?x=")(?P<x>[\d.]+)(?P<middle>"[^>]*?) textLength="(?P<length>[\d.]+)"(?P<end>[^>]*>)'
+    r"(?P<text>[^<]*[\u2801-\u28ff][^<]*)(?=</text>)"
+)
+
+
 def as_png(place: Path, width: int) -> None:
     """Write the PNG next to an SVG, with a font of this machine: the SVG names one on the net."""
     import resvg_py
 
     text = re.sub(r"Fira Code", "DejaVu Sans Mono", place.read_text(encoding="utf-8"))
+    text = _BRAILLE_TEXT.sub(_in_cells, text)
     raw = resvg_py.svg_to_bytes(svg_string=text, width=width, font_dirs=["/usr/share/fonts"])
     place.with_suffix(".png").write_bytes(bytes(raw))
+
+
+def _in_cells(found: re.Match[str]) -> str:
+    """Return a text of an SVG with a position for each character.
+
+    Braille comes from another font, whose characters are wider: the lines of a curve would not fit together.
+    """
+    count = len(html.unescape(found["text"]))
+    step = float(found["length"]) / count
+    places = " ".join(f"{float(found['x']) + step * cell:.1f}" for cell in range(count))
+    return f"{found['head']}{places}{found['middle']}{found['end']}{found['text']}"
 
 
 def main() -> None:

@@ -64,13 +64,17 @@ FIGURES = CompactionFigures(
 
 @dataclass(frozen=True)
 class Scene:
-    """An engine as the dashboard's client, with its clock and settings."""
+    """An engine as the dashboard's client, with its clock and settings.
+
+    `report` reports the progress of what runs, whose rates and log lines an open dashboard shows.
+    """
 
     client: Client
     clock: FakeClock
     settings: TuiSettings
     root: Path
     space: str | None = "nba"
+    report: Callable[[], None] = lambda: None
 
 
 SceneMaker = Callable[[], AbstractAsyncContextManager[Scene]]
@@ -83,6 +87,15 @@ class Script:
     def __init__(self, bench: Bench, storage: ScriptedStorage) -> None:
         self.bench, self.storage = bench, storage
         self._seen: dict[tuple[str, str], int] = {}
+        self._under_way: list[tuple[Operation, float, float, StepPosition]] = []
+
+    def report(self) -> None:
+        """Report again how far each operation is that is measured and has not ended."""
+        measured = [work for work in self._under_way if not work[0].end.done()]
+        for operation, fraction, rate, steps in measured:
+            operation.progress(fraction, rate, BEFORE, steps)
+        for operation, *_ in measured[-3:]:
+            operation.progress(None, log=("[db/compaction] [default] [JOB 8] Compacting 4@0 + 2@1 files",))
 
     def begin(self, space: str, host: str) -> Operation:
         """Return the next operation on this space and host."""
@@ -126,21 +139,16 @@ class Script:
                 totals[place] += rate
                 read = totals[place]
                 gauges = HostGauges(read, read // 2, max(0, 9 - second // 8), 80 * GIB - read)
-                log = (f"[db/compaction] [default] [JOB {second}] Compacting 4@0 + 2@1 files",)
-                operation.progress(
-                    min(0.95, (0.5 + place % 5 / 10) * second / seconds),
-                    rate,
-                    BEFORE,
-                    StepPosition(second * 17 // seconds // 2, 17),
-                    gauges=gauges,
-                )
-                if second % 20 == 1:
-                    operation.progress(None, log=log)
+                fraction = min(0.95, (0.5 + place % 5 / 10) * second / seconds)
+                steps = StepPosition(second * 17 // seconds // 2, 17)
+                operation.progress(fraction, rate, BEFORE, steps, gauges=gauges)
+                if second == seconds:
+                    self._under_way.append((operation, fraction, rate, steps))
             self.bench.engine.call(tick()).result(30)
         return begun
 
 
-def busy(bench: Bench, storage: ScriptedStorage) -> None:
+def busy(bench: Bench, storage: ScriptedStorage) -> Script:
     """Fill a bench with jobs in every status."""
     script = Script(bench, storage)
     script.run("ADMIN FLUSH nba", "nba", NBA, 3)
@@ -186,6 +194,7 @@ def busy(bench: Bench, storage: ScriptedStorage) -> None:
         failure = bench.execute(statement).failure
         assert failure is None, failure
     bench.settle()
+    return script
 
 
 @asynccontextmanager
@@ -202,9 +211,9 @@ async def running_scene(**settings: object) -> AsyncIterator[Scene]:
         tempfile.TemporaryDirectory(prefix="jobtui-scenes-") as root,
         open_bench(Path(root), storage, clock=clock) as bench,
     ):
-        await asyncio.to_thread(busy, bench, storage)
+        script = await asyncio.to_thread(busy, bench, storage)
         views = TuiSettings(profiles=("local", "prod", "staging"), **settings)  # type: ignore[arg-type]
-        yield Scene(bench.engine, clock, views, Path(root))
+        yield Scene(bench.engine, clock, views, Path(root), report=script.report)
 
 
 @asynccontextmanager
@@ -316,12 +325,19 @@ def job(number: int, *then: str) -> View:
 async def legend(photographer: Photographer) -> None:
     """Show the help from its explanation of the signs on."""
     await keys("question_mark")(photographer)
+    await scroll_to_signs(photographer)
+
+
+async def scroll_to_signs(photographer: Photographer) -> None:
+    """Scroll the help to its explanation of the signs."""
     body = photographer.app.screen.query_one(LinesView)
     first = next(row for row, line in enumerate(body.lines) if plain(line) == "Signs")
     body.scroll_to(y=first, animate=False)
     await photographer.settle()
 
 
+RESIZED: dict[str, View] = {"help-legend": scroll_to_signs, "help-end": keys("end")}
+"""What leads to a view again after a resize, which wraps its lines anew."""
 TAB = "right_square_bracket"
 RUNNING: dict[str, View] = {
     "jobs": keys(),
@@ -360,7 +376,7 @@ RUNNING: dict[str, View] = {
     "schedules": keys("6"),
     "schedule-form": keys("6", "n"),
     "overview": keys("7"),
-    "log": keys("l"),
+    "log": keys("r", "l"),
     "help": keys("question_mark"),
     "help-legend": legend,
     "help-end": keys("question_mark", "end"),

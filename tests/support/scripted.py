@@ -159,8 +159,8 @@ class ScriptedStorage:
                 name not in self.down,
                 self.down.get(name, ""),
                 1,
-                4000,
-                10**9,
+                self.sizes.get(name, FULL).bytes,
+                self.measured.get(name, CompactionFigures()).free or 10**9,
                 leaders=self.leaders.get(name),
             )
             for name in sorted(names)
