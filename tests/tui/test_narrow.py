@@ -341,3 +341,21 @@ def test_filter_error_is_shown_in_full(tmp_path: Path, width: int) -> None:
             await shown.shows("did you mean status:?")
 
     asyncio.run(run())
+
+
+def test_newest_entry_of_the_log_stays_in_sight(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, size=(120, 20)) as shown:
+            for number in range(40):
+                shown.dashboard.show_toast(f"note {number}: " + "word " * 12)
+            shown.app.clear_notifications()
+            await shown.press("l")
+            await shown.shows("› log", "note 39")
+            await shown.pilot.resize_terminal(50, 16)
+            await shown.shows("note 39")
+            await shown.press("home")
+            await shown.shows("note 0")
+            await shown.pilot.resize_terminal(80, 16)
+            await shown.shows("note 0")
+
+    asyncio.run(run())

@@ -51,6 +51,7 @@ class LogView(DashboardView):
         super().__init__(context, host, id=id)
         self.body = LogBody()
         self._shown: object = None
+        self._max_scroll = 0
 
     @override
     def compose(self) -> ComposeResult:
@@ -93,11 +94,13 @@ class LogView(DashboardView):
 
     def _fill(self) -> None:
         self._shown = self._newest()
-        at_end = self.body.scroll_offset.y >= self.body.max_scroll_y
-        width = self.body.inner_width
+        # after a resize, the end of the last fill counts
+        at_end = self.body.scroll_offset.y >= min(self._max_scroll, self.body.max_scroll_y)
+        width = self.body.inner_width - 1  # a blank before the scrollbar
         entries = merge(self.context.log, self.context.storage_log, key=lambda entry: entry.at)
         lines = [line for entry in entries for line in self._lines(entry, width)]
         self.body.show(lines or [((f" {text}", TextRole.MUTED),) for text in wrap(_EMPTY, width - 2)])
+        self._max_scroll = self.body.max_scroll_y
         if at_end:
             self.body.scroll_end(animate=False)
 
