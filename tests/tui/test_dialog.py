@@ -8,7 +8,7 @@ from textual import events
 
 from jobtui.tui.screens.dialog import Choice, Question
 from jobtui.tui.screens.help import HelpScreen
-from jobtui.tui.text.spans import Line, TextRole, plain
+from jobtui.tui.text.spans import Line, TextRole, line_width, plain
 from jobtui.tui.widgets.base import LinesView
 from tests.support.dashboards import dashboard_bench
 
@@ -107,6 +107,19 @@ def test_question_closed_before_it_opens_does_not_appear(tmp_path: Path) -> None
                 await shown.pilot.pause()
             await shown.press("2")
             await shown.shows("› spaces")
+
+    asyncio.run(run())
+
+
+def test_text_of_a_question_does_not_touch_the_scrollbar(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, size=(60, 16)) as shown:
+            lines: list[Line] = [((f"{number} " + "nine char " * 12, TextRole.PLAIN),) for number in range(20)]
+            shown.app.push_screen(Question[str]("Which?", lines, [Choice("i", "id", "1")]))
+            await shown.shows("Which?", "0 nine char")
+            view = shown.app.screen.query_one(LinesView)
+            await shown.until(lambda: view.show_vertical_scrollbar)
+            assert max(map(line_width, view.lines)) < view.inner_width
 
     asyncio.run(run())
 

@@ -261,7 +261,7 @@ class Question(DismissOnceScreen[T | None]):
         self._answers.styles.height = height
         room = max(1, room - height)
         if len(text) > room:
-            text = self._wrapped_text(width - _BORDER_CELLS - 1)  # the scrollbar takes a cell of each line
+            text = self._wrapped_text(width - _BORDER_CELLS - 2)  # the scrollbar, and a blank before it
         self._text.show(text)
         self._text.styles.height = min(len(text), room)
 
