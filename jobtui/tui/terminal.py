@@ -19,6 +19,7 @@ from typing import TextIO
 
 from rich.cells import cell_len
 
+from jobtui.engine.lifecycle import is_held
 from jobtui.formatting import format_percent, single_cells
 from jobtui.model import Job, Status
 
@@ -144,13 +145,13 @@ def has_progress(environ: Mapping[str, str] = os.environ) -> bool:
 
 
 def title_text(profile: str, jobs: Sequence[Job]) -> str:
-    """Return the title for the active jobs: `jobtui prod ▶2 68%`."""
-    running = [job for job in jobs if job.status is Status.RUNNING]
-    if not running:
-        return f"jobtui {profile}"
+    """Return the title for the active jobs: `jobtui prod ▶2 68%`, or `jobtui prod ▶1 ‖1 68%`."""
+    held = [job for job in jobs if is_held(job)]
+    running = [job for job in jobs if job.status is Status.RUNNING and not is_held(job)]
+    counts = [f"{glyph}{len(found)}" for glyph, found in (("▶", running), ("‖", held)) if found]
     progress = mean_progress(running)
-    percent = f" {format_percent(progress).strip()}" if progress is not None else ""
-    return f"jobtui {profile} ▶{len(running)}{percent}"
+    percent = [format_percent(progress).strip()] if progress is not None else []
+    return " ".join(["jobtui", profile, *counts, *percent])
 
 
 def mean_progress(jobs: Sequence[Job]) -> float | None:
@@ -166,9 +167,13 @@ def title_sequence(text: str) -> str:
 
 def progress_sequence(jobs: Sequence[Job]) -> str:
     """Return the sequence (OSC 9;4) that shows the progress of running jobs, or removes it."""
-    if not any(job.status is Status.RUNNING for job in jobs):
+    begun = [job for job in jobs if job.status is Status.RUNNING]
+    running = [job for job in begun if not is_held(job)]
+    if not begun:
         return "\x1b]9;4;0;0\x07"
-    progress = mean_progress(jobs)
+    progress = mean_progress(running or begun)
+    if not running:  # all are paused, for which the terminal has a state of its own
+        return f"\x1b]9;4;4;{int(100 * (progress or 0))}\x07"
     return "\x1b]9;4;3;0\x07" if progress is None else f"\x1b]9;4;1;{int(100 * progress)}\x07"
 
 

@@ -81,6 +81,21 @@ class TestCounters:
             assert "234,908" in line
             assert "12,345" in line
 
+    @pytest.mark.parametrize(
+        ("width", "text"),
+        [
+            (100, "▶ 1 running  ‖ 2 paused  ◷ 3 queued  ✔ 4 finished  ✖ 5 failed  ■ 6 stopped"),
+            (72, "▶ 1 running  ‖ 2 paused  ◷ 3 queued  ✔ 4  ✖ 5  ■ 6"),
+            (40, "▶1 ‖2 ◷3 ✔4 ✖5 ■6"),
+        ],
+    )
+    def test_header_counts_paused_jobs_on_their_own(self, width: int, text: str) -> None:
+        statuses = (Status.RUNNING, Status.QUEUE, Status.FINISHED, Status.FAILED, Status.STOPPED)
+        counts = dict(zip(statuses, (1, 3, 4, 5, 6), strict=True))
+        line = plain(header_line(HeaderState("local", counts=counts, paused=2), width))
+        assert line.rstrip().endswith(text)
+        assert len(line) == width
+
     def test_filter_counts_are_complete_while_typing(self, tmp_path: Path) -> None:
         async def run() -> None:
             async with dashboard_bench(tmp_path, size=(80, 24), auto=True) as shown:

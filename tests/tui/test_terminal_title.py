@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.config.settings import TuiSettings
+from jobtui.model import StepPosition
 from jobtui.tui.terminal import RESTORE_TITLE, SAVE_TITLE, OutputBudget, has_progress, has_title
 from tests.support.dashboards import dashboard_bench
 
@@ -82,3 +83,35 @@ def test_title_and_progress_follow_the_running_jobs(
     assert output.count("\x1b]9;4;1;68\x07") == 1
     assert output.endswith(RESTORE_TITLE)
     assert "\x1b]9;4;0;0\x07" in output.split("9;4;1;68")[1]
+
+
+def test_paused_jobs_are_not_shown_as_running(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TERM", "xterm-ghostty")
+    monkeypatch.setenv("TERM_PROGRAM", "ghostty")
+    monkeypatch.delenv("TMUX", raising=False)
+    monkeypatch.delenv("STY", raising=False)
+    written: list[str] = []
+    spaces = {"nba": ["local0"], "players": ["local1"]}
+
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, spaces, settings=TuiSettings(title=True, progress=True)) as shown:
+            monkeypatch.setattr(shown.app, "write_to_terminal", written.append)
+            await shown.execute("ADMIN COMPACT nba; ADMIN COMPACT players; PAUSE JOB 1")
+            operation = shown.bench.storage.operation("nba", "local0")
+            await shown.until(operation.control.pause.is_set)
+            other = shown.bench.storage.operation("players", "local1")
+            other.progress(0.25, 1.0)
+            operation.pause(StepPosition(3, 4))
+            await shown.shows("▶ 1 running  ‖ 1 paused  ◷ 0 queued", "25%")
+            shown.app._show_outside()
+            await shown.execute("PAUSE JOB 2")
+            other.pause(StepPosition(1, 4))
+            await shown.shows("▶ 0 running  ‖ 2 paused  ◷ 0 queued")
+            shown.app._show_outside()
+
+    asyncio.run(run())
+    output = "".join(written)
+    assert "\x1b]2;jobtui local ▶1 ‖1 25%\x07" in output
+    assert "\x1b]9;4;1;25\x07" in output
+    assert "\x1b]2;jobtui local ‖2\x07" in output
+    assert "\x1b]9;4;4;" in output

@@ -32,7 +32,7 @@ from jobtui.tui.widgets.base import LinesView
 from jobtui.tui.widgets.completions import CompletionList
 from jobtui.tui.widgets.console import Console
 from jobtui.tui.widgets.footer import TooSmall, fit_toast
-from jobtui.tui.widgets.header import AlarmLines, Header, HeaderState
+from jobtui.tui.widgets.header import AlarmLines, Header, HeaderState, separate_paused
 
 if TYPE_CHECKING:
     # imported when they are first needed: a start is mostly imports
@@ -125,16 +125,18 @@ class Dashboard(StyledScreen):
         context = self.context
         status = context.client.connection
         overview = context.overview_cache.overview
+        counts, paused = separate_paused(context.client.history.counts(), context.client.active_jobs())
         self.header.state = HeaderState(
             context.client.profile,
             len(overview.hosts) if overview is not None else len(context.client.host_names()) or None,
             context.space,
-            context.client.history.counts(),
+            counts,
             self._all_flags(),
             view_title=self.view.title,
             connection=connection_span(status) if status is not None else None,
             profile_role=context.profile_role,
             hosts_down=0 if overview is None else sum(not host.up for host in overview.hosts),
+            paused=paused,
         )
         self.alarm.set_alarm(*current_alarm(context, self._status_time), self, self.header)
 

@@ -3,24 +3,20 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import msgspec
 from textual.screen import Screen
 from typing_extensions import override
 
+from jobtui.engine.lifecycle import is_held
 from jobtui.formatting import format_count
-from jobtui.model import Status
-from jobtui.tui.text.spans import GLYPH, STATUS_ROLE, Line, Span, TextRole, cut, line_width, wrap
+from jobtui.model import Job, Status
+from jobtui.tui.text.spans import GLYPH, PAUSED, STATUS_ROLE, Line, Span, TextRole, cut, line_width, wrap
 from jobtui.tui.widgets.base import LinesView, OneLine
 
-_WORDS = {
-    Status.RUNNING: "running",
-    Status.QUEUE: "queued",
-    Status.FINISHED: "",
-    Status.FAILED: "",
-    Status.STOPPED: "",
-}
+_WORDS = {Status.RUNNING: "running", Status.QUEUE: "queued"}
+"""The words that the counts keep in a terminal that has no room for all words."""
 
 _MIN_NAME = 6
 """Cells that a shortened name needs at least to be worth reading."""
@@ -33,12 +29,13 @@ class HeaderState(msgspec.Struct, frozen=True):
         profile: The profile's name.
         hosts: The number of hosts, None if it is unknown.
         space: The chosen space.
-        counts: The number of jobs of each status.
+        counts: The number of jobs of each status, without paused ones.
         flags: Texts that warn, such as "paused".
         view_title: The view's name, "" for the jobs.
         connection: The state of the connection to a cluster.
         hosts_down: How many of the hosts do not answer.
         profile_role: How the profile's name is shown.
+        paused: The number of paused jobs, shown if there are any.
     """
 
     profile: str = ""
@@ -50,6 +47,7 @@ class HeaderState(msgspec.Struct, frozen=True):
     connection: Span | None = None
     hosts_down: int = 0
     profile_role: TextRole = TextRole.STRONG
+    paused: int = 0
 
 
 def header_line(state: HeaderState, width: int) -> Line:
@@ -79,11 +77,11 @@ def header_line(state: HeaderState, width: int) -> Line:
         [*short, *flags],
     ):
         for form in _CountForm:
-            right = _counts(state.counts, form)
+            right = _counts(state, form)
             gap = width - line_width(left) - line_width(right)
             if gap >= 2:
                 return (*left, (" " * gap, TextRole.PLAIN), *right)
-    counts = _counts(state.counts, _CountForm.SHORT)
+    counts = _counts(state, _CountForm.SHORT)
     room = width - line_width(counts) - 2
     shown: Line = tuple(flags)
     if room - line_width(shown) >= _MIN_NAME:
@@ -91,6 +89,15 @@ def header_line(state: HeaderState, width: int) -> Line:
     shown = cut(shown, room) if room >= _MIN_NAME else ()
     space_left = " " * (width - line_width(shown) - line_width(counts))
     return cut((*shown, (space_left, TextRole.PLAIN), *counts), width)
+
+
+def separate_paused(counts: Mapping[Status, int], active: Iterable[Job]) -> tuple[Mapping[Status, int], int]:
+    """Return the counts without the paused jobs, and the number of these."""
+    rest, paused = dict(counts), 0
+    for job in filter(is_held, active):
+        rest[job.status] = max(0, rest[job.status] - 1)  # the jobs may be newer than the counts
+        paused += 1
+    return rest, paused
 
 
 class _CountForm(enum.Enum):
@@ -102,21 +109,26 @@ class _CountForm(enum.Enum):
     SHORT = enum.auto()
 
 
-def _counts(counts: Mapping[Status, int], form: _CountForm) -> Line:
+def _counts(state: HeaderState, form: _CountForm) -> Line:
     pieces: list[Span] = []
-    for status, word in _WORDS.items():
-        count = counts.get(status, 0)
+    for status in (Status.RUNNING, Status.QUEUE, Status.FINISHED, Status.FAILED, Status.STOPPED):
+        count = state.counts.get(status, 0)
+        word = status.value if form is _CountForm.LABELS else ""
         role = STATUS_ROLE[status] if count else TextRole.MUTED
-        match form:
-            case _CountForm.LABELS:
-                pieces.append((f"{GLYPH[status]} {count:,} {word or status.value}  ", role))
-            case _CountForm.WORDS:
-                pieces.append((f"{GLYPH[status]} {count:,}{' ' + word if word else ''}  ", role))
-            case _CountForm.WHOLE:
-                pieces.append((f"{GLYPH[status]}{count:,} ", role))
-            case _CountForm.SHORT:
-                pieces.append((f"{GLYPH[status]}{_short(count)} ", role))
+        pieces.append((_count_text(GLYPH[status], count, _WORDS.get(status, word), form), role))
+        if status is Status.RUNNING and state.paused:
+            pieces.append((_count_text(PAUSED, state.paused, "paused", form), TextRole.WARNING))
     return tuple(pieces)
+
+
+def _count_text(glyph: str, count: int, word: str, form: _CountForm) -> str:
+    match form:
+        case _CountForm.LABELS | _CountForm.WORDS:
+            return f"{glyph} {count:,}{' ' + word if word else ''}  "
+        case _CountForm.WHOLE:
+            return f"{glyph}{count:,} "
+        case _CountForm.SHORT:
+            return f"{glyph}{_short(count)} "
 
 
 def _short(count: int) -> str:
