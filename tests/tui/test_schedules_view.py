@@ -157,7 +157,7 @@ def test_week_has_windows_runs_and_skipped_times(monkeypatch: pytest.MonkeyPatch
 def test_detail_has_what_is_unusual_about_the_times() -> None:
     note = "next: daylight saving: 02:30 does not exist on this day, moved to 03:30"
     texts = {"timezone": "", "Until": None, "Statement": "ADMIN FLUSH nba", "At": "30 2 * * *", "note": note}
-    schedule = texts | {"requested_by": "ada@mill", "upcoming": [], "upcoming_until": None, "runs": []}
+    schedule = texts | {"requested_by": "ada@mill, cli", "upcoming": [], "upcoming_until": None, "runs": []}
     order = DateOrder.MONTH_FIRST
     assert (
         plain(_cells(schedule | {"Schedule": "s", "Next": None, "State": "active"}, NOW)["result"])
@@ -166,7 +166,7 @@ def test_detail_has_what_is_unusual_about_the_times() -> None:
     for width in (30, 100):
         shown = " ".join(plain(line).strip() for line in detail_lines(schedule, NOW, width, order))
         assert note in shown
-        assert "at 30 2 * * * by ada@mill" in " ".join(shown.split())
+        assert "at 30 2 * * * by ada@mill (cli)" in " ".join(shown.split())
     assert not plain(detail_lines(schedule | {"note": ""}, NOW, 100, order)[2]).strip()
 
 

@@ -12,6 +12,7 @@ from typing_extensions import override
 
 from jobtui.engine.advice import Verdict, statement_for
 from jobtui.engine.client import Session
+from jobtui.engine.job_log import describe_requester
 from jobtui.formatting import DateOrder, format_duration, format_recent_time, to_local
 from jobtui.language import quote_name
 from jobtui.tui.commands import BY_ID, KeyCommand, KeyScope, bindings
@@ -240,9 +241,10 @@ def detail_lines(schedule: ScheduleRow, now: datetime, width: int, order: DateOr
     zone = f" {schedule['timezone']}" if schedule["timezone"] else ""
     until = f" until {schedule['Until']}" if schedule["Until"] else ""
     when = (f"at {schedule['At']}{until}{zone}", TextRole.PLAIN)
+    requester = (f"  by {describe_requester(schedule['requested_by'])}", TextRole.MUTED)
     lines: list[Line] = [
         *wrapped(((schedule["Statement"], TextRole.ACCENT),), width, hang=2),
-        *wrapped((when, (f"  by {schedule['requested_by']}", TextRole.MUTED)), width, hang=2),
+        *wrapped((when, requester), width, hang=2),
         *(wrapped(((schedule["note"], TextRole.WARNING),), width, hang=2) if schedule.get("note") else ()),
         (),
         *week_lines(schedule, now, width),
