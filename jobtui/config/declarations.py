@@ -39,7 +39,7 @@ from jobtui.config.parsers import (
     yes_or_no,
 )
 from jobtui.config.settings import DEFAULT_PROFILE, Confirm
-from jobtui.engine.notifications import SLOW_AFTER, TIMEOUT
+from jobtui.engine.notify_settings import SLOW_AFTER, TIMEOUT
 from jobtui.formatting import DateOrder
 
 

@@ -22,7 +22,7 @@ from jobtui.config.settings import (
     TuiSettings,
     cluster_of,
 )
-from jobtui.engine.notifications import NotifySettings
+from jobtui.engine.notify_settings import NotifySettings
 from jobtui.formatting import format_count
 from jobtui.suggest import did_you_mean
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jobtui.engine.advice import AdviceThresholds
-from jobtui.engine.notifications import NotifyOn, NotifyUrl, url_problem
+from jobtui.engine.notify_settings import NotifyOn, NotifyUrl, url_problem
 from jobtui.model import DiskReserve
 from jobtui.suggest import did_you_mean
 
@@ -186,7 +186,7 @@ def advice(value: object, base: Path) -> AdviceThresholds:
 
 
 def notify_on(value: object, base: Path) -> tuple[NotifyOn, ...]:
-    """Return the kinds of moments that are notified."""
+    """Return the kinds of notifications."""
     kinds = [str(kind) for kind in NotifyOn]
     if not isinstance(value, list):
         raise InvalidValue('a list like ["failed", "slow"]')

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from jobtui.engine.advice import AdviceThresholds
-from jobtui.engine.notifications import NotifySettings
+from jobtui.engine.notify_settings import NotifySettings
 from jobtui.engine.profile import MIN_FREE, Profile
 from jobtui.errors import HomeError
 from jobtui.formatting import DateOrder

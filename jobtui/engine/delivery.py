@@ -26,7 +26,7 @@ from typing_extensions import override
 
 from jobtui import __version__
 from jobtui.background import run_in_thread
-from jobtui.engine.notifications import NotifySettings, NotifyUrl, UrlError, is_loopback, server_of
+from jobtui.engine.notify_settings import NotifySettings, NotifyUrl, UrlError, is_loopback, server_of
 from jobtui.formatting import format_duration, printable_line
 from jobtui.os_errors import describe_os_error
 

@@ -30,7 +30,7 @@ from jobtui.engine.executor import StatementExecutor
 from jobtui.engine.heartbeat import Heartbeat, find_interruption
 from jobtui.engine.inventory import InventoryCache
 from jobtui.engine.jobs import JobStore, JobWaiters
-from jobtui.engine.moments import forget_progress
+from jobtui.engine.notifications import forget_progress
 from jobtui.engine.profile import Profile
 from jobtui.engine.progress import ProgressTracker, RateLimits
 from jobtui.engine.sampler import Sampler

@@ -24,7 +24,7 @@ from prometheus_client.registry import Collector
 from typing_extensions import override
 
 from jobtui import __version__
-from jobtui.engine import moments, schedules
+from jobtui.engine import notifications, schedules
 from jobtui.engine.client import Client, Session
 from jobtui.engine.profile import Profile
 from jobtui.engine.schedules import MISSED, Schedule
@@ -170,7 +170,7 @@ class ProfileMetrics(Collector):
         if self._has_owner:
             yield from self._read_storage()
         yield from self._read_schedules()
-        if (notified := moments.load_progress(self._client.history.path)) is not None:
+        if (notified := notifications.load_progress(self._client.history.path)) is not None:
             yield "jobtui_notification_failures", (), notified.failures
 
     def _read_history(self) -> Iterator[tuple[str, tuple[str, ...], float | None]]:

@@ -1,9 +1,9 @@
-"""The notifier of a profile's owner: it finds, delivers and records moments.
+"""The notifier of a profile's owner: it finds notifications, delivers them, and records the results.
 
 Guarantees, each held by a test of its name:
     at least once: a delivery is settled when its result is on disk. If the owner ends before, the next one
     delivers again, with the same id in the message, so that the receiver can recognize it;
-    once per end while the owner lives: a delivery is known from the commit that published its moment on;
+    once while the owner lives: a delivery is known from the commit of its event on, and is not queued twice;
     a full disk delays the record of a delivery, not the next deliveries: the record is written when the disk
     accepts it, so that the next owner does not deliver again;
     no job waits: deliveries run in threads of their own, a few at a time, and none holds up a commit;
@@ -23,13 +23,13 @@ import msgspec
 from msgspec.structs import replace
 
 from jobtui.clock import Clock, wait_first
-from jobtui.engine import moments
+from jobtui.engine import notifications
 from jobtui.engine.delivery import DeliveryResult, deliver, make_target
 from jobtui.engine.events import EventBus
 from jobtui.engine.jobs import JobStore, Transaction
 from jobtui.engine.lifecycle import clamp_time
-from jobtui.engine.moments import Delivery, Moment, NotifyProgress
-from jobtui.engine.notifications import NotifyOn, NotifySettings
+from jobtui.engine.notifications import Delivery, Notification, NotifyProgress
+from jobtui.engine.notify_settings import NotifyOn, NotifySettings
 from jobtui.engine.schedules import Schedule, ScheduleRun
 from jobtui.errors import StoreError
 from jobtui.files import write_atomically
@@ -44,7 +44,7 @@ CONCURRENT = 8
 RETRY_SECONDS = 10.0  # between attempts to write the file of the notifications to a full disk
 CHECK_SECONDS = 30.0  # at most between two checks for slow jobs, since the wall clock may be set
 GIVE_UP = timedelta(days=1)
-"""The age from which a moment is not left to the next owner if this one ends before the last attempt."""
+"""If this owner ends before the last attempt, the next one tries again, unless the notification is older."""
 MAX_READ = 100_000
 """The newest jobs that are read at a start, whatever the file says: that takes seconds."""
 STRIDE = 1000
@@ -95,8 +95,8 @@ class Notifier:
             self._follow(job)
         self._pending: set[Delivery] = set()
         self._queue: asyncio.Queue[Delivery] = asyncio.Queue()
-        self._progress = moments.initial_progress(
-            moments.load_progress(self._directory),
+        self._progress = notifications.initial_progress(
+            notifications.load_progress(self._directory),
             settings,
             clock.now(),
             self._last_id,
@@ -112,7 +112,7 @@ class Notifier:
         self._last_failure = ""
 
     async def take_over(self) -> None:
-        """Queue the moments that the previous owner left unsettled, and begin to deliver."""
+        """Queue the notifications that the previous owner left unsettled, and begin to deliver."""
         progress = self._progress
         first = max(progress.settled_to, self._last_id - MAX_READ) + 1
         ids = {*progress.open[-MAX_READ:], *range(first, self._last_id + 1)}
@@ -135,18 +135,18 @@ class Notifier:
         for job_id in ids:
             with suppress(StoreError):  # the history reports its damage itself
                 job = self._store.get(job_id)
-                found += () if job is None else moments.unsettled_deliveries(job, self._settings.targets)
+                found += () if job is None else notifications.unsettled_deliveries(job, self._settings.targets)
         return found
 
     def _is_recent(self, delivery: Delivery) -> bool:
-        """Return whether moments of the kind were already delivered to the target when it happened."""
+        """Return whether notifications of its kind already went to its target when its event happened."""
         since = self._progress.since.get(delivery.route)
-        return since is not None and delivery.moment.at >= since
+        return since is not None and delivery.notification.at >= since
 
     # ---- what happens
 
     def on_changes(self, messages: Sequence[object]) -> None:
-        """Queue the moments of committed changes; called before they are published."""
+        """Queue the notifications about committed changes; called before they are published."""
         for message in messages:
             if not isinstance(message, JobChanged):
                 continue
@@ -162,7 +162,7 @@ class Notifier:
             self._seen[job.id] = len(job.events)
         self._last_id = max(self._last_id, job.id)
         self._follow(job)
-        for delivery in moments.unsettled_deliveries(job, self._settings.targets, first):
+        for delivery in notifications.unsettled_deliveries(job, self._settings.targets, first):
             # a cluster lists jobs that ended long before jobtui first saw them
             if was is not None or self._is_recent(delivery):
                 self._enqueue(delivery)
@@ -180,16 +180,16 @@ class Notifier:
             self._changed.set()
 
     def on_run(self, schedule: Schedule, run: ScheduleRun) -> None:
-        """Queue the moment of a run that did not take place."""
-        moment = moments.missed_run(schedule.name, run)
-        if moment is not None:
+        """Queue the notification about a run that did not take place."""
+        notification = notifications.missed_run_notification(schedule.name, run)
+        if notification is not None:
             for target in self._settings.targets:
-                delivery = Delivery(moment, target)
+                delivery = Delivery(notification, target)
                 if target not in run.notified and self._is_recent(delivery):
                     self._enqueue(delivery)
 
     def _enqueue(self, delivery: Delivery) -> None:
-        if delivery.moment.on in self._settings.on and delivery not in self._pending:
+        if delivery.notification.on in self._settings.on and delivery not in self._pending:
             self._pending.add(delivery)
             self._queue.put_nowait(delivery)
 
@@ -208,29 +208,32 @@ class Notifier:
 
     async def _settle(self, delivery: Delivery) -> None:
         """Deliver, and record the result, unless the process ends first."""
-        message = self._message(delivery.moment)
+        message = self._message(delivery.notification)
         if message is None:
             self._pending.discard(delivery)  # archived, or dropped, meanwhile
             return
-        result = await self._send(delivery, moments.encode_message(message))
+        result = await self._send(delivery, notifications.encode_message(message))
         if result is None:
             return
         if not result.is_delivered and result.text != self._last_failure:
             self._last_failure = result.text
-            about = f"{delivery.moment.subject} ({delivery.moment.on})"
+            about = f"{delivery.notification.subject} ({delivery.notification.on})"
             self._events.notify(f"A notification of {about} was not delivered: {result.text}")
         # not awaited here: while the disk is full, the other deliveries must not wait for it
         self._unrecorded.add(delivery)
         self._run(self._record(delivery, result))
 
-    def _message(self, moment: Moment) -> dict[str, object] | None:
-        if moment.job is not None:
-            job = self._store.get(moment.job)
-            return None if job is None else moments.job_message(self._profile, moment, job)
+    def _message(self, notification: Notification) -> dict[str, object] | None:
+        if notification.job is not None:
+            job = self._store.get(notification.job)
+            return None if job is None else notifications.job_message(self._profile, notification, job)
         for schedule in self._schedules.all():
             for run in schedule.runs:
-                if schedule.name == moment.schedule and moments.missed_run(schedule.name, run) == moment:
-                    return moments.schedule_message(self._profile, moment, schedule, run)
+                if (
+                    schedule.name == notification.schedule
+                    and notifications.missed_run_notification(schedule.name, run) == notification
+                ):
+                    return notifications.schedule_message(self._profile, notification, schedule, run)
         return None
 
     async def _send(self, delivery: Delivery, message: bytes) -> DeliveryResult | None:
@@ -245,7 +248,7 @@ class Notifier:
                 await wait_first(self._clock.sleep(pause), self._closing.wait())
             if self._closing.is_set():
                 # owners that live for seconds, such as -e, must not try for ever
-                is_old = self._clock.now() - delivery.moment.at > GIVE_UP
+                is_old = self._clock.now() - delivery.notification.at > GIVE_UP
                 return result if is_old else None
             result = await deliver(make_target(self._settings, target), message, seconds)
             attempts += 1
@@ -255,13 +258,15 @@ class Notifier:
 
     async def _record(self, delivery: Delivery, result: DeliveryResult) -> None:
         """Write the result of a delivery, as soon as the disk accepts it."""
-        moment, text = delivery.moment, f"{delivery.moment.on}: {result.text}"
+        notification, text = delivery.notification, f"{delivery.notification.on}: {result.text}"
         try:
-            if moment.job is None:
-                await self._schedules.record_notification(moment.schedule, moment.at, delivery.target, text)
+            if notification.job is None:
+                await self._schedules.record_notification(
+                    notification.schedule, notification.at, delivery.target, text
+                )
             else:
                 kind = EventKind.NOTIFIED if result.is_delivered else EventKind.NOT_NOTIFIED
-                await self._record_with_job(moment.job, kind, text, delivery.about)
+                await self._record_with_job(notification.job, kind, text, delivery.about)
         except StoreError:
             return  # nothing can be written before the next start: the next owner delivers again
         finally:
@@ -322,7 +327,7 @@ class Notifier:
         """Write which jobs may be unsettled.
 
         If that fails, it is tried again. With an old file the next owner only reads more jobs; without any it
-        would not know since when moments are delivered, and would leave out those of this owner.
+        would not know since when notifications are delivered, and would leave out those of this owner.
 
         A job whose id was given away, and whose first commit is still under way, is not counted as settled.
         """
@@ -335,10 +340,10 @@ class Notifier:
                 self._must_save = False
                 self._progress = self._current_progress()
                 data = msgspec.json.encode(self._progress)
-                await asyncio.to_thread(write_atomically, self._directory / moments.FILE, data)
+                await asyncio.to_thread(write_atomically, self._directory / notifications.FILE, data)
             self._save_error = ""
         except OSError as error:
-            text = f"{moments.FILE} cannot be written: {describe_os_error(error)}"
+            text = f"{notifications.FILE} cannot be written: {describe_os_error(error)}"
             if text != self._save_error:
                 self._save_error = text
                 self._events.notify(text)
@@ -354,7 +359,7 @@ class Notifier:
         await self._save_progress()
 
     def _current_progress(self) -> NotifyProgress:
-        jobs = {each.moment.job for each in self._pending if each.moment.job is not None}
+        jobs = {each.notification.job for each in self._pending if each.notification.job is not None}
         unsettled = tuple(sorted({*self._seen, *jobs}))
         return NotifyProgress(self._progress.since, self._last_id, unsettled, self._failures)
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from jobtui.engine.advice import AdviceThresholds
-from jobtui.engine.notifications import NotifySettings
+from jobtui.engine.notify_settings import NotifySettings
 from jobtui.model import DiskReserve
 from jobtui.storage.base import STEP_BYTES
 

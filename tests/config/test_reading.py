@@ -10,7 +10,7 @@ import pytest
 from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chosen_profile, loader, read_config
 from jobtui.config.settings import Confirm, TuiSettings
 from jobtui.engine.advice import AdviceThresholds
-from jobtui.engine.notifications import NotifyOn, NotifySettings, NotifyUrl
+from jobtui.engine.notify_settings import NotifyOn, NotifySettings, NotifyUrl
 from jobtui.model import DiskReserve
 
 

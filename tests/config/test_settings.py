@@ -9,7 +9,7 @@ import pytest
 from jobtui.config import SETTINGS, Config, ProfileSettings, Setting
 from jobtui.config.parsers import InvalidValue, color
 from jobtui.config.settings import TuiSettings
-from jobtui.engine.notifications import NotifySettings
+from jobtui.engine.notify_settings import NotifySettings
 
 HOLDERS = {"": Config, "profiles.*": ProfileSettings, "notify": NotifySettings, "dashboard": TuiSettings}
 BESIDE = {

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine.delivery import CommandTarget, DeliveryResult, DeliveryTarget, WebHook, deliver
-from jobtui.engine.notifications import NotifyUrl, url_problem
+from jobtui.engine.notify_settings import NotifyUrl, url_problem
 from tests.support.waiting import eventually
 from tests.support.web_hooks import HANG, TRICKLE, WebHookServer, web_hook
 

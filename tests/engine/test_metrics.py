@@ -13,7 +13,7 @@ from prometheus_client.parser import text_string_to_metric_families as parse_pro
 
 from jobtui.engine.inventory import STATS_SECONDS
 from jobtui.engine.metrics import METRICS, ProfileMetrics
-from jobtui.engine.notifications import NotifyOn, NotifySettings
+from jobtui.engine.notify_settings import NotifyOn, NotifySettings
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
 from jobtui.history import StoreError

@@ -11,9 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from jobtui.config import read_config
-from jobtui.engine import moments, notifier
+from jobtui.engine import notifications, notifier
 from jobtui.engine.job_log import describe_requester
-from jobtui.engine.notifications import NotifyOn, NotifySettings, NotifyUrl
+from jobtui.engine.notify_settings import NotifyOn, NotifySettings, NotifyUrl
 from jobtui.engine.schedules import NOT_OWNED
 from jobtui.model import EventKind, JobEvent, Notice, Status
 from tests.support.clock import FakeClock
@@ -144,7 +144,7 @@ class TestBackoff:
 
 
 def failures(directory: Path) -> int | None:
-    progress = moments.load_progress(directory)
+    progress = notifications.load_progress(directory)
     return None if progress is None else progress.failures
 
 
@@ -165,7 +165,7 @@ class TestAtLeastOnce:
 
     def test_owner_without_a_heartbeat_file(self, tmp_path: Path) -> None:
         """A killed owner has not written the file since its start: the history alone says what is settled."""
-        file = tmp_path / "profile" / "history" / moments.FILE
+        file = tmp_path / "profile" / "history" / notifications.FILE
         with web_hook(200, 200, 503, 200) as server:
             with notifying(tmp_path, to_hook(server)) as bench:
                 as_of_start = file.read_bytes()
@@ -200,7 +200,7 @@ class TestAtLeastOnce:
         assert [each["job"]["id"] for each in inbox.messages] == [message["job"]["id"]] == [2]
 
     def test_new_target_gets_no_earlier_moments(self, tmp_path: Path, inbox: Inbox) -> None:
-        file = tmp_path / "profile" / "history" / moments.FILE
+        file = tmp_path / "profile" / "history" / notifications.FILE
         with notifying(tmp_path, to_command(inbox)) as bench:
             as_of_start = file.read_bytes()
             until_settled(bench, fails(bench))
@@ -238,7 +238,7 @@ class TestAtLeastOnce:
         "content", [b"", b"{", b'{"format":9}', b'{"since":{},"settled_to":-5000000000,"open":[99]}']
     )
     def test_file_that_cannot_be_used(self, tmp_path: Path, inbox: Inbox, content: bytes) -> None:
-        file = tmp_path / "profile" / "history" / moments.FILE
+        file = tmp_path / "profile" / "history" / notifications.FILE
         file.parent.mkdir(parents=True)
         file.write_bytes(content)
         with notifying(tmp_path, to_command(inbox)) as bench:
@@ -310,15 +310,15 @@ class TestOtherMoments:
 
 def test_file_bounds_the_search(tmp_path: Path, inbox: Inbox, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(notifier, "STRIDE", 2)
-    file = tmp_path / "profile" / "history" / moments.FILE
+    file = tmp_path / "profile" / "history" / notifications.FILE
     with notifying(tmp_path, to_command(inbox)) as bench:
         bench.rows("ADMIN COMPACT solo")
         for _ in range(4):
             until_settled(bench, fails(bench))
         progress = eventually(
-            lambda: (found := moments.load_progress(file.parent)) and found.settled_to >= 3 and found
+            lambda: (found := notifications.load_progress(file.parent)) and found.settled_to >= 3 and found
         )
-        assert isinstance(progress, moments.NotifyProgress)
+        assert isinstance(progress, notifications.NotifyProgress)
         assert 1 in progress.open
     assert file.stat().st_mode & 0o077 == 0
 

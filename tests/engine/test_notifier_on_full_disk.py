@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from jobtui.engine import moments, notifier, schedules
+from jobtui.engine import notifications, notifier, schedules
 from jobtui.engine.jobs import PROBE_SECONDS
-from jobtui.engine.notifications import NotifyOn
+from jobtui.engine.notify_settings import NotifyOn
 from jobtui.model import Notice
 from tests.support.clock import FakeClock
 from tests.support.disks import DiskFault
@@ -107,7 +107,7 @@ def test_missed_run_of_a_schedule_is_recorded_with_its_next_change(tmp_path: Pat
 
 
 def test_file_is_written_later_and_its_failure_reported_once(tmp_path: Path, inbox: Inbox) -> None:
-    file = tmp_path / "profile" / "history" / moments.FILE
+    file = tmp_path / "profile" / "history" / notifications.FILE
     file.parent.mkdir(parents=True)
     file.mkdir()  # so that it cannot be written, whoever writes it
     with notifying(tmp_path, to_command(inbox)) as bench:
@@ -117,7 +117,7 @@ def test_file_is_written_later_and_its_failure_reported_once(tmp_path: Path, inb
         file.rmdir()
         bench.clock.pass_sleep(notifier.RETRY_SECONDS)
         eventually(file.is_file)
-        assert sum(moments.FILE in notice for notice in bench.events.notices) == 1
+        assert sum(notifications.FILE in notice for notice in bench.events.notices) == 1
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from jobtui.engine.client import Client, EngineEvent, ExecuteResult, Session
 from jobtui.engine.local import LocalClient
-from jobtui.engine.notifications import NotifySettings
+from jobtui.engine.notify_settings import NotifySettings
 from jobtui.engine.owner_socket import SOCKET, short_path
 from jobtui.engine.profile import Profile
 from jobtui.engine.scheduler import RunPolicy

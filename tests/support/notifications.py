@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from jobtui.engine.notifications import NotifyOn, NotifySettings, NotifyUrl
+from jobtui.engine.notify_settings import NotifyOn, NotifySettings, NotifyUrl
 from jobtui.model import EventKind, Job, Status
 from tests.support.clock import FakeClock
 from tests.support.engines import WAIT, Bench, open_bench

@@ -18,7 +18,7 @@ from jobtui.cli.streams import StdoutWriter
 from jobtui.config import SETTINGS, Config, HomeError, Problem, Setting, settings
 from jobtui.config.loader import LineFinder
 from jobtui.engine.advice import AdviceThresholds
-from jobtui.engine.notifications import NotifyUrl
+from jobtui.engine.notify_settings import NotifyUrl
 from jobtui.language.quantities import write_share
 from jobtui.model import DiskReserve
 

@@ -20,7 +20,7 @@ from jobtui.cli.help import version_line
 from jobtui.cli.options import DoctorCommand
 from jobtui.cli.profiles import read_settings, resolve_profile
 from jobtui.cli.streams import StdoutWriter, is_terminal
-from jobtui.engine.notifications import NotifySettings, UrlError
+from jobtui.engine.notify_settings import NotifySettings, UrlError
 from jobtui.engine.profile import Profile, describe_autostart
 from jobtui.errors import StorageError
 from jobtui.files import foreign_owner, others_can_write, user_name

@@ -16,8 +16,8 @@ from jobtui.clock import SystemClock
 from jobtui.config import chosen_profile
 from jobtui.config.loader import ConfigError
 from jobtui.engine.delivery import DeliveryResult, deliver, make_target
-from jobtui.engine.moments import encode_message, trial_message
-from jobtui.engine.notifications import NotifySettings
+from jobtui.engine.notifications import encode_message, trial_message
+from jobtui.engine.notify_settings import NotifySettings
 from jobtui.formatting import printable_line
 
 
