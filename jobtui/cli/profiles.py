@@ -19,8 +19,8 @@ from jobtui.cli.options import (
     WebCommand,
 )
 from jobtui.cli.streams import is_terminal
-from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chosen_profile, read_config
-from jobtui.config.parsers import InvalidValue, addresses_with_ports, tls, user
+from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, choose_profile, read_config
+from jobtui.config.parsers import InvalidValue, parse_address_list, parse_tls, parse_user
 from jobtui.engine.profile import Profile
 from jobtui.formatting import printable_lines
 
@@ -57,10 +57,10 @@ def resolve_profile(options: ProfileOptions, config: Config) -> Profile:
         profile = _unnamed_cluster(options, options.nebula, config)
     else:
         try:
-            name = chosen_profile(config, options.profile)
+            name = choose_profile(config, options.profile)
         except ConfigError as error:
             raise UsageError(str(error)) from None
-        profile = _with_home(lambda: config.open_profile(name, options.data_dir))
+        profile = _with_home(lambda: config.build_profile(name, options.data_dir))
         _require_utf8(profile)
     if options.read_only:
         profile = replace(profile, read_only=True)
@@ -94,13 +94,13 @@ def _unnamed_cluster(options: ProfileOptions, addresses: str, config: Config) ->
     try:
         settings = ProfileSettings(
             cluster="nebula",
-            graphd=addresses_with_ports(addresses),
-            user=user("root" if options.user is None else options.user, here),
-            tls=tls(trusted, here),
+            graphd=parse_address_list(addresses),
+            user=parse_user("root" if options.user is None else options.user, here),
+            tls=parse_tls(trusted, here),
         )
     except InvalidValue as error:
         raise UsageError(f"--nebula, -u and --tls must be {error}") from None
-    return _with_home(lambda: config.open_cluster(settings, options.data_dir))
+    return _with_home(lambda: config.build_cluster_profile(settings, options.data_dir))
 
 
 def _with_home(find: Callable[[], Profile]) -> Profile:

@@ -11,7 +11,7 @@ A start without a config file imports neither the TOML parser nor the command `j
 from __future__ import annotations
 
 from jobtui.config.declarations import SETTINGS, Setting
-from jobtui.config.loader import ConfigError, Problem, chosen_profile, read_config
+from jobtui.config.loader import ConfigError, Problem, choose_profile, read_config
 from jobtui.config.settings import DEFAULT_PROFILE, Config, ProfileSettings
 from jobtui.errors import HomeError
 
@@ -24,6 +24,6 @@ __all__ = [
     "Problem",
     "ProfileSettings",
     "Setting",
-    "chosen_profile",
+    "choose_profile",
     "read_config",
 ]

@@ -20,7 +20,7 @@ from jobtui.config.settings import (
     Config,
     ProfileSettings,
     TuiSettings,
-    cluster_of,
+    build_cluster_settings,
 )
 from jobtui.engine.notify_settings import NotifySettings
 from jobtui.formatting import format_count
@@ -79,7 +79,7 @@ class _ConfigReader:
         settings = ProfileSettings(**self._table(path, table, SETTINGS["profiles.*"]))
         if self._count == known:
             try:
-                cluster_of(path[-1], settings)
+                build_cluster_settings(path[-1], settings)
             except ValueError as error:
                 self._add_problem(path, f"{'.'.join(path)}: {error}")
         return settings
@@ -245,7 +245,7 @@ def read_config(path: Path | None = None) -> Config:
     return _ConfigReader(file, text, _parse(file, text)).config()
 
 
-def chosen_profile(config: Config, name: str | None) -> str:
+def choose_profile(config: Config, name: str | None) -> str:
     """Return the profile to use: `name`, or the config's default if it is None.
 
     Raises ConfigError if there is no such profile: a misspelled name must not open an empty one.

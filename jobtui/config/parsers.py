@@ -19,7 +19,7 @@ from jobtui.model import DiskReserve
 from jobtui.suggest import did_you_mean
 
 MIN_STEP_SIZE = 16 << 20  # the size of one file of jobtui's own databases
-ADVICE = '{ gain = "20%", deletions = "20%", l0_files = 8, memtable = 67108864 }'
+DEFAULT_ADVICE = '{ gain = "20%", deletions = "20%", l0_files = 8, memtable = 67108864 }'
 SettingParser = Callable[[object, Path], object]
 
 
@@ -33,7 +33,7 @@ PROFILE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}"
 PROFILE_NAME_RULE = "a profile is named with at most 64 ASCII letters, digits, '_' and '-'"
 
 
-def profile(value: object, base: Path) -> str:
+def parse_profile(value: object, base: Path) -> str:
     """Return a name that is safe as a directory's name."""
     if isinstance(value, str) and re.fullmatch(PROFILE_NAME, value):
         return value
@@ -43,7 +43,7 @@ def profile(value: object, base: Path) -> str:
     raise InvalidValue(f"the name of a profile in quotes ({PROFILE_NAME_RULE})")
 
 
-def directory(value: object, base: Path) -> Path | None:
+def parse_directory(value: object, base: Path) -> Path | None:
     """Return a directory, which may begin with `~`; None for the empty text."""
     if not isinstance(value, str) or "\0" in value:
         raise InvalidValue('a directory in quotes, or "" for the default')
@@ -55,21 +55,21 @@ def directory(value: object, base: Path) -> Path | None:
         ) from None
 
 
-def text(value: object, base: Path) -> str:
+def parse_text(value: object, base: Path) -> str:
     """Return a text."""
     if isinstance(value, str):
         return value
     raise InvalidValue("a text in quotes")
 
 
-def yes_or_no(value: object, base: Path) -> bool:
+def parse_bool(value: object, base: Path) -> bool:
     """Return true or false."""
     if isinstance(value, bool):
         return value
     raise InvalidValue("true or false")
 
 
-def one_of(*words: str, convert: Callable[[str], object] = str) -> SettingParser:
+def choice_parser(*words: str, convert: Callable[[str], object] = str) -> SettingParser:
     """Return a parser of one of some words, which `convert` turns into the setting's value."""
 
     def read(value: object, base: Path) -> object:
@@ -80,7 +80,7 @@ def one_of(*words: str, convert: Callable[[str], object] = str) -> SettingParser
     return read
 
 
-def keymap(value: object, base: Path) -> dict[str, str]:
+def parse_keymap(value: object, base: Path) -> dict[str, str]:
     """Return the keys of commands by id."""
     rule = 'a table of commands and their keys, like { stop = "s,delete" }'
     if not isinstance(value, dict):
@@ -91,14 +91,14 @@ def keymap(value: object, base: Path) -> dict[str, str]:
     return value
 
 
-def views(value: object, base: Path) -> dict[str, str]:
+def parse_views(value: object, base: Path) -> dict[str, str]:
     """Return filters by the names that the palette shows."""
     if isinstance(value, dict) and all(isinstance(text, str) and text for text in value.values()):
         return value
     raise InvalidValue('a table of names and filters, like { "slow" = "took:>1h" }')
 
 
-def themes(value: object, base: Path) -> dict[str, dict[str, str]]:
+def parse_themes(value: object, base: Path) -> dict[str, dict[str, str]]:
     """Return the colors of themes by the themes' names."""
     if isinstance(value, dict) and all(
         isinstance(colors, dict) and all(isinstance(color, str) for color in colors.values())
@@ -108,14 +108,14 @@ def themes(value: object, base: Path) -> dict[str, dict[str, str]]:
     raise InvalidValue('a table of themes, like { mine = { base = "light", accent = "#9b5300" } }')
 
 
-def color(value: object, base: Path) -> str:
+def parse_color(value: object, base: Path) -> str:
     """Return the color of a profile, "" for none."""
     if value in ("", *PROFILE_COLORS) or (isinstance(value, str) and re.fullmatch(_HEX_COLOR, value)):
         return str(value)
     raise InvalidValue(f'{", ".join(PROFILE_COLORS)} or a color like "#c01f3a", in quotes')
 
 
-def whole(low: int, high: int) -> Callable[[object, Path], int]:
+def integer_parser(low: int, high: int) -> Callable[[object, Path], int]:
     """Return a parser of whole numbers from `low` to `high`, both included."""
 
     def read(value: object, base: Path) -> int:
@@ -126,7 +126,7 @@ def whole(low: int, high: int) -> Callable[[object, Path], int]:
     return read
 
 
-def seconds(value: object, base: Path) -> float | None:
+def parse_seconds(value: object, base: Path) -> float | None:
     """Return a duration in seconds, None for 0."""
     if isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < float("inf"):
         return float(value) or None
@@ -138,7 +138,7 @@ def seconds(value: object, base: Path) -> float | None:
     raise InvalidValue('a number of seconds, or a text like "90 s", "15 min" or "2 h"')
 
 
-def rate(value: object, base: Path) -> int | None:
+def parse_rate(value: object, base: Path) -> int | None:
     """Return bytes per second, None for 0."""
     size = _size(value)
     if size is None:
@@ -146,7 +146,7 @@ def rate(value: object, base: Path) -> int | None:
     return size or None
 
 
-def step_size(value: object, base: Path) -> int:
+def parse_step_size(value: object, base: Path) -> int:
     """Return the bytes of a compaction's step."""
     size = _size(value)
     if size is None or size < MIN_STEP_SIZE:
@@ -154,7 +154,7 @@ def step_size(value: object, base: Path) -> int:
     return size
 
 
-def min_free(value: object, base: Path) -> DiskReserve:
+def parse_min_free(value: object, base: Path) -> DiskReserve:
     """Return the part of a disk that stays free."""
     if (share := _share(value)) is not None:
         return DiskReserve(share=share)
@@ -163,10 +163,10 @@ def min_free(value: object, base: Path) -> DiskReserve:
     raise InvalidValue('a share of the disk or a size, like "5%" or "10 GiB"')
 
 
-def advice(value: object, base: Path) -> AdviceThresholds:
+def parse_advice(value: object, base: Path) -> AdviceThresholds:
     """Return the thresholds of the advice; one that the table does not name keeps its default."""
     if not isinstance(value, dict):
-        raise InvalidValue(f"a table like {ADVICE}")
+        raise InvalidValue(f"a table like {DEFAULT_ADVICE}")
     read: dict[str, Any] = {}
     for name, one in value.items():
         match name:
@@ -185,7 +185,7 @@ def advice(value: object, base: Path) -> AdviceThresholds:
     return AdviceThresholds(**read)
 
 
-def notify_on(value: object, base: Path) -> tuple[NotifyOn, ...]:
+def parse_notify_on(value: object, base: Path) -> tuple[NotifyOn, ...]:
     """Return the kinds of notifications."""
     kinds = [str(kind) for kind in NotifyOn]
     if not isinstance(value, list):
@@ -198,7 +198,7 @@ def notify_on(value: object, base: Path) -> tuple[NotifyOn, ...]:
     return tuple(NotifyOn(word) for word in dict.fromkeys(value))
 
 
-def command(value: object, base: Path) -> tuple[str, ...]:
+def parse_command(value: object, base: Path) -> tuple[str, ...]:
     """Return a program and its arguments; the path of a program starts from the config's directory.
 
     An invalid value is not repeated in a message: an argument may be a token.
@@ -224,7 +224,7 @@ def command(value: object, base: Path) -> tuple[str, ...]:
     return (str(base.absolute() / program) if "/" in words[0] else words[0], *words[1:])
 
 
-def notify_url(value: object, base: Path) -> NotifyUrl | None:
+def parse_notify_url(value: object, base: Path) -> NotifyUrl | None:
     """Return the address of a web hook.
 
     A message never repeats an invalid value: it may hold a token.
@@ -264,7 +264,7 @@ def _share(value: object) -> float | None:
     return None
 
 
-def hosts(value: object, base: Path) -> dict[str, Path | None]:
+def parse_hosts(value: object, base: Path) -> dict[str, Path | None]:
     """Return storage hosts with their directories, None for one in the profile's directory."""
     if not isinstance(value, dict):
         raise InvalidValue('a table of hosts and their directories, like { local0 = "/disk0", local1 = "" }')
@@ -275,7 +275,7 @@ def hosts(value: object, base: Path) -> dict[str, Path | None]:
                 f"a table whose hosts are named with ASCII letters, digits, '.', '_', '-', not {name!r}"
             )
         try:
-            read[name] = directory(place, base)
+            read[name] = parse_directory(place, base)
         except InvalidValue as error:
             raise InvalidValue(f"a table in which {name} has {error}") from None
     given = [place for place in read.values() if place is not None]
@@ -284,24 +284,24 @@ def hosts(value: object, base: Path) -> dict[str, Path | None]:
     return read
 
 
-def wal_directories(value: object, base: Path) -> dict[str, Path]:
+def parse_wal_directories(value: object, base: Path) -> dict[str, Path]:
     """Return the WAL directories of adopted databases, by the database's directory."""
     if not isinstance(value, dict):
         raise InvalidValue('a table of databases and their WAL directories, like { "/srv/db" = "/fast/wal" }')
     read: dict[str, Path] = {}
     for database, place in value.items():
-        found, wal = directory(database, base), directory(place, base)
+        found, wal = parse_directory(database, base), parse_directory(place, base)
         if found is None or wal is None:
             raise InvalidValue("a table without an empty directory")
         read[os.path.normpath(found)] = wal
     return read
 
 
-def directories(value: object, base: Path) -> tuple[str, ...]:
+def parse_directories(value: object, base: Path) -> tuple[str, ...]:
     """Return directories, which may begin with `~`."""
     if not isinstance(value, list):
         raise InvalidValue('a list of directories, like ["/srv/db"]')
-    read = [directory(one, base) for one in value]
+    read = [parse_directory(one, base) for one in value]
     if None in read:
         raise InvalidValue("a list without an empty directory")
     return tuple(os.path.normpath(one) for one in read if one is not None)
@@ -311,7 +311,7 @@ _HOST_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
 
 
 # The settings of a cluster are validated and stay as in the file, so that a config without a cluster imports
-# nothing of it; `cluster_of` converts them for the engine.
+# nothing of it; `build_cluster_settings` converts them for the engine.
 PASSWORD_RULE = (
     'where the password is: "env:VARIABLE", "keyring" or "keyring:SERVICE". The password itself does not '
     "belong in a file that is copied and shown"
@@ -321,14 +321,14 @@ _VARIABLE = r"env:[A-Za-z_][A-Za-z0-9_]*"
 _PASSWORD = r"env:[A-Za-z_][A-Za-z0-9_]*|keyring(?::[^\x00-\x1f\x7f]{1,255})?"
 
 
-def cluster(value: object, base: Path) -> str:
+def parse_cluster(value: object, base: Path) -> str:
     """Return the kind of a cluster, "" for none."""
     if value in ("", "nebula"):
         return str(value)
     raise InvalidValue('"nebula", or "" for embedded storage')
 
 
-def user(value: object, base: Path) -> str:
+def parse_user(value: object, base: Path) -> str:
     """Return a user's name."""
     if not isinstance(value, str) or not value:
         raise InvalidValue("a user's name in quotes")
@@ -337,7 +337,7 @@ def user(value: object, base: Path) -> str:
     return value
 
 
-def password(value: object, base: Path) -> str:
+def parse_password(value: object, base: Path) -> str:
     """Return the source of a password.
 
     No message repeats an invalid value: it may be the password itself.
@@ -347,21 +347,21 @@ def password(value: object, base: Path) -> str:
     raise InvalidValue(PASSWORD_RULE)
 
 
-def addresses(value: object, base: Path) -> tuple[str, ...]:
+def parse_addresses(value: object, base: Path) -> tuple[str, ...]:
     """Return the addresses of graphds."""
     if not isinstance(value, list):
         raise InvalidValue('a list of addresses, like ["10.0.0.1:9669", "10.0.0.2:9669"]')
-    return tuple(address(one) for one in value)
+    return tuple(check_address(one) for one in value)
 
 
-def storaged(value: object, base: Path) -> dict[str, str]:
+def parse_storaged(value: object, base: Path) -> dict[str, str]:
     """Return the HTTP addresses of storage hosts that do not use the default port."""
     if not isinstance(value, dict):
         raise InvalidValue('a table of hosts and their HTTP addresses, like { host5 = "10.0.0.5:19789" }')
-    return {host: address(one) for host, one in value.items()}
+    return {host: check_address(one) for host, one in value.items()}
 
 
-def spaces(value: object, base: Path) -> dict[str, tuple[str, ...]]:
+def parse_spaces(value: object, base: Path) -> dict[str, tuple[str, ...]]:
     """Return the hosts of each space."""
     rule = 'a table of spaces and the hosts of each, like { nba = ["10.0.0.5", "10.0.0.6"] }'
     if not isinstance(value, dict):
@@ -376,7 +376,7 @@ def spaces(value: object, base: Path) -> dict[str, tuple[str, ...]]:
     return {space: tuple(hosts) for space, hosts in value.items()}
 
 
-def tls(value: object, base: Path) -> bool | dict[str, Path | str]:
+def parse_tls(value: object, base: Path) -> bool | dict[str, Path | str]:
     """Return whether TLS is used, or its files; a relative path starts from the config's directory."""
     if isinstance(value, bool):
         return value
@@ -394,15 +394,15 @@ def tls(value: object, base: Path) -> bool | dict[str, Path | str]:
         raise InvalidValue("files that can be found: there is no home directory for their ~") from None
 
 
-def addresses_with_ports(words: str) -> tuple[str, ...]:
+def parse_address_list(words: str) -> tuple[str, ...]:
     """Return the addresses of graphds from the form of the command line: `10.0.0.1,10.0.0.2:9669`."""
     # late, here and below: only a cluster needs the NebulaGraph backend
     from jobtui.storage.nebula.settings import Address
 
-    return tuple(str(Address.parse(address(one))) for one in words.split(","))
+    return tuple(str(Address.parse(check_address(one))) for one in words.split(","))
 
 
-def address(value: object) -> str:
+def check_address(value: object) -> str:
     """Return an address. Raises InvalidValue, without the value: it may contain a password."""
     from jobtui.storage.nebula.settings import Address
 

@@ -115,7 +115,7 @@ def _in_home(find: Callable[[], Path]) -> Path:
     return found
 
 
-def cluster_of(name: str, settings: ProfileSettings) -> ClusterSettings | None:
+def build_cluster_settings(name: str, settings: ProfileSettings) -> ClusterSettings | None:
     """Return the engine's settings of a profile's cluster, None for embedded storage.
 
     Raises ValueError if the settings contradict each other.
@@ -142,7 +142,7 @@ def cluster_of(name: str, settings: ProfileSettings) -> ClusterSettings | None:
     )
 
 
-def profile_name(cluster: str) -> str:
+def cluster_profile_name(cluster: str) -> str:
     """Return the name of the profile, and of its directory, for a cluster that no config names."""
     return f"nebula-{re.sub(r'[^A-Za-z0-9-]', '_', cluster)}"
 
@@ -203,7 +203,7 @@ class Config(msgspec.Struct, frozen=True):
     notify: NotifySettings = NotifySettings()
     dashboard: TuiSettings = msgspec.field(default_factory=TuiSettings)
 
-    def open_profile(self, name: str, data_dir: Path | None = None) -> Profile:
+    def build_profile(self, name: str, data_dir: Path | None = None) -> Profile:
         """Return a profile of `profiles` for the engine.
 
         Args:
@@ -224,18 +224,20 @@ class Config(msgspec.Struct, frozen=True):
             advice=settings.advice,
             wal_dirs=settings.wal_dirs,
             without_cf_paths=settings.without_cf_paths,
-            notify=self._notify(),
-            cluster=cluster_of(name, settings),
+            notify=self._notify_settings(),
+            cluster=build_cluster_settings(name, settings),
         )
 
-    def open_cluster(self, settings: ProfileSettings, data_dir: Path | None = None) -> Profile:
+    def build_cluster_profile(self, settings: ProfileSettings, data_dir: Path | None = None) -> Profile:
         """Return a profile for a cluster that only the command line names; its data has its own directory."""
         cluster = settings.graphd[0]
-        name = profile_name(cluster)
+        name = cluster_profile_name(cluster)
         root = self._root(data_dir) / name
-        return Profile(name, root, notify=self._notify(), cluster=cluster_of(cluster, settings))
+        return Profile(
+            name, root, notify=self._notify_settings(), cluster=build_cluster_settings(cluster, settings)
+        )
 
-    def _notify(self) -> NotifySettings | None:
+    def _notify_settings(self) -> NotifySettings | None:
         """Return the notifications of every profile, None if there is nothing to do."""
         return self.notify if self.notify.targets and self.notify.on else None
 

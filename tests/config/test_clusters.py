@@ -11,7 +11,7 @@ import pytest
 import jobtui
 from jobtui.cli.main import main
 from jobtui.config import ConfigError, read_config
-from jobtui.config.settings import profile_name
+from jobtui.config.settings import cluster_profile_name
 from jobtui.engine.profile import Profile
 from jobtui.storage.nebula.settings import (
     Address,
@@ -30,7 +30,7 @@ def file(tmp_path: Path) -> Path:
 
 def profile_of(file: Path, text: str) -> Profile:
     file.write_text(f'[profiles.prod]\ncluster = "nebula"\n{text}')
-    return read_config(file).open_profile("prod", file.parent / "data")
+    return read_config(file).build_profile("prod", file.parent / "data")
 
 
 def cluster_of(file: Path, text: str) -> ClusterSettings:
@@ -129,21 +129,21 @@ def test_example_of_the_documentation_is_a_config(file: Path) -> None:
     text = (Path(jobtui.__file__).parents[1] / "docs" / "nebulagraph.md").read_text()
     for example in text.split("```toml\n")[1:]:
         file.write_text(example.split("```")[0])
-        cluster = read_config(file).open_profile("prod").cluster
+        cluster = read_config(file).build_profile("prod").cluster
         assert cluster is not None
         assert len(cluster.addresses) == 3
 
 
 def test_unnamed_cluster_has_its_own_directory() -> None:
-    assert profile_name("10.0.0.1:9669") == "nebula-10_0_0_1_9669"
-    assert profile_name("../[::1]:9669") == "nebula-______1__9669"
+    assert cluster_profile_name("10.0.0.1:9669") == "nebula-10_0_0_1_9669"
+    assert cluster_profile_name("../[::1]:9669") == "nebula-______1__9669"
 
 
 def test_config_without_a_cluster_imports_nothing_of_clusters(file: Path) -> None:
     file.write_text("[profiles.local]\n")
     program = (
         "import sys; from pathlib import Path; from jobtui.config import read_config; "
-        f"read_config(Path({str(file)!r})).open_profile('local'); "
+        f"read_config(Path({str(file)!r})).build_profile('local'); "
         "print([m for m in sys.modules if 'nebula' in m or m == 'ssl'])"
     )
     text = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, chosen_profile, loader, read_config
+from jobtui.config import Config, ConfigError, HomeError, ProfileSettings, choose_profile, loader, read_config
 from jobtui.config.settings import Confirm, TuiSettings
 from jobtui.engine.advice import AdviceThresholds
 from jobtui.engine.notify_settings import NotifyOn, NotifySettings, NotifyUrl
@@ -245,26 +245,26 @@ def test_mistake_is_named_with_its_line(file: Path, text: str | bytes, expected:
 
 def test_unknown_profile_is_refused_with_near_miss(file: Path) -> None:
     config = read(file, "[profiles.prod]\n")
-    assert chosen_profile(config, None) == "local"
-    assert chosen_profile(config, "prod") == "prod"
+    assert choose_profile(config, None) == "local"
+    assert choose_profile(config, "prod") == "prod"
     with pytest.raises(ConfigError, match="there is no profile 'prdo'; did you mean 'prod'"):
-        chosen_profile(config, "prdo")
+        choose_profile(config, "prdo")
     with pytest.raises(ConfigError, match=r"to create it, add a line \[profiles.staging\]"):
-        chosen_profile(config, "staging")
+        choose_profile(config, "staging")
     with pytest.raises(ConfigError, match="a profile is named with at most 64"):
-        chosen_profile(config, "../up")
+        choose_profile(config, "../up")
 
 
 def test_data_dir_option_takes_precedence_over_the_file(file: Path, tmp_path: Path) -> None:
     config = read(file, "data_dir = 'data'\n[profiles.local]\nmax_running_jobs = 2\n")
-    assert config.open_profile("local", tmp_path / "said").root == tmp_path / "said" / "local"
-    assert config.open_profile("local").root == tmp_path / "data" / "local"
-    assert config.open_profile("local").max_running_jobs == 2
+    assert config.build_profile("local", tmp_path / "said").root == tmp_path / "said" / "local"
+    assert config.build_profile("local").root == tmp_path / "data" / "local"
+    assert config.build_profile("local").max_running_jobs == 2
 
 
 def test_thresholds_of_the_advice_reach_the_profile(file: Path, tmp_path: Path) -> None:
     config = read(file, "[profiles.local]\nadvice = { deletions = '1%' }\n")
-    assert config.open_profile("local", tmp_path).advice == AdviceThresholds(deletions=0.01)
+    assert config.build_profile("local", tmp_path).advice == AdviceThresholds(deletions=0.01)
 
 
 class TestNotifications:
@@ -286,9 +286,10 @@ class TestNotifications:
             slow_after=5400.0,
             timeout=None,
         )
-        assert config.open_profile("prod", tmp_path).notify == expected
+        assert config.build_profile("prod", tmp_path).notify == expected
         assert (
-            config.open_cluster(ProfileSettings(cluster="nebula", graphd=("h:1",)), tmp_path).notify == expected
+            config.build_cluster_profile(ProfileSettings(cluster="nebula", graphd=("h:1",)), tmp_path).notify
+            == expected
         )
         assert "SECRET" not in repr(config)
 
@@ -298,7 +299,7 @@ class TestNotifications:
 
     @pytest.mark.parametrize("text", ["", "[notify]\non = ['failed']", "[notify]\non = []\ncommand = 'page'"])
     def test_empty_notify_table_notifies_nothing(self, file: Path, tmp_path: Path, text: str) -> None:
-        assert read(file, text).open_profile("local", tmp_path).notify is None
+        assert read(file, text).build_profile("local", tmp_path).notify is None
 
 
 def test_home_directory_is_understood(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -395,6 +396,6 @@ class TestOtherThanAFile:
         monkeypatch.setattr(platformdirs, "user_data_path", lambda *_, **__: Path(home))
         config = read_config()
         assert not config.found
-        assert config.open_profile("local", tmp_path).root == tmp_path / "local"
+        assert config.build_profile("local", tmp_path).root == tmp_path / "local"
         with pytest.raises(HomeError, match="set HOME"):
-            config.open_profile("local")
+            config.build_profile("local")

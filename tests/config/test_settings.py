@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from jobtui.config import SETTINGS, Config, ProfileSettings, Setting
-from jobtui.config.parsers import InvalidValue, color
+from jobtui.config.parsers import InvalidValue, parse_color
 from jobtui.config.settings import TuiSettings
 from jobtui.engine.notify_settings import NotifySettings
 
@@ -48,20 +48,20 @@ def test_every_setting_is_explained_in_sentences(table: str, setting: Setting) -
 
 def test_path_through_missing_directory_and_dotdot_resolves(tmp_path: Path) -> None:
     config = Config(Path())
-    assert config.open_profile("local", tmp_path / "new" / ".." / "data").root == tmp_path / "data" / "local"
+    assert config.build_profile("local", tmp_path / "new" / ".." / "data").root == tmp_path / "data" / "local"
     link = tmp_path / "link"
     (tmp_path / "far" / "away").mkdir(parents=True)
     link.symlink_to(tmp_path / "far" / "away")
-    assert config.open_profile("local", link / ".." / "data").root == tmp_path / "far" / "data" / "local"
-    assert config.open_profile("local", link).root == link / "local"
+    assert config.build_profile("local", link / ".." / "data").root == tmp_path / "far" / "data" / "local"
+    assert config.build_profile("local", link).root == link / "local"
 
 
 class TestColor:
     @pytest.mark.parametrize("value", ["", "red", "purple", "#c01F3a"])
     def test_accepts_a_name_or_a_number(self, value: str) -> None:
-        assert color(value, Path("/")) == value
+        assert parse_color(value, Path("/")) == value
 
     @pytest.mark.parametrize("value", ["rad", "#fff", "#c01f3ag", 7, True])
     def test_refuses_any_other(self, value: object) -> None:
         with pytest.raises(InvalidValue, match="red, orange, yellow, "):
-            color(value, Path("/"))
+            parse_color(value, Path("/"))

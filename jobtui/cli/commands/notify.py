@@ -13,7 +13,7 @@ from jobtui.cli.options import NotifyCommand
 from jobtui.cli.profiles import read_settings
 from jobtui.cli.streams import StdoutWriter
 from jobtui.clock import SystemClock
-from jobtui.config import chosen_profile
+from jobtui.config import choose_profile
 from jobtui.config.loader import ConfigError
 from jobtui.engine.delivery import DeliveryResult, deliver, make_target
 from jobtui.engine.notifications import encode_message, trial_message
@@ -28,7 +28,7 @@ def notify_command(command: NotifyCommand) -> int:
     """
     config = read_settings(command)
     try:
-        profile = chosen_profile(config, command.profile)
+        profile = choose_profile(config, command.profile)
     except ConfigError as error:
         raise UsageError(str(error)) from None
     if not config.notify.targets:
