@@ -287,9 +287,8 @@ SHARED_ADDRESS = "tasks on one address"
 class JobEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """An entry of a job's log: when, what, which task, the new status, and why.
 
-    `about` names the notification and the target whose delivery the event records (`engine/notifications.py`).
-    `requested_by` is who requested the change and from where: `anna@db1, dashboard`, `schedule nightly`; "" if
-    that is not known.
+    `about` names a notification and the target it went to (`engine/notifications.py`), `requested_by` who
+    requested the change and from where: `anna@db1, dashboard`, `schedule nightly`; "" if that is not known.
     """
 
     at: datetime

@@ -217,7 +217,6 @@ class Dispatcher:
         self, ids: Sequence[int], because: str = "", *, now: bool = False, requested_by: str = ""
     ) -> JobCount:
         """Pause these jobs, all or none: tasks end after their current step, or with `now` in its middle."""
-
         jobs: list[Job] = []
         require = partial(queries.require_pausable, now=now)
 
@@ -461,11 +460,12 @@ class Dispatcher:
             if error is not None and not isinstance(error, StoreError):  # the store reports its own errors
                 self._events.report_error(error)
             self._starting.discard(job.id)
+            if jobs and job.start is None:  # of a job that another owner started, the steady start is not known
+                self._began_at.setdefault(job.id, began_at)
             self._send(job, tasks, begun, jobs[0] if jobs else None)
             self._waiters.notify()  # for `wait_started`
 
-        if job.start is None:  # of a job that another owner started, only the wall clock's times are known
-            self._began_at.setdefault(job.id, self._clock.steady())
+        began_at = self._clock.steady()
         self._store.update_nowait(edit, settled)
 
     def _send(self, job: Job, claimed: Sequence[int], begun: Sequence[int], started: Job | None) -> None:

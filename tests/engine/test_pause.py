@@ -73,6 +73,16 @@ class TestPause:
         third.finish()
         assert bench.storage.operation("solo", "h3", 2).command == "flush"
 
+    def test_time_before_the_start_does_not_count(self, bench: Bench) -> None:
+        bench.execute("ADMIN COMPACT solo; PAUSE JOB 1")
+        bench.settle()
+        bench.advance(60)
+        bench.execute("RESUME JOB 1")
+        operation = bench.storage.operation("solo", "h3")
+        bench.advance(5)
+        operation.finish()
+        assert bench.events.until(1, Status.FINISHED).took == 5
+
     def test_survives_restart(self, tmp_path: Path) -> None:
         with open_bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench:
             bench.execute("ADMIN COMPACT solo; ADMIN COMPACT nba")
