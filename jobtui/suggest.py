@@ -14,6 +14,12 @@ _MAX_LENGTH: Final = 64  # comparing two words costs the product of their length
 _MIN_BEGINNING: Final = 3
 
 
+def near_miss_hint(word: str, known: Iterable[str]) -> str:
+    """Return `; did you mean 'local'?` for the known word nearest to `word`, "" if none is near."""
+    near = did_you_mean(word, known)
+    return f"; did you mean '{near}'?" if near else ""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str | None:
     """Return the known word nearest to `word`, None if none is near.
 

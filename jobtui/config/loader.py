@@ -6,7 +6,7 @@ import errno
 import os
 import re
 import stat
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -24,7 +24,7 @@ from jobtui.config.settings import (
 )
 from jobtui.engine.notify_settings import NotifySettings
 from jobtui.formatting import format_count
-from jobtui.suggest import did_you_mean
+from jobtui.suggest import near_miss_hint
 
 
 class _ConfigReader:
@@ -49,7 +49,7 @@ class _ConfigReader:
         )
         if config.profile not in config.profiles and not self.problems:
             hint = (
-                near_miss(config.profile, config.profiles)
+                near_miss_hint(config.profile, config.profiles)
                 or f"; to create it, add a line [profiles.{config.profile}]"
             )
             self._add_problem(("profile",), f"there is no profile '{config.profile}'{hint}")
@@ -108,7 +108,7 @@ class _ConfigReader:
             dotted = ".".join((*path, key if key.isprintable() else repr(key)))
             if key not in known:
                 is_named = self._count < _MAX_PROBLEMS  # hints for thousands of lines would take a minute
-                hint = (near_miss(key, [*known, *subtables]) or _right_table(key)) if is_named else ""
+                hint = (near_miss_hint(key, [*known, *subtables]) or _right_table(key)) if is_named else ""
                 self._add_problem((*path, key), f"there is no setting {dotted}{hint}")
                 continue
             try:
@@ -232,7 +232,8 @@ def read_config(path: Path | None = None) -> Config:
     try:
         file = path if path is not None else settings.default_config()
     except errors.HomeError:
-        return Config(settings.UNKNOWN_CONFIG)  # --data-dir needs no home; what does raises it again
+        # with --data-dir no home is needed; whatever needs one raises HomeError itself
+        return Config(settings.UNKNOWN_CONFIG)
     try:
         raw = _read(file)
     except (FileNotFoundError, NotADirectoryError):
@@ -256,14 +257,8 @@ def choose_profile(config: Config, name: str | None) -> str:
         raise ConfigError(
             Problem(config.path, None, f"there is no profile {name!r}: {parsers.PROFILE_NAME_RULE}")
         )
-    hint = near_miss(name, config.profiles) or f"; to create it, add a line [profiles.{name}]"
+    hint = near_miss_hint(name, config.profiles) or f"; to create it, add a line [profiles.{name}]"
     raise ConfigError(Problem(config.path, None, f"there is no profile '{name}'{hint}"))
-
-
-def near_miss(word: str, known: Collection[str]) -> str:
-    """Return "; did you mean 'local'?" for the most similar known word, "" if none is similar."""
-    near = did_you_mean(word, known)
-    return f"; did you mean '{near}'?" if near else ""
 
 
 def _read(path: Path) -> bytes:

@@ -15,7 +15,7 @@ uses. Invariants, each held by a test of its name:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 from jobtui.background import BackgroundTasks
 from jobtui.clock import Clock, wait_all
@@ -183,7 +183,7 @@ class Engine:
             await self.inventory.fetch_spaces()
         await self._fail_interrupted_jobs()
         await self.control.take_over()
-        await self.schedules.take_over()  # first: it pauses the jobs whose window has ended
+        await self.schedules.take_over()  # before the dispatcher starts: it pauses jobs whose window has ended
         if self.notifier is not None:
             await self.notifier.take_over()
         else:
@@ -306,15 +306,3 @@ class Engine:
         )
         await self.inventory.fetch_spaces()
         await demo.write_gently(self.storage)
-
-
-async def next_pairs(
-    pairs: AsyncIterator[tuple[bytes, bytes]], most: int = 1000
-) -> Sequence[tuple[bytes, bytes]]:
-    """Return the next pairs of a dump, at most a number of them; none at its end."""
-    chunk: list[tuple[bytes, bytes]] = []
-    async for pair in pairs:
-        chunk.append(pair)
-        if len(chunk) == most:
-            break
-    return chunk

@@ -226,22 +226,23 @@ class StatementExecutor:
         return await self._advisor.explain(statement, typed, space, hosts, windows)
 
     async def _submit(self, statement: Submit, typed: str, session: Session) -> Result:
-        space = await self._checked_space(statement, session)
-        space = replace(space, hosts=await self._ordered_hosts(space, statement.options))
-        request = SubmitRequest(statement.command, space, statement.options, session.requested_by)
+        request = await self._request(statement, session, session.requested_by)
         return _submitted_result(typed, await self._control.submit(request))
 
     async def submit_scheduled(self, schedule: Schedule) -> SubmittedJobs:
         """Submit the job of a schedule. Raises StatementRefused, StorageError and StoreError."""
-        statement = schedule.statement
-        space = await self._checked_space(statement, Session(schedule.space))
-        space = replace(space, hosts=await self._ordered_hosts(space, statement.options))
         creator = schedule.requested_by.partition(",")[0]
-        return await self._control.submit(
-            SubmitRequest(
-                statement.command, space, statement.options, f"{creator}, schedule", schedule=schedule.name
-            )
-        )
+        session = Session(schedule.space)
+        request = await self._request(schedule.statement, session, f"{creator}, schedule", schedule.name)
+        return await self._control.submit(request)
+
+    async def _request(
+        self, statement: Submit, session: Session, requested_by: str, schedule: str = ""
+    ) -> SubmitRequest:
+        """Return the request for a job, with its hosts in the order of their turns. Raises StatementRefused."""
+        space = await self._checked_space(statement, session)
+        space = replace(space, hosts=await self._ordered_hosts(space, statement.options))
+        return SubmitRequest(statement.command, space, statement.options, requested_by, schedule=schedule)
 
     async def _create_schedule(self, statement: CreateSchedule, typed: str, session: Session) -> Result:
         space = await self._checked_space(statement.statement, session)

@@ -9,7 +9,7 @@ import errno
 import socket
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import TextIO
 
@@ -77,13 +77,10 @@ def owner_of(profile: Profile) -> OwnerInfo | None:
     disk = Disk()
     if in_its_place := disk.wrong_type(profile.history / LOCK):
         raise OSError(errno.EEXIST, in_its_place)
-    watch = WriterWatcher(disk, profile.history)
-    try:
-        if not watch.has_writer():
+    with closing(WriterWatcher(disk, profile.history)) as watcher:
+        if not watcher.has_writer():
             return None
-        status = watch.read_status()
-    finally:
-        watch.close()
+        status = watcher.read_status()
     pid = status.pid if status else None
     try:
         RemoteClient.connect(profile).close()
@@ -92,26 +89,11 @@ def owner_of(profile: Profile) -> OwnerInfo | None:
     return OwnerInfo(pid, "")
 
 
-def is_owned(profile: Profile) -> bool:
-    """Return whether a process owns the profile; True if that is not visible."""
-    try:
-        watch = WriterWatcher(Disk(), profile.history)
-        try:
-            return watch.has_writer()
-        finally:
-            watch.close()
-    except OSError:
-        return True
-
-
 def describe_owner(profile: Profile) -> str:
     """Return `process 4711`, or `the jobtui that owns this profile` if its id is not visible."""
     try:
-        watch = WriterWatcher(Disk(), profile.history)
-        try:
-            status = watch.read_status() if watch.has_writer() else None
-        finally:
-            watch.close()
+        with closing(WriterWatcher(Disk(), profile.history)) as watcher:
+            status = watcher.read_status() if watcher.has_writer() else None
     except OSError:
         status = None
     return "the jobtui that owns this profile" if status is None else f"process {status.pid}"

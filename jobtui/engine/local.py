@@ -6,14 +6,14 @@ import asyncio
 import contextlib
 import signal
 import threading
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator, Sequence
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
 from jobtui.clock import Clock, SystemClock
 from jobtui.engine.backend import Backend, backend_of
 from jobtui.engine.client import ExecuteResult, Listener, Overview, Session
-from jobtui.engine.engine import CLOSE_SECONDS, DRAIN_SECONDS, Engine, next_pairs
+from jobtui.engine.engine import CLOSE_SECONDS, DRAIN_SECONDS, Engine
 from jobtui.engine.profile import Profile, with_demo_rate
 from jobtui.engine.samples import JobSamples
 from jobtui.engine.scheduler import RunPolicy
@@ -24,8 +24,9 @@ from jobtui.storage.base import ClusterJobManager, Pair, Storage
 T = TypeVar("T")
 _CANCEL_ROUNDS = 5  # of canceling the remaining tasks: a canceled one may start another
 _POLICY_SECONDS = 1.0  # for a busy loop to apply a new run policy, and for the starts that are being written
-# for the main thread alone. In a process that was started with them blocked, they stay pending: a ctrl+c that
-# was typed before it left the terminal's process group does not end it
+# The main thread handles these signals: none may interrupt the engine's thread. A process that was started with
+# them blocked, as one in the background is, must not receive here what is pending: a ctrl+c that was typed
+# before it left the terminal's process group would end it.
 _BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -276,3 +277,15 @@ class LocalClient:
     def _report_unhandled(self, _loop: object, context: dict[str, Any]) -> None:
         """Notify the user of a failure that nothing in the loop waits for; asyncio would log a traceback."""
         self.engine.events.report_error(context.get("exception") or RuntimeError(context["message"]))
+
+
+async def next_pairs(
+    pairs: AsyncIterator[tuple[bytes, bytes]], most: int = 1000
+) -> Sequence[tuple[bytes, bytes]]:
+    """Return the next pairs of a dump, at most a number of them; none at its end."""
+    chunk: list[tuple[bytes, bytes]] = []
+    async for pair in pairs:
+        chunk.append(pair)
+        if len(chunk) == most:
+            break
+    return chunk

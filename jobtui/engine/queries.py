@@ -28,7 +28,7 @@ from jobtui.language.results import Result, Row, RowListing
 from jobtui.language.schedule_times import describe_shift, find_clock_problem, next_time
 from jobtui.model import Job, JobCommand, Status, Task
 from jobtui.storage.base import Host
-from jobtui.suggest import did_you_mean
+from jobtui.suggest import near_miss_hint
 
 NEW_JOB = ("New Job Id",)
 JOBS = ("Job Id", "Command", "Status", "Start Time", "Stop Time")
@@ -91,8 +91,7 @@ def answer_show(
 
 def no_such_space(name: str, spaces: Collection[str]) -> str:
     """Return `Space 'nbaa' does not exist; did you mean 'nba'?`."""
-    near = did_you_mean(name, spaces)
-    return f"Space '{name}' does not exist" + (f"; did you mean '{near}'?" if near else "")
+    return f"Space '{name}' does not exist{near_miss_hint(name, spaces)}"
 
 
 def jobs_as_text(ids: Sequence[int]) -> str:

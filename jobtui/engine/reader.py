@@ -6,6 +6,7 @@ It starts no thread, no worker and no asyncio loop. Statements that would write 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -46,6 +47,8 @@ T = TypeVar("T")
 READ_ONLY = (Use, ShowJobs, ShowJob, ShowSpaces, ShowHosts, ShowSchedules)
 MEASURING = (Explain, ShowAdvice)
 """Statements that change nothing, but need open databases, which only the owner has."""
+_EXPECTED_ERRORS = (StatementRefused, StoreError, StorageError, OSError)
+"""The errors that a statement may end in."""
 
 
 class ReadOnlyClient:
@@ -93,7 +96,7 @@ class ReadOnlyClient:
             typed = queries.typed_text(text, one)
             try:
                 done.append(self._run(one.statement, typed, session))
-            except _expected_errors() as error:
+            except _EXPECTED_ERRORS as error:
                 return ExecuteResult(tuple(done), queries.statement_failure(text, one, str(error)))
         return ExecuteResult(tuple(done))
 
@@ -140,21 +143,10 @@ class ReadOnlyClient:
         notices = [f"{schedules.FILE}: {loaded.damage}"] if loaded.damage else []
         if loaded.warning:
             notices.append(loaded.warning)
-        if any(not schedule.paused for schedule in found) and not self._is_owned():
+        if any(not schedule.paused for schedule in found) and not is_owned(self._settings):
             notices.append(f"{schedules.NO_OWNER}: {describe_autostart(self._settings)}")
         now = datetime.now(UTC)  # the clock's module imports asyncio
         return queries.schedules_result(typed, found, self.job, now, "; ".join(notices))
-
-    def _is_owned(self) -> bool:
-        """Return whether a process owns the profile; True if that is not visible."""
-        try:
-            watcher = WriterWatcher(Disk(), self.history.path)
-            try:
-                return watcher.has_writer()
-            finally:
-                watcher.close()
-        except OSError:
-            return True
 
     def subscribe(self, listener: Listener) -> Callable[[], None]:
         """Do nothing: this client publishes no messages, and its caller calls `history.refresh()`."""
@@ -172,14 +164,14 @@ class ReadOnlyClient:
         """Return the spaces of the storage; if it cannot be read, those of the history."""
         try:
             return tuple(space.name for space in self._list()[0])
-        except _expected_errors():
+        except _EXPECTED_ERRORS:
             return self.history.spaces()
 
     def host_names(self) -> tuple[str, ...]:
         """Return the hosts; none if the storage cannot be read."""
         try:
             return tuple(host.name for host in self._list()[1])
-        except _expected_errors():
+        except _EXPECTED_ERRORS:
             return ()
 
     @property
@@ -199,7 +191,7 @@ class ReadOnlyClient:
         """Return spaces and hosts as the files show them; sizes in memory are not known."""
         try:
             return _done(self._read_overview())
-        except _expected_errors() as error:
+        except _EXPECTED_ERRORS as error:
             return _failed(error)
 
     def fetch_stats(self, space: str, host: str) -> Future[SpaceStats]:
@@ -262,6 +254,15 @@ class ReadOnlyClient:
         return tuple(overviews), catalog.hosts()
 
 
+def is_owned(profile: Profile) -> bool:
+    """Return whether a process owns the profile; True if that is not visible."""
+    try:
+        with closing(WriterWatcher(Disk(), profile.history)) as watcher:
+            return watcher.has_writer()
+    except OSError:
+        return True
+
+
 def orphaned_job_view(profile: Profile) -> OrphanedJobView:
     """Return how the jobs of a profile are shown while no process runs it.
 
@@ -277,11 +278,6 @@ def orphaned_job_view(profile: Profile) -> OrphanedJobView:
         return view_interrupted(job, profile.root)
 
     return view
-
-
-def _expected_errors() -> tuple[type[Exception], ...]:
-    """Return the errors that a statement may end in."""
-    return StatementRefused, StoreError, StorageError, OSError
 
 
 def _failed(error: Exception) -> Future[Any]:

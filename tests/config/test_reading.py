@@ -330,7 +330,7 @@ class TestFileOfAnotherProgram:
         self, file: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         searched: list[str] = []
-        monkeypatch.setattr(loader, "near_miss", lambda word, known: searched.append(word) or "")
+        monkeypatch.setattr(loader, "near_miss_hint", lambda word, known: searched.append(word) or "")
         problems_of(file, "".join(f"key{n} = 1\n" for n in range(100)))
         assert len(searched) == 20
 

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.health import is_owned
-from jobtui.engine.reader import ReadOnlyClient
+from jobtui.engine.reader import ReadOnlyClient, is_owned
 from jobtui.model import Status, StepPosition
 from tests.support.commands import CommandLine
 from tests.support.homes import moved_in, status_of, with_runtime_directory

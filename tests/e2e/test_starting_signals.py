@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from jobtui.engine.health import is_owned
+from jobtui.engine.reader import is_owned
 from jobtui.model import Status
 from tests.support.commands import CommandLine
 from tests.support.homes import status_of

@@ -11,10 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from jobtui.engine import failover, lifecycle, protocol, remote, server
-from jobtui.engine.engine import next_pairs
 from jobtui.engine.jobs import Transaction
 from jobtui.engine.lifecycle import IllegalTransition
-from jobtui.engine.local import LocalClient
+from jobtui.engine.local import LocalClient, next_pairs
 from jobtui.engine.profile import Profile
 from jobtui.engine.scheduler import Start, decide
 from jobtui.errors import ErrorCode, OwnerRejected, StatementRefused, StorageError

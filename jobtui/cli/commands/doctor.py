@@ -310,7 +310,7 @@ def check_spaces(profile: Profile) -> Iterator[Finding]:
 
 def check_schedules(profile: Profile) -> Iterator[Finding]:
     """Check whether the profile's schedules can be read, and whether a process runs them."""
-    from jobtui.engine.health import is_owned
+    from jobtui.engine.reader import is_owned
     from jobtui.engine.schedules import FILE, load_schedules
 
     loaded = load_schedules(profile.history)

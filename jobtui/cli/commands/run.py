@@ -94,7 +94,7 @@ def _report_unowned_jobs(reader: ReadOnlyClient, profile: Profile, command: RunC
         return
     # the engine: only if a job has not ended
     from jobtui.cli.wait import describe_jobs
-    from jobtui.engine.health import is_owned
+    from jobtui.engine.reader import is_owned
 
     if is_owned(profile):
         return

@@ -194,8 +194,13 @@ def note_shared_address(job: Job, hosts: Iterable[str], now: datetime) -> Job:
 
 def describe_job_end(job: Job) -> str:
     """Return how a job ended, as a verb: `failed (E_RPC_FAILURE)`."""
-    verb = {Status.FAILED: "failed", Status.STOPPED: "was stopped"}.get(job.status, "finished")
+    verb = end_verb(job.status)
     return f"{verb} ({job.reason})" if job.status is Status.FAILED and job.reason else verb
+
+
+def end_verb(status: Status) -> str:
+    """Return `failed`, `was stopped` or `finished`."""
+    return {Status.FAILED: "failed", Status.STOPPED: "was stopped"}.get(status, "finished")
 
 
 def superseded_reason(job: Job, found: ClusterJob) -> str:

@@ -255,13 +255,10 @@ class ClusterSync:
         if update.kind is not UpdateKind.AFTER_END and (
             not found.status.ended or (found.start is not None and found.start != job.start)
         ):
-            if (
-                update.kind is UpdateKind.FIRST
-                and self.pending.match_lost_request(transaction, update) is not None
-            ):
-                return [
-                    self._new_job(transaction, update)
-                ]  # the cluster was set up again, and gave our request an old id
+            is_first = update.kind is UpdateKind.FIRST
+            if is_first and self.pending.match_lost_request(transaction, update) is not None:
+                # the cluster was set up again, and gave our request an id that it had given before
+                return [self._new_job(transaction, update)]
             return [*self._end_previous_run(transaction, job), self._new_run(transaction, job, update)]
         return self._amend(transaction, job, found, notices)
 
@@ -271,7 +268,8 @@ class ClusterSync:
             return []
         after = lifecycle.amend(job, found, self._clock.now())
         if after.status is not job.status:
-            text = f"Job {job.id} had ended as {job.status}; the cluster now says that it {_ended_as(found)}"
+            verb = lifecycle.end_verb(found.status)
+            text = f"Job {job.id} had ended as {job.status}; the cluster now says that it {verb}"
             notices.append(Notice(text, "information"))
         if after == job or transaction.get(job.id) is None:
             return []
@@ -355,10 +353,6 @@ class ClusterSync:
             return None
         before = transaction.get(job.recovered_from) or self._store.history.get_archived(job.recovered_from)
         return before if before is not None and before.origin == job.origin else None
-
-
-def _ended_as(job: ClusterJob) -> str:
-    return {Status.FAILED: "failed", Status.STOPPED: "was stopped"}.get(job.status, "finished")
 
 
 class PendingRequest(msgspec.Struct, frozen=True, eq=False):
