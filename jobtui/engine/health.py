@@ -29,7 +29,7 @@ from jobtui.history.format import quarantine
 from jobtui.history.format.disk import Disk
 from jobtui.history.format.lock import LOCK_NAME as LOCK
 from jobtui.history.format.lock import WriterWatcher
-from jobtui.model import ConnectionStatus
+from jobtui.model import ConnectionStatus, Status
 from jobtui.os_errors import bare_reason
 from jobtui.storage.base import Host
 
@@ -123,7 +123,7 @@ def probe_storage(*fallbacks: Path) -> None:
         engine.load(_PROBE_SPACE, _PROBE_PAIRS).result(_PROBE_SECONDS)
         answer = _execute(engine, "ADMIN FLUSH; ADMIN COMPACT", session)
         for job in engine.wait_ended(answer.jobs).result(_PROBE_SECONDS):
-            if job.reason:
+            if job.status is not Status.FINISHED:
                 raise ProbeFailed(job.reason)
 
 
