@@ -23,14 +23,22 @@ DEFAULT_ADVICE = '{ gain = "20%", deletions = "20%", l0_files = 8, memtable = 67
 SettingParser = Callable[[object, Path], object]
 
 
-class InvalidValue(Exception):
-    """A value that a setting does not accept; the text completes "… must be"."""
-
-
 PROFILE_COLORS = ("red", "orange", "yellow", "green", "cyan", "blue", "purple")
-_HEX_COLOR = r"#[0-9a-fA-F]{6}"
 PROFILE_NAME = r"[A-Za-z0-9_][A-Za-z0-9_-]{0,63}"
 PROFILE_NAME_RULE = "a profile is named with at most 64 ASCII letters, digits, '_' and '-'"
+PASSWORD_RULE = (
+    'where the password is: "env:VARIABLE", "keyring" or "keyring:SERVICE". The password itself does not '
+    "belong in a file that is copied and shown"
+)
+TLS_FILES = ("ca", "certificate", "key")
+_URL_VARIABLE = r"env:[A-Za-z_][A-Za-z0-9_]*"
+_PASSWORD = r"env:[A-Za-z_][A-Za-z0-9_]*|keyring(?::[^\x00-\x1f\x7f]{1,255})?"
+_HEX_COLOR = r"#[0-9a-fA-F]{6}"
+_HOST_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
+
+
+class InvalidValue(Exception):
+    """A value that a setting does not accept; the text completes "… must be"."""
 
 
 def parse_profile(value: object, base: Path) -> str:
@@ -150,7 +158,7 @@ def parse_step_size(value: object, base: Path) -> int:
     """Return the bytes of a compaction's step."""
     size = _size(value)
     if size is None or size < MIN_STEP_SIZE:
-        raise InvalidValue('a size of at least 16 MiB, like "80 MiB"')
+        raise InvalidValue(f'a size of at least {MIN_STEP_SIZE >> 20} MiB, like "80 MiB"')
     return size
 
 
@@ -234,7 +242,7 @@ def parse_notify_url(value: object, base: Path) -> NotifyUrl | None:
     if not isinstance(value, str):
         raise InvalidValue('a URL in quotes, like "https://hooks.example.com/…", or "env:VARIABLE"')
     if value.startswith("env:"):
-        if not re.fullmatch(_VARIABLE, value):
+        if not re.fullmatch(_URL_VARIABLE, value):
             raise InvalidValue('a URL, or "env:" and the name of an environment variable')
         return NotifyUrl(variable=value.removeprefix("env:"))
     if problem := url_problem(value):
@@ -307,18 +315,8 @@ def parse_directories(value: object, base: Path) -> tuple[str, ...]:
     return tuple(os.path.normpath(one) for one in read if one is not None)
 
 
-_HOST_NAME = r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}"
-
-
 # The settings of a cluster are validated and stay as in the file, so that a config without a cluster imports
 # nothing of it; `build_cluster_settings` converts them for the engine.
-PASSWORD_RULE = (
-    'where the password is: "env:VARIABLE", "keyring" or "keyring:SERVICE". The password itself does not '
-    "belong in a file that is copied and shown"
-)
-TLS_FILES = ("ca", "certificate", "key")
-_VARIABLE = r"env:[A-Za-z_][A-Za-z0-9_]*"
-_PASSWORD = r"env:[A-Za-z_][A-Za-z0-9_]*|keyring(?::[^\x00-\x1f\x7f]{1,255})?"
 
 
 def parse_cluster(value: object, base: Path) -> str:

@@ -106,7 +106,7 @@ def _in_home(find: Callable[[], Path]) -> Path:
     try:
         found = find()
     except RuntimeError:
-        found = UNKNOWN_CONFIG
+        found = Path("~")
     if not found.is_absolute():
         raise HomeError(
             "there is no home directory: HOME is not set to an absolute path, and the system knows no home "
@@ -116,7 +116,7 @@ def _in_home(find: Callable[[], Path]) -> Path:
 
 
 def build_cluster_settings(name: str, settings: ProfileSettings) -> ClusterSettings | None:
-    """Return the engine's settings of a profile's cluster, None for embedded storage.
+    """Return the settings of a profile's cluster for the storage backend, None for embedded storage.
 
     Raises ValueError if the settings contradict each other.
     """
@@ -143,7 +143,7 @@ def build_cluster_settings(name: str, settings: ProfileSettings) -> ClusterSetti
 
 
 def cluster_profile_name(cluster: str) -> str:
-    """Return the name of the profile, and of its directory, for a cluster that no config names."""
+    """Return the name of the profile, and of its directory, for a cluster that is in no config file."""
     return f"nebula-{re.sub(r'[^A-Za-z0-9-]', '_', cluster)}"
 
 
@@ -229,7 +229,7 @@ class Config(msgspec.Struct, frozen=True):
         )
 
     def build_cluster_profile(self, settings: ProfileSettings, data_dir: Path | None = None) -> Profile:
-        """Return a profile for a cluster that only the command line names; its data has its own directory."""
+        """Return a profile for a cluster that only the command line names, with a directory of its own."""
         cluster = settings.graphd[0]
         name = cluster_profile_name(cluster)
         root = self._root(data_dir) / name

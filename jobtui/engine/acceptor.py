@@ -18,7 +18,6 @@ LISTEN_BACKLOG = 100  # clients that the kernel keeps while the loop is busy
 MAX_PER_TURN = 20  # connections accepted in one turn of the loop
 PAUSE_SECONDS = 1.0  # before accepting again, if there is no descriptor for the reserve either
 MAX_CONNECTIONS = 500
-_PART = 2
 
 Handler = Callable[[socket.socket], Coroutine[Any, Any, None]]
 
@@ -118,7 +117,7 @@ class Acceptor:
 def max_connections() -> int:
     """Return how many clients are served at once: at most half of the process's file descriptors."""
     soft, _hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, max(1, soft // _PART))
+    return MAX_CONNECTIONS if soft == resource.RLIM_INFINITY else min(MAX_CONNECTIONS, max(1, soft // 2))
 
 
 def _spare_descriptor() -> int:

@@ -299,6 +299,11 @@ class _FamilyGain(msgspec.Struct, frozen=True):
 
 
 def _gain(family: FamilyFigures) -> _FamilyGain:
+    """Return what a compaction of a column family frees.
+
+    The bytes that a live value, a dead one and a deletion take are estimated, and scaled so that they add up to
+    the size of the files. A compaction leaves the live entries; the bytes of the others are the gain.
+    """
     if family.is_fifo:
         return _FamilyGain()
     size = _sst_bytes(family)

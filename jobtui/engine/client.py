@@ -62,8 +62,8 @@ class Session(msgspec.Struct, eq=False, weakref=True):
         return f"{_user_at_host(os.geteuid() if self.uid is None else self.uid)}, {self.kind}"
 
 
-# each statement needs it: the system reads a file, or asks a directory server, for each name of a user, and
-# both calls give way to another thread
+# cached, because each statement needs it: the system reads a file, or asks a directory server, for the name of
+# a user, and the thread gives the processor away in both calls
 @lru_cache(maxsize=64)
 def _user_at_host(uid: int) -> str:
     try:

@@ -44,13 +44,13 @@ class Deferrals:
         self._until: dict[tuple[str, str], datetime] = {}
 
     def until(self, now: datetime) -> Mapping[tuple[str, str], datetime]:
-        """Return when each deferred host may be asked again, by space and host."""
+        """Return when each deferred host is checked again, by space and host."""
         # a time further in the future was computed before the wall clock was set back
         self._until = {key: at for key, at in self._until.items() if now < at <= now + RECHECK}
         return self._until
 
     def must_check(self, job: Job, numbers: Sequence[int]) -> bool:
-        """Return whether a host of these tasks must be asked; if not, they begin with the commit under way."""
+        """Return whether the hosts of these tasks must be checked; if not, the tasks can start at once."""
         return lifecycle.takes_turns(job.options) or any(
             self._storage.can_stall(job.space, job.tasks[number].host) for number in numbers
         )

@@ -110,10 +110,10 @@ def find_interruption(job: Job, beat: datetime | None, now: datetime, booted: da
     """Return when a job that is found running was interrupted.
 
     Args:
-        job: as it is on disk.
-        beat: the heartbeat's last time.
-        now: the time of this start.
-        booted: when this machine was started; None if that is not known.
+        job: The job as it is on disk.
+        beat: The last time in the heartbeat file, None if there is none.
+        now: The time of this start.
+        booted: When this machine was started, None if that is not known.
     """
     event = job.events[-1].at if job.events else job.submitted
     at = max(event, min(beat, now)) if beat is not None else event

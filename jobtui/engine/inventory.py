@@ -86,8 +86,9 @@ class InventoryCache:
             if self._has_connection:
                 self.hosts = tuple(host.name for host in await self._storage.hosts())
         except StorageError:
+            # the connection reports its own failure, and the next connection fetches again
             if not self._has_connection:
-                raise  # with a connection, that reports the failure, and the next one fetches again
+                raise
 
 
 async def fetch_overview(storage: Storage, clock: Clock) -> Overview:
@@ -124,9 +125,8 @@ async def _fetch_all(storage: Storage, clock: Clock) -> tuple[SpaceOverview, ...
 
 
 async def _fetch_one(storage: Storage, space: Space, clock: Clock) -> SpaceOverview:
-    if (
-        space.adopted
-    ):  # opening an adopted database writes to it: its statistics are read only on an explicit request
+    if space.adopted:
+        # opening an adopted database writes to it: its statistics are read only on an explicit request
         return SpaceOverview(space, None, None, None)
     requests = [asyncio.ensure_future(_stats(storage, space.name, host)) for host in space.hosts]
     await wait_all(clock, STATS_SECONDS, *requests)

@@ -37,9 +37,8 @@ from jobtui.storage.base import Host
 T = TypeVar("T")
 MEASURE_SECONDS = 60.0
 """How long what the storage reports is kept: SHOW ADVICE reads parts of the files of every database."""
-ANSWER_SECONDS = (
-    8.0  # for the storage, since Prometheus waits for 10 s; what is not reported by then is left out
-)
+ANSWER_SECONDS = 8.0
+"""The time for the storage to answer, since Prometheus waits for 10 s; later answers are left out."""
 OTHER_COMMAND = "other"
 """The label of the commands that are a cluster's own."""
 

@@ -35,6 +35,16 @@ MAX_PATH_BYTES: Final = 103 if sys.platform == "darwin" else 107
 """The bytes of a path that fit in `sockaddr_un`, less the zero at its end."""
 _OPEN_FILES: Final = Path("/proc/self/fd")
 _OTHERS_WRITE: Final = 0o022
+PIECE: Final = 1 << 18
+"""The bytes that one call reads from the socket."""
+REFUSAL_SECONDS: Final = 1.0  # to read a refusal, which was sent before the connection ended
+# How a system returns the credentials of a peer. Linux: pid, uid and gid. macOS and the BSDs (sys/un.h and
+# sys/ucred.h) have a level and an option of getsockopt of their own, and the struct xucred: the version, which
+# is 0, the user's id, the number of groups, and 16 of them.
+_UCRED: Final = struct.Struct("@3i")
+SOL_LOCAL: Final = 0
+LOCAL_PEERCRED: Final = 1
+_XUCRED: Final = struct.Struct("@IIh16I")
 
 
 def recorded_address(root: Path) -> Path | None:
@@ -75,9 +85,7 @@ def candidate_addresses(root: Path) -> Iterator[tuple[Path, str]]:
 def bind_socket(path: Path) -> socket.socket:
     """Return a socket bound at `path`, 0600, in place of one that a dead owner left there.
 
-    Raises OSError.
-
-    The directory must be writable by the user alone, or another user could replace the socket.
+    The directory must be writable by the user alone, or another user could replace the socket. Raises OSError.
     """
     directory = path.parent
     with contextlib.suppress(FileExistsError):
@@ -108,9 +116,8 @@ def bind_socket(path: Path) -> socket.socket:
 def short_path(path: Path) -> Iterator[str]:
     """Yield a path for the socket at `path` that is short enough for a socket's address.
 
-    Raises OSError.
-
     A longer path is reached through an open descriptor of its directory, on systems that have paths for those.
+    Raises OSError.
     """
     if len(os.fsencode(path)) <= MAX_PATH_BYTES:
         yield str(path)
@@ -142,16 +149,6 @@ def _digest(text: str) -> str:
     import hashlib
 
     return hashlib.sha256(data).hexdigest()[:16]
-
-
-PIECE = 1 << 18
-REFUSAL_SECONDS = 1.0  # to read a refusal, which was sent before the connection ended
-# how macOS and the BSDs give a peer's credentials, from sys/un.h and sys/ucred.h: the level and the option of
-# getsockopt, and its struct xucred, a version of 0, the user's id, a count of groups and 16 of them
-SOL_LOCAL = 0
-LOCAL_PEERCRED = 1
-_XUCRED = struct.Struct("@IIh16I")
-_UCRED = struct.Struct("@3i")
 
 
 def peer_uid(connection: socket.socket) -> int:
@@ -276,13 +273,13 @@ class Channel:
             return None
         return refusal_error(answer) if isinstance(answer, protocol.ErrorResponse) else None
 
-    def read(self, seconds: float | None, longest: int = 0) -> protocol.Response:
-        """Return the owner's next response, of at most `longest` bytes (0: MAX_LINE_BYTES).
+    def read(self, seconds: float | None, max_bytes: int | None = None) -> protocol.Response:
+        """Return the owner's next response, of at most `max_bytes` (None: MAX_LINE_BYTES).
 
         Raises OwnerUnavailable, and OwnerTimeout after this many seconds.
         """
         try:
-            return protocol.decode_response(self._line(seconds, longest or protocol.MAX_LINE_BYTES))
+            return protocol.decode_response(self._line(seconds, max_bytes or protocol.MAX_LINE_BYTES))
         except TimeoutError:
             self._failed = True
             raise errors.OwnerTimeout(protocol.SILENT) from None
@@ -295,7 +292,7 @@ class Channel:
             self._failed = True
             raise
 
-    def _line(self, seconds: float | None, longest: int) -> bytes:
+    def _line(self, seconds: float | None, max_bytes: int) -> bytes:
         """Return the next line, cut off if the connection ended.
 
         Raises OSError and OwnerUnavailable.
@@ -304,9 +301,9 @@ class Channel:
         looked = 0
         while (end := self._received.find(b"\n", looked)) < 0:
             looked = len(self._received)
-            if looked > longest:
+            if looked > max_bytes:
                 raise errors.OwnerUnavailable(
-                    f"the process at the socket sent a line of more than {longest} bytes"
+                    f"the process at the socket sent a line of more than {max_bytes} bytes"
                 )
             left = None if until is None else until - time.monotonic()
             if left is not None and left <= 0:

@@ -23,7 +23,7 @@ from jobtui.language.ast import CreateSchedule, Submit
 from jobtui.language.schedule_times import find_clock_problem, parse_time_of_day, window_end
 from jobtui.model import Job
 from jobtui.os_errors import describe_os_error
-from jobtui.suggest import did_you_mean
+from jobtui.suggest import near_miss_hint
 
 CHECK_SECONDS = 30.0  # at most between two checks, since the wall clock may be set at any time
 SUBMIT_SECONDS = 60.0  # to wait for a cluster that does not answer: the other schedules wait meanwhile
@@ -241,7 +241,8 @@ class ScheduleRunner:
             if str(error) != self._write_error:
                 self._write_error = str(error)
                 self._events.notify(str(error))
-            # this process remembers the changes, even though they are not on disk
+            # An action that was carried out must be remembered, or it would be carried out again. A run that
+            # could not be written as starting has not begun, and is decided again at the next check.
             self._schedules |= {each.name: each for each in changed if not schedules.is_starting(each)}
             return False
         self._write_error = ""
@@ -482,8 +483,7 @@ def _require_clock(now: datetime) -> None:
 
 def _no_such_schedule(name: str, known: Iterable[str]) -> str:
     """Return `Schedule 'nigthly' does not exist; did you mean 'nightly'?`."""
-    near = did_you_mean(name, known)
-    return f"Schedule '{name}' does not exist" + (f"; did you mean '{near}'?" if near else "")
+    return f"Schedule '{name}' does not exist{near_miss_hint(name, known)}"
 
 
 def _with_notification(schedule: Schedule, at: datetime, target: str, text: str) -> Schedule:

@@ -1,13 +1,15 @@
-"""The scheduler, a pure function that decides which tasks start next.
+"""The scheduler, a pure function that decides which tasks start next, and the policy which jobs may run at all.
 
-The rules: one running job per space, first come first served; spaces run in parallel, up to a limit; a job's
-tasks run in parallel, one operation per host. A host that hangs delays only the tasks that need it: a job that
-waits for a busy host, or whose running tasks have been unresponsive for long, does not count against the limit,
-and a queued job whose hosts are all busy is skipped. The same holds for a job that waits for its next attempt
-or for the pause between two hosts. That pause follows every attempt, also a failed one; only the next attempt
-on the same host need not wait for it, nor does any host after one that the condition excluded. A host that is
-deferred, because it is down or its writes are stalled, lets the other hosts of its job go first. No task of a
-paused job starts. A wait that ends later than its length allows is over: the clock was set back after it began.
+The rules:
+    one running job per space, first come first served; spaces run in parallel, up to a limit of jobs;
+    a job's tasks run in parallel, one operation per host; no task of a paused job starts;
+    only a job at work counts against the limit: not one that waits for a busy host, for its next attempt, or
+    for the wait between two hosts, nor one whose running tasks have been unresponsive for long. So a host that
+    hangs delays only the tasks that need it, and a queued job whose hosts are all busy is skipped;
+    the wait between two hosts (WITH wait) follows every attempt, a failed one too. The next attempt on the same
+    host does not need to wait, nor does any host after one that the condition excluded;
+    a deferred host, which is down or whose writes are stalled, lets the other hosts of its job go first;
+    a wait that would end later than its length allows is over: the clock was set back after it began.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ def decide(
         limit: How many jobs may run at once.
         now: The time of the wall clock, which the waits between hosts and attempts are counted by.
         hosts: All hosts, if they are known: once each is busy, the other jobs need not be checked.
-        deferred: When a host may be asked again whether it can work on a space, by space and host.
+        deferred: When each deferred host is checked again, by space and host.
     """
     taken = set(busy)
     host_count = None if hosts is None else len(taken.union(hosts))

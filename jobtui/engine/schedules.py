@@ -53,6 +53,7 @@ NO_OWNER = "No jobtui runs this profile, so no schedule will start"
 GRACE = timedelta(seconds=60)
 """The longest delay of a run. A change of the owner takes seconds; cron's times are a minute apart."""
 MAX_SET_BACK = timedelta(days=1)
+"""If the clock was set back by more, it was wrong before, and the times since then are decided again."""
 OWNER_GRACE = timedelta(minutes=10)
 """The time for the next owner to continue an interrupted job without a window: a restart takes seconds."""
 
@@ -62,6 +63,7 @@ KEPT_RUNS = 100
 MAX_COUNTED = 1000
 """The most skipped times that are counted: counting those of a year, every minute, would take seconds."""
 NOT_OWNED = "no jobtui ran this profile at that time"
+_NOT_BEGUN = "jobtui ended before the run had begun"
 NOT_AWAKE = "jobtui was busy or suspended, the machine slept, or the clock was set forward"
 LATE = timedelta(seconds=10)
 """The delay that a run records: the runner is at most a second late, on a busy machine a few."""
@@ -381,12 +383,9 @@ def resolve_start(schedule: Schedule, newer: Sequence[Job], job: Job | None) -> 
     run = schedule.runs[-1]
     if run.job is not None:
         resumed = job is None or not job.paused
-        return record_start(schedule, run.job) if resumed else record_failed_start(schedule, _LEFT)
+        return record_start(schedule, run.job) if resumed else record_failed_start(schedule, _NOT_BEGUN)
     found = next((each.id for each in newer if each.schedule == schedule.name), None)
-    return record_failed_start(schedule, _LEFT) if found is None else record_start(schedule, found)
-
-
-_LEFT = "jobtui ended before the run had begun"
+    return record_failed_start(schedule, _NOT_BEGUN) if found is None else record_start(schedule, found)
 
 
 def _missed(
@@ -483,7 +482,7 @@ def load_schedules(directory: Path) -> LoadedSchedules:
             damaged += 1
         if header is not None and header.format > FORMAT:
             return LoadedSchedules(refusal="The schedules were written by a newer jobtui: use that one")
-    missing = max(damaged, 0 if header is None else header.schedules - len(found), header is None)
+    missing = max(damaged, 1 if header is None else header.schedules - len(found))
     damage = f"{missing} of its lines cannot be read" if missing else ""
     return LoadedSchedules(found, damage, "", data, "; ".join(warnings))
 

@@ -279,9 +279,10 @@ class JobSizes:
         )
 
     def attach(self, job: Job, after: Mapping[str, SpaceStats], now: datetime) -> Job:
-        """Return the job with the sizes on its tasks, and with a doubt about those that may not be compacted.
+        """Return the job with the sizes before and after each of its tasks.
 
-        A host that reports no sizes is noted once.
+        A task whose sizes show that nothing was compacted gets a remark. A host that reports no sizes is noted
+        once.
         """
         before = self._before.get(job.id, {})
         tasks = tuple(
