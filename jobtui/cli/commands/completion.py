@@ -304,13 +304,13 @@ def _statement_words() -> Iterable[str]:
 
 def _statements(typed: str, parsed: _ParsedWords) -> Iterator[ShellCandidate]:
     """Yield the candidates in the text of -e."""
-    from jobtui.engine.client_names import ClientNames
+    from jobtui.engine.completion_names import CompletionNames
     from jobtui.engine.reader import ReadOnlyClient
     from jobtui.language.completion import complete
 
     reader = ReadOnlyClient.open(_profile(parsed))
     try:
-        completion = complete(typed, len(typed), ClientNames(reader))
+        completion = complete(typed, len(typed), CompletionNames(reader))
     finally:
         reader.close()
     for candidate in completion.candidates:

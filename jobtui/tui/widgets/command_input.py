@@ -16,7 +16,7 @@ from textual.timer import Timer
 from textual.widgets import TextArea
 from typing_extensions import override
 
-from jobtui.engine.client_names import ClientNames
+from jobtui.engine.completion_names import CompletionNames
 from jobtui.formatting import single_cells
 from jobtui.language.completion import Candidate
 from jobtui.tui.commands import KeyScope, bindings
@@ -203,7 +203,7 @@ class CommandInput(HighlightedTextArea):
         self._show_prompt = show_prompt
         self._is_pasted = False
         self._completions = completions
-        self._names = ClientNames(context.client)
+        self._names = CompletionNames(context.client)
         self._analysis = Analysis()
         self._analyzed = ("", -1)
         self._is_list_dismissed = False

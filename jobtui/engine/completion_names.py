@@ -16,7 +16,7 @@ _MAX_OFFERED = 20
 _ON_ACTIVE = frozenset({JobOperation.STOP, JobOperation.PAUSE, JobOperation.RESUME, JobOperation.SET})
 
 
-class ClientNames:
+class CompletionNames:
     """The spaces, hosts and jobs of a client, as `jobtui.language.completion` needs them."""
 
     def __init__(self, client: Client) -> None:
