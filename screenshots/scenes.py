@@ -337,7 +337,7 @@ async def scroll_to_signs(photographer: Photographer) -> None:
 
 
 RESIZED: dict[str, View] = {"help-legend": scroll_to_signs, "help-end": keys("end")}
-"""What leads to a view again after a resize, which wraps its lines anew."""
+"""The keys that lead to a view again after a resize, which wraps its lines differently."""
 TAB = "right_square_bracket"
 RUNNING: dict[str, View] = {
     "jobs": keys(),

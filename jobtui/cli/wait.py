@@ -91,7 +91,10 @@ def _describe_hold(job: Job) -> str:
 
 
 def _describe_blocked(awaited: Sequence[int], active: Sequence[Job]) -> list[str]:
-    """Return which awaited jobs wait for a paused one: without a word, a script would seem to hang."""
+    """Return a line for each awaited job that waits for a paused one.
+
+    Without these lines, a script would seem to hang.
+    """
     held = {job.space: job.id for job in active if job.paused and job.status is Status.RUNNING}
     return [
         f"Job {job.id} ({job.label}) waits for job {held[job.space]}, which is paused: "
@@ -230,7 +233,7 @@ class EngineWaiter(JobWaiter):
             )
 
     def report_abort(self) -> None:
-        """Print what was received so far, and how the jobs continue that this process no longer waits for."""
+        """Print the messages received so far, and what becomes of the unfinished jobs."""
         while not self._inbox.empty():
             item = self._inbox.get()
             if not (item is None or isinstance(item, signal.Signals)):
@@ -274,7 +277,7 @@ class EngineWaiter(JobWaiter):
         elif reason:
             self.print(reason)
         for job_id in (*own, *(job.id for job in others)):
-            # recorded with the jobs: an operator asks why they have stopped
+            # recorded with the jobs, so that an operator can see why they stopped
             kind = "script" if self.interrupted is None else self.interrupted.name
             stop = self._engine.execute(f"STOP JOB {job_id}", Session(kind=kind))
             stop.add_done_callback(partial(self._on_stop_executed, job_id))

@@ -109,7 +109,7 @@ def _down(host: str) -> str:
 
 
 def _is_down_too_long(task: Task, deferral: Deferral, now: datetime) -> bool:
-    """Return whether the task was deferred because its host is down, and has been for `MAX_DOWN`."""
+    """Return whether the task has been deferred for `MAX_DOWN` because its host is down."""
     before = task.deferred
     if before is None or now - before.since <= MAX_DOWN:
         return False

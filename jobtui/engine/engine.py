@@ -241,7 +241,7 @@ class Engine:
         return await self.inventory.fetch_overview(self.clock)
 
     async def stop_all_jobs(self) -> None:
-        """Stop every queued and running job, as the dashboard requests, and wait until the last has ended."""
+        """Stop all queued and running jobs for the dashboard, and wait until they have ended."""
         await self.dispatcher.stop_all(Session(kind="dashboard").requested_by)
         await self.dispatcher.wait_idle()
 

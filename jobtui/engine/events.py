@@ -21,10 +21,10 @@ class _Loop(Protocol):
 
 
 class Listeners:
-    """The listeners of one client. Notices that have no listener yet wait for the first one. Any thread.
+    """The listeners of one client; notices without a listener wait for the first one.
 
-    A listener is called in the publisher's thread, and for the notices that waited by `deliver`: at once in the
-    thread that adds it, if nothing else is given.
+    Any thread may call the methods. A listener is called in the publisher's thread. For notices that waited,
+    `deliver` calls it; by default, that is at once in the thread that adds it.
     """
 
     def __init__(self, deliver: Callable[[Callable[[], None]], object] | None = None) -> None:
@@ -80,7 +80,7 @@ class EventBus:
 
     def __init__(self, loop: _Loop) -> None:
         self._listeners = Listeners(loop.call_soon_threadsafe)
-        # sees each batch first, in the publisher's thread; it is not a listener, which notices would wait for
+        # called with each batch first, in the publisher's thread; not a listener, for which notices do not wait
         self.observe: Listener = lambda messages: None
 
     def add(self, listener: Listener) -> Callable[[], None]:

@@ -218,7 +218,7 @@ class HostTasks:
         )
 
     def apply_limits(self, job_id: int | None) -> None:
-        """Send the hosts of a job, or of all (None), the limits that are in force from their next steps on."""
+        """Send the hosts of a job, or of all jobs (None), the limits of their next steps."""
         for work in self._at_work():
             job = self._store.current(work.job)
             if job is not None and job_id in (None, work.job):

@@ -29,7 +29,7 @@ def last_pause(job: Job) -> JobEvent | None:
 
 
 def last_stop(job: Job) -> JobEvent | None:
-    """Return the last request to stop the job, None if it neither stops nor was stopped by one."""
+    """Return the last request to stop a stopping or stopped job, None if there is none."""
     if not (job.stopping or job.status is Status.STOPPED):
         return None
     for event in reversed(job.events):
@@ -41,24 +41,25 @@ def last_stop(job: Job) -> JobEvent | None:
 
 
 def describe_pause(job: Job) -> str:
-    """Return `paused by anna@db1 (dashboard): wrong night`; "" if it is not paused, or nothing is known."""
+    """Return `paused by anna@db1 (dashboard): wrong night`, "" without a known request."""
     request = describe_request(last_pause(job))
     return f"paused{request}" if request else ""
 
 
 def describe_stop(job: Job) -> str:
-    """Return `stopped by anna@db1 (script): wrong space`; "" if it was not stopped, or nothing is known."""
+    """Return `stopped by anna@db1 (script): wrong space`, "" without a known request."""
     request = describe_request(last_stop(job))
     return f"{'stopped' if job.status.ended else 'stop requested'}{request}" if request else ""
 
 
 def describe_request(event: JobEvent | None) -> str:
-    """Return what follows the verb: ` by anna@db1 (script): wrong space`, ` by …`, `: wrong space`, or ""."""
+    """Return the text after the verb, ` by anna@db1 (script): wrong space`, as far as known."""
     if event is None:
         return ""
     who, why = event.requested_by, event.reason
     if event.kind is EventKind.STILL_PAUSED or (why and is_by_schedule(event)):
-        who = ""  # who dropped a schedule paused no job, and the reason of a schedule says more than its name
+        # the user who dropped a schedule did not pause its job, and a schedule's reason says more than its name
+        who = ""
     return (f" by {describe_requester(who)}" if who else "") + (f": {why}" if why else "")
 
 
@@ -88,7 +89,7 @@ def describe_next_run(job_id: int, start: datetime | None, now: datetime) -> str
 
 
 def last_requests(job: Job) -> dict[str, str]:
-    """Return who paused or stopped the job, and why, for JSON; "" for what it is not, or is not known."""
+    """Return the requester and the reason of the pause and the stop, "" without one."""
     held, stop = last_pause(job), last_stop(job)
     pause = None if held is None else _last(job, frozenset({EventKind.PAUSED}))
     return {
@@ -100,7 +101,7 @@ def last_requests(job: Job) -> dict[str, str]:
 
 
 def all_requests(job: Job) -> list[dict[str, str]]:
-    """Return every recorded request to stop, pause, resume or limit the job, oldest first, for JSON."""
+    """Return all requests to stop, pause, resume or limit the job, oldest first, for JSON."""
     return [
         {
             "at": to_local(event.at).isoformat(),
@@ -119,7 +120,7 @@ def _last(job: Job, kinds: frozenset[EventKind]) -> JobEvent | None:
 
 
 def working_seconds(job: Job, now: datetime) -> float:
-    """Return the seconds until now in which at least one task of the job was at work, by the wall clock."""
+    """Return the seconds in which a task of the job was at work, by the wall clock."""
     return _count_seconds(job, now)[0]
 
 
@@ -143,7 +144,7 @@ def paused_seconds(job: Job, now: datetime) -> float:
 
 
 def _count_seconds(job: Job, now: datetime) -> tuple[float, float]:
-    """Return the seconds in which a task was at work, and those in which the job was paused and none was."""
+    """Return the seconds with a task at work, and the paused seconds without one."""
     running: set[int | None] = set()
     is_paused = False
     working, paused, last = 0.0, 0.0, job.submitted

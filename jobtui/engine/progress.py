@@ -1,6 +1,6 @@
-"""The progress and the write limits of jobs: published as they change, and part of the snapshots of jobs.
+"""The progress and the write limits of jobs, published with the snapshots of jobs.
 
-They are not committed to the history. The stats from before a task are written with the task's end.
+Neither is committed to the history. The stats from before a task are written with the task's end.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _NOTHING = LiveProgress()
 
 
 def is_limitable(job: Job) -> bool:
-    """Return whether a job can have a write limit of its own: an active compaction of this process."""
+    """Return whether a job can have its own write limit: an active embedded compaction."""
     return not job.status.ended and job.origin is None and job.command == JobCommand.COMPACT
 
 
@@ -63,7 +63,7 @@ class RateLimits:
 
     @property
     def rate(self) -> int | None:
-        """The limit that SET RATE set for all jobs; None if it set none, `UNLIMITED` if it lifted it."""
+        """The limit of SET RATE for all jobs; None if not set, `UNLIMITED` if it was lifted."""
         return None if self._of_all is None else self._of_all[0]
 
     def set_rate(self, rate: int, job_id: int | None, requested_by: str) -> None:
@@ -84,7 +84,7 @@ class RateLimits:
         self._of_job.pop(job_id, None)
 
     def apply_to(self, job: Job) -> Job:
-        """Return the job with the limit that is in force and its source, if it is an active compaction."""
+        """Return an active compaction with its limit and the source of that; others unchanged."""
         if not is_limitable(job):
             return job
         found = self._of_job.get(job.id, self._of_all)

@@ -208,7 +208,7 @@ def job_result(statement: str, job: Job) -> Result:
 
 
 def _describe_reason(job: Job) -> str:
-    """Return why the job failed, was stopped, is paused or makes no progress, "" if it has no reason."""
+    """Return why the job failed, stopped, is paused or makes no progress, "" if unknown."""
     if not job.reason:
         request = describe_pause(job) or describe_stop(job)
         return f"Job {job.id} ({job.label}) {request}" if request else ""

@@ -333,7 +333,7 @@ class RemoteClient(ReadOnlyClient):
                 ended.set_exception(errors.OwnerUnavailable(ENDED))
 
     def _stop_waiting(self, ended: Future[tuple[Job, ...]]) -> bool:
-        """Remove a future; returns whether it is this thread that must resolve it."""
+        """Remove a future; return whether this thread must resolve it."""
         return self._waiting.pop(ended, None) is not None
 
     def jobs_on_disk(self, jobs: Iterable[int]) -> tuple[Job, ...]:

@@ -165,9 +165,9 @@ class ScheduleRunner:
         self._absence = schedules.NOT_AWAKE
 
     async def _carry_out(self, steps: Sequence[ScheduleStep], requested_by: str = "") -> list[str]:
-        """Write decisions, then act; return the names of the schedules whose actions were carried out.
+        """Write decisions, then act; return the names of the schedules that have acted.
 
-        `requested_by`: who runs a schedule by hand, "" if it runs by itself.
+        `requested_by`: the user who runs a schedule by hand, "" if it runs by itself.
         """
         if not await self._try_save([step.schedule for step in steps]):
             return []

@@ -131,7 +131,7 @@ def missing_error(where: str, what: str) -> WorkerError:
 
 
 def _full_reason(code: ErrorCode, where: str, message: str) -> str:
-    """Return the reason of a full disk if it is not a lack of space: a quota, or a lack of inodes."""
+    """Return why a disk is full that has free space: a quota or a lack of inodes; else ""."""
     if _QUOTA in message:
         return _QUOTA_REASON
     if code is ErrorCode.DISK_FULL and not has_inodes(Path(where)):

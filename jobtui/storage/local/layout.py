@@ -26,9 +26,8 @@ from pathlib import Path
 
 from jobtui.files import sync_directory, write_atomically
 
-MAX_DIRECTORY_NAME = (
-    180  # characters of a directory's name: file systems allow 255 bytes, the suffixes take a few
-)
+MAX_DIRECTORY_NAME = 180
+"""Characters of a directory's name: file systems allow 255 bytes, and the suffixes take a few."""
 _PLAIN = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
 _DEVICES = frozenset(
     {"con", "prn", "aux", "nul", *(f"{port}{n}" for port in ("com", "lpt") for n in range(10))}

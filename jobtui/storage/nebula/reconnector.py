@@ -1,4 +1,7 @@
-"""The state of a connection, and the attempts to restore a lost one. Independent of NebulaGraph."""
+"""The state of a connection, and the attempts to restore a lost one.
+
+It is independent of NebulaGraph.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ RETRIED = frozenset({ErrorCode.UNREACHABLE, ErrorCode.TIMEOUT})
 
 
 class Reconnector:
-    """The reconnector of a connection: it waits longer after each failure, and publishes each state.
+    """A reconnector, which waits longer after each failure and publishes each state.
 
     The connection itself belongs to the caller, who reports the outcome of each call with `on_answer`,
     `on_slow_answer` and `on_error`. All methods are called in one event loop.
@@ -85,7 +88,7 @@ class Reconnector:
             self._set(replace(self.status, address=address, detail=""))
 
     def on_failing_answer(self, reason: str) -> None:
-        """Record that the server answers only with failures; the status reports it until a call succeeds."""
+        """Report that the server answers only with failures, until a call succeeds."""
         if self.status.state is ConnectionState.CONNECTED:
             self._failing_since = self._failing_since or self._clock.now()
             since = self._failing_since.astimezone()
@@ -94,7 +97,7 @@ class Reconnector:
                 self._set(replace(self.status, detail=detail))
 
     def on_slow_answer(self, seconds: float) -> None:
-        """Record that a call has had no answer for `seconds`; the status reports it until one is answered."""
+        """Report that a call has had no answer for `seconds`, until a call is answered."""
         if self.status.state is ConnectionState.CONNECTED and not self.status.detail:
             sent_at = (self._clock.now() - timedelta(seconds=seconds)).astimezone()
             self._set(replace(self.status, detail=f"no answer since {sent_at:%H:%M:%S}"))

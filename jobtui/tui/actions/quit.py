@@ -25,7 +25,7 @@ _YIELDING = "pausing at the next steps, then {}"
 
 
 class QuitFlow:
-    """The end of the dashboard: a question how to leave, and a wait if the user chooses one."""
+    """The end of the dashboard: the question of how to leave, and a wait if chosen."""
 
     def __init__(self, context: Context, host: DashboardHost) -> None:
         self.context = context
@@ -124,7 +124,7 @@ def quit_question(
     profile: str = "",
     paused: Sequence[Job] = (),
 ) -> Question[QuitChoice]:
-    """Return the question how to leave; the answer to stay has the focus.
+    """Return the question of how to leave; the answer to stay has the focus.
 
     Args:
         active: The jobs that are queued or running, without paused ones.
@@ -194,7 +194,7 @@ def _paused_lines(jobs: Sequence[Job]) -> list[Line]:
 
 
 def _blocked_lines(jobs: Sequence[Job], paused: Sequence[Job]) -> list[Line]:
-    """Return which jobs wait for a paused one: to wait for their end would take forever."""
+    """Return a line for each job that waits for a paused one, and so might never end."""
     reasons = waiting_reasons([*jobs, *paused])
     blocked = {job_id: reason for job_id, reason in reasons.items() if reason.endswith(IS_PAUSED)}
     return [((f"job {job_id} {blocked[job_id]}", TextRole.WARNING),) for job_id in list(blocked)[:_NAMED]]

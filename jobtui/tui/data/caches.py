@@ -21,7 +21,7 @@ from jobtui.model import Job, SpaceStats, Status
 RECENT_JOBS = 40  # of one space
 MIN_MEASURED = 2  # jobs whose sizes are shown as a curve
 _JOBS_FOR_ALL = 1000  # the newest, in which most spaces are found with one query
-_MAX_QUERIES = 50  # for spaces that are not: each searches the whole history
+_MAX_QUERIES = 50  # for the other spaces: each searches the whole history
 _MIN_RUNS = 2  # runs from which a usual time is shown
 _MAX_RUNS = 10
 _MAX_USUAL = 500  # usual times that are kept
@@ -44,7 +44,7 @@ class SpaceActivity(msgspec.Struct, frozen=True):
 
     @property
     def reclaimed(self) -> int | None:
-        """The bytes that these jobs freed, None if no job's are known."""
+        """The bytes that these jobs freed, None if they are known of no job."""
         known = [freed for job in self.jobs if (freed := job.reclaimed_by_compaction) is not None]
         return sum(known) if known else None
 

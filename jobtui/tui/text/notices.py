@@ -1,4 +1,4 @@
-"""Texts about problems (under the header), ended jobs (toasts), an empty table, and in questions."""
+"""Texts about problems, ended jobs and empty tables, and the lines of questions."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ MIN_GAP = 0.01
 WHOLE_ENTRIES = 3_000
 """The number of entries up to which a family is read completely, which takes about 5 ms."""
 WHOLE_IF_OVERLAPPING = 8_000
-"""The same if its files overlap: an entry that another one hides is skipped in a quarter of the time."""
+"""The limit if its files overlap: an entry hidden by another one is skipped in a quarter of the time."""
 _FEW_SAMPLES = 4
 """Samples of a family in which each key should occur once; a snapshot may have kept old versions of it."""
 _MAX_STRAYS = 0.25

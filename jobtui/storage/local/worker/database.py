@@ -404,7 +404,7 @@ class LogTail:
 
 
 def _time_of_line(text: str, now: datetime) -> datetime:
-    """Return the time of a line, which RocksDB writes as local time without its offset from UTC.
+    """Return the time of a log line, which RocksDB writes as local time without an offset.
 
     In the hour that occurs twice when clocks go back, it is the later of the two, unless that is still to come.
     """
@@ -413,7 +413,7 @@ def _time_of_line(text: str, now: datetime) -> datetime:
         local = datetime.fromisoformat(f"{text[:10].replace('/', '-')}T{text[11:]}")
         first, second = (local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
     except (ValueError, OverflowError):
-        return now  # no date: the line is shown, since nothing tells that it is old
+        return now  # no date: the line is shown, since nothing shows that it is old
     return second if second <= now else first
 
 

@@ -233,7 +233,10 @@ def plan_steps(families: Iterable[FamilyPart], step_bytes: int, *, in_one: bool)
 def overlapping_files(
     files: Iterable[LiveFile], begin: bytes | None, end: bytes | None, *, end_excluded: bool = False
 ) -> tuple[LiveFile, ...]:
-    """Return the files with keys from `begin` to `end`, included unless `end_excluded`; None: no bound."""
+    """Return the files with keys from `begin` to `end`; None: no bound.
+
+    `end_excluded`: whether `end` itself is outside the range.
+    """
     return tuple(
         file
         for file in files
