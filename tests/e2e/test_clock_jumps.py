@@ -1,4 +1,4 @@
-"""The system's clock jumps by hours, while jobs run and while nothing does (Debian: `g++`)."""
+"""Jumps of the system's clock by hours, with and without running jobs (Debian: `g++`)."""
 
 from __future__ import annotations
 

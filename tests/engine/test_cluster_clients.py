@@ -49,7 +49,7 @@ def test_connection_state_reaches_late_and_early_clients(owner: ClusterBench, pr
     remote.close()
 
 
-def test_order_is_handed_to_the_owner_and_waited_for(owner: ClusterBench, profile: Profile) -> None:
+def test_request_is_sent_to_the_owner_and_awaited(owner: ClusterBench, profile: Profile) -> None:
     remote = RemoteClient.connect(profile)
     session = Session(None, Path("/"))
     answer = remote.execute("USE nba; ADMIN COMPACT; BACKUP JOB 7 9", session).result(WAIT)

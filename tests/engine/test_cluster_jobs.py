@@ -1,4 +1,4 @@
-"""Jobs of a cluster that manages them itself: seen, submitted and kept, over a scripted job manager."""
+"""Jobs of a cluster that manages them itself, over a scripted job manager."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_known_id_with_another_command_is_another_job(prod: ClusterBench, status
 # ---- submitted
 
 
-def test_order_is_in_the_history_before_it_is_sent(prod: ClusterBench, tmp_path: Path) -> None:
+def test_request_is_in_the_history_before_it_is_sent(prod: ClusterBench, tmp_path: Path) -> None:
     prod.cluster(lambda manager: manager.answers.clear())
     answer = prod.engine.execute("ADMIN FLUSH nba", prod.session)
     prod.manager.wait_for(lambda: "submit flush nba" in prod.manager.asked)
@@ -280,7 +280,7 @@ def test_lost_connection_leaves_jobs_unchanged(prod: ClusterBench) -> None:
     prod.events.until(1, Status.FINISHED)
 
 
-def test_places_are_learned_once_for_each_connection(prod: ClusterBench) -> None:
+def test_spaces_and_hosts_are_fetched_once_per_connection(prod: ClusterBench) -> None:
     def slow_by_turns(manager: ScriptedManager) -> None:
         for detail in ["no answer since 17:21:30", ""] * 10:
             manager.set_connection(ConnectionState.CONNECTED, detail=detail)
@@ -296,7 +296,7 @@ def test_places_are_learned_once_for_each_connection(prod: ClusterBench) -> None
     prod.manager.wait_for(lambda: prod.manager.asked.count("hosts") == learned + 2)
 
 
-def test_places_are_not_learned_twice_at_once(prod: ClusterBench) -> None:
+def test_spaces_and_hosts_are_not_fetched_twice_at_once(prod: ClusterBench) -> None:
     def graphd_after_graphd(manager: ScriptedManager) -> None:
         for number in range(10):
             manager.set_connection(ConnectionState.CONNECTED, address=f"10.0.0.{number}:9669")

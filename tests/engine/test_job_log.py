@@ -1,4 +1,4 @@
-"""Who paused, stopped, resumed or limited a job, and why: recorded with the job, and shown."""
+"""The requests to pause, stop, resume or limit a job: recorded with it, and shown."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ class TestRecord:
         bench.execute("RESUME JOB 1")
         assert requests(bench.job(1)) == []
 
-    def test_events_of_an_older_version_name_nobody(self) -> None:
+    def test_events_of_an_older_version_name_no_requester(self) -> None:
         old = JobEvent(at=NOW, kind=EventKind.PAUSED)
         job = replace(running(), paused=True, events=(*running().events, old))
         assert describe_pause(job) == ""

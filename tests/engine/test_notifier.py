@@ -262,7 +262,7 @@ class TestOtherMoments:
             f"local: job 1 (compact test2) was paused by {who}",
         )
 
-    def test_stopped_by_whom_and_why(self, tmp_path: Path, inbox: Inbox) -> None:
+    def test_stop_names_its_requester_and_reason(self, tmp_path: Path, inbox: Inbox) -> None:
         with notifying(tmp_path, to_command(inbox, NotifyOn.STOPPED)) as bench:
             bench.rows("ADMIN COMPACT test2")
             operations = [bench.storage.operation("test2", host) for host in ("h1", "h2")]

@@ -1,4 +1,4 @@
-"""Notifications while the disk is full: they are recorded later, and nothing is delivered twice."""
+"""Notifications on a full disk: they are recorded later, and none is delivered twice."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_slow_job_is_reported_later(tmp_path: Path, inbox: Inbox, monkeypatch: p
     assert [message["event"] for message in inbox.messages] == ["slow"]
 
 
-def test_missed_run_of_a_schedule_is_recorded_with_its_next_change(tmp_path: Path, held: Inbox) -> None:
+def test_missed_run_is_recorded_with_the_next_change(tmp_path: Path, held: Inbox) -> None:
     settings = to_command(held, NotifyOn.SKIPPED)
     with notifying(tmp_path, settings) as bench:
         bench.execute('CREATE SCHEDULE hourly AT "@hourly" DO ADMIN FLUSH solo')
@@ -109,7 +109,7 @@ def test_missed_run_of_a_schedule_is_recorded_with_its_next_change(tmp_path: Pat
 def test_file_is_written_later_and_its_failure_reported_once(tmp_path: Path, inbox: Inbox) -> None:
     file = tmp_path / "profile" / "history" / notifications.FILE
     file.parent.mkdir(parents=True)
-    file.mkdir()  # so that it cannot be written, whoever writes it
+    file.mkdir()  # so that it cannot be written, even by root
     with notifying(tmp_path, to_command(inbox)) as bench:
         bench.clock.pass_sleep(notifier.RETRY_SECONDS)
         until_settled(bench, fails(bench))
@@ -122,7 +122,7 @@ def test_file_is_written_later_and_its_failure_reported_once(tmp_path: Path, inb
 
 @contextmanager
 def unwritable(file: Path) -> Iterator[None]:
-    """Put a directory in the place of the file meanwhile: it cannot be written, whoever writes it."""
+    """Replace the file with a directory meanwhile: it cannot be written, even by root."""
     kept = file.with_suffix(".kept")
     file.rename(kept)
     file.mkdir()

@@ -1,4 +1,4 @@
-"""The write limit that is in force for a job, whoever set it."""
+"""The write limit that is in force for a job, and its source."""
 
 from __future__ import annotations
 
@@ -21,9 +21,7 @@ def limit(bench: Bench, job_id: int = 1) -> tuple[object, object]:
 
 
 @pytest.mark.parametrize("profile_rate", [None, 9 * MIB])
-def test_last_limit_counts_and_the_one_of_the_statement_otherwise(
-    tmp_path: Path, profile_rate: int | None
-) -> None:
+def test_last_limit_replaces_that_of_the_statement(tmp_path: Path, profile_rate: int | None) -> None:
     storage = ScriptedStorage({"nba": ("h0",), "solo": ("h1",)})
     with open_bench(tmp_path, storage, compact_rate=profile_rate) as bench:
         by = bench.session.requested_by

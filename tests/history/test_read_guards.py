@@ -333,7 +333,7 @@ class TestDamage:
         data = b"".join(frame_line(encode(job)) for job in (done, queued))
         assert [job.id for job, _ in read_records(data)] == [done.id]
 
-    def test_newer_version_outlives_a_segment_of_which_nothing_is_left(self, tmp_path: Path) -> None:
+    def test_newer_version_outlives_an_unreadable_segment(self, tmp_path: Path) -> None:
         path = tmp_path / "history"
         jobs = sealed_history(path)
         store = Store.open(Disk(), path, OPEN)
@@ -352,7 +352,7 @@ class TestDamage:
 
 
 class TestArchive:
-    def test_record_with_a_newer_one_outside_stays_hidden_without_the_manifest(self, tmp_path: Path) -> None:
+    def test_superseded_record_stays_hidden_without_the_manifest(self, tmp_path: Path) -> None:
         path = tmp_path / "history"
         jobs = sealed_history(path, 10)
         history = History.open(path, limits=SEALING)

@@ -369,7 +369,7 @@ class TestLock:
 
 
 class RefusedThread(threading.Thread):
-    """A thread that the system refuses if it is one for the maintenance."""
+    """A thread that cannot be started if it is for maintenance."""
 
     def start(self) -> None:
         if self.name == "history-maintenance":
@@ -378,7 +378,7 @@ class RefusedThread(threading.Thread):
 
 
 class TestThreads:
-    """If the system has no thread for the maintenance, it is postponed, and the writer goes on."""
+    """If no thread can be started for maintenance, it is postponed; the writer continues."""
 
     def test_journal_is_sealed_later(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         history, rng = History.open(tmp_path / "history", limits=Limits(2000, 0, 512)), random.Random(5)

@@ -53,7 +53,7 @@ def ends_or_waits(work: Callable[[], None], lock: NotingLock) -> threading.Threa
 
 
 class IdleNotice(threading.Event):
-    """Whether maintenance is idle; `is_awaited` is set when a thread waits for its end, or does not."""
+    """An event for idle maintenance; `is_awaited` is set once a thread has waited or passed."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -196,7 +196,7 @@ def test_two_failing_lists_do_not_keep_the_others_waiting() -> None:
     run(test())
 
 
-def test_unlisted_space_that_times_out_does_not_keep_the_others_waiting() -> None:
+def test_unlisted_space_that_times_out_delays_no_other() -> None:
     async def test() -> None:
         cluster = Failing("s0", code=ErrorCode.TIMEOUT, seconds=3)
         cluster.names.clear()

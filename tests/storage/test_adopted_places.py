@@ -1,4 +1,4 @@
-"""Databases in unusual places: odd directory names, mounts of several kinds, a quota, readers at work."""
+"""Databases with odd directory names, on mounts, under a quota, and with readers."""
 
 from __future__ import annotations
 

@@ -83,9 +83,7 @@ class TestSample:
         assert figures._read_all(handle.main, figures._read_totals(handle.main, ()), limit_skips=True) is None
 
     @pytest.mark.parametrize("overlap", [True, False])
-    def test_family_of_some_thousand_is_read_whole_if_its_files_overlap(
-        self, fill: Fill, *, overlap: bool
-    ) -> None:
+    def test_small_family_of_overlapping_files_is_read_whole(self, fill: Fill, *, overlap: bool) -> None:
         every = keys(4_000)
         handle = fill(every, every[1_000:] if overlap else ())
         files = tables_by_family(handle)["default"]

@@ -1,4 +1,4 @@
-"""Compactions of parts and families at changing rates, interrupted at random on a small disk that fills up."""
+"""Compactions that are interrupted at random on a small disk that fills up."""
 
 from __future__ import annotations
 

@@ -122,7 +122,7 @@ class TestPlan:
         assert needed[0] == 93
         assert max(needed[1:]) <= 30
 
-    def test_step_needs_space_for_what_its_last_file_overlaps_beyond_it(self):
+    def test_step_needs_space_for_all_that_its_last_file_overlaps(self):
         files = [*bottom(), table(20, 5, "a0", "a5", 3), table(21, 5, "b5", "g0", 3)]
         first = plan_steps([rest(files, base_level=5)], 20, in_one=False)[0]
         assert first.parts[0].end < b"g0"

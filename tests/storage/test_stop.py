@@ -197,7 +197,7 @@ def test_early_stop_takes_effect_exactly_once():
 
 
 class TestStopAtAnyInstruction:
-    """Of a call that sets, requests or ends the stop: it takes effect once, and never after the block."""
+    """At any instruction of another thread, a stop takes effect once, not after the block."""
 
     def test_two_requests(self):
         def scenario(meeting: Meeting) -> Steps:

@@ -109,7 +109,7 @@ class TestDatabase:
             assert handle.main.get(b"key") is None
         database.close_quietly()
 
-    def test_file_that_the_owner_deletes_meanwhile_is_looked_for_again(self, owned, monkeypatch):
+    def test_file_that_the_owner_deletes_is_looked_for_again(self, owned, monkeypatch):
         opened, handle = [], object()
 
         def survey_and_open(limits):
@@ -139,7 +139,7 @@ class TestDatabase:
         assert operation.attempts == 2
         database.close()
 
-    def test_dump_continues_after_its_last_key_although_that_is_deleted(self, opener):
+    def test_dump_continues_after_a_last_key_that_was_deleted(self, opener):
         database = Database(opener)
         write_pairs(database, ((b"a", b"1"), (b"b", b"2"), (b"c", b"3")), sync=False)
         for after, rest in ((b"a", [b"b", b"c"]), (b"b0", [b"c"])):

@@ -76,7 +76,7 @@ def fill_up(file: Path) -> None:
 
 
 class DiskFault:
-    """Makes every write or every sync of the history's disk fail with an error number, while it is set."""
+    """A fault of the history's disk: while it is set, every write or every sync fails."""
 
     def __init__(self, patch: pytest.MonkeyPatch) -> None:
         self.on_write = 0

@@ -65,7 +65,7 @@ class Meeting:
         return WatchedLock(self._must_wait)
 
     def run(self, first: Callable[[], object], second: Callable[[], object], inside: list[CodeType]) -> bool:
-        """Run both. Returns whether the first thread got to the instruction; raises what either raised."""
+        """Run both; return whether the first reached the instruction. Raises the error of either."""
         count = itertools.count()
         other = threading.Thread(target=self._run_second, args=(second,), daemon=True)
 
@@ -110,9 +110,10 @@ Scenario = Callable[[Meeting], Steps]
 
 
 def meet_everywhere(scenario: Scenario, *inside: Callable[..., object]) -> None:
-    """Run a scenario once for each instruction of the functions `inside` that its first thread executes.
+    """Run a scenario once for each instruction that its first thread executes in `inside`.
 
-    `scenario` makes new objects and returns the steps of the two threads and the check.
+    `inside`: the functions in question. `scenario` makes new objects and returns the steps of the two threads
+    and the check.
     """
     codes = [_code(function) for function in inside]
     for at in range(MOST_INSTRUCTIONS):

@@ -253,7 +253,7 @@ def test_typed_statement_that_takes_long_delays_no_key(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
-def test_measurement_that_fails_is_reported_while_older_rows_stay(
+def test_failed_measurement_is_reported_and_older_rows_stay(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def refuses(*_: object) -> None:

@@ -114,7 +114,7 @@ def test_esc_leads_back_from_the_bar_and_a_colon_leads_there(tmp_path: Path) -> 
     asyncio.run(run())
 
 
-def test_failed_write_is_reported_and_nothing_is_shown_as_started(tmp_path: Path) -> None:
+def test_refused_statement_is_reported_and_starts_no_job(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path) as shown:
             await shown.execute("ADMIN COMPACT nbaa")

@@ -99,9 +99,7 @@ def test_question_shows_the_statement_of_the_schedule_it_drops(tmp_path: Path) -
 
 
 @pytest.mark.parametrize(("width", "columns"), [(80, 4), (170, 7)])
-def test_wide_terminal_has_the_times_and_the_statement_in_the_table(
-    tmp_path: Path, width: int, columns: int
-) -> None:
+def test_wide_table_has_the_times_and_the_statement(tmp_path: Path, width: int, columns: int) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, auto=True, size=(width, 30)) as shown:
             assert shown.bench.execute(NIGHTLY).failure is None

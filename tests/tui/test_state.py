@@ -94,7 +94,7 @@ def test_files_are_private(tmp_path: Path) -> None:
     assert store.read_typed() == ["SHOW JOBS"]
 
 
-def test_text_that_did_not_run_twice_is_recalled_until_the_next_one_is_sent(tmp_path: Path) -> None:
+def test_text_that_did_not_run_is_recalled_once_until_the_next(tmp_path: Path) -> None:
     history = CommandHistory(StateStore(tmp_path))
     history.add_until_next("SHOW JBOS")
     history.add_until_next("SHOW JBOS")
