@@ -114,9 +114,9 @@ def test_question_closed_before_it_opens_does_not_appear(tmp_path: Path) -> None
 def test_text_of_a_question_does_not_touch_the_scrollbar(tmp_path: Path) -> None:
     async def run() -> None:
         async with dashboard_bench(tmp_path, size=(60, 16)) as shown:
-            lines: list[Line] = [((f"{number} " + "nine char " * 12, TextRole.PLAIN),) for number in range(20)]
+            lines: list[Line] = [((f"{number} " + "x" * 200, TextRole.PLAIN),) for number in range(20)]
             shown.app.push_screen(Question[str]("Which?", lines, [Choice("i", "id", "1")]))
-            await shown.shows("Which?", "0 nine char")
+            await shown.shows("Which?", "xxxxxxxx")
             view = shown.app.screen.query_one(LinesView)
             await shown.until(lambda: view.show_vertical_scrollbar)
             assert max(map(line_width, view.lines)) < view.inner_width
