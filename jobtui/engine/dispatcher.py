@@ -100,7 +100,8 @@ class Dispatcher:
                 cluster_lifecycle.detach(job, now) for job in self._store.active() if job.origin is not None
             ]
         )
-        queued = [job.id for job in self._store.active() if job.status is Status.QUEUE]
+        active = self._store.active()
+        queued = [job.id for job in active if job.status is Status.QUEUE and not job.paused]
         if queued and self._admission.policy is RunPolicy.ALL:
             text = f"{queries.jobs_as_text(queued)} left in the queue: running now"
             self._events.publish([Notice(text, "information")])

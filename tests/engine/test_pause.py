@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from jobtui.engine import job_log
-from jobtui.model import EventKind, Level, SpaceStats, Status, StepPosition
+from jobtui.engine.scheduler import RunPolicy
+from jobtui.model import EventKind, Level, Notice, SpaceStats, Status, StepPosition
 from jobtui.tui.data.job_rows import estimate_job_seconds
 from tests.support.engines import Bench, open_bench
 from tests.support.scripted import ScriptedStorage
@@ -82,6 +83,13 @@ class TestPause:
         bench.advance(5)
         operation.finish()
         assert bench.events.until(1, Status.FINISHED).took == 5
+
+    def test_next_owner_does_not_claim_to_run_a_paused_job(self, tmp_path: Path) -> None:
+        with open_bench(tmp_path, ScriptedStorage(dict(SPACES)), run=RunPolicy.NONE) as bench:
+            bench.execute("ADMIN COMPACT solo; ADMIN COMPACT nba; PAUSE JOB 1")
+        with open_bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench:
+            bench.events.until_published(Notice, text="left in the queue")
+            assert bench.events.notices == ["Job 2 left in the queue: running now"]
 
     def test_survives_restart(self, tmp_path: Path) -> None:
         with open_bench(tmp_path, ScriptedStorage(dict(SPACES))) as bench:
