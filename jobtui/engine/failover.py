@@ -26,7 +26,7 @@ from jobtui.errors import (
     StorageError,
 )
 from jobtui.history import StoreError, StoreLocked
-from jobtui.model import ConnectionStatus, Job, JobChanged, Notice, SpaceStats, Status
+from jobtui.model import ConnectionStatus, Job, JobChanged, Notice, SpaceStats
 
 if TYPE_CHECKING:
     from jobtui.engine.local import LocalClient
@@ -259,7 +259,7 @@ class FailoverClient:
             return
 
     def _switch_to(self, client: Client) -> None:
-        shown = {job.id: job.status for job in self._last_shown()}
+        shown = {job.id: job for job in self._last_shown()}
         before, self._client = self._client, self._watch(client)
         before.close()
         if self._closed:
@@ -273,8 +273,10 @@ class FailoverClient:
 
         return client.last_known_active() if isinstance(client, RemoteClient) else client.active_jobs()
 
-    def _publish_changes_since(self, shown: dict[int, Status], client: Client) -> None:
+    def _publish_changes_since(self, shown: dict[int, Job], client: Client) -> None:
         """Publish the changes between the two clients, before this one subscribed to the new one.
+
+        A limit of SET RATE ends with its owner, and changes no status.
 
         A message of the new client may arrive before an older one about the same job from this method. So every
         job is compared again until nothing is left to publish.
@@ -285,14 +287,21 @@ class FailoverClient:
                 job_id: job for job_id in shown.keys() - now.keys() if (job := client.job(job_id)) is not None
             }
             changes = [
-                JobChanged(job, shown.get(job_id))
+                JobChanged(job, None if before is None else before.status)
                 for job_id, job in sorted(now.items())
-                if job.status is not shown.get(job_id)
+                if (before := shown.get(job_id)) is None or _differ(before, job)
             ]
             if not changes:
                 return
-            shown |= {change.job.id: change.job.status for change in changes}
+            shown |= {change.job.id: change.job for change in changes}
             self._listeners.publish(changes)
 
     def _in_thread(self, work: Callable[[], None]) -> Callable[[], None]:
         return lambda: threading.Thread(target=work, name="jobtui-take-over", daemon=True).start()
+
+
+def _differ(before: Job, after: Job) -> bool:
+    return before.status is not after.status or (before.write_limit, before.limited_by) != (
+        after.write_limit,
+        after.limited_by,
+    )

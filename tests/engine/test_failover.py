@@ -103,6 +103,24 @@ def test_new_owner_gets_the_outcome_of_the_jobs_it_showed(
         client.close()
 
 
+def test_new_owner_shows_the_limit_of_the_last_one_no_longer(
+    runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spaces = {"nba": ("a",)}
+    monkeypatch.setattr("jobtui.engine.backend._embedded", lambda profile, notify: ScriptedStorage(spaces))
+    first = LocalClient.open(Profile("local", root), storage=ScriptedStorage(spaces), run=RunPolicy.NONE)
+    session = Session(None, Path("/"))
+    first.execute("ADMIN COMPACT nba; PAUSE JOB 1", session).result(WAIT)
+    client = FailoverClient(Profile("local", root))
+    events = EventLog(client)
+    first.execute("SET RATE 5 MiB FOR JOB 1", session).result(WAIT)
+    events.wait_for(lambda: [job.write_limit for job in events.jobs(1)][-1:] == [5 << 20])
+    first.close()
+    events.wait_for(lambda: events.jobs(1)[-1].write_limit is None)
+    assert client.is_owner
+    client.close()
+
+
 def test_notice_of_interrupted_jobs_waits_for_the_screen(
     runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
