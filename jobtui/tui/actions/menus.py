@@ -262,6 +262,7 @@ class ViewActions:
             case "drop":
                 adopted = self.context.overview_cache.adopted(name)
                 await self._actions.drop(name, adopted)
+                self._host.refresh_space()  # it may have been the chosen one
                 self.context.overview_cache.request()
             case "compact" if view.scope is KeyScope.ADVICE:
                 await self._actions.compact(name, cast("AdviceView", view).statement(name))
