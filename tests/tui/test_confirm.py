@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from jobtui.config.settings import Confirm, TuiSettings
+from jobtui.engine.local import LocalClient
 from jobtui.model import Status
 from jobtui.tui.textual_ext.palette import RegistryCommands
 from tests.support.dashboards import DashboardBench, dashboard_bench
@@ -107,3 +108,20 @@ class TestSight:
                 assert shown.transcript == ""
 
         asyncio.run(run())
+
+
+def test_report_names_only_the_jobs_that_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, {"nba": ["a"], "test2": ["b"]}) as shown:
+            await shown.execute("ADMIN FLUSH nba; ADMIN FLUSH test2")
+            await shown.shows("▶ 2")
+            shown.bench.storage.operation("nba", "a").fail()
+            await shown.shows("✖ 1")
+            shown.dashboard.jobs.list.rows.marks.add([1, 2])
+            monkeypatch.setattr(LocalClient, "active_jobs", lambda _: ())  # as if job 2 had ended, too
+            await shown.press("r")
+            await shown.shows("Run 2 jobs again?")
+            await shown.press("y")
+            await shown.shows("job 3 runs job 1 again", "could not run again")
+
+    asyncio.run(run())

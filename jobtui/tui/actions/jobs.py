@@ -285,7 +285,7 @@ class JobActions:
         touched = [job for batch, answer in answers if answer.failure is None for job in batch.ids]
         parts: list[str] = []
         if started:
-            parts.append(_rerun_text(started, selection.touched))
+            parts.append(_rerun_text(started, touched))
         elif done and touched:
             parts.append(f"{done}: {format_count(len(touched), 'job')} ({format_ids(touched)})")
         if failures:
