@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -29,11 +29,15 @@ MAX_STORAGE_LOG_ENTRIES = 100  # each has up to 40 lines
 
 
 class LogEntry(msgspec.Struct, frozen=True):
-    """A notification, or the start or end of a job: its time, severity and text."""
+    """A notification, or the start or end of a job: its time, severity and text.
+
+    `ended_job` is the job whose end it is, None if it is something else, or the end of several jobs.
+    """
 
     at: datetime
     severity: str
     text: str
+    ended_job: int | None = None
 
 
 class Context(msgspec.Struct, frozen=True):
@@ -59,6 +63,7 @@ class Context(msgspec.Struct, frozen=True):
     verdicts: dict[str, str] = msgspec.field(default_factory=dict)
     log: deque[LogEntry] = msgspec.field(default_factory=lambda: deque(maxlen=MAX_LOG_ENTRIES))
     storage_log: deque[LogEntry] = msgspec.field(default_factory=lambda: deque(maxlen=MAX_STORAGE_LOG_ENTRIES))
+    _announced_early: set[int] = msgspec.field(default_factory=set)
 
     def replace_verdicts(self, verdicts: Mapping[str, str]) -> None:
         """Replace the advice by a new measurement's; a space that it does not have is gone."""
@@ -72,6 +77,24 @@ class Context(msgspec.Struct, frozen=True):
         for one in batch.logged:
             text = "\n".join((f"job {one.job} on {one.host}, logged by the storage:", *one.lines))
             self.storage_log.append(LogEntry(self.now(), "log", text))
+
+    def log_end(self, job_id: int, severity: str, text: str) -> None:
+        """Log the end of a job, except if it was announced before its event."""
+        if job_id in self._announced_early:
+            self._announced_early.discard(job_id)
+        else:
+            self.log.append(LogEntry(self.now(), severity, text, job_id))
+
+    def replace_logged_ends(self, job_ids: Iterable[int]) -> None:
+        """Remove the ends of these jobs from the log: they are about to be announced, which logs them.
+
+        The event of an end may come before the answer to the job's statement, or after it.
+        """
+        ids = set(job_ids)
+        logged = [entry for entry in self.log if entry.ended_job in ids]
+        for entry in logged:
+            self.log.remove(entry)
+        self._announced_early.update(ids.difference(entry.ended_job for entry in logged))
 
     @property
     def space(self) -> str | None:

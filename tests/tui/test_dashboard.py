@@ -159,6 +159,20 @@ def test_job_that_ends_before_its_answer_is_reported_once(
             assert not shown.app.context.submitted
             messages = [notice.message for notice in shown.app._notifications]
             assert sum("job 1 flush nba finished" in text for text in messages) == 1
+            assert sum("job 1 flush nba finished" in entry.text for entry in shown.app.context.log) == 1
+
+    asyncio.run(run())
+
+
+def test_end_whose_event_comes_after_the_answer_is_logged_once(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with dashboard_bench(tmp_path, auto=True) as shown:
+            shown.bench.execute("ADMIN FLUSH nba")
+            # without giving way to the loop, which would handle the event
+            shown.bench.events.until(1, Status.FINISHED)
+            shown.dashboard.watch_jobs([1])
+            await shown.shows("✔ 1", "job 1 flush nba finished")
+            assert sum("job 1 flush nba finished" in entry.text for entry in shown.app.context.log) == 1
 
     asyncio.run(run())
 

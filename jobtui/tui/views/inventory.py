@@ -245,8 +245,7 @@ class SpacesView(InventoryView):
         counts = self.context.client.history.counts
         verdicts = self.context.verdicts
         chosen = self.context.space
-        paused = [job for job in self.context.client.active_jobs() if job.paused]
-        return space_rows(overview.spaces, counts, verdicts, sorting.key, sorting.descending, chosen, paused)
+        return space_rows(overview.spaces, counts, verdicts, sorting.key, sorting.descending, chosen)
 
     def _current_entry(self) -> SpaceOverview | None:
         overview = self.context.overview_cache.overview
