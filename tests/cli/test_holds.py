@@ -45,7 +45,7 @@ def test_pause_names_the_requester_and_the_reason() -> None:
     ]
 
 
-def test_pause_that_a_dropped_schedule_made_says_once_what_continues_the_job() -> None:
+def test_pause_of_a_dropped_schedule_is_explained_once() -> None:
     paused = lifecycle.pause(JOB, NOW, "its window ended at 05:00; continues Mon 23:00", "schedule nightly")
     reason = "schedule 'nightly' was dropped; RESUME JOB 3 continues it"
     dropped = lifecycle.explain_pause(paused, NOW, reason, "anna@db1, dashboard")
