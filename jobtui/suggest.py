@@ -15,7 +15,7 @@ _MIN_BEGINNING: Final = 3
 
 
 def near_miss_hint(word: str, known: Iterable[str]) -> str:
-    """Return `; did you mean 'local'?` for the known word nearest to `word`, "" if none is near."""
+    """Return `; did you mean 'local'?` for the nearest known word, "" if none is near."""
     near = did_you_mean(word, known)
     return f"; did you mean '{near}'?" if near else ""
 

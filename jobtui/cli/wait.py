@@ -1,4 +1,4 @@
-"""The waits for an engine, for jobs of another process, and for signals: one queue receives them all.
+"""The waits for an engine, for jobs of another process, and for signals, in one queue.
 
 The first ctrl+c (or SIGTERM, or SIGHUP) stops the jobs that run here and waits until they have stopped. The
 second leaves at once, and the next start reports the outcome of the jobs; the third has its default action.

@@ -116,7 +116,7 @@ def _in_home(find: Callable[[], Path]) -> Path:
 
 
 def build_cluster_settings(name: str, settings: ProfileSettings) -> ClusterSettings | None:
-    """Return the settings of a profile's cluster for the storage backend, None for embedded storage.
+    """Return the settings of a profile's cluster, None for embedded storage.
 
     Raises ValueError if the settings contradict each other.
     """
@@ -143,7 +143,7 @@ def build_cluster_settings(name: str, settings: ProfileSettings) -> ClusterSetti
 
 
 def cluster_profile_name(cluster: str) -> str:
-    """Return the name of the profile, and of its directory, for a cluster that is in no config file."""
+    """Return the name of the profile and directory of a cluster that is in no config file."""
     return f"nebula-{re.sub(r'[^A-Za-z0-9-]', '_', cluster)}"
 
 
@@ -229,7 +229,7 @@ class Config(msgspec.Struct, frozen=True):
         )
 
     def build_cluster_profile(self, settings: ProfileSettings, data_dir: Path | None = None) -> Profile:
-        """Return a profile for a cluster that only the command line names, with a directory of its own."""
+        """Return a profile, with its own directory, for a cluster of the command line alone."""
         cluster = settings.graphd[0]
         name = cluster_profile_name(cluster)
         root = self._root(data_dir) / name

@@ -50,7 +50,7 @@ class Deferrals:
         return self._until
 
     def must_check(self, job: Job, numbers: Sequence[int]) -> bool:
-        """Return whether the hosts of these tasks must be checked; if not, the tasks can start at once."""
+        """Return whether the hosts of these tasks must be checked before the tasks start."""
         return lifecycle.takes_turns(job.options) or any(
             self._storage.can_stall(job.space, job.tasks[number].host) for number in numbers
         )

@@ -239,7 +239,10 @@ class StatementExecutor:
     async def _request(
         self, statement: Submit, session: Session, requested_by: str, schedule: str = ""
     ) -> SubmitRequest:
-        """Return the request for a job, with its hosts in the order of their turns. Raises StatementRefused."""
+        """Return the request for a job, its hosts in the order of their turns.
+
+        Raises StatementRefused.
+        """
         space = await self._checked_space(statement, session)
         space = replace(space, hosts=await self._ordered_hosts(space, statement.options))
         return SubmitRequest(statement.command, space, statement.options, requested_by, schedule=schedule)

@@ -69,7 +69,7 @@ def is_by_schedule(event: JobEvent) -> bool:
 
 
 def is_paused_by_user(job: Job) -> bool:
-    """Return whether a user paused the job; False if a schedule did, or if an older version paused it."""
+    """Return whether a user paused the job; False if a schedule did or it is not recorded."""
     pause = _last(job, frozenset({EventKind.PAUSED})) if job.paused else None
     return pause is not None and bool(pause.requested_by) and not is_by_schedule(pause)
 

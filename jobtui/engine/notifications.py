@@ -1,11 +1,11 @@
-"""Notifications, the message of each, and the file that bounds the search for them, as plain data.
+"""Notifications, their messages, and the file that bounds the search for them.
 
 A notification is about an event of a job (it failed, it was paused), or about a run of a schedule that did not
 take place. When its delivery to a target has succeeded or failed for good, the job or the run records that: the
 job by an event whose `about` names the notification and the target, the run in `notified`. The next owner
 delivers what has no such record, so that each notification is delivered at least once.
 
-`notifications.json`, in the history's directory, tells the next owner which jobs it has to look at.
+`notifications.json`, in the history's directory, names the jobs that the next owner must read.
 """
 
 from __future__ import annotations
@@ -98,7 +98,7 @@ def notifications_of(job: Job, first: int = 0) -> Iterator[Notification]:
 
 
 def unsettled_deliveries(job: Job, targets: Iterable[str], first: int = 0) -> Iterator[Delivery]:
-    """Yield the deliveries of a job's notifications whose result, success or failure, is not recorded."""
+    """Yield the deliveries of a job's notifications that have no recorded result."""
     settled = {event.about for event in job.events[first:] if event.kind in DELIVERIES}
     for notification in notifications_of(job, first):
         deliveries = (Delivery(notification, target) for target in targets)
@@ -215,7 +215,7 @@ def encode_message(message: Mapping[str, object]) -> bytes:
 
 
 class NotifyProgress(msgspec.Struct, frozen=True):
-    """The content of the file: the jobs that may have unsettled notifications. It may be out of date.
+    """The content of the file, which may be out of date: jobs with unsettled notifications.
 
     Attributes:
         since: For each kind and target, since when notifications of that kind are delivered to it.
@@ -235,7 +235,7 @@ _decode = msgspec.json.Decoder(NotifyProgress).decode
 
 
 def load_progress(directory: Path) -> NotifyProgress | None:
-    """Return the content of the file, None if it is missing or unusable; it is then created again."""
+    """Return the content of the file, None if it is missing or unusable."""
     try:
         found = _decode(read_regular(directory / FILE))
     except (OSError, *DECODE_ERRORS):
@@ -254,6 +254,6 @@ def initial_progress(
 
 
 def forget_progress(directory: Path) -> None:
-    """Delete the file, because notifications are off: events of this time are not delivered later."""
+    """Delete the file, so that events from now on are not delivered later."""
     with suppress(OSError):
         (directory / FILE).unlink(missing_ok=True)

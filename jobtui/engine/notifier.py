@@ -1,4 +1,4 @@
-"""The notifier of a profile's owner: it finds notifications, delivers them, and records the results.
+"""The notifier of a profile's owner, which delivers notifications and records the results.
 
 Guarantees, each held by a test of its name:
     at least once: a delivery is settled when its result is on disk. If the owner ends before, the next one
@@ -139,7 +139,7 @@ class Notifier:
         return found
 
     def _is_recent(self, delivery: Delivery) -> bool:
-        """Return whether notifications of its kind already went to its target when its event happened."""
+        """Return whether its event came after its kind and its target were configured."""
         since = self._progress.since.get(delivery.route)
         return since is not None and delivery.notification.at >= since
 

@@ -1,4 +1,4 @@
-"""The settings of a profile, as the engine needs them, and the advice how to keep its owner alive."""
+"""The settings of a profile for the engine, and advice on keeping its owner alive."""
 
 from __future__ import annotations
 
@@ -81,7 +81,7 @@ def with_demo_rate(profile: Profile) -> Profile:
 
 
 def describe_autostart(profile: Profile) -> str:
-    """Return the advice how to keep a process alive that runs the schedules: a systemd unit, or cron."""
+    """Return advice on keeping a process for the schedules alive: a systemd unit or cron."""
     import shutil  # late, like the others: few commands report this
 
     import platformdirs

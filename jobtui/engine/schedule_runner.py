@@ -396,7 +396,7 @@ class ScheduleRunner:
         return f"Job {job.id} continues, and no schedule pauses it"
 
     def _explain_missed_runs(self, before: Sequence[Schedule]) -> None:
-        """Record with a job that stays paused what continues it, if the run that would have has passed."""
+        """Record with each paused job what continues it now, if its run did not take place."""
         for each in before:
             after = self._schedules[each.name]
             if each.held and after.held and each.next != after.next:

@@ -1,4 +1,4 @@
-"""The scheduler, a pure function that decides which tasks start next, and the policy which jobs may run at all.
+"""The scheduler, a pure function that selects the next tasks, and the policy for jobs.
 
 The rules:
     one running job per space, first come first served; spaces run in parallel, up to a limit of jobs;

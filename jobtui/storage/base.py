@@ -160,7 +160,10 @@ class CompactionFigures(msgspec.Struct, frozen=True, gc=False, omit_defaults=Tru
 
 
 def describe_stall(*, is_stopped: bool, rate: int) -> str:
-    """Return how RocksDB stalls writes, "" if it neither stops nor limits them. `rate`: bytes a second."""
+    """Return how RocksDB stalls writes, "" if it does not.
+
+    `rate`: the limit in bytes a second, 0 without one.
+    """
     if is_stopped:
         return "writes are stopped"
     return f"writes are limited to {format_rate(rate)}" if rate else ""
@@ -335,11 +338,11 @@ class TaskRunner(Inventory, Protocol):
         ...
 
     def can_stall(self, space: str, host: str) -> bool:
-        """Return whether writes to the space could be stalled now, so that `find_stall` is worth a call."""
+        """Return whether writes to the space could be stalled now: only then call `find_stall`."""
         ...
 
     async def find_stall(self, space: str, host: str) -> str:
-        """Return how RocksDB slows down or stops writes to the space; "" if it does neither or is not known.
+        """Return how RocksDB stalls writes to the space, "" if it does not or is not known.
 
         It starts and opens nothing, and raises nothing.
         """

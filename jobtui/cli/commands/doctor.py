@@ -45,7 +45,7 @@ class CheckLevel(enum.StrEnum):
 
 
 class Finding(msgspec.Struct, frozen=True):
-    """A line of the report: the subject of the check, the result, and advice unless it is in order."""
+    """A line of the report: what was checked, the result, and advice if it is not in order."""
 
     level: CheckLevel
     what: str

@@ -142,7 +142,7 @@ class LocalStorage:
         return self._loads[space] > 0
 
     async def find_stall(self, space: str, host: str) -> str:
-        """Return how RocksDB stalls writes to an own database; "" for an adopted one, which its owner writes.
+        """Return how RocksDB stalls writes to an own database; "" for an adopted one.
 
         A worker that does not run has no database open, and one that does not answer may be busy.
         """

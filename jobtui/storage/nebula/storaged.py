@@ -301,7 +301,7 @@ class AdminCall:
         return self._is_canceled
 
     def abort(self) -> None:
-        """Cancel the request; if it was sent, end the connection: the answer fails, and the host continues."""
+        """Cancel the request; if it was sent, end the connection, while the host continues."""
         if not self.cancel():
             self._disconnect()
 

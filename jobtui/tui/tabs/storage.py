@@ -47,7 +47,7 @@ def storage_lines(job: Job, results: Mapping[str, StatsResult], width: int, look
 def _stats_columns(
     task: Task, now: SpaceStats | None, *, is_fetched: bool
 ) -> list[tuple[str, SpaceStats | None]]:
-    """Return the stats of a host that are known; `is_fetched`: the current ones are known soon."""
+    """Return the known stats of a host; `is_fetched`: the current ones are known soon."""
     columns = [("before", task.before), ("after", task.after), ("now", now)]
     known = [(name, stats) for name, stats in columns if stats is not None or (name == "now" and is_fetched)]
     return known or columns[:2]

@@ -112,7 +112,7 @@ class CompletionList(StyledWidget):
         return self.strip((*line, (gap, TextRole.PLAIN), self._edge(y)), width, self.rich_style)
 
     def _edge(self, y: int) -> Span:
-        """Return the right edge: a sign of the candidates above the first one in sight or below the last."""
+        """Return the right edge, with an arrow if there are more candidates above or below."""
         if y == 0 and self._first:
             return "↑", TextRole.KEY
         is_last = y == self.size.height - 1

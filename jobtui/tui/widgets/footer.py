@@ -135,7 +135,7 @@ class KeyBar(OneLine):
         return (*self._remark, (" " * gap, TextRole.PLAIN), *shown) if shown else self._remark
 
     def _shown(self, width: int) -> list[KeyCommand]:
-        """Return the commands whose keys are shown; next to a remark, the way out if there is room for it."""
+        """Return the commands whose keys are shown; next to a remark, at most the way out."""
         if not self._remark:
             return key_commands(self._commands, self._keymap, width, self._main)
         ways_out = sorted(
