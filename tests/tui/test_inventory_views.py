@@ -26,6 +26,14 @@ def test_counts_of_jobs_are_written_closer_rather_than_cut(width: int, shown: st
     assert [plain(cell) for cell in rows.cells(0, [PlacedColumn(SPACE_COLUMNS[-1], 5, 0, width)])] == [shown]
 
 
+def test_paused_jobs_are_counted_on_their_own() -> None:
+    now = datetime(2019, 12, 17, 17, 21, tzinfo=UTC)
+    paused = Job(7, "compact", "nba", now, Status.RUNNING, tasks=(Task(0, "h1"),), paused=True)
+    pausing = Job(8, "compact", "nba", now, Status.RUNNING, tasks=(Task(0, "h1", Status.RUNNING),), paused=True)
+    counts = {Status.RUNNING: 2, Status.QUEUE: 3}
+    assert plain(job_counts(counts, [paused, pausing])) == "▶ 1  ‖ 1  ◷ 3"
+
+
 def test_counts_of_jobs_have_one_form_in_all_rows() -> None:
     many = {Status.RUNNING: 1, Status.QUEUE: 2, Status.FINISHED: 4}
     rows = NamedRows()

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterable, Mapping, Sequence
 
 from jobtui.engine.client import SpaceOverview
 from jobtui.formatting import format_bytes, format_percent
 from jobtui.model import Job, Status, Task
 from jobtui.storage.base import Host
-from jobtui.tui.text.spans import GLYPH, STATUS_ROLE, Line, Span, TextRole, line_width, plain
+from jobtui.tui.text.spans import (
+    GLYPH,
+    PAUSED,
+    STATUS_ROLE,
+    Line,
+    Span,
+    TextRole,
+    line_width,
+    plain,
+    separate_paused,
+)
 from jobtui.tui.widgets.table_layout import Column, PlacedColumn
 
 SPACE_COLUMNS = (
@@ -134,10 +144,12 @@ def space_rows(
     sort: str,
     descending: bool,
     chosen: str | None = None,
+    paused: Collection[Job] = (),
 ) -> list[tuple[str, Mapping[str, Line]]]:
     """Return a row for each space, in order.
 
-    `verdicts`: the advice for the spaces that were measured; `chosen`: the space of the command bar.
+    `verdicts`: the advice for the spaces that were measured; `chosen`: the space of the command bar;
+    `paused`: the paused jobs, which are counted on their own once their hosts are free.
     """
     values: Mapping[str, Callable[[SpaceOverview], object]] = {
         "name": lambda entry: entry.space.name,
@@ -153,7 +165,7 @@ def space_rows(
             entry.space.name,
             _space(
                 entry,
-                counts(entry.space.name),
+                job_counts(counts(entry.space.name), [job for job in paused if job.space == entry.space.name]),
                 verdicts.get(entry.space.name, ""),
                 is_chosen=entry.space.name == chosen,
             ),
@@ -188,7 +200,7 @@ def _work(job: Job, task: Task) -> Line:
     return ((f"job {job.id}", TextRole.RUNNING), (f"  {job.label}", TextRole.PLAIN), (done, TextRole.MUTED))
 
 
-def _space(entry: SpaceOverview, counts: Counts, verdict: str, *, is_chosen: bool) -> Mapping[str, Line]:
+def _space(entry: SpaceOverview, jobs: Line, verdict: str, *, is_chosen: bool) -> Mapping[str, Line]:
     name = [(entry.space.name, TextRole.STRONG)]
     if is_chosen:
         name.append(("  in use", TextRole.ACCENT))
@@ -202,17 +214,23 @@ def _space(entry: SpaceOverview, counts: Counts, verdict: str, *, is_chosen: boo
         "size": ((format_bytes(entry.size, unknown="–"), TextRole.PLAIN),),
         "memory": ((format_bytes(entry.memory, unknown="–"), TextRole.PLAIN),),
         "pending": ((format_bytes(entry.pending, unknown="–"), TextRole.PLAIN),),
-        "jobs": job_counts(counts),
+        "jobs": jobs,
     }
 
 
-def job_counts(counts: Counts) -> Line:
-    """Return the number of jobs of each status, without those that have none: `▶ 1  ◷ 2  ✖ 3`."""
+def job_counts(counts: Counts, active: Iterable[Job] = ()) -> Line:
+    """Return the numbers of the active, paused and ended jobs above 0: `▶ 1  ‖ 1  ◷ 2  ✖ 3`."""
+    counts, paused = separate_paused(counts, active)
+    parts = [
+        (GLYPH[status], counts.get(status, 0), STATUS_ROLE[status])
+        for status in (Status.RUNNING, Status.QUEUE, Status.FINISHED, Status.FAILED, Status.STOPPED)
+    ]
+    parts.insert(1, (PAUSED, paused, TextRole.WARNING))
     spans: list[Span] = []
-    for status in (Status.RUNNING, Status.QUEUE, Status.FINISHED, Status.FAILED, Status.STOPPED):
-        if counts.get(status):
+    for glyph, count, role in parts:
+        if count:
             # a span that begins with a blank is omitted, not cut, if there is no room for it
-            spans.append((f"{'  ' if spans else ''}{GLYPH[status]} {counts[status]:,}", STATUS_ROLE[status]))
+            spans.append((f"{'  ' if spans else ''}{glyph} {count:,}", role))
     return tuple(spans) or (("", TextRole.PLAIN),)
 
 

@@ -24,7 +24,7 @@ from jobtui.tui.data.feed import Batch, LingeringTasks
 from jobtui.tui.keymap import Keymap
 from jobtui.tui.terminal import notice_sequence
 from jobtui.tui.text.notices import current_alarm, describe_end, describe_ends, describe_no_effect
-from jobtui.tui.text.spans import Line, connection_span
+from jobtui.tui.text.spans import Line, connection_span, separate_paused
 from jobtui.tui.views import make_view
 from jobtui.tui.views.base import DashboardView, ViewContainer
 from jobtui.tui.views.jobs import JobsView
@@ -32,7 +32,7 @@ from jobtui.tui.widgets.base import LinesView
 from jobtui.tui.widgets.completions import CompletionList
 from jobtui.tui.widgets.console import Console
 from jobtui.tui.widgets.footer import TooSmall, fit_toast
-from jobtui.tui.widgets.header import AlarmLines, Header, HeaderState, separate_paused
+from jobtui.tui.widgets.header import AlarmLines, Header, HeaderState
 
 if TYPE_CHECKING:
     # imported when they are first needed: a start is mostly imports

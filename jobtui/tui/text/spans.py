@@ -14,7 +14,7 @@ from math import isnan, nan
 
 from rich.cells import cell_len, set_cell_size
 
-from jobtui.engine.lifecycle import describe_deferral
+from jobtui.engine.lifecycle import describe_deferral, is_held
 from jobtui.formatting import (
     MAX_MARKS,
     format_percent,
@@ -223,6 +223,15 @@ def status_span(job: Job) -> Span:
     if job.stopping and job.status is Status.RUNNING:
         return f"{STOPPING} stopping {job.ended_tasks}/{len(job.tasks)}", TextRole.WARNING
     return f"{GLYPH[job.status]} {job.status.value}", STATUS_ROLE[job.status]
+
+
+def separate_paused(counts: Mapping[Status, int], active: Iterable[Job]) -> tuple[Mapping[Status, int], int]:
+    """Return the counts without the paused jobs, and the number of these."""
+    rest, paused = dict(counts), 0
+    for job in filter(is_held, active):
+        rest[job.status] = max(0, rest.get(job.status, 0) - 1)  # the jobs may be newer than the counts
+        paused += 1
+    return rest, paused
 
 
 def step_count(job: Job) -> str:

@@ -245,7 +245,8 @@ class SpacesView(InventoryView):
         counts = self.context.client.history.counts
         verdicts = self.context.verdicts
         chosen = self.context.space
-        return space_rows(overview.spaces, counts, verdicts, sorting.key, sorting.descending, chosen)
+        paused = [job for job in self.context.client.active_jobs() if job.paused]
+        return space_rows(overview.spaces, counts, verdicts, sorting.key, sorting.descending, chosen, paused)
 
     def _current_entry(self) -> SpaceOverview | None:
         overview = self.context.overview_cache.overview

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 import msgspec
 from textual.screen import Screen
 from typing_extensions import override
 
-from jobtui.engine.lifecycle import is_held
 from jobtui.formatting import format_count
-from jobtui.model import Job, Status
+from jobtui.model import Status
 from jobtui.tui.text.spans import GLYPH, PAUSED, STATUS_ROLE, Line, Span, TextRole, cut, line_width, wrap
 from jobtui.tui.widgets.base import LinesView, OneLine
 
@@ -89,15 +88,6 @@ def header_line(state: HeaderState, width: int) -> Line:
     shown = cut(shown, room) if room >= _MIN_NAME else ()
     space_left = " " * (width - line_width(shown) - line_width(counts))
     return cut((*shown, (space_left, TextRole.PLAIN), *counts), width)
-
-
-def separate_paused(counts: Mapping[Status, int], active: Iterable[Job]) -> tuple[Mapping[Status, int], int]:
-    """Return the counts without the paused jobs, and the number of these."""
-    rest, paused = dict(counts), 0
-    for job in filter(is_held, active):
-        rest[job.status] = max(0, rest[job.status] - 1)  # the jobs may be newer than the counts
-        paused += 1
-    return rest, paused
 
 
 class _CountForm(enum.Enum):
