@@ -10,11 +10,13 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
+from jobtui.engine.cluster import lifecycle
 from jobtui.engine.cluster.requests import ClusterRequests
 from jobtui.errors import ErrorCode, StorageError
 from jobtui.history import StoreFull
-from jobtui.model import EventKind, Job, Status
+from jobtui.model import ClusterRef, EventKind, Job, Status, Task
 from jobtui.storage.base import ClusterJob
 from tests.support.cluster_bench import ClusterBench, cluster_bench, ended_on, lost, refusal
 from tests.support.engines import WAIT
@@ -34,6 +36,20 @@ def test_stop_names_who_requested_it_and_why(prod: ClusterBench) -> None:
     assert values["stopped_by"] == prod.session.requested_by
     assert values["stopped_reason"] == "wrong space"
     assert (values["write_limit"], values["limited_by"]) == (None, "")
+
+
+def test_stop_keeps_its_time_when_the_tasks_of_its_job_become_known() -> None:
+    end = START + timedelta(seconds=9)
+    listed = ClusterJob(4, "compact", Status.RUNNING, START, None, tasks=())
+    ended = replace(listed, status=Status.STOPPED, stop=end)
+    job = lifecycle.discover(1, ClusterRef("prod", "nba", 4), listed, START)
+    job = lifecycle.request_stop(job, START + timedelta(seconds=5), "", "anna@db1, script")
+    job = lifecycle.apply_update(job, ended, LATER)
+    task = Task(0, "10.0.0.5", Status.STOPPED, start=START, stop=end)
+    events = lifecycle.amend(job, replace(ended, tasks=(task,)), LATER).events
+    assert [event.kind for event in events if event.task is None] == [event.kind for event in job.events]
+    asked = next(event for event in events if event.kind is EventKind.STOP_ASKED)
+    assert asked.at == START + timedelta(seconds=5)
 
 
 def test_stop_is_sent_and_its_effect_polled_at_once(prod: ClusterBench) -> None:

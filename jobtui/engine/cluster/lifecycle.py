@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 
 from msgspec.structs import replace
 
+from jobtui.engine.job_log import STOP_REFUSED
 from jobtui.engine.lifecycle import IllegalTransition, clamp_time
 from jobtui.formatting import format_local_time
 from jobtui.model import (
@@ -262,9 +263,16 @@ def _with_details(job: Job, found: ClusterJob, now: datetime) -> Job:
     """Return an ended job, known only from a list so far, with its tasks and with its events in order."""
     first, *others = job.events
     listed = replace(job, status=Status.QUEUE, start=None, stop=None, events=(first,))
-    kept = {EventKind.NOTE, EventKind.STOP_ASKED, *DELIVERIES}
-    notes = (event for event in others if event.kind in kept)
-    return _add_events(apply_update(listed, found, now), notes)
+    shown = apply_update(listed, found, now)
+    kept = [event for event in others if event.kind in {EventKind.NOTE, EventKind.STOP_ASKED, *DELIVERIES}]
+    stops = [event for event in kept if _is_about_stop(event)]
+    in_order = sorted((*shown.events[1:], *stops), key=lambda event: event.at)
+    notes = (event for event in kept if not _is_about_stop(event))
+    return _add_events(replace(shown, events=(first,)), (*in_order, *notes))
+
+
+def _is_about_stop(event: JobEvent) -> bool:
+    return event.kind is EventKind.STOP_ASKED or event.reason.startswith(STOP_REFUSED)
 
 
 def _add_events(job: Job, new: Iterable[JobEvent]) -> Job:
