@@ -224,7 +224,7 @@ def test_detail_shows_the_limit_in_force_and_who_set_it(tmp_path: Path) -> None:
             await shown.press("plus")
             await shown.shows(f"write limit 4 MiB/s per host, set by {who} (dashboard)")
             shown.bench.execute("SET RATE OFF")
-            await shown.shows(f"no write limit, set by {who} (script, for all jobs)")
+            await shown.shows(f"write limit lifted by {who} (script, for all jobs)")
 
     asyncio.run(run())
 

@@ -275,10 +275,13 @@ def _write_limit(job: Job) -> str:
     """Return `write limit 3 MiB/s per host`, and who set it; "" if it need not be shown."""
     if job.write_limit is None or job.limited_by == OF_STATEMENT:
         return ""
-    limit = f"write limit {format_rate(job.write_limit)} per host" if job.write_limit else "no write limit"
+    by = describe_requester(job.limited_by)
+    if not job.write_limit:
+        return f"write limit lifted by {by}" if by else "no write limit"
+    limit = f"write limit {format_rate(job.write_limit)} per host"
     if job.limited_by == OF_PROFILE:
         return f"{limit} (compact_rate)"
-    return f"{limit}, set by {describe_requester(job.limited_by)}" if job.limited_by else limit
+    return f"{limit}, set by {by}" if by else limit
 
 
 def _lineage(job: Job, recovered_as: Sequence[int]) -> str:
