@@ -90,7 +90,7 @@ def test_screen_does_not_wait_for_a_silent_graphd(
     with on_screen(tmp_path, graphd) as terminal:
         graphd.fault_of["SUBMIT"] = Fault.HANG
         send(terminal, "ADMIN FLUSH nba")
-        terminal.shows("flush nba", "◷ queue", "asked of 127")
+        terminal.shows("flush nba", "◷ queue", "sent to 127")
         terminal.press("escape")
         cluster.submit("test2", "STATS")
         terminal.shows("stats test2", "▶ running")

@@ -69,7 +69,7 @@ def test_unknown_cluster_id_is_shown_as_none(tmp_path: Path) -> None:
         async with on_a_cluster(tmp_path, ScriptedManager()) as (shown, prod):
             prod.cluster(lambda manager: manager.answers.clear())
             prod.engine.execute("ADMIN FLUSH nba", prod.session)
-            await shown.shows("flush nba", "asked of prod")
+            await shown.shows("flush nba", "sent to prod")
             await shown.press("home", "left_square_bracket")
             await shown.until(lambda: "its id there is not known yet" in shown.detail)
             answer = prod.engine.execute("SHOW JOB 1", Session(None, tmp_path)).result(WAIT)
@@ -90,7 +90,7 @@ def test_unanswered_text_is_shown_in_the_header(tmp_path: Path) -> None:
             await shown.until(lambda: shown.dashboard.console.bar.is_typing)
             await shown.paste("ADMIN FLUSH nba")
             await shown.press("enter")
-            await shown.shows("asked of prod")
+            await shown.shows("sent to prod")
             assert "waiting for" not in shown.screen
             prod.clock.advance(1)
             shown.dashboard.tick()
@@ -111,7 +111,7 @@ def test_job_unknown_to_the_cluster_shows_no_id(tmp_path: Path) -> None:
             await shown.shows("■ stopped")
             assert "40 on prod" in shown.row("▶ running")
             assert "on prod" not in shown.row("■ stopped")
-            assert "asked of" not in shown.row("■ stopped")
+            assert "sent to" not in shown.row("■ stopped")
 
     asyncio.run(run())
 

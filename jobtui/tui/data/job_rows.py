@@ -412,7 +412,7 @@ def _there(origin: ClusterRef, *, ended: bool) -> str:
     # the id first: a narrow column cuts the end
     if origin.id:
         return f"{origin.id} on {origin.cluster}"
-    return "" if ended else f"asked of {origin.cluster}"
+    return "" if ended else f"sent to {origin.cluster}"
 
 
 def _reclaimed(job: Job, now: datetime) -> Line:

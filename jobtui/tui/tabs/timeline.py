@@ -227,7 +227,7 @@ def _home(origin: ClusterRef, *, ended: bool) -> str:
     where = f"space {origin.space} on cluster {origin.cluster}"
     if origin.id:
         return f"job {origin.id} of {where}"
-    return f"asked of {where}: its id there is not known{'' if ended else ' yet'}"
+    return f"requested in {where}: its id there is not known{'' if ended else ' yet'}"
 
 
 def _event(event: JobEvent, hosts: dict[int, str], width: int) -> list[Line]:
