@@ -359,7 +359,7 @@ class Job(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
 
     @property
     def requester(self) -> str:
-        """Who requested the job and from where, or the schedule that did; "" if unknown."""
+        """The requester of the job, with the source, or its schedule; "" if unknown."""
         return f"schedule {self.schedule}" if self.schedule else self.requested_by
 
     @property

@@ -46,7 +46,7 @@ _MIN_NAME = 8  # cells that a name keeps before the label
 
 
 class Attention(enum.IntEnum):
-    """What needs attention in a space, the most urgent first."""
+    """The reasons to look at a space, the most urgent first."""
 
     FAILED = 0
     LOW_DISK = 1
@@ -75,7 +75,7 @@ _LABELS = {
 
 
 class SpaceCard(msgspec.Struct, frozen=True):
-    """What the card of a space shows.
+    """The content of the card of a space.
 
     Attributes:
         space: The space with its sizes.
@@ -93,7 +93,7 @@ class SpaceCard(msgspec.Struct, frozen=True):
 
     @property
     def attention(self) -> Attention:
-        """What needs attention most."""
+        """The most urgent reason to look at the space."""
         last = self.activity.last_ended
         if last is not None and last.status is Status.FAILED:
             return Attention.FAILED

@@ -96,7 +96,7 @@ class DashboardView(Container):
 
     @property
     def back_title(self) -> str:
-        """What esc does in the view, as a title of its key; "" if esc leaves the view."""
+        """The effect of esc in the view, as a title of its key; "" if esc leaves the view."""
         return ""
 
     @property
