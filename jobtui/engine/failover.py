@@ -224,13 +224,9 @@ class FailoverClient:
         try:
             self._switch_to(open_client(self._settings))
         except (StoreError, StorageError, OSError) as error:
-            self._listeners.publish(
-                [
-                    Notice(
-                        f"The jobtui that ran this profile has ended, and this one cannot take it over: {error}"
-                    )
-                ]
-            )
+            failed = f"The jobtui that ran this profile has ended, and this one cannot take it over: {error}"
+            self._listeners.publish([Notice(f"{failed}; it tries again every second")])
+            self._wait_for_owner()
             return
         if self._settings.read_only:
             self._listeners.publish([Notice("The jobtui that ran this profile has ended", "information")])

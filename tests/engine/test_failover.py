@@ -14,6 +14,7 @@ from jobtui.engine.owner_socket import SOCKET
 from jobtui.engine.profile import Profile
 from jobtui.engine.remote import RemoteClient
 from jobtui.engine.scheduler import RunPolicy
+from jobtui.errors import ErrorCode, StorageError
 from jobtui.model import Notice, Status, TaskProgressed
 from tests.support.engines import WAIT, EventLog, open_bench
 from tests.support.scripted import ScriptedStorage
@@ -73,6 +74,26 @@ def test_read_only_profile_is_taken_over_after_owner_exit(
     events.until_published(Notice, text="can be written again: this one runs it now")
     assert client.writable
     assert client.engine is not None
+    client.close()
+
+
+def test_takeover_that_fails_is_tried_again(runtime: Path, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobtui.engine.failover.BETWEEN_CHECKS_SECONDS", 0.01)
+    is_mounted = threading.Event()
+
+    def open_storage(profile: Profile, notify: object) -> ScriptedStorage:
+        if not is_mounted.is_set():
+            raise StorageError(ErrorCode.IO, "", "", "The disk is not mounted")
+        return ScriptedStorage({})
+
+    monkeypatch.setattr("jobtui.engine.backend._embedded", open_storage)
+    with open_bench(root, ScriptedStorage({})):
+        client = FailoverClient(Profile("local", root))
+        events = EventLog(client)
+    events.until_published(Notice, text="cannot take it over: The disk is not mounted; it tries again")
+    is_mounted.set()
+    events.until_published(Notice, text="can be written again: this one runs it now")
+    assert client.is_owner
     client.close()
 
 
