@@ -133,7 +133,7 @@ class Interruptions:
             watched.control.cancel.set()
         elif action == "pause":
             watched.control.pause.set()
-        elif action == "kill" and (pid := self._pid()) is not None:
+        elif action == "kill" and not working.done() and (pid := self._pid()) is not None:
             os.kill(pid, signal.SIGKILL)
 
     async def _fill_to_the_reserve(self, watched: Watched, working: asyncio.Future[TaskResult]) -> None:
