@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import datetime
@@ -46,6 +47,7 @@ class Context(msgspec.Struct, frozen=True):
     `now` is the clock for elapsed times. `watched` are the jobs whose end the user asked to be notified of,
     `submitted` those that were submitted here, whose end is reported as well. `log` is what the log view shows,
     and `storage_log` what the storage logged, which it shows among that.
+    `unanswered` has the times at which texts were sent that have no answer yet.
     `verdicts` has the advice for each space as it was measured last, except if a job of the space ended since.
     """
 
@@ -63,6 +65,7 @@ class Context(msgspec.Struct, frozen=True):
     verdicts: dict[str, str] = msgspec.field(default_factory=dict)
     log: deque[LogEntry] = msgspec.field(default_factory=lambda: deque(maxlen=MAX_LOG_ENTRIES))
     storage_log: deque[LogEntry] = msgspec.field(default_factory=lambda: deque(maxlen=MAX_STORAGE_LOG_ENTRIES))
+    unanswered: list[datetime] = msgspec.field(default_factory=list)
     _announced_early: set[int] = msgspec.field(default_factory=set)
 
     def replace_verdicts(self, verdicts: Mapping[str, str]) -> None:
@@ -77,6 +80,15 @@ class Context(msgspec.Struct, frozen=True):
         for one in batch.logged:
             text = "\n".join((f"job {one.job} on {one.host}, logged by the storage:", *one.lines))
             self.storage_log.append(LogEntry(self.now(), "log", text))
+
+    async def execute(self, text: str, session: Session) -> ExecuteResult:
+        """Execute a text of the user; the header counts the answers that are overdue."""
+        sent_at = self.now()
+        self.unanswered.append(sent_at)
+        try:
+            return await asyncio.wrap_future(self.client.execute(text, session))
+        finally:
+            self.unanswered.remove(sent_at)
 
     def log_end(self, job_id: int, severity: str, text: str) -> None:
         """Log the end of a job, except if it was announced before its event."""

@@ -102,6 +102,23 @@ def test_unanswered_text_is_shown_in_the_header(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_unanswered_statement_of_a_key_is_shown_in_the_header(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with on_a_cluster(tmp_path, ScriptedManager()) as (shown, prod):
+            await shown.execute("USE nba")
+            prod.cluster(lambda manager: manager.answers.clear())
+            await shown.press("F")
+            await shown.until(lambda: shown.app.context.unanswered)
+            prod.clock.advance(1)
+            shown.dashboard.tick()
+            await shown.shows("waiting for 1 answer")
+            prod.cluster(lambda manager: manager.answers.set())
+            await shown.shows_no_more("waiting for")
+            await shown.shows("new job 1: flush nba")
+
+    asyncio.run(run())
+
+
 def test_job_unknown_to_the_cluster_shows_no_id(tmp_path: Path) -> None:
     async def run() -> None:
         async with on_a_cluster(tmp_path, ScriptedManager()) as (shown, prod):

@@ -257,7 +257,7 @@ class JobActions:
         return answer
 
     async def _execute(self, text: str, session: Session | None = None) -> ExecuteResult:
-        return await asyncio.wrap_future(self.context.client.execute(text, session or self._session))
+        return await self.context.execute(text, session or self._session)
 
     async def _run_all(
         self, selection: Selection, statements: Callable[[Sequence[int]], Iterator[StatementBatch]]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, ClassVar
@@ -186,7 +185,7 @@ class SchedulesView(TableView):
         self._host.show_toast(f"There is no schedule: {self._key_of_new()} writes one", "warning")
 
     async def _execute(self, text: str) -> None:
-        result = await asyncio.wrap_future(self.context.client.execute(text, Session(kind="dashboard")))
+        result = await self.context.execute(text, Session(kind="dashboard"))
         self._host.log_statement(text, result)
         if result.failure is not None:
             self._host.show_toast(result.failure.message, "error")

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator, Sequence
-from datetime import datetime
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -215,7 +213,6 @@ class Console(Vertical):
         self.completions = CompletionList(id="completions")
         self.bar = CommandBar(context, self.completions, id="bar")
         self.keys = KeyBar(context.keymap, id="keys")
-        self._unanswered: list[datetime] = []
         self._was_writable = context.client.writable
 
     def compose(self) -> ComposeResult:
@@ -326,12 +323,7 @@ class Console(Vertical):
             self._host.show_toast("Nothing was dropped")
             return
         prompt = self.context.prompt
-        sent_at = self.context.now()
-        self._unanswered.append(sent_at)
-        try:
-            result = await asyncio.wrap_future(self.context.client.execute(text, self.context.session))
-        finally:
-            self._unanswered.remove(sent_at)
+        result = await self.context.execute(text, self.context.session)
         self.transcript.add(
             [
                 *sent_lines(prompt, text),
@@ -357,7 +349,7 @@ class Console(Vertical):
     def overdue(self) -> int:
         """The number of texts that have had no answer for longer than users like to wait."""
         now = self.context.now()
-        return sum((now - sent_at).total_seconds() >= _OVERDUE_SECONDS for sent_at in self._unanswered)
+        return sum((now - sent_at).total_seconds() >= _OVERDUE_SECONDS for sent_at in self.context.unanswered)
 
     def on_command_input_analysis_changed(self, message: CommandInput.AnalysisChanged) -> None:
         """Show what was found in the text that is being typed."""
