@@ -58,6 +58,19 @@ def test_engine_resumes_by_itself_after_a_full_disk(solo: Bench, fault: DiskFaul
     assert [row[2] for row in solo.rows("SHOW JOBS")] == ["finished"]
 
 
+def test_engine_resumes_each_time_the_disk_was_full(solo: Bench, fault: DiskFault) -> None:
+    for times in (1, 2):
+        fault.on_write = errno.ENOSPC
+        assert "full" in solo.refusal("ADMIN COMPACT solo")
+        fault.on_write = 0
+        solo.clock.pass_by(2)
+        solo.events.wait_for(
+            lambda times=times: sum("can be written again" in text for text in solo.events.notices) == times
+        )
+    assert solo.engine.write_error == ""
+    assert len(solo.rows("ADMIN COMPACT solo")) == 1
+
+
 def test_job_end_is_recorded_once_a_full_disk_has_room(solo: Bench, fault: DiskFault, tmp_path: Path) -> None:
     solo.execute("ADMIN COMPACT solo; ADMIN FLUSH solo")
     operation = solo.storage.operation("solo", "far")
