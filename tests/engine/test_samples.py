@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from jobtui.engine import samples
+from jobtui.engine import sampler, samples
 from jobtui.engine.client import Client
 from jobtui.engine.profile import Profile
 from jobtui.engine.reader import ReadOnlyClient
@@ -278,6 +278,15 @@ class TestSampler:
             assert list(found.series(Gauge.WRITTEN, 0)) == [500.0, 1000.0]
             assert list(found.series(Gauge.L0_FILES)) == [8.0, 4.0]
             assert found.series(Gauge.FREE)[-1] == pytest.approx(10**9 - 3000, rel=1e-6)
+
+    def test_moments_are_recorded_while_a_job_runs(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(sampler, "SAMPLE_SECONDS", 0.01)
+        with compacting(tmp_path, ("h1",)) as bench:
+            for moments in (1, 2):
+                bench.advance(1)
+                eventually(lambda count=moments: with_moments(samples_of(bench.engine, 1), count))
 
     @pytest.mark.parametrize("gap", [0, 0.001])
     def test_short_work_counts_over_its_whole_second(self, tmp_path: Path, gap: float) -> None:
