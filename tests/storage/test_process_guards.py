@@ -86,6 +86,19 @@ class TestProcess:
             assert await reply == p.Done()
         await life.kill()
 
+    async def test_reply_that_nothing_waits_for_is_passed_over(self) -> None:
+        unknown, first, second = (
+            msgspec.json.encode(p.WorkerResponse(number, p.Done())) for number in (99, 1, 2)
+        )
+        # written at once: the second of the same number comes before the first has been forgotten
+        script = 'read request; printf "%s\\n%s\\n%s\\n" "$1" "$2" "$2"; read request; echo "$3"; read request'
+        life = await spoken(script, unknown, first, second)
+        async with asyncio.timeout(LONGEST):
+            for _ in range(2):
+                _, reply = life.send(p.Ping())
+                assert await reply == p.Done()
+        await life.kill()
+
     async def test_invalid_lines_are_reported_a_few_times(self) -> None:
         notices: list[str] = []
         life = await spoken("for each in 1 2 3 4 5; do echo no message; done", notices=notices)
