@@ -138,6 +138,22 @@ def test_any_segment_damage_is_found_and_repaired(
         history.close()
 
 
+def test_segment_without_readable_records_is_reported_and_kept(
+    sealed: Made, copied: Callable[[Made], Path]
+) -> None:
+    path = copied(sealed)
+    segment = sorted(path.glob("seg-*.jsonl"))[1]
+    lost = {msgspec.json.decode(line)["id"] for _, line in lines_of(segment.read_bytes())}
+    segment.write_bytes(b"nothing of use\n" * 9)
+    segment.with_name(f"{segment.stem}.idx.json").unlink()
+    assert f"{segment.name}: nothing in it can be read; the manifest no longer names it" in repair(path)
+    assert b"nothing of use" in kept_in(path)
+    assert verify(path) == []
+    jobs, history = read_all(path)
+    assert jobs == {job_id: job for job_id, job in sealed.jobs.items() if job_id not in lost}
+    history.close()
+
+
 def test_repair_notes_name_the_copies_that_it_kept(sealed: Made, copied: Callable[[Made], Path]) -> None:
     path = copied(sealed)
     segment = sorted(path.glob("seg-*.jsonl"))[1]
