@@ -122,6 +122,17 @@ def test_options_that_the_cluster_would_ignore_are_refused(prod: ClusterBench) -
     )
 
 
+def test_cluster_cannot_pause_and_the_alternative_is_named(prod: ClusterBench) -> None:
+    for cluster_id in (40, 41):
+        prod.cluster(lambda manager, number=cluster_id: manager.put("nba", number, Status.RUNNING))
+        prod.events.wait_for(lambda number=cluster_id: prod.of("nba", number))
+    refused = "The cluster runs its jobs itself and cannot pause one"
+    assert prod.refusal("PAUSE JOB 1") == f"{refused}; STOP JOB 1 ends it"
+    assert prod.refusal("PAUSE JOB 1, 2") == f"{refused}; STOP JOB 1, 2 ends them"
+    assert prod.refusal("RESUME JOB 1") == refused
+    assert not prod.job(1).paused
+
+
 def test_impossible_request_is_refused_before_it_is_sent(prod: ClusterBench) -> None:
     ended_on(prod, 40, Status.FINISHED)
     for text, message in (
