@@ -327,12 +327,12 @@ class TestForeignModules:
 
     def test_relative_python_path(self, run_in: CommandLine, trap: Path) -> None:
         # only for the processes that are started: this one is found by the absolute entry
-        from jobtui.interpreter import environment
+        from jobtui.interpreter import interpreter_environment
 
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PYTHONPATH", os.pathsep.join(["", ".", "lib", str(run_in.home)]))
             patch.setenv("PYTHONINSPECT", "1")
-            found = environment()
+            found = interpreter_environment()
         entries = found["PYTHONPATH"].split(os.pathsep)
         assert str(run_in.home) in entries
         assert all(Path(entry).is_absolute() for entry in entries)

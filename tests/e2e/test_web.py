@@ -337,6 +337,7 @@ class TestBrowser:
         with serving(nba, "--writable") as server:
             browser.open(server.address)
             browser.shows("types a statement")
+            browser.devtools("Page.bringToFront")  # a page without the focus may not write to the clipboard
             browser.run("return navigator.clipboard.writeText('ADMIN FLUSH nba')")
             browser.press(":")
             browser.press("v", control=True)
