@@ -73,7 +73,7 @@ class PublishedMachine(msgspec.Struct, frozen=True):
             report: The run, of all figures or of some.
             names: The figures that exist: others are removed. None keeps all.
         """
-        form = "quick" if report.quick else "whole"
+        form: Literal["quick", "whole"] = "quick" if report.quick else "whole"
         figures = {figure.name: figure for figure in self.figures}
         for figure in report.figures:
             figures[figure.name] = PublishedFigure(**msgspec.structs.asdict(figure), form=form)

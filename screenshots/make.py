@@ -154,9 +154,9 @@ async def completion(photographer: Photographer) -> None:
     await photographer.press("home", "colon")
     await photographer.type("SHOW JOB 3")
     await photographer.press("enter")
-    await photographer.until(lambda: not photographer.app.dashboard.console.transcript.empty)
+    await photographer.until(lambda: not photographer.app.dashboard.console.transcript.is_empty)
     await photographer.type("SHOW JOB ")
-    await photographer.until(lambda: photographer.app.dashboard.console.completions.open)
+    await photographer.until(lambda: photographer.app.dashboard.console.completions.is_open)
 
 
 async def error(photographer: Photographer) -> None:
@@ -164,7 +164,7 @@ async def error(photographer: Photographer) -> None:
     await photographer.press("colon")
     await photographer.type("ADMIN COMPACT nbaa")
     await photographer.press("enter")
-    await photographer.until(lambda: not photographer.app.dashboard.console.transcript.empty)
+    await photographer.until(lambda: not photographer.app.dashboard.console.transcript.is_empty)
     await photographer.type("SHOW JBO 3")
 
 
@@ -196,6 +196,7 @@ async def advice(photographer: Photographer) -> None:
     """Show which spaces need a compaction."""
     if "cities" not in photographer.engine.space_names():
         chance = random.Random(1)
+        assert isinstance(photographer.engine, LocalClient)  # which can load pairs
         await photographer.run("CREATE SPACE cities")
         for _ in range(3):
             pairs = [(b"%06d" % number, chance.randbytes(400)) for number in range(5_000)]
