@@ -92,6 +92,13 @@ class TestTimeline:
         paused = msgspec.structs.replace(job, paused=True)
         assert glyphs(paused) == ["‖ jo", "‖ h1", "◷ h3", "✔ h2"]
 
+    def test_times_are_whole_if_the_bars_leave_room(self) -> None:
+        start, now = NOW + timedelta(hours=1, minutes=12), NOW + timedelta(hours=3, minutes=25)
+        job = Job(1, "compact", "nba", NOW, Status.RUNNING, start=start, tasks=(Task(0, "h1", start=start),))
+        lines = [plain(line) for line in timeline_lines(job, 80, now, DateOrder.MONTH_FIRST)]
+        assert lines[1].endswith("waited 1:12:00 · runs 2:13:00")
+        assert len(lines[1]) <= 80
+
     def test_what_goes_on_is_in_the_present_tense(self) -> None:
         tasks = (
             Task(0, "h1", Status.RUNNING, start=NOW),

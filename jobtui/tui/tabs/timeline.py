@@ -36,7 +36,8 @@ from jobtui.tui.text.spans import (
     wrap,
 )
 
-_NOTE = 26
+_NOTE = 26  # cells of the times beside a bar; they get more if they need it
+_MIN_BARS = 30  # cells: shorter bars cannot be compared
 _WAIT = "╌"
 _WORK = "▇"
 # lower than the bars of the progress in the same lines
@@ -56,7 +57,10 @@ def timeline_lines(job: Job, width: int, now: datetime, order: DateOrder) -> lis
     end = max(job.stop or now, begin)
     total = (end - begin).total_seconds()
     label = min(16, max(5, *(width_of(task.host) for task in job.tasks), 5)) if job.tasks else 5
-    note = _NOTE if width - label - _NOTE >= 30 else 0
+    notes = [_note(job, part, now) for part in (job, *job.tasks)]
+    # a wider note is cut if the bars would have fewer cells
+    note = min(max(_NOTE, 2 + max(map(len, notes))), max(_NOTE, width - label - _MIN_BARS))
+    note = note if width - label - note >= _MIN_BARS else 0
     room = max(8, width - _GUTTER - label - note - 2)
     axis = _Axis(begin, total, room)
     scale = _scale(format_recent_time(begin, now, order), f"+{format_duration(total)}", room)
