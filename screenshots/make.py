@@ -154,7 +154,7 @@ async def completion(photographer: Photographer) -> None:
     await photographer.press("home", "colon")
     await photographer.type("SHOW JOB 3")
     await photographer.press("enter")
-    await photographer.until(lambda: not photographer.app.dashboard.console.transcript.is_empty)
+    await photographer.until(lambda: photographer.app.dashboard.console.transcript.has_lines)
     await photographer.type("SHOW JOB ")
     await photographer.until(lambda: photographer.app.dashboard.console.completions.is_open)
 
@@ -164,7 +164,7 @@ async def error(photographer: Photographer) -> None:
     await photographer.press("colon")
     await photographer.type("ADMIN COMPACT nbaa")
     await photographer.press("enter")
-    await photographer.until(lambda: not photographer.app.dashboard.console.transcript.is_empty)
+    await photographer.until(lambda: photographer.app.dashboard.console.transcript.has_lines)
     await photographer.type("SHOW JBO 3")
 
 
