@@ -98,7 +98,7 @@ def _through_engine(place: Path, jobs: int, spaces: Mapping[str, Sequence[str]],
 
 
 def _through_huey(path: Path, jobs: int, *, durable: bool) -> float:
-    from huey import SqliteHuey  # type: ignore[import-untyped]  # it has no types; late: the other figures do not need the package
+    from huey import SqliteHuey  # late: the other figures do not need the package
 
     left = jobs * len(HOSTS)
     ended = threading.Event()

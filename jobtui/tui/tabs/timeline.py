@@ -57,7 +57,7 @@ def timeline_lines(job: Job, width: int, now: datetime, order: DateOrder) -> lis
     end = max(job.stop or now, begin)
     total = (end - begin).total_seconds()
     label = min(16, max(5, *(width_of(task.host) for task in job.tasks), 5)) if job.tasks else 5
-    notes = [_note(job, part, now) for part in (job, *job.tasks)]
+    notes = [_note(job, job, now), *(_note(job, task, now) for task in job.tasks)]
     # a wider note is cut if the bars would have fewer cells
     note = min(max(_NOTE, 2 + max(map(len, notes))), max(_NOTE, width - label - _MIN_BARS))
     note = note if width - label - note >= _MIN_BARS else 0
