@@ -96,11 +96,13 @@ def _describe_blocked(awaited: Sequence[int], active: Sequence[Job]) -> list[str
     Without these lines, a script would seem to hang.
     """
     held = {job.space: job.id for job in active if job.paused and job.status is Status.RUNNING}
+    blocked = [job for job in active if job.space in held and job.status is Status.QUEUE and not job.paused]
+    ids = frozenset(awaited) if blocked else frozenset()
     return [
         f"Job {job.id} ({job.label}) waits for job {held[job.space]}, which is paused: "
         f"RESUME JOB {held[job.space]} continues it"
-        for job in active
-        if job.id in awaited and job.status is Status.QUEUE and not job.paused and job.space in held
+        for job in blocked
+        if job.id in ids
     ]
 
 
