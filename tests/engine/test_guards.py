@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import cast
 
 import pytest
 from msgspec.structs import replace
 
-from jobtui.engine import failover, lifecycle, protocol, remote, schedule_runner, server
+from jobtui.engine import failover, lifecycle, protocol, remote, server
 from jobtui.engine.jobs import Transaction
 from jobtui.engine.lifecycle import IllegalTransition
 from jobtui.engine.local import LocalClient, next_pairs
 from jobtui.engine.profile import Profile
-from jobtui.engine.schedule_runner import CHECK_SECONDS
 from jobtui.engine.scheduler import Start, decide
 from jobtui.errors import ErrorCode, OwnerRejected, StatementRefused, StorageError
 from jobtui.model import ClusterRef, Job, Notice, Status, StepPosition, TaskLogged
 from tests.support.clock import FakeClock
 from tests.support.engines import WAIT, Bench, EventLog, open_bench
-from tests.support.made_schedules import NIGHTLY, TO_FIRST, pass_to
 from tests.support.scripted import LEAN, ScriptedStorage
 
 
@@ -270,42 +267,6 @@ class TestSpaces:
             assert "other" in bench.refusal("DROP SPACE other")
             bench.storage.is_space_admin = False
             assert "on embedded storage only" in bench.refusal("DROP SPACE IF EXISTS other")
-
-
-class TestSchedules:
-    @pytest.mark.parametrize(
-        ("statement", "notices"),
-        [
-            ("PAUSE JOB 1", ["Schedule 'nightly' could not pause its job: Job 1 is already paused"]),
-            ("STOP JOB 1", []),
-        ],
-    )
-    def test_user_comes_first_at_the_end_of_a_window(
-        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, statement: str, notices: list[str]
-    ) -> None:
-        write, writing, go_on = schedule_runner.write_atomically, threading.Event(), threading.Event()
-
-        def write_later(*arguments: Any) -> None:
-            writing.set()
-            assert go_on.wait(WAIT)
-            write(*arguments)
-
-        with open_bench(tmp_path, ScriptedStorage({"nba": ("h1", "h2")}, obey=True)) as bench:
-            bench.execute(NIGHTLY)
-            pass_to(bench, TO_FIRST)
-            bench.storage.operation("nba", "h1")
-            bench.clock.wait_for_sleep(CHECK_SECONDS)  # the start of the job has been written
-            monkeypatch.setattr(schedule_runner, "write_atomically", write_later)
-            bench.clock.advance(3.5 * 3600)
-            assert writing.wait(WAIT)
-            bench.execute(statement)
-            bench.events.wait_for(lambda: bench.job(1).paused or bench.job(1).status is Status.STOPPED)
-            go_on.set()
-            # answered once the runner has acted
-            assert bench.refusal("RESUME SCHEDULE nightly") == "Schedule 'nightly' is not paused"
-            bench.execute("ADMIN FLUSH nba")  # it is published after any notice of the schedule
-            bench.events.wait_for(lambda: bench.events.jobs(2))
-            assert [text for text in bench.events.notices if "could not" in text] == notices
 
 
 class TestAnswers:
