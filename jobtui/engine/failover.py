@@ -242,7 +242,7 @@ class FailoverClient:
     def _wait_for_owner(self) -> None:
         """Check every second whether the owner answers again, or has exited."""
         while not self._closed:
-            time.sleep(BETWEEN_CHECKS_SECONDS)
+            time.sleep(BETWEEN_CHECKS_SECONDS)  # no event says that the owner answers or has exited
             try:
                 client = connect_or_start(self._settings, tries=1)
             except (OwnerUnreachable, StoreError, StorageError, OSError):

@@ -191,12 +191,14 @@ def test_profile_of_another_owner_is_live_and_offers_no_actions(tmp_path: Path) 
     asyncio.run(run())
 
 
+def refuses(*_: object) -> None:
+    """Fail as a method of a history whose disk has an error."""
+    raise StoreError("The history cannot be read: Input/output error")
+
+
 def test_unreadable_history_is_reported_and_ends_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuses(*_: object) -> None:
-        raise StoreError("The history cannot be read: Input/output error")
-
     async def run() -> None:
         async with dashboard_bench(tmp_path, {"nba": ["local0"]}, auto=True) as shown:
             shown.bench.execute("ADMIN FLUSH nba; ADMIN FLUSH nba")
@@ -222,9 +224,6 @@ def test_unreadable_history_is_reported_and_ends_nothing(
 def test_marking_all_of_an_unreadable_history_is_reported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuses(*_: object) -> None:
-        raise StoreError("The history cannot be read: Input/output error")
-
     async def run() -> None:
         async with dashboard_bench(tmp_path, {"nba": ["local0"]}, auto=True) as shown:
             shown.bench.execute("ADMIN FLUSH nba; ADMIN FLUSH nba")

@@ -108,8 +108,8 @@ def test_wide_table_has_the_times_and_the_statement(tmp_path: Path, width: int, 
             view = shown.dashboard.view
             assert isinstance(view, SchedulesView)
             assert len(view.table.shown) == columns
-            told = ("30 2 * * * UTC", "06:00", "ADMIN FLUSH nba")
-            assert all(text in shown.row("▸nightly") for text in told) is (columns == 7)
+            texts = ("30 2 * * * UTC", "06:00", "ADMIN FLUSH nba")
+            assert all(text in shown.row("▸nightly") for text in texts) is (columns == 7)
 
     asyncio.run(run())
 

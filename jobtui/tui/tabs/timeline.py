@@ -36,7 +36,7 @@ from jobtui.tui.text.spans import (
     wrap,
 )
 
-_NOTE = 26  # cells of the times beside a bar; they get more if they need it
+_NOTE = 26  # cells of the times next to a bar; they get more if they need it
 _MIN_BARS = 30  # cells: shorter bars cannot be compared
 _WAIT = "╌"
 _WORK = "▇"

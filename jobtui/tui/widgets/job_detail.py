@@ -32,7 +32,7 @@ _MIN_HEIGHT_OF_HEAD = 6
 _MIN_HEIGHT_OF_SECTIONS = 24
 """The lines of a body that has room for the timeline and the events below the tasks."""
 _MIN_WIDTH_OF_BARS = 100
-"""The cells of a line that may have room for the bars of the timeline beside the tasks."""
+"""The cells of a line that may have room for the bars of the timeline next to the tasks."""
 
 _ALL_ROWS = 1_000_000
 """More rows than any job has tasks: to the first or the last one."""
